@@ -12,7 +12,8 @@ confidence threshold and the augmentation strength, and compares the runs with t
 
   semisup train threshold.tau=0.9 augment.strength=0.5           one run on the built-in digits
   semisup train -m threshold.tau=0.8,0.95 seed=0,1,2             a sweep
-  semisup compare outputs/runs                                   table, CSV, heat map
+  semisup compare outputs/runs                                   table, CSV, report.html
+  semisup show outputs/runs/RUN                                  what it was and how it went
   semisup reproduce outputs/runs/RUN                             runs it again: identical, or where it differs
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
 """
@@ -30,15 +31,20 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("train", help="train one run, or sweep many (-m)", add_help=False)
-    from semisup.commands import compare, predict, reproduce
+    from semisup.commands import compare, predict, reproduce, show
 
     compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
+    show.add_arguments(commands.add_parser("show", help="say what one run was and how it went"))
     reproduce.add_arguments(commands.add_parser("reproduce", help="run a saved config again; identical or not"))
     predict.add_arguments(commands.add_parser("predict", help="classify a folder of images with a run's best model"))
-    arguments = parser.parse_args(words)
+    arguments, rest = parser.parse_known_args(words)
+    if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command is None:
         parser.print_help()
         return 2
+    if rest:
+        arguments.settings += rest  # those after a flag: argparse sees only those before
     return _guarded(arguments)
 
 

@@ -18,10 +18,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from torch import nn
 
 from semisup import registry
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import SettingError, in_range, nearest, one_of
+from semisup.labeler import LabelerSettings
+from semisup.model import ModelSettings
 from semisup.trainer import Problem, Settings, TrainSettings
 
 Plain = dict[str, Any]
@@ -32,19 +35,40 @@ RESERVED = ("wandb",)  # outputs/wandb is W&B's own folder
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """`every_seconds` >= 0: the least time between two saves at the end of an epoch."""
+    """`every_seconds` >= 0: the state is saved after the first step or epoch that ends this long after the last save;
+    `every_steps` >= 1, or null: also after every so many steps."""
 
     every_seconds: float
+    every_steps: int | None
 
     def __post_init__(self) -> None:
         in_range("every_seconds", self.every_seconds, 0)
+        in_range("every_steps", self.every_steps, 1)
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """`control`: also train, for each run of a sweep, its control and its baseline."""
+    """`control`: also train, for each run of a sweep, its control and its baseline; `fail_fast`: start no further run
+    once one has failed."""
 
     control: bool
+    fail_fast: bool
+
+
+@dataclass(frozen=True)
+class CollapseSettings:
+    """When the pseudo-labels have run together into few classes: both in [0, 1], or null = never.
+
+    They are compared with the entropy of the classes that are kept, over that of the classes of the validation set.
+    `warn_below`: a warning, once; `stop_below`: the run stops, exit status 3.
+    """
+
+    warn_below: float | None
+    stop_below: float | None
+
+    def __post_init__(self) -> None:
+        in_range("warn_below", self.warn_below, 0, 1)
+        in_range("stop_below", self.stop_below, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -77,7 +101,13 @@ class RunSettings:
 NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
 """Every node of a config that names an option, and the group that the option is of."""
 
-SECTIONS = {"train": TrainSettings, "checkpoint": CheckpointSettings, "sweep": SweepSettings}
+SECTIONS = {
+    "train": TrainSettings,
+    "labeler": LabelerSettings,
+    "collapse": CollapseSettings,
+    "checkpoint": CheckpointSettings,
+    "sweep": SweepSettings,
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +119,7 @@ class Checked:
 
     plain: Plain
     run: RunSettings
+    collapse: CollapseSettings
     checkpoint: CheckpointSettings
     sweep: SweepSettings
     settings: Settings
@@ -123,8 +154,9 @@ def check(config: DictConfig | Plain) -> Checked:
     if groups["method"].needs_average and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
-    dataset, tracking, train = groups.pop("dataset"), groups.pop("tracking"), sections.pop("train")
-    settings = Settings(seed=run.seed, precision=run.precision, train=train, **groups)
+    dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
+    train, labeler = sections.pop("train"), sections.pop("labeler")
+    settings = Settings(seed=run.seed, precision=run.precision, train=train, labeler=labeler, **groups)
     return Checked(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking)
 
 
@@ -138,14 +170,18 @@ def _resolved(config: DictConfig | Plain) -> Plain:
             raise SettingError(error.full_key or "config", "${...}", _first_line(error)) from None
     else:
         plain = config
-        leaves = [(key, value) for key, (value, _) in _leaves(plain, plain)]
-        missing = sorted(key for key, value in leaves if value == "???")
-        for key, value in leaves:
-            if isinstance(value, str) and "${" in value:
-                raise SettingError(key, value, "a saved config holds values, and no interpolations")
+        refuse_interpolations(plain)
+        missing = sorted(key for key, (value, _) in _leaves(plain, plain) if value == "???")
     if missing:
         raise SettingError(missing[0], "???", "must be given")
     return {str(key): value for key, value in plain.items()}
+
+
+def refuse_interpolations(plain: Plain) -> None:
+    """Raise SettingError if a value of a saved config stands for another."""
+    for key, (value, _) in _leaves(plain, plain):
+        if isinstance(value, str) and "${" in value:
+            raise SettingError(key, value, "a saved config holds values, and no interpolations")
 
 
 def _normal(plain: Plain) -> Plain:
@@ -168,6 +204,15 @@ def _as_typed(plain: Plain, run: RunSettings, nodes: dict[str, Any]) -> Plain:
         fields = asdict(nodes[key]) if key in nodes else {}
         typed[key] = {name: fields.get(name, value[name]) for name in value} if key in nodes else getattr(run, key)
     return typed
+
+
+def option(key: str, node: Plain) -> Any:
+    """The settings object of one node of a saved config, where the others do not matter.
+
+    Raises:
+        SettingError: as `check`.
+    """
+    return _option(key, _resolved(node))
 
 
 def _option(key: str, node: Plain) -> Any:
@@ -277,15 +322,15 @@ def _first_line(error: Exception) -> str:
 
 # What a run is called -----------------------------------------------------------------------------------------------
 
-CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep")
+CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
 CANNOT_MATTER_IN_DATASET = ("cache", "workers", "download", "mirror")  # mirror: by way of augment.flip alone
 
 
 def identity(plain: Plain) -> Plain:
     """The part of a config that can change a number: what the run's id is the hash of.
 
-    Paths count by their last name only, so that a moved data set keeps its runs; the index of a device, and the
-    threshold of a method that asks for none, do not count.
+    Paths count by their last name only, so that a moved data set keeps its runs; the index of a device, and threshold
+    and labeler of a method that labels nothing, do not count.
     """
     kept = {key: value for key, value in plain.items() if key not in CANNOT_MATTER}
     kept["device"] = str(kept["device"]).split(":")[0]
@@ -295,7 +340,7 @@ def identity(plain: Plain) -> Plain:
     return {
         key: value
         for key, value in kept.items()
-        if (key != "threshold" or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
+        if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
     }
 
 
@@ -347,7 +392,7 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
     size, name = checked.dataset.size, checked.plain["model"]["name"]
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         try:
-            network = checked.settings.model.build(channels, len(classes), size, pretrained=False)
+            network = _without_numbers(checked.settings.model, channels, len(classes), size)
             network.eval()(torch.empty(2, channels, size, size))
         except (RuntimeError, AssertionError, IndexError) as error:
             raise SettingError("dataset.size", size, f"model={name} cannot take it: {_first_line(error)}") from None
@@ -359,6 +404,16 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
                     f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
                 )
                 raise SettingError("train.batch_size", batch_size, allowed) from None
+
+
+def _without_numbers(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
+    """The network on the meta device, on which work costs nothing."""
+    try:
+        with torch.device("meta"):
+            return model.build(channels, num_classes, size, pretrained=False)
+    except NotImplementedError:  # torchvision's regnets compute their widths by tensors
+        with torch.device("cpu"):
+            return model.build(channels, num_classes, size, pretrained=False).to("meta")
 
 
 def fair(checked: Checked) -> None:

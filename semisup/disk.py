@@ -1,4 +1,4 @@
-"""The one way a file of ours comes to be: whole or not at all, even if the power goes.
+"""How every file of ours comes to be: whole or not at all, even if the power goes.
 
 Write aside, fsync, rename, fsync the folder. After a crash the old file or the new one is there, never a part of
 either; what was written aside is removed by the next process of this host that looks.
@@ -7,10 +7,13 @@ either; what was written aside is removed by the next process of this host that 
 import errno
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _LIFE = os.urandom(4).hex()
 """Tells this process from a dead one that had the same id, as the first process of a container always has."""
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
@@ -25,19 +28,85 @@ def write_atomically(path: Path, *chunks: bytes | memoryview) -> None:
     Raises:
         OSError: disk full, read-only, EIO, ... The file that was there before is untouched, nothing is left behind.
     """
-    temporary = path.with_name(f".{os.uname().nodename}.{os.getpid()}.{_LIFE}.{os.urandom(8).hex()}.tmp")
+    temporary = _beside(path)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with open(descriptor, "wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(descriptor)
+        _write_aside(temporary, chunks)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def claim(path: Path, content: bytes) -> bool:
+    """Make the file `path`, unless there is one: of several processes that claim one path, one is told True.
+
+    Where the file system has no hard links, a process that dies in here can leave the file empty.
+
+    Raises:
+        OSError: disk full, read-only, EIO, ...
+    """
+    temporary = _beside(path)
+    try:
+        _write_aside(temporary, (content,))
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _claim_without_links(path, content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _claim_without_links(path: Path, content: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        return False
+    with open(descriptor, "wb") as file:
+        file.write(content)
+    return True
+
+
+def take_away(path: Path) -> Path | None:
+    """Move the file `path` aside, or None where there is none: of several processes that try, one gets it.
+
+    The caller looks at it and removes it; if the caller dies, `remove_leftovers` does.
+    """
+    aside = _beside(path)
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return None
+    return aside
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{os.uname().nodename}.{os.getpid()}.{_LIFE}.{os.urandom(8).hex()}.tmp")
+
+
+def _write_aside(temporary: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with open(descriptor, "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, so that what is written into it is found after a crash.
+
+    Raises:
+        OSError: read-only, a file is in the way, ...
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync_folder(each.parent)
 
 
 def remove_leftovers(folder: Path) -> int:

@@ -4,6 +4,7 @@
     DataError           the user's files: names the file or folder                 exit 2
     RecordError         a run's folder: in use, finished, or not what it says      exit 2
     DivergedError       a loss or gradient that is not finite: names the step      exit 3
+    CollapsedError      pseudo-labels of hardly more than one class, if asked for  exit 3
 
 All are ValueError, so that a notebook can catch one thing. Broken invariants of our own are
 assertions and never reach this file.
@@ -56,6 +57,10 @@ class DivergedError(ValueError):
 
     def __str__(self) -> str:
         return f"the loss of step {self.step} is not finite; a lower optimizer.lr is the usual cure"
+
+
+class CollapsedError(ValueError):
+    """The pseudo-labels ran together into few classes, and `collapse.stop_below` says to stop."""
 
 
 def show(value: object) -> str:

@@ -5,7 +5,7 @@ An event's kind is its class. Those with numbers for the log give them by `row()
 
 from dataclasses import dataclass, field
 
-from semisup.shapes import Labels, Selection
+from semisup.shapes import Curve, Labels, PerClass, Predictions, Reliability, Selection
 
 Row = dict[str, float | int | None]
 """One line of metrics.jsonl: `step`, `epoch`, and names such as `val/accuracy`."""
@@ -43,10 +43,15 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """The end of an epoch that was evaluated on the validation set."""
+    """The validation set was looked at.
+
+    improved: the best validation accuracy so far, strictly
+    what_if: what every threshold would keep of the validation images
+    """
 
     metrics: dict[str, float | int | None]
-    improved: bool  # the best validation accuracy so far, strictly
+    improved: bool
+    what_if: Curve | None = None
 
     def row(self) -> Row:
         return {"step": self.step, "epoch": self.epoch, **self.metrics}
@@ -54,16 +59,20 @@ class Evaluated(Event):
 
 @dataclass(frozen=True)
 class Relabeled(Event):
-    """Every unlabeled image got a pseudo-label and a weight.
+    """The unlabeled images got pseudo-labels and weights; those whose target is -1 got none this time.
 
     round: 1, 2, ... in this run
     labels, selection: of the whole pool, on the CPU, in the order of the unlabeled set
+    classes: what became of each class
+    what_if: what every threshold would keep of the pool
     """
 
     round: int
     labels: Labels
     selection: Selection
     metrics: dict[str, float | int | None]
+    classes: PerClass
+    what_if: Curve
 
     def row(self) -> Row:
         return {"step": self.step, "epoch": self.epoch, **self.metrics}
@@ -80,7 +89,13 @@ class Finished(Event):
 
     summary: flat names and plain numbers, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)
+    reliability: split -> as the model is, and with its logits divided by `best/temperature`
+    what_if: what every threshold would keep of the validation images
+    predictions: split -> image by image, from the pass that was counted
     """
 
     summary: dict[str, float | int | None]
     confusion: dict[str, list[list[int]]] = field(default_factory=dict)
+    reliability: dict[str, tuple[Reliability, Reliability]] = field(default_factory=dict)
+    what_if: Curve | None = None
+    predictions: dict[str, Predictions] = field(default_factory=dict)

@@ -1,12 +1,37 @@
-"""From logits to labels: the probabilities, the surest class, and how sure."""
+"""From logits to labels: the probabilities, the surest class, and how sure.
+
+The logits that make pseudo-labels are divided by a temperature, `calibrated`, that a method remembers: 1, unless
+`labeler.calibrate` fits it on the validation set at every evaluation (arXiv 1706.04599, section 4.2).
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from semisup.augment import to_float
-from semisup.shapes import Labels
+from semisup.shapes import Labels, Memory
+
+TEMPERATURE = "labeler/temperature"
+"""Its name in a method's memory, () float64, and in the log."""
+
+
+@dataclass(frozen=True)
+class LabelerSettings:
+    """`calibrate`: divide the logits that make pseudo-labels by the temperature that fits the validation set best."""
+
+    calibrate: bool
+
+
+def first_temperature() -> Memory:
+    """Before the first evaluation: 1, as the model is."""
+    return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
+
+
+def calibrated(logits: Tensor, memory: Memory) -> Tensor:
+    """(U, K) logits divided by the temperature, in float32; by 1 they stay what they are, to the bit."""
+    return logits.float() / memory[TEMPERATURE]
 
 
 def label(logits: Tensor) -> Labels:

@@ -1,7 +1,11 @@
 """Numbers that say how well it goes, from counts that add up over batches."""
 
+import math
+
 import torch
 from torch import Tensor
+
+from semisup.shapes import PerClass
 
 
 def confusion_counts(targets: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
@@ -26,3 +30,27 @@ def pseudo_accuracy(targets: Tensor, weight: Tensor, hidden_targets: Tensor) -> 
     """The share of the used images whose pseudo-label is the true class; None where none is used or known."""
     judged = (weight > 0) & (hidden_targets >= 0)
     return float((targets == hidden_targets)[judged].float().mean()) if bool(judged.any()) else None
+
+
+def normalized_entropy(counts: Tensor) -> float | None:
+    """Entropy of (K,) counts as shares, over that of K equal shares: in [0, 1]; 1 where K = 1, None of nothing."""
+    total = int(counts.sum())
+    if total == 0:
+        return None
+    if len(counts) == 1:
+        return 1.0
+    shares = counts.double() / total
+    return min(1.0, float(torch.special.entr(shares).sum()) / math.log(len(counts)))
+
+
+def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold: Tensor) -> PerClass:
+    """What became of (U,) pseudo-labels, class by class; `hidden_targets` are -1 where unknown, `threshold` is (K,)."""
+    kept = weight > 0
+    known = kept & (hidden_targets >= 0)
+
+    def count(which: Tensor) -> list[int]:
+        counts: list[int] = torch.bincount(targets[which], minlength=len(threshold)).tolist()
+        return counts
+
+    right = known & (targets == hidden_targets)
+    return PerClass(count(targets >= 0), count(kept), count(known), count(right), threshold.double().tolist())

@@ -59,6 +59,20 @@ class Labeled(NamedTuple):
     targets: Tensor
 
 
+class Predictions(NamedTuple):
+    """What a model says of n images of known class.
+
+    paths: n names
+    targets, predicted: n numbers in [0, K), the true class and the surest one
+    confidence: n numbers in [0, 1], the probability of that one
+    """
+
+    paths: list[str]
+    targets: list[int]
+    predicted: list[int]
+    confidence: list[float]
+
+
 class Context(NamedTuple):
     """What a threshold policy may know besides the labels that it weighs.
 
@@ -81,3 +95,42 @@ class Selection(NamedTuple):
     weight: Tensor
     targets: Tensor
     threshold: Tensor
+
+
+class Curve(NamedTuple):
+    """What every threshold of `what_if.TAUS` would keep of some images.
+
+    coverage: T numbers in [0, 1], the share of the images that is kept
+    accuracy: T numbers in [0, 1], the share of the kept that is right; None where no kept image's class is known
+    """
+
+    coverage: list[float]
+    accuracy: list[float | None]
+
+
+class PerClass(NamedTuple):
+    """What became of one labeling of the pool, pseudo-class by pseudo-class: K numbers each.
+
+    labeled: images with this pseudo-label
+    kept: those of them with weight > 0
+    known, right: of the kept, those whose true class is known, and those that have it
+    threshold: what confidence had to reach
+    """
+
+    labeled: list[int]
+    kept: list[int]
+    known: list[int]
+    right: list[int]
+    threshold: list[float]
+
+
+class Reliability(NamedTuple):
+    """Predictions in bins of equal width by confidence, `calibration.BINS` numbers each.
+
+    images: how many are in the bin
+    confidence, accuracy: their means; 0 where there are none
+    """
+
+    images: list[int]
+    confidence: list[float]
+    accuracy: list[float]

@@ -16,21 +16,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from semisup.augment import Augment
+from semisup.calibration import expected_calibration_error, fit_temperature
 from semisup.ema import start_average, update_average
 from semisup.errors import DivergedError, SettingError, in_range
+from semisup.evaluation import Evaluation, evaluate
 from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone
-from semisup.labeler import logits_of
+from semisup.labeler import TEMPERATURE, LabelerSettings
 from semisup.method import SUMS, Learner, Method, Place
-from semisup.metric import accuracy_of, confusion_counts
 from semisup.model import ModelSettings
 from semisup.optimizer import OptimizerSettings
 from semisup.schedule import Schedule
 from semisup.seeding import derive
 from semisup.shapes import Images, Memory
 from semisup.threshold import Policy
+from semisup.what_if import goals
 
 Metrics = dict[str, float | int | None]
 
@@ -102,6 +103,12 @@ class Settings:
     schedule: Schedule
     threshold: Policy
     method: Method
+    labeler: LabelerSettings
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether a temperature is fitted: without unlabeled images it could not matter."""
+        return self.labeler.calibrate and self.method.uses_unlabeled
 
 
 @dataclass
@@ -172,7 +179,7 @@ def start(problem: Problem, settings: Settings) -> State:
     state = State(
         student=student,
         average=average,
-        optimizer=settings.optimizer.build(student.parameters()),
+        optimizer=settings.optimizer.build(student),
         memory={},
         sums=torch.zeros(len(SUMS), dtype=torch.float64, device=problem.device),
         first_bad_step=torch.tensor(-1, device=problem.device),
@@ -203,7 +210,7 @@ def _restart(problem: Problem, settings: Settings, state: State, round_: int) ->
     for model in (state.student, state.average):
         if model is not None:
             model.load_state_dict(weights)
-    state.optimizer = settings.optimizer.build(state.student.parameters())
+    state.optimizer = settings.optimizer.build(state.student)
 
 
 def restore(state: State, snapshot: dict[str, Any]) -> None:
@@ -232,14 +239,16 @@ def train(problem: Problem, settings: Settings, state: State) -> Iterator[Event]
         steps = method.steps_in_epoch(learner, state.memory)
         while state.position < steps and not _spent(plan, state):
             if _due_by_step(plan, state):
-                yield from _evaluate_now(problem, learner, state, chooses=True)
+                yield from _evaluate_now(problem, settings, learner, state, chooses=True)
+                state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
             _step(learner, settings, state, _place(plan, state, steps))
             yield StepDone(state.step, state.epoch)
         state.check()
         state.epoch, state.position = state.epoch + 1, 0
         due = _due_by_step(plan, state) or _due_by_epoch(plan, state) or _done(plan, state)
         if due or method.wants_evaluation(state.epoch):
-            accuracy = yield from _evaluate_now(problem, learner, state, chooses=due)
+            accuracy = yield from _evaluate_now(problem, settings, learner, state, chooses=due)
+            state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
             if not _done(plan, state):
                 place = _place(plan, state, steps)
                 state.memory = yield from method.after_evaluation(learner, state.memory, place, accuracy)
@@ -287,8 +296,9 @@ def _place(plan: TrainSettings, state: State, steps_in_epoch: int) -> Place:
 def _step(learner: Learner, settings: Settings, state: State, place: Place) -> None:
     """One optimizer update. Nothing here waits for the device."""
     torch.manual_seed(derive(settings.seed, "forward", place.step))  # dropout, stochastic depth
+    rate = settings.optimizer.lr * settings.schedule.factor(place.progress)
     for group in state.optimizer.param_groups:
-        group["lr"] = settings.optimizer.lr * settings.schedule.factor(place.progress)
+        group["lr"] = rate * group["lr_scale"]
     state.student.train()
     losses, state.memory = settings.method.loss(learner, state.memory, place)
     state.optimizer.zero_grad(set_to_none=True)
@@ -312,7 +322,9 @@ def _due_by_epoch(plan: TrainSettings, state: State) -> bool:
     return plan.evaluate_every_steps is None and state.epoch % plan.evaluate_every == 0
 
 
-def _evaluate_now(problem: Problem, learner: Learner, state: State, *, chooses: bool) -> Generator[Event, None, float]:
+def _evaluate_now(
+    problem: Problem, settings: Settings, learner: Learner, state: State, *, chooses: bool
+) -> Generator[Event, None, float]:
     """Evaluate the teacher on the validation set; with `chooses` it may become the best model.
 
     Raises:
@@ -320,25 +332,31 @@ def _evaluate_now(problem: Problem, learner: Learner, state: State, *, chooses: 
     """
     trained = time.monotonic()
     state.check()
-    loss, confusion = evaluate(state.teacher, problem.validation, problem.num_classes, learner.scoring_batch_size)
-    if not math.isfinite(loss):
+    found = evaluate(state.teacher, problem.validation, problem.num_classes, learner.scoring_batch_size)
+    if not math.isfinite(found.loss):
         raise DivergedError(state.step)
-    accuracy = accuracy_of(confusion)
+    accuracy = found.accuracy
     improved = chooses and (state.best is None or accuracy > state.best.accuracy)
     if improved:
         weights = {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
-        state.best = Best(state.step, state.epoch, accuracy, loss, weights)
+        state.best = Best(state.step, state.epoch, accuracy, found.loss, weights)
+    temperature = fit_temperature(found.logits, found.targets) if settings.calibrates else 1.0
     metrics: Metrics = _epoch_metrics(state) | {
-        "val/loss": loss,
+        "val/loss": found.loss,
         "val/accuracy": accuracy,
-        "lr": float(state.optimizer.param_groups[0]["lr"]),
+        "val/ece": expected_calibration_error(found.reliability(1.0)),
+        "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
         "train_seconds": trained - state.started,
         "val_seconds": time.monotonic() - trained,
     }
+    if settings.calibrates:
+        state.memory = state.memory | {TEMPERATURE: state.memory[TEMPERATURE].new_tensor(temperature)}
+        after = expected_calibration_error(found.reliability(temperature))
+        metrics |= {TEMPERATURE: temperature, "val/ece_calibrated": after}
     state.started = time.monotonic()
     if chooses:
         state.evaluated = state.step
-    yield Evaluated(state.step, state.epoch, metrics, improved)
+    yield Evaluated(state.step, state.epoch, metrics, improved, found.what_if(temperature))
     return accuracy
 
 
@@ -352,29 +370,7 @@ def _epoch_metrics(state: State) -> Metrics:
         "train/loss": sums["labeled_loss"] / labeled if labeled else None,
         "train/accuracy": sums["labeled_correct"] / labeled if labeled else None,
         "train/unlabeled_loss": sums["unlabeled_loss"] / unlabeled if unlabeled else None,
-    } | (_selection_metrics(sums) if sums["weighed"] else {})
-
-
-def _selection_metrics(sums: dict[str, float]) -> Metrics:
-    """What the policy chose at the steps since the last evaluation, where it was asked at every step."""
-    return {
-        "pseudo/coverage": sums["kept"] / sums["weighed"],
-        "pseudo/accuracy": sums["kept_right"] / sums["kept_known"] if sums["kept_known"] else None,
-        "pseudo/threshold": sums["threshold"] / sums["weighed"],
     }
-
-
-def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> tuple[float, Tensor]:
-    """Mean cross-entropy and (K, K) confusion counts on the CPU, over images of known class; (NaN, zeros) of none."""
-    device = images.pixels.device
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-    batches = logits_of(model, images.pixels, batch_size)
-    for logits, targets in zip(batches, images.targets.split(batch_size), strict=True):
-        loss += cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
-        confusion += confusion_counts(targets, logits.argmax(dim=1), num_classes)
-    count = int(confusion.sum())
-    return float(loss) / count if count else math.nan, confusion.cpu()
 
 
 def _finish(problem: Problem, settings: Settings, state: State) -> Iterator[Event]:
@@ -393,12 +389,27 @@ def _finish(problem: Problem, settings: Settings, state: State) -> Iterator[Even
         "best/val/accuracy": best.accuracy,
         "best/val/loss": best.loss,
     }
-    confusion = {}
-    for split, images in {"validation": problem.validation, "test": problem.test}.items():
-        if len(images) and bool((images.targets >= 0).any()):
-            loss, counts = evaluate(model, images, problem.num_classes, batch_size)
-            confusion[split] = counts.tolist()
-            if split == "test":
-                summary |= {"test/accuracy": accuracy_of(counts), "test/loss": loss}
+    found = {
+        split: evaluate(model, images, problem.num_classes, batch_size)
+        for split, images in (("validation", problem.validation), ("test", problem.test))
+        if bool((images.targets >= 0).any())
+    }
     model.load_state_dict(end)  # the state is that of the last step again
-    yield Finished(state.step, state.epoch, summary, confusion)
+    validation = found["validation"]
+    temperature = fit_temperature(validation.logits, validation.targets)
+    what_if = validation.what_if(temperature if settings.calibrates else 1.0)
+    summary |= _calibration("best/val", validation, temperature) | {"best/temperature": temperature} | goals(what_if)
+    if test := found.get("test"):
+        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss} | _calibration("test", test, temperature)
+    confusion = {split: each.confusion.tolist() for split, each in found.items()}
+    bins = {split: (each.reliability(1.0), each.reliability(temperature)) for split, each in found.items()}
+    said = {split: each.predictions(getattr(problem, split)) for split, each in found.items()}
+    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, said)
+
+
+def _calibration(name: str, found: Evaluation, temperature: float) -> Metrics:
+    """How far confidence is from accuracy, as the model is and with the temperature that fits validation."""
+    return {
+        f"{name}/ece": expected_calibration_error(found.reliability(1.0)),
+        f"{name}/ece_calibrated": expected_calibration_error(found.reliability(temperature)),
+    }

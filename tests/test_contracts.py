@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
-from semisup import registry
+from semisup import build, registry
+from semisup.batches import endless
+from semisup.events import Evaluated, Finished, Relabeled
 from semisup.method import SUMS, Place
 from semisup.seeding import stream
 from semisup.shapes import Context, Labeled, Labels
 from semisup.trainer import _learner, start, train
-from tests.conftest import CONF, checked, choose, options, toy_problem
+from tests.conftest import CONF, checked, choose, compose, options, toy_problem
 
 ALL = [(group, name) for group in registry.GROUPS for name in options(group)]
 WITH_ROOT = {name for name in options("dataset") if name != "digits"}
@@ -48,8 +51,26 @@ def test_every_module_of_a_group_has_a_yaml_and_every_yaml_a_module(group: str) 
 def test_an_experiment_is_a_label_with_source_command_and_expectation(path: Any) -> None:
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any("command:" in line for line in head)
-    more = ["dataset.root=somewhere"] if "food11" in path.stem else []
-    assert checked(f"experiment={path.stem}", *more).run.name == path.stem
+    config = an_experiment(path.stem)
+    assert config.run.name == path.stem
+    build.fair(config)
+    channels = 1 if config.plain["dataset"]["name"] == "digits" else 3
+    build.fit(config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels)
+
+
+@pytest.mark.parametrize("policy", options("threshold"))
+@pytest.mark.parametrize("name", ["fixmatch_cifar10", "fine_tuning"])
+def test_a_recipe_is_that_of_every_policy(name: str, policy: str) -> None:
+    plain, other = an_experiment(name).plain, an_experiment(name, f"threshold={policy}").plain
+    assert other["threshold"]["name"] == policy
+    assert {**plain, "threshold": None} == {**other, "threshold": None}
+
+
+def an_experiment(name: str, *overrides: str) -> Any:
+    """Checked, with a folder for data where it wants one."""
+    composed = compose(f"experiment={name}")
+    root = ["dataset.root=somewhere"] if OmegaConf.is_missing(composed.dataset, "root") else []
+    return checked(f"experiment={name}", *root, *overrides)
 
 
 # Threshold policies ---------------------------------------------------------------------------------------------------
@@ -196,12 +217,16 @@ def test_with_lambda_0_every_combination_is_the_supervised_run_bit_for_bit(metho
     )
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("supervised", *ONLINE)])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("supervised", "mixmatch")])
 def test_accepting_none_is_the_supervised_run_bit_for_bit(method: str) -> None:
-    rows, state = run(toy_problem(), *eager(method, "quantile"), "threshold.q=0", "train.epochs=4")
+    """(mixmatch mixes labeled images with unlabeled ones, accepted or not.)"""
+    rows, state = run(toy_problem(), *eager(method, "quantile", kept_only=True), "threshold.q=0", "train.epochs=4")
     plain, other = run(toy_problem(), "method=supervised", "train.epochs=4")
-    assert [row for row in rows if "val/loss" in row] == plain
+    without = lambda rows: [{k: v for k, v in row.items() if k != "train/unlabeled_loss"} for row in rows]  # noqa: E731
+    assert without(row for row in rows if "val/loss" in row) == without(plain)
+    assert not any(row.get("train/unlabeled_loss") for row in rows)
     assert all(row["pseudo/count"] == 0 for row in rows if "pseudo/round" in row)
+    assert any("pseudo/round" in row for row in rows)
     assert all(
         torch.equal(a, b)
         for a, b in zip(state.student.state_dict().values(), other.student.state_dict().values(), strict=True)
@@ -226,6 +251,30 @@ def test_hidden_labels_feed_diagnostics_and_nothing_else(method: str, policy: st
     assert all(row["pseudo/accuracy"] is None for row in others if "pseudo/coverage" in row)
     hide = lambda rows: [{k: v for k, v in row.items() if k != "pseudo/accuracy"} for row in rows]  # noqa: E731
     assert hide(rows) == hide(others)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_permuting_the_hidden_labels_changes_what_is_said_of_them_and_nothing_else(method: str) -> None:
+    problem = toy_problem()
+    order = torch.randperm(len(problem.hidden_targets), generator=stream(0, "order"))
+    permuted = dataclasses.replace(problem, hidden_targets=problem.hidden_targets[order])
+    words = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", EMA, "labeler.calibrate=true")
+    config = checked(*words, *eager(method, "fixed"), "train.epochs=5")
+    said: list[list[Any]] = []
+    for each in (problem, permuted):
+        said.append([])
+        for event in train(each, config.settings, start(each, config.settings)):
+            row = {
+                k: v for k, v in (event.row() or {}).items() if not k.endswith("_seconds") and k != "pseudo/accuracy"
+            }
+            said[-1].append(row)
+            if isinstance(event, Relabeled):
+                said[-1] += [event.what_if.coverage, event.classes._replace(known=[], right=[])]
+            elif isinstance(event, Evaluated | Finished):
+                said[-1].append(event.what_if)
+            if isinstance(event, Finished):
+                said[-1] += [event.summary, event.confusion, event.reliability]
+    assert said[0] == said[1]
 
 
 def a_step(method: str, policy: str, *more: str) -> tuple[Any, Any]:
@@ -269,24 +318,43 @@ def test_accepting_none_at_a_step_is_a_loss_of_exactly_0(method: str) -> None:
     losses, student = a_step(method, "quantile", "threshold.q=0")
     sums = dict(zip(SUMS, losses.sums.tolist(), strict=True))
     assert sums["unlabeled_loss"] == 0
-    assert sums["kept"] == 0
-    assert sums["weighed"] > 0
+    assert sums["unlabeled_images"] > 0
     assert all(torch.isfinite(parameter.grad).all() for parameter in student.parameters())
 
 
 @pytest.mark.parametrize("method", ONLINE)
 def test_what_was_chosen_at_every_step_is_in_the_log(method: str) -> None:
     rows, _ = run(toy_problem(), *eager(method, "fixed"), "train.epochs=3")
-    assert all(0 <= row["pseudo/coverage"] <= 1 for row in rows)
-    assert all(row["pseudo/threshold"] == pytest.approx(0.3, abs=1e-6) for row in rows)
+    said = [row for row in rows if "pseudo/round" in row]
+    assert [row["pseudo/round"] for row in said] == [1, 2, 3]
+    assert all(0 <= row["pseudo/coverage"] <= 1 for row in said)
+    assert all(row["pseudo/threshold"] == pytest.approx(0.3, abs=1e-6) for row in said)
+
+
+@pytest.mark.parametrize("method", ONLINE)
+def test_a_report_holds_the_images_of_the_steps_since_the_one_before(method: str) -> None:
+    overrides = [*eager(method, "fixed", ratio=1), "train.steps=4", "train.evaluate_every_steps=2"]
+    config = checked("model.widths=[8,16]", "train.batch_size=4", EMA, *overrides)
+    problem = toy_problem(labeled=12, unlabeled=30)
+    events = [
+        event
+        for event in train(problem, config.settings, start(problem, config.settings))
+        if isinstance(event, Relabeled)
+    ]
+    order = endless(0, "unlabeled", 42, 16, 0)
+    for event, seen in zip(events, (order[:8], order[8:]), strict=True):
+        said = (event.selection.targets >= 0).nonzero().squeeze(1)
+        assert said.tolist() == sorted(index for index in seen.tolist() if index < 30)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_setting_of_a_method_can_matter(method: str) -> None:
     node = checked(*choose("method", method), EMA).plain["method"]
     other = {"gate": 0.99, "refresh_every": 2, "lambda_unlabeled": 0.5, "ratio": 3, "ramp": 0.9, "temperature": 0.2,
-             "annealing": "linear", "alpha": 5.0}  # fmt: skip
+             "annealing": "linear", "alpha": 5.0, "kept_only": False}  # fmt: skip
     usual = [*eager(method, "fixed"), "threshold.tau=0.35", "train.epochs=6"]
-    first, _ = run(toy_problem(), *usual)
+    half = [*eager(method, "quantile"), "threshold.q=0.5", "train.epochs=6"]  # some are kept, and some not
+    first = {False: run(toy_problem(), *usual)[0], True: run(toy_problem(), *half)[0]}
     for key in set(node) - {"name"}:
-        assert run(toy_problem(), *usual, f"method.{key}={other[key]}")[0] != first, key
+        partly = key == "kept_only"
+        assert run(toy_problem(), *(half if partly else usual), f"method.{key}={other[key]}")[0] != first[partly], key

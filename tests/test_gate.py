@@ -43,6 +43,14 @@ REFUSED = [
     (["optimizer.lr=0"], r"optimizer\.lr=0\.0: must be above 0"),
     (["optimizer.lr=-1"], r"optimizer\.lr=-1\.0: must be above 0"),
     (["optimizer=sgd", "optimizer.momentum=0"], r"optimizer\.momentum=0: must be above 0 with optimizer\.nesterov=true"),  # noqa: E501
+    (["optimizer.layer_decay=0"], r"optimizer\.layer_decay=0\.0: must be in \(0, 1\]"),
+    (["optimizer=sgd", "optimizer.layer_decay=1.1"], r"optimizer\.layer_decay=1\.1: must be in \(0, 1\]"),
+    (["optimizer.decay_norm_and_bias=0"], r"optimizer\.decay_norm_and_bias=0: must be true or false"),
+    (["model=wide_resnet", "model.depth=27"], r"model\.depth=27: must be 6 n \+ 4"),
+    (["collapse.warn_below=2"], r"collapse\.warn_below=2\.0: must be in \[0, 1\]"),
+    (["collapse.stop_below=-0.1"], r"collapse\.stop_below=-0\.1: must be in \[0, 1\]"),
+    (["labeler.calibrate=1"], r"labeler\.calibrate=1: must be true or false"),
+    (["+labeler.temperature=2"], r"labeler\.temperature=2: no such key"),
     (["method.gate=2"], r"method\.gate=2\.0: must be in \[0, 1\]"),
     (["method.refresh_every=0"], r"method\.refresh_every=0: must be at least 1"),
     (["threshold=ramp", "threshold.shape=cosin"], r"threshold\.shape=cosin: must be one of cosine, linear \(did you mean cosine\?\)"),  # noqa: E501
@@ -114,6 +122,9 @@ KEYS = [
     "method.gate",
     "method.refresh_every",
     "method.lambda_unlabeled",
+    "labeler.calibrate",
+    "collapse.warn_below",
+    "collapse.stop_below",
     "optimizer.lr",
     "optimizer.weight_decay",
     "tracking.mode",
@@ -130,10 +141,10 @@ def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
     def id_of(*overrides: str) -> str:
         return checked("dataset=folder", "dataset.root=/a/photos", *overrides).id
 
-    for same in (["name=other"], ["output_root=/elsewhere"], ["plots=false"], ["checkpoint.every_seconds=5"], ["sweep.control=false"],  # noqa: E501
+    for same in (["name=other"], ["output_root=/elsewhere"], ["plots=false"], ["collapse.stop_below=0.1"], ["checkpoint.every_seconds=5"], ["sweep.control=false"],  # noqa: E501
                  ["dataset.root=/b/photos"], ["dataset.workers=3"], ["dataset.cache=null"]):  # fmt: skip
         assert id_of(*same) == id_of(), same
-    different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], ["precision=bfloat16"],  # noqa: E501
+    different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], ["precision=bfloat16"], ["labeler.calibrate=true"],  # noqa: E501
                  ["dataset.root=/a/other"], ["train.epochs=31"], ["train.steps=31"], ["model.widths=[8,8]"], ["dataset.draft=false"]]  # fmt: skip  # noqa: E501
     ids = {id_of(*each) for each in different} | {id_of()}
     assert len(ids) == len(different) + 1

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm, conv2d, leaky_relu, linear
 
 from semisup import build
 from semisup.errors import SettingError
@@ -49,6 +50,83 @@ def test_the_small_network_takes_any_size(size: int, channels: int) -> None:
     model = network("model=small_cnn", size=size, channels=channels)
     assert model(torch.rand(2, channels, size, size)).shape == (2, 11)
     assert all(module.weight.shape[1] > 0 for module in model if isinstance(module, nn.Conv2d))
+
+
+@pytest.mark.parametrize(
+    ("words", "channels", "classes", "expected"),
+    [
+        ([], 3, 10, 1_467_626),
+        ([], 1, 10, 1_467_626 - 2 * 9 * 16),
+        (["model.widen_factor=8"], 3, 100, 23_401_028),
+        (["model.depth=10", "model.widen_factor=1"], 3, 10, 77_866),
+    ],
+)
+def test_wide_resnets_published_size(words: list[str], channels: int, classes: int, expected: int) -> None:
+    with torch.device("meta"):
+        model = network("model=wide_resnet", *words, channels=channels, classes=classes)
+    assert count(model) == expected
+
+
+@pytest.mark.parametrize("size", [28, 32, 64, 96])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_wide_resnet_takes_any_size(size: int, channels: int) -> None:
+    model = network("model=wide_resnet", "model.depth=10", "model.widen_factor=1", size=size, channels=channels)
+    assert model(torch.rand(2, channels, size, size)).shape == (2, 11)
+
+
+def plain_wide_resnet(weights: dict[str, Tensor], images: Tensor, blocks: int) -> Tensor:
+    """The same restated without modules, in training: every norm by the batch's own statistics."""
+
+    def active(images: Tensor, name: str) -> Tensor:
+        scale, shift = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        return leaky_relu(batch_norm(images, None, None, scale, shift, training=True, eps=0.001), 0.1)
+
+    found = conv2d(images, weights["0.weight"], weights["0.bias"], padding=1)
+    for group in range(3):
+        for block in range(blocks):
+            name, stride = f"{group + 1}.{block}", 2 if group and not block else 1
+            first = active(found, f"{name}.norm1")
+            inner = active(conv2d(first, weights[f"{name}.conv1.weight"], stride=stride, padding=1), f"{name}.norm2")
+            if not block:
+                found = conv2d(first if not group else found, weights[f"{name}.shortcut.weight"], stride=stride)
+            found = found + conv2d(inner, weights[f"{name}.conv2.weight"], padding=1)
+    return linear(active(found, "4").mean(dim=(2, 3)), weights["8.weight"], weights["8.bias"])
+
+
+def test_wide_resnet_is_the_published_network() -> None:
+    model, images = network("model=wide_resnet", "model.depth=16", size=12), torch.rand(4, 3, 12, 12)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+        expected = plain_wide_resnet(dict(model.named_parameters()), images, blocks=2)
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_wide_resnets_first_weights_and_norms() -> None:
+    model = network("model=wide_resnet", "model.depth=10", "model.widen_factor=8", classes=100)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * module.kernel_size[0] ** 2
+            assert float(module.weight.detach().std()) == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
+        elif isinstance(module, nn.Linear):
+            assert float(module.weight.detach().std()) == pytest.approx((2 / (512 + 100)) ** 0.5, rel=0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            assert (module.eps, module.momentum) == (0.001, 0.001)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            assert not module.bias.any()
+
+
+def test_wide_resnets_settings_matter_and_a_depth_that_cannot_be_is_named() -> None:
+    quick = network("model=wide_resnet", "model.depth=10", "model.norm_momentum=0.5")
+    slow = network("model=wide_resnet", "model.depth=10")
+    images = torch.rand(4, 3, 32, 32)
+    assert torch.equal(quick(images), slow(images)), "the batch's own statistics, in training"
+    assert not torch.equal(quick.eval()(images), slow.eval()(images))
+    for depth in (27, 4, 3, 30):
+        with pytest.raises(SettingError, match=rf"model\.depth={depth}: must be 6 n \+ 4: 10, 16, 22, 28"):
+            checked("model=wide_resnet", f"model.depth={depth}")
+    with pytest.raises(SettingError, match=r"model\.widen_factor=0: must be at least 1"):
+        checked("model=wide_resnet", "model.widen_factor=0")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +181,11 @@ def test_a_size_that_a_network_cannot_take_is_said_before_any_work() -> None:
     vit = checked("model=torchvision", "model.architecture=vit_b_16", "dataset.size=64")
     with pytest.raises(SettingError, match=r"dataset\.size=64: .*224"):
         build.fit(vit, list("ab"), counts, 3)
+
+
+def test_a_network_that_computes_its_widths_is_checked_too() -> None:
+    regnet = checked("model=torchvision", "model.architecture=regnet_y_400mf", "dataset.size=32")
+    build.fit(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
 
 
 def test_what_else_does_not_go_together_is_said_at_the_same_door() -> None:

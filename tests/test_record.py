@@ -1,5 +1,6 @@
 """The run's folder: status, logs that grow and are cut, checkpoints that are whole or refused, one owner."""
 
+import csv
 import json
 import math
 import os
@@ -13,12 +14,14 @@ from typing import Any
 import pytest
 import torch
 
+import semisup.record.folder
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
 from semisup.events import Evaluated, Finished
 from semisup.record import checkpoint, is_finished, write_json
 from semisup.record.folder import RunRecord, read_config, read_json
 from semisup.record.log import GrowingLog
 from semisup.record.owner import STALE_SECONDS, Owner
+from semisup.shapes import Predictions
 
 
 def record(folder: Path) -> RunRecord:
@@ -92,9 +95,9 @@ def test_the_newest_whole_checkpoint_is_taken_and_a_damaged_one_passed_over(tmp_
     for damage in (lambda d: d[:-7], lambda d: d[:1], lambda d: b"", lambda d: d[:100] + bytes([d[100] ^ 1]) + d[101:]):
         last[0].write_bytes(damage(bytes(data)))
         with pytest.warns(UserWarning, match="damaged"):
-            state, lengths = checkpoint.load_state(tmp_path) or ({}, {})
+            state, lines = checkpoint.load_state(tmp_path) or ({}, {})
         assert state["step"] == 2
-        assert lengths == {"metrics.jsonl": 2}
+        assert lines == {"metrics.jsonl": 2}
     last[1].write_bytes(b"nothing")
     with pytest.raises(RecordError, match="no usable checkpoint"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -187,16 +190,21 @@ def test_a_recycled_process_number_is_not_the_owner(tmp_path: Path) -> None:
     Owner(tmp_path).take()
 
 
-def test_a_growing_log_is_cut_to_the_byte(tmp_path: Path) -> None:
+def test_a_growing_log_is_cut_to_the_line(tmp_path: Path) -> None:
     log = GrowingLog(tmp_path / "log")
-    assert log.length() == 0
+    assert log.committed() == 0
     log.append("one\n")
-    length = log.length()
-    log.append("two \udcff\n")
-    log.cut(length)
+    lines = log.committed()
+    log.append("two \udcff\nthree\n")
+    assert (lines, log.committed()) == (1, 3)
+    again = GrowingLog(tmp_path / "log")
+    again.cut(lines)
     assert (tmp_path / "log").read_text() == "one\n"
-    log.cut(0)
+    again.append("two\n")
+    assert again.committed() == 2
+    again.cut(0)
     assert not (tmp_path / "log").exists()
+    assert again.committed() == 0
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
@@ -245,6 +253,25 @@ def test_a_run_that_another_process_finished_is_not_touched(tmp_path: Path) -> N
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
 
 
+def test_predictions_are_there_when_a_run_counts_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Predictions(["a, b.png", "\udcff.png"], [0, 1], [1, 1], [0.75, 0.5])
+    seen: list[bool] = []
+    real = semisup.record.folder.write_json
+    with record(tmp_path / "run") as run:
+        run.describe(DATA, {}, ["a.png"])
+        file = run.folder / "predictions.csv"
+        monkeypatch.setattr(
+            semisup.record.folder, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
+        )
+        run.finish(Finished(3, 1, {"steps": 3}, predictions={"validation": said}), [])
+    assert seen == [True, True]
+    assert list(csv.reader(file.read_text().splitlines())) == [
+        ["split", "path", "class", "predicted", "confidence"],
+        ["validation", "a, b.png", "one", "two", "0.75"],
+        ["validation", "\\udcff.png", "two", "two", "0.5"],
+    ]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RecordError, match="cannot be written"), record(tmp_path / "file" / "run"):
@@ -257,7 +284,7 @@ def test_a_log_shorter_than_its_checkpoint_is_an_error_and_is_not_filled_up(tmp_
         run.add(Evaluated(1, 1, {"val/accuracy": 0.1}, True))
         run.save(snapshot(1, best=1))
     os.truncate(folder / "metrics.jsonl", 5)
-    with pytest.raises(RecordError, match="has 5 bytes, and its checkpoint says"), record(folder) as run:
+    with pytest.raises(RecordError, match="has 0 whole lines, and its checkpoint says 1"), record(folder) as run:
         run.resume()
     assert (folder / "metrics.jsonl").stat().st_size == 5
 

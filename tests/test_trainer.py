@@ -144,10 +144,12 @@ def test_nobodys_test_set_chooses_anything() -> None:
     other_rows, other_weights, other_end = everything(dataclasses.replace(problem, test=poisoned(problem.test)), chosen)
     assert rows == other_rows
     assert same_weights(weights, other_weights)
-    mine, theirs = dict(end.summary), dict(other_end.summary)
-    assert mine.pop("test/loss") != theirs.pop("test/loss")
-    mine.pop("test/accuracy"), theirs.pop("test/accuracy")
+    assert end.summary["test/loss"] != other_end.summary["test/loss"]
+    mine, theirs = (
+        {key: value for key, value in each.summary.items() if not key.startswith("test/")} for each in (end, other_end)
+    )
     assert mine == theirs
+    assert end.what_if == other_end.what_if
 
 
 def test_test_is_read_once_at_the_end_with_the_model_that_validation_chose(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +169,25 @@ def test_test_is_read_once_at_the_end_with_the_model_that_validation_chose(monke
     assert len(seen) == 1
     assert state.best is not None
     assert same_weights(seen[0], state.best.weights)
+
+
+def test_predictions_are_those_that_were_counted_and_of_images_of_known_class() -> None:
+    problem = toy_problem()
+    targets = problem.validation.targets.clone()
+    targets[::5] = -1
+    problem = dataclasses.replace(problem, validation=dataclasses.replace(problem.validation, targets=targets))
+    end = everything(problem, settings())[2]
+    assert list(end.predictions) == ["validation", "test"]
+    found = end.predictions["validation"]
+    known = [number for number, target in enumerate(targets.tolist()) if target >= 0]
+    assert found.paths == [problem.validation.paths[number] for number in known]
+    assert found.targets == targets[known].tolist()
+    for split, each in end.predictions.items():
+        counts = torch.zeros(3, 3, dtype=torch.int64)
+        for true, said in zip(each.targets, each.predicted, strict=True):
+            counts[true, said] += 1
+        assert counts.tolist() == end.confusion[split]
+        assert all(1 / 3 <= sure <= 1 for sure in each.confidence)
 
 
 def test_a_test_set_without_classes_is_not_evaluated() -> None:
@@ -215,12 +236,13 @@ def test_a_snapshot_of_another_model_is_refused() -> None:
 def test_evaluation_does_not_depend_on_the_batch_and_counts_every_image() -> None:
     problem, chosen = toy_problem(), settings(method="supervised")
     state = start(problem, chosen)
-    loss, confusion = evaluate(state.student, problem.validation, 3, 24)
+    whole = evaluate(state.student, problem.validation, 3, 24)
     for batch in (1, 5, 100):
-        other_loss, other = evaluate(state.student, problem.validation, 3, batch)
-        assert torch.equal(confusion, other)
-        assert other_loss == pytest.approx(loss, rel=1e-5)
-    assert int(confusion.sum()) == 24
+        other = evaluate(state.student, problem.validation, 3, batch)
+        assert torch.equal(whole.confusion, other.confusion)
+        assert other.loss == pytest.approx(whole.loss, rel=1e-5)
+        torch.testing.assert_close(other.logits, whole.logits)
+    assert int(whole.confusion.sum()) == len(whole.logits) == 24
     assert state.student.training, "the mode is put back"
 
 

@@ -194,7 +194,7 @@ def _flats(runs: list[Run]) -> dict[str, Flat]:
 
     One run alone cannot tell whether its split seed follows; those that agree in all else can.
     """
-    flats = {str(run.folder): _flatten(run.identity) for run in runs}
+    flats = {str(run.folder): flatten(run.identity) for run in runs}
     alike = defaultdict(list)
     for run in runs:
         flat = flats[str(run.folder)]
@@ -208,10 +208,11 @@ def _flats(runs: list[Run]) -> dict[str, Flat]:
     return flats
 
 
-def _flatten(node: dict[str, Any], prefix: str = "") -> Flat:
+def flatten(node: dict[str, Any], prefix: str = "") -> Flat:
+    """Nested settings by their dotted keys."""
     flat: Flat = {}
     for key, value in node.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 

@@ -23,7 +23,7 @@ LABELING = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
 
 def as_csv(comparison: Comparison, beside: Path) -> bytes:
     """One line a run, controls, baselines and unfinished runs too. Empty: not known, or no setting of this run."""
-    lines = [_run(comparison, run, beside) for run in comparison.runs]
+    lines = run_lines(comparison, beside)
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(lines[0]), lineterminator="\n")
     writer.writeheader()
@@ -40,7 +40,7 @@ def as_json(comparison: Comparison, sentence: str, beside: Path) -> bytes:
         "best": _row(comparison.best) if comparison.best else None,
         "rows": [_row(row) for row in comparison.rows],
         "references": [_reference(reference) for reference in comparison.references],
-        "runs": [_run(comparison, run, beside) for run in comparison.runs],
+        "runs": run_lines(comparison, beside),
     }
     return json.dumps(finite(value), indent=2, allow_nan=False).encode() + b"\n"
 
@@ -71,6 +71,29 @@ def _pair(kind: str, id_: str | None, pair: Pair | None) -> dict[str, Any]:
         f"{kind}/test/accuracy": pair.other.accuracy("test") if pair and pair.other else None,
         f"gain_over_{kind}_points": pair.points if pair else None,
     }
+
+
+def run_lines(comparison: Comparison, beside: Path) -> list[dict[str, Any]]:
+    """The lines of the CSV, values as they are."""
+    return [_run(comparison, run, beside) for run in comparison.runs]
+
+
+def row_lines(comparison: Comparison) -> list[dict[str, Any]]:
+    """One flat line for each row over seeds, with the same keys in each; spreads are `NAME deviation`."""
+    return [_flat_row(comparison, row) for row in comparison.rows]
+
+
+def _flat_row(comparison: Comparison, row: Row) -> dict[str, Any]:
+    line: dict[str, Any] = {key: row.settings.get(key) for key in comparison.columns} | {"seeds": len(row.runs)}
+    spreads = {
+        "best/val/accuracy": row.accuracy("validation"),
+        "test/accuracy": row.accuracy("test"),
+        "gain_over_control_points": gain(row.controls),
+        "gain_over_baseline_points": gain(row.baselines),
+    }
+    for name, value in spreads.items():
+        line |= {name: value and value.mean, f"{name} deviation": value and value.deviation}
+    return line | {name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")}
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -18,7 +18,10 @@ from semisup.errors import show
 
 ROWS_SHOWN = 50
 NOTHING = Text("-", style="dim")
-STYLES = {"failed": "red", "diverged": "red", "unreadable": "red", "interrupted": "yellow", "running": "yellow"}
+STYLES = {
+    **dict.fromkeys(("failed", "diverged", "collapsed", "unreadable"), "red"),
+    **dict.fromkeys(("interrupted", "running"), "yellow"),
+}
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,14 @@ def _reference_table(comparison: Comparison) -> Table:
 
 def _unfinished_table(comparison: Comparison) -> Table:
     table = _empty()
-    for title in ("run", "status", "reason"):
+    keys = comparison.columns
+    for title in ("run", "status", *[show(key).replace(".", ".\n") for key in keys], "reason"):
         table.add_column(Text(title), overflow="fold")
     for run in comparison.unfinished[:ROWS_SHOWN]:
-        table.add_row(_plain(show(run.id)), Text(run.status, style=STYLES[run.status]), _plain(run.reason))
+        flat = comparison.flat(run)
+        settings = [_plain(show(flat[key])) if key in flat else NOTHING for key in keys]
+        status = Text(run.status, style=STYLES[run.status])
+        table.add_row(_plain(show(run.id)), status, *settings, _plain(run.reason))
     _say_more(table, len(comparison.unfinished))
     return table
 

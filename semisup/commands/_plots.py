@@ -1,4 +1,5 @@
-"""The pictures of one run: curves, pseudo-labels by round, confusion, and the surest and least sure pseudo-labels."""
+"""The pictures of one run: curves, pseudo-labels by round, confusion, the surest and least sure pseudo-labels, and
+those of `_diagnostic_plots`."""
 
 import io
 from pathlib import Path
@@ -9,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from semisup.commands._diagnostic_plots import calibration_figure, what_if_figure
 from semisup.dataset import Data
 from semisup.disk import write_atomically
 from semisup.errors import show
 from semisup.events import Finished, Row
+from semisup.record.diagnostics import WhatIf
 from semisup.record.folder import PseudoLabel
 
 BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#777777"  # Okabe and Ito: told apart by everyone
@@ -20,11 +23,18 @@ SHOWN = 24  # pseudo-labels on each half of the sheet
 
 
 def draw_run(
-    folder: Path, rows: list[Row], finished: Finished, last: list[PseudoLabel], data: Data, gate: float | None
+    folder: Path,
+    rows: list[Row],
+    finished: Finished,
+    last: list[PseudoLabel],
+    curves: list[WhatIf],
+    data: Data,
+    gate: float | None,
 ) -> dict[str, Path]:
     """Draw what there is to draw into `plots/`; name -> file."""
     figures = {"curves": _curves(rows, gate)}
     figures |= {f"confusion_{split}": _confusion(counts, data.classes) for split, counts in finished.confusion.items()}
+    figures |= {"what_if": what_if_figure(curves, rows, finished.summary), "calibration": calibration_figure(finished)}
     if last:
         figures |= {"rounds": _rounds(rows), "pseudo_labels": _sheet(last, data)}
     return {name: _saved(figure, folder / "plots" / f"{name}.png") for name, figure in figures.items()}
@@ -131,9 +141,9 @@ def _sheet(last: list[PseudoLabel], data: Data) -> Figure:
 
 
 def _thumbnail(axes: Axes, number: int, last: list[PseudoLabel], data: Data) -> None:
-    image = data.unlabeled.pixels[number].permute(1, 2, 0).numpy()
+    image = data.unlabeled.pixels[last[number].number].permute(1, 2, 0).numpy()
     axes.imshow(image.squeeze(), cmap="gray" if image.shape[2] == 1 else None)
-    label, truth = last[number], int(data.hidden_targets[number])
+    label, truth = last[number], int(data.hidden_targets[last[number].number])
     wrong = truth >= 0 and data.classes[truth] != label.target
     axes.set_title(
         f"{show(label.target)[:12]} {label.confidence:.2f}", fontsize=7, color="#c00000" if wrong else "black"
@@ -142,10 +152,9 @@ def _thumbnail(axes: Axes, number: int, last: list[PseudoLabel], data: Data) -> 
 
 def surest_and_least_sure(last: list[PseudoLabel], data: Data, count: int) -> tuple[list[str], list[list[object]], Any]:
     """Columns, rows and (n, C, S, S) uint8 pictures of a table of `count` from both ends of the last round."""
-    index = [number for part in _order(last, count) for number in part]
+    shown = [last[number] for part in _order(last, count) for number in part]
     columns = ["path", "class", "confidence", "kept"]
     rows: list[list[object]] = [
-        [data.unlabeled.paths[number], last[number].target, last[number].confidence, last[number].weight > 0]
-        for number in index
+        [data.unlabeled.paths[each.number], each.target, each.confidence, each.weight > 0] for each in shown
     ]
-    return columns, rows, data.unlabeled.pixels[index].numpy()
+    return columns, rows, data.unlabeled.pixels[[each.number for each in shown]].numpy()

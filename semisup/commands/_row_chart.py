@@ -34,14 +34,15 @@ def draw_rows(figure: Figure, comparison: Comparison) -> None:
     for panel in figure.axes:
         _frame_best(panel, rows, comparison)
     _draw_accuracies(left, rows, split)
-    left.set_yticks(range(len(rows)), [_name(row) for row in rows], parse_math=False)
+    left.set_yticks(range(len(rows)), [name_of(row) for row in rows], parse_math=False)
     left.set_ylim(len(rows) - 0.5, -0.5)
     figure.legend(handles=_handles(rows), loc="outside lower left", ncols=3, frameon=False, fontsize=10)
 
 
-def _name(row: Row) -> str:
+def name_of(row: Row, most: int = 60) -> str:
+    """Its settings, in at most so many letters."""
     words = said(row.settings) or show(row.runs[0].plain["method"]["name"])
-    return words if len(words) <= 60 else words[:57] + "..."
+    return words if len(words) <= most else words[: most - 3] + "..."
 
 
 def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:

@@ -12,11 +12,20 @@ import torch
 
 from semisup import build
 from semisup.build import Checked
+from semisup.commands._collapse import CollapseWatch
 from semisup.commands._plots import draw_run, surest_and_least_sure
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
 from semisup.dataset import SPLITS, Data, Dataset
-from semisup.errors import DataError, DivergedError, FinishedError, InUseError, RecordError, SettingError
+from semisup.errors import (
+    CollapsedError,
+    DataError,
+    DivergedError,
+    FinishedError,
+    InUseError,
+    RecordError,
+    SettingError,
+)
 from semisup.events import EpochDone, Event, Finished, Row, StepDone
 from semisup.record import is_finished, write_json
 from semisup.record.environment import command_line, environment
@@ -24,7 +33,17 @@ from semisup.record.folder import OTHER_DATA, RunRecord, read_json
 from semisup.tracking import Identity, Mirror
 from semisup.trainer import Problem, State, restore, start, train
 
-EXIT = {"done": 0, "failed": 1, "refused": 2, "in use": 2, "diverged": 3, "interrupted": 130}
+EXIT = {
+    "done": 0,
+    "running": 1,
+    "skipped": 1,
+    "failed": 1,
+    "refused": 2,
+    "in use": 2,
+    "diverged": 3,
+    "collapsed": 3,
+    "interrupted": 130,
+}
 WAIT_SECONDS = 0.5
 
 
@@ -48,14 +67,17 @@ def folder_of(checked: Checked) -> Path:
     return Path(checked.run.output_root).expanduser() / checked.run.name / checked.id
 
 
-def run(checked: Checked, bars: Bars, *, of_a_sweep: bool) -> Outcome:
-    """Do one run, or find it done. What goes wrong is an Outcome; in a sweep it is also a row on disk."""
+def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "train") -> Outcome:
+    """Do one run, or find it done. What goes wrong is an Outcome; in a sweep it is also a row on disk.
+
+    `job_type` is what W&B calls it.
+    """
     folder = folder_of(checked)
     try:
         with Stop() as stop:
             if is_finished(folder):
                 return _kept(checked, folder, bars)
-            return Outcome(folder, "done", _train(checked, folder, bars, stop))
+            return Outcome(folder, "done", _train(checked, folder, bars, stop, job_type))
     except FinishedError:
         return Outcome(folder, "done", read_json(folder / "summary.json"), kept=True)
     except InUseError as error:
@@ -64,6 +86,8 @@ def run(checked: Checked, bars: Bars, *, of_a_sweep: bool) -> Outcome:
         outcome = Outcome(folder, "refused", message=str(error))
     except DivergedError as error:
         outcome = Outcome(folder, "diverged", message=str(error))
+    except CollapsedError as error:
+        outcome = Outcome(folder, "collapsed", message=str(error))
     except (StoppedError, KeyboardInterrupt) as error:
         code = error.code if isinstance(error, StoppedError) and isinstance(error.code, int) else 130
         return Outcome(folder, "interrupted", message="stopped; the same command continues", code=code)
@@ -118,13 +142,13 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
     return problem, data
 
 
-def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop) -> dict[str, Any]:
+def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop, job_type: str) -> dict[str, Any]:
     torch.set_num_threads(checked.run.threads)
     torch.use_deterministic_algorithms(True)
     with RunRecord(folder, checked.plain, _about(checked)) as record:
         problem, data = _load(checked, bars)
         record.describe(_described(data), data.report, data.unlabeled.paths)
-        mirror = checked.tracking.open(_identity(checked, folder))
+        mirror = checked.tracking.open(identity_of(checked.plain, checked.id, folder.parent.parent, job_type))
         summary: dict[str, Any] = {}
         try:
             summary = _record_all(checked, problem, data, record, mirror, bars, stop)
@@ -147,12 +171,14 @@ def _record_all(
     for row in record.rows():
         mirror.row(row)
     bars.begin(checked.id, settings.train)
+    watch = CollapseWatch(checked.collapse, checked.id, data.classes, problem.validation.targets)
     stop.wait = True
     for event in train(problem, settings, state):
         record.add(event)
         bars.add(event, settings.train)
         if event.row() is not None:
             mirror.row(event.row() or {})
+        watch.see(event)
         if isinstance(event, Finished):
             record.save(state.snapshot())
             return _end(checked, data, record, mirror, event)
@@ -163,8 +189,10 @@ def _record_all(
 def _save_if_due(checked: Checked, event: Event, state: State, record: RunRecord, stop: Stop) -> None:
     if not isinstance(event, StepDone | EpochDone):
         return
-    late = isinstance(event, EpochDone) and record.seconds_since_save() >= checked.checkpoint.every_seconds
-    if late or stop.asked is not None:
+    wanted = checked.checkpoint
+    due = isinstance(event, StepDone) and wanted.every_steps is not None and event.step % wanted.every_steps == 0
+    late = record.seconds_since_save() >= wanted.every_seconds
+    if due or late or stop.asked is not None:
         record.save(state.snapshot())
     if stop.asked is not None:
         raise StoppedError(stop.asked)
@@ -173,7 +201,9 @@ def _save_if_due(checked: Checked, event: Event, state: State, record: RunRecord
 def _end(checked: Checked, data: Data, record: RunRecord, mirror: Mirror, event: Finished) -> dict[str, Any]:
     last = record.last_round() if checked.run.plots or mirror.wanted_thumbnails else []
     gate = checked.plain["method"].get("gate")  # of methods that label by rounds
-    plots = draw_run(record.folder, record.rows(), event, last, data, gate) if checked.run.plots else {}
+    plots: dict[str, Path] = {}
+    if checked.run.plots:
+        plots = draw_run(record.folder, record.rows(), event, last, record.curves(), data, gate)
     summary = record.finish(replace(event, summary=event.summary | _pseudo_labels(record.rows())), sorted(plots))
     mirror.plots(plots)
     if last and mirror.wanted_thumbnails:
@@ -207,15 +237,15 @@ def _described(data: Data) -> dict[str, Any]:
     }
 
 
-def _identity(checked: Checked, folder: Path) -> Identity:
-    plain = checked.plain
+def identity_of(plain: build.Plain, id_: str, output_root: Path, job_type: str) -> Identity:
+    """What a run is called in W&B, whoever shows it there, and whenever."""
     return Identity(
-        run_id=f"{checked.run.name}-{checked.id}"[-128:],
-        name=checked.id,
-        group=checked.run.name,
-        job_type="train",
-        tags=(plain["method"]["name"], plain["threshold"]["name"], plain["augment"]["name"]),
-        folder=folder.parent.parent / "wandb",
+        run_id=f"{plain['name']}-{id_}"[-128:],
+        name=id_,
+        group=plain["name"],
+        job_type=job_type,
+        tags=tuple(plain[group]["name"] for group in ("method", "threshold", "augment")),
+        folder=output_root / "wandb",
         config=plain,
     )
 

@@ -19,7 +19,7 @@ from semisup.record.owner import STALE_SECONDS
 
 Plain = dict[str, Any]
 
-STATUSES = ("running", "done", "failed", "diverged", "interrupted")
+STATUSES = ("running", "done", "failed", "diverged", "collapsed", "interrupted")
 NOT_DATA = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """All that parsing a broken file, or reading settings of the wrong shape, can raise."""
 

@@ -7,11 +7,11 @@ Failed and unfinished runs are rows too.
 import argparse
 import io
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semisup.commands._typed import typed
 from semisup.disk import write_atomically
 from semisup.errors import DataError, RecordError, show
 
@@ -38,6 +38,8 @@ writes into the first FOLDER (beside the run, where it is one run):
   comparison.csv   one line a run: settings that differ, metrics, control, baseline, gains, status and reason
   comparison.json  the same, with the rows over seeds and the sentence
   comparison.png   threshold x strength heat map, or the two settings that vary most, or the rows one by one
+  report.html      all of it as one page that needs neither server nor network: heat map, curves, the best run's
+                   confusion and surest mistakes, and tables to sort and filter with the command of every run
 
 example:
   semisup train -m threshold.tau=0.8,0.95 augment.strength=0.25,0.5 seed=0,1,2 name=mine
@@ -52,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="an experiment, a run, or outputs")
+    said = "also show the comparison in W&B, as its runs were (offline unless tracking.mode=online), in their group"
+    parser.add_argument("--track", nargs="*", metavar="tracking.KEY=VALUE", help=said)
     parser.set_defaults(run_command=run)
 
 
@@ -64,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = FILE_COLUMNS
-    return compare(arguments.folders, console)
+    return compare(arguments.folders, console, arguments.track)
 
 
 def _one_data_set(runs: "list[Run]") -> None:
@@ -75,8 +79,11 @@ def _one_data_set(runs: "list[Run]") -> None:
         raise DataError(f"these runs are of {len(sets)} data sets ({names}): give the folders of one at a time")
 
 
-def compare(folders: list[Path], console: "Console") -> int:
+def compare(folders: list[Path], console: "Console", track: list[str] | None = None) -> int:
     """Read, compare, print and write.
+
+    Args:
+        track: settings of the mirror, `tracking.KEY=VALUE`; None = none is wanted.
 
     Returns:
         0, whatever the runs say.
@@ -84,11 +91,15 @@ def compare(folders: list[Path], console: "Console") -> int:
     Raises:
         DataError: a folder is missing or holds no run, or the runs are of several data sets.
         RecordError: the files cannot be written; the tables have been printed by then.
+        SettingError: what `track` says cannot be.
     """
     from semisup.commands._comparison import compare_runs
     from semisup.commands._comparison_files import as_csv, as_json
+    from semisup.commands._comparison_mirror import settings_of, show_comparison
     from semisup.commands._comparison_tables import tables
     from semisup.commands._heat_map import picture
+    from semisup.commands._report import report
+    from semisup.commands._run import quietly
     from semisup.commands._runs import find, is_run, read_all
     from semisup.commands._verdict import sentence
 
@@ -96,6 +107,7 @@ def compare(folders: list[Path], console: "Console") -> int:
     _one_data_set(runs)
     comparison = compare_runs(runs)
     words = sentence(comparison)
+    mirror = None if track is None else settings_of(comparison, folders, track)
     console.print()
     console.print(words, markup=False, highlight=False)
     for table in tables(comparison, console):
@@ -105,10 +117,14 @@ def compare(folders: list[Path], console: "Console") -> int:
         "comparison.csv": as_csv(comparison, destination),
         "comparison.json": as_json(comparison, words, destination),
         "comparison.png": picture(comparison),
+        "report.html": report(comparison, words, destination),
     }
     for name, content in contents.items():
         _write(destination / name, content)
-    lines = [*_hints(comparison), *(f"wrote {_path(destination / name)}" for name in contents), *_next(comparison)]
+    if mirror is not None:
+        quietly()
+        show_comparison(mirror[0].open(mirror[1]), comparison, words, contents["comparison.png"], destination)
+    lines = [*_hints(comparison), *(f"wrote {typed(destination / name)}" for name in contents), *_next(comparison)]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -118,7 +134,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise RecordError(f"{_path(path)}: cannot be written: {error.strerror}") from None
+        raise RecordError(f"{typed(path)}: cannot be written: {error.strerror}") from None
 
 
 def _hints(comparison: "Comparison") -> list[str]:
@@ -131,7 +147,9 @@ def _hints(comparison: "Comparison") -> list[str]:
             f"{alone} of {len(pairs)} runs have no control or no baseline: repeat the sweep with sweep.control=true "
             "(semisup train -m ... sweep.control=true); it keeps what is done and trains those"
         )
-    if any(run.status in ("interrupted", "running", "failed", "diverged") for run in comparison.unfinished):
+    if any(
+        run.status in ("interrupted", "running", "failed", "diverged", "collapsed") for run in comparison.unfinished
+    ):
         hints.append("the same train command again resumes interrupted runs and tries failed ones again")
     return [*hints, ""] if hints else []
 
@@ -140,10 +158,5 @@ def _next(comparison: "Comparison") -> list[str]:
     """What to type next."""
     if comparison.best is None:
         return []
-    run = _path(comparison.best.best_run.folder)
+    run = typed(comparison.best.best_run.folder)
     return ["", f"look at the best run:   ls {run}", f"use it on your images:  semisup predict {run} images/"]
-
-
-def _path(path: Path) -> str:
-    """As it can be typed; what a terminal would obey is escaped."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in shlex.quote(str(path)))

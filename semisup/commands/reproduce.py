@@ -1,7 +1,8 @@
 """`semisup reproduce RUN`: run a saved config again and compare every number with the record.
 
-The saved config is read as data and comes through the same gate as the command line; Hydra never sees it.
-Nothing of the first run is changed: the second one has a folder of its own.
+The saved config is read as data and comes through the same gate as the command line; Hydra never sees it. It says what
+the run is; where it is written, what is kept of it and where it is shown is the caller's to say. Nothing of the first
+run is changed: the second one has a folder of its own.
 """
 
 import argparse
@@ -14,7 +15,8 @@ from typing import Any
 
 EPILOG = """\
 RUN is a run's folder, wherever it was copied to, or a bare config.yaml (then there is nothing to compare with, and
-the run is simply made). Settings after it can only be those that change no number:
+the run is simply made). Settings after it can only be those that change no number; those of the saved config that say
+where a run is written, cached, drawn and tracked do not count, but the defaults of `semisup train`:
 
   semisup reproduce outputs/runs/RUN
   semisup reproduce RUN dataset.root=/data/photographs tracking.mode=online
@@ -22,7 +24,9 @@ the run is simply made). Settings after it can only be those that change no numb
 Exit status: 0 identical (or within --tolerance where the environment differs), 1 not, 2 RUN cannot be reproduced.
 """
 
-MAY_BE_SET = ("output_root", "dataset.root", "dataset.cache", "dataset.workers", "plots")
+OF_THE_CALLER = ("output_root", "plots", "tracking", "checkpoint")
+OF_THE_CALLER_IN_DATASET = ("cache", "workers")
+MAY_BE_SET = ("output_root", "plots", "tracking", "dataset.root", "dataset.truth", "dataset.cache", "dataset.workers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a saved config again, into a new folder, and compare every metric of every step exactly."
     parser.epilog = EPILOG
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a config.yaml")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"one of {', '.join(MAY_BE_SET)}, tracking.*")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"{', '.join(MAY_BE_SET)}, tracking.*")
     parser.add_argument("--check-only", action="store_true", help="compare environment and data, and train nothing")
     parser.add_argument(
         "--tolerance", type=float, metavar="X", help="largest difference allowed where environments differ"
@@ -55,7 +59,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     quietly()
     bare = arguments.run.is_file()
     plain = read_config(arguments.run if bare else arguments.run / "config.yaml")
-    plain = _with_settings(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
+    plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
     checked = build.check(plain)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
     differences = _environment_differences(about, checked)
@@ -67,28 +71,58 @@ def reproduce(arguments: argparse.Namespace) -> int:
         if arguments.check_only:
             print("not the same environment" if differences else "the same environment and data")
             return 1 if differences else 0
-        outcome = run(checked, bars, of_a_sweep=False)
+        outcome = run(checked, bars, of_a_sweep=False, job_type="reproduce")
     if outcome.status != "done":
         print(f"{outcome.status}: {outcome.message}")
         return outcome.exit_code
     if bare:
         print(f"done: {outcome.folder} (a bare config has no numbers to compare with)")
         return 0
+    if not (arguments.run / "summary.json").exists():
+        print("the first run did not finish: only what it has is compared")
     return _verdict(compare_metrics(arguments.run, outcome.folder), outcome.folder, differences, arguments.tolerance)
 
 
-def _with_settings(plain: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """The saved config with the caller's own settings of all that changes no number.
+
+    Raises:
+        SettingError: one of the settings may not be given, or is none.
+    """
+    from semisup import build
+    from semisup.commands.train import defaults
     from semisup.errors import SettingError
     from semisup.record.folder import read_value
 
+    build.refuse_interpolations(plain)
+    given = {}
     for word in settings:
-        key, _, text = word.partition("=")
-        if key not in MAY_BE_SET and not key.startswith("tracking."):
+        key, equals, text = word.partition("=")
+        if not equals or (key not in MAY_BE_SET and not key.startswith("tracking.")):
             raise SettingError(key, text, f"may not be set here, only {', '.join(MAY_BE_SET)} and tracking.*")
+        given[key] = read_value(text)
+    dataset = plain.get("dataset")
+    if not isinstance(dataset, dict):
+        raise SettingError("dataset", dataset, "must be one of the data sets")
+    mine = defaults(_options(dataset, given))
+    plain = plain | {key: mine[key] for key in OF_THE_CALLER}
+    own = {key: mine["dataset"].get(key) for key in OF_THE_CALLER_IN_DATASET if key in dataset}
+    plain = plain | {"dataset": dataset | own}
+    for key, value in given.items():
         group, _, field = key.partition(".")
-        value = read_value(text)
-        plain = plain | {group: plain[group] | {field: value} if field else value}
+        if key != "tracking":
+            plain = plain | {group: plain[group] | {field: value} if field else value}
     return plain
+
+
+def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """What to compose the caller's defaults from: nothing of it is the stranger's but the name of our data set."""
+    from semisup.commands.train import config_folder
+
+    names = {path.stem for path in (config_folder() / "dataset").glob("*.yaml")}
+    words = [f"dataset={dataset['name']}"] if dataset.get("name") in names else []
+    words += [f"tracking={given['tracking']}"] if "tracking" in given else []
+    return words + ([f"output_root={json.dumps(str(given['output_root']))}"] if "output_root" in given else [])
 
 
 def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
@@ -123,14 +157,19 @@ class Difference:
 
 
 def compare_metrics(one: Path, other: Path) -> Difference:
-    """Compare metrics.jsonl and summary.json of two run folders by exact value; wall-clock times are left out."""
-    pairs = [*zip(_rows(one), _rows(other), strict=False)]
+    """Compare metrics.jsonl and summary.json of two run folders by exact value; wall-clock times are left out.
+
+    The first may be unfinished, and of an earlier version: what it does not say is not compared.
+    """
+    then, now = _rows(one), _rows(other)
+    finished = bool(_summary(one))
     values, first, largest = 0, "", 0.0
-    if len(_rows(one)) != len(_rows(other)):
-        first, largest = f"{len(_rows(one))} rows of metrics then, {len(_rows(other))} now", math.inf
-    for row, again in [*pairs, (_summary(one), _summary(other))]:
+    if len(then) > len(now) or (finished and len(then) != len(now)):
+        first, largest = f"{len(then)} rows of metrics then, {len(now)} now", math.inf
+    known = {key for row in then for key in row} | set(_summary(one))
+    for row, again in [*zip(then, now, strict=False), *([(_summary(one), _summary(other))] if finished else [])]:
         for key in {**row, **again}:
-            if key.endswith("_seconds"):
+            if key.endswith("_seconds") :
                 continue
             values += 1
             old, new = row.get(key), again.get(key)

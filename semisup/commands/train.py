@@ -11,8 +11,9 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from semisup.commands._run import Outcome
     from semisup.dataset import Dataset, Survey
 
+HALT = "halt.json"  # in a sweep's folder: no further run is to be started
 MOST_CHECKS = 64  # swept values that are checked before the first run
 
 FLAGS_FOR_HYDRA = (
@@ -183,6 +185,17 @@ def _composed(overrides: list[str]) -> DictConfig:
         raise _translated(str(error), overrides) from None
 
 
+def defaults(options: list[str]) -> dict[str, Any]:
+    """What `semisup train OPTIONS` composes, unchecked, as plain data; ??? where a value must be given.
+
+    Raises:
+        SettingError: there is no such option.
+    """
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        plain: Any = OmegaConf.to_container(_ours(_composed(options)), resolve=True)
+    return {str(key): value for key, value in plain.items()}
+
+
 def _translated(message: str, overrides: list[str]) -> SettingError:
     """Hydra's refusal as ours, with the nearest name."""
     unknown = re.search(r"Could not override '([^']+)'", message) or re.search(
@@ -237,7 +250,8 @@ def job(config: DictConfig) -> float | None:
     """One member of a sweep, in whatever process the launcher chose; its value is the validation accuracy."""
     from semisup import build
     from semisup.commands._progress import Bars
-    from semisup.commands._run import Outcome, quietly, run_or_wait
+    from semisup.commands._run import Outcome, folder_of, quietly, run_or_wait
+    from semisup.record import write_json
 
     quietly()
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
@@ -247,8 +261,15 @@ def job(config: DictConfig) -> float | None:
     except SettingError as error:
         _note(ledger, f"{number:05d}", Outcome(Path(), "refused", message=str(error)))
         return None
+    halt = ledger.parent / HALT
+    if halt.exists():
+        _note(ledger, f"{number:05d}", Outcome(folder_of(checked), "skipped", message="not started: sweep.fail_fast"))
+        return None
+    _note(ledger, f"{number:05d}", Outcome(folder_of(checked), "running", message="its process died without a word"))
     with Bars() as bars:
         outcome = run_or_wait(checked, bars)
+        if checked.sweep.fail_fast and outcome.status not in ("done", "interrupted"):
+            write_json(halt, {"job": number, "status": outcome.status})
         _note(ledger, f"{number:05d}", outcome)
         print(_line(outcome), flush=True)
         if outcome.status == "done" and checked.sweep.control and checked.settings.method.uses_unlabeled:
@@ -287,11 +308,13 @@ def _sweep(words: list[str], config: DictConfig) -> int:
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # two sweeps of one second do not meet
     ledger = Path(chosen[-1]) if chosen else root / "sweeps" / stamp
     own = [] if chosen else [f"hydra.sweep.dir={_quoted(ledger)}"]
+    for old in (ledger / HALT, *(ledger / "jobs").glob("*.json")):  # of an earlier sweep in the same chosen folder
+        old.unlink(missing_ok=True)
     began, stopped = time.monotonic(), None
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         GlobalHydra.instance().clear()
-        _hydra(["--multirun", *[word for word in words if word not in ("-m", "--multirun")], *own])
+        _hydra(["--multirun", *_with_their_group(word for word in words if not word.startswith("-")), *own])
     except KeyboardInterrupt:
         stopped = 130
     except SystemExit as error:  # a launcher that died, or SIGTERM between two runs
@@ -299,6 +322,20 @@ def _sweep(words: list[str], config: DictConfig) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     return _report(ledger, root, time.monotonic() - began, stopped)
+
+
+def _with_their_group(overrides: Iterable[str]) -> list[str]:
+    """Settings of a swept group's options, `threshold.momentum=0.99` beside `threshold=freematch,softmatch`, as sweeps
+    of one value: Hydra would put all others onto the group's default option, which need not have them."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
+    words = []
+    for each in parsed:
+        word = str(each.input_line)
+        key, _, value = word.partition("=")
+        below = each.key_or_group.partition(".")[0] in swept and "." in each.key_or_group
+        words.append(f"{key}=choice({value})" if below and not each.is_sweep_override() else word)
+    return words
 
 
 def _terminate(number: int, frame: object) -> None:

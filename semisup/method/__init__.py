@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from semisup.augment import Augment
 from semisup.batches import shuffled
 from semisup.events import Event
-from semisup.labeler import label, logits_of
+from semisup.labeler import calibrated, label, logits_of
 from semisup.seeding import stream
 from semisup.shapes import Context, Images, Labeled, Memory
 from semisup.threshold import Policy
@@ -66,12 +66,13 @@ class Learner:
         index = index.to(images.pixels.device, non_blocking=True)
         return self.view(augment, images.pixels, index, "labeled", place.step), images.targets[index]
 
-    def context(self, place: Place) -> Context:
+    def context(self, place: Place, memory: Memory) -> Context:
         """What the policy may know of this place; by rounds the whole labeled set is scored, if it asks for that."""
         if not self.policy.uses_labeled:
             return Context(place.progress)
         batches = logits_of(self.teacher, self.labeled.pixels, self.scoring_batch_size)
-        return Context(place.progress, Labeled(label(torch.cat(list(batches))).probabilities, self.labeled.targets))
+        logits = calibrated(torch.cat(list(batches)), memory)
+        return Context(place.progress, Labeled(label(logits).probabilities, self.labeled.targets))
 
 
 class Losses(NamedTuple):
@@ -85,10 +86,7 @@ class Losses(NamedTuple):
     sums: Tensor
 
 
-SUMS = (
-    *("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps", "unlabeled_loss", "unlabeled_images"),
-    *("weighed", "kept", "kept_right", "kept_known", "threshold"),  # of a policy that is asked at every step
-)
+SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps", "unlabeled_loss", "unlabeled_images")
 
 
 def sums_of(like: Tensor, **values: Tensor | float) -> Tensor:
@@ -138,4 +136,8 @@ class Method(Protocol):
 
         `place.epoch` counts the epoch just done.
         """
+        ...
+
+    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+        """What there is to tell at every evaluation, in the middle of an epoch too; no number depends on it."""
         ...

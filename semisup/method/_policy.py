@@ -2,15 +2,16 @@
 
 from torch import Tensor
 
+from semisup.labeler import first_temperature
 from semisup.method import Learner
 from semisup.shapes import Context, Labels, Memory, Selection
 
 PREFIX = "policy/"
 
 
-def first_memory(learner: Learner) -> Memory:
-    """What a method remembers of its policy before anything was seen."""
-    return _named(learner.policy.init(learner.num_classes, len(learner.unlabeled)))
+def first_memory(learner: Learner, size: int) -> Memory:
+    """What a method remembers of its policy for `size` images, and of the labeler, before anything was seen."""
+    return _named(learner.policy.init(learner.num_classes, size)) | first_temperature()
 
 
 def policy_memory(memory: Memory) -> Memory:

@@ -1,24 +1,34 @@
-"""What methods that make their labels at every step share: the batch, the policy's word, the ramp, the log."""
+"""What methods that make their labels at every step share: the batch, the policy's word, the passes, the record."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from semisup.augment import Augment
 from semisup.batches import count, endless
 from semisup.events import Event
+from semisup.labeler import calibrated, label
 from semisup.method import Learner, Place, sums_of
+from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory, policy_memory
+from semisup.seeding import derive, stream
 from semisup.shapes import Context, Labeled, Labels, Memory, Selection
 from semisup.threshold import Penalizing
 
 
 class EveryStep:
-    """The parts of a method that are the same for all that label at every step; a mixin without state."""
+    """The parts of a method that are the same for all that label at every step; a mixin without state.
+
+    Labeled images are unlabeled ones too: N + L images in all, the labeled ones last.
+    """
 
     def init(self, learner: Learner) -> Memory:
-        return first_memory(learner)
+        size = len(learner.unlabeled) + len(learner.labeled)
+        return nothing_said(size, learner.num_classes) | {"round": torch.tensor(0)} | first_memory(learner, size)
 
     def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
         return count(len(learner.labeled), learner.batch_size)
@@ -32,27 +42,146 @@ class EveryStep:
         yield from ()
         return memory
 
+    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+        """The last pseudo-label of every unlabeled image that got one since the report before."""
+        size = len(learner.unlabeled)
+        targets, confidence, weight = (memory[f"said/{name}"][:size] for name in ("targets", "confidence", "weight"))
+        if not bool((targets >= 0).any()):
+            return memory
+        memory = memory | {"round": memory["round"] + 1}
+        labels = Labels(torch.empty(size, 0), confidence, targets)
+        selection = Selection(weight, targets, memory["said/threshold"])
+        yield relabeled(learner, place, int(memory["round"]), labels, selection)
+        return memory | nothing_said(len(memory["said/targets"]), learner.num_classes, targets.device)
 
-def unlabeled_batch(learner: Learner, place: Place, ratio: int) -> Tensor:
-    """(U,) int64 on the device: the unlabeled images of this step, U = ratio * batch size."""
-    size = ratio * learner.batch_size
-    index = endless(learner.seed, "unlabeled", len(learner.unlabeled), size, place.step)
-    return index.to(learner.unlabeled.pixels.device, non_blocking=True)
+
+def nothing_said(size: int, num_classes: int, device: torch.device | None = None) -> Memory:
+    """What was last said of each image, before anything was. targets: (size,) int64, -1 = nothing; confidence, weight:
+    (size,) float32; threshold: (K,) float32."""
+    return {
+        "said/targets": torch.full((size,), -1, device=device),
+        "said/confidence": torch.zeros(size, device=device),
+        "said/weight": torch.zeros(size, device=device),
+        "said/threshold": torch.zeros(num_classes, device=device),
+    }
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The unlabeled images of a step, on the device.
+
+    index: (U,) int64 in [0, N + L)
+    pixels: (U, C, S, S) uint8
+    """
+
+    index: Tensor
+    pixels: Tensor
+
+    def part(self, positions: Tensor) -> "Batch":
+        """The images at these positions of the batch."""
+        return Batch(self.index[positions], self.pixels[positions])
+
+
+def unlabeled_batch(learner: Learner, place: Place, ratio: int) -> Batch:
+    """U = ratio * batch size of the N unlabeled and L labeled images; the labeled ones of them last."""
+    size, labeled, unlabeled = ratio * learner.batch_size, learner.labeled.pixels, learner.unlabeled.pixels
+    index = endless(learner.seed, "unlabeled", len(unlabeled) + len(labeled), size, place.step)
+    own, others = index[index < len(unlabeled)], index[index >= len(unlabeled)]
+    device = labeled.device
+    pixels = unlabeled[own.to(device, non_blocking=True)]
+    if len(others):
+        pixels = torch.cat((pixels, labeled[(others - len(unlabeled)).to(device, non_blocking=True)]))
+    return Batch(torch.cat((own, others)).to(device, non_blocking=True), pixels)
+
+
+def view(learner: Learner, augment: Augment, batch: Batch, name: str, place: Place) -> Tensor:
+    """(U, C, S, S) float: the batch, augmented by the draws that belong to (name, step)."""
+    return augment.apply(batch.pixels, stream(learner.seed, "augment", name, place.step))
 
 
 def weigh(
-    learner: Learner, memory: Memory, place: Place, labels: Labels, index: Tensor, logits: Tensor, targets: Tensor
+    learner: Learner,
+    memory: Memory,
+    place: Place,
+    labels: Labels,
+    index: Tensor,
+    logits: Tensor | None,
+    targets: Tensor,
 ) -> tuple[Selection, Memory]:
-    """Ask the policy about a batch; `logits` (B, K) and `targets` (B,) are of the labeled part of the same pass."""
-    labeled = Labeled(logits.detach().softmax(dim=1), targets) if learner.policy.uses_labeled else None
-    return ask(learner, memory, labels, index, Context(place.progress, labeled))
+    """Ask the policy about a batch, and note its word on every image; `logits` (B, K) and `targets` (B,) are of the
+    labeled images, None only for a policy that does not ask for them."""
+    labeled = None
+    if learner.policy.uses_labeled:
+        assert logits is not None
+        labeled = Labeled(calibrated(logits.detach(), memory).softmax(dim=1), targets)
+    selection, memory = ask(learner, memory, labels, index, Context(place.progress, labeled))
+    said = {
+        "said/targets": memory["said/targets"].index_copy(0, index, selection.targets),
+        "said/confidence": memory["said/confidence"].index_copy(0, index, labels.confidence.float()),
+        "said/weight": memory["said/weight"].index_copy(0, index, selection.weight.float()),
+        "said/threshold": selection.threshold.float(),
+    }
+    return selection, memory | said
 
 
-def with_penalty(learner: Learner, loss: Tensor, logits: Tensor, selection: Selection, memory: Memory) -> Tensor:
-    """The unlabeled loss () and the policy's own term of it, if it has one; `logits` (U, K) are what is learned on."""
+class Pass(NamedTuple):
+    """What the student says of a step's images, and what the policy makes of it.
+
+    labeled: (B, K) float logits with gradient
+    weak: (V, K) float logits without, calibrated
+    strong: (V, K) float logits with gradient, of the images that are learned
+    targets, weight: (V,), of the same images
+    """
+
+    labeled: Tensor
+    weak: Tensor
+    strong: Tensor
+    targets: Tensor
+    weight: Tensor
+
+
+def weak_and_strong(
+    learner: Learner, memory: Memory, place: Place, images: Tensor, targets: Tensor, batch: Batch, kept_only: bool
+) -> tuple[Pass, Memory]:
+    """Label the weak views of a batch, weigh them, and look at its strong views.
+
+    Together: one pass of [labeled, weak, strong], V = U, so that BatchNorm sees all.
+    `kept_only`: what has weight 0 is not looked at. The weak views go first, without gradient, and BatchNorm remembers
+    nothing of them; then one pass of [labeled, strong of the V kept]. None kept = the supervised step, bit for bit.
+    """
+    weak = view(learner, learner.weak, batch, "weak", place)
+    if not kept_only:
+        strong = view(learner, learner.augment, batch, "strong", place)
+        logits = learner.student(torch.cat((images, weak, strong))).float()
+        labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
+        weak_logits = calibrated(weak_logits.detach(), memory)
+        selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, labeled, targets)
+        return Pass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
+    known, weak_logits = without_gradient(learner, images, weak)
+    weak_logits = calibrated(weak_logits, memory)
+    selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, known, targets)
+    kept = selection.weight.nonzero().squeeze(1)
+    strong = view(learner, learner.augment, batch.part(kept), "strong", place)
+    torch.manual_seed(derive(learner.seed, "forward", place.step))  # dropout: as if there had been no weak pass
+    labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
+    return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], selection.weight[kept]), memory
+
+
+@torch.no_grad()
+def without_gradient(learner: Learner, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Logits of the labeled images, if the policy asks for them, and of the weak views."""
+    with frozen_statistics(learner.student):
+        if not learner.policy.uses_labeled:
+            return None, learner.student(weak).float()
+        labeled, logits = learner.student(torch.cat((images, weak))).float().split((len(images), len(weak)))
+    return labeled, logits
+
+
+def with_penalty(learner: Learner, loss: Tensor, logits: Tensor, weight: Tensor, memory: Memory) -> Tensor:
+    """The unlabeled loss () and the policy's own term of it, if it has one; `logits` (V, K) are what is learned on."""
     if not isinstance(learner.policy, Penalizing):
         return loss
-    return loss + learner.policy.penalty(logits, selection.weight, policy_memory(memory))
+    return loss + learner.policy.penalty(logits, weight, policy_memory(memory))
 
 
 def ramp(progress: float, share: float) -> float:
@@ -60,21 +189,9 @@ def ramp(progress: float, share: float) -> float:
     return min(1.0, progress / share) if share > 0 else 1.0
 
 
-def selection_sums(learner: Learner, index: Tensor, selection: Selection, loss: Tensor) -> Tensor:
-    """SUMS of the unlabeled part of a step. Hidden labels are looked at here and go into the log alone."""
-    kept = selection.weight > 0
-    truth = learner.hidden_targets.to(index.device, non_blocking=True)[index]
-    known = kept & (truth >= 0)
-    return sums_of(
-        loss,
-        unlabeled_loss=loss.detach() * len(index),
-        unlabeled_images=len(index),
-        weighed=len(index),
-        kept=kept.sum(),
-        kept_known=known.sum(),
-        kept_right=(known & (selection.targets == truth)).sum(),
-        threshold=selection.threshold.mean() * len(index),
-    )
+def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
+    """SUMS of the unlabeled part of a step, a mean over `count` images."""
+    return sums_of(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
 @contextmanager

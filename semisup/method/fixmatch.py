@@ -3,31 +3,32 @@
     loss = mean CE(labeled) + lambda_unlabeled / U  sum_i weight_i CE(strong_i, target_i)
 
 Targets are the surest classes of the weak views, weights are the threshold policy's: `threshold=fixed` is FixMatch,
-and flexmatch, freematch (whose own term is added), softmatch, adamatch and dash are those papers' methods. One
-concatenated pass of [labeled, weak, strong], so that BatchNorm sees all; nothing flows back through the weak part.
+and flexmatch, freematch (whose own term is added), softmatch, adamatch and dash are those papers' methods. Nothing
+flows back through the labels. The papers' one pass of [labeled, weak, strong], or only what is kept of it:
+`_steps.weak_and_strong`.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range
-from semisup.labeler import label
 from semisup.loss import weighted_cross_entropy
 from semisup.method import Learner, Losses, Place, labeled_sums
-from semisup.method._steps import EveryStep, selection_sums, unlabeled_batch, weigh, with_penalty
+from semisup.method._steps import EveryStep, unlabeled_batch, unlabeled_sums, weak_and_strong, with_penalty
 from semisup.method.supervised import labeled_losses
 from semisup.shapes import Memory
 
 
 @dataclass(frozen=True)
 class FixMatch(EveryStep):
-    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu)."""
+    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu); `kept_only`: strong
+    views of weight 0 are not looked at."""
 
     lambda_unlabeled: float
     ratio: int
+    kept_only: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
@@ -41,14 +42,10 @@ class FixMatch(EveryStep):
         if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
             return labeled_losses(learner, place, learner.weak), memory
         images, targets = learner.labeled_batch(place, learner.weak)
-        index = unlabeled_batch(learner, place, self.ratio)
-        weak = learner.view(learner.weak, learner.unlabeled.pixels, index, "weak", place.step)
-        strong = learner.view(learner.augment, learner.unlabeled.pixels, index, "strong", place.step)
-        logits = learner.student(torch.cat((images, weak, strong))).float()
-        labeled, weak_logits, strong_logits = logits.split((len(images), len(index), len(index)))
-        selection, memory = weigh(learner, memory, place, label(weak_logits), index, labeled, targets)
-        supervised = cross_entropy(labeled, targets)
-        unlabeled = weighted_cross_entropy(strong_logits, selection.targets, selection.weight)
-        unlabeled = with_penalty(learner, unlabeled, strong_logits, selection, memory)
-        sums = labeled_sums(supervised, labeled, targets) + selection_sums(learner, index, selection, unlabeled)
+        batch = unlabeled_batch(learner, place, self.ratio)
+        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only)
+        supervised = cross_entropy(seen.labeled, targets)
+        unlabeled = weighted_cross_entropy(seen.strong, seen.targets, seen.weight, len(batch.index))
+        unlabeled = with_penalty(learner, unlabeled, seen.strong, seen.weight, memory)
+        sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         return Losses(supervised + self.lambda_unlabeled * unlabeled, sums), memory

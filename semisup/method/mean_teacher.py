@@ -13,9 +13,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range
-from semisup.labeler import label
+from semisup.labeler import calibrated, label
 from semisup.method import Learner, Losses, Place, labeled_sums
-from semisup.method._steps import EveryStep, ramp, selection_sums, unlabeled_batch, weigh
+from semisup.method._steps import EveryStep, ramp, unlabeled_batch, unlabeled_sums, view, weigh
 from semisup.method.supervised import labeled_losses
 from semisup.shapes import Memory
 
@@ -23,11 +23,13 @@ from semisup.shapes import Memory
 @dataclass(frozen=True)
 class MeanTeacher(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
-    share of the training over which the unlabeled loss is phased in."""
+    share of the training over which the unlabeled loss is phased in; `kept_only`: the student does not look at views
+    of weight 0."""
 
     lambda_unlabeled: float
     ratio: int
     ramp: float
+    kept_only: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
@@ -42,16 +44,22 @@ class MeanTeacher(EveryStep):
         if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
             return labeled_losses(learner, place, learner.weak), memory
         images, targets = learner.labeled_batch(place, learner.weak)
-        index = unlabeled_batch(learner, place, self.ratio)
-        pixels = learner.unlabeled.pixels
+        batch = unlabeled_batch(learner, place, self.ratio)
         with torch.no_grad():
-            labels = label(learner.teacher.eval()(learner.view(learner.weak, pixels, index, "weak", place.step)))
-        other = learner.view(learner.weak, pixels, index, "other_weak", place.step)
-        labeled, logits = learner.student(torch.cat((images, other))).float().split((len(images), len(index)))
-        selection, memory = weigh(learner, memory, place, labels, index, labeled, targets)
+            teacher = learner.teacher.eval()
+            labels = label(calibrated(teacher(view(learner, learner.weak, batch, "weak", place)), memory))
+            known = teacher(images).float() if learner.policy.uses_labeled else None
+        selection, memory = weigh(learner, memory, place, labels, batch.index, known, targets)
+        weight, wanted = selection.weight, labels.probabilities
+        learned = batch
+        if self.kept_only:
+            kept = weight.nonzero().squeeze(1)
+            weight, wanted, learned = weight[kept], wanted[kept], batch.part(kept)
+        other = view(learner, learner.weak, learned, "other_weak", place)
+        labeled, logits = learner.student(torch.cat((images, other))).float().split((len(images), len(other)))
         supervised = cross_entropy(labeled, targets)
-        distance = (logits.softmax(dim=1) - labels.probabilities).square().mean(dim=1)  # (U,)
-        unlabeled = (distance * selection.weight).sum() / len(index)
-        sums = labeled_sums(supervised, labeled, targets) + selection_sums(learner, index, selection, unlabeled)
+        distance = (logits.softmax(dim=1) - wanted).square().mean(dim=1)  # (V,)
+        unlabeled = (distance * weight).sum() / len(batch.index)
+        sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
         return Losses(supervised + factor * unlabeled, sums), memory

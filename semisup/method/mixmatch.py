@@ -15,15 +15,16 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from semisup.errors import in_range
-from semisup.labeler import label
+from semisup.labeler import calibrated, label
 from semisup.method import Learner, Losses, Place, labeled_sums
 from semisup.method._steps import (
     EveryStep,
     frozen_statistics,
     ramp,
-    selection_sums,
     sharpen,
     unlabeled_batch,
+    unlabeled_sums,
+    view,
     weigh,
 )
 from semisup.method.supervised import labeled_losses
@@ -57,17 +58,14 @@ class MixMatch(EveryStep):
         if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
             return labeled_losses(learner, place, learner.weak), memory
         images, targets = learner.labeled_batch(place, learner.weak)
-        index = unlabeled_batch(learner, place, self.ratio)
-        views = [
-            learner.view(learner.weak, learner.unlabeled.pixels, index, name, place.step)
-            for name in ("weak", "other_weak")
-        ]
+        batch = unlabeled_batch(learner, place, self.ratio)
+        views = [view(learner, learner.weak, batch, name, place) for name in ("weak", "other_weak")]
         with torch.no_grad(), frozen_statistics(learner.student):
             guesses = learner.student(torch.cat((images, *views))).float()
-        known, *guessed = guesses.split((len(images), len(index), len(index)))
-        mean = torch.stack([label(each).probabilities for each in guessed]).mean(dim=0)
+        known, *guessed = guesses.split((len(images), *map(len, views)))
+        mean = torch.stack([label(calibrated(each, memory)).probabilities for each in guessed]).mean(dim=0)
         confidence, surest = mean.max(dim=1)
-        selection, memory = weigh(learner, memory, place, Labels(mean, confidence, surest), index, known, targets)
+        selection, memory = weigh(learner, memory, place, Labels(mean, confidence, surest), batch.index, known, targets)
 
         sharp = sharpen(mean, self.temperature)
         everything = torch.cat((images, *views))
@@ -82,7 +80,7 @@ class MixMatch(EveryStep):
         labeled, rest = logits[: len(images)], logits[len(images) :]
         supervised = cross_entropy(labeled, wanted[: len(images)])
         distance = (rest.softmax(dim=1) - wanted[len(images) :]).square().mean(dim=1)  # (2 U,)
-        unlabeled = (distance * selection.weight.repeat(2)).sum() / (2 * len(index))
-        sums = labeled_sums(supervised, labeled, targets) + selection_sums(learner, index, selection, unlabeled)
+        unlabeled = (distance * selection.weight.repeat(2)).sum() / len(rest)
+        sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
         return Losses(supervised + factor * unlabeled, sums), memory

@@ -55,3 +55,6 @@ class NoisyStudent:
         if len(memory["index"]):
             learner.restart(int(memory["round"]))
         return memory
+
+    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+        return (yield from self._rounds().report(learner, memory, place))

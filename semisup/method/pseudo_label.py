@@ -12,15 +12,16 @@ from typing import ClassVar
 from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range
-from semisup.labeler import label
+from semisup.labeler import calibrated, label
 from semisup.loss import weighted_cross_entropy
 from semisup.method import Learner, Losses, Place, labeled_sums
 from semisup.method._steps import (
     EveryStep,
     frozen_statistics,
     ramp,
-    selection_sums,
     unlabeled_batch,
+    unlabeled_sums,
+    view,
     weigh,
     with_penalty,
 )
@@ -51,15 +52,14 @@ class PseudoLabel(EveryStep):
             return labeled_losses(learner, place, learner.weak), memory
         images, targets = learner.labeled_batch(place, learner.weak)
         labeled = learner.student(images).float()
-        index = unlabeled_batch(learner, place, self.ratio)
+        batch = unlabeled_batch(learner, place, self.ratio)
         with frozen_statistics(learner.student):
-            logits = learner.student(
-                learner.view(learner.weak, learner.unlabeled.pixels, index, "weak", place.step)
-            ).float()
-        selection, memory = weigh(learner, memory, place, label(logits), index, labeled, targets)
+            logits = learner.student(view(learner, learner.weak, batch, "weak", place)).float()
+        labels = label(calibrated(logits.detach(), memory))
+        selection, memory = weigh(learner, memory, place, labels, batch.index, labeled, targets)
         supervised = cross_entropy(labeled, targets)
-        unlabeled = weighted_cross_entropy(logits, selection.targets, selection.weight)
-        unlabeled = with_penalty(learner, unlabeled, logits, selection, memory)
-        sums = labeled_sums(supervised, labeled, targets) + selection_sums(learner, index, selection, unlabeled)
+        unlabeled = weighted_cross_entropy(logits, selection.targets, selection.weight, len(logits))
+        unlabeled = with_penalty(learner, unlabeled, logits, selection.weight, memory)
+        sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(logits))
         factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
         return Losses(supervised + factor * unlabeled, sums), memory

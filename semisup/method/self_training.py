@@ -17,18 +17,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from semisup.batches import count
 from semisup.errors import DivergedError, in_range
-from semisup.events import Event, Progress, Relabeled
-from semisup.labeler import label, logits_of
+from semisup.events import Event, Progress
+from semisup.labeler import calibrated, label, logits_of
 from semisup.loss import weighted_cross_entropy
 from semisup.method import Learner, Losses, Place, sums_of
+from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory
 from semisup.method.supervised import labeled_losses
-from semisup.metric import coverage, pseudo_accuracy
-from semisup.shapes import Labels, Memory, Selection
+from semisup.shapes import Labels, Memory
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class SelfTraining:
     def init(self, learner: Learner) -> Memory:
         none = torch.zeros(0, dtype=torch.int64)
         start = {"index": none, "targets": none, "weight": torch.zeros(0), "round": torch.tensor(0)}
-        return start | first_memory(learner)
+        return start | first_memory(learner, len(learner.unlabeled))
 
     def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
         kept = len(memory["index"]) if self.lambda_unlabeled > 0 else 0
@@ -70,7 +69,7 @@ class SelfTraining:
         end = kept if kept - begin == learner.batch_size + 1 else begin + learner.batch_size
         index, targets, weight = (memory[name][begin:end] for name in ("index", "targets", "weight"))
         view = learner.view(learner.augment, learner.unlabeled.pixels, index, "pseudo_labeled", place.step)
-        loss = weighted_cross_entropy(learner.student(view), targets, weight)
+        loss = weighted_cross_entropy(learner.student(view), targets, weight, len(index))
         sums = sums_of(loss, unlabeled_loss=loss.detach() * len(index), unlabeled_images=len(index))
         return Losses(self.lambda_unlabeled * loss, sums)
 
@@ -85,11 +84,15 @@ class SelfTraining:
             return memory
         return (yield from self.relabel(learner, memory, place))
 
+    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+        yield from ()
+        return memory
+
     def relabel(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
         """Label the pool and make what the policy keeps the new pseudo-labeled set."""
-        labels = yield from score(learner, place)
+        labels = yield from score(learner, memory, place)
         everything = torch.arange(len(learner.unlabeled), device=labels.targets.device)
-        selection, memory = ask(learner, memory, labels, everything, learner.context(place))
+        selection, memory = ask(learner, memory, labels, everything, learner.context(place, memory))
         index = selection.weight.nonzero().squeeze(1)
         kept = {"index": index, "targets": selection.targets[index], "weight": selection.weight[index]}
         memory = memory | kept | {"round": memory["round"] + 1}
@@ -97,7 +100,7 @@ class SelfTraining:
         return memory
 
 
-def score(learner: Learner, place: Place) -> Generator[Event, None, Labels]:
+def score(learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Labels]:
     """Label the whole pool with the teacher as it is now, through the images as they are.
 
     Raises:
@@ -111,23 +114,4 @@ def score(learner: Learner, place: Place) -> Generator[Event, None, Labels]:
     logits = torch.cat(parts)
     if not bool(torch.isfinite(logits).all()):
         raise DivergedError(place.step)
-    return label(logits)
-
-
-def relabeled(learner: Learner, place: Place, round_: int, labels: Labels, selection: Selection) -> Relabeled:
-    """The event of one labeling of the pool; hidden labels feed its `pseudo/accuracy` and nothing else."""
-    labels = Labels(*(each.cpu() for each in labels))
-    selection = Selection(*(each.cpu() for each in selection))
-    metrics: dict[str, float | int | None] = {
-        "pseudo/round": round_,
-        "pseudo/coverage": coverage(selection.weight),
-        "pseudo/count": int((selection.weight > 0).sum()),
-        "pseudo/accuracy": pseudo_accuracy(selection.targets, selection.weight, learner.hidden_targets),
-        "pseudo/threshold": _mean(selection.threshold),
-        "pseudo/confidence": _mean(labels.confidence),
-    }
-    return Relabeled(place.step, place.epoch, round_, labels, selection, metrics)
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.mean())
+    return label(calibrated(logits, memory))

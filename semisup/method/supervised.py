@@ -39,6 +39,10 @@ class Supervised:
         yield from ()
         return memory
 
+    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+        yield from ()
+        return memory
+
 
 def labeled_losses(learner: Learner, place: Place, augment: Augment) -> Losses:
     """Mean cross-entropy of the labeled batch of this place."""

@@ -12,19 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range, one_of
-from semisup.labeler import label
 from semisup.method import Learner, Losses, Place, labeled_sums
-from semisup.method._steps import EveryStep, selection_sums, unlabeled_batch, weigh, with_penalty
+from semisup.method._steps import EveryStep, unlabeled_batch, unlabeled_sums, weak_and_strong, with_penalty
 from semisup.method.supervised import labeled_losses
 from semisup.shapes import Memory
 
 ANNEALING: dict[str, Callable[[float], float]] = {
-    "none": lambda t: 1.0,
     "linear": lambda t: t,
     "log": lambda t: 1 - math.exp(-5 * t),
     "exp": lambda t: math.exp(5 * (t - 1)),
@@ -34,12 +31,14 @@ ANNEALING: dict[str, Callable[[float], float]] = {
 @dataclass(frozen=True)
 class UDA(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `temperature` > 0 of the
-    targets; `annealing` of the labeled signal: none, linear, log or exp."""
+    targets; `annealing` of the labeled signal: none, linear, log or exp; `kept_only`: strong views of weight 0 are not
+    looked at."""
 
     lambda_unlabeled: float
     ratio: int
     temperature: float
     annealing: str
+    kept_only: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
@@ -49,30 +48,28 @@ class UDA(EveryStep):
         in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
         in_range("ratio", self.ratio, 1)
         in_range("temperature", self.temperature, 0, above=True)
-        one_of("annealing", self.annealing, ANNEALING)
+        one_of("annealing", self.annealing, ("none", *ANNEALING))
 
     def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
             return labeled_losses(learner, place, learner.weak), memory
         images, targets = learner.labeled_batch(place, learner.weak)
-        index = unlabeled_batch(learner, place, self.ratio)
-        weak = learner.view(learner.weak, learner.unlabeled.pixels, index, "weak", place.step)
-        strong = learner.view(learner.augment, learner.unlabeled.pixels, index, "strong", place.step)
-        logits = learner.student(torch.cat((images, weak, strong))).float()
-        labeled, weak_logits, strong_logits = logits.split((len(images), len(index), len(index)))
-        selection, memory = weigh(learner, memory, place, label(weak_logits), index, labeled, targets)
-        supervised = self._annealed(labeled, targets, place.progress)
-        soft = (weak_logits.detach() / self.temperature).softmax(dim=1)
-        each = cross_entropy(strong_logits, soft, reduction="none")
-        unlabeled = (each * selection.weight).sum() / len(index)
-        unlabeled = with_penalty(learner, unlabeled, strong_logits, selection, memory)
-        sums = labeled_sums(supervised, labeled, targets) + selection_sums(learner, index, selection, unlabeled)
+        batch = unlabeled_batch(learner, place, self.ratio)
+        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only)
+        supervised = self._annealed(seen.labeled, targets, place.progress)
+        soft = (seen.weak / self.temperature).softmax(dim=1)
+        each = cross_entropy(seen.strong, soft, reduction="none")
+        unlabeled = (each * seen.weight).sum() / len(batch.index)
+        unlabeled = with_penalty(learner, unlabeled, seen.strong, seen.weight, memory)
+        sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         return Losses(supervised + self.lambda_unlabeled * unlabeled, sums), memory
 
     def _annealed(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """Mean cross-entropy of the labeled images that are not yet surer than eta_t; 0 where all are."""
+        if self.annealing == "none":
+            return cross_entropy(logits, targets)
         classes = logits.shape[1]
         eta = ANNEALING[self.annealing](progress) * (1 - 1 / classes) + 1 / classes
         true = logits.detach().softmax(dim=1).gather(1, targets.unsqueeze(1)).squeeze(1)
-        counts = (true <= eta).float() if self.annealing != "none" else torch.ones_like(true)
+        counts = (true <= eta).float()
         return (cross_entropy(logits, targets, reduction="none") * counts).sum() / counts.sum().clamp(min=1)

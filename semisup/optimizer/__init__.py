@@ -1,10 +1,9 @@
 """Optimizers: settings that build torch's own, in their fused form."""
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import torch
-from torch.nn import Parameter
+from torch import nn
 
 
 class OptimizerSettings(Protocol):
@@ -12,4 +11,9 @@ class OptimizerSettings(Protocol):
 
     lr: float
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer: ...
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        """An optimizer of all of the model's parameters.
+
+        Every group of it has an `lr_scale`, by which its learning rate is multiplied at every step; 1 in the largest.
+        """
+        ...

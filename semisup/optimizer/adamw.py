@@ -1,20 +1,23 @@
 """AdamW: decoupled weight decay (arXiv 1711.05101)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import Parameter
+from torch import nn
 
 from semisup.errors import in_range
+from semisup.optimizer._groups import parameter_groups
 
 
 @dataclass(frozen=True)
 class AdamW:
-    """`lr` > 0; `weight_decay` >= 0; `beta1`, `beta2` in [0, 1); `eps` > 0."""
+    """`lr` > 0; `weight_decay` >= 0, of norms and biases only with `decay_norm_and_bias`; `layer_decay` in (0, 1], of
+    the rate from one block to the one before it; `beta1`, `beta2` in [0, 1); `eps` > 0."""
 
     lr: float
     weight_decay: float
+    decay_norm_and_bias: bool
+    layer_decay: float
     beta1: float
     beta2: float
     eps: float
@@ -22,16 +25,13 @@ class AdamW:
     def __post_init__(self) -> None:
         in_range("lr", self.lr, 0, above=True)
         in_range("weight_decay", self.weight_decay, 0)
+        in_range("layer_decay", self.layer_decay, 0, 1, above=True)
         in_range("beta1", self.beta1, 0, 0.9999999)
         in_range("beta2", self.beta2, 0, 0.9999999)
         in_range("eps", self.eps, 0, above=True)
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            parameters,
-            lr=self.lr,
-            betas=(self.beta1, self.beta2),
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            fused=True,
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        groups = parameter_groups(
+            model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
+        return torch.optim.AdamW(groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)

@@ -1,36 +1,36 @@
 """Stochastic gradient descent with (Nesterov) momentum."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import Parameter
+from torch import nn
 
 from semisup.errors import SettingError, in_range
+from semisup.optimizer._groups import parameter_groups
 
 
 @dataclass(frozen=True)
 class SGD:
-    """`lr` > 0; `weight_decay` >= 0; `momentum` in [0, 1), above 0 with `nesterov`."""
+    """`lr` > 0; `weight_decay` >= 0, of norms and biases only with `decay_norm_and_bias`; `layer_decay` in (0, 1], of
+    the rate from one block to the one before it; `momentum` in [0, 1), above 0 with `nesterov`."""
 
     lr: float
     weight_decay: float
+    decay_norm_and_bias: bool
+    layer_decay: float
     momentum: float
     nesterov: bool
 
     def __post_init__(self) -> None:
         in_range("lr", self.lr, 0, above=True)
         in_range("weight_decay", self.weight_decay, 0)
+        in_range("layer_decay", self.layer_decay, 0, 1, above=True)
         in_range("momentum", self.momentum, 0, 0.9999999)
         if self.nesterov and self.momentum == 0:
             raise SettingError("momentum", 0, "must be above 0 with optimizer.nesterov=true")
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            parameters,
-            lr=self.lr,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            nesterov=self.nesterov,
-            fused=True,
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        groups = parameter_groups(
+            model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True)

@@ -5,6 +5,9 @@ run.json             status, environment, data set, what happened
 data_report.json     files ignored and quarantined, where the data set is made of files
 metrics.jsonl        one JSON object a line
 pseudo_labels.csv    every unlabeled image in every round: class, confidence, kept
+what_if.csv          what every threshold would have kept, and how much of it is right, at each labeling and in the end
+classes.csv          what became of each class in every labeling
+predictions.csv      every validation and test image, of the chosen model: true class, predicted class, confidence
 checkpoints/         best-<step>-<digest>.pt, last-<step>-<digest>.pt (torch, weights_only)
 plots/               PNG
 summary.json         written last: a run that has it is finished

@@ -1,15 +1,17 @@
 """Checkpoints: torch files of tensors and plain data, named by kind, step and the digest of their bytes.
 
     best-00000120-9f86d081884c7d65.pt      {"step", "epoch", "accuracy", "loss", "weights"}
-    last-00000150-2c26b46b68ffc68f.pt      the trainer's snapshot, the log lengths, and the name of its best file
+    last-00000150-2c26b46b68ffc68f.pt      the trainer's snapshot, the lines of the logs, and the name of its best file
 
 The digest in the name makes a flipped bit visible before anything is loaded; loading never runs code
-(`weights_only`). A new file is safe on disk before an old one is deleted.
+(`weights_only`). A new file is safe on disk before an old one is deleted. Equal content gives equal bytes, whether the
+run was interrupted or not.
 """
 
 import hashlib
 import io
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,24 @@ KEEP = 2  # last ones
 def save(folder: Path, kind: str, step: int, content: dict[str, Any]) -> Path:
     """Write one checkpoint; returns its path."""
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save(_plain(content), buffer)
     payload = buffer.getbuffer()
     path = folder / f"{kind}-{step:08d}-{hashlib.sha256(payload).hexdigest()[:16]}.pt"
     if not path.exists():
         write_atomically(path, payload)
     return path
+
+
+def _plain(value: Any) -> Any:
+    """The same content as if it had just been made: what is written depends on which parts are one object in memory,
+    and on what else lies in a tensor's storage."""
+    if isinstance(value, torch.Tensor):
+        return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
+    if isinstance(value, dict):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value] if isinstance(value, list) else tuple(map(_plain, value))
+    return sys.intern(value) if type(value) is str else value
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -64,11 +78,14 @@ def newest(folder: Path, kind: str) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def save_state(folder: Path, snapshot: dict[str, Any], lengths: dict[str, int]) -> None:
+def save_state(folder: Path, snapshot: dict[str, Any], lines: dict[str, int]) -> None:
     """The best model (if new) and the last state, then delete what neither they nor the one before need."""
     best = snapshot["best"]
     best_name = save(folder, "best", best["step"], best).name if best else None
-    save(folder, "last", snapshot["step"], snapshot | {"best": best_name, "lengths": lengths})
+    path = save(folder, "last", snapshot["step"], snapshot | {"best": best_name, "lines": lines})
+    for other in newest(folder, "last"):
+        if _step(other) == _step(path) and other != path:
+            other.unlink(missing_ok=True)  # from before the evaluation that follows the same step
     prune(folder, KEEP)
 
 
@@ -90,7 +107,7 @@ def _step(path: Path) -> int:
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
-    """The newest state that is whole, and the log lengths that belong to it; None where none was ever saved.
+    """The newest state that is whole, and how many lines of each log belong to it; None where none was ever saved.
 
     Raises:
         RecordError: there are checkpoints, and none can be used.
@@ -99,9 +116,11 @@ def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
     for path in newest(folder, "last"):
         try:
             snapshot = load(path)
-            lengths = snapshot.pop("lengths")
+            if "lines" not in snapshot:
+                raise RecordError(f"{path}: written by an earlier version of semisup, which this one does not continue")
+            lines = snapshot.pop("lines")
             snapshot["best"] = load(folder / snapshot["best"]) if snapshot["best"] else None
-            return snapshot, lengths
+            return snapshot, lines
         except RecordError as error:
             problems.append(str(error))
             warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -11,21 +12,36 @@ from typing import Any, NamedTuple, Self
 
 import yaml
 
-from semisup.disk import remove_leftovers, write_atomically
-from semisup.errors import DataError, DivergedError, FinishedError, RecordError
-from semisup.events import Event, Finished, Relabeled, Row
+from semisup.disk import make_folder, remove_leftovers, sync_folder, write_atomically
+from semisup.errors import CollapsedError, DataError, DivergedError, FinishedError, RecordError
+from semisup.events import Evaluated, Event, Finished, Relabeled, Row
 from semisup.record import checkpoint, finite, is_finished, write_json
+from semisup.record.diagnostics import (
+    CLASSES,
+    CURVES,
+    POOL,
+    VALIDATION,
+    WhatIf,
+    class_rows,
+    csv_text,
+    curve_rows,
+    read_curves,
+)
 from semisup.record.log import GrowingLog
+from semisup.record.older import completed
 from semisup.record.owner import Owner
+from semisup.shapes import Curve
 
 SCHEMA = 1
 OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the folder"
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
+PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
 class PseudoLabel(NamedTuple):
-    """What one unlabeled image was labeled as: its class by name, the confidence and the weight in [0, 1]."""
+    """What one unlabeled image was labeled as: which one it is, its class by name, confidence and weight in [0, 1]."""
 
+    number: int
     target: str
     confidence: float
     weight: float
@@ -46,6 +62,9 @@ class RunRecord:
         self.classes: tuple[str, ...] = ()
         self.metrics = GrowingLog(folder / "metrics.jsonl")
         self.pseudo_labels = GrowingLog(folder / "pseudo_labels.csv")
+        self.what_if, self.per_class = GrowingLog(folder / "what_if.csv"), GrowingLog(folder / "classes.csv")
+        self.logs = (self.metrics, self.pseudo_labels, self.what_if, self.per_class)
+        self.evaluated: Evaluated | None = None  # the last; a labeling that it led to comes before the next save
         self.owner = Owner(folder)
         self.started = self.saved = time.monotonic()
         self.started_at = _now()
@@ -53,16 +72,16 @@ class RunRecord:
 
     def __enter__(self) -> Self:
         try:
-            (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            (self.folder / "plots").mkdir(exist_ok=True)
+            for inner in ("checkpoints", "plots"):
+                make_folder(self.folder / inner)
             self.owner.take()
         except OSError as error:
             raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
         if is_finished(self.folder):
             self.owner.release()
             raise FinishedError(f"{self.folder}: finished")
-        for place in (self.folder, self.folder / "checkpoints", self.folder / "plots"):
-            remove_leftovers(place)
+        for folder in (self.folder, self.folder / "checkpoints", self.folder / "plots"):
+            remove_leftovers(folder)
         self.before = read_json(self.folder / "run.json") or {}
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=False)
         write_atomically(self.folder / "config.yaml", text.encode())
@@ -106,9 +125,9 @@ class RunRecord:
             RecordError: there are checkpoints, and none can be used.
         """
         found = checkpoint.load_state(self.folder / "checkpoints")
-        lengths = found[1] if found else {}
-        for log in (self.metrics, self.pseudo_labels):
-            log.cut(lengths[log.path.name] if lengths else 0)
+        lines = found[1] if found else {}
+        for log in self.logs:
+            log.cut(lines.get(log.path.name, 0))
         return found[0] if found else None
 
     def rows(self) -> list[Row]:
@@ -117,14 +136,15 @@ class RunRecord:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def last_round(self) -> list[PseudoLabel]:
-        """The pseudo-labels of the last round, in the order of the unlabeled images; [] where there was none."""
+        """The pseudo-labels of the last round; [] where there was none."""
         path = self.pseudo_labels.path
         if not path.exists():
             return []
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
+        number = {path: number for number, path in enumerate(self.paths)}
         return [
-            PseudoLabel(row["class"], float(row["confidence"]), float(row["weight"]))
+            PseudoLabel(number[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
             for row in rows
             if row["round"] == rows[-1]["round"]
         ]
@@ -135,13 +155,23 @@ class RunRecord:
         row = event.row()
         if row is not None:
             self.metrics.append(json.dumps(finite(row)) + "\n")
-        if isinstance(event, Relabeled):
+        if isinstance(event, Evaluated):
+            self.evaluated = event
+        elif isinstance(event, Relabeled):
             self._add_pseudo_labels(event)
+            self._add_diagnostics(event)
+        elif isinstance(event, Finished) and event.what_if is not None:
+            self._add_chosen(event, event.what_if)
+
+    def curves(self) -> list[WhatIf]:
+        """What what_if.csv holds so far."""
+        return read_curves(self.what_if.path)
 
     def save(self, snapshot: dict[str, Any]) -> None:
         """Save the state of a training, and with it how long the logs are."""
-        lengths = {log.path.name: log.length() for log in (self.metrics, self.pseudo_labels)}
-        checkpoint.save_state(self.folder / "checkpoints", snapshot, lengths)
+        lines = {log.path.name: log.committed() for log in self.logs}
+        sync_folder(self.folder)
+        checkpoint.save_state(self.folder / "checkpoints", snapshot, lines)
         self.saved = time.monotonic()
 
     def seconds_since_save(self) -> float:
@@ -150,10 +180,21 @@ class RunRecord:
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
         """The end: status, then summary.json, last of all. Returns the summary."""
         checkpoint.prune(self.folder / "checkpoints", keep=1)
-        summary = {**event.summary, "confusion": event.confusion, "total_seconds": self._seconds()}
+        bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
+        found = {"confusion": event.confusion, "reliability": bins}
+        summary = {**event.summary, **found, "total_seconds": self._seconds()}
+        if event.predictions:
+            text = csv_text([PREDICTIONS, *self._predictions(event)])
+            write_atomically(self.folder / "predictions.csv", text.encode("utf-8", "backslashreplace"))
         self._status("done", plots=plots)
         write_json(self.folder / "summary.json", summary)
         return summary
+
+    def _predictions(self, event: Finished) -> Iterator[tuple[object, ...]]:
+        names = self.classes
+        for split, found in event.predictions.items():
+            each = zip(*found, strict=True)
+            yield from ((split, path, names[true], names[said], sure) for path, true, said, sure in each)
 
     def _seconds(self) -> float:
         before = self.before.get("seconds")
@@ -172,6 +213,24 @@ class RunRecord:
         }
         write_json(self.folder / "run.json", {**self.about, **state})
 
+    def _add_diagnostics(self, event: Relabeled) -> None:
+        before = self.evaluated
+        if before is not None and before.what_if is not None:
+            self._add_curve(WhatIf(before.step, before.epoch, VALIDATION, before.what_if))
+        self._add_curve(WhatIf(event.step, event.epoch, POOL, event.what_if))
+        header = [] if self.per_class.path.exists() else [CLASSES]
+        self.per_class.append(csv_text([*header, *class_rows(event, self.classes)]))
+
+    def _add_chosen(self, event: Finished, what_if: Curve) -> None:
+        """The curve of the chosen model, unless it led to a labeling and is there."""
+        step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
+        if (step, VALIDATION) not in {(each.step, each.on) for each in self.curves()}:
+            self._add_curve(WhatIf(step, epoch, VALIDATION, what_if))
+
+    def _add_curve(self, found: WhatIf) -> None:
+        header = [] if self.what_if.path.exists() else [CURVES]
+        self.what_if.append(csv_text([*header, *curve_rows(found)]))
+
     def _add_pseudo_labels(self, event: Relabeled) -> None:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
@@ -181,7 +240,9 @@ class RunRecord:
         labels, chosen = event.labels, event.selection
         each = zip(self.paths, chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), strict=True)
         writer.writerows(
-            (*place, path, self.classes[target], sure, weight, int(weight > 0)) for path, target, sure, weight in each
+            (*place, path, self.classes[target], sure, weight, int(weight > 0))
+            for path, target, sure, weight in each
+            if target >= 0
         )
         self.pseudo_labels.append(buffer.getvalue())
 
@@ -200,8 +261,8 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A saved config as data; nothing in it is executed or looked up, and aliases, a few of which can mean gigabytes,
-    are refused.
+    """A saved config as data, with the keys that came after it; nothing in it is executed or looked up, and aliases, a
+    few of which can mean gigabytes, are refused.
 
     Raises:
         RecordError: there is none, or it is not one mapping of plain YAML.
@@ -221,7 +282,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RecordError(f"{path.name}: holds no settings")
     if _depth(value) > DEEPEST:
         raise RecordError(f"{path.name}: nested deeper than any config, {DEEPEST} levels")
-    return value
+    return completed(value)
 
 
 def _depth(value: Any) -> int:
@@ -246,8 +307,8 @@ def read_value(text: str) -> Any:
 
 
 def _status_of(error: BaseException) -> str:
-    if isinstance(error, DivergedError):
-        return "diverged"
+    if isinstance(error, DivergedError | CollapsedError):
+        return "collapsed" if isinstance(error, CollapsedError) else "diverged"
     return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit) else "failed"
 
 

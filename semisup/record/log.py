@@ -1,17 +1,20 @@
-"""Files that grow by whole lines. A checkpoint notes how long they were; resuming cuts off what came after it."""
+"""Files that grow by whole lines. A checkpoint notes how many there were; resuming cuts off what came after it.
+
+Lines and not bytes: a line holds times, whose digits differ from run to run, and a checkpoint must not.
+"""
 
 import os
 from pathlib import Path
 
-from semisup.disk import sync_folder
 from semisup.errors import RecordError
 
 
 class GrowingLog:
-    """Appends whole lines to one file."""
+    """Appends whole lines to one file. Counts them from the last `cut` on: a log begins with that."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.lines = 0
 
     def append(self, text: str) -> None:
         """Write `text`, which ends with a newline, at the end.
@@ -21,28 +24,39 @@ class GrowingLog:
         """
         with open(self.path, "ab") as file:
             file.write(text.encode("utf-8", "backslashreplace"))
+        self.lines += text.count("\n")
 
-    def length(self) -> int:
-        """Bytes on disk for good: everything so far is flushed to it, and so is the file's name."""
-        if not self.path.exists():
-            return 0
-        with open(self.path, "rb") as file:
-            os.fsync(file.fileno())
-            sync_folder(self.path.parent)
-            return os.fstat(file.fileno()).st_size
+    def committed(self) -> int:
+        """Lines on disk for good, once the folder is synced: everything so far is flushed to it."""
+        if self.path.exists():
+            with open(self.path, "rb") as file:
+                os.fsync(file.fileno())
+        return self.lines
 
-    def cut(self, length: int) -> None:
-        """Drop what is beyond `length` bytes.
+    def cut(self, lines: int) -> None:
+        """Drop what is beyond so many lines.
 
         Raises:
-            RecordError: the file is shorter than that: something else has changed it.
+            RecordError: the file has fewer: something else has changed it.
         """
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size < length:
+        found, length = self._first(lines)
+        if found < lines:
             raise RecordError(
-                f"{self.path}: has {size} bytes, and its checkpoint says {length}; delete the run's folder"
+                f"{self.path}: has {found} whole lines, and its checkpoint says {lines}; delete the run's folder"
             )
-        if length == 0:
+        if lines == 0:
             self.path.unlink(missing_ok=True)
         else:
             os.truncate(self.path, length)
+        self.lines = lines
+
+    def _first(self, lines: int) -> tuple[int, int]:
+        """How many of the first `lines` whole lines there are, and how many bytes they take."""
+        found = length = 0
+        if lines and self.path.exists():
+            with open(self.path, "rb") as file:
+                for line in file:
+                    if found == lines or not line.endswith(b"\n"):
+                        break
+                    found, length = found + 1, length + len(line)
+        return found, length

@@ -1,7 +1,8 @@
 """One process at a time writes to a run's folder.
 
-The owner is named in `owner.json`, created with O_EXCL (atomic on local disks and NFS, no flock). An owner on
-this host is gone when its process is; one on another host when its heartbeat is older than STALE_SECONDS.
+The owner is named in `owner.json`, which comes to be whole and once (a hard link: atomic on local disks and NFS, no
+flock). An owner on this host is gone when its process is; one on another host when its heartbeat is older than
+STALE_SECONDS.
 """
 
 import json
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from semisup.disk import claim, take_away
 from semisup.errors import InUseError, RecordError
 
 STALE_SECONDS = 120
@@ -31,15 +33,10 @@ class Owner:
             RecordError: another process is; names host, process and age.
         """
         for _ in range(3):
-            try:
-                descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            except FileExistsError:
-                self._clear_if_gone()
-                continue
-            with open(descriptor, "w") as file:
-                json.dump(_me(), file)
-            self.beaten = time.monotonic()
-            return
+            if claim(self.path, json.dumps(_me()).encode()):
+                self.beaten = time.monotonic()
+                return
+            self._clear_if_gone()
         raise RecordError(f"{self.path.parent}: another process keeps taking this run")
 
     def beat(self) -> None:
@@ -50,35 +47,37 @@ class Owner:
 
     def release(self) -> None:
         """Give the folder free, if it is still ours."""
-        if self._read()[0] == _me():
+        if self._read()[1] == _me():
             self.path.unlink(missing_ok=True)
 
-    def _read(self) -> tuple[dict[str, Any], float]:
-        """Who owns the folder, {} if that is not (yet) written, and seconds since its last heartbeat."""
+    def _read(self) -> tuple[bytes, dict[str, Any], float]:
+        """The file, who it says owns the folder ({}: that is not yet written), and seconds since the last heartbeat."""
+        raw = b""
         try:
             age = time.time() - self.path.stat().st_mtime
-            owner = json.loads(self.path.read_text() or "{}")
-        except (FileNotFoundError, ValueError):
-            return {}, 0.0
-        return owner if isinstance(owner, dict) else {}, age
+            raw = self.path.read_bytes()
+            owner = json.loads(raw or b"{}")
+        except FileNotFoundError:
+            return b"", {}, 0.0
+        except ValueError:
+            return raw, {}, age
+        return raw, owner if isinstance(owner, dict) else {}, age
 
     def _clear_if_gone(self) -> None:
-        other, age = self._read()
+        raw, other, age = self._read()
         here = other.get("host") == socket.gethostname() and other.get("boot") == _boot()
         if not other:
-            gone = age > 1  # created and not yet written to, or torn
+            gone = age > 1  # without hard links: created and not yet written to, or torn
         else:
             gone = _start_time(other.get("process", 0)) != other.get("started") if here else age > STALE_SECONDS
         if not gone:
             who = f"process {other.get('process')} on {other.get('host')}" if other else "another process"
             raise InUseError(f"{self.path.parent}: in use by {who}, last seen {max(age, 0):.0f} s ago")
-        aside = self.path.with_name(f".owner-{os.getpid()}-{os.urandom(4).hex()}")
-        try:
-            os.rename(self.path, aside)  # of several who saw it dead, one moves it
-        except FileNotFoundError:
+        aside = take_away(self.path)  # of several who saw it dead, one gets it
+        if aside is None:
             return
-        if aside.read_text() != (json.dumps(other) if other else aside.read_text()):
-            os.link(aside, self.path)  # not the one that was seen dead: put it back
+        if (content := aside.read_bytes()) != raw:
+            claim(self.path, content)  # not the one that was seen dead: put it back
         aside.unlink()
 
 

@@ -18,7 +18,7 @@ class Identity:
     run_id: unique in the project and readable; letters, digits, `.`, `_`, `-`
     name: what charts call the run
     group: the sweep or experiment it belongs to
-    job_type: what was done: train, reproduce
+    job_type: what was done: train, reproduce, compare
     tags: words to find it by
     folder: where the mirror writes, one for all runs; W&B wants it to be called `wandb`
     config: plain data, without secrets: all of it is shown
@@ -62,6 +62,10 @@ class Mirror(ABC):
         """
 
     @abstractmethod
+    def table(self, name: str, columns: list[str], rows: list[list[object]]) -> None:
+        """Show a table of plain values; rows of one value for each of `columns`."""
+
+    @abstractmethod
     def close(self, summary: dict[str, object], exit_code: int) -> None:
         """End the run; later calls do nothing.
 
@@ -81,6 +85,9 @@ class Silent(Mirror):
         pass
 
     def thumbnails(self, name: str, columns: list[str], rows: list[list[object]], images: NDArray[np.uint8]) -> None:
+        pass
+
+    def table(self, name: str, columns: list[str], rows: list[list[object]]) -> None:
         pass
 
     def close(self, summary: dict[str, object], exit_code: int) -> None:

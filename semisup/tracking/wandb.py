@@ -126,6 +126,15 @@ class _Run(Mirror):
 
         self._do("thumbnails", work)
 
+    def table(self, name: str, columns: list[str], rows: list[list[object]]) -> None:
+        def work(run: "wandb.Run") -> None:
+            from wandb import Table
+
+            with _kept_in(self._identity.folder):
+                run.log({name: Table(columns=[*columns], data=rows, allow_mixed_types=True)})
+
+        self._do("a table", work)
+
     def close(self, summary: dict[str, object], exit_code: int) -> None:
         def work(run: "wandb.Run") -> None:
             run.summary.update({name: value for name, value in summary.items() if value is not None})

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -18,11 +19,12 @@ from rich.console import Console
 from semisup import build
 from semisup.commands._comparison import Comparison, compare_runs, over_seeds, spread
 from semisup.commands._comparison_tables import ROWS_SHOWN
-from semisup.commands._heat_map import choose_axes, picture
+from semisup.commands._grid import CONTROL, SEVERAL, choose_axes, grid_of
+from semisup.commands._heat_map import legend, picture
 from semisup.commands._runs import TAIL_BYTES, find, read, read_all
 from semisup.commands._verdict import gain, lack, percent, sentence
 from semisup.commands.compare import compare
-from semisup.errors import DataError, RecordError
+from semisup.errors import DataError, RecordError, SettingError
 from tests.commands.run_maker import IMAGES, make, make_with_references, plain_of
 
 
@@ -374,6 +376,8 @@ def test_runs_that_are_not_done_are_rows_with_the_reason(outputs: Path) -> None:
     os.utime(killed / "owner.json", (time.time() - 7200, time.time() - 7200))
     assert read(killed).reason.startswith("no sign of life for 120 minutes")
     text = printed(outputs / "mine", width=200)
+    (line,) = [line.split() for line in text.splitlines() if " diverged " in line]
+    assert line[1:] == ["diverged", "0.6", "step", "3"]
     assert "No run is finished yet: 1 failed, 1 diverged, 1 interrupted, 1 running." in text
     assert (outputs / "mine" / "comparison.png").stat().st_size > 1000
 
@@ -490,8 +494,20 @@ def test_json_has_the_rows_the_runs_and_the_sentence(sweep: Path) -> None:
     assert [each["kind"] for each in found["references"]] == ["control", "control", "baseline"]
 
 
+def test_pandas_reads_both_files(sweep: Path) -> None:
+    printed(sweep)
+    runs = pandas.read_csv(sweep / "comparison.csv")
+    own = runs[runs["role"] == "run"]
+    means = own.groupby(["threshold.tau", "augment.strength"])["gain_over_control_points"].mean()
+    assert means.loc[(0.95, 0.5)] == pytest.approx(8)
+    assert runs["test/accuracy"].dtype == float
+    rows = pandas.json_normalize(json.loads((sweep / "comparison.json").read_text())["rows"], sep=" ")
+    assert list(rows["settings threshold.tau"]) == [0.95, 0.8, 0.95, 0.8]
+    assert rows["test/accuracy deviation"].tolist() == pytest.approx([0.02] * 4)
+
+
 def test_comparing_again_gives_the_same_bytes(sweep: Path) -> None:
-    names = ("comparison.csv", "comparison.json", "comparison.png")
+    names = ("comparison.csv", "comparison.json", "comparison.png", "report.html")
     printed(sweep)
     before = [(sweep / name).read_bytes() for name in names]
     printed(sweep)
@@ -557,19 +573,117 @@ def test_names_that_matplotlib_would_read_as_formulas(outputs: Path) -> None:
     printed(outputs / "mine")
 
 
+def test_the_control_row_is_of_the_cells_above_it(outputs: Path) -> None:
+    """Two learning rates with other controls: a column shows the control of its own cells, or says that it cannot."""
+    for rate, control in (("1e-3", 0.60), ("1e-2", 0.80)):
+        for strength in (0.25, 0.5):
+            for tau in (0.8, 0.9):
+                plain = plain_of(f"optimizer.lr={rate}", f"augment.strength={strength}", f"threshold.tau={tau}")
+                better = rate == "1e-2" if strength == 0.25 else (rate == "1e-2") == (tau == 0.9)
+                val = 0.8 if better else 0.7
+                make_with_references(outputs / "mine", plain, val=val, test=0.9, control=control, baseline=0.5)
+    grid = grid_of(compared(outputs / "mine"))
+    assert grid is not None
+    first, second = (cell for cell in grid.accuracies if cell.y == CONTROL)
+    assert (first.text, first.value) == ("80.0", spread([0.8]))  # of the cells, and not of all runs with that strength
+    assert first.folder is not None
+    assert json.loads((first.folder / "summary.json").read_text())["test/accuracy"] == 0.80
+    assert (second.text, second.value, second.folder) == (SEVERAL, None, None)
+    points = {round(cell.value.mean) for cell in grid.gains if cell.value}
+    assert points == {10, 30}
+    assert f"{SEVERAL}: the cells above have different ones" in " ".join(legend(compared(outputs / "mine"), grid))
+    picture(compared(outputs / "mine"))
+
+
+def test_controls_of_all_cells_in_a_column_are_one_row(sweep: Path) -> None:
+    grid = grid_of(compared(sweep))
+    assert grid is not None
+    assert [cell.text for cell in grid.accuracies if cell.y == CONTROL] == ["62.5\n± 0.0", "65.0\n± 0.0"]
+
+
+# In W&B ---------------------------------------------------------------------------------------------------------------
+
+
+def tracked(folder: Path, *words: str) -> list[Path]:
+    """Compare with --track; returns the W&B files of the comparison."""
+    assert compare([folder], Console(file=io.StringIO(), width=150), list(words)) == 0
+    return sorted((folder.parent / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def inspected(path: Path, *words: str) -> Any:
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *words, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=path.parent)
+    return json.loads(done.stdout) if words else [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_comparison_is_a_run_in_the_group_of_the_sweep(sweep: Path) -> None:
+    (file,) = tracked(sweep, "tracking.project=mine")
+    (run,) = [record["run"] for record in inspected(file) if record["type"] == "run"][:1]
+    assert (run["project"], run["run_group"], run["job_type"]) == ("mine", "mine", "compare")
+    summary = inspected(file, "--summary")["summary"]
+    assert summary["best/val/accuracy"] == pytest.approx(0.84)
+    assert summary["gain_over_control_points"] == pytest.approx(8)
+    assert summary["sentence"] == sentence(compared(sweep))
+    assert (summary["count/runs"], summary["count/settings"]) == (21, 4)
+    assert {name for name in summary if name.startswith("plots/")} == {
+        f"plots/{n}" for n in ("comparison", "curves", "rounds")
+    }
+    table = json.loads((file.parent / "files" / summary["settings"]["path"]).read_text())
+    assert table["columns"][:3] == ["threshold.tau", "augment.strength", "seeds"]
+    assert table["data"][0][:3] == [0.95, 0.5, 3]
+    assert len(table["data"]) == 4
+    runs = json.loads((file.parent / "files" / summary["runs"]["path"]).read_text())
+    assert runs["columns"] == list(lines(sweep)[0])
+    assert len(runs["data"]) == 21
+    png = file.parent / "files" / summary["plots/comparison"]["path"]
+    assert png.read_bytes() == (sweep / "comparison.png").read_bytes()
+
+
+def test_comparing_again_shows_in_the_same_run_and_other_folders_in_another(sweep: Path, outputs: Path) -> None:
+    first, second = (tracked(sweep)[0].name for _ in range(2))
+    assert first == second
+    assert first.startswith("run-comparison-mine-")
+    shutil.copytree(sweep, outputs / "second")
+    assert {file.name for file in tracked(outputs / "second")} > {first}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("outputs/mine", "folders come before --track"),
+        ("tracking.mode=dancing", "tracking.mode=dancing: must be one of offline, online"),
+        ("tracking.colour=red", "tracking.colour=red: no such key"),
+        ("tracking.project=${oc.env:HOME}", "no interpolations"),
+        ("name=x", "must be tracking.KEY=VALUE"),
+    ],
+)
+def test_what_cannot_be_tracked_is_said_before_any_work(outputs: Path, word: str, said: str) -> None:
+    make(outputs / "mine", plain_of())
+    with pytest.raises(SettingError) as error:
+        compare([outputs / "mine"], Console(file=io.StringIO()), [word])
+    assert said in str(error.value)
+    assert not (outputs / "mine" / "report.html").exists()
+    assert not (outputs / "wandb").exists()
+
+
 # Speed ----------------------------------------------------------------------------------------------------------------
 
 
-def test_many_runs_are_compared_fast(outputs: Path) -> None:
-    for number in range(300):
-        plain = plain_of(seed=number % 3)
-        plain["threshold"]["tau"] = number // 3 / 200
-        make(outputs / "mine", plain, val=number / 1000, labelings=[(0.5, 0.5)])
-    started = time.perf_counter()
+def test_a_thousand_runs_are_compared_in_ten_seconds_and_fit_into_a_page(outputs: Path) -> None:
+    for number in range(1000):
+        plain = plain_of(f"augment.strength={number // 5 % 8 / 8}", seed=number % 5)
+        plain["threshold"]["tau"] = 0.5 + number // 40 / 100
+        status = {97: "failed", 98: "diverged", 99: "interrupted"}.get(number % 100, "done")
+        error = None if status == "done" else {"kind": "RuntimeError", "message": "the reason, in some words " * 3}
+        make(outputs / "mine", plain, val=number / 2000, status=status, error=error, labelings=[(0.5, 0.5)])
+    started = time.process_time()
     text = printed(outputs / "mine")
-    assert time.perf_counter() - started < 10
-    assert f"{100 - ROWS_SHOWN} more in comparison.csv" in text
-    assert len(lines(outputs / "mine")) == 300
+    assert time.process_time() - started < 10
+    assert f"{200 - ROWS_SHOWN} more in comparison.csv" in text
+    assert len(lines(outputs / "mine")) == 1000
+    page = (outputs / "mine" / "report.html").read_text()
+    assert page.count("semisup reproduce") == 1000 + 1
+    assert len(page) < 2_000_000
 
 
 def test_the_command_line(outputs: Path) -> None:

@@ -3,12 +3,17 @@
 import json
 import re
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from semisup.__main__ import main
 from tests.commands.test_train import EAGER, QUICK, digests, only_run, semisup
+from tests.conftest import CONF
+from tests.tracking.test_wandb import read_back
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +24,27 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+Program = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """The program as typed in tmp_path, but in this process; gives exit status and all that it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["semisup", *words])
+        status = main()
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return call
+
+
 def test_a_run_comes_back_bit_for_bit_from_a_copied_folder(finished: Path, tmp_path: Path) -> None:
     before = digests(only_run(finished))
     shutil.copytree(only_run(finished), tmp_path / "copy")
-    done = semisup(tmp_path, "reproduce", "copy")
+    done = semisup(tmp_path, "reproduce", "copy", "tracking=none", "plots=false")
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"identical \((\d+) values\): (outputs/reproduced-\S+)", done.stdout)
     assert found
@@ -35,41 +57,43 @@ def test_a_run_comes_back_bit_for_bit_from_a_copied_folder(finished: Path, tmp_p
     assert digests(only_run(finished)) == before
 
 
-def test_it_says_where_it_first_differs_and_by_how_much(finished: Path, tmp_path: Path) -> None:
+def test_it_says_where_it_first_differs_and_by_how_much(program: Program, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
     path = tmp_path / "copy" / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     number = next(number for number, row in enumerate(rows) if number and "val/loss" in row)
     rows[number]["val/loss"] += 0.25
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = semisup(tmp_path, "reproduce", "copy")
-    assert done.returncode == 1
-    assert f"not identical: step {rows[number]['step']}, val/loss: " in done.stdout
-    assert "largest difference 0.25" in done.stdout
+    status, said = program("reproduce", "copy", "tracking=none", "plots=false")
+    assert status == 1
+    assert f"not identical: step {rows[number]['step']}, val/loss: " in said
+    assert "largest difference 0.25" in said
 
 
-def test_check_only_trains_nothing_and_names_another_environment(finished: Path, tmp_path: Path) -> None:
+def test_check_only_trains_nothing_and_names_another_environment(
+    program: Program, finished: Path, tmp_path: Path
+) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
-    assert semisup(tmp_path, "reproduce", "copy", "--check-only").stdout == "the same environment and data\n"
+    assert program("reproduce", "copy", "--check-only") == (0, "the same environment and data\n")
     path = tmp_path / "copy" / "run.json"
     about = json.loads(path.read_text())
     about["environment"]["packages"]["torch"] = "1.0"
     path.write_text(json.dumps(about))
-    done = semisup(tmp_path, "reproduce", "copy", "--check-only")
-    assert done.returncode == 1
-    assert "differs: torch: 1.0 then, " in done.stdout
+    status, said = program("reproduce", "copy", "--check-only")
+    assert status == 1
+    assert "differs: torch: 1.0 then, " in said
     assert not (tmp_path / "outputs").exists()
 
 
-def test_another_data_set_is_refused(finished: Path, tmp_path: Path) -> None:
+def test_another_data_set_is_refused(program: Program, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
     path = tmp_path / "copy" / "run.json"
     about = json.loads(path.read_text())
     about["dataset"]["fingerprint"] = "other"
     path.write_text(json.dumps(about))
-    done = semisup(tmp_path, "reproduce", "copy")
-    assert done.returncode == 2
-    assert "the data set is not the one of the run" in done.stderr
+    status, said = program("reproduce", "copy", "tracking=none", "plots=false")
+    assert status == 2
+    assert "the data set is not the one of the run" in said
 
 
 EVIL = [
@@ -82,16 +106,106 @@ EVIL = [
 
 
 @pytest.mark.parametrize(("key", "value"), EVIL, ids=[key for key, _ in EVIL])
-def test_a_config_from_a_stranger_is_data(finished: Path, tmp_path: Path, key: str, value: object) -> None:
+def test_a_config_from_a_stranger_is_data(
+    program: Program, finished: Path, tmp_path: Path, key: str, value: object
+) -> None:
     config = yaml.safe_load((only_run(finished) / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, key: value}))
-    done = semisup(tmp_path, "reproduce", "config.yaml", "--check-only")
-    assert done.returncode == (0 if key == "name" else 2), "a name is replaced; all else is refused"
-    assert "Traceback" not in done.stderr
+    status, said = program("reproduce", "config.yaml", "--check-only")
+    assert status == (0 if key == "name" else 2), "a name is replaced; all else is refused"
+    assert "Traceback" not in said
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["config.yaml"]
 
 
-def test_only_what_changes_no_number_may_be_set(finished: Path, tmp_path: Path) -> None:
-    done = semisup(tmp_path, "reproduce", str(only_run(finished)), "seed=3")
-    assert done.returncode == 2
-    assert "seed=3: may not be set here" in done.stderr
+def test_only_what_changes_no_number_may_be_set(program: Program, finished: Path, tmp_path: Path) -> None:
+    status, said = program("reproduce", str(only_run(finished)), "seed=3")
+    assert status == 2
+    assert "seed=3: may not be set here" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.system ['touch canary']",
+        "threshold: &t {name: fixed}\nweak: *t",
+        "dataset: {name: '${oc.env:HOME}'}\nmethod: {name: supervised}",
+        "dataset: {name: ../../experiment/food11}\nmethod: {name: supervised}",
+        "dataset: [digits]\nmethod: {name: supervised}",
+        "tracking: {name: wandb, project: '${oc.env:WANDB_API_KEY}'}",
+    ],
+)
+def test_a_text_from_a_stranger_is_refused(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    (tmp_path / "config.yaml").write_text(text)
+    status, said = program("reproduce", "config.yaml", "--check-only")
+    assert status == 2, said
+    assert "0123456789abcdef" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_where_it_is_written_and_shown_is_the_callers_to_say(
+    program: Program, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(only_run(finished), tmp_path / "copy")
+    path = tmp_path / "copy" / "config.yaml"
+    theirs = {"name": "wandb", "project": "theirs", "entity": "them", "mode": "online", "tags": ["theirs"]}
+    config = yaml.safe_load(path.read_text())
+    saved = config | {"output_root": str(tmp_path / "theirs"), "plots": True, "tracking": config["tracking"] | theirs}
+    path.write_text(yaml.safe_dump(saved))
+    status, said = program("reproduce", "copy", "plots=false", "tracking.project=mine", "output_root=mine")
+    assert status == 0, said
+    assert not (tmp_path / "theirs").exists()
+    (again,) = (tmp_path / "mine").glob("reproduced-*/*/config.yaml")
+    made = yaml.safe_load(again.read_text())
+    assert (made["output_root"], made["plots"], made["tracking"]["project"]) == ("mine", False, "mine")
+    assert (made["tracking"]["entity"], made["tracking"]["mode"]) == (None, None)
+    (mirror,) = (tmp_path / "mine" / "wandb").glob("offline-run-*/*.wandb")
+    shown = read_back(mirror)["run"][0]
+    assert (shown["project"], shown["job_type"]) == ("mine", "reproduce")
+    assert b"theirs" not in mirror.read_bytes()
+
+
+def test_a_run_comes_back_after_conf_has_changed(
+    program: Program, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    for name, before, after in (
+        ("optimizer/adamw.yaml", "lr: 0.001", "lr: 0.5"),
+        ("train.yaml", "batch_size: 16", "batch_size: 3"),
+        ("threshold/fixed.yaml", "tau:", "renamed:"),
+    ):
+        text = (conf / name).read_text()
+        assert before in text
+        (conf / name).write_text(text.replace(before, after))
+    monkeypatch.setattr("semisup.commands.train.config_folder", lambda: conf)
+    status, said = program("reproduce", str(only_run(finished)), "tracking=none", "plots=false")
+    assert status == 0, said
+    assert "identical (" in said
+
+
+def test_an_unfinished_run_is_compared_as_far_as_it_goes(
+    program: Program, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(only_run(finished), tmp_path / "copy")
+    (tmp_path / "copy" / "summary.json").unlink()
+    path = tmp_path / "copy" / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    status, said = program("reproduce", "copy", "tracking=none", "plots=false")
+    assert status == 0, said
+    assert "did not finish" in said
+    assert re.search(r"identical \(\d+ values\)", said)
+
+
+def test_a_run_of_an_earlier_version_comes_back(program: Program, tmp_path: Path) -> None:
+    """Bit for bit where processor and versions are those of that run; elsewhere it is said what differs."""
+    old = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
+    same, said = program("reproduce", str(old), "--check-only")
+    assert ("the same environment and data" in said) == (same == 0), said
+    assert (same == 1) == ("differs: " in said)
+    assert list(tmp_path.iterdir()) == []
+    status, said = program("reproduce", str(old), "tracking=none", "plots=false", "--tolerance", "1")
+    assert status == 0, said
+    assert "identical (181 values)" in said or same == 1

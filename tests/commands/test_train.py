@@ -88,6 +88,8 @@ def test_a_run_leaves_all_of_its_record(finished: Path) -> None:
         "confusion_validation",
         "confusion_test",
         "pseudo_labels",
+        "what_if",
+        "calibration",
     }
     assert not list(run.rglob("*.tmp"))
     assert not (run / "owner.json").exists()
@@ -105,6 +107,58 @@ def test_pseudo_labels_are_a_table_that_pandas_reads(finished: Path) -> None:
         assert part["kept"].mean() == pytest.approx(row["pseudo/coverage"])
         assert part["confidence"].mean() == pytest.approx(row["pseudo/confidence"], rel=1e-5)
         assert ((part["confidence"] >= 0.2) == (part["kept"] == 1)).all()
+
+
+def test_the_other_tables_are_read_by_pandas_and_agree_with_the_log(finished: Path) -> None:
+    run = only_run(finished)
+    summary = json.loads((run / "summary.json").read_text())
+    rounds = [row for row in numbers(run) if "pseudo/round" in row]
+    curves, classes = pandas.read_csv(run / "what_if.csv"), pandas.read_csv(run / "classes.csv")
+    assert list(curves.columns) == ["step", "epoch", "on", "tau", "coverage", "accuracy"]
+    pool = curves[(curves["on"] == "pool") & (curves["tau"] == 0.2)]
+    assert list(pool["coverage"]) == pytest.approx([row["pseudo/coverage"] for row in rounds], abs=1e-6)
+    best = curves[(curves["on"] == "validation") & (curves["step"] == summary["best/step"])]
+    assert best["accuracy"].iloc[0] == pytest.approx(summary["best/val/accuracy"], abs=1e-6)
+    reached = best[best["accuracy"] >= 0.95]
+    assert (reached["tau"].min() if len(reached) else None) == summary["what_if/tau_for_95"]
+    for row in rounds:
+        part = classes[classes["round"] == row["pseudo/round"]]
+        assert len(part) == 10
+        assert part["kept"].sum() == row["pseudo/count"]
+        assert part["labeled"].sum() == 1038
+    assert len(summary["reliability"]["test"]) == 2, "as the model is, and calibrated"
+    assert 0 <= summary["test/ece"] <= 1
+
+
+def test_predictions_are_a_table_that_pandas_reads_and_agree_with_the_summary(finished: Path) -> None:
+    run = only_run(finished)
+    table = pandas.read_csv(run / "predictions.csv", dtype={"class": str, "predicted": str})
+    assert list(table.columns) == ["split", "path", "class", "predicted", "confidence"]
+    summary = json.loads((run / "summary.json").read_text())
+    names = json.loads((run / "run.json").read_text())["dataset"]["classes"]
+    for split, accuracy in (("validation", "best/val/accuracy"), ("test", "test/accuracy")):
+        part = table[table["split"] == split]
+        assert (part["class"] == part["predicted"]).mean() == pytest.approx(summary[accuracy])
+        counts = pandas.crosstab(part["class"], part["predicted"]).reindex(index=names, columns=names, fill_value=0)
+        assert counts.to_numpy().tolist() == summary["confusion"][split]
+    assert table["confidence"].between(0.1, 1).all()
+    assert table["path"].is_unique
+
+
+def test_pseudo_labels_that_collapse_are_said_and_can_stop_the_run(tmp_path: Path) -> None:
+    words = ("train", *QUICK, *EAGER[:1], "method.refresh_every=1", "threshold.tau=0", "plots=false")
+    blind = ("optimizer=sgd", "optimizer.lr=1e-9", "schedule=constant")  # every digit is the same to it
+    done = semisup(tmp_path, *words, *blind, "collapse.warn_below=0.9")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("pseudo-labels collapse at step 3: ") == 1
+    stopped = semisup(tmp_path, *words, *blind, "collapse.stop_below=0.9", "name=stopped")
+    assert stopped.returncode == 3
+    assert "collapsed: pseudo-labels collapse at step 3: " in stopped.stderr
+    run = next(tmp_path.glob("outputs/stopped/*/run.json"))
+    assert json.loads(run.read_text())["status"] == "collapsed"
+    compared = semisup(tmp_path, "compare", "outputs/stopped")
+    assert "collapsed" in compared.stdout
+    assert semisup(tmp_path, *words, *blind, "name=stopped").returncode == 0, "the same run, now allowed to go on"
 
 
 def test_checkpoints_load_as_weights_only(finished: Path) -> None:
@@ -267,7 +321,7 @@ def test_the_joblib_launcher_gives_the_same_numbers(tmp_path: Path) -> None:
         assert names == {path.name for path in (twin / "checkpoints").glob("best*")}, "the digest is in the name"
 
 
-LONG = ("train", "tracking=none", "train.epochs=25", "plots=false", "checkpoint.every_seconds=0", *EAGER)
+LONG = ("train", "tracking=none", "train.epochs=25", "plots=false", "checkpoint.every_seconds=0.1", *EAGER)
 
 
 def begin(folder: Path) -> subprocess.Popen[str]:

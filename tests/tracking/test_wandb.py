@@ -230,6 +230,19 @@ def test_grey_pictures(tmp_path: Path) -> None:
     assert {pixels(path).shape for path in staged} == {(1, 8, 8)}
 
 
+def test_a_table_of_plain_values(tmp_path: Path) -> None:
+    mirror = OFFLINE.open(identity(tmp_path))
+    rows: list[list[object]] = [[0.9, "fixed", None], [None, 3, True]]  # of several kinds in one column
+    mirror.table("runs", ["threshold.tau", "name", "x"], rows)
+    mirror.close({}, 0)
+    shown = {
+        name: value for record in read_back(written(tmp_path))["history"] for name, value in record["item"].items()
+    }
+    table = json.loads((written(tmp_path).parent / "files" / shown["runs.path"]).read_text())
+    assert (table["columns"], table["data"]) == (["threshold.tau", "name", "x"], rows)
+    assert not list((tmp_path / "home").rglob("*"))
+
+
 def test_runs_of_one_process_keep_apart(tmp_path: Path) -> None:
     for number in range(3):
         mirror = OFFLINE.open(identity(tmp_path, f"run-{number}"))

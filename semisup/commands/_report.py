@@ -1,0 +1,215 @@
+"""report.html: a comparison as one page that opens without a server and without a network.
+
+Drawings are matplotlib's, in the page's colors; thumbnails, style and script are in the page. Its own policy lets
+nothing in from elsewhere and runs no script but ours, and every name in it is escaped by Jinja.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from semisup.commands._comparison import Comparison, Row
+from semisup.commands._details import classes, confusion, what_if
+from semisup.commands._grid import CONTROL, Cell, Grid, grid_of
+from semisup.commands._heat_map import Color, color_of, is_dark, legend, scales
+from semisup.commands._report_charts import (
+    accuracies,
+    control_history,
+    curves_of,
+    rounds,
+    rows_one_by_one,
+    what_if_curves,
+)
+from semisup.commands._report_pictures import surest_mistakes
+from semisup.commands._report_tables import Link, command_of, runs_table, settings_table
+from semisup.commands._runs import Run, number
+from semisup.commands._svg import drawing, svg
+from semisup.commands._typed import link, visible
+
+ASSETS = Path(__file__).parent / "report"
+MOST_CLASSES = 25  # of a confusion matrix that can be read
+MOST_PAIRS = 20
+LOW = "The first eighth of the steps may lie below the axis."
+
+
+def report(comparison: Comparison, words: str, beside: Path) -> bytes:
+    """The page, for the folder `beside`; the same bytes for the same runs.
+
+    Args:
+        words: what the comparison comes to, in one sentence or two.
+    """
+    to: Link = lambda folder: link(folder, beside)  # noqa: E731
+    script, style = ((ASSETS / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+    charts = _charts(comparison, to)
+    grid = grid_of(comparison)
+    settings = settings_table(comparison, to)
+    best = _best(comparison.best, to) if comparison.best else None
+    named: list[tuple[str, str, object]] = [("heat-map", "Heat map", grid), ("settings-section", "Settings", settings)]
+    named += [(chart["id"], chart["title"], chart) for chart in charts]
+    named += [("best", "Best run", best), ("runs-section", "Runs", True)]
+    page = Environment(
+        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    ).get_template("page.html")
+    return page.render(
+        title=visible(beside.resolve().name),
+        sentence=visible(words, 2000),
+        counts=_counts(comparison),
+        sections=[(id_, name) for id_, name, there in named if there],
+        axes=_axes(grid) if grid else None,
+        panels=_panels(grid, to) if grid else [],
+        legend=legend(comparison, grid) if grid else [],
+        settings=settings,
+        charts=charts,
+        best=best,
+        runs=runs_table(comparison, to),
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    ).encode()
+
+
+def _counts(comparison: Comparison) -> str:
+    statuses = Counter(run.status for run in comparison.runs)
+    said = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+    return f"{len(comparison.runs)} runs, controls and baselines among them: {said}."
+
+
+# Heat map -----------------------------------------------------------------------------------------------------------
+
+
+def _axes(grid: Grid) -> dict[str, Any]:
+    labels = [_label(value) for value in grid.horizontal.values]
+    vertical, horizontal = (", ".join(map(visible, axis.keys)) for axis in (grid.vertical, grid.horizontal))
+    return {"vertical": vertical, "horizontal": horizontal, "labels": labels}
+
+
+def _label(value: tuple[Any, ...]) -> str:
+    return " ".join(visible(part, 60) for part in value if part is not None)
+
+
+def _panels(grid: Grid, to: Link) -> list[dict[str, Any]]:
+    size, reach = scales(grid)
+    titles = (f"{grid.split.capitalize()} accuracy, %", "Gain over the control, percentage points")
+    panels = zip(titles, (grid.accuracies, grid.gains), (size, reach), (100, 1), strict=True)
+    return [
+        {"title": title, "lines": _lines(grid, [_cell(cell, color_of(cell, scale, unit), to) for cell in cells], cells)}
+        for title, cells, scale, unit in panels
+    ]
+
+
+def _lines(grid: Grid, drawn: list[dict[str, Any]], cells: list[Cell]) -> list[dict[str, Any]]:
+    """The lines of cells, the largest value at the top and the controls at the bottom."""
+    labels = {y: _label(value) for y, value in enumerate(grid.vertical.values)} | {CONTROL: "control"}
+    by_place = {(cell.y, cell.x): each for cell, each in zip(cells, drawn, strict=True)}
+    heights = sorted({cell.y for cell in cells}, reverse=True)
+    widths = range(len(grid.horizontal.values))
+    return [{"label": labels[y], "control": y == CONTROL, "cells": [by_place[y, x] for x in widths]} for y in heights]
+
+
+def _cell(cell: Cell, color: Color | None, to: Link) -> dict[str, Any]:
+    kinds = {"none": color is None, "dark": color is not None and is_dark(color), "clear": cell.bold, "best": cell.best}
+    return {
+        "kind": " ".join(kind for kind, holds in kinds.items() if holds),
+        "color": None if color is None else to_hex(color),
+        "parts": cell.text.split("\n"),
+        "href": to(cell.folder) if cell.folder else "",
+        "title": visible(cell.folder.name) if cell.folder else "",
+    }
+
+
+# Charts -------------------------------------------------------------------------------------------------------------
+
+
+def _charts(comparison: Comparison, to: Link) -> list[dict[str, Any]]:
+    """Each with its title, its drawing and what to know of it; "" where there is nothing to draw."""
+    best = comparison.best
+    if best is None:
+        return []
+    some = f"The best run of each of {len(comparison.rows)} settings"
+    with drawing():
+        curves = curves_of(comparison, to)
+        if len(curves) < len(comparison.rows):
+            some = f"The best runs of the {len(curves)} settings that validation likes best, of {len(comparison.rows)}"
+        kept = rounds(curves)
+        rows = rows_one_by_one(comparison) if grid_of(comparison) is None else None
+        found = [
+            _chart("rows", "Settings one by one", rows, "Accuracy and gain of each setting"),
+            _chart("curves", "Accuracy while training", accuracies(curves, control_history(best)), f"{some}. {LOW}"),
+            _chart("rounds", "Pseudo-labels: how many, how right", kept, _said_of_rounds(some, kept)),
+        ]
+        tau = number(best.best_run.plain["threshold"].get("tau")) if best.best_run.uses_unlabeled else None
+        trades = what_if(best.best_run.folder)
+        said = "What each threshold would keep in the best run: of the pool at its last labeling, and of validation."
+        found.append(_chart("what-if", "Other thresholds", what_if_curves(trades, tau), said))
+    return [chart for chart in found if chart is not None]
+
+
+def _said_of_rounds(some: str, kept: Figure | None) -> str:
+    if kept is None:
+        return "No run knows how right its pseudo-labels are: the true classes of the unlabeled images are not known."
+    return f"{some}; one point a labeling of the pool, a ring around the last."
+
+
+def _chart(id_: str, title: str, figure: Figure | None, said: str) -> dict[str, Any] | None:
+    if figure is None and id_ != "rounds":
+        return None
+    return {"id": id_, "title": title, "svg": figure and svg(figure, f"{id_}-", f"{title}. {said}"), "caption": said}
+
+
+# The best run -------------------------------------------------------------------------------------------------------
+
+
+def _best(row: Row, to: Link) -> dict[str, Any]:
+    run = row.best_run
+    mistakes = surest_mistakes(run)
+    shown = [
+        {
+            "uri": uri,
+            "path": visible(guess.path),
+            "target": visible(guess.target, 60),
+            "predicted": visible(guess.predicted, 60),
+            "confidence": f"{guess.confidence:.2f}",
+        }
+        for guess, uri in mistakes.shown
+    ]
+    said = {"shown": shown, "count": mistakes.count, "judged": mistakes.judged, "said": visible(mistakes.said, 600)}
+    about = {"href": to(run.folder), "name": visible(run.id), "command": command_of(run), "mistakes": said}
+    return about | _confusions(run)
+
+
+def _confusions(run: Run) -> dict[str, Any]:
+    """Matrices that can be read, or the pairs that are confused most often."""
+    names = [visible(name, 60) for name in classes(run.folder)]
+    counts = {split: found for split in ("validation", "test") if (found := confusion(run, split, len(names)))}
+    few = len(names) <= MOST_CLASSES
+    split = "test" if "test" in counts else "validation"
+    pairs = [] if few or not counts else _pairs(counts[split], names)
+    said = f"The {len(pairs)} most frequent of {len(names)} x {len(names)} pairs"
+    matrices = [_matrix(split, each, names) for split, each in counts.items()] if few else []
+    return {"matrices": matrices, "pairs": pairs, "pairs_split": split, "pairs_said": said}
+
+
+def _matrix(split: str, counts: list[list[int]], names: list[str]) -> dict[str, Any]:
+    lines = [
+        {"label": name, "cells": [(count, round(100 * count / max(sum(row), 1))) for count in row]}
+        for name, row in zip(names, counts, strict=True)
+    ]
+    return {"split": split, "count": sum(map(sum, counts)), "classes": names, "lines": lines}
+
+
+def _pairs(counts: list[list[int]], names: list[str]) -> list[tuple[str, str, int]]:
+    wrong = [
+        (count, true, predicted)
+        for true, row in enumerate(counts)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    wrong.sort(key=lambda each: (-each[0], each[1], each[2]))
+    return [(names[true], names[predicted], count) for count, true, predicted in wrong[:MOST_PAIRS]]

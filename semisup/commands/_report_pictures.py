@@ -1,0 +1,69 @@
+"""Where the chosen model of a run was most sure, and wrong: on the validation set, as thumbnails."""
+
+import base64
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from semisup.commands._details import Guess, fingerprint, guesses
+from semisup.commands._runs import NOT_DATA, Run
+
+MOST_MISTAKES = 24
+SIDE_PIXELS = 96  # larger pictures are made so small
+PIXELATED = 32  # pictures up to this side are kept to the pixel, and drawn so
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """count: of the images that were judged, how many are wrong; thumbnails: data URIs, None where there is none.
+
+    said: why there are no mistakes to show, or no thumbnails; "" where all is there
+    """
+
+    shown: list[tuple[Guess, str | None]]
+    count: int
+    judged: int
+    said: str
+
+
+def surest_mistakes(run: Run) -> Mistakes:
+    """The mistakes by confidence, the surest first. Never raises: what cannot be had is said."""
+    found = guesses(run.folder, "validation")
+    if found is None:
+        return Mistakes([], 0, 0, "The run has no predictions.csv: it was made before semisup kept what it predicted.")
+    wrong = sorted((guess for guess in found if guess.predicted != guess.target), key=lambda guess: -guess.confidence)
+    if not wrong:
+        said = f"There are none: all {len(found)} are right." if found else "predictions.csv tells of no image of it."
+        return Mistakes([], 0, len(found), said)
+    shown = wrong[:MOST_MISTAKES]
+    try:
+        images = _images(run, [guess.path for guess in shown])
+        missing = sum(guess.path not in images for guess in shown)
+        said = f"{missing} of these images are no longer in the data set." if missing else ""
+    except (OSError, MemoryError, RuntimeError, *NOT_DATA) as error:  # SettingError and DataError are ValueErrors
+        images, said = {}, f"No thumbnails: the data set cannot be read here ({error})."
+    uris = [(guess, _data_uri(images[guess.path]) if guess.path in images else None) for guess in shown]
+    return Mistakes(uris, len(wrong), len(found), said)
+
+
+def _images(run: Run, names: list[str]) -> dict[str, Any]:
+    """(C, S, S) uint8 tensors, by way of the gate of the data set's settings. Nothing is downloaded."""
+    from semisup import build
+    from semisup.dataset._some import some_images
+
+    node = run.plain["dataset"]
+    dataset = build.option("dataset", node | ({"download": False} if "download" in node else {}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the data set's flaws: said when it was trained on
+        return some_images(dataset, "validation", names, fingerprint(run.folder))
+
+
+def _data_uri(image: Any) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy())
+    buffer, kind = io.BytesIO(), "png" if max(picture.size) <= PIXELATED else "jpeg"
+    picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
+    picture.save(buffer, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,43 @@
+"""What a labeling of the pool is worth: the event that tells of it, for methods by rounds and at every step alike."""
+
+from torch import Tensor
+
+from semisup.events import Relabeled
+from semisup.method import Learner, Place
+from semisup.metric import coverage, normalized_entropy, per_class, pseudo_accuracy
+from semisup.shapes import Labels, Selection
+from semisup.what_if import curve
+
+
+def relabeled(learner: Learner, place: Place, round_: int, labels: Labels, selection: Selection) -> Relabeled:
+    """The event of one labeling of the pool. Hidden labels feed `pseudo/accuracy`, `known` and `right` of the classes
+    and the accuracy of the curve, and nothing else.
+
+    Args:
+        labels: `confidence` and `targets` (N,) are read, `probabilities` are not; a target of -1 = the image was not
+            looked at: it has no part in any of the numbers.
+        selection: of the same N images; `threshold` (K,).
+    """
+    labels = Labels(*(each.cpu() for each in labels))
+    selection = Selection(*(each.cpu() for each in selection))
+    seen = labels.targets >= 0
+    targets, weight, truth = selection.targets[seen], selection.weight[seen], learner.hidden_targets[seen]
+    metrics: dict[str, float | int | None] = {
+        "pseudo/round": round_,
+        "pseudo/coverage": coverage(weight),
+        "pseudo/count": int((weight > 0).sum()),
+        "pseudo/accuracy": pseudo_accuracy(targets, weight, truth),
+        "pseudo/entropy": normalized_entropy(targets[weight > 0].bincount(minlength=learner.num_classes)),
+        "pseudo/threshold": _mean(selection.threshold),
+        "pseudo/confidence": _mean(labels.confidence[seen]),
+    }
+    lowest, highest = float(selection.threshold.min()), float(selection.threshold.max())
+    if lowest < highest:
+        metrics |= {"pseudo/threshold_min": lowest, "pseudo/threshold_max": highest}
+    classes = per_class(targets, weight, truth, selection.threshold)
+    found = curve(labels.confidence, labels.targets, learner.hidden_targets)
+    return Relabeled(place.step, place.epoch, round_, labels, selection, metrics, classes, found)
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean())

@@ -1,0 +1,35 @@
+"""Configs saved by earlier versions: what a key that came later would have said, had it been there.
+
+The value that leaves every number as it was, and not today's default: an old run is read, compared and reproduced as
+what it was. A key that is added to conf/ gets a line here; `tests/test_older.py` asks for it.
+"""
+
+from typing import Any
+
+Plain = dict[str, Any]
+
+SECTIONS: Plain = {
+    "labeler": {"calibrate": False},
+    "collapse": {"warn_below": None, "stop_below": None},
+}
+"""Sections that came later."""
+
+KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
+    ("checkpoint", (), {"every_steps": None}),
+    ("sweep", (), {"fail_fast": False}),
+    ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
+    ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),
+)
+"""Section or group, the options of the group that have them, and keys that came later."""
+
+
+def completed(plain: Plain) -> Plain:
+    """The same config with every key that came later; what is not the config of a run stays as it is."""
+    if not isinstance(plain.get("method"), dict):
+        return plain
+    plain = plain | {section: keys for section, keys in SECTIONS.items() if section not in plain}
+    for section, options, keys in KEYS:
+        node = plain.get(section)
+        if isinstance(node, dict) and (not options or node.get("name") in options):
+            plain = plain | {section: node | {key: value for key, value in keys.items() if key not in node}}
+    return plain

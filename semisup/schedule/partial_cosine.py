@@ -1,0 +1,28 @@
+"""A linear warm-up, then down along the first part of a cosine: FixMatch's schedule (arXiv 2001.07685, section 2.4).
+
+factor = cos(pi h t)        t in [0, 1] of the training after the warm-up; h = 7/16 half periods: 0.195 at the end
+"""
+
+import math
+from dataclasses import dataclass
+
+from semisup.errors import in_range
+
+
+@dataclass(frozen=True)
+class PartialCosine:
+    """`warm_up`: share of the training over which the rate rises from 0, in [0, 1]; `half_periods` of the
+    cosine that the rest goes through, in [0, 0.5]."""
+
+    warm_up: float
+    half_periods: float
+
+    def __post_init__(self) -> None:
+        in_range("warm_up", self.warm_up, 0, 1)
+        in_range("half_periods", self.half_periods, 0, 0.5)
+
+    def factor(self, progress: float) -> float:
+        if progress < self.warm_up:
+            return progress / self.warm_up
+        fall = (progress - self.warm_up) / max(1 - self.warm_up, 1e-12)
+        return math.cos(math.pi * self.half_periods * min(fall, 1.0))

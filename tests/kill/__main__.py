@@ -1,0 +1,77 @@
+"""The campaign, in a process of its own that has no threads and no GPU; prints what it found as one JSON object."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a process that has trained on one can have no children that train
+
+from tests.kill.attempt import RUNS, warm_up
+from tests.kill.campaign import Kill, Trial, caught, cut, flip, one_of_each, spoil_all
+from tests.kill.defects import DEFECTS
+
+LOOPS = 3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m tests.kill")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--soak", type=int, default=0, metavar="N", help="every point of every run, N crash loops of each"
+    )
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    warm_up(arguments.folder / "warm")
+    trials = {run: Trial(run, arguments.folder / run) for run in RUNS}
+    all_of = set(RUNS) if arguments.soak else {"self_training"}
+    found = {
+        "kills": {run: everywhere(trials[run], whole=run in all_of) for run in RUNS},
+        "unseen": {run: trials[run].unseen() for run in RUNS},
+        "second": again(trials["fixmatch"], whole=bool(arguments.soak)),
+        "loops": {run: loops(trials[run], arguments.soak or LOOPS) for run in RUNS},
+        "damage": {run: damaged(trials[run]) for run in RUNS},
+        "outages": {run: trials[run].power() for run in RUNS},
+        "defects": [[each.name, caught(each, arguments.folder / str(n))] for n, each in enumerate(DEFECTS)],
+    }
+    print(json.dumps(found, indent=1))
+    shutil.rmtree(arguments.folder)
+    return 0
+
+
+def everywhere(trial: Trial, *, whole: bool) -> dict[str, Any]:
+    """Kind of point -> how many, and what was wrong after which of them. Not `whole`: one of each sort."""
+    kills = trial.kills() if whole else one_of_each(trial.kills())
+    wrong = [[str(kill), why] for kill in kills if (why := trial.survives([kill]))]
+    return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
+
+
+def again(trial: Trial, *, whole: bool) -> dict[str, Any]:
+    """The same for a process that continues one that was killed, at all that it does before it trains."""
+    first: Kill = trial.after_saves(2)
+    kills = trial.of_a_second_process(first)
+    kills = kills if whole else one_of_each(kills)
+    wrong = [[str(kill), why] for kill in kills if (why := trial.survives([first, kill]))]
+    return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
+
+
+def loops(trial: Trial, count: int) -> dict[str, Any]:
+    results = [trial.crash_loop(seed) for seed in range(count)]
+    return {"loops": count, "deaths": sum(deaths for deaths, _ in results), "wrong": [why for _, why in results if why]}
+
+
+def damaged(trial: Trial) -> dict[str, str]:
+    """How the newest states were damaged -> what is wrong with what came of it, or ""."""
+    first = [trial.after_saves(2)]
+    found = {f"a bit flipped at {share:.0%}": trial.survives(first, flip(share)) for share in (0.0, 0.5, 1.0)}
+    found |= {f"cut to {share:.0%}": trial.survives(first, cut(share)) for share in (0.0, 0.5, 0.99)}
+    return found | {"every state damaged": trial.refuses(first, spoil_all)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Every place where a run can be killed: before each of its operations on files, in the middle of each write, and at
+each event of the training. Patched into a process that was forked for it; the program has no hook for this.
+"""
+
+import builtins
+import io
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semisup import disk
+from semisup.commands import _run
+
+WRITING = os.O_WRONLY | os.O_RDWR
+ON_PATHS = ("replace", "rename", "link", "unlink", "truncate", "mkdir", "utime")
+"""Of the module os; the path that is changed is the last one."""
+
+
+EVENTS = {kind: f"os.{kind}" for kind in ON_PATHS} | {"open": "open", "replace": "os.rename", "unlink": "os.remove"}
+"""What Python's audit hooks call the kinds of points that they see."""
+
+
+class Point(NamedTuple):
+    """kind: step, open, write, fsync or one of ON_PATHS; what: the event, or the file or folder without its numbers."""
+
+    kind: str
+    what: str
+
+
+@dataclass
+class Points:
+    """Counts the points of this process below `root`.
+
+    kill_at: the number of the point at which to die, or None
+    torn: at a write, die when half of it is written, else before it
+    tell: called with each point before it happens
+    record: called with each operation before it happens, or None
+    """
+
+    root: Path
+    kill_at: int | None
+    torn: bool
+    tell: Callable[[Point], None]
+    record: Callable[[str, str, str, bytes], None] | None = None
+    count: int = 0
+    targets: dict[str, Path] = field(default_factory=dict)  # temporary file -> what it is written for
+
+    def reached(self, kind: str, what: str) -> bool:
+        """Tell of a point, and die here if this is the one. Returns whether to die in the middle of it."""
+        here = self.count == self.kill_at
+        self.count += 1
+        self.tell(Point(kind, what))
+        if here and not self.torn:
+            die()
+        return here
+
+    def at(self, kind: str, path: object, other: object = "", data: bytes = b"") -> bool:
+        """The same for an operation on a file, if the file is below the root.
+
+        Args:
+            path: of the file, or its descriptor.
+            other: what it becomes or is linked to.
+            data: what is written to it.
+        """
+        name = self.name(other or path)
+        if name is None:
+            return False
+        if self.record is not None:
+            self.record(kind, str(_path(path)), str(_path(other)) if other else "", bytes(data))
+        return self.reached(kind, name)
+
+    def name(self, path: object) -> str | None:
+        """The file as it is called in the run's folder, without numbers; None if it is elsewhere."""
+        whole = _path(path)
+        whole = self.targets.get(str(whole), whole)
+        if not whole.is_relative_to(self.root):
+            return None
+        parts = whole.relative_to(self.root).parts[2:]  # below outputs/NAME/RUN
+        return re.sub(r"-\d{8}-[0-9a-f]{16}\.pt$", "", "/".join(parts)) or "the run's folder"
+
+    def audit(self, event: str, details: tuple[Any, ...]) -> bool:
+        """Whether an audit hook's event changes files below the root."""
+        if event not in EVENTS.values() or not isinstance(details[0], str | bytes | os.PathLike):
+            return False
+        if event == "open" and not int(details[2] or 0) & WRITING:
+            return False
+        return _path(details[1] if event in ("os.rename", "os.link") else details[0]).is_relative_to(self.root)
+
+    def install(self) -> None:
+        """From here on this process is watched."""
+        opened, opened_low, beside, trained = builtins.open, os.open, disk._beside, _run.train
+
+        def low(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+            if flags & WRITING:
+                self.at("open", path)
+            return opened_low(path, flags, *rest, **more)
+
+        def high(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
+            if not set(mode) & set("wax+") or self.name(file) is None:
+                return opened(file, mode, *rest, **more)
+            if not isinstance(file, int):
+                self.at("open", file)
+            return Watched(self, opened(file, mode, *rest, **more), file)
+
+        def aside(path: Path) -> Path:
+            temporary = beside(path)
+            self.targets[os.path.abspath(temporary)] = Path(os.path.abspath(path))
+            return temporary
+
+        def train(*words: Any) -> Iterator[Any]:
+            for event in trained(*words):
+                self.reached("step", type(event).__name__)
+                yield event
+
+        def watched(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            def inner(*paths: Any, **more: Any) -> Any:
+                self.at(kind, paths[0], paths[1] if kind in ("replace", "rename", "link") else "")
+                return call(*paths, **more)
+
+            return inner
+
+        builtins.open = io.open = high  # type: ignore[assignment]
+        os.open, disk._beside, _run.train = low, aside, train  # type: ignore[assignment]
+        for kind in (*ON_PATHS, "fsync"):
+            setattr(os, kind, watched(kind, getattr(os, kind)))
+
+
+class Watched:
+    """A file open for writing, each of whose writes is a point and reaches the system at once."""
+
+    def __init__(self, points: Points, file: Any, target: object) -> None:
+        self._points, self._file, self._target = points, file, target
+
+    def write(self, data: Any) -> int:
+        if self._points.at("write", self._target, data=data):
+            self._file.write(data[: len(data) // 2])
+            self._file.flush()
+            die()
+        count = self._file.write(data)
+        self._file.flush()
+        return int(count)
+
+    def __enter__(self) -> "Watched":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _path(path: Any) -> Path:
+    """Absolute; of a descriptor, that of its file."""
+    return Path(os.path.abspath(os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.fsdecode(path)))
+
+
+def die() -> None:
+    """As the kernel's killer does it: nothing of this process runs any more."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()

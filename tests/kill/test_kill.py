@@ -1,0 +1,126 @@
+"""Killed anywhere, a run goes on and ends as if nothing had been; and the oracles that say so notice every defect."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kill.attempt import RUNS
+from tests.reliability import report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the campaign found, as of tests.kill.__main__."""
+    place = tmp_path_factory.mktemp("kill")
+    if os.access("/dev/shm", os.W_OK):
+        place = Path("/dev/shm") / f"semisup-kill-{os.getpid()}"  # a kill loses nothing there either, and it is faster
+    command = [sys.executable, "-m", "tests.kill", str(place)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_kill_at_any_point_costs_nothing_but_time(found: dict[str, Any], run: str) -> None:
+    kills = found["kills"][run]
+    assert kills["wrong"] == []
+    assert {"step", "write", "write, half of it", "fsync", "replace", "unlink", "link"} <= set(kills["points"])
+    assert sum(kills["points"].values()) > 50
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_no_change_of_a_file_escapes_the_harness(found: dict[str, Any], run: str) -> None:
+    assert found["unseen"][run] == {}
+
+
+def test_nor_does_a_kill_of_the_process_that_continues(found: dict[str, Any]) -> None:
+    assert found["second"]["wrong"] == []
+    assert {"rename", "truncate"} <= set(found["second"]["points"]), "a dead owner moved away, logs cut"
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_crash_loop_comes_to_its_end(found: dict[str, Any], run: str) -> None:
+    loops = found["loops"][run]
+    assert loops["wrong"] == []
+    assert loops["deaths"] > 2 * loops["loops"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_damaged_state_is_passed_over_and_never_begun_again_in_silence(found: dict[str, Any], run: str) -> None:
+    assert [how for how, wrong in found["damage"][run].items() if wrong] == []
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_loss_of_power_loses_nothing_that_was_saved(found: dict[str, Any], run: str) -> None:
+    disks, wrong = found["outages"][run]
+    assert wrong == ""
+    assert disks > 100
+
+
+def test_every_planted_defect_is_caught(found: dict[str, Any]) -> None:
+    assert [name for name, how in found["defects"] if not how] == []
+
+
+def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
+    places = {f"`{run}`": found["kills"][run] for run in RUNS} | {"`fixmatch`, while it resumes": found["second"]}
+    kinds = sorted(set().union(*(each["points"] for each in places.values())))
+    totals = {place: Counter(each["points"]) for place, each in places.items()}
+    rows = [[kind, *(counts[kind] or "" for counts in totals.values())] for kind in kinds]
+    survived = [sum(each["points"].values()) - len(each["wrong"]) for each in places.values()]
+    rows += [["**injected**", *(sum(counts.values()) for counts in totals.values())], ["**survived**", *survived]]
+    text = """
+The real program is killed by SIGKILL before every operation on its files, in the middle of every write, and at every
+event of its training; the same command is then given again. Survived = all of these hold: metrics, pseudo-labels, every
+tensor of every checkpoint and the summary are, bit for bit, those of a run that nothing interrupted; no step is done
+again that a save before the kill holds; nothing is left over. `tests/kill`, once a test run.
+"""
+    report("kill", "Killed at every point", text, ["killed at", *places], rows)
+
+    loops = [found["loops"][run] for run in RUNS]
+    deaths = ", ".join(str(each["deaths"]) for each in loops)
+    rows_of_others: list[list[object]] = [
+        [f"killed at random until done ({deaths} kills)", *_score(loops, "loops")],
+        ["the newest state damaged: a bit, its end, all of it", *_passed(found["damage"])],
+        ["power lost after every operation: disks there may be", *_disks(found["outages"])],
+    ]
+    report(
+        *("kill-more", "Killed again and again, damaged, without power"),
+        "Judged as above. Of a loss of power: what a save that had returned holds is there, and so are its logs.",
+        *(["what", "injected", "survived"], rows_of_others),
+    )
+
+    caught = [name for name, how in found["defects"] if how]
+    text = f"""
+{len(caught)} of {len(found["defects"])} caught. Each is a mistake made on purpose in the program
+(`tests/kill/defects.py`), which the judges above must notice.
+"""
+    report(
+        "kill-planted",
+        "Planted defects",
+        text,
+        ["defect", "caught"],
+        [[n, "yes" if how else "**no**"] for n, how in found["defects"]],
+    )
+
+
+def _score(results: list[dict[str, Any]], of: str) -> list[int]:
+    injected = sum(each[of] for each in results)
+    return [injected, injected - sum(len(each["wrong"]) for each in results)]
+
+
+def _passed(damage: dict[str, dict[str, str]]) -> list[int]:
+    all_of_them = [wrong for each in damage.values() for wrong in each.values()]
+    return [len(all_of_them), all_of_them.count("")]
+
+
+def _disks(outages: dict[str, list[Any]]) -> list[int]:
+    count = sum(disks for disks, _ in outages.values())
+    return [count, count if not any(wrong for _, wrong in outages.values()) else 0]

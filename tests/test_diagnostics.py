@@ -1,0 +1,357 @@
+"""What a run says of its labelings and of its confidence, from the passes that it makes anyway."""
+
+import csv
+import dataclasses
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from semisup.build import CollapseSettings
+from semisup.commands._collapse import CollapseWatch
+from semisup.errors import CollapsedError
+from semisup.events import Evaluated, Finished, Relabeled, StepDone
+from semisup.labeler import TEMPERATURE
+from semisup.method import Place
+from semisup.method._diagnostics import relabeled
+from semisup.metric import normalized_entropy, per_class
+from semisup.record.folder import RunRecord
+from semisup.shapes import Curve, Labels, PerClass, Selection
+from semisup.trainer import _learner, restore, start, train
+from semisup.what_if import TAUS, curve
+from tests.conftest import checked, choose, toy_problem
+
+SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3", "train.epochs=5")
+
+
+def settings(*more: str, method: str = "self_training", policy: str = "fixed") -> Any:
+    average = ["train.ema_decay=0.9"] if method == "mean_teacher" else []
+    eager = choose("method", method, gate=0, refresh_every=2) + choose("threshold", policy, tau=0.4)
+    return checked(*SMALL, *eager, *average, *more).settings
+
+
+def events_of(chosen: Any, problem: Any = None) -> list[Any]:
+    problem = problem or toy_problem()
+    return list(train(problem, chosen, start(problem, chosen)))
+
+
+# Numbers --------------------------------------------------------------------------------------------------------------
+
+
+def test_entropy_by_hand() -> None:
+    assert normalized_entropy(torch.tensor([5, 5, 5, 5])) == pytest.approx(1)
+    assert normalized_entropy(torch.tensor([7, 0, 0])) == 0
+    assert normalized_entropy(torch.tensor([8, 8, *[0] * 8])) == pytest.approx(math.log(2) / math.log(10))
+    assert normalized_entropy(torch.tensor([3, 1])) == pytest.approx(2 - 0.75 * math.log2(3))
+    assert normalized_entropy(torch.tensor([0, 0])) is None
+    assert normalized_entropy(torch.tensor([4])) == 1
+
+
+def test_classes_by_hand() -> None:
+    targets, truth = torch.tensor([0, 0, 1, 1, 1, 2]), torch.tensor([0, 1, 1, -1, 0, 2])
+    weight = torch.tensor([1, 0.5, 1, 1, 0, 0])
+    found = per_class(targets, weight, truth, torch.tensor([0.5, 0.75, 2.0]))
+    assert found == PerClass([2, 3, 1], [2, 2, 0], [2, 1, 0], [1, 1, 0], [0.5, 0.75, 2.0])
+
+
+def a_labeling(targets: list[int], confidence: list[float], weight: list[float], threshold: list[float]) -> Relabeled:
+    """The event, of images whose true class is 0, 1, 2, 0, 1, 2, ..."""
+    problem, chosen = toy_problem(unlabeled=len(targets)), settings()
+    learner = _learner(problem, chosen, start(problem, chosen))
+    labels = Labels(torch.empty(len(targets), 0), torch.tensor(confidence), torch.tensor(targets))
+    selection = Selection(torch.tensor(weight), torch.tensor(targets), torch.tensor(threshold))
+    return relabeled(learner, Place(7, 3, 0, 0.5), 1, labels, selection)
+
+
+def test_images_that_were_never_looked_at_have_no_part_in_any_number() -> None:
+    seen = a_labeling([0, 1, 1, 0], [0.9, 0.8, 0.7, 0.6], [1, 1, 0.5, 0], [0.5] * 3)
+    more = a_labeling([0, 1, 1, 0, -1, -1], [0.9, 0.8, 0.7, 0.6, 0, 0], [1, 1, 0.5, 0, 0, 0], [0.5] * 3)
+    assert more.metrics == seen.metrics
+    assert more.classes == seen.classes
+    assert more.what_if == seen.what_if
+    assert seen.metrics["pseudo/coverage"] == 0.75
+    assert seen.metrics["pseudo/accuracy"] == pytest.approx(2 / 3)
+    assert seen.metrics["pseudo/entropy"] == pytest.approx((2 / 3 * math.log(1.5) + math.log(3) / 3) / math.log(3))
+    assert seen.metrics["pseudo/confidence"] == pytest.approx(0.75)
+    assert "pseudo/threshold_min" not in seen.metrics
+
+
+def test_thresholds_that_differ_are_told_by_their_extremes() -> None:
+    found = a_labeling([0, 1, 2], [0.9] * 3, [1, 1, 1], [0.5, 0.25, 0.75]).metrics
+    assert (found["pseudo/threshold"], found["pseudo/threshold_min"], found["pseudo/threshold_max"]) == (
+        0.5,
+        0.25,
+        0.75,
+    )
+
+
+@pytest.mark.parametrize("method", ["self_training", "fixmatch"])
+def test_what_the_curve_says_at_the_threshold_that_was_applied_is_what_happened(method: str) -> None:
+    labelings = [
+        event for event in events_of(settings("train.epochs=12", method=method)) if isinstance(event, Relabeled)
+    ]
+    assert any(event.metrics["pseudo/count"] for event in labelings)
+    for event in labelings:
+        at = TAUS.index(0.4)
+        assert event.what_if.coverage[at] == pytest.approx(event.metrics["pseudo/coverage"])
+        assert event.what_if.accuracy[at] == pytest.approx(event.metrics["pseudo/accuracy"])
+        assert sum(event.classes.kept) == sum(event.classes.known) == event.metrics["pseudo/count"]
+        right = (event.metrics["pseudo/accuracy"] or 0) * event.metrics["pseudo/count"]
+        assert sum(event.classes.right) == pytest.approx(right)
+
+
+def test_validation_is_judged_by_the_model_that_was_evaluated() -> None:
+    events = events_of(settings())
+    for event in events:
+        if isinstance(event, Evaluated):
+            assert event.what_if is not None
+            assert event.what_if.accuracy[0] == pytest.approx(event.metrics["val/accuracy"]), "at threshold 0 all count"
+            assert 0 <= event.metrics["val/ece"] <= 1
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert end.what_if is not None
+    assert end.what_if.accuracy[0] == pytest.approx(end.summary["best/val/accuracy"])
+    assert set(end.reliability) == {"validation", "test"}
+    assert sum(end.reliability["test"][0].images) == 24
+    assert {"best/val/ece", "best/val/ece_calibrated", "test/ece", "test/ece_calibrated", "best/temperature"} <= set(
+        end.summary
+    )
+
+
+# The labeler's temperature --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method", ["self_training", "noisy_student", "pseudo_label", "fixmatch", "uda", "mean_teacher", "mixmatch"]
+)
+def test_calibrating_changes_what_is_labeled_and_is_told(method: str) -> None:
+    plain, calibrated = (events_of(settings(f"labeler.calibrate={each}", method=method)) for each in ("false", "true"))
+    confidences = [
+        [event.metrics["pseudo/confidence"] for event in events if isinstance(event, Relabeled)]
+        for events in (plain, calibrated)
+    ]
+    assert confidences[0] != confidences[1]
+    assert not any(TEMPERATURE in event.metrics for event in plain if isinstance(event, Evaluated))
+    for event in calibrated:
+        if isinstance(event, Evaluated):
+            assert 1 / 20 <= event.metrics[TEMPERATURE] <= 20
+            assert 0 <= event.metrics["val/ece_calibrated"] <= 1
+
+
+@pytest.mark.parametrize("policy", ["adamatch", "dash"])
+def test_policies_that_compare_with_labeled_images_see_these_calibrated_too(policy: str) -> None:
+    problem, chosen = toy_problem(), settings(policy=policy)
+    state = start(problem, chosen)
+    learner = _learner(problem, chosen, state)
+    sure = []
+    for temperature in (0.1, 10.0):
+        memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
+        labeled = learner.context(Place(0, 0, 0, 0.0), memory).labeled
+        assert labeled is not None
+        sure.append(float(labeled.probabilities.amax(1).mean()))
+    assert sure[0] > sure[1]
+
+
+@pytest.mark.parametrize("method", ["self_training", "fixmatch"])
+def test_a_calibrated_run_resumes_bit_for_bit(method: str) -> None:
+    problem, chosen = toy_problem(), settings("labeler.calibrate=true", method=method)
+    whole = [event for event in events_of(chosen, problem) if not isinstance(event, StepDone)]
+    for stop in (1, 4, 9, 13):
+        state, events = start(problem, chosen), []
+        for event in train(problem, chosen, state):
+            events.append(event)
+            if isinstance(event, StepDone) and event.step == stop:
+                break
+        buffer = io.BytesIO()
+        torch.save(state.snapshot(), buffer)
+        buffer.seek(0)
+        other = start(problem, chosen)
+        restore(other, torch.load(buffer, weights_only=True))
+        assert torch.equal(other.memory[TEMPERATURE], state.memory[TEMPERATURE])
+        events += train(problem, chosen, other)
+        assert told(events) == told(whole), stop
+
+
+def told(events: list[Any]) -> list[Any]:
+    """Rows without times, and curves."""
+    rows = [event.row() for event in events]
+    clean = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows if row]
+    return clean + [event.what_if for event in events if isinstance(event, Evaluated | Relabeled | Finished)]
+
+
+def test_before_the_first_evaluation_the_temperature_is_1() -> None:
+    problem, chosen = toy_problem(), settings("labeler.calibrate=true", method="fixmatch")
+    state = start(problem, chosen)
+    assert float(state.memory[TEMPERATURE]) == 1
+    for event in train(problem, chosen, state):
+        if isinstance(event, Evaluated):
+            assert float(state.memory[TEMPERATURE]) == event.metrics[TEMPERATURE] != 1
+            break
+        assert float(state.memory[TEMPERATURE]) == 1
+
+
+def test_a_run_on_labels_alone_fits_no_temperature() -> None:
+    events = [events_of(settings(f"labeler.calibrate={each}", method="supervised")) for each in ("false", "true")]
+    assert told(events[0]) == told(events[1])
+    ids = {checked("method=supervised", f"labeler.calibrate={each}").id for each in ("false", "true")}
+    assert len(ids) == 1
+    assert checked("labeler.calibrate=true").id != checked("labeler.calibrate=false").id
+
+
+def test_the_threshold_that_would_have_been_right_is_that_of_calibrated_confidences() -> None:
+    end = events_of(settings("labeler.calibrate=true"))[-1]
+    problem, chosen = toy_problem(), settings("labeler.calibrate=true")
+    state = start(problem, chosen)
+    list(train(problem, chosen, state))
+    assert state.best is not None
+    state.student.load_state_dict(state.best.weights)
+    with torch.no_grad():
+        logits = state.student.eval()(problem.validation.pixels.float() / 255) / end.summary["best/temperature"]
+    confidence, predicted = logits.softmax(1).max(1)
+    assert end.what_if == curve(confidence, predicted, problem.validation.targets)
+
+
+# Collapse -------------------------------------------------------------------------------------------------------------
+
+
+class Constant(nn.Module):
+    """Says the same of every image, and is sure of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor([0.0, 5.0, 0.0]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.bias.expand(len(images), 3) + 0 * images.flatten(1).mean(1, keepdim=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstantSettings:
+    def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
+        return Constant()
+
+
+def watch(warn: float | None = 0.3, stop: float | None = None) -> CollapseWatch:
+    return CollapseWatch(CollapseSettings(warn, stop), "a-run", ("cat", "dog", "owl"), toy_problem().validation.targets)
+
+
+def test_a_constant_model_is_warned_of_once_and_a_healthy_one_never() -> None:
+    healthy, collapsed = watch(), watch()
+    labelings = 0
+    for event in events_of(settings("threshold.tau=0", "train.epochs=20", "method.gate=0.7")):
+        healthy.see(event)
+        labelings += isinstance(event, Relabeled)
+    assert labelings >= 2
+    chosen = dataclasses.replace(settings("threshold.tau=0", "optimizer.lr=0.0001"), model=ConstantSettings())
+    events = events_of(chosen)
+    with pytest.warns(UserWarning, match="collapse") as caught:
+        [collapsed.see(event) for event in events]
+    assert len(caught) == 1
+    assert str(caught[0].message) == (
+        "a-run: pseudo-labels collapse at step 3: 100% of the 30 kept are dog; the entropy of their classes is 0.00 of "
+        "validation's, below collapse.warn_below=0.3"
+    )
+
+
+def labeling(kept: list[int]) -> Relabeled:
+    """An event that says no more than how many are kept of each class."""
+    entropy = normalized_entropy(torch.tensor(kept))
+    none = Labels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    selection = Selection(torch.zeros(0), none.targets, torch.zeros(3))
+    classes = PerClass(kept, kept, kept, kept, [0.5] * 3)
+    return Relabeled(3, 1, 1, none, selection, {"pseudo/entropy": entropy}, classes, Curve([], []))
+
+
+def test_what_counts_as_collapse() -> None:
+    watch(warn=0.3).see(labeling([14, 0, 0]))  # 14 of three classes say too little
+    watch(warn=0.3).see(labeling([0, 0, 0]))
+    watch(warn=0.3).see(labeling([88, 6, 6]))
+    with pytest.warns(UserWarning, match="below collapse"):
+        watch(warn=0.3).see(labeling([96, 2, 2]))
+    watch(warn=None).see(labeling([100, 0, 0]))
+    with pytest.raises(CollapsedError, match=r"below collapse\.stop_below=0\.2"):
+        watch(warn=None, stop=0.2).see(labeling([100, 0, 0]))
+    with pytest.warns(UserWarning, match=r"0\.24 of validation's"):
+        watch(warn=0.3, stop=0.2).see(labeling([94, 3, 3]))
+
+
+def test_where_validation_itself_is_of_one_class_nothing_is_judged() -> None:
+    alone = CollapseWatch(CollapseSettings(0.3, 0.3), "a-run", ("cat", "dog"), torch.ones(9, dtype=torch.int64))
+    alone.see(labeling([100, 0, 0]))
+
+
+def test_collapse_settings_change_no_number_and_no_run() -> None:
+    ids = {checked(*more).id for more in ([], ["collapse.warn_below=null"], ["collapse.stop_below=0.1"])}
+    assert len(ids) == 1
+
+
+# The record -----------------------------------------------------------------------------------------------------------
+
+DATA = {"fingerprint": "f", "classes": ["cat", "dog", "owl"]}
+
+
+def recorded(folder: Path, chosen: Any, stop: int | None = None) -> bool:
+    """Train into a record, from its last checkpoint on; until step `stop`, two steps after a save."""
+    problem = toy_problem()
+    with RunRecord(folder, {"seed": 0}, {"id": "x"}) as record:
+        record.describe(DATA, {}, problem.unlabeled.paths)
+        state = start(problem, chosen)
+        if (snapshot := record.resume()) is not None:
+            restore(state, snapshot)
+        for event in train(problem, chosen, state):
+            record.add(event)
+            if isinstance(event, StepDone) and stop is not None:
+                if event.step == stop - 2:
+                    record.save(state.snapshot())
+                elif event.step == stop:
+                    return False
+    return True
+
+
+@pytest.mark.parametrize("method", ["self_training", "fixmatch", "supervised"])
+def test_resuming_cuts_the_tables_and_ends_with_the_same_bytes(tmp_path: Path, method: str) -> None:
+    chosen = settings("labeler.calibrate=true", method=method)
+    assert recorded(tmp_path / "whole", chosen)
+    for stop in (5, 9, 11):
+        recorded(tmp_path / "broken", chosen, stop)
+    assert recorded(tmp_path / "broken", chosen)
+    for name in ("what_if.csv", "classes.csv"):
+        one, other = tmp_path / "whole" / name, tmp_path / "broken" / name
+        assert one.exists() == other.exists() == (name == "what_if.csv" or method != "supervised")
+        assert not one.exists() or one.read_bytes() == other.read_bytes()
+
+
+def test_the_tables_hold_what_the_events_said(tmp_path: Path) -> None:
+    chosen = settings()
+    recorded(tmp_path / "run", chosen)
+    events = events_of(chosen)
+    labelings = [event for event in events if isinstance(event, Relabeled)]
+    with (tmp_path / "run" / "what_if.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "epoch", "on", "tau", "coverage", "accuracy"]
+    places = [(int(row["step"]), row["on"]) for row in rows[:: len(TAUS)]]
+    led = [place for event in labelings for place in ((event.step, "validation"), (event.step, "pool"))]
+    chosen_step = events[-1].summary["best/step"]
+    assert places == led + ([] if (chosen_step, "validation") in led else [(chosen_step, "validation")])
+    pool = [row for row in rows if row["on"] == "pool"][-len(TAUS) :]
+    assert [float(row["tau"]) for row in pool] == list(TAUS)
+    assert [float(row["coverage"]) for row in pool] == pytest.approx(labelings[-1].what_if.coverage, abs=1e-6)
+    told = [share for share in labelings[-1].what_if.accuracy if share is not None]
+    assert [float(row["accuracy"]) for row in pool if row["accuracy"]] == pytest.approx(told, abs=1e-6)
+    with (tmp_path / "run" / "classes.csv").open() as file:
+        classes = list(csv.DictReader(file))
+    assert len(classes) == 3 * len(labelings)
+    assert [row["class"] for row in classes[:3]] == ["cat", "dog", "owl"]
+    for event, lines in zip(labelings, (classes[at : at + 3] for at in range(0, len(classes), 3)), strict=True):
+        assert [int(row["kept"]) for row in lines] == event.classes.kept
+        assert sum(int(row["labeled"]) for row in lines) == 30
+
+
+def test_a_supervised_run_tells_of_its_chosen_model_alone(tmp_path: Path) -> None:
+    recorded(tmp_path / "run", settings(method="supervised"))
+    rows = (tmp_path / "run" / "what_if.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(TAUS)
