@@ -16,6 +16,7 @@ confidence threshold and the augmentation strength, and compares the runs with t
   semisup show outputs/runs/RUN                                  what it was and how it went
   semisup reproduce outputs/runs/RUN                             runs it again: identical, or where it differs
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
+  semisup track outputs/runs                                     in W&B, from the runs' own records
 """
 
 
@@ -31,12 +32,13 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("train", help="train one run, or sweep many (-m)", add_help=False)
-    from semisup.commands import compare, predict, reproduce, show
+    from semisup.commands import compare, predict, reproduce, show, track
 
     compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
     show.add_arguments(commands.add_parser("show", help="say what one run was and how it went"))
     reproduce.add_arguments(commands.add_parser("reproduce", help="run a saved config again; identical or not"))
     predict.add_arguments(commands.add_parser("predict", help="classify a folder of images with a run's best model"))
+    track.add_arguments(commands.add_parser("track", help="show runs in W&B from their own records"))
     arguments, rest = parser.parse_known_args(words)
     if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

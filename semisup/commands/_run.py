@@ -145,7 +145,7 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
 def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop, job_type: str) -> dict[str, Any]:
     torch.set_num_threads(checked.run.threads)
     torch.use_deterministic_algorithms(True)
-    with RunRecord(folder, checked.plain, _about(checked)) as record:
+    with RunRecord(folder, checked.plain, _about(checked, job_type)) as record:
         problem, data = _load(checked, bars)
         record.describe(_described(data), data.report, data.unlabeled.paths)
         mirror = checked.tracking.open(identity_of(checked.plain, checked.id, folder.parent.parent, job_type))
@@ -218,11 +218,12 @@ def _pseudo_labels(rows: list[Row]) -> Row:
     return {name: asked[-1][name] for name in names if name in asked[-1]} if asked else {}
 
 
-def _about(checked: Checked) -> dict[str, Any]:
+def _about(checked: Checked, job_type: str) -> dict[str, Any]:
     """What run.json says besides status, times and data."""
     return {
         "id": checked.id,
         "name": checked.run.name,
+        "job_type": job_type,
         "command": command_line(),
         "environment": {**environment(), "threads": checked.run.threads},
     }

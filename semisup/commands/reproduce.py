@@ -169,7 +169,7 @@ def compare_metrics(one: Path, other: Path) -> Difference:
     known = {key for row in then for key in row} | set(_summary(one))
     for row, again in [*zip(then, now, strict=False), *([(_summary(one), _summary(other))] if finished else [])]:
         for key in {**row, **again}:
-            if key.endswith("_seconds") :
+            if key.endswith("_seconds") or key not in known:
                 continue
             values += 1
             old, new = row.get(key), again.get(key)

@@ -63,8 +63,15 @@ class Owner:
             return raw, {}, age
         return raw, owner if isinstance(owner, dict) else {}, age
 
-    def _clear_if_gone(self) -> None:
+    def check(self) -> bytes:
+        """What the file of an owner that is gone says.
+
+        Raises:
+            InUseError: there is one that is not gone; names host, process and age.
+        """
         raw, other, age = self._read()
+        if not self.path.exists():
+            return b""
         here = other.get("host") == socket.gethostname() and other.get("boot") == _boot()
         if not other:
             gone = age > 1  # without hard links: created and not yet written to, or torn
@@ -73,6 +80,10 @@ class Owner:
         if not gone:
             who = f"process {other.get('process')} on {other.get('host')}" if other else "another process"
             raise InUseError(f"{self.path.parent}: in use by {who}, last seen {max(age, 0):.0f} s ago")
+        return raw
+
+    def _clear_if_gone(self) -> None:
+        raw = self.check()
         aside = take_away(self.path)  # of several who saw it dead, one gets it
         if aside is None:
             return

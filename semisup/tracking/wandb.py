@@ -11,6 +11,8 @@ What wandb does that this file works around, each tried on 0.31.0:
 
 import contextlib
 import os
+import re
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -72,8 +74,8 @@ class Wandb:
         """A mirror of a new run; where W&B cannot be had, a warning and one that shows nothing.
 
         A server that could not be reached is not asked again by this process: a sweep waits for it once.
-        A run id that was used before starts again from nothing (online, W&B replaces the old rows): whoever
-        resumes a run gives all its rows again.
+        A run id that was used before starts again from nothing (online, W&B replaces the old rows; offline, the older
+        files go when these are closed): whoever resumes a run gives all its rows again.
         """
         mode = self.mode or os.environ.get("WANDB_MODE") or "offline"
         if mode == "disabled":
@@ -138,8 +140,10 @@ class _Run(Mirror):
     def close(self, summary: dict[str, object], exit_code: int) -> None:
         def work(run: "wandb.Run") -> None:
             run.summary.update({name: value for name, value in summary.items() if value is not None})
+            written = Path(run.dir).parent
             run.finish(exit_code)
             _take_down(exit_code)
+            _remove_older(written, self._identity.run_id)
 
         self._do("finishing", work, self._settings.finish_timeout_seconds)
         self._end()
@@ -224,6 +228,15 @@ def _picture(image: NDArray[np.uint8]) -> "wandb.Image":
     from wandb import Image as Picture
 
     return Picture(Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+
+
+def _remove_older(written: Path, run_id: str) -> None:
+    """Remove what earlier processes of the same run wrote offline and nobody has sent: `written` has all their rows."""
+    name = re.compile(rf"offline-run-\d{{8}}_\d{{6}}-{re.escape(run_id)}")
+    for folder in written.parent.iterdir():
+        sent = any(folder.glob("*.wandb.synced"))
+        if name.fullmatch(folder.name) and folder.name != written.name and not sent:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _take_down(exit_code: int) -> None:
