@@ -1,7 +1,7 @@
 """Writes the tables of docs/results.md, and draws docs/results.png, from the comparisons of its sweeps.
 
-    semisup compare outputs/results/FOLDER       # for each folder, after the sweeps of docs/results.md
-    python docs/write_results.py outputs/results
+semisup compare outputs/results/FOLDER       # for each folder, after the sweeps of docs/results.md
+python docs/write_results.py outputs/results
 """
 
 import json

@@ -25,6 +25,7 @@ from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import SettingError, in_range, nearest, one_of
 from semisup.labeler import LabelerSettings
 from semisup.model import ModelSettings
+from semisup.secrets import secret_in
 from semisup.trainer import Problem, Settings, TrainSettings
 
 Plain = dict[str, Any]
@@ -168,6 +169,9 @@ def _resolved(config: DictConfig | Plain) -> Plain:
             plain: Any = OmegaConf.to_container(config, resolve=True)
         except OmegaConfBaseException as error:
             raise SettingError(error.full_key or "config", "${...}", _first_line(error)) from None
+        for key, (value, _) in _leaves(plain, plain):
+            if name := secret_in(value):
+                raise SettingError(key, f"${name}", "is a secret, and settings are saved and shown")
     else:
         plain = config
         refuse_interpolations(plain)

@@ -294,7 +294,7 @@ def _place(plan: TrainSettings, state: State, steps_in_epoch: int) -> Place:
 
 
 def _step(learner: Learner, settings: Settings, state: State, place: Place) -> None:
-    """One optimizer update. Nothing here waits for the device."""
+    """One optimizer update. Nothing here waits for the device, unless the method looks at what is kept only."""
     torch.manual_seed(derive(settings.seed, "forward", place.step))  # dropout, stochastic depth
     rate = settings.optimizer.lr * settings.schedule.factor(place.progress)
     for group in state.optimizer.param_groups:

@@ -156,6 +156,19 @@ def test_policies_that_compare_with_labeled_images_see_these_calibrated_too(poli
     assert sure[0] > sure[1]
 
 
+@pytest.mark.parametrize("method", ["pseudo_label", "fixmatch", "uda", "mean_teacher", "mixmatch"])
+def test_at_every_step_they_see_them_calibrated_too(method: str) -> None:
+    problem, chosen = toy_problem(), settings(method=method, policy="adamatch")
+    state = start(problem, chosen)
+    learner = _learner(problem, chosen, state)
+    thresholds = []  # tau times the mean confidence of the labeled images
+    for temperature in (0.1, 10.0):
+        memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
+        _, memory = chosen.method.loss(learner, memory, Place(0, 0, 0, 0.0))
+        thresholds.append(float(memory["said/threshold"].mean()))
+    assert thresholds[0] > thresholds[1]
+
+
 @pytest.mark.parametrize("method", ["self_training", "fixmatch"])
 def test_a_calibrated_run_resumes_bit_for_bit(method: str) -> None:
     problem, chosen = toy_problem(), settings("labeler.calibrate=true", method=method)

@@ -305,3 +305,95 @@ def test_only_the_owner_gives_a_folder_free(tmp_path: Path) -> None:
     (tmp_path / "owner.json").write_text(json.dumps(other))
     owner.release()
     assert (tmp_path / "owner.json").exists()
+
+
+def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
+    with pytest.raises(SystemExit), RunRecord(folder, {"seed": 0}, about) as run:
+        run.resume()
+        run.save(snapshot(step, best=1))
+        raise SystemExit("SIGTERM")
+
+
+def test_what_ended_a_run_before_its_end_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    for count in (1, 2):
+        interrupted(tmp_path, {"id": "x"}, step=count)
+    assert json.loads(path.read_text())["interruptions"] == {"SIGTERM": 1}, "the second is known to the third"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "running", "ended_at": None}))
+    with pytest.raises(ValueError), record(tmp_path):
+        assert json.loads(path.read_text())["ended_at"] is None
+        raise ValueError("boom")
+    with record(tmp_path) as run:
+        run.resume()
+        run.finish(Finished(2, 1, {"steps": 2}), [])
+    about = json.loads(path.read_text())
+    assert about["interruptions"] == {"SIGTERM": 1, "killed": 1, "failed": 1}
+    assert (about["status"], about["resumed"], about["error"]) == ("done", 3, None)
+    assert about["started_at"] <= about["ended_at"]
+
+
+ENVIRONMENT = {"packages": {"torch": "2.13.0", "wandb": "1"}, "processor": "one", "threads": 1}
+
+
+def test_a_run_is_not_continued_by_other_versions_of_what_computes(tmp_path: Path) -> None:
+    interrupted(tmp_path, {"environment": ENVIRONMENT})
+    newer = ENVIRONMENT | {"packages": {"torch": "3.0", "wandb": "2"}}
+    for _ in range(2):
+        with (
+            pytest.raises(RecordError, match=r"begun with other versions \(torch 2\.13\.0 then, 3\.0 now\)"),
+            RunRecord(tmp_path, {"seed": 0}, {"environment": newer}) as run,
+        ):
+            run.resume()
+    interrupted(tmp_path, {"environment": ENVIRONMENT}, step=2)
+    assert json.loads((tmp_path / "run.json").read_text())["environment"] == ENVIRONMENT
+
+
+def test_another_processor_is_said_and_kept(tmp_path: Path) -> None:
+    interrupted(tmp_path, {"environment": ENVIRONMENT})
+    elsewhere = ENVIRONMENT | {"processor": "two"}
+    with RunRecord(tmp_path, {"seed": 0}, {"environment": elsewhere}) as run:
+        with pytest.warns(UserWarning, match="processor one then, two now"):
+            run.resume()
+        run.finish(Finished(1, 1, {"steps": 1}), [])
+    about = json.loads((tmp_path / "run.json").read_text())
+    assert (about["environment"], about["continued_in"]) == (ENVIRONMENT, elsewhere)
+
+
+def test_without_a_state_a_run_begins_again_in_its_new_environment(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), RunRecord(tmp_path, {}, {"environment": ENVIRONMENT}):
+        raise ValueError
+    newer = ENVIRONMENT | {"packages": {"torch": "3.0"}}
+    with RunRecord(tmp_path, {}, {"environment": newer}) as run:
+        assert run.resume() is None
+        run.finish(Finished(1, 1, {"steps": 1}), [])
+    assert json.loads((tmp_path / "run.json").read_text())["environment"] == newer
+
+
+def test_the_changes_of_the_code_are_kept_and_others_beside_them(tmp_path: Path) -> None:
+    for text in ("one", "one", "two"):
+        with pytest.raises(ValueError), RunRecord(tmp_path, {}, {}, text):
+            raise ValueError
+    assert (tmp_path / "git.diff").read_text() == "one"
+    assert (tmp_path / "git-continued.diff").read_text() == "two"
+
+
+def test_two_states_of_one_step_are_not_kept(tmp_path: Path) -> None:
+    """A step is saved before the evaluation that follows it, and after; their names do not tell which is which."""
+    for epoch in range(6):
+        checkpoint.save_state(tmp_path, snapshot(3) | {"epoch": epoch}, {})
+        state, _ = checkpoint.load_state(tmp_path) or ({}, {})
+        assert state["epoch"] == epoch
+    assert len(checkpoint.newest(tmp_path, "last")) == 1
+
+
+def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
+    """Whatever shares memory with what, and wherever a string comes from."""
+    whole = torch.arange(8.0)
+    key = "".join(["w", "eight"])
+    one = {"a": {key: whole[2:5], "pair": (1, 2)}, "b": {"weight": whole[2:5]}, "c": [key, "weight"]}
+    two = {
+        "a": {"weight": whole[2:5].clone(), "pair": (1, 2)},
+        "b": {"weight": whole[2:5].clone()},
+        "c": ["weight", key],
+    }
+    assert checkpoint.save(tmp_path, "last", 1, one) == checkpoint.save(tmp_path, "last", 1, two)

@@ -28,7 +28,7 @@ from semisup.errors import (
 )
 from semisup.events import EpochDone, Event, Finished, Row, StepDone
 from semisup.record import is_finished, write_json
-from semisup.record.environment import command_line, environment
+from semisup.record.environment import command_line, environment, uncommitted
 from semisup.record.folder import OTHER_DATA, RunRecord, read_json
 from semisup.tracking import Identity, Mirror
 from semisup.trainer import Problem, State, restore, start, train
@@ -145,7 +145,7 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
 def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop, job_type: str) -> dict[str, Any]:
     torch.set_num_threads(checked.run.threads)
     torch.use_deterministic_algorithms(True)
-    with RunRecord(folder, checked.plain, _about(checked, job_type)) as record:
+    with RunRecord(folder, checked.plain, _about(checked, job_type), uncommitted()) as record:
         problem, data = _load(checked, bars)
         record.describe(_described(data), data.report, data.unlabeled.paths)
         mirror = checked.tracking.open(identity_of(checked.plain, checked.id, folder.parent.parent, job_type))
@@ -195,7 +195,7 @@ def _save_if_due(checked: Checked, event: Event, state: State, record: RunRecord
     if due or late or stop.asked is not None:
         record.save(state.snapshot())
     if stop.asked is not None:
-        raise StoppedError(stop.asked)
+        raise stop.asked
 
 
 def _end(checked: Checked, data: Data, record: RunRecord, mirror: Mirror, event: Finished) -> dict[str, Any]:

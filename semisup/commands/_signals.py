@@ -13,14 +13,21 @@ ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StoppedError(SystemExit):
-    """A run stopped because it was asked to; `code` is the exit status."""
+    """A run stopped because it was asked to by the signal that its text names; `code` is the exit status."""
+
+    def __init__(self, code: int, by: str) -> None:
+        super().__init__(code)
+        self.by = by
+
+    def __str__(self) -> str:
+        return self.by
 
 
 class Stop:
-    """While in this context, `asked` is the exit status wanted by a signal, or None; earlier handlers come back."""
+    """While in this context, `asked` is what a signal wants raised, or None; earlier handlers come back."""
 
     def __init__(self) -> None:
-        self.asked: int | None = None
+        self.asked: StoppedError | None = None
         self.wait = False  # True once steps are being made: before, there is nothing to save
         self.before: dict[signal.Signals, Any] = {}
 
@@ -36,7 +43,7 @@ class Stop:
             signal.signal(each, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        code = 130 if number == signal.SIGINT else 75
+        asked = StoppedError(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
         if self.asked is not None or not self.wait:
-            raise StoppedError(code)
-        self.asked = code
+            raise asked
+        self.asked = asked

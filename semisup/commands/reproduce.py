@@ -126,16 +126,10 @@ def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 
 def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
-    from semisup.record.environment import environment
+    from semisup.record.environment import differences, environment
 
     before, now = about.get("environment") or {}, {**environment(), "threads": checked.run.threads}
-    if not before:
-        return []
-    matters = ("python", "system", "packages", "processor", "instruction_set", "device", "threads")
-    pairs = {key: (before.get(key), now[key]) for key in matters if key != "packages"}
-    packages = before.get("packages") or {}
-    pairs |= {name: (packages.get(name), version) for name, version in now["packages"].items()}
-    return [f"{key}: {old} then, {new} now" for key, (old, new) in pairs.items() if old != new]
+    return [f"{key}: {said}" for key, said in differences(before, now).items()] if before else []
 
 
 def _same_data(checked: Any, about: dict[str, Any], bars: Any) -> None:

@@ -45,21 +45,27 @@ class EveryStep:
     def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
         """The last pseudo-label of every unlabeled image that got one since the report before."""
         size = len(learner.unlabeled)
-        targets, confidence, weight = (memory[f"said/{name}"][:size] for name in ("targets", "confidence", "weight"))
+        names = ("targets", "predicted", "confidence", "weight")
+        targets, predicted, confidence, weight = (memory[f"said/{name}"][:size] for name in names)
         if not bool((targets >= 0).any()):
             return memory
         memory = memory | {"round": memory["round"] + 1}
-        labels = Labels(torch.empty(size, 0), confidence, targets)
+        labels = Labels(torch.empty(size, 0), confidence, predicted)
         selection = Selection(weight, targets, memory["said/threshold"])
         yield relabeled(learner, place, int(memory["round"]), labels, selection)
         return memory | nothing_said(len(memory["said/targets"]), learner.num_classes, targets.device)
 
 
 def nothing_said(size: int, num_classes: int, device: torch.device | None = None) -> Memory:
-    """What was last said of each image, before anything was. targets: (size,) int64, -1 = nothing; confidence, weight:
-    (size,) float32; threshold: (K,) float32."""
+    """What was last said of each image, before anything was.
+
+    Returns:
+        targets: (size,) int64, the pseudo-label, and predicted, the surest class, which it need not be; -1 = nothing.
+        confidence, weight: (size,) float32. threshold: (K,) float32.
+    """
     return {
         "said/targets": torch.full((size,), -1, device=device),
+        "said/predicted": torch.full((size,), -1, device=device),
         "said/confidence": torch.zeros(size, device=device),
         "said/weight": torch.zeros(size, device=device),
         "said/threshold": torch.zeros(num_classes, device=device),
@@ -117,6 +123,7 @@ def weigh(
     selection, memory = ask(learner, memory, labels, index, Context(place.progress, labeled))
     said = {
         "said/targets": memory["said/targets"].index_copy(0, index, selection.targets),
+        "said/predicted": memory["said/predicted"].index_copy(0, index, labels.targets),
         "said/confidence": memory["said/confidence"].index_copy(0, index, labels.confidence.float()),
         "said/weight": memory["said/weight"].index_copy(0, index, selection.weight.float()),
         "said/threshold": selection.threshold.float(),

@@ -4,6 +4,8 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +13,11 @@ from typing import Any
 
 import torch
 
+from semisup.errors import RecordError
+from semisup.secrets import hidden
+
+COMPUTING = ("python", "semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "threads")
+LARGEST_DIFF = 2**20  # characters
 PACKAGES = ("semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core", "omegaconf", "wandb")
 
 
@@ -31,7 +38,51 @@ def environment() -> dict[str, Any]:
 
 def command_line() -> str:
     """How this process was called."""
-    return " ".join(["semisup", *sys.argv[1:]])
+    return hidden(" ".join(["semisup", *sys.argv[1:]]))
+
+
+@cache
+def uncommitted() -> str | None:
+    """What semisup's own code has that its commit has not, as a diff without secrets; None where that is nothing."""
+    here = Path(__file__).resolve().parents[2]
+    if not (_git() or {}).get("dirty"):
+        return None
+    try:
+        text = _ask_git(here, "diff", "HEAD") + "\n"
+        for name in _ask_git(here, "ls-files", "--others", "--exclude-standard", "semisup", "conf").splitlines():
+            added = (here / name).read_text(errors="replace")
+            text += f"diff: {name} is new\n" + "".join(f"+{line}\n" for line in added.splitlines())
+    except (OSError, subprocess.SubprocessError):
+        return None
+    cut = f"\ncut at {LARGEST_DIFF} characters\n" if len(text) > LARGEST_DIFF else ""
+    return hidden(text)[:LARGEST_DIFF] + cut
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What two environments differ in, as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
+    matters = ("python", "system", "processor", "instruction_set", "device", "threads")
+    packages = before.get("packages") or {}
+    pairs = {key: (before.get(key), now.get(key)) for key in matters}
+    pairs |= {name: (packages.get(name), version) for name, version in now["packages"].items()}
+    return {key: f"{old} then, {new} now" for key, (old, new) in pairs.items() if old != new}
+
+
+def continued(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json says of a run that was begun in the environment `before` and is continued `now`.
+
+    Another processor, as on the next node of a cluster, is also said to the user; it may change the last bits.
+
+    Raises:
+        RecordError: other versions of what computes.
+    """
+    found = differences(before, now) if now else {}
+    others = [f"{name} {found[name]}" for name in COMPUTING if name in found]
+    if others:
+        raise RecordError(f"the run was begun with other versions ({', '.join(others)}); use those, or another name=")
+    if found:
+        said = ", ".join(f"{name} {each}" for name, each in found.items())
+        warnings.warn(f"the run was begun elsewhere, and the last bits may differ: {said}", stacklevel=2)
+    return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
 def _version(package: str) -> str | None:
@@ -51,6 +102,7 @@ def _processor() -> str:
     )
 
 
+@cache
 def _git() -> dict[str, Any] | None:
     """Commit of semisup's own code, and whether it was changed; None where it is not a checkout."""
     here = Path(__file__).resolve().parents[2]

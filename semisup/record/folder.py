@@ -27,9 +27,11 @@ from semisup.record.diagnostics import (
     curve_rows,
     read_curves,
 )
-from semisup.record.log import GrowingLog
+from semisup.record.environment import continued
+from semisup.record.log import GrowingLog, as_written
 from semisup.record.older import completed
 from semisup.record.owner import Owner
+from semisup.secrets import hidden
 from semisup.shapes import Curve
 
 SCHEMA = 1
@@ -54,10 +56,14 @@ class RunRecord:
         folder: created if missing; taken for this process until the end of the context.
         config: plain data, all of it.
         about: what run.json holds besides status and times: id, name, environment.
+        uncommitted: what the code has that its commit has not, for git.diff; None = nothing.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], about: dict[str, Any]) -> None:
-        self.folder, self.config, self.about = folder, config, about
+    def __init__(
+        self, folder: Path, config: dict[str, Any], about: dict[str, Any], uncommitted: str | None = None
+    ) -> None:
+        self.folder, self.config, self.about, self.uncommitted = folder, config, about, uncommitted
+        self.environment: dict[str, Any] = about.get("environment") or {}
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
         self.metrics = GrowingLog(folder / "metrics.jsonl")
@@ -85,17 +91,28 @@ class RunRecord:
         self.before = read_json(self.folder / "run.json") or {}
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=False)
         write_atomically(self.folder / "config.yaml", text.encode())
+        self._keep_uncommitted()
         if "dataset" in self.before:
             self.about = {"dataset": self.before["dataset"]} | self.about
+        if "environment" in self.before:  # it is that of the numbers so far, until `resume` knows that there are none
+            self.about = self.about | {"environment": self.before["environment"]}
         self._status("running")
         return self
+
+    def _keep_uncommitted(self) -> None:
+        if self.uncommitted is None:
+            return
+        text, path = self.uncommitted.encode("utf-8", "backslashreplace"), self.folder / "git.diff"
+        if path.exists() and path.read_bytes() != text:
+            path = self.folder / "git-continued.diff"
+        write_atomically(path, text)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             if error is not None:
-                self._status(_status_of(error), {"kind": type(error).__name__, "message": str(error)[:2000]})
+                self._status(_status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
         finally:
             self.owner.release()
 
@@ -122,9 +139,13 @@ class RunRecord:
         """The state to go on from, or None; the logs are cut to where they were at that state.
 
         Raises:
-            RecordError: there are checkpoints, and none can be used.
+            RecordError: there are checkpoints, and none can be used, or they are of other versions of what computes.
         """
         found = checkpoint.load_state(self.folder / "checkpoints")
+        if found and "environment" in self.before:
+            self.about = self.about | continued(self.before["environment"], self.environment)
+        elif self.environment:
+            self.about = self.about | {"environment": self.environment}
         lines = found[1] if found else {}
         for log in self.logs:
             log.cut(lines.get(log.path.name, 0))
@@ -140,14 +161,16 @@ class RunRecord:
         path = self.pseudo_labels.path
         if not path.exists():
             return []
+        number = {as_written(path): number for number, path in enumerate(self.paths)}
+        last: list[PseudoLabel] = []
+        round_ = ""
         with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        number = {path: number for number, path in enumerate(self.paths)}
-        return [
-            PseudoLabel(number[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
-            for row in rows
-            if row["round"] == rows[-1]["round"]
-        ]
+            for row in csv.DictReader(file):
+                if row["round"] != round_:
+                    last, round_ = [], row["round"]
+                label = PseudoLabel(number[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
+                last.append(label)
+        return last
 
     def add(self, event: Event) -> None:
         """Write what an event has for the record."""
@@ -208,7 +231,9 @@ class RunRecord:
             "seconds": self._seconds(),
             "started_at": self.before.get("started_at") or self.started_at,
             "updated_at": _now(),
+            "ended_at": None if status == "running" else _now(),
             "resumed": int(self.before.get("resumed") or 0) + 1 if self.before else 0,
+            "interruptions": interruptions(self.before),
             "plots": plots or [],
         }
         write_json(self.folder / "run.json", {**self.about, **state})
@@ -304,6 +329,21 @@ def read_value(text: str) -> Any:
         return yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise RecordError(f"{text}: {' '.join(str(error).split())}") from None
+
+
+def interruptions(before: dict[str, Any]) -> dict[str, int]:
+    """How often a run was ended before its end, and by what: a signal, `killed` (without a word), `failed`, ...
+
+    Args:
+        before: run.json as the process before this one left it; {} where there was none.
+    """
+    counts: dict[str, int] = dict(before.get("interruptions") or {})
+    if before:
+        status, error = str(before.get("status")), before.get("error") or {}
+        by = {"running": "killed", "done": "killed", "interrupted": str(error.get("message") or "SIGINT")}
+        name = by.get(status, status)
+        counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def _status_of(error: BaseException) -> str:

@@ -9,6 +9,11 @@ from pathlib import Path
 from semisup.errors import RecordError
 
 
+def as_written(text: str) -> str:
+    """What is read back: names of files need not be Unicode, and what is not is written with backslashes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class GrowingLog:
     """Appends whole lines to one file. Counts them from the last `cut` on: a log begins with that."""
 
@@ -23,7 +28,7 @@ class GrowingLog:
             OSError: the disk is full, and so on: the truth may not be lost silently.
         """
         with open(self.path, "ab") as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
+            file.write(as_written(text).encode())
         self.lines += text.count("\n")
 
     def committed(self) -> int:

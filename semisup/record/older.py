@@ -1,7 +1,8 @@
 """Configs saved by earlier versions: what a key that came later would have said, had it been there.
 
 The value that leaves every number as it was, and not today's default: an old run is read, compared and reproduced as
-what it was. A key that is added to conf/ gets a line here; `tests/test_older.py` asks for it.
+what it was, but for methods at every step, whose unlabeled images the labeled ones were not among: their numbers are
+others now. A key that is added to conf/ gets a line here; `tests/test_older.py` asks for it.
 """
 
 from typing import Any

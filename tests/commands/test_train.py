@@ -375,7 +375,8 @@ def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
     assert not (run / "summary.json").exists()
     assert 0 < len(numbers(run)) < len(numbers(uninterrupted))
     assert semisup(tmp_path, *LONG).returncode == 0
-    assert json.loads((run / "run.json").read_text())["resumed"] == 1
+    about = json.loads((run / "run.json").read_text())
+    assert (about["resumed"], about["interruptions"]) == (1, {signal.Signals(number).name: 1})
     assert_same_record(run, uninterrupted)
 
 
