@@ -14,7 +14,7 @@ from semisup.commands._runs import Run
 from semisup.commands._verdict import gain, lack, percent
 from semisup.errors import show
 
-MOST_VALUES = 24  # of an axis
+MOST_VALUES = 24  # of an axis, in a picture
 CONTROL = -1  # the row of controls
 NOT_OF_A_CONTROL = ("threshold.", "labeler.", "method.", "weak.")
 """Settings that a control does not have: runs that differ in these alone have the same."""
@@ -74,9 +74,9 @@ class Grid:
         return any(cell.y == CONTROL for cell in self.accuracies)
 
 
-def grid_of(comparison: Comparison) -> Grid | None:
-    """The cells; None where there are no two settings to span a grid, or too many values to read."""
-    axes = choose_axes(comparison)
+def grid_of(comparison: Comparison, most: int = MOST_VALUES) -> Grid | None:
+    """The cells; None where there are no two settings to span a grid, or more than `most` values along one of them."""
+    axes = choose_axes(comparison, most)
     if axes is None or not comparison.rows:
         return None
     split = "test" if all(row.split == "test" for row in comparison.rows) else "validation"
@@ -85,14 +85,14 @@ def grid_of(comparison: Comparison) -> Grid | None:
     return Grid(*axes, split, accuracies + _controls(*axes, rows, split), gains)
 
 
-def choose_axes(comparison: Comparison) -> tuple[Axis, Axis] | None:
+def choose_axes(comparison: Comparison, most: int = MOST_VALUES) -> tuple[Axis, Axis] | None:
     """Vertical and horizontal: threshold and augmentation, else the two settings that take most values."""
     flats = [row.settings for row in comparison.rows]
     flats += [comparison.flat(run) for run in comparison.unfinished if run.uses_unlabeled]
-    threshold, augment = (_axis(_keys(comparison, group), flats) for group in ("threshold.", "augment."))
+    threshold, augment = (_axis(_keys(comparison, group), flats, most) for group in ("threshold.", "augment."))
     if threshold and augment:
         return threshold, augment
-    each = [axis for key in comparison.columns if (axis := _axis([key], flats))]
+    each = [axis for key in comparison.columns if (axis := _axis([key], flats, most))]
     each = sorted(each, key=lambda axis: -len(axis.values))[:2]
     if len(each) < 2:
         return None
@@ -104,13 +104,13 @@ def _keys(comparison: Comparison, group: str) -> list[str]:
     return [key for key in comparison.columns if key.startswith(group)]
 
 
-def _axis(keys: list[str], flats: list[Flat]) -> Axis | None:
+def _axis(keys: list[str], flats: list[Flat], most: int) -> Axis | None:
     values = {}
     for flat in flats:
         value = tuple(flat.get(key) for key in keys)
         if any(part is not None for part in value):
             values[canonical(list(value))] = value
-    if not 2 <= len(values) <= MOST_VALUES:
+    if not 2 <= len(values) <= most:
         return None
     return Axis(tuple(keys), sorted(values.values(), key=lambda value: [sort_key(part) for part in value]))
 

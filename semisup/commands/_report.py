@@ -34,6 +34,8 @@ from semisup.commands._svg import drawing, svg
 from semisup.commands._typed import link, visible
 
 ASSETS = Path(__file__).parent / "report"
+PAGES = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+MOST_VALUES = 60  # of an axis of the heat map, which can be scrolled
 MOST_CLASSES = 25  # of a confusion matrix that can be read
 MOST_PAIRS = 20
 LOW = "The first eighth of the steps may lie below the axis."
@@ -47,32 +49,33 @@ def report(comparison: Comparison, words: str, beside: Path) -> bytes:
     """
     to: Link = lambda folder: link(folder, beside)  # noqa: E731
     script, style = ((ASSETS / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    charts = _charts(comparison, to)
-    grid = grid_of(comparison)
+    grid = grid_of(comparison, MOST_VALUES)
+    charts = _charts(comparison, grid, to)
     settings = settings_table(comparison, to)
     best = _best(comparison.best, to) if comparison.best else None
     named: list[tuple[str, str, object]] = [("heat-map", "Heat map", grid), ("settings-section", "Settings", settings)]
     named += [(chart["id"], chart["title"], chart) for chart in charts]
     named += [("best", "Best run", best), ("runs-section", "Runs", True)]
-    page = Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("page.html")
-    return page.render(
-        title=visible(beside.resolve().name),
-        sentence=visible(words, 2000),
-        counts=_counts(comparison),
-        sections=[(id_, name) for id_, name, there in named if there],
-        axes=_axes(grid) if grid else None,
-        panels=_panels(grid, to) if grid else [],
-        legend=legend(comparison, grid) if grid else [],
-        settings=settings,
-        charts=charts,
-        best=best,
-        runs=runs_table(comparison, to),
-        style=Markup(style),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    ).encode()
+    return (
+        PAGES.get_template("page.html")
+        .render(
+            title=visible(beside.resolve().name),
+            sentence=visible(words, 2000),
+            counts=_counts(comparison),
+            sections=[(id_, name) for id_, name, there in named if there],
+            axes=_axes(grid) if grid else None,
+            panels=_panels(grid, to) if grid else [],
+            legend=legend(comparison, grid) if grid else [],
+            settings=settings,
+            charts=charts,
+            best=best,
+            runs=runs_table(comparison, to),
+            style=Markup(style),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+        .encode()
+    )
 
 
 def _counts(comparison: Comparison) -> str:
@@ -127,7 +130,7 @@ def _cell(cell: Cell, color: Color | None, to: Link) -> dict[str, Any]:
 # Charts -------------------------------------------------------------------------------------------------------------
 
 
-def _charts(comparison: Comparison, to: Link) -> list[dict[str, Any]]:
+def _charts(comparison: Comparison, grid: Grid | None, to: Link) -> list[dict[str, Any]]:
     """Each with its title, its drawing and what to know of it; "" where there is nothing to draw."""
     best = comparison.best
     if best is None:
@@ -138,7 +141,7 @@ def _charts(comparison: Comparison, to: Link) -> list[dict[str, Any]]:
         if len(curves) < len(comparison.rows):
             some = f"The best runs of the {len(curves)} settings that validation likes best, of {len(comparison.rows)}"
         kept = rounds(curves)
-        rows = rows_one_by_one(comparison) if grid_of(comparison) is None else None
+        rows = rows_one_by_one(comparison) if grid is None else None
         found = [
             _chart("rows", "Settings one by one", rows, "Accuracy and gain of each setting"),
             _chart("curves", "Accuracy while training", accuracies(curves, control_history(best)), f"{some}. {LOW}"),

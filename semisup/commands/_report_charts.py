@@ -154,16 +154,19 @@ def _quiet(axes: Axes, x: str, y: str) -> None:
 
 
 def _curve(axes: Axes, curve: Curve, x: list[float], y: list[Any], **more: Any) -> None:
-    style = (
-        {"color": curve.color, "linewidth": 1.6} if curve.color else {"color": GRAY, "linewidth": 0.8, "alpha": 0.35}
-    )
+    style = _style(curve) if curve.color else {"color": GRAY, "linewidth": 0.8, "alpha": 0.35}
     if len(x) == 1:
         style["marker"] = "o"
     axes.plot(x, y, url=curve.href, **{**style, **more})
 
 
+def _style(curve: Curve) -> dict[str, Any]:
+    """Told apart by line as well as by color."""
+    return {"color": curve.color, "linewidth": 1.6, "linestyle": "-" if curve.color in COLORS[:3] else "-."}
+
+
 def _handles(curves: list[Curve]) -> list[Line2D]:
-    handles = [Line2D([], [], color=each.color, label=each.name) for each in curves if each.color]
+    handles = [Line2D([], [], label=each.name, **_style(each)) for each in curves if each.color]
     faint = sum(each.color is None for each in curves)
     return [*handles, Line2D([], [], color=GRAY, alpha=0.5, label=f"the next {faint}")] if faint else handles
 

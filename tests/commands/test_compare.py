@@ -683,6 +683,7 @@ def test_a_thousand_runs_are_compared_in_ten_seconds_and_fit_into_a_page(outputs
     assert len(lines(outputs / "mine")) == 1000
     page = (outputs / "mine" / "report.html").read_text()
     assert page.count("semisup reproduce") == 1000 + 1
+    assert page.count('<td class="none"') < page.count('<td class="') > 2 * 200, "a heat map of 25 x 8"
     assert len(page) < 2_000_000
 
 

@@ -50,6 +50,7 @@
     offer(head, number) {
       const button = document.createElement("button");
       button.type = "button";
+      head.dataset.title = head.textContent;  // a button is not printed again at the top of the next page; this is
       button.append(...head.childNodes);
       button.addEventListener("click", () => {
         const now = head.getAttribute("aria-sort");
