@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types bench clean
+.PHONY: help setup demo test soak check lint types bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ demo: setup  ## sweep threshold x strength on real digits, beside its fair contr
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest
+
+soak: setup  ## kill runs at every point there is, and in 200 crash loops (20 minutes)
+	$(BIN)/python -m tests.kill "$$(mktemp -d)/soak" --soak 200
 
 lint: setup  ## format and lint, without changing anything
 	$(BIN)/ruff format --check .

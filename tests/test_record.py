@@ -314,6 +314,29 @@ def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
         raise SystemExit("SIGTERM")
 
 
+def test_a_state_of_another_run_or_of_other_data_is_refused(tmp_path: Path) -> None:
+    """Files that someone copied: the digest in the name is right, and the content is not this run's."""
+    for name, about, data in (("one", "a", "f"), ("other", "b", "f"), ("elsewhere", "a", "g")):
+        with RunRecord(tmp_path / name, {}, {"id": about}) as run:
+            run.describe({**DATA, "fingerprint": data}, {}, [])
+            run.save(snapshot(1, best=1))
+    for name in ("other", "elsewhere"):
+        shutil.rmtree(tmp_path / "one" / "checkpoints")
+        shutil.copytree(tmp_path / name / "checkpoints", tmp_path / "one" / "checkpoints")
+        before = digests_of(tmp_path / "one" / "checkpoints")
+        with (
+            pytest.raises(RecordError, match="its checkpoint is of"),
+            RunRecord(tmp_path / "one", {}, {"id": "a"}) as run,
+        ):
+            run.describe(DATA, {}, [])
+            run.resume()
+        assert digests_of(tmp_path / "one" / "checkpoints") == before
+
+
+def digests_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def test_what_ended_a_run_before_its_end_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     for count in (1, 2):

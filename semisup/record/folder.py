@@ -139,9 +139,12 @@ class RunRecord:
         """The state to go on from, or None; the logs are cut to where they were at that state.
 
         Raises:
-            RecordError: there are checkpoints, and none can be used, or they are of other versions of what computes.
+            RecordError: there are checkpoints, and none can be used, or they are of another run, of other data or of
+                other versions of what computes.
         """
         found = checkpoint.load_state(self.folder / "checkpoints")
+        if found and (of := found[0].pop("of", None)) != self._of():
+            raise RecordError(f"{self.folder}: its checkpoint is of {of}, not of {self._of()}; delete the run's folder")
         if found and "environment" in self.before:
             self.about = self.about | continued(self.before["environment"], self.environment)
         elif self.environment:
@@ -194,8 +197,12 @@ class RunRecord:
         """Save the state of a training, and with it how long the logs are."""
         lines = {log.path.name: log.committed() for log in self.logs}
         sync_folder(self.folder)
-        checkpoint.save_state(self.folder / "checkpoints", snapshot, lines)
+        checkpoint.save_state(self.folder / "checkpoints", snapshot | {"of": self._of()}, lines)
         self.saved = time.monotonic()
+
+    def _of(self) -> dict[str, str | None]:
+        """Whose states these are: of which settings that can matter, and of which data."""
+        return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
 
     def seconds_since_save(self) -> float:
         return time.monotonic() - self.saved

@@ -41,7 +41,15 @@ def main() -> int:
     }
     print(json.dumps(found, indent=1))
     shutil.rmtree(arguments.folder)
-    return 0
+    return 1 if arguments.soak and failed(found) else 0
+
+
+def failed(found: dict[str, Any]) -> bool:
+    """Whether anything did not survive, or was not caught."""
+    judged = [*found["kills"].values(), *found["loops"].values(), found["second"]]
+    wrong = [*(each["wrong"] for each in judged), *(why for _, why in found["outages"].values())]
+    wrong += [why for each in found["damage"].values() for why in each.values()]
+    return any(wrong) or not all(how for _, how in found["defects"])
 
 
 def everywhere(trial: Trial, *, whole: bool) -> dict[str, Any]:

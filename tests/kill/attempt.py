@@ -102,6 +102,7 @@ def warm_up(scratch: Path) -> None:
     data = Data(*images, problem.hidden_targets, classes, "made up", {"quarantined": []})
     _run._load = lambda *_: (problem, data)
     _run.draw_run = lambda folder, *_: {"curves": _plots._saved(Blank(), folder / "plots" / "curves.png")}
+    _run.uncommitted = lambda: "a change of the code"
     RunRecord.seconds_since_save = lambda record: next(_ticks)  # type: ignore[method-assign]
     for run in RUNS:
         assert _run.run(settings(run, scratch), Bars(), of_a_sweep=False).status == "done"

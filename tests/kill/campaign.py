@@ -16,8 +16,9 @@ from tests.kill.points import EVENTS, Point
 from tests.kill.power import outages
 
 KILLED = -9
-LIFE = (25, 75)
-"""The points that a process of a crash loop may live for: many come no further than the last one, and some do."""
+LIFE, LIVES = (20, 60), 8
+"""The points that a process of a crash loop may live for, of which few come further than the one before; how many die
+before one may live to its end."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,12 @@ class Trial:
         return outages(self.operations, self.place / "reference", self.place / "outage")
 
     def crash_loop(self, seed: int) -> tuple[int, str]:
-        """Kill at random until the run is done. Returns how many processes died, and what is wrong or ""."""
+        """Kill at random, again and again. Returns how many processes died, and what is wrong or ""."""
         draw = random.Random(seed)
         config, attempts = self._settings(f"loop{seed}"), []
-        while len(attempts) < 200:
-            torn = draw.random() < 0.3
-            attempts.append(attempt(config, kill_at=draw.randrange(*LIFE), torn=torn))
-            if attempts[-1].status != KILLED:
-                break
+        while not attempts or attempts[-1].status == KILLED:
+            kill_at = draw.randrange(*LIFE) if len(attempts) < LIVES else None
+            attempts.append(attempt(config, kill_at=kill_at, torn=draw.random() < 0.3))
         deaths = len(attempts) - 1
         if attempts[-1].status != 0:
             return deaths, f"ended with {attempts[-1].status}: {attempts[-1].errors}"
