@@ -6,11 +6,10 @@ The official test part is the test part; the training part is dealt out by seed 
 
 import hashlib
 import os
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy
 import torch
@@ -94,9 +93,7 @@ class Arrays:
     imbalance_unlabeled: float
     mirror: bool
 
-    @property
-    @abstractmethod
-    def source(self) -> Source: ...
+    source: ClassVar[Source]
 
     def __post_init__(self) -> None:
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)
@@ -183,6 +180,56 @@ def _resized(images: Pixels, size: int) -> Tensor:
         for plane in images.reshape(-1, *images.shape[2:])
     ]
     return torch.from_numpy(numpy.stack([numpy.asarray(plane) for plane in planes])).view(*images.shape[:2], size, size)
+
+
+# What readers hold ----------------------------------------------------------------------------------------------------
+
+
+def planes_first(reader: Any) -> Pixels:
+    """Pixels that are kept as (n, C, s, s)."""
+    pixels: Pixels = reader.data
+    return pixels
+
+
+def planes_last(reader: Any) -> Pixels:
+    """Pixels that are kept as (n, s, s, C)."""
+    pixels: Pixels = reader.data.transpose(0, 3, 1, 2)
+    return pixels
+
+
+def one_plane(reader: Any) -> Pixels:
+    """Pixels that are kept as a tensor (n, s, s)."""
+    pixels: Pixels = reader.data.numpy()[:, None]
+    return pixels
+
+
+def idx_source(reader: str) -> Source:
+    """MNIST, and what took over its files: grey, in four files of the IDX format."""
+    files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    return Source(
+        reader=reader,
+        channels=1,
+        train=("train", True),
+        test=("train", False),
+        planes=one_plane,
+        targets="targets",
+        classes=(),
+        files=tuple(f"{reader}/raw/{file}-ubyte" for file in files),
+    )
+
+
+def cifar_source(reader: str, files: tuple[str, ...]) -> Source:
+    """CIFAR-10 and CIFAR-100: color, in batches that torchvision checks and reads."""
+    return Source(
+        reader=reader,
+        channels=3,
+        train=("train", True),
+        test=("train", False),
+        planes=planes_last,
+        targets="targets",
+        classes=(),
+        files=files,
+    )
 
 
 # torchvision's readers ------------------------------------------------------------------------------------------------

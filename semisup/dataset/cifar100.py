@@ -4,34 +4,15 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-from semisup.dataset._torchvision import Arrays, Source
-from semisup.images.decode import Pixels
+from semisup.dataset._torchvision import Arrays, Source, cifar_source
 
 
 @dataclass(frozen=True)
 class Cifar100(Arrays):
     """What conf/dataset/cifar100.yaml says of each key; ranges in `Arrays`."""
 
-    @property
-    def source(self) -> Source:
-        return _SOURCE
-
-
-def _planes(reader: Any) -> Pixels:
-    """(n, 32, 32, 3) -> (n, 3, 32, 32)."""
-    pixels: Pixels = reader.data.transpose(0, 3, 1, 2)
-    return pixels
-
-
-_SOURCE = Source(
-    reader="CIFAR100",
-    channels=3,
-    train=("train", True),
-    test=("train", False),
-    planes=_planes,
-    targets="targets",
-    classes=(),
-    files=("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
-)
+    source: ClassVar[Source] = cifar_source(
+        "CIFAR100", tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta"))
+    )

@@ -6,42 +6,32 @@ Source: A. Coates, H. Lee, A. Y. Ng, "An Analysis of Single-Layer Networks in Un
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-from semisup.dataset._torchvision import Arrays, Source
-from semisup.images.decode import Pixels
+from semisup.dataset._torchvision import Arrays, Source, planes_first
+
+UNLABELED = "stl10_binary/unlabeled_X.bin"
 
 
 @dataclass(frozen=True)
 class Stl10(Arrays):
     """What conf/dataset/stl10.yaml says of each key; ranges in `Arrays`."""
 
-    @property
-    def source(self) -> Source:
-        return _SOURCE
-
-
-def _planes(reader: Any) -> Pixels:
-    pixels: Pixels = reader.data  # (n, 3, 96, 96)
-    return pixels
-
-
-_UNLABELED = "stl10_binary/unlabeled_X.bin"
-_SOURCE = Source(
-    reader="STL10",
-    channels=3,
-    train=("split", "train"),
-    test=("split", "test"),
-    planes=_planes,
-    targets="labels",
-    classes=(),
-    files=(
-        "stl10_binary/train_X.bin",
-        "stl10_binary/train_y.bin",
-        "stl10_binary/test_X.bin",
-        "stl10_binary/test_y.bin",
-        _UNLABELED,
-        "stl10_binary/class_names.txt",
-    ),
-    own_unlabeled=(("split", "unlabeled"), _UNLABELED, 3 * 96 * 96),
-)
+    source: ClassVar[Source] = Source(
+        reader="STL10",
+        channels=3,
+        train=("split", "train"),
+        test=("split", "test"),
+        planes=planes_first,
+        targets="labels",
+        classes=(),
+        files=(
+            "stl10_binary/train_X.bin",
+            "stl10_binary/train_y.bin",
+            "stl10_binary/test_X.bin",
+            "stl10_binary/test_y.bin",
+            UNLABELED,
+            "stl10_binary/class_names.txt",
+        ),
+        own_unlabeled=(("split", "unlabeled"), UNLABELED, 3 * 96 * 96),
+    )

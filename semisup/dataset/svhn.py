@@ -6,33 +6,22 @@ Source: Y. Netzer et al., "Reading Digits in Natural Images with Unsupervised Fe
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-from semisup.dataset._torchvision import Arrays, Source
-from semisup.images.decode import Pixels
+from semisup.dataset._torchvision import Arrays, Source, planes_first
 
 
 @dataclass(frozen=True)
 class Svhn(Arrays):
     """What conf/dataset/svhn.yaml says of each key; ranges in `Arrays`."""
 
-    @property
-    def source(self) -> Source:
-        return _SOURCE
-
-
-def _planes(reader: Any) -> Pixels:
-    pixels: Pixels = reader.data  # (n, 3, 32, 32)
-    return pixels
-
-
-_SOURCE = Source(
-    reader="SVHN",
-    channels=3,
-    train=("split", "train"),
-    test=("split", "test"),
-    planes=_planes,
-    targets="labels",
-    classes=tuple("0123456789"),
-    files=("train_32x32.mat", "test_32x32.mat"),
-)
+    source: ClassVar[Source] = Source(
+        reader="SVHN",
+        channels=3,
+        train=("split", "train"),
+        test=("split", "test"),
+        planes=planes_first,
+        targets="labels",
+        classes=tuple("0123456789"),
+        files=("train_32x32.mat", "test_32x32.mat"),
+    )
