@@ -55,16 +55,16 @@ class Learner:
     batch_size: int
     scoring_batch_size: int
 
-    def view(self, augment: Augment, pixels: Tensor, index: Tensor, name: str, step: int) -> Tensor:
-        """(n, C, S, S) float: the images `index` of `pixels`, augmented by the draws that belong to (name, step)."""
-        return augment.apply(pixels[index], stream(self.seed, "augment", name, step))
+    def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
+        """(n, C, S, S) float: the images, augmented by the draws that belong to (name, step)."""
+        return augment.apply(pixels, stream(self.seed, "augment", name, step))
 
     def labeled_batch(self, place: Place, augment: Augment) -> tuple[Tensor, Tensor]:
         """Augmented images (n, C, S, S) and classes (n,) of the labeled batch of this place; n <= batch_size."""
         images = self.labeled
         index = shuffled(self.seed, "labeled", place.epoch, len(images), self.batch_size, place.position)
         index = index.to(images.pixels.device, non_blocking=True)
-        return self.view(augment, images.pixels, index, "labeled", place.step), images.targets[index]
+        return self.view(augment, images.pixels[index], "labeled", place.step), images.targets[index]
 
     def context(self, place: Place, memory: Memory) -> Context:
         """What the policy may know of this place; by rounds the whole labeled set is scored, if it asks for that."""
@@ -104,6 +104,11 @@ def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
     return sums_of(
         loss, labeled_loss=loss.detach() * count, labeled_correct=correct, labeled_images=count, labeled_steps=1
     )
+
+
+def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
+    """SUMS of the unlabeled part of a step with mean loss `loss` () over `count` images."""
+    return sums_of(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
 class Method(Protocol):

@@ -1,5 +1,6 @@
 """What methods that make their labels at every step share: the batch, the policy's word, the passes, the record."""
 
+from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,23 +9,35 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from semisup.augment import Augment
 from semisup.batches import count, endless
+from semisup.errors import in_range
 from semisup.events import Event
 from semisup.labeler import calibrated, label
-from semisup.method import Learner, Place, sums_of
+from semisup.method import Learner, Losses, Place
 from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory, policy_memory
-from semisup.seeding import derive, stream
+from semisup.method.supervised import labeled_losses
+from semisup.seeding import derive
 from semisup.shapes import Context, Labeled, Labels, Memory, Selection
 from semisup.threshold import Penalizing
 
 
+@dataclass(frozen=True)
 class EveryStep:
-    """The parts of a method that are the same for all that label at every step; a mixin without state.
+    """What is the same for all methods that label at every step; abstract.
 
     Labeled images are unlabeled ones too: N + L images in all, the labeled ones last.
+
+    lambda_unlabeled: weight of the unlabeled loss, 0 or more
+    ratio: unlabeled images of a step for each labeled one, 1 or more
     """
+
+    lambda_unlabeled: float
+    ratio: int
+
+    def __post_init__(self) -> None:
+        in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
+        in_range("ratio", self.ratio, 1)
 
     def init(self, learner: Learner) -> Memory:
         size = len(learner.unlabeled) + len(learner.labeled)
@@ -32,6 +45,15 @@ class EveryStep:
 
     def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
         return count(len(learner.labeled), learner.batch_size)
+
+    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+        if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
+            return labeled_losses(learner, place, learner.weak), memory
+        return self.loss_of_both(learner, memory, place)
+
+    @abstractmethod
+    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+        """The loss of a step on labeled and unlabeled images."""
 
     def wants_evaluation(self, epoch: int) -> bool:
         return False
@@ -83,10 +105,6 @@ class Batch:
     index: Tensor
     pixels: Tensor
 
-    def part(self, positions: Tensor) -> "Batch":
-        """The images at these positions of the batch."""
-        return Batch(self.index[positions], self.pixels[positions])
-
 
 def unlabeled_batch(learner: Learner, place: Place, ratio: int) -> Batch:
     """U = ratio * batch size of the N unlabeled and L labeled images; the labeled ones of them last."""
@@ -98,11 +116,6 @@ def unlabeled_batch(learner: Learner, place: Place, ratio: int) -> Batch:
     if len(others):
         pixels = torch.cat((pixels, labeled[(others - len(unlabeled)).to(device, non_blocking=True)]))
     return Batch(torch.cat((own, others)).to(device, non_blocking=True), pixels)
-
-
-def view(learner: Learner, augment: Augment, batch: Batch, name: str, place: Place) -> Tensor:
-    """(U, C, S, S) float: the batch, augmented by the draws that belong to (name, step)."""
-    return augment.apply(batch.pixels, stream(learner.seed, "augment", name, place.step))
 
 
 def weigh(
@@ -156,9 +169,9 @@ def weak_and_strong(
     `kept_only`: what has weight 0 is not looked at. The weak views go first, without gradient, and BatchNorm remembers
     nothing of them; then one pass of [labeled, strong of the V kept]. None kept = the supervised step, bit for bit.
     """
-    weak = view(learner, learner.weak, batch, "weak", place)
+    weak = learner.view(learner.weak, batch.pixels, "weak", place.step)
     if not kept_only:
-        strong = view(learner, learner.augment, batch, "strong", place)
+        strong = learner.view(learner.augment, batch.pixels, "strong", place.step)
         logits = learner.student(torch.cat((images, weak, strong))).float()
         labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
         weak_logits = calibrated(weak_logits.detach(), memory)
@@ -168,7 +181,7 @@ def weak_and_strong(
     weak_logits = calibrated(weak_logits, memory)
     selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, known, targets)
     kept = selection.weight.nonzero().squeeze(1)
-    strong = view(learner, learner.augment, batch.part(kept), "strong", place)
+    strong = learner.view(learner.augment, batch.pixels[kept], "strong", place.step)
     torch.manual_seed(derive(learner.seed, "forward", place.step))  # dropout: as if there had been no weak pass
     labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
     return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], selection.weight[kept]), memory
@@ -196,11 +209,6 @@ def ramp(progress: float, share: float) -> float:
     return min(1.0, progress / share) if share > 0 else 1.0
 
 
-def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
-    """SUMS of the unlabeled part of a step, a mean over `count` images."""
-    return sums_of(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
-
-
 @contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """In here BatchNorm normalizes by the batch and remembers nothing of it."""
@@ -213,8 +221,3 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for each, before in zip(norms, tracked, strict=True):
             each.track_running_stats = before
-
-
-def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
-    """(U, K) -> p^(1 / temperature), rows summing to 1 again."""
-    return torch.softmax(probabilities.clamp(min=1e-12).log() / temperature, dim=1)

@@ -13,11 +13,9 @@ from typing import ClassVar
 
 from torch.nn.functional import cross_entropy
 
-from semisup.errors import in_range
 from semisup.loss import weighted_cross_entropy
-from semisup.method import Learner, Losses, Place, labeled_sums
-from semisup.method._steps import EveryStep, unlabeled_batch, unlabeled_sums, weak_and_strong, with_penalty
-from semisup.method.supervised import labeled_losses
+from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.method._steps import EveryStep, unlabeled_batch, weak_and_strong, with_penalty
 from semisup.shapes import Memory
 
 
@@ -26,21 +24,13 @@ class FixMatch(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu); `kept_only`: strong
     views of weight 0 are not looked at."""
 
-    lambda_unlabeled: float
-    ratio: int
     kept_only: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
     needs_average: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
-        in_range("ratio", self.ratio, 1)
-
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
-        if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
-            return labeled_losses(learner, place, learner.weak), memory
+    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
         seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only)

@@ -14,9 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range
 from semisup.labeler import calibrated, label
-from semisup.method import Learner, Losses, Place, labeled_sums
-from semisup.method._steps import EveryStep, ramp, unlabeled_batch, unlabeled_sums, view, weigh
-from semisup.method.supervised import labeled_losses
+from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.method._steps import EveryStep, ramp, unlabeled_batch, weigh
 from semisup.shapes import Memory
 
 
@@ -26,8 +25,6 @@ class MeanTeacher(EveryStep):
     share of the training over which the unlabeled loss is phased in; `kept_only`: the student does not look at views
     of weight 0."""
 
-    lambda_unlabeled: float
-    ratio: int
     ramp: float
     kept_only: bool
 
@@ -36,26 +33,23 @@ class MeanTeacher(EveryStep):
     needs_average: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
-        in_range("ratio", self.ratio, 1)
+        super().__post_init__()
         in_range("ramp", self.ramp, 0, 1)
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
-        if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
-            return labeled_losses(learner, place, learner.weak), memory
+    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
         with torch.no_grad():
             teacher = learner.teacher.eval()
-            labels = label(calibrated(teacher(view(learner, learner.weak, batch, "weak", place)), memory))
+            labels = label(calibrated(teacher(learner.view(learner.weak, batch.pixels, "weak", place.step)), memory))
             known = teacher(images).float() if learner.policy.uses_labeled else None
         selection, memory = weigh(learner, memory, place, labels, batch.index, known, targets)
         weight, wanted = selection.weight, labels.probabilities
-        learned = batch
+        pixels = batch.pixels
         if self.kept_only:
             kept = weight.nonzero().squeeze(1)
-            weight, wanted, learned = weight[kept], wanted[kept], batch.part(kept)
-        other = view(learner, learner.weak, learned, "other_weak", place)
+            weight, wanted, pixels = weight[kept], wanted[kept], pixels[kept]
+        other = learner.view(learner.weak, pixels, "other_weak", place.step)
         labeled, logits = learner.student(torch.cat((images, other))).float().split((len(images), len(other)))
         supervised = cross_entropy(labeled, targets)
         distance = (logits.softmax(dim=1) - wanted).square().mean(dim=1)  # (V,)

@@ -12,22 +12,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from semisup.errors import in_range
 from semisup.labeler import calibrated, label
-from semisup.method import Learner, Losses, Place, labeled_sums
+from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
 from semisup.method._steps import (
     EveryStep,
     frozen_statistics,
     ramp,
-    sharpen,
     unlabeled_batch,
-    unlabeled_sums,
-    view,
     weigh,
 )
-from semisup.method.supervised import labeled_losses
 from semisup.seeding import numpy_stream, stream
 from semisup.shapes import Labels, Memory
 
@@ -37,8 +34,6 @@ class MixMatch(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
     share of the training over which the unlabeled loss is phased in; `temperature`, `alpha` > 0."""
 
-    lambda_unlabeled: float
-    ratio: int
     ramp: float
     temperature: float
     alpha: float
@@ -48,18 +43,15 @@ class MixMatch(EveryStep):
     needs_average: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
-        in_range("ratio", self.ratio, 1)
+        super().__post_init__()
         in_range("ramp", self.ramp, 0, 1)
         in_range("temperature", self.temperature, 0, above=True)
         in_range("alpha", self.alpha, 0, above=True)
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
-        if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
-            return labeled_losses(learner, place, learner.weak), memory
+    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
-        views = [view(learner, learner.weak, batch, name, place) for name in ("weak", "other_weak")]
+        views = [learner.view(learner.weak, batch.pixels, name, place.step) for name in ("weak", "other_weak")]
         with torch.no_grad(), frozen_statistics(learner.student):
             guesses = learner.student(torch.cat((images, *views))).float()
         known, *guessed = guesses.split((len(images), *map(len, views)))
@@ -84,3 +76,8 @@ class MixMatch(EveryStep):
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
         return Losses(supervised + factor * unlabeled, sums), memory
+
+
+def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
+    """(U, K) -> p^(1 / temperature), rows summing to 1 again."""
+    return torch.softmax(probabilities.clamp(min=1e-12).log() / temperature, dim=1)

@@ -14,18 +14,15 @@ from torch.nn.functional import cross_entropy
 from semisup.errors import in_range
 from semisup.labeler import calibrated, label
 from semisup.loss import weighted_cross_entropy
-from semisup.method import Learner, Losses, Place, labeled_sums
+from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
 from semisup.method._steps import (
     EveryStep,
     frozen_statistics,
     ramp,
     unlabeled_batch,
-    unlabeled_sums,
-    view,
     weigh,
     with_penalty,
 )
-from semisup.method.supervised import labeled_losses
 from semisup.shapes import Memory
 
 
@@ -34,8 +31,6 @@ class PseudoLabel(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
     share of the training over which the unlabeled loss is phased in."""
 
-    lambda_unlabeled: float
-    ratio: int
     ramp: float
 
     uses_unlabeled: ClassVar[bool] = True
@@ -43,18 +38,15 @@ class PseudoLabel(EveryStep):
     needs_average: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
-        in_range("ratio", self.ratio, 1)
+        super().__post_init__()
         in_range("ramp", self.ramp, 0, 1)
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
-        if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
-            return labeled_losses(learner, place, learner.weak), memory
+    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         labeled = learner.student(images).float()
         batch = unlabeled_batch(learner, place, self.ratio)
         with frozen_statistics(learner.student):
-            logits = learner.student(view(learner, learner.weak, batch, "weak", place)).float()
+            logits = learner.student(learner.view(learner.weak, batch.pixels, "weak", place.step)).float()
         labels = label(calibrated(logits.detach(), memory))
         selection, memory = weigh(learner, memory, place, labels, batch.index, labeled, targets)
         supervised = cross_entropy(labeled, targets)

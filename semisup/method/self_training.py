@@ -23,7 +23,7 @@ from semisup.errors import DivergedError, in_range
 from semisup.events import Event, Progress
 from semisup.labeler import calibrated, label, logits_of
 from semisup.loss import weighted_cross_entropy
-from semisup.method import Learner, Losses, Place, sums_of
+from semisup.method import Learner, Losses, Place, unlabeled_sums
 from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory
 from semisup.method.supervised import labeled_losses
@@ -68,10 +68,9 @@ class SelfTraining:
         begin, kept = batch * learner.batch_size, len(memory["index"])
         end = kept if kept - begin == learner.batch_size + 1 else begin + learner.batch_size
         index, targets, weight = (memory[name][begin:end] for name in ("index", "targets", "weight"))
-        view = learner.view(learner.augment, learner.unlabeled.pixels, index, "pseudo_labeled", place.step)
+        view = learner.view(learner.augment, learner.unlabeled.pixels[index], "pseudo_labeled", place.step)
         loss = weighted_cross_entropy(learner.student(view), targets, weight, len(index))
-        sums = sums_of(loss, unlabeled_loss=loss.detach() * len(index), unlabeled_images=len(index))
-        return Losses(self.lambda_unlabeled * loss, sums)
+        return Losses(self.lambda_unlabeled * loss, unlabeled_sums(loss, len(index)))
 
     def wants_evaluation(self, epoch: int) -> bool:
         return (epoch - 1) % self.refresh_every == 0 and self.lambda_unlabeled > 0

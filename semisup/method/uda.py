@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range, one_of
-from semisup.method import Learner, Losses, Place, labeled_sums
-from semisup.method._steps import EveryStep, unlabeled_batch, unlabeled_sums, weak_and_strong, with_penalty
-from semisup.method.supervised import labeled_losses
+from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.method._steps import EveryStep, unlabeled_batch, weak_and_strong, with_penalty
 from semisup.shapes import Memory
 
 ANNEALING: dict[str, Callable[[float], float]] = {
@@ -34,8 +33,6 @@ class UDA(EveryStep):
     targets; `annealing` of the labeled signal: none, linear, log or exp; `kept_only`: strong views of weight 0 are not
     looked at."""
 
-    lambda_unlabeled: float
-    ratio: int
     temperature: float
     annealing: str
     kept_only: bool
@@ -45,14 +42,11 @@ class UDA(EveryStep):
     needs_average: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
-        in_range("ratio", self.ratio, 1)
+        super().__post_init__()
         in_range("temperature", self.temperature, 0, above=True)
         one_of("annealing", self.annealing, ("none", *ANNEALING))
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
-        if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
-            return labeled_losses(learner, place, learner.weak), memory
+    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
         seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only)
