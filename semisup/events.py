@@ -46,7 +46,7 @@ class Evaluated(Event):
     """The validation set was looked at.
 
     improved: the best validation accuracy so far, strictly
-    what_if: what every threshold would keep of the validation images
+    what_if: what every threshold would keep of the validation images; None where no threshold can matter
     """
 
     metrics: dict[str, float | int | None]

@@ -21,7 +21,7 @@ from semisup.augment import Augment
 from semisup.calibration import expected_calibration_error, fit_temperature
 from semisup.ema import start_average, update_average
 from semisup.errors import DivergedError, SettingError, in_range
-from semisup.evaluation import Evaluation, evaluate
+from semisup.evaluation import evaluate
 from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone
 from semisup.labeler import TEMPERATURE, LabelerSettings
 from semisup.method import SUMS, Learner, Method, Place
@@ -29,7 +29,7 @@ from semisup.model import ModelSettings
 from semisup.optimizer import OptimizerSettings
 from semisup.schedule import Schedule
 from semisup.seeding import derive
-from semisup.shapes import Images, Memory
+from semisup.shapes import Images, Memory, Reliability
 from semisup.threshold import Policy
 from semisup.what_if import goals
 
@@ -356,7 +356,8 @@ def _evaluate_now(
     state.started = time.monotonic()
     if chooses:
         state.evaluated = state.step
-    yield Evaluated(state.step, state.epoch, metrics, improved, found.what_if(temperature))
+    what_if = found.what_if(temperature) if settings.method.uses_unlabeled else None
+    yield Evaluated(state.step, state.epoch, metrics, improved, what_if)
     return accuracy
 
 
@@ -398,18 +399,18 @@ def _finish(problem: Problem, settings: Settings, state: State) -> Iterator[Even
     validation = found["validation"]
     temperature = fit_temperature(validation.logits, validation.targets)
     what_if = validation.what_if(temperature if settings.calibrates else 1.0)
-    summary |= _calibration("best/val", validation, temperature) | {"best/temperature": temperature} | goals(what_if)
-    if test := found.get("test"):
-        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss} | _calibration("test", test, temperature)
-    confusion = {split: each.confusion.tolist() for split, each in found.items()}
     bins = {split: (each.reliability(1.0), each.reliability(temperature)) for split, each in found.items()}
+    summary |= _calibration("best/val", *bins["validation"]) | {"best/temperature": temperature} | goals(what_if)
+    if test := found.get("test"):
+        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss} | _calibration("test", *bins["test"])
+    confusion = {split: each.confusion.tolist() for split, each in found.items()}
     said = {split: each.predictions(getattr(problem, split)) for split, each in found.items()}
     yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, said)
 
 
-def _calibration(name: str, found: Evaluation, temperature: float) -> Metrics:
+def _calibration(name: str, before: Reliability, after: Reliability) -> Metrics:
     """How far confidence is from accuracy, as the model is and with the temperature that fits validation."""
     return {
-        f"{name}/ece": expected_calibration_error(found.reliability(1.0)),
-        f"{name}/ece_calibrated": expected_calibration_error(found.reliability(temperature)),
+        f"{name}/ece": expected_calibration_error(before),
+        f"{name}/ece_calibrated": expected_calibration_error(after),
     }

@@ -15,8 +15,8 @@ import yaml
 from semisup import build
 from semisup.commands._runs import read
 from semisup.record import checkpoint
-from semisup.record.folder import read_config
 from semisup.record.older import completed
+from semisup.record.reading import read_config
 from tests.conftest import CONF, checked
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -18,9 +18,10 @@ import semisup.record.folder
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
 from semisup.events import Evaluated, Finished
 from semisup.record import checkpoint, is_finished, write_json
-from semisup.record.folder import RunRecord, read_config, read_json
+from semisup.record.folder import RunRecord
 from semisup.record.log import GrowingLog
 from semisup.record.owner import STALE_SECONDS, Owner
+from semisup.record.reading import read_config, read_json
 from semisup.shapes import Predictions
 
 

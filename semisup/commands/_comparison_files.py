@@ -14,6 +14,7 @@ from semisup.commands._comparison import Comparison, Pair, Reference, Row, Sprea
 from semisup.commands._runs import Run
 from semisup.commands._verdict import gain
 from semisup.record import finite
+from semisup.record.log import as_written
 
 SCHEMA = 1
 LENGTHS = ("steps", "epochs", "labeled_steps", "best/epoch")
@@ -28,7 +29,7 @@ def as_csv(comparison: Comparison, beside: Path) -> bytes:
     writer = csv.DictWriter(buffer, fieldnames=list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
-    return buffer.getvalue().encode("utf-8", "backslashreplace")
+    return as_written(buffer.getvalue()).encode()
 
 
 def as_json(comparison: Comparison, sentence: str, beside: Path) -> bytes:

@@ -21,7 +21,7 @@ from semisup.commands._report_charts import accuracies, control_history, curves_
 from semisup.commands._verdict import gain
 from semisup.disk import write_atomically
 from semisup.errors import DataError, SettingError
-from semisup.record.folder import read_config, read_value
+from semisup.record.reading import read_config, read_value
 from semisup.tracking import Identity, Mirror
 
 GROUP = "tracking."

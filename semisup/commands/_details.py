@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from semisup.commands._runs import NOT_DATA, Run, number
 from semisup.record.diagnostics import POOL, VALIDATION
-from semisup.record.folder import read_json
+from semisup.record.reading import read_json
 
 FARTHEST = 1e12  # steps; more is no number of steps, and an axis that ends there shows nothing
 

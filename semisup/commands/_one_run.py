@@ -131,21 +131,20 @@ def _rounds(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _percent(value: Any) -> str:
-
-    found = number(value)
-    return "-" if found is None else f"{100 * found:.1f} %"
+    return _said(value, ".1f", 100, " %")
 
 
 def _whole(value: Any) -> str:
-
-    found = number(value)
-    return "-" if found is None else f"{found:.0f}"
+    return _said(value, ".0f")
 
 
 def _digits(value: Any) -> str:
+    return _said(value, ".3f")
 
+
+def _said(value: Any, form: str, unit: int = 1, after: str = "") -> str:
     found = number(value)
-    return "-" if found is None else f"{found:.3f}"
+    return "-" if found is None else f"{unit * found:{form}}{after}"
 
 
 def _results(run: Run) -> list[str]:

@@ -29,7 +29,8 @@ from semisup.errors import (
 from semisup.events import EpochDone, Event, Finished, Row, StepDone
 from semisup.record import is_finished, write_json
 from semisup.record.environment import command_line, environment, uncommitted
-from semisup.record.folder import OTHER_DATA, RunRecord, read_json
+from semisup.record.folder import OTHER_DATA, RunRecord
+from semisup.record.reading import read_json
 from semisup.tracking import Identity, Mirror
 from semisup.trainer import Problem, State, restore, start, train
 

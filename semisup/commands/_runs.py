@@ -14,8 +14,8 @@ from typing import Any
 
 from semisup import build
 from semisup.errors import DataError, RecordError, show
-from semisup.record.folder import read_config
 from semisup.record.owner import STALE_SECONDS
+from semisup.record.reading import read_config
 
 Plain = dict[str, Any]
 

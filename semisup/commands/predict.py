@@ -52,8 +52,9 @@ def predict(arguments: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         from semisup.disk import write_atomically
+        from semisup.record.log import as_written
 
-        write_atomically(arguments.output, text.encode("utf-8", "backslashreplace"))
+        write_atomically(arguments.output, as_written(text).encode())
         print(f"{len(files)} images: {arguments.output}")
     return 0
 
@@ -88,7 +89,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     from semisup import build
     from semisup.errors import RecordError
     from semisup.record import checkpoint
-    from semisup.record.folder import read_config, read_json
+    from semisup.record.reading import read_config, read_json
     from semisup.trainer import set_precision
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")

@@ -54,7 +54,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     from semisup import build
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly, run
-    from semisup.record.folder import read_config, read_json
+    from semisup.record.reading import read_config, read_json
 
     quietly()
     bare = arguments.run.is_file()
@@ -92,7 +92,7 @@ def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str,
     from semisup import build
     from semisup.commands.train import defaults
     from semisup.errors import SettingError
-    from semisup.record.folder import read_value
+    from semisup.record.reading import read_value
 
     build.refuse_interpolations(plain)
     given = {}
@@ -184,7 +184,7 @@ def _rows(run: Path) -> list[dict[str, Any]]:
 
 
 def _summary(run: Path) -> dict[str, Any]:
-    from semisup.record.folder import read_json
+    from semisup.record.reading import read_json
 
     return read_json(run / "summary.json") or {}
 

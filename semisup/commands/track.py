@@ -57,7 +57,7 @@ def _settings(words: list[str]) -> tuple[Any, Path]:
     from semisup import build
     from semisup.commands.train import defaults
     from semisup.errors import SettingError
-    from semisup.record.folder import read_value
+    from semisup.record.reading import read_value
 
     mine = defaults(["tracking=wandb"])
     for word in words:
@@ -97,8 +97,8 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
     """
     from semisup.commands._run import EXIT, identity_of
     from semisup.errors import RecordError
-    from semisup.record.folder import read_config, read_json
     from semisup.record.owner import Owner
+    from semisup.record.reading import read_config, read_json
 
     Owner(folder).check()
     plain, about = read_config(folder / "config.yaml"), read_json(folder / "run.json") or {}

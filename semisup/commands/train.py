@@ -255,27 +255,27 @@ def job(config: DictConfig) -> float | None:
 
     quietly()
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
-    number, ledger = HydraConfig.get().job.num, Path(HydraConfig.get().sweep.dir) / "jobs"
+    name, ledger = f"{HydraConfig.get().job.num:05d}", Path(HydraConfig.get().sweep.dir) / "jobs"
     try:
         checked = build.check(config)
     except SettingError as error:
-        _note(ledger, f"{number:05d}", Outcome(Path(), "refused", message=str(error)))
+        _note(ledger, name, Outcome(Path(), "refused", message=str(error)))
         return None
     halt = ledger.parent / HALT
     if halt.exists():
-        _note(ledger, f"{number:05d}", Outcome(folder_of(checked), "skipped", message="not started: sweep.fail_fast"))
+        _note(ledger, name, Outcome(folder_of(checked), "skipped", message="not started: sweep.fail_fast"))
         return None
-    _note(ledger, f"{number:05d}", Outcome(folder_of(checked), "running", message="its process died without a word"))
+    _note(ledger, name, Outcome(folder_of(checked), "running", message="its process died without a word"))
     with Bars() as bars:
         outcome = run_or_wait(checked, bars)
         if checked.sweep.fail_fast and outcome.status not in ("done", "interrupted"):
-            write_json(halt, {"job": number, "status": outcome.status})
-        _note(ledger, f"{number:05d}", outcome)
+            write_json(halt, {"job": int(name), "status": outcome.status})
+        _note(ledger, name, outcome)
         print(_line(outcome), flush=True)
         if outcome.status == "done" and checked.sweep.control and checked.settings.method.uses_unlabeled:
             for kind, plain in build.companions(checked.plain, outcome.summary or {}).items():
                 other = run_or_wait(build.check(plain), bars)
-                _note(ledger, f"{number:05d}-{kind}", other)
+                _note(ledger, f"{name}-{kind}", other)
                 _stop_if_asked(other)
     _stop_if_asked(outcome)
     return (outcome.summary or {}).get("best/val/accuracy")

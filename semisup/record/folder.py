@@ -1,10 +1,9 @@
 """The writer of one run's folder, from the first byte to the last."""
 
 import csv
-import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +28,8 @@ from semisup.record.diagnostics import (
 )
 from semisup.record.environment import continued
 from semisup.record.log import GrowingLog, as_written
-from semisup.record.older import completed
 from semisup.record.owner import Owner
+from semisup.record.reading import read_json
 from semisup.secrets import hidden
 from semisup.shapes import Curve
 
@@ -102,7 +101,7 @@ class RunRecord:
     def _keep_uncommitted(self) -> None:
         if self.uncommitted is None:
             return
-        text, path = self.uncommitted.encode("utf-8", "backslashreplace"), self.folder / "git.diff"
+        text, path = as_written(self.uncommitted).encode(), self.folder / "git.diff"
         if path.exists() and path.read_bytes() != text:
             path = self.folder / "git-continued.diff"
         write_atomically(path, text)
@@ -215,7 +214,7 @@ class RunRecord:
         summary = {**event.summary, **found, "total_seconds": self._seconds()}
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])
-            write_atomically(self.folder / "predictions.csv", text.encode("utf-8", "backslashreplace"))
+            write_atomically(self.folder / "predictions.csv", as_written(text).encode())
         self._status("done", plots=plots)
         write_json(self.folder / "summary.json", summary)
         return summary
@@ -250,8 +249,7 @@ class RunRecord:
         if before is not None and before.what_if is not None:
             self._add_curve(WhatIf(before.step, before.epoch, VALIDATION, before.what_if))
         self._add_curve(WhatIf(event.step, event.epoch, POOL, event.what_if))
-        header = [] if self.per_class.path.exists() else [CLASSES]
-        self.per_class.append(csv_text([*header, *class_rows(event, self.classes)]))
+        _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
 
     def _add_chosen(self, event: Finished, what_if: Curve) -> None:
         """The curve of the chosen model, unless it led to a labeling and is there."""
@@ -260,82 +258,24 @@ class RunRecord:
             self._add_curve(WhatIf(step, epoch, VALIDATION, what_if))
 
     def _add_curve(self, found: WhatIf) -> None:
-        header = [] if self.what_if.path.exists() else [CURVES]
-        self.what_if.append(csv_text([*header, *curve_rows(found)]))
+        _add_rows(self.what_if, CURVES, curve_rows(found))
 
     def _add_pseudo_labels(self, event: Relabeled) -> None:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        if not self.pseudo_labels.path.exists():
-            writer.writerow(COLUMNS)
         place = (event.round, event.epoch, event.step)
         labels, chosen = event.labels, event.selection
         each = zip(self.paths, chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), strict=True)
-        writer.writerows(
+        rows = (
             (*place, path, self.classes[target], sure, weight, int(weight > 0))
             for path, target, sure, weight in each
             if target >= 0
         )
-        self.pseudo_labels.append(buffer.getvalue())
+        _add_rows(self.pseudo_labels, COLUMNS, rows)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from disk; None where there is none, or not a whole one."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-DEEPEST = 8  # a config has 4 levels
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language; the one in C is ten times as fast
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A saved config as data, with the keys that came after it; nothing in it is executed or looked up, and aliases, a
-    few of which can mean gigabytes, are refused.
-
-    Raises:
-        RecordError: there is none, or it is not one mapping of plain YAML.
-    """
-    try:
-        raw = path.read_bytes()
-        if b"*" in raw and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, Loader=LOADER)):
-            raise RecordError(f"{path.name}: has an alias, which a saved config never has")
-        value = yaml.load(raw, Loader=LOADER)
-    except OSError as error:
-        raise RecordError(f"{path.name}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, RecordError):
-            raise
-        raise RecordError(f"{path.name}: {' '.join(str(error).split())}") from None
-    if not isinstance(value, dict):
-        raise RecordError(f"{path.name}: holds no settings")
-    if _depth(value) > DEEPEST:
-        raise RecordError(f"{path.name}: nested deeper than any config, {DEEPEST} levels")
-    return completed(value)
-
-
-def _depth(value: Any) -> int:
-    """How deep mappings and lists are nested; counts no further than it has to."""
-    level, depth = [value], 0
-    while level and depth <= DEEPEST:
-        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
-        level, depth = [each for some in inner for each in some], depth + 1
-    return depth
-
-
-def read_value(text: str) -> Any:
-    """One YAML value, as after the `=` of an override: `0.5`, `null`, `photos`.
-
-    Raises:
-        RecordError: it is not YAML.
-    """
-    try:
-        return yaml.load(text, Loader=LOADER)
-    except yaml.YAMLError as error:
-        raise RecordError(f"{text}: {' '.join(str(error).split())}") from None
+def _add_rows(log: GrowingLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    """Append lines of CSV; the first of a file comes after the names of the columns."""
+    header = [] if log.path.exists() else [columns]
+    log.append(csv_text([*header, *rows]))
 
 
 def interruptions(before: dict[str, Any]) -> dict[str, int]:
