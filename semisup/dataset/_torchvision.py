@@ -203,33 +203,24 @@ def one_plane(reader: Any) -> Pixels:
     return pixels
 
 
-def idx_source(reader: str) -> Source:
-    """MNIST, and what took over its files: grey, in four files of the IDX format."""
-    files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> Source:
+    """A data set whose reader is asked for a part by train=True or False, and names its classes itself."""
     return Source(
         reader=reader,
-        channels=1,
+        channels=channels,
         train=("train", True),
         test=("train", False),
-        planes=one_plane,
-        targets="targets",
-        classes=(),
-        files=tuple(f"{reader}/raw/{file}-ubyte" for file in files),
-    )
-
-
-def cifar_source(reader: str, files: tuple[str, ...]) -> Source:
-    """CIFAR-10 and CIFAR-100: color, in batches that torchvision checks and reads."""
-    return Source(
-        reader=reader,
-        channels=3,
-        train=("train", True),
-        test=("train", False),
-        planes=planes_last,
+        planes=planes,
         targets="targets",
         classes=(),
         files=files,
     )
+
+
+def idx_source(reader: str) -> Source:
+    """MNIST, and what took over its files: grey, in four files of the IDX format."""
+    files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    return by_flag(reader, 1, one_plane, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 
 
 # torchvision's readers ------------------------------------------------------------------------------------------------

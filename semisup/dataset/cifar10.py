@@ -6,15 +6,17 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision import Arrays, Source, cifar_source
+from semisup.dataset._torchvision import Arrays, Source, by_flag, planes_last
 
 
 @dataclass(frozen=True)
 class Cifar10(Arrays):
     """What conf/dataset/cifar10.yaml says of each key; ranges in `Arrays`."""
 
-    source: ClassVar[Source] = cifar_source(
+    source: ClassVar[Source] = by_flag(
         "CIFAR10",
+        3,
+        planes_last,
         (
             "cifar-10-batches-py/data_batch_1",
             "cifar-10-batches-py/data_batch_2",

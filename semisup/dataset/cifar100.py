@@ -6,13 +6,13 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision import Arrays, Source, cifar_source
+from semisup.dataset._torchvision import Arrays, Source, by_flag, planes_last
 
 
 @dataclass(frozen=True)
 class Cifar100(Arrays):
     """What conf/dataset/cifar100.yaml says of each key; ranges in `Arrays`."""
 
-    source: ClassVar[Source] = cifar_source(
-        "CIFAR100", tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta"))
+    source: ClassVar[Source] = by_flag(
+        "CIFAR100", 3, planes_last, ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")
     )
