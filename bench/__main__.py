@@ -25,7 +25,8 @@ from semisup.labeler import logits_of
 from semisup.record.environment import environment
 from semisup.seeding import stream
 from semisup.shapes import Images
-from semisup.trainer import Problem, start, train
+from semisup.state import Problem, start
+from semisup.trainer import train
 
 ROUNDS, STEPS = 7, 6
 MODELS = {"small_cnn_64": ("small_cnn", 64, 32), "cnn_64": ("cnn", 64, 16)}

@@ -5,14 +5,11 @@ dataclasses (merged by OmegaConf), ranges from their own checks, and whatever is
 that names the key as a user types it.
 """
 
-import hashlib
-import json
 import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,12 +20,11 @@ from torch import nn
 from semisup import registry
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import SettingError, in_range, nearest, one_of
+from semisup.identity import Plain, run_id
 from semisup.labeler import LabelerSettings
 from semisup.model import ModelSettings
 from semisup.secrets import secret_in
-from semisup.trainer import Problem, Settings, TrainSettings
-
-Plain = dict[str, Any]
+from semisup.state import Problem, Settings, TrainSettings
 
 SLUG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 RESERVED = ("wandb",)  # outputs/wandb is W&B's own folder
@@ -322,62 +318,6 @@ def keys_of(plain: Any, prefix: str = "") -> list[str]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
-
-
-# What a run is called -----------------------------------------------------------------------------------------------
-
-CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
-CANNOT_MATTER_IN_DATASET = ("cache", "workers", "download", "mirror")  # mirror: by way of augment.flip alone
-
-
-def identity(plain: Plain) -> Plain:
-    """The part of a config that can change a number: what the run's id is the hash of.
-
-    Paths count by their last name only, so that a moved data set keeps its runs; the index of a device, and threshold
-    and labeler of a method that labels nothing, do not count.
-    """
-    kept = {key: value for key, value in plain.items() if key not in CANNOT_MATTER}
-    kept["device"] = str(kept["device"]).split(":")[0]
-    dataset = {key: value for key, value in kept["dataset"].items() if key not in CANNOT_MATTER_IN_DATASET}
-    kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in ("root", "truth") if dataset.get(key)}
-    method: Any = registry.settings_class("method", kept["method"]["name"])
-    return {
-        key: value
-        for key, value in kept.items()
-        if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
-    }
-
-
-def run_id(plain: Plain) -> str:
-    """A readable name and 8 digits of the hash: `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`."""
-    kept = identity(plain)
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [kept["method"]["name"]]
-    if "threshold" in kept:
-        parts += [
-            kept["threshold"]["name"],
-            *(f"{kept['threshold'][key]:g}" for key in ("tau", "q") if key in kept["threshold"]),
-        ]
-    parts += [kept["augment"]["name"], f"{kept['augment']['strength']:g}", f"seed{kept['seed']}", digest]
-    return "-".join(parts)
-
-
-def control_of(plain: Plain, summary: Mapping[str, Any]) -> Plain:
-    """Labels only, the same augmentation and model, and as many optimizer steps as the run took."""
-    steps = {"epochs": None, "steps": summary["steps"]}
-    return plain | {"method": {"name": "supervised"}, "train": plain["train"] | steps}
-
-
-def baseline_of(plain: Plain, summary: Mapping[str, Any]) -> Plain:
-    """Labels only, no augmentation, and only as many steps as the run spent on labels."""
-    steps = {"epochs": None, "steps": summary["labeled_steps"]}
-    none = {"name": "none", "strength": 0.0}
-    return plain | {"method": {"name": "supervised"}, "augment": none, "train": plain["train"] | steps}
-
-
-def companions(plain: Plain, summary: Mapping[str, Any]) -> dict[str, Plain]:
-    """What a finished run with these settings is to be compared with."""
-    return {"control": control_of(plain, summary), "baseline": baseline_of(plain, summary)}
 
 
 # The data of a run --------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from semisup import build
 from semisup.build import Checked
 from semisup.shapes import Images
-from semisup.trainer import Problem
+from semisup.state import Problem
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -15,7 +15,8 @@ from semisup.events import Evaluated, Finished, Relabeled
 from semisup.method import SUMS, Place
 from semisup.seeding import stream
 from semisup.shapes import Context, Labeled, Labels
-from semisup.trainer import _learner, start, train
+from semisup.state import learner_of, start
+from semisup.trainer import train
 from tests.conftest import CONF, checked, choose, compose, options, toy_problem
 
 ALL = [(group, name) for group in registry.GROUPS for name in options(group)]
@@ -283,7 +284,7 @@ def a_step(method: str, policy: str, *more: str) -> tuple[Any, Any]:
     config = checked("model.widths=[8,16]", "train.batch_size=4", EMA, *eager(method, policy, ramp=0), *often, *more)
     problem = toy_problem()
     state = start(problem, config.settings)
-    learner = _learner(problem, config.settings, state)
+    learner = learner_of(problem, config.settings, state)
     generator = config.settings.method.after_evaluation(learner, state.memory, Place(3, 1, 0, 0.5), 0.9)
     memory = state.memory
     while True:

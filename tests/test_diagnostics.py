@@ -21,7 +21,8 @@ from semisup.method._diagnostics import relabeled
 from semisup.metric import normalized_entropy, per_class
 from semisup.record.folder import RunRecord
 from semisup.shapes import Curve, Labels, PerClass, Selection
-from semisup.trainer import _learner, restore, start, train
+from semisup.state import learner_of, restore, start
+from semisup.trainer import train
 from semisup.what_if import TAUS, curve
 from tests.conftest import checked, choose, toy_problem
 
@@ -61,7 +62,7 @@ def test_classes_by_hand() -> None:
 def a_labeling(targets: list[int], confidence: list[float], weight: list[float], threshold: list[float]) -> Relabeled:
     """The event, of images whose true class is 0, 1, 2, 0, 1, 2, ..."""
     problem, chosen = toy_problem(unlabeled=len(targets)), settings()
-    learner = _learner(problem, chosen, start(problem, chosen))
+    learner = learner_of(problem, chosen, start(problem, chosen))
     labels = Labels(torch.empty(len(targets), 0), torch.tensor(confidence), torch.tensor(targets))
     selection = Selection(torch.tensor(weight), torch.tensor(targets), torch.tensor(threshold))
     return relabeled(learner, Place(7, 3, 0, 0.5), 1, labels, selection)
@@ -146,7 +147,7 @@ def test_calibrating_changes_what_is_labeled_and_is_told(method: str) -> None:
 def test_policies_that_compare_with_labeled_images_see_these_calibrated_too(policy: str) -> None:
     problem, chosen = toy_problem(), settings(policy=policy)
     state = start(problem, chosen)
-    learner = _learner(problem, chosen, state)
+    learner = learner_of(problem, chosen, state)
     sure = []
     for temperature in (0.1, 10.0):
         memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
@@ -160,7 +161,7 @@ def test_policies_that_compare_with_labeled_images_see_these_calibrated_too(poli
 def test_at_every_step_they_see_them_calibrated_too(method: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy="adamatch")
     state = start(problem, chosen)
-    learner = _learner(problem, chosen, state)
+    learner = learner_of(problem, chosen, state)
     thresholds = []  # tau times the mean confidence of the labeled images
     for temperature in (0.1, 10.0):
         memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}

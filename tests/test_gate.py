@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from semisup import build
+from semisup.companions import companions, control_of
 from semisup.errors import SettingError, in_range, nearest, one_of
+from semisup.identity import run_id
 from tests.conftest import checked, compose
 
 REFUSED = [
@@ -179,7 +181,7 @@ def test_steps_take_the_place_of_epochs() -> None:
 def test_control_and_baseline_are_runs_of_their_own() -> None:
     run = checked("seed=3", "train.epochs=5")
     summary: dict[str, Any] = {"steps": 120, "labeled_steps": 15}
-    control, baseline = (build.check(plain) for plain in build.companions(run.plain, summary).values())
+    control, baseline = (build.check(plain) for plain in companions(run.plain, summary).values())
     assert control.plain["method"] == {"name": "supervised"}
     assert control.settings.train.steps == 120
     assert control.settings.augment == run.settings.augment
@@ -187,7 +189,7 @@ def test_control_and_baseline_are_runs_of_their_own() -> None:
     assert baseline.settings.train.steps == 15
     assert baseline.plain["augment"]["name"] == "none"
     other = checked("seed=3", "train.epochs=5", "threshold.tau=0.5")
-    assert build.run_id(build.control_of(other.plain, summary)) == control.id, "one control for all thresholds"
+    assert run_id(control_of(other.plain, summary)) == control.id, "one control for all thresholds"
 
 
 def test_small_helpers() -> None:

@@ -17,10 +17,11 @@ FLOORS = {
     "batches": 1, "calibration": 1, "ema": 1, "loss": 1, "metric": 1, "what_if": 1,
     "dataset": 2, "labeler": 2, "record": 2, "tracking": 2,
     "evaluation": 3, "method": 3,
-    "trainer": 4,
-    "build": 5,
-    "commands": 6,
-    "__main__": 7,
+    "state": 4,
+    "identity": 2, "companions": 3, "trainer": 5,
+    "build": 6,
+    "commands": 7,
+    "__main__": 8,
 }  # fmt: skip
 
 DOORS = {

@@ -10,7 +10,8 @@ from torch import nn
 
 from semisup.events import Evaluated, StepDone
 from semisup.optimizer._depth import depths
-from semisup.trainer import start, train
+from semisup.state import start
+from semisup.trainer import train
 from tests.conftest import checked, choose, options, toy_problem
 from tests.test_trainer import SMALL, everything, resumed_at, same_weights
 

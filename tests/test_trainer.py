@@ -11,7 +11,8 @@ import torch
 from semisup.errors import DivergedError
 from semisup.events import EpochDone, Evaluated, Finished, Progress, StepDone
 from semisup.shapes import Images
-from semisup.trainer import Problem, State, evaluate, restore, start, train
+from semisup.state import Problem, State, restore, start
+from semisup.trainer import evaluate, train
 from tests.conftest import checked, choose, options, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3")

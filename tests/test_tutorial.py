@@ -15,7 +15,8 @@ from torch.nn.functional import cross_entropy
 
 from semisup.batches import shuffled
 from semisup.events import Evaluated, Finished, Relabeled
-from semisup.trainer import start, train
+from semisup.state import start
+from semisup.trainer import train
 from tests.conftest import checked, toy_problem
 
 EPOCHS, BATCH, TAU, GATE, EVERY, RATE = 6, 4, 0.45, 0.34, 3, 0.01
@@ -144,8 +145,8 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
 
     from semisup.method import Place
     from semisup.method.self_training import SelfTraining
+    from semisup.state import learner_of
     from semisup.threshold.fixed import Fixed
-    from semisup.trainer import _learner
 
     problem = toy_problem()
     config = settings("model.widths=[8,16]")
@@ -153,7 +154,7 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
     chosen = replace(config.settings, method=method, threshold=Fixed(tau=0.0, strict=False))
     state = start(problem, chosen)
     state.student = Falling()
-    learner = _learner(problem, chosen, state)
+    learner = learner_of(problem, chosen, state)
     memory = method.init(learner)
 
     def after(epoch: int, accuracy: float, memory: Any) -> tuple[Any, int]:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from semisup.events import EpochDone, Evaluated, Event, StepDone
 from semisup.events import Progress as ProgressEvent
-from semisup.trainer import TrainSettings
+from semisup.state import TrainSettings
 
 T = TypeVar("T")
 

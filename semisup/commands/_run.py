@@ -27,12 +27,14 @@ from semisup.errors import (
     SettingError,
 )
 from semisup.events import EpochDone, Event, Finished, Row, StepDone
+from semisup.identity import Plain
 from semisup.record import is_finished, write_json
 from semisup.record.environment import command_line, environment, uncommitted
 from semisup.record.folder import OTHER_DATA, RunRecord
 from semisup.record.reading import read_json
+from semisup.state import Problem, State, restore, start
 from semisup.tracking import Identity, Mirror
-from semisup.trainer import Problem, State, restore, start, train
+from semisup.trainer import train
 
 EXIT = {
     "done": 0,
@@ -239,7 +241,7 @@ def _described(data: Data) -> dict[str, Any]:
     }
 
 
-def identity_of(plain: build.Plain, id_: str, output_root: Path, job_type: str) -> Identity:
+def identity_of(plain: Plain, id_: str, output_root: Path, job_type: str) -> Identity:
     """What a run is called in W&B, whoever shows it there, and whenever."""
     return Identity(
         run_id=f"{plain['name']}-{id_}"[-128:],

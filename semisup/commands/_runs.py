@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from semisup import build
+from semisup.companions import baseline_of, control_of
 from semisup.errors import DataError, RecordError, show
+from semisup.identity import run_id, what_matters
 from semisup.record.owner import STALE_SECONDS
 from semisup.record.reading import read_config
 
@@ -153,7 +154,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 def _with_settings(run: Run) -> Run:
     plain = _yaml(run.folder / "config.yaml")
     try:
-        identity, id_ = build.identity(plain), build.run_id(plain)
+        identity, id_ = what_matters(plain), run_id(plain)
     except NOT_DATA as error:
         raise UnreadableError(f"config.yaml: {_said(error)}") from None
     if type(plain.get("seed")) is not int:
@@ -188,8 +189,8 @@ def _with_results(run: Run) -> Run:
     run = replace(run, summary=summary, labeling=labeling if run.uses_unlabeled else {})
     if not run.uses_unlabeled:
         return run
-    control, baseline = build.control_of(run.plain, summary), build.baseline_of(run.plain, summary)
-    return replace(run, control_id=build.run_id(control), baseline_id=build.run_id(baseline))
+    control, baseline = control_of(run.plain, summary), baseline_of(run.plain, summary)
+    return replace(run, control_id=run_id(control), baseline_id=run_id(baseline))
 
 
 def _last_labeling(path: Path) -> Plain:

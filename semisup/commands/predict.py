@@ -90,7 +90,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     from semisup.errors import RecordError
     from semisup.record import checkpoint
     from semisup.record.reading import read_config, read_json
-    from semisup.trainer import set_precision
+    from semisup.state import set_precision
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:

@@ -251,6 +251,7 @@ def job(config: DictConfig) -> float | None:
     from semisup import build
     from semisup.commands._progress import Bars
     from semisup.commands._run import Outcome, folder_of, quietly, run_or_wait
+    from semisup.companions import companions
     from semisup.record import write_json
 
     quietly()
@@ -273,7 +274,7 @@ def job(config: DictConfig) -> float | None:
         _note(ledger, name, outcome)
         print(_line(outcome), flush=True)
         if outcome.status == "done" and checked.sweep.control and checked.settings.method.uses_unlabeled:
-            for kind, plain in build.companions(checked.plain, outcome.summary or {}).items():
+            for kind, plain in companions(checked.plain, outcome.summary or {}).items():
                 other = run_or_wait(build.check(plain), bars)
                 _note(ledger, f"{name}-{kind}", other)
                 _stop_if_asked(other)

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from semisup import build
+from semisup.companions import baseline_of, control_of
+from semisup.identity import run_id
 from tests.conftest import checked
 
 IMAGES = 200  # judged, of each split
@@ -46,7 +48,7 @@ def make(
     seconds: float = 12.5,
 ) -> Path:
     """One run folder. labelings: coverage and pseudo_accuracy of each round."""
-    id_ = build.run_id(plain)
+    id_ = run_id(plain)
     folder = experiment / id_
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
@@ -70,9 +72,9 @@ def make_with_references(
     """A run, its control and its baseline, unless they are there."""
     folder = make(experiment, plain, test=test, **rest)
     summary = {"steps": rest.get("steps", STEPS), "labeled_steps": rest.get("labeled_steps", LABELED_STEPS)}
-    references = ((build.control_of(plain, summary), control), (build.baseline_of(plain, summary), baseline))
+    references = ((control_of(plain, summary), control), (baseline_of(plain, summary), baseline))
     for reference, accuracy in references:
-        if accuracy is not None and not (experiment / build.run_id(reference)).exists():
+        if accuracy is not None and not (experiment / run_id(reference)).exists():
             on_test = None if test is None else accuracy
             make(experiment, reference, val=accuracy, test=on_test, steps=reference["train"]["steps"])
     return folder

@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from semisup import build
 from semisup.commands._comparison import Comparison, compare_runs, over_seeds, spread
 from semisup.commands._comparison_tables import ROWS_SHOWN
 from semisup.commands._grid import CONTROL, SEVERAL, choose_axes, grid_of
@@ -24,7 +23,9 @@ from semisup.commands._heat_map import legend, picture
 from semisup.commands._runs import TAIL_BYTES, find, read, read_all
 from semisup.commands._verdict import gain, lack, percent, sentence
 from semisup.commands.compare import compare
+from semisup.companions import baseline_of, control_of
 from semisup.errors import DataError, RecordError, SettingError
+from semisup.identity import run_id
 from tests.commands.run_maker import IMAGES, make, make_with_references, plain_of
 
 
@@ -74,8 +75,8 @@ def test_gain_is_the_difference_to_the_run_with_the_id_of_its_control(outputs: P
     folder = make_with_references(outputs / "mine", plain, test=0.75, control=0.70, baseline=0.55)
     run = read(folder)
     summary = json.loads((folder / "summary.json").read_text())
-    assert run.control_id == build.run_id(build.control_of(plain, summary))
-    assert run.baseline_id == build.run_id(build.baseline_of(plain, summary))
+    assert run.control_id == run_id(control_of(plain, summary))
+    assert run.baseline_id == run_id(baseline_of(plain, summary))
     (row,) = compared(outputs / "mine").rows
     assert (row.controls[0].state, row.controls[0].other.id) == ("done", run.control_id)
     assert row.controls[0].points == pytest.approx(5.0)
@@ -85,7 +86,7 @@ def test_gain_is_the_difference_to_the_run_with_the_id_of_its_control(outputs: P
 def test_a_control_of_other_length_is_not_the_control(outputs: Path) -> None:
     plain = plain_of()
     make(outputs / "mine", plain, steps=1200)
-    make(outputs / "mine", build.control_of(plain, {"steps": 1201}), test=0.7)
+    make(outputs / "mine", control_of(plain, {"steps": 1201}), test=0.7)
     comparison = compared(outputs / "mine")
     (row,) = [row for row in comparison.rows if row.controls]
     assert row.controls[0].state == "missing"
@@ -131,7 +132,7 @@ def test_a_missing_control_is_said_with_how_to_get_it(outputs: Path) -> None:
 def test_a_control_that_failed_is_said(outputs: Path) -> None:
     plain = plain_of()
     make_with_references(outputs / "mine", plain, test=0.7, control=None, baseline=0.6)
-    make(outputs / "mine", build.control_of(plain, {"steps": 1200}), status="diverged")
+    make(outputs / "mine", control_of(plain, {"steps": 1200}), status="diverged")
     comparison = compared(outputs / "mine")
     assert lack(comparison.rows[0].controls, "control") == "control diverged"
     assert [comparison.roles(run) for run in comparison.unfinished] == ["run"]

@@ -24,7 +24,8 @@ from semisup.dataset import SPLITS, Data, Dataset
 from semisup.dataset._split import long_tail
 from semisup.errors import DataError, SettingError
 from semisup.images import cache, pool
-from semisup.trainer import start, train
+from semisup.state import start
+from semisup.trainer import train
 from tests.conftest import CONF, checked, options
 from tests.dataset import formats, settings, watch
 from tests.dataset.formats import ARRAYS, OWN_UNLABELED, PER_CLASS, TEST_PER_CLASS, Original

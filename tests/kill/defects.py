@@ -17,7 +17,7 @@ from semisup.commands import _run
 from semisup.record import checkpoint, folder
 from semisup.record import log as logs
 from semisup.record.folder import RunRecord
-from semisup.trainer import State
+from semisup.state import State
 
 Snapshot = dict[str, Any]
 Defect = Callable[[], None]
