@@ -78,6 +78,7 @@ class RunSettings:
     threads: int
     device: str
     precision: str
+    channels_last: bool
     plots: bool
 
     def __post_init__(self) -> None:
@@ -153,7 +154,9 @@ def check(config: DictConfig | Plain) -> Checked:
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
     train, labeler = sections.pop("train"), sections.pop("labeler")
-    settings = Settings(seed=run.seed, precision=run.precision, train=train, labeler=labeler, **groups)
+    settings = Settings(
+        seed=run.seed, precision=run.precision, channels_last=run.channels_last, train=train, labeler=labeler, **groups
+    )
     return Checked(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking)
 
 

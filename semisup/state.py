@@ -82,6 +82,7 @@ class Settings:
 
     seed: int
     precision: str
+    channels_last: bool
     train: TrainSettings
     model: ModelSettings
     augment: Augment
@@ -162,7 +163,7 @@ def start(problem: Problem, settings: Settings) -> State:
     average = start_average(student) if settings.train.ema_decay is not None else None
     for model in (student, average):
         if model is not None:
-            set_precision(model, settings.precision, problem.device)
+            prepare(model, settings.precision, problem.device, channels_last=settings.channels_last)
     state = State(
         student=student,
         average=average,
@@ -176,8 +177,11 @@ def start(problem: Problem, settings: Settings) -> State:
     return state
 
 
-def set_precision(model: nn.Module, precision: str, device: torch.device) -> None:
-    """With bfloat16 every forward pass of this model is autocast, whoever calls it."""
+def prepare(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool) -> None:
+    """How this model computes, whoever calls it: with bfloat16 every forward pass is autocast, and where the weights
+    have their channels last, convolutions bring the images into the same layout."""
+    if channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision == "bfloat16":
         autocast = torch.autocast(device.type, dtype=torch.bfloat16)
         setattr(model, "forward", autocast(model.forward))  # noqa: B010  # its own, not its class's

@@ -146,7 +146,7 @@ def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
     for same in (["name=other"], ["output_root=/elsewhere"], ["plots=false"], ["collapse.stop_below=0.1"], ["checkpoint.every_seconds=5"], ["checkpoint.every_steps=5"], ["sweep.control=false"],  # noqa: E501
                  ["dataset.root=/b/photos"], ["dataset.workers=3"], ["dataset.cache=null"]):  # fmt: skip
         assert id_of(*same) == id_of(), same
-    different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], ["precision=bfloat16"], ["labeler.calibrate=true"],  # noqa: E501
+    different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], ["precision=bfloat16"], ["channels_last=false"], ["labeler.calibrate=true"],  # noqa: E501
                  ["dataset.root=/a/other"], ["train.epochs=31"], ["train.steps=31"], ["model.widths=[8,8]"], ["dataset.draft=false"]]  # fmt: skip  # noqa: E501
     ids = {id_of(*each) for each in different} | {id_of()}
     assert len(ids) == len(different) + 1

@@ -80,7 +80,13 @@ def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, poli
 
 @pytest.mark.parametrize("kind", [StepDone, EpochDone])
 @pytest.mark.parametrize(
-    "more", [[], ["train.steps=23", "schedule=cosine", "train.evaluate_every=2"], ["precision=bfloat16"]]
+    "more",
+    [
+        [],
+        ["train.steps=23", "schedule=cosine", "train.evaluate_every=2"],
+        ["precision=bfloat16"],
+        ["channels_last=false"],
+    ],
 )
 def test_resumed_at_any_moment_a_run_ends_the_same(kind: type, more: list[str]) -> None:
     problem, chosen = toy_problem(), settings(*more, epochs=4)

@@ -90,7 +90,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     from semisup.errors import RecordError
     from semisup.record import checkpoint
     from semisup.record.reading import read_config, read_json
-    from semisup.state import set_precision
+    from semisup.state import prepare
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
@@ -98,7 +98,8 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     checked = build.check(read_config(run / "config.yaml") | {"device": "cpu"})
     classes, channels = about["dataset"]["classes"], about["dataset"]["channels"]
     model = checked.settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)
-    set_precision(model, checked.settings.precision, torch.device("cpu"))
+    settings = checked.settings
+    prepare(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last)
     try:
         model.load_state_dict(checkpoint.load(best[0])["weights"])
     except (RuntimeError, KeyError) as error:

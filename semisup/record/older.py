@@ -10,10 +10,11 @@ from typing import Any
 Plain = dict[str, Any]
 
 SECTIONS: Plain = {
+    "channels_last": False,
     "labeler": {"calibrate": False},
     "collapse": {"warn_below": None, "stop_below": None},
 }
-"""Sections that came later."""
+"""Sections, and keys outside of any, that came later."""
 
 KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
     ("checkpoint", (), {"every_steps": None}),
