@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from semisup import build
 from semisup.augment import to_float
-from semisup.commands.train import config_folder
+from semisup.commands._door import config_folder
 from semisup.disk import write_atomically
 from semisup.events import StepDone
 from semisup.labeler import logits_of

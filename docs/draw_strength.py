@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from semisup import build
-from semisup.commands.train import config_folder
+from semisup.commands._door import config_folder
 from semisup.seeding import stream
 
 STRENGTHS, DRAWS, SIDE = (0.0, 0.25, 0.5, 0.75, 1.0), 3, 160

@@ -25,8 +25,8 @@ FLOORS = {
 }  # fmt: skip
 
 DOORS = {
-    "hydra": {"commands/train.py"},
-    "omegaconf": {"commands/train.py", "build.py"},
+    "hydra": {"commands/_door.py", "commands/_sweep.py"},
+    "omegaconf": {"commands/train.py", "commands/_door.py", "commands/_sweep.py", "build.py"},
     "wandb": {"tracking/wandb.py"},
     "matplotlib": {"commands"},
     "rich": {"commands"},

@@ -40,7 +40,7 @@ def settings_of(comparison: Comparison, folders: list[Path], words: list[str]) -
         SettingError: a word is not of that form, or no such setting.
         DataError: there is no run to tell of.
     """
-    from semisup.commands.train import config_folder
+    from semisup.commands._door import config_folder
 
     run = next((run for run in comparison.runs if run.identity), None)
     if run is None:

@@ -76,7 +76,7 @@ def _settings(run: Run) -> list[str]:
 
 def _differing(plain: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
     """Key, value and default; "" where there is none: of a value that must be given."""
-    from semisup.commands.train import defaults  # and with it Hydra
+    from semisup.commands._door import defaults  # and with it Hydra
 
     standard = defaults([])
     nodes = {node: plain[node].get("name") for node in build.NODES if isinstance(plain.get(node), dict)}

@@ -90,7 +90,7 @@ def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str,
         SettingError: one of the settings may not be given, or is none.
     """
     from semisup import build
-    from semisup.commands.train import defaults
+    from semisup.commands._door import defaults
     from semisup.errors import SettingError
     from semisup.record.reading import read_value
 
@@ -117,7 +117,7 @@ def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str,
 
 def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """What to compose the caller's defaults from: nothing of it is the stranger's but the name of our data set."""
-    from semisup.commands.train import config_folder
+    from semisup.commands._door import config_folder
 
     names = {path.stem for path in (config_folder() / "dataset").glob("*.yaml")}
     words = [f"dataset={dataset['name']}"] if dataset.get("name") in names else []

@@ -55,7 +55,7 @@ def track(arguments: argparse.Namespace) -> int:
 def _settings(words: list[str]) -> tuple[Any, Path]:
     """The caller's settings of the mirror, and the caller's output_root."""
     from semisup import build
-    from semisup.commands.train import defaults
+    from semisup.commands._door import defaults
     from semisup.errors import SettingError
     from semisup.record.reading import read_value
 

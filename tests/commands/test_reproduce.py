@@ -180,7 +180,7 @@ def test_a_run_comes_back_after_conf_has_changed(
         text = (conf / name).read_text()
         assert before in text
         (conf / name).write_text(text.replace(before, after))
-    monkeypatch.setattr("semisup.commands.train.config_folder", lambda: conf)
+    monkeypatch.setattr("semisup.commands._door.config_folder", lambda: conf)
     status, said = program("reproduce", str(only_run(finished)), "tracking=none", "plots=false")
     assert status == 0, said
     assert "identical (" in said

@@ -1,0 +1,167 @@
+"""The door of `semisup train`: what was typed is composed and checked once, and for a sweep once more for every swept
+value, so that a mistake costs a second and not a night.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from semisup.errors import SettingError, nearest
+
+if TYPE_CHECKING:
+    from semisup.build import Checked
+    from semisup.dataset import Dataset, Survey
+
+MOST_CHECKS = 64  # swept values that are checked before the first run
+
+
+def config_folder() -> Path:
+    """`conf/`: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def check_at_the_door(overrides: list[str], asked: bool) -> "tuple[DictConfig, dict[Dataset, Survey]]":
+    """Compose and check what was typed.
+
+    Returns:
+        the composed config (with Hydra's own part) for the first of all swept values, and every data set that is named.
+
+    Raises:
+        SettingError: with the nearest key or name where one is near.
+        DataError: the folders are not what the settings say.
+    """
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        choices = dict(_choices(word) for word in overrides)
+        config = _composed([values[0] for values in choices.values() if values])
+        if not asked and not sweeps(config):
+            _one_value_each(choices)
+        if sweeps(config):
+            swept = (config.hydra.sweeper.get("params") or {}).items()
+            choices = dict(_choices(f"{key}={value}") for key, value in swept) | choices
+            config = _composed([values[0] for values in choices.values() if values])
+        surveyed: dict[Dataset, Survey] = {}
+        check = _check_swept if asked or sweeps(config) else _check_one
+        check(config, surveyed)
+        others = [(key, value) for key, values in choices.items() for value in values[1:]]
+        for key, value in others[:MOST_CHECKS]:
+            one = {**{each: values[0] for each, values in choices.items() if values}, key: value}
+            check(_composed(list(one.values())), surveyed)
+    return config, surveyed
+
+
+def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> "Checked":
+    """Settings among themselves, then settings and data; nothing is decoded, and each data set is surveyed once."""
+    from semisup import build
+
+    checked = build.check(ours(config))
+    if checked.dataset not in surveyed:
+        surveyed[checked.dataset] = checked.dataset.survey()
+    survey = surveyed[checked.dataset]
+    build.fit(checked, survey.classes, survey.counts, survey.channels)
+    return checked
+
+
+def _check_swept(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> None:
+    """The same for a member of a sweep, whose control must be fair."""
+    from semisup import build
+
+    build.fair(_check_one(config, surveyed))
+
+
+def sweeps(config: DictConfig) -> bool:
+    """Whether the config itself asks for a sweep (`hydra.mode: MULTIRUN` in an experiment)."""
+    return str(config.hydra.mode) == "RunMode.MULTIRUN"
+
+
+def _one_value_each(choices: dict[str, list[str]]) -> None:
+    for key, values in choices.items():
+        if len(values) != 1:
+            raise SettingError(key, ",".join(value.partition("=")[2] for value in values), "several values need -m")
+
+
+def _choices(word: str) -> tuple[str, list[str]]:
+    """The key of an override, and the override once for each of its swept values: `a=1,2` -> a, [a=1, a=2].
+
+    Empty where only a sweeper knows the values, as of `interval(0, 1)`.
+    """
+    key = word.partition("=")[0]
+    try:
+        override = OverridesParser.create().parse_override(word)
+        if not override.is_sweep_override():
+            return key, [word]
+        if not override.is_discrete_sweep():
+            return key, []
+        return key, [f"{key}={value}" for value in override.sweep_string_iterator()]
+    except HydraException as error:
+        raise SettingError("override", word, f"not of the form key=value ({str(error).splitlines()[0]})") from None
+
+
+def ours(config: DictConfig) -> DictConfig:
+    """The composed config without Hydra's own part, which its interpolations may still ask for."""
+    mine = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    assert isinstance(mine, DictConfig)
+    return mine
+
+
+def _composed(overrides: list[str]) -> DictConfig:
+    try:
+        return hydra.compose("train", overrides=overrides, return_hydra_config=True)
+    except (HydraException, ValueError) as error:
+        raise _translated(str(error), overrides) from None
+
+
+def defaults(options: list[str]) -> dict[str, Any]:
+    """What `semisup train OPTIONS` composes, unchecked, as plain data; ??? where a value must be given.
+
+    Raises:
+        SettingError: there is no such option.
+    """
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        plain: Any = OmegaConf.to_container(ours(_composed(options)), resolve=True)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _translated(message: str, overrides: list[str]) -> SettingError:
+    """Hydra's refusal as ours, with the nearest name."""
+    unknown = re.search(r"Could not override '([^']+)'", message) or re.search(
+        r"Key '([^']+)' is not in struct", message
+    )
+    if unknown:
+        key = unknown[1]
+        value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
+        return SettingError(key, value, "no such key", nearest(key, _known_keys()))
+    choice = re.search(r"Could not find '([^']+)/([^/']+)'", message)
+    if choice:
+        listed = message.partition("Available options in")[2].partition("Config search path")[0]
+        names = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
+        return SettingError(choice[1], choice[2], f"must be one of {', '.join(names)}", nearest(choice[2], names))
+    return SettingError("config", " ".join(overrides), " ".join(message.split()))
+
+
+def _known_keys() -> list[str]:
+    """Every key of the defaults, and every group."""
+    from semisup.build import keys_of
+
+    plain = OmegaConf.to_container(ours(hydra.compose("train", return_hydra_config=True)), resolve=False)
+    return keys_of(plain)
+
+
+def with_their_group(overrides: Iterable[str]) -> list[str]:
+    """Settings of a swept group's options, `threshold.momentum=0.99` beside `threshold=freematch,softmatch`, as sweeps
+    of one value: Hydra would put all others onto the group's default option, which need not have them."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
+    words = []
+    for each in parsed:
+        word = str(each.input_line)
+        key, _, value = word.partition("=")
+        below = each.key_or_group.partition(".")[0] in swept and "." in each.key_or_group
+        words.append(f"{key}=choice({value})" if below and not each.is_sweep_override() else word)
+    return words
