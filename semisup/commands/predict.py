@@ -3,7 +3,6 @@
 import argparse
 import csv
 import io
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,12 +63,13 @@ def _rows(run: Path, files: Any) -> list[list[object]]:
 
     from semisup.commands._progress import Bars
     from semisup.images.cache import read
+    from semisup.images.pool import most_workers
     from semisup.labeler import label, logits_of
 
     checked, model, classes, channels = _model_of(run)
     torch.set_num_threads(checked.run.threads)
     with Bars() as bars:
-        pictures = read(files, checked.dataset.recipe(), None, os.cpu_count() or 1, bars.watch)
+        pictures = read(files, checked.dataset.recipe(), None, most_workers(), bars.watch)
         pixels = torch.from_numpy(pictures.pixels)
         if channels == 1:
             pixels = _grey(pixels)

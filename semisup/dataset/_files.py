@@ -1,7 +1,6 @@
 """Data sets that are files of pictures: decoded once, whatever the split; what is no picture is left out and told."""
 
 import hashlib
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from semisup.dataset import SPLITS, Data
 from semisup.errors import DataError
 from semisup.images.cache import Pictures, Watch, read
 from semisup.images.decode import Pixels
+from semisup.images.pool import most_workers
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
 from semisup.shapes import Images
@@ -71,7 +71,7 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
         DataError: more of a split than `max_bad_fraction` is no picture.
     """
     cache = Path(settings.cache).expanduser() if settings.cache else None
-    workers = settings.workers or os.cpu_count() or 1
+    workers = settings.workers or most_workers()
     pools = {name: read(files, settings.recipe(), cache, workers, watch) for name, files in found.pools.items()}
     dealt = _dealt(found, pools)
     for split in SPLITS:

@@ -6,6 +6,7 @@ Pillow's LOAD_TRUNCATED_IMAGES stays off (it paints what is missing gray), and f
 """
 
 import io
+import math
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from PIL import (  # noqa: F401
     WebPImagePlugin,
 )
 
+from semisup.images.framing import fault
 from semisup.images.recipe import Recipe
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -34,14 +36,16 @@ REASONS = {
     "unidentified": "none of JPEG, PNG, WebP, BMP, GIF, TIFF",
     "truncated": "the data end before the picture does",
     "corrupt": "the decoder found the data wrong",
-    "too large": "more pixels than max_pixels, or more bytes than such a picture can have",
+    "too large": "more pixels than max_pixels, or more bytes, memory or pixels in a tile than that needs",
+    "too slow": "more scans than pictures have, or more seconds of a processor than a picture may take",
+    "crashed": "the process that decoded it died of it, twice",
     "too narrow": "center_crop would have to make more than max_pixels of it first",
     "unsupported mode": "no rule makes 8 bits of its values: 12- or 32-bit integers, floats, LAB, inverted 16-bit gray",
 }
 """Why a file is no picture: every reason there is."""
 
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-_EXIF_ORIENTATION, _TIFF_BITS, _TIFF_PHOTOMETRIC = 0x0112, 258, 262
+_EXIF_ORIENTATION, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_TILE = 0x0112, 258, 262, (322, 323)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -101,10 +105,10 @@ def decode(data: bytes, recipe: Recipe) -> Decoded:
 
 
 def _decode(data: bytes, recipe: Recipe) -> Decoded:
-    if _ends_early(data):
-        raise BadImageError("truncated")
+    if reason := fault(data):
+        raise BadImageError(reason)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if image.width * image.height > recipe.max_pixels:
+        if max(image.width * image.height, _tile(image)) > recipe.max_pixels:
             raise BadImageError("too large")
         if not _has_rule(image):
             raise BadImageError("unsupported mode")
@@ -117,13 +121,10 @@ def _decode(data: bytes, recipe: Recipe) -> Decoded:
     return Decoded(numpy.ascontiguousarray(numpy.asarray(resized).transpose(2, 0, 1)), animated)
 
 
-def _ends_early(data: bytes) -> bool:
-    """Cut files that Pillow opens all the same, or takes for something unknown."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"IEND\xaeB`\x82" not in data
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    return False
+def _tile(image: Image.Image) -> int:
+    """The pixels that have to be decoded at once: a TIFF's tile may be larger than the picture."""
+    sides = (getattr(image, "tag_v2", {}).get(tag, 0) for tag in _TIFF_TILE)
+    return math.prod(side if isinstance(side, int) else 0 for side in sides)
 
 
 def _has_rule(image: Image.Image) -> bool:

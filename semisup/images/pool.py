@@ -1,17 +1,14 @@
 """Many files -> pixels, in the order asked for, by several processes.
 
-Which process decodes a file changes nothing. A file that is no picture costs its row; a process that dies is told
-with the files it had, for the machine was short of something.
+Which process decodes a file changes nothing. A file that is no picture costs its row, and so does one that kills its
+process, or does not let it go: those that were under way then are tried again, each alone.
 """
 
 import functools
 import hashlib
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
 import stat
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,12 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semisup.errors import DataError, in_range
+from semisup.images.alone import SPAWNER, begin, each_alone, nothing_of_ours
+from semisup.images.bounds import bound_memory, bounded_time
 from semisup.images.decode import BadImageError, Pixels, decode
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
 
 FEW_FILES, FEW_BYTES = 64, 2**24
-"""Below either, one process is done before a second has started (0.2 s) and has paid."""
+"""Below either, one process is done before a second has paid."""
 
 _CHUNK_FILES, _CHUNK_BYTES = 32, 2**24
 
@@ -50,17 +49,24 @@ class Outcome(NamedTuple):
 def decode_files(files: Sequence[ImageFile], recipe: Recipe, workers: int) -> Iterator[Outcome]:
     """Decode `files`, one Outcome each, in their order. `workers` changes nothing but the time.
 
+    With one worker it is this process that decodes, and that a file could kill.
     No more than four chunks a worker (32 files or 16 MiB of pixels each) are in memory at once.
 
     Raises:
         SettingError: `workers` below 1.
-        DataError: a process died, or memory ran out; names the files it was at.
+        DataError: processes die whatever the file; or this one's memory ran out.
     """
     in_range("workers", workers, 1)
-    few = len(files) < FEW_FILES or sum(file.bytes_ for file in files) < FEW_BYTES
-    if few or workers == 1 or not _may_have_children():
+    if workers == 1 or not files or not _may_have_children():
         return map(functools.partial(outcome, recipe=recipe), files)
+    if len(files) < FEW_FILES or sum(file.bytes_ for file in files) < FEW_BYTES:
+        return _alone(files, recipe)
     return _by_processes(files, recipe, workers)
+
+
+def most_workers() -> int:
+    """What `workers` is where nobody says: one a core, and never this process."""
+    return max(os.cpu_count() or 1, 2)
 
 
 def _may_have_children() -> bool:
@@ -76,6 +82,13 @@ def outcome(file: ImageFile, recipe: Recipe) -> Outcome:
     Raises:
         DataError: memory ran out.
     """
+    try:
+        return _outcome(file, recipe)
+    except MemoryError as error:
+        raise DataError(f"{file.name}: not enough memory to decode it; lower max_pixels, or the workers") from error
+
+
+def _outcome(file: ImageFile, recipe: Recipe) -> Outcome:
     digest = ""
     try:
         data = read_bytes(file.path, recipe.max_bytes)
@@ -83,9 +96,20 @@ def outcome(file: ImageFile, recipe: Recipe) -> Outcome:
         pixels, animated = decode(data, recipe)
     except BadImageError as bad:
         return Outcome(file.name, digest, None, False, bad.reason)
-    except MemoryError as error:
-        raise DataError(f"{file.name}: not enough memory to decode it; lower max_pixels, or the workers") from error
     return Outcome(file.name, digest, pixels, animated, None)
+
+
+def _outcome_alone(file: ImageFile, recipe: Recipe) -> Outcome:
+    """As `outcome`, within bounds; a lack of memory is the file's fault here, for there is no other file."""
+    try:
+        with bounded_time():
+            return _outcome(file, recipe)
+    except MemoryError:
+        return _lost(file, "too large")
+
+
+def _lost(file: ImageFile, reason: str) -> Outcome:
+    return Outcome(file.name, "", None, False, reason)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -108,57 +132,54 @@ def read_bytes(path: Path, limit: int) -> bytes:
     return data
 
 
+def _alone(files: Sequence[ImageFile], recipe: Recipe) -> Iterator[Outcome]:
+    return each_alone(
+        files, functools.partial(_outcome_alone, recipe=recipe), functools.partial(bound_memory, recipe), _lost
+    )
+
+
 def _by_processes(files: Sequence[ImageFile], recipe: Recipe, workers: int) -> Iterator[Outcome]:
     length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * recipe.size**2)))
-    chunks = (files[start : start + length] for start in range(0, len(files), length))
-    context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    chunks = deque(files[start : start + length] for start in range(0, len(files), length))
+    while chunks:
+        yield from _until_one_dies(chunks, recipe, workers)
+
+
+def _until_one_dies(chunks: deque[Sequence[ImageFile]], recipe: Recipe, workers: int) -> Iterator[Outcome]:
+    """Takes what it has done from `chunks`: all, or all that were under way when a process died."""
+    pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_begin, initargs=(recipe,))
     flying: deque[tuple[Sequence[ImageFile], Future[list[Outcome]]]] = deque()
+    broken = False
     try:
-        for chunk in chunks:
-            flying.append((chunk, _submitted(pool, chunk, recipe)))
-            if len(flying) == 4 * workers:
-                yield from _landed(flying)
-        while flying:
-            yield from _landed(flying)
+        while flying or (chunks and not broken):
+            while chunks and not broken and len(flying) < 4 * workers:
+                try:
+                    with nothing_of_ours():
+                        flying.append((chunks[0], pool.submit(_outcomes, chunks[0], recipe)))
+                except BrokenProcessPool:
+                    broken = True
+                    break
+                chunks.popleft()
+            if not flying:
+                break
+            chunk, landing = flying.popleft()
+            try:
+                yield from landing.result()
+            except (BrokenProcessPool, MemoryError) as error:
+                broken = broken or isinstance(error, BrokenProcessPool)
+                yield from _alone(chunk, recipe)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _submitted(pool: ProcessPoolExecutor, chunk: Sequence[ImageFile], recipe: Recipe) -> "Future[list[Outcome]]":
-    """A chunk on its way; where the pool is broken already, waiting for it says so."""
-    try:
-        return pool.submit(_outcomes, chunk, recipe)
-    except BrokenProcessPool as error:
-        broken: Future[list[Outcome]] = Future()
-        broken.set_exception(error)
-        return broken
-
-
-def _landed(flying: deque[tuple[Sequence[ImageFile], "Future[list[Outcome]]"]]) -> list[Outcome]:
-    """The outcomes of the chunk that was sent first."""
-    first, last = flying[0][0][0].name, flying[-1][0][-1].name
-    try:
-        return flying.popleft()[1].result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"a decoding process died between {first} and {last}: killed for lack of memory? "
-            "Fewer workers or a lower max_pixels need less; workers=1 finds the file if one is to blame"
-        ) from error
-
-
 def _outcomes(chunk: Sequence[ImageFile], recipe: Recipe) -> list[Outcome]:
-    return [outcome(file, recipe) for file in chunk]
+    found = []
+    for file in chunk:
+        with bounded_time():
+            found.append(_outcome(file, recipe))
+    return found
 
 
-def _begin() -> None:
-    """A worker's first act: leave Ctrl-C to the parent, and never outlive it, not even when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
+def _begin(recipe: Recipe) -> None:
+    begin()
+    bound_memory(recipe)

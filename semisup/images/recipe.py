@@ -13,7 +13,7 @@ from PIL import features
 
 from semisup.errors import in_range, one_of
 
-VERSION = 1
+VERSION = 2
 """Raise this when decode.py gives other pixels for the same settings."""
 
 RESIZES = ("stretch", "center_crop")

@@ -18,10 +18,10 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from semisup.errors import DataError, SettingError
+from semisup.images import bounds, pool
 from semisup.images import decode as module
-from semisup.images import pool
 from semisup.images.decode import FORMATS, REASONS, BadImageError, decode
-from semisup.images.pool import decode_files, read_bytes
+from semisup.images.pool import Outcome, decode_files, read_bytes
 from semisup.images.recipe import RESIZES, Recipe
 from semisup.images.scan import ImageFile as File
 from semisup.images.scan import scan
@@ -239,11 +239,55 @@ class Deadly(Recipe):
         return os._exit, (3,)
 
 
-def test_a_dead_worker_is_told_with_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "FEW_BYTES", 0)
-    files = scan(folder, folder, follow_symlinks=False).files
-    with pytest.raises(DataError, match=r"0_alpha\.png.*memory"):
-        list(decode_files(files, Deadly(**dataclasses.asdict(STRETCH)), 2))
+def test_processes_that_die_of_every_file_are_not_the_files_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly, files = Deadly(**dataclasses.asdict(STRETCH)), scan(folder, folder, follow_symlinks=False).files
+    for few in (2**24, 0):
+        monkeypatch.setattr(pool, "FEW_BYTES", few)
+        with pytest.raises(DataError, match=r"die of 16 files in a row.*0_gray16\.png.*max_pixels"):
+            list(decode_files(files, deadly, 2))
+
+
+class Trap:
+    """A path that does something to the process that opens it: what a decoder with a bug might do."""
+
+    name = "trap.png"
+
+    def __init__(self, act: str) -> None:
+        self.act = act
+
+    def __fspath__(self) -> str:
+        if self.act == "crashed":
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # pytest's faulthandler would write to its terminal
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if self.act == "too slow":
+            assert abs(signal.getitimer(signal.ITIMER_PROF)[0] - bounds.SECONDS) < 5
+            signal.setitimer(signal.ITIMER_PROF, 0.1)
+            while True:
+                pass
+        return str(bytearray(2**33))  # 8 GiB: "too large"
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["few files", "many files"])
+@pytest.mark.parametrize("act", ["crashed", "too slow", "too large"])
+def test_a_file_that_kills_or_keeps_its_process_costs_its_row_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, act: str, many: bool
+) -> None:
+    files = list(scan(folder, folder, follow_symlinks=False).files)
+    wanted = list(decode_files(files, STRETCH, 1))
+    for place in (3, 70, 71):
+        trap = File(Trap(act), "trap.png", 1, 1, 1, 1)  # type: ignore[arg-type]
+        files.insert(place, trap)
+        wanted.insert(place, Outcome("trap.png", "", None, False, act))
+    monkeypatch.setattr(pool, "FEW_BYTES", 0 if many else 2**40)
+    found = list(decode_files(files, STRETCH, 2))
+    assert [kind._replace(pixels=None) for kind in found] == [kind._replace(pixels=None) for kind in wanted]
+    assert all(numpy.array_equal(*pair) for pair in zip(pixels_of(found), pixels_of(wanted), strict=True))
+
+
+def pixels_of(outcomes: list[Outcome]) -> list[numpy.ndarray]:
+    return [kind.pixels for kind in outcomes if kind.pixels is not None]
 
 
 ORPHANS = """
@@ -269,14 +313,40 @@ def test_no_worker_outlives_a_killed_parent(folder: Path) -> None:
     assert ended.returncode == -signal.SIGKILL  # and nobody holds our pipe any more
 
 
-def test_few_files_start_no_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_by_processes", lambda *_: pytest.fail("started processes"))
+SCRIPT = """
+import sys
+from pathlib import Path
+from semisup.images import pool, scan
+from semisup.images.recipe import Recipe
+print("once", flush=True)
+for few in (2**40, 0):
+    pool.FEW_BYTES = few
+    files = scan.scan(Path(sys.argv[1]), Path(sys.argv[1]), follow_symlinks=False).files
+    print(len(files) == sum(1 for _ in pool.decode_files(files, Recipe(16, "stretch", False, 0, 10**6), 2)), flush=True)
+"""
+
+
+def test_a_script_that_is_not_written_for_processes_runs_once(folder: Path) -> None:
+    (folder / "script.py").write_text(SCRIPT)
+    command = [sys.executable, folder / "script.py", folder]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("once\nTrue\nTrue\n", "")
+
+
+def test_one_worker_is_this_process_and_few_files_need_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_by_processes", lambda *_: pytest.fail("started several processes"))
     files = scan(folder, folder, follow_symlinks=False).files
     assert sum(1 for _ in decode_files(files, STRETCH, 2)) == len(files)
     monkeypatch.setattr(pool, "FEW_BYTES", 0)
     assert sum(1 for _ in decode_files(files[:63], STRETCH, 2)) == 63
+    monkeypatch.setattr(pool, "each_alone", lambda *_: pytest.fail("started a process"))
+    assert sum(1 for _ in decode_files(files, STRETCH, 1)) == len(files)
+    assert list(decode_files([], STRETCH, 2)) == []
     with pytest.raises(SettingError, match="workers"):
         decode_files(files, STRETCH, 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert pool.most_workers() == 2
 
 
 def entry(path: Path) -> File:

@@ -63,6 +63,20 @@ def png(width: int, height: int, *extra: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
+def tiff(width: int, height: int, tile: int) -> bytes:
+    """A black gray TIFF of one tile of tile x tile pixels, deflated."""
+    packer = zlib.compressobj(1)
+    pixels = b"".join([packer.compress(bytes(tile)) for _ in range(tile)]) + packer.flush()
+    tags = {256: width, 257: height, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 0, 325: len(pixels)}
+    tags[324] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
+
+
+def _last_scan(jpeg: bytes) -> bytes:
+    return jpeg[jpeg.rindex(b"\xff\xda") : -2]
+
+
 @functools.cache
 def no_pictures() -> list[Specimen]:
     jpeg, progressive, whole = saved(noise(), "JPEG"), saved(noise(), "JPEG", progressive=True), saved(noise(), "PNG")
@@ -90,6 +104,8 @@ def no_pictures() -> list[Specimen]:
         Specimen("bits12.tif", _retagged(saved(gray16(9), "TIFF"), 258, 12), reason="unsupported mode"),
         Specimen("bomb.png", png(13_000, 13_000), reason="too large"),
         Specimen("bomb_for_pillow.png", png(13_000, 14_000), reason="too large"),
+        Specimen("tile.tif", tiff(10, 10, tile=8000), reason="too large"),
+        Specimen("scans.jpg", progressive[:-2] + _last_scan(progressive) * 200 + progressive[-2:], reason="too slow"),
         Specimen("long_text.png", png(8, 8, text), reason="corrupt"),
         Specimen("flipped.png", whole[:80] + bytes([whole[80] ^ 255]) + whole[81:], reason="corrupt"),
     ]
