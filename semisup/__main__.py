@@ -57,7 +57,9 @@ def _guarded(arguments: argparse.Namespace) -> int:
     try:
         status = arguments.run_command(arguments)
     except (SettingError, DataError, RecordError, OSError) as error:
-        print(f"semisup {arguments.command}: {error}", file=sys.stderr)
+        from semisup.commands._typed import visible
+
+        print(f"semisup {arguments.command}: {visible(error, 2000)}", file=sys.stderr)
         return 2
     assert isinstance(status, int)
     return status

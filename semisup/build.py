@@ -353,6 +353,20 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
                 raise SettingError("train.batch_size", batch_size, allowed) from None
 
 
+def bytes_of_weights(checked: Checked, channels: int, num_classes: int) -> int:
+    """What the model's weights and buffers take in memory, without taking it.
+
+    Raises:
+        SettingError: there can be no such model.
+    """
+    name = checked.plain["model"]["name"]
+    try:
+        network = _without_numbers(checked.settings.model, channels, num_classes, checked.dataset.size)
+    except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
+        raise SettingError("model", name, f"cannot be built ({_first_line(error)})") from None
+    return sum(value.nbytes for value in network.state_dict().values())
+
+
 def _without_numbers(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
     """The network on the meta device, on which work costs nothing."""
     try:

@@ -151,7 +151,7 @@ def test_configs_are_data(tmp_path: Path) -> None:
         f"a{n}: &a{n} [{','.join(['*a' + str(n - 1)] * 9)}]\n" for n in range(1, 9)
     )
     path.write_text(bomb)
-    with pytest.raises(RecordError, match="alias"):
+    with pytest.raises(RecordError, match="an anchor"):
         read_config(path)
     assert not (tmp_path / "canary").exists()
     with pytest.raises(RecordError):

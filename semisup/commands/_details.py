@@ -4,7 +4,6 @@ As in `_runs`, nothing here raises: what is missing or broken is as if it had ne
 """
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 from semisup.commands._runs import NOT_DATA, Run, number
 from semisup.record.diagnostics import POOL, VALIDATION
-from semisup.record.reading import read_json
+from semisup.record.reading import MOST_LINE_BYTES, opened, parse_json, read_json
 
 FARTHEST = 1e12  # steps; more is no number of steps, and an axis that ends there shows nothing
 
@@ -118,11 +117,11 @@ def what_if(folder: Path) -> dict[str, Trade]:
 def lines_of(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of metrics.jsonl that tell of an evaluation or a labeling."""
     try:
-        with open(folder / "metrics.jsonl", "rb") as file:
-            for line in file:
+        with opened(folder / "metrics.jsonl") as file:
+            while line := file.readline(MOST_LINE_BYTES):
                 if b'"val/accuracy"' not in line and b'"pseudo/coverage"' not in line:
                     continue
-                value = json.loads(line)
+                value = parse_json(line)
                 if isinstance(value, dict):
                     yield value
     except (OSError, *NOT_DATA):

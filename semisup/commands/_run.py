@@ -16,6 +16,7 @@ from semisup.commands._collapse import CollapseWatch
 from semisup.commands._plots import draw_run, surest_and_least_sure
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
+from semisup.commands._typed import visible
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import (
     CollapsedError,
@@ -256,4 +257,4 @@ def identity_of(plain: Plain, id_: str, output_root: Path, job_type: str) -> Ide
 
 def quietly() -> None:
     """Warnings as one line each: a user wants to read what, not where in our code."""
-    warnings.formatwarning = lambda message, *_: f"semisup: warning: {message}\n"
+    warnings.formatwarning = lambda message, *_: f"semisup: warning: {visible(message, 2000)}\n"

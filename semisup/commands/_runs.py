@@ -3,7 +3,6 @@
 What a run says of itself is data: YAML without tags or aliases, JSON, numbers checked before they are used.
 """
 
-import json
 import math
 import os
 import time
@@ -16,7 +15,7 @@ from semisup.companions import baseline_of, control_of
 from semisup.errors import DataError, RecordError, show
 from semisup.identity import run_id, what_matters
 from semisup.record.owner import STALE_SECONDS
-from semisup.record.reading import read_config
+from semisup.record.reading import MOST_JSON_BYTES, opened, parse_json, read_bytes, read_config
 
 Plain = dict[str, Any]
 
@@ -196,7 +195,7 @@ def _with_results(run: Run) -> Run:
 def _last_labeling(path: Path) -> Plain:
     """The last row with a `pseudo/round`; the file's end is looked at first, for it may be long."""
     size = path.stat().st_size if _present(path) else 0
-    with open(path, "rb") as file:
+    with opened(path) as file:
         for start in sorted({max(0, size - TAIL_BYTES), 0}, reverse=True):
             file.seek(start)
             lines = [line for line in file.read().split(b"\n")[1 if start else 0 :] if b'"pseudo/round"' in line]
@@ -215,13 +214,17 @@ def _yaml(path: Path) -> Plain:
 
 def _json(path: Path) -> Plain:
     _present(path)
-    return _object(path, path.read_bytes())
+    try:
+        raw = read_bytes(path, MOST_JSON_BYTES)
+    except ValueError as error:
+        raise UnreadableError(f"{path.name}: {error}") from None
+    return _object(path, raw)
 
 
 def _object(path: Path, raw: bytes) -> Plain:
     try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
+        value = parse_json(raw)
+    except ValueError:
         raise UnreadableError(
             f"{path.name}: {'is not JSON, or only half of it' if raw.strip() else 'is empty'}"
         ) from None

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from semisup.commands._typed import visible
+
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
 empty class and the reason. Example:
@@ -46,14 +48,15 @@ def predict(arguments: argparse.Namespace) -> int:
     files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
     if not files:
         raise DataError(f"{arguments.folder}: no images")
-    text = _csv(_rows(arguments.run, files))
+    from semisup.record.log import as_written
+
+    text = as_written(_csv(_rows(arguments.run, files)))
     if arguments.output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(_for_a_terminal(text) if sys.stdout.isatty() else text)
     else:
         from semisup.disk import write_atomically
-        from semisup.record.log import as_written
 
-        write_atomically(arguments.output, as_written(text).encode())
+        write_atomically(arguments.output, text.encode())
         print(f"{len(files)} images: {arguments.output}")
     return 0
 
@@ -89,21 +92,27 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     from semisup import build
     from semisup.errors import RecordError
     from semisup.record import checkpoint
-    from semisup.record.reading import read_config, read_json
+    from semisup.record.reading import read_config, read_json, read_section
     from semisup.state import prepare
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
         raise RecordError(f"{run}: not the folder of a run with a best model (run.json and checkpoints/best-*.pt)")
     checked = build.check(read_config(run / "config.yaml") | {"device": "cpu"})
-    classes, channels = about["dataset"]["classes"], about["dataset"]["channels"]
-    model = checked.settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)
-    settings = checked.settings
+    dataset, settings = read_section(about, "dataset"), checked.settings
+    classes, channels = dataset.get("classes"), dataset.get("channels")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
+        raise RecordError(f"{run / 'run.json'}: does not say the classes and the channels of the images")
+    expected = build.bytes_of_weights(checked, channels, len(classes))
+    if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
+        raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
+    model = settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)
     prepare(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last)
     try:
         model.load_state_dict(checkpoint.load(best[0])["weights"])
-    except (RuntimeError, KeyError) as error:
-        raise RecordError(f"{best[0]}: not the weights of this run's model ({str(error).splitlines()[0]})") from None
+    except (RuntimeError, TypeError, KeyError) as error:
+        said = visible(str(error).splitlines()[0])
+        raise RecordError(f"{best[0]}: not the weights of this run's model ({said})") from None
     with torch.no_grad():
         return checked, model.eval(), classes, channels
 
@@ -114,6 +123,11 @@ def _grey(pixels: Any) -> Any:
 
     weights = torch.tensor([299, 587, 114]).view(1, 3, 1, 1)
     return ((pixels.long() * weights).sum(1, keepdim=True) // 1000).to(torch.uint8)
+
+
+def _for_a_terminal(text: str) -> str:
+    """The lines, and in them nothing that a terminal would obey."""
+    return "".join(visible(line, most=len(line)) + "\n" for line in text.split("\n")[:-1])
 
 
 def _csv(rows: list[list[object]]) -> str:

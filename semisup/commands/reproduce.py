@@ -10,8 +10,11 @@ import json
 import math
 import secrets
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from semisup.commands._typed import visible
 
 EPILOG = """\
 RUN is a run's folder, wherever it was copied to, or a bare config.yaml (then there is nothing to compare with, and
@@ -25,8 +28,13 @@ Exit status: 0 identical (or within --tolerance where the environment differs), 
 """
 
 OF_THE_CALLER = ("output_root", "plots", "tracking", "checkpoint")
-OF_THE_CALLER_IN_DATASET = ("cache", "workers")
-MAY_BE_SET = ("output_root", "plots", "tracking", "dataset.root", "dataset.truth", "dataset.cache", "dataset.workers")
+OF_THE_CALLER_IN_DATASET = ("cache", "workers", "download")
+MAY_BE_SET = (
+    "output_root",
+    "plots",
+    "tracking",
+    *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "download")),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,14 +59,15 @@ def reproduce(arguments: argparse.Namespace) -> int:
         SettingError: its config does not pass the gate, or a setting may not be given.
         DataError: its data set is not there or has changed.
     """
+    from semisup.record.reading import read_config, read_json
+
+    bare = not arguments.run.is_dir()
+    plain = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup import build
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly, run
-    from semisup.record.reading import read_config, read_json
 
     quietly()
-    bare = arguments.run.is_file()
-    plain = read_config(arguments.run if bare else arguments.run / "config.yaml")
     plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
     checked = build.check(plain)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
@@ -67,13 +76,13 @@ def reproduce(arguments: argparse.Namespace) -> int:
         print(f"differs: {line}")
     with Bars() as bars:
         if about:
-            _same_data(checked, about, bars)
+            _same_data(checked, arguments.run, about, bars)
         if arguments.check_only:
             print("not the same environment" if differences else "the same environment and data")
             return 1 if differences else 0
         outcome = run(checked, bars, of_a_sweep=False, job_type="reproduce")
     if outcome.status != "done":
-        print(f"{outcome.status}: {outcome.message}")
+        print(f"{outcome.status}: {visible(outcome.message, 2000)}")
         return outcome.exit_code
     if bare:
         print(f"done: {outcome.folder} (a bare config has no numbers to compare with)")
@@ -127,18 +136,44 @@ def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
     from semisup.record.environment import differences, environment
+    from semisup.record.reading import read_section
 
-    before, now = about.get("environment") or {}, {**environment(), "threads": checked.run.threads}
-    return [f"{key}: {said}" for key, said in differences(before, now).items()] if before else []
+    before, now = read_section(about, "environment"), {**environment(), "threads": checked.run.threads}
+    return [f"{key}: {visible(said)}" for key, said in differences(before, now).items()] if before else []
 
 
-def _same_data(checked: Any, about: dict[str, Any], bars: Any) -> None:
+def _same_data(checked: Any, run: Path, about: dict[str, Any], bars: Any) -> None:
     from semisup.errors import DataError
+    from semisup.record.reading import read_section
 
-    wanted = (about.get("dataset") or {}).get("fingerprint")
-    found = checked.dataset.read(checked.dataset.survey(), bars.watch).fingerprint
-    if wanted is not None and wanted != found:
-        raise DataError("the data set is not the one of the run: its files, their contents or the split differ")
+    before = read_section(about, "dataset")
+    wanted, found = before.get("fingerprint"), checked.dataset.read(checked.dataset.survey(), bars.watch)
+    if wanted is not None and wanted != found.fingerprint:
+        raise DataError(f"the data set is not the one of the run: {_what_differs(run, before, found)}")
+
+
+def _what_differs(run: Path, before: dict[str, Any], found: Any) -> str:
+    """As far as the record tells: classes, how many images, and the names of those that were judged."""
+    from semisup.commands._details import guesses
+    from semisup.dataset import SPLITS
+    from semisup.record.log import as_written
+    from semisup.record.reading import read_section
+
+    said, counts = [], read_section(before, "counts")
+    if before.get("classes") != list(found.classes):
+        said.append(f"classes {visible(before.get('classes'))} then, {visible(list(found.classes))} now")
+    sizes = {split: len(getattr(found, split)) for split in SPLITS}
+    said += [
+        f"{visible(counts.get(each))} {each} images then, {size} now"
+        for each, size in sizes.items()
+        if counts.get(each) != size
+    ]
+    for split in ("validation", "test"):
+        then, now = {each.path for each in guesses(run, split) or []}, set(map(as_written, getattr(found, split).paths))
+        for what, names in (("gone", then - now), ("new", now - then if then else set())):
+            if names:
+                said.append(f"{what} from {split}: {visible(', '.join(sorted(names)[:5]))}")
+    return "; ".join(said) or "the contents of its files or the split differ"
 
 
 @dataclass(frozen=True)
@@ -155,13 +190,16 @@ def compare_metrics(one: Path, other: Path) -> Difference:
 
     The first may be unfinished, and of an earlier version: what it does not say is not compared.
     """
-    then, now = _rows(one), _rows(other)
-    finished = bool(_summary(one))
+    from semisup.record.reading import read_rows
+
+    rows_of = {run: run / "metrics.jsonl" for run in (one, other)}
+    counts, finished = [sum(1 for _ in read_rows(log)) for log in rows_of.values()], bool(_summary(one))
     values, first, largest = 0, "", 0.0
-    if len(then) > len(now) or (finished and len(then) != len(now)):
-        first, largest = f"{len(then)} rows of metrics then, {len(now)} now", math.inf
-    known = {key for row in then for key in row} | set(_summary(one))
-    for row, again in [*zip(then, now, strict=False), *([(_summary(one), _summary(other))] if finished else [])]:
+    if counts[0] > counts[1] or (finished and counts[0] != counts[1]):
+        first, largest = f"{counts[0]} rows of metrics then, {counts[1]} now", math.inf
+    known = {key for row in read_rows(rows_of[one]) for key in row} | set(_summary(one))
+    pairs = zip(*map(read_rows, rows_of.values()), strict=False)
+    for row, again in chain(pairs, [(_summary(one), _summary(other))] if finished else []):
         for key in {**row, **again}:
             if key.endswith("_seconds") or key not in known:
                 continue
@@ -169,18 +207,9 @@ def compare_metrics(one: Path, other: Path) -> Difference:
             old, new = row.get(key), again.get(key)
             if old != new:
                 where = f"step {row['step']}, " if "step" in row else "summary, "
-                first = first or f"{where}{key}: {old!r} then, {new!r} now"
+                first = first or f"{where}{visible(key)}: {visible(repr(old))} then, {visible(repr(new))} now"
                 largest = max(largest, _distance(old, new))
     return Difference(values, first, largest)
-
-
-def _rows(run: Path) -> list[dict[str, Any]]:
-    from semisup.errors import RecordError
-
-    try:
-        return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{run}: metrics.jsonl cannot be read ({error})") from None
 
 
 def _summary(run: Path) -> dict[str, Any]:
@@ -190,8 +219,10 @@ def _summary(run: Path) -> dict[str, Any]:
 
 
 def _distance(old: Any, new: Any) -> float:
-    numbers = isinstance(old, int | float) and isinstance(new, int | float)
-    return abs(old - new) if numbers else math.inf
+    from semisup.commands._runs import number
+
+    before, after = number(old), number(new)
+    return math.inf if before is None or after is None else abs(before - after)
 
 
 def _verdict(found: Difference, folder: Path, differences: list[str], tolerance: float | None) -> int:
@@ -199,7 +230,7 @@ def _verdict(found: Difference, folder: Path, differences: list[str], tolerance:
         print(f"identical ({found.values} values): {folder}")
         return 0
     print(f"not identical: {found.first}; largest difference {found.largest:g}: {folder}")
-    if differences and tolerance is not None and found.largest <= tolerance:
+    if differences and tolerance is not None and found.largest <= tolerance and math.isfinite(found.largest):
         print(f"within the tolerance of {tolerance:g}, in another environment")
         return 0
     return 1

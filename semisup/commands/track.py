@@ -6,11 +6,12 @@ are made from the images. A run that did not finish is shown as failed, and its 
 """
 
 import argparse
-import json
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
+
+from semisup.commands._typed import visible
 
 EPILOG = """\
 RUN is a run's folder, or one that holds runs. Settings after it are those of the mirror; the saved config's do not
@@ -72,20 +73,20 @@ def _settings(words: list[str]) -> tuple[Any, Path]:
 
 def _show(folder: Path, tracking: Any, output_root: Path) -> bool:
     """Show one run and say so; whether it was shown."""
-    from semisup.errors import RecordError, show
+    from semisup.errors import RecordError
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             status, rows = _mirror(folder, tracking, output_root)
         except (RecordError, OSError) as error:
-            print(f"semisup track: {error}", file=sys.stderr)
+            print(f"semisup track: {visible(error, 2000)}", file=sys.stderr)
             return False
     for warning in caught:
-        print(f"semisup track: {show(folder)}: {warning.message}", file=sys.stderr)
+        print(f"semisup track: {visible(folder)}: {visible(warning.message, 2000)}", file=sys.stderr)
     if caught:
         return False
-    print(f"{status:<12}{rows} rows  {show(folder)}")
+    print(f"{visible(status):<12}{rows} rows  {visible(folder)}")
     return True
 
 
@@ -98,14 +99,16 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
     from semisup.commands._run import EXIT, identity_of
     from semisup.errors import RecordError
     from semisup.record.owner import Owner
-    from semisup.record.reading import read_config, read_json
+    from semisup.record.reading import read_config, read_json, read_rows
 
     Owner(folder).check()
     plain, about = read_config(folder / "config.yaml"), read_json(folder / "run.json") or {}
-    rows = _rows(folder / "metrics.jsonl")
+    log = folder / "metrics.jsonl"
+    count = sum(1 for _ in read_rows(log)) if log.exists() else 0  # all of it is sound before any of it is shown
     try:
-        id_, job_type = _words(about.get("id") or folder.resolve().name, about.get("job_type") or "train")
-        made_here = folder.resolve().parts[-2:] == (plain["name"], id_)
+        given = (about.get("id") or folder.resolve().name, about.get("job_type") or "train", plain["name"])
+        id_, job_type, name = _words(*given)
+        made_here = folder.resolve().parts[-2:] == (name, id_)
         root = folder.resolve().parent.parent if made_here else output_root
         identity = identity_of(plain, id_, root, job_type)
     except (LookupError, TypeError, ValueError) as error:
@@ -113,12 +116,19 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
     summary = read_json(folder / "summary.json")
     status = "done" if summary is not None else _unfinished(about)
     mirror = tracking.open(identity)
-    for row in rows:
+    for row in read_rows(log) if count else ():
         mirror.row(row)
-    mirror.plots({path.stem: path for path in sorted((folder / "plots").glob("*.png"))})
+    mirror.plots(_plots(folder))
     flat = {name: value for name, value in (summary or {"status": status}).items() if not isinstance(value, dict)}
     mirror.close(flat, EXIT["done" if status == "done" else "failed"])
-    return status, len(rows)
+    return status, count
+
+
+def _plots(folder: Path) -> dict[str, Path]:
+    """The run's own pictures. A link out of its folder is none: whatever it leads to is not for W&B."""
+    own = folder.resolve()
+    found = {path.stem: path for path in sorted((folder / "plots").glob("*.png")) if path.is_file()}
+    return {name: path for name, path in found.items() if path.resolve().is_relative_to(own) and name.isprintable()}
 
 
 def _words(*values: object) -> list[str]:
@@ -135,17 +145,3 @@ def _unfinished(about: dict[str, Any]) -> str:
     """The status of a run without a summary; one that says `running` was killed, for nobody is at it."""
     status = about.get("status")
     return "killed" if status in ("running", "done", None) else str(status)
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of metrics.jsonl; a kill may have left a half one at its end."""
-    from semisup.errors import RecordError
-
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    try:
-        rows = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise RecordError(f"{path}: is not JSON, line by line ({error})") from None
-    if not all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows):
-        raise RecordError(f"{path}: a line has no step")
-    return rows

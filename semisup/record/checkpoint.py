@@ -4,8 +4,8 @@
     last-00000150-2c26b46b68ffc68f.pt      the trainer's snapshot, the lines of the logs, and the name of its best file
 
 The digest in the name makes a flipped bit visible before anything is loaded; loading never runs code
-(`weights_only`). A new file is safe on disk before an old one is deleted. Equal content gives equal bytes, whether the
-run was interrupted or not.
+(`weights_only`) and takes no more memory than the file has bytes: nothing in it is compressed. A new file is safe on
+disk before an old one is deleted. Equal content gives equal bytes, whether the run was interrupted or not.
 """
 
 import hashlib
@@ -13,15 +13,19 @@ import io
 import re
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from semisup.disk import write_atomically
-from semisup.errors import RecordError
+from semisup.errors import RecordError, show
+from semisup.record.reading import read_bytes
 
-NAME = re.compile(r"(best|last)-(\d{8})-([0-9a-f]{16})\.pt")
+NAME = re.compile(r"(best|last)-(\d{8})-([0-9a-f]{16})\.pt", re.ASCII)
+FOREIGN = re.compile(r"GLOBAL (\S+)")
+MOST_BYTES = 2**36
 KEEP = 2  # last ones
 
 
@@ -48,28 +52,51 @@ def _plain(value: Any) -> Any:
     return sys.intern(value) if type(value) is str else value
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read one checkpoint onto the CPU.
+def load(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Read one checkpoint of at most so many bytes onto the CPU.
 
     Raises:
-        RecordError: it is not whole, not ours, or holds more than tensors and plain data.
+        RecordError: it is not whole, not ours, larger, or holds more than tensors and plain data.
     """
     match = NAME.fullmatch(path.name)
     if match is None:
         raise RecordError(f"{path}: not a checkpoint of semisup by its name")
     try:
-        payload = path.read_bytes()
+        payload = read_bytes(path, most)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise RecordError(f"{path}: refused ({error})") from None
     if hashlib.sha256(payload).hexdigest()[:16] != match[3]:
         raise RecordError(f"{path}: damaged (its content does not match the digest in its name)")
     try:
+        _refuse_what_we_never_write(payload)
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:
-        raise RecordError(f"{path}: refused ({str(error).splitlines()[0][:200]})") from None
+        foreign = FOREIGN.search(str(error))
+        said = f"asks for the code {foreign[1]}" if foreign else (str(error).splitlines() or [type(error).__name__])[0]
+        raise RecordError(f"{path}: refused, for it holds more than tensors and plain data ({show(said)})") from None
     if not isinstance(content, dict):
         raise RecordError(f"{path}: not a checkpoint of semisup")
     return content
+
+
+def _refuse_what_we_never_write(payload: bytes) -> None:
+    """Look at the archive before torch does, which would unpack 200 kB to 200 MB.
+
+    Raises:
+        ValueError, BadZipFile: what is wrong with it.
+    """
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise ValueError("a part is compressed")
+        if sum(part.file_size for part in parts) > len(payload):
+            raise ValueError("its parts are larger than all of it")
+        if any(".." in part.filename.split("/") or part.filename.startswith(("/", "\\")) for part in parts):
+            raise ValueError("a part has a name that leads elsewhere")
+        if (broken := archive.testzip()) is not None:
+            raise ValueError(f"the part {broken} is damaged")
 
 
 def newest(folder: Path, kind: str) -> list[Path]:
@@ -118,8 +145,10 @@ def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
             snapshot = load(path)
             if "lines" not in snapshot:
                 raise RecordError(f"{path}: written by an earlier version of semisup, which this one does not continue")
-            lines = snapshot.pop("lines")
-            snapshot["best"] = load(folder / snapshot["best"]) if snapshot["best"] else None
+            lines, best = snapshot.pop("lines"), snapshot.get("best")
+            if not isinstance(lines, dict) or not (best is None or NAME.fullmatch(str(best))):
+                raise RecordError(f"{path}: not a state of semisup")
+            snapshot["best"] = load(folder / best) if best else None
             return snapshot, lines
         except RecordError as error:
             problems.append(str(error))

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import features
 
 from semisup.errors import RecordError
 from semisup.secrets import hidden
 
 COMPUTING = ("python", "semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "threads")
+DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")  # another one gives other pixels
 LARGEST_DIFF = 2**20  # characters
+LATER = ("driver", "libraries")  # what earlier versions did not note
 PACKAGES = ("semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core", "omegaconf", "wandb")
 
 
@@ -31,6 +34,8 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "driver": _driver(),
+        "libraries": {name: features.version(name) for name in DECODERS},
         "host": platform.node(),
         "git": _git(),
     }
@@ -60,10 +65,12 @@ def uncommitted() -> str | None:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """What two environments differ in, as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
-    matters = ("python", "system", "processor", "instruction_set", "device", "threads")
-    packages = before.get("packages") or {}
-    pairs = {key: (before.get(key), now.get(key)) for key in matters}
-    pairs |= {name: (packages.get(name), version) for name, version in now["packages"].items()}
+    matters = ("python", "system", "processor", "instruction_set", "device", "driver", "threads")
+    pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in LATER}
+    for group in ("packages", "libraries"):
+        known = before.get(group, {} if group not in LATER else now.get(group))
+        known = known if isinstance(known, Mapping) else {}
+        pairs |= {name: (known.get(name), version) for name, version in now.get(group, {}).items()}
     return {key: f"{old} then, {new} now" for key, (old, new) in pairs.items() if old != new}
 
 
@@ -83,6 +90,14 @@ def continued(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
         said = ", ".join(f"{name} {each}" for name, each in found.items())
         warnings.warn(f"the run was begun elsewhere, and the last bits may differ: {said}", stacklevel=2)
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
+
+
+def _driver() -> dict[str, Any] | None:
+    """Of the device: what CUDA its driver can do (12080 = 12.8), CUDA and cuDNN; None where there is no device."""
+    if not torch.cuda.is_available():
+        return None
+    driver = torch._C._cuda_getDriverVersion()  # type: ignore[attr-defined]
+    return {"cuda_of_driver": driver, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
 
 
 def _version(package: str) -> str | None:
