@@ -30,8 +30,8 @@ EAGER = ("method.gate=0", "method.refresh_every=1", "threshold.tau=0.3")
 def photos(tmp_path: Path) -> Path:
     """Labeled, unlabeled and validation pictures."""
     folder = tmp_path / "photos"
-    for split, count in (("training/labeled", 18), ("training/unlabeled", 36), ("validation", 18)):
-        images = toy_images(count, 3, size=12, channels=3, seed=count)
+    for seed, (split, count) in enumerate((("training/labeled", 18), ("training/unlabeled", 36), ("validation", 18))):
+        images = toy_images(count, 3, size=12, channels=3, seed=seed)
         for number, (pixels, target) in enumerate(zip(images.pixels, images.targets.tolist(), strict=True)):
             place = folder / split / f"class {target}"
             place.mkdir(parents=True, exist_ok=True)

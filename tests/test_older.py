@@ -49,7 +49,8 @@ def test_every_key_that_came_later_says_what_an_old_config_meant(name: str) -> N
     now = leaves({group: of_the_run} if group else of_the_run)
     then = {f"{group}.{key}" if group else key for key in KEYS[name]}
     assert then <= set(now), "a key that is gone makes old configs unreadable"
-    found = leaves(completed({"method": {}} | nested({key: now[key] for key in then})))
+    named = {f"{group}.name": Path(base).stem for base in whole.get("defaults", []) if group and base != "_self_"}
+    found = leaves(completed({"method": {}} | nested(named | {key: now[key] for key in then})))
     assert set(now) <= set(found), f"no line in record/older.py for {sorted(set(now) - set(found))}"
 
 

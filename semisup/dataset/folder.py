@@ -9,19 +9,20 @@ read: `semisup predict` classifies it.
 
 import csv
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 
 from semisup.dataset import Data, Survey
-from semisup.dataset._files import Found, Part, read_files
+from semisup.dataset._files import ON_LEAK, Found, Part, read_files
 from semisup.dataset._split import labeled_counts, shuffled
-from semisup.errors import DataError, SettingError, in_range, nearest
+from semisup.errors import DataError, SettingError, in_range, nearest, one_of
 from semisup.images.cache import Watch
 from semisup.images.recipe import Recipe
-from semisup.images.scan import ImageFile, class_folders, scan
+from semisup.images.scan import ImageFile, class_folders, scan, shown
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Folder:
     imbalance: float
     mirror: bool
     max_bad_fraction: float
+    on_leak: str
     follow_symlinks: bool
     draft: bool
     background: int
@@ -55,6 +57,7 @@ class Folder:
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)
         in_range("imbalance", self.imbalance, 1)
         in_range("max_bad_fraction", self.max_bad_fraction, 0, 1)
+        one_of("on_leak", self.on_leak, ON_LEAK)
         in_range("workers", self.workers, 1, 1024)
         self.recipe()
 
@@ -85,10 +88,14 @@ class Folder:
     def _classes(self, root: Path) -> list[str]:
         folder = root / self.labeled
         if not folder.is_dir():
-            raise DataError(f"dataset.labeled={self.labeled}: there is no folder {folder}; it holds one folder a class")
+            raise DataError(
+                f"dataset.labeled={self.labeled}: there is no folder {shown(folder)}; it holds one folder a class"
+            )
         classes = list(class_folders(folder, follow_symlinks=self.follow_symlinks))
         if len(classes) < 2:
-            raise DataError(f"{folder}: {len(classes)} class folder(s); there must be at least 2")
+            raise DataError(f"{shown(folder)}: {len(classes)} class folder(s); there must be at least 2")
+        for twins in _alike(classes):
+            warnings.warn(f"{shown(folder)}: classes that differ in nothing but case: {twins}", stacklevel=2)
         return classes
 
     def _labeled(self, named: Part, classes: list[str]) -> tuple[Part, Part]:
@@ -106,24 +113,26 @@ class Folder:
         """The images of one split with class folders; the class numbers are those of the training folders."""
         folder = root / where
         if not folder.is_dir():
-            raise DataError(f"dataset.{split}={where}: there is no folder {folder}; it holds one folder a class")
+            raise DataError(f"dataset.{split}={where}: there is no folder {shown(folder)}; it holds one folder a class")
         found = class_folders(folder, follow_symlinks=self.follow_symlinks)
         strangers = sorted(set(found) - set(classes))
         if strangers:
+            near = nearest(strangers[0], classes)
             raise DataError(
-                f"{folder}: classes that the labeled training images do not have: {', '.join(strangers[:5])}"
+                f"{shown(folder)}: classes that the labeled training images do not have: {', '.join(strangers[:5])}"
+                + (f" (did you mean {near}?)" if near else "")
             )
         part = Part([], [])
         for number, name in enumerate(classes):
             files = list(self._scan(root, found[name], ignored)) if name in found else []
             if not files and split == "labeled":
-                raise DataError(f"{found[name]}: no image of class {name}")
+                raise DataError(f"{shown(found[name])}: no image of class {name}")
             if not files:
-                warnings.warn(f"{folder}: no image of class {name}", stacklevel=2)
+                warnings.warn(f"{shown(folder)}: no image of class {name}", stacklevel=2)
             part.files.extend(files)
             part.targets.extend([number] * len(files))
         if not part.files:
-            raise DataError(f"{folder}: no images")
+            raise DataError(f"{shown(folder)}: no images")
         return part
 
     def _unlabeled(self, root: Path, ignored: Counter[str]) -> list[ImageFile]:
@@ -132,7 +141,7 @@ class Folder:
         folder = root / self.unlabeled
         if not folder.is_dir():
             near = nearest(folder.name, [each.name for each in _folders(folder.parent)])
-            allowed = f"there is no folder {folder}; null where there are no unlabeled images"
+            allowed = f"there is no folder {shown(folder)}; null where there are no unlabeled images"
             raise SettingError("dataset.unlabeled", self.unlabeled, allowed, near)
         return list(self._scan(root, folder, ignored))
 
@@ -167,6 +176,14 @@ class Folder:
 
     def read(self, survey: Survey, watch: Watch) -> Data:
         return read_files(self, survey.classes, survey.found, watch)
+
+
+def _alike(classes: Iterable[str]) -> list[str]:
+    """Names that are the same in lower case, as `Apple, apple`."""
+    groups = defaultdict(list)
+    for name in classes:
+        groups[name.casefold()].append(name)
+    return [", ".join(group) for group in groups.values() if len(group) > 1]
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy
 
 from semisup.dataset import SPLITS, Data, Survey
-from semisup.dataset._files import Found, Part, read_files
+from semisup.dataset._files import ON_LEAK, Found, Part, read_files
 from semisup.dataset._split import Portions, deal
 from semisup.dataset._torchvision import open_reader
 from semisup.dataset._torchvision_files import part_of
-from semisup.errors import in_range
+from semisup.errors import in_range, one_of
 from semisup.images.cache import Watch
 from semisup.images.recipe import Recipe
 
@@ -40,6 +40,7 @@ class Food101:
     imbalance_unlabeled: float
     mirror: bool
     max_bad_fraction: float
+    on_leak: str
     draft: bool
     workers: int | None
     cache: str | None
@@ -47,6 +48,7 @@ class Food101:
     def __post_init__(self) -> None:
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)
         in_range("max_bad_fraction", self.max_bad_fraction, 0, 1)
+        one_of("on_leak", self.on_leak, ON_LEAK)
         in_range("workers", self.workers, 1, 1024)
         self.recipe()
         self._portions()

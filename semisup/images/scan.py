@@ -85,7 +85,7 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
             continue
         name = printable(unicodedata.normalize("NFC", _text(entry.name)))
         if name in found:
-            raise DataError(f"{printable(_text(folder))}: two folders have the class name {name} in Unicode's form NFC")
+            raise DataError(f"{shown(folder)}: two folders have the class name {name} in Unicode's form NFC")
         found[name] = Path(entry.path)
     return dict(sorted(found.items(), key=lambda item: item[0].encode()))
 
@@ -93,6 +93,11 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
 def image_name(root: Path, path: Path) -> str:
     """What a record calls the image at `path`: relative to `root`, printable."""
     return printable(_text(path.relative_to(root)))
+
+
+def shown(path: Path) -> str:
+    """`path` as a message may say it: printable."""
+    return printable(_text(path))
 
 
 def printable(text: str) -> str:
@@ -160,7 +165,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{printable(_text(path))}: cannot be read ({error.strerror})")
+    return DataError(f"{shown(path)}: cannot be read ({error.strerror})")
 
 
 def _hidden(name: str) -> bool:

@@ -20,6 +20,7 @@ KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
     ("checkpoint", (), {"every_steps": None}),
     ("sweep", (), {"fail_fast": False}),
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
+    ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore"}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),
 )
 """Section or group, the options of the group that have them, and keys that came later."""

@@ -81,10 +81,11 @@ def _last_scan(jpeg: bytes) -> bytes:
 def no_pictures() -> list[Specimen]:
     jpeg, progressive, whole = saved(noise(), "JPEG"), saved(noise(), "JPEG", progressive=True), saved(noise(), "PNG")
     webp, text = saved(noise(), "WEBP"), chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * 5_000_000))
+    profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(b"x" * 5_000_000))
     cut = [
-        Specimen(f"{name}_{end}.jpg", data[:end], reason="truncated")
+        Specimen(f"{name}_{word}.jpg", data[:end], reason="truncated")
         for name, data in {"jpeg": jpeg, "progressive": progressive, "png": whole, "webp": webp}.items()
-        for end in (len(data) // 2, -10, -2)
+        for word, end in (("half", len(data) // 2), ("10", -10), ("2", -2))
     ]
     return [
         *cut,
@@ -107,6 +108,8 @@ def no_pictures() -> list[Specimen]:
         Specimen("tile.tif", tiff(10, 10, tile=8000), reason="too large"),
         Specimen("scans.jpg", progressive[:-2] + _last_scan(progressive) * 200 + progressive[-2:], reason="too slow"),
         Specimen("long_text.png", png(8, 8, text), reason="corrupt"),
+        Specimen("long_profile.png", png(8, 8, profile), reason="corrupt"),
+        Specimen("flipped_late.png", whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:], reason="corrupt"),
         Specimen("flipped.png", whole[:80] + bytes([whole[80] ^ 255]) + whole[81:], reason="corrupt"),
     ]
 

@@ -1,0 +1,160 @@
+"""The same image twice: in two splits, or under two classes; found by what it shows, whatever its file is called.
+
+    equal    the same pixels once decoded: another name, another format, other metadata
+    near     at most 4 of the 64 bits of their dHash differ, and at most 4 of 255 gray levels, on average, of their
+             16 x 16 means: encoded anew, a little larger, a row less
+
+dHash: which of 8 x 8 pairs of neighbors is brighter on the right (N. Krawetz, hackerfactor.com, 2013). A difference of
+at most 4 is a product of at least 56 of two rows of +1 and -1, so one product of matrices compares each with each.
+The means are asked too, because pictures of one kind on a plain background share their dHash without being alike.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from semisup.dataset import SPLITS
+from semisup.shapes import Images
+
+MOST_BITS, MOST_LEVELS, FLAT = 4, 4.0, 8
+"""Of near duplicates: bits of dHash, mean gray levels; pictures whose means span less than FLAT levels show nothing."""
+
+_GRID, _BITS, _BLOCK, _CHUNK_BYTES = 16, 64, 256, 2**24
+_TRAINED_ON = frozenset({"labeled", "unlabeled"})
+
+
+class Member(NamedTuple):
+    """One of several equal images: its split, its name, its class number (-1 = unknown)."""
+
+    split: str
+    name: str
+    target: int
+
+
+class Twins(NamedTuple):
+    """Images that are there more than once.
+
+    leaks: groups of equal images in several splits, one of which judges: validation or test
+    two_classes: groups of equal images of which two have different known classes
+    repeats: the other groups: within one split, or labeled and unlabeled, where they do no harm
+    near: pairs that would be leaks or of two classes, were they equal
+    """
+
+    leaks: list[list[Member]]
+    two_classes: list[list[Member]]
+    repeats: list[list[Member]]
+    near: list[tuple[Member, Member]]
+
+
+def find(images: Mapping[str, Images]) -> Twins:
+    """Compare all with all, but the unlabeled among themselves only for equality.
+
+    Args:
+        images: of each split; the pixels of all have one shape.
+    """
+    splits = sorted(SPLITS, key=lambda split: split == "unlabeled")  # last: what is compared with all comes first
+    members = [Member(split, *each) for split in splits for each in _named(images[split])]
+    pixels = [images[split].pixels for split in splits]
+    means = torch.cat([_means(each) for each in pixels])
+    groups = _equal(pixels, means)
+    leaks, two_classes, repeats = [], [], []
+    for rows in groups:
+        group = [members[row] for row in rows]
+        if _leaks({member.split for member in group}):
+            leaks.append(group)
+        if _differ([member.target for member in group]):
+            two_classes.append(group)
+        if not _leaks({member.split for member in group}) and not _differ([member.target for member in group]):
+            repeats.append(group)
+    again = {row for rows in groups for row in rows[1:]}
+    bits = torch.cat([_bits(each) for each in pixels])
+    first = len(members) - len(images["unlabeled"])
+    near = [
+        (members[one], members[other])
+        for one, other in _near(bits, means, first)
+        if one not in again and other not in again and _harmful(members[one], members[other])
+    ]
+    return Twins(leaks, two_classes, repeats, near)
+
+
+def _named(images: Images) -> Iterator[tuple[str, int]]:
+    return zip(images.paths, images.targets.tolist(), strict=True)
+
+
+def _leaks(splits: set[str]) -> bool:
+    return len(splits) > 1 and not splits <= _TRAINED_ON
+
+
+def _differ(targets: Sequence[int]) -> bool:
+    return len(set(targets) - {-1}) > 1
+
+
+def _harmful(one: Member, other: Member) -> bool:
+    return _leaks({one.split, other.split}) or _differ([one.target, other.target])
+
+
+def _gray(pixels: Tensor) -> Iterator[Tensor]:
+    """(n, C, S, S) uint8 -> (m, 1, S, S) float in [0, 255], a part at a time."""
+    for part in pixels.split(max(1, _CHUNK_BYTES // (4 * pixels[:1].numel() or 1))):
+        yield part.float().mean(1, keepdim=True)
+
+
+def _means(pixels: Tensor) -> Tensor:
+    """(n, C, S, S) uint8 -> (n, 256) uint8: gray, 16 x 16."""
+    found = [adaptive_avg_pool2d(part, (_GRID, _GRID)).round().to(torch.uint8).flatten(1) for part in _gray(pixels)]
+    return torch.cat([torch.zeros(0, _GRID**2, dtype=torch.uint8), *found])
+
+
+def _bits(pixels: Tensor) -> Tensor:
+    """(n, C, S, S) uint8 -> (n, 64) float, +1 or -1: dHash."""
+    small = [adaptive_avg_pool2d(part, (8, 9)).squeeze(1) for part in _gray(pixels)]
+    found = [torch.where(part[:, :, 1:] > part[:, :, :-1], 1.0, -1.0).flatten(1) for part in small]
+    return torch.cat([torch.zeros(0, _BITS), *found])
+
+
+def _equal(pixels: Sequence[Tensor], means: Tensor) -> list[list[int]]:
+    """Rows with the same pixels, in groups of at least two; only those of equal means are looked at closely."""
+    rows = [row for split in pixels for row in split]
+    alike, equal = defaultdict(list), defaultdict(list)
+    for number, mean in enumerate(means.numpy()):
+        alike[mean.tobytes()].append(number)
+    for numbers in alike.values():
+        for number in numbers if len(numbers) > 1 else ():
+            equal[hashlib.sha256(rows[number].numpy().tobytes()).digest()].append(number)
+    return [numbers for numbers in equal.values() if len(numbers) > 1]
+
+
+def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[tuple[int, int]]:
+    """Pairs of rows, the smaller one below `first`, that look alike and show something."""
+    levels = means.to(torch.int16)
+    shows = levels.amax(1) - levels.amin(1) >= FLAT if len(levels) else torch.zeros(0, dtype=torch.bool)
+    kept = torch.nonzero(shows).squeeze(1)
+    bits, levels = bits[kept], levels[kept]
+    for start in range(0, int((kept < first).sum()), _BLOCK):
+        block = bits[start : start + _BLOCK]
+        one, other = torch.nonzero(block @ bits[start:].T >= _BITS - 2 * MOST_BITS, as_tuple=True)
+        later = (other > one) & (kept[one + start] < first)
+        pairs = torch.stack([one[later], other[later]]) + start
+        for part in pairs.split(2**16, dim=1):
+            apart = (levels[part[0]] - levels[part[1]]).abs().float().mean(1)
+            yield from map(tuple, kept[part[:, apart <= MOST_LEVELS]].T.tolist())
+
+
+def plain(twins: Twins, classes: Sequence[str], most: int) -> dict[str, Any]:
+    """As plain data: how many of each kind there are, and the first `most` of them."""
+    kinds = {kind: getattr(twins, kind) for kind in Twins._fields}
+    counts = {kind: len(groups) for kind, groups in kinds.items()}
+    return {"counts": counts} | {
+        kind: [[_said(member, classes) for member in group] for group in groups[:most]]
+        for kind, groups in kinds.items()
+    }
+
+
+def _said(member: Member, classes: Sequence[str]) -> dict[str, str | None]:
+    known = classes[member.target] if member.target >= 0 else None
+    return {"split": member.split, "path": member.name, "class": known}
