@@ -45,7 +45,7 @@ KINDS = (
     Kind(
         "JPEG, PNG, WebP, BMP, GIF, TIFF",
         CONVERTED,
-        "as they are",
+        "to RGB, without their color profile",
         ("plain.jpg", "plain.bmp", "plain.webp", "plain.tif"),
     ),
     Kind("gray, 1-bit, palette", CONVERTED, "to RGB", ("gray.png", "one_bit.png", "palette.png")),
