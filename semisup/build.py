@@ -46,10 +46,11 @@ class CheckpointSettings:
 @dataclass(frozen=True)
 class SweepSettings:
     """`control`: also train, for each run of a sweep, its control and its baseline; `fail_fast`: start no further run
-    once one has failed."""
+    once one has failed; `share_warm_up`: what several runs have in common until the pool is labeled is made once."""
 
     control: bool
     fail_fast: bool
+    share_warm_up: bool
 
 
 @dataclass(frozen=True)

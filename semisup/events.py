@@ -58,6 +58,12 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True)
+class WarmedUp(Event):
+    """All is done that no threshold policy can have changed: the pool is about to be labeled for the first time, or
+    the training is over without. The state is whole; comes once, in a method by rounds."""
+
+
+@dataclass(frozen=True)
 class Relabeled(Event):
     """The unlabeled images got pseudo-labels and weights; those whose target is -1 got none this time.
 

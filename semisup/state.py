@@ -125,6 +125,7 @@ class State:
     position: int = 0
     labeled_steps: int = 0
     evaluated: int = 0  # the step of the last evaluation that was due
+    unheard: float | None = None  # accuracy of an evaluation that the method was not told of yet: at WarmedUp
     best: Best | None = None
     started: float = field(default_factory=time.monotonic)  # of the running epoch
 
@@ -154,6 +155,7 @@ class State:
             "memory": self.memory,
             "sums": self.sums,
             "best": vars(self.best) if self.best else None,
+            **({} if self.unheard is None else {"unheard": self.unheard}),
         }
 
 
@@ -215,6 +217,7 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
     state.sums = snapshot["sums"].to(device)
     for name in COUNTERS:
         setattr(state, name, snapshot[name])
+    state.unheard = snapshot.get("unheard")
     state.best = Best(**snapshot["best"]) if snapshot["best"] else None
 
 

@@ -2,7 +2,7 @@
 
     state = start(problem, settings)
     for event in train(problem, settings, state):
-        ...                                     # `state.snapshot()` is whole at StepDone and EpochDone
+        ...                                     # `state.snapshot()` is whole at StepDone, EpochDone and WarmedUp
 
 All that a training needs to go on is in State, and every draw is a function of the seed and the place, so
 `restore(state, snapshot)` and `train` continue bit for bit.
@@ -11,6 +11,7 @@ All that a training needs to go on is in State, and every draw is a function of 
 import math
 import time
 from collections.abc import Generator, Iterator
+from typing import TypeGuard
 
 import torch
 
@@ -18,9 +19,9 @@ from semisup.calibration import expected_calibration_error, fit_temperature
 from semisup.ema import update_average
 from semisup.errors import DivergedError
 from semisup.evaluation import evaluate
-from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone
+from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone, WarmedUp
 from semisup.labeler import TEMPERATURE
-from semisup.method import SUMS, Learner, Place
+from semisup.method import SUMS, ByRounds, Learner, Method, Place
 from semisup.seeding import derive
 from semisup.shapes import Reliability
 from semisup.state import Best, Problem, Settings, State, TrainSettings, learner_of
@@ -39,24 +40,43 @@ def train(problem: Problem, settings: Settings, state: State) -> Iterator[Event]
     method, plan = settings.method, settings.train
     while not _done(plan, state):
         steps = method.steps_in_epoch(learner, state.memory)
-        while state.position < steps and not _spent(plan, state):
-            if _due_by_step(plan, state):
-                yield from _evaluate_now(problem, settings, learner, state, chooses=True)
-                state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
-            _step(learner, settings, state, _place(plan, state, steps))
-            yield StepDone(state.step, state.epoch)
-        state.check()
-        state.epoch, state.position = state.epoch + 1, 0
-        due = _due_by_step(plan, state) or _due_by_epoch(plan, state) or _done(plan, state)
-        if due or method.wants_evaluation(state.epoch):
-            accuracy = yield from _evaluate_now(problem, settings, learner, state, chooses=due)
-            state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
-            if not _done(plan, state):
-                place = _place(plan, state, steps)
-                state.memory = yield from method.after_evaluation(learner, state.memory, place, accuracy)
-                state.started = time.monotonic()
+        if state.unheard is None:  # else the state is that of a WarmedUp, and the evaluation was made
+            yield from _epoch(problem, settings, learner, state, steps)
+        if (accuracy := state.unheard) is not None:
+            state.unheard, place = None, _place(plan, state, steps)
+            state.memory = yield from method.after_evaluation(learner, state.memory, place, accuracy)
+            state.started = time.monotonic()
         yield EpochDone(state.step, state.epoch)
+    if _not_labeled_yet(method, state):
+        yield WarmedUp(state.step, state.epoch)
     yield from _finish(problem, settings, state)
+
+
+def _epoch(problem: Problem, settings: Settings, learner: Learner, state: State, steps: int) -> Iterator[Event]:
+    """The steps of an epoch, or what is left of them, and its evaluation; leaves in `state.unheard` what the method is
+    still to be told of it."""
+    method, plan = settings.method, settings.train
+    while state.position < steps and not _spent(plan, state):
+        if _due_by_step(plan, state):
+            yield from _evaluate_now(problem, settings, learner, state, chooses=True)
+            state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
+        _step(learner, settings, state, _place(plan, state, steps))
+        yield StepDone(state.step, state.epoch)
+    state.check()
+    state.epoch, state.position = state.epoch + 1, 0
+    due = _due_by_step(plan, state) or _due_by_epoch(plan, state) or _done(plan, state)
+    if due or method.wants_evaluation(state.epoch):
+        accuracy = yield from _evaluate_now(problem, settings, learner, state, chooses=due)
+        place = _place(plan, state, steps)
+        state.memory = yield from method.report(learner, state.memory, place)
+        if not _done(plan, state):
+            state.unheard = accuracy
+            if _not_labeled_yet(method, state) and method.will_label(learner, place, accuracy):
+                yield WarmedUp(state.step, state.epoch)
+
+
+def _not_labeled_yet(method: Method, state: State) -> TypeGuard[ByRounds]:
+    return isinstance(method, ByRounds) and not method.has_labeled(state.memory)
 
 
 def _spent(plan: TrainSettings, state: State) -> bool:

@@ -17,6 +17,7 @@ from semisup.commands._plots import draw_run, surest_and_least_sure
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
 from semisup.commands._typed import visible
+from semisup.commands._warm_up import Sharing
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import (
     CollapsedError,
@@ -53,7 +54,7 @@ WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run went: `status` is a key of EXIT; `kept` = it was finished before."""
+    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `warm_up`: as in run.json."""
 
     folder: Path
     status: str
@@ -61,6 +62,7 @@ class Outcome:
     message: str = ""
     kept: bool = False
     code: int | None = None
+    warm_up: dict[str, Any] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -81,7 +83,7 @@ def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "trai
         with Stop() as stop:
             if is_finished(folder):
                 return _kept(checked, folder, bars)
-            return Outcome(folder, "done", _train(checked, folder, bars, stop, job_type))
+            return _train(checked, folder, bars, stop, job_type, of_a_sweep=of_a_sweep)
     except FinishedError:
         return Outcome(folder, "done", read_json(folder / "summary.json"), kept=True)
     except InUseError as error:
@@ -146,32 +148,39 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
     return problem, data
 
 
-def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop, job_type: str) -> dict[str, Any]:
+def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop, job_type: str, *, of_a_sweep: bool) -> Outcome:
     torch.set_num_threads(checked.run.threads)
     torch.use_deterministic_algorithms(True)
     with RunRecord(folder, checked.plain, _about(checked, job_type), uncommitted()) as record:
         problem, data = _load(checked, bars)
         record.describe(_described(data), data.report, data.unlabeled.paths)
-        mirror = checked.tracking.open(identity_of(checked.plain, checked.id, folder.parent.parent, job_type))
-        summary: dict[str, Any] = {}
-        try:
-            summary = _record_all(checked, problem, data, record, mirror, bars, stop)
-        finally:
-            flat = {name: value for name, value in summary.items() if not isinstance(value, dict)}
-            mirror.close(flat, EXIT["done"] if summary else EXIT["failed"])
-            bars.end()
-    return summary
+        state = start(problem, checked.settings)
+        if (snapshot := record.resume()) is not None:
+            restore(state, snapshot)
+        with Sharing(checked, data, record, wanted=of_a_sweep and checked.sweep.share_warm_up) as sharing:
+            state = sharing.begun(problem, state)
+            mirror = checked.tracking.open(identity_of(checked.plain, checked.id, folder.parent.parent, job_type))
+            summary: dict[str, Any] = {}
+            try:
+                summary = _record_all(checked, (problem, data, state), record, mirror, bars, stop, sharing)
+            finally:
+                flat = {name: value for name, value in summary.items() if not isinstance(value, dict)}
+                mirror.close(flat, EXIT["done"] if summary else EXIT["failed"])
+                bars.end()
+    return Outcome(folder, "done", summary, warm_up=record.about.get("warm_up"))
 
 
 def _record_all(
-    checked: Checked, problem: Problem, data: Data, record: RunRecord, mirror: Mirror, bars: Bars, stop: Stop
+    checked: Checked,
+    of: tuple[Problem, Data, State],
+    record: RunRecord,
+    mirror: Mirror,
+    bars: Bars,
+    stop: Stop,
+    sharing: Sharing,
 ) -> dict[str, Any]:
     """Train, write and show every event, save the state where it is whole; returns the summary."""
-    settings = checked.settings
-    state = start(problem, settings)
-    snapshot = record.resume()
-    if snapshot is not None:
-        restore(state, snapshot)
+    settings, (problem, data, state) = checked.settings, of
     for row in record.rows():
         mirror.row(row)
     bars.begin(checked.id, settings.train)
@@ -183,6 +192,7 @@ def _record_all(
         if event.row() is not None:
             mirror.row(event.row() or {})
         watch.see(event)
+        sharing.see(event, state)
         if isinstance(event, Finished):
             record.save(state.snapshot())
             return _end(checked, data, record, mirror, event)

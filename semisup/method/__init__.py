@@ -7,7 +7,7 @@ what happens when an epoch was evaluated.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -145,4 +145,24 @@ class Method(Protocol):
 
     def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
         """What there is to tell at every evaluation, in the middle of an epoch too; no number depends on it."""
+        ...
+
+
+@runtime_checkable
+class ByRounds(Protocol):
+    """A method that learns from labels alone, and does not ask the policy, until it first labels the pool: up to there
+    the policy has no more than its own `init`, and cannot matter."""
+
+    later: ClassVar[tuple[str, ...]]  # settings of the method that cannot matter before that either
+
+    def ever_labels(self) -> bool:
+        """Whether there can be a first time; then alone the above holds."""
+        ...
+
+    def has_labeled(self, memory: Memory) -> bool:
+        """Whether the pool was labeled."""
+        ...
+
+    def will_label(self, learner: Learner, place: Place, accuracy: float) -> bool:
+        """Whether `after_evaluation` at this place, with this validation accuracy, labels the pool."""
         ...

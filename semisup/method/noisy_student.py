@@ -27,6 +27,7 @@ class NoisyStudent:
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = False
     needs_average: ClassVar[bool] = False
+    later: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
 
     def __post_init__(self) -> None:
         self._rounds()
@@ -46,10 +47,19 @@ class NoisyStudent:
     def wants_evaluation(self, epoch: int) -> bool:
         return epoch % self.refresh_every == 0 and self.lambda_unlabeled > 0
 
+    def ever_labels(self) -> bool:
+        return self._rounds().ever_labels()
+
+    def has_labeled(self, memory: Memory) -> bool:
+        return self._rounds().has_labeled(memory)
+
+    def will_label(self, learner: Learner, place: Place, accuracy: float) -> bool:
+        return self.wants_evaluation(place.epoch) and accuracy > self.gate and len(learner.unlabeled) > 0
+
     def after_evaluation(
         self, learner: Learner, memory: Memory, place: Place, accuracy: float
     ) -> Generator[Event, None, Memory]:
-        if not self.wants_evaluation(place.epoch) or not accuracy > self.gate or len(learner.unlabeled) == 0:
+        if not self.will_label(learner, place, accuracy):
             return memory
         memory = yield from self._rounds().relabel(learner, memory, place)
         if len(memory["index"]):

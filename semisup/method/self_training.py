@@ -42,6 +42,7 @@ class SelfTraining:
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = False
     needs_average: ClassVar[bool] = False
+    later: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
 
     def __post_init__(self) -> None:
         in_range("gate", self.gate, 0, 1)
@@ -75,11 +76,19 @@ class SelfTraining:
     def wants_evaluation(self, epoch: int) -> bool:
         return (epoch - 1) % self.refresh_every == 0 and self.lambda_unlabeled > 0
 
+    def ever_labels(self) -> bool:
+        return self.lambda_unlabeled > 0
+
+    def has_labeled(self, memory: Memory) -> bool:
+        return int(memory["round"]) > 0
+
+    def will_label(self, learner: Learner, place: Place, accuracy: float) -> bool:
+        return self.wants_evaluation(place.epoch) and accuracy > self.gate and len(learner.unlabeled) > 0
+
     def after_evaluation(
         self, learner: Learner, memory: Memory, place: Place, accuracy: float
     ) -> Generator[Event, None, Memory]:
-        due = self.wants_evaluation(place.epoch) and accuracy > self.gate
-        if not due or len(learner.unlabeled) == 0:
+        if not self.will_label(learner, place, accuracy):
             return memory
         return (yield from self.relabel(learner, memory, place))
 

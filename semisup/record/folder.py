@@ -30,6 +30,7 @@ from semisup.record.environment import continued
 from semisup.record.log import GrowingLog, as_written
 from semisup.record.owner import Owner
 from semisup.record.reading import read_json
+from semisup.record.warm_up import WarmUp
 from semisup.secrets import hidden
 from semisup.shapes import Curve
 
@@ -148,10 +149,28 @@ class RunRecord:
             self.about = self.about | continued(self.before["environment"], self.environment)
         elif self.environment:
             self.about = self.about | {"environment": self.environment}
+        if found and "warm_up" in self.before:
+            self.about = self.about | {"warm_up": self.before["warm_up"]}
         lines = found[1] if found else {}
         for log in self.logs:
             log.cut(lines.get(log.path.name, 0))
         return found[0] if found else None
+
+    def warmed_up(self, snapshot: dict[str, Any]) -> WarmUp:
+        """This run up to here, for others."""
+        logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
+        spent = [row.get(name) for row in self.rows() for name in ("train_seconds", "val_seconds")]
+        return WarmUp(snapshot, logs, self.evaluated, str(self.about["id"]), float(sum(each or 0.0 for each in spent)))
+
+    def adopt(self, found: WarmUp) -> None:
+        """Begin with what another run did: its logs become this run's own, and run.json says whose they are."""
+        for log in self.logs:
+            log.cut(0)
+            if text := found.logs.get(log.path.name):
+                log.append(text)
+        self.evaluated = found.evaluated
+        self.about = self.about | {"warm_up": found.said()}
+        self._status("running")
 
     def rows(self) -> list[Row]:
         """What metrics.jsonl holds so far."""

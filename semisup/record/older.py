@@ -18,7 +18,7 @@ SECTIONS: Plain = {
 
 KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
     ("checkpoint", (), {"every_steps": None}),
-    ("sweep", (), {"fail_fast": False}),
+    ("sweep", (), {"fail_fast": False, "share_warm_up": False}),
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
     ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore"}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),

@@ -105,11 +105,13 @@ def _boot() -> str:
 
 
 def _start_time(process: int) -> str | None:
-    """When a process of this host started, in clock ticks since boot; None where there is no such process."""
+    """When a process of this host started, in clock ticks since boot; None where there is no such process, or only
+    what its parent has not yet collected."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        about = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return _alive_without_proc(process)
+    return None if about[0] in "ZX" else about[19]
 
 
 def _alive_without_proc(process: int) -> str | None:
