@@ -1,11 +1,12 @@
 # Everything that a newcomer types. Each target sets up what it needs in .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+SECONDS ?= 600
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check lint types bench clean
+.PHONY: help setup demo test soak fuzz check lint types bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +27,9 @@ test: setup  ## all tests
 
 soak: setup  ## kill runs at every point there is, and in 200 crash loops (20 minutes)
 	$(BIN)/python -m tests.kill "$$(mktemp -d)/soak" --soak 200
+
+fuzz: setup  ## mutate images for SECONDS=600; what fails is kept, and replayed by the tests
+	$(BIN)/python -m tests.images.fuzz --seconds $(SECONDS)
 
 lint: setup  ## format and lint, without changing anything
 	$(BIN)/ruff format --check .

@@ -28,6 +28,9 @@ from PIL import (  # noqa: F401
 
 from semisup.images.framing import fault
 from semisup.images.recipe import Recipe
+from semisup.images.silence import silence_decoders
+
+silence_decoders()
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
