@@ -42,8 +42,8 @@ def test_mutated_images_find_nothing_and_the_figures_are_in_the_docs() -> None:
     text = f"""
 {COUNT} files (seed 0), made of {len(seeds())} images of six formats by flipping, writing, deleting, inserting
 and repeating bytes, by cutting, and by joining two; `make fuzz` makes more. None killed or held up its process, took
-a second, 512 MB or a word on the terminal, or raised what is no reason. Other pixels are what a format without checksums
-allows: none came of a PNG whose checksums were not made anew, and none of a file that was only cut.
+a second, 512 MB or a word on the terminal, or raised what is no reason. Other pixels are what a format without
+checksums allows: none came of a PNG whose checksums were not made anew, and none of a file that was only cut.
 """
     report("images-fuzz", "Mutated images", text, ["format", "files", *reasons, "failures"], rows)
 
