@@ -1,7 +1,6 @@
 """What the bytes of a file say before a decoder sees them: cut short, checksums wrong, work without an end.
 
-Pillow opens some cut files all the same, does not look at the checksums of a PNG's pixels, and decodes as many scans as
-a JPEG asks for.
+Pillow opens some cut files all the same, and decodes as many scans as a JPEG asks for.
 """
 
 import re

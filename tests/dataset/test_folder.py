@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,40 @@ def test_a_class_that_only_validation_has_is_refused(root: Path) -> None:
     save(root / "validation/durian/0.png", (0, 0, 0))
     with pytest.raises(DataError, match=r"validation: classes that the labeled training images do not have: durian"):
         chosen(root).survey()
+
+
+def test_a_class_in_another_case_is_refused_with_the_name_that_is_meant(root: Path) -> None:
+    (root / "validation/apple").rename(root / "validation/Apple")
+    with pytest.raises(DataError, match=r"do not have: Apple \(did you mean apple\?\)"):
+        chosen(root).survey()
+
+
+def test_classes_that_differ_in_nothing_but_case_are_two_and_told(root: Path) -> None:
+    shutil.copytree(root / "training/labeled/cake", root / "training/labeled/Apple")
+    save(root / "validation/Apple/0.png", (1, 2, 3))
+    with pytest.warns(UserWarning, match=r"differ in nothing but case: Apple, apple$"):
+        assert chosen(root, "dataset.test=null").survey().classes == ("Apple", *CLASSES)
+
+
+def test_a_class_is_the_same_in_either_form_of_unicode(root: Path) -> None:
+    forms = {form: unicodedata.normalize(form, "crème") for form in ("NFC", "NFD")}
+    for part, form in (("training/labeled", "NFD"), ("validation", "NFC"), ("testing", "NFD")):
+        (root / part / "cake").rename(root / part / forms[form])
+    data = read(root)
+    assert data.classes == ("apple", "bread", forms["NFC"])
+    assert data.validation.targets.tolist() == data.test.targets.tolist() == [0, 0, 1, 1, 2, 2]
+    shutil.copytree(root / "validation" / forms["NFC"], root / "validation" / forms["NFD"])
+    with pytest.raises(DataError, match="validation: two folders have the class name crème"):
+        chosen(root).survey()
+
+
+def test_a_folders_name_is_escaped_in_what_is_said(root: Path) -> None:
+    (root / "training/labeled/x\x1b[2J\n\u202e").mkdir()
+    with pytest.raises(
+        DataError, match=r"labeled/x\\x1b\[2J\\n\\u202e: no image of class x\\x1b\[2J\\n\\u202e$"
+    ) as told:
+        chosen(root).survey()
+    assert str(told.value).isprintable()
 
 
 def test_a_class_that_validation_lacks_is_told_and_moves_no_number(root: Path) -> None:
