@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from semisup import registry
 from semisup.dataset import SPLITS, Data, Dataset
@@ -27,6 +28,7 @@ from semisup.secrets import secret_in
 from semisup.state import Problem, Settings, TrainSettings
 
 SLUG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
+LARGE_SIDE, LARGE_BYTES = 256, 2**29  # of images and weights: more is not tried in memory before a run
 RESERVED = ("wandb",)  # outputs/wandb is W&B's own folder
 
 
@@ -338,20 +340,55 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
         name = checked.plain["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
     size, name = checked.dataset.size, checked.plain["model"]["name"]
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        try:
-            network = _without_numbers(checked.settings.model, channels, len(classes), size)
-            network.eval()(torch.empty(2, channels, size, size))
-        except (RuntimeError, AssertionError, IndexError) as error:
-            raise SettingError("dataset.size", size, f"model={name} cannot take it: {_first_line(error)}") from None
-        try:
-            network.train()(torch.empty(1, channels, size, size))
-        except ValueError:
-            if batch_size == 1 or labeled % batch_size == 1:
-                allowed = (
-                    f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
-                )
-                raise SettingError("train.batch_size", batch_size, allowed) from None
+    refusal, takes_one = _tried(checked.settings.model, channels, len(classes), size)
+    if refusal is not None:
+        raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
+    if not takes_one and (batch_size == 1 or labeled % batch_size == 1):
+        allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
+        raise SettingError("train.batch_size", batch_size, allowed)
+
+
+_trials: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
+"""What came of `_tried`: members of a sweep mostly have the same model."""
+
+
+def _tried(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
+    """Look at two images, and at one in training: what the network says against such images, and whether one is enough.
+
+    Real tensors without first weights, where it is not large: the meta device would import 2 s of torch's compiler.
+    """
+    key = (repr(model), channels, num_classes, size)
+    if key not in _trials:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            _trials[key] = _try(model, channels, num_classes, size)
+    return _trials[key]
+
+
+def _try(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
+    try:
+        network = _without_numbers(model, channels, num_classes, size)
+        device = torch.device("meta")
+        if size <= LARGE_SIDE and _bytes(network) <= LARGE_BYTES:
+            device = torch.device("cpu")
+            with _NoFirstWeights():
+                network = model.build(channels, num_classes, size, pretrained=False)
+        network.eval()(torch.zeros(2, channels, size, size, device=device))
+    except (RuntimeError, AssertionError, IndexError) as error:
+        return _first_line(error), True
+    try:
+        network.train()(torch.zeros(1, channels, size, size, device=device))
+    except ValueError:
+        return None, False
+    return None, True
+
+
+class _NoFirstWeights(TorchFunctionMode):
+    """In here no random numbers are drawn for weights: they stay what the memory held."""
+
+    DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
 def bytes_of_weights(checked: Checked, channels: int, num_classes: int) -> int:
@@ -365,6 +402,10 @@ def bytes_of_weights(checked: Checked, channels: int, num_classes: int) -> int:
         network = _without_numbers(checked.settings.model, channels, num_classes, checked.dataset.size)
     except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
         raise SettingError("model", name, f"cannot be built ({_first_line(error)})") from None
+    return _bytes(network)
+
+
+def _bytes(network: nn.Module) -> int:
     return sum(value.nbytes for value in network.state_dict().values())
 
 

@@ -18,7 +18,7 @@ from semisup.method import SUMS, Learner, Method
 from semisup.model import ModelSettings
 from semisup.optimizer import OptimizerSettings
 from semisup.schedule import Schedule
-from semisup.seeding import derive
+from semisup.seeding import derive, seed_everything
 from semisup.shapes import Images, Memory
 from semisup.threshold import Policy
 
@@ -193,7 +193,7 @@ def _fresh(problem: Problem, settings: Settings, round_: int) -> nn.Module:
     """A model with the first weights of this round of the seed."""
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
     with torch.random.fork_rng():
-        torch.manual_seed(derive(settings.seed, "model", round_))
+        seed_everything(derive(settings.seed, "model", round_))
         return settings.model.build(channels, problem.num_classes, size).to(problem.device)
 
 

@@ -22,7 +22,7 @@ from semisup.evaluation import evaluate
 from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone, WarmedUp
 from semisup.labeler import TEMPERATURE
 from semisup.method import SUMS, ByRounds, Learner, Method, Place
-from semisup.seeding import derive
+from semisup.seeding import derive, seed_everything
 from semisup.shapes import Reliability
 from semisup.state import Best, Problem, Settings, State, TrainSettings, learner_of
 from semisup.what_if import goals
@@ -99,7 +99,7 @@ def _place(plan: TrainSettings, state: State, steps_in_epoch: int) -> Place:
 
 def _step(learner: Learner, settings: Settings, state: State, place: Place) -> None:
     """One optimizer update. Nothing here waits for the device, unless the method looks at what is kept only."""
-    torch.manual_seed(derive(settings.seed, "forward", place.step))  # dropout, stochastic depth
+    seed_everything(derive(settings.seed, "forward", place.step))  # dropout, stochastic depth
     rate = settings.optimizer.lr * settings.schedule.factor(place.progress)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]

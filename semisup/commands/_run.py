@@ -13,7 +13,6 @@ import torch
 from semisup import build
 from semisup.build import Checked
 from semisup.commands._collapse import CollapseWatch
-from semisup.commands._plots import draw_run, surest_and_least_sure
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
 from semisup.commands._typed import visible
@@ -30,6 +29,7 @@ from semisup.errors import (
 )
 from semisup.events import EpochDone, Event, Finished, Row, StepDone
 from semisup.identity import Plain
+from semisup.process import compute_repeatably, keep_memory
 from semisup.record import is_finished, write_json
 from semisup.record.environment import command_line, environment, uncommitted
 from semisup.record.folder import OTHER_DATA, RunRecord
@@ -150,7 +150,8 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
 
 def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop, job_type: str, *, of_a_sweep: bool) -> Outcome:
     torch.set_num_threads(checked.run.threads)
-    torch.use_deterministic_algorithms(True)
+    compute_repeatably()
+    keep_memory()
     with RunRecord(folder, checked.plain, _about(checked, job_type), uncommitted()) as record:
         problem, data = _load(checked, bars)
         record.describe(_described(data), data.report, data.unlabeled.paths)
@@ -216,6 +217,8 @@ def _end(checked: Checked, data: Data, record: RunRecord, mirror: Mirror, event:
     last = record.last_round() if checked.run.plots or mirror.wanted_thumbnails else []
     gate = checked.plain["method"].get("gate")  # of methods that label by rounds
     plots: dict[str, Path] = {}
+    if checked.run.plots or (last and mirror.wanted_thumbnails):
+        from semisup.commands._plots import draw_run, surest_and_least_sure  # matplotlib, 0.4 s: only where it draws
     if checked.run.plots:
         plots = draw_run(record.folder, record.rows(), event, last, record.curves(), data, gate)
     summary = record.finish(replace(event, summary=event.summary | _pseudo_labels(record.rows())), sorted(plots))

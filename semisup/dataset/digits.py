@@ -4,8 +4,11 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 (1998), the test part. Split by seed, the same share of every class in each part.
 """
 
+import gzip
 import hashlib
+import importlib.util
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -47,18 +50,15 @@ class Digits:
         return Recipe(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def survey(self) -> Survey:
-        from sklearn.datasets import load_digits  # 1.5 s: only where it is used
-
-        found = load_digits()
-        classes = tuple(str(name) for name in found.target_names)
-        parts = deal(found.target, classes, self.split_seed, self._portions())
-        return Survey(classes, 1, self.size, {split: len(parts[split]) for split in SPLITS}, (found, parts))
+        images, targets = bundled()
+        classes = tuple(str(name) for name in range(10))
+        parts = deal(targets, classes, self.split_seed, self._portions())
+        return Survey(classes, 1, self.size, {split: len(parts[split]) for split in SPLITS}, (images, targets, parts))
 
     def read(self, survey: Survey, watch: Watch) -> Data:
-        found, parts = survey.found
-        grey = numpy.rint(found.images * (255 / 16)).astype(numpy.uint8)  # 0..16 -> 0..255
+        images, targets, parts = survey.found
+        grey = numpy.rint(images * (255 / 16)).astype(numpy.uint8)  # 0..16 -> 0..255
         pixels = numpy.stack([self._resized(image) for image in watch(grey, "reading digits", len(grey))])
-        targets = found.target.astype(numpy.int64)
         split: dict[str, Any] = {name: _images(pixels, targets, parts[name]) for name in SPLITS}
         hidden = split["unlabeled"].targets
         split["unlabeled"] = replace(split["unlabeled"], targets=torch.full_like(hidden, -1))
@@ -69,6 +69,24 @@ class Digits:
         if self.size == image.shape[0]:
             return image
         return numpy.asarray(Image.fromarray(image).resize((self.size, self.size), Image.Resampling.BILINEAR))
+
+
+def bundled() -> tuple[Any, Any]:
+    """(1797, 8, 8) float64 in [0, 16], and (1797,) int64: scikit-learn's `load_digits` without importing it (2 s)."""
+    package = importlib.util.find_spec("sklearn")
+    where = [
+        Path(each) / "datasets" / "data" / "digits.csv.gz"
+        for each in getattr(package, "submodule_search_locations", [])
+    ]
+    found = [each for each in where if each.is_file()]
+    if not found:  # it lies elsewhere in this version
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        return digits.images, digits.target.astype(numpy.int64)
+    with gzip.open(found[0], "rt") as file:
+        table = numpy.loadtxt(file, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(numpy.int64)
 
 
 def _images(pixels: Any, targets: Any, index: Any) -> Images:

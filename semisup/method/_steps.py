@@ -17,7 +17,7 @@ from semisup.method import Learner, Losses, Place
 from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory, policy_memory
 from semisup.method.supervised import labeled_losses
-from semisup.seeding import derive
+from semisup.seeding import derive, seed_everything
 from semisup.shapes import Context, Labeled, Labels, Memory, Selection
 from semisup.threshold import Penalizing
 
@@ -182,7 +182,7 @@ def weak_and_strong(
     selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, known, targets)
     kept = selection.weight.nonzero().squeeze(1)
     strong = learner.view(learner.augment, batch.pixels[kept], "strong", place.step)
-    torch.manual_seed(derive(learner.seed, "forward", place.step))  # dropout: as if there had been no weak pass
+    seed_everything(derive(learner.seed, "forward", place.step))  # dropout: as if there had been no weak pass
     labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
     return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], selection.weight[kept]), memory
 

@@ -34,7 +34,12 @@ class Cnn:
             )
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, *self.widths]):
-            layers += [*conv_norm_relu(before, after), nn.MaxPool2d(2)]
+            layers += conv_norm_relu(before, after, halve=True)
         features = self.widths[-1] * (size // least) ** 2
-        head = [nn.Flatten(), nn.Linear(features, self.hidden), nn.ReLU(), nn.Linear(self.hidden, num_classes)]
+        head = [
+            nn.Flatten(),
+            nn.Linear(features, self.hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(self.hidden, num_classes),
+        ]
         return nn.Sequential(*layers, nn.MaxPool2d(2), *head)

@@ -24,8 +24,7 @@ class SmallCnn:
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, *self.widths]):
-            layers += conv_norm_relu(before, after)
-            if size // 2 >= SMALLEST_SIDE:
-                layers.append(nn.MaxPool2d(2))
-                size //= 2
+            halve = size // 2 >= SMALLEST_SIDE
+            layers += conv_norm_relu(before, after, halve=halve)
+            size //= 2 if halve else 1
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.widths[-1], num_classes))

@@ -1,12 +1,14 @@
 """AdamW: decoupled weight decay (arXiv 1711.05101)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from semisup.errors import in_range
 from semisup.optimizer._groups import parameter_groups
+from semisup.optimizer._plain import plain
 
 
 @dataclass(frozen=True)
@@ -34,4 +36,8 @@ class AdamW:
         groups = parameter_groups(
             model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
-        return torch.optim.AdamW(groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
+        made: Any = plain(torch.optim.AdamW)
+        optimizer: torch.optim.Optimizer = made(
+            groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True
+        )
+        return optimizer

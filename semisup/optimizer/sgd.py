@@ -1,12 +1,14 @@
 """Stochastic gradient descent with (Nesterov) momentum."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from semisup.errors import SettingError, in_range
 from semisup.optimizer._groups import parameter_groups
+from semisup.optimizer._plain import plain
 
 
 @dataclass(frozen=True)
@@ -33,4 +35,8 @@ class SGD:
         groups = parameter_groups(
             model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True)
+        made: Any = plain(torch.optim.SGD)
+        optimizer: torch.optim.Optimizer = made(
+            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True
+        )
+        return optimizer

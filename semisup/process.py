@@ -1,0 +1,33 @@
+"""How a process of ours uses its machine: repeatable sums, and memory that is kept from one step to the next."""
+
+import ctypes
+import sys
+
+import torch
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, malloc.h
+_LARGEST_BLOCK, _MOST_KEPT = 2**30, 2**29  # bytes
+
+
+def compute_repeatably() -> None:
+    """Only algorithms that give the same bits each time, on every device; an operation without one raises.
+
+    The same as `torch.use_deterministic_algorithms(True)` without importing torch's compiler to tell it so (2 s), and
+    without filling new memory with NaN before it is written: 6 % of a step, and none of our operations reads it.
+    """
+    torch.set_deterministic_debug_mode("error")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def keep_memory() -> None:
+    """Let the C library keep what a step frees instead of giving it back and asking again.
+
+    A page that comes from the system is zeroed first, and activations of 224 pixels are 50,000 pages and more: 10 to
+    15 % of such a step, for a peak of memory that is 5 to 25 % higher. Does nothing where the C library is not GNU's.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
+        mallopt(_TRIM_THRESHOLD, _MOST_KEPT)

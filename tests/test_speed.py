@@ -1,0 +1,171 @@
+"""What keeps a step as cheap as the bare model's: no work of Python's own for each image, no waiting for the device,
+memory that is kept, and no import that nothing needs."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from semisup import process
+from semisup.augment import Augment
+from semisup.dataset.digits import bundled
+from semisup.events import Finished, StepDone
+from semisup.optimizer._plain import plain
+from semisup.seeding import stream
+from semisup.state import start
+from semisup.trainer import train
+from tests.conftest import checked, choose, options, toy_images, toy_problem
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How often `work` calls a function, of Python or of C, as far as Python's interpreter sees it."""
+    count = 0
+
+    def seen(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("name", options("augment"))
+def test_an_augmentation_calls_as_much_for_few_images_as_for_many(name: str) -> None:
+    augment: Augment = checked(*choose("augment", name, strength=1 if name != "none" else 0)).settings.augment
+    few, many = (toy_images(number, 3, channels=3, size=16).pixels for number in (8, 64))
+    augment.apply(few, stream(0))  # what is made once
+    assert calls(lambda: augment.apply(few, stream(0))) == calls(lambda: augment.apply(many, stream(0)))
+
+
+@pytest.mark.parametrize("name", options("method"))
+def test_a_step_calls_as_much_for_few_images_as_for_many(name: str) -> None:
+    """Three epochs at two batch sizes, and as many batches of each."""
+    eager = choose("method", name, gate=0, refresh_every=1, ratio=1)
+
+    def counts(batch: int) -> list[int]:
+        words = [f"train.batch_size={batch}", "train.epochs=3", "threshold.tau=0", "train.ema_decay=0.9"]
+        config = checked(*eager, *words, "model.widths=[8,8]", "augment=randaugment")
+        problem = toy_problem(labeled=2 * batch, unlabeled=4 * batch)
+        events, found, seen = train(problem, config.settings, start(problem, config.settings)), [], [None]
+        while not isinstance(seen[0], Finished):
+            count = calls(lambda: seen.__setitem__(0, next(events)))  # type: ignore[call-overload]
+            if isinstance(seen[0], StepDone):
+                found.append(count)
+        return found
+
+    counts(4)  # what is made once
+    few, many = counts(4), counts(16)
+    assert len(few) >= 6
+    if any(word.startswith("method.refresh_every") for word in eager):
+        assert few == many
+    else:  # labeled images that are among the unlabeled ones of a step are gathered apart: 28 calls more
+        assert min(few) == min(many)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["supervised", "self_training", "mixmatch", "mean_teacher"])
+def test_no_step_waits_for_the_device(name: str) -> None:
+    """`kept_only` looks at what is kept, and must wait: it is off here."""
+    words = choose("method", name, kept_only="false")
+    config = checked(*words, "train.ema_decay=0.9", "train.batch_size=4", "train.epochs=3", "device=cuda")
+    problem = toy_problem(labeled=16)
+    on_device = type(problem)(
+        *(
+            each.to(torch.device("cuda"))
+            for each in (problem.labeled, problem.unlabeled, problem.validation, problem.test)
+        ),
+        problem.hidden_targets,
+        problem.num_classes,
+        torch.device("cuda"),
+    )
+    events = train(on_device, config.settings, start(on_device, config.settings))
+    next(events)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        assert isinstance(next(events), StepDone)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_run_imports_neither_torchs_compiler_nor_what_only_draws_or_makes_digits(tmp_path: Path) -> None:
+    code = """
+import sys
+from semisup.__main__ import main
+sys.argv = ["semisup", "train", "train.steps=1", "plots=false", "tracking=none", f"output_root={sys.argv[1]}"]
+assert main() == 0
+heavy = ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "matplotlib.axes", "torchvision")
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_freed_memory_is_used_again() -> None:
+    """Without `keep_memory` each of these tensors is 12,288 new pages."""
+    code = """
+import resource, torch
+from semisup.process import keep_memory
+keep_memory()
+def faults(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.zeros(48 * 2**20, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(20)
+print(faults(8))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 8 * 12_288 / 10
+
+
+def test_computing_repeatably_is_torchs_own_setting_without_filling_memory() -> None:
+    torch.use_deterministic_algorithms(False)
+    process.compute_repeatably()
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    with pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(4).put_(torch.tensor([0]), torch.tensor([1.0]), accumulate=False)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "settings"),
+    [
+        (torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.1, "fused": True}),
+        (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "fused": True}),
+    ],
+)
+def test_a_plain_optimizer_steps_as_torchs_to_the_bit(
+    optimizer: type[torch.optim.Optimizer], settings: dict[str, Any]
+) -> None:
+    def learned(kind: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+        torch.manual_seed(0)
+        model = nn.Linear(5, 3)
+        made = kind(model.parameters(), **settings)
+        for number in range(4):
+            made.zero_grad(set_to_none=True)
+            (model(torch.full((2, 5), number + 1.0)) ** 2).sum().backward()
+            made.step()
+            made.load_state_dict(made.state_dict())
+        return torch.cat([each.detach().flatten() for each in model.parameters()]), made.state_dict()
+
+    (ours, state), (theirs, expected) = learned(plain(optimizer)), learned(optimizer)
+    assert torch.equal(ours, theirs)
+    assert state["param_groups"] == expected["param_groups"]
+
+
+def test_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    images, targets = bundled()
+    digits = load_digits()
+    assert (images == digits.images).all()
+    assert (targets == digits.target).all()
