@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz check lint types bench clean
+.PHONY: help setup demo test soak fuzz check lint types bench bench-quick clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## .venv with everything, pinned by constraints.txt
 
@@ -40,8 +40,11 @@ types: setup  ## mypy, strict
 
 check: lint types test  ## what CI runs
 
-bench: setup  ## our training step over the bare model's (3 minutes)
+bench: setup  ## what this program costs, as ratios to what it cannot do without (half an hour on idle cores)
 	$(BIN)/python -m bench
+
+bench-quick: setup  ## the same with smaller sizes, for a look (3 minutes)
+	$(BIN)/python -m bench --quick
 
 clean:  ## remove .venv and caches; outputs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist

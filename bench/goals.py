@@ -1,0 +1,79 @@
+"""Every entry of the benchmark by its name, which stays: what it is, and what it should be."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """`most` or `least`: the goal, or neither where the figure is for information; `unit`: "" for a ratio."""
+
+    name: str
+    about: str
+    most: float | None = None
+    least: float | None = None
+    unit: str = ""
+
+    @property
+    def goal(self) -> str:
+        if self.most is not None:
+            return f"<= {self.most:g}{self.unit and ' '}{self.unit}"
+        return f">= {self.least:g}{self.unit and ' '}{self.unit}" if self.least is not None else ""
+
+    def met(self, value: float) -> bool | None:
+        if self.most is not None:
+            return value <= self.most
+        return value >= self.least if self.least is not None else None
+
+
+def entries(cores: int) -> tuple[Entry, ...]:
+    """All of them, in the order of the table."""
+    steps = [
+        Entry(f"step_over_bare.{model}.{method}", "our step over the bare model's", most=1.05)
+        for model in ("cnn_224", "small_cnn_64", "wrn_32")
+        for method in ("supervised", "self_training", "fixmatch")
+    ]
+    shares = [
+        Entry(f"augment_share.{side}{end}", "augmentation over step", most=0.03)
+        for side in (32, 64, 224)
+        for end in ("", ".fixmatch")
+    ]
+    peer = "peer_step_over_ours.wrn_32_fixmatch"
+    seed = "seed_over_ours"
+    return (
+        *steps,
+        *shares,
+        Entry("score_over_forward", "labeling the pool over a bare forward pass, small_cnn at 64", most=1.05),
+        Entry("score_over_forward.wrn_32", "the same, WRN-28-2 at 32", most=1.05),
+        Entry(f"{peer}.equal", "published step over ours: float32, one pass of all", least=2.2),
+        Entry(f"{peer}.equal_bfloat16", "over ours in bfloat16, one pass of all", least=2.2),
+        Entry(f"{peer}.default", "over our defaults (float32), all kept", least=3),
+        Entry(f"{peer}.default_half_kept", "over our defaults (float32), half kept", least=3),
+        Entry(f"{peer}.default_bfloat16", "over our defaults but bfloat16, all kept", least=3),
+        Entry(f"{peer}.default_bfloat16_half_kept", "over our defaults but bfloat16, half kept", least=3),
+        Entry(f"{seed}.load", "tutorial's reading over ours, 224 pixels", least=2 * cores),
+        Entry(f"{seed}.load_64", "the same, 64 pixels", least=2 * cores),
+        Entry(f"{seed}.second_start", "tutorial's reading over our second one, 224 pixels", least=50),
+        Entry(f"{seed}.second_start_64", "the same, 64 pixels", least=50),
+        Entry(f"{seed}.train", "tutorial's step over ours, float32", least=2),
+        Entry(f"{seed}.train_bfloat16", "over ours in bfloat16", least=2),
+        Entry(f"{seed}.score", "tutorial's labeling over ours, float32", least=3),
+        Entry(f"{seed}.score_bfloat16", "over ours in bfloat16", least=3),
+        Entry(f"{seed}.peak_memory", "peak memory of ours over the tutorial's", most=0.5),
+        Entry("sweep.shared_over_separate", "9 x 4 runs, warm-up shared, over separate", most=0.7),
+        Entry("sweep.two_jobs_over_one", "runs two at a time over one at a time", most=0.65),
+        Entry("sweep.job_overhead_seconds", "one more run in a warm process", most=0.3, unit="s"),
+        Entry("startup.help_seconds", "semisup train --help", most=1, unit="s"),
+        Entry("startup.cfg_job_seconds", "semisup train --cfg job", most=1, unit="s"),
+        Entry("startup.completion_seconds", "what the shell asks to complete a word", most=1, unit="s"),
+        Entry("startup.train_first_step_seconds", "a fresh process and a whole run of one step", most=5, unit="s"),
+        Entry(
+            "memory.per_image_bytes", "of the pool in memory, 64 pixels (12,288 are pixels)", most=13_000, unit="bytes"
+        ),
+        Entry("memory.mapped_step_over_bare", "step with the pool memory-mapped, over the bare model's", most=1.10),
+        Entry("gpu.images_per_second.float32", "FixMatch, WRN-28-2", unit="images/s"),
+        Entry("gpu.images_per_second.bfloat16", "the same in bfloat16", unit="images/s"),
+        Entry("gpu.step_over_bare.wrn_32.fixmatch", "our step over the bare model's", most=1.05),
+        Entry("gpu.bfloat16_over_float32", "step in bfloat16 over float32", most=1),
+        Entry("gpu.host_over_resident", "pool in host memory over on the device"),
+        Entry("gpu.compiled_over_eager", "compile=true over false"),
+        Entry("gpu.idle_share", "time in which no kernel runs", most=0.05),
+    )

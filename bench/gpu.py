@@ -1,0 +1,87 @@
+"""Where there is a CUDA device: images a second, how long it is idle, where the pool lies, compiled or not, bfloat16.
+
+WRN-28-2 at 32 pixels by FixMatch's recipe: 64 labeled and 448 unlabeled images a step.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from bench.clock import Measured, Plan, Work, in_turn, ratio, single
+from bench.made import Shape, problem, settings
+from bench.steps import bare_step, our_step
+
+SHAPE = Shape("wide_resnet", (), 32, 64, 7)
+RECIPE = ("method=fixmatch", "augment=randaugment", "threshold.tau=0", "method.ratio=7", "optimizer=sgd")
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "float32": (*RECIPE, "precision=float32", "train.ema_decay=0.999", "device=cuda"),
+    "bfloat16": (*RECIPE, "precision=bfloat16", "train.ema_decay=0.999", "device=cuda"),
+}
+
+
+def why_not() -> str | None:
+    return None if torch.cuda.is_available() else "there is no CUDA device here"
+
+
+def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    if why_not() or not plan.wants("gpu"):
+        return
+    configs = {name: settings(SHAPE, *words) for name, words in KINDS.items()}
+    data = problem(SHAPE, 50_000, "cuda")
+    works = {name: _whole(our_step(each, data)) for name, each in configs.items()}
+    works["bare"] = _whole(bare_step(configs["bfloat16"], SHAPE, "fixmatch", "cuda"))
+    works["host"] = _whole(_from_host(our_step(configs["bfloat16"], data)))
+    if "compile" in configs["bfloat16"].plain:
+        compiled = settings(SHAPE, *KINDS["bfloat16"], "compile=true")
+        works["compiled"] = _whole(our_step(compiled, data))
+    times = in_turn(plan.rounds, works, plan.shortest)
+    images = SHAPE.batch * (1 + SHAPE.ratio)
+    for name in configs:
+        yield f"gpu.images_per_second.{name}", single([images / each for each in times[name].wall])
+    yield "gpu.step_over_bare.wrn_32.fixmatch", ratio(times, "bfloat16", "bare", own_work=False)
+    yield "gpu.bfloat16_over_float32", ratio(times, "bfloat16", "float32", own_work=False)
+    yield "gpu.host_over_resident", ratio(times, "host", "bfloat16", own_work=False)
+    if "compiled" in times:
+        yield "gpu.compiled_over_eager", ratio(times, "compiled", "bfloat16", own_work=False)
+    yield "gpu.idle_share", single([_idle(works["bfloat16"]) for _ in range(plan.rounds)])
+
+
+def _whole(step: Work) -> Work:
+    """Until the device is done."""
+
+    def work() -> None:
+        step()
+        torch.cuda.synchronize()
+
+    return work
+
+
+def _from_host(step: Work) -> Work:
+    """The same step where the pool is in host memory: its images are sent to the device first."""
+    pixels = torch.zeros(SHAPE.batch * (1 + SHAPE.ratio), 3, SHAPE.size, SHAPE.size, dtype=torch.uint8)
+    pool = torch.zeros(50_000, 3, SHAPE.size, SHAPE.size, dtype=torch.uint8)
+
+    def work() -> None:
+        rows = torch.randint(len(pool), (len(pixels),))
+        pool[rows].pin_memory().to("cuda", non_blocking=True)
+        step()
+
+    return work
+
+
+def _idle(work: Work) -> float:
+    """Share of the time between the first and the last kernel in which none runs."""
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+        for _ in range(10):
+            work()
+    spans = sorted(
+        (each.time_range.start, each.time_range.end)
+        for each in found.events()
+        if each.device_type == torch.autograd.DeviceType.CUDA
+    )
+    busy, until = 0.0, spans[0][0]
+    for begin, end in spans:
+        busy += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return 1 - busy / (until - spans[0][0])
