@@ -1,14 +1,19 @@
 """An exponential moving average of a model's weights (Mean Teacher, arXiv 1703.01780).
 
-    ema_t = d ema_(t-1) + (1 - d) student_t        after every optimizer step, parameters only
+    ema_t = d_t ema_(t-1) + (1 - d_t) student_t        after every optimizer step t = 1, 2, ..., parameters only
+    d_t   = d, or with a warm-up min(d, t / (t + 9))
 
-Buffers (BatchNorm's statistics) are averages already and are copied. One fused call for all tensors.
+Without a warm-up the first weights, which know nothing, fade by d a step: a third of them is left after 1 / (1 - d)
+steps. With it the average is of the last ninth of the steps, until d is reached (TensorFlow's `num_updates`).
+Buffers (BatchNorm's statistics) are averages already and are copied, as FixMatch does. They are of the student's
+activations, though, and not of the average's where weights move fast: with `statistics` they are averaged alike (EMAN,
+arXiv 2101.08482, section 3.2). One fused call for all tensors.
 """
 
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def start_average(student: nn.Module) -> nn.Module:
@@ -16,10 +21,19 @@ def start_average(student: nn.Module) -> nn.Module:
     return copy.deepcopy(student).requires_grad_(False)
 
 
+def decay_at(decay: float, update: int, *, warm_up: bool) -> float:
+    """d_t of the update t = 1, 2, ... since the average was started."""
+    return min(decay, update / (update + 9)) if warm_up else decay
+
+
 @torch.no_grad()
-def update_average(average: nn.Module, student: nn.Module, decay: float) -> None:
-    """Move `average` towards `student`, in place; `decay` in [0, 1)."""
-    torch._foreach_lerp_(list(average.parameters()), list(student.parameters()), 1 - decay)
-    buffers = list(average.buffers())
-    if buffers:
-        torch._foreach_copy_(buffers, list(student.buffers()))
+def update_average(average: nn.Module, student: nn.Module, decay: float, *, statistics: bool) -> None:
+    """Move `average` towards `student`, in place; `decay` in [0, 1). `statistics`: BatchNorm's too."""
+    moved: list[tuple[Tensor, Tensor]] = list(zip(average.parameters(), student.parameters(), strict=True))
+    copied = list(zip(average.buffers(), student.buffers(), strict=True))
+    if statistics:
+        moved += [pair for pair in copied if pair[0].is_floating_point()]
+        copied = [pair for pair in copied if not pair[0].is_floating_point()]
+    torch._foreach_lerp_([own for own, _ in moved], [other for _, other in moved], 1 - decay)
+    if copied:
+        torch._foreach_copy_([own for own, _ in copied], [other for _, other in copied])

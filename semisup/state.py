@@ -22,7 +22,7 @@ from semisup.seeding import derive, seed_everything
 from semisup.shapes import Images, Memory
 from semisup.threshold import Policy
 
-COUNTERS = ("step", "epoch", "position", "labeled_steps", "evaluated")
+COUNTERS = ("step", "epoch", "position", "labeled_steps", "evaluated", "averaged")
 """Of a State."""
 
 
@@ -38,6 +38,8 @@ class TrainSettings:
     evaluate_every_steps: steps instead, or null; runs whose epochs differ then choose among equally many evaluations,
         and what a method evaluates besides does not choose the best model
     ema_decay: in [0, 1), or null = off; the average of the weights is evaluated in place of the student
+    ema_warm_up: the average forgets faster at first, so that the first weights do not linger in it
+    ema_statistics: BatchNorm's statistics are averaged as the weights are, rather than copied
     """
 
     epochs: int | None
@@ -47,6 +49,8 @@ class TrainSettings:
     evaluate_every: int
     evaluate_every_steps: int | None
     ema_decay: float | None
+    ema_warm_up: bool
+    ema_statistics: bool
 
     def __post_init__(self) -> None:
         in_range("epochs", self.epochs, 1)
@@ -126,6 +130,7 @@ class State:
     labeled_steps: int = 0
     evaluated: int = 0  # the step of the last evaluation that was due
     unheard: float | None = None  # accuracy of an evaluation that the method was not told of yet: at WarmedUp
+    averaged: int = 0  # updates of the average since it was started
     best: Best | None = None
     started: float = field(default_factory=time.monotonic)  # of the running epoch
 
@@ -203,6 +208,7 @@ def restart(problem: Problem, settings: Settings, state: State, round_: int) -> 
     for model in (state.student, state.average):
         if model is not None:
             model.load_state_dict(weights)
+    state.averaged = 0
     state.optimizer = settings.optimizer.build(state.student)
 
 

@@ -16,7 +16,7 @@ from typing import TypeGuard
 import torch
 
 from semisup.calibration import expected_calibration_error, fit_temperature
-from semisup.ema import update_average
+from semisup.ema import decay_at, update_average
 from semisup.errors import DivergedError
 from semisup.evaluation import evaluate
 from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone, WarmedUp
@@ -109,7 +109,10 @@ def _step(learner: Learner, settings: Settings, state: State, place: Place) -> N
     losses.total.backward()
     state.optimizer.step()
     if state.average is not None:
-        update_average(state.average, state.student, settings.train.ema_decay or 0.0)
+        state.averaged += 1
+        plan = settings.train
+        decay = decay_at(plan.ema_decay or 0.0, state.averaged, warm_up=plan.ema_warm_up)
+        update_average(state.average, state.student, decay, statistics=plan.ema_statistics)
     state.sums += losses.sums
     bad = ~torch.isfinite(losses.total.detach()) & (state.first_bad_step < 0)
     state.first_bad_step = torch.where(bad, place.step + 1, state.first_bad_step)

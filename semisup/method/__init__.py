@@ -116,7 +116,11 @@ class Method(Protocol):
 
     uses_unlabeled: ClassVar[bool]  # False: neither the unlabeled images nor the threshold policy can matter
     uses_weak: ClassVar[bool]  # False: the weak augmentation cannot matter
-    needs_average: ClassVar[bool]  # True: only with train.ema_decay
+
+    @property
+    def needs_average(self) -> bool:
+        """Whether it works only with train.ema_decay."""
+        ...
 
     def init(self, learner: Learner) -> Memory:
         """The memory before the first step."""

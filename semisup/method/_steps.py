@@ -161,30 +161,47 @@ class Pass(NamedTuple):
 
 
 def weak_and_strong(
-    learner: Learner, memory: Memory, place: Place, images: Tensor, targets: Tensor, batch: Batch, kept_only: bool
+    learner: Learner,
+    memory: Memory,
+    place: Place,
+    images: Tensor,
+    targets: Tensor,
+    batch: Batch,
+    kept_only: bool,
+    by_average: bool,
 ) -> tuple[Pass, Memory]:
     """Label the weak views of a batch, weigh them, and look at its strong views.
 
     Together: one pass of [labeled, weak, strong], V = U, so that BatchNorm sees all.
     `kept_only`: what has weight 0 is not looked at. The weak views go first, without gradient, and BatchNorm remembers
     nothing of them; then one pass of [labeled, strong of the V kept]. None kept = the supervised step, bit for bit.
+    `by_average`: the average of the weights, in eval mode, looks at the weak views (arXiv 2101.08482, section 3).
     """
     weak = learner.view(learner.weak, batch.pixels, "weak", place.step)
-    if not kept_only:
+    if not (kept_only or by_average):
         strong = learner.view(learner.augment, batch.pixels, "strong", place.step)
         logits = learner.student(torch.cat((images, weak, strong))).float()
         labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
         weak_logits = calibrated(weak_logits.detach(), memory)
         selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, labeled, targets)
         return Pass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
-    known, weak_logits = without_gradient(learner, images, weak)
+    known, weak_logits = (said_by_average if by_average else without_gradient)(learner, images, weak)
     weak_logits = calibrated(weak_logits, memory)
     selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, known, targets)
-    kept = selection.weight.nonzero().squeeze(1)
+    weight = selection.weight
+    kept = weight.nonzero().squeeze(1) if kept_only else torch.arange(len(weight), device=weight.device)
     strong = learner.view(learner.augment, batch.pixels[kept], "strong", place.step)
     seed_everything(derive(learner.seed, "forward", place.step))  # dropout: as if there had been no weak pass
     labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
-    return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], selection.weight[kept]), memory
+    return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], weight[kept]), memory
+
+
+@torch.no_grad()
+def said_by_average(learner: Learner, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Logits, by the average, of the labeled images, if the policy asks for them, and of the weak views."""
+    teacher = learner.teacher.eval()
+    known = teacher(images).float() if learner.policy.uses_labeled else None
+    return known, teacher(weak).float()
 
 
 @torch.no_grad()

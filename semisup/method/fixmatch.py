@@ -1,6 +1,6 @@
 """FixMatch (arXiv 2001.07685): label the weak view, learn it on the strong view.
 
-    loss = mean CE(labeled) + lambda_unlabeled / U  sum_i weight_i CE(strong_i, target_i)
+    loss = mean CE(labeled) + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, target_i)
 
 Targets are the surest classes of the weak views, weights are the threshold policy's: `threshold=fixed` is FixMatch,
 and flexmatch, freematch (whose own term is added), softmatch, adamatch and dash are those papers' methods. Nothing
@@ -13,29 +13,41 @@ from typing import ClassVar
 
 from torch.nn.functional import cross_entropy
 
+from semisup.errors import in_range
 from semisup.loss import weighted_cross_entropy
 from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
-from semisup.method._steps import EveryStep, unlabeled_batch, weak_and_strong, with_penalty
+from semisup.method._steps import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
 from semisup.shapes import Memory
 
 
 @dataclass(frozen=True)
 class FixMatch(EveryStep):
-    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu); `kept_only`: strong
-    views of weight 0 are not looked at."""
+    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu); `ramp` in [0, 1]:
+    the share of the training over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `kept_only`:
+    strong views of weight 0 are not looked at; `by_average`: the average of the weights labels the weak views."""
 
+    ramp: float
     kept_only: bool
+    by_average: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
-    needs_average: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        in_range("ramp", self.ramp, 0, 1)
+
+    @property
+    def needs_average(self) -> bool:
+        return self.by_average
 
     def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
-        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only)
+        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only, self.by_average)
         supervised = cross_entropy(seen.labeled, targets)
         unlabeled = weighted_cross_entropy(seen.strong, seen.targets, seen.weight, len(batch.index))
         unlabeled = with_penalty(learner, unlabeled, seen.strong, seen.weight, memory)
         sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        return Losses(supervised + self.lambda_unlabeled * unlabeled, sums), memory
+        factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
+        return Losses(supervised + factor * unlabeled, sums), memory

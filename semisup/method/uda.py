@@ -1,6 +1,6 @@
 """Unsupervised Data Augmentation (arXiv 1904.12848): the sharpened weak prediction is the target of the strong view.
 
-    loss = mean_B CE(labeled) [p(true) <= eta_t] + lambda_unlabeled / U  sum_i weight_i CE(strong_i, soft_i)
+    loss = mean_B CE(labeled) [p(true) <= eta_t] + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, soft_i)
     soft_i = softmax(weak logits_i / temperature)
 
 Training-signal annealing drops labeled images that are learned already: eta_t = a_t (1 - 1/K) + 1/K with
@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range, one_of
 from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
-from semisup.method._steps import EveryStep, unlabeled_batch, weak_and_strong, with_penalty
+from semisup.method._steps import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
 from semisup.shapes import Memory
 
 ANNEALING: dict[str, Callable[[float], float]] = {
@@ -30,33 +30,41 @@ ANNEALING: dict[str, Callable[[float], float]] = {
 @dataclass(frozen=True)
 class UDA(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `temperature` > 0 of the
-    targets; `annealing` of the labeled signal: none, linear, log or exp; `kept_only`: strong views of weight 0 are not
-    looked at."""
+    targets; `annealing` of the labeled signal: none, linear, log or exp; `ramp` in [0, 1]: the share of the training
+    over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `kept_only`: strong views of weight 0 are
+    not looked at; `by_average`: the average of the weights labels the weak views."""
 
     temperature: float
     annealing: str
+    ramp: float
     kept_only: bool
+    by_average: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
-    needs_average: ClassVar[bool] = False
+
+    @property
+    def needs_average(self) -> bool:
+        return self.by_average
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        in_range("ramp", self.ramp, 0, 1)
         in_range("temperature", self.temperature, 0, above=True)
         one_of("annealing", self.annealing, ("none", *ANNEALING))
 
     def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
-        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only)
+        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only, self.by_average)
         supervised = self._annealed(seen.labeled, targets, place.progress)
         soft = (seen.weak / self.temperature).softmax(dim=1)
         each = cross_entropy(seen.strong, soft, reduction="none")
         unlabeled = (each * seen.weight).sum() / len(batch.index)
         unlabeled = with_penalty(learner, unlabeled, seen.strong, seen.weight, memory)
         sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        return Losses(supervised + self.lambda_unlabeled * unlabeled, sums), memory
+        factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
+        return Losses(supervised + factor * unlabeled, sums), memory
 
     def _annealed(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """Mean cross-entropy of the labeled images that are not yet surer than eta_t; 0 where all are."""

@@ -22,6 +22,8 @@ KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
     ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore"}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),
+    ("method", ("fixmatch", "uda"), {"by_average": False, "ramp": 0.0}),
+    ("train", (), {"ema_warm_up": False, "ema_statistics": False}),
 )
 """Section or group, the options of the group that have them, and keys that came later."""
 
