@@ -1,5 +1,6 @@
 """Data sets that are files of pictures: decoded once, whatever the split; what is no picture is left out and told."""
 
+import functools
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import numpy
 import torch
 
 from semisup.dataset import SPLITS, Data
-from semisup.dataset._twins import Member, Twins, find, plain
+from semisup.dataset._twins import Member, Twins, find, plain, remembered
 from semisup.errors import DataError
 from semisup.images.cache import Pictures, Watch, read
 from semisup.images.decode import Pixels
@@ -91,16 +92,18 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
         "first_frame_of_several": {name: pictures.animated for name, pictures in pools.items()},
         "recipe": asdict(settings.recipe()),
     }
+    fingerprint = _fingerprint(classes, found.parts, dealt)
     images = {split: _images(dealt[split], found.parts[split]) for split in SPLITS}
     if settings.on_leak != IGNORE:
-        twins = find(images)
+        key = f"{fingerprint} {settings.recipe().fingerprint()}"
+        twins = remembered(cache, key, functools.partial(find, images))
         report["twins"] = plain(twins, classes, most=MOST_LISTED)
         _judge(twins, classes, settings.on_leak)
     return Data(
         **images,
         hidden_targets=torch.tensor(found.hidden, dtype=torch.int64)[dealt["unlabeled"].kept],
         classes=classes,
-        fingerprint=_fingerprint(classes, found.parts, dealt),
+        fingerprint=fingerprint,
         report=report,
     )
 

@@ -9,9 +9,12 @@ at most 4 is a product of at least 56 of two rows of +1 and -1, so one product o
 The means are asked too, because pictures of one kind on a plain background share their dHash without being alike.
 """
 
+import contextlib
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -19,10 +22,14 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from semisup.dataset import SPLITS
+from semisup.disk import write_atomically
 from semisup.shapes import Images
 
 MOST_BITS, MOST_LEVELS, FLAT = 4, 4.0, 8
 """Of near duplicates: bits of dHash, mean gray levels; pictures whose means span less than FLAT levels show nothing."""
+
+VERSION = 1
+"""Raise this when the same images give other twins."""
 
 _GRID, _BITS, _BLOCK, _CHUNK_BYTES = 16, 64, 256, 2**24
 _TRAINED_ON = frozenset({"labeled", "unlabeled"})
@@ -48,7 +55,7 @@ class Twins(NamedTuple):
     leaks: list[list[Member]]
     two_classes: list[list[Member]]
     repeats: list[list[Member]]
-    near: list[tuple[Member, Member]]
+    near: list[list[Member]]
 
 
 def find(images: Mapping[str, Images]) -> Twins:
@@ -75,11 +82,34 @@ def find(images: Mapping[str, Images]) -> Twins:
     bits = torch.cat([_bits(each) for each in pixels])
     first = len(members) - len(images["unlabeled"])
     near = [
-        (members[one], members[other])
+        [members[one], members[other]]
         for one, other in _near(bits, means, first)
         if one not in again and other not in again and _harmful(members[one], members[other])
     ]
     return Twins(leaks, two_classes, repeats, near)
+
+
+def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twins:
+    """What `search` finds, out of `cache`/twins if it is there whole, else put there, as far as that can be written.
+
+    Args:
+        key: changes when the images do.
+    """
+    if cache is None:
+        return search()
+    path = cache / "twins" / f"{hashlib.sha256(f'{VERSION} {key}'.encode()).hexdigest()}.json"
+    try:
+        digest, _, body = path.read_bytes().partition(b"\n")
+        if digest == hashlib.sha256(path.name.encode() + body).hexdigest().encode():
+            return Twins(*([[Member(*each) for each in group] for group in kind] for kind in json.loads(body)))
+    except OSError:
+        pass  # not there, or not to be read
+    found = search()
+    body = json.dumps(found).encode()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, hashlib.sha256(path.name.encode() + body).hexdigest().encode(), b"\n", body)
+    return found
 
 
 def _named(images: Images) -> Iterator[tuple[str, int]]:

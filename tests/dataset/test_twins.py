@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from semisup.dataset import SPLITS, Data, _twins
+from semisup.dataset import SPLITS, Data, _files, _twins
 from semisup.dataset._files import ON_LEAK
 from semisup.dataset._twins import FLAT, MOST_BITS, MOST_LEVELS, find
 from semisup.errors import DataError, SettingError
@@ -215,6 +215,42 @@ def test_what_is_found_is_what_the_definition_says(seed: int, monkeypatch: pytes
     assert lonely <= set(pairs)
     assert len(equal) >= 3
     assert len(lonely) > 10
+
+
+def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        shutil.copy(root / f"training/labeled/a/{number}.png", root / f"training/labeled/a/copy {number}.png")
+    searched: list[int] = []
+    monkeypatch.setattr(_files, "find", lambda images: searched.append(1) or find(images))
+    cached = f"dataset.cache={tmp_path / 'cache'}"
+    first = read(root, cached)
+    assert read(root, cached).report == first.report == read(root).report
+    assert len(searched) == 2, "and once where there is no cache"
+    (path,) = (tmp_path / "cache" / "twins").iterdir()
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[:-1],
+        whole[:70] + b"x" + whole[71:],
+        whole.replace(b"copy 1", b"copy 9"),
+        b"[]",
+        b"\n[]",
+    ):
+        path.write_bytes(damaged)
+        searched.clear()
+        assert read(root, cached).report == first.report
+        assert searched == [1]
+        assert path.read_bytes() == whole
+    (root / "training/labeled/a/copy 0.png").unlink()
+    assert counts(read(root, cached)) == SAID | {"repeats": 2}
+    searched.clear()
+    assert counts(read(root, cached, "dataset.size=33")) == SAID | {"repeats": 2}
+    assert searched == [1], "other pixels"
+    shutil.rmtree(tmp_path / "cache" / "twins")
+    (tmp_path / "cache" / "twins").write_bytes(b"in the way")
+    assert counts(read(root, cached)) == SAID | {"repeats": 2}
 
 
 def test_nothing_has_no_twins() -> None:
