@@ -1,6 +1,7 @@
 """The words a user types. Each hands over to one function; torch is not imported before it is needed."""
 
 import argparse
+import io
 import os
 import sys
 
@@ -23,6 +24,8 @@ confidence threshold and the augmentation strength, and compares the runs with t
 def main() -> int:
     """The console script; returns the exit status."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first CUDA call: repeatable sums
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: a name that a terminal lacks ends no command
     words = sys.argv[1:]
     if words[:1] == ["train"]:
         from semisup.commands.train import train

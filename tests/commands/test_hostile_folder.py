@@ -16,7 +16,7 @@ from tests.images.outcomes import CONVERTED, KINDS, QUARANTINED
 from tests.images.test_outcomes import name_of
 from tests.images.zoo import noise, pictures, saved
 
-CLASSES = (b"apple", b"<img src=x onerror=alert(1)>", b"$\\frac{", b"new\nline\x1b[2J\xe2\x80\xae\xff")
+CLASSES = ("crème".encode(), b"<img src=x onerror=alert(1)>", b"$\\frac{", b"new\nline\x1b[2J\xe2\x80\xae\xff")
 PROGRAMS = ("gs", "gswin64c", "pdftoppm", "epstopdf", "convert", "magick", "inkscape", "rsvg-convert", "xdg-open")
 SMALL = (
     "train.epochs=2",
@@ -55,7 +55,7 @@ class Place:
     def semisup(self, *words: object) -> str:
         path = os.pathsep.join([str(self.folder / "bin"), os.environ["PATH"]])
         command = [sys.executable, "-m", "semisup", *map(str, words)]
-        environment = os.environ | {"PATH": path, "COLUMNS": "200"}
+        environment = os.environ | {"PATH": path, "COLUMNS": "200", "PYTHONIOENCODING": "ascii"}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=240)
         out, told = done.stdout.decode(), done.stderr.decode()
         assert done.returncode == 0, out + told
@@ -72,6 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (run,) = [path.parent for path in place.folder.glob("outputs/runs/*/summary.json")]
     place.semisup("show", run)
     place.semisup("predict", run, "photos/training/unlabeled", "--output", "classes.csv")
+    place.semisup("predict", run, "photos/testing")
     return place
 
 

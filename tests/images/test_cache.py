@@ -23,7 +23,7 @@ from semisup.images import cache as module
 from semisup.images import pool
 from semisup.images.cache import PREFIX, Pictures, read
 from semisup.images.recipe import Recipe
-from semisup.images.scan import scan
+from semisup.images.scan import ImageFile, scan
 from tests.images.zoo import in_child, no_pictures, noise, passes, pictures, quiet, saved
 
 T = TypeVar("T")
@@ -189,6 +189,29 @@ def test_no_files_and_no_cache_are_served(place: Place) -> None:
     assert same(read(files, RECIPE, None, 1, quiet), place.read())
     with pytest.raises(SettingError, match="workers"):  # even where no work is left
         read(files, RECIPE, place.cache, 0, quiet)
+
+
+class Deadly:
+    """A path that ends the process that opens it."""
+
+    name = "deadly.png"
+
+    def __fspath__(self) -> str:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return self.name
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_that_kills_its_decoder_does_so_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    deadly = ImageFile(Deadly(), "deadly.png", 1, 1, 1, 1)  # type: ignore[arg-type]
+    files = [*scan(place.files, place.files, follow_symlinks=False).files, deadly]
+    cold = read(files, RECIPE, place.cache, 2, quiet)
+    assert cold.quarantined[-1] == ("deadly.png", "crashed")
+    assert (cold.digests[-1], len(cold.pixels)) == ("", 6)
+    monkeypatch.setattr(pool, "each_alone", lambda *_: pytest.fail("started a process"))
+    warm = read(files, RECIPE, place.cache, 2, quiet)
+    assert same(cold, warm)
+    assert warm.came_from == "cache"
 
 
 @pytest.mark.usefixtures("later")
