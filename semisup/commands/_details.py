@@ -114,6 +114,17 @@ def what_if(folder: Path) -> dict[str, Trade]:
     return {on: trade for on, (_, trade) in last.items()}
 
 
+def class_table(folder: Path) -> list[dict[str, Any]]:
+    """From classes.csv, the lines of its last round: the class's name, and numbers or None."""
+    last: tuple[str | None, list[dict[str, Any]]] = (None, [])
+    for row in _table(folder / "classes.csv"):
+        if row.get("round") != last[0]:
+            last = row.get("round"), []
+        numbers = {name: _number(row.get(name)) for name in ("labeled", "kept", "coverage", "accuracy", "threshold")}
+        last[1].append({"class": str(row.get("class")), **numbers})
+    return last[1]
+
+
 def lines_of(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of metrics.jsonl that tell of an evaluation or a labeling."""
     try:

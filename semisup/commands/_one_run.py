@@ -1,8 +1,8 @@
-"""What one run's record tells, as lines for a terminal."""
+"""What one run's record tells, as lines for a terminal; `_run_report` tells more, as a page."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -60,18 +60,32 @@ def _cost(run: Run) -> str:
 # Settings -----------------------------------------------------------------------------------------------------------
 
 
-def _settings(run: Run) -> list[str]:
-    """`threshold.tau=0.7 (default 0.95)`, of the options that the run chose."""
+class Settings(NamedTuple):
+    """Those that differ from the defaults: key, value, default ("" where there is none), each visible.
+
+    said: why there are none, or none to be had; "" where there are some
+    """
+
+    rows: list[tuple[str, str, str]]
+    said: str
+
+
+def settings_of(run: Run) -> Settings:
+    """Of the options that the run chose."""
     if not run.identity:
-        return ["config.yaml cannot be read"]
+        return Settings([], "config.yaml cannot be read")
     try:
-        differing = list(_differing(run.plain))
+        found = [(visible(key), visible(value), default) for key, value, default in _differing(run.plain)]
     except SettingError as error:
-        return [f"(the defaults of its options are not to be had: {error})"]
-    return [
-        f"{visible(key)}={visible(value)}" + (f" (default {default})" if default else "")
-        for key, value, default in differing
-    ] or ["none"]
+        return Settings([], f"(the defaults of its options are not to be had: {error})")
+    return Settings(found, "" if found else "none")
+
+
+def _settings(run: Run) -> list[str]:
+    """`threshold.tau=0.7 (default 0.95)`."""
+    found = settings_of(run)
+    lines = [f"{key}={value}" + (f" (default {default})" if default else "") for key, value, default in found.rows]
+    return lines or [found.said]
 
 
 def _differing(plain: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:

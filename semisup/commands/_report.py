@@ -1,22 +1,14 @@
-"""report.html: a comparison as one page that opens without a server and without a network.
+"""report.html: a comparison as one page that opens without a server and without a network."""
 
-Drawings are matplotlib's, in the page's colors; thumbnails, style and script are in the page. Its own policy lets
-nothing in from elsewhere and runs no script but ours, and every name in it is escaped by Jinja.
-"""
-
-import base64
-import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from semisup.commands._comparison import Comparison, Row
-from semisup.commands._details import classes, confusion, what_if
+from semisup.commands._details import what_if
 from semisup.commands._grid import CONTROL, Cell, Grid, grid_of
 from semisup.commands._heat_map import Color, color_of, is_dark, legend, scales
 from semisup.commands._report_charts import (
@@ -27,17 +19,14 @@ from semisup.commands._report_charts import (
     rows_one_by_one,
     what_if_curves,
 )
-from semisup.commands._report_pictures import surest_mistakes
+from semisup.commands._report_model import confusions, mistakes
+from semisup.commands._report_page import page
 from semisup.commands._report_tables import Link, command_of, runs_table, settings_table
-from semisup.commands._runs import Run, number
+from semisup.commands._runs import number
 from semisup.commands._svg import drawing, svg
 from semisup.commands._typed import link, visible
 
-ASSETS = Path(__file__).parent / "report"
-PAGES = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 MOST_VALUES = 60  # of an axis of the heat map, which can be scrolled
-MOST_CLASSES = 25  # of a confusion matrix that can be read
-MOST_PAIRS = 20
 LOW = "The first eighth of the steps may lie below the axis."
 
 
@@ -48,7 +37,6 @@ def report(comparison: Comparison, words: str, beside: Path) -> bytes:
         words: what the comparison comes to, in one sentence or two.
     """
     to: Link = lambda folder: link(folder, beside)  # noqa: E731
-    script, style = ((ASSETS / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     grid = grid_of(comparison, MOST_VALUES)
     charts = _charts(comparison, grid, to)
     settings = settings_table(comparison, to)
@@ -56,25 +44,19 @@ def report(comparison: Comparison, words: str, beside: Path) -> bytes:
     named: list[tuple[str, str, object]] = [("heat-map", "Heat map", grid), ("settings-section", "Settings", settings)]
     named += [(chart["id"], chart["title"], chart) for chart in charts]
     named += [("best", "Best run", best), ("runs-section", "Runs", True)]
-    return (
-        PAGES.get_template("page.html")
-        .render(
-            title=visible(beside.resolve().name),
-            sentence=visible(words, 2000),
-            counts=_counts(comparison),
-            sections=[(id_, name) for id_, name, there in named if there],
-            axes=_axes(grid) if grid else None,
-            panels=_panels(grid, to) if grid else [],
-            legend=legend(comparison, grid) if grid else [],
-            settings=settings,
-            charts=charts,
-            best=best,
-            runs=runs_table(comparison, to),
-            style=Markup(style),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
-        .encode()
+    return page(
+        "page.html",
+        title=visible(beside.resolve().name),
+        sentence=visible(words, 2000),
+        counts=_counts(comparison),
+        sections=[(id_, name) for id_, name, there in named if there],
+        axes=_axes(grid) if grid else None,
+        panels=_panels(grid, to) if grid else [],
+        legend=legend(comparison, grid) if grid else [],
+        settings=settings,
+        charts=charts,
+        best=best,
+        runs=runs_table(comparison, to),
     )
 
 
@@ -166,53 +148,7 @@ def _chart(id_: str, title: str, figure: Figure | None, said: str) -> dict[str, 
     return {"id": id_, "title": title, "svg": figure and svg(figure, f"{id_}-", f"{title}. {said}"), "caption": said}
 
 
-# The best run -------------------------------------------------------------------------------------------------------
-
-
 def _best(row: Row, to: Link) -> dict[str, Any]:
     run = row.best_run
-    mistakes = surest_mistakes(run)
-    shown = [
-        {
-            "uri": uri,
-            "path": visible(guess.path),
-            "target": visible(guess.target, 60),
-            "predicted": visible(guess.predicted, 60),
-            "confidence": f"{guess.confidence:.2f}",
-        }
-        for guess, uri in mistakes.shown
-    ]
-    said = {"shown": shown, "count": mistakes.count, "judged": mistakes.judged, "said": visible(mistakes.said, 600)}
-    about = {"href": to(run.folder), "name": visible(run.id), "command": command_of(run), "mistakes": said}
-    return about | _confusions(run)
-
-
-def _confusions(run: Run) -> dict[str, Any]:
-    """Matrices that can be read, or the pairs that are confused most often."""
-    names = [visible(name, 60) for name in classes(run.folder)]
-    counts = {split: found for split in ("validation", "test") if (found := confusion(run, split, len(names)))}
-    few = len(names) <= MOST_CLASSES
-    split = "test" if "test" in counts else "validation"
-    pairs = [] if few or not counts else _pairs(counts[split], names)
-    said = f"The {len(pairs)} most frequent of {len(names)} x {len(names)} pairs"
-    matrices = [_matrix(split, each, names) for split, each in counts.items()] if few else []
-    return {"matrices": matrices, "pairs": pairs, "pairs_split": split, "pairs_said": said}
-
-
-def _matrix(split: str, counts: list[list[int]], names: list[str]) -> dict[str, Any]:
-    lines = [
-        {"label": name, "cells": [(count, round(100 * count / max(sum(row), 1))) for count in row]}
-        for name, row in zip(names, counts, strict=True)
-    ]
-    return {"split": split, "count": sum(map(sum, counts)), "classes": names, "lines": lines}
-
-
-def _pairs(counts: list[list[int]], names: list[str]) -> list[tuple[str, str, int]]:
-    wrong = [
-        (count, true, predicted)
-        for true, row in enumerate(counts)
-        for predicted, count in enumerate(row)
-        if count and true != predicted
-    ]
-    wrong.sort(key=lambda each: (-each[0], each[1], each[2]))
-    return [(names[true], names[predicted], count) for count, true, predicted in wrong[:MOST_PAIRS]]
+    about = {"href": to(run.folder), "name": visible(run.id), "command": command_of(run), "mistakes": mistakes(run)}
+    return about | confusions(run)

@@ -65,7 +65,7 @@ def accuracies(curves: list[Curve], control: History | None) -> Figure | None:
     drawn = [each for each in curves if each.history.accuracy]
     if not drawn:
         return None
-    figure, axes = _panel("optimizer step", "validation accuracy")
+    figure, axes = panel("optimizer step", "validation accuracy")
     for each in reversed(drawn):  # the best on top
         _curve(axes, each, [step for step, _ in each.history.accuracy], [value for _, value in each.history.accuracy])
     handles = _handles(drawn)
@@ -75,7 +75,7 @@ def accuracies(curves: list[Curve], control: History | None) -> Figure | None:
         handles.append(Line2D([], [], label="control of the first: labels only", **dashed))
     first = max(step for each in drawn for step, _ in each.history.accuracy) / FIRST
     late = [value for each in drawn for step, value in each.history.accuracy if step >= first]
-    _from_to_one(axes, min(late))
+    from_to_one(axes, min(late))
     _name_curves(figure, handles)
     return figure
 
@@ -87,7 +87,7 @@ def rounds(curves: list[Curve]) -> Figure | None:
     drawn = [(each, known) for each, known in points if known]
     if not drawn:
         return None
-    figure, axes = _panel("coverage: share of the pool that is used", "pseudo-accuracy: share of it that is right")
+    figure, axes = panel("coverage: share of the pool that is used", "pseudo-accuracy: share of it that is right")
     for each, known in reversed(drawn):
         x: list[float] = [point.coverage for point in known]
         y: list[Any] = [point.pseudo_accuracy for point in known]
@@ -95,7 +95,7 @@ def rounds(curves: list[Curve]) -> Figure | None:
         ring: dict[str, Any] = {"fillstyle": "none", "markersize": 9, "alpha": 1 if each.color else 0.35}
         axes.plot(x[-1:], y[-1:], "o", color=each.color or GRAY, **ring)
     axes.set_xlim(-0.02, 1.02)
-    _from_to_one(axes, min(point.pseudo_accuracy or 0 for _, known in drawn for point in known))
+    from_to_one(axes, min(point.pseudo_accuracy or 0 for _, known in drawn for point in known))
     _name_curves(figure, _handles([each for each, _ in drawn]))
     return figure
 
@@ -119,7 +119,7 @@ def what_if_curves(trades: dict[str, Trade], tau: float | None) -> Figure | None
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(axis="x", labelrotation=45)
-        _quiet(axes, "threshold", f"{name} of what is kept" if name == "accuracy" else name)
+        quiet(axes, "threshold", f"{name} of what is kept" if name == "accuracy" else name)
         axes.legend(fontsize=9, frameon=False)
     return figure
 
@@ -131,20 +131,22 @@ def rows_one_by_one(comparison: Comparison) -> Figure:
     return figure
 
 
-def _from_to_one(axes: Axes, low: float) -> None:
+def from_to_one(axes: Axes, low: float) -> None:
     """An axis of shares that is as long as it has to be."""
     margin = max(0.04 * (1 - low), 0.002)
     axes.set_ylim(max(low - margin, -0.02), 1 + margin)
 
 
-def _panel(x: str, y: str) -> tuple[Figure, Axes]:
+def panel(x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure of one panel, as wide as the page likes it."""
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
-    _quiet(axes, x, y)
+    quiet(axes, x, y)
     return figure, axes
 
 
-def _quiet(axes: Axes, x: str, y: str) -> None:
+def quiet(axes: Axes, x: str, y: str) -> None:
+    """Names of the axes and a faint grid; no frame."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(color=GRID, linewidth=0.8)

@@ -1,4 +1,4 @@
-"""Where the chosen model of a run was most sure, and wrong: on the validation set, as thumbnails."""
+"""Thumbnails of a run's images, and where its chosen model was most sure, and wrong: on the validation set."""
 
 import base64
 import io
@@ -37,17 +37,22 @@ def surest_mistakes(run: Run) -> Mistakes:
         said = f"There are none: all {len(found)} are right." if found else "predictions.csv tells of no image of it."
         return Mistakes([], 0, len(found), said)
     shown = wrong[:MOST_MISTAKES]
+    uris, said = thumbnails(run, "validation", [guess.path for guess in shown])
+    return Mistakes([(guess, uris.get(guess.path)) for guess in shown], len(wrong), len(found), said)
+
+
+def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], str]:
+    """Data URIs by path, and why some or all are missing, "" where none is. Never raises."""
     try:
-        images = _images(run, [guess.path for guess in shown])
-        missing = sum(guess.path not in images for guess in shown)
-        said = f"{missing} of these images are no longer in the data set." if missing else ""
+        images = _images(run, split, paths) if paths else {}
     except (OSError, MemoryError, RuntimeError, *NOT_DATA) as error:  # SettingError and DataError are ValueErrors
-        images, said = {}, f"No thumbnails: the data set cannot be read here ({error})."
-    uris = [(guess, _data_uri(images[guess.path]) if guess.path in images else None) for guess in shown]
-    return Mistakes(uris, len(wrong), len(found), said)
+        return {}, f"No thumbnails: the data set cannot be read here ({error})."
+    missing = sum(path not in images for path in paths)
+    said = f"{missing} of these images are no longer in the data set." if missing else ""
+    return {path: _data_uri(image) for path, image in images.items()}, said
 
 
-def _images(run: Run, names: list[str]) -> dict[str, Any]:
+def _images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
     """(C, S, S) uint8 tensors, by way of the gate of the data set's settings. Nothing is downloaded."""
     from semisup import build
     from semisup.dataset._some import some_images
@@ -56,7 +61,7 @@ def _images(run: Run, names: list[str]) -> dict[str, Any]:
     dataset = build.option("dataset", node | ({"download": False} if "download" in node else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the data set's flaws: said when it was trained on
-        return some_images(dataset, "validation", names, fingerprint(run.folder))
+        return some_images(dataset, split, names, fingerprint(run.folder))
 
 
 def _data_uri(image: Any) -> str:

@@ -1,11 +1,22 @@
-"""`semisup show RUN`: one run's record in the terminal: what it was, how it went, where its files are."""
+"""`semisup show RUN`: what a run was, how it went and where its files are, in the terminal; and the run's report.html.
+
+That page is all that is written into the run's folder, and nothing is read from it.
+"""
 
 import argparse
 import io
 import sys
 from pathlib import Path
 
+from semisup.commands._typed import typed
+from semisup.disk import write_atomically
+
 EPILOG = """\
+writes into RUN, which it changes in nothing else (where it may not write, it says so):
+  report.html      one page that needs neither server nor network: settings, curves, pseudo-labels by round (gained,
+                   lost, flipped), by class, as thumbnails, what other thresholds would keep, confusion and surest
+                   mistakes
+
 example:
   semisup show outputs/runs/RUN
 """
@@ -14,7 +25,7 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What follows `semisup show`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "Say what a run was, how it went and where its files are."
+    parser.description = "Say what a run was, how it went and where its files are; write report.html beside them."
     parser.epilog = EPILOG
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, as in outputs/NAME/RUN")
     parser.set_defaults(run_command=run)
@@ -25,7 +36,19 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from semisup.commands._one_run import show_run
+    from semisup.commands._run_report import run_report
+    from semisup.commands._runs import read
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    return show_run(arguments.run, Console(highlight=False, soft_wrap=True))
+    console = Console(highlight=False, soft_wrap=True)
+    status = show_run(arguments.run, console)
+    path = arguments.run / "report.html"
+    content = run_report(read(arguments.run))
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        console.print(f"no report: {typed(path)} cannot be written: {error.strerror}", markup=False)
+    else:
+        console.print(f"report: {typed(path)}", markup=False)
+    return status

@@ -305,7 +305,7 @@ BROKEN: list[tuple[str, str | None, str]] = [
     ("config.yaml", "", "holds no settings"),
     ("config.yaml", "seed: [", "config.yaml"),
     ("config.yaml", "seed: !!python/object/apply:os.system ['true']", "constructor"),
-    ("config.yaml", BOMB, "alias"),
+    ("config.yaml", BOMB, "anchor"),
     ("config.yaml", "seed: 0", "is missing"),
     ("config.yaml", "\x00", "config.yaml"),
     ("run.json", None, "run.json is missing"),

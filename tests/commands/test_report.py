@@ -19,8 +19,9 @@ from PIL import Image
 from semisup import build
 from semisup.commands._comparison import Comparison, compare_runs
 from semisup.commands._details import history, what_if
-from semisup.commands._report import MOST_CLASSES, report
+from semisup.commands._report import report
 from semisup.commands._report_charts import MOST_CURVES
+from semisup.commands._report_model import MOST_CLASSES
 from semisup.commands._report_pictures import MOST_MISTAKES, SIDE_PIXELS, surest_mistakes
 from semisup.commands._runs import find, read, read_all
 from semisup.commands._typed import link, typed, visible

@@ -4,15 +4,12 @@ Needs Debian's chromium and chromium-driver; skipped where they are not.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -25,23 +22,6 @@ from tests.commands.run_maker import make, make_with_references, plain_of
 
 Driver = webdriver.Chrome
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    browser, service = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or service is None:
-        pytest.skip("no browser here (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for word in ("--headless", "--window-size=1366,900", f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(word)
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # which it has not for root
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options, Service(service))
-    yield found
-    found.quit()
 
 
 def validation_of(plain: build.Plain) -> list[str]:
