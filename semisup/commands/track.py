@@ -6,6 +6,7 @@ are made from the images. A run that did not finish is shown as failed, and its 
 """
 
 import argparse
+import contextlib
 import sys
 import warnings
 from pathlib import Path
@@ -88,6 +89,14 @@ def _show(folder: Path, tracking: Any, output_root: Path) -> bool:
         return False
     print(f"{visible(status):<12}{rows} rows  {visible(folder)}")
     return True
+
+
+def show_again(folder: Path, tracking: Any) -> None:
+    """A run that was finished before, for whoever waits for it in W&B; nothing where no record is to be had."""
+    from semisup.errors import RecordError
+
+    with contextlib.suppress(RecordError, OSError):
+        _mirror(folder, tracking, folder.parent.parent)
 
 
 def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:

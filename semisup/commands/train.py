@@ -65,6 +65,8 @@ def _one(config: DictConfig) -> int:
     from semisup import build
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly, run
+    from semisup.commands.track import show_again
+    from semisup.tracking.wandb import started_by_an_agent
 
     quietly()
     checked = build.check(ours(config))
@@ -74,6 +76,8 @@ def _one(config: DictConfig) -> int:
         said = "" if outcome.status == "refused" else f"{outcome.status}: "
         print(f"semisup train: {said}{outcome.message}", file=sys.stderr)
         return outcome.exit_code
+    if outcome.kept and started_by_an_agent():  # which waits for the result, whoever made it
+        show_again(outcome.folder, checked.tracking)
     summary = outcome.summary or {}
     if checked.settings.method.uses_unlabeled and not summary.get("pseudo/coverage"):
         why = "nothing reached the threshold" if "pseudo/coverage" in summary else "validation never passed method.gate"

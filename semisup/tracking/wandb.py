@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _hopeless: set[str] = set()
 """Modes in which no run could be opened in this process."""
 
+AGENTS = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
+"""What `wandb agent` tells the run that it starts: whose it is. True of the first run of a process, its control is none
+of the sweep's; so they are taken out of the environment when that is open."""
+
 GRACE_SECONDS = 2.0
 """How long wandb may take to go away after a failure, on top of the timeouts."""
 
@@ -77,7 +81,7 @@ class Wandb:
         A run id that was used before starts again from nothing (online, W&B replaces the old rows; offline, the older
         files go when these are closed): whoever resumes a run gives all its rows again.
         """
-        mode = self.mode or os.environ.get("WANDB_MODE") or "offline"
+        mode = self.mode or os.environ.get("WANDB_MODE") or ("online" if started_by_an_agent() else "offline")
         if mode == "disabled":
             return Silent()
         if mode in _hopeless:
@@ -140,10 +144,10 @@ class _Run(Mirror):
     def close(self, summary: dict[str, object], exit_code: int) -> None:
         def work(run: "wandb.Run") -> None:
             run.summary.update({name: value for name, value in summary.items() if value is not None})
-            written = Path(run.dir).parent
+            written, run_id = Path(run.dir).parent, run.id  # which under an agent is not ours
             run.finish(exit_code)
             _take_down(exit_code)
-            _remove_older(written, self._identity.run_id)
+            _remove_older(written, run_id)
 
         self._do("finishing", work, self._settings.finish_timeout_seconds)
         self._end()
@@ -164,8 +168,14 @@ class _Run(Mirror):
         self.wanted_thumbnails = 0
 
 
+def started_by_an_agent() -> bool:
+    """Whether `wandb agent` started this process, for a run of its sweep that was not yet opened."""
+    return bool(os.environ.get(AGENTS[0]))
+
+
 def _start(settings: Wandb, mode: str, identity: Identity) -> "wandb.Run":
-    """Open the run. May hang, and may raise anything."""
+    """Open the run: under an agent the one that the agent made, under its id, in its project. May hang, and may raise
+    anything."""
     folder = identity.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
@@ -200,6 +210,8 @@ def _start(settings: Wandb, mode: str, identity: Identity) -> "wandb.Run":
                 finish_timeout_raises=True,
             ),
         )
+    for name in AGENTS:
+        os.environ.pop(name, None)
     run.define_metric("epoch")
     run.define_metric("*", step_metric="epoch")  # wandb's own count of calls means nothing to us
     return run
