@@ -26,7 +26,7 @@ FLOORS = {
 
 DOORS = {
     "hydra": {"commands/_door.py", "commands/_sweep.py"},
-    "omegaconf": {"commands/train.py", "commands/_door.py", "commands/_sweep.py", "build.py"},
+    "omegaconf": {"commands/train.py", "commands/_door.py", "commands/_sweep.py", "commands/_cores.py", "build.py"},
     "wandb": {"tracking/wandb.py"},
     "matplotlib": {"commands"},
     "rich": {"commands"},

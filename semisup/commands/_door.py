@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from semisup.commands import _cores
 from semisup.errors import SettingError, nearest
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from semisup.dataset import Dataset, Survey
 
 MOST_CHECKS = 64  # swept values that are checked before the first run
+PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
+"""Launchers and sweepers of Hydra's that do not come with it, and the extra that brings each."""
+
+_cores.offer()
 
 
 def config_folder() -> Path:
@@ -137,6 +142,10 @@ def _translated(message: str, overrides: list[str]) -> SettingError:
         key = unknown[1]
         value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
         return SettingError(key, value, "no such key", nearest(key, _known_keys()))
+    plugin = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(?:.*/)?([^/']+)'", message)
+    if plugin and plugin[2] in PLUGINS:
+        typed = next((each.partition("=")[2] for each in overrides if each.startswith(f"{plugin[1]}=")), plugin[2])
+        return SettingError(plugin[1], typed, f"needs a plugin: pip install 'semisup[{PLUGINS[plugin[2]]}]'")
     choice = re.search(r"Could not find '([^']+)/([^/']+)'", message)
     if choice:
         listed = message.partition("Available options in")[2].partition("Config search path")[0]

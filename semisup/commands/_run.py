@@ -54,7 +54,8 @@ WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `warm_up`: as in run.json."""
+    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it;
+    `warm_up`: as in run.json."""
 
     folder: Path
     status: str
@@ -62,6 +63,7 @@ class Outcome:
     message: str = ""
     kept: bool = False
     code: int | None = None
+    by: str = ""
     warm_up: dict[str, Any] | None = None
 
     @property
@@ -95,8 +97,8 @@ def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "trai
     except CollapsedError as error:
         outcome = Outcome(folder, "collapsed", message=str(error))
     except (StoppedError, KeyboardInterrupt) as error:
-        code = error.code if isinstance(error, StoppedError) and isinstance(error.code, int) else 130
-        return Outcome(folder, "interrupted", message="stopped; the same command continues", code=code)
+        code, by = (error.code, error.by) if isinstance(error, StoppedError) else (130, "SIGINT")
+        return Outcome(folder, "interrupted", message="stopped; the same command continues", code=code, by=by)
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         outcome = Outcome(folder, "failed", message=f"{type(error).__name__}: {error}")

@@ -1,7 +1,10 @@
 """Signals that ask a run to stop: noted at once, obeyed at the next step, when everything is saved.
 
-SIGTERM and SIGUSR1 (SLURM, Kubernetes) end with exit 75: the same command continues. Ctrl-C ends with 130.
-A second signal does not wait for the step.
+SIGTERM, SIGUSR1 and SIGUSR2 (SLURM, Kubernetes, submitit) end with exit 75: the same command continues. Ctrl-C ends
+with 130. A second signal does not wait for the step.
+
+Whoever else listens for the same signal is not robbed of it: once the run is saved and on record, `hand_on` gives it to
+the handler that was there before. submitit's queues the job again.
 """
 
 import signal
@@ -9,7 +12,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StoppedError(SystemExit):
@@ -17,6 +20,7 @@ class StoppedError(SystemExit):
 
     def __init__(self, code: int, by: str) -> None:
         super().__init__(code)
+        self.code: int = code
         self.by = by
 
     def __str__(self) -> str:
@@ -47,3 +51,16 @@ class Stop:
         if self.asked is not None or not self.wait:
             raise asked
         self.asked = asked
+
+
+def hand_on(name: str) -> None:
+    """Give a signal that a run has obeyed to whoever listened for it before the run; to nobody where that was Python
+    or the system itself.
+
+    Args:
+        name: as in `StoppedError.by`: SIGTERM, ...
+    """
+    number = signal.Signals[name]
+    listener = signal.getsignal(number)
+    if callable(listener) and listener is not signal.default_int_handler:
+        listener(number, None)

@@ -62,7 +62,11 @@ def job(config: DictConfig) -> float | None:
 
 
 def _stop_if_asked(outcome: "Outcome") -> None:
+    """What stopped a run stops the sweep; a launcher that listens for it is told first, as submitit's is."""
+    from semisup.commands._signals import hand_on
+
     if outcome.status == "interrupted":
+        hand_on(outcome.by)
         raise KeyboardInterrupt
 
 

@@ -1,0 +1,21 @@
+"""How many runs go side by side on one machine, for the launcher presets in conf/hydra/launcher/.
+
+A run uses exactly `threads` threads, because another number of them gives other last bits; so it is the number of runs
+that follows the number of cores, and never the other way round.
+"""
+
+from omegaconf import OmegaConf
+
+
+def side_by_side(threads: int) -> int:
+    """Runs of `threads` threads each that this process's cores hold, at least 1; in a container or under taskset its
+    share of the cores."""
+    import joblib
+
+    cores: int = joblib.cpu_count()
+    return max(1, cores // max(1, threads))
+
+
+def offer() -> None:
+    """Let configs say `${semisup.side_by_side:${threads}}`."""
+    OmegaConf.register_new_resolver("semisup.side_by_side", side_by_side, replace=True)
