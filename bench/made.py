@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,9 +90,11 @@ def photographs(number: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="semisup-bench-") as name:
         root = Path(name)
         random = numpy.random.default_rng(0)
+        members: Counter[str] = Counter()
         for index in range(number):
             part = PARTS[index % 100 // 6] if index % 100 < 6 * len(PARTS) else ""
-            folder = root / (f"{part}/{index % CLASSES:02d}" if part else "training/unlabeled/00")
+            folder = root / (f"{part}/{members[part] % CLASSES:02d}" if part else "training/unlabeled/00")
+            members[part] += 1
             folder.mkdir(parents=True, exist_ok=True)
             coarse = Image.fromarray(random.integers(0, 256, (9, 11, 3), dtype=numpy.uint8))
             smooth = numpy.asarray(coarse.resize(JPEG_SIZE, Image.Resampling.BICUBIC), dtype=numpy.int16)
