@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from semisup.seeding import stream
+from semisup.shapes import Images
+from semisup.transfer import to_device
 
 
 def count(images: int, batch_size: int) -> int:
@@ -27,6 +29,12 @@ def endless(seed: int, name: str, images: int, batch_size: int, step: int) -> Te
     passes = range(begin // images, (end - 1) // images + 1)
     parts = [_order(seed, name, each, images)[max(begin - each * images, 0) : end - each * images] for each in passes]
     return torch.cat(parts)
+
+
+def taken(images: Images, index: Tensor) -> Tensor:
+    """(U, C, S, S) uint8 on the device: the images of these (U,) numbers, which were drawn on the CPU."""
+    resident = isinstance(images.pixels, Tensor)
+    return images.pixels[to_device(index, images.pixels.device) if resident else index]
 
 
 @lru_cache(maxsize=8)

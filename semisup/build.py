@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -19,13 +20,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from semisup import registry
+from semisup.computing import can_compile
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import SettingError, in_range, nearest, one_of
 from semisup.identity import Plain, run_id
+from semisup.images.stored import Stored
 from semisup.labeler import LabelerSettings
 from semisup.model import ModelSettings
 from semisup.secrets import secret_in
+from semisup.shapes import Images
 from semisup.state import Problem, Settings, TrainSettings
+from semisup.team import own_device
 
 SLUG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 LARGE_SIDE, LARGE_BYTES = 256, 2**29  # of images and weights: more is not tried in memory before a run
@@ -82,6 +87,8 @@ class RunSettings:
     device: str
     precision: str
     channels_last: bool
+    compile: bool
+    deterministic: bool
     plots: bool
 
     def __post_init__(self) -> None:
@@ -97,6 +104,8 @@ class RunSettings:
             raise SettingError("device", self.device, "must be auto, cpu, cuda or cuda:<number>")
         if self.device != "cpu" and not torch.cuda.is_available():
             raise SettingError("device", self.device, "there is no CUDA device here; use device=cpu")
+        if self.compile:
+            can_compile(self.device)
 
 
 NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
@@ -157,9 +166,11 @@ def check(config: DictConfig | Plain) -> Checked:
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
     train, labeler = sections.pop("train"), sections.pop("labeler")
-    settings = Settings(
-        seed=run.seed, precision=run.precision, channels_last=run.channels_last, train=train, labeler=labeler, **groups
-    )
+    if run.compile and getattr(groups["method"], "kept_only", False):
+        allowed = "goes not with method.kept_only=true, whose passes are of another size at every step"
+        raise SettingError("compile", run.compile, allowed)
+    how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
+    settings = Settings(**how, train=train, labeler=labeler, **groups)
     return Checked(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking)
 
 
@@ -434,6 +445,16 @@ def fair(checked: Checked) -> None:
 
 def problem(checked: Checked, data: Data) -> Problem:
     """The data on the run's device."""
-    device = torch.device(checked.run.device)
-    images = {split: getattr(data, split).to(device) for split in SPLITS}
+    device = own_device(checked.run.device)
+    images = {split: resident(getattr(data, split), device) for split in SPLITS}
     return Problem(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
+
+
+def resident(images: Images, device: torch.device) -> Images:
+    """The images on the device; on a GPU those that take more than half of its free memory stay in pinned memory."""
+    pixels = images.pixels
+    if device.type == "cuda" and isinstance(pixels, Tensor) and pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        everything = numpy.arange(len(images))
+        held = Stored([pixels.pin_memory().numpy()], numpy.zeros(len(images), numpy.uint8), everything, device)
+        return Images(held, images.targets.to(device), images.paths)
+    return images.to(device)

@@ -9,6 +9,8 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 _LIFE = os.urandom(4).hex()
 """Tells this process from a dead one that had the same id, as the first process of a container always has."""
@@ -36,6 +38,41 @@ def write_atomically(path: Path, *chunks: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+class Aside:
+    """A file that grows out of sight in `folder`, a context: `put` makes it appear whole, else nothing is left of it.
+
+    Raises, in all it does:
+        OSError: disk full, read-only, EIO, ...
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.temporary = _beside(folder / "any")
+
+    def __enter__(self) -> Self:
+        descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self.file = open(descriptor, "wb")  # closed by __exit__
+        return self
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Put the chunk at the end."""
+        self.file.write(chunk)
+
+    def put(self, path: Path, start: bytes) -> None:
+        """Write `start` over the first bytes, and give the file its name."""
+        self.file.seek(0)
+        self.file.write(start)
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        os.replace(self.temporary, path)
+        sync_folder(path.parent)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.temporary.unlink(missing_ok=True)
+        self.file.close()
 
 
 def claim(path: Path, content: bytes) -> bool:

@@ -11,7 +11,8 @@ Plain = dict[str, Any]
 """A config as plain data, resolved."""
 
 CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
-CANNOT_MATTER_IN_DATASET = ("cache", "workers", "download", "on_leak", "mirror")  # mirror: by way of augment.flip alone
+CANNOT_MATTER_IN_DATASET = ("cache", "workers", "resident_gb", "download", "on_leak", "mirror")
+"""`mirror` by way of augment.flip alone."""
 
 
 def what_matters(plain: Plain) -> Plain:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from semisup.augment import to_float
-from semisup.shapes import Labels, Memory
+from semisup.shapes import Labels, Memory, Pixels
 
 TEMPERATURE = "labeler/temperature"
 """Its name in a method's memory, () float64, and in the log."""
@@ -42,7 +42,7 @@ def label(logits: Tensor) -> Labels:
 
 
 @torch.no_grad()
-def logits_of(model: nn.Module, pixels: Tensor, batch_size: int) -> Iterator[Tensor]:
+def logits_of(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[Tensor]:
     """The logits of (n, C, S, S) uint8 images as they are, batch by batch, in eval mode; the mode is put back."""
     was_training = model.training
     model.eval()

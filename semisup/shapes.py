@@ -5,8 +5,9 @@ U unlabeled images in a batch (or the whole pool, when labels are made by rounds
 C channels       S side of an image in pixels
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,16 +16,41 @@ Memory = dict[str, Tensor]
 """What was learned, as named tensors: saved and restored by one piece of code for all."""
 
 
+class Pixels(Protocol):
+    """(n, C, S, S) uint8 images: a tensor, or what is asked in the same way and read from where it lies."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Tensor: ...
+
+    def split(self, size: int, /) -> Iterable[Tensor]: ...
+
+    def to(self, device: torch.device, /) -> "Pixels": ...
+
+
+@runtime_checkable
+class ReadAhead(Protocol):
+    """Pixels for which it is worth knowing what will be asked for next."""
+
+    def ahead(self, index: Tensor) -> None: ...
+
+
 @dataclass(frozen=True)
 class Images:
-    """One part of a data set, resident where the device can reach it.
+    """One part of a data set, resident where the device can reach it, or read from where it lies.
 
     pixels: (n, C, S, S) uint8
     targets: (n,) int64 in [0, K); -1 where the class is not known
     paths: n names, relative to the data set's root; what a record calls an image
     """
 
-    pixels: Tensor
+    pixels: Pixels
     targets: Tensor
     paths: list[str]
 

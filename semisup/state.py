@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from semisup.augment import Augment
+from semisup.computing import prepare
 from semisup.ema import start_average
 from semisup.errors import DivergedError, SettingError, in_range
 from semisup.labeler import LabelerSettings
@@ -87,6 +88,7 @@ class Settings:
     seed: int
     precision: str
     channels_last: bool
+    compile: bool
     train: TrainSettings
     model: ModelSettings
     augment: Augment
@@ -170,7 +172,13 @@ def start(problem: Problem, settings: Settings) -> State:
     average = start_average(student) if settings.train.ema_decay is not None else None
     for model in (student, average):
         if model is not None:
-            prepare(model, settings.precision, problem.device, channels_last=settings.channels_last)
+            prepare(
+                model,
+                settings.precision,
+                problem.device,
+                channels_last=settings.channels_last,
+                compile=settings.compile,
+            )
     state = State(
         student=student,
         average=average,
@@ -182,16 +190,6 @@ def start(problem: Problem, settings: Settings) -> State:
     memory = settings.method.init(learner_of(problem, settings, state))
     state.memory = {name: value.to(problem.device) for name, value in memory.items()}
     return state
-
-
-def prepare(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool) -> None:
-    """How this model computes, whoever calls it: with bfloat16 every forward pass is autocast, and where the weights
-    have their channels last, convolutions bring the images into the same layout."""
-    if channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if precision == "bfloat16":
-        autocast = torch.autocast(device.type, dtype=torch.bfloat16)
-        setattr(model, "forward", autocast(model.forward))  # noqa: B010  # its own, not its class's
 
 
 def _fresh(problem: Problem, settings: Settings, round_: int) -> nn.Module:

@@ -21,10 +21,10 @@ from semisup.errors import DivergedError
 from semisup.evaluation import evaluate
 from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone, WarmedUp
 from semisup.labeler import TEMPERATURE
-from semisup.method import SUMS, ByRounds, Learner, Method, Place
-from semisup.seeding import derive, seed_everything
+from semisup.method import SUMS, ByRounds, Learner, Method, Place, seed_forward
 from semisup.shapes import Reliability
 from semisup.state import Best, Problem, Settings, State, TrainSettings, learner_of
+from semisup.team import add_gradients, must_agree
 from semisup.what_if import goals
 
 Metrics = dict[str, float | int | None]
@@ -99,7 +99,7 @@ def _place(plan: TrainSettings, state: State, steps_in_epoch: int) -> Place:
 
 def _step(learner: Learner, settings: Settings, state: State, place: Place) -> None:
     """One optimizer update. Nothing here waits for the device, unless the method looks at what is kept only."""
-    seed_everything(derive(settings.seed, "forward", place.step))  # dropout, stochastic depth
+    seed_forward(settings.seed, place.step)
     rate = settings.optimizer.lr * settings.schedule.factor(place.progress)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
@@ -107,6 +107,7 @@ def _step(learner: Learner, settings: Settings, state: State, place: Place) -> N
     losses, state.memory = settings.method.loss(learner, state.memory, place)
     state.optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
+    add_gradients(state.student)
     state.optimizer.step()
     if state.average is not None:
         state.averaged += 1
@@ -139,6 +140,7 @@ def _evaluate_now(
     """
     trained = time.monotonic()
     state.check()
+    must_agree(state.student)
     found = evaluate(state.teacher, problem.validation, problem.num_classes, learner.scoring_batch_size)
     if not math.isfinite(found.loss):
         raise DivergedError(state.step)

@@ -41,6 +41,9 @@ REFUSED = [
     (["name='../up'"], r"name=\.\./up: must start with a letter"),
     (["name=wandb"], r"name=wandb: .* not be wandb"),
     (["precision=float16"], r"precision=float16: must be one of bfloat16, float32"),
+    (["compile=1"], r"compile=1: must be true or false"),
+    (["compile=true", "method=fixmatch", "method.kept_only=true"], r"compile=true: goes not with method\.kept_only=true"),  # noqa: E501
+    (["deterministic=null"], r"deterministic=null: must be true or false"),
     (["device=tpu"], r"device=tpu: must be auto, cpu, cuda"),
     (["optimizer.lr=0"], r"optimizer\.lr=0\.0: must be above 0"),
     (["optimizer.lr=-1"], r"optimizer\.lr=-1\.0: must be above 0"),
@@ -146,7 +149,7 @@ def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
     for same in (["name=other"], ["output_root=/elsewhere"], ["plots=false"], ["collapse.stop_below=0.1"], ["checkpoint.every_seconds=5"], ["checkpoint.every_steps=5"], ["sweep.control=false"],  # noqa: E501
                  ["dataset.root=/b/photos"], ["dataset.workers=3"], ["dataset.cache=null"]):  # fmt: skip
         assert id_of(*same) == id_of(), same
-    different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], ["precision=bfloat16"], ["channels_last=false"], ["labeler.calibrate=true"],  # noqa: E501
+    different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], ["precision=bfloat16"], ["channels_last=false"], ["compile=true"], ["deterministic=false"], ["labeler.calibrate=true"],  # noqa: E501
                  ["dataset.root=/a/other"], ["train.epochs=31"], ["train.steps=31"], ["model.widths=[8,8]"], ["dataset.draft=false"]]  # fmt: skip  # noqa: E501
     ids = {id_of(*each) for each in different} | {id_of()}
     assert len(ids) == len(different) + 1

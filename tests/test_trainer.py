@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from semisup.computing import set_up
 from semisup.errors import DivergedError
 from semisup.events import EpochDone, Evaluated, Finished, Progress, StepDone
 from semisup.shapes import Images
@@ -90,9 +91,11 @@ def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, poli
         ["train.steps=23", "schedule=cosine", "train.evaluate_every=2"],
         ["precision=bfloat16"],
         ["channels_last=false"],
+        ["channels_last=false", "precision=bfloat16", "deterministic=false"],
     ],
 )
 def test_resumed_at_any_moment_a_run_ends_the_same(kind: type, more: list[str]) -> None:
+    set_up(1, deterministic="deterministic=false" not in more)
     problem, chosen = toy_problem(), settings(*more, epochs=4)
     rows, weights, end = everything(problem, chosen)
     state = start(problem, chosen)

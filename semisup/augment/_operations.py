@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from semisup.augment._warp import warp_nearest
+from semisup.transfer import to_device
 
 RANGES = {
     "autocontrast": (0.0, 1.0, 1.0),
@@ -72,7 +73,7 @@ def operate(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     matrix = torch.cat([make(on_cpu[name], pixels.shape[-1]) for name, make in _MATRICES.items()])
 
     def move(values: Tensor) -> Tensor:
-        return values.to(pixels.device, non_blocking=True)
+        return to_device(values, pixels.device)
 
     ordered = pixels.index_select(0, move(order))
     image, value = _runs(ordered, counts), _runs(move(amount[order]), counts)

@@ -21,6 +21,7 @@ from torch import Tensor
 from semisup.augment import to_float
 from semisup.augment._warp import crop_and_rotate
 from semisup.errors import in_range
+from semisup.transfer import to_device
 
 TRIES = 10  # torchvision's
 
@@ -45,7 +46,7 @@ class CropRotate:
         if self.strength == 0:
             return images
         box, degrees = self.draw(len(pixels), generator)
-        box, degrees = (each.to(pixels.device, non_blocking=True) for each in (box, degrees))
+        box, degrees = (to_device(each, pixels.device) for each in (box, degrees))
         return crop_and_rotate(images, box, degrees)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,7 @@ from semisup.augment import to_float
 from semisup.augment._operations import OPERATIONS, amounts, operate
 from semisup.augment.weak import WeakAugment
 from semisup.errors import in_range
+from semisup.transfer import to_device
 
 GRAY = 127  # CutOut's, as in google-research/fixmatch and kekmodel/FixMatch-pytorch
 
@@ -61,7 +62,7 @@ class RandAugment:
         kinds, amount, square = self.draw(len(pixels), generator)
         for slot in range(self.n):
             pixels = operate(pixels, kinds[:, slot], amount[:, slot])
-        return to_float(cut_out(pixels, square.to(pixels.device, non_blocking=True)))
+        return to_float(cut_out(pixels, to_device(square, pixels.device)))
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """What is done to `count` images, drawn on the CPU.

@@ -17,6 +17,7 @@ from torch import Tensor
 from semisup.augment import to_float
 from semisup.augment._warp import mirror_and_shift
 from semisup.errors import in_range
+from semisup.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class WeakAugment:
         if self.strength == 0:
             return pixels
         mirrored, shift = self.draw(len(pixels), pixels.shape[-1], generator)
-        mirrored, shift = (each.to(pixels.device, non_blocking=True) for each in (mirrored, shift))
+        mirrored, shift = (to_device(each, pixels.device) for each in (mirrored, shift))
         return mirror_and_shift(pixels, mirrored, shift)
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

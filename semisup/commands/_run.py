@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from semisup import build
 from semisup.build import Checked
 from semisup.commands._collapse import CollapseWatch
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
+from semisup.commands._together import agree, begin, follow
 from semisup.commands._typed import visible
 from semisup.commands._warm_up import Sharing
+from semisup.computing import set_up
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import (
     CollapsedError,
@@ -29,12 +29,13 @@ from semisup.errors import (
 )
 from semisup.events import EpochDone, Event, Finished, Row, StepDone
 from semisup.identity import Plain
-from semisup.process import compute_repeatably, keep_memory
+from semisup.process import keep_memory
 from semisup.record import is_finished, write_json
 from semisup.record.environment import command_line, environment, uncommitted
 from semisup.record.folder import OTHER_DATA, RunRecord
 from semisup.record.reading import read_json
 from semisup.state import Problem, State, restore, start
+from semisup.team import Team, launched, leads, together
 from semisup.tracking import Identity, Mirror
 from semisup.trainer import train
 
@@ -82,10 +83,13 @@ def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "trai
     """
     folder = folder_of(checked)
     try:
-        with Stop() as stop:
+        with Stop() as stop, together(checked.run.device) as team:
+            if not leads():
+                trained = follow(checked, lambda: _load(checked, bars), stop, team)
+                return Outcome(folder, "done", kept=not trained)
             if is_finished(folder):
                 return _kept(checked, folder, bars)
-            return _train(checked, folder, bars, stop, job_type, of_a_sweep=of_a_sweep)
+            return _train(checked, folder, bars, stop, team, job_type, of_a_sweep=of_a_sweep)
     except FinishedError:
         return Outcome(folder, "done", read_json(folder / "summary.json"), kept=True)
     except InUseError as error:
@@ -150,15 +154,18 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
     return problem, data
 
 
-def _train(checked: Checked, folder: Path, bars: Bars, stop: Stop, job_type: str, *, of_a_sweep: bool) -> Outcome:
-    torch.set_num_threads(checked.run.threads)
-    compute_repeatably()
+def _train(
+    checked: Checked, folder: Path, bars: Bars, stop: Stop, team: Team, job_type: str, *, of_a_sweep: bool
+) -> Outcome:
+    set_up(checked.run.threads, deterministic=checked.run.deterministic)
     keep_memory()
     with RunRecord(folder, checked.plain, _about(checked, job_type), uncommitted()) as record:
         problem, data = _load(checked, bars)
         record.describe(_described(data), data.report, data.unlabeled.paths)
         state = start(problem, checked.settings)
-        if (snapshot := record.resume()) is not None:
+        snapshot = record.resume()
+        begin(team, data.fingerprint, snapshot)
+        if snapshot is not None:
             restore(state, snapshot)
         with Sharing(checked, data, record, wanted=of_a_sweep and checked.sweep.share_warm_up) as sharing:
             state = sharing.begun(problem, state)
@@ -199,6 +206,7 @@ def _record_all(
         if isinstance(event, Finished):
             record.save(state.snapshot())
             return _end(checked, data, record, mirror, event)
+        agree(stop, event)
         _save_if_due(checked, event, state, record, stop)
     raise AssertionError("a training ends with Finished")
 
@@ -244,8 +252,13 @@ def _about(checked: Checked, job_type: str) -> dict[str, Any]:
         "name": checked.run.name,
         "job_type": job_type,
         "command": command_line(),
-        "environment": {**environment(), "threads": checked.run.threads},
+        "environment": made_by(checked),
     }
+
+
+def made_by(checked: Checked) -> dict[str, Any]:
+    """What the numbers of a run that starts now depend on besides its config."""
+    return {**environment(), "threads": checked.run.threads, "processes": launched()}
 
 
 def _described(data: Data) -> dict[str, Any]:

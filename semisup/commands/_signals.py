@@ -1,7 +1,8 @@
 """Signals that ask a run to stop: noted at once, obeyed at the next step, when everything is saved.
 
 SIGTERM, SIGUSR1 and SIGUSR2 (SLURM, Kubernetes, submitit) end with exit 75: the same command continues. Ctrl-C ends
-with 130. A second signal does not wait for the step.
+with 130. A second signal does not wait for the step; but torchrun gives on each that it gets, beside the terminal, and
+its processes wait.
 
 Whoever else listens for the same signal is not robbed of it: once the run is saved and on record, `hand_on` gives it to
 the handler that was there before. submitit's queues the job again.
@@ -11,6 +12,8 @@ import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from semisup.team import count
 
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -47,10 +50,15 @@ class Stop:
             signal.signal(each, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        asked = StoppedError(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
-        if self.asked is not None or not self.wait:
+        asked = asked_by(number)
+        if not self.wait or (self.asked is not None and count() == 1):
             raise asked
-        self.asked = asked
+        self.asked = self.asked or asked
+
+
+def asked_by(number: int) -> StoppedError:
+    """What a signal wants raised."""
+    return StoppedError(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 
 def hand_on(name: str) -> None:

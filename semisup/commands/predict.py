@@ -90,15 +90,15 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     import torch
 
     from semisup import build
+    from semisup.computing import prepare
     from semisup.errors import RecordError
     from semisup.record import checkpoint
     from semisup.record.reading import read_config, read_json, read_section
-    from semisup.state import prepare
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
         raise RecordError(f"{run}: not the folder of a run with a best model (run.json and checkpoints/best-*.pt)")
-    checked = build.check(read_config(run / "config.yaml") | {"device": "cpu"})
+    checked = build.check(read_config(run / "config.yaml") | {"device": "cpu", "compile": False})
     dataset, settings = read_section(about, "dataset"), checked.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
@@ -107,7 +107,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
     model = settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)
-    prepare(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last)
+    prepare(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
     try:
         model.load_state_dict(checkpoint.load(best[0])["weights"])
     except (RuntimeError, TypeError, KeyError) as error:

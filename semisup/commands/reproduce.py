@@ -28,12 +28,12 @@ Exit status: 0 identical (or within --tolerance where the environment differs), 
 """
 
 OF_THE_CALLER = ("output_root", "plots", "tracking", "checkpoint")
-OF_THE_CALLER_IN_DATASET = ("cache", "workers", "download")
+OF_THE_CALLER_IN_DATASET = ("cache", "workers", "resident_gb", "download")
 MAY_BE_SET = (
     "output_root",
     "plots",
     "tracking",
-    *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "download")),
+    *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "resident_gb", "download")),
 )
 
 
@@ -135,10 +135,11 @@ def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 
 def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
-    from semisup.record.environment import differences, environment
+    from semisup.commands._run import made_by
+    from semisup.record.environment import differences
     from semisup.record.reading import read_section
 
-    before, now = read_section(about, "environment"), {**environment(), "threads": checked.run.threads}
+    before, now = read_section(about, "environment"), made_by(checked)
     return [f"{key}: {visible(said)}" for key, said in differences(before, now).items()] if before else []
 
 

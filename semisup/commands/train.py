@@ -39,6 +39,7 @@ def train(words: list[str]) -> int:
         asked = "-m" in flags or "--multirun" in flags
         config, surveyed = check_at_the_door(overrides, asked)
         if several := asked or sweeps(config):
+            _refuse_a_team()
             _read_once(surveyed)
     except (SettingError, DataError) as error:
         return _refuse(str(error))
@@ -46,8 +47,19 @@ def train(words: list[str]) -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f"semisup train: {message}", file=sys.stderr)
+    from semisup.team import leads
+
+    if leads():
+        print(f"semisup train: {message}", file=sys.stderr)
     return 2
+
+
+def _refuse_a_team() -> None:
+    """Raise SettingError where torchrun started several processes: launchers give each run of a sweep its own."""
+    from semisup.team import launched
+
+    if launched() > 1:
+        raise SettingError("torchrun", launched(), "processes work at one run; a sweep is hydra/launcher's to spread")
 
 
 def _read_once(surveyed: "dict[Dataset, Survey]") -> None:
@@ -66,12 +78,15 @@ def _one(config: DictConfig) -> int:
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly, run
     from semisup.commands.track import show_again
+    from semisup.team import leads
     from semisup.tracking.wandb import started_by_an_agent
 
     quietly()
     checked = build.check(ours(config))
     with Bars() as bars:
         outcome = run(checked, bars, of_a_sweep=False)
+    if not leads():
+        return outcome.exit_code
     if outcome.status != "done":
         said = "" if outcome.status == "refused" else f"{outcome.status}: "
         print(f"semisup train: {said}{outcome.message}", file=sys.stderr)

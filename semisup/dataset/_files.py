@@ -1,25 +1,29 @@
 """Data sets that are files of pictures: decoded once, whatever the split; what is no picture is left out and told."""
 
+import contextlib
 import functools
 import hashlib
+import math
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy
 import torch
 
 from semisup.dataset import SPLITS, Data
 from semisup.dataset._twins import Member, Twins, find, plain, remembered
-from semisup.errors import DataError
+from semisup.errors import DataError, SettingError
 from semisup.images.cache import Pictures, Watch, read
-from semisup.images.decode import Pixels
+from semisup.images.decode import Pixels as Array
 from semisup.images.pool import most_workers
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
-from semisup.shapes import Images
+from semisup.images.stored import Rows, Stored
+from semisup.shapes import Images, Pixels
 
 STOP, WARN, IGNORE = ON_LEAK = ("error", "warn", "ignore")
 
@@ -70,6 +74,9 @@ class Settings(Protocol):
     @property
     def cache(self) -> str | None: ...
 
+    @property
+    def resident_gb(self) -> float | None: ...
+
     def recipe(self) -> Recipe: ...
 
 
@@ -77,13 +84,21 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
     """Decode, or take from the cache, and deal out to the splits.
 
     Raises:
+        SettingError: more than the given `resident_gb`, and no cache that it could stay in.
         DataError: more of a split than `max_bad_fraction` is no picture; or on_leak=error and an image is in several of
             training, validation and test, or under two classes.
     """
     cache = Path(settings.cache).expanduser() if settings.cache else None
     workers = settings.workers or most_workers()
-    pools = {name: read(files, settings.recipe(), cache, workers, watch) for name, files in found.pools.items()}
-    dealt = _dealt(found, pools)
+    recipe, limit = settings.recipe(), resident_bytes(settings.resident_gb)
+    stored = 3 * recipe.size**2 * sum(map(len, found.pools.values())) > limit
+    if stored and cache is None:
+        if settings.resident_gb is not None:
+            allowed = "must be a folder where more than dataset.resident_gb of pixels are to stay in it"
+            raise SettingError("dataset.cache", None, allowed)
+        stored = False
+    pools = {name: read(files, recipe, cache, workers, watch, stored=stored) for name, files in found.pools.items()}
+    dealt = _dealt(found, pools, limit if stored else math.inf)
     for split in SPLITS:
         _check(split, dealt[split].quarantined, len(found.parts[split].files), settings.max_bad_fraction)
     report = {
@@ -108,6 +123,16 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
     )
 
 
+def resident_bytes(resident_gb: float | None) -> float:
+    """Bytes of pixels that may be in memory at once; by itself half of the machine's memory, or of the container's."""
+    if resident_gb is not None:
+        return resident_gb * 1e9
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no limit there
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory / 2
+
+
 class _Dealt(NamedTuple):
     """Of one split.
 
@@ -123,26 +148,39 @@ class _Dealt(NamedTuple):
     quarantined: dict[str, str]
 
 
-def _dealt(found: Found, pools: Mapping[str, Pictures]) -> dict[str, _Dealt]:
-    """From the pools to the splits; a split that is a whole pool takes its pixels without a copy."""
-    rows: dict[str, Pixels] = {}
+def _dealt(found: Found, pools: Mapping[str, Pictures], limit: float) -> dict[str, _Dealt]:
+    """From the pools to the splits; one of more than `limit` bytes stays where it is."""
+    places: dict[str, tuple[int, int]] = {}
     digests: dict[str, str] = {}
     reasons: dict[str, str] = {}
-    for name, pictures in pools.items():
-        rows |= zip(pictures.names, pictures.pixels, strict=True)
+    for number, (name, pictures) in enumerate(pools.items()):
+        places |= {each: (number, row) for row, each in enumerate(pictures.names)}
         digests |= zip((file.name for file in found.pools[name]), pictures.digests, strict=True)
         reasons |= pictures.quarantined
-    whole = {tuple(pictures.names): pictures.pixels for pictures in pools.values()}
-    whole[()] = next(iter(whole.values()))[:0]
+    sources = [pictures.pixels for pictures in pools.values()]
     dealt = {}
     for split, part in found.parts.items():
         names = [file.name for file in part.files]
-        kept = [position for position, name in enumerate(names) if name in rows]
-        chosen = tuple(names[position] for position in kept)
-        pixels = whole[chosen] if chosen in whole else numpy.stack([rows[name] for name in chosen])
+        kept = [position for position, name in enumerate(names) if name in places]
+        place = numpy.array([places[names[position]] for position in kept], numpy.int64).reshape(-1, 2)
+        pixels = _taken(sources, place[:, 0], place[:, 1], limit)
         bad = {name: reasons[name] for name in names if name in reasons}
         dealt[split] = _Dealt(pixels, kept, [digests[name] for name in names], bad)
     return dealt
+
+
+def _taken(sources: list[Array | Rows], which: Any, row: Any, limit: float) -> Pixels:
+    """Rows of the sources: a source as it is where they are all of it, else a copy; above `limit` bytes they stay."""
+    if len(row) * math.prod(sources[0].shape[1:]) > limit:
+        return Stored(sources, which.astype(numpy.uint8), row, torch.device("cpu"))
+    for number, source in enumerate(sources):
+        whole = isinstance(source, numpy.ndarray) and len(source) == len(row) and (which == number).all()
+        if whole and (row == numpy.arange(len(row))).all():
+            return torch.from_numpy(source)
+    pixels = numpy.empty((len(row), *sources[0].shape[1:]), numpy.uint8)
+    for number, source in enumerate(sources):
+        pixels[which == number] = source[row[which == number]]
+    return torch.from_numpy(pixels)
 
 
 def _check(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: float) -> None:
@@ -180,7 +218,7 @@ def _some(groups: Sequence[Sequence[Member]]) -> str:
 
 def _images(dealt: _Dealt, part: Part) -> Images:
     targets = torch.tensor(part.targets, dtype=torch.int64)[dealt.kept]
-    return Images(torch.from_numpy(dealt.pixels), targets, [part.files[position].name for position in dealt.kept])
+    return Images(dealt.pixels, targets, [part.files[position].name for position in dealt.kept])
 
 
 def _fingerprint(classes: tuple[str, ...], parts: Mapping[str, Part], dealt: Mapping[str, _Dealt]) -> str:

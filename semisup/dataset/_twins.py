@@ -23,7 +23,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from semisup.dataset import SPLITS
 from semisup.disk import write_atomically
-from semisup.shapes import Images
+from semisup.shapes import Images, Pixels
 
 MOST_BITS, MOST_LEVELS, FLAT = 4, 4.0, 8
 """Of near duplicates: bits of dHash, mean gray levels; pictures whose means span less than FLAT levels show nothing."""
@@ -128,34 +128,35 @@ def _harmful(one: Member, other: Member) -> bool:
     return _leaks({one.split, other.split}) or _differ([one.target, other.target])
 
 
-def _gray(pixels: Tensor) -> Iterator[Tensor]:
+def _gray(pixels: Pixels) -> Iterator[Tensor]:
     """(n, C, S, S) uint8 -> (m, 1, S, S) float in [0, 255], a part at a time."""
-    for part in pixels.split(max(1, _CHUNK_BYTES // (4 * pixels[:1].numel() or 1))):
+    for part in pixels.split(max(1, _CHUNK_BYTES // (4 * pixels.shape[1:].numel()))):
         yield part.float().mean(1, keepdim=True)
 
 
-def _means(pixels: Tensor) -> Tensor:
+def _means(pixels: Pixels) -> Tensor:
     """(n, C, S, S) uint8 -> (n, 256) uint8: gray, 16 x 16."""
     found = [adaptive_avg_pool2d(part, (_GRID, _GRID)).round().to(torch.uint8).flatten(1) for part in _gray(pixels)]
     return torch.cat([torch.zeros(0, _GRID**2, dtype=torch.uint8), *found])
 
 
-def _bits(pixels: Tensor) -> Tensor:
+def _bits(pixels: Pixels) -> Tensor:
     """(n, C, S, S) uint8 -> (n, 64) float, +1 or -1: dHash."""
     small = [adaptive_avg_pool2d(part, (8, 9)).squeeze(1) for part in _gray(pixels)]
     found = [torch.where(part[:, :, 1:] > part[:, :, :-1], 1.0, -1.0).flatten(1) for part in small]
     return torch.cat([torch.zeros(0, _BITS), *found])
 
 
-def _equal(pixels: Sequence[Tensor], means: Tensor) -> list[list[int]]:
+def _equal(pixels: Sequence[Pixels], means: Tensor) -> list[list[int]]:
     """Rows with the same pixels, in groups of at least two; only those of equal means are looked at closely."""
-    rows = [row for split in pixels for row in split]
+    rows = [(split, row) for split in pixels for row in range(len(split))]
     alike, equal = defaultdict(list), defaultdict(list)
     for number, mean in enumerate(means.numpy()):
         alike[mean.tobytes()].append(number)
     for numbers in alike.values():
         for number in numbers if len(numbers) > 1 else ():
-            equal[hashlib.sha256(rows[number].numpy().tobytes()).digest()].append(number)
+            split, row = rows[number]
+            equal[hashlib.sha256(split[row].numpy().tobytes()).digest()].append(number)
     return [numbers for numbers in equal.values() if len(numbers) > 1]
 
 

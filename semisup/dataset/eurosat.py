@@ -25,7 +25,8 @@ from semisup.images.recipe import Recipe
 class EuroSat:
     """`root`: the folder that holds `eurosat/2750/<class>/`; `size` in [1, 4096] pixels; `labels_per_class` >= 1 or
     null for all; `test_share` and `validation_share`: above 0, together at most 0.9; `imbalance` and
-    `imbalance_unlabeled` >= 1; `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a core."""
+    `imbalance_unlabeled` >= 1; `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a core;
+    `resident_gb` >= 0 or null."""
 
     root: str
     download: bool
@@ -41,6 +42,7 @@ class EuroSat:
     on_leak: str
     workers: int | None
     cache: str | None
+    resident_gb: float | None
 
     def __post_init__(self) -> None:
         in_range("test_share", self.test_share, 0, 1, above=True)
@@ -48,6 +50,7 @@ class EuroSat:
         in_range("max_bad_fraction", self.max_bad_fraction, 0, 1)
         one_of("on_leak", self.on_leak, ON_LEAK)
         in_range("workers", self.workers, 1, 1024)
+        in_range("resident_gb", self.resident_gb, 0)
         self.recipe()
         self._portions()
 

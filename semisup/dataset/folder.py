@@ -29,7 +29,7 @@ from semisup.images.scan import ImageFile, class_folders, scan, shown
 class Folder:
     """What conf/dataset/folder.yaml says of each key. `root` must exist; `size` in [1, 4096] pixels; `labels_per_class`
     >= 1 or null for all; `imbalance` >= 1; `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a
-    core."""
+    core; `resident_gb` >= 0 or null."""
 
     root: str
     size: int
@@ -51,6 +51,7 @@ class Folder:
     max_pixels: int
     workers: int | None
     cache: str | None
+    resident_gb: float | None
 
     def __post_init__(self) -> None:
         in_range("labels_per_class", self.labels_per_class, 1)
@@ -59,6 +60,7 @@ class Folder:
         in_range("max_bad_fraction", self.max_bad_fraction, 0, 1)
         one_of("on_leak", self.on_leak, ON_LEAK)
         in_range("workers", self.workers, 1, 1024)
+        in_range("resident_gb", self.resident_gb, 0)
         self.recipe()
 
     def recipe(self) -> Recipe:

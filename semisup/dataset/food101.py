@@ -27,7 +27,8 @@ FILES = ("food-101/meta/train.json", "food-101/meta/test.json", "food-101/images
 class Food101:
     """`root`: the folder that holds `food-101/`; `size` in [1, 4096] pixels; `labels_per_class` >= 1 or null for all;
     `validation_share`: of the training part, in (0, 0.9]; `imbalance` and `imbalance_unlabeled` >= 1;
-    `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a core."""
+    `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a core;
+    `resident_gb` >= 0 or null."""
 
     root: str
     download: bool
@@ -44,12 +45,14 @@ class Food101:
     draft: bool
     workers: int | None
     cache: str | None
+    resident_gb: float | None
 
     def __post_init__(self) -> None:
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)
         in_range("max_bad_fraction", self.max_bad_fraction, 0, 1)
         one_of("on_leak", self.on_leak, ON_LEAK)
         in_range("workers", self.workers, 1, 1024)
+        in_range("resident_gb", self.resident_gb, 0)
         self.recipe()
         self._portions()
 

@@ -12,13 +12,15 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from semisup import team
 from semisup.augment import Augment
-from semisup.batches import shuffled
+from semisup.batches import shuffled, taken
 from semisup.events import Event
 from semisup.labeler import calibrated, label, logits_of
-from semisup.seeding import stream
+from semisup.seeding import derive, seed_everything, stream
 from semisup.shapes import Context, Images, Labeled, Memory
 from semisup.threshold import Policy
+from semisup.transfer import to_device
 
 
 class Place(NamedTuple):
@@ -63,8 +65,8 @@ class Learner:
         """Augmented images (n, C, S, S) and classes (n,) of the labeled batch of this place; n <= batch_size."""
         images = self.labeled
         index = shuffled(self.seed, "labeled", place.epoch, len(images), self.batch_size, place.position)
-        index = index.to(images.pixels.device, non_blocking=True)
-        return self.view(augment, images.pixels[index], "labeled", place.step), images.targets[index]
+        pixels, index = taken(images, index), to_device(index, images.targets.device)
+        return self.view(augment, pixels, "labeled", place.step), images.targets[index]
 
     def context(self, place: Place, memory: Memory) -> Context:
         """What the policy may know of this place; by rounds the whole labeled set is scored, if it asks for that."""
@@ -73,6 +75,12 @@ class Learner:
         batches = logits_of(self.teacher, self.labeled.pixels, self.scoring_batch_size)
         logits = calibrated(torch.cat(list(batches)), memory)
         return Context(place.progress, Labeled(label(logits).probabilities, self.labeled.targets))
+
+
+def seed_forward(seed: int, step: int) -> None:
+    """What the model itself draws at a step, dropout and stochastic depth: other draws on every process."""
+    which = (team.number(),) if team.count() > 1 else ()
+    seed_everything(derive(seed, "forward", step, *which))
 
 
 class Losses(NamedTuple):

@@ -9,17 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from semisup.batches import count, endless
+from semisup.batches import count, endless, taken
 from semisup.errors import in_range
 from semisup.events import Event
 from semisup.labeler import calibrated, label
-from semisup.method import Learner, Losses, Place
+from semisup.method import Learner, Losses, Place, seed_forward
 from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory, policy_memory
 from semisup.method.supervised import labeled_losses
-from semisup.seeding import derive, seed_everything
-from semisup.shapes import Context, Labeled, Labels, Memory, Selection
+from semisup.shapes import Context, Labeled, Labels, Memory, ReadAhead, Selection
 from semisup.threshold import Penalizing
+from semisup.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,20 @@ class Batch:
 
 def unlabeled_batch(learner: Learner, place: Place, ratio: int) -> Batch:
     """U = ratio * batch size of the N unlabeled and L labeled images; the labeled ones of them last."""
-    size, labeled, unlabeled = ratio * learner.batch_size, learner.labeled.pixels, learner.unlabeled.pixels
-    index = endless(learner.seed, "unlabeled", len(unlabeled) + len(labeled), size, place.step)
-    own, others = index[index < len(unlabeled)], index[index >= len(unlabeled)]
-    device = labeled.device
-    pixels = unlabeled[own.to(device, non_blocking=True)]
+    own, others = _drawn(learner, place.step, ratio)
+    pixels = taken(learner.unlabeled, own)
+    if isinstance(learner.unlabeled.pixels, ReadAhead):
+        learner.unlabeled.pixels.ahead(_drawn(learner, place.step + 1, ratio)[0])
     if len(others):
-        pixels = torch.cat((pixels, labeled[(others - len(unlabeled)).to(device, non_blocking=True)]))
-    return Batch(torch.cat((own, others)).to(device, non_blocking=True), pixels)
+        pixels = torch.cat((pixels, taken(learner.labeled, others - len(learner.unlabeled))))
+    return Batch(to_device(torch.cat((own, others)), pixels.device), pixels)
+
+
+def _drawn(learner: Learner, step: int, ratio: int) -> tuple[Tensor, Tensor]:
+    """The numbers of a step's images in [0, N) and in [N, N + L), on the CPU."""
+    size = len(learner.unlabeled) + len(learner.labeled)
+    index = endless(learner.seed, "unlabeled", size, ratio * learner.batch_size, step)
+    return index[index < len(learner.unlabeled)], index[index >= len(learner.unlabeled)]
 
 
 def weigh(
@@ -135,13 +141,15 @@ def weigh(
         labeled = Labeled(calibrated(logits.detach(), memory).softmax(dim=1), targets)
     selection, memory = ask(learner, memory, labels, index, Context(place.progress, labeled))
     said = {
-        "said/targets": memory["said/targets"].index_copy(0, index, selection.targets),
-        "said/predicted": memory["said/predicted"].index_copy(0, index, labels.targets),
-        "said/confidence": memory["said/confidence"].index_copy(0, index, labels.confidence.float()),
-        "said/weight": memory["said/weight"].index_copy(0, index, selection.weight.float()),
-        "said/threshold": selection.threshold.float(),
+        "targets": selection.targets,
+        "predicted": labels.targets,
+        "confidence": labels.confidence.float(),
+        "weight": selection.weight.float(),
     }
-    return selection, memory | said
+    for name, values in said.items():
+        memory[f"said/{name}"].index_copy_(0, index, values)  # in place: a copy of N at every step would cost more
+    memory = memory | {"said/threshold": selection.threshold.float()}
+    return selection, memory
 
 
 class Pass(NamedTuple):
@@ -191,7 +199,7 @@ def weak_and_strong(
     weight = selection.weight
     kept = weight.nonzero().squeeze(1) if kept_only else torch.arange(len(weight), device=weight.device)
     strong = learner.view(learner.augment, batch.pixels[kept], "strong", place.step)
-    seed_everything(derive(learner.seed, "forward", place.step))  # dropout: as if there had been no weak pass
+    seed_forward(learner.seed, place.step)  # as if there had been no weak pass
     labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
     return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], weight[kept]), memory
 

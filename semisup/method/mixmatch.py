@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 from semisup.errors import in_range
 from semisup.labeler import calibrated, label
@@ -27,6 +27,7 @@ from semisup.method._steps import (
 )
 from semisup.seeding import numpy_stream, stream
 from semisup.shapes import Labels, Memory
+from semisup.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ class MixMatch(EveryStep):
 
         sharp = sharpen(mean, self.temperature)
         everything = torch.cat((images, *views))
-        wanted = torch.cat((one_hot(targets, learner.num_classes).to(sharp.dtype), sharp, sharp))
+        certain = torch.eye(learner.num_classes, dtype=sharp.dtype, device=sharp.device)[targets]
+        wanted = torch.cat((certain, sharp, sharp))
         order = torch.randperm(len(everything), generator=stream(learner.seed, "mixup", "order", place.step))
-        order = order.to(everything.device, non_blocking=True)
+        order = to_device(order, everything.device)
         share = float(numpy_stream(learner.seed, "mixup", "share", place.step).beta(self.alpha, self.alpha))
         share = max(share, 1 - share)
         logits = learner.student(everything.lerp(everything[order], 1 - share)).float()

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import torch
 
-from semisup.batches import count
+from semisup.batches import count, taken
 from semisup.errors import DivergedError, in_range
 from semisup.events import Event, Progress
 from semisup.labeler import calibrated, label, logits_of
@@ -69,7 +69,7 @@ class SelfTraining:
         begin, kept = batch * learner.batch_size, len(memory["index"])
         end = kept if kept - begin == learner.batch_size + 1 else begin + learner.batch_size
         index, targets, weight = (memory[name][begin:end] for name in ("index", "targets", "weight"))
-        view = learner.view(learner.augment, learner.unlabeled.pixels[index], "pseudo_labeled", place.step)
+        view = learner.view(learner.augment, taken(learner.unlabeled, index), "pseudo_labeled", place.step)
         loss = weighted_cross_entropy(learner.student(view), targets, weight, len(index))
         return Losses(self.lambda_unlabeled * loss, unlabeled_sums(loss, len(index)))
 

@@ -17,7 +17,7 @@ from PIL import features
 from semisup.errors import RecordError
 from semisup.secrets import hidden
 
-COMPUTING = ("python", "semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "threads")
+COMPUTING = ("python", "semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "threads", "processes")
 DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")  # another one gives other pixels
 LARGEST_DIFF = 2**20  # characters
 LATER = ("driver", "libraries")  # what earlier versions did not note
@@ -67,6 +67,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
     """What two environments differ in, as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
     matters = ("python", "system", "processor", "instruction_set", "device", "driver", "threads")
     pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in LATER}
+    pairs["processes"] = before.get("processes", 1), now.get("processes", 1)
     for group in ("packages", "libraries"):
         known = before.get(group, {} if group not in LATER else now.get(group))
         known = known if isinstance(known, Mapping) else {}

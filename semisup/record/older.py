@@ -11,6 +11,8 @@ Plain = dict[str, Any]
 
 SECTIONS: Plain = {
     "channels_last": False,
+    "compile": False,
+    "deterministic": True,
     "labeler": {"calibrate": False},
     "collapse": {"warn_below": None, "stop_below": None},
 }
@@ -20,7 +22,7 @@ KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
     ("checkpoint", (), {"every_steps": None}),
     ("sweep", (), {"fail_fast": False, "share_warm_up": False}),
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
-    ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore"}),
+    ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore", "resident_gb": None}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),
     ("method", ("fixmatch", "uda"), {"by_average": False, "ramp": 0.0}),
     ("train", (), {"ema_warm_up": False, "ema_statistics": False}),

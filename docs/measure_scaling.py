@@ -1,0 +1,242 @@
+"""What one more image of the pool costs: the constants of docs/scaling.md, measured here.
+
+python docs/measure_scaling.py constants             prints them as a table, in two minutes
+python docs/measure_scaling.py pool FOLDER COUNT     makes a data set of COUNT unlabeled photographs, 32 pixels a side
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy
+import torch
+from PIL import Image
+
+from semisup import build
+from semisup.computing import prepare, set_up
+from semisup.events import Relabeled
+from semisup.images.cache import PREFIX, read
+from semisup.images.recipe import Recipe
+from semisup.images.scan import scan
+from semisup.images.stored import Rows, Stored
+from semisup.labeler import logits_of
+from semisup.method import Place
+from semisup.record.folder import RunRecord
+from semisup.shapes import Images
+from semisup.state import Problem, learner_of, start
+
+ROOT = Path(__file__).resolve().parents[1]
+CPU = torch.device("cpu")
+DISTINCT = 1000  # files of a made pool; the others are further names of them
+
+
+def main() -> None:
+    """The words of the command line."""
+    if sys.argv[1:2] == ["pool"]:
+        make_pool(Path(sys.argv[2]), int(sys.argv[3]))
+        return
+    set_up(1, deterministic=True)
+    for name, value, unit in constants():
+        print(f"| {name} | {value:.3g} | {unit} |", flush=True)
+
+
+def photograph(side: int, seed: int) -> Image.Image:
+    """Smooth noise, which is as hard to decode as a photograph."""
+    values = numpy.random.default_rng(seed).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), dtype=numpy.uint8)
+    return Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def make_pool(folder: Path, count: int) -> None:
+    """10 classes of 20 labeled and 50 validation images, and `count` unlabeled ones in folders of 1,000."""
+    for split, each in (("training/labeled", 20), ("validation", 50)):
+        for number in range(10 * each):
+            place = folder / split / f"class{number % 10}"
+            place.mkdir(parents=True, exist_ok=True)
+            photograph(32, len(split) * 10_000 + number).save(place / f"{number}.jpg")
+    for number in range(count):
+        place = folder / "training/unlabeled" / f"{number // 1000:06d}"
+        if number % 1000 == 0:
+            place.mkdir(parents=True)
+        path = place / f"{number:09d}.jpg"
+        if number < DISTINCT:
+            photograph(32, number).save(path)
+        else:
+            os.link(folder / "training/unlabeled" / "000000" / f"{number % DISTINCT:09d}.jpg", path)
+
+
+def constants() -> Iterator[tuple[str, float, str]]:
+    """Name, value, unit of each."""
+    with tempfile.TemporaryDirectory() as place:
+        yield from of_files(Path(place))
+        yield from of_reading(Path(place))
+        yield from of_records(Path(place))
+    yield from of_steps()
+
+
+def of_files(place: Path) -> Iterator[tuple[str, float, str]]:
+    """Scanning, decoding, and what is remembered of a file."""
+    for side in (32, 500):
+        folder = place / str(side)
+        folder.mkdir()
+        for number in range(200):
+            photograph(side, number).save(folder / f"{number}.jpg")
+    many = place / "many"
+    many.mkdir()
+    for number in range(20_000):
+        os.link(place / "32" / f"{number % 200}.jpg", many / f"a photograph of the pool {number:06d}.jpg")
+    tracemalloc.start()
+    began = time.perf_counter()
+    files = scan(many, many, follow_symlinks=False).files
+    yield "scan", (time.perf_counter() - began) / len(files) * 1e6, "us a file (with tracemalloc)"
+    yield "memory of the list of files", tracemalloc.get_traced_memory()[0] / len(files), "bytes a file"
+    tracemalloc.stop()
+    for side, size in ((32, 32), (500, 64), (500, 224)):
+        found = scan(place / str(side), place / str(side), follow_symlinks=False).files
+        recipe = Recipe(size, "stretch", draft=True, background=255, max_pixels=10**6)
+        seconds = median(lambda found=found, recipe=recipe: read(found, recipe, None, 1, unwatched), 3)
+        yield f"decode, JPEG of {side} pixels to {size}", seconds / len(found) * 1e3, "ms an image and process"
+    recipe = Recipe(32, "stretch", draft=True, background=255, max_pixels=10**6)
+    few = files[:5000]
+    tracemalloc.start()
+    read(few, recipe, place / "cache", 1, unwatched, stored=True)
+    yield (
+        "memory of names, digests and keys",
+        tracemalloc.get_traced_memory()[1] / len(few),
+        "bytes a file, at the peak",
+    )
+    tracemalloc.stop()
+    warm = median(lambda: read(few, recipe, place / "cache", 1, unwatched, stored=True), 3)
+    yield "warm start, 32 pixels", warm / len(few) * 1e6, "us a file"
+    disk = sum(path.stat().st_size for path in (place / "cache").rglob("*") if path.is_file())
+    yield "cache, 32 pixels", disk / len(few), "bytes an image (3,072 are pixels)"
+
+
+def of_reading(place: Path) -> Iterator[tuple[str, float, str]]:
+    """The rows of a step of 448 images out of a pool of 200,000, and the whole of it in order."""
+    count = 200_000
+    with open(place / "pack", "wb") as file:
+        file.write(bytes(PREFIX.size))
+        for _ in range(count // 1000):
+            file.write(bytes(3072 * 1000))
+    rows = Rows(place / "pack", (count, 3, 32, 32), PREFIX.size)
+    which, row = numpy.zeros(count, numpy.uint8), numpy.arange(count)
+    stored, resident = Stored([rows], which, row, CPU), torch.from_numpy(numpy.asarray(rows))
+    order = torch.randperm(count)[:448]
+    for name, pixels in (("resident", resident), ("in the cache's file", stored)):
+        yield f"rows of a step, {name}", median(lambda pixels=pixels: pixels[order], 21) / 448 * 1e6, "us an image"
+    whole = median(lambda: list(stored.split(256)), 3)
+    yield "reading in order, in the cache's file", whole / count * 1e6, "us an image"
+    for images in (10**5, 10**6, 10**7):
+        seconds = median(lambda images=images: torch.randperm(images), 3)
+        yield f"order of a pass over {images:,}", seconds / images * 1e9, "ns an image, and 8 bytes"
+
+
+def of_records(place: Path) -> Iterator[tuple[str, float, str]]:
+    """One labeling of a pool: in the method, in the files, in the checkpoint."""
+    count = 100_000
+    for method, policy in (
+        ("fixmatch", "fixed"),
+        ("fixmatch", "flexmatch"),
+        ("fixmatch", "class_balanced"),
+        ("self_training", "fixed"),
+    ):
+        problem, settings = problem_of(count), settings_of(f"method={method}", f"threshold={policy}")
+        state = start(problem, settings)
+        size = sum(value.nbytes for value in state.memory.values())
+        yield f"memory and checkpoint, {method} with {policy}", size / count, "bytes an image"
+    problem, settings = problem_of(count), settings_of("method=fixmatch")
+    state = start(problem, settings)
+    learner = learner_of(problem, settings, state)
+    state.memory["said/targets"].fill_(1)
+    state.memory["said/predicted"].fill_(1)
+    began = time.perf_counter()
+    (event,) = [each for each in report(settings, learner, state) if isinstance(each, Relabeled)]
+    yield "telling of a labeling", (time.perf_counter() - began) / count * 1e6, "us an image, at an evaluation"
+    dataset = {"fingerprint": "", "classes": [f"class{number}" for number in range(10)]}
+    with RunRecord(place / "run", {}, {}) as record:
+        record.describe(dataset, {}, problem.unlabeled.paths)
+        record.resume()
+        began = time.perf_counter()
+        record.add(event)
+        yield "pseudo_labels.csv", (time.perf_counter() - began) / count * 1e6, "us an image and round"
+        disk = (place / "run" / "pseudo_labels.csv").stat().st_size
+        yield "pseudo_labels.csv", disk / count, "bytes an image and round"
+        began = time.perf_counter()
+        record.save(state.snapshot())
+        yield "a checkpoint", (time.perf_counter() - began) / count * 1e9, "ns an image"
+
+
+def report(settings: Any, learner: Any, state: Any) -> Iterator[Any]:
+    yield from settings.method.report(learner, state.memory, Place(1, 0, 0, 0.0))
+
+
+def of_steps() -> Iterator[tuple[str, float, str]]:
+    """Scoring, image by image; and of a step what grows with the pool."""
+    pixels = torch.randint(0, 256, (1024, 3, 32, 32), dtype=torch.uint8)
+    for model in ("small_cnn", "wide_resnet"):
+        for precision in ("float32", "bfloat16"):
+            network = settings_of(f"model={model}").model.build(3, 10, 32)
+            prepare(network, precision, CPU, channels_last=True, compile=False)
+            images = pixels if model == "small_cnn" else pixels[:256]
+            seconds = median(lambda network=network, images=images: list(logits_of(network, images, 256)), 3)
+            yield f"scoring, {model} at 32 pixels, {precision}", seconds / len(images) * 1e3, "ms an image"
+    for policy in ("fixed", "flexmatch", "class_balanced"):
+        for count in (10**4, 10**6):
+            problem, settings = problem_of(count), settings_of("method=fixmatch", f"threshold={policy}")
+            state = start(problem, settings)
+            learner = learner_of(problem, settings, state)
+            place = Place(0, 0, 0, 0.0)
+
+            def step(learner: Any = learner, settings: Any = settings, state: Any = state, place: Any = place) -> None:
+                _, state.memory = settings.method.loss(learner, state.memory, place)
+
+            yield f"a step with {policy}, pool of {count:,}", median(step, 5) * 1e3, "ms"
+
+
+def settings_of(*words: str) -> Any:
+    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    small = (
+        ("tracking=none", "device=cpu", "model.widths=[8,16]")
+        if "model=wide_resnet" not in words
+        else ("tracking=none", "device=cpu")
+    )
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return build.check(hydra.compose("train", overrides=[*small, *words])).settings
+
+
+def problem_of(count: int) -> Problem:
+    """A pool of `count` 1-pixel images: what a pool costs besides its pixels."""
+
+    def images(number: int, target: int) -> Images:
+        pixels = torch.zeros(number, 3, 8, 8, dtype=torch.uint8)
+        return Images(
+            pixels, torch.full((number,), target), [f"training/unlabeled/{each:09d}.jpg" for each in range(number)]
+        )
+
+    few = images(100, 1)
+    return Problem(few, images(count, -1), few, few, torch.full((count,), -1), 10, CPU)
+
+
+def median(act: Callable[[], object], times: int) -> float:
+    """Seconds."""
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        act()
+        found.append(time.perf_counter() - began)
+    return statistics.median(found)
+
+
+def unwatched(items: Any, *_: object) -> Any:
+    return items
+
+
+if __name__ == "__main__":
+    main()

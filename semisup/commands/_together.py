@@ -1,0 +1,66 @@
+"""A run by several processes: the first does all that one alone does, the others train with it and write nothing."""
+
+import io
+import signal
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semisup.build import Checked
+from semisup.commands._collapse import CollapseWatch
+from semisup.commands._signals import Stop, asked_by
+from semisup.computing import set_up
+from semisup.dataset import Data
+from semisup.errors import DataError
+from semisup.events import EpochDone, Event, StepDone
+from semisup.state import Problem, restore, start
+from semisup.team import Team, largest
+from semisup.trainer import train
+
+
+def begin(team: Team, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
+    """The leader's word to the others: on which data, and from which state."""
+    if not team.told:
+        buffer = io.BytesIO()
+        torch.save({"fingerprint": fingerprint, "snapshot": snapshot}, buffer)
+        team.tell(buffer.getvalue())
+
+
+def agree(stop: Stop, event: Event) -> None:
+    """At each place where the state is whole: all processes stop where one was asked to."""
+    if isinstance(event, StepDone | EpochDone):
+        number = largest(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
+        if number and stop.asked is None:
+            stop.asked = asked_by(number)
+
+
+def follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: Stop, team: Team) -> bool:
+    """What all processes but the first do; False where the leader had nothing to train.
+
+    Raises:
+        DataError: this process found other data.
+        DivergedError, CollapsedError, StoppedError: as on the leader.
+    """
+    warnings.simplefilter("ignore")  # the leader says it
+    news = team.hear()
+    if news is None:
+        return False
+    known = torch.load(io.BytesIO(news), map_location="cpu", weights_only=True)
+    set_up(checked.run.threads, deterministic=checked.run.deterministic)
+    problem, data = load()
+    if data.fingerprint != known["fingerprint"]:
+        raise DataError(f"{Path.cwd()}: the data of this process are not those of the first")
+    state = start(problem, checked.settings)
+    if known["snapshot"] is not None:
+        restore(state, known["snapshot"])
+    watch = CollapseWatch(checked.collapse, checked.id, data.classes, problem.validation.targets)
+    stop.wait = True
+    for event in train(problem, checked.settings, state):
+        agree(stop, event)
+        watch.see(event)
+        if stop.asked is not None and isinstance(event, StepDone | EpochDone):
+            raise stop.asked
+    return True

@@ -1,0 +1,75 @@
+"""How numbers are computed: threads, precision, layout, compilation, and whether a repeat is the same to the bit.
+
+deterministic    only operations whose sums have one order; on a GPU also no convolutions chosen by timing, and no
+                 TF32. Without it two runs of one config may differ in the last bits on a GPU; never on a processor
+compile          torch.compile, one kernel for every shape that comes: what a kernel does then depends on the shape
+                 alone, and not on which shapes came before it, so that a resumed run has the kernels of a whole one
+"""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from semisup import team
+from semisup.errors import SettingError
+from semisup.process import compute_repeatably
+
+MOST_SHAPES = 4096
+"""Compiled for one function, before torch would turn to the uncompiled one silently, and to its numbers."""
+
+
+def set_up(threads: int, *, deterministic: bool) -> None:
+    """Of this process, for the run that follows."""
+    torch.set_num_threads(threads)
+    if deterministic:
+        compute_repeatably()
+    else:
+        torch.set_deterministic_debug_mode("default")
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = not deterministic
+    torch.backends.cuda.matmul.allow_tf32 = not deterministic
+
+
+def can_compile(device: str) -> None:
+    """Raise SettingError where torch.compile has not what it needs."""
+    if team.launched() > 1:
+        raise SettingError("compile", True, f"goes with one process, and torchrun started {team.launched()}")
+    if device == "cpu":
+        compiler = os.environ.get("CXX", "g++")
+        if shutil.which(compiler) is None:
+            raise SettingError("compile", True, f"needs a C++ compiler, and there is no {compiler} here")
+    elif importlib.util.find_spec("triton") is None:
+        raise SettingError("compile", True, "needs triton on a GPU, and it is not installed")
+
+
+def prepare(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool, compile: bool) -> None:
+    """How this model computes, whoever calls it: with bfloat16 every forward pass is autocast, and where the weights
+    have their channels last, convolutions bring the images into the same layout."""
+    forward: Callable[..., Any] = model.forward
+    if channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if precision == "bfloat16":
+        forward = torch.autocast(device.type, dtype=torch.bfloat16)(forward)
+    if compile:
+        forward = _compiled(forward)
+    if team.count() > 1:
+        team.share_statistics(model, device)
+        forward = team.shared_out(forward)
+    setattr(model, "forward", forward)  # noqa: B010  # its own, not its class's
+
+
+def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled anew for every shape, mode and layout that comes; never silently not."""
+    import torch._dynamo.config as dynamo  # 2 s: only where it is used
+    import torch._inductor.config as inductor
+
+    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = MOST_SHAPES
+    dynamo.fail_on_recompile_limit_hit = True
+    inductor.deterministic = torch.are_deterministic_algorithms_enabled()  # no kernel is chosen by timing
+    compiled: Callable[..., Any] = torch.compile(forward, dynamic=False)
+    return compiled

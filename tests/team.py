@@ -1,0 +1,76 @@
+"""What tests/test_processes.py starts by torchrun, one process of several: `team.py FOLDER` trains what `members` names
+and leaves in FOLDER what became of it, `RANK.pt`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semisup import team as processes
+from semisup.computing import set_up
+from semisup.events import StepDone
+from semisup.state import start
+from semisup.trainer import train
+from tests.conftest import checked, choose, options, toy_problem
+from tests.test_trainer import resumed_at
+
+COMMAND = ("train.epochs=4", "model.widths=[8,16]", "tracking=none", "plots=false", "device=cpu")
+"""Of the command line, and the same in here."""
+
+
+def members() -> dict[str, Any]:
+    """Settings of every method, with policies whose word on an image depends on all the others."""
+    policies = {"fixmatch": "freematch", "uda": "flexmatch", "self_training": "class_balanced", "mixmatch": "softmatch"}
+    found = {}
+    for method in options("method"):
+        chosen = [
+            *choose("method", method, gate=0, refresh_every=1, ratio=3, ramp=0),
+            *choose("threshold", policies.get(method, "fixed"), tau=0.35, q=0.5),
+            *(
+                "optimizer=sgd",
+                "optimizer.lr=0.05",
+                "augment.strength=0.3",
+                "train.ema_decay=0.9",
+                "train.batch_size=5",
+            ),
+            *("model.widths=[4,8]", "train.steps=8", "train.evaluate_every_steps=4", "train.scoring_batch_size=7"),
+        ]
+        found[method] = checked(*chosen).settings
+    kept_only = ["method=fixmatch", "method.kept_only=true", "threshold.tau=0.9", "precision=bfloat16"]
+    found["kept_only"] = checked(*kept_only, "model.widths=[4,8]", "train.steps=3", "train.batch_size=1").settings
+    return found
+
+
+def trained(settings: Any) -> dict[str, Any]:
+    """What one training comes to."""
+    problem = toy_problem(labeled=13)
+    state = start(problem, settings)
+    rows = [event.row() for event in train(problem, settings, state)]
+    rows = [{key: value for key, value in row.items() if not key.endswith("_seconds")} for row in rows if row]
+    return {"student": state.student.state_dict(), "memory": state.memory, "rows": rows}
+
+
+def main() -> None:
+    """One process's part."""
+    set_up(1, deterministic=True)
+    with processes.together("cpu") as team:
+        heard = team.hear() if processes.number() else team.tell(b"the news")
+        assert heard == (b"the news" if processes.number() else None)
+        found = {name: trained(settings) for name, settings in members().items()}
+        found["again"] = trained(members()["fixmatch"])
+        found["resumed"] = resumed_at(5, StepDone, toy_problem(labeled=13), members()["fixmatch"])[0]
+        found["dropped"] = seeds()
+        torch.save(found, Path(sys.argv[1]) / f"{processes.number()}.pt")
+
+
+def seeds() -> torch.Tensor:
+    """What dropout would drop here."""
+    from semisup.method import seed_forward
+
+    seed_forward(0, 3)
+    return torch.rand(4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Precision, layout, compilation, determinism: each does what it says, and a run under it repeats and resumes."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from semisup import build
+from semisup.commands import _run
+from semisup.commands._progress import Bars
+from semisup.computing import prepare, set_up
+from semisup.errors import SettingError
+from semisup.events import StepDone
+from tests.conftest import checked, compose, toy_problem
+from tests.test_trainer import everything, resumed_at, same_weights, settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A model that is compiled in seconds; `compile` is the model's own business here: it counts compilations."""
+
+    def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, num_classes))
+
+
+def one_run(**more: Any) -> Any:
+    chosen = settings("train.scoring_batch_size=24", method="supervised", epochs=3)
+    return dataclasses.replace(chosen, model=Small(), **more)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what it imports to compile
+def test_a_compiled_run_is_compiled_repeats_and_resumes_to_the_bit() -> None:
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    problem, chosen = toy_problem(), one_run(compile=True)
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    rows, weights, end = everything(problem, chosen)
+    assert counters["stats"]["unique_graphs"] >= 2, "training and evaluation"
+    torch._dynamo.reset()  # as in another process
+    again_rows, again_weights, again_end = resumed_at(7, StepDone, problem, chosen)
+    assert (again_rows, again_end) == (rows, end)
+    assert same_weights(again_weights, weights)
+    eager_rows, _, _ = everything(problem, one_run())
+    for row, eager in zip(rows, eager_rows, strict=True):
+        assert row["val/loss"] == pytest.approx(eager["val/loss"], rel=1e-4)
+
+
+def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        SettingError, match="compile=true: needs a C\\+\\+ compiler, and there is no no-such-compiler here"
+    ):
+        checked("compile=true", "device=cpu")
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path, deterministic: bool) -> None:
+    set_up(2, deterministic=not deterministic)
+    words = ("tracking=none", "plots=false", "model.widths=[4,8]", "train.steps=3", "device=cpu", "method=supervised")
+    config = compose(*words, f"output_root={tmp_path}", f"deterministic={str(deterministic).lower()}")
+    assert _run.run(build.check(config), Bars(), of_a_sweep=False).status == "done"
+    assert torch.are_deterministic_algorithms_enabled() is deterministic
+    assert torch.backends.cudnn.benchmark is not deterministic
+    assert torch.backends.cudnn.allow_tf32 is not deterministic
+    assert torch.backends.cuda.matmul.allow_tf32 is not deterministic
+    assert torch.get_num_threads() == 1
+
+
+def test_bfloat16_and_layout_are_the_models_own_and_not_its_classs() -> None:
+    model, other = (nn.Conv2d(3, 4, 3) for _ in range(2))
+    prepare(model, "bfloat16", torch.device("cpu"), channels_last=True, compile=False)
+    images = torch.rand(2, 3, 8, 8)
+    assert model(images).dtype == torch.bfloat16
+    assert model.weight.is_contiguous(memory_format=torch.channels_last)
+    assert other(images).dtype == torch.float32
+    assert other.weight.is_contiguous()
