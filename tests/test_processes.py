@@ -92,7 +92,7 @@ def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_pa
     about = json.loads((run / "run.json").read_text())
     assert about["status"] == "interrupted", said[-2000:]
     assert about["environment"]["processes"] == 2
-    assert about["error"]["message"] == "another process of the run"
+    assert about["error"]["message"] == "SIGTERM"
     seen = len(numbers(run))
 
     last = by_torchrun(tmp_path, *words)
