@@ -5,9 +5,10 @@ value, so that a mistake costs a second and not a night.
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -32,15 +33,23 @@ def config_folder() -> Path:
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
-def check_at_the_door(overrides: list[str], asked: bool) -> "tuple[DictConfig, dict[Dataset, Survey]]":
-    """Compose and check what was typed.
+class Door(NamedTuple):
+    """What was typed, composed.
 
-    Returns:
-        the composed config (with Hydra's own part) for the first of all swept values, and every data set that is named.
+    config: with Hydra's own part, for the first of all swept values
+    choices: key -> its override once for each swept value; none where only a sweeper knows the values
+    """
+
+    config: DictConfig
+    choices: dict[str, list[str]]
+    several: bool
+
+
+def composed_at_the_door(overrides: list[str], asked: bool) -> Door:
+    """Compose what was typed; `asked`: by -m. Needs no torch.
 
     Raises:
         SettingError: with the nearest key or name where one is near.
-        DataError: the folders are not what the settings say.
     """
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         choices = dict(_choices(word) for word in overrides)
@@ -51,14 +60,42 @@ def check_at_the_door(overrides: list[str], asked: bool) -> "tuple[DictConfig, d
             swept = (config.hydra.sweeper.get("params") or {}).items()
             choices = dict(_choices(f"{key}={value}") for key, value in swept) | choices
             config = _composed([values[0] for values in choices.values() if values])
-        surveyed: dict[Dataset, Survey] = {}
-        check = _check_swept if asked or sweeps(config) else _check_one
-        check(config, surveyed)
-        others = [(key, value) for key, values in choices.items() for value in values[1:]]
+    return Door(config, choices, asked or sweeps(config))
+
+
+def check_at_the_door(door: Door) -> "dict[Dataset, Survey]":
+    """Check it, and in a sweep every swept value; returns every data set that is named.
+
+    Raises:
+        SettingError: as above.
+        DataError: the folders are not what the settings say.
+    """
+    surveyed: dict[Dataset, Survey] = {}
+    check = _check_swept if door.several else _check_one
+    check(door.config, surveyed)
+    first = {each: values[0] for each, values in door.choices.items() if values}
+    others = [(key, value) for key, values in door.choices.items() for value in values[1:]]
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         for key, value in others[:MOST_CHECKS]:
-            one = {**{each: values[0] for each, values in choices.items() if values}, key: value}
-            check(_composed(list(one.values())), surveyed)
-    return config, surveyed
+            check(_composed(list({**first, key: value}.values())), surveyed)
+    return surveyed
+
+
+def planned(door: Door, words: list[str]) -> list[list[str]] | None:
+    """The overrides of every job of a sweep, in the order of their numbers; None where only the sweeper knows."""
+    if door.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
+        return None
+    swept = [f"{key}={value}" for key, value in (door.config.hydra.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*swept, *words])
+    parsed = [each for each in parsed if not each.key_or_group.startswith(("hydra.", "hydra/"))]
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    return jobs
+
+
+def expected_jobs(door: Door, plan: list[list[str]] | None) -> int | None:
+    """How many jobs there are to be, as far as that is known before."""
+    trials = door.config.hydra.sweeper.get("n_trials") if plan is None else len(plan)
+    return None if trials is None else int(trials)
 
 
 def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> "Checked":

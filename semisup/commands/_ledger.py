@@ -1,46 +1,125 @@
 """What became of every job of a sweep: one file each, written before it starts and when it ends.
 
+<folder>/plan.json           what each job is to be: its overrides; null where only the sweeper knows
+<folder>/jobs/00003.json     what became of job 3; 00003-control.json and -baseline.json of its companions
+<folder>/halt.json           no further run is to be started, and why
+<folder>/end.json            the sweep's process came to its end; without it, it died
+
 Exit codes of launchers say nothing: a worker may die, and a job may end its process.
 """
 
 import json
-from collections import Counter
+import os
+import socket
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from semisup.errors import show
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semisup.commands._run import Outcome
 
-HALT = "halt.json"  # in a sweep's folder: no further run is to be started
+Entry = dict[str, Any]
+DIED = "its process died without a word"
+FAIL_FAST, STOPPED = "sweep.fail_fast", "stopped"
+PATIENCE_SECONDS = 60.0  # for other runs to save what they have
 
 
-def note(ledger: Path, name: str, outcome: "Outcome") -> None:
-    """What became of a job, where the parent of the sweep looks for it."""
-    from semisup.record import write_json
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger in a sweep's folder; used by the sweep's processes side by side; each job has files of its own."""
 
-    ledger.mkdir(parents=True, exist_ok=True)
-    entry = {name: getattr(outcome, name) for name in ("status", "message", "kept")}
-    write_json(ledger / f"{name}.json", entry | {"folder": str(outcome.folder), "code": outcome.exit_code})
+    folder: Path
+
+    def begin(self, plan: list[list[str]] | None) -> None:
+        """Before the first job: the plan; what an earlier sweep left in the same folder goes."""
+        from semisup.disk import make_folder
+
+        make_folder(self.folder / "jobs")
+        for old in (self.folder / "halt.json", self.folder / "end.json", *(self.folder / "jobs").glob("*.json")):
+            old.unlink(missing_ok=True)
+        self._write("plan.json", {"jobs": plan})
+
+    def plan(self) -> list[list[str]] | None:
+        return (self._read(self.folder / "plan.json") or {}).get("jobs")
+
+    def note(self, name: str, outcome: "Outcome") -> None:
+        """What became of a job, and who is at it."""
+        names = ("status", "message", "kept", "last_lines", "warm_up")
+        entry = {name: getattr(outcome, name) for name in names}
+        place = {"folder": str(outcome.folder), "code": outcome.exit_code}
+        self._write(f"jobs/{name}.json", entry | place | {"process": os.getpid(), "host": socket.gethostname()})
+
+    def entry(self, name: str) -> Entry | None:
+        return self._read(self.folder / "jobs" / f"{name}.json")
+
+    def entries(self) -> dict[str, Entry]:
+        found = {path.stem: self._read(path) for path in sorted((self.folder / "jobs").glob("*.json"))}
+        return {name: entry for name, entry in found.items() if entry is not None}
+
+    def missing(self) -> list[int]:
+        """Numbers of the planned jobs of which nothing is known."""
+        known = self.entries()
+        return [number for number, _ in enumerate(self.plan() or []) if f"{number:05d}" not in known]
+
+    def halt(self, why: str, **more: Any) -> None:
+        self._write("halt.json", {"why": why} | more)
+
+    def halted(self) -> str | None:
+        """Why no further run is to be started, or None."""
+        found = self._read(self.folder / "halt.json")
+        return None if found is None else str(found.get("why"))
+
+    def end(self, stopped: int | None) -> None:
+        """The sweep's process is through; `stopped` by a signal, whose exit status this is."""
+        self._write("end.json", {"stopped": stopped})
+
+    def ended(self) -> dict[str, Any] | None:
+        """What `end` said, once."""
+        found = self._read(self.folder / "end.json")
+        (self.folder / "end.json").unlink(missing_ok=True)
+        return found
+
+    def bury(self, how: str) -> list[str]:
+        """Runs whose process is gone are failed ones; returns the names of their jobs."""
+        dead = [name for name, entry in self.entries().items() if entry["status"] == "running" and not alive(entry)]
+        for name in dead:
+            entry = self.entry(name) or {}
+            self._write(f"jobs/{name}.json", entry | {"status": "failed", "message": f"{DIED} ({how})", "code": 1})
+        return dead
+
+    def forget(self, names: list[str]) -> None:
+        for name in names:
+            (self.folder / "jobs" / f"{name}.json").unlink(missing_ok=True)
+
+    def others(self) -> list[int]:
+        """Processes of this host, not this one, that are at a run of this sweep."""
+        running = (entry for entry in self.entries().values() if entry["status"] == "running" and alive(entry))
+        here = socket.gethostname()
+        return [entry["process"] for entry in running if entry["host"] == here and entry["process"] != os.getpid()]
+
+    def wait_for_others(self) -> None:
+        """Give other runs the time to save what they have: the launcher ends them when the first one is through."""
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while self.others() and time.monotonic() < limit:
+            time.sleep(0.05)
+
+    def _write(self, name: str, value: dict[str, Any]) -> None:
+        from semisup.record import write_json
+
+        write_json(self.folder / name, value)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any] | None:
+        try:
+            value = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
 
 
-def report(ledger: Path, root: Path, seconds: float, stopped: int | None) -> int:
-    """Say what became of every job; the exit status is 0 only if all are done."""
-    entries = {path.stem: json.loads(path.read_text()) for path in sorted((ledger / "jobs").glob("*.json"))}
-    runs = {name: entry for name, entry in entries.items() if "-" not in name}
-    companions = {entry["folder"] for name, entry in entries.items() if "-" in name}
-    counts = Counter(entry["status"] for entry in runs.values())
-    kept = sum(entry["kept"] for entry in runs.values())
-    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
-    before = f" ({kept} of them before)" if kept else ""
-    print(f"\n{len(runs)} runs: {said}{before}; {len(companions)} controls and baselines")
-    for name, entry in entries.items():
-        if entry["status"] != "done":
-            print(f"  {entry['status']}: job {name}: {show(entry['message'])}")
-    print(f"{seconds:.0f} s. Next: semisup compare {root}")
-    if stopped is not None:
-        print("stopped; the same command continues")
-        asked = [entry["code"] for entry in entries.values() if entry["status"] == "interrupted"]
-        return int(asked[0]) if asked else stopped
-    return 0 if runs and all(entry["status"] == "done" for entry in entries.values()) else 1
+def alive(entry: Entry) -> bool:
+    """Whether the process of an entry may still be at its run; of another host nobody knows better."""
+    from semisup.record.owner import start_time
+
+    return entry["host"] != socket.gethostname() or start_time(entry["process"]) is not None

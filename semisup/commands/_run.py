@@ -4,7 +4,7 @@ import sys
 import time
 import traceback
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ WAIT_SECONDS = 0.5
 @dataclass(frozen=True)
 class Outcome:
     """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it;
-    `warm_up`: as in run.json."""
+    `warm_up`: as in run.json; `last_lines`: of the traceback of what failed."""
 
     folder: Path
     status: str
@@ -66,6 +66,7 @@ class Outcome:
     code: int | None = None
     by: str = ""
     warm_up: dict[str, Any] | None = None
+    last_lines: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -103,12 +104,20 @@ def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "trai
     except (StoppedError, KeyboardInterrupt) as error:
         code, by = (error.code, error.by) if isinstance(error, StoppedError) else (130, "SIGINT")
         return Outcome(folder, "interrupted", message="stopped; the same command continues", code=code, by=by)
+    except SystemExit as error:
+        outcome = Outcome(folder, "failed", message=f"it called sys.exit({error.code!r})", last_lines=_last_lines())
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        outcome = Outcome(folder, "failed", message=f"{type(error).__name__}: {error}")
+        outcome = Outcome(folder, "failed", message=f"{type(error).__name__}: {error}", last_lines=_last_lines())
     if of_a_sweep and not (folder / "run.json").exists():
         _note_failure(checked, outcome)
     return outcome
+
+
+def _last_lines(most: int = 4) -> list[str]:
+    """Where it was when it failed."""
+    lines = [line.rstrip() for line in traceback.format_exc().splitlines()]
+    return [line for line in lines if line.strip(" ^~")][-most - 1 : -1]
 
 
 def run_or_wait(checked: Checked, bars: Bars) -> Outcome:

@@ -1,8 +1,8 @@
 """Signals that ask a run to stop: noted at once, obeyed at the next step, when everything is saved.
 
 SIGTERM, SIGUSR1 and SIGUSR2 (SLURM, Kubernetes, submitit) end with exit 75: the same command continues. Ctrl-C ends
-with 130. A second signal does not wait for the step; but torchrun gives on each that it gets, beside the terminal, and
-its processes wait.
+with 130. A second signal does not wait for the step, unless it comes with the first: who stops a group of processes
+reaches some of them twice. torchrun gives on each that it gets, beside the terminal, and its processes wait.
 
 Whoever else listens for the same signal is not robbed of it: once the run is saved and on record, `hand_on` gives it to
 the handler that was there before. submitit's queues the job again.
@@ -10,11 +10,13 @@ the handler that was there before. submitit's queues the job again.
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from semisup.team import count
 
+TOGETHER_SECONDS = 0.5
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -35,6 +37,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked: StoppedError | None = None
+        self.since = 0.0
         self.wait = False  # True once steps are being made: before, there is nothing to save
         self.before: dict[signal.Signals, Any] = {}
 
@@ -51,9 +54,12 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         asked = asked_by(number)
+        if self.asked is not None and time.monotonic() - self.since < TOGETHER_SECONDS:
+            return
         if not self.wait or (self.asked is not None and count() == 1):
             raise asked
-        self.asked = self.asked or asked
+        if self.asked is None:
+            self.asked, self.since = asked, time.monotonic()
 
 
 def asked_by(number: int) -> StoppedError:

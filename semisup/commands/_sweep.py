@@ -1,71 +1,104 @@
-"""A sweep: Hydra's sweeper and launcher run the jobs, each of which writes down what becomes of it."""
+"""A sweep: Hydra's sweeper and launcher run the jobs, each of which writes down what becomes of it.
 
+They do so in a child process. A job that ends its process ends that one; what it leaves undone is done by the next.
+"""
+
+import contextlib
+import functools
+import os
 import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from semisup.commands._door import config_folder, with_their_group
-from semisup.commands._ledger import HALT, note, report
-from semisup.errors import SettingError
+from semisup.commands._child import in_a_child
+from semisup.commands._door import (
+    Door,
+    check_at_the_door,
+    config_folder,
+    expected_jobs,
+    planned,
+    with_their_group,
+)
+from semisup.commands._ledger import FAIL_FAST, STOPPED, Ledger
+from semisup.commands._summary import exit_status, lines_of, summary_of, write_summary
+from semisup.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from semisup.commands._run import Outcome
 
+REFUSED = 2
+NUMBER = "SEMISUP_JOB"  # in the environment: the number of the only job of this Hydra sweep, in ours
+
 
 def with_hydra(words: list[str]) -> None:
     sys.argv = ["semisup train", *words]
+    GlobalHydra.instance().clear()
     hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
 
 
+# One job, in whatever process the launcher chose --------------------------------------------------------------------
+
+
 def job(config: DictConfig) -> float | None:
-    """One member of a sweep, in whatever process the launcher chose; its value is the validation accuracy."""
+    """One member of a sweep; its value is the validation accuracy."""
     from semisup import build
     from semisup.commands._progress import Bars
     from semisup.commands._run import Outcome, folder_of, quietly, run_or_wait
     from semisup.companions import companions
-    from semisup.record import write_json
 
     quietly()
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
-    name, ledger = f"{HydraConfig.get().job.num:05d}", Path(HydraConfig.get().sweep.dir) / "jobs"
+    name = f"{int(os.environ.get(NUMBER, HydraConfig.get().job.num)):05d}"
+    ledger = Ledger(Path(HydraConfig.get().sweep.dir))
+    if (ledger.entry(name) or {"status": "running"})["status"] not in ("running", "interrupted"):
+        return None  # by a process that died after it
+    if (halted := ledger.halted()) == STOPPED:
+        ledger.wait_for_others()
+        raise KeyboardInterrupt
     try:
         checked = build.check(config)
     except SettingError as error:
-        note(ledger, name, Outcome(Path(), "refused", message=str(error)))
+        ledger.note(name, Outcome(Path(), "refused", message=str(error)))
         return None
-    halt = ledger.parent / HALT
-    if halt.exists():
-        note(ledger, name, Outcome(folder_of(checked), "skipped", message="not started: sweep.fail_fast"))
+    if halted is not None:
+        ledger.note(name, Outcome(folder_of(checked), "skipped", message=f"not started: {halted}"))
         return None
-    note(ledger, name, Outcome(folder_of(checked), "running", message="its process died without a word"))
+    ledger.note(name, Outcome(folder_of(checked), "running", message="it is in progress"))
     with Bars() as bars:
         outcome = run_or_wait(checked, bars)
         if checked.sweep.fail_fast and outcome.status not in ("done", "interrupted"):
-            write_json(halt, {"job": int(name), "status": outcome.status})
-        note(ledger, name, outcome)
+            ledger.halt(FAIL_FAST, job=int(name), status=outcome.status)
+        ledger.note(name, outcome)
         print(_line(outcome), flush=True)
         if outcome.status == "done" and checked.sweep.control and checked.settings.method.uses_unlabeled:
             for kind, plain in companions(checked.plain, outcome.summary or {}).items():
-                other = run_or_wait(build.check(plain), bars)
-                note(ledger, f"{name}-{kind}", other)
-                _stop_if_asked(other)
-    _stop_if_asked(outcome)
+                companion = build.check(plain)
+                ledger.note(f"{name}-{kind}", Outcome(folder_of(companion), "running", message="it is in progress"))
+                other = run_or_wait(companion, bars)
+                ledger.note(f"{name}-{kind}", other)
+                _stop_if_asked(ledger, other)
+    _stop_if_asked(ledger, outcome)
     return (outcome.summary or {}).get("best/val/accuracy")
 
 
-def _stop_if_asked(outcome: "Outcome") -> None:
-    """What stopped a run stops the sweep; a launcher that listens for it is told first, as submitit's is."""
+def _stop_if_asked(ledger: Ledger, outcome: "Outcome") -> None:
+    """What stopped a run stops the sweep, when all its runs have saved; a launcher that listens for it is told first:
+    submitit's queues this one again."""
     from semisup.commands._signals import hand_on
 
     if outcome.status == "interrupted":
+        if ledger.halted() == STOPPED:
+            ledger.wait_for_others()
         hand_on(outcome.by)
         raise KeyboardInterrupt
 
@@ -76,31 +109,146 @@ def _line(outcome: "Outcome") -> str:
     return f"{said:<12}{outcome.folder.name}" + (f"  validation {accuracy:.3f}" if accuracy is not None else "")
 
 
-def sweep(words: list[str], config: DictConfig) -> int:
-    """Hand over to Hydra's sweeper, then count what the jobs wrote down: exit codes of launchers say nothing."""
+# All of them --------------------------------------------------------------------------------------------------------
+
+
+def sweep(words: list[str], door: Door) -> int:
+    """Run the sweep, count what the jobs wrote down, and say it; returns the exit status."""
+    config = door.config
     root = Path(str(config.output_root)).expanduser() / str(config.name)
     chosen = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("hydra.sweep.dir=")]
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # two sweeps of one second do not meet
-    ledger = Path(chosen[-1]) if chosen else root / "sweeps" / stamp
-    own = [] if chosen else [f"hydra.sweep.dir={_quoted(ledger)}"]
-    for old in (ledger / HALT, *(ledger / "jobs").glob("*.json")):  # of an earlier sweep in the same chosen folder
-        old.unlink(missing_ok=True)
-    began, stopped = time.monotonic(), None
-    before = signal.signal(signal.SIGTERM, _terminate)
+    ledger = Ledger(Path(chosen[-1]) if chosen else root / "sweeps" / stamp)
+    words = with_their_group(words)
     try:
-        GlobalHydra.instance().clear()
-        with_hydra(["--multirun", *with_their_group(word for word in words if not word.startswith("-")), *own])
+        plan = planned(door, words)
+    except HydraException as error:
+        print(f"semisup train: {error}", file=sys.stderr)
+        return REFUSED
+    words += [] if chosen else [f"hydra.sweep.dir={_quoted(ledger.folder)}"]
+    began = time.monotonic()
+    attempt = _attempt(lambda: _first(words, door, ledger, plan), ledger)
+    if attempt.code == REFUSED and not ledger.folder.exists():  # at the door, which has said why
+        return REFUSED
+    stopped = _all_that_is_left(attempt, words, door, ledger)
+    summary = summary_of(ledger, expected_jobs(door, plan), time.monotonic() - began)
+    write_summary(ledger.folder, summary)
+    print("", *lines_of(summary), sep="\n")
+    print(
+        f"{summary['seconds']:.0f} s; all of it in {ledger.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
+    )
+    if stopped is not None:
+        print("stopped; the same command continues")
+    return exit_status(summary, stopped)
+
+
+class Attempt(NamedTuple):
+    """What became of a process that ran jobs.
+
+    code: its exit status, or the negative number of the signal that ended it
+    stopped: the exit status of a signal that asked the sweep to stop, or None
+    dead: the jobs that it left running
+    """
+
+    code: int
+    stopped: int | None
+    dead: list[str]
+
+
+def _attempt(work: Callable[[], int], ledger: Ledger) -> Attempt:
+    code, passed = in_a_child(work)
+    ended = ledger.ended()
+    stopped = ended["stopped"] if ended else None
+    if passed is not None and stopped is None:
+        stopped = 130 if passed == signal.SIGINT else 75
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return Attempt(code, stopped, ledger.bury("a worker of the launcher" if ended else how))
+
+
+def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Ledger) -> int | None:
+    """Go on after a process that died, as long as that helps; returns the exit status of a signal that said stop."""
+    parallel = str(door.config.hydra.runtime.choices["hydra/launcher"]) != "basic"
+    while attempt.stopped is None:
+        known = len(ledger.entries())
+        if parallel and attempt.dead:  # one is to blame, and the launcher took the others with it
+            suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})
+            ledger.forget([*attempt.dead, *(f"{number:05d}" for number in suspects)])
+            for number in suspects:
+                attempt = _attempt(functools.partial(_one_by_one, words, ledger, [number]), ledger)
+                if attempt.stopped is not None:
+                    return attempt.stopped
+        left = ledger.missing()
+        if not left or ledger.halted():
+            return None
+        again = functools.partial(_through_hydra, lambda: with_hydra(["--multirun", *words]), ledger)
+        attempt = _attempt(again if parallel else functools.partial(_one_by_one, words, ledger, left), ledger)
+        if len(ledger.entries()) <= known:
+            return attempt.stopped
+    return attempt.stopped
+
+
+def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] | None) -> int:
+    """In the child: what was typed is checked, images are decoded, and the jobs start."""
+    from semisup.commands._progress import Bars
+    from semisup.commands._run import quietly
+    from semisup.team import launched
+
+    quietly()
+    try:
+        if launched() > 1:
+            allowed = "processes work at one run; a sweep is hydra/launcher's to spread"
+            raise SettingError("torchrun", launched(), allowed)
+        surveyed = check_at_the_door(door)
+        with Bars() as bars:  # the cache is filled before the jobs, which only open it; bad images are said once
+            for dataset, survey in surveyed.items():
+                dataset.read(survey, bars.watch)
+        ledger.begin(plan)
+    except (SettingError, DataError, OSError) as error:
+        print(f"semisup train: {error}", file=sys.stderr)
+        return REFUSED
+    return _through_hydra(lambda: with_hydra(["--multirun", *words]), ledger)
+
+
+def _one_by_one(words: list[str], ledger: Ledger, numbers: list[int]) -> int:
+    """In the child: these jobs of the plan, each as a sweep of its own in this process."""
+    plan, own = ledger.plan() or [], [word for word in words if word.startswith("hydra.sweep.")]
+
+    def work() -> None:
+        for number in numbers:
+            if ledger.halted():
+                return
+            os.environ[NUMBER] = str(number)
+            with_hydra(["--multirun", *plan[number], *own])
+
+    return _through_hydra(work, ledger)
+
+
+def _through_hydra(work: Callable[[], None], ledger: Ledger) -> int:
+    """In the child: whatever ends Hydra, it is written down."""
+    from semisup.commands._signals import ASKING, StoppedError
+
+    stopped = None
+
+    def stop(number: int, frame: object) -> None:  # between two runs, or while others are at theirs
+        ledger.halt(STOPPED)
+        for process in ledger.others():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+        ledger.wait_for_others()
+        raise KeyboardInterrupt if number == signal.SIGINT else StoppedError(75, signal.Signals(number).name)
+
+    for each in ASKING:
+        signal.signal(each, stop)
+    try:
+        work()
     except KeyboardInterrupt:
         stopped = 130
-    except SystemExit as error:  # a launcher that died, or SIGTERM between two runs
-        stopped = error.code if isinstance(error.code, int) else 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return report(ledger, root, time.monotonic() - began, stopped)
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise SystemExit(75)
+    except StoppedError:
+        stopped = 75
+    except SystemExit:  # a launcher that gave up
+        pass
+    ledger.end(stopped)
+    return 0
 
 
 def _quoted(path: Path) -> str:

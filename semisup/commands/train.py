@@ -1,16 +1,12 @@
 """`semisup train`: Hydra composes and sweeps; every run comes through the one gate."""
 
 import sys
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from semisup.commands._door import check_at_the_door, ours, sweeps
+from semisup.commands._door import check_at_the_door, composed_at_the_door, ours
 from semisup.commands._sweep import sweep, with_hydra
 from semisup.errors import DataError, SettingError
-
-if TYPE_CHECKING:
-    from semisup.dataset import Dataset, Survey
 
 FLAGS_FOR_HYDRA = (
     "--help",
@@ -36,14 +32,12 @@ def train(words: list[str]) -> int:
     if any(word not in ("-m", "--multirun") for word in flags):
         return _refuse(f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, -m sweeps")
     try:
-        asked = "-m" in flags or "--multirun" in flags
-        config, surveyed = check_at_the_door(overrides, asked)
-        if several := asked or sweeps(config):
-            _refuse_a_team()
-            _read_once(surveyed)
+        door = composed_at_the_door(overrides, "-m" in flags or "--multirun" in flags)
+        if not door.several:
+            check_at_the_door(door)
     except (SettingError, DataError) as error:
         return _refuse(str(error))
-    return sweep(words, config) if several else _one(config)
+    return sweep(overrides, door) if door.several else _one(door.config)
 
 
 def _refuse(message: str) -> int:
@@ -52,25 +46,6 @@ def _refuse(message: str) -> int:
     if leads():
         print(f"semisup train: {message}", file=sys.stderr)
     return 2
-
-
-def _refuse_a_team() -> None:
-    """Raise SettingError where torchrun started several processes: launchers give each run of a sweep its own."""
-    from semisup.team import launched
-
-    if launched() > 1:
-        raise SettingError("torchrun", launched(), "processes work at one run; a sweep is hydra/launcher's to spread")
-
-
-def _read_once(surveyed: "dict[Dataset, Survey]") -> None:
-    """Fill the cache before the jobs start, which then only open it; bad images are said here, once."""
-    from semisup.commands._progress import Bars
-    from semisup.commands._run import quietly
-
-    quietly()
-    with Bars() as bars:
-        for dataset, survey in surveyed.items():
-            dataset.read(survey, bars.watch)
 
 
 def _one(config: DictConfig) -> int:

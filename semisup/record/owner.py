@@ -76,7 +76,7 @@ class Owner:
         if not other:
             gone = age > 1  # without hard links: created and not yet written to, or torn
         else:
-            gone = _start_time(other.get("process", 0)) != other.get("started") if here else age > STALE_SECONDS
+            gone = start_time(other.get("process", 0)) != other.get("started") if here else age > STALE_SECONDS
         if not gone:
             who = f"process {other.get('process')} on {other.get('host')}" if other else "another process"
             raise InUseError(f"{self.path.parent}: in use by {who}, last seen {max(age, 0):.0f} s ago")
@@ -94,7 +94,7 @@ class Owner:
 
 def _me() -> dict[str, Any]:
     process = os.getpid()
-    return {"host": socket.gethostname(), "boot": _boot(), "process": process, "started": _start_time(process)}
+    return {"host": socket.gethostname(), "boot": _boot(), "process": process, "started": start_time(process)}
 
 
 def _boot() -> str:
@@ -104,7 +104,7 @@ def _boot() -> str:
         return ""
 
 
-def _start_time(process: int) -> str | None:
+def start_time(process: int) -> str | None:
     """When a process of this host started, in clock ticks since boot; None where there is no such process, or only
     what its parent has not yet collected."""
     try:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
@@ -33,18 +35,129 @@ def test_the_first_failure_is_the_last_start_if_asked(tmp_path: Path) -> None:
     assert [entry["status"] for entry in entries(tmp_path / "off")] == ["diverged", "done"]
 
 
-def test_a_job_whose_process_dies_is_known_by_what_was_written_before_it_began(tmp_path: Path) -> None:
-    words = [*TINY, f"output_root={tmp_path}", "train.epochs=10000", "seed=0,1"]
+PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+JOBS = int(os.environ.get("SEMISUP_SWEEP_JOBS", "16"))
+"""Of the sweep with planted failures; `make soak` asks for 1,000."""
+
+WAYS = ("exception", "exit 0", "diverged", "_exit", "exit 3", "killed")
+
+
+def stand_in(folder: Path, wrong: dict[int, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """A sweep in which a training is one step of nothing, and some go wrong; `trained` says which were made."""
+    folder.mkdir(exist_ok=True)
+    (folder / "trained").write_text("")
+    planted = {"STAND_IN": json.dumps(wrong), "STAND_IN_LOG": str(folder / "trained")}
+    command = [sys.executable, "-m", "tests.commands.stand_in", "train", "-m", *TINY, f"output_root={folder}", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=7200, env=os.environ | planted)
+
+
+def trained(folder: Path) -> list[int]:
+    return sorted(int(line) for line in (folder / "trained").read_text().splitlines())
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(max(folder.glob("s/sweeps/*/sweep_summary.json")).read_text())
+    return found
+
+
+def test_every_job_is_accounted_for_and_the_right_ones_run_again(tmp_path: Path) -> None:
+    """Seven kinds of failure: six that the sweep goes on after, and a signal that ends it."""
+    step = max(JOBS // 16, 1)
+    wrong = {step * (2 * number + 1): way for number, way in enumerate(WAYS)}
+    stopped = step * 14
+    command = f"seed=range({JOBS})"
+    began = time.monotonic()
+    done = stand_in(tmp_path, wrong | {stopped: "interrupted"}, command)
+    print(f"{JOBS} jobs, {(time.monotonic() - began) / (stopped + 1):.3f} s each")
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert trained(tmp_path) == list(range(stopped + 1)), "each once"
+    found = summary(tmp_path)
+    jobs = [found["jobs"][f"{number:05d}"] for number in range(JOBS)]
+    assert len(found["jobs"]) == JOBS
+    status = {"diverged": "diverged"}
+    expected = [status.get(wrong[seed], "failed") if seed in wrong else "done" for seed in range(stopped)]
+    expected += ["interrupted", *["never started"] * (JOBS - stopped - 1)]
+    assert [job["status"] for job in jobs] == expected
+    assert [job["overrides"][-1] for job in jobs] == [f"seed={seed}" for seed in range(JOBS)]
+    reasons = {way: jobs[seed]["message"] for seed, way in wrong.items()}
+    assert reasons["exception"] == "OSError: planted: No space left on device"
+    assert "raise error" in jobs[step]["last_lines"][-1]
+    assert reasons["exit 0"] == "it called sys.exit(0)"
+    assert "exit status 0" in reasons["_exit"]
+    assert "SIGKILL" in reasons["killed"]
+    for line in (reasons["exception"], reasons["killed"], "raise error", "never started: jobs", "1 interrupted"):
+        assert line in done.stdout
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("s/*/summary.json")}
+    again = stand_in(tmp_path, {}, command)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert trained(tmp_path) == sorted([*wrong, *range(stopped, JOBS)]), "those, and no other"
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items()), "untouched"
+    assert summary(tmp_path)["counts"] == {"done": JOBS}
+    assert summary(tmp_path)["kept"] == stopped - len(wrong)
+
+
+def test_equal_jobs_run_once_and_are_named(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {}, "seed=1,1,2")
+    assert done.returncode == 0
+    assert trained(tmp_path) == [1, 2]
+    assert "1 jobs had the settings of another, and ran once: 1 = 0" in done.stdout
+    assert (max(tmp_path.glob("s/sweeps/*")) / "sweep_summary.md").read_text().count("| done |") == 3
+
+
+def test_a_worker_that_dies_takes_no_job_with_it(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = [*TINY, *PARALLEL, f"output_root={tmp_path}", "train.epochs=60", "seed=0,1,2"]
+    command = [sys.executable, "-m", "semisup", "train", "-m", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        limit = time.monotonic() + 240
+        while not (running := [each for each in entries(tmp_path) if each["status"] == "running"]):
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        os.kill(int(str(running[0]["process"])), signal.SIGKILL)
+        said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert summary(tmp_path)["counts"] == {"done": 3}, "what died and what died with it were made again"
+
+
+@pytest.mark.parametrize(("asked", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=["basic", "joblib"]
+)
+def test_a_signal_to_the_sweep_lets_its_runs_save(
+    tmp_path: Path, asked: signal.Signals, status: int, launcher: tuple[str, ...]
+) -> None:
+    if launcher:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = [*TINY, *launcher, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1,2,3"]
+    command = [sys.executable, "-m", "semisup", "train", "-m", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wanted, limit = 2 if launcher else 1, time.monotonic() + 120
+        while len(list(tmp_path.glob("s/*/metrics.jsonl"))) < wanted and time.monotonic() < limit:
+            time.sleep(0.1)
+        process.send_signal(asked)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == status, said
+    found = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
+    assert found == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
+    assert len(list(tmp_path.glob("s/*/checkpoints/last-*.pt"))) >= wanted, "they saved"
+    assert "the same command continues" in said
+
+
+def test_when_the_sweeps_own_process_is_killed_its_run_is_asked_to_stop(tmp_path: Path) -> None:
+    words = [*TINY, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1"]
     process = subprocess.Popen([sys.executable, "-m", "semisup", "train", "-m", *words], stdout=subprocess.DEVNULL)
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while not list(tmp_path.glob("s/*/metrics.jsonl")) and time.monotonic() < limit:
         time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
+    assert [entry["status"] for entry in entries(tmp_path)] == ["running"], "it is on disk before it ends"
+    process.kill()
     process.wait(timeout=30)
-    (entry,) = entries(tmp_path)
-    assert entry["status"] == "running"
-    assert Path(str(entry["folder"])).is_dir()
-    assert "died" in str(entry["message"])
+    while not list(tmp_path.glob("s/*/checkpoints/last-*.pt")) and time.monotonic() < limit:
+        time.sleep(0.1)
+    while entries(tmp_path)[0]["status"] == "running" and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert [entry["status"] for entry in entries(tmp_path)] == ["interrupted"]
 
 
 def test_a_setting_of_swept_options_is_given_to_each_of_them(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Work in a child process, so that a run that ends or breaks its process ends no more than that."""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+PR_SET_PDEATHSIG = 1  # of Linux: a signal when the parent dies
+
+
+def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
+    """Do it there, with the signals that ask this process to stop passed on. This process must have no threads.
+
+    Returns:
+        what `work` returned, or the negative number of the signal that ended it; and the last signal passed on.
+    """
+    passed: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        passed.append(number)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(child, number)
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent, before = os.getpid(), {each: signal.getsignal(each) for each in PASSED_ON}
+    child = os.fork()
+    if child == 0:
+        _end_with(parent)
+        os._exit(_done(work))
+    try:
+        for each in PASSED_ON:
+            signal.signal(each, pass_on)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return code, passed[-1] if passed else None
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _done(work: Callable[[], int]) -> int:
+    """All that a process does at its end is done here, but for going back to what its parent was at."""
+    code = 1
+    try:
+        code = work()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:
+        traceback.print_exc()
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except Exception:
+        traceback.print_exc()
+    return code
+
+
+def _end_with(parent: int) -> None:
+    """Be asked to stop when the parent is killed, where the system can do that."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
