@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 
@@ -55,6 +56,7 @@ def _done(work: Callable[[], int]) -> int:
     except BaseException:
         traceback.print_exc()
     try:
+        threading._shutdown()  # type: ignore[attr-defined]  # ends the workers of joblib, which the next line waits for
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -132,11 +132,11 @@ def test_a_signal_to_the_sweep_lets_its_runs_save(
     words = [*TINY, *launcher, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1,2,3"]
     command = [sys.executable, "-m", "semisup", "train", "-m", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        wanted, limit = 2 if launcher else 1, time.monotonic() + 120
+        wanted, limit = 2 if launcher else 1, time.monotonic() + 240
         while len(list(tmp_path.glob("s/*/metrics.jsonl"))) < wanted and time.monotonic() < limit:
             time.sleep(0.1)
         process.send_signal(asked)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=240)
     assert process.returncode == status, said
     found = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
     assert found == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
@@ -147,7 +147,7 @@ def test_a_signal_to_the_sweep_lets_its_runs_save(
 def test_when_the_sweeps_own_process_is_killed_its_run_is_asked_to_stop(tmp_path: Path) -> None:
     words = [*TINY, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1"]
     process = subprocess.Popen([sys.executable, "-m", "semisup", "train", "-m", *words], stdout=subprocess.DEVNULL)
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 240
     while not list(tmp_path.glob("s/*/metrics.jsonl")) and time.monotonic() < limit:
         time.sleep(0.1)
     assert [entry["status"] for entry in entries(tmp_path)] == ["running"], "it is on disk before it ends"
