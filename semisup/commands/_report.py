@@ -24,7 +24,7 @@ from semisup.commands._report_page import page
 from semisup.commands._report_tables import Link, command_of, runs_table, settings_table
 from semisup.commands._runs import number
 from semisup.commands._svg import drawing, svg
-from semisup.commands._typed import link, visible
+from semisup.commands._typed import link_to_run, visible
 
 MOST_VALUES = 60  # of an axis of the heat map, which can be scrolled
 LOW = "The first eighth of the steps may lie below the axis."
@@ -36,7 +36,7 @@ def report(comparison: Comparison, words: str, beside: Path) -> bytes:
     Args:
         words: what the comparison comes to, in one sentence or two.
     """
-    to: Link = lambda folder: link(folder, beside)  # noqa: E731
+    to: Link = lambda folder: link_to_run(folder, beside)  # noqa: E731
     grid = grid_of(comparison, MOST_VALUES)
     charts = _charts(comparison, grid, to)
     settings = settings_table(comparison, to)

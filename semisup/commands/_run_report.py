@@ -14,7 +14,7 @@ from semisup.commands._report_tables import Cell, Column, Line, Table, command_o
 from semisup.commands._run_charts import by_round, training
 from semisup.commands._runs import Run, is_run, number, read
 from semisup.commands._svg import drawing, svg
-from semisup.commands._typed import link, visible
+from semisup.commands._typed import link_to_run, visible
 from semisup.record.reading import read_json
 
 SHOWN = 24  # thumbnails of each kind
@@ -100,7 +100,7 @@ def _facts(run: Run) -> list[tuple[str, str, str]]:
         ("began", str(about.get("started_at") or ""), ""),
         ("took", "" if run.seconds is None else f"{run.seconds:.0f} s", ""),
         ("interrupted", _interruptions(about), ""),
-        ("control", control.id if control else "", link(control.folder, run.folder) if control else ""),
+        ("control", control.id if control else "", link_to_run(control.folder, run.folder) if control else ""),
     ]
     return [(name, visible(value), to) for name, value, to in facts if value]
 

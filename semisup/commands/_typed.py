@@ -34,3 +34,8 @@ def link(folder: Path, page: Path) -> str:
     """Where a folder is from the folder `page`, as an address: no scheme, whatever it is called."""
     relative = os.path.relpath(os.path.realpath(folder), os.path.realpath(page))
     return "./" + quote(os.fsencode(relative)) + "/"
+
+
+def link_to_run(folder: Path, page: Path) -> str:
+    """Where a run's own report is, from the folder `page`; its folder where it has none."""
+    return link(folder, page) + ("report.html" if (folder / "report.html").is_file() else "")

@@ -159,4 +159,4 @@ def _next(comparison: "Comparison") -> list[str]:
     if comparison.best is None:
         return []
     run = typed(comparison.best.best_run.folder)
-    return ["", f"look at the best run:   ls {run}", f"use it on your images:  semisup predict {run} images/"]
+    return ["", f"look at the best run:   semisup show {run}", f"use it on your images:  semisup predict {run} images/"]

@@ -109,6 +109,15 @@ def test_every_cell_leads_to_its_run(sweep: Path) -> None:
     assert {kind for kind, href in cells if not href} == {"none"}
 
 
+def test_a_run_that_has_a_report_of_its_own_leads_to_it(sweep: Path) -> None:
+    best = compared(sweep).best
+    assert best is not None
+    own = best.best_run.folder / "report.html"
+    assert f'href="./{own.parent.name}/"' in page(sweep)
+    own.write_bytes(b"")
+    assert page(sweep).count(f'href="./{own.parent.name}/report.html"') >= 3, "cells, table and the best run"
+
+
 def test_links_lead_from_wherever_the_page_is(outputs: Path, sweep: Path) -> None:
     text = report(compared(sweep), "", outputs).decode()
     hrefs = [href for href in Seen(text).values("a", "href") if href.startswith("./")]
