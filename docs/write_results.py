@@ -20,7 +20,13 @@ SWEEPS = {
     "fashion40_self_training": "Fashion-MNIST, 40 labels: self_training",
     "fashion400_fixmatch": "Fashion-MNIST, 400 labels: fixmatch",
     "fashion400_self_training": "Fashion-MNIST, 400 labels: self_training",
-    "grocery11_fixmatch": "grocery11, 330 labels, 32 pixels: fixmatch, averaged weights",
+    "grocery64_fixmatch": "grocery11, 330 labels, 64 pixels: fixmatch",
+}
+RECIPE = {
+    "digits": "digits, 40 labels",
+    "fashion40": "Fashion-MNIST, 40 labels",
+    "fashion400": "Fashion-MNIST, 400 labels",
+    "grocery32": "grocery11, 330 labels, 32 pixels",
 }
 POLICIES = ("fixed", "ramp", "quantile", "class_balanced", "flexmatch", "freematch", "softmatch", "adamatch", "dash")
 MARK = "<!-- tables -->"
@@ -37,18 +43,59 @@ def percent(value: dict[str, Any] | None, unit: float = 1, sign: str = "") -> st
     return mean if value["deviation"] is None else f"{mean} ± {value['deviation'] * unit:.1f}"
 
 
+def of_labels(row: dict[str, Any]) -> list[str]:
+    """Coverage and the share that is right in %, and the seconds of a run."""
+    shares = [row.get(f"pseudo/{name}") for name in ("coverage", "accuracy")]
+    return [*("-" if share is None else f"{share * 100:.1f}" for share in shares), f"{row['seconds']:.0f}"]
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    path = folder / "comparison.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def recipe(root: Path) -> list[str]:
+    """One row a data set, from few_<name>, weak_<name>, controls_<name>: the recipe beside what labels alone give."""
+    head = ["", "seeds", "baseline %", "weak %", "strength .5 %", "control %", "recipe %", "gain over control"]
+    head += ["over baseline", "coverage %", "labels right %", "seconds"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name, title in RECIPE.items():
+        comparison, others = (
+            read(root / f"few_{name}"),
+            [read(root / f"{kind}_{name}") for kind in ("weak", "controls")],
+        )
+        if comparison is None:
+            continue
+        (row,) = comparison["rows"]
+        beside = {each["kind"]: each["accuracy"] for each in comparison["references"]}
+        cells = [
+            title,
+            str(len(row["seeds"])),
+            percent(beside.get("baseline"), 100),
+            *(percent(other["rows"][0]["test/accuracy"] if other else None, 100) for other in others),
+            percent(beside.get("control"), 100),
+            percent(row["test/accuracy"], 100),
+            percent(row["gain_over_control_points"], sign="+"),
+            percent(row["gain_over_baseline_points"], sign="+"),
+            *of_labels(row),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
 def table(comparison: dict[str, Any]) -> list[str]:
-    lines = ["| threshold | seeds | validation % | test % | gain over control | coverage % | labels right % |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    lines = [
+        "| threshold | seeds | validation % | test % | gain over control | coverage % | labels right % | seconds |"
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|"]
     for row in comparison["rows"]:
-        shares = [row.get(f"pseudo/{name}") for name in ("coverage", "accuracy")]
         cells = [
             policy_of(row),
             str(len(row["seeds"])),
             percent(row["best/val/accuracy"], 100),
             percent(row["test/accuracy"], 100),
             percent(row["gain_over_control_points"], sign="+"),
-            *("-" if share is None else f"{share * 100:.1f}" for share in shares),
+            *of_labels(row),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -68,20 +115,37 @@ def draw(gains: numpy.ndarray[Any, Any], names: list[str]) -> None:
     figure.savefig(HERE / "results.png", dpi=110, metadata={"Software": None})
 
 
+def sections(page: str) -> dict[str, list[str]]:
+    """Title -> lines of the tables that the page has already."""
+    found: dict[str, list[str]] = {}
+    for part in page.partition(MARK)[2].split("### ")[1:]:
+        title, *lines = part.strip().splitlines()
+        found[title] = [line for line in lines if line]
+    return found
+
+
+def gains_of(lines: list[str]) -> list[float]:
+    """The mean gain of each of POLICIES in a table; NaN = it is not there."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    found = {cells[0]: float(cells[4].partition(" ")[0]) for cells in rows if cells[4] != "-"}
+    return [found.get(name, numpy.nan) for name in POLICIES]
+
+
 def main(root: Path) -> None:
-    lines, gains, names = [], [], []
-    for folder, title in SWEEPS.items():
-        path = root / folder / "comparison.json"
-        if not path.exists():
-            continue
-        comparison = json.loads(path.read_text())
-        lines += [f"### {title}", "", *table(comparison), ""]
-        found = {policy_of(row): row["gain_over_control_points"] for row in comparison["rows"]}
-        gains.append([found[name]["mean"] if found.get(name) else numpy.nan for name in POLICIES])
-        names.append(title)
+    """A table whose sweep is not below `root` stays as it is."""
     page = HERE / "results.md"
-    page.write_text(page.read_text().partition(MARK)[0] + "\n".join([MARK, "", *lines]).rstrip() + "\n")
-    draw(numpy.array(gains), names)
+    text = page.read_text()
+    tables = sections(text)
+    for folder, title in SWEEPS.items():
+        comparison = read(root / folder)
+        if comparison is not None:
+            tables[title] = table(comparison)
+    rows = recipe(root)
+    tables = {"The recipe": rows if len(rows) > 2 else tables.get("The recipe", rows)} | tables
+    lines = [line for title, body in tables.items() for line in (f"### {title}", "", *body, "")]
+    page.write_text(text.partition(MARK)[0] + "\n".join([MARK, "", *lines]).rstrip() + "\n")
+    names = [title for title in SWEEPS.values() if title in tables]
+    draw(numpy.array([gains_of(tables[title]) for title in names]), names)
 
 
 if __name__ == "__main__":
