@@ -1,6 +1,6 @@
 """What one more image of the pool costs: the constants of docs/scaling.md, measured here.
 
-python docs/measure_scaling.py constants             prints them as a table, in two minutes
+python docs/measure_scaling.py constants             prints them as a table, in two minutes; times are processor times
 python docs/measure_scaling.py pool FOLDER COUNT     makes a data set of COUNT unlabeled photographs, 32 pixels a side
 """
 
@@ -92,9 +92,9 @@ def of_files(place: Path) -> Iterator[tuple[str, float, str]]:
     for number in range(20_000):
         os.link(place / "32" / f"{number % 200}.jpg", many / f"a photograph of the pool {number:06d}.jpg")
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     files = scan(many, many, follow_symlinks=False).files
-    yield "scan", (time.perf_counter() - began) / len(files) * 1e6, "us a file (with tracemalloc)"
+    yield "scan", (time.process_time() - began) / len(files) * 1e6, "us a file (with tracemalloc)"
     yield "memory of the list of files", tracemalloc.get_traced_memory()[0] / len(files), "bytes a file"
     tracemalloc.stop()
     for side, size in ((32, 32), (500, 64), (500, 224)):
@@ -156,21 +156,21 @@ def of_records(place: Path) -> Iterator[tuple[str, float, str]]:
     learner = learner_of(problem, settings, state)
     state.memory["said/targets"].fill_(1)
     state.memory["said/predicted"].fill_(1)
-    began = time.perf_counter()
+    began = time.process_time()
     (event,) = [each for each in report(settings, learner, state) if isinstance(each, Relabeled)]
-    yield "telling of a labeling", (time.perf_counter() - began) / count * 1e6, "us an image, at an evaluation"
+    yield "telling of a labeling", (time.process_time() - began) / count * 1e6, "us an image, at an evaluation"
     dataset = {"fingerprint": "", "classes": [f"class{number}" for number in range(10)]}
     with RunRecord(place / "run", {}, {}) as record:
         record.describe(dataset, {}, problem.unlabeled.paths)
         record.resume()
-        began = time.perf_counter()
+        began = time.process_time()
         record.add(event)
-        yield "pseudo_labels.csv", (time.perf_counter() - began) / count * 1e6, "us an image and round"
+        yield "pseudo_labels.csv", (time.process_time() - began) / count * 1e6, "us an image and round"
         disk = (place / "run" / "pseudo_labels.csv").stat().st_size
         yield "pseudo_labels.csv", disk / count, "bytes an image and round"
-        began = time.perf_counter()
+        began = time.process_time()
         record.save(state.snapshot())
-        yield "a checkpoint", (time.perf_counter() - began) / count * 1e9, "ns an image"
+        yield "a checkpoint", (time.process_time() - began) / count * 1e9, "ns an image"
 
 
 def report(settings: Any, learner: Any, state: Any) -> Iterator[Any]:
@@ -225,12 +225,12 @@ def problem_of(count: int) -> Problem:
 
 
 def median(act: Callable[[], object], times: int) -> float:
-    """Seconds."""
+    """Seconds of this processor's time: others may be at work on it."""
     found = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = time.process_time()
         act()
-        found.append(time.perf_counter() - began)
+        found.append(time.process_time() - began)
     return statistics.median(found)
 
 

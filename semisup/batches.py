@@ -37,6 +37,6 @@ def taken(images: Images, index: Tensor) -> Tensor:
     return images.pixels[to_device(index, images.pixels.device) if resident else index]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)  # of labeled and unlabeled, this pass and the next: 8 bytes an image each
 def _order(seed: int, name: str, epoch: int, images: int) -> Tensor:
     return torch.randperm(images, generator=stream(seed, "order", name, epoch))

@@ -19,7 +19,7 @@ With one process all of this is nothing at all.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -64,6 +64,7 @@ class Team:
 
     def __init__(self) -> None:
         self.told = count() == 1
+        self.began = False
 
     def tell(self, news: bytes | None) -> None:
         """From the leader to the others: what they need to begin, or None = there is nothing to do."""
@@ -72,6 +73,7 @@ class Team:
             dist.broadcast(torch.tensor(-1 if news is None else len(news)), 0)
             if news:
                 dist.broadcast(torch.frombuffer(bytearray(news), dtype=torch.uint8), 0)
+                self.began = True
 
     def hear(self) -> bytes | None:
         """What the leader tells."""
@@ -82,7 +84,14 @@ class Team:
             return None
         news = torch.empty(int(length), dtype=torch.uint8)
         dist.broadcast(news, 0)
+        self.began = True
         return news.numpy().tobytes()
+
+    def part(self) -> None:
+        """At an end that all have come to: nobody leaves while another still waits for what it had sent."""
+        if self.began:
+            with suppress(RuntimeError):  # the others may be gone a moment before this one
+                dist.barrier()
 
 
 @contextmanager
@@ -98,6 +107,11 @@ def together(device: str) -> Iterator[Team]:
         team = Team()
         try:
             yield team
+        except SystemExit:  # a signal, upon which all agreed
+            team.part()
+            raise
+        else:
+            team.part()
         finally:
             if number() == 0:
                 team.tell(None)
