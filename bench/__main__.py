@@ -75,7 +75,8 @@ def _tell(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: 
     said = f"{about['machine']}, one thread, torch {about['torch']}; {seconds:.0f} s in all"
     print(f"\n{said}\n\n{results.as_text(rows)}\n\nwrote {path}")
     if page is not None:
-        results.write_page(page, f"{said}{'; sizes of --quick' if plan.quick else ''}.", rows)
+        names = [entry.name for entry in entries(cores or 1)]
+        results.write_page(page, f"{said}{'; sizes of --quick' if plan.quick else ''}.", names, rows)
         print(f"wrote {page}")
 
 

@@ -46,11 +46,17 @@ def as_text(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, each, widths)).rstrip() for each in (COLUMNS, *rows))
 
 
-def write_page(page: Path, about: str, rows: Sequence[Sequence[str]]) -> None:
-    """Put the table into a page, between `<!-- bench -->` and `<!-- end -->`; what stands around it stays."""
-    lines = [about, "", *("| " + " | ".join(each) + " |" for each in (COLUMNS, ["---"] * len(COLUMNS), *rows))]
+def write_page(page: Path, about: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Put the table into a page, between `<!-- bench -->` and `<!-- end -->`; what stands around it stays.
+
+    `names`: of all entries, in order; those without a row among `rows` stay as they are in the page, if they are there.
+    """
     before = page.read_text()
-    assert MARKED.search(before), f"{page} has no <!-- bench --> ... <!-- end -->"
-    body = "\n".join(lines) + "\n"
+    marked = MARKED.search(before)
+    assert marked, f"{page} has no <!-- bench --> ... <!-- end -->"
+    kept = {line.split("|")[1].strip(): line for line in marked[0].splitlines() if line.startswith("| ")}
+    new = {each[0]: "| " + " | ".join(each) + " |" for each in (COLUMNS, *rows)}
+    table = [new[COLUMNS[0]], "|" + " --- |" * len(COLUMNS), *(new.get(each, kept.get(each, "")) for each in names)]
+    body = "\n".join([about, "", *filter(None, table)]) + "\n"
     after = MARKED.sub(lambda found: found[1] + body + found[2], before)
     write_atomically(page, after.encode())
