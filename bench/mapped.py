@@ -1,13 +1,37 @@
-"""A pool that is memory-mapped instead of held: our step over the bare model's."""
+"""A pool that stays in the cache's file (`dataset.resident_gb=0`) instead of memory: our step over the bare model's."""
 
 from collections.abc import Iterator
 
-from bench.clock import Measured, Plan
+import yaml
+from torch import Tensor
+
+from bench.clock import Measured, Plan, in_turn, ratio
+from bench.made import QUICK, SHAPES, photographs, settings
+from bench.seed import config, read
+from bench.steps import METHODS, bare_step, our_step
+from semisup import build
+from semisup.commands._door import config_folder
+
+NAME = "memory.mapped_step_over_bare"
 
 
 def why_not() -> str:
-    return "this version has no memory-mapped pool"
+    return "not asked for" if _maps() else "this version has no memory-mapped pool"
+
+
+def _maps() -> bool:
+    return "resident_gb" in yaml.safe_load((config_folder() / "dataset" / "folder.yaml").read_text())
 
 
 def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    yield from ()
+    """FixMatch, small_cnn at 64 pixels: every step reads its unlabeled images from the file."""
+    if not plan.wants(NAME) or not _maps():
+        return
+    shape = (QUICK if plan.quick else SHAPES)["small_cnn_64"]
+    words = (*METHODS["fixmatch"], f"method.ratio={shape.ratio}")
+    with photographs(250 if plan.quick else 1000) as root:
+        chosen = config(root, shape, *words, "dataset.resident_gb=0", f"train.batch_size={shape.batch}")
+        data = build.problem(chosen, read(chosen.dataset))
+        assert not isinstance(data.unlabeled.pixels, Tensor), "the pool is in memory"
+        works = {"ours": our_step(chosen, data), "bare": bare_step(settings(shape, *words), shape, "fixmatch")}
+        yield NAME, ratio(in_turn(plan.rounds, works, plan.shortest), "ours", "bare")
