@@ -50,12 +50,14 @@ def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str
 
 
 def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
-    """0 only if every job and every companion is done; that of the signal where one stopped the sweep."""
+    """0 only if every job and every companion is done; that of the signal where one stopped the sweep, or nothing is
+    left but jobs that a signal stopped."""
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
-    if stopped is not None:
-        asked = [each["code"] for each in everything if each["status"] == "interrupted"]
-        return int(asked[0]) if asked else stopped
-    return 0 if summary["jobs"] and all(each["status"] == "done" for each in everything) else 1
+    undone = [each for each in everything if each["status"] != "done"]
+    asked = [int(each["code"]) for each in undone if each["status"] == "interrupted"]
+    if stopped is not None or (asked and len(asked) == len(undone)):
+        return asked[0] if asked else stopped or 1
+    return 0 if summary["jobs"] and not undone else 1
 
 
 def lines_of(summary: dict[str, Any]) -> list[str]:
