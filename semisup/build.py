@@ -351,6 +351,9 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
         name = checked.plain["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
     size, name = checked.dataset.size, checked.plain["model"]["name"]
+    _fits_in_memory("dataset.size", size, sum(counts.values()) * channels * size**2, "the images", checked)
+    weights = bytes_of_weights(checked, channels, len(classes))
+    _fits_in_memory("model", name, 2 * weights, "its weights and their gradients", checked)
     refusal, takes_one = _tried(checked.settings.model, channels, len(classes), size)
     if refusal is not None:
         raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
@@ -400,6 +403,16 @@ class _NoFirstWeights(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
+
+
+def _fits_in_memory(key: str, value: object, bytes_: int, what: str, checked: Checked) -> None:
+    """Raise SettingError where something takes more than all the memory that there is."""
+    device = torch.device(checked.run.device)
+    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    there = here if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory
+    if bytes_ > there:
+        allowed = f"{what} take {bytes_ / 1e9:.3g} GB of memory, and there are {there / 1e9:.3g}"
+        raise SettingError(key, value, allowed)
 
 
 def bytes_of_weights(checked: Checked, channels: int, num_classes: int) -> int:

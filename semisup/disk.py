@@ -17,6 +17,9 @@ _LIFE = os.urandom(4).hex()
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What a disk, a quota or a limit says that has no room left."""
+
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
 
@@ -34,10 +37,24 @@ def write_atomically(path: Path, *chunks: bytes | memoryview) -> None:
     try:
         _write_aside(temporary, chunks)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise named(error, path, sum(len(memoryview(chunk).cast("B")) for chunk in chunks)) from None
         raise
     sync_folder(path.parent)
+
+
+def named(error: OSError, path: Path, need: int) -> OSError:
+    """The same error with the file that was to be written and, of a full disk, how many bytes too many."""
+    if error.errno not in FULL:
+        return OSError(error.errno, error.strerror, str(path))
+    try:
+        free = os.statvfs(path.parent)
+        room = f"{need} bytes are needed, {free.f_bavail * free.f_frsize} are free"
+    except OSError:
+        room = f"{need} bytes are needed"
+    return OSError(error.errno, f"{error.strerror} ({room})", str(path))
 
 
 class Aside:
@@ -184,6 +201,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _NO_FOLDER_FSYNC:
-            raise
+            raise named(error, folder, 0) from None
     finally:
         os.close(descriptor)

@@ -4,9 +4,10 @@
     DataError           the user's files: names the file or folder                 exit 2
     RecordError         a run's folder: in use, finished, or not what it says      exit 2
     DivergedError       a loss or gradient that is not finite: names the step      exit 3
+    ShortOfMemoryError  memory ran out: names the batch size to try                exit 1
     CollapsedError      pseudo-labels of hardly more than one class, if asked for  exit 3
 
-All are ValueError, so that a notebook can catch one thing. Broken invariants of our own are
+All but the one of memory are ValueError, so that a notebook can catch one thing. Broken invariants of our own are
 assertions and never reach this file.
 """
 
@@ -56,7 +57,11 @@ class DivergedError(ValueError):
         self.step = step
 
     def __str__(self) -> str:
-        return f"the loss of step {self.step} is not finite; a lower optimizer.lr is the usual cure"
+        return f"the loss or a gradient of step {self.step} is not finite; a lower optimizer.lr is the usual cure"
+
+
+class ShortOfMemoryError(RuntimeError):
+    """The machine or the device has not the memory that the run asked for; says what to try."""
 
 
 class CollapsedError(ValueError):

@@ -34,7 +34,8 @@ def train(problem: Problem, settings: Settings, state: State) -> Iterator[Event]
     """Train until the epochs or steps are done, from wherever `state` is; the last event is Finished.
 
     Raises:
-        DivergedError: a loss was not finite; said at the end of the epoch at the latest.
+        DivergedError: a loss or a gradient was not finite; said before it is saved, and at the end of the epoch at the
+            latest.
     """
     learner = learner_of(problem, settings, state)
     method, plan = settings.method, settings.train
@@ -61,6 +62,8 @@ def _epoch(problem: Problem, settings: Settings, learner: Learner, state: State,
             yield from _evaluate_now(problem, settings, learner, state, chooses=True)
             state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
         _step(learner, settings, state, _place(plan, state, steps))
+        if problem.device.type == "cpu":  # elsewhere looking would wait for the device
+            state.check()
         yield StepDone(state.step, state.epoch)
     state.check()
     state.epoch, state.position = state.epoch + 1, 0
@@ -108,6 +111,7 @@ def _step(learner: Learner, settings: Settings, state: State, place: Place) -> N
     state.optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
     add_gradients(state.student)
+    finite = torch.isfinite(losses.total.detach()) & _finite_gradient(state.student)
     state.optimizer.step()
     if state.average is not None:
         state.averaged += 1
@@ -115,10 +119,16 @@ def _step(learner: Learner, settings: Settings, state: State, place: Place) -> N
         decay = decay_at(plan.ema_decay or 0.0, state.averaged, warm_up=plan.ema_warm_up)
         update_average(state.average, state.student, decay, statistics=plan.ema_statistics)
     state.sums += losses.sums
-    bad = ~torch.isfinite(losses.total.detach()) & (state.first_bad_step < 0)
+    bad = ~finite & (state.first_bad_step < 0)
     state.first_bad_step = torch.where(bad, place.step + 1, state.first_bad_step)
     state.step += 1
     state.position += 1
+
+
+def _finite_gradient(student: torch.nn.Module) -> torch.Tensor:
+    """() bool: a finite loss can have a gradient that is not, and one step later every weight is lost."""
+    gradients = [each.grad for each in student.parameters() if each.grad is not None]
+    return torch.isfinite(torch.nn.utils.get_total_norm(gradients, math.inf))
 
 
 def _due_by_step(plan: TrainSettings, state: State) -> bool:

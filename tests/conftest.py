@@ -1,7 +1,9 @@
 """What the tests share: real data where it is there, small problems where it is not needed, composed configs."""
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +86,50 @@ def toy_problem(
 
 
 @pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that any user may reach and write, as tmp_path is not: for tests that give up being root."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def shared_data() -> Path:
     """Real photographs, where a checkout has them beside it."""
     if not SHARED.is_dir():
         pytest.skip(f"no real photographs here ({SHARED.name}/ beside the checkout)")
     return SHARED
+
+
+# What docs/reliability.md counts ------------------------------------------------------------------------------------
+
+_cases: dict[str, list[tuple[int, int]]] = {}
+"""Test -> injected and survived of each of its cases in this session."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count one case: of a test that injects several faults, what it says of itself."""
+    if (report.when == "call" and report.outcome != "skipped") or report.failed:
+        told = dict(report.user_properties).get("faults")
+        injected, survived = told if isinstance(told, list | tuple) else (1, 1)
+        test = report.nodeid.partition("[")[0].removeprefix("tests/")
+        _cases.setdefault(test, []).append((injected, survived if report.passed else 0))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the counts of the faults all of whose tests were run; parts of a file say nothing of the whole."""
+    from tests.faults import FAULTS
+    from tests.reliability import count
+
+    options = session.config.option
+    in_part = options.keyword or options.markexpr or any("::" in word for word in session.config.args)
+    if in_part or options.collectonly or hasattr(session.config, "workerinput"):
+        return
+    counted = {
+        fault.key: tuple(map(sum, zip(*(case for test in fault.tests for case in _cases[test]), strict=True)))
+        for fault in FAULTS
+        if fault.tests and all(test in _cases for test in fault.tests)
+    }
+    if counted:
+        count(counted)  # type: ignore[arg-type]

@@ -101,7 +101,7 @@ def test_a_planted_secret_is_in_no_file_of_a_run(checkout: Path) -> None:
     }
     rows = [[kind, len(kinds[kind]), len(places)] for kind, places in found.items()]
     report(
-        *("secrets", "Secrets"),
+        *("g-secrets", "Secrets"),
         "Planted where a run could find them, and in uncommitted changes of the code; then looked for in every file\n"
         "of the run, those of W&B and the home folder included. `tests/test_secrets.py`.",
         *(["planted in", "secrets", "found"], rows),

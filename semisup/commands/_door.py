@@ -33,6 +33,13 @@ def config_folder() -> Path:
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
+def check_names(overrides: list[str]) -> None:
+    """Raise SettingError where Hydra, asked to show a config, would only say that it cannot compose it."""
+    if overrides:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            _composed([values[0] for _, values in map(_choices, overrides) if values])
+
+
 class Door(NamedTuple):
     """What was typed, composed.
 

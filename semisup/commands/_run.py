@@ -11,6 +11,7 @@ from typing import Any
 from semisup import build
 from semisup.build import Checked
 from semisup.commands._collapse import CollapseWatch
+from semisup.commands._memory import told_of_memory
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
 from semisup.commands._together import agree, begin, follow
@@ -26,6 +27,7 @@ from semisup.errors import (
     InUseError,
     RecordError,
     SettingError,
+    ShortOfMemoryError,
 )
 from semisup.events import EpochDone, Event, Finished, Row, StepDone
 from semisup.identity import Plain
@@ -34,6 +36,7 @@ from semisup.record import is_finished, write_json
 from semisup.record.environment import command_line, environment, uncommitted
 from semisup.record.folder import OTHER_DATA, RunRecord
 from semisup.record.reading import read_json
+from semisup.secrets import hidden
 from semisup.state import Problem, State, restore, start
 from semisup.team import Team, launched, leads, together
 from semisup.tracking import Identity, Mirror
@@ -106,9 +109,13 @@ def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "trai
         return Outcome(folder, "interrupted", message="stopped; the same command continues", code=code, by=by)
     except SystemExit as error:
         outcome = Outcome(folder, "failed", message=f"it called sys.exit({error.code!r})", last_lines=_last_lines())
+    except (ShortOfMemoryError, OSError) as error:
+        outcome = Outcome(folder, "failed", message=str(error), last_lines=_last_lines())
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        outcome = Outcome(folder, "failed", message=f"{type(error).__name__}: {error}", last_lines=_last_lines())
+        outcome = Outcome(
+            folder, "failed", message=hidden(f"{type(error).__name__}: {error}"), last_lines=_last_lines()
+        )
     if of_a_sweep and not (folder / "run.json").exists():
         _note_failure(checked, outcome)
     return outcome
@@ -168,7 +175,7 @@ def _train(
 ) -> Outcome:
     set_up(checked.run.threads, deterministic=checked.run.deterministic)
     keep_memory()
-    with RunRecord(folder, checked.plain, _about(checked, job_type), uncommitted()) as record:
+    with RunRecord(folder, checked.plain, _about(checked, job_type), uncommitted()) as record, told_of_memory(checked):
         problem, data = _load(checked, bars)
         record.describe(_described(data), data.report, data.unlabeled.paths)
         state = start(problem, checked.settings)

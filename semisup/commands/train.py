@@ -4,7 +4,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from semisup.commands._door import check_at_the_door, composed_at_the_door, ours
+from semisup.commands._door import check_at_the_door, check_names, composed_at_the_door, ours
 from semisup.commands._sweep import sweep, with_hydra
 from semisup.errors import DataError, SettingError
 
@@ -25,6 +25,10 @@ FLAGS_FOR_HYDRA = (
 def train(words: list[str]) -> int:
     """Everything after `semisup train`; returns the exit status."""
     if any(word.split("=")[0] in FLAGS_FOR_HYDRA for word in words):
+        try:
+            check_names([word for word in words if "=" in word and not word.startswith("-")])
+        except SettingError as error:
+            return _refuse(str(error))
         with_hydra(words)
         return 0
     overrides = [word for word in words if not word.startswith("-")]

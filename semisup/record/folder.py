@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,14 +78,24 @@ class RunRecord:
         self.before: dict[str, Any] = {}  # run.json of the interrupted run that this one continues
 
     def __enter__(self) -> Self:
+        root = self.folder.parent.parent
+        if not self.folder.resolve().is_relative_to(root.resolve()):
+            raise RecordError(f"{self.folder}: a link that leads out of {root}; set output_root to where it leads")
         try:
             for inner in ("checkpoints", "plots"):
                 make_folder(self.folder / inner)
             self.owner.take()
         except OSError as error:
             raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
-        if is_finished(self.folder):
+        try:
+            self._begin()
+        except BaseException:
             self.owner.release()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        if is_finished(self.folder):
             raise FinishedError(f"{self.folder}: finished")
         for folder in (self.folder, self.folder / "checkpoints", self.folder / "plots"):
             remove_leftovers(folder)
@@ -97,7 +108,6 @@ class RunRecord:
         if "environment" in self.before:  # it is that of the numbers so far, until `resume` knows that there are none
             self.about = self.about | {"environment": self.before["environment"]}
         self._status("running")
-        return self
 
     def _keep_uncommitted(self) -> None:
         if self.uncommitted is None:
@@ -113,6 +123,8 @@ class RunRecord:
         try:
             if error is not None:
                 self._status(_status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
+        except OSError as other:  # a full disk, mostly, and that is what `error` says
+            warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
         finally:
             self.owner.release()
 

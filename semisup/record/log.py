@@ -6,6 +6,7 @@ Lines and not bytes: a line holds times, whose digits differ from run to run, an
 import os
 from pathlib import Path
 
+from semisup.disk import named
 from semisup.errors import RecordError
 
 
@@ -27,15 +28,22 @@ class GrowingLog:
         Raises:
             OSError: the disk is full, and so on: the truth may not be lost silently.
         """
-        with open(self.path, "ab") as file:
-            file.write(as_written(text).encode())
+        data = as_written(text).encode()
+        try:
+            with open(self.path, "ab") as file:
+                file.write(data)
+        except OSError as error:
+            raise named(error, self.path, len(data)) from None
         self.lines += text.count("\n")
 
     def committed(self) -> int:
         """Lines on disk for good, once the folder is synced: everything so far is flushed to it."""
         if self.path.exists():
-            with open(self.path, "rb") as file:
-                os.fsync(file.fileno())
+            try:
+                with open(self.path, "rb") as file:
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise named(error, self.path, 0) from None
         return self.lines
 
     def cut(self, lines: int) -> None:

@@ -44,7 +44,7 @@ class Mirror(ABC):
 
     @abstractmethod
     def row(self, row: Row) -> None:
-        """Show one line of metrics, as in metrics.jsonl; a None is left out."""
+        """Show one line of metrics, as in metrics.jsonl; a None, and what is not finite, is left out."""
 
     @abstractmethod
     def plots(self, plots: dict[str, Path]) -> None:

@@ -10,6 +10,7 @@ What wandb does that this file works around, each tried on 0.31.0:
 """
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -106,7 +107,7 @@ class _Run(Mirror):
         self.wanted_thumbnails = settings.thumbnails
 
     def row(self, row: Row) -> None:
-        numbers = {name: value for name, value in row.items() if value is not None}
+        numbers = {name: value for name, value in row.items() if value is not None and math.isfinite(value)}
         self._do("a row of metrics", lambda run: run.log(numbers))
 
     def plots(self, plots: dict[str, Path]) -> None:

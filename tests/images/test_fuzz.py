@@ -45,7 +45,7 @@ and repeating bytes, by cutting, and by joining two; `make fuzz` makes more. Non
 a second, 512 MB or a word on the terminal, or raised what is no reason. Other pixels are what a format without
 checksums allows: none came of a PNG whose checksums were not made anew, and none of a file that was only cut.
 """
-    report("images-fuzz", "Mutated images", text, ["format", "files", *reasons, "failures"], rows)
+    report("d-images-fuzz", "Mutated images", text, ["format", "files", *reasons, "failures"], rows)
 
 
 def test_what_was_found_once_is_not_found_again() -> None:

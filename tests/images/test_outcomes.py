@@ -161,4 +161,4 @@ def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
 What a folder of images may hold, made by `tests/images/zoo.py`, and what becomes of it in the real scan and decoder, as
 `docs/data.md` says. In none of them a program was started, and nothing that is no regular file was opened.
 """
-    report("images", "Files that a folder may hold", text, ["what", "outcome", "files", "as documented"], rows)
+    report("d-images", "Files that a folder may hold", text, ["what", "outcome", "files", "as documented"], rows)

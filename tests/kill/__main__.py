@@ -15,6 +15,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a process that has trained on one can
 from tests.kill.attempt import RUNS, warm_up
 from tests.kill.campaign import Kill, Trial, caught, cut, flip, one_of_each, spoil_all
 from tests.kill.defects import DEFECTS
+from tests.kill.points import NEED_ROOM
 
 LOOPS = 3
 
@@ -37,6 +38,8 @@ def main() -> int:
         "loops": {run: loops(trials[run], arguments.soak or LOOPS) for run in RUNS},
         "damage": {run: damaged(trials[run]) for run in RUNS},
         "outages": {run: trials[run].power() for run in RUNS},
+        "asked to stop": ended(trials["fixmatch"], "ask to stop", (0, 75), whole=bool(arguments.soak)),
+        "full disk": ended(trials["self_training"], "full disk", (0, 1, 2), whole=bool(arguments.soak)),
         "defects": [[each.name, caught(each, arguments.folder / str(n))] for n, each in enumerate(DEFECTS)],
     }
     print(json.dumps(found, indent=1))
@@ -46,7 +49,8 @@ def main() -> int:
 
 def failed(found: dict[str, Any]) -> bool:
     """Whether anything did not survive, or was not caught."""
-    judged = [*found["kills"].values(), *found["loops"].values(), found["second"]]
+    judged = [*found["kills"].values(), *found["loops"].values()]
+    judged += [found[name] for name in ("second", "asked to stop", "full disk")]
     wrong = [*(each["wrong"] for each in judged), *(why for _, why in found["outages"].values())]
     wrong += [why for each in found["damage"].values() for why in each.values()]
     return any(wrong) or not all(how for _, how in found["defects"])
@@ -65,6 +69,14 @@ def again(trial: Trial, *, whole: bool) -> dict[str, Any]:
     kills = trial.of_a_second_process(first)
     kills = kills if whole else one_of_each(kills)
     wrong = [[str(kill), why] for kill in kills if (why := trial.survives([first, kill]))]
+    return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
+
+
+def ended(trial: Trial, harm: str, statuses: tuple[int, ...], *, whole: bool) -> dict[str, Any]:
+    """The same for what does not kill: the process ends in good order, and another one continues."""
+    kills = [kill for kill in trial.kills() if harm != "full disk" or kill.point.kind in NEED_ROOM]
+    kills = kills if whole else one_of_each(kills)
+    wrong = [[str(kill), why] for kill in kills if (why := trial.ends_by_itself(kill, harm, statuses))]
     return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
 
 

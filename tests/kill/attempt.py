@@ -122,6 +122,7 @@ def attempt(
     torn: bool = False,
     tell: bool = False,
     defect: Callable[[], None] | None = None,
+    harm: str = "kill",
 ) -> Attempt:
     """Run `config` in a process of its own, until its end or until it is killed at the point of number `kill_at`.
 
@@ -131,6 +132,7 @@ def attempt(
         torn: die in the middle of the write there.
         tell: report every point and operation.
         defect: called first, in the process: breaks something.
+        harm: what is done at the point, as of Points.
     """
     root = Path(config.run.output_root)
     root.mkdir(parents=True, exist_ok=True)
@@ -138,7 +140,7 @@ def attempt(
     story.write_bytes(b"")
     process = os.fork()
     if process == 0:
-        _child(config, Points(root, kill_at, torn, lambda point: None), story, errors, tell, defect)
+        _child(config, Points(root, kill_at, torn, lambda point: None, harm=harm), story, errors, tell, defect)
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     told = [json.loads(line) for line in story.read_text().splitlines()]
     return Attempt(

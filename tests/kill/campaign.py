@@ -86,6 +86,26 @@ class Trial:
             shutil.rmtree(config.run.output_root)
         return wrong
 
+    def ends_by_itself(self, kill: Kill, harm: str, statuses: tuple[int, ...]) -> str:
+        """Harm a process at a point where it may go on; it must end with one of the statuses and, if that is not 0,
+        leave what the next process continues. Returns what is wrong, or ""."""
+        self.count += 1
+        config = self._settings(f"{self.count}")
+        first = attempt(config, kill_at=kill.number, torn=kill.torn, harm=harm)
+        if first.status not in statuses or "Traceback" in first.errors:
+            return f"ended with {first.status}: {first.errors}"
+        if harm == "full disk" and not all(word in first.errors for word in (str(folder_of(config)), "No space left")):
+            return f"does not say which file had no room: {first.errors}"
+        attempts = [first]
+        if first.status != 0:
+            attempts.append(attempt(config))
+        if attempts[-1].status != 0:
+            return f"could not be continued: {attempts[-1].errors}"
+        wrong = lost_progress(attempts) or wrong_end(self.reference, folder_of(config))
+        if not wrong:
+            shutil.rmtree(config.run.output_root)
+        return wrong
+
     def of_a_second_process(self, kill: Kill) -> list[Kill]:
         """Every point of a process that continues after `kill`, up to its first event."""
         config = self._settings("second")

@@ -1,8 +1,10 @@
 """Every place where a run can be killed: before each of its operations on files, in the middle of each write, and at
-each event of the training. Patched into a process that was forked for it; the program has no hook for this.
+each event of the training. Patched into a process that was forked for it; the program has no hook for this. In place of
+the kill, the process may be asked to stop there, or find the disk full from there on.
 """
 
 import builtins
+import errno
 import io
 import os
 import re
@@ -18,6 +20,9 @@ from semisup.commands import _run
 WRITING = os.O_WRONLY | os.O_RDWR
 ON_PATHS = ("replace", "rename", "link", "unlink", "truncate", "mkdir", "utime")
 """Of the module os; the path that is changed is the last one."""
+
+NEED_ROOM = ("write", "fsync", "mkdir")
+"""What a full disk refuses."""
 
 
 EVENTS = {kind: f"os.{kind}" for kind in ON_PATHS} | {"open": "open", "replace": "os.rename", "unlink": "os.remove"}
@@ -37,6 +42,7 @@ class Points:
 
     kill_at: the number of the point at which to die, or None
     torn: at a write, die when half of it is written, else before it
+    harm: what is done there: "kill", "ask to stop" (SIGTERM), or "full disk"
     tell: called with each point before it happens
     record: called with each operation before it happens, or None
     """
@@ -46,6 +52,7 @@ class Points:
     torn: bool
     tell: Callable[[Point], None]
     record: Callable[[str, str, str, bytes], None] | None = None
+    harm: str = "kill"
     count: int = 0
     targets: dict[str, Path] = field(default_factory=dict)  # temporary file -> what it is written for
 
@@ -54,9 +61,25 @@ class Points:
         here = self.count == self.kill_at
         self.count += 1
         self.tell(Point(kind, what))
+        later = self.kill_at is not None and self.count > self.kill_at + 1
+        if self.harm == "full disk" and later and kind in NEED_ROOM:
+            self.hurt()
         if here and not (self.torn and kind == "write"):
-            die()
+            self.hurt()
         return here
+
+    def hurt(self) -> None:
+        """Do here what is to be done.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self.harm == "full disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.harm == "ask to stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            die()
 
     def at(self, kind: str, path: object, other: object = "", data: bytes = b"") -> bool:
         """The same for an operation on a file, if the file is below the root.
@@ -139,7 +162,8 @@ class Watched:
         if self._points.at("write", self._target, data=data):
             self._file.write(data[: len(data) // 2])
             self._file.flush()
-            die()
+            self._points.hurt()
+            data = data[len(data) // 2 :]
         count = self._file.write(data)
         self._file.flush()
         return int(count)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+Told = Callable[[str, object], None]
+
+
 @pytest.mark.parametrize("run", RUNS)
-def test_a_kill_at_any_point_costs_nothing_but_time(found: dict[str, Any], run: str) -> None:
+def test_a_kill_at_any_point_costs_nothing_but_time(found: dict[str, Any], run: str, record_property: Told) -> None:
     kills = found["kills"][run]
+    told(record_property, kills)
     assert kills["wrong"] == []
     assert {"step", "write", "write, half of it", "fsync", "replace", "unlink", "link"} <= set(kills["points"])
     assert sum(kills["points"].values()) > 50
@@ -41,14 +46,35 @@ def test_no_change_of_a_file_escapes_the_harness(found: dict[str, Any], run: str
     assert found["unseen"][run] == {}
 
 
-def test_nor_does_a_kill_of_the_process_that_continues(found: dict[str, Any]) -> None:
+def told(record_property: Told, kills: dict[str, Any]) -> None:
+    injected = sum(kills["points"].values())
+    record_property("faults", (injected, injected - len(kills["wrong"])))
+
+
+def test_a_request_to_stop_is_obeyed_at_any_point(found: dict[str, Any], record_property: Told) -> None:
+    told(record_property, found["asked to stop"])
+    assert found["asked to stop"]["wrong"] == []
+    assert {"step", "write", "fsync", "replace", "mkdir"} <= set(found["asked to stop"]["points"])
+
+
+def test_a_full_disk_at_any_write_is_named_and_costs_nothing_but_time(
+    found: dict[str, Any], record_property: Told
+) -> None:
+    told(record_property, found["full disk"])
+    assert found["full disk"]["wrong"] == []
+    assert set(found["full disk"]["points"]) == {"write", "write, half of it", "fsync", "mkdir"}
+
+
+def test_nor_does_a_kill_of_the_process_that_continues(found: dict[str, Any], record_property: Told) -> None:
+    told(record_property, found["second"])
     assert found["second"]["wrong"] == []
     assert {"rename", "truncate"} <= set(found["second"]["points"]), "a dead owner moved away, logs cut"
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_crash_loop_comes_to_its_end(found: dict[str, Any], run: str) -> None:
+def test_a_crash_loop_comes_to_its_end(found: dict[str, Any], run: str, record_property: Told) -> None:
     loops = found["loops"][run]
+    record_property("faults", (loops["loops"], loops["loops"] - len(loops["wrong"])))
     assert loops["wrong"] == []
     assert loops["deaths"] > 2 * loops["loops"]
 
@@ -59,8 +85,9 @@ def test_a_damaged_state_is_passed_over_and_never_begun_again_in_silence(found: 
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_loss_of_power_loses_nothing_that_was_saved(found: dict[str, Any], run: str) -> None:
+def test_a_loss_of_power_loses_nothing_that_was_saved(found: dict[str, Any], run: str, record_property: Told) -> None:
     disks, wrong = found["outages"][run]
+    record_property("faults", (disks, 0 if wrong else disks))
     assert wrong == ""
     assert disks > 100
 
@@ -82,7 +109,7 @@ event of its training; the same command is then given again. Survived = all of t
 tensor of every checkpoint and the summary are, bit for bit, those of a run that nothing interrupted; no step is done
 again that a save before the kill holds; nothing is left over. `tests/kill`, once a test run.
 """
-    report("kill", "Killed at every point", text, ["killed at", *places], rows)
+    report("a-kill", "Killed at every point", text, ["killed at", *places], rows)
 
     loops = [found["loops"][run] for run in RUNS]
     deaths = ", ".join(str(each["deaths"]) for each in loops)
@@ -92,7 +119,7 @@ again that a save before the kill holds; nothing is left over. `tests/kill`, onc
         ["power lost after every operation: disks there may be", *_disks(found["outages"])],
     ]
     report(
-        *("kill-more", "Killed again and again, damaged, without power"),
+        *("a-kill-more", "Killed again and again, damaged, without power"),
         "Judged as above. Of a loss of power: what a save that had returned holds is there, and so are its logs.",
         *(["what", "injected", "survived"], rows_of_others),
     )
@@ -103,7 +130,7 @@ again that a save before the kill holds; nothing is left over. `tests/kill`, onc
 (`tests/kill/defects.py`), which the judges above must notice.
 """
     report(
-        "kill-planted",
+        "a-planted",
         "Planted defects",
         text,
         ["defect", "caught"],

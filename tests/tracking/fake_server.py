@@ -5,7 +5,7 @@ It believes any key, answers any query it does not know with nothing, and keeps 
     lines     run id -> stream file (wandb-history.jsonl, wandb-summary.json, ...) -> lines by offset
     ended     run id -> exit code
     uploads   name or URL path of a file -> its bytes
-`stall()` makes it take requests and never answer, until `close()`.
+`stall()` makes it take requests and never answer, until `close()`; `status` = 500 or 401 makes it answer only that.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ class FakeServer:
         self.lines: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
         self.ended: dict[str, int] = {}
         self.uploads: dict[str, bytes] = {}
+        self.status = 200
         self._stalled, self._closed = threading.Event(), threading.Event()
         handler = type("BoundHandler", (_Handler,), {"fake": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         data = json.dumps(self.fake.answer(self.command, self.path, body)).encode()
-        self.send_response(200)
+        self.send_response(self.fake.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

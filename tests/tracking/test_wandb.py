@@ -385,6 +385,40 @@ def test_server_that_stops_answering(tmp_path: Path, server: FakeServer) -> None
     works_again(tmp_path)
 
 
+@pytest.mark.parametrize("status", [500, 401])
+def test_a_server_that_only_says_errors(tmp_path: Path, server: FakeServer, status: int) -> None:
+    server.status = status
+    with off_once(2, "opening"):
+        use(replace(ONLINE, init_timeout_seconds=2.0).open(identity(tmp_path)), tmp_path)
+    works_again(tmp_path)
+
+
+def test_wandb_that_breaks_when_it_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "broken" / "wandb").mkdir(parents=True)
+    (tmp_path / "broken" / "wandb" / "__init__.py").write_text("raise RuntimeError('half of it is missing')")
+    program = f"""if True:
+        from pathlib import Path
+        from semisup.tracking import Identity
+        from semisup.tracking.wandb import Wandb
+        settings = Wandb("p", None, "offline", [], 20.0, 1.0, 0)
+        mirror = settings.open(Identity("r", "r", "g", "train", (), Path({str(tmp_path / "wandb")!r}), {{}}))
+        mirror.row(dict(step=1, epoch=1))
+        mirror.close({{}}, 0)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "broken")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stderr.count("W&B is off for this run: opening failed, RuntimeError: half of it is missing") == 1
+
+
+def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    mirror = OFFLINE.open(identity(tmp_path))
+    mirror.row({"step": 1, "epoch": 1, "val/loss": float("nan"), "lr": float("inf"), "val/accuracy": 0.5})
+    mirror.close({}, 0)
+    rows = metric_rows([record["item"] for record in read_back(written(tmp_path))["history"]])
+    assert rows == [{"step": 1, "epoch": 1, "val/accuracy": 0.5}]
+
+
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "wandb").write_text("in the way")
     with off_once(2, "FileExistsError"):

@@ -1,0 +1,116 @@
+"""Whatever is typed for whatever setting: a run that could be made, or one line that names the key."""
+
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from semisup import build, registry
+from semisup.commands._run import folder_of
+from semisup.commands.train import train
+from semisup.errors import SettingError
+from semisup.record.reading import read_config
+from tests.conftest import checked, choose, options
+
+COUNTS = {"labeled": 40, "unlabeled": 100, "validation": 50, "test": 50}
+QUICK = settings(
+    max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+ODD: Any = st.sampled_from([
+    *(None, True, False, 0, -1, 1, 2, 3, 7, 64, 4097, 2**31, 2**32, 2**63, 2**64, 10**30, -(2**63), 0.0, -0.0, 0.5),
+    *(1.0, 1.5, -1.5, 1e-300, 1e300, float("inf"), float("-inf"), float("nan"), "", " ", "nan", "1e3", "0x10", "off"),
+    *("null", "../..", "/", "wandb", "a" * 300, "\x1b[2J", "<script>", "\udcff", "${seed}", "???", "é", "cpu", "auto"),
+    *([], [1], [0], [-1], [1.5], ["x"], [None], [[1]], [1] * 50, {}, {"name": "fixed"}, {"_target_": "os.system"}),
+])  # fmt: skip
+VALUES = st.one_of(ODD, st.integers(), st.floats(), st.text(max_size=8), st.lists(st.integers(-2, 300), max_size=4))
+
+
+def _configs() -> list[build.Plain]:
+    """One config for each option of each group."""
+    found = []
+    for group in registry.GROUPS:
+        for name in options(group):
+            given_ = {"root": "/nowhere", "tau": 0.9} if group == "dataset" else {}
+            average = ["train.ema_decay=0.9"] if group == "method" else []
+            found.append(checked("device=cpu", *choose(group, name, **given_), *average).plain)
+    return found
+
+
+CONFIGS = _configs()
+
+
+def places(plain: build.Plain) -> list[tuple[str, ...]]:
+    inner = [(key, each) for key, value in plain.items() if isinstance(value, dict) for each in value]
+    return [*inner, *((key,) for key in plain), ("new",), ("train", "new")]
+
+
+@st.composite
+def changed(draw: st.DrawFn) -> build.Plain:
+    """A saved config with one to three values that are others."""
+    plain = {**draw(st.sampled_from(CONFIGS))}
+    for _ in range(draw(st.integers(1, 3))):
+        *section, key = draw(st.sampled_from(places(plain)))
+        value = draw(VALUES)
+        if section and isinstance(plain[section[0]], dict):
+            plain[section[0]] = plain[section[0]] | {key: value}
+        elif not section:
+            plain[key] = value
+    return plain
+
+
+@QUICK
+@given(changed())
+def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: build.Plain) -> None:
+    try:
+        found = build.check(plain)
+        if found.dataset.size <= 64:
+            build.fit(found, list("abcdefghij"), COUNTS, 3)
+    except SettingError as caught:
+        error = caught
+    else:
+        assert found.id
+        return
+    assert error.key
+    assert str(error).isprintable(), ascii(str(error))
+
+
+@QUICK
+@given(changed())
+def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plain: build.Plain) -> None:
+    try:
+        found = build.check(plain)
+    except SettingError:
+        return
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(found.plain, sort_keys=False, allow_unicode=False))
+    again = build.check(read_config(path))
+    assert again.plain == found.plain
+    assert again.id == found.id
+    assert yaml.safe_dump(again.plain, sort_keys=False, allow_unicode=False) == path.read_text()
+
+
+@QUICK
+@given(changed(), st.text(st.sampled_from(string.printable + "é\u202e\x00"), max_size=120))
+def test_the_folder_of_a_run_is_a_short_plain_name_below_the_root(plain: build.Plain, name: str) -> None:
+    try:
+        found = build.check(plain | {"output_root": "/root of all", "name": name or plain["name"]})
+    except SettingError:
+        return
+    folder = folder_of(found)
+    assert str(folder.parent.parent) == "/root of all"
+    assert ".." not in folder.parts
+    assert all(0 < len(part) <= 160 and part.isprintable() for part in folder.parts[1:])
+
+
+@pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"], ["-c", "all"], ["--info"]])
+def test_asked_to_show_a_config_a_misspelt_key_is_said_as_ever(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train([*words, "treshold.tau=0.9"]) == 2
+    said = capsys.readouterr()
+    assert said.err == "semisup train: treshold.tau=0.9: no such key (did you mean threshold.tau?)\n"
+    assert said.out == ""
