@@ -164,7 +164,7 @@ FAULTS = _rows(
      STRANGER + "test_an_archive_that_we_never_write_is_refused_before_torch_sees_it"),
     ("G7", "a checkpoint of another run, other data, another model, another version", "refused, by name, exit 2; nothing is lost",
      RECORD + "test_a_state_of_another_run_or_of_other_data_is_refused", "test_trainer.py::test_a_snapshot_of_another_model_is_refused",
-     RECORD + "test_a_run_is_not_continued_by_other_versions_of_what_computes", STRANGER + "test_a_bad_state_is_exit_2_and_nothing_is_lost"),
+     RECORD + "test_a_run_is_not_continued_by_other_versions_of_what_computes"),
     ("G8", "names and links that lead out of the output root", "refused", SCHEMA + "test_the_folder_of_a_run_is_a_short_plain_name_below_the_root",
      STRANGER + "test_a_link_out_of_the_root_is_not_written_to", STRANGER + "test_a_picture_that_is_a_link_to_elsewhere_is_not_shown_to_w_and_b"),
     ("G8", "pipes and devices in place of a run's files", "are no files; nothing waits", STRANGER + "test_pipes_and_devices_are_no_files"),

@@ -77,7 +77,7 @@ def settings_of(run: Run) -> Settings:
     try:
         found = [(visible(key), visible(value), default) for key, value, default in _differing(run.plain)]
     except SettingError as error:
-        return Settings([], f"(the defaults of its options are not to be had: {error})")
+        return Settings([], f"(the defaults of its options are not to be had: {visible(error)})")
     return Settings(found, "" if found else "none")
 
 
