@@ -60,10 +60,8 @@ def recipe(root: Path) -> list[str]:
     head += ["over baseline", "coverage %", "labels right %", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, title in RECIPE.items():
-        comparison, others = (
-            read(root / f"few_{name}"),
-            [read(root / f"{kind}_{name}") for kind in ("weak", "controls")],
-        )
+        comparison = read(root / f"few_{name}")
+        others = [read(root / f"{kind}_{name}") for kind in ("weak", "controls")]
         if comparison is None:
             continue
         (row,) = comparison["rows"]
@@ -141,7 +139,8 @@ def main(root: Path) -> None:
         if comparison is not None:
             tables[title] = table(comparison)
     rows = recipe(root)
-    tables = {"The recipe": rows if len(rows) > 2 else tables.get("The recipe", rows)} | tables
+    if len(rows) > 2:
+        tables = {"The recipe": rows} | {title: body for title, body in tables.items() if title != "The recipe"}
     lines = [line for title, body in tables.items() for line in (f"### {title}", "", *body, "")]
     page.write_text(text.partition(MARK)[0] + "\n".join([MARK, "", *lines]).rstrip() + "\n")
     names = [title for title in SWEEPS.values() if title in tables]
