@@ -127,7 +127,7 @@ def _grey(pixels: Any) -> Any:
 
 def _for_a_terminal(text: str) -> str:
     """The lines, and in them nothing that a terminal would obey."""
-    return "".join(visible(line, most=len(line)) + "\n" for line in text.split("\n")[:-1])
+    return "".join(visible(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
 
 
 def _csv(rows: list[list[object]]) -> str:
