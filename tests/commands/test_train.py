@@ -211,11 +211,11 @@ def test_several_values_without_m_are_not_silently_one(
     ],
 )  # fmt: skip
 def test_a_mistake_costs_one_line_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert train(["tracking=none", *words]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
+    assert train(["tracking=none", *words]) == 2  # of a sweep in a child process, which writes to the same descriptors
+    lines = capfd.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     assert message in lines[0]
     assert list(tmp_path.iterdir()) == []
