@@ -118,6 +118,17 @@ def test_uncommitted_changes_are_kept_and_the_secrets_in_them_are_not(checkout: 
     assert "+NEW = 1" in text
 
 
+def test_changes_that_are_not_unicode_cost_no_run(tmp_path: Path) -> None:
+    from semisup.record.environment import _ask_git
+
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "words.txt").write_bytes(b"plain\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "--quiet", "--message=one")
+    (tmp_path / "words.txt").write_bytes("café\n".encode("latin-1"))
+    assert "+caf\\xe9" in _ask_git(tmp_path, "diff", "HEAD")
+
+
 def test_a_large_diff_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     from semisup.record import environment
 

@@ -43,20 +43,23 @@ def predict(arguments: argparse.Namespace) -> int:
     if not arguments.folder.is_dir():
         what = "is a file; give the folder that it is in" if arguments.folder.exists() else "there is no such folder"
         raise DataError(f"{arguments.folder}: {what}")
-    if arguments.output is not None and not arguments.output.parent.is_dir():
-        raise DataError(f"--output {arguments.output}: there is no folder {arguments.output.parent}")
+    output = arguments.output.resolve() if arguments.output is not None else None  # what a link leads to is written
+    if output is not None and not output.parent.is_dir():
+        raise DataError(f"--output {arguments.output}: there is no folder {output.parent}")
+    if output is not None and output.exists() and not output.is_file():  # a file would take the place of /dev/null
+        raise DataError(f"--output {arguments.output}: is no file; without --output the CSV goes to the terminal")
     files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
     if not files:
         raise DataError(f"{arguments.folder}: no images")
     from semisup.record.log import as_written
 
     text = as_written(_csv(_rows(arguments.run, files)))
-    if arguments.output is None:
+    if output is None:
         sys.stdout.write(_for_a_terminal(text) if sys.stdout.isatty() else text)
     else:
         from semisup.disk import write_atomically
 
-        write_atomically(arguments.output, text.encode())
+        write_atomically(output, text.encode())
         print(f"{len(files)} images: {arguments.output}")
     return 0
 

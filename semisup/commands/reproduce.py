@@ -227,6 +227,9 @@ def _distance(old: Any, new: Any) -> float:
 
 
 def _verdict(found: Difference, folder: Path, differences: list[str], tolerance: float | None) -> int:
+    if not found.values and not found.first:
+        print(f"nothing to compare with: the first run has no numbers yet: {folder}")
+        return 1
     if not found.first:
         print(f"identical ({found.values} values): {folder}")
         return 0

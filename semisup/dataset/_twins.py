@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +29,13 @@ from semisup.shapes import Images, Pixels
 MOST_BITS, MOST_LEVELS, FLAT = 4, 4.0, 8
 """Of near duplicates: bits of dHash, mean gray levels; pictures whose means span less than FLAT levels show nothing."""
 
-VERSION = 1
+MOST_PAIRS = 100_000
+"""The search for near duplicates ends with so many: in frames of one film nearly all pairs are."""
+
+VERSION = 2
 """Raise this when the same images give other twins."""
 
-_GRID, _BITS, _BLOCK, _CHUNK_BYTES = 16, 64, 256, 2**24
+_GRID, _BITS, _BLOCK, _PRODUCT, _CHUNK_BYTES = 16, 64, 256, 2**24, 2**24
 _TRAINED_ON = frozenset({"labeled", "unlabeled"})
 
 
@@ -49,7 +53,7 @@ class Twins(NamedTuple):
     leaks: groups of equal images in several splits, one of which judges: validation or test
     two_classes: groups of equal images of which two have different known classes
     repeats: the other groups: within one split, or labeled and unlabeled, where they do no harm
-    near: pairs that would be leaks or of two classes, were they equal
+    near: pairs that would be leaks or of two classes, were they equal; the first MOST_PAIRS
     """
 
     leaks: list[list[Member]]
@@ -81,12 +85,12 @@ def find(images: Mapping[str, Images]) -> Twins:
     again = {row for rows in groups for row in rows[1:]}
     bits = torch.cat([_bits(each) for each in pixels])
     first = len(members) - len(images["unlabeled"])
-    near = [
+    near = (
         [members[one], members[other]]
         for one, other in _near(bits, means, first)
         if one not in again and other not in again and _harmful(members[one], members[other])
-    ]
-    return Twins(leaks, two_classes, repeats, near)
+    )
+    return Twins(leaks, two_classes, repeats, list(islice(near, MOST_PAIRS)))
 
 
 def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twins:
@@ -166,8 +170,9 @@ def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[tuple[int, int]]:
     shows = levels.amax(1) - levels.amin(1) >= FLAT if len(levels) else torch.zeros(0, dtype=torch.bool)
     kept = torch.nonzero(shows).squeeze(1)
     bits, levels = bits[kept], levels[kept]
-    for start in range(0, int((kept < first).sum()), _BLOCK):
-        block = bits[start : start + _BLOCK]
+    at_once = max(1, min(_BLOCK, _PRODUCT // max(1, len(bits))))  # rows of a product that takes 64 MiB at most
+    for start in range(0, int((kept < first).sum()), at_once):
+        block = bits[start : start + at_once]
         one, other = torch.nonzero(block @ bits[start:].T >= _BITS - 2 * MOST_BITS, as_tuple=True)
         later = (other > one) & (kept[one + start] < first)
         pairs = torch.stack([one[later], other[later]]) + start

@@ -54,7 +54,8 @@ def uncommitted() -> str | None:
         return None
     try:
         text = _ask_git(here, "diff", "HEAD") + "\n"
-        for name in _ask_git(here, "ls-files", "--others", "--exclude-standard", "semisup", "conf").splitlines():
+        names = _ask_git(here, "ls-files", "-z", "--others", "--exclude-standard", "semisup", "conf").split("\0")
+        for name in filter(None, names):
             added = (here / name).read_text(errors="replace")
             text += f"diff: {name} is new\n" + "".join(f"+{line}\n" for line in added.splitlines())
     except (OSError, subprocess.SubprocessError):
@@ -133,6 +134,7 @@ def _git() -> dict[str, Any] | None:
 
 def _ask_git(folder: Path, *words: str) -> str:
     quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
-    return subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10, env=quiet
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(  # a changed file need not be Unicode
+        command, capture_output=True, encoding="utf-8", errors="backslashreplace", check=True, timeout=10, env=quiet
     ).stdout.strip()

@@ -178,9 +178,9 @@ def read_value(text: str) -> Any:
     """One YAML value, as after the `=` of an override: `0.5`, `null`, `photos`.
 
     Raises:
-        RecordError: it is not YAML.
+        RecordError: it is not YAML, or looks like a date or a number and is none.
     """
     try:
         return yaml.load(text, Loader=LOADER)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise RecordError(f"{text}: {' '.join(str(error).split())}") from None

@@ -107,8 +107,10 @@ class _Run(Mirror):
         self.wanted_thumbnails = settings.thumbnails
 
     def row(self, row: Row) -> None:
-        numbers = {name: value for name, value in row.items() if value is not None and math.isfinite(value)}
-        self._do("a row of metrics", lambda run: run.log(numbers))
+        def work(run: "wandb.Run") -> None:  # a stranger's row may hold anything
+            run.log({name: value for name, value in row.items() if value is not None and math.isfinite(value)})
+
+        self._do("a row of metrics", work)
 
     def plots(self, plots: dict[str, Path]) -> None:
         def work(run: "wandb.Run") -> None:

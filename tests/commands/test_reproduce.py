@@ -241,6 +241,9 @@ def test_only_another_environment_may_be_tolerated(
         _verdict(Difference(9, "step 3, val/loss: 1 then, 2 now", largest), tmp_path, differences, tolerance) == status
     )
     assert _verdict(Difference(9, "", 0.0), tmp_path, differences, tolerance) == 0
+    assert _verdict(Difference(0, "", 0.0), tmp_path, differences, tolerance) == 1, (
+        "nothing is not the same as anything"
+    )
 
 
 def test_a_bare_config_of_a_run_that_was_resumed_is_run(program: Program, finished: Path, tmp_path: Path) -> None:

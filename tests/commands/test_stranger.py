@@ -400,3 +400,16 @@ def test_a_terminal_is_shown_no_class_that_acts_on_it() -> None:
     from semisup.commands.predict import _for_a_terminal
 
     assert _for_a_terminal("path,class\na.png,\x1b[2J\nü.png,é\n") == "path,class\na.png,\\x1b[2J\nü.png,é\n"
+
+
+def test_a_csv_takes_the_place_of_no_device(sent: Path, program: Program) -> None:
+    """/dev/null and /dev/stdout would become files, for whoever is root."""
+    os.mkfifo("device")
+    status, said = program(*COMMANDS["predict"], "--output", "device")
+    assert (status, "--output device: is no file" in said) == (2, True), said
+    assert Path("device").is_fifo()
+    Path("link.csv").symlink_to("classes.csv")
+    status, said = program(*COMMANDS["predict"], "--output", "link.csv")
+    assert status == 0, said
+    assert Path("link.csv").is_symlink()
+    assert Path("classes.csv").read_text().startswith("path,class,confidence,problem\none.png,")

@@ -135,6 +135,25 @@ def test_a_killed_run_made_without_tracking_is_shown_as_what_it_is(
     assert found["run_id"] == f"runs-{folder.name}"
 
 
+@pytest.mark.parametrize("odd", ["text", {"a": 1}, 10**400])
+def test_a_row_of_anything_but_numbers_is_one_line_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], odd: object
+) -> None:
+    folder = made(settings("tracking=none"))
+    first, *others = (folder / "metrics.jsonl").read_text().splitlines()
+    spoilt = json.dumps(json.loads(first) | {"train/loss": odd})
+    (folder / "metrics.jsonl").write_text("\n".join([spoilt, *others]) + "\n")
+    status, said = track(capsys, folder)
+    assert status == 1
+    assert "W&B is off for this run: a row of metrics failed" in said
+    assert len(said.splitlines()) == 1, said
+
+
+def test_a_setting_that_is_no_value_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, said = track(capsys, tmp_path, "tracking.project=2024-13-45")
+    assert (status, len(said.splitlines())) == (2, 1), said
+
+
 def rows_of_whole_lines(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "metrics.jsonl").read_text().splitlines()[:-1]
     return [{key: value for key, value in json.loads(line).items() if value is not None} for line in lines]
