@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,11 @@ def test_the_same_number_is_the_same_mutant_and_all_changes_are_made() -> None:
     assert mutant(1, 0) != mutant(0, 0)
 
 
-def test_mutated_images_find_nothing_and_the_figures_are_in_the_docs() -> None:
+def test_mutated_images_find_nothing_and_the_figures_are_in_the_docs(
+    record_property: Callable[[str, object], None],
+) -> None:
     parts, failed = campaign(first_seed, iter(range(COUNT)))
+    record_property("faults", (COUNT, COUNT - len(failed)))
     assert failed == []
     total = sum(map(Counter.total, parts.values()))
     assert total == COUNT
