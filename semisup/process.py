@@ -23,7 +23,8 @@ def keep_memory() -> None:
     """Let the C library keep what a step frees instead of giving it back and asking again.
 
     A page that comes from the system is zeroed first, and activations of 224 pixels are 50,000 pages and more: 10 to
-    20 % of such a step, for a peak of memory that is up to a quarter higher. Does nothing where the C library is not GNU's.
+    20 % of such a step, for a peak of memory that is up to a quarter higher. Does nothing where the C library is not
+    GNU's.
     """
     if not sys.platform.startswith("linux"):
         return
