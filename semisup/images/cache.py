@@ -130,7 +130,7 @@ def read(
         if found.came_from == "files" and not stored:
             _write_pack(_pack_path(cache, fingerprint, known), pack)
         if known != indexed and _settled(files, known, started):
-            _write(entry, json.dumps(known).encode())
+            _write(entry, json.dumps([entry.stem, *known]).encode())
     except OSError as error:
         warnings.warn(f"the image cache {cache} cannot be written ({error}); going on without", stacklevel=2)
     return found
@@ -245,12 +245,12 @@ def _holds_packs(cache: Path) -> bool:
 
 
 def _read_index(path: Path) -> list[str] | None:
-    """The digest, or the reason, of every file. What is wrong here leads to no pack, so it needs no check."""
+    """The digest, or the reason, of every file. What is wrong here leads to no pack, unless it is another's index."""
     try:
-        known = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return known if isinstance(known, list) else None
+    return found[1:] if isinstance(found, list) and found[:1] == [path.stem] else None
 
 
 def _write_pack(path: Path, pack: _Pack) -> None:

@@ -266,15 +266,30 @@ def test_a_damaged_index_is_rebuilt_and_never_believed(place: Place, content: by
     path = place.cache / "index" / name
     whole = path.read_bytes()
     if content == b"flip":
-        content = whole.replace(whole[2:3], b"0" if whole[2:3] != b"0" else b"1", 1)
+        content = whole[:-3] + (b"0" if whole[-3:-2] != b"0" else b"1") + whole[-2:]
     if content == b"swap":
-        content = json.dumps(json.loads(whole)[::-1]).encode()
+        key, *known = json.loads(whole)
+        content = json.dumps([key, *known[::-1]]).encode()
     path.write_bytes(content)
     assert same(cold, place.read())
     assert place.did != []
     assert path.read_bytes() == whole
     assert same(cold, place.read())
     assert place.did == []
+
+
+@pytest.mark.usefixtures("later")
+def test_an_index_under_another_name_is_not_believed(place: Place) -> None:
+    """It would lead to a pack that is whole, of other files."""
+    place.read()
+    (first,) = place.index()
+    time.sleep(0.02)
+    (place.files / "0.png").write_bytes(saved(noise(seed=99), "PNG"))
+    other = place.read()
+    (second,) = set(place.index()) - {first}
+    shutil.copy(place.cache / "index" / first, place.cache / "index" / second)
+    assert same(other, place.read())
+    assert place.did == [("hashing", 8)]
 
 
 @pytest.mark.usefixtures("later")
