@@ -31,14 +31,18 @@ class Ledger:
 
     folder: Path
 
-    def begin(self, plan: list[list[str]] | None) -> None:
-        """Before the first job: the plan; what an earlier sweep left in the same folder goes."""
+    def begin(self, plan: list[list[str]] | None, sweep: str) -> None:
+        """Before the first job of the sweep of this name: the plan; what an earlier one left in the folder goes."""
         from semisup.disk import make_folder
 
         make_folder(self.folder / "jobs")
         for old in (self.folder / "halt.json", self.folder / "end.json", *(self.folder / "jobs").glob("*.json")):
             old.unlink(missing_ok=True)
-        self._write("plan.json", {"jobs": plan})
+        self._write("plan.json", {"sweep": sweep, "jobs": plan})
+
+    def is_of(self, sweep: str) -> bool:
+        """Whether that sweep has begun; else all that is here is of an earlier one."""
+        return (self._read(self.folder / "plan.json") or {}).get("sweep") == sweep
 
     def plan(self) -> list[list[str]] | None:
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
@@ -47,7 +51,8 @@ class Ledger:
         """What became of a job, and who is at it."""
         names = ("status", "message", "kept", "last_lines", "warm_up")
         entry = {name: getattr(outcome, name) for name in names}
-        place = {"folder": str(outcome.folder), "code": outcome.exit_code}
+        folder = None if outcome.folder == Path() else str(outcome.folder)  # none of what was refused
+        place = {"folder": folder, "code": outcome.exit_code}
         self._write(f"jobs/{name}.json", entry | place | {"process": os.getpid(), "host": socket.gethostname()})
 
     def entry(self, name: str) -> Entry | None:

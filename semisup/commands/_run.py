@@ -58,8 +58,8 @@ WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it;
-    `warm_up`: as in run.json; `last_lines`: of the traceback of what failed."""
+    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it, or
+    came too late to; `warm_up`: as in run.json; `last_lines`: of the traceback of what failed."""
 
     folder: Path
     status: str
@@ -85,9 +85,17 @@ def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "trai
 
     `job_type` is what W&B calls it.
     """
+    stop = Stop()
+    outcome = _outcome(checked, bars, stop, job_type, of_a_sweep=of_a_sweep)
+    if stop.asked is not None and not outcome.by:  # it came when the last step was made, or with a failure
+        outcome = replace(outcome, by=stop.asked.by)
+    return outcome
+
+
+def _outcome(checked: Checked, bars: Bars, stop: Stop, job_type: str, *, of_a_sweep: bool) -> Outcome:
     folder = folder_of(checked)
     try:
-        with Stop() as stop, together(checked.run.device) as team:
+        with stop, together(checked.run.device) as team:
             if not leads():
                 trained = follow(checked, lambda: _load(checked, bars), stop, team)
                 return Outcome(folder, "done", kept=not trained)

@@ -4,11 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from semisup.commands._ledger import Entry, Ledger
+from semisup.commands._ledger import FAIL_FAST, Entry, Ledger
 from semisup.errors import show
 
 NOT_STARTED = "never started"
-FAILURES = ("failed", "refused", "diverged", "collapsed", "running")
 
 
 def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str, Any]:
@@ -21,10 +20,11 @@ def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str
     runs = {name: entry for name, entry in entries.items() if "-" not in name}
     companions = {name: entry for name, entry in entries.items() if "-" in name}
     count = max(expected or 0, len(plan or []), len(runs))
+    message = f"not started: {FAIL_FAST}" if ledger.halted() == FAIL_FAST else ""
     first: dict[str, str] = {}
     jobs = {}
     for name in sorted({*(f"{number:05d}" for number in range(count)), *runs}):
-        found: Entry = runs.get(name) or {"status": NOT_STARTED, "message": "", "folder": None, "kept": False}
+        found: Entry = runs.get(name) or {"status": NOT_STARTED, "message": message, "folder": None, "kept": False}
         if found["status"] == "skipped":
             found = found | {"status": NOT_STARTED}
         overrides = plan[int(name)] if plan and int(name) < len(plan) else None

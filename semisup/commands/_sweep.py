@@ -34,6 +34,8 @@ from semisup.commands._summary import exit_status, lines_of, summary_of, write_s
 from semisup.errors import DataError, SettingError
 
 if TYPE_CHECKING:
+    from semisup.build import Checked
+    from semisup.commands._progress import Bars
     from semisup.commands._run import Outcome
 
 REFUSED = 2
@@ -53,14 +55,15 @@ def job(config: DictConfig) -> float | None:
     """One member of a sweep; its value is the validation accuracy."""
     from semisup import build
     from semisup.commands._progress import Bars
-    from semisup.commands._run import Outcome, folder_of, quietly, run_or_wait
+    from semisup.commands._run import Outcome, folder_of, quietly
     from semisup.companions import companions
+    from semisup.record.reading import read_json
 
     quietly()
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
     name = f"{int(os.environ.get(NUMBER, HydraConfig.get().job.num)):05d}"
     ledger = Ledger(Path(HydraConfig.get().sweep.dir))
-    if (ledger.entry(name) or {"status": "running"})["status"] not in ("running", "interrupted"):
+    if (status := _status(ledger, name)) not in ("running", "interrupted", "done"):
         return None  # by a process that died after it
     if (halted := ledger.halted()) == STOPPED:
         ledger.wait_for_others()
@@ -70,33 +73,47 @@ def job(config: DictConfig) -> float | None:
     except SettingError as error:
         ledger.note(name, Outcome(Path(), "refused", message=str(error)))
         return None
-    if halted is not None:
-        ledger.note(name, Outcome(folder_of(checked), "skipped", message=f"not started: {halted}"))
+    folder = folder_of(checked)
+    if halted is not None and status != "done":
+        ledger.note(name, Outcome(folder, "skipped", message=f"not started: {halted}"))
         return None
-    ledger.note(name, Outcome(folder_of(checked), "running", message="it is in progress"))
     with Bars() as bars:
-        outcome = run_or_wait(checked, bars)
-        if checked.sweep.fail_fast and outcome.status not in ("done", "interrupted"):
-            ledger.halt(FAIL_FAST, job=int(name), status=outcome.status)
-        ledger.note(name, outcome)
-        print(_line(outcome), flush=True)
+        if status == "done":  # by one that died, or was queued again, at what comes after it
+            outcome = Outcome(folder, "done", read_json(folder / "summary.json"))
+        else:
+            outcome = _noted(ledger, name, checked, bars)
+            print(_line(outcome), flush=True)
+            _stop_if_asked(ledger, outcome)
         if outcome.status == "done" and checked.sweep.control and checked.settings.method.uses_unlabeled:
             for kind, plain in companions(checked.plain, outcome.summary or {}).items():
-                companion = build.check(plain)
-                ledger.note(f"{name}-{kind}", Outcome(folder_of(companion), "running", message="it is in progress"))
-                other = run_or_wait(companion, bars)
-                ledger.note(f"{name}-{kind}", other)
-                _stop_if_asked(ledger, other)
-    _stop_if_asked(ledger, outcome)
+                of_both = f"{name}-{kind}"
+                if not ledger.halted() and _status(ledger, of_both) in ("running", "interrupted"):
+                    _stop_if_asked(ledger, _noted(ledger, of_both, build.check(plain), bars))
     return (outcome.summary or {}).get("best/val/accuracy")
 
 
+def _status(ledger: Ledger, name: str) -> str:
+    return str((ledger.entry(name) or {"status": "running"})["status"])
+
+
+def _noted(ledger: Ledger, name: str, checked: "Checked", bars: "Bars") -> "Outcome":
+    """A run of the sweep, or a companion, whose entry says what is becoming of it."""
+    from semisup.commands._run import Outcome, folder_of, run_or_wait
+
+    ledger.note(name, Outcome(folder_of(checked), "running", message="it is in progress"))
+    outcome = run_or_wait(checked, bars)
+    if checked.sweep.fail_fast and outcome.status not in ("done", "interrupted"):
+        ledger.halt(FAIL_FAST, job=name, status=outcome.status)
+    ledger.note(name, outcome)
+    return outcome
+
+
 def _stop_if_asked(ledger: Ledger, outcome: "Outcome") -> None:
-    """What stopped a run stops the sweep, when all its runs have saved; a launcher that listens for it is told first:
-    submitit's queues this one again."""
+    """What stopped a run, or came too late to, stops the sweep, when all its runs have saved; a launcher that listens
+    for it is told first: submitit's queues this one again."""
     from semisup.commands._signals import hand_on
 
-    if outcome.status == "interrupted":
+    if outcome.by:
         if ledger.halted() == STOPPED:
             ledger.wait_for_others()
         hand_on(outcome.by)
@@ -127,10 +144,14 @@ def sweep(words: list[str], door: Door) -> int:
         return REFUSED
     words += [] if chosen else [f"hydra.sweep.dir={_quoted(ledger.folder)}"]
     began = time.monotonic()
-    attempt = _attempt(lambda: _first(words, door, ledger, plan), ledger)
-    if attempt.code == REFUSED and not ledger.folder.exists():  # at the door, which has said why
+    attempt = _attempt(lambda: _first(words, door, ledger, plan, stamp), ledger)
+    if ledger.is_of(stamp):
+        stopped = _all_that_is_left(attempt, words, door, ledger)
+    elif attempt.code == REFUSED:  # at the door, which has said why
         return REFUSED
-    stopped = _all_that_is_left(attempt, words, door, ledger)
+    else:  # its process ended before the first job
+        ledger.begin(plan, stamp)
+        stopped = attempt.stopped
     summary = summary_of(ledger, expected_jobs(door, plan), time.monotonic() - began)
     write_summary(ledger.folder, summary)
     print("", *lines_of(summary), sep="\n")
@@ -168,15 +189,22 @@ def _attempt(work: Callable[[], int], ledger: Ledger) -> Attempt:
 def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Ledger) -> int | None:
     """Go on after a process that died, as long as that helps; returns the exit status of a signal that said stop."""
     parallel = str(door.config.hydra.runtime.choices["hydra/launcher"]) != "basic"
+    fail_fast = bool(door.config.sweep.fail_fast)
     while attempt.stopped is None:
         known = len(ledger.entries())
-        if parallel and attempt.dead:  # one is to blame, and the launcher took the others with it
+        if (
+            attempt.dead and parallel and ledger.plan() is not None
+        ):  # one is to blame, and the launcher took the others with it
             suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})
             ledger.forget([*attempt.dead, *(f"{number:05d}" for number in suspects)])
             for number in suspects:
                 attempt = _attempt(functools.partial(_one_by_one, words, ledger, [number]), ledger)
                 if attempt.stopped is not None:
                     return attempt.stopped
+                if fail_fast and attempt.dead:
+                    ledger.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
+        elif attempt.dead and fail_fast:
+            ledger.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
         left = ledger.missing()
         if not left or ledger.halted():
             return None
@@ -187,7 +215,7 @@ def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Le
     return attempt.stopped
 
 
-def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] | None) -> int:
+def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] | None, name: str) -> int:
     """In the child: what was typed is checked, images are decoded, and the jobs start."""
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly
@@ -202,7 +230,7 @@ def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] |
         with Bars() as bars:  # the cache is filled before the jobs, which only open it; bad images are said once
             for dataset, survey in surveyed.items():
                 dataset.read(survey, bars.watch)
-        ledger.begin(plan)
+        ledger.begin(plan, name)
     except (SettingError, DataError, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED

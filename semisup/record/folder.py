@@ -177,9 +177,7 @@ class RunRecord:
     def adopt(self, found: WarmUp) -> None:
         """Begin with what another run did: its logs become this run's own, and run.json says whose they are."""
         for log in self.logs:
-            log.cut(0)
-            if text := found.logs.get(log.path.name):
-                log.append(text)
+            log.replace(found.logs.get(log.path.name))
         self.evaluated = found.evaluated
         self.about = self.about | {"warm_up": found.said()}
         self._status("running")

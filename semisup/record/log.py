@@ -6,7 +6,7 @@ Lines and not bytes: a line holds times, whose digits differ from run to run, an
 import os
 from pathlib import Path
 
-from semisup.disk import named
+from semisup.disk import named, write_atomically
 from semisup.errors import RecordError
 
 
@@ -62,6 +62,14 @@ class GrowingLog:
         else:
             os.truncate(self.path, length)
         self.lines = lines
+
+    def replace(self, text: str | None) -> None:
+        """Hold these lines instead, None = no file; a process that dies in here leaves the old ones or these."""
+        if not text:
+            self.cut(0)
+            return
+        write_atomically(self.path, as_written(text).encode())
+        self.lines = text.count("\n")
 
     def _first(self, lines: int) -> tuple[int, int]:
         """How many of the first `lines` whole lines there are, and how many bytes they take."""

@@ -1,7 +1,8 @@
 """`python -m tests.commands.stand_in WORDS...` is `semisup WORDS...` in which a training is one step of nothing, and
-some go wrong: by seed, in seven ways. Everything else is the real program.
+some go wrong: by seed, in many ways. Everything else is the real program.
 
-STAND_IN, in the environment, holds a JSON object: seed -> how it goes wrong. STAND_IN_LOG names a file to which every
+STAND_IN, in the environment, holds a JSON object: seed -> how it goes wrong; with "control" before the seed, of a run
+on labels alone. STAND_IN_LOG names a file to which every
 training adds its seed.
 """
 
@@ -39,11 +40,15 @@ def train(problem: Any, settings: Any, state: Any) -> Iterator[Event]:
     descriptor = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{settings.seed}\n".encode())
     os.close(descriptor)
-    wrong = json.loads(os.environ.get("STAND_IN", "{}")).get(str(settings.seed))
-    if wrong is not None:
+    planted = json.loads(os.environ.get("STAND_IN", "{}"))
+    wrong = planted.get(f"{'' if settings.method.uses_unlabeled else 'control '}{settings.seed}")
+    wrong = wrong or planted.get(str(settings.seed))
+    if wrong in WAYS:
         WAYS[wrong]()
     state.step = 1
     yield StepDone(1, 0)
+    if wrong == "asked after the last step":
+        WAYS["interrupted"]()
     summary = {"steps": 1, "epochs": 1, "labeled_steps": 1, "best/step": 1, "best/epoch": 1, "best/val/accuracy": 0.5}
     yield Finished(1, 1, summary)
 

@@ -262,6 +262,39 @@ def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(t
     assert written(outcome.folder) == written(alone.folder)
 
 
+def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_path: Path) -> None:
+    """It has a checkpoint of its own from the way there, and its logs are replaced by longer ones."""
+    words = ("threshold=dash", "checkpoint.every_steps=5")
+    alone = run(tmp_path, "apart", *words, share=False)
+    wanted = checked(tmp_path, "together", *words)
+    with pytest.MonkeyPatch.context() as patch:
+        train = _run.train
+
+        def stopping(*of: Any) -> Iterator[Any]:
+            for event in train(*of):
+                if isinstance(event, StepDone) and event.step == 5:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield event
+
+        patch.setattr(_run, "train", stopping)
+        assert _run.run(wanted, Bars(), of_a_sweep=True).status == "interrupted"
+    assert (_run.folder_of(wanted) / "metrics.jsonl").exists()
+    run(tmp_path, "together", "threshold.tau=0.2")
+    if (child := os.fork()) == 0:
+
+        def die(event: str, of: tuple[Any, ...]) -> None:
+            if event == "open" and str(of[0]).endswith("metrics.jsonl") and of[2] & os.O_APPEND:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(die)
+        _run.run(wanted, Bars(), of_a_sweep=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    outcome = run(tmp_path, "together", *words)
+    assert outcome.warm_up is not None
+    assert written(outcome.folder) == written(alone.folder)
+
+
 def test_w_and_b_has_the_whole_history(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     run(tmp_path, "together", "threshold.tau=0.2")

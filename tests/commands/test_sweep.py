@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from semisup.commands._door import composed_at_the_door
+from semisup.commands._ledger import Ledger
+from semisup.commands._run import Outcome
+from semisup.commands._sweep import Attempt, _all_that_is_left
+
 TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
 
 
@@ -43,7 +48,7 @@ JOBS = int(os.environ.get("SEMISUP_SWEEP_JOBS", "16"))
 WAYS = ("exception", "exit 0", "diverged", "_exit", "exit 3", "killed")
 
 
-def stand_in(folder: Path, wrong: dict[int, str], *words: str) -> subprocess.CompletedProcess[str]:
+def stand_in(folder: Path, wrong: dict[int, str] | dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """A sweep in which a training is one step of nothing, and some go wrong; `trained` says which were made."""
     folder.mkdir(exist_ok=True)
     (folder / "trained").write_text("")
@@ -81,7 +86,7 @@ def test_every_job_is_accounted_for_and_the_right_ones_run_again(tmp_path: Path)
     assert [job["status"] for job in jobs] == expected
     assert [job["overrides"][-1] for job in jobs] == [f"seed={seed}" for seed in range(JOBS)]
     reasons = {way: jobs[seed]["message"] for seed, way in wrong.items()}
-    assert reasons["exception"] == "OSError: planted: No space left on device"
+    assert reasons["exception"] == "planted: No space left on device"
     assert "raise error" in jobs[step]["last_lines"][-1]
     assert reasons["exit 0"] == "it called sys.exit(0)"
     assert "exit status 0" in reasons["_exit"]
@@ -95,6 +100,84 @@ def test_every_job_is_accounted_for_and_the_right_ones_run_again(tmp_path: Path)
     assert all(path.stat().st_mtime_ns == then for path, then in before.items()), "untouched"
     assert summary(tmp_path)["counts"] == {"done": JOBS}
     assert summary(tmp_path)["kept"] == stopped - len(wrong)
+
+
+def test_the_first_process_that_dies_is_the_last_start_if_asked(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {1: "killed"}, "seed=0,1,2", "sweep.fail_fast=true")
+    assert done.returncode == 1
+    assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "failed", "never started"]
+    assert trained(tmp_path) == [0, 1]
+    assert "never started: jobs 2 (not started: sweep.fail_fast)" in done.stdout
+
+
+def test_a_control_that_fails_is_the_last_start_if_asked(tmp_path: Path) -> None:
+    words = ("method=self_training", "seed=0,1", "sweep.fail_fast=true")
+    done = stand_in(tmp_path, {"control 0": "exception"}, *words)
+    assert done.returncode == 1
+    assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "never started"]
+    assert list(summary(tmp_path)["companion_jobs"]) == ["00000-control"], "and no baseline"
+    assert trained(tmp_path) == [0, 0]
+
+
+def test_a_signal_after_the_last_step_of_a_run_ends_the_sweep(tmp_path: Path) -> None:
+    words = ("method=self_training", "seed=0,1")
+    done = stand_in(tmp_path, {0: "asked after the last step"}, *words)
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "never started"]
+    assert trained(tmp_path) == [0], "no control either"
+    assert stand_in(tmp_path, {}, *words).returncode == 0
+    assert trained(tmp_path) == [0, 0, 1, 1, 1], "the control and the baseline of the first, and all of the second"
+
+
+def test_what_is_refused_at_the_door_is_no_earlier_sweep_of_the_same_folder(tmp_path: Path) -> None:
+    place = f"hydra.sweep.dir={tmp_path}/here"
+    assert stand_in(tmp_path, {}, "seed=0,1", place).returncode == 0
+    before = (tmp_path / "here" / "sweep_summary.json").read_bytes()
+    done = stand_in(tmp_path, {}, "seed=0,1", "threads=1,0", place)
+    assert done.returncode == 2, done.stdout
+    assert "threads" in done.stderr
+    assert (tmp_path / "here" / "sweep_summary.json").read_bytes() == before
+
+
+def test_two_refused_jobs_are_not_one(tmp_path: Path) -> None:
+    words = ("optimizer=sgd", "optimizer.momentum=0.9,0", "optimizer.nesterov=false,true", "seed=0,1")
+    done = stand_in(tmp_path, {}, *words)
+    assert done.returncode == 1
+    assert summary(tmp_path)["counts"] == {"done": 6, "refused": 2}
+    assert summary(tmp_path)["duplicates"] == 0
+
+
+def test_of_a_search_whose_worker_died_the_job_is_a_failure(tmp_path: Path) -> None:
+    """Nobody but the sweeper knows what it was to be, so that it cannot be made again."""
+    door = composed_at_the_door(["hydra/launcher=cores", "seed=0,1"], True)
+    ledger = Ledger(tmp_path)
+    ledger.begin(None, "a search")
+    ledger.note("00000", Outcome(tmp_path, "failed"))
+    assert _all_that_is_left(Attempt(0, None, ["00000"]), [], door, ledger) is None
+    assert [entry["status"] for entry in ledger.entries().values()] == ["failed"]
+
+
+def test_a_job_that_is_queued_again_makes_what_its_run_is_compared_with(tmp_path: Path) -> None:
+    """As submitit does it: the same job once more, in the same folder, when its control was stopped."""
+    words = ("method=self_training", "seed=0")
+    done = stand_in(tmp_path, {"control 0": "interrupted"}, *words)
+    assert done.returncode == 75
+    (folder,) = tmp_path.glob("s/sweeps/*")
+    (folder / "halt.json").unlink()
+    again = [sys.executable, "-c", AGAIN, "--multirun", *TINY, f"output_root={tmp_path}", f"hydra.sweep.dir={folder}"]
+    planted = os.environ | {"STAND_IN_LOG": str(tmp_path / "trained")}
+    subprocess.run([*again, *words], env=planted, timeout=120, check=True, stdout=subprocess.DEVNULL)
+    found = {name: entry["status"] for name, entry in Ledger(folder).entries().items()}
+    assert found == {"00000": "done", "00000-baseline": "done", "00000-control": "done"}
+    assert trained(tmp_path) == [0, 0, 0, 0], "the run once, the control twice, the baseline once"
+
+
+AGAIN = """
+import sys
+import tests.commands.stand_in
+from semisup.commands._sweep import with_hydra
+with_hydra(sys.argv[1:])
+"""
 
 
 def test_equal_jobs_run_once_and_are_named(tmp_path: Path) -> None:
