@@ -76,7 +76,9 @@ def _tell(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: 
     print(f"\n{said}\n\n{results.as_text(rows)}\n\nwrote {path}")
     if page is not None:
         names = [entry.name for entry in entries(cores or 1)]
-        results.write_page(page, f"{said}{'; sizes of --quick' if plan.quick else ''}.", names, rows)
+        sizes = "; sizes of --quick" if plan.quick else ""
+        kept = f"; that is of {', '.join(plan.only)} alone, other rows are of earlier runs" if plan.only else ""
+        results.write_page(page, f"{said}{sizes}{kept}.", names, rows)
         print(f"wrote {page}")
 
 
