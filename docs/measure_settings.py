@@ -1,0 +1,33 @@
+"""What `precision` and `channels_last` do to a step's processor time: the table of docs/performance.md, measured here.
+
+    python -m docs.measure_settings      in the checkout, in two minutes
+
+Supervised steps of the benchmark's three shapes, all four ways in turn; a value is the median ratio over five rounds.
+"""
+
+from bench.clock import in_turn, ratio
+from bench.made import SHAPES, problem, settings
+from bench.process import begin
+from bench.steps import METHODS, our_step
+
+PLAIN = "float32, channels_last=false"
+
+
+def main() -> None:
+    begin()
+    for name, shape in SHAPES.items():
+        works = {
+            f"{precision}, channels_last={last}": our_step(
+                settings(shape, *METHODS["supervised"], f"precision={precision}", f"channels_last={last}"),
+                problem(shape),
+            )
+            for precision in ("float32", "bfloat16")
+            for last in ("true", "false")
+        }
+        times = in_turn(5, works, 0.1)
+        cells = [f"{each} {ratio(times, each, PLAIN).cpu:.2f}" for each in works]
+        print(f"{name}: {'; '.join(cells)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
