@@ -105,6 +105,21 @@ def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_pa
     assert json.loads((run / "run.json").read_text())["resumed"] == 1
 
 
+def test_a_signal_to_one_before_its_first_step_is_obeyed_by_all_after_it(tmp_path: Path) -> None:
+    """Who left at once would leave the others waiting for its part of that step."""
+    command = [*TORCHRUN, "-m", "tests.asked_early", "train", *COMMAND, f"output_root={tmp_path}"]
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.terminate()  # torchrun ends its processes
+    assert process.returncode != 0
+    (about,) = (json.loads(path.read_text()) for path in tmp_path.glob("*/*/run.json"))
+    assert (about["status"], about["error"]["message"]) == ("interrupted", "SIGTERM"), said[-2000:]
+    (saved,) = tmp_path.glob("*/*/checkpoints/last-*.pt")
+    assert saved.name.startswith("last-00000001-")
+
+
 def children(process: int) -> list[int]:
     """Processes that a process started."""
     found = []

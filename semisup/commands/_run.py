@@ -188,7 +188,7 @@ def _train(
         record.describe(_described(data), data.report, data.unlabeled.paths)
         state = start(problem, checked.settings)
         snapshot = record.resume()
-        begin(team, data.fingerprint, snapshot)
+        begin(team, stop, data.fingerprint, snapshot)
         if snapshot is not None:
             restore(state, snapshot)
         with Sharing(checked, data, record, wanted=of_a_sweep and checked.sweep.share_warm_up) as sharing:

@@ -219,7 +219,7 @@ def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] |
     """In the child: what was typed is checked, images are decoded, and the jobs start."""
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly
-    from semisup.team import launched
+    from semisup.team import launched, leads
 
     quietly()
     try:
@@ -232,7 +232,10 @@ def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] |
                 dataset.read(survey, bars.watch)
         ledger.begin(plan, name)
     except (SettingError, DataError, OSError) as error:
-        print(f"semisup train: {error}", file=sys.stderr)
+        if leads():
+            print(f"semisup train: {error}", file=sys.stderr)
+        else:
+            time.sleep(2)  # torchrun ends them all when the first one ends
         return REFUSED
     return _through_hydra(lambda: with_hydra(["--multirun", *words]), ledger)
 

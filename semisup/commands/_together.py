@@ -21,11 +21,13 @@ from semisup.team import Team, largest
 from semisup.trainer import train
 
 
-def begin(team: Team, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
-    """The leader's word to the others: on which data, and from which state."""
+def begin(team: Team, stop: Stop, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
+    """The leader's word to the others: on which data, and from which state. From here on all stop at the same step, and
+    none of them before the first."""
     if not team.told:
         buffer = io.BytesIO()
         torch.save({"fingerprint": fingerprint, "snapshot": snapshot}, buffer)
+        stop.wait = True
         team.tell(buffer.getvalue())
 
 
@@ -48,6 +50,7 @@ def follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: Sto
     news = team.hear()
     if news is None:
         return False
+    stop.wait = True
     known = torch.load(io.BytesIO(news), map_location="cpu", weights_only=True)
     set_up(checked.run.threads, deterministic=checked.run.deterministic)
     problem, data = load()
@@ -57,7 +60,6 @@ def follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: Sto
     if known["snapshot"] is not None:
         restore(state, known["snapshot"])
     watch = CollapseWatch(checked.collapse, checked.id, data.classes, problem.validation.targets)
-    stop.wait = True
     for event in train(problem, checked.settings, state):
         agree(stop, event)
         watch.see(event)

@@ -1,0 +1,24 @@
+"""`torchrun -m tests.asked_early WORDS...` is `semisup WORDS...` in which every process but the first is asked to stop
+before its first step, while it makes its model."""
+
+import os
+import signal
+import sys
+from typing import Any
+
+from semisup.commands import _together
+
+start = _together.start
+
+
+def asked(*of: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return start(*of)
+
+
+setattr(_together, "start", asked)  # noqa: B010
+
+if __name__ == "__main__":
+    from semisup.__main__ import main
+
+    sys.exit(main())
