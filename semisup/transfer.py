@@ -6,6 +6,6 @@ from torch import Tensor
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """`values` on `device`. A GPU copies out of pinned memory while the processor goes on; else both wait."""
-    if device.type == "cpu" or values.device.type != "cpu":
+    if device.type != "cuda" or values.device.type != "cpu":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)

@@ -13,6 +13,7 @@ from torch import nn
 
 from semisup import process
 from semisup.augment import Augment
+from semisup.batches import _order
 from semisup.dataset.digits import bundled
 from semisup.events import Finished, StepDone
 from semisup.optimizer._plain import plain
@@ -52,6 +53,7 @@ def test_a_step_calls_as_much_for_few_images_as_for_many(name: str) -> None:
     eager = choose("method", name, gate=0, refresh_every=1, ratio=1)
 
     def counts(batch: int) -> list[int]:
+        _order.cache_clear()  # an order that is remembered is not made again
         words = [f"train.batch_size={batch}", "train.epochs=3", "threshold.tau=0", "train.ema_decay=0.9"]
         config = checked(*eager, *words, "model.widths=[8,8]", "augment=randaugment")
         problem = toy_problem(labeled=2 * batch, unlabeled=4 * batch)

@@ -371,5 +371,5 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
 
 
 def test_decoding_processes_do_not_import_torch() -> None:
-    code = "import sys, semisup.images.cache; print({'torch', 'hydra', 'wandb'} & set(sys.modules))"
+    code = "import sys, semisup.images.pool; print({'torch', 'hydra', 'wandb'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

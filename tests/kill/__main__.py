@@ -18,6 +18,7 @@ from tests.kill.defects import DEFECTS
 from tests.kill.points import NEED_ROOM
 
 LOOPS = 3
+SOME = 4
 
 
 def main() -> int:
@@ -75,9 +76,21 @@ def again(trial: Trial, *, whole: bool) -> dict[str, Any]:
 def ended(trial: Trial, harm: str, statuses: tuple[int, ...], *, whole: bool) -> dict[str, Any]:
     """The same for what does not kill: the process ends in good order, and another one continues."""
     kills = [kill for kill in trial.kills() if harm != "full disk" or kill.point.kind in NEED_ROOM]
-    kills = kills if whole else one_of_each(kills)
+    kills = kills if whole else some_of_each_kind(one_of_each(kills))
     wrong = [[str(kill), why] for kill in kills if (why := trial.ends_by_itself(kill, harm, statuses))]
     return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
+
+
+def some_of_each_kind(kills: list[Kill]) -> list[Kill]:
+    """At most SOME of a kind, from its first to its last."""
+    kinds: dict[str, list[Kill]] = {}
+    for kill in kills:
+        kinds.setdefault(kill.kind, []).append(kill)
+    return [
+        each[n * (len(each) - 1) // (SOME - 1)] if len(each) > SOME else each[n]
+        for each in kinds.values()
+        for n in range(min(SOME, len(each)))
+    ]
 
 
 def loops(trial: Trial, count: int) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def warm_up(scratch: Path) -> None:
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, classes, "made up", {"quarantined": []})
     _run._load = lambda *_: (problem, data)
-    _run.draw_run = lambda folder, *_: {"curves": _plots._saved(Blank(), folder / "plots" / "curves.png")}
+    _plots.draw_run = lambda folder, *_: {"curves": _plots._saved(Blank(), folder / "plots" / "curves.png")}
     _run.uncommitted = lambda: "a change of the code"
     RunRecord.seconds_since_save = lambda record: next(_ticks)  # type: ignore[method-assign]
     for run in RUNS:
