@@ -195,7 +195,7 @@ def start(problem: Problem, settings: Settings) -> State:
 def _fresh(problem: Problem, settings: Settings, round_: int) -> nn.Module:
     """A model with the first weights of this round of the seed."""
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([problem.device] if problem.device.type == "cuda" else []):
         seed_everything(derive(settings.seed, "model", round_))
         return settings.model.build(channels, problem.num_classes, size).to(problem.device)
 

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 
 import semisup.record.folder
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
-from semisup.events import Evaluated, Finished
+from semisup.events import Evaluated, Finished, StepDone
 from semisup.record import checkpoint, is_finished, write_json
 from semisup.record.folder import RunRecord
 from semisup.record.log import GrowingLog
@@ -181,6 +183,28 @@ def test_an_owner_elsewhere_is_believed_until_its_heart_stops(tmp_path: Path) ->
     os.utime(path, (old, old))
     Owner(tmp_path).take()
     assert read_json(path) != {}
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_heart_beats_whatever_its_owner_is_at_and_a_folder_that_was_taken_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semisup.record.owner.BEAT_SECONDS", 0.02)
+    with pytest.raises(RecordError, match="no longer this process's"), RunRecord(tmp_path, {}, {"id": "a"}) as record:
+        owner = tmp_path / "owner.json"
+        os.utime(owner, (0, 0))
+        until(lambda: owner.stat().st_mtime > 0)
+        owner.write_text(json.dumps({"host": "elsewhere", "boot": "b", "process": 1, "started": "2"}))
+        (tmp_path / "run.json").write_text("{}")
+        until(lambda: record.owner.lost)
+        record.add(StepDone(1, 0))
+    assert (read_json(tmp_path / "run.json"), owner.exists()) == ({}, True), "both are the other's"
 
 
 def test_a_recycled_process_number_is_not_the_owner(tmp_path: Path) -> None:

@@ -167,10 +167,10 @@ _loaded: dict[tuple[Dataset, str], tuple[Problem, Data]] = {}
 def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
     key = (checked.dataset, checked.run.device)
     if key not in _loaded:
+        _loaded.clear()  # before the next is read, so that memory holds one
         survey = checked.dataset.survey()
         build.fit(checked, survey.classes, survey.counts, survey.channels)
         data = checked.dataset.read(survey, bars.watch)
-        _loaded.clear()
         _loaded[key] = build.problem(checked, data), data
     problem, data = _loaded[key]
     counts = {split: len(getattr(data, split)) for split in SPLITS}

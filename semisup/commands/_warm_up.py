@@ -67,7 +67,7 @@ class Sharing:
             self.store = None
             return state
         try:
-            found = self.store.wait(self.record.owner.beat)
+            found = self.store.wait()
         except OSError as error:
             warnings.warn(f"the warm-up is not shared: {self.store.folder}: {error.strerror}", stacklevel=2)
             self.store = None
@@ -87,11 +87,8 @@ class Sharing:
         return fresh
 
     def see(self, event: Event, state: State) -> None:
-        """Keep the state where the ways part; before, say that this run is alive."""
-        if self.store is None:
-            return
-        self.store.beat()
-        if isinstance(event, WarmedUp) and self.store.owned:
+        """Keep the state where the ways part."""
+        if self.store is not None and isinstance(event, WarmedUp) and self.store.owned:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(PREFIX)}
             try:

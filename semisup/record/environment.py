@@ -53,7 +53,7 @@ def uncommitted() -> str | None:
     if not (_git() or {}).get("dirty"):
         return None
     try:
-        text = _ask_git(here, "diff", "HEAD") + "\n"
+        text = _ask_git(here, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") + "\n"
         names = _ask_git(here, "ls-files", "-z", "--others", "--exclude-standard", "semisup", "conf").split("\0")
         for name in filter(None, names):
             added = (here / name).read_text(errors="replace")

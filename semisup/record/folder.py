@@ -121,7 +121,7 @@ class RunRecord:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is not None:
+            if error is not None and not self.owner.lost:
                 self._status(_status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
         except OSError as other:  # a full disk, mostly, and that is what `error` says
             warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
@@ -205,7 +205,7 @@ class RunRecord:
 
     def add(self, event: Event) -> None:
         """Write what an event has for the record."""
-        self.owner.beat()
+        self.owner.held()
         row = event.row()
         if row is not None:
             self.metrics.append(json.dumps(finite(row)) + "\n")

@@ -5,9 +5,11 @@ flock). An owner on this host is gone when its process is; one on another host w
 STALE_SECONDS.
 """
 
+import contextlib
 import json
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ class Owner:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "owner.json"
-        self.beaten = 0.0
+        self.lost = False
+        self.released = threading.Event()
 
     def take(self) -> None:
         """Become the owner.
@@ -34,19 +37,31 @@ class Owner:
         """
         for _ in range(3):
             if claim(self.path, json.dumps(_me()).encode()):
-                self.beaten = time.monotonic()
+                self.released.clear()
+                threading.Thread(target=self._beat, daemon=True).start()
                 return
             self._clear_if_gone()
         raise RecordError(f"{self.path.parent}: another process keeps taking this run")
 
-    def beat(self) -> None:
-        """Say that the owner lives, now and then."""
-        if time.monotonic() - self.beaten > BEAT_SECONDS:
-            os.utime(self.path)
-            self.beaten = time.monotonic()
+    def _beat(self) -> None:
+        """Say that the owner lives, whatever it is at: reading, a long evaluation, compiling."""
+        while not self.released.wait(BEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                if self._read()[1] != _me():
+                    self.lost = True
+                    return
+                os.utime(self.path)
+
+    def held(self) -> None:
+        """Raise RecordError if another process took the folder for dead, or it is gone."""
+        if self.lost:
+            raise RecordError(
+                f"{self.path.parent}: is no longer this process's; another one took it, or it was deleted"
+            )
 
     def release(self) -> None:
         """Give the folder free, if it is still ours."""
+        self.released.set()
         if self._read()[1] == _me():
             self.path.unlink(missing_ok=True)
 

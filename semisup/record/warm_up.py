@@ -11,7 +11,6 @@ of something else, is passed over with a warning and made anew.
 import json
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,10 +60,8 @@ class Store:
         self.owner = Owner(folder)
         self.owned = False
 
-    def wait(self, meanwhile: Callable[[], None]) -> WarmUp | None:
+    def wait(self) -> WarmUp | None:
         """The warm-up, once it is there; None where the caller is the one to make it, until it calls `release`.
-
-        `meanwhile` is called while another process makes it.
 
         Raises:
             OSError: read-only, disk full, ...
@@ -76,7 +73,6 @@ class Store:
             except RecordError:  # in use
                 if (found := self._find()) is not None:
                     return found
-                meanwhile()
                 time.sleep(WAIT_SECONDS)
                 continue
             self.owned = True
@@ -97,10 +93,6 @@ class Store:
         content = found._asdict() | {"of": self.of, "evaluated": evaluated}
         checkpoint.save(self.folder, KIND, found.snapshot["step"], content)
         self.release()
-
-    def beat(self) -> None:
-        if self.owned:
-            self.owner.beat()
 
     def release(self) -> None:
         if self.owned:
