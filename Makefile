@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup  ## sweep threshold x strength on real digits, beside its fair control, and compare (2.5 minutes on two idle cores)
-	$(BIN)/semisup train -m experiment=threshold_by_strength hydra/launcher=joblib
+	$(BIN)/semisup train -m experiment=threshold_by_strength hydra/launcher=cores
 	$(BIN)/semisup compare outputs/threshold_by_strength
 
 test: setup  ## all tests

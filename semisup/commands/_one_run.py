@@ -117,7 +117,7 @@ def _curves(rows: list[dict[str, Any]], console: Console) -> list[str]:
     for name in CURVES:
         values = [value for row in rows if (value := number(row.get(name))) is not None]
         if values:
-            lines.append(f"{name:<15}{_blocks(values, blocks):<{WIDTH}}  {values[0]:.3f} to {values[-1]:.3f}")
+            lines.append(f"{name:<15}{_blocks(values, blocks):<{WIDTH}}  {values[0]:.3f} first, {values[-1]:.3f} last")
     return lines
 
 

@@ -1,6 +1,7 @@
 """`semisup train`: Hydra composes and sweeps; every run comes through the one gate."""
 
 import sys
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -52,6 +53,17 @@ def _refuse(message: str) -> int:
     return 2
 
 
+def _why(method: dict[str, Any], summary: dict[str, Any]) -> str:
+    """Of a run that used no pseudo-label."""
+    if "pseudo/coverage" in summary:
+        return "nothing reached the threshold; a lower one keeps more (what_if.csv has how much)"
+    best = summary["best/val/accuracy"]
+    return (
+        f"validation never passed method.gate={method.get('gate')} when the pool was due to be labeled (its best was "
+        f"{best:.3f}); a lower gate, or more steps, lets it"
+    )
+
+
 def _one(config: DictConfig) -> int:
     from semisup import build
     from semisup.commands._progress import Bars
@@ -74,8 +86,7 @@ def _one(config: DictConfig) -> int:
         show_again(outcome.folder, checked.tracking)
     summary = outcome.summary or {}
     if checked.settings.method.uses_unlabeled and not summary.get("pseudo/coverage"):
-        why = "nothing reached the threshold" if "pseudo/coverage" in summary else "validation never passed method.gate"
-        print(f"no pseudo-label was used: {why}", file=sys.stderr)
+        print(f"no pseudo-label was used: {_why(checked.plain['method'], summary)}", file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
     print(f"{'already done' if outcome.kept else 'done'}: {outcome.folder}  {'  '.join(figures)}")
     return 0

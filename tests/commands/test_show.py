@@ -60,7 +60,7 @@ def test_how_it_went_and_what_was_labeled(tmp_path: Path) -> None:
     assert list(blocks) == sorted(blocks)
     assert blocks[0] == "▁"
     assert blocks[-1] == "█"
-    assert curve.endswith("0.000 to 0.990")
+    assert curve.endswith("0.000 first, 0.990 last")
     assert [line.split()[0] for line in text.splitlines() if "50.0 %" in line] == [str(at) for at in range(3, 15)]
     assert "validation accuracy 80.0 %, at step 10, epoch 1, of 1200" in text
     assert "test accuracy 75.0 %" in text

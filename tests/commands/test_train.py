@@ -454,7 +454,7 @@ def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Pat
 
 def test_a_run_that_used_no_pseudo_label_says_so(tmp_path: Path) -> None:
     done = semisup(tmp_path, "train", *QUICK, "plots=false", "method.gate=1")
-    assert "no pseudo-label was used: validation never passed method.gate" in done.stderr
+    assert "no pseudo-label was used: validation never passed method.gate=1.0 when the pool was due" in done.stderr
     none = semisup(tmp_path, "train", *QUICK, "plots=false", "method.gate=0", "threshold.tau=1")
     assert "no pseudo-label was used: nothing reached the threshold" in none.stderr
 
