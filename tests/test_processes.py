@@ -87,7 +87,7 @@ def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_pa
     others = [each for each in children(first.pid) if each != leader]
     assert len(others) == 1
     os.kill(others[0], signal.SIGTERM)
-    _, said = first.communicate(timeout=120)
+    _, said = first.communicate(timeout=400)
     assert first.returncode != 0
     about = json.loads((run / "run.json").read_text())
     assert about["status"] == "interrupted", said[-2000:]
@@ -96,7 +96,7 @@ def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_pa
     seen = len(numbers(run))
 
     last = by_torchrun(tmp_path, *words)
-    out, said = last.communicate(timeout=120)
+    out, said = last.communicate(timeout=400)
     assert last.returncode == 0, said[-3000:]
     assert out.count("done: ") == 1
     rows = numbers(run)
@@ -144,6 +144,6 @@ def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: py
 
 def test_a_sweep_is_not_for_torchrun(tmp_path: Path) -> None:
     command = [*TORCHRUN, "-m", "semisup", "train", "-m", "seed=0,1"]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0
     assert done.stderr.count("torchrun=2: processes work at one run; a sweep is hydra/launcher's to spread") == 1

@@ -204,7 +204,6 @@ def test_several_values_without_m_are_not_silently_one(
         (["train.batch_size=41"], "train.batch_size=41: must be at most the number of labeled images, 40"),
         (["model=cnn"], "dataset.size=8: model=cnn halves the side 5 times: at least 32"),
         (["dataset=folder", "dataset.root=nowhere"], "nowhere: there is no such folder"),
-        (["-m", "threshold.tau=0.5,7"], "threshold.tau=7.0: must be in [0, 1]"),
         (["experiment=treshold_by_strength"], "did you mean threshold_by_strength?"),
         (["--verbose"], "--verbose: not a flag"),
         (["a=b=c"], "a=b=c: not of the form key=value"),
@@ -214,10 +213,17 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert train(["tracking=none", *words]) == 2  # of a sweep in a child process, which writes to the same descriptors
+    assert train(["tracking=none", *words]) == 2
     lines = capfd.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     assert message in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_in_a_swept_value_costs_one_line_too(tmp_path: Path) -> None:
+    done = semisup(tmp_path, "train", "tracking=none", "-m", "threshold.tau=0.5,7")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "threshold.tau=7.0: must be in [0, 1]" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
