@@ -402,7 +402,10 @@ def test_sigkill_costs_nothing_but_time(tmp_path: Path, uninterrupted: Path) -> 
         process.kill()
         process.communicate(timeout=60)
     assert semisup(tmp_path, *LONG).returncode == 0
-    assert_same_record(only_run(tmp_path), uninterrupted)
+    run = only_run(tmp_path)
+    assert_same_record(run, uninterrupted)
+    again = semisup(tmp_path, "reproduce", str(run))
+    assert (again.returncode, "identical (" in again.stdout) == (0, True), "as if it had not been interrupted"
 
 
 def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
