@@ -1,5 +1,6 @@
 """`semisup train`: Hydra composes and sweeps; every run comes through the one gate."""
 
+import os
 import sys
 from typing import Any
 
@@ -9,6 +10,7 @@ from semisup.commands._door import check_at_the_door, check_names, composed_at_t
 from semisup.commands._sweep import sweep, with_hydra
 from semisup.errors import DataError, SettingError
 
+COMPLETION = ("--shell-completion", "-sc")  # whose own words look like settings: install=bash
 FLAGS_FOR_HYDRA = (
     "--help",
     "-h",
@@ -18,16 +20,19 @@ FLAGS_FOR_HYDRA = (
     "-c",
     "--info",
     "-i",
-    "--shell-completion",
-    "-sc",
+    *COMPLETION,
 )
 
 
 def train(words: list[str]) -> int:
     """Everything after `semisup train`; returns the exit status."""
-    if any(word.split("=")[0] in FLAGS_FOR_HYDRA for word in words):
+    asked = {word.split("=")[0] for word in words}
+    if asked & set(FLAGS_FOR_HYDRA):
         try:
-            check_names([word for word in words if "=" in word and not word.startswith("-")])
+            if asked & set(COMPLETION):
+                _without_our_word()
+            else:
+                check_names([word for word in words if "=" in word and not word.startswith("-")])
         except SettingError as error:
             return _refuse(str(error))
         with_hydra(words)
@@ -43,6 +48,13 @@ def train(words: list[str]) -> int:
     except (SettingError, DataError) as error:
         return _refuse(str(error))
     return sweep(overrides, door) if door.several else _one(door.config)
+
+
+def _without_our_word() -> None:
+    """Hydra completes what stands after the program's name, and would take `train` for a setting."""
+    program, ours, rest = os.environ.get("COMP_LINE", "").partition(" train ")
+    if ours:
+        os.environ["COMP_LINE"] = f"{program} {rest}"
 
 
 def _refuse(message: str) -> int:

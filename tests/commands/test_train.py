@@ -220,6 +220,14 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_shell_is_told_how_a_word_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_LINE", "semisup train thresh")
+    done = semisup(tmp_path, "train", "--shell-completion", "query=bash")
+    assert (done.returncode, done.stdout.split()) == (0, ["threshold.", "threshold="])
+    installed = semisup(tmp_path, "train", "-sc", "install=bash")
+    assert (installed.returncode, "COMP_LINE" in installed.stdout) == (0, True)
+
+
 def test_a_mistake_in_a_swept_value_costs_one_line_too(tmp_path: Path) -> None:
     done = semisup(tmp_path, "train", "tracking=none", "-m", "threshold.tau=0.5,7")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
