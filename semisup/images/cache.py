@@ -27,7 +27,7 @@ import numpy
 from semisup.disk import Aside, remove_leftovers, write_atomically
 from semisup.errors import DataError, in_range
 from semisup.images.decode import REASONS, BadImageError, Pixels
-from semisup.images.pool import decode_files, read_bytes
+from semisup.images.pool import Outcome, decode_files, read_bytes
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
 from semisup.images.stored import Rows
@@ -143,14 +143,21 @@ def _decoded(files: Sequence[ImageFile], recipe: Recipe, workers: int, watch: Wa
     bad: dict[int, str] = {}
     rows = animated = 0
     outcomes = watch(decode_files(files, recipe, workers), "decoding", len(files))
+    for picture, moves in _good(outcomes, known, bad):
+        pixels[rows] = picture
+        rows, animated = rows + 1, animated + moves
+    return known, _Pack(pixels[:rows], bad, animated)
+
+
+def _good(outcomes: Iterable[Outcome], known: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
+    """The pictures among the outcomes, and whether each is the first of several; what is said of every file is added to
+    `known`, and the reason of each without a picture to `bad`."""
     for position, outcome in enumerate(outcomes):
         known.append(outcome.sha256 or str(outcome.reason))
         if outcome.pixels is None:
             bad[position] = str(outcome.reason)
-            continue
-        pixels[rows] = outcome.pixels
-        rows, animated = rows + 1, animated + outcome.animated
-    return known, _Pack(pixels[:rows], bad, animated)
+        else:
+            yield outcome.pixels, outcome.animated
 
 
 def _streamed(
@@ -171,15 +178,11 @@ def _streamed(
         with Aside(cache / "packs") as file:
             file.write(bytes(PREFIX.size))
             outcomes = watch(decode_files(files, recipe, workers), "decoding", len(files))
-            for position, outcome in enumerate(outcomes):
-                known.append(outcome.sha256 or str(outcome.reason))
-                if outcome.pixels is None:
-                    bad[position] = str(outcome.reason)
-                    continue
-                row = outcome.pixels.reshape(-1).data
+            for picture, moves in _good(outcomes, known, bad):
+                row = picture.reshape(-1).data
                 file.write(row)
                 digest.update(row)
-                animated += outcome.animated
+                animated += moves
             path = _pack_path(cache, recipe.fingerprint(), known)
             header = _header(path, bad, animated)
             file.write(header)
