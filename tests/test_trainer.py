@@ -93,6 +93,7 @@ def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, poli
         ["channels_last=false"],
         ["channels_last=false", "precision=bfloat16", "deterministic=false"],
         ["train.ema_decay=0.9", "train.ema_warm_up=true", "train.ema_statistics=true"],
+        ["method.ratio=1"],
     ],
 )
 def test_resumed_at_any_moment_a_run_ends_the_same(kind: type, more: list[str]) -> None:

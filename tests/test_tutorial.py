@@ -150,7 +150,7 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
 
     problem = toy_problem()
     config = settings("model.widths=[8,16]")
-    method = SelfTraining(gate=0.6, refresh_every=3, lambda_unlabeled=1.0)
+    method = SelfTraining(gate=0.6, refresh_every=3, ratio=None, lambda_unlabeled=1.0)
     chosen = replace(config.settings, method=method, threshold=Fixed(tau=0.0, strict=False))
     state = start(problem, chosen)
     state.student = Falling()

@@ -18,10 +18,12 @@ from semisup.shapes import Memory
 @dataclass(frozen=True)
 class NoisyStudent:
     """`gate`: validation accuracy, in [0, 1], above which the pool is labeled; `refresh_every` >= 1 epochs of a round;
+    `ratio` >= 1: at most so many pseudo-labeled images an epoch for each labeled one, None = all of them;
     `lambda_unlabeled` >= 0: weight of the loss on pseudo-labeled images, 0 = they are not used."""
 
     gate: float
     refresh_every: int
+    ratio: int | None
     lambda_unlabeled: float
 
     uses_unlabeled: ClassVar[bool] = True
@@ -33,7 +35,7 @@ class NoisyStudent:
         self._rounds()
 
     def _rounds(self) -> SelfTraining:
-        return SelfTraining(self.gate, self.refresh_every, self.lambda_unlabeled)
+        return SelfTraining(self.gate, self.refresh_every, self.ratio, self.lambda_unlabeled)
 
     def init(self, learner: Learner) -> Memory:
         return self._rounds().init(learner)

@@ -10,6 +10,10 @@ with the student in eval mode on the images as they are; what the threshold poli
 becomes the new pseudo-labeled set, hard labels and all (a single image left over joins the batch before it: BatchNorm
 cannot normalize one). None kept = no pseudo-labeled set. Accuracy may
 fall below the gate later: the old set stays in use.
+
+A pool of 50,000 beside 40 labels would make an epoch of 3 labeled and 3,000 pseudo-labeled batches, and the pool would
+not be labeled again before its end. With `ratio` an epoch has at most that many pseudo-labeled images for each labeled
+one: the next of passes without end over the set, each pass shuffled anew.
 """
 
 from collections.abc import Generator
@@ -17,8 +21,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from semisup.batches import count, taken
+from semisup.batches import count, endless, taken
 from semisup.errors import DivergedError, in_range
 from semisup.events import Event, Progress
 from semisup.labeler import calibrated, label, logits_of
@@ -28,15 +33,18 @@ from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory
 from semisup.method.supervised import labeled_losses
 from semisup.shapes import Labels, Memory
+from semisup.transfer import to_device
 
 
 @dataclass(frozen=True)
 class SelfTraining:
     """`gate`: validation accuracy, in [0, 1], above which the pool is labeled; `refresh_every` >= 1 epochs;
+    `ratio` >= 1: at most so many pseudo-labeled images an epoch for each labeled one, None = all of them;
     `lambda_unlabeled` >= 0: weight of the loss on pseudo-labeled images, 0 = they are not used."""
 
     gate: float
     refresh_every: int
+    ratio: int | None
     lambda_unlabeled: float
 
     uses_unlabeled: ClassVar[bool] = True
@@ -47,6 +55,8 @@ class SelfTraining:
     def __post_init__(self) -> None:
         in_range("gate", self.gate, 0, 1)
         in_range("refresh_every", self.refresh_every, 1)
+        if self.ratio is not None:
+            in_range("ratio", self.ratio, 1)
         in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
 
     def init(self, learner: Learner) -> Memory:
@@ -55,9 +65,14 @@ class SelfTraining:
         return start | first_memory(learner, len(learner.unlabeled))
 
     def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
-        kept = len(memory["index"]) if self.lambda_unlabeled > 0 else 0
-        left_over = 1 if kept > learner.batch_size > 1 and kept % learner.batch_size == 1 else 0
-        return count(len(learner.labeled), learner.batch_size) + count(kept - left_over, learner.batch_size)
+        used = self._used(learner, memory) if self.lambda_unlabeled > 0 else 0
+        left_over = 1 if used > learner.batch_size > 1 and used % learner.batch_size == 1 else 0
+        return count(len(learner.labeled), learner.batch_size) + count(used - left_over, learner.batch_size)
+
+    def _used(self, learner: Learner, memory: Memory) -> int:
+        """How many of the kept images an epoch has."""
+        kept = len(memory["index"])
+        return kept if self.ratio is None else min(kept, self.ratio * len(learner.labeled))
 
     def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         batch = place.position - count(len(learner.labeled), learner.batch_size)
@@ -66,9 +81,13 @@ class SelfTraining:
         return self._pseudo_labeled(learner, memory, place, batch), memory
 
     def _pseudo_labeled(self, learner: Learner, memory: Memory, place: Place, batch: int) -> Losses:
-        begin, kept = batch * learner.batch_size, len(memory["index"])
-        end = kept if kept - begin == learner.batch_size + 1 else begin + learner.batch_size
-        index, targets, weight = (memory[name][begin:end] for name in ("index", "targets", "weight"))
+        begin, kept, used = batch * learner.batch_size, len(memory["index"]), self._used(learner, memory)
+        end = used if used - begin == learner.batch_size + 1 else begin + learner.batch_size
+        of_epoch: Tensor | slice = slice(begin, end)
+        if used < kept:
+            chosen = endless(learner.seed, "pseudo_labeled", kept, used, place.epoch)[begin:end]
+            of_epoch = to_device(chosen, memory["index"].device)
+        index, targets, weight = (memory[name][of_epoch] for name in ("index", "targets", "weight"))
         view = learner.view(learner.augment, taken(learner.unlabeled, index), "pseudo_labeled", place.step)
         loss = weighted_cross_entropy(learner.student(view), targets, weight, len(index))
         return Losses(self.lambda_unlabeled * loss, unlabeled_sums(loss, len(index)))

@@ -25,6 +25,7 @@ KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
     ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore", "resident_gb": None}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),
     ("method", ("fixmatch", "uda"), {"by_average": False, "ramp": 0.0}),
+    ("method", ("self_training", "noisy_student"), {"ratio": None}),
     ("train", (), {"ema_warm_up": False, "ema_statistics": False}),
 )
 """Section or group, the options of the group that have them, and keys that came later."""
