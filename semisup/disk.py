@@ -7,13 +7,20 @@ either; what was written aside is removed by the next process of this host that 
 import errno
 import os
 import re
+import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from semisup.alive import namespace, start_time
+
 _LIFE = os.urandom(4).hex()
 """Tells this process from a dead one that had the same id, as the first process of a container always has."""
+
+_FORGOTTEN_SECONDS = 3600
+"""Since the last write of what a process of another container left: whether that lives cannot be seen from here."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -139,7 +146,13 @@ def take_away(path: Path) -> Path | None:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{os.uname().nodename}.{os.getpid()}.{_LIFE}.{os.urandom(8).hex()}.tmp")
+    mine = f"{namespace()}.{os.getpid()}.{_started(os.getpid())}.{_LIFE}"
+    return path.with_name(f".{os.uname().nodename}.{mine}.{os.urandom(8).hex()}.tmp")
+
+
+@cache
+def _started(process: int) -> str | None:
+    return start_time(process)
 
 
 def _write_aside(temporary: Path, chunks: Iterable[bytes | memoryview]) -> None:
@@ -169,12 +182,12 @@ def remove_leftovers(folder: Path) -> int:
     Returns:
         how many files were removed. A folder that is missing or not ours to clean counts as clean.
     """
-    name = re.compile(rf"\.{re.escape(os.uname().nodename)}\.(\d+)\.([0-9a-f]+)\.[0-9a-f]+\.tmp")
+    name = re.compile(rf"\.{re.escape(os.uname().nodename)}\.(\d*)\.(\d+)\.(\w+)\.([0-9a-f]+)\.[0-9a-f]+\.tmp")
     removed = 0
     try:
         for path in folder.iterdir():
             match = name.fullmatch(path.name)
-            if match and not _alive(int(match[1]), match[2]):
+            if match and not _writes(path, *match.groups()):
                 path.unlink(missing_ok=True)
                 removed += 1
     except OSError:
@@ -182,16 +195,13 @@ def remove_leftovers(folder: Path) -> int:
     return removed
 
 
-def _alive(process: int, life: str) -> bool:
-    if process == os.getpid():
+def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
+    """Whether the process that a file aside is named after may still be writing it."""
+    if of != namespace():
+        return time.time() - path.stat().st_mtime < _FORGOTTEN_SECONDS
+    if int(process) == os.getpid():
         return life == _LIFE
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+    return start_time(int(process)) == started
 
 
 def sync_folder(folder: Path) -> None:

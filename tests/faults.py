@@ -106,6 +106,7 @@ FAULTS = _rows(
     ("C2", "several processes take one folder at once", "one gets it", STORAGE + "test_of_many_that_take_a_folder_at_once_one_gets_it"),
     ("C3", "the owner is stopped, or on another host", "believed until its heart stops", RECORD + "test_an_owner_elsewhere_is_believed_until_its_heart_stops",
      RECORD + "test_the_heart_beats_whatever_its_owner_is_at_and_a_folder_that_was_taken_is_left_alone"),
+    ("C3", "the owner is in another container of the same host name", "as on another host", RECORD + "test_an_owner_in_another_container_of_the_same_name_is_not_taken_for_dead"),
     ("C4", "a reader beside the process that deletes old checkpoints", "the reader gets a whole one",
      STORAGE + "test_a_reader_beside_the_writer_gets_a_whole_checkpoint"),
     ("C5", "64 jobs that start at once on a shared file system", "builders need no lock and write the same bytes (C1); a sweep reads its data before the jobs start"),

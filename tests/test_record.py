@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import semisup.record.folder
+from semisup.alive import namespace
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
 from semisup.events import Evaluated, Finished, StepDone
 from semisup.record import checkpoint, is_finished, write_json
@@ -183,6 +184,44 @@ def test_an_owner_elsewhere_is_believed_until_its_heart_stops(tmp_path: Path) ->
     os.utime(path, (old, old))
     Owner(tmp_path).take()
     assert read_json(path) != {}
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from semisup.record.owner import Owner
+Owner(Path(sys.argv[1])).take()
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+def test_an_owner_in_another_container_of_the_same_name_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """Its numbers are of another namespace, where 1 is a process of ours, or none."""
+    container = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*container, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no namespaces may be made here")
+    path = tmp_path / "owner.json"
+    holder = [*container, sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(holder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "taken\n"
+            with pytest.raises(RecordError, match="in use by process 1 on "):
+                Owner(tmp_path).take()
+            about = json.loads(path.read_text())
+            assert about["namespace"] != namespace()
+        finally:
+            process.kill()
+    with pytest.raises(RecordError, match="in use by process 1 on "):
+        Owner(tmp_path).take()  # nobody here can see that it died
+    old = path.stat().st_mtime - STALE_SECONDS - 5
+    os.utime(path, (old, old))
+    Owner(tmp_path).take()
+    mine = json.loads(path.read_text())
+    path.write_text(json.dumps({key: about[key] for key in ("host", "boot", "process", "started")}))
+    Owner(tmp_path).take()  # an earlier version said no namespace
+    assert json.loads(path.read_text()) == mine
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -125,6 +125,6 @@ class Ledger:
 
 def alive(entry: Entry) -> bool:
     """Whether the process of an entry may still be at its run; of another host nobody knows better."""
-    from semisup.record.owner import start_time
+    from semisup.alive import start_time
 
     return entry["host"] != socket.gethostname() or start_time(entry["process"]) is not None

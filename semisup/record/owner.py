@@ -1,19 +1,19 @@
 """One process at a time writes to a run's folder.
 
 The owner is named in `owner.json`, which comes to be whole and once (a hard link: atomic on local disks and NFS, no
-flock). An owner on this host is gone when its process is; one on another host when its heartbeat is older than
-STALE_SECONDS.
+flock). An owner on this host is gone when its process is; one on another host, or in another container of this one,
+when its heartbeat is older than STALE_SECONDS.
 """
 
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from semisup.alive import known_here, lives, me
 from semisup.disk import claim, take_away
 from semisup.errors import InUseError, RecordError
 
@@ -36,7 +36,7 @@ class Owner:
             RecordError: another process is; names host, process and age.
         """
         for _ in range(3):
-            if claim(self.path, json.dumps(_me()).encode()):
+            if claim(self.path, json.dumps(me()).encode()):
                 self.released.clear()
                 threading.Thread(target=self._beat, daemon=True).start()
                 return
@@ -47,7 +47,7 @@ class Owner:
         """Say that the owner lives, whatever it is at: reading, a long evaluation, compiling."""
         while not self.released.wait(BEAT_SECONDS):
             with contextlib.suppress(OSError):
-                if self._read()[1] != _me():
+                if self._read()[1] != me():
                     self.lost = True
                     return
                 os.utime(self.path)
@@ -62,7 +62,7 @@ class Owner:
     def release(self) -> None:
         """Give the folder free, if it is still ours."""
         self.released.set()
-        if self._read()[1] == _me():
+        if self._read()[1] == me():
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> tuple[bytes, dict[str, Any], float]:
@@ -87,11 +87,8 @@ class Owner:
         raw, other, age = self._read()
         if not self.path.exists():
             return b""
-        here = other.get("host") == socket.gethostname() and other.get("boot") == _boot()
-        if not other:
-            gone = age > 1  # without hard links: created and not yet written to, or torn
-        else:
-            gone = start_time(other.get("process", 0)) != other.get("started") if here else age > STALE_SECONDS
+        patience = STALE_SECONDS if other else 1  # without hard links: created and not yet written to, or torn
+        gone = not lives(other) if other and known_here(other) else age > patience
         if not gone:
             who = f"process {other.get('process')} on {other.get('host')}" if other else "another process"
             raise InUseError(f"{self.path.parent}: in use by {who}, last seen {max(age, 0):.0f} s ago")
@@ -105,37 +102,3 @@ class Owner:
         if (content := aside.read_bytes()) != raw:
             claim(self.path, content)  # not the one that was seen dead: put it back
         aside.unlink()
-
-
-def _me() -> dict[str, Any]:
-    process = os.getpid()
-    return {"host": socket.gethostname(), "boot": _boot(), "process": process, "started": start_time(process)}
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def start_time(process: int) -> str | None:
-    """When a process of this host started, in clock ticks since boot; None where there is no such process, or only
-    what its parent has not yet collected."""
-    try:
-        about = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return _alive_without_proc(process)
-    return None if about[0] in "ZX" else about[19]
-
-
-def _alive_without_proc(process: int) -> str | None:
-    if Path("/proc/self").exists():
-        return None
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "running"

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import resource
 import signal
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from semisup import disk
+from semisup.alive import start_time
 from semisup.disk import remove_leftovers, write_atomically
 from tests.images.zoo import in_child, passes
 
@@ -124,16 +124,30 @@ def test_only_the_leftovers_of_dead_writers_are_removed(tmp_path: Path, monkeypa
 
     assert not passes(in_child(die))
     (leftover,) = os.listdir(tmp_path)
+    node = os.uname().nodename
+    of, process, started, life, _, _ = leftover.removeprefix(f".{node}.").split(".")
+
+    def left(of: str = of, process: str = process, started: str = started, life: str = life, node: str = node) -> str:
+        return f".{node}.{of}.{process}.{started}.{life}.{'0' * 16}.tmp"
+
+    lives = {"process": str(os.getppid()), "started": str(start_time(os.getppid()))}
     kept = {
-        leftover.replace(os.uname().nodename, "elsewhere"),
-        re.sub(r"\.\d+\.", ".1.", leftover),  # lives
-        re.sub(r"\.\d+\.\w+\.", f".{os.getpid()}.{disk._LIFE}.", leftover),  # ours
+        left(node="elsewhere"),
+        left(**lives),
+        left(process=str(os.getpid()), life=disk._LIFE),  # ours
+        left(of="1"),  # another container's, whatever lives under that number here
         "file",
         ".hidden.tmp",
     }
-    earlier_life = re.sub(r"\.\d+\.\w+\.", f".{os.getpid()}.00000000.", leftover)
-    for name in {*kept, earlier_life}:
+    gone = {
+        leftover,
+        left(process=str(os.getpid()), life="00000000"),  # an earlier life
+        left(**lives | {"started": "1"}),  # its number was given again
+        left(of="2"),
+    }
+    for name in {*kept, *gone}:
         (tmp_path / name).write_bytes(b"")
-    assert remove_leftovers(tmp_path) == 2
+    os.utime(tmp_path / left(of="2"), (0, 0))
+    assert remove_leftovers(tmp_path) == len(gone)
     assert set(os.listdir(tmp_path)) == kept
     assert remove_leftovers(tmp_path / "missing") == 0
