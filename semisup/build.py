@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from semisup import registry
-from semisup.computing import can_compile
+from semisup.computing import can_compile, must_be_there
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import SettingError, in_range, nearest, one_of
 from semisup.identity import Plain, run_id
@@ -102,8 +102,7 @@ class RunSettings:
         one_of("precision", self.precision, ("float32", "bfloat16"))
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise SettingError("device", self.device, "must be auto, cpu, cuda or cuda:<number>")
-        if self.device != "cpu" and not torch.cuda.is_available():
-            raise SettingError("device", self.device, "there is no CUDA device here; use device=cpu")
+        must_be_there(self.device)
         if self.compile:
             can_compile(self.device)
 

@@ -35,6 +35,23 @@ def set_up(threads: int, *, deterministic: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = not deterministic
 
 
+def must_be_there(device: str) -> None:
+    """Raise SettingError unless this is a device here, for each of the processes that torchrun started on it."""
+    if device == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise SettingError("device", device, "there is no CUDA device here; use device=cpu")
+    wanted, there = device.removeprefix("cuda:"), torch.cuda.device_count()
+    if team.launched() > 1 and device != "cuda":
+        allowed = f"torchrun started {team.launched()} processes, and each has a GPU of its own; use device=cuda"
+        raise SettingError("device", device, allowed)
+    if team.launched() > 1 and team.on_this_machine() > there:
+        allowed = f"torchrun started {team.on_this_machine()} processes here, and there are {there} CUDA devices"
+        raise SettingError("device", device, allowed)
+    if device != "cuda" and int(wanted) >= there:
+        raise SettingError("device", device, f"there are {there} CUDA devices here, from cuda:0 on")
+
+
 def can_compile(device: str) -> None:
     """Raise SettingError where torch.compile has not what it needs."""
     if team.launched() > 1:

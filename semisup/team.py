@@ -17,6 +17,7 @@ last bits depend on the number of processes, and dropout has other draws; a repe
 With one process all of this is nothing at all.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,11 @@ PATIENCE = timedelta(days=2)
 def launched() -> int:
     """How many processes torchrun started for this training; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if dist.is_torchelastic_launched() else 1
+
+
+def on_this_machine() -> int:
+    """How many of those that torchrun started are here."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched() > 1 else 1
 
 
 def leads() -> bool:
@@ -129,15 +135,21 @@ def largest(value: int) -> int:
 
 
 def must_agree(model: nn.Module) -> None:
-    """Raise RuntimeError unless the model is the same on all processes: unlike processors may round differently."""
+    """Raise RuntimeError unless every bit of the model is the same on all processes: unlike processors may round
+    differently."""
     if count() == 1:
         return
-    mine = torch.stack([each.detach().double().sum() for each in model.state_dict().values()]).sum().cpu()
-    least, most = mine.clone(), mine.clone()
-    dist.all_reduce(least, dist.ReduceOp.MIN)
-    dist.all_reduce(most, dist.ReduceOp.MAX)
-    if not torch.equal(least, most) and not bool(mine.isnan()):
-        raise RuntimeError("the processes' models have come apart; are their processors or versions unlike?")
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
+    digests = [torch.empty_like(mine) for _ in range(count())]
+    dist.all_gather(digests, mine)
+    if apart := [number for number, each in enumerate(digests) if not torch.equal(each, digests[0])]:
+        raise RuntimeError(
+            f"the processes' models have come apart: {', '.join(map(str, apart))} of {count()} from the first; "
+            "are their processors or versions unlike?"
+        )
 
 
 # The model's work -----------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def main() -> None:
         found["again"] = trained(members()["fixmatch"])
         found["resumed"] = resumed_at(5, StepDone, toy_problem(labeled=13), members()["fixmatch"])[0]
         found["dropped"] = seeds()
+        found["apart"] = apart()
         torch.save(found, Path(sys.argv[1]) / f"{processes.number()}.pt")
 
 
@@ -70,6 +71,18 @@ def seeds() -> torch.Tensor:
 
     seed_forward(0, 3)
     return torch.rand(4)
+
+
+def apart() -> str:
+    """What is said of models of equal weights in another order, and nothing of equal ones."""
+    model = torch.nn.BatchNorm1d(2)
+    processes.must_agree(model)
+    model.running_mean = torch.tensor([1.0, 2.0] if processes.number() == 0 else [2.0, 1.0])
+    try:
+        processes.must_agree(model)
+    except RuntimeError as error:
+        return str(error)
+    return ""
 
 
 if __name__ == "__main__":

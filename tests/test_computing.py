@@ -58,6 +58,27 @@ def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.M
         checked("compile=true", "device=cpu")
 
 
+@pytest.mark.parametrize(
+    ("device", "processes", "said"),
+    [
+        ("cuda:1", 1, "there are 1 CUDA devices here, from cuda:0 on"),
+        ("cuda:0", 2, "torchrun started 2 processes, and each has a GPU of its own; use device=cuda"),
+        ("cuda", 2, "torchrun started 2 processes here, and there are 1 CUDA devices"),
+    ],
+)
+def test_a_gpu_that_is_not_there_or_is_several_processes_is_refused_at_the_door(
+    monkeypatch: pytest.MonkeyPatch, device: str, processes: int, said: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    if processes > 1:
+        for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2")):
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=f"device={device}: {said}"):
+        checked(f"device={device}")
+    checked("device=cuda" if processes == 1 else "device=cpu")
+
+
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path, deterministic: bool) -> None:
     set_up(2, deterministic=not deterministic)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import pytest
 import torch
 
 from semisup import team as processes
+from semisup.commands._signals import Stop
+from semisup.commands._together import begin, follow
+from semisup.errors import ShortOfMemoryError
 from tests.commands.test_train import numbers, only_run
+from tests.conftest import checked
 from tests.team import COMMAND, members, trained
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -64,6 +69,40 @@ def test_both_have_the_same_to_the_bit_and_so_has_a_repeat(team: list[dict[str, 
     assert one["again"]["rows"] == one["resumed"] == one["fixmatch"]["rows"]
     assert all(torch.equal(value, one["again"]["student"][key]) for key, value in one["fixmatch"]["student"].items())
     assert not torch.equal(one["dropped"], other["dropped"]), "each drops by draws of its own"
+
+
+def test_models_that_came_apart_are_noticed_whatever_their_sum(team: list[dict[str, Any]]) -> None:
+    assert [each["apart"] for each in team] == [team[0]["apart"]] * 2
+    assert "have come apart: 1 of 2 from the first" in team[0]["apart"]
+
+
+class Post(processes.Team):
+    """What the leader tells, kept for the one who follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told, self.news = False, b""
+
+    def tell(self, news: bytes | None) -> None:
+        self.told, self.news = True, news or b""
+
+    def hear(self) -> bytes:
+        return self.news
+
+
+def test_who_follows_is_silent_only_while_it_does_and_says_what_to_try_without_memory() -> None:
+    config = checked(*COMMAND)
+    post, stop = Post(), Stop()
+    begin(post, stop, "the data", None)
+
+    def no_room() -> Any:
+        warnings.warn("the leader says it", stacklevel=1)
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    before = [*warnings.filters]
+    with pytest.raises(ShortOfMemoryError, match=r"try train.batch_size=8 train.scoring_batch_size=128$"):
+        follow(config, no_room, stop, post)
+    assert warnings.filters == before
 
 
 def by_torchrun(folder: Path, *words: str) -> "subprocess.Popen[str]":

@@ -67,9 +67,21 @@ def resumed_at(stop: int, kind: type, problem: Problem, chosen: Any) -> tuple[li
     torch.manual_seed(stop)  # whatever the global generator was elsewhere
     other = start(problem, chosen)
     buffer.seek(0)
-    restore(other, torch.load(buffer, weights_only=True))
+    snapshot = torch.load(buffer, weights_only=True)
+    restore(other, snapshot)
     events += train(problem, chosen, other)
+    buffer.seek(0)
+    assert alike(snapshot, torch.load(buffer, weights_only=True)), "what was restored is changed by training"
     return rows_of(events), other.student.state_dict(), events[-1]
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Plain data, or tensors of the same bits."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
 
 @pytest.mark.parametrize("policy", options("threshold"))

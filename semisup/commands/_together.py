@@ -11,6 +11,7 @@ import torch
 
 from semisup.build import Checked
 from semisup.commands._collapse import CollapseWatch
+from semisup.commands._memory import told_of_memory
 from semisup.commands._signals import Stop, asked_by
 from semisup.computing import set_up
 from semisup.dataset import Data
@@ -44,9 +45,14 @@ def follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: Sto
 
     Raises:
         DataError: this process found other data.
-        DivergedError, CollapsedError, StoppedError: as on the leader.
+        ShortOfMemoryError, DivergedError, CollapsedError, StoppedError: as on the leader.
     """
-    warnings.simplefilter("ignore")  # the leader says it
+    with warnings.catch_warnings(), told_of_memory(checked):
+        warnings.simplefilter("ignore")  # the leader says it
+        return _follow(checked, load, stop, team)
+
+
+def _follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: Stop, team: Team) -> bool:
     news = team.hear()
     if news is None:
         return False
