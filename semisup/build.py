@@ -8,6 +8,7 @@ that names the key as a user types it.
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,12 +21,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from semisup import registry
-from semisup.computing import can_compile, must_be_there
+from semisup.computing import MOST_SHAPES, can_compile, must_be_there
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import SettingError, in_range, nearest, one_of
 from semisup.identity import Plain, run_id
 from semisup.images.stored import Stored
 from semisup.labeler import LabelerSettings
+from semisup.method import ByRounds
 from semisup.model import ModelSettings
 from semisup.secrets import secret_in
 from semisup.shapes import Images
@@ -359,6 +361,30 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
     if not takes_one and (batch_size == 1 or labeled % batch_size == 1):
         allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
         raise SettingError("train.batch_size", batch_size, allowed)
+    _compiles_often(checked)
+
+
+def _compiles_often(checked: Checked) -> None:
+    """Warn where every labeling of the pool can mean another compilation of the model: the pseudo-labeled images of an
+    epoch end in a batch of what is left, and a model is compiled for every size of a batch.
+
+    Raises:
+        SettingError: there could be more sizes than are compiled.
+    """
+    method, name = checked.settings.method, checked.plain["method"]["name"]
+    if not checked.run.compile or not isinstance(method, ByRounds) or not method.ever_labels():
+        return
+    sizes = checked.settings.train.batch_size + 1
+    if sizes > MOST_SHAPES // 2:
+        allowed = (
+            f"at most {MOST_SHAPES // 2 - 1} with compile=true and method={name}, whose batches have so many sizes"
+        )
+        raise SettingError("train.batch_size", sizes - 1, allowed)
+    warnings.warn(
+        f"compile=true: with method={name} the last batch of an epoch has another size after each labeling, and each "
+        f"size is compiled anew, up to {sizes} times; methods that label at every step have one size",
+        stacklevel=3,
+    )
 
 
 _trials: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}

@@ -58,6 +58,19 @@ def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.M
         checked("compile=true", "device=cpu")
 
 
+def test_how_often_rounds_are_compiled_is_said_at_the_door() -> None:
+    def at_the_door(*words: str) -> None:
+        counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
+        build.fit(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
+
+    with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
+        at_the_door("method=noisy_student", "train.batch_size=8")
+    with pytest.raises(SettingError, match=r"train\.batch_size=5000: at most 2047 with compile=true"):
+        at_the_door("train.batch_size=5000")
+    at_the_door("method=fixmatch", "method.kept_only=false")
+    at_the_door("method.lambda_unlabeled=0")
+
+
 @pytest.mark.parametrize(
     ("device", "processes", "said"),
     [
