@@ -110,6 +110,7 @@ def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> "Checke
     from semisup import build
 
     checked = build.check(ours(config))
+    checked.tracking.must_be_here()
     if checked.dataset not in surveyed:
         surveyed[checked.dataset] = checked.dataset.survey()
     survey = surveyed[checked.dataset]

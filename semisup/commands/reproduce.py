@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", type=float, metavar="X", help="largest difference allowed where environments differ"
     )
+    parser.add_argument(
+        "--download-weights",
+        action="store_true",
+        help="fetch the pretrained weights of the model, if they are not here",
+    )
     parser.set_defaults(run_command=reproduce)
 
 
@@ -55,7 +60,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     """Make the run again and say whether it is identical.
 
     Raises:
-        RecordError: RUN is not a run or a config.
+        RecordError: RUN is not a run or a config, or has no numbers yet.
         SettingError: its config does not pass the gate, or a setting may not be given.
         DataError: its data set is not there or has changed.
     """
@@ -70,6 +75,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
     quietly()
     plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
     checked = build.check(plain)
+    if not arguments.check_only:
+        _can_be_made(checked, None if bare else arguments.run, download_weights=arguments.download_weights)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
     differences = _environment_differences(about, checked)
     for line in differences:
@@ -90,6 +97,27 @@ def reproduce(arguments: argparse.Namespace) -> int:
     if not (arguments.run / "summary.json").exists():
         print("the first run did not finish: only what it has is compared")
     return _verdict(compare_metrics(arguments.run, outcome.folder), outcome.folder, differences, arguments.tolerance)
+
+
+def _can_be_made(checked: Any, run: Path | None, *, download_weights: bool) -> None:
+    """What would only be seen when all of it is trained, and what nobody asked to be fetched.
+
+    Raises:
+        RecordError: the run has no numbers to compare with.
+        SettingError: its weights are not here.
+    """
+    from semisup.errors import RecordError, SettingError
+    from semisup.model import Fetching
+    from semisup.record.reading import read_rows
+
+    log = None if run is None else run / "metrics.jsonl"
+    if log is not None and (not log.exists() or next(read_rows(log), None) is None):
+        raise RecordError(f"{run}: has no metrics to compare with; given its config.yaml, the run is simply made")
+    checked.tracking.must_be_here()
+    model = checked.settings.model
+    if isinstance(model, Fetching) and not download_weights and (address := model.to_fetch()) is not None:
+        allowed = f"is not on this machine; --download-weights fetches {address}"
+        raise SettingError("model.weights", checked.plain["model"]["weights"], allowed)
 
 
 def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str, Any]:

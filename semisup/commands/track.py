@@ -69,7 +69,9 @@ def _settings(words: list[str]) -> tuple[Any, Path]:
             raise SettingError(key, text, "may not be set here, only tracking.* and output_root")
         value = read_value(text)
         mine = mine | ({"tracking": mine["tracking"] | {field: value}} if field else {key: value})
-    return build.option("tracking", mine["tracking"]), Path(str(mine["output_root"])).expanduser()
+    tracking = build.option("tracking", mine["tracking"])
+    tracking.must_be_here()
+    return tracking, Path(str(mine["output_root"])).expanduser()
 
 
 def _show(folder: Path, tracking: Any, output_root: Path) -> bool:

@@ -1,6 +1,6 @@
 """Models: settings that build a network for C channels, K classes and images of side S."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
@@ -17,4 +17,13 @@ class ModelSettings(Protocol):
         Raises:
             SettingError: it cannot take images of this size, or its weights cannot be had.
         """
+        ...
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    """Settings that may ask for weights of somewhere else."""
+
+    def to_fetch(self) -> str | None:
+        """The address from which `build` would fetch weights now; None where it needs none, or has them."""
         ...

@@ -6,8 +6,10 @@ need not know. Weights are downloaded by torchvision into its own cache the firs
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +29,7 @@ class TorchvisionClassifier:
     weights: str | None
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
-        models = torchvision("models")
-        names = models.list_models(models)
-        if self.architecture not in names:
-            allowed = "must be a classifier of torchvision.models"
-            raise SettingError("model.architecture", self.architecture, allowed, nearest(self.architecture, names))
+        models = self._models()
         weights = None if self.weights is None else self._pretrained(models)
         preset = weights.transforms() if weights is not None else None
         mean, std = (tuple(preset.mean), tuple(preset.std)) if preset else ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -45,6 +43,21 @@ class TorchvisionClassifier:
             raise SettingError("model.weights", self.weights, f"could not be downloaded ({error})") from None
         _replace_head(network, num_classes)
         return _Classifier(network, mean, std)
+
+    def to_fetch(self) -> str | None:
+        if self.weights is None:
+            return None
+        address: str = self._pretrained(self._models()).url
+        here = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(address).path).name  # as torch.hub names it
+        return None if here.exists() else address
+
+    def _models(self) -> ModuleType:
+        models = torchvision("models")
+        names = models.list_models(models)
+        if self.architecture not in names:
+            allowed = "must be a classifier of torchvision.models"
+            raise SettingError("model.architecture", self.architecture, allowed, nearest(self.architecture, names))
+        return models
 
     def _pretrained(self, models: ModuleType) -> Any:
         choices = models.get_model_weights(self.architecture)

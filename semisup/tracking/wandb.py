@@ -10,6 +10,7 @@ What wandb does that this file works around, each tried on 0.31.0:
 """
 
 import contextlib
+import importlib.util
 import math
 import os
 import re
@@ -74,6 +75,12 @@ class Wandb:
         in_range("init_timeout_seconds", self.init_timeout_seconds, 0, above=True)
         in_range("finish_timeout_seconds", self.finish_timeout_seconds, 0, above=True)
         in_range("thumbnails", self.thumbnails, 0, 1000)
+
+    def must_be_here(self) -> None:
+        """Raise SettingError where a run would be shown and the package is not installed."""
+        if os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is None:
+            allowed = "needs the package wandb, and it is not installed; pip install wandb, or tracking=none"
+            raise SettingError("tracking", "wandb", allowed)
 
     def open(self, identity: Identity) -> Mirror:
         """A mirror of a new run; where W&B cannot be had, a warning and one that shows nothing.

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 from semisup.__main__ import main
 from semisup.commands.reproduce import Difference, _verdict, compare_metrics
+from semisup.vision import torchvision
 from tests.commands.test_train import EAGER, QUICK, digests, only_run, semisup
 from tests.conftest import CONF
 from tests.tracking.test_wandb import read_back
@@ -222,6 +225,60 @@ def test_a_run_of_an_earlier_version_comes_back(program: Program, tmp_path: Path
 
 def first_rows(log: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in log.read_text().splitlines()[:5]]
+
+
+@pytest.mark.parametrize("of", ["a run without a row", "a run without a log"])
+def test_what_has_no_numbers_is_not_made_to_be_compared(
+    program: Program, finished: Path, tmp_path: Path, of: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(only_run(finished), copy)
+    (copy / "metrics.jsonl").write_text("")
+    if of == "a run without a log":
+        (copy / "metrics.jsonl").unlink()
+    status, said = program("reproduce", "copy", "tracking=none", "plots=false")
+    assert status == 2
+    assert "copy: has no metrics to compare with; given its config.yaml, the run is simply made" in said
+    assert not (tmp_path / "outputs").exists()
+    assert program("reproduce", "copy", "--check-only")[0] == 0
+
+
+def test_weights_are_fetched_only_if_the_caller_says_so_and_for_predictions_never(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.hub's cache first has a file of the same format, then is empty, and there is no network."""
+    words = ("model=torchvision", "model.architecture=squeezenet1_1", "model.weights=DEFAULT", "dataset.size=32")
+    short = ("method=supervised", "train.steps=1", "tracking=none", "plots=false", "device=cpu")
+    weights = torchvision("models").get_model_weights("squeezenet1_1").DEFAULT
+    folder = tmp_path / "there" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(torchvision("models").squeezenet1_1().state_dict(), folder / Path(weights.url).name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "there"))
+    assert program("train", *words, *short)[0] == 0
+    (run,) = tmp_path.glob("outputs/runs/*")
+    kept = ("tracking=none", "plots=false")
+    status, said = program("reproduce", str(run), *kept)
+    assert (status, "identical (" in said) == (0, True), said
+
+    asked: list[str] = []
+
+    def no_network(address: str, *_: object, **__: object) -> None:
+        asked.append(address)
+        raise OSError("there is no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", no_network)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    (tmp_path / "images").mkdir()
+    Image.new("L", (8, 8), 90).save(tmp_path / "images" / "one.png")
+    status, said = program("predict", str(run), "images")
+    assert (status, said.count("one.png")) == (0, 1), said
+    status, said = program("reproduce", str(run), *kept)
+    assert status == 2
+    assert f"model.weights=DEFAULT: is not on this machine; --download-weights fetches {weights.url}" in said
+    assert asked == []
+    status, said = program("reproduce", str(run), *kept, "--download-weights")
+    assert (status, asked) == (2, [weights.url])
+    assert "could not be downloaded (there is no network)" in said
 
 
 @pytest.mark.parametrize(
