@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from semisup import registry
-from semisup.computing import MOST_SHAPES, can_compile, must_be_there
+from semisup.computing import MOST_SHAPES, can_compile, must_be_there, precision_of
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import SettingError, in_range, nearest, one_of
 from semisup.identity import Plain, run_id
@@ -101,7 +101,7 @@ class RunSettings:
             raise SettingError("name", self.name, allowed)
         in_range("seed", self.seed, 0, 2**32 - 1)
         in_range("threads", self.threads, 1, 1024)
-        one_of("precision", self.precision, ("float32", "bfloat16"))
+        one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise SettingError("device", self.device, "must be auto, cpu, cuda or cuda:<number>")
         must_be_there(self.device)
@@ -203,7 +203,8 @@ def refuse_interpolations(plain: Plain) -> None:
 
 
 def _normal(plain: Plain) -> Plain:
-    """One way to write each run: `steps` replaces `epochs`, `auto` the device that is there, a root absolute."""
+    """One way to write each run: `steps` replaces `epochs`, a root is absolute, and `auto` gives way to the device that
+    is there and to the precision that it is fastest with."""
     train = plain.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         plain = plain | {"train": train | {"epochs": None}}
@@ -212,6 +213,8 @@ def _normal(plain: Plain) -> Plain:
         plain = plain | {"dataset": dataset | {"root": os.path.abspath(os.path.expanduser(dataset["root"]))}}
     if plain.get("device") == "auto":
         plain = plain | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
+    if plain.get("precision") == "auto":
+        plain = plain | {"precision": precision_of(str(plain.get("device")).partition(":")[0])}
     return plain
 
 
@@ -242,7 +245,22 @@ def _option(key: str, node: Plain) -> Any:
         cls = registry.settings_class(group, node["name"])
     except SettingError as error:
         raise error.within(key) from None
-    return _section(key, cls, {name: value for name, value in node.items() if name != "name"})
+    try:
+        return _section(key, cls, {name: value for name, value in node.items() if name != "name"})
+    except SettingError as error:
+        raise _of_another_option(error, key, node["name"]) from None
+
+
+def _of_another_option(error: SettingError, key: str, name: str) -> SettingError:
+    """The same error; of a key that other options of the group have, it says which, and how to take it out. An
+    experiment that sets the key of one threshold does so too where another is chosen."""
+    field = error.key.removeprefix(f"{key}.")
+    options: dict[str, Any] = {each: registry.settings_class(NODES[key], each) for each in registry.names(NODES[key])}
+    others = [each for each, option in options.items() if field in option.__dataclass_fields__]
+    if not error.allowed.startswith("no such key") or not others:
+        return error
+    allowed = f"no such key of {key}={name}, but of {', '.join(others)}; ~{error.key} takes it out"
+    return SettingError(error.key, error.value, allowed, error.nearest)
 
 
 def _section(name: str, cls: type, node: Plain) -> Any:

@@ -1,5 +1,7 @@
 """How numbers are computed: threads, precision, layout, compilation, and whether a repeat is the same to the bit.
 
+precision        bfloat16 halves what a step costs where the device has an instruction for it; where it has none,
+                 a step costs more than in float32. `auto` asks the device
 deterministic    only operations whose sums have one order; on a GPU also no convolutions chosen by timing, and no
                  TF32. Without it two runs of one config may differ in the last bits on a GPU; never on a processor
 compile          torch.compile, one kernel for every shape that comes: what a kernel does then depends on the shape
@@ -21,6 +23,19 @@ from semisup.process import compute_repeatably
 
 MOST_SHAPES = 4096
 """Compiled for one function, before torch would turn to the uncompiled one silently, and to its numbers."""
+
+
+MULTIPLIES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""Capabilities of a processor, as torch names them; the last two are ARM's."""
+
+
+def precision_of(device: str) -> str:
+    """float32 or bfloat16: which of the two is the faster on `cpu` or `cuda`, by what the device can multiply."""
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bfloat16" if any(able.get(name) for name in MULTIPLIES_BFLOAT16) else "float32"
+    native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if native else "float32"
 
 
 def set_up(threads: int, *, deterministic: bool) -> None:

@@ -12,7 +12,14 @@ from semisup.state import State, learner_of, start
 from semisup.trainer import train
 from tests.conftest import checked, toy_problem
 
-WORDS = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "train.ema_decay=0.9", "augment=randaugment")
+WORDS = (
+    "model.widths=[8,16]",
+    "train.batch_size=4",
+    "optimizer.lr=0.01",
+    "train.ema_decay=0.9",
+    "augment=randaugment",
+    "precision=float32",
+)
 
 
 def trained(method: str, *overrides: str) -> tuple[Any, State, Any]:

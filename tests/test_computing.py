@@ -50,6 +50,36 @@ def test_a_compiled_run_is_compiled_repeats_and_resumes_to_the_bit() -> None:
         assert row["val/loss"] == pytest.approx(eager["val/loss"], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("able", "found"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": True}, "bfloat16"),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, "bfloat16"),
+        ({"architecture": "aarch64", "neon": True, "bf16": True}, "bfloat16"),
+        ({"architecture": "x86_64", "avx2": True, "avx512_f": True, "avx512_bf16": False}, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
+    able: dict[str, Any], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    auto, named = checked("device=cpu", "precision=auto"), checked("device=cpu", f"precision={found}")
+    assert auto.plain["precision"] == auto.settings.precision == found
+    assert auto.id == named.id
+    assert build.check(auto.plain).plain == auto.plain, "the saved config says which"
+
+
+@pytest.mark.parametrize(("native", "found"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_asks_a_gpu_whether_it_multiplies_in_bfloat16_itself(
+    native: bool, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert checked("precision=auto").plain["device"] == "cuda"
+    assert checked("device=cuda:1", "precision=auto").plain["precision"] == found
+
+
 def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(

@@ -217,8 +217,8 @@ def test_a_run_on_labels_alone_fits_no_temperature() -> None:
 
 
 def test_the_threshold_that_would_have_been_right_is_that_of_calibrated_confidences() -> None:
-    end = events_of(settings("labeler.calibrate=true"))[-1]
-    problem, chosen = toy_problem(), settings("labeler.calibrate=true")
+    problem, chosen = toy_problem(), settings("labeler.calibrate=true", "precision=float32")
+    end = events_of(chosen)[-1]
     state = start(problem, chosen)
     list(train(problem, chosen, state))
     assert state.best is not None

@@ -80,6 +80,7 @@ def ours(problem: Any, config: Any) -> tuple[dict[str, list[Any]], Any]:
 def settings(*more: str) -> Any:
     return checked(
         "augment=none",
+        "precision=float32",
         f"train.epochs={EPOCHS}",
         f"train.batch_size={BATCH}",
         f"threshold.tau={TAU}",

@@ -101,7 +101,7 @@ def _differing(plain: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
     own = flatten(defaults([*words, f"seed={plain['seed']}"])) | {"seed": standard["seed"]}  # others may follow it
     for key, value in flatten(plain).items():
         other = own.get(key)
-        if key not in NOT_OF_INTEREST and not (key == "device" and other == "auto"):
+        if key not in NOT_OF_INTEREST and other != "auto":
             same = key in own and canonical(other) == canonical(value)
             if not same and not key.endswith(".name"):
                 yield key, value, "" if key not in own or other == "???" else visible(other)
