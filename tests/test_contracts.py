@@ -351,7 +351,7 @@ def test_a_report_holds_the_images_of_the_steps_since_the_one_before(method: str
 @pytest.mark.parametrize("method", METHODS)
 def test_every_setting_of_a_method_can_matter(method: str) -> None:
     node = checked(*choose("method", method), EMA).plain["method"]
-    other = {"gate": 0.99, "refresh_every": 2, "lambda_unlabeled": 0.5, "ratio": 3, "ramp": 0.9, "temperature": 0.2,
+    other = {"gate": 0.99, "refresh_every": 2, "lambda_unlabeled": 0.5, "ratio": 2, "ramp": 0.9, "temperature": 0.2,
              "annealing": "linear", "alpha": 5.0, "kept_only": False, "by_average": True}  # fmt: skip
     usual = [*eager(method, "fixed"), "threshold.tau=0.35", "train.epochs=6"]
     half = [*eager(method, "quantile"), "threshold.q=0.5", "train.epochs=6"]  # some are kept, and some not
