@@ -25,8 +25,9 @@ demo: setup  ## sweep threshold x strength on real digits, beside its fair contr
 test: setup  ## all tests
 	$(BIN)/python -m pytest
 
-soak: setup  ## kill runs at every point there is, in 200 crash loops, and a sweep of 1,000 jobs in seven ways (30 minutes)
+soak: setup  ## kill runs at every point there is, in 200 crash loops, a sweep of 1,000 jobs in seven ways, every method with every policy (30 minutes)
 	$(BIN)/python -m tests.kill "$$(mktemp -d)/soak" --soak 200
+	SEMISUP_SOAK=1 $(BIN)/python -m pytest tests/test_contracts.py tests/test_trainer.py
 	SEMISUP_SWEEP_JOBS=1000 $(BIN)/python -m pytest -n 0 -s tests/commands/test_sweep.py -k accounted
 
 fuzz: setup  ## mutate images for SECONDS=600; what fails is kept, and replayed by the tests

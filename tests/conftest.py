@@ -1,9 +1,11 @@
 """What the tests share: real data where it is there, small problems where it is not needed, composed configs."""
 
+import copy
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,17 @@ def no_network_tracking(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["WANDB_MODE"] = "offline"
 
 
+SOAK = os.environ.get("SEMISUP_SOAK") == "1"
+"""`make soak`: every combination of what is otherwise taken in a few that cover all."""
+
+
 def compose(*overrides: str) -> Any:
-    """A config as the command line composes it."""
+    """A config as the command line composes it, once for the same words."""
+    return copy.deepcopy(_composed(overrides))
+
+
+@lru_cache(maxsize=512)
+def _composed(overrides: tuple[str, ...]) -> Any:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose("train", overrides=list(overrides))
@@ -57,6 +68,19 @@ def choose(group: str, name: str, **wanted: object) -> list[str]:
 def options(group: str) -> list[str]:
     """The YAMLs of a group, by existing."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def combinations(methods: list[str], policies: list[str]) -> list[tuple[str, str]]:
+    """Methods with policies: each of both, and every policy by rounds and at every step; in a soak all with all."""
+    if SOAK:
+        return [(method, policy) for method in methods for policy in policies]
+    by_rounds = [each for each in methods if "gate" in yaml.safe_load((CONF / "method" / f"{each}.yaml").read_text())]
+    others = [each for each in methods if each not in by_rounds]
+    found = {}
+    for kind in filter(None, (by_rounds, others)):
+        for number in range(max(len(kind), len(policies))):
+            found[kind[number % len(kind)], policies[number % len(policies)]] = None
+    return [*found]
 
 
 def toy_images(count: int, num_classes: int, size: int = 8, channels: int = 1, seed: int = 0) -> Images:
@@ -100,6 +124,33 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real photographs here ({SHARED.name}/ beside the checkout)")
     return SHARED
+
+
+LONGEST = (
+    "kill/test_kill",
+    "commands/test_sweep",
+    "commands/test_train",
+    "tracking/test_wandb",
+    "commands/test_launchers",
+    "test_contracts",
+    "test_processes",
+    "commands/test_shared_warm_up",
+    "commands/test_compare",
+    "images/test_decode",
+    "test_trainer",
+    "commands/test_reproduce",
+)
+"""Files that take longest, in processor time: begun first, so that no process of tests is left alone with one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = str(item.path.relative_to(here).with_suffix(""))
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 # What docs/reliability.md counts ------------------------------------------------------------------------------------

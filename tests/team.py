@@ -2,6 +2,7 @@
 and leaves in FOLDER what became of it, `RANK.pt`."""
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ COMMAND = ("train.epochs=4", "model.widths=[8,16]", "tracking=none", "plots=fals
 """Of the command line, and the same in here."""
 
 
+@cache
 def members() -> dict[str, Any]:
     """Settings of every method, with policies whose word on an image depends on all the others."""
     policies = {"fixmatch": "freematch", "uda": "flexmatch", "self_training": "class_balanced", "mixmatch": "softmatch"}

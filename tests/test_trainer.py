@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from semisup.events import EpochDone, Evaluated, Finished, Progress, StepDone
 from semisup.shapes import Images
 from semisup.state import Problem, State, restore, start
 from semisup.trainer import evaluate, train
-from tests.conftest import checked, choose, options, toy_problem
+from tests.conftest import SOAK, checked, choose, combinations, options, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3")
 
@@ -38,15 +39,20 @@ def everything(problem: Problem, chosen: Any) -> tuple[list[Any], dict[str, torc
     return rows_of(events), state.student.state_dict(), events[-1]
 
 
+@cache
+def whole(method: str, policy: str) -> tuple[list[Any], dict[str, torch.Tensor], Any]:
+    """A run that nothing interrupts, for two tests."""
+    return everything(toy_problem(), settings(method=method, policy=policy))
+
+
 def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("policy", options("threshold"))
-@pytest.mark.parametrize("method", options("method"))
+@pytest.mark.parametrize(("method", "policy"), combinations(options("method"), options("threshold")))
 def test_two_runs_are_equal_and_another_seed_is_not(method: str, policy: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy=policy)
-    rows, weights, end = everything(problem, chosen)
+    rows, weights, end = whole(method, policy)
     again_rows, again_weights, again_end = everything(problem, chosen)
     assert rows == again_rows
     assert same_weights(weights, again_weights)
@@ -84,11 +90,10 @@ def alike(one: Any, other: Any) -> bool:
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
 
-@pytest.mark.parametrize("policy", options("threshold"))
-@pytest.mark.parametrize("method", options("method"))
+@pytest.mark.parametrize(("method", "policy"), combinations(options("method"), options("threshold")))
 def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, policy: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy=policy)
-    rows, weights, end = everything(problem, chosen)
+    rows, weights, end = whole(method, policy)
     again_rows, again_weights, again_end = resumed_at(8, StepDone, problem, chosen)
     assert again_rows == rows
     assert same_weights(again_weights, weights)
@@ -115,11 +120,35 @@ def test_resumed_at_any_moment_a_run_ends_the_same(kind: type, more: list[str]) 
     state = start(problem, chosen)
     moments = sum(isinstance(event, kind) for event in train(problem, chosen, state))
     assert moments >= 3
-    for stop in range(1, moments + 1):
+    for stop in range(1, moments + 1) if SOAK else (1, moments // 2, moments):
         again_rows, again_weights, again_end = resumed_at(stop, kind, problem, chosen)
         assert again_rows == rows, stop
         assert same_weights(again_weights, weights), stop
         assert again_end == end, stop
+    again_rows, again_weights, again_end, times = resumed_at_each(kind, problem, chosen)
+    assert times == moments
+    assert again_rows == rows
+    assert same_weights(again_weights, weights)
+    assert again_end == end
+
+
+def resumed_at_each(kind: type, problem: Problem, chosen: Any) -> tuple[list[Any], dict[str, torch.Tensor], Any, int]:
+    """Train from each whole moment to the next, each time elsewhere from the bytes of the snapshot alone."""
+    events: list[Any] = []
+    snapshot, times = b"", 0
+    while not events or not isinstance(events[-1], Finished):
+        state = start(problem, chosen)
+        if snapshot:
+            restore(state, torch.load(io.BytesIO(snapshot), weights_only=True))
+        for event in train(problem, chosen, state):
+            events.append(event)
+            if isinstance(event, kind):
+                times += 1
+                buffer = io.BytesIO()
+                torch.save(state.snapshot(), buffer)
+                snapshot = buffer.getvalue()
+                break
+    return rows_of(events), state.student.state_dict(), events[-1], times
 
 
 def test_dropout_too_is_a_function_of_the_step() -> None:

@@ -4,8 +4,6 @@ import json
 import math
 import re
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,9 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup.__main__ import main
 from semisup.commands.reproduce import Difference, _verdict, compare_metrics
 from semisup.vision import torchvision
+from tests.commands.conftest import Program
 from tests.commands.test_train import EAGER, QUICK, digests, only_run, semisup
 from tests.conftest import CONF
 from tests.tracking.test_wandb import read_back
@@ -27,23 +25,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = semisup(folder, "train", *QUICK, *EAGER, "plots=false", "precision=bfloat16", "schedule=cosine")
     assert done.returncode == 0, done.stderr
     return folder
-
-
-Program = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """The program as typed in tmp_path, but in this process; gives exit status and all that it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["semisup", *words])
-        status = main()
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return call
 
 
 def test_a_run_comes_back_bit_for_bit_from_a_copied_folder(finished: Path, tmp_path: Path) -> None:

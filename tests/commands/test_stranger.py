@@ -18,15 +18,14 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup.__main__ import main
 from semisup.errors import RecordError
 from semisup.record import checkpoint
 from semisup.record.folder import RunRecord
+from tests.commands.conftest import Program
 from tests.test_record import Payload
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
 KEY = "0123456789abcdef-planted"
-Program = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -39,19 +38,6 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("L", (8, 8), 90).save(tmp_path / "images" / "one.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "sent"
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """The program, in this process; gives exit status and all that it printed. A traceback is a failure."""
-
-    def call(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["semisup", *words])
-        status = main()
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return call
 
 
 COMMANDS = {
