@@ -15,7 +15,7 @@ import numpy
 import torch
 
 from semisup.dataset import SPLITS, Data
-from semisup.dataset._twins import Member, Twins, find, plain, remembered
+from semisup.dataset._twins import IGNORE, find, judge, plain, remembered
 from semisup.errors import DataError, SettingError
 from semisup.images.cache import Pictures, Watch, read
 from semisup.images.decode import Pixels as Array
@@ -24,10 +24,6 @@ from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
 from semisup.images.stored import Rows, Stored
 from semisup.shapes import Images, Pixels
-
-STOP, WARN, IGNORE = ON_LEAK = ("error", "warn", "ignore")
-
-MOST_LISTED = 1000  # of each kind of twins, in the report
 
 
 class Part(NamedTuple):
@@ -112,8 +108,8 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
     if settings.on_leak != IGNORE:
         key = f"{fingerprint} {settings.recipe().fingerprint()}"
         twins = remembered(cache, key, functools.partial(find, images))
-        report["twins"] = plain(twins, classes, most=MOST_LISTED)
-        _judge(twins, classes, settings.on_leak)
+        report["twins"] = plain(twins, classes)
+        judge(twins, classes, settings.on_leak)
     return Data(
         **images,
         hidden_targets=torch.tensor(found.hidden, dtype=torch.int64)[dealt["unlabeled"].kept],
@@ -193,27 +189,6 @@ def _check(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: flo
         limit = f"{share:.2%} of them, more than dataset.max_bad_fraction={max_bad_fraction:g} allows"
         raise DataError(f"{split}: {len(bad)} unusable image(s), {limit} ({said})")
     warnings.warn(f"{split}: {len(bad)} unusable image(s) left out, see data_report.json ({said})", stacklevel=3)
-
-
-def _judge(twins: Twins, classes: tuple[str, ...], on_leak: str) -> None:
-    """Warn of images that are where they must not be; raise DataError where that is to stop the run."""
-    said = []
-    if twins.leaks:
-        said.append(f"{len(twins.leaks)} image(s) in several of training, validation and test ({_some(twins.leaks)})")
-    if twins.two_classes:
-        said.append(f"{len(twins.two_classes)} image(s) under two classes ({_some(twins.two_classes)})")
-    if said and on_leak == STOP:
-        raise DataError(f"{'; '.join(said)}: leave one of each, or dataset.on_leak=warn goes on all the same")
-    if twins.near:
-        said.append(f"{len(twins.near)} pair(s) that nearly are ({_some(twins.near)})")
-    if said:
-        warnings.warn(f"{'; '.join(said)}: see data_report.json", stacklevel=3)
-
-
-def _some(groups: Sequence[Sequence[Member]]) -> str:
-    """The first three, as `training/a/1.jpg = testing/a/9.jpg`."""
-    first = [" = ".join(member.name for member in group[:3]) for group in groups[:3]]
-    return "; ".join(first) + ("; ..." if len(groups) > 3 else "")
 
 
 def _images(dealt: _Dealt, part: Part) -> Images:

@@ -6,6 +6,7 @@ The official test part is the test part; the training part is dealt out by seed 
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from semisup.dataset import SPLITS, Data, Survey
 from semisup.dataset._split import Index, Portions, deal
-from semisup.errors import DataError, SettingError, in_range, nearest
+from semisup.dataset._twins import IGNORE, ON_LEAK, Member, equal_only, judge, plain
+from semisup.errors import DataError, SettingError, in_range, nearest, one_of
 from semisup.images.cache import Watch
 from semisup.images.decode import Pixels
 from semisup.images.recipe import Recipe
@@ -81,6 +83,8 @@ class Arrays:
     split_seed: what the split depends on
     imbalance, imbalance_unlabeled: most to least frequent class of that part, 1 or more; 1 = as they come
     mirror: whether a mirrored image keeps its class
+    on_leak: of equal images in training and validation or test, in these two, or under two classes: `error`, `warn`, or
+        `ignore` = they are not looked for
     """
 
     root: str
@@ -92,11 +96,13 @@ class Arrays:
     imbalance: float
     imbalance_unlabeled: float
     mirror: bool
+    on_leak: str
 
     source: ClassVar[Source]
 
     def __post_init__(self) -> None:
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        one_of("on_leak", self.on_leak, ON_LEAK)
         self.recipe()
         self._portions()
 
@@ -127,7 +133,7 @@ class Arrays:
         asked = {"train": source.train, "test": source.test}
         if source.own_unlabeled:
             asked["own_unlabeled"] = source.own_unlabeled[0]
-        filling = _Filling(survey, watch)
+        filling = _Filling(survey, watch, self.on_leak)
         for part, argument in asked.items():
             reader = open_reader(source.reader, source.files, root, self.download, argument)
             filling.add(part, source.planes(reader))
@@ -137,9 +143,10 @@ class Arrays:
 class _Filling:
     """A data set on its way into memory: every part of the original is read once, and let go."""
 
-    def __init__(self, survey: Survey, watch: Watch) -> None:
+    def __init__(self, survey: Survey, watch: Watch, on_leak: str) -> None:
         shape = (survey.channels, survey.size, survey.size)
-        self.survey, self.watch = survey, watch
+        self.survey, self.watch, self.on_leak = survey, watch, on_leak
+        self.equal: dict[bytes, list[Member]] = defaultdict(list)  # digest of an image, as in the file -> which it is
         self.pixels = {split: torch.empty(count, *shape, dtype=torch.uint8) for split, count in survey.counts.items()}
         self.targets: dict[str, list[int]] = {split: [] for split in SPLITS}
         self.paths: dict[str, list[str]] = {split: [] for split in SPLITS}
@@ -160,15 +167,35 @@ class _Filling:
                 self.digest.update(original.data)
                 first = len(self.paths[split])
                 self.pixels[split][first : first + len(original)] = _resized(original, self.survey.size)
-                self.paths[split] += [f"{part}/{number:06d}" for number in rows[start : start + CHUNK]]
+                names = [f"{part}/{number:06d}" for number in rows[start : start + CHUNK]]
+                self.paths[split] += names
+                if self.on_leak != IGNORE:
+                    self._compare(split, names, targets[start : start + CHUNK].tolist(), original)
             self.targets[split] += targets.tolist()
 
+    def _compare(self, split: str, names: list[str], targets: list[int], original: Pixels) -> None:
+        for name, target, image in zip(names, targets, original, strict=True):
+            member = Member(split, name, -1 if split == "unlabeled" else target)
+            self.equal[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
+
+    def _report(self) -> dict[str, Any]:
+        """What is there twice. Near duplicates are not looked for: everything published would be compared with all."""
+        if self.on_leak == IGNORE:
+            return {}
+        twins = equal_only(group for group in self.equal.values() if len(group) > 1)
+        judge(twins, self.survey.classes, self.on_leak)
+        return {"twins": plain(twins, self.survey.classes, ("leaks", "two_classes", "repeats"))}
+
     def data(self) -> Data:
+        report = self._report()
         targets = {split: torch.tensor(self.targets[split], dtype=torch.int64) for split in SPLITS}
         hidden = targets["unlabeled"]
         targets["unlabeled"] = torch.full_like(hidden, -1)
         images: dict[str, Any] = {s: Images(self.pixels[s], targets[s], self.paths[s]) for s in SPLITS}
-        return Data(**images, hidden_targets=hidden, classes=self.survey.classes, fingerprint=self.digest.hexdigest())
+        fingerprint = self.digest.hexdigest()
+        return Data(
+            **images, hidden_targets=hidden, classes=self.survey.classes, fingerprint=fingerprint, report=report
+        )
 
 
 def _resized(images: Pixels, size: int) -> Tensor:

@@ -12,8 +12,9 @@ The means are asked too, because pictures of one kind on a plain background shar
 import contextlib
 import hashlib
 import json
+import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,10 +25,15 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from semisup.dataset import SPLITS
 from semisup.disk import write_atomically
+from semisup.errors import DataError
 from semisup.shapes import Images, Pixels
 
 MOST_BITS, MOST_LEVELS, FLAT = 4, 4.0, 8
 """Of near duplicates: bits of dHash, mean gray levels; pictures whose means span less than FLAT levels show nothing."""
+
+STOP, WARN, IGNORE = ON_LEAK = ("error", "warn", "ignore")
+
+MOST_LISTED = 1000  # of each kind of twins, in the report
 
 MOST_PAIRS = 100_000
 """The search for near duplicates ends with so many: in frames of one film nearly all pairs are."""
@@ -73,15 +79,7 @@ def find(images: Mapping[str, Images]) -> Twins:
     pixels = [images[split].pixels for split in splits]
     means = torch.cat([_means(each) for each in pixels])
     groups = _equal(pixels, means)
-    leaks, two_classes, repeats = [], [], []
-    for rows in groups:
-        group = [members[row] for row in rows]
-        if _leaks({member.split for member in group}):
-            leaks.append(group)
-        if _differ([member.target for member in group]):
-            two_classes.append(group)
-        if not _leaks({member.split for member in group}) and not _differ([member.target for member in group]):
-            repeats.append(group)
+    equal = equal_only([members[row] for row in rows] for rows in groups)
     again = {row for rows in groups for row in rows[1:]}
     bits = torch.cat([_bits(each) for each in pixels])
     first = len(members) - len(images["unlabeled"])
@@ -90,7 +88,22 @@ def find(images: Mapping[str, Images]) -> Twins:
         for one, other in _near(bits, means, first)
         if one not in again and other not in again and _harmful(members[one], members[other])
     )
-    return Twins(leaks, two_classes, repeats, list(islice(near, MOST_PAIRS)))
+    return equal._replace(near=list(islice(near, MOST_PAIRS)))
+
+
+def equal_only(groups: Iterable[list[Member]]) -> Twins:
+    """Groups of equal images by what is wrong with them; near ones were not looked for."""
+    leaks, two_classes, repeats = [], [], []
+    for group in groups:
+        leak = _leaks({member.split for member in group})
+        differ = _differ([member.target for member in group])
+        if leak:
+            leaks.append(group)
+        if differ:
+            two_classes.append(group)
+        if not leak and not differ:
+            repeats.append(group)
+    return Twins(leaks, two_classes, repeats, near=[])
 
 
 def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twins:
@@ -181,16 +194,37 @@ def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[tuple[int, int]]:
             yield from map(tuple, kept[part[:, apart <= MOST_LEVELS]].T.tolist())
 
 
-def plain(twins: Twins, classes: Sequence[str], most: int) -> dict[str, Any]:
-    """As plain data: how many of each kind there are, and the first `most` of them."""
-    kinds = {kind: getattr(twins, kind) for kind in Twins._fields}
-    counts = {kind: len(groups) for kind, groups in kinds.items()}
+def plain(twins: Twins, classes: Sequence[str], kinds: Sequence[str] = Twins._fields) -> dict[str, Any]:
+    """As plain data: how many of each of the kinds there are, and the first MOST_LISTED of them."""
+    found = {kind: getattr(twins, kind) for kind in kinds}
+    counts = {kind: len(groups) for kind, groups in found.items()}
     return {"counts": counts} | {
-        kind: [[_said(member, classes) for member in group] for group in groups[:most]]
-        for kind, groups in kinds.items()
+        kind: [[_said(member, classes) for member in group] for group in groups[:MOST_LISTED]]
+        for kind, groups in found.items()
     }
 
 
 def _said(member: Member, classes: Sequence[str]) -> dict[str, str | None]:
     known = classes[member.target] if member.target >= 0 else None
     return {"split": member.split, "path": member.name, "class": known}
+
+
+def judge(twins: Twins, classes: tuple[str, ...], on_leak: str) -> None:
+    """Warn of images that are where they must not be; raise DataError where that is to stop the run."""
+    said = []
+    if twins.leaks:
+        said.append(f"{len(twins.leaks)} image(s) in several of training, validation and test ({_some(twins.leaks)})")
+    if twins.two_classes:
+        said.append(f"{len(twins.two_classes)} image(s) under two classes ({_some(twins.two_classes)})")
+    if said and on_leak == STOP:
+        raise DataError(f"{'; '.join(said)}: leave one of each, or dataset.on_leak=warn goes on all the same")
+    if twins.near:
+        said.append(f"{len(twins.near)} pair(s) that nearly are ({_some(twins.near)})")
+    if said:
+        warnings.warn(f"{'; '.join(said)}: see data_report.json", stacklevel=4)
+
+
+def _some(groups: Sequence[Sequence[Member]]) -> str:
+    """The first three, as `training/a/1.jpg = testing/a/9.jpg`."""
+    first = [" = ".join(member.name for member in group[:3]) for group in groups[:3]]
+    return "; ".join(first) + ("; ..." if len(groups) > 3 else "")

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy
 
 from semisup.dataset import SPLITS, Data, Survey
-from semisup.dataset._files import ON_LEAK, Found, read_files
+from semisup.dataset._files import Found, read_files
 from semisup.dataset._split import Portions, deal
 from semisup.dataset._torchvision import open_reader
 from semisup.dataset._torchvision_files import part_of
+from semisup.dataset._twins import ON_LEAK
 from semisup.errors import in_range, one_of
 from semisup.images.cache import Watch
 from semisup.images.recipe import Recipe

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy
 
 from semisup.dataset import Data, Survey
-from semisup.dataset._files import ON_LEAK, Found, Part, read_files
+from semisup.dataset._files import Found, Part, read_files
 from semisup.dataset._split import labeled_counts, shuffled
+from semisup.dataset._twins import ON_LEAK
 from semisup.errors import DataError, SettingError, in_range, nearest, one_of
 from semisup.images.cache import Watch
 from semisup.images.recipe import Recipe

@@ -23,6 +23,7 @@ KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
     ("sweep", (), {"fail_fast": False, "share_warm_up": False}),
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
     ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore", "resident_gb": None}),
+    ("dataset", ("cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"), {"on_leak": "ignore"}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),
     ("method", ("fixmatch", "uda"), {"by_average": False, "ramp": 0.0}),
     ("method", ("self_training", "noisy_student"), {"ratio": None}),

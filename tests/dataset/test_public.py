@@ -282,6 +282,31 @@ def test_a_pixel_a_label_or_a_name_changes_the_fingerprint(
     assert len(set(seen)) == 3
 
 
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_image_of_the_test_part_that_is_in_the_training_part_is_said(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = formats.original
+
+    def twice(*arguments: Any) -> Original:
+        made = honest(*arguments)
+        made.test[2] = made.train[3]
+        return made
+
+    monkeypatch.setattr(formats, "original", twice)
+    written(name, tmp_path, monkeypatch)
+    with pytest.warns(UserWarning, match=r"1 image\(s\) in several of .*train/000003 = test/000002.*data_report\.json"):
+        data = read(name, tmp_path)
+    twins = data.report["twins"]
+    assert twins["counts"]["leaks"] == 1
+    assert twins["leaks"][0][1] == {"split": "test", "path": "test/000002", "class": data.classes[data.test.targets[2]]}
+    assert "near" not in twins["counts"], "they were not looked for"
+    with pytest.raises(DataError, match=r"leave one of each, or dataset\.on_leak=warn goes on"):
+        read(name, tmp_path, "dataset.on_leak=error")
+    ignored = read(name, tmp_path, "dataset.on_leak=ignore")
+    assert (ignored.report, ignored.fingerprint) == ({}, data.fingerprint)
+
+
 def test_null_labels_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.cifar10(tmp_path, monkeypatch)
     data = read("cifar10", tmp_path, "dataset.labels_per_class=null")

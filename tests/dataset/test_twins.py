@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from semisup.dataset import SPLITS, Data, _files, _twins
-from semisup.dataset._files import ON_LEAK
-from semisup.dataset._twins import FLAT, MOST_BITS, MOST_LEVELS, find
+from semisup.dataset._twins import FLAT, MOST_BITS, MOST_LEVELS, ON_LEAK, find
 from semisup.errors import DataError, SettingError
 from semisup.shapes import Images
 from tests.conftest import checked
 from tests.dataset import settings, watch
+from tests.dataset.formats import ARRAYS
 from tests.images.zoo import noise
 
 SAID = {"leaks": 0, "two_classes": 0, "repeats": 0, "near": 0}
@@ -138,9 +138,10 @@ def test_the_choice_changes_no_runs_name() -> None:
     assert len({checked(*words, f"dataset.on_leak={each}").id for each in ON_LEAK}) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "then"), [("folder", "error"), ("food11", "warn"), ("eurosat", "warn"), ("food101", "warn")]
-)
+PUBLISHED = ("food11", "eurosat", "food101", *ARRAYS)
+
+
+@pytest.mark.parametrize(("name", "then"), [("folder", "error"), *((name, "warn") for name in PUBLISHED)])
 def test_published_parts_are_kept_as_they_are(name: str, then: str) -> None:
     chosen = settings(name, "dataset.root=x")
     assert chosen.on_leak == then  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from semisup.images import pool
 from semisup.images.cache import PREFIX, Pictures, read
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile, scan
+from tests.conftest import SOAK
 from tests.images.zoo import in_child, no_pictures, noise, passes, pictures, quiet, saved
 
 T = TypeVar("T")
@@ -376,3 +377,31 @@ def test_builders_at_once_all_finish_with_the_same_even_if_one_is_killed(place: 
     (place.files / "0.png").unlink()
     place.read()  # writes another pack, and cleans up after the dead
     assert not [name for name in os.listdir(place.cache / "packs") if name.endswith(".tmp")]
+
+
+@pytest.mark.usefixtures("later")
+def test_of_many_builders_at_once_all_get_the_same_and_nothing_is_left_over(place: Place) -> None:
+    """Nobody waits for anybody: each decodes what it does not find, and the last to finish replaces equal bytes."""
+    alone = place.cache.with_name("alone")
+    wanted = place.read(cache=alone)
+    held, let_go = os.pipe()
+
+    def build() -> None:
+        os.close(let_go)
+        os.read(held, 1)  # until all are there
+        found = place.read()
+        assert same(wanted, found)
+        assert same(wanted, place.read())
+
+    builders = [in_child(build) for _ in range(64 if SOAK else 8)]
+    os.close(let_go)
+    os.close(held)
+    assert [passes(builder) for builder in builders] == [True] * len(builders)
+    assert content(place.cache) == content(alone)
+    assert place.read().came_from == "cache"
+
+
+def content(cache: Path) -> dict[str, bytes]:
+    """Every file, hidden ones too; an index says when it was written, so of these the names alone."""
+    files = (path for path in cache.rglob("*") if path.is_file())
+    return {str(path.relative_to(cache)): path.read_bytes() if path.suffix == ".pack" else b"" for path in files}

@@ -79,12 +79,7 @@ class Trial:
         if damage is not None and damage(folder_of(config)):
             attempts = []
         attempts.append(attempt(config, defect=self.defect))
-        if attempts[-1].status != 0:
-            return f"could not be continued: {attempts[-1].errors}"
-        wrong = lost_progress(attempts) or wrong_end(self.reference, folder_of(config))
-        if not wrong:
-            shutil.rmtree(config.run.output_root)
-        return wrong
+        return self._judged(config, attempts)
 
     def ends_by_itself(self, kill: Kill, harm: str, statuses: tuple[int, ...]) -> str:
         """Harm a process at a point where it may go on; it must end with one of the statuses and, if that is not 0,
@@ -96,9 +91,10 @@ class Trial:
             return f"ended with {first.status}: {first.errors}"
         if harm == "full disk" and not all(word in first.errors for word in (str(folder_of(config)), "No space left")):
             return f"does not say which file had no room: {first.errors}"
-        attempts = [first]
-        if first.status != 0:
-            attempts.append(attempt(config))
+        return self._judged(config, [first] if first.status == 0 else [first, attempt(config)])
+
+    def _judged(self, config: Checked, attempts: list[Attempt]) -> str:
+        """What is wrong with a run whose last process was to end it, or "": then its folder goes."""
         if attempts[-1].status != 0:
             return f"could not be continued: {attempts[-1].errors}"
         wrong = lost_progress(attempts) or wrong_end(self.reference, folder_of(config))
@@ -138,10 +134,7 @@ class Trial:
         while not attempts or attempts[-1].status == KILLED:
             kill_at = draw.randrange(*LIFE) if len(attempts) < LIVES else None
             attempts.append(attempt(config, kill_at=kill_at, torn=draw.random() < 0.3))
-        deaths = len(attempts) - 1
-        if attempts[-1].status != 0:
-            return deaths, f"ended with {attempts[-1].status}: {attempts[-1].errors}"
-        return deaths, lost_progress(attempts) or wrong_end(self.reference, folder_of(config))
+        return len(attempts) - 1, self._judged(config, attempts)
 
     def refuses(self, kills: list[Kill], damage: Callable[[Path], bool]) -> str:
         """After the damage the run must stop with a named error and exit 2, and change no checkpoint."""
