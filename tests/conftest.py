@@ -73,7 +73,7 @@ def options(group: str) -> list[str]:
 def combinations(methods: list[str], policies: list[str]) -> list[tuple[str, str]]:
     """Methods with policies: each of both, and every policy by rounds and at every step; in a soak all with all.
 
-    For what is a property of the loop; what is a property of the two together is asked of all with all (test_contracts)."""
+    For what is a property of the loop; of the two together all is asked of all with all (test_contracts)."""
     if SOAK:
         return [(method, policy) for method in methods for policy in policies]
     by_rounds = [each for each in methods if "gate" in yaml.safe_load((CONF / "method" / f"{each}.yaml").read_text())]
