@@ -104,9 +104,10 @@ class RunSettings:
         one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise SettingError("device", self.device, "must be auto, cpu, cuda or cuda:<number>")
-        must_be_there(self.device)
-        if self.compile:
-            can_compile(self.device)
+
+
+AUTO = {"device": ("cpu", "cuda")}
+"""Keys that may say `auto`, and all that it may mean: `_normal` puts there what it means on this machine."""
 
 
 NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
@@ -126,6 +127,7 @@ class Checked:
     """A config that passed the gate.
 
     plain: all of it as plain data, resolved: what config.yaml holds
+    elsewhere: the run is not for this machine, of whose devices and memory nothing is asked
     """
 
     plain: Plain
@@ -136,14 +138,18 @@ class Checked:
     settings: Settings
     dataset: Dataset
     tracking: Any
+    elsewhere: bool = False
 
     @property
     def id(self) -> str:
         return run_id(self.plain)
 
 
-def check(config: DictConfig | Plain) -> Checked:
+def check(config: DictConfig | Plain, *, elsewhere: bool = False) -> Checked:
     """The gate.
+
+    Args:
+        elsewhere: the run is for another machine, as a job of a cluster is; whether this one could is not asked.
 
     Raises:
         SettingError: names key, value, what is allowed and the nearest name.
@@ -161,6 +167,8 @@ def check(config: DictConfig | Plain) -> Checked:
     run = _merged(RunSettings, {key: value for key, value in plain.items() if key not in nodes})
     groups = {name: _option(name, plain[name]) for name in NODES}
     sections = {name: _section(name, cls, plain[name]) for name, cls in SECTIONS.items()}
+    if not elsewhere:
+        _this_machine_has_it(run)
     plain = _as_typed(plain, run, groups | sections)
     if groups["method"].needs_average and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
@@ -172,7 +180,14 @@ def check(config: DictConfig | Plain) -> Checked:
         raise SettingError("compile", run.compile, allowed)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
     settings = Settings(**how, train=train, labeler=labeler, **groups)
-    return Checked(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking)
+    return Checked(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking, elsewhere=elsewhere)
+
+
+def _this_machine_has_it(run: RunSettings) -> None:
+    """Raise SettingError where the device that is asked for is not there, or a compiler."""
+    must_be_there(run.device)
+    if run.compile:
+        can_compile(run.device)
 
 
 def _resolved(config: DictConfig | Plain) -> Plain:
@@ -450,6 +465,8 @@ class _NoFirstWeights(TorchFunctionMode):
 
 def _fits_in_memory(key: str, value: object, bytes_: int, what: str, checked: Checked) -> None:
     """Raise SettingError where something takes more than all the memory that there is."""
+    if checked.elsewhere:
+        return
     device = torch.device(checked.run.device)
     here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     there = here if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory

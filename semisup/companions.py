@@ -5,6 +5,9 @@ from typing import Any
 
 from semisup.identity import Plain
 
+KINDS = ("control", "baseline")
+"""Of `companions`."""
+
 
 def control_of(plain: Plain, summary: Mapping[str, Any]) -> Plain:
     """Labels only, the same augmentation and model, and as many optimizer steps as the run took."""

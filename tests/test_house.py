@@ -27,8 +27,11 @@ FLOORS = {
 }  # fmt: skip
 
 DOORS = {
-    "hydra": {"commands/_door.py", "commands/_sweep.py"},
-    "omegaconf": {"commands/train.py", "commands/_door.py", "commands/_sweep.py", "commands/_cores.py", "build.py"},
+    "hydra": {"commands/_door.py", "commands/_sweep.py", "commands/_job.py"},
+    "omegaconf": {
+        *("commands/train.py", "commands/_door.py", "commands/_job.py", "commands/_begun.py", "commands/_cores.py"),
+        "build.py",
+    },
     "wandb": {"tracking/wandb.py"},
     "matplotlib": {"commands"},
     "rich": {"commands"},

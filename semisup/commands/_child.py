@@ -30,13 +30,16 @@ def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
     sys.stdout.flush()
     sys.stderr.flush()
     parent, before = os.getpid(), {each: signal.getsignal(each) for each in PASSED_ON}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # none is lost until there is someone to hear it
     child = os.fork()
     if child == 0:
         _end_with(parent)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os._exit(_done(work))
     try:
         for each in PASSED_ON:
             signal.signal(each, pass_on)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return code, passed[-1] if passed else None
     finally:

@@ -24,6 +24,9 @@ MOST_CHECKS = 64  # swept values that are checked before the first run
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
 """Launchers and sweepers of Hydra's that do not come with it, and the extra that brings each."""
 
+HERE = ("basic", "joblib", "cores", "submitit_local", "submitit_debug")
+"""Launchers that start the runs on this machine; any other may start them where there are GPUs, and here are none."""
+
 _cores.offer()
 
 
@@ -105,11 +108,11 @@ def expected_jobs(door: Door, plan: list[list[str]] | None) -> int | None:
     return None if trials is None else int(trials)
 
 
-def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> "Checked":
+def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]", *, elsewhere: bool = False) -> "Checked":
     """Settings among themselves, then settings and data; nothing is decoded, and each data set is surveyed once."""
     from semisup import build
 
-    checked = build.check(ours(config))
+    checked = build.check(ours(config), elsewhere=elsewhere)
     checked.tracking.must_be_here()
     if checked.dataset not in surveyed:
         surveyed[checked.dataset] = checked.dataset.survey()
@@ -122,7 +125,8 @@ def _check_swept(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> None:
     """The same for a member of a sweep, whose control must be fair."""
     from semisup import build
 
-    build.fair(_check_one(config, surveyed))
+    elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in HERE
+    build.fair(_check_one(config, surveyed, elsewhere=elsewhere))
 
 
 def sweeps(config: DictConfig) -> bool:

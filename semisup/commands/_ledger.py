@@ -10,11 +10,13 @@ Exit codes of launchers say nothing: a worker may die, and a job may end its pro
 
 import json
 import os
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from semisup.alive import known_here, lives, me
+from semisup.companions import KINDS
 
 if TYPE_CHECKING:
     from semisup.commands._run import Outcome
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 Entry = dict[str, Any]
 DIED = "its process died without a word"
 FAIL_FAST, STOPPED = "sweep.fail_fast", "stopped"
-PATIENCE_SECONDS = 60.0  # for other runs to save what they have
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class Ledger:
     def plan(self) -> list[list[str]] | None:
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
-    def note(self, name: str, outcome: "Outcome") -> None:
-        """What became of a job, and who is at it."""
+    def note(self, name: str, outcome: "Outcome", *, compared: bool = False) -> None:
+        """What became of a job, who is at it, and whether it gets a control and a baseline."""
         names = ("status", "message", "kept", "last_lines", "warm_up")
         entry = {name: getattr(outcome, name) for name in names}
         folder = None if outcome.folder == Path() else str(outcome.folder)  # none of what was refused
-        place = {"folder": folder, "code": outcome.exit_code}
-        self._write(f"jobs/{name}.json", entry | place | {"process": os.getpid(), "host": socket.gethostname()})
+        place = {"folder": folder, "code": outcome.exit_code, "companions": list(KINDS) if compared else []}
+        self._write(f"jobs/{name}.json", entry | place | me())
 
     def entry(self, name: str) -> Entry | None:
         return self._read(self.folder / "jobs" / f"{name}.json")
@@ -63,9 +64,11 @@ class Ledger:
         return {name: entry for name, entry in found.items() if entry is not None}
 
     def missing(self) -> list[int]:
-        """Numbers of the planned jobs of which nothing is known."""
+        """Numbers of the planned jobs of which nothing is known, or nothing of what they are to be compared with."""
         known = self.entries()
-        return [number for number, _ in enumerate(self.plan() or []) if f"{number:05d}" not in known]
+        half = {name.partition("-")[0] for name in companions_left(known)}
+        names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
+        return [int(name) for name in names if name not in known or name in half]
 
     def halt(self, why: str, **more: Any) -> None:
         self._write("halt.json", {"why": why} | more)
@@ -97,17 +100,16 @@ class Ledger:
         for name in names:
             (self.folder / "jobs" / f"{name}.json").unlink(missing_ok=True)
 
-    def others(self) -> list[int]:
-        """Processes of this host, not this one, that are at a run of this sweep."""
-        running = (entry for entry in self.entries().values() if entry["status"] == "running" and alive(entry))
-        here = socket.gethostname()
-        return [entry["process"] for entry in running if entry["host"] == here and entry["process"] != os.getpid()]
+    def others(self) -> dict[str, int]:
+        """Jobs whose run is in progress in another process of this host: name -> process."""
+        return {name: entry["process"] for name, entry in self.entries().items() if _is_another(entry)}
 
     def wait_for_others(self) -> None:
-        """Give other runs the time to save what they have: the launcher ends them when the first one is through."""
-        limit = time.monotonic() + PATIENCE_SECONDS
-        while self.others() and time.monotonic() < limit:
-            time.sleep(0.05)
+        """Give other runs the time to save what they have, however long a batch is: the launcher ends them when the
+        first one is through. Whoever asks this process a second time to stop ends the wait."""
+        for name in self.others():
+            while (entry := self.entry(name)) is not None and _is_another(entry):
+                time.sleep(0.05)
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
         from semisup.record import write_json
@@ -123,8 +125,18 @@ class Ledger:
         return value if isinstance(value, dict) else None
 
 
+def companions_left(known: dict[str, Entry]) -> list[str]:
+    """Names of the companions, of those jobs that are done, of which nothing is known."""
+    due = (f"{name}-{kind}" for name, job in known.items() if job["status"] == "done" for kind in job["companions"])
+    return [name for name in due if name not in known]
+
+
 def alive(entry: Entry) -> bool:
     """Whether the process of an entry may still be at its run; of another host nobody knows better."""
-    from semisup.alive import start_time
+    return not known_here(entry) or lives(entry)
 
-    return entry["host"] != socket.gethostname() or start_time(entry["process"]) is not None
+
+def _is_another(entry: Entry) -> bool:
+    """Whether an entry's run is in progress in another process that this one can see."""
+    here = known_here(entry) and entry["process"] != os.getpid()
+    return here and entry["status"] == "running" and lives(entry)

@@ -144,7 +144,10 @@ def run_or_wait(checked: Checked, bars: Bars) -> Outcome:
 
 def _kept(checked: Checked, folder: Path, bars: Bars) -> Outcome:
     """A run that was finished before, if it was made of the same data."""
-    _, data = _load(checked, bars)
+    if checked.elsewhere:  # for its device, which need not be here
+        data = checked.dataset.read(checked.dataset.survey(), bars.watch)
+    else:
+        _, data = _load(checked, bars)
     dataset = (read_json(folder / "run.json") or {}).get("dataset") or {}
     if dataset.get("fingerprint") != data.fingerprint:
         raise DataError(f"{folder}: {OTHER_DATA}")

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from semisup.commands._ledger import FAIL_FAST, Entry, Ledger
+from semisup.commands._ledger import FAIL_FAST, Entry, Ledger, companions_left
 from semisup.errors import show
 
 NOT_STARTED = "never started"
@@ -40,6 +40,8 @@ def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str
         "kept": sum(bool(job["kept"]) for job in own),
         "duplicates": sum(bool(job.get("duplicate_of")) for job in jobs.values()),
         "companions": len({entry["folder"] for entry in companions.values()}),
+        "companions_left": companions_left(entries),
+        "expected": expected,
         "shared": {
             "runs": len(shared),
             **{key: sum(each[key] for each in shared) for key in ("epochs", "steps", "saved_seconds")},
@@ -50,14 +52,17 @@ def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str
 
 
 def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
-    """0 only if every job and every companion is done; that of the signal where one stopped the sweep, or nothing is
-    left but jobs that a signal stopped."""
+    """0 only if every job and every companion is done, even if a signal came after the last; that of the signal where
+    one stopped the sweep, or nothing is left but jobs that a signal stopped."""
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
     undone = [each for each in everything if each["status"] != "done"]
     asked = [int(each["code"]) for each in undone if each["status"] == "interrupted"]
+    whole = bool(everything) and not undone and not summary["companions_left"]
+    if whole and (stopped is None or summary["expected"] is not None):  # else only the sweeper knew of more
+        return 0
     if stopped is not None or (asked and len(asked) == len(undone)):
         return asked[0] if asked else stopped or 1
-    return 0 if summary["jobs"] and not undone else 1
+    return 1
 
 
 def lines_of(summary: dict[str, Any]) -> list[str]:
@@ -81,6 +86,8 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
     if left:
         why = next((f" ({message})" for message in left.values() if message), "")
         lines.append(f"  never started: jobs {_some([str(int(name)) for name in left])}{why}")
+    if summary["companions_left"]:
+        lines.append(f"  never started: {_some(summary['companions_left'])}")
     return lines
 
 

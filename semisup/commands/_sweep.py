@@ -12,13 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
 
 from semisup.commands._child import in_a_child
 from semisup.commands._door import (
@@ -29,104 +27,18 @@ from semisup.commands._door import (
     planned,
     with_their_group,
 )
+from semisup.commands._job import NUMBER, job
 from semisup.commands._ledger import FAIL_FAST, STOPPED, Ledger
 from semisup.commands._summary import exit_status, lines_of, summary_of, write_summary
 from semisup.errors import DataError, SettingError
 
-if TYPE_CHECKING:
-    from semisup.build import Checked
-    from semisup.commands._progress import Bars
-    from semisup.commands._run import Outcome
-
 REFUSED = 2
-NUMBER = "SEMISUP_JOB"  # in the environment: the number of the only job of this Hydra sweep, in ours
 
 
 def with_hydra(words: list[str]) -> None:
     sys.argv = ["semisup train", *words]
     GlobalHydra.instance().clear()
     hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
-
-
-# One job, in whatever process the launcher chose --------------------------------------------------------------------
-
-
-def job(config: DictConfig) -> float | None:
-    """One member of a sweep; its value is the validation accuracy."""
-    from semisup import build
-    from semisup.commands._progress import Bars
-    from semisup.commands._run import Outcome, folder_of, quietly
-    from semisup.companions import companions
-    from semisup.record.reading import read_json
-
-    quietly()
-    sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
-    name = f"{int(os.environ.get(NUMBER, HydraConfig.get().job.num)):05d}"
-    ledger = Ledger(Path(HydraConfig.get().sweep.dir))
-    if (status := _status(ledger, name)) not in ("running", "interrupted", "done"):
-        return None  # by a process that died after it
-    if (halted := ledger.halted()) == STOPPED:
-        ledger.wait_for_others()
-        raise KeyboardInterrupt
-    try:
-        checked = build.check(config)
-    except SettingError as error:
-        ledger.note(name, Outcome(Path(), "refused", message=str(error)))
-        return None
-    folder = folder_of(checked)
-    if halted is not None and status != "done":
-        ledger.note(name, Outcome(folder, "skipped", message=f"not started: {halted}"))
-        return None
-    with Bars() as bars:
-        if status == "done":  # by one that died, or was queued again, at what comes after it
-            outcome = Outcome(folder, "done", read_json(folder / "summary.json"))
-        else:
-            outcome = _noted(ledger, name, checked, bars)
-            print(_line(outcome), flush=True)
-            _stop_if_asked(ledger, outcome)
-        if outcome.status == "done" and checked.sweep.control and checked.settings.method.uses_unlabeled:
-            for kind, plain in companions(checked.plain, outcome.summary or {}).items():
-                of_both = f"{name}-{kind}"
-                if not ledger.halted() and _status(ledger, of_both) in ("running", "interrupted"):
-                    _stop_if_asked(ledger, _noted(ledger, of_both, build.check(plain), bars))
-    return (outcome.summary or {}).get("best/val/accuracy")
-
-
-def _status(ledger: Ledger, name: str) -> str:
-    return str((ledger.entry(name) or {"status": "running"})["status"])
-
-
-def _noted(ledger: Ledger, name: str, checked: "Checked", bars: "Bars") -> "Outcome":
-    """A run of the sweep, or a companion, whose entry says what is becoming of it."""
-    from semisup.commands._run import Outcome, folder_of, run_or_wait
-
-    ledger.note(name, Outcome(folder_of(checked), "running", message="it is in progress"))
-    outcome = run_or_wait(checked, bars)
-    if checked.sweep.fail_fast and outcome.status not in ("done", "interrupted"):
-        ledger.halt(FAIL_FAST, job=name, status=outcome.status)
-    ledger.note(name, outcome)
-    return outcome
-
-
-def _stop_if_asked(ledger: Ledger, outcome: "Outcome") -> None:
-    """What stopped a run, or came too late to, stops the sweep, when all its runs have saved; a launcher that listens
-    for it is told first: submitit's queues this one again."""
-    from semisup.commands._signals import hand_on
-
-    if outcome.by:
-        if ledger.halted() == STOPPED:
-            ledger.wait_for_others()
-        hand_on(outcome.by)
-        raise KeyboardInterrupt
-
-
-def _line(outcome: "Outcome") -> str:
-    accuracy = (outcome.summary or {}).get("best/val/accuracy")
-    said = "kept" if outcome.kept else outcome.status
-    return f"{said:<12}{outcome.folder.name}" + (f"  validation {accuracy:.3f}" if accuracy is not None else "")
-
-
-# All of them --------------------------------------------------------------------------------------------------------
 
 
 def sweep(words: list[str], door: Door) -> int:
@@ -158,9 +70,10 @@ def sweep(words: list[str], door: Door) -> int:
     print(
         f"{summary['seconds']:.0f} s; all of it in {ledger.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
     )
-    if stopped is not None:
+    status = exit_status(summary, stopped)
+    if stopped is not None and status:
         print("stopped; the same command continues")
-    return exit_status(summary, stopped)
+    return status
 
 
 class Attempt(NamedTuple):
@@ -256,17 +169,22 @@ def _one_by_one(words: list[str], ledger: Ledger, numbers: list[int]) -> int:
 
 def _through_hydra(work: Callable[[], None], ledger: Ledger) -> int:
     """In the child: whatever ends Hydra, it is written down."""
-    from semisup.commands._signals import ASKING, StoppedError
+    from semisup.commands._signals import ASKING, TOGETHER_SECONDS, StoppedError, asked_by
 
-    stopped = None
+    stopped, asked = None, 0.0
 
     def stop(number: int, frame: object) -> None:  # between two runs, or while others are at theirs
+        nonlocal asked
+        before, asked = asked, asked or time.monotonic()
+        if before and time.monotonic() - before < TOGETHER_SECONDS:
+            return
         ledger.halt(STOPPED)
-        for process in ledger.others():
+        for process in ledger.others().values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
-        ledger.wait_for_others()
-        raise KeyboardInterrupt if number == signal.SIGINT else StoppedError(75, signal.Signals(number).name)
+        if not before:  # else they were asked to save by the first, and waited for since
+            ledger.wait_for_others()
+        raise KeyboardInterrupt if number == signal.SIGINT else asked_by(number)
 
     for each in ASKING:
         signal.signal(each, stop)

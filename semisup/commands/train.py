@@ -77,7 +77,7 @@ def _why(method: dict[str, Any], summary: dict[str, Any]) -> str:
 
 
 def _one(config: DictConfig) -> int:
-    from semisup import build
+    from semisup.commands._begun import as_begun
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly, run
     from semisup.commands.track import show_again
@@ -85,7 +85,7 @@ def _one(config: DictConfig) -> int:
     from semisup.tracking.wandb import started_by_an_agent
 
     quietly()
-    checked = build.check(ours(config))
+    checked = as_begun(ours(config))
     with Bars() as bars:
         outcome = run(checked, bars, of_a_sweep=False)
     if not leads():

@@ -34,9 +34,11 @@ LINES = 6  # of metrics.jsonl, after which a run is stopped: some way into it, a
 
 
 @contextlib.contextmanager
-def sweep(root: Path, *words: str, environment: dict[str, str] | None = None) -> Iterator["subprocess.Popen[str]"]:
+def sweep(
+    root: Path, *words: str, program: str = "semisup", environment: dict[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
     """The program, in a group of processes of its own, none of which outlives this context."""
-    command = [sys.executable, "-m", "semisup", "train", "-m", *words, f"output_root={root}"]
+    command = [sys.executable, "-m", program, "train", "-m", *words, f"output_root={root}"]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     try:
@@ -115,7 +117,8 @@ def test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_
     slurm = tmp_path / "slurm"
     environment = fake_slurm.install(slurm)
     words = (*LONG, "train.epochs=12,1", "hydra/launcher=slurm", "hydra.launcher.mem_gb=3")
-    with sweep(tmp_path / "out", *words, environment=environment) as process:
+    typed_on = "tests.commands.login_node"  # whose `auto` is another one than its nodes'
+    with sweep(tmp_path / "out", *words, program=typed_on, environment=environment) as process:
         wait_for(lambda: under_way(tmp_path / "out"), process)
         subprocess.run(["scancel", "7_0", "--signal", "USR2"], env=environment, check=True)
         said, wrong = process.communicate(timeout=180)

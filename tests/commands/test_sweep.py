@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from semisup.commands._child import in_a_child
 from semisup.commands._door import composed_at_the_door
 from semisup.commands._ledger import Ledger
 from semisup.commands._run import Outcome
-from semisup.commands._sweep import Attempt, _all_that_is_left
+from semisup.commands._signals import TOGETHER_SECONDS
+from semisup.commands._sweep import Attempt, _all_that_is_left, _through_hydra
+from semisup.companions import KINDS
 
 TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
 
@@ -127,6 +130,91 @@ def test_a_signal_after_the_last_step_of_a_run_ends_the_sweep(tmp_path: Path) ->
     assert trained(tmp_path) == [0], "no control either"
     assert stand_in(tmp_path, {}, *words).returncode == 0
     assert trained(tmp_path) == [0, 0, 1, 1, 1], "the control and the baseline of the first, and all of the second"
+
+
+def test_a_signal_after_all_is_done_changes_nothing(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {1: "asked after the last step"}, "seed=0,1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 runs: 2 done" in done.stdout
+    assert "stopped" not in done.stdout
+    done = stand_in(tmp_path, {2: "asked after the last step"}, "method=self_training", "seed=2")
+    assert done.returncode == 75, "its control and its baseline are not there"
+    assert "never started: 00000-control, 00000-baseline" in done.stdout
+
+
+def test_a_control_whose_process_dies_takes_no_baseline_with_it(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {"control 0": "killed"}, "method=self_training", "seed=0,1")
+    assert done.returncode == 1
+    found = {name: job["status"] for name, job in summary(tmp_path)["companion_jobs"].items()}
+    assert found == {f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in KINDS}
+    assert trained(tmp_path) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_process_of_the_same_number_is_not_the_one_that_died(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.begin([["seed=0"]], "one")
+    ledger.note("00000", Outcome(tmp_path, "running"))
+    assert ledger.bury("its end") == [], "it is this process"
+    entry = json.loads((tmp_path / "jobs" / "00000.json").read_text())
+    (tmp_path / "jobs" / "00000.json").write_text(json.dumps(entry | {"started": "1"}))
+    assert ledger.bury("its end") == ["00000"]
+
+
+def test_a_signal_that_comes_as_the_child_is_made_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = os.fork
+
+    def forked_and_asked() -> int:
+        if child := fork():
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return child
+
+    monkeypatch.setattr(os, "fork", forked_and_asked)
+    assert in_a_child(lambda: time.sleep(60) or 0) == (-signal.SIGUSR1, signal.SIGUSR1)
+
+
+AT_A_RUN = """
+import signal, sys, time
+from pathlib import Path
+from semisup.commands._ledger import Ledger
+from semisup.commands._run import Outcome
+def say(*_):
+    print("asked", flush=True)
+signal.signal(signal.SIGTERM, say)
+ledger = Ledger(Path(sys.argv[1]))
+ledger.note("00000", Outcome(Path("run"), "running"))
+print("at it", flush=True)
+sys.stdin.readline()
+ledger.note("00000", Outcome(Path("run"), "interrupted"))
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_sweep_waits_for_its_runs_however_long_they_save_unless_asked_twice(tmp_path: Path, twice: bool) -> None:
+    ledger, pipe = Ledger(tmp_path), subprocess.PIPE
+    ledger.begin([["seed=0"]], "one")
+    command = [sys.executable, "-c", AT_A_RUN, str(tmp_path)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        assert run.stdout.readline() == "at it\n"
+        if (child := os.fork()) == 0:
+            os._exit(_through_hydra(lambda: (tmp_path / "at work").touch() or time.sleep(60), ledger))
+        while not (tmp_path / "at work").exists():
+            time.sleep(0.02)
+        os.kill(child, signal.SIGTERM)
+        assert run.stdout.readline() == "asked\n"
+        time.sleep(TOGETHER_SECONDS + 0.1)
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it waits"
+        if twice:
+            os.kill(child, signal.SIGTERM)
+        else:
+            run.stdin.write("\n")
+            run.stdin.flush()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert ledger.ended() == {"stopped": 75}
+        assert ledger.entries()["00000"]["status"] == ("running" if twice else "interrupted")
+        run.kill()
 
 
 def test_what_is_refused_at_the_door_is_no_earlier_sweep_of_the_same_folder(tmp_path: Path) -> None:
