@@ -106,7 +106,7 @@ class RunSettings:
             raise SettingError("device", self.device, "must be auto, cpu, cuda or cuda:<number>")
 
 
-AUTO = {"device": ("cpu", "cuda")}
+AUTO = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
 """Keys that may say `auto`, and all that it may mean: `_normal` puts there what it means on this machine."""
 
 

@@ -1,6 +1,7 @@
 """One pass over images of known class, and all that is said of it: loss, confusion, calibration, what-if."""
 
 import math
+from collections.abc import Generator
 from typing import NamedTuple
 
 import torch
@@ -49,17 +50,22 @@ class Evaluation(NamedTuple):
         return Predictions(paths, self.targets.tolist(), predicted.tolist(), confidence.tolist())
 
 
-def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> Evaluation:
-    """Look once at every image; those of unknown class (-1) do not count. Waits for the device at the end alone."""
+def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> Generator[int, None, Evaluation]:
+    """Look once at every image; those of unknown class (-1) do not count. Waits for the device at the end alone.
+
+    Yields, after each batch, how many images were looked at.
+    """
     device = images.pixels.device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-    parts = [torch.zeros(0, num_classes, device=device)]
+    parts, done = [torch.zeros(0, num_classes, device=device)], 0
     batches = logits_of(model, images.pixels, batch_size)
     for logits, targets in zip(batches, images.targets.split(batch_size), strict=True):
         loss += cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
         confusion += confusion_counts(targets, logits.argmax(dim=1), num_classes)
         parts.append(logits)
+        done += len(logits)
+        yield done
     count = int(confusion.sum())
     known = images.targets >= 0
     mean = float(loss) / count if count else math.nan

@@ -29,7 +29,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Something long goes on; for a progress bar only."""
+    """Something long goes on: for a progress bar; and a place to stop at, by closing the training, and then to save."""
 
     doing: str
     done: int

@@ -132,7 +132,7 @@ class State:
     position: int = 0
     labeled_steps: int = 0
     evaluated: int = 0  # the step of the last evaluation that was due
-    unheard: float | None = None  # accuracy of an evaluation that the method was not told of yet: at WarmedUp
+    unheard: float | None = None  # accuracy of an evaluation that the method is still to act upon
     averaged: int = 0  # updates of the average since it was started
     best: Best | None = None
     started: float = field(default_factory=time.monotonic)  # of the running epoch

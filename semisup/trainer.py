@@ -4,13 +4,16 @@
     for event in train(problem, settings, state):
         ...                                     # `state.snapshot()` is whole at StepDone, EpochDone and WarmedUp
 
+Where the generator is closed at a Progress, in the middle of an evaluation or of scoring the pool, the state is whole
+again: what was looked at is looked at again.
+
 All that a training needs to go on is in State, and every draw is a function of the seed and the place, so
 `restore(state, snapshot)` and `train` continue bit for bit.
 """
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import TypeGuard
 
 import torch
@@ -18,11 +21,11 @@ import torch
 from semisup.calibration import expected_calibration_error, fit_temperature
 from semisup.ema import decay_at, update_average
 from semisup.errors import DivergedError
-from semisup.evaluation import evaluate
-from semisup.events import EpochDone, Evaluated, Event, Finished, StepDone, WarmedUp
+from semisup.evaluation import Evaluation, evaluate
+from semisup.events import EpochDone, Evaluated, Event, Finished, Progress, StepDone, WarmedUp
 from semisup.labeler import TEMPERATURE
 from semisup.method import SUMS, ByRounds, Learner, Method, Place, seed_forward
-from semisup.shapes import Reliability
+from semisup.shapes import Images, Reliability
 from semisup.state import Best, Problem, Settings, State, TrainSettings, learner_of
 from semisup.team import add_gradients, must_agree
 from semisup.what_if import goals
@@ -30,7 +33,7 @@ from semisup.what_if import goals
 Metrics = dict[str, float | int | None]
 
 
-def train(problem: Problem, settings: Settings, state: State) -> Iterator[Event]:
+def train(problem: Problem, settings: Settings, state: State) -> Generator[Event, None, None]:
     """Train until the epochs or steps are done, from wherever `state` is; the last event is Finished.
 
     Raises:
@@ -44,8 +47,9 @@ def train(problem: Problem, settings: Settings, state: State) -> Iterator[Event]
         if state.unheard is None:  # else the state is that of a WarmedUp, and the evaluation was made
             yield from _epoch(problem, settings, learner, state, steps)
         if (accuracy := state.unheard) is not None:
-            state.unheard, place = None, _place(plan, state, steps)
+            place = _place(plan, state, steps)
             state.memory = yield from method.after_evaluation(learner, state.memory, place, accuracy)
+            state.unheard = None
             state.started = time.monotonic()
         yield EpochDone(state.step, state.epoch)
     if _not_labeled_yet(method, state):
@@ -53,23 +57,27 @@ def train(problem: Problem, settings: Settings, state: State) -> Iterator[Event]
     yield from _finish(problem, settings, state)
 
 
-def _epoch(problem: Problem, settings: Settings, learner: Learner, state: State, steps: int) -> Iterator[Event]:
+def _epoch(
+    problem: Problem, settings: Settings, learner: Learner, state: State, steps: int
+) -> Generator[Event, None, None]:
     """The steps of an epoch, or what is left of them, and its evaluation; leaves in `state.unheard` what the method is
     still to be told of it."""
     method, plan = settings.method, settings.train
     while state.position < steps and not _spent(plan, state):
         if _due_by_step(plan, state):
-            yield from _evaluate_now(problem, settings, learner, state, chooses=True)
+            here = state.epoch, state.position
+            yield from _evaluate_now(problem, settings, learner, state, here, chooses=True)
             state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
         _step(learner, settings, state, _place(plan, state, steps))
         if problem.device.type == "cpu":  # elsewhere looking would wait for the device
             state.check()
         yield StepDone(state.step, state.epoch)
     state.check()
+    last = state.epoch, state.position
     state.epoch, state.position = state.epoch + 1, 0
     due = _due_by_step(plan, state) or _due_by_epoch(plan, state) or _done(plan, state)
     if due or method.wants_evaluation(state.epoch):
-        accuracy = yield from _evaluate_now(problem, settings, learner, state, chooses=due)
+        accuracy = yield from _evaluate_now(problem, settings, learner, state, last, chooses=due)
         place = _place(plan, state, steps)
         state.memory = yield from method.report(learner, state.memory, place)
         if not _done(plan, state):
@@ -141,9 +149,12 @@ def _due_by_epoch(plan: TrainSettings, state: State) -> bool:
 
 
 def _evaluate_now(
-    problem: Problem, settings: Settings, learner: Learner, state: State, *, chooses: bool
+    problem: Problem, settings: Settings, learner: Learner, state: State, last: tuple[int, int], *, chooses: bool
 ) -> Generator[Event, None, float]:
     """Evaluate the teacher on the validation set; with `chooses` it may become the best model.
+
+    Args:
+        last: epoch and position at the last step, where the state goes back to if this is not done to its end.
 
     Raises:
         DivergedError: its loss is not finite: the weights are beyond use, and are not saved.
@@ -151,7 +162,11 @@ def _evaluate_now(
     trained = time.monotonic()
     state.check()
     must_agree(state.student)
-    found = evaluate(state.teacher, problem.validation, problem.num_classes, learner.scoring_batch_size)
+    try:
+        found = yield from _looked_at(problem, state, "validation", learner.scoring_batch_size)
+    except GeneratorExit:
+        state.epoch, state.position = last
+        raise
     if not math.isfinite(found.loss):
         raise DivergedError(state.step)
     accuracy = found.accuracy
@@ -193,7 +208,7 @@ def _epoch_metrics(state: State) -> Metrics:
     }
 
 
-def _finish(problem: Problem, settings: Settings, state: State) -> Iterator[Event]:
+def _finish(problem: Problem, settings: Settings, state: State) -> Generator[Event, None, None]:
     """Read the test set, for the first and only time, with the model that validation chose."""
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
@@ -209,12 +224,13 @@ def _finish(problem: Problem, settings: Settings, state: State) -> Iterator[Even
         "best/val/accuracy": best.accuracy,
         "best/val/loss": best.loss,
     }
-    found = {
-        split: evaluate(model, images, problem.num_classes, batch_size)
-        for split, images in (("validation", problem.validation), ("test", problem.test))
-        if bool((images.targets >= 0).any())
-    }
-    model.load_state_dict(end)  # the state is that of the last step again
+    found: dict[str, Evaluation] = {}
+    try:
+        for split in ("validation", "test"):
+            if bool((getattr(problem, split).targets >= 0).any()):
+                found[split] = yield from _looked_at(problem, state, split, batch_size)
+    finally:
+        model.load_state_dict(end)  # the state is that of the last step again
     validation = found["validation"]
     temperature = fit_temperature(validation.logits, validation.targets)
     what_if = validation.what_if(temperature if settings.calibrates else 1.0)
@@ -225,6 +241,19 @@ def _finish(problem: Problem, settings: Settings, state: State) -> Iterator[Even
     confusion = {split: each.confusion.tolist() for split, each in found.items()}
     said = {split: each.predictions(getattr(problem, split)) for split, each in found.items()}
     yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, said)
+
+
+def _looked_at(problem: Problem, state: State, split: str, batch_size: int) -> Generator[Event, None, Evaluation]:
+    """The teacher on a split, batch by batch."""
+    images: Images = getattr(problem, split)
+    looking = evaluate(state.teacher, images, problem.num_classes, batch_size)
+    while True:
+        try:
+            done = next(looking)
+        except StopIteration as end:
+            found: Evaluation = end.value
+            return found
+        yield Progress(state.step, state.epoch, split, done, len(images))
 
 
 def _calibration(name: str, before: Reliability, after: Reliability) -> Metrics:

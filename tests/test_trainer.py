@@ -11,10 +11,11 @@ import torch
 
 from semisup.computing import set_up
 from semisup.errors import DivergedError
+from semisup.evaluation import Evaluation, evaluate
 from semisup.events import EpochDone, Evaluated, Finished, Progress, StepDone
 from semisup.shapes import Images
 from semisup.state import Problem, State, restore, start
-from semisup.trainer import evaluate, train
+from semisup.trainer import train
 from tests.conftest import SOAK, checked, choose, combinations, options, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3")
@@ -293,9 +294,21 @@ def test_a_snapshot_of_another_model_is_refused() -> None:
 def test_evaluation_does_not_depend_on_the_batch_and_counts_every_image() -> None:
     problem, chosen = toy_problem(), settings(method="supervised")
     state = start(problem, chosen)
-    whole = evaluate(state.student, problem.validation, 3, 24)
+
+    def looked_at(batch: int) -> Evaluation:
+        looking, done = evaluate(state.student, problem.validation, 3, batch), 0
+        while True:
+            try:
+                before, done = done, next(looking)
+            except StopIteration as end:
+                found: Evaluation = end.value
+                assert done == 24
+                return found
+            assert 0 < done - before <= batch
+
+    whole = looked_at(24)
     for batch in (1, 5, 100):
-        other = evaluate(state.student, problem.validation, 3, batch)
+        other = looked_at(batch)
         assert torch.equal(whole.confusion, other.confusion)
         assert other.loss == pytest.approx(whole.loss, rel=1e-5)
         torch.testing.assert_close(other.logits, whole.logits)
@@ -337,8 +350,12 @@ def test_a_method_gets_the_evaluations_that_it_wants_whatever_evaluate_every_is(
 
 def test_events_come_in_order_and_scoring_shows_progress() -> None:
     problem, chosen = toy_problem(), settings("train.scoring_batch_size=8", epochs=2)
-    kinds = [type(event) for event in train(problem, chosen, start(problem, chosen))]
+    events = list(train(problem, chosen, start(problem, chosen)))
+    kinds = [type(event) for event in events]
     assert kinds[:3] == [StepDone] * 3
     assert kinds[-1] is Finished
     assert kinds.count(EpochDone) == 2
-    assert kinds.count(Progress) == 4, "30 images, 8 at once"
+    done = [(event.doing, event.done) for event in events if isinstance(event, Progress)]
+    assert [count for doing, count in done if doing == "scoring"] == [8, 16, 24, 30], "30 images, 8 at once"
+    assert [count for doing, count in done if doing == "validation"] == [8, 16, 24] * 3, "two epochs, and the end"
+    assert [count for doing, count in done if doing == "test"] == [8, 16, 24]

@@ -7,6 +7,7 @@ run that is finished, or that has a state to go on from, is rather kept or conti
 import contextlib
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -14,7 +15,7 @@ from semisup import build
 from semisup.build import AUTO, Checked
 from semisup.commands._run import folder_of
 from semisup.errors import SettingError
-from semisup.identity import Plain
+from semisup.identity import Plain, run_id
 from semisup.record import is_finished
 from semisup.record.checkpoint import newest
 
@@ -30,12 +31,14 @@ def as_begun(config: DictConfig) -> Checked:
     """
     asked = [key for key in AUTO if config.get(key) == "auto"]
     checked = build.check(config)
-    if not asked or _is_there(checked):
+    folder = folder_of(checked)
+    if not asked or _is_there(folder):
         return checked
-    others = [each for each in _made_elsewhere(checked, asked) if _is_there(each)]
-    for other in sorted(others, key=lambda each: not is_finished(folder_of(each))):
+    elsewhere = {folder.parent / run_id(plain): plain for plain in _made_elsewhere(checked.plain, asked)}
+    found = [each for each in elsewhere if _is_there(each)]
+    for each in sorted(found, key=lambda each: not is_finished(each)):
         with contextlib.suppress(SettingError):  # it cannot be continued here: there is no such device
-            return kept_or_for_here(other.plain)
+            return kept_or_for_here(elsewhere[each])
     return checked
 
 
@@ -54,14 +57,11 @@ def kept_or_for_here(plain: Plain) -> Checked:
         raise
 
 
-def _is_there(checked: Checked) -> bool:
-    folder = folder_of(checked)
+def _is_there(folder: Path) -> bool:
     return is_finished(folder) or bool(newest(folder / "checkpoints", "last"))
 
 
-def _made_elsewhere(checked: Checked, asked: list[str]) -> Iterator[Checked]:
+def _made_elsewhere(plain: Plain, asked: list[str]) -> Iterator[Plain]:
     """What other machines can have made of it."""
     for values in itertools.product(*(AUTO[key] for key in asked)):
-        plain = checked.plain | dict(zip(asked, values, strict=True))
-        if plain != checked.plain:
-            yield build.check(plain, elsewhere=True)
+        yield plain | dict(zip(asked, values, strict=True))

@@ -14,7 +14,7 @@ from semisup.commands._collapse import CollapseWatch
 from semisup.commands._memory import told_of_memory
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
-from semisup.commands._together import agree, begin, follow
+from semisup.commands._together import PLACES, agree, begin, follow
 from semisup.commands._typed import visible
 from semisup.commands._warm_up import Sharing
 from semisup.computing import set_up
@@ -29,7 +29,7 @@ from semisup.errors import (
     SettingError,
     ShortOfMemoryError,
 )
-from semisup.events import EpochDone, Event, Finished, Row, StepDone
+from semisup.events import Event, Finished, Progress, Row, StepDone
 from semisup.identity import Plain
 from semisup.process import keep_memory
 from semisup.record import is_finished, write_json
@@ -223,7 +223,8 @@ def _record_all(
     bars.begin(checked.id, settings.train)
     watch = CollapseWatch(checked.collapse, checked.id, data.classes, problem.validation.targets)
     stop.wait = True
-    for event in train(problem, settings, state):
+    events = train(problem, settings, state)
+    for event in events:
         record.add(event)
         bars.add(event, settings.train)
         if event.row() is not None:
@@ -234,12 +235,14 @@ def _record_all(
             record.save(state.snapshot())
             return _end(checked, data, record, mirror, event)
         agree(stop, event)
+        if isinstance(event, Progress) and stop.asked is not None:
+            events.close()  # which leaves the state whole
         _save_if_due(checked, event, state, record, stop)
     raise AssertionError("a training ends with Finished")
 
 
 def _save_if_due(checked: Checked, event: Event, state: State, record: RunRecord, stop: Stop) -> None:
-    if not isinstance(event, StepDone | EpochDone):
+    if not isinstance(event, PLACES) or (isinstance(event, Progress) and stop.asked is None):
         return
     wanted = checked.checkpoint
     due = isinstance(event, StepDone) and wanted.every_steps is not None and event.step % wanted.every_steps == 0

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted at once, obeyed at the next step, when everything is saved.
+"""Signals that ask a run to stop: noted at once, obeyed at the next step or batch, when everything is saved.
 
 SIGTERM, SIGUSR1 and SIGUSR2 (SLURM, Kubernetes, submitit) end with exit 75: the same command continues. Ctrl-C ends
 with 130. A second signal does not wait for the step, unless it comes with the first: who stops a group of processes

@@ -16,10 +16,13 @@ from semisup.commands._signals import Stop, asked_by
 from semisup.computing import set_up
 from semisup.dataset import Data
 from semisup.errors import DataError
-from semisup.events import EpochDone, Event, StepDone
+from semisup.events import EpochDone, Event, Progress, StepDone
 from semisup.state import Problem, restore, start
 from semisup.team import Team, largest
 from semisup.trainer import train
+
+PLACES = (StepDone, EpochDone, Progress)
+"""Events at which a training can stop: the state is whole, or is when the training is closed."""
 
 
 def begin(team: Team, stop: Stop, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
@@ -33,8 +36,8 @@ def begin(team: Team, stop: Stop, fingerprint: str, snapshot: dict[str, Any] | N
 
 
 def agree(stop: Stop, event: Event) -> None:
-    """At each place where the state is whole: all processes stop where one was asked to."""
-    if isinstance(event, StepDone | EpochDone):
+    """At each place where a training can stop: all processes stop where one was asked to."""
+    if isinstance(event, PLACES):
         number = largest(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
         if number and stop.asked is None:
             stop.asked = asked_by(number)
@@ -69,6 +72,6 @@ def _follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: St
     for event in train(problem, checked.settings, state):
         agree(stop, event)
         watch.see(event)
-        if stop.asked is not None and isinstance(event, StepDone | EpochDone):
+        if stop.asked is not None and isinstance(event, PLACES):
             raise stop.asked
     return True

@@ -63,7 +63,8 @@ class Sharing:
         """The state to go on from: `state`, which is fresh or that of the run's own checkpoint, or the warm-up, where
         that is further. Waits while another process makes it."""
         method = self.checked.settings.method
-        if self.store is None or (isinstance(method, ByRounds) and method.has_labeled(state.memory)):
+        beyond = state.unheard is not None or (isinstance(method, ByRounds) and method.has_labeled(state.memory))
+        if self.store is None or beyond:
             self.store = None
             return state
         try:

@@ -31,7 +31,7 @@ from semisup.record.environment import continued
 from semisup.record.log import GrowingLog, as_written
 from semisup.record.owner import Owner
 from semisup.record.reading import read_json
-from semisup.record.warm_up import WarmUp
+from semisup.record.warm_up import WarmUp, as_plain, from_plain
 from semisup.secrets import hidden
 from semisup.shapes import Curve
 
@@ -166,6 +166,8 @@ class RunRecord:
         lines = found[1] if found else {}
         for log in self.logs:
             log.cut(lines.get(log.path.name, 0))
+        if found and (evaluated := found[0].pop("led_to_labeling", None)) is not None:
+            self.evaluated = from_plain(evaluated)
         return found[0] if found else None
 
     def warmed_up(self, snapshot: dict[str, Any]) -> WarmUp:
@@ -225,6 +227,8 @@ class RunRecord:
         """Save the state of a training, and with it how long the logs are."""
         lines = {log.path.name: log.committed() for log in self.logs}
         sync_folder(self.folder)
+        if "unheard" in snapshot and self.evaluated is not None:
+            snapshot = snapshot | {"led_to_labeling": as_plain(self.evaluated)}
         checkpoint.save_state(self.folder / "checkpoints", snapshot | {"of": self._of()}, lines)
         self.saved = time.monotonic()
 

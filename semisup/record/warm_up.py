@@ -87,9 +87,7 @@ class Store:
         Raises:
             OSError: disk full, read-only, ...
         """
-        evaluated = None if found.evaluated is None else {**vars(found.evaluated)}
-        if evaluated and evaluated["what_if"] is not None:
-            evaluated["what_if"] = evaluated["what_if"]._asdict()
+        evaluated = None if found.evaluated is None else as_plain(found.evaluated)
         content = found._asdict() | {"of": self.of, "evaluated": evaluated}
         checkpoint.save(self.folder, KIND, found.snapshot["step"], content)
         self.release()
@@ -114,9 +112,23 @@ def _read(content: dict[str, Any], of: str, path: Path) -> WarmUp:
         raise RecordError(f"{path}: is of other settings, data or versions than its place says")
     try:
         evaluated = content.pop("evaluated")
-        if evaluated is not None:
-            what_if = evaluated.pop("what_if")
-            evaluated = Evaluated(**evaluated, what_if=None if what_if is None else Curve(**what_if))
+        evaluated = None if evaluated is None else from_plain(evaluated)
         return WarmUp(**content, evaluated=evaluated)
     except (TypeError, KeyError, AttributeError) as error:
         raise RecordError(f"{path}: is not a warm-up ({error})") from None
+
+
+def as_plain(event: Evaluated) -> dict[str, Any]:
+    """An evaluation as tensors and plain data, for a checkpoint."""
+    curve = None if event.what_if is None else event.what_if._asdict()
+    return {**vars(event), "what_if": curve}
+
+
+def from_plain(content: dict[str, Any]) -> Evaluated:
+    """The evaluation again.
+
+    Raises:
+        TypeError, KeyError, AttributeError: it is none.
+    """
+    curve = content["what_if"]
+    return Evaluated(**content | {"what_if": None if curve is None else Curve(**curve)})
