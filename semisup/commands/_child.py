@@ -48,7 +48,8 @@ def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
 
 
 def _done(work: Callable[[], int]) -> int:
-    """All that a process does at its end is done here, but for going back to what its parent was at."""
+    """All that a process does at its end is done here, but for going back to what its parent was at: Ray and W&B end
+    their own processes there, and Python has no public word for it (multiprocessing's children do without)."""
     code = 1
     try:
         code = work()

@@ -8,6 +8,7 @@ and the versions, code, processor and threads on which the last bit depends. So 
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from semisup.events import Event, WarmedUp
 from semisup.identity import Plain, what_matters
 from semisup.method import ByRounds
 from semisup.method._policy import PREFIX
-from semisup.record.environment import environment, uncommitted
+from semisup.record.environment import code
 from semisup.record.folder import RunRecord
 from semisup.record.warm_up import Store, WarmUp
 from semisup.state import Problem, State, restore, start
@@ -46,7 +47,7 @@ class Sharing:
         self.store: Store | None = None
         config = matters_before_labels(checked) if wanted else None
         if config is not None:
-            of = {"config": config, "data": data.fingerprint, "computing": _computing(checked.run.threads)}
+            of = {"config": config, "data": data.fingerprint, "computing": _computing(record.environment)}
             key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
             self.store = Store(record.folder.parent / FOLDER / key, of)
 
@@ -99,9 +100,7 @@ class Sharing:
                 self.store.release()
 
 
-def _computing(threads: int) -> dict[str, Any]:
-    """What the last bit can depend on besides settings and data."""
-    here = {name: value for name, value in environment().items() if name != "host"}
-    changes = uncommitted()
-    code = hashlib.sha256(changes.encode()).hexdigest() if changes else None
-    return here | {"threads": threads, "uncommitted": code}
+def _computing(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    """What the last bit can depend on besides settings and data: all that the environment of a run says, but where; and
+    the code itself, whatever git knows of it."""
+    return {name: value for name, value in made_by.items() if name not in ("host", "git")} | {"code": code()}

@@ -144,8 +144,8 @@ def _hints(comparison: "Comparison") -> list[str]:
     hints = []
     if alone:
         hints.append(
-            f"{alone} of {len(pairs)} runs have no control or no baseline: repeat the sweep with sweep.control=true "
-            "(semisup train -m ... sweep.control=true); it keeps what is done and trains those"
+            f"{alone} of {len(pairs)} runs have no control or no baseline: the same sweep again (semisup train -m ..., "
+            "with sweep.control=true where that was off) keeps what is done and trains those"
         )
     if any(
         run.status in ("interrupted", "running", "failed", "diverged", "collapsed") for run in comparison.unfinished

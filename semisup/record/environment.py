@@ -1,5 +1,6 @@
 """Where a run was made: what its numbers depend on besides the config."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -62,6 +63,16 @@ def uncommitted() -> str | None:
         return None
     cut = f"\ncut at {LARGEST_DIFF} characters\n" if len(text) > LARGEST_DIFF else ""
     return hidden(text)[:LARGEST_DIFF] + cut
+
+
+@cache
+def code() -> str:
+    """The digest of semisup's own source as it lies there, committed or not, in a checkout or installed."""
+    package, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        source = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()} {len(source)}\n".encode() + source)
+    return digest.hexdigest()
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:

@@ -93,6 +93,21 @@ def test_runs_follow_cores_and_not_threads_cores() -> None:
     assert side_by_side(cores + 1) == 1, "a run of more threads than there are cores still runs"
 
 
+def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path: Path) -> None:
+    """From the command line; the two start together, and the second to come waits for the first."""
+    words = (*LONG, "train.epochs=2", "threshold.tau=0.1,0.5")
+    with sweep(tmp_path / "together", *words, "hydra/launcher=cores", "hydra.launcher.n_jobs=2") as process:
+        said, wrong = process.communicate(timeout=240)
+    assert process.returncode == 0, said + wrong
+    assert "1 runs began with the warm-up of another: 1 epochs" in said
+    assert train(["-m", *words, "sweep.share_warm_up=false", f"output_root={tmp_path / 'apart'}"]) == 0
+    together, apart = (sorted((tmp_path / each / "runs").glob("self_training*")) for each in ("together", "apart"))
+    assert [run.name for run in together] == [run.name for run in apart]
+    assert len(together) == 2
+    for pair in zip(together, apart, strict=True):
+        assert difference(*pair) == ["config.yaml"], "which says whether they were to share"
+
+
 def test_a_signal_that_was_obeyed_goes_to_whoever_listened_before() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from semisup.commands._progress import Bars
 from semisup.commands._run import Outcome
 from semisup.dataset import Data
 from semisup.events import StepDone
-from semisup.record import checkpoint
+from semisup.record import checkpoint, environment
+from semisup.record.environment import code
 from semisup.record.reading import read_json
 from semisup.record.warm_up import WAIT_SECONDS, Store, WarmUp
 from tests.conftest import compose, toy_problem
@@ -126,10 +128,24 @@ def test_a_run_that_never_passes_the_gate_is_shared_to_its_end(tmp_path: Path) -
 def test_nothing_else_is_shared(tmp_path: Path, other: str) -> None:
     def of(*words: str) -> Any:
         one = checked(tmp_path, "a", *words)
-        return _warm_up.matters_before_labels(one), _warm_up._computing(one.run.threads)
+        return _warm_up.matters_before_labels(one), _warm_up._computing(_run.made_by(one))
 
     assert of() == of("threshold=freematch", "plots=true", "method.lambda_unlabeled=2", "checkpoint.every_steps=3")
     assert of() != of(other)
+
+
+def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by = _run.made_by(checked(tmp_path, "a"))
+    assert _warm_up._computing(made_by) == _warm_up._computing(made_by | {"host": "another", "git": None})
+    assert _warm_up._computing(made_by) != _warm_up._computing(made_by | {"processes": 2})
+    before = code.__wrapped__()
+    assert before == code() == code.__wrapped__()
+    shutil.copytree(Path(environment.__file__).parents[1], tmp_path / "semisup")
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "semisup" / "record" / "environment.py"))
+    assert code.__wrapped__() == before, "it is the same code, without git"
+    with (tmp_path / "semisup" / "loss.py").open("a") as file:
+        file.write("# a change")
+    assert code.__wrapped__() != before
 
 
 @pytest.mark.parametrize("method", ["supervised", "fixmatch"])
