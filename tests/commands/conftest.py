@@ -3,7 +3,9 @@
 import copy
 import os
 import shutil
+import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from semisup.__main__ import main
 from semisup.commands import _door
 
 Program = Callable[..., tuple[int, str]]
+Within = Callable[..., "subprocess.CompletedProcess[str]"]
 
 _compose = _door.defaults
 
@@ -57,3 +60,19 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     found = webdriver.Chrome(options, Service(service))
     yield found
     found.quit()
+
+
+@pytest.fixture
+def within(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Within:
+    """The program as typed in a folder, but in this process, which saves the import of torch; as `subprocess.run`."""
+
+    def call(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["semisup", *words])
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda *of: print(warnings.formatwarning(*of[:4]), end="", file=sys.stderr)
+            status = main()
+        return subprocess.CompletedProcess([*words], status, *capsys.readouterr())
+
+    return call

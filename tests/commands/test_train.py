@@ -20,6 +20,7 @@ from PIL import Image
 from semisup.__main__ import main
 from semisup.commands.train import train
 from semisup.record import checkpoint
+from tests.commands.conftest import Within
 
 QUICK = ("train.epochs=3", "model.widths=[8,16]", "tracking=none")
 EAGER = ("method.gate=0", "threshold.tau=0.2", "method.refresh_every=1")
@@ -146,20 +147,20 @@ def test_predictions_are_a_table_that_pandas_reads_and_agree_with_the_summary(fi
     assert table["path"].is_unique
 
 
-def test_pseudo_labels_that_collapse_are_said_and_can_stop_the_run(tmp_path: Path) -> None:
+def test_pseudo_labels_that_collapse_are_said_and_can_stop_the_run(tmp_path: Path, within: Within) -> None:
     words = ("train", *QUICK, *EAGER[:1], "method.refresh_every=1", "threshold.tau=0", "plots=false")
     blind = ("optimizer=sgd", "optimizer.lr=1e-9", "schedule=constant")  # every digit is the same to it
-    done = semisup(tmp_path, *words, *blind, "collapse.warn_below=0.9")
+    done = within(tmp_path, *words, *blind, "collapse.warn_below=0.9")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("pseudo-labels collapse at step 3: ") == 1
-    stopped = semisup(tmp_path, *words, *blind, "collapse.stop_below=0.9", "name=stopped")
+    stopped = within(tmp_path, *words, *blind, "collapse.stop_below=0.9", "name=stopped")
     assert stopped.returncode == 3
     assert "collapsed: pseudo-labels collapse at step 3: " in stopped.stderr
     run = next(tmp_path.glob("outputs/stopped/*/run.json"))
     assert json.loads(run.read_text())["status"] == "collapsed"
-    compared = semisup(tmp_path, "compare", "outputs/stopped")
+    compared = within(tmp_path, "compare", "outputs/stopped")
     assert "collapsed" in compared.stdout
-    assert semisup(tmp_path, *words, *blind, "name=stopped").returncode == 0, "the same run, now allowed to go on"
+    assert within(tmp_path, *words, *blind, "name=stopped").returncode == 0, "the same run, now allowed to go on"
 
 
 def test_checkpoints_load_as_weights_only(finished: Path) -> None:
@@ -301,7 +302,7 @@ def test_jobs_that_share_a_control_wait_for_it(tmp_path: Path) -> None:
     assert "2 runs: 2 done; 2 controls and baselines" in done.stdout
 
 
-def test_a_finished_run_of_other_images_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_a_finished_run_of_other_images_is_not_taken_for_this_one(tmp_path: Path, within: Within) -> None:
     from tests.conftest import toy_images
 
     for place in ("one", "three"):
@@ -313,9 +314,9 @@ def test_a_finished_run_of_other_images_is_not_taken_for_this_one(tmp_path: Path
                 Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
     words = ("train", *QUICK, "plots=false", "method=supervised", "dataset=folder", "dataset.size=8")
     words += ("dataset.unlabeled=null", "train.batch_size=4")
-    assert semisup(tmp_path, *words, "dataset.root=one/photos").returncode == 0
-    assert "already done" in semisup(tmp_path / "one", *words, "dataset.root=photos", "output_root=../outputs").stdout
-    other = semisup(tmp_path, *words, "dataset.root=three/photos")
+    assert within(tmp_path, *words, "dataset.root=one/photos").returncode == 0
+    assert "already done" in within(tmp_path / "one", *words, "dataset.root=photos", "output_root=../outputs").stdout
+    other = within(tmp_path, *words, "dataset.root=three/photos")
     assert other.returncode == 2
     assert "the data set has changed" in other.stderr
 
@@ -385,7 +386,7 @@ def assert_same_record(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130), (signal.SIGUSR1, 75)])
 def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
-    tmp_path: Path, uninterrupted: Path, number: int, status: int
+    tmp_path: Path, uninterrupted: Path, number: int, status: int, within: Within
 ) -> None:
     process = begin(tmp_path)
     wait_for_rows(tmp_path, 4)
@@ -397,22 +398,22 @@ def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
     assert not (run / "summary.json").exists()
     assert 0 < len(numbers(run)) < len(numbers(uninterrupted))
-    assert semisup(tmp_path, *LONG).returncode == 0
+    assert within(tmp_path, *LONG).returncode == 0
     about = json.loads((run / "run.json").read_text())
     assert (about["resumed"], about["interruptions"]) == (1, {signal.Signals(number).name: 1})
     assert_same_record(run, uninterrupted)
 
 
-def test_sigkill_costs_nothing_but_time(tmp_path: Path, uninterrupted: Path) -> None:
+def test_sigkill_costs_nothing_but_time(tmp_path: Path, uninterrupted: Path, within: Within) -> None:
     for wanted in (3, 12, 31):
         process = begin(tmp_path)
         wait_for_rows(tmp_path, wanted)
         process.kill()
         process.communicate(timeout=60)
-    assert semisup(tmp_path, *LONG).returncode == 0
+    assert within(tmp_path, *LONG).returncode == 0
     run = only_run(tmp_path)
     assert_same_record(run, uninterrupted)
-    again = semisup(tmp_path, "reproduce", str(run))
+    again = within(tmp_path, "reproduce", str(run))
     assert (again.returncode, "identical (" in again.stdout) == (0, True), "as if it had not been interrupted"
 
 
@@ -433,15 +434,15 @@ def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
         first.wait(timeout=60)
 
 
-def test_divergence_is_exit_3_and_a_named_step(tmp_path: Path) -> None:
-    done = semisup(tmp_path, "train", *QUICK, "optimizer=sgd", "optimizer.lr=1e9")
+def test_divergence_is_exit_3_and_a_named_step(tmp_path: Path, within: Within) -> None:
+    done = within(tmp_path, "train", *QUICK, "optimizer=sgd", "optimizer.lr=1e9")
     assert done.returncode == 3, done.stderr
     assert re.search(r"diverged: the loss or a gradient of step \d+ is not finite", done.stderr)
     run = only_run(tmp_path)
     assert json.loads((run / "run.json").read_text())["status"] == "diverged"
 
 
-def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Path) -> None:
+def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Path, within: Within) -> None:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -451,7 +452,7 @@ def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Pat
         Image.fromarray((digits.images[number] * 255 / 16).round().astype("uint8")).save(images / f"{number:02d}.png")
     (images / "broken.png").write_bytes(b"not an image")
     run = only_run(finished)
-    done = semisup(tmp_path, "predict", str(run), "images")
+    done = within(tmp_path, "predict", str(run), "images")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert len(rows) == 21
@@ -464,31 +465,31 @@ def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Pat
     assert all(0 < float(row["confidence"]) <= 1 for row in rows[:20])
     assert right >= 2, "the model of four epochs knows something"
     assert len(table) == 1038
-    to_file = semisup(tmp_path, "predict", str(run), "images", "--output", "classes.csv")
+    to_file = within(tmp_path, "predict", str(run), "images", "--output", "classes.csv")
     assert to_file.returncode == 0
     assert (tmp_path / "classes.csv").read_text() == done.stdout
 
 
-def test_a_run_that_used_no_pseudo_label_says_so(tmp_path: Path) -> None:
-    done = semisup(tmp_path, "train", *QUICK, "plots=false", "method.gate=1")
+def test_a_run_that_used_no_pseudo_label_says_so(tmp_path: Path, within: Within) -> None:
+    done = within(tmp_path, "train", *QUICK, "plots=false", "method.gate=1")
     assert "no pseudo-label was used: validation never passed method.gate=1.0 when the pool was due" in done.stderr
-    none = semisup(tmp_path, "train", *QUICK, "plots=false", "method.gate=0", "threshold.tau=1")
+    none = within(tmp_path, "train", *QUICK, "plots=false", "method.gate=0", "threshold.tau=1")
     assert "no pseudo-label was used: nothing reached the threshold" in none.stderr
 
 
-def test_a_members_command_can_be_typed_again(tmp_path: Path) -> None:
+def test_a_members_command_can_be_typed_again(tmp_path: Path, within: Within) -> None:
     words = ("train", "-m", *QUICK, "plots=false", "method=supervised", "seed=0,1")
     assert semisup(tmp_path, *words).returncode == 0
     run = next(tmp_path.glob("outputs/runs/*seed1*"))
     command = json.loads((run / "run.json").read_text())["command"].split()
     assert command[:2] == ["semisup", "train"]
     assert "seed=1" in command
-    assert "already done" in semisup(tmp_path, *command[1:]).stdout
+    assert "already done" in within(tmp_path, *command[1:]).stdout
 
 
-def test_runs_of_several_data_sets_are_not_compared(tmp_path: Path) -> None:
+def test_runs_of_several_data_sets_are_not_compared(tmp_path: Path, within: Within) -> None:
     quick = ("train", *QUICK, "plots=false", "method=supervised")
-    assert semisup(tmp_path, *quick, "name=one").returncode == 0
+    assert within(tmp_path, *quick, "name=one").returncode == 0
     run = only_run(tmp_path)
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["dataset"] |= {"name": "mnist", "root": "/elsewhere/mnist"}
@@ -496,7 +497,7 @@ def test_runs_of_several_data_sets_are_not_compared(tmp_path: Path) -> None:
     other.mkdir(parents=True)
     (other / "config.yaml").write_text(yaml.safe_dump(config))
     (other / "run.json").write_bytes((run / "run.json").read_bytes())
-    done = semisup(tmp_path, "compare", "outputs")
+    done = within(tmp_path, "compare", "outputs")
     assert done.returncode == 2
     assert "these runs are of 2 data sets (digits, mnist)" in done.stderr
 
@@ -509,10 +510,12 @@ def test_runs_of_several_data_sets_are_not_compared(tmp_path: Path) -> None:
         (["RUN", "."], "no images"),
     ],
 )
-def test_predict_says_what_is_missing(finished: Path, tmp_path: Path, words: list[str], message: str) -> None:
+def test_predict_says_what_is_missing(
+    finished: Path, tmp_path: Path, words: list[str], message: str, within: Within
+) -> None:
     if words == ["nowhere", "."]:
         (tmp_path / "some.jpg").touch()
-    done = semisup(tmp_path, "predict", *[str(only_run(finished)) if word == "RUN" else word for word in words])
+    done = within(tmp_path, "predict", *[str(only_run(finished)) if word == "RUN" else word for word in words])
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
