@@ -2,7 +2,8 @@
 
     load            reading all images, at 224 pixels; load_64: at 64, where a JPEG is decoded at a reduced size
     second_start    reading them again; second_start_64
-    train, score    an optimizer step of 16 images, and labeling the pool: float32; *_bfloat16: precision=bfloat16
+    train, score    an optimizer step of 16 images, and labeling the pool, in our default precision on this machine;
+                    *_float32, *_bfloat16: in the precision named
     peak_memory     of a process that reads 1,000 images, labels the pool, keeps all and takes three steps: ours over
                     the tutorial's
 
@@ -78,7 +79,7 @@ def _reading(root: Path, side: int) -> dict[str, Work]:
 
 
 def _working(plan: Plan, root: Path, shape: Shape) -> Iterator[tuple[str, Measured]]:
-    kinds = {"": ("precision=float32",), "_bfloat16": ("precision=bfloat16",)}
+    kinds = {"": (), "_float32": ("precision=float32",), "_bfloat16": ("precision=bfloat16",)}
     configs = {end: config(root, shape, *METHODS["supervised"], *words) for end, words in kinds.items()}
     data: Problem = build.problem(configs[""], read(configs[""].dataset))
     images = data.labeled.pixels.permute(0, 2, 3, 1).contiguous().numpy()

@@ -137,15 +137,15 @@ def _step(learner: Learner, settings: Settings, state: State, place: Place) -> N
 def _finite_gradient(student: torch.nn.Module) -> torch.Tensor:
     """() bool: a finite loss can have a gradient that is not, and one step later every weight is lost.
 
-    On a processor the largest absolute value costs twenty times what the Euclidean norm does, which is finite wherever
-    no square overflows: so that is asked first there. Elsewhere to look at it would be to wait for the device.
+    By what torch's GradScaler does, to all tensors at once, without waiting for the device; the scale is 1, which
+    changes no bit. The largest absolute value says the same, in fifteen times the time on a processor.
     """
     gradients = [each.grad for each in student.parameters() if each.grad is not None]
-    if gradients and gradients[0].device.type == "cpu":
-        finite = torch.isfinite(torch.nn.utils.get_total_norm(gradients))
-        if finite:
-            return finite
-    return torch.isfinite(torch.nn.utils.get_total_norm(gradients, math.inf))
+    if not gradients:
+        return torch.tensor(True)
+    found, scale = (torch.full((), value, device=gradients[0].device) for value in (0.0, 1.0))
+    torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, scale)
+    return found == 0
 
 
 def _due_by_step(plan: TrainSettings, state: State) -> bool:

@@ -41,10 +41,12 @@ def calls(work: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("name", options("augment"))
 def test_an_augmentation_calls_as_much_for_few_images_as_for_many(name: str) -> None:
+    """Of RandAugment: once each of its operations is some image's; fewer images have fewer of them."""
     augment: Augment = checked(*choose("augment", name, strength=1 if name != "none" else 0)).settings.augment
-    few, many = (toy_images(number, 3, channels=3, size=16).pixels for number in (8, 64))
+    fewest, few, many = (toy_images(number, 3, channels=3, size=16).pixels for number in (8, 128, 512))
     augment.apply(few, stream(0))  # what is made once
     assert calls(lambda: augment.apply(few, stream(0))) == calls(lambda: augment.apply(many, stream(0)))
+    assert calls(lambda: augment.apply(fewest, stream(0))) <= calls(lambda: augment.apply(few, stream(0)))
 
 
 @pytest.mark.parametrize("name", options("method"))
@@ -55,7 +57,7 @@ def test_a_step_calls_as_much_for_few_images_as_for_many(name: str) -> None:
     def counts(batch: int) -> list[int]:
         _order.cache_clear()  # an order that is remembered is not made again
         words = [f"train.batch_size={batch}", "train.epochs=3", "threshold.tau=0", "train.ema_decay=0.9"]
-        config = checked(*eager, *words, "model.widths=[8,8]", "augment=randaugment")
+        config = checked(*eager, *words, "model.widths=[8,8]", "augment=crop_rotate")
         problem = toy_problem(labeled=2 * batch, unlabeled=4 * batch)
         events, found, seen = train(problem, config.settings, start(problem, config.settings)), [], [None]
         while not isinstance(seen[0], Finished):
