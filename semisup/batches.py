@@ -33,8 +33,9 @@ def endless(seed: int, name: str, images: int, batch_size: int, step: int) -> Te
 
 def taken(images: Images, index: Tensor) -> Tensor:
     """(U, C, S, S) uint8 on the device: the images of these (U,) numbers, which were drawn on the CPU."""
-    resident = isinstance(images.pixels, Tensor)
-    return images.pixels[to_device(index, images.pixels.device) if resident else index]
+    if isinstance(images.pixels, Tensor):
+        return images.pixels.index_select(0, to_device(index, images.pixels.device))  # whole images, not pixel by pixel
+    return images.pixels[index]
 
 
 @lru_cache(maxsize=4)  # of labeled and unlabeled, this pass and the next: 8 bytes an image each

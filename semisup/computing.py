@@ -81,10 +81,11 @@ def can_compile(device: str) -> None:
 
 def prepare(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool, compile: bool) -> None:
     """How this model computes, whoever calls it: with bfloat16 every forward pass is autocast, and where the weights
-    have their channels last, convolutions bring the images into the same layout."""
+    have their channels last, the images are brought into the same layout."""
     forward: Callable[..., Any] = model.forward
     if channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        forward = _channels_last(forward)
     if precision == "bfloat16":
         forward = torch.autocast(device.type, dtype=torch.bfloat16)(forward)
     if compile:
@@ -93,6 +94,15 @@ def prepare(model: nn.Module, precision: str, device: torch.device, *, channels_
         team.share_statistics(model, device)
         forward = team.shared_out(forward)
     setattr(model, "forward", forward)  # noqa: B010  # its own, not its class's
+
+
+def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Once for both passes: the first convolution would do it in each, and remembers what it was given."""
+
+    def laid_out(images: torch.Tensor) -> Any:
+        return forward(images.contiguous(memory_format=torch.channels_last))
+
+    return laid_out
 
 
 def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:

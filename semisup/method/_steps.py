@@ -198,7 +198,7 @@ def weak_and_strong(
     selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, known, targets)
     weight = selection.weight
     kept = weight.nonzero().squeeze(1) if kept_only else torch.arange(len(weight), device=weight.device)
-    strong = learner.view(learner.augment, batch.pixels[kept], "strong", place.step)
+    strong = learner.view(learner.augment, batch.pixels.index_select(0, kept), "strong", place.step)
     seed_forward(learner.seed, place.step)  # as if there had been no weak pass
     labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
     return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], weight[kept]), memory
