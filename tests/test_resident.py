@@ -15,7 +15,7 @@ from semisup.method import Place
 from semisup.method._steps import unlabeled_batch
 from semisup.state import learner_of, start
 from semisup.trainer import _step
-from tests.conftest import checked, choose, compose, options, toy_problem
+from tests.conftest import checked, choose, combinations, compose, options, toy_problem
 from tests.test_independence import of, photos, run
 from tests.test_trainer import everything, resumed_at, same_weights, settings
 
@@ -103,8 +103,12 @@ def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
     return whole.all, whole.waiting - drawing.waiting
 
 
-@pytest.mark.parametrize("policy", options("threshold"))
-@pytest.mark.parametrize("method", [each for each in options("method") if each not in ("supervised", "noisy_student")])
+@pytest.mark.parametrize(
+    ("method", "policy"),
+    combinations(
+        [each for each in options("method") if each not in ("supervised", "noisy_student")], options("threshold")
+    ),
+)
 def test_a_step_waits_for_no_device(method: str, policy: str) -> None:
     assert counted(method, policy, 3)[1] == 0
 
