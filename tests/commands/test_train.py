@@ -347,7 +347,8 @@ def test_the_joblib_launcher_gives_the_same_numbers_as_the_basic_one_and_as_a_ru
     assert_same_record(alone, basic / "outputs" / "runs" / alone.name)
 
 
-LONG = ("train", "tracking=none", "train.epochs=25", "plots=false", "checkpoint.every_seconds=0.1", *EAGER)
+SMALL = ("model.widths=[8,16]", "plots=false", "checkpoint.every_seconds=0.1")
+LONG = ("train", "tracking=none", "train.epochs=25", *SMALL, *EAGER)
 
 
 def begin(folder: Path) -> subprocess.Popen[str]:
