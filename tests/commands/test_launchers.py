@@ -18,8 +18,10 @@ import joblib
 import pytest
 
 from semisup.commands._cores import side_by_side
+from semisup.commands._door import check_at_the_door, composed_at_the_door
 from semisup.commands._signals import Stop, hand_on
 from semisup.commands.train import train
+from semisup.errors import SettingError
 from tests.commands import fake_slurm
 from tests.kill.oracles import content, files
 
@@ -106,6 +108,16 @@ def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path
     assert len(together) == 2
     for pair in zip(together, apart, strict=True):
         assert difference(*pair) == ["config.yaml"], "which says whether they were to share"
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "cores", "basic"])
+def test_only_jobs_on_other_machines_may_have_a_device_that_is_not_here(launcher: str) -> None:
+    door = composed_at_the_door(["device=cuda:63", "tracking=none", f"hydra/launcher={launcher}"], asked=True)
+    if launcher == "slurm":
+        assert len(check_at_the_door(door)) == 1
+    else:
+        with pytest.raises(SettingError, match="cuda:63"):
+            check_at_the_door(door)
 
 
 def test_a_signal_that_was_obeyed_goes_to_whoever_listened_before() -> None:
