@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import signal
 import sys
 
 from semisup import __version__
@@ -21,12 +22,26 @@ confidence threshold and the augmentation strength, and compares the runs with t
 """
 
 
+NOBODY_READS = 128 + signal.SIGPIPE
+"""The exit status where the reader of our output is gone, as of `semisup compare ... | head -1`."""
+
+
 def main() -> int:
     """The console script; returns the exit status."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first CUDA call: repeatable sums
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: a name that a terminal lacks ends no command
-    words = sys.argv[1:]
+    try:
+        try:
+            return _command(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that is gone
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # takes what is still to be flushed
+        return NOBODY_READS
+
+
+def _command(words: list[str]) -> int:
     if words[:1] == ["train"]:
         from semisup.commands.train import train
 
@@ -59,6 +74,8 @@ def _guarded(arguments: argparse.Namespace) -> int:
 
     try:
         status = arguments.run_command(arguments)
+    except BrokenPipeError:
+        raise
     except (SettingError, DataError, RecordError, OSError) as error:
         from semisup.commands._typed import visible
 

@@ -5,9 +5,6 @@ Failed and unfinished runs are rows too.
 """
 
 import argparse
-import io
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +43,6 @@ example:
   semisup compare outputs/mine
 """
 
-FILE_COLUMNS = 160  # where the output is a file or a pipe, and nobody said how wide it is
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `semisup compare` takes."""
@@ -61,14 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`compare`, on this process's standard output."""
-    from rich.console import Console
+    from semisup.commands._terminal import terminal
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without ± gets a ?, not a traceback
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = FILE_COLUMNS
-    return compare(arguments.folders, console, arguments.track)
+    return compare(arguments.folders, terminal(), arguments.track)
 
 
 def _one_data_set(runs: "list[Run]") -> None:

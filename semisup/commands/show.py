@@ -4,8 +4,6 @@ That page is all that is written into the run's folder, and nothing is read from
 """
 
 import argparse
-import io
-import sys
 from pathlib import Path
 
 from semisup.commands._typed import typed
@@ -33,15 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`show`, on this process's standard output."""
-    from rich.console import Console
-
     from semisup.commands._one_run import show_run
     from semisup.commands._run_report import run_report
     from semisup.commands._runs import read
+    from semisup.commands._terminal import terminal
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal(highlight=False, soft_wrap=True)
     status = show_run(arguments.run, console)
     path = arguments.run / "report.html"
     content = run_report(read(arguments.run))

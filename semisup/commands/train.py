@@ -1,5 +1,7 @@
 """`semisup train`: Hydra composes and sweeps; every run comes through the one gate."""
 
+import contextlib
+import io
 import os
 import sys
 from typing import Any
@@ -35,7 +37,12 @@ def train(words: list[str]) -> int:
                 check_names([word for word in words if "=" in word and not word.startswith("-")])
         except SettingError as error:
             return _refuse(str(error))
-        with_hydra(words)
+        said = io.StringIO()  # printed by us: Hydra takes a reader that is gone for an error of its own
+        try:
+            with contextlib.redirect_stdout(said):
+                with_hydra(words)
+        finally:
+            print(said.getvalue(), end="")
         return 0
     overrides = [word for word in words if not word.startswith("-")]
     flags = [word for word in words if word.startswith("-")]

@@ -724,3 +724,19 @@ def test_help_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "control" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["train", "--help"], ["--help"], ["compare", "mine"], ["compare", "--help"]])
+def test_a_reader_that_leaves_early_ends_it_quietly(outputs: Path, words: list[str]) -> None:
+    """`semisup compare mine | head -1`: no traceback, and the files are written all the same."""
+    make(outputs / "mine", plain_of())
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "semisup", *words],
+        cwd=outputs, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode in ((0,) if words == ["compare", "mine"] else (0, 141))  # argparse itself passes over it
+    assert (outputs / "mine" / "report.html").is_file() == (words == ["compare", "mine"])

@@ -1,0 +1,27 @@
+"""Standard output for tables: a terminal, a file, or a pipe whose reader may leave early (`| head`)."""
+
+import io
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+
+FILE_COLUMNS = 160  # where the output is a file or a pipe, and nobody said how wide it is
+
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Say no more, and do the rest of the work: who wanted the first lines alone wants the files all the same."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def terminal(**options: Any) -> Console:
+    """Rich's console on this process's standard output; `options` are its own."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ± gets a ?, not a traceback
+    console = _Terminal(**options)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = FILE_COLUMNS
+    return console
