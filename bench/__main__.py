@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import gpu, mapped, memory, peer, results, seed, startup, steps, sweeps
+from bench import comparison, gpu, mapped, memory, peer, results, seed, startup, steps, sweeps
 from bench.clock import Measured, Plan
 from bench.goals import Entry, entries
 from bench.process import begin
@@ -24,6 +24,7 @@ SECTIONS: tuple[Callable[[Plan], Iterator[tuple[str, Measured]]], ...] = (
     peer.measure,
     seed.measure,
     sweeps.measure,
+    comparison.measure,
     startup.measure,
     memory.measure,
     mapped.measure,

@@ -61,7 +61,7 @@ def _settings(original: Path) -> Iterator[tuple[Plain, float]]:
     for tau in TAUS:
         for strength in STRENGTHS:
             for seed in SEEDS:
-                each = _with(plain, 0.5 + tau / 50, strength / 20, seed)
+                each = _with(plain, round(0.5 + tau / 50, 2), strength / 20, seed)
                 gain = 0.02 - abs(tau - 18) / 500 - abs(strength - 3) / 200 + seed / 1000
                 yield each, gain
                 for reference, less in ((control_of(each, summary), 0.04), (baseline_of(each, summary), 0.06)):

@@ -65,6 +65,7 @@ def entries(cores: int) -> tuple[Entry, ...]:
         Entry("sweep.shared_over_separate", "9 x 4 runs, warm-up shared, over separate", most=0.7),
         Entry("sweep.two_jobs_over_one", "runs two at a time over one at a time", most=0.65),
         Entry("sweep.job_overhead_seconds", "one more run in a warm process", most=0.3, unit="s"),
+        Entry("compare.thousand_runs_seconds", "semisup compare of 1,000 runs, process and all", most=10, unit="s"),
         Entry("startup.help_seconds", "semisup train --help", most=1, unit="s"),
         Entry("startup.cfg_job_seconds", "semisup train --cfg job", most=1, unit="s"),
         Entry("startup.completion_seconds", "what the shell asks to complete a word", most=1, unit="s"),

@@ -108,6 +108,7 @@ class Comparison:
     columns: the keys that differ
     rows: best on validation first
     references_of: control and baseline, of each folder of a finished run that uses unlabeled images
+    data_set: its name, where there are several beside each other; else ""
     """
 
     runs: list[Run]
@@ -117,6 +118,7 @@ class Comparison:
     references: list[Reference]
     unfinished: list[Run]
     references_of: dict[str, tuple[Pair, Pair]]
+    data_set: str = ""
 
     @property
     def best(self) -> Row | None:
@@ -133,8 +135,8 @@ class Comparison:
         return " and ".join(sorted(kinds, reverse=True)) or "run"
 
 
-def compare_runs(runs: list[Run]) -> Comparison:
-    """Pair, group and sort."""
+def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
+    """Pair, group and sort; `data_set` is what they are of, where that has to be said."""
     flats = _flats([run for run in runs if run.identity])
     finished = _one_each([run for run in runs if run.done])
     known = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
@@ -160,6 +162,7 @@ def compare_runs(runs: list[Run]) -> Comparison:
         references=_references(rows, columns, flats),
         unfinished=[run for run in runs if not run.done],
         references_of=pairs,
+        data_set=data_set,
     )
 
 
@@ -174,7 +177,7 @@ def canonical(value: Any) -> str:
         return "{" + ",".join(f"{key}:{canonical(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return json.dumps(value)
+    return str(value) if type(value) is int else json.dumps(value)
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.commands._comparison import Comparison, Pair, Reference, Row, Spread
+from semisup.commands._data_sets import name_of
 from semisup.commands._runs import Run
 from semisup.commands._verdict import gain
 from semisup.record import finite
@@ -22,27 +23,36 @@ SCORES = ("best/val/accuracy", "best/val/loss", "test/accuracy", "test/loss")
 LABELING = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
 
 
-def as_csv(comparison: Comparison, beside: Path) -> bytes:
+def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
     """One line a run, controls, baselines and unfinished runs too. Empty: not known, or no setting of this run."""
-    lines = run_lines(comparison, beside)
+    lines = [line for comparison in comparisons for line in run_lines(comparison, beside)]
+    names = list(dict.fromkeys(name for line in lines for name in line))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(lines[0]), lineterminator="\n")
+    writer = csv.DictWriter(buffer, fieldnames=names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
     return as_written(buffer.getvalue()).encode()
 
 
-def as_json(comparison: Comparison, sentence: str, beside: Path) -> bytes:
-    """All of it; the best row is the one called `best`, the others follow in the order of validation accuracy."""
-    value = {
-        "schema": SCHEMA,
-        "sentence": sentence,
-        "columns": comparison.columns,
-        "best": _row(comparison.best) if comparison.best else None,
-        "rows": [_row(row) for row in comparison.rows],
-        "references": [_reference(reference) for reference in comparison.references],
-        "runs": run_lines(comparison, beside),
-    }
+def as_json(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
+    """All of it; the best row is the one called `best`, the others follow in the order of validation accuracy.
+
+    Args:
+        told: of each data set, with what it comes to; several stand in a list `data_sets`, whose runs are one list.
+    """
+    parts = [
+        {
+            "sentence": sentence,
+            "columns": comparison.columns,
+            "best": _row(comparison.best) if comparison.best else None,
+            "rows": [_row(row) for row in comparison.rows],
+            "references": [_reference(reference) for reference in comparison.references],
+        }
+        for comparison, sentence in told
+    ]
+    named = [{"dataset": comparison.data_set} | part for (comparison, _), part in zip(told, parts, strict=True)]
+    value: dict[str, Any] = {"schema": SCHEMA} | (parts[0] if len(parts) == 1 else {"data_sets": named})
+    value["runs"] = [line for comparison, _ in told for line in run_lines(comparison, beside)]
     return json.dumps(finite(value), indent=2, allow_nan=False).encode() + b"\n"
 
 
@@ -52,6 +62,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
     return {
         "id": run.id,
         "name": run.name,
+        "dataset": name_of(run),
         "folder": os.path.relpath(run.folder.resolve(), beside.resolve()),
         "role": comparison.roles(run),
         "status": run.status,

@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from semisup import build
 from semisup.commands._comparison import Comparison
 from semisup.commands._comparison_files import row_lines, run_lines
+from semisup.commands._heat_map import picture
 from semisup.commands._report_charts import accuracies, control_history, curves_of, rounds
+from semisup.commands._typed import typed, visible
 from semisup.commands._verdict import gain
 from semisup.disk import write_atomically
 from semisup.errors import DataError, SettingError
@@ -53,10 +55,11 @@ def settings_of(comparison: Comparison, folders: list[Path], words: list[str]) -
         node[key.removeprefix(GROUP)] = read_value(text)
     name = run.name or "runs"
     places = sorted(os.path.realpath(folder) for folder in folders)
+    places += [comparison.data_set] if comparison.data_set else []
     digest = hashlib.sha256("\0".join(places).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     identity = Identity(
         run_id=f"comparison-{re.sub('[^A-Za-z0-9._-]', '-', name)[:80]}-{digest}",
-        name=f"comparison of {name}",
+        name=f"comparison of {name}" + (f", {comparison.data_set}" if comparison.data_set else ""),
         group=name,
         job_type="compare",
         tags=("comparison",),
@@ -72,18 +75,27 @@ def _own_settings(comparison: Comparison) -> dict[str, Any]:
     return next((node for node in nodes if isinstance(node, dict) and node.get("name") == "wandb"), {})
 
 
-def show_comparison(mirror: Mirror, comparison: Comparison, words: str, picture: bytes, beside: Path) -> None:
+def where(identity: Identity) -> list[str]:
+    """Where the comparison is, as far as it is on disk, and how to send it; nothing where W&B failed, and was told."""
+    kept = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
+    if not kept:
+        return []
+    if kept[-1].name.startswith("offline-"):
+        return [f"wrote {typed(kept[-1])} for W&B; to send it: wandb sync {typed(kept[-1])}"]
+    return [f"shown in W&B as {visible(identity.name)} in the group {visible(identity.group)}"]
+
+
+def show_comparison(mirror: Mirror, comparison: Comparison, words: str, beside: Path) -> None:
     """Fill an open mirror and close it.
 
     Args:
         words: what the comparison comes to.
-        picture: the PNG of the heat map.
     """
     for name, lines in (("settings", row_lines(comparison)), ("runs", run_lines(comparison, beside))):
         if lines:
             mirror.table(name, list(lines[0]), [[_cell(value) for value in line.values()] for line in lines])
     with tempfile.TemporaryDirectory(prefix="semisup-") as folder:
-        pictures = {"comparison": picture} | _charts(comparison)
+        pictures = {"comparison": picture(comparison)} | _charts(comparison)
         for name, content in pictures.items():
             write_atomically(Path(folder) / f"{name}.png", content)
         mirror.plots({name: Path(folder) / f"{name}.png" for name in pictures})
@@ -118,4 +130,4 @@ def _summary(comparison: Comparison, words: str) -> dict[str, object]:
 
 def _cell(value: object) -> object:
     """W&B's tables hold numbers and text."""
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    return value if value is None or isinstance(value, bool | int | float) else visible(value)

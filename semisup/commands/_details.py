@@ -61,6 +61,25 @@ def history(folder: Path) -> History:
     return found
 
 
+def first_label(folder: Path) -> tuple[float, bool] | None:
+    """The step of the first pseudo-labels that counted, and whether the whole pool was labeled after that step; else
+    they were of the steps up to it. None where there were none."""
+    for row in lines_of(folder):
+        step = number(row.get("step"))
+        if step is not None and (number(row.get("pseudo/coverage")) or 0) > 0:
+            return step, "pseudo/round" in row
+    return None
+
+
+def before_any_label(run: Run) -> tuple[float, float] | None:
+    """The step of the chosen weights and that of the first pseudo-labels, where the weights owe them nothing."""
+    chosen, first = number(run.summary.get("best/step")), first_label(run.folder)
+    if chosen is None or first is None:
+        return None
+    step, of_the_pool = first
+    return (chosen, step) if chosen < step or (of_the_pool and chosen == step) else None
+
+
 def classes(folder: Path) -> list[str]:
     """The names of the classes, in the order of the confusion counts."""
     dataset = (read_json(folder / "run.json") or {}).get("dataset")

@@ -190,7 +190,8 @@ def _translated(message: str, overrides: list[str]) -> SettingError:
     if unknown:
         key = unknown[1]
         value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
-        return SettingError(key, value, "no such key", nearest(key, _known_keys()))
+        elsewhere = _who_has(key, overrides)
+        return SettingError(key, value, f"no such key{elsewhere}", None if elsewhere else nearest(key, _known_keys()))
     plugin = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(?:.*/)?([^/']+)'", message)
     if plugin and plugin[2] in PLUGINS:
         typed = next((each.partition("=")[2] for each in overrides if each.startswith(f"{plugin[1]}=")), plugin[2])
@@ -201,6 +202,16 @@ def _translated(message: str, overrides: list[str]) -> SettingError:
         names = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
         return SettingError(choice[1], choice[2], f"must be one of {', '.join(names)}", nearest(choice[2], names))
     return SettingError("config", " ".join(overrides), " ".join(message.split()))
+
+
+def _who_has(key: str, overrides: list[str]) -> str:
+    """Of a key that other options of its group have: `; dataset=folder has it`, the one for users' own files first."""
+    group, _, inner = key.partition(".")
+    if not inner or any(word.startswith(f"{group}=") for word in overrides):
+        return ""
+    files = sorted((config_folder() / group).glob("*.yaml"), key=lambda path: (path.stem != "folder", path.stem))
+    names = [path.stem for path in files if inner in (OmegaConf.to_container(OmegaConf.load(path)) or {})]
+    return f"; {group}={names[0]} has it" if names else ""
 
 
 def _known_keys() -> list[str]:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from semisup import build
 from semisup.commands._comparison import canonical, flatten
-from semisup.commands._details import lines_of
+from semisup.commands._details import before_any_label, lines_of
 from semisup.commands._runs import Run, is_run, number, read
 from semisup.commands._typed import typed, visible
 from semisup.errors import RecordError, SettingError
@@ -169,6 +169,8 @@ def _results(run: Run) -> list[str]:
     lines = [
         f"validation accuracy {_percent(run.accuracy('validation'))}, at {where}, of {_whole(run.number('steps'))}"
     ]
+    if early := before_any_label(run):
+        lines.append(f"that is before its first pseudo-label counted (step {early[1]:.0f})")
     if run.accuracy("test") is not None:
         lines.append(f"test accuracy {_percent(run.accuracy('test'))}")
     return lines

@@ -22,7 +22,7 @@ from semisup.commands._report_charts import (
 from semisup.commands._report_model import confusions, mistakes
 from semisup.commands._report_page import page
 from semisup.commands._report_tables import Link, command_of, runs_table, settings_table
-from semisup.commands._runs import number
+from semisup.commands._runs import Run, number
 from semisup.commands._svg import drawing, svg
 from semisup.commands._typed import link_to_run, visible
 
@@ -30,40 +30,54 @@ MOST_VALUES = 60  # of an axis of the heat map, which can be scrolled
 LOW = "The first eighth of the steps may lie below the axis."
 
 
-def report(comparison: Comparison, words: str, beside: Path) -> bytes:
+def report(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
     """The page, for the folder `beside`; the same bytes for the same runs.
 
     Args:
-        words: what the comparison comes to, in one sentence or two.
+        told: of each data set, with what it comes to, in one sentence or two.
     """
     to: Link = lambda folder: link_to_run(folder, beside)  # noqa: E731
-    grid = grid_of(comparison, MOST_VALUES)
-    charts = _charts(comparison, grid, to)
-    settings = settings_table(comparison, to)
-    best = _best(comparison.best, to) if comparison.best else None
-    named: list[tuple[str, str, object]] = [("heat-map", "Heat map", grid), ("settings-section", "Settings", settings)]
-    named += [(chart["id"], chart["title"], chart) for chart in charts]
-    named += [("best", "Best run", best), ("runs-section", "Runs", True)]
+    parts = [
+        _part(comparison, words, to, f"-{number}" if number else "") for number, (comparison, words) in enumerate(told)
+    ]
     return page(
         "page.html",
         title=visible(beside.resolve().name),
-        sentence=visible(words, 2000),
-        counts=_counts(comparison),
-        sections=[(id_, name) for id_, name, there in named if there],
-        axes=_axes(grid) if grid else None,
-        panels=_panels(grid, to) if grid else [],
-        legend=legend(comparison, grid) if grid else [],
-        settings=settings,
-        charts=charts,
-        best=best,
-        runs=runs_table(comparison, to),
+        counts=_counts([run for comparison, _ in told for run in comparison.runs]),
+        sections=[section for part in parts for section in part["sections"]],
+        parts=parts,
     )
 
 
-def _counts(comparison: Comparison) -> str:
-    statuses = Counter(run.status for run in comparison.runs)
+def _part(comparison: Comparison, words: str, to: Link, suffix: str) -> dict[str, Any]:
+    """All that the page says of one data set; `suffix` keeps its names apart from those of others."""
+    grid = grid_of(comparison, MOST_VALUES)
+    charts = _charts(comparison, grid, to, suffix)
+    settings = settings_table(comparison, to, suffix)
+    best = _best(comparison.best, to) if comparison.best else None
+    named: list[tuple[str, str, object]] = [("data-set", visible(comparison.data_set), comparison.data_set)]
+    named += [("heat-map", "Heat map", grid), ("settings-section", "Settings", settings)]
+    named += [(chart["id"].removesuffix(suffix), chart["title"], chart) for chart in charts]
+    named += [("best", "Best run", best), ("runs-section", "Runs", True)]
+    return {
+        "suffix": suffix,
+        "data_set": visible(comparison.data_set),
+        "sentence": visible(words, 2000),
+        "sections": [(f"{id_}{suffix}", name) for id_, name, there in named if there],
+        "axes": _axes(grid) if grid else None,
+        "panels": _panels(grid, to) if grid else [],
+        "legend": legend(comparison, grid) if grid else [],
+        "settings": settings,
+        "charts": charts,
+        "best": best,
+        "runs": runs_table(comparison, to, suffix),
+    }
+
+
+def _counts(runs: list[Run]) -> str:
+    statuses = Counter(run.status for run in runs)
     said = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-    return f"{len(comparison.runs)} runs, controls and baselines among them: {said}."
+    return f"{len(runs)} runs, controls and baselines among them: {said}."
 
 
 # Heat map -----------------------------------------------------------------------------------------------------------
@@ -112,7 +126,7 @@ def _cell(cell: Cell, color: Color | None, to: Link) -> dict[str, Any]:
 # Charts -------------------------------------------------------------------------------------------------------------
 
 
-def _charts(comparison: Comparison, grid: Grid | None, to: Link) -> list[dict[str, Any]]:
+def _charts(comparison: Comparison, grid: Grid | None, to: Link, suffix: str) -> list[dict[str, Any]]:
     """Each with its title, its drawing and what to know of it; "" where there is nothing to draw."""
     best = comparison.best
     if best is None:
@@ -124,16 +138,17 @@ def _charts(comparison: Comparison, grid: Grid | None, to: Link) -> list[dict[st
             some = f"The best runs of the {len(curves)} settings that validation likes best, of {len(comparison.rows)}"
         kept = rounds(curves)
         rows = rows_one_by_one(comparison) if grid is None else None
-        found = [
-            _chart("rows", "Settings one by one", rows, "Accuracy and gain of each setting"),
-            _chart("curves", "Accuracy while training", accuracies(curves, control_history(best)), f"{some}. {LOW}"),
-            _chart("rounds", "Pseudo-labels: how many, how right", kept, _said_of_rounds(some, kept)),
+        found: list[tuple[str, str, Figure | None, str]] = [
+            ("rows", "Settings one by one", rows, "Accuracy and gain of each setting"),
+            ("curves", "Accuracy while training", accuracies(curves, control_history(best)), f"{some}. {LOW}"),
+            ("rounds", "Pseudo-labels: how many, how right", kept, _said_of_rounds(some, kept)),
         ]
         tau = number(best.best_run.plain["threshold"].get("tau")) if best.best_run.uses_unlabeled else None
         trades = what_if(best.best_run.folder)
         said = "What each threshold would keep in the best run: of the pool at its last labeling, and of validation."
-        found.append(_chart("what-if", "Other thresholds", what_if_curves(trades, tau), said))
-    return [chart for chart in found if chart is not None]
+        found.append(("what-if", "Other thresholds", what_if_curves(trades, tau), said))
+        charts = [_drawn(*each, suffix) for each in found if each[2] is not None or each[0] == "rounds"]
+    return charts
 
 
 def _said_of_rounds(some: str, kept: Figure | None) -> str:
@@ -142,10 +157,9 @@ def _said_of_rounds(some: str, kept: Figure | None) -> str:
     return f"{some}; one point a labeling of the pool, a ring around the last."
 
 
-def _chart(id_: str, title: str, figure: Figure | None, said: str) -> dict[str, Any] | None:
-    if figure is None and id_ != "rounds":
-        return None
-    return {"id": id_, "title": title, "svg": figure and svg(figure, f"{id_}-", f"{title}. {said}"), "caption": said}
+def _drawn(id_: str, title: str, figure: Figure | None, said: str, suffix: str) -> dict[str, Any]:
+    name = f"{id_}{suffix}"
+    return {"id": name, "title": title, "svg": figure and svg(figure, f"{name}-", f"{title}. {said}"), "caption": said}
 
 
 def _best(row: Row, to: Link) -> dict[str, Any]:

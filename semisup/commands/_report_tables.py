@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """id: of letters, unique in the page; example: of a filter."""
+    """id: unique in the page; example: of a filter."""
 
     id: str
     caption: str
@@ -60,7 +60,7 @@ MEASURED = [
 ]
 
 
-def settings_table(comparison: Comparison, link: Link) -> Table | None:
+def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Table | None:
     """One line for each row of the comparison; None of none."""
     if not comparison.rows:
         return None
@@ -68,10 +68,10 @@ def settings_table(comparison: Comparison, link: Link) -> Table | None:
     columns = [Column("best", "best run", number=False), *varied, Column("seeds", "seeds"), *MEASURED]
     lines = [Line(_cells_of_row(comparison, row, varied, link), row is comparison.best) for row in comparison.rows]
     caption = "Mean ± spread over seeds, best on validation first; gains in percentage points, seed by seed"
-    return Table("settings", caption, _example(varied), columns, lines)
+    return Table(f"settings{suffix}", caption, _example(varied), columns, lines)
 
 
-def runs_table(comparison: Comparison, link: Link) -> Table:
+def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
     """One line for each run, those that are not done last."""
     varied = _setting_columns(comparison, [comparison.flat(run) for run in comparison.runs])
     columns = [Column("run", "run", number=False), Column("role", "role", number=False)]
@@ -80,7 +80,8 @@ def runs_table(comparison: Comparison, link: Link) -> Table:
     roles = _roles(comparison)
     runs = sorted(comparison.runs, key=lambda run: -(run.accuracy("validation") or -1 if run.done else -1))
     lines = [Line(_cells_of_run(comparison, run, roles.get(run.id, "run"), varied, link)) for run in runs]
-    return Table("runs", "Every run, controls and failures too", "status!=done  or  val>90 seed=0", columns, lines)
+    caption = "Every run, controls and failures too"
+    return Table(f"runs{suffix}", caption, "status!=done  or  val>90 seed=0", columns, lines)
 
 
 def command_of(run: Run) -> str:

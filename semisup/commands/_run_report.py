@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from semisup.commands._details import class_table, lines_of, what_if
+from semisup.commands._details import before_any_label, class_table, lines_of, what_if
 from semisup.commands._one_run import settings_of
 from semisup.commands._pseudo_history import Label, Labels, Round, labels_of
 from semisup.commands._report_charts import what_if_curves
@@ -70,6 +70,8 @@ def _sentence(run: Run) -> str:
     if run.accuracy("test") is not None:
         said += f", test accuracy {_percent(run.accuracy('test'))}"
     said += f", of the model after step {number(run.summary.get('best/step')) or 0:.0f} of {run.number('steps'):.0f}."
+    if early := before_any_label(run):
+        said += f" That is before its first pseudo-label counted (step {early[1]:.0f})."
     control = _control(run)
     split = "test" if run.accuracy("test") is not None else "validation"
     mine, other = run.accuracy(split), control.accuracy(split) if control else None

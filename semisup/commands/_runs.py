@@ -37,6 +37,7 @@ class Run:
     summary: summary.json; {} unless done
     labeling: the last row of metrics.jsonl that tells of a labeling of the pool; {} where there was none
     control_id, baseline_id: of a finished run that uses unlabeled images
+    fingerprint: of the images that it saw; None where run.json has none
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Run:
     seconds: float | None = None
     control_id: str | None = None
     baseline_id: str | None = None
+    fingerprint: str | None = None
 
     @property
     def done(self) -> bool:
@@ -173,6 +175,9 @@ def _with_story(run: Run) -> Run:
         message = show(str(error.get("message") or "").strip())
         kind = show(error.get("kind"))
         reason = message if message and status != "failed" else f"{kind}: {message}" if message else kind
+    dataset = about.get("dataset")
+    seen = dataset.get("fingerprint") if isinstance(dataset, dict) else None
+    run = replace(run, fingerprint=seen if isinstance(seen, str) else None)
     return replace(run, status=status, reason=reason, seconds=number(about.get("seconds")))
 
 
@@ -198,9 +203,10 @@ def _last_labeling(path: Path) -> Plain:
     with opened(path) as file:
         for start in sorted({max(0, size - TAIL_BYTES), 0}, reverse=True):
             file.seek(start)
-            lines = [line for line in file.read().split(b"\n")[1 if start else 0 :] if b'"pseudo/round"' in line]
-            if lines:
-                return _object(path, lines[-1])
+            text = file.read()
+            begins = text.rfind(b"\n", 0, max(text.rfind(b'"pseudo/round"'), 0)) + 1
+            if b'"pseudo/round"' in text and (begins or not start):  # else the first line may be the end of one
+                return _object(path, text[begins:].partition(b"\n")[0])
     return {}
 
 

@@ -58,6 +58,8 @@ def svg(figure: Figure, name: str, alternative: str) -> Markup:
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     text = re.sub(r"#[0-9a-f]{6}\b", lambda match: THEME.get(match[0], match[0]), text)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
+    text = re.sub(r'\b(?:d|x|y|transform)="[^"]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), text)
+    text = re.sub(r"\n\s+", "\n", text)  # of 30 curves of 300 points, half of it was decimals and indentation
     text = text.replace("<a ", '<a tabindex="-1" ').replace(' target="_blank"', "")
     opening, rest = text.split(">", 1)
     size = re.search(r'viewBox="[^"]*"', opening)

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 from semisup.commands._comparison import Comparison, Pair, Row, Spread, said, spread
+from semisup.commands._details import before_any_label
 
 CONTROL = "(labels only, the same augmentation, model and number of steps)"
 BASELINE = "(no augmentation, the labeled passes alone)"
@@ -11,11 +12,11 @@ BASELINE = "(no augmentation, the labeled passes alone)"
 
 def sentence(comparison: Comparison) -> str:
     """The best row chosen on validation, what it does on test, and what unlabeled images have to do with it."""
-    best = comparison.best
+    best, of = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
         statuses = Counter(run.status for run in comparison.unfinished)
-        return f"No run is finished yet: {', '.join(f'{count} {status}' for status, count in statuses.items())}."
-    parts = [f"{_which(comparison, best)}: {_accuracy(best)} {_over(len(best.runs))}"]
+        return f"{of}No run is finished yet: {', '.join(f'{count} {status}' for status, count in statuses.items())}."
+    parts = [f"{of}{_which(comparison, best)}: {_accuracy(best)} {_over(len(best.runs))}"]
     if best.controls:
         parts.append(f"; {_gain(best.controls)} over the control {CONTROL}")
         parts.append(f", {_gain(best.baselines)} over the plain baseline {BASELINE}")
@@ -24,15 +25,15 @@ def sentence(comparison: Comparison) -> str:
 
 def headline(comparison: Comparison) -> str:
     """The same in one short line, for a picture."""
-    best = comparison.best
+    best, of = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
-        return "No run is finished yet"
+        return f"{of}No run is finished yet"
     where = f": {said(best.settings)}" if best.settings else ""
     over = gain(best.controls)
     tail = f", {percent(over, signed=True)} points over the control" if over else ""
     tail += "" if over is None or over.clear or over.deviation is None else " (not clear of the spread)"
     accuracy = percent(best.accuracy(best.split), unit=100)
-    return f"Best on validation{where}\n{best.split} {accuracy} %{tail}, {_over(len(best.runs))}"
+    return f"{of}Best on validation{where}\n{best.split} {accuracy} %{tail}, {_over(len(best.runs))}"
 
 
 def percent(value: Spread | None, *, signed: bool = False, unit: float = 1.0) -> str:
@@ -87,6 +88,24 @@ def _verdict(row: Row) -> str:
         return f" There is {lack(row.controls, 'control')}, so nobody can say what the unlabeled images gave."
     if _unused(row):
         return " No unlabeled image was used: the gate was never passed, or nothing reached the threshold."
+    return _of_the_gain(row, value) + _too_early(row)
+
+
+def _too_early(row: Row) -> str:
+    """Where validation chose weights from before any pseudo-label: they show nothing of what those gave."""
+    found = [steps for run in row.runs if (steps := before_any_label(run))]
+    if not found:
+        return ""
+    some = "" if len(row.runs) == 1 else f" of {len(found)} of {len(row.runs)} seeds"
+    chosen, first = (_range([pair[place] for pair in found]) for place in (0, 1))
+    return f" The best weights{some} are of step {chosen}, before the first pseudo-label counted (step {first})."
+
+
+def _range(steps: list[float]) -> str:
+    return f"{min(steps):.0f}" + (f" to {max(steps):.0f}" if max(steps) > min(steps) else "")
+
+
+def _of_the_gain(row: Row, value: Spread) -> str:
     tail = "" if row.split == "test" else " It is told on the images that chose it, so it flatters."
     if value.deviation is None:
         return f" One seed has no spread{_of_images(row)}: the difference may be chance.{tail}"

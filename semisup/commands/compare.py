@@ -5,25 +5,26 @@ Failed and unfinished runs are rows too.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semisup.commands._typed import typed
 from semisup.disk import write_atomically
-from semisup.errors import DataError, RecordError, show
+from semisup.errors import RecordError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from semisup.commands._comparison import Comparison
-    from semisup.commands._runs import Run
 
 DESCRIPTION = """\
 Read finished and unfinished runs and say what they come to.
 
-FOLDER is an experiment (outputs/NAME), one run (outputs/NAME/RUN) or outputs itself, all of one data set. Nothing
-has to be said about the sweep: the settings that differ between the runs are found and become the columns. Runs that
-differ in the seed alone are one row, with mean and spread (sample standard deviation) over the seeds.
+FOLDER is an experiment (outputs/NAME), one run (outputs/NAME/RUN) or outputs itself; runs of several data sets are
+compared data set by data set. Nothing has to be said about the sweep: the settings that differ between the runs are
+found and become the columns. Runs that differ in the seed alone are one row, with mean and spread (sample standard
+deviation) over the seeds.
 
 Each row stands beside its control (labels only, the same augmentation, model and number of optimizer steps) and the
 plain baseline (no augmentation, the labeled passes alone). The gain over the control is what the unlabeled images
@@ -44,6 +45,9 @@ example:
 """
 
 
+UNFAIR = "gains and ranks mix them; train the older runs again under another name="
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `semisup compare` takes."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
@@ -61,14 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
     return compare(arguments.folders, terminal(), arguments.track)
 
 
-def _one_data_set(runs: "list[Run]") -> None:
-    """Raise DataError for runs of several data sets: no accuracy of one says anything about another."""
-    sets = {(each["name"], each.get("root")) for run in runs if isinstance(each := run.identity.get("dataset"), dict)}
-    if len(sets) > 1:
-        names = ", ".join(sorted(show(root or name) for name, root in sets))
-        raise DataError(f"these runs are of {len(sets)} data sets ({names}): give the folders of one at a time")
-
-
 def compare(folders: list[Path], console: "Console", track: list[str] | None = None) -> int:
     """Read, compare, print and write.
 
@@ -79,45 +75,62 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
         0, whatever the runs say.
 
     Raises:
-        DataError: a folder is missing or holds no run, or the runs are of several data sets.
+        DataError: a folder is missing or holds no run.
         RecordError: the files cannot be written; the tables have been printed by then.
         SettingError: what `track` says cannot be.
     """
-    from semisup.commands._comparison import compare_runs
     from semisup.commands._comparison_files import as_csv, as_json
-    from semisup.commands._comparison_mirror import settings_of, show_comparison
     from semisup.commands._comparison_tables import tables
-    from semisup.commands._heat_map import picture
+    from semisup.commands._data_sets import changed, compare_each
+    from semisup.commands._heat_map import pictures
     from semisup.commands._report import report
-    from semisup.commands._run import quietly
     from semisup.commands._runs import find, is_run, read_all
     from semisup.commands._verdict import sentence
 
     runs = read_all(find(folders))
-    _one_data_set(runs)
-    comparison = compare_runs(runs)
-    words = sentence(comparison)
-    mirror = None if track is None else settings_of(comparison, folders, track)
-    console.print()
-    console.print(words, markup=False, highlight=False)
-    for table in tables(comparison, console):
-        console.print(table)
+    told = [(comparison, sentence(comparison)) for comparison in compare_each(runs)]
+    show_in_mirror = _mirror(told, folders, track) if track is not None else lambda _: []
+    for comparison, words in told:
+        console.print()
+        console.print(words, markup=False, highlight=False)
+        for table in tables(comparison, console):
+            console.print(table)
     destination = folders[0].resolve().parent if is_run(folders[0]) else folders[0]
+    comparisons = [comparison for comparison, _ in told]
     contents = {
-        "comparison.csv": as_csv(comparison, destination),
-        "comparison.json": as_json(comparison, words, destination),
-        "comparison.png": picture(comparison),
-        "report.html": report(comparison, words, destination),
+        "comparison.csv": as_csv(comparisons, destination),
+        "comparison.json": as_json(told, destination),
+        "comparison.png": pictures(comparisons),
+        "report.html": report(told, destination),
     }
     for name, content in contents.items():
         _write(destination / name, content)
-    if mirror is not None:
-        quietly()
-        show_comparison(mirror[0].open(mirror[1]), comparison, words, contents["comparison.png"], destination)
-    lines = [*_hints(comparison), *(f"wrote {typed(destination / name)}" for name in contents), *_next(comparison)]
+    tracked = show_in_mirror(destination)
+    hints = [line for comparison in comparisons for line in _hints(comparison)]
+    hints += [f"{name} changed between these runs (data set fingerprints differ): {UNFAIR}" for name in changed(runs)]
+    lines = [*dict.fromkeys(hints), *([""] if hints else [])]
+    lines += [*(f"wrote {typed(destination / name)}" for name in contents), *tracked]
+    lines += [line for comparison in comparisons for line in _next(comparison)]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _mirror(told: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]) -> Callable[[Path], list[str]]:
+    """What shows each comparison in W&B and says where it is; settings that cannot be are an error here and now."""
+    from semisup.commands._comparison_mirror import settings_of, show_comparison, where
+    from semisup.commands._run import quietly
+
+    shown = [each for each in told if any(run.identity for run in each[0].runs)] or told
+    mirrors = [settings_of(comparison, folders, track) for comparison, _ in shown]
+
+    def show_all(destination: Path) -> list[str]:
+        quietly()
+        for (settings, identity), (comparison, words) in zip(mirrors, shown, strict=True):
+            show_comparison(settings.open(identity), comparison, words, destination)
+        return [line for _, identity in mirrors for line in where(identity)]
+
+    return show_all
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -129,19 +142,24 @@ def _write(path: Path, content: bytes) -> None:
 
 def _hints(comparison: "Comparison") -> list[str]:
     """How to get what is not there."""
-    pairs = comparison.references_of.values()
-    alone = sum(control.state == "missing" or baseline.state == "missing" for control, baseline in pairs)
+    pairs = comparison.references_of.items()
+    alone = [Path(folder) for folder, pair in pairs if any(each.state == "missing" for each in pair)]
     hints = []
     if alone:
-        hints.append(
-            f"{alone} of {len(pairs)} runs have no control or no baseline: the same sweep again (semisup train -m ..., "
-            "with sweep.control=true where that was off) keeps what is done and trains those"
+        asked = {str(run.folder) for run in comparison.runs if (run.plain.get("sweep") or {}).get("control")}
+        due = all(str(folder) in asked and (folder.resolve().parent / "sweeps").is_dir() for folder in alone)
+        how = (
+            "the same train command again trains them"
+            if due
+            else "repeat the sweep with sweep.control=true (semisup train -m ... sweep.control=true); it keeps what is "
+            "done and trains those"
         )
+        hints.append(f"{len(alone)} of {len(pairs)} runs have no control or no baseline{' yet' if due else ''}: {how}")
     if any(
         run.status in ("interrupted", "running", "failed", "diverged", "collapsed") for run in comparison.unfinished
     ):
         hints.append("the same train command again resumes interrupted runs and tries failed ones again")
-    return [*hints, ""] if hints else []
+    return hints
 
 
 def _next(comparison: "Comparison") -> list[str]:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import sys
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -72,21 +71,11 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _why(method: dict[str, Any], summary: dict[str, Any]) -> str:
-    """Of a run that used no pseudo-label."""
-    if "pseudo/coverage" in summary:
-        return "nothing reached the threshold; a lower one keeps more (what_if.csv has how much)"
-    best = summary["best/val/accuracy"]
-    return (
-        f"validation never passed method.gate={method.get('gate')} when the pool was due to be labeled (its best was "
-        f"{best:.3f}); a lower gate, or more steps, lets it"
-    )
-
-
 def _one(config: DictConfig) -> int:
     from semisup.commands._begun import as_begun
     from semisup.commands._progress import Bars
     from semisup.commands._run import quietly, run
+    from semisup.commands._unused import why_unused
     from semisup.commands.track import show_again
     from semisup.team import leads
     from semisup.tracking.wandb import started_by_an_agent
@@ -104,8 +93,8 @@ def _one(config: DictConfig) -> int:
     if outcome.kept and started_by_an_agent():  # which waits for the result, whoever made it
         show_again(outcome.folder, checked.tracking)
     summary = outcome.summary or {}
-    if checked.settings.method.uses_unlabeled and not summary.get("pseudo/coverage"):
-        print(f"no pseudo-label was used: {_why(checked.plain['method'], summary)}", file=sys.stderr)
+    if why := why_unused(checked, summary):
+        print(why, file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
     print(f"{'already done' if outcome.kept else 'done'}: {outcome.folder}  {'  '.join(figures)}")
     return 0

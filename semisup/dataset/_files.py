@@ -187,7 +187,9 @@ def _check(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: flo
     share = len(bad) / count
     if share > max_bad_fraction:
         limit = f"{share:.2%} of them, more than dataset.max_bad_fraction={max_bad_fraction:g} allows"
-        raise DataError(f"{split}: {len(bad)} unusable image(s), {limit} ({said})")
+        enough = math.ceil(1000 * share) / 1000
+        how = f"mend or remove them, or dataset.max_bad_fraction={enough:g} leaves them out"
+        raise DataError(f"{split}: {len(bad)} unusable image(s), {limit} ({said}); {how}")
     warnings.warn(f"{split}: {len(bad)} unusable image(s) left out, see data_report.json ({said})", stacklevel=3)
 
 

@@ -61,6 +61,8 @@ def uncommitted() -> str | None:
             text += f"diff: {name} is new\n" + "".join(f"+{line}\n" for line in added.splitlines())
     except (OSError, subprocess.SubprocessError):
         return None
+    if not text.strip():  # what the commit has not is no code of ours
+        return None
     cut = f"\ncut at {LARGEST_DIFF} characters\n" if len(text) > LARGEST_DIFF else ""
     return hidden(text)[:LARGEST_DIFF] + cut
 

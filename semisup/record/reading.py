@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -70,8 +71,11 @@ def parse_json(raw: bytes) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from disk; None where there is none, or not a whole one, or not one that we would write."""
+    """A JSON object from disk; None where there is none, or not a whole one, or not one that we would write: one that
+    is too large is named."""
     try:
+        if path.is_file() and path.stat().st_size > MOST_JSON_BYTES:
+            warnings.warn(f"{path} has more than {MOST_JSON_BYTES >> 20} MB and is not read", stacklevel=2)
         value = parse_json(read_bytes(path, MOST_JSON_BYTES))
     except (OSError, ValueError):
         return None

@@ -11,6 +11,7 @@ What wandb does that this file works around, each tried on 0.31.0:
 
 import contextlib
 import importlib.util
+import itertools
 import math
 import os
 import re
@@ -19,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ _hopeless: set[str] = set()
 AGENTS = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
 """What `wandb agent` tells the run that it starts: whose it is. True of the first run of a process, its control is none
 of the sweep's; so they are taken out of the environment when that is open."""
+
+MOST_LETTERS, MOST_ROWS, MOST_NAMES = 300, 10_000, 500
+"""Of a text, of a table and of a row of metrics: what a stranger's classes and files are called has no bounds."""
 
 GRACE_SECONDS = 2.0
 """How long wandb may take to go away after a failure, on top of the timeouts."""
@@ -115,7 +119,8 @@ class _Run(Mirror):
 
     def row(self, row: Row) -> None:
         def work(run: "wandb.Run") -> None:  # a stranger's row may hold anything
-            run.log({name: value for name, value in row.items() if value is not None and math.isfinite(value)})
+            known = {_cut(name): value for name, value in row.items() if value is not None and math.isfinite(value)}
+            run.log(dict(itertools.islice(known.items(), MOST_NAMES)))
 
         self._do("a row of metrics", work)
 
@@ -136,7 +141,7 @@ class _Run(Mirror):
 
             table = Table(columns=["image", *columns])
             for image, row in zip(images, rows, strict=True):
-                table.add_data(_picture(image), *row)
+                table.add_data(_picture(image), *map(_cut, row))
             with _kept_in(self._identity.folder):
                 run.log({name: table})
 
@@ -146,14 +151,16 @@ class _Run(Mirror):
         def work(run: "wandb.Run") -> None:
             from wandb import Table
 
+            data = [[_cut(value) for value in row] for row in rows[:MOST_ROWS]]
             with _kept_in(self._identity.folder):
-                run.log({name: Table(columns=[*columns], data=rows, allow_mixed_types=True)})
+                run.log({name: Table(columns=[*columns], data=data, allow_mixed_types=True)})
 
         self._do("a table", work)
 
     def close(self, summary: dict[str, object], exit_code: int) -> None:
         def work(run: "wandb.Run") -> None:
-            run.summary.update({name: value for name, value in summary.items() if value is not None})
+            known = {_cut(name): _cut(value, 2000) for name, value in summary.items() if value is not None}
+            run.summary.update(dict(itertools.islice(known.items(), MOST_NAMES)))
             written, run_id = Path(run.dir).parent, run.id  # which under an agent is not ours
             run.finish(exit_code)
             _take_down(exit_code)
@@ -242,6 +249,11 @@ def _kept_in(folder: Path) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+def _cut(value: Any, most: int = MOST_LETTERS) -> Any:
+    """A text of at most so many letters; anything else as it is."""
+    return value[: most - 3] + "..." if isinstance(value, str) and len(value) > most else value
 
 
 def _picture(image: NDArray[np.uint8]) -> "wandb.Image":

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas
 import pytest
+import yaml
 from PIL import Image
 from rich.console import Console
 
@@ -129,6 +131,19 @@ def test_a_missing_control_is_said_with_how_to_get_it(outputs: Path) -> None:
     assert "nobody can say" in text
 
 
+def test_controls_of_a_sweep_that_are_just_not_yet_run_are_told_so(outputs: Path) -> None:
+    """After Ctrl-C the same command goes on with them; a sweep without controls must be told to want them."""
+    plain = plain_of()
+    run = make(outputs / "mine", plain)
+    assert "sweep.control=true" in printed(outputs / "mine", width=1000)
+    (outputs / "mine" / "sweeps").mkdir()
+    text = printed(outputs / "mine", width=1000)
+    assert "1 of 1 runs have no control or no baseline yet: the same train command again trains them" in text
+    plain["sweep"]["control"] = False
+    (run / "config.yaml").write_text(yaml.safe_dump(plain))
+    assert "sweep.control=true" in printed(outputs / "mine", width=1000)
+
+
 def test_a_control_that_failed_is_said(outputs: Path) -> None:
     plain = plain_of()
     make_with_references(outputs / "mine", plain, test=0.7, control=None, baseline=0.6)
@@ -237,6 +252,13 @@ def test_labels_only_runs_are_rows(outputs: Path) -> None:
     printed(outputs / "mine")
 
 
+def test_lists_that_differ_are_a_column(outputs: Path) -> None:
+    for widths in ("[8,16]", "[16,32]"):
+        make(outputs / "mine", plain_of(f"model.widths={widths}"))
+    assert compared(outputs / "mine").columns == ["model.widths"]
+    assert "[8, 16]" in printed(outputs / "mine")
+
+
 def test_other_policies_are_rows_beside_each_other(outputs: Path) -> None:
     for policy in ("fixed", "quantile", "ramp"):
         make(outputs / "mine", plain_of(f"threshold={policy}"))
@@ -293,6 +315,70 @@ def test_a_folder_that_cannot_be_written_is_an_error_after_the_tables(outputs: P
     with pytest.raises(RecordError, match=r"comparison\.csv: cannot be written"):
         compare([outputs / "mine"], Console(file=file, width=100))
     assert "test accuracy" in file.getvalue()
+
+
+# Several data sets ----------------------------------------------------------------------------------------------------
+
+
+def of_mnist(*overrides: str, seed: int = 0, **more: Any) -> Any:
+    plain = plain_of(*overrides, seed=seed)
+    plain["dataset"] |= {"name": "mnist", "root": "/elsewhere/mnist"} | more
+    return plain
+
+
+def test_several_data_sets_are_compared_each_by_itself(outputs: Path) -> None:
+    for seed in (0, 1):
+        make_with_references(outputs / "one", plain_of(seed=seed), val=0.7, test=0.7, control=0.6, baseline=0.5)
+    for tau in (0.8, 0.9):
+        make(outputs / "two", of_mnist(f"threshold.tau={tau}"), val=0.99 - tau / 100, test=0.98)
+    make(outputs / "two", of_mnist("threshold.tau=0.5"), status="failed")
+    (outputs / "three" / "broken").mkdir(parents=True)
+    (outputs / "three" / "broken" / "run.json").write_text("{")
+    text = printed(outputs, width=1000)
+    assert "digits: One setting" in text
+    assert "mnist: Best of 2 settings, chosen on validation: threshold.tau=0.8" in text
+    assert "no data set that could be read: No run is finished yet: 1 unreadable" in text
+    assert text.index("70.0") < text.index("98.2"), "in the order of their names, not of an accuracy"
+    runs = pandas.read_csv(outputs / "comparison.csv")
+    assert runs.groupby("dataset").size().to_dict() == {"digits": 6, "mnist": 3}
+    assert runs[runs["dataset"] == "digits"]["threshold.tau"].isna().all(), "a column of the other"
+    found = json.loads((outputs / "comparison.json").read_text())
+    assert [part["dataset"] for part in found["data_sets"]] == ["digits", "mnist", "no data set that could be read"]
+    assert found["data_sets"][1]["columns"] == ["threshold.tau"]
+    assert [len(part["rows"]) for part in found["data_sets"]] == [1, 2, 0]
+    assert len(found["runs"]) == 10
+    page = (outputs / "report.html").read_text()
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert {"runs", "runs-1", "runs-2", "settings-1", "data-set", "data-set-1"} <= set(ids)
+    assert page.index('id="runs"') < page.index('id="data-set-1"') < page.index('id="runs-1"')
+    size, _ = colors_of((outputs / "comparison.png").read_bytes())
+    assert size[0] == 1400
+
+
+def test_the_same_name_in_another_folder_is_another_data_set(outputs: Path) -> None:
+    for root in ("/a/photos", "/b/photos", "/a/drawings"):
+        make(outputs / root.replace("/", ""), of_mnist("threshold.tau=0.8", name="folder", root=root))
+    assert "folder (photos): One setting" in printed(outputs, width=1000)
+    rows = json.loads((outputs / "comparison.json").read_text())["data_sets"]
+    assert [len(part["rows"]) for part in rows] == [1, 1], "a data set that was moved is the same"
+
+
+def test_splits_of_one_data_set_are_settings(outputs: Path) -> None:
+    for number in (2, 4):
+        for seed in (0, 1):
+            make(outputs / "mine", plain_of(f"dataset.labels_per_class={number}", seed=seed))
+    comparison = compared(outputs)
+    assert comparison.columns == ["dataset.labels_per_class"]
+    assert [len(row.runs) for row in comparison.rows] == [2, 2]
+
+
+def test_images_that_changed_between_runs_are_said(outputs: Path) -> None:
+    for number, fingerprint in enumerate(("a", "a", "b")):
+        run = make(outputs / "mine", plain_of(f"threshold.tau=0.{number + 5}"))
+        about = json.loads((run / "run.json").read_text()) | {"dataset": {"fingerprint": fingerprint}}
+        (run / "run.json").write_text(json.dumps(about))
+        assert ("digits changed between these runs" in printed(outputs, width=1000)) == (fingerprint == "b")
 
 
 # Failures are rows ----------------------------------------------------------------------------------------------------
@@ -432,6 +518,16 @@ def test_the_sentence_is_honest(outputs: Path, tests: tuple[float, ...], said: s
     for seed, test in enumerate(tests):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=0.70, baseline=0.5)
     assert said in sentence(compared(outputs / "mine"))
+
+
+def test_weights_from_before_any_pseudo_label_are_said(outputs: Path) -> None:
+    """The chosen weights are of step 10; the pool is labeled at steps 0, 10, 20 and 30."""
+    for seed, coverages in ((0, (0.0, 0.0, 0.3, 0.3)), (1, (0.4, 0.4, 0.4, 0.4))):
+        told = [(coverage, 0.9) for coverage in coverages]
+        plain = plain_of(seed=seed)
+        make_with_references(outputs / "mine", plain, test=0.75, control=0.7, baseline=0.5, labelings=told)
+    text = sentence(compared(outputs / "mine"))
+    assert "The best weights of 1 of 2 seeds are of step 10, before the first pseudo-label counted (step 20)." in text
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
@@ -638,6 +734,14 @@ def test_the_comparison_is_a_run_in_the_group_of_the_sweep(sweep: Path) -> None:
     assert len(runs["data"]) == 21
     png = file.parent / "files" / summary["plots/comparison"]["path"]
     assert png.read_bytes() == (sweep / "comparison.png").read_bytes()
+
+
+def test_where_it_is_in_wandb_is_said(sweep: Path) -> None:
+    file = io.StringIO()
+    assert compare([sweep], Console(file=file, width=1000), []) == 0
+    (line,) = [line for line in file.getvalue().splitlines() if "wandb sync" in line]
+    assert Path(line.split()[-1]).is_dir()
+    assert line.startswith("wrote ")
 
 
 def test_comparing_again_shows_in_the_same_run_and_other_folders_in_another(sweep: Path, outputs: Path) -> None:

@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ]
                 (run / "what_if.csv").write_text("\n".join(["step,epoch,on,tau,coverage,accuracy", *lines]))
     make(folder, plain_of("threshold.tau=0.7"), status="failed", error={"kind": "E", "message": EVIL})
-    (folder / "report.html").write_bytes(report(compare_runs(read_all(find([folder]))), f"Best. {EVIL}", folder))
+    (folder / "report.html").write_bytes(report([(compare_runs(read_all(find([folder]))), f"Best. {EVIL}")], folder))
     return folder
 
 
@@ -148,6 +148,29 @@ def test_it_filters(page: Driver, words: str, count: int) -> None:
     assert len(column(page, "runs", "run")) == count
     assert page.find_element(By.CSS_SELECTOR, "form[data-for='runs'] output").text == f"{count} of 15"
     assert len(column(page, "settings", "best")) == 4
+
+
+def test_of_many_rows_the_first_are_laid_out_and_all_can_be_had(driver: Driver, tmp_path: Path) -> None:
+    for number in range(230):
+        plain = plain_of(f"threshold.tau={number / 1000}")
+        make(tmp_path, plain, val=number / 230)
+    (tmp_path / "report.html").write_bytes(report([(compare_runs(read_all(find([tmp_path]))), "Best.")], tmp_path))
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    driver.get((tmp_path / "report.html").as_uri())
+    said = driver.find_element(By.CSS_SELECTOR, "form[data-for='runs'] output")
+    assert (len(column(driver, "runs", "run")), said.text) == (200, "230 of 230, the first 200 shown")
+    head(driver, "runs", "val").find_element(By.TAG_NAME, "button").click()
+    assert numbers(driver, "runs", "val")[0] == 0, "sorted among all"
+    driver.find_element(By.ID, "runs-filter").send_keys("tau<0.1")
+    assert (len(column(driver, "runs", "run")), said.text) == (100, "100 of 230")
+    driver.find_element(By.ID, "runs-filter").clear()
+    driver.find_element(By.ID, "runs-filter").send_keys(" ")
+    driver.find_element(By.CSS_SELECTOR, "form[data-for='runs'] button").click()
+    assert (len(column(driver, "runs", "run")), said.text) == (230, "230 of 230")
+    driver.refresh()
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    rows = driver.execute_script("return [...document.querySelectorAll('#runs tbody tr')].filter(r => r.offsetParent)")
+    assert len(rows) == 230, "paper has all"
 
 
 def test_a_view_can_be_sent(page: Driver, driver: Driver) -> None:

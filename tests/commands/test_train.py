@@ -488,21 +488,6 @@ def test_a_members_command_can_be_typed_again(tmp_path: Path, within: Within) ->
     assert "already done" in within(tmp_path, *command[1:]).stdout
 
 
-def test_runs_of_several_data_sets_are_not_compared(tmp_path: Path, within: Within) -> None:
-    quick = ("train", *QUICK, "plots=false", "method=supervised")
-    assert within(tmp_path, *quick, "name=one").returncode == 0
-    run = only_run(tmp_path)
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    config["dataset"] |= {"name": "mnist", "root": "/elsewhere/mnist"}
-    other = tmp_path / "outputs" / "two" / run.name
-    other.mkdir(parents=True)
-    (other / "config.yaml").write_text(yaml.safe_dump(config))
-    (other / "run.json").write_bytes((run / "run.json").read_bytes())
-    done = within(tmp_path, "compare", "outputs")
-    assert done.returncode == 2
-    assert "these runs are of 2 data sets (digits, mnist)" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

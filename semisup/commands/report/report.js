@@ -28,9 +28,13 @@
     "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b,
   };
 
+  const FIRST = 200;  // rows that are laid out at once: more of them make every click wait
+
   class Table {
     constructor(table) {
       this.id = table.id;
+      this.most = FIRST;
+      table.classList.add("ready");
       this.heads = [...table.tHead.rows[0].cells];
       this.body = table.tBodies[0];
       this.rows = [...this.body.rows].map((row, place) => ({
@@ -42,6 +46,8 @@
       const form = document.querySelector(`form[data-for="${this.id}"]`);
       this.input = form.querySelector("input");
       this.output = form.querySelector("output");
+      this.all = form.querySelector("button");
+      this.all.addEventListener("click", () => { this.most = Infinity; this.lay(); });
       form.addEventListener("submit", (event) => event.preventDefault());
       this.input.addEventListener("input", () => { remember(this.id + ".filter", this.input.value); this.filter(); });
       form.hidden = false;
@@ -71,6 +77,7 @@
       this.heads.forEach((head) => head.removeAttribute("aria-sort"));
       this.heads[number].setAttribute("aria-sort", down ? "descending" : "ascending");
       this.body.append(...this.rows.map((each) => each.row));
+      this.lay();
     }
 
     column(name) {
@@ -94,12 +101,20 @@
 
     filter() {
       const tests = this.input.value.toLowerCase().split(/\s+/).filter(Boolean).map((word) => this.test(word));
+      for (const each of this.rows) each.row.hidden = !tests.every((test) => test(each));
+      this.lay();
+    }
+
+    // Of the rows that the filter lets through, the first; on paper all of them.
+    lay() {
       let count = 0;
-      for (const each of this.rows) {
-        each.row.hidden = !tests.every((test) => test(each));
-        count += !each.row.hidden;
+      for (const { row } of this.rows) {
+        count += !row.hidden;
+        row.classList.toggle("later", !row.hidden && count > this.most);
       }
-      this.output.textContent = `${count} of ${this.rows.length}`;
+      const some = count > this.most ? `, the first ${this.most} shown` : "";
+      this.output.textContent = `${count} of ${this.rows.length}${some}`;
+      this.all.hidden = !some;
     }
 
     show() {
