@@ -24,7 +24,7 @@ from semisup.record import checkpoint, is_finished, write_json
 from semisup.record.folder import RunRecord
 from semisup.record.log import GrowingLog
 from semisup.record.owner import STALE_SECONDS, Owner
-from semisup.record.reading import read_config, read_json
+from semisup.record.reading import MOST_JSON_BYTES, read_config, read_json
 from semisup.shapes import Predictions
 
 
@@ -484,3 +484,10 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
         "c": ["weight", key],
     }
     assert checkpoint.save(tmp_path, "last", 1, one) == checkpoint.save(tmp_path, "last", 1, two)
+
+
+def test_a_summary_that_is_too_large_is_named(tmp_path: Path) -> None:
+    with open(tmp_path / "summary.json", "wb") as file:
+        file.truncate(MOST_JSON_BYTES + 1)
+    with pytest.warns(UserWarning, match=r"summary\.json has more than 32 MB and is not read"):
+        assert read_json(tmp_path / "summary.json") is None

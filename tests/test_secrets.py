@@ -129,6 +129,14 @@ def test_changes_that_are_not_unicode_cost_no_run(tmp_path: Path) -> None:
     assert "+caf\\xe9" in _ask_git(tmp_path, "diff", "HEAD")
 
 
+def test_a_file_elsewhere_in_the_checkout_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    from semisup.record import environment
+
+    monkeypatch.setattr(environment, "_git", lambda: {"dirty": True})
+    monkeypatch.setattr(environment, "_ask_git", lambda *_: "")
+    assert uncommitted() is None
+
+
 def test_a_large_diff_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     from semisup.record import environment
 

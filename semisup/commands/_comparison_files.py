@@ -40,7 +40,7 @@ def as_json(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
     Args:
         told: of each data set, with what it comes to; several stand in a list `data_sets`, whose runs are one list.
     """
-    parts = [
+    parts: list[dict[str, Any]] = [
         {
             "sentence": sentence,
             "columns": comparison.columns,

@@ -200,6 +200,7 @@ def test_several_values_without_m_are_not_silently_one(
     [
         (["treshold.tau=0.9"], "treshold.tau=0.9: no such key (did you mean threshold.tau?)"),
         (["+typo=3"], "typo=3: no such key"),
+        (["dataset.root=photos"], "dataset.root=photos: no such key; dataset=folder has it"),
         (["optimizer=adam"], "optimizer=adam: must be one of adamw, sgd (did you mean adamw?)"),
         (["threshold.tau=nan"], "threshold.tau=nan: must be a finite number"),
         (["train.batch_size=41"], "train.batch_size=41: must be at most the number of labeled images, 40"),
