@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from semisup.commands._progress import Bars
     from semisup.commands._run import Outcome
 
-NUMBER = "SEMISUP_JOB"  # in the environment: the number of the only job of this Hydra sweep, in ours
+NUMBER = "SEMISUP_JOB"  # in the environment: the number in our sweep of what is a single run to Hydra
 
 
 def job(config: DictConfig) -> float | None:
@@ -34,7 +34,7 @@ def job(config: DictConfig) -> float | None:
 
     quietly()
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
-    name = f"{int(os.environ.get(NUMBER, HydraConfig.get().job.num)):05d}"
+    name = f"{int(os.environ[NUMBER] if NUMBER in os.environ else HydraConfig.get().job.num):05d}"
     ledger = Ledger(Path(HydraConfig.get().sweep.dir))
     if (status := _status(ledger, name)) not in ("running", "interrupted", "done"):
         return None  # by a process that died after it

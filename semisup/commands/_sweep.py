@@ -154,7 +154,8 @@ def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] |
 
 
 def _one_by_one(words: list[str], ledger: Ledger, numbers: list[int]) -> int:
-    """In the child: these jobs of the plan, each as a sweep of its own in this process."""
+    """In the child: these jobs of the plan, one after the other in this process. Each is a run to Hydra, which composes
+    it once (84 ms of processor time); of a sweep of one job it composes three."""
     plan, own = ledger.plan() or [], [word for word in words if word.startswith("hydra.sweep.")]
 
     def work() -> None:
@@ -162,7 +163,7 @@ def _one_by_one(words: list[str], ledger: Ledger, numbers: list[int]) -> int:
             if ledger.halted():
                 return
             os.environ[NUMBER] = str(number)
-            with_hydra(["--multirun", *plan[number], *own])
+            with_hydra(["--run", *plan[number], *own])
 
     return _through_hydra(work, ledger)
 
