@@ -22,7 +22,8 @@ from PIL import Image
 from semisup import build
 from semisup.computing import prepare, set_up
 from semisup.events import Relabeled
-from semisup.images.cache import PREFIX, read
+from semisup.images.cache import read
+from semisup.images.packs import PREFIX
 from semisup.images.recipe import Recipe
 from semisup.images.scan import scan
 from semisup.images.stored import Rows, Stored

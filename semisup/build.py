@@ -29,6 +29,7 @@ from semisup.images.stored import Stored
 from semisup.labeler import LabelerSettings
 from semisup.method import ByRounds
 from semisup.model import ModelSettings
+from semisup.room import limit_bytes
 from semisup.secrets import secret_in
 from semisup.shapes import Images
 from semisup.state import Problem, Settings, TrainSettings
@@ -468,8 +469,7 @@ def _fits_in_memory(key: str, value: object, bytes_: int, what: str, checked: Ch
     if checked.elsewhere:
         return
     device = torch.device(checked.run.device)
-    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    there = here if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory
+    there = limit_bytes() if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory
     if bytes_ > there:
         allowed = f"{what} take {bytes_ / 1e9:.3g} GB of memory, and there are {there / 1e9:.3g}"
         raise SettingError(key, value, allowed)

@@ -30,26 +30,29 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
 
-def write_atomically(path: Path, *chunks: bytes | memoryview) -> None:
+def write_atomically(path: Path, *chunks: bytes | memoryview, sure: bool = True) -> None:
     """Put the chunks, one after the other, into the file `path`, replacing it in one step.
 
     Args:
         path: the file; its folder must exist. Writers of one path need no lock: the last one wins, whole.
         chunks: the content; a memoryview must be contiguous, and is not copied.
+        sure: False: when the power goes, a part of it may be left under its name; for what is checked when it is read,
+            and can be made anew.
 
     Raises:
         OSError: disk full, read-only, EIO, ... The file that was there before is untouched, nothing is left behind.
     """
     temporary = _beside(path)
     try:
-        _write_aside(temporary, chunks)
+        _write_aside(temporary, chunks, sure=sure)
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise named(error, path, sum(len(memoryview(chunk).cast("B")) for chunk in chunks)) from None
         raise
-    sync_folder(path.parent)
+    if sure:
+        sync_folder(path.parent)
 
 
 def named(error: OSError, path: Path, need: int) -> OSError:
@@ -83,14 +86,16 @@ class Aside:
         """Put the chunk at the end."""
         self.file.write(chunk)
 
-    def put(self, path: Path, start: bytes) -> None:
-        """Write `start` over the first bytes, and give the file its name."""
+    def put(self, path: Path, start: bytes = b"", *, sure: bool = True) -> None:
+        """Write `start` over the first bytes, and give the file its name; `sure` as above."""
         self.file.seek(0)
         self.file.write(start)
         self.file.flush()
-        os.fsync(self.file.fileno())
+        if sure:
+            os.fsync(self.file.fileno())
         os.replace(self.temporary, path)
-        sync_folder(path.parent)
+        if sure:
+            sync_folder(path.parent)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -155,13 +160,14 @@ def _started(process: int) -> str | None:
     return start_time(process)
 
 
-def _write_aside(temporary: Path, chunks: Iterable[bytes | memoryview]) -> None:
+def _write_aside(temporary: Path, chunks: Iterable[bytes | memoryview], *, sure: bool = True) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with open(descriptor, "wb") as file:
         for chunk in chunks:
             file.write(chunk)
         file.flush()
-        os.fsync(descriptor)
+        if sure:
+            os.fsync(descriptor)
 
 
 def make_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "alive": -1,
     "semisup": 0, "errors": 0, "shapes": 0, "seeding": 0, "disk": 0, "process": 0, "secrets": 0, "vision": 0,
-    "team": 0, "transfer": 0,
+    "team": 0, "transfer": 0, "room": 0,
     "events": 1, "registry": 1, "images": 1, "threshold": 1, "augment": 1, "model": 1, "optimizer": 1, "schedule": 1,
     "batches": 1, "calibration": 1, "computing": 1, "ema": 1, "loss": 1, "metric": 1, "what_if": 1,
     "dataset": 2, "labeler": 2, "record": 2, "tracking": 2,
@@ -27,9 +27,10 @@ FLOORS = {
 }  # fmt: skip
 
 DOORS = {
-    "hydra": {"commands/_door.py", "commands/_sweep.py", "commands/_job.py"},
+    "hydra": {"commands/_door.py", "commands/_sweep.py", "commands/_job.py", "commands/_kinds.py"},
     "omegaconf": {
         *("commands/train.py", "commands/_door.py", "commands/_job.py", "commands/_begun.py", "commands/_cores.py"),
+        "commands/_kinds.py",
         "build.py",
     },
     "wandb": {"tracking/wandb.py"},

@@ -13,7 +13,7 @@ from PIL import Image
 from semisup import build
 from semisup.commands import _run
 from semisup.commands._progress import Bars
-from semisup.images import cache, pool
+from semisup.images import cache, packs, pool
 from semisup.record.folder import RunRecord
 from tests.conftest import compose, toy_images
 from tests.kill.oracles import content, files
@@ -65,10 +65,11 @@ def test_the_cache_changes_no_number_whatever_its_state(photos: Path, monkeypatc
     assert not decoded, "it was warm"
     monkeypatch.undo()
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, sure: bool) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(cache, "write_atomically", refuse)
+    for each in (cache, packs):
+        monkeypatch.setattr(each, "write_atomically", refuse)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run(*of(photos, "read-only", place)) == without

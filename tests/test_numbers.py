@@ -182,6 +182,52 @@ def test_every_way_to_say_that_memory_is_short_is_known(error: Exception, short:
     assert ("try train.batch_size=3 train.scoring_batch_size=128" in str(caught.value)) == short
 
 
+def test_memory_that_runs_out_in_reading_or_saving_is_not_the_batches(tmp_path: Path) -> None:
+    """Really: the pixels, and then a checkpoint, are more than there is."""
+    code = """
+import resource, sys
+from semisup.commands import _run
+from semisup.commands._progress import Bars
+from semisup.record import checkpoint
+from tests.conftest import checked
+from tests.dataset.test_twins import photograph
+from pathlib import Path
+root = Path(sys.argv[1])
+for number, place in enumerate(f"{part}/{name}/{each}" for part in ("training/labeled", "validation")
+                               for name in "ab" for each in range(4)):
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    photograph(number).save(root / f"{place}.png")
+settings = ["dataset=folder", f"dataset.root={root}", "dataset.unlabeled=null", "method=supervised", "device=cpu",
+            "plots=false", "dataset.workers=1", "train.steps=2", "train.batch_size=4", f"output_root={root / 'out'}"]
+def limit(spare):
+    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + spare, resource.getrlimit(resource.RLIMIT_AS)[1]))
+fit = _run.build.fit
+def fitted(*given):
+    fit(*given)
+    limit(10_000_000)
+_run.build.fit = fitted
+tight = _run.run(checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]"), Bars(), of_a_sweep=False)
+print(tight.status, tight.message)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+_run.build.fit = fit
+checkpoint.save = lambda *_: bytearray(2**60)
+tight = _run.run(checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]"), Bars(), of_a_sweep=False)
+print(tight.status, tight.message)
+"""
+    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stdout + done.stderr
+    assert lines[0].startswith("failed out of memory ("), lines
+    assert lines[0].endswith("try dataset.size=512 or dataset.resident_gb=0, which leaves the pixels in dataset.cache")
+    assert lines[1].startswith("failed out of memory ("), lines
+    assert "while a checkpoint was written" in lines[1]
+    assert "batch_size" not in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_memory_that_runs_out_is_said_with_what_to_try(tmp_path: Path) -> None:
     """Really: the process may have 100 MB more than it has when training begins, and a batch wants more."""
     code = """

@@ -4,7 +4,7 @@ A run uses exactly `threads` threads, because another number of them gives other
 that follows the number of cores, and never the other way round.
 """
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 
 def side_by_side(threads: int) -> int:
@@ -14,6 +14,16 @@ def side_by_side(threads: int) -> int:
 
     cores: int = joblib.cpu_count()
     return max(1, cores // max(1, threads))
+
+
+def at_once(launcher: DictConfig) -> int:
+    """Runs that joblib has on this machine at a time; 1 with another launcher."""
+    jobs = launcher.get("n_jobs") or 1
+    if jobs > 0:
+        return int(jobs)
+    import joblib
+
+    return max(1, int(joblib.cpu_count()) + 1 + int(jobs))
 
 
 def offer() -> None:

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from semisup.commands import _cores
+from semisup.commands import _cores, _kinds
 from semisup.errors import SettingError, nearest
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ HERE = ("basic", "joblib", "cores", "submitit_local", "submitit_debug")
 """Launchers that start the runs on this machine; any other may start them where there are GPUs, and here are none."""
 
 _cores.offer()
+_kinds.offer()
 
 
 def config_folder() -> Path:
@@ -87,7 +88,11 @@ def check_at_the_door(door: Door) -> "dict[Dataset, Survey]":
     others = [(key, value) for key, values in door.choices.items() for value in values[1:]]
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         for key, value in others[:MOST_CHECKS]:
-            check(_composed(list({**first, key: value}.values())), surveyed)
+            if _kinds.is_plain(value, door.config):
+                with _kinds.changed(door.config, value) as config:
+                    check(config, surveyed)
+            else:
+                check(_composed(list({**first, key: value}.values())), surveyed)
     return surveyed
 
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from semisup.commands._cores import at_once
 from semisup.commands._ledger import FAIL_FAST, STOPPED, Ledger
 from semisup.companions import companions
 from semisup.errors import SettingError
+from semisup.room import SIDE_BY_SIDE
 
 if TYPE_CHECKING:
     from semisup.build import Checked
@@ -33,6 +35,7 @@ def job(config: DictConfig) -> float | None:
     from semisup.record.reading import read_json
 
     quietly()
+    os.environ[SIDE_BY_SIDE] = str(at_once(HydraConfig.get().launcher))
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
     name = f"{int(os.environ[NUMBER] if NUMBER in os.environ else HydraConfig.get().job.num):05d}"
     ledger = Ledger(Path(HydraConfig.get().sweep.dir))

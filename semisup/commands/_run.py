@@ -11,7 +11,7 @@ from typing import Any
 from semisup import build
 from semisup.build import Checked
 from semisup.commands._collapse import CollapseWatch
-from semisup.commands._memory import told_of_memory
+from semisup.commands._memory import reading, saving, told_of_memory
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
 from semisup.commands._together import PLACES, agree, begin, follow
@@ -173,8 +173,9 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
         _loaded.clear()  # before the next is read, so that memory holds one
         survey = checked.dataset.survey()
         build.fit(checked, survey.classes, survey.counts, survey.channels)
-        data = checked.dataset.read(survey, bars.watch)
-        _loaded[key] = build.problem(checked, data), data
+        with told_of_memory(checked, reading):
+            data = checked.dataset.read(survey, bars.watch)
+            _loaded[key] = build.problem(checked, data), data
     problem, data = _loaded[key]
     counts = {split: len(getattr(data, split)) for split in SPLITS}
     build.fit(checked, data.classes, counts, data.labeled.pixels.shape[1])
@@ -232,7 +233,7 @@ def _record_all(
         watch.see(event)
         sharing.see(event, state)
         if isinstance(event, Finished):
-            record.save(state.snapshot())
+            _save(checked, state, record)
             return _end(checked, data, record, mirror, event)
         agree(stop, event)
         if isinstance(event, Progress) and stop.asked is not None:
@@ -248,9 +249,14 @@ def _save_if_due(checked: Checked, event: Event, state: State, record: RunRecord
     due = isinstance(event, StepDone) and wanted.every_steps is not None and event.step % wanted.every_steps == 0
     late = record.seconds_since_save() >= wanted.every_seconds
     if due or late or stop.asked is not None:
-        record.save(state.snapshot())
+        _save(checked, state, record)
     if stop.asked is not None:
         raise stop.asked
+
+
+def _save(checked: Checked, state: State, record: RunRecord) -> None:
+    with told_of_memory(checked, saving):
+        record.save(state.snapshot())
 
 
 def _end(checked: Checked, data: Data, record: RunRecord, mirror: Mirror, event: Finished) -> dict[str, Any]:

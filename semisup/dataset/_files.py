@@ -1,10 +1,9 @@
 """Data sets that are files of pictures: decoded once, whatever the split; what is no picture is left out and told."""
 
-import contextlib
 import functools
 import hashlib
 import math
-import os
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,12 +16,13 @@ import torch
 from semisup.dataset import SPLITS, Data
 from semisup.dataset._twins import IGNORE, find, judge, plain, remembered
 from semisup.errors import DataError, SettingError
-from semisup.images.cache import Pictures, Watch, read
+from semisup.images.cache import Pictures, Watch, read_pools
 from semisup.images.decode import Pixels as Array
 from semisup.images.pool import most_workers
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
 from semisup.images.stored import Rows, Stored
+from semisup.room import limit_bytes, neighbors
 from semisup.shapes import Images, Pixels
 
 
@@ -86,15 +86,16 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
     """
     cache = Path(settings.cache).expanduser() if settings.cache else None
     workers = settings.workers or most_workers()
-    recipe, limit = settings.recipe(), resident_bytes(settings.resident_gb)
+    recipe, numbers = settings.recipe(), _numbers(found)
+    limit = resident_bytes(settings.resident_gb, copies=1 if _as_they_are(found, numbers) else 2)
     stored = 3 * recipe.size**2 * sum(map(len, found.pools.values())) > limit
     if stored and cache is None:
         if settings.resident_gb is not None:
             allowed = "must be a folder where more than dataset.resident_gb of pixels are to stay in it"
             raise SettingError("dataset.cache", None, allowed)
         stored = False
-    pools = {name: read(files, recipe, cache, workers, watch, stored=stored) for name, files in found.pools.items()}
-    dealt = _dealt(found, pools, limit if stored else math.inf)
+    pools = read_pools(found.pools, recipe, cache, workers, watch, stored=stored)
+    dealt = _dealt(found, numbers, pools, limit if stored else math.inf)
     for split in SPLITS:
         _check(split, dealt[split].quarantined, len(found.parts[split].files), settings.max_bad_fraction)
     report = {
@@ -119,50 +120,86 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
     )
 
 
-def resident_bytes(resident_gb: float | None) -> float:
-    """Bytes of pixels that may be in memory at once; by itself half of the machine's memory, or of the container's."""
-    if resident_gb is not None:
-        return resident_gb * 1e9
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # no limit there
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory / 2
+def resident_bytes(resident_gb: float | None, copies: int) -> float:
+    """Bytes of pixels that may be in memory at once; by itself half of what there is for this process and for those
+    beside it, if so many copies of them are made."""
+    return limit_bytes() / 2 / neighbors() / copies if resident_gb is None else resident_gb * 1e9
 
 
 class _Dealt(NamedTuple):
     """Of one split.
 
     pixels: (n, 3, S, S), of the files that are pictures
-    kept: their positions among the split's files, ascending
+    kept: (n,) their positions among the split's files, ascending
     digests: sha256 of each file of the split; "" where it was not read
     quarantined: name -> reason of the others
     """
 
     pixels: Pixels
-    kept: list[int]
+    kept: Any
     digests: list[str]
     quarantined: dict[str, str]
 
 
-def _dealt(found: Found, pools: Mapping[str, Pictures], limit: float) -> dict[str, _Dealt]:
+def _dealt(found: Found, numbers: Mapping[str, Any], pools: Mapping[str, Pictures], limit: float) -> dict[str, _Dealt]:
     """From the pools to the splits; one of more than `limit` bytes stays where it is."""
-    places: dict[str, tuple[int, int]] = {}
-    digests: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    for number, (name, pictures) in enumerate(pools.items()):
-        places |= {each: (number, row) for row, each in enumerate(pictures.names)}
-        digests |= zip((file.name for file in found.pools[name]), pictures.digests, strict=True)
-        reasons |= pictures.quarantined
     sources = [pictures.pixels for pictures in pools.values()]
+    digests = [digest for pictures in pools.values() for digest in pictures.digests]
+    which = numpy.repeat(numpy.arange(len(pools), dtype=numpy.uint8), [len(each.digests) for each in pools.values()])
+    row = numpy.concatenate([_rows_of(pictures) for pictures in pools.values()])
+    reasons = {name: reason for pictures in pools.values() for name, reason in pictures.quarantined}
     dealt = {}
-    for split, part in found.parts.items():
-        names = [file.name for file in part.files]
-        kept = [position for position, name in enumerate(names) if name in places]
-        place = numpy.array([places[names[position]] for position in kept], numpy.int64).reshape(-1, 2)
-        pixels = _taken(sources, place[:, 0], place[:, 1], limit)
+    for split, own in numbers.items():
+        kept = numpy.flatnonzero(row[own] >= 0)
+        taken = own[kept]
+        pixels = _taken(sources, which[taken], row[taken], limit)
+        names = (file.name for file in found.parts[split].files) if reasons else ()
         bad = {name: reasons[name] for name in names if name in reasons}
-        dealt[split] = _Dealt(pixels, kept, [digests[name] for name in names], bad)
+        dealt[split] = _Dealt(pixels, kept, [digests[number] for number in own.tolist()], bad)
     return dealt
+
+
+def _rows_of(pictures: Pictures) -> Any:
+    """(n,) of each file its row among the pixels, -1 where it has none."""
+    row = numpy.full(len(pictures.digests), -1)
+    row[numpy.asarray(pictures.kept, numpy.int64)] = numpy.arange(len(pictures.kept))
+    return row
+
+
+def _numbers(found: Found) -> dict[str, Any]:
+    """Of each split's files their numbers among the files of all pools.
+
+    A pool that its split begins with, as a large one does, is known by that; the others are looked up by name.
+    """
+    begins, number = {}, 0
+    for name, files in found.pools.items():
+        begins[name], number = number, number + len(files)
+    heads = {split: _head(part.files, found.pools.get(split, [])) for split, part in found.parts.items()}
+    by_name = {
+        file.name: begins[name] + position
+        for name, files in found.pools.items()
+        if heads.get(name, 0) < len(files)
+        for position, file in enumerate(files)
+    }
+    numbers = {}
+    for split, part in found.parts.items():
+        head = heads[split]
+        others = [by_name[file.name] for file in part.files[head:]]
+        first = numpy.arange(head) + begins.get(split, 0)
+        numbers[split] = numpy.concatenate([first, numpy.array(others, numpy.int64)])
+    return numbers
+
+
+def _as_they_are(found: Found, numbers: Mapping[str, Any]) -> bool:
+    """Whether every split is a pool, or nothing: else the pixels are in memory twice while they are dealt out."""
+    files = sum(map(len, found.pools.values()))
+    whole = all(len(own) in (0, len(found.pools.get(split, ()))) for split, own in numbers.items())
+    return whole and sum(map(len, numbers.values())) == files
+
+
+def _head(files: Sequence[ImageFile], pool: Sequence[ImageFile]) -> int:
+    """How many files it begins with are the pool's: all of them, or none."""
+    return len(pool) if len(files) >= len(pool) and all(map(operator.is_, files, pool)) else 0
 
 
 def _taken(sources: list[Array | Rows], which: Any, row: Any, limit: float) -> Pixels:
@@ -195,7 +232,7 @@ def _check(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: flo
 
 def _images(dealt: _Dealt, part: Part) -> Images:
     targets = torch.tensor(part.targets, dtype=torch.int64)[dealt.kept]
-    return Images(dealt.pixels, targets, [part.files[position].name for position in dealt.kept])
+    return Images(dealt.pixels, targets, [part.files[position].name for position in dealt.kept.tolist()])
 
 
 def _fingerprint(classes: tuple[str, ...], parts: Mapping[str, Part], dealt: Mapping[str, _Dealt]) -> str:

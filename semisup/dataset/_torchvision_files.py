@@ -24,7 +24,7 @@ def part_of(root: Path, samples: Iterable[tuple[Path, int]]) -> Part:
             missing.append(image_name(root, path))
             continue
         times = status.st_mtime_ns, status.st_ctime_ns
-        rows.append((ImageFile(path, image_name(root, path), status.st_size, *times, status.st_ino), target))
+        rows.append((ImageFile(os.fspath(path), image_name(root, path), status.st_size, *times, status.st_ino), target))
     if missing:
         said = ", ".join(sorted(missing)[:5]) + (", ..." if len(missing) > 5 else "")
         raise DataError(f"dataset.root={printable(str(root))}: {len(missing)} image(s) are missing: {said}")

@@ -13,12 +13,14 @@ import contextlib
 import hashlib
 import json
 import warnings
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -38,10 +40,10 @@ MOST_LISTED = 1000  # of each kind of twins, in the report
 MOST_PAIRS = 100_000
 """The search for near duplicates ends with so many: in frames of one film nearly all pairs are."""
 
-VERSION = 2
+VERSION = 3
 """Raise this when the same images give other twins."""
 
-_GRID, _BITS, _BLOCK, _PRODUCT, _CHUNK_BYTES = 16, 64, 256, 2**24, 2**24
+_GRID, _BITS, _BLOCK, _PRODUCT, _CHUNK_BYTES = 16, 64, 256, 2**24, 2**24  # a product takes 64 MiB
 _TRAINED_ON = frozenset({"labeled", "unlabeled"})
 
 
@@ -75,18 +77,19 @@ def find(images: Mapping[str, Images]) -> Twins:
         images: of each split; the pixels of all have one shape.
     """
     splits = sorted(SPLITS, key=lambda split: split == "unlabeled")  # last: what is compared with all comes first
-    members = [Member(split, *each) for split in splits for each in _named(images[split])]
-    pixels = [images[split].pixels for split in splits]
-    means = torch.cat([_means(each) for each in pixels])
-    groups = _equal(pixels, means)
-    equal = equal_only([members[row] for row in rows] for rows in groups)
-    again = {row for rows in groups for row in rows[1:]}
-    bits = torch.cat([_bits(each) for each in pixels])
-    first = len(members) - len(images["unlabeled"])
+    everything = _Everything(splits, [images[split] for split in splits])
+    looks = [_look(images[split].pixels) for split in splits]
+    means = torch.cat([each[0] for each in looks])
+    bits = torch.cat([each[1] for each in looks])
+    groups = list(_equal(everything, means))
+    equal = equal_only([everything.member(row) for row in rows] for rows in groups)
+    again = torch.zeros(len(means), dtype=torch.bool)
+    again[[row for rows in groups for row in rows[1:]]] = True
+    first = len(means) - len(images["unlabeled"])
     near = (
-        [members[one], members[other]]
-        for one, other in _near(bits, means, first)
-        if one not in again and other not in again and _harmful(members[one], members[other])
+        [everything.member(one), everything.member(other)]
+        for pairs in _near(bits, means, first)
+        for one, other in pairs[:, ~again[pairs].any(0) & everything.harmful(pairs)].T.tolist()
     )
     return equal._replace(near=list(islice(near, MOST_PAIRS)))
 
@@ -104,6 +107,37 @@ def equal_only(groups: Iterable[list[Member]]) -> Twins:
         if not leak and not differ:
             repeats.append(group)
     return Twins(leaks, two_classes, repeats, near=[])
+
+
+class _Everything:
+    """The images of all splits, one after the other, by their rows."""
+
+    def __init__(self, splits: Sequence[str], images: Sequence[Images]) -> None:
+        self.splits, self.images = splits, images
+        self.ends = list(accumulate(map(len, images)))
+        self.targets = torch.cat([each.targets.cpu() for each in images])
+        self.split = torch.repeat_interleave(torch.arange(len(splits)), torch.tensor([len(each) for each in images]))
+        self.judges = torch.tensor([split not in _TRAINED_ON for split in splits])
+
+    def place(self, row: int) -> tuple[int, int]:
+        """The number of its split, and its row there."""
+        number = bisect_right(self.ends, row)
+        return number, row - (self.ends[number - 1] if number else 0)
+
+    def member(self, row: int) -> Member:
+        number, own = self.place(row)
+        return Member(self.splits[number], self.images[number].paths[own], int(self.targets[row]))
+
+    def digest(self, row: int) -> bytes:
+        """Of its pixels."""
+        number, own = self.place(row)
+        return hashlib.sha256(self.images[number].pixels[own].numpy().tobytes()).digest()
+
+    def harmful(self, pairs: Tensor) -> Tensor:
+        """(2, m) rows -> (m,) bool: whether each pair would be a leak or of two classes, were it equal."""
+        splits, targets = self.split[pairs], self.targets[pairs]
+        leaking = (splits[0] != splits[1]) & self.judges[splits].any(0)
+        return leaking | ((targets[0] != targets[1]) & (targets >= 0).all(0))
 
 
 def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twins:
@@ -129,10 +163,6 @@ def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twi
     return found
 
 
-def _named(images: Images) -> Iterator[tuple[str, int]]:
-    return zip(images.paths, images.targets.tolist(), strict=True)
-
-
 def _leaks(splits: set[str]) -> bool:
     return len(splits) > 1 and not splits <= _TRAINED_ON
 
@@ -141,57 +171,48 @@ def _differ(targets: Sequence[int]) -> bool:
     return len(set(targets) - {-1}) > 1
 
 
-def _harmful(one: Member, other: Member) -> bool:
-    return _leaks({one.split, other.split}) or _differ([one.target, other.target])
-
-
-def _gray(pixels: Pixels) -> Iterator[Tensor]:
-    """(n, C, S, S) uint8 -> (m, 1, S, S) float in [0, 255], a part at a time."""
+def _look(pixels: Pixels) -> tuple[Tensor, Tensor]:
+    """(n, C, S, S) uint8 -> (n, 256) uint8, gray means of 16 x 16; (n, 64) int8, +1 or -1: dHash."""
+    means, bits = [torch.zeros(0, _GRID**2, dtype=torch.uint8)], [torch.zeros(0, _BITS, dtype=torch.int8)]
     for part in pixels.split(max(1, _CHUNK_BYTES // (4 * pixels.shape[1:].numel()))):
-        yield part.float().mean(1, keepdim=True)
+        gray = part.float().mean(1, keepdim=True)  # (m, 1, S, S) in [0, 255]
+        means.append(adaptive_avg_pool2d(gray, (_GRID, _GRID)).round().to(torch.uint8).flatten(1))
+        small = adaptive_avg_pool2d(gray, (8, 9)).squeeze(1)
+        bits.append((small[:, :, 1:] > small[:, :, :-1]).to(torch.int8).mul_(2).sub_(1).flatten(1))
+    return torch.cat(means), torch.cat(bits)
 
 
-def _means(pixels: Pixels) -> Tensor:
-    """(n, C, S, S) uint8 -> (n, 256) uint8: gray, 16 x 16."""
-    found = [adaptive_avg_pool2d(part, (_GRID, _GRID)).round().to(torch.uint8).flatten(1) for part in _gray(pixels)]
-    return torch.cat([torch.zeros(0, _GRID**2, dtype=torch.uint8), *found])
-
-
-def _bits(pixels: Pixels) -> Tensor:
-    """(n, C, S, S) uint8 -> (n, 64) float, +1 or -1: dHash."""
-    small = [adaptive_avg_pool2d(part, (8, 9)).squeeze(1) for part in _gray(pixels)]
-    found = [torch.where(part[:, :, 1:] > part[:, :, :-1], 1.0, -1.0).flatten(1) for part in small]
-    return torch.cat([torch.zeros(0, _BITS), *found])
-
-
-def _equal(pixels: Sequence[Pixels], means: Tensor) -> list[list[int]]:
+def _equal(everything: _Everything, means: Tensor) -> Iterator[list[int]]:
     """Rows with the same pixels, in groups of at least two; only those of equal means are looked at closely."""
-    rows = [(split, row) for split in pixels for row in range(len(split))]
-    alike, equal = defaultdict(list), defaultdict(list)
-    for number, mean in enumerate(means.numpy()):
-        alike[mean.tobytes()].append(number)
-    for numbers in alike.values():
-        for number in numbers if len(numbers) > 1 else ():
-            split, row = rows[number]
-            equal[hashlib.sha256(split[row].numpy().tobytes()).digest()].append(number)
-    return [numbers for numbers in equal.values() if len(numbers) > 1]
+    factors = numpy.random.default_rng(0).integers(0, 2**63, _GRID**2 // 8, dtype=numpy.uint64) | numpy.uint64(1)
+    sums = means.numpy().view(numpy.uint64) @ factors  # equal where the means are
+    order = numpy.argsort(sums, kind="stable")
+    begins = numpy.flatnonzero(numpy.diff(sums[order], prepend=sums[order[:1]] + numpy.uint64(1)))
+    lengths = numpy.diff(begins, append=len(order))
+    alike = [order[begin : begin + length] for begin, length in zip(begins, lengths, strict=True) if length > 1]
+    for rows in sorted(alike, key=lambda rows: int(rows[0])):
+        equal = defaultdict(list)
+        for row in rows.tolist():
+            equal[everything.digest(row)].append(row)
+        yield from (group for group in equal.values() if len(group) > 1)
 
 
-def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, the smaller one below `first`, that look alike and show something."""
-    levels = means.to(torch.int16)
-    shows = levels.amax(1) - levels.amin(1) >= FLAT if len(levels) else torch.zeros(0, dtype=torch.bool)
+def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
+    """(2, m) pairs of rows, the smaller one below `first`, that look alike and show something."""
+    shows = means.amax(1) - means.amin(1) >= FLAT if len(means) else torch.zeros(0, dtype=torch.bool)
     kept = torch.nonzero(shows).squeeze(1)
-    bits, levels = bits[kept], levels[kept]
-    at_once = max(1, min(_BLOCK, _PRODUCT // max(1, len(bits))))  # rows of a product that takes 64 MiB at most
-    for start in range(0, int((kept < first).sum()), at_once):
-        block = bits[start : start + at_once]
-        one, other = torch.nonzero(block @ bits[start:].T >= _BITS - 2 * MOST_BITS, as_tuple=True)
-        later = (other > one) & (kept[one + start] < first)
-        pairs = torch.stack([one[later], other[later]]) + start
-        for part in pairs.split(2**16, dim=1):
-            apart = (levels[part[0]] - levels[part[1]]).abs().float().mean(1)
-            yield from map(tuple, kept[part[:, apart <= MOST_LEVELS]].T.tolist())
+    for start in range(0, int((kept < first).sum()), _BLOCK):
+        ones = kept[start : start + _BLOCK]
+        ones = ones[ones < first]
+        block = bits[ones].float()
+        for part in range(start, len(kept), _PRODUCT // _BLOCK):
+            others = kept[part : part + _PRODUCT // _BLOCK]
+            alike = block @ bits[others].float().T >= _BITS - 2 * MOST_BITS
+            one, other = torch.nonzero(alike, as_tuple=True)
+            pairs = torch.stack([ones[one], others[other]])
+            for some in pairs[:, pairs[0] < pairs[1]].split(2**16, dim=1):
+                apart = (means[some[0]].to(torch.int16) - means[some[1]].to(torch.int16)).abs().float().mean(1)
+                yield some[:, apart <= MOST_LEVELS]
 
 
 def plain(twins: Twins, classes: Sequence[str], kinds: Sequence[str] = Twins._fields) -> dict[str, Any]:

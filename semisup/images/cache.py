@@ -11,34 +11,29 @@ rename puts them in place. Nothing is removed but what dead builders left half w
 
 import functools
 import hashlib
+import itertools
 import json
-import os
-import struct
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy
 
-from semisup.disk import Aside, remove_leftovers, write_atomically
+from semisup.disk import remove_leftovers, write_atomically
 from semisup.errors import DataError, in_range
 from semisup.images.decode import REASONS, BadImageError, Pixels
+from semisup.images.packs import Growing, Pack, read_pack, write_pack
 from semisup.images.pool import Outcome, decode_files, read_bytes
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
 from semisup.images.stored import Rows
 
 T = TypeVar("T")
-Digest = Any  # hashlib's sha256, whose type has no name
-
-MAGIC, FORMAT = b"semisup\n", 2
-PREFIX = struct.Struct("<8sII32s")
-"""A pack opens with: magic, version of the format, length of the JSON header, sha256 of pixels, header and that length.
-The pixels follow, and the header comes last, for it is known last."""
+Files = Sequence[ImageFile]
 
 RACY_NS = 2_000_000_000
 """A file written this shortly before it was read may be written again within one tick of its times (git's rule)."""
@@ -72,29 +67,43 @@ class Pictures:
     came_from: Literal["cache", "files"]
 
 
-class _Pack(NamedTuple):
-    """pixels: (n, 3, S, S); bad: position -> reason of each file without a row; animated: how many rows."""
+class _Sought(NamedTuple):
+    """What the cache has of a list of files.
 
-    pixels: Pixels | Rows
-    bad: Mapping[int, str]
-    animated: int
+    entry: where its index is; None without a cache
+    indexed: what that says of every file, its digest or its reason, or None
+    known: the same, from the index or from the files themselves; None where a decoder is to say it
+    pack: or None
+    """
+
+    entry: Path | None
+    indexed: Sequence[str] | None
+    known: Sequence[str] | None
+    pack: Pack | None
 
 
 def read(
-    files: Sequence[ImageFile],
+    files: Files, recipe: Recipe, cache: Path | None, workers: int, watch: Watch, *, stored: bool = False
+) -> Pictures:
+    """The pixels of `files`, as `read_pools` reads them."""
+    return read_pools({"": files}, recipe, cache, workers, watch, stored=stored)[""]
+
+
+def read_pools(
+    pools: Mapping[str, Files],
     recipe: Recipe,
     cache: Path | None,
     workers: int,
     watch: Watch,
     *,
     stored: bool = False,
-) -> Pictures:
-    """The pixels of `files`: out of `cache` if it has them, else decoded and put there.
+) -> dict[str, Pictures]:
+    """The pixels of some lists of files: out of `cache` what it has, the others decoded and put there.
 
     A cache that cannot be written costs a warning, no more; one that cannot be read counts as empty.
 
     Args:
-        files: as scanned.
+        pools: name -> files, as scanned; each list has an entry of its own.
         recipe: how they are decoded.
         cache: a folder, made if need be, that any number of processes may share; None for none.
         workers: processes that decode and threads that hash; changes nothing but the time.
@@ -108,45 +117,58 @@ def read(
     in_range("workers", workers, 1)
     assert cache is not None or not stored
     started = time.time_ns()
-    fingerprint = recipe.fingerprint()
+    sought = {name: _sought(files, recipe, cache, workers, watch, stored=stored) for name, files in pools.items()}
+    left = [file for name, files in pools.items() if sought[name].pack is None for file in files]
+    outcomes = (
+        decode_files(left, recipe, workers) if left else iter(())
+    )  # of all at once: no process waits between two lists
+    found = {}
+    for name, files in pools.items():
+        entry, indexed, known, pack = sought.pop(name)
+        made = known is None or pack is None
+        if known is None or pack is None:
+            own = watch(itertools.islice(outcomes, len(files)), "decoding", len(files))
+            if stored and cache is not None:
+                known, pack = _streamed(own, files, recipe, cache)
+            else:
+                known, pack = _decoded(own, files, recipe)
+        found[name] = _pictures(files, known, pack, "files" if made else "cache")
+        if cache is None or entry is None:
+            continue
+        try:
+            if made and not stored:
+                write_pack(_pack_path(cache, recipe, known), pack)
+            if known != indexed and _settled(files, known, started):
+                _write(entry, json.dumps([entry.stem, *known]).encode())
+        except OSError as error:
+            message = f"the image cache {cache} cannot be written ({error}); going on without"
+            warnings.warn(message, stacklevel=2)
+    return found
+
+
+def _sought(files: Files, recipe: Recipe, cache: Path | None, workers: int, watch: Watch, *, stored: bool) -> _Sought:
     if cache is None:
-        return _pictures(files, *_decoded(files, recipe, workers, watch), "files")
-    entry = cache / "index" / f"{_key(*map(_stats, files))}.json"
+        return _Sought(None, None, None, None)
+    entry = cache / "index" / f"{_key(map(_stats, files))}.json"
     indexed = known = _read_index(entry)
     if known is None and _holds_packs(cache):
         known = list(watch(_hashed(files, recipe, workers), "hashing", len(files)))
     pack = None
     if known is not None:
-        pack = _read_pack(_pack_path(cache, fingerprint, known), len(files), recipe.size, stored=stored)
-    if known is not None and pack is not None:
-        found = _pictures(files, known, pack, "cache")
-    elif stored:
-        known, pack = _streamed(files, recipe, cache, workers, watch)
-        found = _pictures(files, known, pack, "files")
-    else:
-        known, pack = _decoded(files, recipe, workers, watch)
-        found = _pictures(files, known, pack, "files")
-    try:
-        if found.came_from == "files" and not stored:
-            _write_pack(_pack_path(cache, fingerprint, known), pack)
-        if known != indexed and _settled(files, known, started):
-            _write(entry, json.dumps([entry.stem, *known]).encode())
-    except OSError as error:
-        warnings.warn(f"the image cache {cache} cannot be written ({error}); going on without", stacklevel=2)
-    return found
+        pack = read_pack(_pack_path(cache, recipe, known), len(files), recipe.size, stored=stored)
+    return _Sought(entry, indexed, known, pack)
 
 
-def _decoded(files: Sequence[ImageFile], recipe: Recipe, workers: int, watch: Watch) -> tuple[list[str], _Pack]:
+def _decoded(outcomes: Iterable[Outcome], files: Files, recipe: Recipe) -> tuple[list[str], Pack]:
     """Every file's digest, or its reason where it was not read; and what they hold."""
     pixels = numpy.empty((len(files), 3, recipe.size, recipe.size), numpy.uint8)
     known: list[str] = []
     bad: dict[int, str] = {}
     rows = animated = 0
-    outcomes = watch(decode_files(files, recipe, workers), "decoding", len(files))
     for picture, moves in _good(outcomes, known, bad):
         pixels[rows] = picture
         rows, animated = rows + 1, animated + moves
-    return known, _Pack(pixels[:rows], bad, animated)
+    return known, Pack(pixels[:rows], bad, animated)
 
 
 def _good(outcomes: Iterable[Outcome], known: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
@@ -160,9 +182,7 @@ def _good(outcomes: Iterable[Outcome], known: list[str], bad: dict[int, str]) ->
             yield outcome.pixels, outcome.animated
 
 
-def _streamed(
-    files: Sequence[ImageFile], recipe: Recipe, cache: Path, workers: int, watch: Watch
-) -> tuple[list[str], _Pack]:
+def _streamed(outcomes: Iterable[Outcome], files: Files, recipe: Recipe, cache: Path) -> tuple[list[str], Pack]:
     """As `_decoded`, but into a pack as they come, whose rows are returned.
 
     Raises:
@@ -171,30 +191,18 @@ def _streamed(
     known: list[str] = []
     bad: dict[int, str] = {}
     animated = 0
-    digest = hashlib.sha256()
     try:
-        (cache / "packs").mkdir(parents=True, exist_ok=True)
-        remove_leftovers(cache / "packs")
-        with Aside(cache / "packs") as file:
-            file.write(bytes(PREFIX.size))
-            outcomes = watch(decode_files(files, recipe, workers), "decoding", len(files))
+        with Growing(cache / "packs") as growing:
             for picture, moves in _good(outcomes, known, bad):
-                row = picture.reshape(-1).data
-                file.write(row)
-                digest.update(row)
+                growing.add(picture)
                 animated += moves
-            path = _pack_path(cache, recipe.fingerprint(), known)
-            header = _header(path, bad, animated)
-            file.write(header)
-            file.put(path, PREFIX.pack(MAGIC, FORMAT, len(header), _signed(digest, header)))
-        shape = (len(files) - len(bad), 3, recipe.size, recipe.size)
-        return known, _Pack(Rows(path, shape, PREFIX.size), bad, animated)
+            return known, growing.end(_pack_path(cache, recipe, known), bad, animated, recipe.size)
     except OSError as error:
         allowed = "pixels of more than dataset.resident_gb stay in it; raise that, or give dataset.cache room"
         raise DataError(f"the image cache {cache} cannot be written ({error}): {allowed}") from error
 
 
-def _hashed(files: Sequence[ImageFile], recipe: Recipe, workers: int) -> Iterator[str]:
+def _hashed(files: Files, recipe: Recipe, workers: int) -> Iterator[str]:
     """What `_decoded` says of every file first, without decoding."""
     with ThreadPoolExecutor(workers) as pool:
         yield from pool.map(functools.partial(_digest, limit=recipe.max_bytes), files)
@@ -207,9 +215,7 @@ def _digest(file: ImageFile, limit: int) -> str:
         return bad.reason
 
 
-def _pictures(
-    files: Sequence[ImageFile], known: Sequence[str], pack: _Pack, came_from: Literal["cache", "files"]
-) -> Pictures:
+def _pictures(files: Files, known: Sequence[str], pack: Pack, came_from: Literal["cache", "files"]) -> Pictures:
     kept = tuple(position for position in range(len(files)) if position not in pack.bad)
     return Pictures(
         pixels=pack.pixels,
@@ -222,22 +228,26 @@ def _pictures(
     )
 
 
-def _settled(files: Sequence[ImageFile], known: Sequence[str], started: int) -> bool:
+def _settled(files: Files, known: Sequence[str], started: int) -> bool:
     """Whether a later start may trust the files' times: none is racy, and none was out of reach only today."""
     latest = max((max(file.mtime_ns, file.ctime_ns) for file in files), default=0)
     return latest < started - RACY_NS and "unreadable" not in known
 
 
-def _key(*parts: str) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def _key(parts: Iterable[str]) -> str:
+    """Of lines of text, without holding them all."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _stats(file: ImageFile) -> str:
-    return json.dumps([file.name, file.bytes_, file.mtime_ns, file.ctime_ns, file.inode])
+    return f"{json.dumps(file.name)} {file.bytes_} {file.mtime_ns} {file.ctime_ns} {file.inode}"
 
 
-def _pack_path(cache: Path, fingerprint: str, known: Sequence[str]) -> Path:
-    return cache / "packs" / f"{_key(fingerprint, *known)}.pack"
+def _pack_path(cache: Path, recipe: Recipe, known: Sequence[str]) -> Path:
+    return cache / "packs" / f"{_key(itertools.chain([recipe.fingerprint()], known))}.pack"
 
 
 def _holds_packs(cache: Path) -> bool:
@@ -256,61 +266,8 @@ def _read_index(path: Path) -> list[str] | None:
     return found[1:] if isinstance(found, list) and found[:1] == [path.stem] else None
 
 
-def _write_pack(path: Path, pack: _Pack) -> None:
-    assert not isinstance(pack.pixels, Rows)
-    header = _header(path, pack.bad, pack.animated)
-    pixels = pack.pixels.reshape(-1).data
-    digest = _signed(hashlib.sha256(pixels), header)
-    _write(path, PREFIX.pack(MAGIC, FORMAT, len(header), digest), pixels, header)
-
-
-def _header(path: Path, bad: Mapping[int, str], animated: int) -> bytes:
-    return json.dumps({"key": path.stem, "bad": list(bad.items()), "animated": animated}).encode()
-
-
-def _read_pack(path: Path, count: int, size: int, *, stored: bool) -> _Pack | None:
-    """The pack of `count` files at S = `size`; None if it is not there or not whole. `stored`: read through once."""
-    try:
-        with open(path, "rb") as file:
-            magic, version, length, wanted = PREFIX.unpack(file.read(PREFIX.size))
-            rest = os.fstat(file.fileno()).st_size - PREFIX.size - length
-            if magic != MAGIC or version != FORMAT or rest < 0 or rest % (3 * size**2):
-                return None
-            shape = (rest // (3 * size**2), 3, size, size)
-            pixels: Pixels | Rows
-            if stored:
-                digest, pixels = _digest_of(file, rest), Rows(path, shape, PREFIX.size)
-            else:
-                values = numpy.empty(shape, numpy.uint8)
-                if file.readinto(values.reshape(-1).data) != rest:
-                    return None
-                digest, pixels = hashlib.sha256(values.reshape(-1).data), values
-            header = file.read(length)
-    except (OSError, struct.error):
-        return None
-    if _signed(digest, header) != wanted:
-        return None
-    fields = json.loads(header)  # from here on the header is as we wrote it, though maybe under another name
-    pack = _Pack(pixels, dict(fields["bad"]), fields["animated"])
-    return pack if fields["key"] == path.stem and len(pixels) + len(pack.bad) == count else None
-
-
-def _digest_of(file: BinaryIO, bytes_: int) -> Digest:
-    """Of the next so many bytes of a file, a few at a time."""
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(2**22))
-    while bytes_ > 0 and (got := file.readinto(buffer[: min(bytes_, len(buffer))])):  # type: ignore[attr-defined]
-        digest.update(buffer[:got])
-        bytes_ -= got
-    return digest
-
-
-def _signed(digest: Digest, header: bytes) -> bytes:
-    """Of the pixels, and then of the header."""
-    digest.update(header + struct.pack("<I", len(header)))
-    return bytes(digest.digest())
-
-
-def _write(path: Path, *chunks: bytes | memoryview) -> None:
+def _write(path: Path, content: bytes) -> None:
+    """An index may be torn by a power cut: it is then not believed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
-    write_atomically(path, *chunks)
+    write_atomically(path, content, sure=False)

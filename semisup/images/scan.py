@@ -17,9 +17,9 @@ from semisup.errors import DataError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file that calls itself a picture, as it was when scanned.
+    """A file that calls itself a picture, as it was when scanned. There may be millions: text, and not a Path.
 
     path: where it is
     name: posix path relative to the data set's root, printable (see `printable`); what a record calls the image
@@ -27,7 +27,7 @@ class ImageFile:
     mtime_ns, ctime_ns, inode: with the size, what changes when the content does
     """
 
-    path: Path
+    path: str
     name: str
     bytes_: int
     mtime_ns: int
@@ -62,9 +62,18 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
     """
     _entries(folder)  # so that a folder that is missing, a file or not ours to read is said to be so
     ignored: Counter[str] = Counter()
+    start, inside = os.path.join(folder, ""), os.path.join(folder.relative_to(root), "")
+    inside = "" if inside == "./" else inside
     files = [
-        ImageFile(path, image_name(root, path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        for path, status in _walk(folder, follow_symlinks, ignored)
+        ImageFile(
+            path,
+            printable(_text(inside + path.removeprefix(start))),
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+        )
+        for path, status in _walk(os.fspath(folder), follow_symlinks, ignored)
     ]
     files.sort(key=lambda file: os.fsencode(file.path))
     return Scan(tuple(files), dict(sorted(ignored.items())))
@@ -95,7 +104,7 @@ def image_name(root: Path, path: Path) -> str:
     return printable(_text(path.relative_to(root)))
 
 
-def shown(path: Path) -> str:
+def shown(path: Path | str) -> str:
     """`path` as a message may say it: printable."""
     return printable(_text(path))
 
@@ -106,6 +115,8 @@ def printable(text: str) -> str:
     Controls, direction marks and bytes that are not UTF-8 are escaped, and the backslash itself, so that two different
     names stay different.
     """
+    if text.isprintable() and "\\" not in text:
+        return text
     return "".join(
         letter if letter.isprintable() and letter != "\\" else letter.encode("unicode_escape").decode()
         for letter in text
@@ -117,35 +128,60 @@ def _text(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
-def _walk(folder: Path, follow_symlinks: bool, ignored: Counter[str]) -> Iterator[tuple[Path, os.stat_result]]:
+def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator[tuple[str, os.stat_result]]:
     """The pictures in any order. Links wait until all else is found, so that a file's own name is preferred."""
-    pending, links, seen = [folder], deque[Path](), set[tuple[int, int]]()
+    pending, links, seen = [folder], deque[str](), set[tuple[int, int]]()
     while pending or links:
         path = pending.pop() if pending else links.popleft()
         status = _status(path)
         if status is None:
-            ignored["broken symlink" if path.is_symlink() else "vanished"] += 1
-        elif follow_symlinks and (status.st_dev, status.st_ino) in seen:
-            ignored["seen already"] += 1
-        elif stat.S_ISDIR(status.st_mode):
-            seen.add((status.st_dev, status.st_ino))
+            ignored["broken symlink" if os.path.islink(path) else "vanished"] += 1
+        elif not stat.S_ISDIR(status.st_mode):
+            if _is_picture(path, status, seen if follow_symlinks else None, ignored):
+                yield path, status
+        elif not follow_symlinks or _is_new(status, seen, ignored):
             for entry in _entries(path):
                 if _hidden(entry.name):
                     ignored["hidden"] += 1
-                elif entry.is_symlink() and not follow_symlinks:
-                    ignored["symlink"] += 1
-                else:
-                    (links if entry.is_symlink() else pending).append(Path(entry.path))
-        elif not stat.S_ISREG(status.st_mode):
-            ignored["not a regular file"] += 1
-        elif path.suffix.lower() not in SUFFIXES:
-            ignored["other suffix"] += 1
-        else:
-            seen.add((status.st_dev, status.st_ino))
-            yield path, status
+                elif entry.is_symlink():
+                    if follow_symlinks:
+                        links.append(entry.path)
+                    else:
+                        ignored["symlink"] += 1
+                elif follow_symlinks or entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif (found := _status(entry.path)) is None:
+                    ignored["vanished"] += 1
+                elif _is_picture(entry.path, found, None, ignored):
+                    yield entry.path, found
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _is_picture(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: Counter[str]) -> bool:
+    """Whether that which is no folder calls itself a picture; `seen`: what was found before does not count again."""
+    if seen is not None and (status.st_dev, status.st_ino) in seen:
+        ignored["seen already"] += 1
+        return False
+    if not stat.S_ISREG(status.st_mode):
+        ignored["not a regular file"] += 1
+        return False
+    if os.path.splitext(path)[1].lower() not in SUFFIXES:
+        ignored["other suffix"] += 1
+        return False
+    if seen is not None:
+        seen.add((status.st_dev, status.st_ino))
+    return True
+
+
+def _is_new(status: os.stat_result, seen: set[tuple[int, int]], ignored: Counter[str]) -> bool:
+    """Whether this folder was not found before; it is now."""
+    if (status.st_dev, status.st_ino) in seen:
+        ignored["seen already"] += 1
+        return False
+    seen.add((status.st_dev, status.st_ino))
+    return True
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
     """What is in `folder`, sorted by the bytes of the names."""
     try:
         with os.scandir(folder) as entries:
@@ -154,7 +190,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise _unreadable(folder, error) from error
 
 
-def _status(path: Path) -> os.stat_result | None:
+def _status(path: str) -> os.stat_result | None:
     """What `path` leads to; None where that is nothing, or a link to itself."""
     try:
         return os.stat(path)
@@ -164,7 +200,7 @@ def _status(path: Path) -> os.stat_result | None:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> DataError:
+def _unreadable(path: Path | str, error: OSError) -> DataError:
     return DataError(f"{shown(path)}: cannot be read ({error.strerror})")
 
 

@@ -21,7 +21,8 @@ from semisup import disk
 from semisup.errors import SettingError
 from semisup.images import cache as module
 from semisup.images import pool
-from semisup.images.cache import PREFIX, Pictures, read
+from semisup.images.cache import Pictures, read
+from semisup.images.packs import PREFIX
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile, scan
 from tests.conftest import SOAK
@@ -297,8 +298,8 @@ def test_an_index_under_another_name_is_not_believed(place: Place) -> None:
 def test_what_is_out_of_reach_today_is_tried_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     real = pool.read_bytes
 
-    def faulty(path: Path, limit: int) -> bytes:
-        return real(path.with_name("gone") if path.name == "0.png" else path, limit)
+    def faulty(path: str, limit: int) -> bytes:
+        return real(path.replace("0.png", "gone"), limit)
 
     monkeypatch.setattr(pool, "read_bytes", faulty)
     found = place.read()

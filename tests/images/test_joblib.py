@@ -7,7 +7,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from semisup.images.pool import FEW_FILES, decode_files
+from semisup.images.pool import FEW_BYTES, FEW_FILES, decode_files
 from semisup.images.recipe import Recipe
 from semisup.images.scan import scan
 
@@ -25,6 +25,6 @@ def test_many_large_files_are_decoded_in_a_worker_of_joblib(tmp_path: Path, monk
     Image.fromarray(noise).save(tmp_path / "0.png")
     for number in range(1, FEW_FILES + 1):
         os.link(tmp_path / "0.png", tmp_path / f"{number}.png")
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) > 2**24, "enough for processes"
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) > FEW_BYTES, "enough for processes"
     found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(decoded)(tmp_path) for _ in range(2))
     assert found == [[None] * (FEW_FILES + 1)] * 2

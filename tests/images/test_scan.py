@@ -44,7 +44,7 @@ def test_remembers_what_changes_with_the_content(tmp_path: Path) -> None:
     fill(tmp_path, "sub/a.jpg")
     (file,) = scan(tmp_path, tmp_path / "sub", follow_symlinks=False).files
     status = os.stat(tmp_path / "sub/a.jpg")
-    assert (file.path, file.name, file.bytes_) == (tmp_path / "sub/a.jpg", "sub/a.jpg", status.st_size)
+    assert (file.path, file.name, file.bytes_) == (str(tmp_path / "sub/a.jpg"), "sub/a.jpg", status.st_size)
     assert (file.mtime_ns, file.ctime_ns, file.inode) == (status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
@@ -55,7 +55,7 @@ def test_order_is_of_the_bytes_and_not_of_the_disk(tmp_path: Path, monkeypatch: 
     real = os.scandir
 
     class Shuffled:
-        def __init__(self, folder: Path) -> None:
+        def __init__(self, folder: str) -> None:
             with real(folder) as entries:
                 self.entries = list(entries)
             random.Random(3).shuffle(self.entries)

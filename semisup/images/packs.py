@@ -1,0 +1,119 @@
+"""A pack: the pixels of many pictures in one file, of which nothing damaged is ever served.
+
+    magic, version of the format, length of the header, sha256 of the header and that length
+    pixels, (n, 3, S, S) uint8
+    header: JSON of the pack's own key, the files without pixels and why, and the checksums of the pixels' blocks
+
+The header comes last, for it is known last. A pack is not forced to the disk when it is written: what a power cut makes
+of it is found when it is read, like any other damage, and the pack is made anew.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+
+from semisup.disk import Aside, remove_leftovers, write_atomically
+from semisup.images.blocks import Sums, sums_of, whole
+from semisup.images.decode import Pixels
+from semisup.images.stored import Rows
+
+MAGIC, FORMAT = b"semisup\n", 3
+PREFIX = struct.Struct("<8sII32s")
+
+
+class Pack(NamedTuple):
+    """pixels: (n, 3, S, S); bad: position -> reason of each file without a row; animated: how many rows are the first
+    of several frames."""
+
+    pixels: Pixels | Rows
+    bad: Mapping[int, str]
+    animated: int
+
+
+def write_pack(path: Path, pack: Pack) -> None:
+    """Put it there.
+
+    Raises:
+        OSError: disk full, read-only, ...
+    """
+    assert not isinstance(pack.pixels, Rows)
+    pixels = pack.pixels.reshape(-1).data
+    header = _header(path, pack.bad, pack.animated, sums_of(pixels))
+    _make_room(path.parent)
+    write_atomically(path, _prefix(header), pixels, header, sure=False)
+
+
+class Growing:
+    """A pack that is written picture by picture, a context; `end` gives it its name and its rows."""
+
+    def __init__(self, folder: Path) -> None:
+        _make_room(folder)
+        self.file, self.sums, self.count = Aside(folder), Sums(), 0
+
+    def __enter__(self) -> "Growing":
+        self.file.__enter__()
+        self.file.write(bytes(PREFIX.size))
+        return self
+
+    def add(self, picture: Pixels) -> None:
+        """(3, S, S)."""
+        row = picture.reshape(-1).data
+        self.file.write(row)
+        self.sums.add(row)
+        self.count += 1
+
+    def end(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> Pack:
+        header = _header(path, bad, animated, self.sums.all())
+        self.file.write(header)
+        self.file.put(path, _prefix(header), sure=False)
+        return Pack(Rows(path, (self.count, 3, size, size), PREFIX.size), bad, animated)
+
+    def __exit__(self, *error: object) -> None:
+        self.file.__exit__(None, None, None)
+
+
+def read_pack(path: Path, count: int, size: int, *, stored: bool) -> Pack | None:
+    """The pack of `count` files at S = `size`; None if it is not there or not whole. `stored`: read through once."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            magic, version, length, wanted = PREFIX.unpack(file.read(PREFIX.size))
+            rest = os.fstat(file.fileno()).st_size - PREFIX.size - length
+            if magic != MAGIC or version != FORMAT or rest < 0 or rest % (3 * size**2):
+                return None
+            header = os.pread(file.fileno(), length, PREFIX.size + rest)
+            if _signature(header) != wanted:
+                return None
+            fields = json.loads(header)  # as we wrote it, though maybe under another name
+            shape = (rest // (3 * size**2), 3, size, size)
+            if fields["key"] != path.stem or shape[0] + len(fields["bad"]) != count:
+                return None
+            pixels = Rows(path, shape, PREFIX.size) if stored else numpy.empty(shape, numpy.uint8)
+            into = None if isinstance(pixels, Rows) else pixels.reshape(-1).data
+            if not whole(file.fileno(), PREFIX.size, rest, fields["sums"], into):
+                return None
+    except (OSError, struct.error):
+        return None
+    return Pack(pixels, dict(fields["bad"]), fields["animated"])
+
+
+def _make_room(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+
+
+def _header(path: Path, bad: Mapping[int, str], animated: int, sums: Iterable[int]) -> bytes:
+    return json.dumps({"key": path.stem, "bad": list(bad.items()), "animated": animated, "sums": [*sums]}).encode()
+
+
+def _prefix(header: bytes) -> bytes:
+    return PREFIX.pack(MAGIC, FORMAT, len(header), _signature(header))
+
+
+def _signature(header: bytes) -> bytes:
+    return hashlib.sha256(header + struct.pack("<I", len(header))).digest()
