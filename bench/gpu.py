@@ -4,13 +4,18 @@ WRN-28-2 at 32 pixels by FixMatch's recipe: 64 labeled and 448 unlabeled images 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+import numpy
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench.clock import Measured, Plan, Work, in_turn, ratio, single
 from bench.made import Shape, problem, settings
 from bench.steps import bare_step, our_step
+from semisup.images.stored import Stored
+from semisup.shapes import Images
+from semisup.state import Problem
 
 SHAPE = Shape("wide_resnet", (), 32, 64, 7)
 RECIPE = ("method=fixmatch", "augment=randaugment", "threshold.tau=0", "method.ratio=7", "optimizer=sgd")
@@ -31,7 +36,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
     data = problem(SHAPE, 50_000, "cuda")
     works = {name: _whole(our_step(each, data)) for name, each in configs.items()}
     works["bare"] = _whole(bare_step(configs["bfloat16"], SHAPE, "fixmatch", "cuda"))
-    works["host"] = _whole(_from_host(our_step(configs["bfloat16"], data)))
+    works["host"] = _whole(our_step(configs["bfloat16"], _in_host_memory(data)))
     if "compile" in configs["bfloat16"].plain:
         compiled = settings(SHAPE, *KINDS["bfloat16"], "compile=true")
         works["compiled"] = _whole(our_step(compiled, data))
@@ -57,17 +62,13 @@ def _whole(step: Work) -> Work:
     return work
 
 
-def _from_host(step: Work) -> Work:
-    """The same step where the pool is in host memory: its images are sent to the device first."""
-    pixels = torch.zeros(SHAPE.batch * (1 + SHAPE.ratio), 3, SHAPE.size, SHAPE.size, dtype=torch.uint8)
-    pool = torch.zeros(50_000, 3, SHAPE.size, SHAPE.size, dtype=torch.uint8)
-
-    def work() -> None:
-        rows = torch.randint(len(pool), (len(pixels),))
-        pool[rows].pin_memory().to("cuda", non_blocking=True)
-        step()
-
-    return work
+def _in_host_memory(data: Problem) -> Problem:
+    """The same data, the pool in pinned memory, as where it does not fit: a step's rows are sent."""
+    pool = data.unlabeled.pixels.to(torch.device("cpu"))
+    assert isinstance(pool, torch.Tensor)
+    every = numpy.arange(len(pool))
+    stored = Stored([pool.pin_memory().numpy()], numpy.zeros(len(pool), numpy.uint8), every, data.device)
+    return replace(data, unlabeled=Images(stored, data.unlabeled.targets, data.unlabeled.paths))
 
 
 def _idle(work: Work) -> float:

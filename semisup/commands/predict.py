@@ -4,6 +4,8 @@ import argparse
 import csv
 import io
 import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,41 +53,62 @@ def predict(arguments: argparse.Namespace) -> int:
     files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
     if not files:
         raise DataError(f"{arguments.folder}: no images")
-    from semisup.record.log import as_written
-
-    text = as_written(_csv(_rows(arguments.run, files)))
+    parts = _parts(arguments.run, sorted(files, key=lambda file: file.name))
     if output is None:
-        sys.stdout.write(_for_a_terminal(text) if sys.stdout.isatty() else text)
+        out = sys.stdout  # which a progress bar takes the place of meanwhile
+        for text in map(_for_a_terminal, list(parts)) if out.isatty() else parts:
+            out.write(text)
     else:
-        from semisup.disk import write_atomically
+        from semisup.disk import Aside
 
-        write_atomically(output, text.encode())
+        with Aside(output.parent) as file:
+            for text in parts:
+                file.write(text.encode())
+            file.put(output)
         print(f"{len(files)} images: {arguments.output}")
     return 0
 
 
-def _rows(run: Path, files: Any) -> list[list[object]]:
+def _parts(run: Path, files: list[Any]) -> Iterator[str]:
+    """The CSV, a batch of images at a time: no more than that and what is being decoded is in memory."""
     import torch
 
     from semisup.commands._progress import Bars
-    from semisup.images.cache import read
-    from semisup.images.pool import most_workers
-    from semisup.labeler import label, logits_of
+    from semisup.images.pool import decode_files, most_workers
+    from semisup.record.log import as_written
 
     checked, model, classes, channels = _model_of(run)
     torch.set_num_threads(checked.run.threads)
+    size = checked.settings.train.scoring_batch_size
+    yield _csv([["path", "class", "confidence", "problem"]])
     with Bars() as bars:
-        pictures = read(files, checked.dataset.recipe(), None, most_workers(), bars.watch)
-        pixels = torch.from_numpy(pictures.pixels)
-        if channels == 1:
-            pixels = _grey(pixels)
-        batch_size = checked.settings.train.scoring_batch_size
-        batches = bars.watch(logits_of(model, pixels, batch_size), "classifying", -(-len(pixels) // batch_size))
-        logits = torch.cat([torch.zeros(0, len(classes)), *batches])
+        outcomes = iter(
+            bars.watch(decode_files(files, checked.dataset.recipe(), most_workers()), "classifying", len(files))
+        )
+        while some := list(islice(outcomes, size)):
+            yield as_written(_csv(_rows(some, model, classes, channels)))
+
+
+def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
+    """Of each file: its name, class and confidence, or the reason why it has none."""
+    import numpy
+    import torch
+
+    from semisup.labeler import label, logits_of
+
+    good = [outcome.pixels for outcome in outcomes if outcome.pixels is not None]
+    logits = torch.zeros(0, len(classes))
+    if good:
+        pixels = torch.from_numpy(numpy.stack(good))
+        (logits,) = logits_of(model, _grey(pixels) if channels == 1 else pixels, len(good))
     labels = label(logits)
-    known = zip(pictures.names, labels.targets.tolist(), labels.confidence.tolist(), strict=True)
-    rows: list[list[object]] = [[name, classes[target], f"{sure:.6f}", ""] for name, target, sure in known]
-    return sorted(rows + [[name, "", "", reason] for name, reason in pictures.quarantined], key=lambda row: str(row[0]))
+    known = zip(labels.targets.tolist(), labels.confidence.tolist(), strict=True)
+    for outcome in outcomes:
+        if outcome.pixels is None:
+            yield [outcome.name, "", "", outcome.reason]
+        else:
+            target, sure = next(known)
+            yield [outcome.name, classes[target], f"{sure:.6f}", ""]
 
 
 def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
@@ -124,8 +147,8 @@ def _grey(pixels: Any) -> Any:
     """(n, 3, S, S) uint8 RGB -> (n, 1, S, S) uint8 luminance (ITU-R 601-2, as Pillow)."""
     import torch
 
-    weights = torch.tensor([299, 587, 114]).view(1, 3, 1, 1)
-    return ((pixels.long() * weights).sum(1, keepdim=True) // 1000).to(torch.uint8)
+    weights = torch.tensor([299, 587, 114], dtype=torch.int32).view(1, 3, 1, 1)
+    return ((pixels * weights).sum(1, keepdim=True, dtype=torch.int32) // 1000).to(torch.uint8)
 
 
 def _for_a_terminal(text: str) -> str:
@@ -133,9 +156,7 @@ def _for_a_terminal(text: str) -> str:
     return "".join(visible(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
 
 
-def _csv(rows: list[list[object]]) -> str:
+def _csv(rows: Iterable[list[object]]) -> str:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("path", "class", "confidence", "problem"))
-    writer.writerows(rows)
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
