@@ -77,9 +77,9 @@ def combinations(methods: list[str], policies: list[str]) -> list[tuple[str, str
     if SOAK:
         return [(method, policy) for method in methods for policy in policies]
     by_rounds = [each for each in methods if "gate" in yaml.safe_load((CONF / "method" / f"{each}.yaml").read_text())]
-    others = [each for each in methods if each not in by_rounds]
-    found = {}
-    for kind in filter(None, (by_rounds, others)):
+    at_every_step = [each for each in methods if each not in (*by_rounds, "supervised")]
+    found = dict.fromkeys((each, policies[0]) for each in methods)
+    for kind in filter(None, (by_rounds, at_every_step)):
         for number in range(max(len(kind), len(policies))):
             found[kind[number % len(kind)], policies[number % len(policies)]] = None
     return [*found]
