@@ -16,6 +16,9 @@ from semisup.shapes import Labels, Memory, Pixels
 TEMPERATURE = "labeler/temperature"
 """Its name in a method's memory, () float64, and in the log."""
 
+MOST_PIXELS = 2**20
+"""Of a pass on a processor."""
+
 
 @dataclass(frozen=True)
 class LabelerSettings:
@@ -48,6 +51,13 @@ def logits_of(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[Ten
     model.eval()
     try:
         for batch in pixels.split(batch_size):
-            yield model(to_float(batch)).float()
+            parts = batch.split(_in_one_pass(batch))
+            yield torch.cat([model(to_float(part)).float() for part in parts])
     finally:
         model.train(was_training)
+
+
+def _in_one_pass(batch: Tensor) -> int:
+    """Images of a batch that the model looks at together: on a processor not more than pays, for their activations,
+    and not the pool, are what a run's memory is spent on. All 256 up to 64 pixels a side, 20 at 224."""
+    return len(batch) if batch.device.type != "cpu" else max(1, MOST_PIXELS // (batch.shape[2] * batch.shape[3]))

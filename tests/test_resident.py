@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from semisup import build
+from semisup import build, labeler
+from semisup.computing import prepare
 from semisup.errors import SettingError
 from semisup.events import StepDone
 from semisup.images.stored import Stored
+from semisup.labeler import logits_of
 from semisup.method import Place
 from semisup.method._steps import unlabeled_batch
 from semisup.state import learner_of, start
@@ -65,6 +67,24 @@ def test_a_limit_without_a_cache_is_refused(photos: Path) -> None:
         SettingError, match=r"dataset\.cache=null: must be a folder where more than dataset\.resident_gb"
     ):
         one.dataset.read(one.dataset.survey(), lambda items, *_: items)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    chosen = checked("model.widths=[8,16]", f"precision={precision}", "device=cpu")
+    pixels = torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8)
+    model = chosen.settings.model.build(3, 10, 32)
+    prepare(model, precision, torch.device("cpu"), channels_last=True, compile=False)
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda _, images: seen.append(len(images[0])))
+    whole = list(logits_of(model, pixels, 25))
+    monkeypatch.setattr(labeler, "MOST_PIXELS", 10 * 32**2)
+    parts = list(logits_of(model, pixels, 25))
+    assert seen == [25, 25, 10, 10, 5, 10, 10, 5]
+    assert [len(each) for each in parts] == [25, 25]
+    assert torch.equal(torch.cat(whole), torch.cat(parts))
 
 
 class Counting(TorchDispatchMode):
