@@ -9,7 +9,7 @@ from bench.clock import Measured, Plan, in_turn, ratio
 from bench.made import QUICK, SHAPES, photographs, settings
 from bench.seed import config, read
 from bench.steps import METHODS, bare_step, our_step
-from semisup import build
+from semisup import fitting
 from semisup.commands._door import config_folder
 
 NAME = "memory.mapped_step_over_bare"
@@ -31,7 +31,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
     words = (*METHODS["fixmatch"], f"method.ratio={shape.ratio}")
     with photographs(250 if plan.quick else 1000) as root:
         chosen = config(root, shape, *words, "dataset.resident_gb=0", f"train.batch_size={shape.batch}")
-        data = build.problem(chosen, read(chosen.dataset))
+        data = fitting.made(chosen, read(chosen.dataset))
         assert not isinstance(data.unlabeled.pixels, Tensor), "the pool is in memory"
         works = {"ours": our_step(chosen, data), "bare": bare_step(settings(shape, *words), shape, "fixmatch")}
         yield NAME, ratio(in_turn(plan.rounds, works, plan.shortest), "ours", "bare")

@@ -25,7 +25,7 @@ from bench import tutorial
 from bench.clock import Measured, Plan, Work, in_turn, ratio, single
 from bench.made import CLASSES, QUICK, SHAPES, Shape, checked, photographs
 from bench.steps import METHODS, our_step
-from semisup import build
+from semisup import fitting
 from semisup.labeler import label, logits_of
 from semisup.state import Problem, start
 
@@ -81,7 +81,7 @@ def _reading(root: Path, side: int) -> dict[str, Work]:
 def _working(plan: Plan, root: Path, shape: Shape) -> Iterator[tuple[str, Measured]]:
     kinds = {"": (), "_float32": ("precision=float32",), "_bfloat16": ("precision=bfloat16",)}
     configs = {end: config(root, shape, *METHODS["supervised"], *words) for end, words in kinds.items()}
-    data: Problem = build.problem(configs[""], read(configs[""].dataset))
+    data: Problem = fitting.made(configs[""], read(configs[""].dataset))
     images = data.labeled.pixels.permute(0, 2, 3, 1).contiguous().numpy()
     theirs = _network(configs[""], shape)
     works: dict[str, Work] = {"seed": tutorial.Learning(theirs, images, data.labeled.targets.numpy())}
@@ -144,7 +144,7 @@ def _whole(kind: str, root: Path, shape: Shape) -> None:
             learning()
     else:
         chosen = config(root, shape, *METHODS["self_training"])
-        work = our_step(chosen, build.problem(chosen, read(chosen.dataset)))
+        work = our_step(chosen, fitting.made(chosen, read(chosen.dataset)))
         for _ in range(3):
             work()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from semisup import __version__
+from semisup.disk import to_nowhere
 
 ABOUT = """\
 semisup trains image classifiers on few labels and many unlabeled images (pseudo-labels), sweeps the
@@ -37,7 +38,7 @@ def main() -> int:
         finally:
             sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that is gone
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # takes what is still to be flushed
+        to_nowhere(1)  # takes what is still to be flushed
         return NOBODY_READS
 
 

@@ -210,6 +210,13 @@ def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
     return start_time(int(process)) == started
 
 
+def to_nowhere(descriptor: int) -> None:
+    """Whatever is written to `descriptor` from now on is gone: of a pipe whose reader left."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` last, where the file system can promise that."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -75,6 +75,11 @@ def show(value: object) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
+def first_line(error: Exception) -> str:
+    """What another library says, without its list of causes."""
+    return str(error).strip().split("\n")[0]
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed name that looks most like `word`, if one does."""
     found = difflib.get_close_matches(word, [each for each in allowed if each != word], n=1, cutoff=0.6)

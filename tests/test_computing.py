@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from semisup import build
+from semisup import build, fitting
 from semisup.commands import _run
 from semisup.commands._progress import Bars
 from semisup.computing import prepare, set_up
@@ -91,7 +91,7 @@ def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.M
 def test_how_often_rounds_are_compiled_is_said_at_the_door() -> None:
     def at_the_door(*words: str) -> None:
         counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
-        build.fit(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
+        fitting.fit(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
 
     with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
         at_the_door("method=noisy_student", "train.batch_size=8")

@@ -10,7 +10,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from semisup import build, registry
+from semisup import fitting, registry
 from semisup.batches import endless
 from semisup.events import Evaluated, Finished, Relabeled
 from semisup.method import SUMS, Place
@@ -55,9 +55,9 @@ def test_an_experiment_is_a_label_with_source_command_and_expectation(path: Any)
     assert any("command:" in line for line in head)
     config = an_experiment(path.stem)
     assert config.run.name == path.stem
-    build.fair(config)
+    fitting.fair(config)
     channels = 1 if config.plain["dataset"]["name"] == "digits" else 3
-    build.fit(config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels)
+    fitting.fit(config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels)
 
 
 @pytest.mark.parametrize("policy", options("threshold"))

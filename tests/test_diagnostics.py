@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from semisup.build import CollapseSettings
 from semisup.commands._collapse import CollapseWatch
 from semisup.errors import CollapsedError
 from semisup.events import Evaluated, Finished, Relabeled, StepDone
@@ -20,6 +19,7 @@ from semisup.method import Place
 from semisup.method._diagnostics import relabeled
 from semisup.metric import normalized_entropy, per_class
 from semisup.record.folder import RunRecord
+from semisup.run_settings import CollapseSettings
 from semisup.shapes import Curve, Labels, PerClass, Selection
 from semisup.state import learner_of, restore, start
 from semisup.trainer import train

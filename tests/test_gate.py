@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from semisup import build
+from semisup import build, fitting
 from semisup.companions import companions, control_of
 from semisup.errors import SettingError, in_range, nearest, one_of
 from semisup.identity import run_id
@@ -161,10 +161,10 @@ def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> N
     with pytest.raises(
         SettingError, match=r"schedule=cosine: over train\.epochs gives the control other learning rates"
     ):
-        build.fair(checked("schedule=cosine", "train.epochs=5"))
+        fitting.fair(checked("schedule=cosine", "train.epochs=5"))
     for words in (["train.steps=5"], ["sweep.control=false"], ["method=supervised"]):
-        build.fair(checked("schedule=cosine", *words))
-    build.fair(checked("train.epochs=5"))
+        fitting.fair(checked("schedule=cosine", *words))
+    fitting.fair(checked("train.epochs=5"))
 
 
 def test_a_saved_config_holds_no_interpolation() -> None:

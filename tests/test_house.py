@@ -21,9 +21,9 @@ FLOORS = {
     "evaluation": 3, "method": 3,
     "state": 4,
     "identity": 2, "companions": 3, "trainer": 5,
-    "build": 6,
-    "commands": 7,
-    "__main__": 8,
+    "run_settings": 1, "build": 6, "fitting": 7,
+    "commands": 8,
+    "__main__": 9,
 }  # fmt: skip
 
 DOORS = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, leaky_relu, linear
 
-from semisup import build
+from semisup import fitting
 from semisup.errors import SettingError
 from semisup.vision import torchvision
 from tests.conftest import checked
@@ -177,28 +177,28 @@ def test_a_size_that_a_network_cannot_take_is_said_before_any_work() -> None:
     config = checked("model=torchvision", "model.architecture=alexnet", "dataset.size=16")
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match=r"dataset\.size=16: model=torchvision cannot take it"):
-        build.fit(config, list("ab"), counts, 3)
+        fitting.fit(config, list("ab"), counts, 3)
     vit = checked("model=torchvision", "model.architecture=vit_b_16", "dataset.size=64")
     with pytest.raises(SettingError, match=r"dataset\.size=64: .*224"):
-        build.fit(vit, list("ab"), counts, 3)
+        fitting.fit(vit, list("ab"), counts, 3)
 
 
 def test_a_network_that_computes_its_widths_is_checked_too() -> None:
     regnet = checked("model=torchvision", "model.architecture=regnet_y_400mf", "dataset.size=32")
-    build.fit(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
+    fitting.fit(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
 
 
 def test_what_else_does_not_go_together_is_said_at_the_same_door() -> None:
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match="leaves no image for validation"):
-        build.fit(checked(), list("ab"), counts | {"validation": 0}, 1)
+        fitting.fit(checked(), list("ab"), counts | {"validation": 0}, 1)
     with pytest.raises(SettingError, match="method=self_training: needs unlabeled images"):
-        build.fit(checked(), list("ab"), counts | {"unlabeled": 0}, 1)
+        fitting.fit(checked(), list("ab"), counts | {"unlabeled": 0}, 1)
     resnet = ("model=torchvision", "dataset.size=32")
     with pytest.raises(SettingError, match=r"train\.batch_size=13: leaves a batch of one .* BatchNorm"):
-        build.fit(checked(*resnet, "train.batch_size=13"), list("ab"), counts, 3)
-    build.fit(checked(*resnet, "train.batch_size=16"), list("ab"), counts, 3)
-    build.fit(checked("train.batch_size=13"), list("ab"), counts, 1)
+        fitting.fit(checked(*resnet, "train.batch_size=13"), list("ab"), counts, 3)
+    fitting.fit(checked(*resnet, "train.batch_size=16"), list("ab"), counts, 3)
+    fitting.fit(checked("train.batch_size=13"), list("ab"), counts, 1)
 
 
 WHOLE = """

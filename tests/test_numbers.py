@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from semisup import build
+from semisup import build, fitting
 from semisup.commands import _run
 from semisup.commands._memory import told_of_memory
 from semisup.commands._progress import Bars
@@ -138,13 +138,13 @@ def test_a_model_that_no_machine_holds_is_said_at_the_door(widths: str) -> None:
     config = checked(*SMALL[1:], f"model.widths={widths}")
     counts = {"labeled": 40, "unlabeled": 9, "validation": 9, "test": 9}
     with pytest.raises(SettingError, match=r"model=small_cnn: (its weights .* GB of memory|cannot be built)"):
-        build.fit(config, list("abcdefghij"), counts, 1)
+        fitting.fit(config, list("abcdefghij"), counts, 1)
 
 
 def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
     counts = {"labeled": 10**9, "unlabeled": 0, "validation": 9, "test": 9}
     with pytest.raises(SettingError, match=r"dataset\.size=8: the images take 64 GB of memory"):
-        build.fit(checked(*SMALL, "method=supervised"), list("ab"), counts, 1)
+        fitting.fit(checked(*SMALL, "method=supervised"), list("ab"), counts, 1)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
 def test_sets_that_are_too_small_are_said_at_the_door(overrides: list[str], counts: dict[str, int], said: str) -> None:
     sizes = {"labeled": 40, "unlabeled": 9, "validation": 9, "test": 9} | counts
     with pytest.raises(SettingError) as caught:
-        build.fit(checked("device=cpu", *overrides), list("abc"), sizes, 1)
+        fitting.fit(checked("device=cpu", *overrides), list("abc"), sizes, 1)
     assert said in str(caught.value)
 
 
@@ -202,15 +202,15 @@ settings = ["dataset=folder", f"dataset.root={root}", "dataset.unlabeled=null", 
 def limit(spare):
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + spare, resource.getrlimit(resource.RLIMIT_AS)[1]))
-fit = _run.build.fit
+fit = _run.fitting.fit
 def fitted(*given):
     fit(*given)
     limit(10_000_000)
-_run.build.fit = fitted
+_run.fitting.fit = fitted
 tight = _run.run(checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]"), Bars(), of_a_sweep=False)
 print(tight.status, tight.message)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-_run.build.fit = fit
+_run.fitting.fit = fit
 checkpoint.save = lambda *_: bytearray(2**60)
 tight = _run.run(checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]"), Bars(), of_a_sweep=False)
 print(tight.status, tight.message)
@@ -232,7 +232,7 @@ def test_memory_that_runs_out_is_said_with_what_to_try(tmp_path: Path) -> None:
     """Really: the process may have 100 MB more than it has when training begins, and a batch wants more."""
     code = """
 import resource, sys
-from semisup import build
+from semisup import build, fitting
 from semisup.commands import _run
 from semisup.commands._progress import Bars
 from tests.conftest import checked, toy_problem

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from semisup import build, labeler
+from semisup import build, fitting, labeler
 from semisup.computing import prepare
 from semisup.errors import SettingError
 from semisup.events import StepDone
@@ -27,7 +27,7 @@ __all__ = ["photos"]
 def problem_of(photos: Path, resident_gb: str, *more: str) -> Any:
     one = build.check(compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.resident_gb={resident_gb}"))
     data = one.dataset.read(one.dataset.survey(), lambda items, *_: items)
-    return build.problem(one, data)
+    return fitting.made(one, data)
 
 
 @pytest.mark.parametrize("method", options("method"))

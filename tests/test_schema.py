@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semisup import build, registry
+from semisup import build, fitting, registry
 from semisup.commands._run import folder_of
 from semisup.commands.train import train
 from semisup.errors import SettingError
@@ -68,7 +68,7 @@ def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: build.Plain
     try:
         found = build.check(plain)
         if found.dataset.size <= 64:
-            build.fit(found, list("abcdefghij"), COUNTS, 3)
+            fitting.fit(found, list("abcdefghij"), COUNTS, 3)
     except SettingError as caught:
         error = caught
     else:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from semisup.build import CollapseSettings
 from semisup.errors import CollapsedError, show
 from semisup.events import Event, Relabeled
 from semisup.metric import normalized_entropy
+from semisup.run_settings import CollapseSettings
 
 FEWEST = 5  # kept images a class, on average
 

@@ -115,23 +115,23 @@ def expected_jobs(door: Door, plan: list[list[str]] | None) -> int | None:
 
 def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]", *, elsewhere: bool = False) -> "Checked":
     """Settings among themselves, then settings and data; nothing is decoded, and each data set is surveyed once."""
-    from semisup import build
+    from semisup import build, fitting
 
     checked = build.check(ours(config), elsewhere=elsewhere)
     checked.tracking.must_be_here()
     if checked.dataset not in surveyed:
         surveyed[checked.dataset] = checked.dataset.survey()
     survey = surveyed[checked.dataset]
-    build.fit(checked, survey.classes, survey.counts, survey.channels)
+    fitting.fit(checked, survey.classes, survey.counts, survey.channels)
     return checked
 
 
 def _check_swept(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> None:
     """The same for a member of a sweep, whose control must be fair."""
-    from semisup import build
+    from semisup import fitting
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in HERE
-    build.fair(_check_one(config, surveyed, elsewhere=elsewhere))
+    fitting.fair(_check_one(config, surveyed, elsewhere=elsewhere))
 
 
 def sweeps(config: DictConfig) -> bool:

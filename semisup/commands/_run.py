@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from semisup import build
+from semisup import fitting
 from semisup.build import Checked
 from semisup.commands._collapse import CollapseWatch
 from semisup.commands._memory import reading, saving, told_of_memory
@@ -172,13 +172,13 @@ def _load(checked: Checked, bars: Bars) -> tuple[Problem, Data]:
     if key not in _loaded:
         _loaded.clear()  # before the next is read, so that memory holds one
         survey = checked.dataset.survey()
-        build.fit(checked, survey.classes, survey.counts, survey.channels)
+        fitting.fit(checked, survey.classes, survey.counts, survey.channels)
         with told_of_memory(checked, reading):
             data = checked.dataset.read(survey, bars.watch)
-            _loaded[key] = build.problem(checked, data), data
+            _loaded[key] = fitting.made(checked, data), data
     problem, data = _loaded[key]
     counts = {split: len(getattr(data, split)) for split in SPLITS}
-    build.fit(checked, data.classes, counts, data.labeled.pixels.shape[1])
+    fitting.fit(checked, data.classes, counts, data.labeled.pixels.shape[1])
     return problem, data
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from semisup.disk import to_nowhere
+
 FILE_COLUMNS = 160  # where the output is a file or a pipe, and nobody said how wide it is
 
 
@@ -14,7 +16,7 @@ class _Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Say no more, and do the rest of the work: who wanted the first lines alone wants the files all the same."""
         self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout.fileno())
 
 
 def terminal(**options: Any) -> Console:

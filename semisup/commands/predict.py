@@ -115,7 +115,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     """The checked config, the best model in eval mode on the CPU, the class names, and the channels of an image."""
     import torch
 
-    from semisup import build
+    from semisup import build, fitting
     from semisup.computing import prepare
     from semisup.errors import RecordError
     from semisup.record import checkpoint
@@ -129,7 +129,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     classes, channels = dataset.get("classes"), dataset.get("channels")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
         raise RecordError(f"{run / 'run.json'}: does not say the classes and the channels of the images")
-    expected = build.bytes_of_weights(checked, channels, len(classes))
+    expected = fitting.bytes_of_weights(checked, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
     model = settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)

@@ -144,7 +144,7 @@ def _plots(folder: Path) -> dict[str, Path]:
 
 def _words(*values: object) -> list[str]:
     """What W&B may call a run: our ids are such words, and whatever else a stranger's run.json says is none."""
-    from semisup.build import SLUG
+    from semisup.run_settings import SLUG
 
     for value in values:
         if not isinstance(value, str) or not SLUG.fullmatch(value):
