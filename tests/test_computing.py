@@ -118,8 +118,8 @@ def test_a_gpu_that_is_not_there_or_is_several_processes_is_refused_at_the_door(
         for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2")):
             monkeypatch.setenv(name, value)
     with pytest.raises(SettingError, match=f"device={device}: {said}"):
-        checked(f"device={device}")
-    checked("device=cuda" if processes == 1 else "device=cpu")
+        checked(f"device={device}", "precision=float32")
+    checked("device=cuda" if processes == 1 else "device=cpu", "precision=float32")
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
