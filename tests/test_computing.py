@@ -74,6 +74,7 @@ def test_auto_asks_a_gpu_whether_it_multiplies_in_bfloat16_itself(
     native: bool, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     assert checked("precision=auto").plain["device"] == "cuda"
