@@ -74,7 +74,7 @@ def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     chosen = checked("model.widths=[8,16]", f"precision={precision}", "device=cpu")
-    pixels = torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (46, 3, 32, 32), dtype=torch.uint8)
     model = chosen.settings.model.build(3, 10, 32)
     prepare(model, precision, torch.device("cpu"), channels_last=True, compile=False)
     seen: list[int] = []
@@ -82,8 +82,8 @@ def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
     whole = list(logits_of(model, pixels, 25))
     monkeypatch.setattr(labeler, "MOST_PIXELS", 10 * 32**2)
     parts = list(logits_of(model, pixels, 25))
-    assert seen == [25, 25, 10, 10, 5, 10, 10, 5]
-    assert [len(each) for each in parts] == [25, 25]
+    assert seen == [25, 21, 9, 8, 8, 7, 7, 7], "of 21 none is left alone, which would have other bits"
+    assert [len(each) for each in parts] == [25, 21]
     assert torch.equal(torch.cat(whole), torch.cat(parts))
 
 
