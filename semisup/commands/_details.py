@@ -62,12 +62,15 @@ def history(folder: Path) -> History:
 
 
 def first_label(folder: Path) -> tuple[float, bool] | None:
-    """The step of the first pseudo-labels that counted, and whether the whole pool was labeled after that step; else
-    they were of the steps up to it. None where there were none."""
+    """The step of the first pseudo-labels that counted, and whether the pool was labeled after that step; else they
+    were used in the steps up to it, which had unlabeled images then. None where there were none."""
+    used = False
     for row in lines_of(folder):
+        if "val/accuracy" in row:
+            used = number(row.get("train/unlabeled_loss")) is not None
         step = number(row.get("step"))
         if step is not None and (number(row.get("pseudo/coverage")) or 0) > 0:
-            return step, "pseudo/round" in row
+            return step, not used
     return None
 
 
@@ -76,8 +79,8 @@ def before_any_label(run: Run) -> tuple[float, float] | None:
     chosen, first = number(run.summary.get("best/step")), first_label(run.folder)
     if chosen is None or first is None:
         return None
-    step, of_the_pool = first
-    return (chosen, step) if chosen < step or (of_the_pool and chosen == step) else None
+    step, afterwards = first
+    return (chosen, step) if chosen < step or (afterwards and chosen == step) else None
 
 
 def classes(folder: Path) -> list[str]:

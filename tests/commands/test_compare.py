@@ -20,6 +20,7 @@ from rich.console import Console
 
 from semisup.commands._comparison import Comparison, compare_runs, over_seeds, spread
 from semisup.commands._comparison_tables import ROWS_SHOWN
+from semisup.commands._details import before_any_label
 from semisup.commands._grid import CONTROL, SEVERAL, choose_axes, grid_of
 from semisup.commands._heat_map import legend, picture
 from semisup.commands._runs import TAIL_BYTES, find, read, read_all
@@ -528,6 +529,20 @@ def test_weights_from_before_any_pseudo_label_are_said(outputs: Path) -> None:
         make_with_references(outputs / "mine", plain, test=0.75, control=0.7, baseline=0.5, labelings=told)
     text = sentence(compared(outputs / "mine"))
     assert "The best weights of 1 of 2 seeds are of step 10, before the first pseudo-label counted (step 20)." in text
+
+
+@pytest.mark.parametrize(("loss", "early"), [(1.2, None), (None, (10.0, 10.0))])
+def test_labels_that_were_used_up_to_the_chosen_step_are_none_from_after_it(
+    outputs: Path, loss: float | None, early: tuple[float, float] | None
+) -> None:
+    """A method that labels at every step tells at an evaluation of labels that the steps before it used."""
+    folder = make(outputs / "mine", plain_of())
+    rows = [
+        {"step": 10, "epoch": 1, "train/unlabeled_loss": loss, "val/accuracy": 0.8},
+        {"step": 10, "epoch": 1, "pseudo/round": 1, "pseudo/coverage": 0.5},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert before_any_label(read(folder)) == early
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
