@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import select
 import signal
 import sys
 
@@ -38,8 +39,17 @@ def main() -> int:
         finally:
             sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that is gone
     except BrokenPipeError:
+        if not _nobody_reads():
+            raise
         to_nowhere(1)  # takes what is still to be flushed
         return NOBODY_READS
+
+
+def _nobody_reads() -> bool:
+    """Whether it is our output, and no other pipe, that broke."""
+    output = select.poll()
+    output.register(1, 0)  # of an error it tells unasked
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def _command(words: list[str]) -> int:
@@ -75,9 +85,9 @@ def _guarded(arguments: argparse.Namespace) -> int:
 
     try:
         status = arguments.run_command(arguments)
-    except BrokenPipeError:
-        raise
     except (SettingError, DataError, RecordError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            raise
         from semisup.commands._typed import visible
 
         print(f"semisup {arguments.command}: {visible(error, 2000)}", file=sys.stderr)

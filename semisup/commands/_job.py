@@ -31,6 +31,7 @@ def job(config: DictConfig) -> float | None:
     from semisup.commands._begun import as_begun, kept_or_for_here
     from semisup.commands._progress import Bars
     from semisup.commands._run import Outcome, folder_of, quietly
+    from semisup.commands._terminal import say
     from semisup.commands._unused import why_unused
     from semisup.record.reading import read_json
 
@@ -58,9 +59,9 @@ def job(config: DictConfig) -> float | None:
             outcome = Outcome(folder, "done", read_json(folder / "summary.json"))
         else:
             outcome = _noted(ledger, name, checked, bars)
-            print(_line(outcome), flush=True)
+            say(_line(outcome))
             if outcome.status == "done" and (why := why_unused(checked, outcome.summary or {})):
-                print(f"{'':<12}{why}", flush=True)
+                say(f"{'':<12}{why}")
             _stop_if_asked(ledger, outcome)
         if outcome.status == "done" and _compared(checked):
             for kind, plain in companions(checked.plain, outcome.summary or {}).items():

@@ -30,6 +30,7 @@ from semisup.commands._door import (
 from semisup.commands._job import NUMBER, job
 from semisup.commands._ledger import FAIL_FAST, STOPPED, Ledger
 from semisup.commands._summary import exit_status, lines_of, summary_of, write_summary
+from semisup.commands._terminal import say
 from semisup.errors import DataError, SettingError
 
 REFUSED = 2
@@ -66,13 +67,11 @@ def sweep(words: list[str], door: Door) -> int:
         stopped = attempt.stopped
     summary = summary_of(ledger, expected_jobs(door, plan), time.monotonic() - began)
     write_summary(ledger.folder, summary)
-    print("", *lines_of(summary), sep="\n")
-    print(
-        f"{summary['seconds']:.0f} s; all of it in {ledger.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
-    )
+    where = f"all of it in {ledger.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
+    say("", *lines_of(summary), f"{summary['seconds']:.0f} s; {where}")
     status = exit_status(summary, stopped)
     if stopped is not None and status:
-        print("stopped; the same command continues")
+        say("stopped; the same command continues")
     return status
 
 

@@ -19,6 +19,14 @@ class _Terminal(Console):
         to_nowhere(sys.stdout.fileno())
 
 
+def say(*lines: str) -> None:
+    """Print; where the reader has left, the work goes on all the same."""
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        to_nowhere(sys.stdout.fileno())
+
+
 def terminal(**options: Any) -> Console:
     """Rich's console on this process's standard output; `options` are its own."""
     if isinstance(sys.stdout, io.TextIOWrapper):

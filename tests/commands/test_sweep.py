@@ -217,6 +217,20 @@ def test_a_sweep_waits_for_its_runs_however_long_they_save_unless_asked_twice(tm
         run.kill()
 
 
+@pytest.mark.parametrize("launcher", [(), PARALLEL])
+def test_a_reader_that_leaves_early_ends_no_job(tmp_path: Path, launcher: tuple[str, ...]) -> None:
+    """`semisup train -m ... | head -1`"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [*TINY, f"output_root={tmp_path}", "seed=0,1", *launcher]
+    command = [sys.executable, "-m", "tests.commands.stand_in", "train", "-m", *words]
+    planted = os.environ | {"STAND_IN": "{}", "STAND_IN_LOG": str(tmp_path / "trained")}
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=planted)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert launcher or len({entry["process"] for entry in entries(tmp_path)}) == 1, "none died of it"
+
+
 def test_what_is_refused_at_the_door_is_no_earlier_sweep_of_the_same_folder(tmp_path: Path) -> None:
     place = f"hydra.sweep.dir={tmp_path}/here"
     assert stand_in(tmp_path, {}, "seed=0,1", place).returncode == 0
