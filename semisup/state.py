@@ -214,14 +214,15 @@ def restart(problem: Problem, settings: Settings, state: State, round_: int) -> 
 def restore(state: State, snapshot: dict[str, Any]) -> None:
     """Put `state` where it was when `snapshot` was taken. A snapshot of another model or method is an error.
 
-    Training changes much of a state in place, so all of it is copied: a snapshot can be restored again.
+    Training changes much of a state in place, so all of it is copied: a snapshot can be restored again. Tensors that are one
+    stay one, so that the file of what is restored is that of what was saved, byte for byte.
     """
     device = state.sums.device
     state.student.load_state_dict(snapshot["student"], strict=True)
     if state.average is not None:
         state.average.load_state_dict(snapshot["average"], strict=True)
     state.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
-    state.memory = {name: value.to(device, copy=True) for name, value in snapshot["memory"].items()}
+    state.memory = {name: value.to(device) for name, value in copy.deepcopy(snapshot["memory"]).items()}
     state.sums = snapshot["sums"].to(device, copy=True)
     for name in COUNTERS:
         setattr(state, name, snapshot[name])

@@ -36,7 +36,13 @@ def members() -> dict[str, Any]:
                 "train.ema_decay=0.9",
                 "train.batch_size=5",
             ),
-            *("model.widths=[4,8]", "train.steps=8", "train.evaluate_every_steps=4", "train.scoring_batch_size=7"),
+            *(
+                "precision=float32",
+                "model.widths=[4,8]",
+                "train.steps=8",
+                "train.evaluate_every_steps=4",
+                "train.scoring_batch_size=7",
+            ),
         ]
         found[method] = checked(*chosen).settings
     kept_only = ["method=fixmatch", "method.kept_only=true", "threshold.tau=0.9", "precision=bfloat16"]
