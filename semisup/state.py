@@ -214,8 +214,8 @@ def restart(problem: Problem, settings: Settings, state: State, round_: int) -> 
 def restore(state: State, snapshot: dict[str, Any]) -> None:
     """Put `state` where it was when `snapshot` was taken. A snapshot of another model or method is an error.
 
-    Training changes much of a state in place, so all of it is copied: a snapshot can be restored again. Tensors that are one
-    stay one, so that the file of what is restored is that of what was saved, byte for byte.
+    Training changes much of a state in place, so all of it is copied: a snapshot can be restored again. Tensors that
+    are one stay one, so that the file of what is restored is that of what was saved, byte for byte.
     """
     device = state.sums.device
     state.student.load_state_dict(snapshot["student"], strict=True)
