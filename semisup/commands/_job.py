@@ -60,7 +60,7 @@ def job(config: DictConfig) -> float | None:
         else:
             outcome = _noted(ledger, name, checked, bars)
             say(_line(outcome))
-            if outcome.status == "done" and (why := why_unused(checked, outcome.summary or {})):
+            if outcome.status == "done" and (why := why_unused(checked, folder, outcome.summary or {})):
                 say(f"{'':<12}{why}")
             _stop_if_asked(ledger, outcome)
         if outcome.status == "done" and _compared(checked):

@@ -1,18 +1,23 @@
 """Why a run that could use unlabeled images used none."""
 
+from pathlib import Path
 from typing import Any
 
 from semisup.build import Checked
+from semisup.commands._details import first_label
 
 
-def why_unused(checked: Checked, summary: dict[str, Any]) -> str:
-    """One line of a finished run; "" where it used some, or was not to."""
-    if not checked.settings.method.uses_unlabeled or summary.get("pseudo/coverage"):
+def why_unused(checked: Checked, folder: Path, summary: dict[str, Any]) -> str:
+    """One line of the finished run in `folder`; "" where it used some, ever, or was not to."""
+    if not checked.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_label(folder):
         return ""
-    if "pseudo/coverage" in summary:
+    method = checked.plain["method"]
+    if method.get("lambda_unlabeled") == 0:
+        why = "method.lambda_unlabeled=0 leaves them out"
+    elif "pseudo/coverage" in summary:
         why = "nothing reached the threshold; a lower one keeps more (what_if.csv has how much)"
     else:
-        gate, best = checked.plain["method"].get("gate"), summary["best/val/accuracy"]
+        gate, best = method.get("gate"), summary["best/val/accuracy"]
         why = (
             f"validation never passed method.gate={gate} when the pool was due to be labeled (its best was {best:.3f})"
         )

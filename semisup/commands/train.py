@@ -93,7 +93,7 @@ def _one(config: DictConfig) -> int:
     if outcome.kept and started_by_an_agent():  # which waits for the result, whoever made it
         show_again(outcome.folder, checked.tracking)
     summary = outcome.summary or {}
-    if why := why_unused(checked, summary):
+    if why := why_unused(checked, outcome.folder, summary):
         print(why, file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
     print(f"{'already done' if outcome.kept else 'done'}: {outcome.folder}  {'  '.join(figures)}")
