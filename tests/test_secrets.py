@@ -134,7 +134,7 @@ def test_a_file_elsewhere_in_the_checkout_is_no_difference(monkeypatch: pytest.M
 
     monkeypatch.setattr(environment, "_git", lambda: {"dirty": True})
     monkeypatch.setattr(environment, "_ask_git", lambda *_: "")
-    assert uncommitted() is None
+    assert uncommitted.__wrapped__() is None
 
 
 def test_a_large_diff_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -34,6 +35,7 @@ def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
     child = os.fork()
     if child == 0:
         _end_with(parent)
+        _leave_to_the_parent_what_is_its_own()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os._exit(_done(work))
     try:
@@ -67,6 +69,12 @@ def _done(work: Callable[[], int]) -> int:
     except Exception:
         traceback.print_exc()
     return code
+
+
+def _leave_to_the_parent_what_is_its_own() -> None:
+    """A copy of a finalizer at the child's end would remove the parent's files: W&B's folder of pictures, for one."""
+    for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # there is no public list
+        each.atexit = False
 
 
 def _end_with(parent: int) -> None:

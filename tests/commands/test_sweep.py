@@ -1,10 +1,12 @@
 """What a sweep leaves on disk about its jobs, whatever becomes of them: the real program in a subprocess."""
 
+import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,19 @@ def test_a_signal_that_comes_as_the_child_is_made_is_passed_on(monkeypatch: pyte
 
     monkeypatch.setattr(os, "fork", forked_and_asked)
     assert in_a_child(lambda: time.sleep(60) or 0) == (-signal.SIGUSR1, signal.SIGUSR1)
+
+
+def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
+    def work() -> int:
+        children = tempfile.TemporaryDirectory()
+        atexit.register(print, children.name)
+        return 0 if Path(children.name).is_dir() else 1
+
+    with tempfile.TemporaryDirectory() as place:
+        ours = tempfile.TemporaryDirectory(dir=place)  # as W&B has one as long as a process lives
+        assert in_a_child(work) == (0, None)
+        assert Path(ours.name).is_dir()
+        ours.cleanup()
 
 
 AT_A_RUN = """
