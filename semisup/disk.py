@@ -4,6 +4,7 @@ Write aside, fsync, rename, fsync the folder. After a crash the old file or the 
 either; what was written aside is removed by the next process of this host that looks.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -71,11 +72,11 @@ class Aside:
     """A file that grows out of sight in `folder`, a context: `put` makes it appear whole, else nothing is left of it.
 
     Raises, in all it does:
-        OSError: disk full, read-only, EIO, ...
+        OSError: disk full, read-only, EIO, ...; names the file, or the folder while the file has no name.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.temporary = _beside(folder / "any")
+        self.folder, self.temporary, self.size = folder, _beside(folder / "any"), 0
 
     def __enter__(self) -> Self:
         descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -84,16 +85,23 @@ class Aside:
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Put the chunk at the end."""
-        self.file.write(chunk)
+        self.size += len(memoryview(chunk).cast("B"))
+        try:
+            self.file.write(chunk)
+        except OSError as error:
+            raise named(error, self.folder, self.size) from None
 
     def put(self, path: Path, start: bytes = b"", *, sure: bool = True) -> None:
         """Write `start` over the first bytes, and give the file its name; `sure` as above."""
-        self.file.seek(0)
-        self.file.write(start)
-        self.file.flush()
-        if sure:
-            os.fsync(self.file.fileno())
-        os.replace(self.temporary, path)
+        try:
+            self.file.seek(0)
+            self.file.write(start)
+            self.file.flush()
+            if sure:
+                os.fsync(self.file.fileno())
+            os.replace(self.temporary, path)
+        except OSError as error:
+            raise named(error, path, self.size) from None
         if sure:
             sync_folder(path.parent)
 
@@ -101,7 +109,8 @@ class Aside:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.temporary.unlink(missing_ok=True)
-        self.file.close()
+        with contextlib.suppress(OSError):  # of what was not put, which is not wanted: it would hide why
+            self.file.close()
 
 
 def claim(path: Path, content: bytes) -> bool:

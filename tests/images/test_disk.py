@@ -11,7 +11,7 @@ import pytest
 
 from semisup import disk
 from semisup.alive import start_time
-from semisup.disk import remove_leftovers, write_atomically
+from semisup.disk import Aside, remove_leftovers, write_atomically
 from tests.images.zoo import in_child, passes
 
 
@@ -47,6 +47,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("chunk", "where"), [(2**17, ""), (600, "/file")], ids=["in a chunk", "at the end"])
+def test_a_file_that_grows_on_a_full_disk_says_where_and_leaves_nothing(tmp_path: Path, chunk: int, where: str) -> None:
+    def write() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with pytest.raises(OSError, match=r"bytes are needed") as failed, Aside(tmp_path) as file:
+            file.write(b"x" * chunk)
+            file.write(b"x" * chunk)
+            file.put(tmp_path / "file")
+        assert failed.value.filename == f"{tmp_path}{where}"
+
+    assert passes(in_child(write))
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
