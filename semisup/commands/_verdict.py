@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 from semisup.commands._comparison import Comparison, Pair, Row, Spread, said, spread
 from semisup.commands._details import before_any_label
@@ -18,8 +19,8 @@ def sentence(comparison: Comparison) -> str:
         return f"{of}No run is finished yet: {', '.join(f'{count} {status}' for status, count in statuses.items())}."
     parts = [f"{of}{_which(comparison, best)}: {_accuracy(best)} {_over(len(best.runs))}"]
     if best.controls:
-        parts.append(f"; {_gain(best.controls)} over the control {CONTROL}")
-        parts.append(f", {_gain(best.baselines)} over the plain baseline {BASELINE}")
+        parts.append(f"; {_gain(best.controls)} the control {CONTROL}")
+        parts.append(f", {_gain(best.baselines)} the plain baseline {BASELINE}")
     return "".join(parts) + "." + _verdict(best)
 
 
@@ -75,9 +76,11 @@ def _over(count: int) -> str:
 def _gain(pairs: tuple[Pair, ...]) -> str:
     value = gain(pairs)
     if value is None:
-        return "an unknown gain"
+        return "an unknown gain over"
     some = "" if value.count == len(pairs) else f" ({value.count} of {len(pairs)} seeds)"
-    return f"{percent(value, signed=True)} points{some}"
+    if value.mean < 0:
+        return f"{percent(replace(value, mean=-value.mean))} points{some} below"
+    return f"{percent(value, signed=True)} points{some} over"
 
 
 def _verdict(row: Row) -> str:

@@ -166,5 +166,20 @@ def _next(comparison: "Comparison") -> list[str]:
     """What to type next."""
     if comparison.best is None:
         return []
-    run = typed(comparison.best.best_run.folder)
-    return ["", f"look at the best run:   semisup show {run}", f"use it on your images:  semisup predict {run} images/"]
+    row, best = comparison.best, comparison.best.best_run
+    run, images = typed(best.folder), "images/"
+    lines = [
+        "",
+        f"look at the best run:   semisup show {run}",
+        f"use it on your images:  semisup predict {run} {images}",
+    ]
+    place, ours = row.runs.index(best), best.accuracy("validation") or 0.0
+    others = [pairs[place].other for pairs in (row.controls, row.baselines) if len(pairs) == len(row.runs)]
+    done = [(other.accuracy("validation") or 0.0, other) for other in others if other and other.done]
+    theirs, other = max(done, key=lambda each: each[0], default=(0.0, best))
+    if theirs > ours:
+        lines += [
+            f"but labels alone do better by validation ({theirs:.1%} against {ours:.1%}):",
+            f"                        semisup predict {typed(other.folder)} {images}",
+        ]
+    return lines

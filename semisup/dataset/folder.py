@@ -91,9 +91,7 @@ class Folder:
     def _classes(self, root: Path) -> list[str]:
         folder = root / self.labeled
         if not folder.is_dir():
-            raise DataError(
-                f"dataset.labeled={self.labeled}: there is no folder {shown(folder)}; it holds one folder a class"
-            )
+            raise DataError(f"dataset.labeled={self.labeled}: {_no_folder(root, self.labeled)}")
         classes = list(class_folders(folder, follow_symlinks=self.follow_symlinks))
         if len(classes) < 2:
             raise DataError(f"{shown(folder)}: {len(classes)} class folder(s); there must be at least 2")
@@ -116,7 +114,7 @@ class Folder:
         """The images of one split with class folders; the class numbers are those of the training folders."""
         folder = root / where
         if not folder.is_dir():
-            raise DataError(f"dataset.{split}={where}: there is no folder {shown(folder)}; it holds one folder a class")
+            raise DataError(f"dataset.{split}={where}: {_no_folder(root, where)}")
         found = class_folders(folder, follow_symlinks=self.follow_symlinks)
         strangers = sorted(set(found) - set(classes))
         if strangers:
@@ -143,8 +141,9 @@ class Folder:
             return []
         folder = root / self.unlabeled
         if not folder.is_dir():
-            near = nearest(folder.name, [each.name for each in _folders(folder.parent)])
-            allowed = f"there is no folder {shown(folder)}; null where there are no unlabeled images"
+            others = [each.name for each in _folders(folder.parent) if each != root / self.labeled]
+            near = nearest(folder.name, others)
+            allowed = f"there is no folder {shown(folder)}; null, with method=supervised, where nothing is unlabeled"
             raise SettingError("dataset.unlabeled", self.unlabeled, allowed, near)
         return list(self._scan(root, folder, ignored))
 
@@ -189,8 +188,18 @@ def _alike(classes: Iterable[str]) -> list[str]:
     return [", ".join(group) for group in groups.values() if len(group) > 1]
 
 
+def _no_folder(root: Path, where: str) -> str:
+    """What is missing, what it would hold, and what is there instead."""
+    there = ", ".join(f"{shown(each.name)}/" for each in _folders(root)[:8])
+    for above in (root.parent, *_folders(root)):
+        if (above / where).is_dir():
+            there += f" (did you mean dataset.root={shown(above)}?)"
+            break
+    return f"there is no folder {shown(root / where)}, with a folder a class; dataset.root holds {there or 'no folder'}"
+
+
 def _folders(parent: Path) -> list[Path]:
     try:
-        return [each for each in parent.iterdir() if each.is_dir()]
+        return sorted(each for each in parent.iterdir() if each.is_dir())
     except OSError:
         return []

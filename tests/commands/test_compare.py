@@ -807,6 +807,17 @@ def test_a_thousand_runs_are_compared_in_ten_seconds_and_fit_into_a_page(outputs
     assert len(page) < 2_000_000
 
 
+def test_where_labels_alone_do_better_it_says_so_and_which_run_to_use(outputs: Path) -> None:
+    folder = make_with_references(outputs / "mine", plain_of(), val=0.7, test=0.7, control=0.75, baseline=0.5)
+    text = printed(folder.parent, width=1000)
+    assert "5.0 points below the control" in text
+    said, other = text.partition("but labels alone do better by validation (")[2].splitlines()[:2]
+    assert said.startswith("75.0% against 70.0%)")
+    assert other.split()[:2] == ["semisup", "predict"]
+    assert "/supervised-" in other
+    assert folder.name not in other
+
+
 def test_the_command_line(outputs: Path) -> None:
     make_with_references(outputs / "mine", plain_of(), test=0.75, control=0.7, baseline=0.5)
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {

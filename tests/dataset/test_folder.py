@@ -174,8 +174,25 @@ def test_a_missing_root_is_said_with_the_nearest_name(root: Path) -> None:
 @pytest.mark.parametrize(("key", "folder"), [("labeled", "training/labeled"), ("validation", "validation")])
 def test_a_missing_part_is_named_with_its_key(root: Path, key: str, folder: str) -> None:
     shutil.rmtree(root / folder)
-    with pytest.raises(DataError, match=rf"^dataset\.{key}={folder}: there is no folder .*one folder a class"):
+    with pytest.raises(
+        DataError, match=rf"^dataset\.{key}={folder}: there is no folder .*a folder a class.* holds .*/"
+    ):
         chosen(root).survey()
+
+
+def test_a_root_one_level_off_is_said_with_the_right_one(root: Path) -> None:
+    for off in (root.parent, root / "training"):
+        with pytest.raises(DataError, match=rf"did you mean dataset\.root={root}\?"):
+            chosen(off).survey()
+
+
+def test_the_labeled_folder_is_not_offered_as_the_unlabeled_one(root: Path) -> None:
+    shutil.rmtree(root / "training/unlabeled")
+    with pytest.raises(
+        SettingError, match=r"dataset\.unlabeled=training/unlabeled: .* null, with method=supervised"
+    ) as told:
+        chosen(root).survey()
+    assert told.value.nearest is None
 
 
 def test_test_and_unlabeled_may_be_absent(root: Path) -> None:
