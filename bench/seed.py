@@ -132,8 +132,6 @@ def _peak_of(kind: str, root: Path, shape: Shape) -> float:
 
 def _whole(kind: str, root: Path, shape: Shape) -> None:
     """In a process of its own: read, label the pool, keep all, three steps; prints its peak."""
-    import resource
-
     if kind == "seed":
         everything = tutorial.load(root, shape.size)
         images, targets = everything["labeled"]
@@ -147,7 +145,8 @@ def _whole(kind: str, root: Path, shape: Shape) -> None:
         work = our_step(chosen, fitting.made(chosen, read(chosen.dataset)))
         for _ in range(3):
             work()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    status = Path("/proc/self/status").read_text()  # ru_maxrss would be at least what the parent had as it made us
+    print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 
 
 def numpy_of(images: Any, kept: list[Any]) -> Any:

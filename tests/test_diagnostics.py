@@ -267,7 +267,8 @@ def test_a_constant_model_is_warned_of_once_and_a_healthy_one_never() -> None:
     assert len(caught) == 1
     assert str(caught[0].message) == (
         "a-run: pseudo-labels collapse at step 3: 100% of the 30 kept are dog; the entropy of their classes is 0.00 of "
-        "validation's, below collapse.warn_below=0.3"
+        "validation's, below collapse.warn_below=0.3. "
+        "A later start (method.gate), a higher threshold.tau or threshold=class_balanced are the usual cures"
     )
 
 

@@ -32,7 +32,11 @@ def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
     sys.stderr.flush()
     parent, before = os.getpid(), {each: signal.getsignal(each) for each in PASSED_ON}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # none is lost until there is someone to hear it
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # no room for another process
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        raise
     if child == 0:
         _end_with(parent)
         _leave_to_the_parent_what_is_its_own()

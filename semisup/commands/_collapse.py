@@ -58,7 +58,8 @@ class CollapseWatch:
         name, count = show(self.classes[kept.index(max(kept))]), sum(kept)
         return (
             f"pseudo-labels collapse at step {event.step}: {max(kept) / count:.0%} of the {count} kept are {name}; "
-            f"the entropy of their classes is {share:.2f} of validation's, below collapse.{setting}"
+            f"the entropy of their classes is {share:.2f} of validation's, below collapse.{setting}. "
+            "A later start (method.gate), a higher threshold.tau or threshold=class_balanced are the usual cures"
         )
 
 

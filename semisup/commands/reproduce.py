@@ -141,6 +141,9 @@ def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str,
     dataset = plain.get("dataset")
     if not isinstance(dataset, dict):
         raise SettingError("dataset", dataset, "must be one of the data sets")
+    tracking = plain.get("tracking")
+    if isinstance(tracking, dict) and tracking.get("name") == "none" and not any(key[:8] == "tracking" for key in given):
+        given["tracking"] = "none"  # a run that was shown nowhere is not shown when it is made again
     mine = defaults(_options(dataset, given))
     plain = plain | {key: mine[key] for key in OF_THE_CALLER}
     own = {key: mine["dataset"].get(key) for key in OF_THE_CALLER_IN_DATASET if key in dataset}

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from semisup.commands._door import check_at_the_door, check_names, composed_at_the_door, ours
 from semisup.commands._sweep import sweep, with_hydra
+from semisup.commands._typed import typed
 from semisup.errors import DataError, SettingError
 
 COMPLETION = ("--shell-completion", "-sc")  # whose own words look like settings: install=bash
@@ -97,4 +98,6 @@ def _one(config: DictConfig) -> int:
         print(why, file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
     print(f"{'already done' if outcome.kept else 'done'}: {outcome.folder}  {'  '.join(figures)}")
+    beside = "; with -m its control, labels alone, is trained beside it" if checked.settings.method.uses_unlabeled else ""
+    print(f"Next: semisup show {typed(outcome.folder)}{beside}")
     return 0

@@ -1,4 +1,4 @@
-"""A pack: the pixels of many pictures in one file, of which nothing damaged is ever served.
+"""A pack: the pixels of many pictures in one file, of which nothing is served that its checksums do not fit.
 
     magic, version of the format, length of the header, sha256 of the header and that length
     pixels, (n, 3, S, S) uint8

@@ -30,8 +30,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_comes_back_bit_for_bit_from_a_copied_folder(finished: Path, tmp_path: Path) -> None:
     before = digests(only_run(finished))
     shutil.copytree(only_run(finished), tmp_path / "copy")
-    done = semisup(tmp_path, "reproduce", "copy", "tracking=none", "plots=false")
+    done = semisup(tmp_path, "reproduce", "copy", "plots=false")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / "outputs" / "wandb").exists(), "it was shown nowhere, and is not now"
     found = re.search(r"identical \((\d+) values\): (outputs/reproduced-\S+)", done.stdout)
     assert found
     assert int(found[1]) >= 50
