@@ -142,7 +142,8 @@ def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str,
     if not isinstance(dataset, dict):
         raise SettingError("dataset", dataset, "must be one of the data sets")
     tracking = plain.get("tracking")
-    if isinstance(tracking, dict) and tracking.get("name") == "none" and not any(key[:8] == "tracking" for key in given):
+    asked = any(key.startswith("tracking") for key in given)
+    if isinstance(tracking, dict) and tracking.get("name") == "none" and not asked:
         given["tracking"] = "none"  # a run that was shown nowhere is not shown when it is made again
     mine = defaults(_options(dataset, given))
     plain = plain | {key: mine[key] for key in OF_THE_CALLER}

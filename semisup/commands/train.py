@@ -98,6 +98,6 @@ def _one(config: DictConfig) -> int:
         print(why, file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
     print(f"{'already done' if outcome.kept else 'done'}: {outcome.folder}  {'  '.join(figures)}")
-    beside = "; with -m its control, labels alone, is trained beside it" if checked.settings.method.uses_unlabeled else ""
-    print(f"Next: semisup show {typed(outcome.folder)}{beside}")
+    control = "; with -m its control, labels alone, is trained beside it"
+    print(f"Next: semisup show {typed(outcome.folder)}{control if checked.settings.method.uses_unlabeled else ''}")
     return 0
