@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -76,9 +77,15 @@ def _done(work: Callable[[], int]) -> int:
 
 
 def _leave_to_the_parent_what_is_its_own() -> None:
-    """A copy of a finalizer at the child's end would remove the parent's files: W&B's folder of pictures, for one."""
+    """What the parent is to do at its end is not done at the child's, which would remove W&B's folder of pictures, for
+    one; but for what any process does, and for what is registered from now on."""
+    atexit._clear()
     for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # there is no public list
         each.atexit = False
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # the next one registers again
+    atexit.register(logging.shutdown)
+    if processes := sys.modules.get("multiprocessing.util"):
+        atexit.register(processes._exit_function)
 
 
 def _end_with(parent: int) -> None:

@@ -182,7 +182,9 @@ def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         ours = tempfile.TemporaryDirectory(dir=place)  # as W&B has one as long as a process lives
+        atexit.register(ours.cleanup)
         assert in_a_child(work) == (0, None)
+        atexit.unregister(ours.cleanup)
         assert Path(ours.name).is_dir()
         ours.cleanup()
 
