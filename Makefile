@@ -14,6 +14,7 @@ help:  ## this list
 setup: $(READY)  ## .venv with everything, pinned by constraints.txt
 
 $(READY): pyproject.toml constraints.txt
+	@echo "setting up $(VENV): 1.7 GB, a minute or two on an idle machine"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
