@@ -208,5 +208,5 @@ def test_where_w_and_b_cannot_be_had_it_says_so(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     status, said = track(capsys, Path(__file__).parents[1] / "fixtures" / "run-0.1.0")
-    assert status == 1
-    assert "W&B is off for this run" in said
+    assert status == 2
+    assert "tracking=wandb: needs the package wandb" in said
