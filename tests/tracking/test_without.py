@@ -26,7 +26,7 @@ def test_without_wandb_everything_works_but_wandb(tmp_path: Path) -> None:
         ("train", *words, "-m", "seed=1,2"): 2,
         ("predict", str(run), str(tmp_path / "images")): 0,
         ("reproduce", str(run), "tracking=none", f"output_root={tmp_path / 'again'}", "plots=false"): 0,
-        ("reproduce", str(run)): 2,
+        ("reproduce", str(run), "tracking.mode=offline"): 2,
         ("show", str(run)): 0,
         ("track", str(run)): 2,
     }
