@@ -187,10 +187,10 @@ def _option(key: str, node: Plain) -> Any:
 def _of_another_option(error: SettingError, key: str, name: str) -> SettingError:
     """The same error; of a key that other options of the group have, it says which, and how to take it out. An
     experiment that sets the key of one threshold does so too where another is chosen."""
-    field = error.key.removeprefix(f"{key}.")
-    options: dict[str, Any] = {each: registry.settings_class(NODES[key], each) for each in registry.names(NODES[key])}
-    others = [each for each, option in options.items() if field in option.__dataclass_fields__]
-    if not error.allowed.startswith("no such key") or not others:
+    if not error.allowed.startswith("no such key"):
+        return error
+    others = registry.having(NODES[key], error.key.removeprefix(f"{key}."))
+    if not others:
         return error
     allowed = f"no such key of {key}={name}, but of {', '.join(others)}; ~{error.key} takes it out"
     return SettingError(error.key, error.value, allowed, error.nearest)

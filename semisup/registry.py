@@ -38,6 +38,15 @@ def settings_class(group: str, name: str) -> type:
     return _only_settings(module)
 
 
+def having(group: str, field: str) -> list[str]:
+    """The options of a group that have a setting of this name, sorted; all of the group is imported."""
+    return [
+        name
+        for name in names(group)
+        if any(each.name == field for each in dataclasses.fields(settings_class(group, name)))
+    ]
+
+
 def _only_settings(module: ModuleType) -> type:
     found = [
         value

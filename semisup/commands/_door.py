@@ -211,12 +211,13 @@ def _translated(message: str, overrides: list[str]) -> SettingError:
 
 def _who_has(key: str, overrides: list[str]) -> str:
     """Of a key that other options of its group have: `; dataset=folder has it`, the one for users' own files first."""
+    from semisup import registry
+
     group, _, inner = key.partition(".")
-    if not inner or any(word.startswith(f"{group}=") for word in overrides):
+    if group not in registry.GROUPS or any(word.startswith(f"{group}=") for word in overrides):
         return ""
-    files = sorted((config_folder() / group).glob("*.yaml"), key=lambda path: (path.stem != "folder", path.stem))
-    names = [path.stem for path in files if inner in (OmegaConf.to_container(OmegaConf.load(path)) or {})]
-    return f"; {group}={names[0]} has it" if names else ""
+    names = registry.having(group, inner)
+    return f"; {group}={min(names, key=lambda name: name != 'folder')} has it" if names else ""
 
 
 def _known_keys() -> list[str]:
