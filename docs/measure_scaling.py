@@ -35,7 +35,6 @@ from semisup.state import Problem, learner_of, start
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
-DISTINCT = 1000  # files of a made pool; the others are further names of them
 
 
 def main() -> None:
@@ -55,21 +54,19 @@ def photograph(side: int, seed: int) -> Image.Image:
 
 
 def make_pool(folder: Path, count: int) -> None:
-    """10 classes of 20 labeled and 50 validation images, and `count` unlabeled ones in folders of 1,000."""
+    """10 classes of 20 labeled and 50 validation images, `count` unlabeled ones in folders of 1,000; no two alike."""
+    seed = count  # the unlabeled ones have those below
     for split, each in (("training/labeled", 20), ("validation", 50)):
         for number in range(10 * each):
             place = folder / split / f"class{number % 10}"
             place.mkdir(parents=True, exist_ok=True)
-            photograph(32, len(split) * 10_000 + number).save(place / f"{number}.jpg")
+            photograph(32, seed).save(place / f"{number}.jpg")
+            seed += 1
     for number in range(count):
         place = folder / "training/unlabeled" / f"{number // 1000:06d}"
         if number % 1000 == 0:
             place.mkdir(parents=True)
-        path = place / f"{number:09d}.jpg"
-        if number < DISTINCT:
-            photograph(32, number).save(path)
-        else:
-            os.link(folder / "training/unlabeled" / "000000" / f"{number % DISTINCT:09d}.jpg", path)
+        photograph(32, number).save(place / f"{number:09d}.jpg")
 
 
 def constants() -> Iterator[tuple[str, float, str]]:

@@ -184,7 +184,7 @@ class _Filling:
             return {}
         twins = equal_only(group for group in self.equal.values() if len(group) > 1)
         judge(twins, self.survey.classes, self.on_leak)
-        return {"twins": plain(twins, self.survey.classes, ("leaks", "two_classes", "repeats"))}
+        return {"twins": plain(twins, self.survey.classes)}
 
     def data(self) -> Data:
         report = self._report()

@@ -13,10 +13,11 @@ import contextlib
 import hashlib
 import json
 import warnings
+from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,12 +36,13 @@ MOST_BITS, MOST_LEVELS, FLAT = 4, 4.0, 8
 
 STOP, WARN, IGNORE = ON_LEAK = ("error", "warn", "ignore")
 
-MOST_LISTED = 1000  # of each kind of twins, in the report
+MOST_LISTED, MOST_MEMBERS = 1000, 100
+"""Groups of each kind that are listed, and members of a group; of each split and class one at least."""
 
 MOST_PAIRS = 100_000
 """The search for near duplicates ends with so many: in frames of one film nearly all pairs are."""
 
-VERSION = 3
+VERSION = 4
 """Raise this when the same images give other twins."""
 
 _GRID, _BITS, _BLOCK, _PRODUCT, _CHUNK_BYTES = 16, 64, 256, 2**24, 2**24  # a product takes 64 MiB
@@ -58,12 +60,14 @@ class Member(NamedTuple):
 class Twins(NamedTuple):
     """Images that are there more than once.
 
+    counts: kind -> how many groups; listed are the first of them, however many images are the same
     leaks: groups of equal images in several splits, one of which judges: validation or test
     two_classes: groups of equal images of which two have different known classes
     repeats: the other groups: within one split, or labeled and unlabeled, where they do no harm
-    near: pairs that would be leaks or of two classes, were they equal; the first MOST_PAIRS
+    near: pairs that would be leaks or of two classes, were they equal; no more than MOST_PAIRS are counted
     """
 
+    counts: dict[str, int]
     leaks: list[list[Member]]
     two_classes: list[list[Member]]
     repeats: list[list[Member]]
@@ -78,35 +82,37 @@ def find(images: Mapping[str, Images]) -> Twins:
     """
     splits = sorted(SPLITS, key=lambda split: split == "unlabeled")  # last: what is compared with all comes first
     everything = _Everything(splits, [images[split] for split in splits])
-    looks = [_look(images[split].pixels) for split in splits]
-    means = torch.cat([each[0] for each in looks])
-    bits = torch.cat([each[1] for each in looks])
-    groups = list(_equal(everything, means))
-    equal = equal_only([everything.member(row) for row in rows] for rows in groups)
+    means, bits = _look([each.pixels for each in everything.images])
     again = torch.zeros(len(means), dtype=torch.bool)
-    again[[row for rows in groups for row in rows[1:]]] = True
-    first = len(means) - len(images["unlabeled"])
-    near = (
-        [everything.member(one), everything.member(other)]
-        for pairs in _near(bits, means, first)
-        for one, other in pairs[:, ~again[pairs].any(0) & everything.harmful(pairs)].T.tolist()
-    )
-    return equal._replace(near=list(islice(near, MOST_PAIRS)))
+    equal = equal_only(everything.members(rows, again) for rows in _equal(everything, means))
+    near: list[list[Member]] = []
+    count = 0
+    for pairs in _near(bits, means, len(means) - len(images["unlabeled"])):
+        told = pairs[:, ~again[pairs].any(0) & everything.harmful(pairs)].T[: MOST_PAIRS - count]
+        near += [[everything.member(row) for row in pair] for pair in told[: MOST_LISTED - len(near)].tolist()]
+        count += len(told)
+        if count == MOST_PAIRS:
+            break
+    return equal._replace(counts=equal.counts | {"near": count}, near=near)
 
 
-def equal_only(groups: Iterable[list[Member]]) -> Twins:
+def equal_only(groups: Iterable[Iterable[Member]]) -> Twins:
     """Groups of equal images by what is wrong with them; near ones were not looked for."""
-    leaks, two_classes, repeats = [], [], []
+    found: dict[str, list[list[Member]]] = {"leaks": [], "two_classes": [], "repeats": []}
+    counts = dict.fromkeys(found, 0)
     for group in groups:
-        leak = _leaks({member.split for member in group})
-        differ = _differ([member.target for member in group])
-        if leak:
-            leaks.append(group)
-        if differ:
-            two_classes.append(group)
-        if not leak and not differ:
-            repeats.append(group)
-    return Twins(leaks, two_classes, repeats, near=[])
+        first: list[Member] = []
+        seen: set[tuple[str, int]] = set()
+        for member in group:
+            if len(first) < MOST_MEMBERS or (member.split, member.target) not in seen:
+                first.append(member)
+                seen.add((member.split, member.target))
+        splits, targets = zip(*seen, strict=True)
+        wrong = {"leaks": _leaks(set(splits)), "two_classes": _differ(targets)}
+        for kind in [kind for kind in wrong if wrong[kind]] or ["repeats"]:
+            counts[kind] += 1
+            found[kind] += [first][: MOST_LISTED - len(found[kind])]
+    return Twins(counts, **found, near=[])
 
 
 class _Everything:
@@ -116,7 +122,8 @@ class _Everything:
         self.splits, self.images = splits, images
         self.ends = list(accumulate(map(len, images)))
         self.targets = torch.cat([each.targets.cpu() for each in images])
-        self.split = torch.repeat_interleave(torch.arange(len(splits)), torch.tensor([len(each) for each in images]))
+        numbers = torch.arange(len(splits), dtype=torch.int8)
+        self.split = torch.repeat_interleave(numbers, torch.tensor([len(each) for each in images]))
         self.judges = torch.tensor([split not in _TRAINED_ON for split in splits])
 
     def place(self, row: int) -> tuple[int, int]:
@@ -128,6 +135,12 @@ class _Everything:
         number, own = self.place(row)
         return Member(self.splits[number], self.images[number].paths[own], int(self.targets[row]))
 
+    def members(self, rows: Sequence[int], again: Tensor) -> Iterator[Member]:
+        """Of equal images; marks all but the first in (n,) `again`."""
+        for row in rows:
+            again[row] = row != rows[0]
+            yield self.member(row)
+
     def digest(self, row: int) -> bytes:
         """Of its pixels."""
         number, own = self.place(row)
@@ -135,7 +148,7 @@ class _Everything:
 
     def harmful(self, pairs: Tensor) -> Tensor:
         """(2, m) rows -> (m,) bool: whether each pair would be a leak or of two classes, were it equal."""
-        splits, targets = self.split[pairs], self.targets[pairs]
+        splits, targets = self.split[pairs].long(), self.targets[pairs]
         leaking = (splits[0] != splits[1]) & self.judges[splits].any(0)
         return leaking | ((targets[0] != targets[1]) & (targets >= 0).all(0))
 
@@ -152,7 +165,8 @@ def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twi
     try:
         digest, _, body = path.read_bytes().partition(b"\n")
         if digest == hashlib.sha256(path.name.encode() + body).hexdigest().encode():
-            return Twins(*([[Member(*each) for each in group] for group in kind] for kind in json.loads(body)))
+            counts, *kinds = json.loads(body)
+            return Twins(counts, *([[Member(*each) for each in group] for group in kind] for kind in kinds))
     except OSError:
         pass  # not there, or not to be read
     found = search()
@@ -171,30 +185,33 @@ def _differ(targets: Sequence[int]) -> bool:
     return len(set(targets) - {-1}) > 1
 
 
-def _look(pixels: Pixels) -> tuple[Tensor, Tensor]:
-    """(n, C, S, S) uint8 -> (n, 256) uint8, gray means of 16 x 16; (n, 64) int8, +1 or -1: dHash."""
-    means, bits = [torch.zeros(0, _GRID**2, dtype=torch.uint8)], [torch.zeros(0, _BITS, dtype=torch.int8)]
-    for part in pixels.split(max(1, _CHUNK_BYTES // (4 * pixels.shape[1:].numel()))):
-        gray = part.float().mean(1, keepdim=True)  # (m, 1, S, S) in [0, 255]
-        means.append(adaptive_avg_pool2d(gray, (_GRID, _GRID)).round().to(torch.uint8).flatten(1))
-        small = adaptive_avg_pool2d(gray, (8, 9)).squeeze(1)
-        bits.append((small[:, :, 1:] > small[:, :, :-1]).to(torch.int8).mul_(2).sub_(1).flatten(1))
-    return torch.cat(means), torch.cat(bits)
+def _look(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
+    """n images of (C, S, S) uint8 -> (n, 256) uint8, gray means of 16 x 16; (n, 64) int8, +1 or -1: dHash."""
+    count, row = sum(map(len, images)), 0
+    means, bits = torch.empty(count, _GRID**2, dtype=torch.uint8), torch.empty(count, _BITS, dtype=torch.int8)
+    for pixels in images:
+        for part in pixels.split(max(1, _CHUNK_BYTES // (4 * pixels.shape[1:].numel()))):
+            gray = part.float().mean(1, keepdim=True)  # (m, 1, S, S) in [0, 255]
+            rows, row = slice(row, row + len(part)), row + len(part)
+            means[rows] = adaptive_avg_pool2d(gray, (_GRID, _GRID)).round().to(torch.uint8).flatten(1)
+            small = adaptive_avg_pool2d(gray, (8, 9)).squeeze(1)
+            bits[rows] = (small[:, :, 1:] > small[:, :, :-1]).to(torch.int8).mul_(2).sub_(1).flatten(1)
+    return means, bits
 
 
-def _equal(everything: _Everything, means: Tensor) -> Iterator[list[int]]:
+def _equal(everything: _Everything, means: Tensor) -> Iterator[Sequence[int]]:
     """Rows with the same pixels, in groups of at least two; only those of equal means are looked at closely."""
     factors = numpy.random.default_rng(0).integers(0, 2**63, _GRID**2 // 8, dtype=numpy.uint64) | numpy.uint64(1)
     sums = means.numpy().view(numpy.uint64) @ factors  # equal where the means are
     order = numpy.argsort(sums, kind="stable")
     begins = numpy.flatnonzero(numpy.diff(sums[order], prepend=sums[order[:1]] + numpy.uint64(1)))
-    lengths = numpy.diff(begins, append=len(order))
-    alike = [order[begin : begin + length] for begin, length in zip(begins, lengths, strict=True) if length > 1]
-    for rows in sorted(alike, key=lambda rows: int(rows[0])):
-        equal = defaultdict(list)
-        for row in rows.tolist():
-            equal[everything.digest(row)].append(row)
-        yield from (group for group in equal.values() if len(group) > 1)
+    ends = numpy.append(begins[1:], len(order))
+    alike = numpy.flatnonzero(ends - begins > 1)
+    for group in alike[numpy.argsort(order[begins[alike]])]:
+        equal: dict[bytes, array[int]] = defaultdict(lambda: array("q"))
+        for row in order[begins[group] : ends[group]]:
+            equal[everything.digest(int(row))].append(row)
+        yield from (rows for rows in equal.values() if len(rows) > 1)
 
 
 def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
@@ -215,13 +232,10 @@ def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
                 yield some[:, apart <= MOST_LEVELS]
 
 
-def plain(twins: Twins, classes: Sequence[str], kinds: Sequence[str] = Twins._fields) -> dict[str, Any]:
-    """As plain data: how many of each of the kinds there are, and the first MOST_LISTED of them."""
-    found = {kind: getattr(twins, kind) for kind in kinds}
-    counts = {kind: len(groups) for kind, groups in found.items()}
-    return {"counts": counts} | {
-        kind: [[_said(member, classes) for member in group] for group in groups[:MOST_LISTED]]
-        for kind, groups in found.items()
+def plain(twins: Twins, classes: Sequence[str]) -> dict[str, Any]:
+    """As plain data: how many there are of each of the kinds that were looked for, and the first of them."""
+    return {"counts": twins.counts} | {
+        kind: [[_said(member, classes) for member in group] for group in getattr(twins, kind)] for kind in twins.counts
     }
 
 
@@ -232,15 +246,15 @@ def _said(member: Member, classes: Sequence[str]) -> dict[str, str | None]:
 
 def judge(twins: Twins, classes: tuple[str, ...], on_leak: str) -> None:
     """Warn of images that are where they must not be; raise DataError where that is to stop the run."""
-    said = []
+    said, counts = [], twins.counts
     if twins.leaks:
-        said.append(f"{len(twins.leaks)} image(s) in several of training, validation and test ({_some(twins.leaks)})")
+        said.append(f"{counts['leaks']} image(s) in several of training, validation and test ({_some(twins.leaks)})")
     if twins.two_classes:
-        said.append(f"{len(twins.two_classes)} image(s) under two classes ({_some(twins.two_classes)})")
+        said.append(f"{counts['two_classes']} image(s) under two classes ({_some(twins.two_classes)})")
     if said and on_leak == STOP:
         raise DataError(f"{'; '.join(said)}: leave one of each, or dataset.on_leak=warn goes on all the same")
     if twins.near:
-        said.append(f"{len(twins.near)} pair(s) that nearly are ({_some(twins.near)})")
+        said.append(f"{counts['near']} pair(s) that nearly are ({_some(twins.near)})")
     if said:
         warnings.warn(f"{'; '.join(said)}: see data_report.json", stacklevel=4)
 

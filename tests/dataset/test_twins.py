@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from semisup.dataset import SPLITS, Data, _files, _twins
-from semisup.dataset._twins import FLAT, MOST_BITS, MOST_LEVELS, ON_LEAK, find
+from semisup.dataset._twins import FLAT, MOST_BITS, MOST_LEVELS, ON_LEAK, Twins, find
 from semisup.errors import DataError, SettingError
 from semisup.shapes import Images
 from tests.conftest import checked
@@ -257,6 +258,25 @@ def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
     assert counts(read(root, cached)) == SAID | {"repeats": 2}
 
 
+def test_a_million_of_the_same_are_counted_and_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    blank, count = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), 20_000
+    pool = Images(blank.expand(count, 3, 8, 8), torch.full((count,), -1), [f"{row:05d}" for row in range(count)])
+    labeled = Images(blank.expand(200, 3, 8, 8), torch.zeros(200, dtype=torch.int64), ["labeled"] * 200)
+    pixels = torch.arange(256, dtype=torch.uint8).repeat_interleave(2)[:, None, None, None].expand(512, 3, 8, 8)
+    pairs = Images(pixels, torch.ones(512, dtype=torch.int64), [f"validation/{row}" for row in range(512)])
+    monkeypatch.setattr(_twins, "MOST_LISTED", 50)
+    tracemalloc.start()
+    found = find({"labeled": labeled, "validation": pairs, "test": labeled, "unlabeled": pool})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.counts == SAID | {"leaks": 1, "two_classes": 1, "repeats": 255}
+    assert (len(found.repeats), len(found.near)) == (50, 0)
+    (leak,) = found.leaks
+    assert len(leak) < 110
+    assert {member.split for member in leak} == set(SPLITS), "those that are beyond the first are what is wrong"
+    assert peak < 150 * count, "bytes an image"
+
+
 def test_nothing_has_no_twins() -> None:
     empty = Images(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), [])
-    assert find(dict.fromkeys(SPLITS, empty)) == ([], [], [], [])
+    assert find(dict.fromkeys(SPLITS, empty)) == Twins(SAID, [], [], [], [])
