@@ -77,7 +77,7 @@ class Settings(Protocol):
 
 
 def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch: Watch) -> Data:
-    """Decode, or take from the cache, and deal out to the splits.
+    """Decode, or take from the cache, deal out to the splits, and look for the same image twice.
 
     Raises:
         SettingError: more than the given `resident_gb`, and no cache that it could stay in.
@@ -85,6 +85,17 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
             training, validation and test, or under two classes.
     """
     cache = Path(settings.cache).expanduser() if settings.cache else None
+    data = _data(settings, classes, found, cache, watch)
+    if settings.on_leak != IGNORE:
+        key = f"{data.fingerprint} {settings.recipe().fingerprint()}"
+        twins = remembered(cache, key, functools.partial(find, {split: getattr(data, split) for split in SPLITS}))
+        data.report["twins"] = plain(twins, classes)
+        judge(twins, classes, settings.on_leak)
+    return data
+
+
+def _data(settings: Settings, classes: tuple[str, ...], found: Found, cache: Path | None, watch: Watch) -> Data:
+    """All but the twins; what else is known of every file is let go before they are looked for."""
     workers = settings.workers or most_workers()
     recipe, numbers = settings.recipe(), _numbers(found)
     limit = resident_bytes(settings.resident_gb, copies=1 if _as_they_are(found, numbers) else 2)
@@ -102,20 +113,14 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
         "ignored": dict(found.ignored),
         "quarantined": {split: dealt[split].quarantined for split in SPLITS},
         "first_frame_of_several": {name: pictures.animated for name, pictures in pools.items()},
-        "recipe": asdict(settings.recipe()),
+        "recipe": asdict(recipe),
     }
-    fingerprint = _fingerprint(classes, found.parts, dealt)
-    images = {split: _images(dealt[split], found.parts[split]) for split in SPLITS}
-    if settings.on_leak != IGNORE:
-        key = f"{fingerprint} {settings.recipe().fingerprint()}"
-        twins = remembered(cache, key, functools.partial(find, images))
-        report["twins"] = plain(twins, classes)
-        judge(twins, classes, settings.on_leak)
+    images: dict[str, Any] = {split: _images(dealt[split], found.parts[split]) for split in SPLITS}
     return Data(
         **images,
         hidden_targets=torch.tensor(found.hidden, dtype=torch.int64)[dealt["unlabeled"].kept],
         classes=classes,
-        fingerprint=fingerprint,
+        fingerprint=_fingerprint(classes, found.parts, dealt),
         report=report,
     )
 
@@ -227,7 +232,7 @@ def _check(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: flo
         enough = math.ceil(1000 * share) / 1000
         how = f"mend or remove them, or dataset.max_bad_fraction={enough:g} leaves them out"
         raise DataError(f"{split}: {len(bad)} unusable image(s), {limit} ({said}); {how}")
-    warnings.warn(f"{split}: {len(bad)} unusable image(s) left out, see data_report.json ({said})", stacklevel=3)
+    warnings.warn(f"{split}: {len(bad)} unusable image(s) left out, see data_report.json ({said})", stacklevel=4)
 
 
 def _images(dealt: _Dealt, part: Part) -> Images:

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy
 
-from semisup.disk import remove_leftovers, write_atomically
+from semisup.disk import Aside, remove_leftovers
 from semisup.errors import DataError, in_range
 from semisup.images.decode import REASONS, BadImageError, Pixels
 from semisup.images.packs import Growing, Pack, read_pack, write_pack
@@ -60,7 +60,7 @@ class Pictures:
 
     pixels: Pixels | Rows
     names: tuple[str, ...]
-    kept: tuple[int, ...]
+    kept: Sequence[int]
     digests: tuple[str, ...]
     quarantined: tuple[tuple[str, str], ...]
     animated: int
@@ -139,7 +139,7 @@ def read_pools(
             if made and not stored:
                 write_pack(_pack_path(cache, recipe, known), pack)
             if known != indexed and _settled(files, known, started):
-                _write(entry, json.dumps([entry.stem, *known]).encode())
+                _write(entry, known)
         except OSError as error:
             message = f"the image cache {cache} cannot be written ({error}); going on without"
             warnings.warn(message, stacklevel=2)
@@ -216,7 +216,8 @@ def _digest(file: ImageFile, limit: int) -> str:
 
 
 def _pictures(files: Files, known: Sequence[str], pack: Pack, came_from: Literal["cache", "files"]) -> Pictures:
-    kept = tuple(position for position in range(len(files)) if position not in pack.bad)
+    everything = range(len(files))
+    kept = tuple(position for position in everything if position not in pack.bad) if pack.bad else everything
     return Pictures(
         pixels=pack.pixels,
         names=tuple(files[position].name for position in kept),
@@ -266,8 +267,11 @@ def _read_index(path: Path) -> list[str] | None:
     return found[1:] if isinstance(found, list) and found[:1] == [path.stem] else None
 
 
-def _write(path: Path, content: bytes) -> None:
-    """An index may be torn by a power cut: it is then not believed."""
+def _write(path: Path, known: Sequence[str]) -> None:
+    """An index, piece by piece; it may be torn by a power cut: it is then not believed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
-    write_atomically(path, content, sure=False)
+    with Aside(path.parent) as file:
+        for piece in json.JSONEncoder().iterencode([path.stem, *known]):
+            file.write(piece.encode())
+        file.put(path, sure=False)
