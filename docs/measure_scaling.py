@@ -102,17 +102,18 @@ def of_files(place: Path) -> Iterator[tuple[str, float, str]]:
         yield f"decode, JPEG of {side} pixels to {size}", seconds / len(found) * 1e3, "ms an image and process"
     recipe = Recipe(32, "stretch", draft=True, background=255, max_pixels=10**6)
     few = files[:5000]
-    tracemalloc.start()
-    read(few, recipe, place / "cache", 1, unwatched, stored=True)
-    yield (
-        "memory of names, digests and keys",
-        tracemalloc.get_traced_memory()[1] / len(few),
-        "bytes a file, at the peak",
-    )
-    tracemalloc.stop()
-    warm = median(lambda: read(few, recipe, place / "cache", 1, unwatched, stored=True), 3)
+    peaks = []
+    for some in (few, files):
+        tracemalloc.start()
+        read(some, recipe, place / f"cache of {len(some)}", 1, unwatched, stored=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    each = (peaks[1] - peaks[0]) / (len(files) - len(few))
+    yield "memory of digests and keys", each, "bytes a file more, at the peak"
+    cache = place / f"cache of {len(few)}"
+    warm = median(lambda: read(few, recipe, cache, 1, unwatched, stored=True), 3)
     yield "warm start, 32 pixels", warm / len(few) * 1e6, "us a file"
-    disk = sum(path.stat().st_size for path in (place / "cache").rglob("*") if path.is_file())
+    disk = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     yield "cache, 32 pixels", disk / len(few), "bytes an image (3,072 are pixels)"
 
 

@@ -35,6 +35,8 @@ from semisup.images.stored import Rows
 T = TypeVar("T")
 Files = Sequence[ImageFile]
 
+AT_ONCE = 1024  # files that are hashed
+
 RACY_NS = 2_000_000_000
 """A file written this shortly before it was read may be written again within one tick of its times (git's rule)."""
 
@@ -205,7 +207,9 @@ def _streamed(outcomes: Iterable[Outcome], files: Files, recipe: Recipe, cache: 
 def _hashed(files: Files, recipe: Recipe, workers: int) -> Iterator[str]:
     """What `_decoded` says of every file first, without decoding."""
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(functools.partial(_digest, limit=recipe.max_bytes), files)
+        for start in range(0, len(files), AT_ONCE):  # a task of the pool takes 2 kB
+            some = files[start : start + AT_ONCE]
+            yield from pool.map(functools.partial(_digest, limit=recipe.max_bytes), some)
 
 
 def _digest(file: ImageFile, limit: int) -> str:

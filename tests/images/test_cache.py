@@ -108,7 +108,11 @@ def test_a_warm_start_opens_no_picture(place: Place, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("later")
-def test_files_that_were_only_touched_are_hashed_and_not_decoded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1024, 3])
+def test_files_that_were_only_touched_are_hashed_and_not_decoded(
+    place: Place, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", at_once)
     cold = place.read()
     for path in place.files.iterdir():
         os.utime(path)
