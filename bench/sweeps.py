@@ -65,10 +65,11 @@ def _two_over_one(plan: Plan) -> Measured:
 
 
 def _shared_over_separate(plan: Plan) -> Measured:
-    """A low gate that is asked every 40 % of the epochs: nothing is labeled before."""
-    epochs, first = (15, 6) if plan.quick else (50, 20)
+    """A low gate that is first asked at 40 % of the steps, three of which are an epoch before it."""
+    steps, first = (120, 16) if plan.quick else (600, 80)
     grid = (f"threshold.tau={TAUS}", f"augment.strength={STRENGTHS}")
-    words = (f"train.epochs={epochs}", f"method.refresh_every={first}", "method.gate=0.3", "schedule=constant", *grid)
+    length = (f"train.steps={steps}", f"train.evaluate_every_steps={steps // 5}", f"method.refresh_every={first}")
+    words = (*length, "method.gate=0.3", "schedule=constant", *grid)
     return _over([(sweep(f"sweep.{SHARED}=true", *words), sweep(f"sweep.{SHARED}=false", *words))])
 
 

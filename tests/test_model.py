@@ -52,6 +52,30 @@ def test_the_small_network_takes_any_size(size: int, channels: int) -> None:
     assert all(module.weight.shape[1] > 0 for module in model if isinstance(module, nn.Conv2d))
 
 
+@pytest.mark.parametrize("words", [["model=cnn", "model.widths=[4,8,8,8]"], ["model=small_cnn"], ["model=wide_resnet"]])
+def test_what_batchnorm_remembers_may_be_part_of_the_weights_where_nothing_is_learned(words: list[str]) -> None:
+    model, images = network(*words, size=32).double(), torch.rand(4, 3, 32, 32, dtype=torch.float64)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for each in (module.weight, module.bias, module.running_mean, module.running_var):
+                each.data.uniform_(0.5, 2)
+    passes: list[nn.Module] = []
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(lambda norm, *_: passes.append(norm))
+    model.eval()
+    apart = model(images)
+    looked = len(passes)
+    with torch.no_grad():
+        together = model(images)
+    assert torch.allclose(apart, together, rtol=1e-9)
+    assert len(passes) < 2 * looked, "fewer passes over the activations"
+    model.train()
+    with torch.no_grad():
+        batch = model(images)
+    assert torch.equal(model(images), batch), "in training it is the batch's mean and variance"
+
+
 @pytest.mark.parametrize(
     ("words", "channels", "classes", "expected"),
     [

@@ -373,7 +373,7 @@ def test_shift_is_torchvisions_crop_with_reflect_padding() -> None:
         most = side // 8
         shift = torch.tensor([[x, y] for x in (-most, 0, most) for y in (-most, 0, most)])
         mirrored = torch.tensor([True, False, True, False, True, False, True, False, True])
-        ours = mirror_and_shift(pixels, mirrored, shift)
+        ours = mirror_and_shift(pixels, mirrored, shift, most)
         for image, mirror, (x, y), result in zip(pixels, mirrored, shift.tolist(), ours, strict=True):
             flipped = image.flip(-1) if mirror else image
             padded = functional.pad(flipped, [most] * 4, padding_mode="reflect")

@@ -69,33 +69,33 @@ def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
     return taken.to(torch.int16).to(pixels.dtype)  # by way of int16, which is faster
 
 
-def mirror_and_shift(pixels: Tensor, mirrored: Tensor, shift: Tensor) -> Tensor:
+def mirror_and_shift(pixels: Tensor, mirrored: Tensor, shift: Tensor, most: int) -> Tensor:
     """Mirror left and right, then shift by whole pixels; what comes in from outside is the image reflected.
 
-    As torchvision's RandomCrop(S, padding=p, padding_mode="reflect") whose corner lies at p + shift.
+    As torchvision's RandomCrop(S, padding=most, padding_mode="reflect") whose corner lies at most + shift. Every row is
+    one piece of a row of the image made wider, or of its mirror image: rows are copied, and not pixels gathered.
 
     Args:
         pixels: (n, C, S, S).
         mirrored: (n,) bool, on the same device.
-        shift: (n, 2) int64, columns and rows, less than S either way, on the same device; above 0, what is seen moves
-            left and up.
+        shift: (n, 2) int64 in [-most, most], columns and rows, on the same device; above 0, what is seen moves left and
+            up.
+        most: pixels, less than S.
 
     Returns:
         (n, C, S, S) of the same type, new.
     """
-    height, width = pixels.shape[-2:]
-    column = _reflected(torch.arange(width, device=pixels.device) + shift[:, :1], width)  # (n, S)
-    row = _reflected(torch.arange(height, device=pixels.device) + shift[:, 1:], height)
-    column = torch.where(mirrored.unsqueeze(1), width - 1 - column, column)
-    n, channels = pixels.shape[:2]
-    first = torch.arange(0, n * channels * height, height, device=pixels.device).view(n, channels, 1)
-    moved = pixels.reshape(-1, width).index_select(0, (first + row.unsqueeze(1)).flatten())  # whole rows
-    return moved.view(pixels.shape).gather(3, column.view(n, 1, 1, width).expand(pixels.shape))
-
-
-def _reflected(place: Tensor, count: int) -> Tensor:
-    """Places outside 0 ... count - 1 mirrored at the first and the last, which are not repeated."""
-    return count - 1 - (count - 1 - place.abs()).abs()
+    n, channels, height, width = pixels.shape
+    flipped = pixels.flip(-1)
+    before, after = flipped[..., width - 1 - most : width - 1], pixels[..., 1 : most + 1]
+    endless = torch.cat((before, pixels, flipped[..., 1:], after), 3)  # reflected on and on; width - 1 on is mirrored
+    pieces = endless.flatten().unfold(0, width, 1)  # (m, S), one from each pixel on
+    place = torch.arange(height, device=pixels.device) + shift[:, 1:]
+    row = height - 1 - (height - 1 - place.abs()).abs()  # (n, S), reflected too
+    plane = torch.arange(0, n * channels * height, height, device=pixels.device).view(n, channels, 1)
+    column = most + shift[:, 0] + (width - 1) * mirrored
+    start = (plane + row.unsqueeze(1)).mul_(endless.shape[3]).add_(column.view(n, 1, 1))
+    return pieces.index_select(0, start.flatten()).view(pixels.shape)
 
 
 def _centers(count: int, like: Tensor) -> Tensor:

@@ -37,14 +37,18 @@ class WeakAugment:
 
     def move(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """The same before it is made float: (n, C, S, S) uint8 -> (n, C, S, S) uint8."""
-        if self.strength == 0:
+        if self.strength == 0 or len(pixels) == 0:
             return pixels
         mirrored, shift = self.draw(len(pixels), pixels.shape[-1], generator)
         mirrored, shift = (to_device(each, pixels.device) for each in (mirrored, shift))
-        return mirror_and_shift(pixels, mirrored, shift)
+        return mirror_and_shift(pixels, mirrored, shift, self.most(pixels.shape[-1]))
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(count,) bool, mirrored or not, and (count, 2) int64, pixels; on the CPU."""
         uniform = torch.rand(count, 3, generator=generator)
-        most = int(self.strength * self.shift * side)
+        most = self.most(side)
         return (uniform[:, 0] < 0.5) & self.flip, (uniform[:, 1:] * (2 * most + 1)).long() - most
+
+    def most(self, side: int) -> int:
+        """Pixels of the largest shift."""
+        return int(self.strength * self.shift * side)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.plugins.sweeper import Sweeper
@@ -52,17 +51,15 @@ def changed(config: DictConfig, word: str) -> Iterator[DictConfig]:
         OmegaConf.update(config, override.key_or_group, before[name])
 
 
-def validate_one_of_each(sweeper: BasicSweeper, batch: Sequence[Sequence[str]]) -> None:
-    """In place of Hydra's own, which composes them all.
-
-    Raises:
-        HydraException: one cannot be composed.
-    """
-    assert sweeper.config is not None
-    found = {kind(words, sweeper.config): words for words in reversed(batch)}
-    Sweeper.validate_batch_is_legal(sweeper, list(reversed(found.values())))
-
-
 def offer() -> None:
-    """Let Hydra's sweeper do so."""
-    setattr(BasicSweeper, "validate_batch_is_legal", validate_one_of_each)  # noqa: B010  # mypy knows it as a method
+    """Let Hydra's sweepers compose one job of each kind before the first starts, and not all."""
+    composes_all = Sweeper.validate_batch_is_legal
+
+    def validate_batch_is_legal(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
+        first: dict[tuple[str, ...], Sequence[str]] = {}
+        for words in batch:
+            first.setdefault(kind(words, sweeper.config), words)
+        composes_all(sweeper, list(first.values()))
+
+    # not of BasicSweeper, whose class Hydra makes anew as it looks for plugins
+    setattr(Sweeper, "validate_batch_is_legal", validate_batch_is_legal)  # noqa: B010  # mypy knows it as a method

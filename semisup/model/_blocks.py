@@ -1,6 +1,42 @@
 """What several convolutional networks are made of."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Layers(nn.Sequential):
+    """One after another, as nn.Sequential; a BatchNorm that follows a convolution is computed with it, `conv_norm`."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        values, convolution = images, None
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):
+                convolution = layer
+            elif convolution is not None:
+                assert isinstance(layer, _BatchNorm), "one follows each convolution"
+                values, convolution = conv_norm(convolution, layer, values), None
+            else:
+                values = layer(values)
+        return values
+
+
+def conv_norm(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
+    """norm(convolution(images)). Where nothing is learned, the mean and the variance that BatchNorm remembers are part
+    of the weights instead: a pass over all activations less.
+
+        gamma (W x + b - mean) / sqrt(variance + eps) + beta = (s W) x + s (b - mean) + beta,    s = gamma / sqrt(...)
+    """
+    if norm.training or torch.is_grad_enabled():
+        normed: Tensor = norm(convolution(images))
+        return normed
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # (C',)
+    shift = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
+    weight, bias = convolution.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, shift, scale)
+    return conv2d(images, weight, bias, convolution.stride, convolution.padding)
 
 
 def conv_norm_relu(channels_in: int, channels_out: int, *, halve: bool = False) -> list[nn.Module]:

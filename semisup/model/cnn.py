@@ -10,7 +10,7 @@ from itertools import pairwise
 from torch import nn
 
 from semisup.errors import SettingError, in_range
-from semisup.model._blocks import conv_norm_relu
+from semisup.model._blocks import Layers, conv_norm_relu
 
 
 @dataclass(frozen=True)
@@ -42,4 +42,4 @@ class Cnn:
             nn.ReLU(inplace=True),
             nn.Linear(self.hidden, num_classes),
         ]
-        return nn.Sequential(*layers, nn.MaxPool2d(2), *head)
+        return Layers(*layers, nn.MaxPool2d(2), *head)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from semisup.errors import in_range
-from semisup.model._blocks import conv_norm_relu
+from semisup.model._blocks import Layers, conv_norm_relu
 
 SMALLEST_SIDE = 4  # no pooling that would leave less
 
@@ -27,4 +27,4 @@ class SmallCnn:
             halve = size // 2 >= SMALLEST_SIDE
             layers += conv_norm_relu(before, after, halve=halve)
             size //= 2 if halve else 1
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.widths[-1], num_classes))
+        return Layers(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.widths[-1], num_classes))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from semisup.errors import SettingError, in_range
+from semisup.model._blocks import conv_norm
 
 SLOPE = 0.1
 EPS = 0.001  # of BatchNorm
@@ -74,7 +75,7 @@ class _Block(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         active = leaky_relu(self.norm1(images), SLOPE, inplace=True)
         shortcut = self.shortcut(active if self.activate_before_residual else images)
-        inner = leaky_relu(self.norm2(self.conv1(active)), SLOPE, inplace=True)
+        inner = leaky_relu(conv_norm(self.conv1, self.norm2, active), SLOPE, inplace=True)
         found: Tensor = shortcut + self.conv2(inner)
         return found
 
