@@ -60,7 +60,7 @@ def main() -> int:
 def _tell(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: float, page: Path | None) -> None:
     reasons = {entry.name: _why_not(entry.name) for entry in wanted}
     rows = [results.row(entry, found.get(entry.name), reasons[entry.name]) for entry in wanted]
-    machine, cores = environment(), os.cpu_count()
+    machine, cores = environment("cpu" if gpu.why_not() else "cuda"), os.cpu_count()
     about: dict[str, Any] = {
         "machine": f"{machine['processor']} ({machine['instruction_set']}), {cores} cores",
         "device": machine["device"],

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import select
 import signal
 import sys
@@ -30,7 +29,6 @@ NOBODY_READS = 128 + signal.SIGPIPE
 
 def main() -> int:
     """The console script; returns the exit status."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first CUDA call: repeatable sums
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: a name that a terminal lacks ends no command
     try:

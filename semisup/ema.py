@@ -7,7 +7,7 @@ Without a warm-up the first weights, which know nothing, fade by d a step: a thi
 steps. With it the average is of the last ninth of the steps, until d is reached (TensorFlow's `num_updates`).
 Buffers (BatchNorm's statistics) are averages already and are copied, as FixMatch does. They are of the student's
 activations, though, and not of the average's where weights move fast: with `statistics` they are averaged alike (EMAN,
-arXiv 2101.08482, section 3.2). One fused call for all tensors.
+arXiv 2101.08482, section 3.2). One fused call for all tensors of a type.
 """
 
 import copy
@@ -30,10 +30,13 @@ def decay_at(decay: float, update: int, *, warm_up: bool) -> float:
 def update_average(average: nn.Module, student: nn.Module, decay: float, *, statistics: bool) -> None:
     """Move `average` towards `student`, in place; `decay` in [0, 1). `statistics`: BatchNorm's too."""
     moved: list[tuple[Tensor, Tensor]] = list(zip(average.parameters(), student.parameters(), strict=True))
-    copied = list(zip(average.buffers(), student.buffers(), strict=True))
+    buffers = list(zip(average.buffers(), student.buffers(), strict=True))
+    means = [pair for pair in buffers if pair[0].is_floating_point()]
+    counters = [pair for pair in buffers if not pair[0].is_floating_point()]
     if statistics:
-        moved += [pair for pair in copied if pair[0].is_floating_point()]
-        copied = [pair for pair in copied if not pair[0].is_floating_point()]
+        moved += means
+        means = []
     torch._foreach_lerp_([own for own, _ in moved], [other for _, other in moved], 1 - decay)
-    if copied:
-        torch._foreach_copy_([own for own, _ in copied], [other for _, other in copied])
+    for copied in (means, counters):  # tensors of several types a GPU would copy one by one
+        if copied:
+            torch._foreach_copy_([own for own, _ in copied], [other for _, other in copied])

@@ -35,9 +35,11 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
         name = checked.plain["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
     size, name = checked.dataset.size, checked.plain["model"]["name"]
-    _fits_in_memory("dataset.size", size, sum(counts.values()) * channels * size**2, "the images", checked)
     weights = bytes_of_weights(checked, channels, len(classes))
-    _fits_in_memory("model", name, 2 * weights, "its weights and their gradients", checked)
+    if not checked.elsewhere:
+        _images_fit_in_memory(checked, sum(counts.values()), channels)
+        _fits_in_memory("model", name, 2 * weights, "its weights and their gradients", _memory_of(checked.run.device))
+    _is_repeatable(checked, channels, len(classes))
     refusal, takes_one = _tried(checked.settings.model, channels, len(classes), size)
     if refusal is not None:
         raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
@@ -113,12 +115,23 @@ class _NoFirstWeights(TorchFunctionMode):
         return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
-def _fits_in_memory(key: str, value: object, bytes_: int, what: str, checked: Checked) -> None:
+def _images_fit_in_memory(checked: Checked, images: int, channels: int) -> None:
+    """Raise SettingError unless they do in the processor's memory, where a GPU's may stay; where the cache's file can
+    hold them, unless those of a step do."""
+    size, plain = checked.dataset.size, checked.plain["dataset"]
+    what = "the images"
+    if "resident_gb" in plain and plain["cache"] is not None:
+        images, what = min(images, checked.settings.train.batch_size), "the images of a step"
+    _fits_in_memory("dataset.size", size, images * channels * size**2, what, limit_bytes())
+
+
+def _memory_of(device: str) -> int:
+    """Bytes, of the processor or of a GPU."""
+    return limit_bytes() if device == "cpu" else torch.cuda.get_device_properties(torch.device(device)).total_memory
+
+
+def _fits_in_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
     """Raise SettingError where something takes more than all the memory that there is."""
-    if checked.elsewhere:
-        return
-    device = torch.device(checked.run.device)
-    there = limit_bytes() if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory
     if bytes_ > there:
         allowed = f"{what} take {bytes_ / 1e9:.3g} GB of memory, and there are {there / 1e9:.3g}"
         raise SettingError(key, value, allowed)
@@ -136,6 +149,19 @@ def bytes_of_weights(checked: Checked, channels: int, num_classes: int) -> int:
     except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
         raise SettingError("model", name, f"cannot be built ({first_line(error)})") from None
     return _bytes(network)
+
+
+def _is_repeatable(checked: Checked, channels: int, num_classes: int) -> None:
+    """Raise SettingError where a GPU would refuse the first backward pass: of what is in torchvision's models, only
+    pooling to several pixels a side (alexnet, vgg) has no algorithm there that adds in one order."""
+    if checked.run.device == "cpu" or not checked.run.deterministic:
+        return
+    network = _without_numbers(checked.settings.model, channels, num_classes, checked.dataset.size)
+    pools = [each.output_size for each in network.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
+    if any(side not in (1, (1, 1)) for side in pools):
+        name = checked.plain["model"].get("architecture", checked.plain["model"]["name"])
+        allowed = f"goes not with {name} on a GPU, whose pooling adds in any order there; use deterministic=false"
+        raise SettingError("deterministic", True, allowed)
 
 
 def _bytes(network: nn.Module) -> int:
@@ -173,10 +199,11 @@ def made(checked: Checked, data: Data) -> Problem:
 
 
 def resident(images: Images, device: torch.device) -> Images:
-    """The images on the device; on a GPU those that take more than half of its free memory stay in pinned memory."""
+    """The images on the device; those that take more than half of a GPU's free memory stay in the processor's, and of
+    them a step's go through pinned memory, which `to_device` sees to."""
     pixels = images.pixels
     if device.type == "cuda" and isinstance(pixels, Tensor) and pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         everything = numpy.arange(len(images))
-        held = Stored([pixels.pin_memory().numpy()], numpy.zeros(len(images), numpy.uint8), everything, device)
+        held = Stored([pixels.numpy()], numpy.zeros(len(images), numpy.uint8), everything, device)
         return Images(held, images.targets.to(device), images.paths)
     return images.to(device)

@@ -12,7 +12,8 @@ def confusion_counts(targets: Tensor, predicted: Tensor, num_classes: int) -> Te
     """(K, K) int64: row = true class, column = predicted class; images of unknown class (-1) do not count."""
     known = targets >= 0
     flat = torch.where(known, targets * num_classes + predicted, num_classes**2)
-    return torch.bincount(flat, minlength=num_classes**2 + 1)[:-1].view(num_classes, num_classes)
+    counts = flat.new_zeros(num_classes**2 + 1).index_add(0, flat, torch.ones_like(flat))  # bincount waits for a GPU
+    return counts[:-1].view(num_classes, num_classes)
 
 
 def accuracy_of(confusion: Tensor) -> float:

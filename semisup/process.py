@@ -1,6 +1,7 @@
 """How a process of ours uses its machine: repeatable sums, and memory that is kept from one step to the next."""
 
 import ctypes
+import os
 import sys
 
 import torch
@@ -14,7 +15,9 @@ def compute_repeatably() -> None:
 
     The same as `torch.use_deterministic_algorithms(True)` without importing torch's compiler to tell it so (2 s), and
     without filling new memory with NaN before it is written: 6 % of a step, and none of our operations reads it.
+    cuBLAS is told by the environment, before its first call; where it was not, torch refuses every product of matrices.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

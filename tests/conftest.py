@@ -21,6 +21,7 @@ from semisup.shapes import Images
 from semisup.state import Problem
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses what `one_thread` asks of a GPU
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

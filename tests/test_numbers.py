@@ -171,6 +171,8 @@ def test_sets_that_are_too_small_are_said_at_the_door(overrides: list[str], coun
             True,
         ),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("size mismatch"), False),
     ],
 )

@@ -111,9 +111,11 @@ def equalize(pixels: Tensor, share: Tensor) -> Tensor:
     """
     m, channels, height, width = pixels.shape
     values = _values(pixels)
-    one = torch.ones((), dtype=torch.int32, device=pixels.device).expand(m, channels, height * width)
-    count = torch.zeros(m, channels, 256, dtype=torch.int32, device=pixels.device)
-    count = count.scatter_add_(2, pixels.flatten(2).long(), one)
+    # in one row: where a GPU is to add in one order, torch waits for it to do so in several
+    first = torch.arange(0, m * channels * 256, 256, dtype=torch.int32, device=pixels.device).view(m, channels, 1)
+    one = torch.ones((), dtype=torch.int32, device=pixels.device).expand(pixels.numel())
+    count = torch.zeros(m * channels * 256, dtype=torch.int32, device=pixels.device)
+    count = count.index_add_(0, (pixels.flatten(2) + first).flatten(), one).view(m, channels, 256)
     largest = count.gather(2, pixels.amax((2, 3)).unsqueeze(2).long())
     step = (height * width - largest).div(255, rounding_mode="floor")  # (m, C, 1)
     below = count.cumsum(2) - count

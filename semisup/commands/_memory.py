@@ -8,6 +8,8 @@ import torch
 from semisup.build import Checked
 from semisup.errors import ShortOfMemoryError, show
 
+OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+
 
 @contextmanager
 def told_of_memory(checked: Checked, what: Callable[[Checked, str], str] | None = None) -> Iterator[None]:
@@ -39,9 +41,9 @@ def saving(checked: Checked, said: str) -> str:
 
 
 def _of_memory(error: BaseException) -> bool:
-    """torch says it on the CPU by a plain RuntimeError."""
+    """torch says it on the CPU by a plain RuntimeError, and so it does of CUDA's libraries and of pinned memory."""
     named = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return named or "DefaultCPUAllocator" in str(error) or "can't allocate memory" in str(error)
+    return named or any(words in str(error) for words in OF_MEMORY)
 
 
 def _training(checked: Checked, said: str) -> str:

@@ -294,7 +294,7 @@ def _about(checked: Checked, job_type: str) -> dict[str, Any]:
 
 def made_by(checked: Checked) -> dict[str, Any]:
     """What the numbers of a run that starts now depend on besides its config."""
-    return {**environment(), "threads": checked.run.threads, "processes": launched()}
+    return {**environment(checked.run.device), "threads": checked.run.threads, "processes": launched()}
 
 
 def _described(data: Data) -> dict[str, Any]:

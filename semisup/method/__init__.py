@@ -101,7 +101,7 @@ def sums_of(like: Tensor, **values: Tensor | float) -> Tensor:
     """(len(SUMS),) float64 on the device of `like`: the named ones, and 0."""
     sums = torch.zeros(len(SUMS), dtype=torch.float64, device=like.device)
     for name, value in values.items():
-        sums[SUMS.index(name)] = value
+        sums[SUMS.index(name)].fill_(value)  # a number put in by [] = is sent to a GPU, and waited for
     return sums
 
 

@@ -45,6 +45,7 @@ def _plain(value: Any) -> Any:
     """The same content as if it had just been made: what is written depends on which parts are one object in memory,
     and on what else lies in a tensor's storage."""
     if isinstance(value, torch.Tensor):
+        value = value.cpu()  # a file names the device of each tensor, and what was restored lies on another
         return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
     if isinstance(value, dict):
         return {_plain(key): _plain(each) for key, each in value.items()}

@@ -1,5 +1,7 @@
 """Where a run was made: what its numbers depend on besides the config."""
 
+import contextlib
+import ctypes
 import hashlib
 import os
 import platform
@@ -26,16 +28,16 @@ PACKAGES = ("semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn"
 
 
 @cache
-def environment() -> dict[str, Any]:
-    """Versions, processor and code of this process, as plain data; no secrets."""
+def environment(device: str) -> dict[str, Any]:
+    """Versions, processor, `device` (cpu, cuda, cuda:1) and code of this process, as plain data; no secrets."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: _version(name) for name in PACKAGES},
         "processor": _processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "driver": _driver(),
+        "device": None if device == "cpu" else torch.cuda.get_device_name(device),
+        "driver": None if device == "cpu" else _driver(),
         "libraries": {name: features.version(name) for name in DECODERS},
         "host": platform.node(),
         "git": _git(),
@@ -107,12 +109,16 @@ def continued(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
-def _driver() -> dict[str, Any] | None:
-    """Of the device: what CUDA its driver can do (12080 = 12.8), CUDA and cuDNN; None where there is no device."""
-    if not torch.cuda.is_available():
-        return None
-    driver = torch._C._cuda_getDriverVersion()  # type: ignore[attr-defined]
-    return {"cuda_of_driver": driver, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+def _driver() -> dict[str, Any]:
+    """Of a GPU: what CUDA its driver can do (12080 = 12.8; None where it does not say), CUDA and cuDNN."""
+    number = ctypes.c_int(0)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
+    return {
+        "cuda_of_driver": number.value or None,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
 
 
 def _version(package: str) -> str | None:
