@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semisup import build, fitting, registry
-from semisup.commands._run import folder_of
+from semisup.commands._outcome import folder_of
 from semisup.commands.train import train
 from semisup.errors import SettingError
 from semisup.record.reading import read_config

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from semisup import build
 from semisup.build import AUTO, Checked
-from semisup.commands._run import folder_of
+from semisup.commands._outcome import folder_of
 from semisup.errors import SettingError
 from semisup.identity import Plain, run_id
 from semisup.record import is_finished

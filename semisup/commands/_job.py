@@ -20,8 +20,8 @@ from semisup.room import SIDE_BY_SIDE
 
 if TYPE_CHECKING:
     from semisup.build import Checked
+    from semisup.commands._outcome import Outcome
     from semisup.commands._progress import Bars
-    from semisup.commands._run import Outcome
 
 NUMBER = "SEMISUP_JOB"  # in the environment: the number in our sweep of what is a single run to Hydra
 
@@ -29,9 +29,9 @@ NUMBER = "SEMISUP_JOB"  # in the environment: the number in our sweep of what is
 def job(config: DictConfig) -> float | None:
     """One member of a sweep; its value is the validation accuracy."""
     from semisup.commands._begun import as_begun, kept_or_for_here
+    from semisup.commands._outcome import Outcome, folder_of
     from semisup.commands._progress import Bars
-    from semisup.commands._run import Outcome, folder_of, quietly
-    from semisup.commands._terminal import say
+    from semisup.commands._terminal import quietly, say
     from semisup.commands._unused import why_unused
     from semisup.record.reading import read_json
 
@@ -86,7 +86,8 @@ def _compared(checked: "Checked") -> bool:
 
 def _noted(ledger: Ledger, name: str, checked: "Checked", bars: "Bars") -> "Outcome":
     """A run of the sweep, or a companion, whose entry says what is becoming of it."""
-    from semisup.commands._run import Outcome, folder_of, run_or_wait
+    from semisup.commands._outcome import Outcome, folder_of
+    from semisup.commands._run import run_or_wait
 
     compared = _compared(checked)
     ledger.note(name, Outcome(folder_of(checked), "running", message="it is in progress"), compared=compared)

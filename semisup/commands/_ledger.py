@@ -19,7 +19,7 @@ from semisup.alive import known_here, lives, me
 from semisup.companions import KINDS
 
 if TYPE_CHECKING:
-    from semisup.commands._run import Outcome
+    from semisup.commands._outcome import Outcome
 
 Entry = dict[str, Any]
 DIED = "its process died without a word"

@@ -16,7 +16,7 @@ from semisup.disk import write_atomically
 from semisup.errors import show
 from semisup.events import Finished, Row
 from semisup.record.diagnostics import WhatIf
-from semisup.record.folder import PseudoLabel
+from semisup.record.pseudo_labels import PseudoLabel
 
 BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#777777"  # Okabe and Ito: told apart by everyone
 SHOWN = 24  # pseudo-labels on each half of the sheet

@@ -3,19 +3,19 @@
 import sys
 import time
 import traceback
-import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from semisup import fitting
 from semisup.build import Checked
+from semisup.commands._about import about, described, identity_of
 from semisup.commands._collapse import CollapseWatch
 from semisup.commands._memory import reading, saving, told_of_memory
+from semisup.commands._outcome import EXIT, Outcome, folder_of, last_lines, note_failure
 from semisup.commands._progress import Bars
 from semisup.commands._signals import Stop, StoppedError
 from semisup.commands._together import PLACES, agree, begin, follow
-from semisup.commands._typed import visible
 from semisup.commands._warm_up import Sharing
 from semisup.computing import set_up
 from semisup.dataset import SPLITS, Data, Dataset
@@ -30,54 +30,18 @@ from semisup.errors import (
     ShortOfMemoryError,
 )
 from semisup.events import Event, Finished, Progress, Row, StepDone
-from semisup.identity import Plain
 from semisup.process import keep_memory
-from semisup.record import is_finished, write_json
-from semisup.record.environment import command_line, environment, uncommitted
+from semisup.record import is_finished
+from semisup.record.environment import uncommitted
 from semisup.record.folder import OTHER_DATA, RunRecord
 from semisup.record.reading import read_json
 from semisup.secrets import hidden
 from semisup.state import Problem, State, restore, start
-from semisup.team import Team, launched, leads, together
-from semisup.tracking import Identity, Mirror
+from semisup.team import Team, leads, together
+from semisup.tracking import Mirror
 from semisup.trainer import train
 
-EXIT = {
-    "done": 0,
-    "running": 1,
-    "skipped": 1,
-    "failed": 1,
-    "refused": 2,
-    "in use": 2,
-    "diverged": 3,
-    "collapsed": 3,
-    "interrupted": 130,
-}
 WAIT_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it, or
-    came too late to; `warm_up`: as in run.json; `last_lines`: of the traceback of what failed."""
-
-    folder: Path
-    status: str
-    summary: dict[str, Any] | None = None
-    message: str = ""
-    kept: bool = False
-    code: int | None = None
-    by: str = ""
-    warm_up: dict[str, Any] | None = None
-    last_lines: list[str] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT[self.status] if self.code is None else self.code
-
-
-def folder_of(checked: Checked) -> Path:
-    return Path(checked.run.output_root).expanduser() / checked.run.name / checked.id
 
 
 def run(checked: Checked, bars: Bars, *, of_a_sweep: bool, job_type: str = "train") -> Outcome:
@@ -116,23 +80,15 @@ def _outcome(checked: Checked, bars: Bars, stop: Stop, job_type: str, *, of_a_sw
         code, by = (error.code, error.by) if isinstance(error, StoppedError) else (130, "SIGINT")
         return Outcome(folder, "interrupted", message="stopped; the same command continues", code=code, by=by)
     except SystemExit as error:
-        outcome = Outcome(folder, "failed", message=f"it called sys.exit({error.code!r})", last_lines=_last_lines())
+        outcome = Outcome(folder, "failed", message=f"it called sys.exit({error.code!r})", last_lines=last_lines())
     except (ShortOfMemoryError, OSError) as error:
-        outcome = Outcome(folder, "failed", message=str(error), last_lines=_last_lines())
+        outcome = Outcome(folder, "failed", message=str(error), last_lines=last_lines())
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        outcome = Outcome(
-            folder, "failed", message=hidden(f"{type(error).__name__}: {error}"), last_lines=_last_lines()
-        )
+        outcome = Outcome(folder, "failed", message=hidden(f"{type(error).__name__}: {error}"), last_lines=last_lines())
     if of_a_sweep and not (folder / "run.json").exists():
-        _note_failure(checked, outcome)
+        note_failure(checked, outcome)
     return outcome
-
-
-def _last_lines(most: int = 4) -> list[str]:
-    """Where it was when it failed."""
-    lines = [line.rstrip() for line in traceback.format_exc().splitlines()]
-    return [line for line in lines if line.strip(" ^~")][-most - 1 : -1]
 
 
 def run_or_wait(checked: Checked, bars: Bars) -> Outcome:
@@ -152,15 +108,6 @@ def _kept(checked: Checked, folder: Path, bars: Bars) -> Outcome:
     if dataset.get("fingerprint") != data.fingerprint:
         raise DataError(f"{folder}: {OTHER_DATA}")
     return Outcome(folder, "done", read_json(folder / "summary.json"), kept=True)
-
-
-def _note_failure(checked: Checked, outcome: Outcome) -> None:
-    """A row for a run that failed before its first line."""
-    outcome.folder.mkdir(parents=True, exist_ok=True)
-    write_json(outcome.folder / "config.yaml", checked.plain)  # JSON is YAML
-    error = {"kind": outcome.status, "message": outcome.message}
-    about = {"schema": 1, "id": checked.id, "name": checked.run.name, "status": "failed", "error": error}
-    write_json(outcome.folder / "run.json", about)
 
 
 _loaded: dict[tuple[Dataset, str], tuple[Problem, Data]] = {}
@@ -187,9 +134,9 @@ def _train(
 ) -> Outcome:
     set_up(checked.run.threads, deterministic=checked.run.deterministic)
     keep_memory()
-    with RunRecord(folder, checked.plain, _about(checked, job_type), uncommitted()) as record, told_of_memory(checked):
+    with RunRecord(folder, checked.plain, about(checked, job_type), uncommitted()) as record, told_of_memory(checked):
         problem, data = _load(checked, bars)
-        record.describe(_described(data), data.report, data.unlabeled.paths)
+        record.describe(described(data), data.report, data.unlabeled.paths)
         state = start(problem, checked.settings)
         snapshot = record.resume()
         begin(team, stop, data.fingerprint, snapshot)
@@ -279,46 +226,3 @@ def _pseudo_labels(rows: list[Row]) -> Row:
     asked = [row for row in rows if "pseudo/coverage" in row]
     names = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
     return {name: asked[-1][name] for name in names if name in asked[-1]} if asked else {}
-
-
-def _about(checked: Checked, job_type: str) -> dict[str, Any]:
-    """What run.json says besides status, times and data."""
-    return {
-        "id": checked.id,
-        "name": checked.run.name,
-        "job_type": job_type,
-        "command": command_line(),
-        "environment": made_by(checked),
-    }
-
-
-def made_by(checked: Checked) -> dict[str, Any]:
-    """What the numbers of a run that starts now depend on besides its config."""
-    return {**environment(checked.run.device), "threads": checked.run.threads, "processes": launched()}
-
-
-def _described(data: Data) -> dict[str, Any]:
-    return {
-        "fingerprint": data.fingerprint,
-        "classes": list(data.classes),
-        "channels": data.labeled.pixels.shape[1],
-        "counts": {split: len(getattr(data, split)) for split in SPLITS},
-    }
-
-
-def identity_of(plain: Plain, id_: str, output_root: Path, job_type: str) -> Identity:
-    """What a run is called in W&B, whoever shows it there, and whenever."""
-    return Identity(
-        run_id=f"{plain['name']}-{id_}"[-128:],
-        name=id_,
-        group=plain["name"],
-        job_type=job_type,
-        tags=tuple(plain[group]["name"] for group in ("method", "threshold", "augment")),
-        folder=output_root / "wandb",
-        config=plain,
-    )
-
-
-def quietly() -> None:
-    """Warnings as one line each: a user wants to read what, not where in our code."""
-    warnings.formatwarning = lambda message, *_: f"semisup: warning: {visible(message, 2000)}\n"

@@ -130,7 +130,7 @@ def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Le
 def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] | None, name: str) -> int:
     """In the child: what was typed is checked, images are decoded, and the jobs start."""
     from semisup.commands._progress import Bars
-    from semisup.commands._run import quietly
+    from semisup.commands._terminal import quietly
     from semisup.team import launched, leads
 
     quietly()

@@ -1,12 +1,14 @@
-"""Standard output for tables: a terminal, a file, or a pipe whose reader may leave early (`| head`)."""
+"""What a user reads on a terminal, in a file, or in a pipe whose reader may leave early (`| head`)."""
 
 import io
 import os
 import sys
+import warnings
 from typing import Any
 
 from rich.console import Console
 
+from semisup.commands._typed import visible
 from semisup.disk import to_nowhere
 
 FILE_COLUMNS = 160  # where the output is a file or a pipe, and nobody said how wide it is
@@ -35,3 +37,8 @@ def terminal(**options: Any) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = FILE_COLUMNS
     return console
+
+
+def quietly() -> None:
+    """Warnings as one line each: a user wants to read what, not where in our code."""
+    warnings.formatwarning = lambda message, *_: f"semisup: warning: {visible(message, 2000)}\n"

@@ -119,7 +119,7 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
 def _mirror(told: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]) -> Callable[[Path], list[str]]:
     """What shows each comparison in W&B and says where it is; settings that cannot be are an error here and now."""
     from semisup.commands._comparison_mirror import settings_of, show_comparison, where
-    from semisup.commands._run import quietly
+    from semisup.commands._terminal import quietly
 
     shown = [each for each in told if any(run.identity for run in each[0].runs)] or told
     mirrors = [settings_of(comparison, folders, track) for comparison, _ in shown]

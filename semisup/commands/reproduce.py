@@ -70,7 +70,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
     plain = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup import build
     from semisup.commands._progress import Bars
-    from semisup.commands._run import quietly, run
+    from semisup.commands._run import run
+    from semisup.commands._terminal import quietly
 
     quietly()
     plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
@@ -167,7 +168,7 @@ def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 
 def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
-    from semisup.commands._run import made_by
+    from semisup.commands._about import made_by
     from semisup.record.environment import differences
     from semisup.record.reading import read_section
 

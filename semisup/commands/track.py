@@ -43,8 +43,8 @@ def track(arguments: argparse.Namespace) -> int:
         DataError: a folder is missing or holds no run.
         SettingError: a setting is none of the mirror's.
     """
-    from semisup.commands._run import quietly
     from semisup.commands._runs import find
+    from semisup.commands._terminal import quietly
 
     quietly()
     words = [word for word in arguments.words if "=" in word and not Path(word).exists()]
@@ -107,7 +107,8 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
     Raises:
         RecordError: a process is at the run, or its record cannot be read.
     """
-    from semisup.commands._run import EXIT, identity_of
+    from semisup.commands._about import identity_of
+    from semisup.commands._outcome import EXIT
     from semisup.errors import RecordError
     from semisup.record.owner import Owner
     from semisup.record.reading import read_config, read_json, read_rows

@@ -75,7 +75,8 @@ def _refuse(message: str) -> int:
 def _one(config: DictConfig) -> int:
     from semisup.commands._begun import as_begun
     from semisup.commands._progress import Bars
-    from semisup.commands._run import quietly, run
+    from semisup.commands._run import run
+    from semisup.commands._terminal import quietly
     from semisup.commands._unused import why_unused
     from semisup.commands.track import show_again
     from semisup.team import leads

@@ -14,8 +14,8 @@ import numpy
 import torch
 
 from semisup.dataset import SPLITS, Data
-from semisup.dataset._twins import IGNORE, find, judge, plain, remembered
-from semisup.errors import DataError, SettingError
+from semisup.dataset._twins import IGNORE, ON_LEAK, find, judge, plain, remembered
+from semisup.errors import DataError, SettingError, in_range, one_of
 from semisup.images.cache import Pictures, Watch, read_pools
 from semisup.images.decode import Pixels as Array
 from semisup.images.pool import most_workers
@@ -74,6 +74,15 @@ class Settings(Protocol):
     def resident_gb(self) -> float | None: ...
 
     def recipe(self) -> Recipe: ...
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingError where one of these is out of its range."""
+    in_range("max_bad_fraction", settings.max_bad_fraction, 0, 1)
+    one_of("on_leak", settings.on_leak, ON_LEAK)
+    in_range("workers", settings.workers, 1, 1024)
+    in_range("resident_gb", settings.resident_gb, 0)
+    settings.recipe()
 
 
 def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch: Watch) -> Data:

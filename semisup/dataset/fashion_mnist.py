@@ -7,7 +7,8 @@ Algorithms" (arXiv:1708.07747).
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision import Arrays, Source, idx_source
+from semisup.dataset._readers import Source, idx_source
+from semisup.dataset._torchvision import Arrays
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy
 
 from semisup.dataset import Data, Survey
-from semisup.dataset._files import Found, Part, read_files
+from semisup.dataset._files import Found, Part, check, read_files
 from semisup.dataset._split import labeled_counts, shuffled
-from semisup.dataset._twins import ON_LEAK
-from semisup.errors import DataError, SettingError, in_range, nearest, one_of
+from semisup.errors import DataError, SettingError, in_range, nearest
 from semisup.images.cache import Watch
 from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile, class_folders, scan, shown
@@ -58,11 +57,7 @@ class Folder:
         in_range("labels_per_class", self.labels_per_class, 1)
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)
         in_range("imbalance", self.imbalance, 1)
-        in_range("max_bad_fraction", self.max_bad_fraction, 0, 1)
-        one_of("on_leak", self.on_leak, ON_LEAK)
-        in_range("workers", self.workers, 1, 1024)
-        in_range("resident_gb", self.resident_gb, 0)
-        self.recipe()
+        check(self)
 
     def recipe(self) -> Recipe:
         return Recipe(self.size, self.resize, self.draft, self.background, self.max_pixels)

@@ -8,7 +8,8 @@ Source: Y. Netzer et al., "Reading Digits in Natural Images with Unsupervised Fe
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision import Arrays, Source, planes_first
+from semisup.dataset._readers import Source, planes_first
+from semisup.dataset._torchvision import Arrays
 
 
 @dataclass(frozen=True)

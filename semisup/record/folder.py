@@ -1,19 +1,17 @@
 """The writer of one run's folder, from the first byte to the last."""
 
-import csv
 import json
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import yaml
 
 from semisup.disk import make_folder, remove_leftovers, sync_folder, write_atomically
-from semisup.errors import CollapsedError, DataError, DivergedError, FinishedError, RecordError
+from semisup.errors import DataError, FinishedError, RecordError
 from semisup.events import Evaluated, Event, Finished, Relabeled, Row
 from semisup.record import checkpoint, finite, is_finished, write_json
 from semisup.record.diagnostics import (
@@ -30,24 +28,16 @@ from semisup.record.diagnostics import (
 from semisup.record.environment import continued
 from semisup.record.log import GrowingLog, as_written
 from semisup.record.owner import Owner
+from semisup.record.pseudo_labels import COLUMNS, PseudoLabel, label_rows, last_round
 from semisup.record.reading import read_json
+from semisup.record.status import interruptions, now, status_of
 from semisup.record.warm_up import WarmUp, as_plain, from_plain
 from semisup.secrets import hidden
 from semisup.shapes import Curve
 
 SCHEMA = 1
 OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the folder"
-COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
 PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
-
-
-class PseudoLabel(NamedTuple):
-    """What one unlabeled image was labeled as: which one it is, its class by name, confidence and weight in [0, 1]."""
-
-    number: int
-    target: str
-    confidence: float
-    weight: float
 
 
 class RunRecord:
@@ -74,7 +64,7 @@ class RunRecord:
         self.evaluated: Evaluated | None = None  # the last; a labeling that it led to comes before the next save
         self.owner = Owner(folder)
         self.started = self.saved = time.monotonic()
-        self.started_at = _now()
+        self.started_at = now()
         self.before: dict[str, Any] = {}  # run.json of the interrupted run that this one continues
 
     def __enter__(self) -> Self:
@@ -122,7 +112,7 @@ class RunRecord:
     ) -> None:
         try:
             if error is not None and not self.owner.lost:
-                self._status(_status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
+                self._status(status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
         except OSError as other:  # a full disk, mostly, and that is what `error` says
             warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
         finally:
@@ -191,19 +181,7 @@ class RunRecord:
 
     def last_round(self) -> list[PseudoLabel]:
         """The pseudo-labels of the last round; [] where there was none."""
-        path = self.pseudo_labels.path
-        if not path.exists():
-            return []
-        number = {as_written(path): number for number, path in enumerate(self.paths)}
-        last: list[PseudoLabel] = []
-        round_ = ""
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                if row["round"] != round_:
-                    last, round_ = [], row["round"]
-                label = PseudoLabel(number[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
-                last.append(label)
-        return last
+        return last_round(self.pseudo_labels.path, self.paths)
 
     def add(self, event: Event) -> None:
         """Write what an event has for the record."""
@@ -214,7 +192,7 @@ class RunRecord:
         if isinstance(event, Evaluated):
             self.evaluated = event
         elif isinstance(event, Relabeled):
-            self._add_pseudo_labels(event)
+            _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
             self._add_diagnostics(event)
         elif isinstance(event, Finished) and event.what_if is not None:
             self._add_chosen(event, event.what_if)
@@ -269,8 +247,8 @@ class RunRecord:
             "error": error,
             "seconds": self._seconds(),
             "started_at": self.before.get("started_at") or self.started_at,
-            "updated_at": _now(),
-            "ended_at": None if status == "running" else _now(),
+            "updated_at": now(),
+            "ended_at": None if status == "running" else now(),
             "resumed": int(self.before.get("resumed") or 0) + 1 if self.before else 0,
             "interruptions": interruptions(self.before),
             "plots": plots or [],
@@ -293,44 +271,8 @@ class RunRecord:
     def _add_curve(self, found: WhatIf) -> None:
         _add_rows(self.what_if, CURVES, curve_rows(found))
 
-    def _add_pseudo_labels(self, event: Relabeled) -> None:
-        place = (event.round, event.epoch, event.step)
-        labels, chosen = event.labels, event.selection
-        each = zip(self.paths, chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), strict=True)
-        rows = (
-            (*place, path, self.classes[target], sure, weight, int(weight > 0))
-            for path, target, sure, weight in each
-            if target >= 0
-        )
-        _add_rows(self.pseudo_labels, COLUMNS, rows)
-
 
 def _add_rows(log: GrowingLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     """Append lines of CSV; the first of a file comes after the names of the columns."""
     header = [] if log.path.exists() else [columns]
     log.append(csv_text([*header, *rows]))
-
-
-def interruptions(before: dict[str, Any]) -> dict[str, int]:
-    """How often a run was ended before its end, and by what: a signal, `killed` (without a word), `failed`, ...
-
-    Args:
-        before: run.json as the process before this one left it; {} where there was none.
-    """
-    counts: dict[str, int] = dict(before.get("interruptions") or {})
-    if before:
-        status, error = str(before.get("status")), before.get("error") or {}
-        by = {"running": "killed", "done": "killed", "interrupted": str(error.get("message") or "SIGINT")}
-        name = by.get(status, status)
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def _status_of(error: BaseException) -> str:
-    if isinstance(error, DivergedError | CollapsedError):
-        return "collapsed" if isinstance(error, CollapsedError) else "diverged"
-    return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit) else "failed"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

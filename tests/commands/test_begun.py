@@ -12,8 +12,8 @@ import yaml
 from semisup import build
 from semisup.commands import _run
 from semisup.commands._begun import as_begun
+from semisup.commands._outcome import Outcome, folder_of
 from semisup.commands._progress import Bars
-from semisup.commands._run import Outcome, folder_of
 from semisup.commands.train import train as typed
 from semisup.dataset import Data
 from semisup.events import StepDone

@@ -17,9 +17,9 @@ import torch
 
 from semisup import build
 from semisup.build import Checked
-from semisup.commands import _run, _warm_up
+from semisup.commands import _about, _outcome, _run, _warm_up
+from semisup.commands._outcome import Outcome
 from semisup.commands._progress import Bars
-from semisup.commands._run import Outcome
 from semisup.dataset import Data
 from semisup.events import StepDone
 from semisup.record import checkpoint, environment
@@ -128,14 +128,14 @@ def test_a_run_that_never_passes_the_gate_is_shared_to_its_end(tmp_path: Path) -
 def test_nothing_else_is_shared(tmp_path: Path, other: str) -> None:
     def of(*words: str) -> Any:
         one = checked(tmp_path, "a", *words)
-        return _warm_up.matters_before_labels(one), _warm_up._computing(_run.made_by(one))
+        return _warm_up.matters_before_labels(one), _warm_up._computing(_about.made_by(one))
 
     assert of() == of("threshold=freematch", "plots=true", "method.lambda_unlabeled=2", "checkpoint.every_steps=3")
     assert of() != of(other)
 
 
 def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_by = _run.made_by(checked(tmp_path, "a"))
+    made_by = _about.made_by(checked(tmp_path, "a"))
     assert _warm_up._computing(made_by) == _warm_up._computing(made_by | {"host": "another", "git": None})
     assert _warm_up._computing(made_by) != _warm_up._computing(made_by | {"processes": 2})
     before = code.__wrapped__()
@@ -211,10 +211,10 @@ def test_who_comes_second_waits_and_takes_over_from_one_that_is_killed(tmp_path:
         wanted = checked(tmp_path, "together", "threshold.tau=0.6")
         with ThreadPoolExecutor() as pool:
             waiting = pool.submit(_run.run, wanted, Bars(), of_a_sweep=True)
-            while not (_run.folder_of(wanted) / "data_report.json").exists():
+            while not (_outcome.folder_of(wanted) / "data_report.json").exists():
                 time.sleep(0.05)
             time.sleep(3 * WAIT_SECONDS)
-            assert not (_run.folder_of(wanted) / "metrics.jsonl").exists(), "it waits"
+            assert not (_outcome.folder_of(wanted) / "metrics.jsonl").exists(), "it waits"
             other.kill()
             outcome = waiting.result(timeout=60)
     assert outcome.status == "done", outcome.message
@@ -294,7 +294,7 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
 
         patch.setattr(_run, "train", stopping)
         assert _run.run(wanted, Bars(), of_a_sweep=True).status == "interrupted"
-    assert (_run.folder_of(wanted) / "metrics.jsonl").exists()
+    assert (_outcome.folder_of(wanted) / "metrics.jsonl").exists()
     run(tmp_path, "together", "threshold.tau=0.2")
     if (child := os.fork()) == 0:
 

@@ -18,7 +18,7 @@ import yaml
 from semisup.commands._child import in_a_child
 from semisup.commands._door import composed_at_the_door
 from semisup.commands._ledger import Ledger
-from semisup.commands._run import Outcome
+from semisup.commands._outcome import Outcome
 from semisup.commands._signals import TOGETHER_SECONDS
 from semisup.commands._sweep import Attempt, _all_that_is_left, _through_hydra
 from semisup.companions import KINDS
@@ -194,7 +194,7 @@ AT_A_RUN = """
 import signal, sys, time
 from pathlib import Path
 from semisup.commands._ledger import Ledger
-from semisup.commands._run import Outcome
+from semisup.commands._outcome import Outcome
 def say(*_):
     print("asked", flush=True)
 signal.signal(signal.SIGTERM, say)
