@@ -5,6 +5,8 @@ Where there is one, `test_speed` and `test_resident` ask torch itself.
 
 import copy
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -296,3 +298,18 @@ def test_cublas_is_told_to_be_repeatable_by_whoever_is(monkeypatch: pytest.Monke
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     compute_repeatably()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_the_parent_of_a_sweeps_children_never_asks_for_a_gpu(tmp_path: Path) -> None:
+    """A process that did can have no child that uses one; without torch it cannot have. Here the child does nothing."""
+    code = """
+import sys
+from semisup.__main__ import main
+from semisup.commands import _sweep
+_sweep.in_a_child = lambda work: (print("a child"), (1, None))[1]
+sys.argv = ["semisup", "train", "-m", "threshold.tau=0.3,0.9", f"output_root={sys.argv[1]}"]
+print(main(), "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "a child" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith(" False"), done.stdout

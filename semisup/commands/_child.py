@@ -17,7 +17,8 @@ PR_SET_PDEATHSIG = 1  # of Linux: a signal when the parent dies
 
 
 def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
-    """Do it there, with the signals that ask this process to stop passed on. This process must have no threads.
+    """Do it there, with the signals that ask this process to stop passed on. This process must have no threads, nor
+    have asked for a GPU, which no child of it could use: a sweep keeps torch out of it.
 
     Returns:
         what `work` returned, or the negative number of the signal that ended it; and the last signal passed on.
