@@ -6,6 +6,7 @@ either; what was written aside is removed by the next process of this host that 
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import time
@@ -236,3 +237,15 @@ def sync_folder(folder: Path) -> None:
             raise named(error, folder, 0) from None
     finally:
         os.close(descriptor)
+
+
+def locked(path: Path) -> int | None:
+    """A file of this process's own, created if missing, until the descriptor that is returned is closed or the process
+    ends, however it ends; None where another process has it. Of this machine only."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -6,6 +6,8 @@ that follows the number of cores, and never the other way round.
 
 from omegaconf import DictConfig, OmegaConf
 
+from semisup.commands._gpus import number_of_gpus
+
 
 def side_by_side(threads: int) -> int:
     """Runs of `threads` threads each that this process's cores hold, at least 1; in a container or under taskset its
@@ -27,5 +29,6 @@ def at_once(launcher: DictConfig) -> int:
 
 
 def offer() -> None:
-    """Let configs say `${semisup.side_by_side:${threads}}`."""
+    """Let configs say `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
     OmegaConf.register_new_resolver("semisup.side_by_side", side_by_side, replace=True)
+    OmegaConf.register_new_resolver("semisup.gpus", number_of_gpus, replace=True)

@@ -24,7 +24,7 @@ MOST_CHECKS = 64  # swept values that are checked before the first run
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
 """Launchers and sweepers of Hydra's that do not come with it, and the extra that brings each."""
 
-HERE = ("basic", "joblib", "cores", "submitit_local", "submitit_debug")
+HERE = ("basic", "joblib", "cores", "gpus", "submitit_local", "submitit_debug")
 """Launchers that start the runs on this machine; any other may start them where there are GPUs, and here are none."""
 
 _cores.offer()

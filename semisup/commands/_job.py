@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from semisup.commands._cores import at_once
+from semisup.commands._gpus import settle
 from semisup.commands._ledger import FAIL_FAST, STOPPED, Ledger
 from semisup.companions import companions
 from semisup.errors import SettingError
@@ -36,7 +37,10 @@ def job(config: DictConfig) -> float | None:
     from semisup.record.reading import read_json
 
     quietly()
-    os.environ[SIDE_BY_SIDE] = str(at_once(HydraConfig.get().launcher))
+    side_by_side = at_once(HydraConfig.get().launcher)
+    os.environ[SIDE_BY_SIDE] = str(side_by_side)
+    if side_by_side > 1:
+        settle(str(config.device))
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
     name = f"{int(os.environ[NUMBER] if NUMBER in os.environ else HydraConfig.get().job.num):05d}"
     ledger = Ledger(Path(HydraConfig.get().sweep.dir))

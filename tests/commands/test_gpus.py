@@ -1,0 +1,85 @@
+"""Runs that go side by side on a machine with several GPUs, none of which is needed here."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from semisup.commands import _gpus
+from semisup.commands._door import composed_at_the_door
+
+HOLD = "import sys; from semisup.commands import _gpus; from pathlib import Path; "
+TAKE = HOLD + "print(_gpus.take(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
+SETTLE = HOLD + "_gpus.settle(sys.argv[1]); import os; print(os.environ.get(_gpus.VISIBLE)); _gpus.settle(sys.argv[1]);"
+
+
+def holder(folder: Path, *there: str) -> "subprocess.Popen[str]":
+    """A process that takes one of these GPUs and holds it; the first line that it prints says which."""
+    command = [sys.executable, "-c", TAKE, str(folder), *there]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def taken(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tmp_path: Path) -> None:
+    processes = [holder(tmp_path / "locks", "4", "5")]
+    try:
+        found = [taken(processes[0])]
+        for _ in range(4):
+            processes.append(holder(tmp_path / "locks", "4", "5"))
+            found.append(taken(processes[-1]))
+        assert found == ["4", "5", "4", "5", "4"]
+        processes[1].kill()
+        processes[1].wait()
+        processes.append(holder(tmp_path / "locks", "4", "5"))
+        assert taken(processes[-1]) == "5", "which a killed process held"
+    finally:
+        for each in processes:
+            each.kill()
+            each.communicate()
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "seen"),
+    [
+        ("cuda", "GPU-a, GPU-b", "GPU-a"),
+        ("auto", "2,3", "2"),
+        ("cuda:1", "2,3", "2,3"),  # the user said which
+        ("cpu", "2,3", "2,3"),
+        ("cuda", "7", "7"),
+        ("cuda", "", ""),
+    ],
+)
+def test_a_process_of_a_sweep_sees_one_of_several(tmp_path: Path, device: str, visible: str, seen: str) -> None:
+    environment = os.environ | {_gpus.VISIBLE: visible, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", SETTLE + "print(os.environ.get(_gpus.VISIBLE))", device]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == [seen, seen], "and keeps it"
+
+
+@pytest.mark.parametrize(("visible", "jobs"), [(["0", "1", "2"], 3), ([], 1)])
+def test_the_preset_has_a_run_for_every_gpu(
+    visible: Sequence[str], jobs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(_gpus.VISIBLE, ",".join(visible))
+    _gpus.number_of_gpus.cache_clear()
+    door = composed_at_the_door(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
+    assert door.config.hydra.launcher.n_jobs == jobs
+    _gpus.number_of_gpus.cache_clear()
+
+
+def test_the_runs_of_a_sweep_are_spread(tmp_path: Path) -> None:
+    """By the names alone: `auto` is the processor where these GPUs are not."""
+    words = ("tracking=none", "plots=false", "sweep.control=false", "train.steps=1", "model.widths=[4]", "seed=0,1")
+    command = [sys.executable, "-m", "semisup", "train", "-m", *words, "hydra/launcher=gpus"]
+    environment = os.environ | {_gpus.VISIBLE: "0,1", "TMPDIR": str(tmp_path)}
+    subprocess.run([*command, f"output_root={tmp_path / 'runs'}"], env=environment, capture_output=True, check=True)
+    locks = tmp_path / f"semisup-{os.getuid()}"
+    assert sorted(each.name for each in locks.iterdir()) == ["gpu-0-0.lock", "gpu-1-0.lock"]
+    assert len([*(tmp_path / "runs").glob("*/*/summary.json")]) == 2
