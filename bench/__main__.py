@@ -84,13 +84,7 @@ def _tell(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: 
 
 
 def _why_not(name: str) -> str:
-    if name.startswith("gpu."):
-        return gpu.why_not() or "this version has no such setting"
-    if name.startswith("memory.mapped"):
-        return mapped.why_not()
-    if name == "sweep.shared_over_separate":
-        return f"this version has no sweep.{sweeps.SHARED}"
-    return "not asked for"
+    return (gpu.why_not() if name.startswith("gpu.") else None) or "not asked for"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import yaml
 from torch import Tensor
 
 from bench.clock import Measured, Plan, in_turn, ratio
@@ -10,22 +9,13 @@ from bench.made import QUICK, SHAPES, photographs, settings
 from bench.seed import config, read
 from bench.steps import METHODS, bare_step, our_step
 from semisup import fitting
-from semisup.commands._door import config_folder
 
 NAME = "memory.mapped_step_over_bare"
 
 
-def why_not() -> str:
-    return "not asked for" if _maps() else "this version has no memory-mapped pool"
-
-
-def _maps() -> bool:
-    return "resident_gb" in yaml.safe_load((config_folder() / "dataset" / "folder.yaml").read_text())
-
-
 def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
     """FixMatch, small_cnn at 64 pixels: every step reads its unlabeled images from the file."""
-    if not plan.wants(NAME) or not _maps():
+    if not plan.wants(NAME):
         return
     shape = (QUICK if plan.quick else SHAPES)["small_cnn_64"]
     words = (*METHODS["fixmatch"], f"method.ratio={shape.ratio}")

@@ -2,13 +2,10 @@
 
 import torch
 
+from semisup.process import compute_repeatably, keep_memory
+
 
 def begin() -> None:
     torch.set_num_threads(1)
-    try:
-        from semisup.process import compute_repeatably, keep_memory
-    except ImportError:  # an earlier version, measured for comparison
-        torch.use_deterministic_algorithms(True)
-    else:
-        compute_repeatably()
-        keep_memory()
+    compute_repeatably()
+    keep_memory()

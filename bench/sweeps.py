@@ -13,16 +13,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from bench.clock import Measured, Plan, single
 from bench.startup import SEMISUP, Seconds, seconds
-from semisup.commands._door import config_folder
 
 PLAIN = ("plots=false", "tracking=none", "sweep.control=false")
 TAUS = "0.5,0.6,0.7,0.75,0.8,0.85,0.9,0.95,0.99"
 STRENGTHS = "0,0.1,0.2,0.3"
-SHARED = "share_warm_up"
 
 
 def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
@@ -30,12 +26,8 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
         yield "sweep.job_overhead_seconds", _overhead(plan)
     if plan.wants("sweep.two_jobs_over_one"):
         yield "sweep.two_jobs_over_one", _two_over_one(plan)
-    if plan.wants("sweep.shared_over_separate") and shares_warm_up():
+    if plan.wants("sweep.shared_over_separate"):
         yield "sweep.shared_over_separate", _shared_over_separate(plan)
-
-
-def shares_warm_up() -> bool:
-    return SHARED in yaml.safe_load((config_folder() / "train.yaml").read_text())["sweep"]
 
 
 def sweep(*words: str) -> Seconds:
@@ -70,7 +62,7 @@ def _shared_over_separate(plan: Plan) -> Measured:
     grid = (f"threshold.tau={TAUS}", f"augment.strength={STRENGTHS}")
     length = (f"train.steps={steps}", f"train.evaluate_every_steps={steps // 5}", f"method.refresh_every={first}")
     words = (*length, "method.gate=0.3", "schedule=constant", *grid)
-    return _over([(sweep(f"sweep.{SHARED}=true", *words), sweep(f"sweep.{SHARED}=false", *words))])
+    return _over([(sweep("sweep.share_warm_up=true", *words), sweep("sweep.share_warm_up=false", *words))])
 
 
 def _over(pairs: list[tuple[Seconds, Seconds]]) -> Measured:
