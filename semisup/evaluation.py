@@ -58,15 +58,15 @@ def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int
     device = images.pixels.device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-    parts, done = [torch.zeros(0, num_classes, device=device)], 0
+    found, done = torch.empty(len(images), num_classes, device=device), 0
     batches = logits_of(model, images.pixels, batch_size)
     for logits, targets in zip(batches, images.targets.split(batch_size), strict=True):
         loss += cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
         confusion += confusion_counts(targets, logits.argmax(dim=1), num_classes)
-        parts.append(logits)
+        found[done : done + len(logits)] = logits
         done += len(logits)
         yield done
     count = int(confusion.sum())
     known = images.targets >= 0
     mean = float(loss) / count if count else math.nan
-    return Evaluation(mean, confusion.cpu(), torch.cat(parts)[known], images.targets[known])
+    return Evaluation(mean, confusion.cpu(), found[known], images.targets[known])

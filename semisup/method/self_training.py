@@ -130,15 +130,18 @@ class SelfTraining:
 def score(learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Labels]:
     """Label the whole pool with the teacher as it is now, through the images as they are.
 
+    What is said goes into one tensor: kept batch by batch, it would lie between what the passes free, which then cannot
+    be used again.
+
     Raises:
         DivergedError: the teacher's word is not a number.
     """
-    pixels, parts, done = learner.unlabeled.pixels, [], 0
-    for logits in logits_of(learner.teacher, pixels, learner.scoring_batch_size):
-        parts.append(logits)
-        done += len(logits)
+    pixels, done = learner.unlabeled.pixels, 0
+    logits = torch.empty(len(pixels), learner.num_classes, device=pixels.device)
+    for some in logits_of(learner.teacher, pixels, learner.scoring_batch_size):
+        logits[done : done + len(some)] = some
+        done += len(some)
         yield Progress(place.step, place.epoch, "scoring", done, len(pixels))
-    logits = torch.cat(parts)
     if not bool(torch.isfinite(logits).all()):
         raise DivergedError(place.step)
     return label(calibrated(logits, memory))
