@@ -66,11 +66,11 @@ def test_the_cache_changes_no_number_whatever_its_state(photos: Path, monkeypatc
         assert run(*of(photos, "warm", place)) == without
     assert not decoded, "it was warm"
 
-    def refuse(*_: object, sure: bool) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    for each in (cache, packs):
-        monkeypatch.setattr(each, "write_atomically", refuse)
+    monkeypatch.setattr(cache, "Aside", refuse)
+    monkeypatch.setattr(packs, "write_atomically", refuse)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run(*of(photos, "read-only", place)) == without
