@@ -241,11 +241,13 @@ def sync_folder(folder: Path) -> None:
 
 def locked(path: Path) -> int | None:
     """A file of this process's own, created if missing, until the descriptor that is returned is closed or the process
-    ends, however it ends; None where another process has it. Of this machine only."""
+    ends, however it ends; None where another process has it. Of this machine only. OSError where it cannot be."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return descriptor

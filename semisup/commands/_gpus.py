@@ -4,24 +4,31 @@ Each process that runs jobs takes one for as long as it lives: the one that the 
 holds what is in locks on files, which end with their process, however that ends.
 """
 
+import errno
 import functools
 import os
+import stat
 import tempfile
+import warnings
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
+from urllib.parse import quote
 
 from semisup.disk import locked
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+NONE = ("", "-1")
 ANY = ("cuda", "auto")  # values of `device` that name no GPU of their own
 
 _held: list[int] = []  # open files
 
 
 def gpus() -> list[str]:
-    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them. Starts none of them."""
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them: those before the first
+    that is none. Starts none of them."""
     if (visible := os.environ.get(VISIBLE)) is not None:
-        return [each.strip() for each in visible.split(",") if each.strip()]
+        return list(takewhile(lambda each: each not in NONE, (each.strip() for each in visible.split(","))))
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]
@@ -35,9 +42,12 @@ def number_of_gpus() -> int:
 
 def settle(device: str) -> None:
     """Let this process see one GPU from now on, unless `device` says which, or there are not several; before CUDA is
-    started in it."""
+    started in it. Where the locks cannot be had it sees them all, and CUDA takes the first."""
     if device in ANY and not _held and len(there := gpus()) > 1:
-        os.environ[VISIBLE] = take(there, Path(tempfile.gettempdir()) / f"semisup-{os.getuid()}")
+        try:
+            os.environ[VISIBLE] = take(there, Path(tempfile.gettempdir()) / f"semisup-{os.getuid()}")
+        except OSError as error:
+            warnings.warn(f"who uses which GPU is not to be known ({error}); going on with the first", stacklevel=2)
 
 
 def take(there: Sequence[str], folder: Path) -> str:
@@ -45,12 +55,18 @@ def take(there: Sequence[str], folder: Path) -> str:
 
     Args:
         folder: of the locks; made where it is missing.
+
+    Raises:
+        OSError: it cannot be made or used, or is somebody else's, who could keep us waiting or lead us elsewhere.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
+    if (found := folder.lstat()).st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+        raise PermissionError(errno.EPERM, "not a folder of this user's own", str(folder))
     holders = 0
     while True:
         for gpu in there:
-            if (lock := locked(folder / f"gpu-{gpu}-{holders}.lock")) is not None:
+            lock = locked(folder / f"gpu-{quote(gpu, safe='')}-{holders}.lock")  # MIG-GPU-.../1/0 is a name too
+            if lock is not None:
                 _held.append(lock)
                 return gpu
         holders += 1

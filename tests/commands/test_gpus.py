@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,9 @@ def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tm
         ("cpu", "2,3", "2,3"),
         ("cuda", "7", "7"),
         ("cuda", "", ""),
+        ("cuda", "MIG-GPU-a/1/0,MIG-GPU-a/2/0", "MIG-GPU-a/1/0"),
+        ("cuda", "-1,2", "-1,2"),  # CUDA looks no further than the first that is none
+        ("cuda", "2,-1,3", "2,-1,3"),
     ],
 )
 def test_a_process_of_a_sweep_sees_one_of_several(tmp_path: Path, device: str, visible: str, seen: str) -> None:
@@ -61,6 +65,33 @@ def test_a_process_of_a_sweep_sees_one_of_several(tmp_path: Path, device: str, v
     command = [sys.executable, "-c", SETTLE + "print(os.environ.get(_gpus.VISIBLE))", device]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == [seen, seen], "and keeps it"
+
+
+def somewhere_else(folder: Path) -> None:
+    (folder.parent / "theirs").mkdir()
+    folder.symlink_to(folder.parent / "theirs")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "user"),
+    [
+        (somewhere_else, os.getuid()),
+        (lambda folder: folder.write_text(""), os.getuid()),
+        (lambda folder: folder.mkdir(), os.getuid() + 1),
+        (lambda folder: (folder / "gpu-2-0.lock").mkdir(parents=True), os.getuid()),
+    ],
+)
+def test_without_locks_of_its_own_a_process_goes_on_with_the_first_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], object], user: int
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv(_gpus.VISIBLE, "2,3")
+    spoil(tmp_path / f"semisup-{user}")
+    with pytest.warns(UserWarning, match="which GPU is not to be known.*going on with the first"):
+        _gpus.settle("cuda")
+    assert os.environ[_gpus.VISIBLE] == "2,3"
+    assert not [each for each in tmp_path.rglob("*") if each.is_file() and each.suffix == ".lock"]
 
 
 @pytest.mark.parametrize(("visible", "jobs"), [(["0", "1", "2"], 3), ([], 1)])
