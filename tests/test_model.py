@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import batch_norm, conv2d, leaky_relu, linear
 
 from semisup import fitting
 from semisup.errors import SettingError
+from semisup.model._blocks import Layers
 from semisup.vision import torchvision
 from tests.conftest import checked
 
@@ -74,6 +76,20 @@ def test_what_batchnorm_remembers_may_be_part_of_the_weights_where_nothing_is_le
     with torch.no_grad():
         batch = model(images)
     assert torch.equal(model(images), batch), "in training it is the batch's mean and variance"
+
+
+@pytest.mark.parametrize("more", [{"groups": 2}, {"dilation": 2}, {"stride": 2, "bias": False}, {"padding": "same"}])
+def test_the_weights_take_it_in_whatever_the_convolution_is(more: dict[str, Any]) -> None:
+    layers, images = Layers(nn.Conv2d(4, 4, 3, **more), nn.BatchNorm2d(4)).double(), torch.rand(2, 4, 9, 9).double()
+    layers(images + 1)  # which is remembered
+    apart = layers.eval()(images)
+    with torch.no_grad():
+        assert torch.allclose(apart, layers(images), rtol=1e-9)
+
+
+def test_no_convolution_is_left_out() -> None:
+    with pytest.raises(AssertionError, match="one follows each"):
+        Layers(nn.Conv2d(1, 1, 1))(torch.rand(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize(

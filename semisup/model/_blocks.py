@@ -19,6 +19,7 @@ class Layers(nn.Sequential):
                 values, convolution = conv_norm(convolution, layer, values), None
             else:
                 values = layer(values)
+        assert convolution is None, "one follows each convolution"
         return values
 
 
@@ -31,12 +32,14 @@ def conv_norm(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tenso
     if norm.training or torch.is_grad_enabled():
         normed: Tensor = norm(convolution(images))
         return normed
+    assert convolution.padding_mode == "zeros", "the others are not conv2d's"
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # (C',)
     shift = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
     weight, bias = convolution.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, shift, scale)
-    return conv2d(images, weight, bias, convolution.stride, convolution.padding)
+    of = convolution
+    return conv2d(images, weight, bias, of.stride, of.padding, of.dilation, of.groups)
 
 
 def conv_norm_relu(channels_in: int, channels_out: int, *, halve: bool = False) -> list[nn.Module]:
