@@ -19,7 +19,7 @@ from torch import nn
 
 from semisup import team
 from semisup.errors import SettingError
-from semisup.process import compute_repeatably
+from semisup.process import allow_repeatable_products, compute_repeatably
 
 MOST_SHAPES = 4096
 """Compiled for one function, before torch would turn to the uncompiled one silently, and to its numbers."""
@@ -44,6 +44,7 @@ def set_up(threads: int, *, deterministic: bool) -> None:
     if deterministic:
         compute_repeatably()
     else:
+        allow_repeatable_products()
         torch.set_deterministic_debug_mode("default")
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.allow_tf32 = not deterministic

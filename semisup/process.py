@@ -15,11 +15,16 @@ def compute_repeatably() -> None:
 
     The same as `torch.use_deterministic_algorithms(True)` without importing torch's compiler to tell it so (2 s), and
     without filling new memory with NaN before it is written: 6 % of a step, and none of our operations reads it.
-    cuBLAS is told by the environment, before its first call; where it was not, torch refuses every product of matrices.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    allow_repeatable_products()
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def allow_repeatable_products() -> None:
+    """cuBLAS is told by the environment, before the first call of the process: also where the run need not repeat, for
+    one that must may follow. Where it was not told, torch refuses every product of matrices then."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def keep_memory() -> None:

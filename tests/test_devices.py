@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from semisup import fitting
 from semisup.calibration import fit_temperature
+from semisup.computing import set_up
 from semisup.ema import update_average
 from semisup.errors import SettingError
 from semisup.evaluation import evaluate
@@ -294,9 +296,13 @@ def test_a_record_names_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -
     assert (asked("cpu")["device"], asked("cpu")["driver"]) == (None, None)
 
 
-def test_cublas_is_told_to_be_repeatable_by_whoever_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("begin", [compute_repeatably, partial(set_up, 1, deterministic=False)])
+def test_cublas_is_told_to_be_repeatable_by_whoever_comes_first(
+    monkeypatch: pytest.MonkeyPatch, begin: Callable[[], None]
+) -> None:
+    """Also by a run that need not be: in the same process one that must be may follow."""
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    compute_repeatably()
+    begin()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
