@@ -121,7 +121,9 @@ def _images_fit_in_memory(checked: Checked, images: int, channels: int) -> None:
     size, plain = checked.dataset.size, checked.plain["dataset"]
     what = "the images"
     if "resident_gb" in plain and plain["cache"] is not None:
-        images, what = min(images, checked.settings.train.batch_size), "the images of a step"
+        method = checked.settings.method
+        unlabeled = 0 if isinstance(method, ByRounds) else getattr(method, "ratio", 0)  # for each labeled one
+        images, what = min(images, checked.settings.train.batch_size * (1 + unlabeled)), "the images of a step"
     _fits_in_memory("dataset.size", size, images * channels * size**2, what, limit_bytes())
 
 

@@ -140,8 +140,11 @@ def _a_guard() -> Iterator[None]:
         yield
         return
     library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
-    guards = (ctypes.c_void_p * 15).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
     cuda, meta = 1, 14  # of c10::DeviceType
+    try:
+        guards = (ctypes.c_void_p * (meta + 1)).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
+    except ValueError:
+        pytest.skip(f"torch {torch.__version__} keeps its devices' guards elsewhere")
     before, guards[cuda] = guards[cuda], guards[meta]
     try:
         yield

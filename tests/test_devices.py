@@ -285,6 +285,9 @@ def test_images_need_fit_in_the_processors_memory_alone_and_in_a_caches_file_not
     huge = checked(*folder, "dataset.size=4096", "train.batch_size=2000", "device=cuda")
     with pytest.raises(SettingError, match="the images of a step take 101 GB"):
         fitting.fit(huge, list("ab"), many | {"labeled": 4000}, 3)
+    online = checked(*folder, "dataset.size=4096", "train.batch_size=500", "method=fixmatch", "method.ratio=3")
+    with pytest.raises(SettingError, match="the images of a step take 101 GB"):
+        fitting.fit(online, list("ab"), many | {"labeled": 4000}, 3)
 
 
 def test_a_record_names_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

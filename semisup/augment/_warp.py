@@ -76,7 +76,7 @@ def mirror_and_shift(pixels: Tensor, mirrored: Tensor, shift: Tensor, most: int)
     one piece of a row of the image made wider, or of its mirror image: rows are copied, and not pixels gathered.
 
     Args:
-        pixels: (n, C, S, S).
+        pixels: (n, C, S, S), n at least 1.
         mirrored: (n,) bool, on the same device.
         shift: (n, 2) int64 in [-most, most], columns and rows, on the same device; above 0, what is seen moves left and
             up.

@@ -28,6 +28,7 @@ def made_by(checked: Checked) -> dict[str, Any]:
 
 
 def described(data: Data) -> dict[str, Any]:
+    """What run.json says of the data."""
     return {
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),

@@ -42,6 +42,7 @@ class Outcome:
 
 
 def folder_of(checked: Checked) -> Path:
+    """Where the run is, or will be."""
     return Path(checked.run.output_root).expanduser() / checked.run.name / checked.id
 
 

@@ -92,6 +92,11 @@ _known: dict[tuple[Source, Path, tuple[tuple[int, int], ...]], Labels] = {}
 
 
 def labels_of(source: Source, root: Path, download: bool) -> Labels:
+    """The classes of all images; arguments as in the settings of `Arrays`.
+
+    Raises:
+        SettingError, DataError: as `open_reader`; or images and labels do not go together.
+    """
     key = (source, root, _stamps(source, root))
     if key[2] and key in _known:
         return _known[key]

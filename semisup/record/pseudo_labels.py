@@ -39,13 +39,13 @@ def last_round(path: Path, paths: list[str]) -> list[PseudoLabel]:
     """The pseudo-labels of the last round in the file; [] where there was none."""
     if not path.exists():
         return []
-    number = {as_written(path): number for number, path in enumerate(paths)}
+    numbers = {as_written(each): number for number, each in enumerate(paths)}
     last: list[PseudoLabel] = []
     round_ = ""
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if row["round"] != round_:
                 last, round_ = [], row["round"]
-            label = PseudoLabel(number[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
+            label = PseudoLabel(numbers[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
             last.append(label)
     return last

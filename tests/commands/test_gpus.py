@@ -107,10 +107,17 @@ def test_the_preset_has_a_run_for_every_gpu(
 
 def test_the_runs_of_a_sweep_are_spread(tmp_path: Path) -> None:
     """By the names alone: `auto` is the processor where these GPUs are not."""
-    words = ("tracking=none", "plots=false", "sweep.control=false", "train.steps=1", "model.widths=[4]", "seed=0,1")
+    words = (
+        "tracking=none",
+        "plots=false",
+        "sweep.control=false",
+        "train.steps=200",
+        "model.widths=[4]",
+        "seed=0,1,2,3",
+    )
     command = [sys.executable, "-m", "semisup", "train", "-m", *words, "hydra/launcher=gpus"]
     environment = os.environ | {_gpus.VISIBLE: "0,1", "TMPDIR": str(tmp_path)}
     subprocess.run([*command, f"output_root={tmp_path / 'runs'}"], env=environment, capture_output=True, check=True)
     locks = tmp_path / f"semisup-{os.getuid()}"
     assert sorted(each.name for each in locks.iterdir()) == ["gpu-0-0.lock", "gpu-1-0.lock"]
-    assert len([*(tmp_path / "runs").glob("*/*/summary.json")]) == 2
+    assert len([*(tmp_path / "runs").glob("*/*/summary.json")]) == 4
