@@ -110,9 +110,9 @@ def _scoring(chosen: Any, data: Problem, pool: torch.Tensor) -> Work:
 
 
 def _network(chosen: Any, shape: Shape) -> torch.nn.Module:
-    """In torch's own layout."""
-    network: torch.nn.Module = chosen.settings.model.build(3, CLASSES, shape.size)
-    return network
+    """The tutorial's own, of the same widths."""
+    model = chosen.settings.model
+    return tutorial.network(model.widths, model.hidden, CLASSES, shape.size)
 
 
 def _peak(root: Path, shape: Shape) -> Measured:

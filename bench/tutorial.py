@@ -8,6 +8,8 @@ image by image; the optimizer is torch's AdamW as it comes.
 
 import math
 import random
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,16 @@ class Unlabeled(Dataset[tuple[Tensor, numpy.ndarray]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, numpy.ndarray]:
         return to_tensor(Image.fromarray(self.images[index])), self.images[index]
+
+
+def network(widths: Sequence[int], hidden: int, classes: int, side: int) -> nn.Sequential:
+    """Its layers in its order: ReLU before pooling, nothing in place."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise([3, *widths]):
+        layers += [nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2, 2, 0)]
+    features = widths[-1] * (side // 2 ** (len(widths) + 1)) ** 2
+    head = [nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes)]
+    return nn.Sequential(*layers, nn.MaxPool2d(2, 2, 0), *head)
 
 
 class Learning:

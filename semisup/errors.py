@@ -13,7 +13,7 @@ assertions and never reach this file.
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class SettingError(ValueError):
@@ -34,7 +34,12 @@ class SettingError(ValueError):
 
 
 class DataError(ValueError):
-    """The user's images or folders are not what the settings say."""
+    """The user's images or folders are not what the settings say.
+
+    `report`: which ones, where they are too many for one line: what data_report.json says of them.
+    """
+
+    report: Mapping[str, object] | None = None
 
 
 class RecordError(ValueError):

@@ -11,7 +11,7 @@ Plain = dict[str, Any]
 """A config as plain data, resolved."""
 
 CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
-CANNOT_MATTER_IN_DATASET = ("cache", "workers", "resident_gb", "download", "on_leak", "mirror")
+CANNOT_MATTER_IN_DATASET = ("cache", "workers", "resident_gb", "download", "max_bad_fraction", "on_leak", "mirror")
 """`mirror` by way of augment.flip alone."""
 
 

@@ -148,7 +148,8 @@ def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
         return checked("dataset=folder", "dataset.root=/a/photos", *overrides).id
 
     for same in (["name=other"], ["output_root=/elsewhere"], ["plots=false"], ["collapse.stop_below=0.1"], ["checkpoint.every_seconds=5"], ["checkpoint.every_steps=5"], ["sweep.control=false"],  # noqa: E501
-                 ["dataset.root=/b/photos"], ["dataset.workers=3"], ["dataset.cache=null"]):  # fmt: skip
+                 ["dataset.root=/b/photos"],
+                 ["dataset.workers=3"], ["dataset.cache=null"], ["dataset.max_bad_fraction=0.5"]):  # fmt: skip
         assert id_of(*same) == id_of(), same
     other = ({"float32", "bfloat16"} - {checked().run.precision}).pop()
     different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], [f"precision={other}"], ["channels_last=false"], ["compile=true"], ["deterministic=false"], ["labeler.calibrate=true"],  # noqa: E501

@@ -143,6 +143,15 @@ def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_pa
     assert rows[-1]["epoch"] == 60
     assert json.loads((run / "run.json").read_text())["resumed"] == 1
 
+    again = [*TORCHRUN, "-m", "semisup", "reproduce", str(run)]
+    done = subprocess.run(again, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("identical (") == 1
+    alone = [sys.executable, "-m", "semisup", "reproduce", "--check-only", str(run)]
+    done = subprocess.run(alone, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    how = "(torchrun --nproc-per-node 2 -m semisup reproduce ...)"
+    assert f"differs: processes: 2 then, 1 now {how}\n" in done.stdout
+
 
 def test_a_signal_to_one_before_its_first_step_is_obeyed_by_all_after_it(tmp_path: Path) -> None:
     """Who left at once would leave the others waiting for its part of that step."""
@@ -186,3 +195,4 @@ def test_a_sweep_is_not_for_torchrun(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0
     assert done.stderr.count("torchrun=2: processes work at one run; a sweep is hydra/launcher's to spread") == 1
+    assert not [*tmp_path.iterdir()], "nothing was begun"

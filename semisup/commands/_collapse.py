@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from semisup.errors import CollapsedError, show
+from semisup.commands._typed import visible
+from semisup.errors import CollapsedError
 from semisup.events import Event, Relabeled
 from semisup.metric import normalized_entropy
 from semisup.run_settings import CollapseSettings
@@ -55,7 +56,7 @@ class CollapseWatch:
 
     def _said(self, event: Relabeled, share: float, setting: str) -> str:
         kept = event.classes.kept
-        name, count = show(self.classes[kept.index(max(kept))]), sum(kept)
+        name, count = visible(self.classes[kept.index(max(kept))]), sum(kept)
         return (
             f"pseudo-labels collapse at step {event.step}: {max(kept) / count:.0%} of the {count} kept are {name}; "
             f"the entropy of their classes is {share:.2f} of validation's, below collapse.{setting}. "

@@ -37,7 +37,10 @@ def gpus() -> list[str]:
 @functools.cache  # before `settle`, after which this process sees one
 def number_of_gpus() -> int:
     """At least 1: so many runs go side by side where there is none."""
-    return max(1, len(gpus()))
+    there = len(gpus())
+    if not there:
+        warnings.warn("hydra/launcher=gpus: there is no GPU here; the runs go one after another", stacklevel=2)
+    return max(1, there)
 
 
 def settle(device: str) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from semisup.companions import baseline_of, control_of
-from semisup.errors import DataError, RecordError, show
+from semisup.errors import DataError, InUseError, RecordError, show
 from semisup.identity import run_id, what_matters
-from semisup.record.owner import STALE_SECONDS
+from semisup.record.owner import STALE_SECONDS, Owner
 from semisup.record.reading import MOST_JSON_BYTES, opened, parse_json, read_bytes, read_config
 
 Plain = dict[str, Any]
@@ -251,8 +251,12 @@ def _signs_of_life(folder: Path) -> str:
         silent_seconds = time.time() - (folder / "owner.json").stat().st_mtime
     except OSError:
         return "no process is at it; the same command resumes it"
-    if silent_seconds <= STALE_SECONDS:
+    try:
+        Owner(folder).check()
+    except InUseError:
         return "in progress"
+    if silent_seconds <= STALE_SECONDS:  # it was of this machine, where its process is no more
+        return "no process is at it; the same command resumes it"
     return f"no sign of life for {silent_seconds / 60:.0f} minutes; the same command resumes it"
 
 

@@ -44,6 +44,8 @@ def with_hydra(words: list[str]) -> None:
 
 def sweep(words: list[str], door: Door) -> int:
     """Run the sweep, count what the jobs wrote down, and say it; returns the exit status."""
+    if os.environ.get("TORCHELASTIC_RUN_ID") and (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        return _refused_by_all(processes)
     config = door.config
     root = Path(str(config.output_root)).expanduser() / str(config.name)
     chosen = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("hydra.sweep.dir=")]
@@ -73,6 +75,16 @@ def sweep(words: list[str], door: Door) -> int:
     if stopped is not None and status:
         say("stopped; the same command continues")
     return status
+
+
+def _refused_by_all(processes: str) -> int:
+    """Of torchrun's processes the first one says why there is no sweep; torchrun ends them all when that has ended."""
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(2)
+        return REFUSED
+    error = SettingError("torchrun", processes, "processes work at one run; a sweep is hydra/launcher's to spread")
+    print(f"semisup train: {error}", file=sys.stderr)
+    return REFUSED
 
 
 class Attempt(NamedTuple):
@@ -131,23 +143,16 @@ def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] |
     """In the child: what was typed is checked, images are decoded, and the jobs start."""
     from semisup.commands._progress import Bars
     from semisup.commands._terminal import quietly
-    from semisup.team import launched, leads
 
     quietly()
     try:
-        if launched() > 1:
-            allowed = "processes work at one run; a sweep is hydra/launcher's to spread"
-            raise SettingError("torchrun", launched(), allowed)
         surveyed = check_at_the_door(door)
         with Bars() as bars:  # the cache is filled before the jobs, which only open it; bad images are said once
             for dataset, survey in surveyed.items():
                 dataset.read(survey, bars.watch)
         ledger.begin(plan, name)
     except (SettingError, DataError, OSError) as error:
-        if leads():
-            print(f"semisup train: {error}", file=sys.stderr)
-        else:
-            time.sleep(2)  # torchrun ends them all when the first one ends
+        print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
     return _through_hydra(lambda: with_hydra(["--multirun", *words]), ledger)
 

@@ -64,14 +64,18 @@ def reproduce(arguments: argparse.Namespace) -> int:
         SettingError: its config does not pass the gate, or a setting may not be given.
         DataError: its data set is not there or has changed.
     """
+    from semisup.errors import RecordError
     from semisup.record.reading import read_config, read_json
 
     bare = not arguments.run.is_dir()
+    if not bare and not (arguments.run / "config.yaml").exists():
+        raise RecordError(f"{arguments.run}: is no run's folder, for it has no config.yaml; a folder in it may be one")
     plain = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup import build
     from semisup.commands._progress import Bars
     from semisup.commands._run import run
     from semisup.commands._terminal import quietly
+    from semisup.team import leads
 
     quietly()
     plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
@@ -80,7 +84,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
         _can_be_made(checked, None if bare else arguments.run, download_weights=arguments.download_weights)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
     differences = _environment_differences(about, checked)
-    for line in differences:
+    for line in differences if leads() else ():
         print(f"differs: {line}")
     with Bars() as bars:
         if about:
@@ -89,6 +93,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
             print("not the same environment" if differences else "the same environment and data")
             return 1 if differences else 0
         outcome = run(checked, bars, of_a_sweep=False, job_type="reproduce")
+    if not leads():  # its folder is the first process's, and so is what there is to say
+        return outcome.exit_code
     if outcome.status != "done":
         print(f"{outcome.status}: {visible(outcome.message, 2000)}")
         return outcome.exit_code
@@ -173,7 +179,9 @@ def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
     from semisup.record.reading import read_section
 
     before, now = read_section(about, "environment"), made_by(checked)
-    return [f"{key}: {visible(said)}" for key, said in differences(before, now).items()] if before else []
+    found = differences(before, now) if before else {}
+    how = {"processes": f" (torchrun --nproc-per-node {visible(before.get('processes', 1))} -m semisup reproduce ...)"}
+    return [f"{key}: {visible(said)}{how.get(key, '')}" for key, said in found.items()]
 
 
 def _same_data(checked: Any, run: Path, about: dict[str, Any], bars: Any) -> None:
@@ -266,7 +274,8 @@ def _verdict(found: Difference, folder: Path, differences: list[str], tolerance:
     if not found.first:
         print(f"identical ({found.values} values): {folder}")
         return 0
-    print(f"not identical: {found.first}; largest difference {found.largest:g}: {folder}")
+    largest = f"; largest difference {found.largest:g}" if math.isfinite(found.largest) else ""
+    print(f"not identical: {found.first}{largest}: {folder}")
     if differences and tolerance is not None and found.largest <= tolerance and math.isfinite(found.largest):
         print(f"within the tolerance of {tolerance:g}, in another environment")
         return 0

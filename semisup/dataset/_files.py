@@ -5,7 +5,8 @@ import hashlib
 import math
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -99,7 +100,8 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
         key = f"{data.fingerprint} {settings.recipe().fingerprint()}"
         twins = remembered(cache, key, functools.partial(find, {split: getattr(data, split) for split in SPLITS}))
         data.report["twins"] = plain(twins, classes)
-        judge(twins, classes, settings.on_leak)
+        with _reported(data.report):
+            judge(twins, classes, settings.on_leak)
     return data
 
 
@@ -116,14 +118,15 @@ def _data(settings: Settings, classes: tuple[str, ...], found: Found, cache: Pat
         stored = False
     pools = read_pools(found.pools, recipe, cache, workers, watch, stored=stored)
     dealt = _dealt(found, numbers, pools, limit if stored else math.inf)
-    for split in SPLITS:
-        _check(split, dealt[split].quarantined, len(found.parts[split].files), settings.max_bad_fraction)
     report = {
         "ignored": dict(found.ignored),
         "quarantined": {split: dealt[split].quarantined for split in SPLITS},
         "first_frame_of_several": {name: pictures.animated for name, pictures in pools.items()},
         "recipe": asdict(recipe),
     }
+    with _reported(report):
+        for split in SPLITS:
+            _check(split, dealt[split].quarantined, len(found.parts[split].files), settings.max_bad_fraction)
     images: dict[str, Any] = {split: _images(dealt[split], found.parts[split]) for split in SPLITS}
     return Data(
         **images,
@@ -132,6 +135,16 @@ def _data(settings: Settings, classes: tuple[str, ...], found: Found, cache: Pat
         fingerprint=_fingerprint(classes, found.parts, dealt),
         report=report,
     )
+
+
+@contextmanager
+def _reported(report: dict[str, Any]) -> Iterator[None]:
+    """A DataError in here has the report, which lists what it has no room for."""
+    try:
+        yield
+    except DataError as error:
+        error.report = report
+        raise
 
 
 def resident_bytes(resident_gb: float | None, copies: int) -> float:

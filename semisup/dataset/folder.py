@@ -168,6 +168,9 @@ class Folder:
             raise DataError(
                 f"dataset.truth={self.truth}: {path} must be a CSV with columns file,class ({error})"
             ) from None
+        if files and not any(file.name in table for file in files):
+            allowed = f"none of its files is unlabeled; one is called {files[0].name}, from dataset.root on"
+            raise DataError(f"dataset.truth={self.truth}: {allowed}")
         numbers = {str(number): number for number in range(len(classes))} | {name: n for n, name in enumerate(classes)}
         return [numbers.get(table.get(file.name, ""), -1) for file in files]
 

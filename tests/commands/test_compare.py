@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
+from semisup.alive import me
 from semisup.commands._comparison import Comparison, compare_runs, over_seeds, spread
 from semisup.commands._comparison_tables import ROWS_SHOWN
 from semisup.commands._details import before_any_label
@@ -463,6 +464,11 @@ def test_runs_that_are_not_done_are_rows_with_the_reason(outputs: Path) -> None:
     assert read(killed).reason == "in progress"
     os.utime(killed / "owner.json", (time.time() - 7200, time.time() - 7200))
     assert read(killed).reason.startswith("no sign of life for 120 minutes")
+    here = "import json; from semisup.alive import me; print(json.dumps(me()))"
+    dead = subprocess.run([sys.executable, "-c", here], capture_output=True, check=True).stdout
+    for owner, said in ((dead, "no process is at it"), (json.dumps(me()).encode(), "in progress")):
+        (killed / "owner.json").write_bytes(owner)
+        assert read(killed).reason.startswith(said), "as soon as it died, on the machine where it was"
     text = printed(outputs / "mine", width=200)
     (line,) = [line.split() for line in text.splitlines() if " diverged " in line]
     assert line[1:] == ["diverged", "0.6", "step", "3"]

@@ -52,13 +52,13 @@ class Place:
             (folder / "bin" / name).write_text(f"#!/bin/sh\ntouch {self.canary}\n")
             (folder / "bin" / name).chmod(0o755)
 
-    def semisup(self, *words: object) -> str:
+    def semisup(self, *words: object, expected: int = 0) -> str:
         path = os.pathsep.join([str(self.folder / "bin"), os.environ["PATH"]])
         command = [sys.executable, "-m", "semisup", *map(str, words)]
         environment = os.environ | {"PATH": path, "COLUMNS": "200", "PYTHONIOENCODING": "ascii"}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=240)
         out, told = done.stdout.decode(), done.stderr.decode()
-        assert done.returncode == 0, out + told
+        assert done.returncode == expected, out + told
         self.said += out + told
         return out
 
@@ -99,6 +99,16 @@ def test_the_run_goes_on_and_its_report_lists_each(place: Place) -> None:
     assert report["first_frame_of_several"]["unlabeled"] == sum(kind.animated for kind in pictures())
     about = json.loads((run_of(place) / "run.json").read_text())
     assert about["dataset"]["counts"]["unlabeled"] == len(named(CONVERTED))
+
+
+def test_a_run_that_is_refused_lists_each_too(place: Place) -> None:
+    place.semisup(
+        "train", "dataset=folder", "dataset.root=photos", "dataset.size=16", "name=strict", *SMALL, expected=2
+    )
+    (report,) = place.folder.glob("outputs/strict/*/data_report.json")
+    assert f"; all of them: {report.relative_to(place.folder)}\n" in place.said
+    accepted = json.loads((run_of(place) / "data_report.json").read_text())
+    assert json.loads(report.read_text())["quarantined"] == accepted["quarantined"]
 
 
 def test_every_file_has_its_row(place: Place) -> None:

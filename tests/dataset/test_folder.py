@@ -250,6 +250,13 @@ def test_a_truth_that_cannot_be_read_is_refused(root: Path, content: str | bytes
         chosen(root, "dataset.truth=truth.csv").survey()
 
 
+def test_a_truth_of_no_unlabeled_file_is_refused(root: Path) -> None:
+    (root / "truth.csv").write_text("file,class\n0.png,apple\n")
+    name = r"none of its files is unlabeled; one is called training/unlabeled/00/0\.png, from dataset\.root on"
+    with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: " + name):
+        chosen(root, "dataset.truth=truth.csv").survey()
+
+
 # Fewer labels ---------------------------------------------------------------------------------------------------------
 
 
@@ -303,8 +310,11 @@ def test_a_few_bad_files_are_left_out_and_told(root: Path) -> None:
     (root / "training/labeled/bread/3.png").write_bytes(b"no picture")
     (root / "training/unlabeled/00/1.png").write_bytes((root / "training/unlabeled/00/0.png").read_bytes()[:-20])
     how = r"; mend or remove them, or dataset\.max_bad_fraction=0\.042 leaves them out"
-    with pytest.raises(DataError, match=r"labeled: 1 unusable image\(s\), 4\.17% of them, more than .*" + how):
+    with pytest.raises(
+        DataError, match=r"labeled: 1 unusable image\(s\), 4\.17% of them, more than .*" + how
+    ) as refused:
         read(root)
+    assert refused.value.report is not None
     with pytest.warns(UserWarning, match="1 unusable image") as told:
         data = read(root, "dataset.max_bad_fraction=0.2", "dataset.labels_per_class=6")
     with pytest.warns(UserWarning, match="1 unusable image"):
@@ -312,6 +322,7 @@ def test_a_few_bad_files_are_left_out_and_told(root: Path) -> None:
     assert plain.labeled.targets.bincount().tolist() == [8, 7, 8]
     assert plain.report["quarantined"]["labeled"] == {"training/labeled/bread/3.png": "unidentified"}
     assert plain.report["quarantined"]["unlabeled"] == {"training/unlabeled/00/1.png": "truncated"}
+    assert refused.value.report["quarantined"] == plain.report["quarantined"]
     assert plain.unlabeled.paths == [path for path in whole.unlabeled.paths if not path.endswith("/1.png")]
     assert torch.equal(plain.unlabeled.pixels, whole.unlabeled.pixels[[0, 2, 3, 4]])
     assert len(data.hidden_targets) == len(data.unlabeled) == len(data.unlabeled.pixels)
