@@ -73,13 +73,13 @@ def _tell(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: 
     path = Path("outputs/bench/bench.json")
     each = {entry.name: results.as_json(entry, found.get(entry.name), reasons[entry.name]) for entry in wanted}
     results.write_json(path, about, each)
-    said = f"{about['machine']}, one thread, torch {about['torch']}; {seconds:.0f} s in all"
+    sizes = "; sizes of --quick, goals of the full ones" if plan.quick else ""
+    said = f"{about['machine']}, one thread, torch {about['torch']}; {seconds:.0f} s in all{sizes}"
     print(f"\n{said}\n\n{results.as_text(rows)}\n\nwrote {path}")
     if page is not None:
         names = [entry.name for entry in entries(cores or 1)]
-        sizes = "; sizes of --quick" if plan.quick else ""
         kept = f"; that is of {', '.join(plan.only)} alone, other rows are of earlier runs" if plan.only else ""
-        results.write_page(page, f"{said}{sizes}{kept}.", names, rows)
+        results.write_page(page, f"{said}{kept}.", names, rows)
         print(f"wrote {page}")
 
 
