@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-demo: setup  ## sweep threshold x strength on real digits, beside its fair control, and compare (2.5 minutes on two idle cores)
+demo: setup  ## sweep threshold x strength on real digits, beside its fair control, and compare (2 minutes on two idle cores)
 	$(BIN)/semisup train -m experiment=threshold_by_strength hydra/launcher=cores
 	$(BIN)/semisup compare outputs/threshold_by_strength
 

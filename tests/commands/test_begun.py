@@ -1,6 +1,5 @@
 """A run that another machine began, or finished, where `auto` means something else than here."""
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +48,7 @@ def stopped(folder: Path, *words: str) -> Outcome:
     def stopping(*of: Any) -> Iterator[Any]:
         for event in train(*of):
             if isinstance(event, StepDone) and event.step == 7:
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             yield event
 
     with pytest.MonkeyPatch.context() as patch:

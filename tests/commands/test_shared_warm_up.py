@@ -266,7 +266,7 @@ def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(t
                 if isinstance(event, StepDone):
                     began.append(event.step)
                 if len(began) == 7:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    signal.raise_signal(signal.SIGTERM)
                 yield event
 
         patch.setattr(_run, "train", stopping)
@@ -289,7 +289,7 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
         def stopping(*of: Any) -> Iterator[Any]:
             for event in train(*of):
                 if isinstance(event, StepDone) and event.step == 5:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    signal.raise_signal(signal.SIGTERM)
                 yield event
 
         patch.setattr(_run, "train", stopping)

@@ -1,6 +1,5 @@
 """A run that is asked to stop does so within a batch, in an evaluation too, and goes on to the same bits."""
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +40,7 @@ def test_it_stops_at_every_batch_of_what_is_only_looked_at(
             if isinstance(event, Progress) and (place := (event.step, event.doing, event.done)) not in asked:
                 asked.add(place)
                 signaled = True
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             yield event
 
     monkeypatch.setattr(_run, "train", stopping)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -168,7 +167,7 @@ def test_a_signal_that_comes_as_the_child_is_made_is_passed_on(monkeypatch: pyte
 
     def forked_and_asked() -> int:
         if child := fork():
-            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)  # a worker of tests has other threads
+            signal.raise_signal(signal.SIGUSR1)  # to this thread: a worker of tests has others
         return child
 
     monkeypatch.setattr(os, "fork", forked_and_asked)

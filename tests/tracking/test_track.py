@@ -1,7 +1,6 @@
 """`semisup track`: the run in W&B as its own record has it, by the real client; and a resumed run is one run there."""
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -51,7 +50,7 @@ def made(checked: Checked, stop_after: int | None = None) -> Path:
         def stopping(*words: Any) -> Iterator[Any]:
             for event in train(*words):
                 if event.step == stop_after and type(event).__name__ == "StepDone":
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    signal.raise_signal(signal.SIGTERM)
                 yield event
 
         patch.setattr(_run, "train", stopping)
