@@ -20,6 +20,7 @@ from torch import nn
 from semisup import team
 from semisup.errors import SettingError
 from semisup.process import allow_repeatable_products, compute_repeatably
+from semisup.torchrun import launched, on_this_machine
 
 MOST_SHAPES = 4096
 """Compiled for one function, before torch would turn to the uncompiled one silently, and to its numbers."""
@@ -58,11 +59,11 @@ def must_be_there(device: str) -> None:
     if not torch.cuda.is_available():
         raise SettingError("device", device, "there is no CUDA device here; use device=cpu")
     wanted, there = device.removeprefix("cuda:"), torch.cuda.device_count()
-    if team.launched() > 1 and device != "cuda":
-        allowed = f"torchrun started {team.launched()} processes, and each has a GPU of its own; use device=cuda"
+    if launched() > 1 and device != "cuda":
+        allowed = f"torchrun started {launched()} processes, and each has a GPU of its own; use device=cuda"
         raise SettingError("device", device, allowed)
-    if team.launched() > 1 and team.on_this_machine() > there:
-        allowed = f"torchrun started {team.on_this_machine()} processes here, and there are {there} CUDA devices"
+    if launched() > 1 and on_this_machine() > there:
+        allowed = f"torchrun started {on_this_machine()} processes here, and there are {there} CUDA devices"
         raise SettingError("device", device, allowed)
     if device != "cuda" and int(wanted) >= there:
         raise SettingError("device", device, f"there are {there} CUDA devices here, from cuda:0 on")
@@ -70,8 +71,8 @@ def must_be_there(device: str) -> None:
 
 def can_compile(device: str) -> None:
     """Raise SettingError where torch.compile has not what it needs."""
-    if team.launched() > 1:
-        raise SettingError("compile", True, f"goes with one process, and torchrun started {team.launched()}")
+    if launched() > 1:
+        raise SettingError("compile", True, f"goes with one process, and torchrun started {launched()}")
     if device == "cpu":
         compiler = os.environ.get("CXX", "g++")
         if shutil.which(compiler) is None:

@@ -29,23 +29,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from semisup.torchrun import launched
+
 PATIENCE = timedelta(days=2)
 """The first process may decode a large data set before the others hear of it; torchrun ends those whose peer died."""
-
-
-def launched() -> int:
-    """How many processes torchrun started for this training; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if dist.is_torchelastic_launched() else 1
-
-
-def on_this_machine() -> int:
-    """How many of those that torchrun started are here."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched() > 1 else 1
-
-
-def leads() -> bool:
-    """Whether this is the process that writes, shows and decides."""
-    return launched() == 1 or os.environ.get("RANK", "0") == "0"
 
 
 def count() -> int:

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "semisup"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
-    "alive": -1,
+    "alive": -1, "torchrun": -1,
     "semisup": 0, "errors": 0, "shapes": 0, "seeding": 0, "disk": 0, "process": 0, "secrets": 0, "vision": 0,
     "team": 0, "transfer": 0, "room": 0,
     "events": 1, "registry": 1, "images": 1, "threshold": 1, "augment": 1, "model": 1, "optimizer": 1, "schedule": 1,

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from semisup import team as processes
+from semisup import torchrun
 from semisup.commands._signals import Stop
 from semisup.commands._together import begin, follow
 from semisup.errors import ShortOfMemoryError
@@ -183,8 +184,8 @@ def children(process: int) -> list[int]:
 
 def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")  # as some clusters say to every process
-    assert processes.launched() == processes.count() == 1
-    assert processes.leads()
+    assert torchrun.launched() == processes.count() == 1
+    assert torchrun.leads()
     assert processes.largest(7) == 7
     with processes.together("cpu") as team:
         team.tell(b"nobody is there")

@@ -7,7 +7,7 @@ from semisup.build import Checked
 from semisup.dataset import SPLITS, Data
 from semisup.identity import Plain
 from semisup.record.environment import command_line, environment
-from semisup.team import launched
+from semisup.torchrun import launched
 from semisup.tracking import Identity
 
 

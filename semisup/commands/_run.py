@@ -37,7 +37,8 @@ from semisup.record.folder import OTHER_DATA, RunRecord
 from semisup.record.reading import read_json
 from semisup.secrets import hidden
 from semisup.state import Problem, State, restore, start
-from semisup.team import Team, leads, together
+from semisup.team import Team, together
+from semisup.torchrun import leads
 from semisup.tracking import Mirror
 from semisup.trainer import train
 

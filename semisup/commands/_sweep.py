@@ -32,6 +32,7 @@ from semisup.commands._ledger import FAIL_FAST, STOPPED, Ledger
 from semisup.commands._summary import exit_status, lines_of, summary_of, write_summary
 from semisup.commands._terminal import say
 from semisup.errors import DataError, SettingError
+from semisup.torchrun import launched, leads
 
 REFUSED = 2
 
@@ -44,8 +45,8 @@ def with_hydra(words: list[str]) -> None:
 
 def sweep(words: list[str], door: Door) -> int:
     """Run the sweep, count what the jobs wrote down, and say it; returns the exit status."""
-    if os.environ.get("TORCHELASTIC_RUN_ID") and (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
-        return _refused_by_all(processes)
+    if launched() > 1:
+        return _refused_by_all()
     config = door.config
     root = Path(str(config.output_root)).expanduser() / str(config.name)
     chosen = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("hydra.sweep.dir=")]
@@ -77,12 +78,12 @@ def sweep(words: list[str], door: Door) -> int:
     return status
 
 
-def _refused_by_all(processes: str) -> int:
+def _refused_by_all() -> int:
     """Of torchrun's processes the first one says why there is no sweep; torchrun ends them all when that has ended."""
-    if os.environ.get("RANK", "0") != "0":
+    if not leads():
         time.sleep(2)
         return REFUSED
-    error = SettingError("torchrun", processes, "processes work at one run; a sweep is hydra/launcher's to spread")
+    error = SettingError("torchrun", launched(), "processes work at one run; a sweep is hydra/launcher's to spread")
     print(f"semisup train: {error}", file=sys.stderr)
     return REFUSED
 

@@ -75,7 +75,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     from semisup.commands._progress import Bars
     from semisup.commands._run import run
     from semisup.commands._terminal import quietly
-    from semisup.team import leads
+    from semisup.torchrun import leads
 
     quietly()
     plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
@@ -90,7 +90,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
         if about:
             _same_data(checked, arguments.run, about, bars)
         if arguments.check_only:
-            print("not the same environment" if differences else "the same environment and data")
+            if leads():
+                print("not the same environment" if differences else "the same environment and data")
             return 1 if differences else 0
         outcome = run(checked, bars, of_a_sweep=False, job_type="reproduce")
     if not leads():  # its folder is the first process's, and so is what there is to say

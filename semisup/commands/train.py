@@ -65,7 +65,7 @@ def _without_our_word() -> None:
 
 
 def _refuse(message: str) -> int:
-    from semisup.team import leads
+    from semisup.torchrun import leads
 
     if leads():
         print(f"semisup train: {message}", file=sys.stderr)
@@ -79,7 +79,7 @@ def _one(config: DictConfig) -> int:
     from semisup.commands._terminal import quietly
     from semisup.commands._unused import why_unused
     from semisup.commands.track import show_again
-    from semisup.team import leads
+    from semisup.torchrun import leads
     from semisup.tracking.wandb import started_by_an_agent
 
     quietly()
