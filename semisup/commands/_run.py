@@ -72,9 +72,7 @@ def _outcome(checked: Checked, bars: Bars, stop: Stop, job_type: str, *, of_a_sw
     except InUseError as error:
         return Outcome(folder, "in use", message=str(error))
     except (SettingError, DataError, RecordError) as error:
-        listed = isinstance(error, DataError) and error.report is not None and (folder / "data_report.json").exists()
-        where = f"; all of them: {folder / 'data_report.json'}" if listed else ""
-        outcome = Outcome(folder, "refused", message=f"{error}{where}")
+        outcome = Outcome(folder, "refused", message="; ".join([str(error), *getattr(error, "__notes__", ())]))
     except DivergedError as error:
         outcome = Outcome(folder, "diverged", message=str(error))
     except CollapsedError as error:

@@ -111,9 +111,10 @@ class RunRecord:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if isinstance(error, DataError) and error.report is not None:
-                write_json(self.folder / "data_report.json", dict(error.report))
             if error is not None and not self.owner.lost:
+                if isinstance(error, DataError) and error.report is not None:
+                    write_json(self.folder / "data_report.json", dict(error.report))
+                    error.add_note(f"all of them: {self.folder / 'data_report.json'}")
                 self._status(status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
         except OSError as other:  # a full disk, mostly, and that is what `error` says
             warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)

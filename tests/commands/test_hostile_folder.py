@@ -111,6 +111,13 @@ def test_a_run_that_is_refused_lists_each_too(place: Place) -> None:
     assert json.loads(report.read_text())["quarantined"] == accepted["quarantined"]
 
 
+def test_a_report_of_before_is_not_taken_for_that_of_a_refusal(place: Place) -> None:
+    said = len(place.said)
+    place.semisup("train", "dataset=folder", "dataset.root=photos", "dataset.size=16", *SMALL, expected=2)
+    assert "unusable image(s)" in place.said[said:], "a run that is finished, of which more is asked now"
+    assert "all of them" not in place.said[said:]
+
+
 def test_every_file_has_its_row(place: Place) -> None:
     with open(run_of(place) / "pseudo_labels.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
