@@ -15,6 +15,7 @@ from semisup.dataset import SPLITS, Data
 from semisup.errors import SettingError, first_line
 from semisup.images.stored import Stored
 from semisup.method import ByRounds
+from semisup.method._steps import EveryStep
 from semisup.model import ModelSettings
 from semisup.room import limit_bytes
 from semisup.shapes import Images
@@ -122,7 +123,7 @@ def _images_fit_in_memory(checked: Checked, images: int, channels: int) -> None:
     what = "the images"
     if "resident_gb" in plain and plain["cache"] is not None:
         method = checked.settings.method
-        unlabeled = 0 if isinstance(method, ByRounds) else getattr(method, "ratio", 0)  # for each labeled one
+        unlabeled = method.ratio if isinstance(method, EveryStep) else 0  # for each labeled one
         images, what = min(images, checked.settings.train.batch_size * (1 + unlabeled)), "the images of a step"
     _fits_in_memory("dataset.size", size, images * channels * size**2, what, limit_bytes())
 
