@@ -46,7 +46,7 @@ check: lint types test  ## what CI runs
 bench: setup  ## what this program costs, as ratios to what it cannot do without (half an hour on idle cores)
 	$(BIN)/python -m bench
 
-bench-quick: setup  ## the same with smaller sizes, for a look (3 minutes)
+bench-quick: setup  ## the same with smaller sizes, for a look (4 minutes)
 	$(BIN)/python -m bench --quick
 
 clean:  ## remove .venv and caches; outputs/ stays
