@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from semisup import build
-from semisup.commands._door import config_folder
-from semisup.seeding import stream
+from semisup.config import schema
+from semisup.config.compose import config_folder
+from semisup.core.rng import stream
 
 STRENGTHS, DRAWS, SIDE = (0.0, 0.25, 0.5, 0.75, 1.0), 3, 160
 
@@ -24,7 +24,7 @@ def main(photo: str, out: str, augment: str = "crop_rotate") -> None:
     for column, strength in enumerate(STRENGTHS):
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             words = [f"augment={augment}", f"augment.strength={strength}", "tracking=none"]
-            settings = build.check(hydra.compose("train", overrides=words)).settings.augment
+            settings = schema.check(hydra.compose("train", overrides=words)).settings.augment
         for row in range(DRAWS):
             view = settings.apply(pixels, stream(row, "picture"))[0]
             grid[row, column].imshow(view.permute(1, 2, 0).clamp(0, 1).numpy())

@@ -19,19 +19,19 @@ import numpy
 import torch
 from PIL import Image
 
-from semisup import build
-from semisup.computing import prepare, set_up
-from semisup.events import Relabeled
+from semisup.config import schema
+from semisup.core.events import Relabeled
+from semisup.core.inference import logits_of
+from semisup.core.types import Images
 from semisup.images.cache import read
+from semisup.images.decode_settings import Recipe
+from semisup.images.on_disk import Rows, Stored
 from semisup.images.packs import PREFIX
-from semisup.images.recipe import Recipe
 from semisup.images.scan import scan
-from semisup.images.stored import Rows, Stored
-from semisup.labeler import logits_of
 from semisup.method import Place
-from semisup.record.folder import RunRecord
-from semisup.shapes import Images
-from semisup.state import Problem, learner_of, start
+from semisup.record.writer import RunRecord
+from semisup.runtime.precision import prepare, set_up
+from semisup.training.state import Problem, learner_of, start
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -207,7 +207,7 @@ def settings_of(*words: str) -> Any:
         else ("tracking=none", "device=cpu")
     )
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return build.check(hydra.compose("train", overrides=[*small, *words])).settings
+        return schema.check(hydra.compose("train", overrides=[*small, *words])).settings
 
 
 def problem_of(count: int) -> Problem:

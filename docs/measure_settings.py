@@ -5,10 +5,10 @@
 Supervised steps of the benchmark's three shapes, all four ways in turn; a value is the median ratio over five rounds.
 """
 
-from bench.clock import in_turn, ratio
-from bench.made import SHAPES, problem, settings
-from bench.process import begin
-from bench.steps import METHODS, our_step
+from benchmarks.clock import in_turn, ratio
+from benchmarks.made import SHAPES, problem, settings
+from benchmarks.process import begin
+from benchmarks.steps import METHODS, our_step
 
 PLAIN = "float32, channels_last=false"
 

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from semisup import __version__
-from semisup.disk import to_nowhere
+from semisup.runtime.atomic_files import to_nowhere
 
 ABOUT = """\
 semisup trains image classifiers on few labels and many unlabeled images (pseudo-labels), sweeps the
@@ -52,14 +52,14 @@ def _nobody_reads() -> bool:
 
 def _command(words: list[str]) -> int:
     if words[:1] == ["train"]:
-        from semisup.commands.train import train
+        from semisup.cli.train import train
 
         return train(words[1:])
     parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("train", help="train one run, or sweep many (-m)", add_help=False)
-    from semisup.commands import compare, predict, reproduce, show, track
+    from semisup.cli import compare, predict, reproduce, show, track
 
     compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
     show.add_arguments(commands.add_parser("show", help="say what one run was and how it went"))
@@ -86,7 +86,7 @@ def _guarded(arguments: argparse.Namespace) -> int:
     except (SettingError, DataError, RecordError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             raise
-        from semisup.commands._typed import visible
+        from semisup.runtime.text import visible
 
         print(f"semisup {arguments.command}: {visible(error, 2000)}", file=sys.stderr)
         return 2

@@ -6,9 +6,9 @@ import signal
 import sys
 from typing import Any
 
-from semisup.commands import _together
+from semisup.runner import distributed_run
 
-start = _together.start
+start = distributed_run.start
 
 
 def asked(*of: Any) -> Any:
@@ -16,7 +16,7 @@ def asked(*of: Any) -> Any:
     return start(*of)
 
 
-setattr(_together, "start", asked)  # noqa: B010
+setattr(distributed_run, "start", asked)  # noqa: B010
 
 if __name__ == "__main__":
     from semisup.__main__ import main

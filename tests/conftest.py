@@ -15,10 +15,10 @@ import torch
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
-from semisup import build
-from semisup.build import Checked
-from semisup.shapes import Images
-from semisup.state import Problem
+from semisup.config import schema
+from semisup.config.schema import Checked
+from semisup.core.types import Images
+from semisup.training.state import Problem
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses what `one_thread` asks of a GPU
@@ -57,7 +57,7 @@ def _composed(overrides: tuple[str, ...]) -> Any:
 
 
 def checked(*overrides: str) -> Checked:
-    return build.check(compose("tracking=none", *overrides))
+    return schema.check(compose("tracking=none", *overrides))
 
 
 def choose(group: str, name: str, **wanted: object) -> list[str]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from semisup.disk import write_atomically
+from semisup.runtime.atomic_files import write_atomically
 from tests.faults import FAULTS, SECTIONS, Fault
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"

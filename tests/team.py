@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from semisup import team as processes
-from semisup.computing import set_up
-from semisup.events import StepDone
-from semisup.state import start
-from semisup.trainer import train
+from semisup.core.events import StepDone
+from semisup.runtime import distributed as processes
+from semisup.runtime.precision import set_up
+from semisup.training.loop import train
+from semisup.training.state import start
 from tests.conftest import checked, choose, options, toy_problem
 from tests.test_trainer import resumed_at
 

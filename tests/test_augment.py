@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from semisup.augment import to_float
 from semisup.augment._warp import crop_and_rotate
 from semisup.augment.crop_rotate import CropRotate
-from semisup.seeding import stream
-from semisup.vision import torchvision
+from semisup.core.inference import to_float
+from semisup.core.rng import stream
+from semisup.runtime.torchvision_compat import torchvision
 from tests.conftest import CONF, checked, options
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import goals, gpu, results, steps
-from bench.clock import Plan
-from bench.made import Shape
+from benchmarks import goals, gpu, results, steps
+from benchmarks.clock import Plan
+from benchmarks.made import Shape
 
 
 def test_an_entry_is_measured_and_has_a_goal() -> None:

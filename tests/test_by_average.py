@@ -7,9 +7,9 @@ import torch
 
 from semisup.errors import SettingError
 from semisup.method import Place
-from semisup.method._steps import unlabeled_batch
-from semisup.state import State, learner_of, start
-from semisup.trainer import train
+from semisup.method._online import unlabeled_batch
+from semisup.training.loop import train
+from semisup.training.state import State, learner_of, start
 from tests.conftest import checked, toy_problem
 
 WORDS = (

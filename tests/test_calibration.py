@@ -6,15 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from semisup.calibration import (
-    BINS,
-    COLDEST,
-    HOTTEST,
-    expected_calibration_error,
-    fit_temperature,
-    reliability,
-)
-from semisup.seeding import stream
+from semisup.core.calibration import BINS, COLDEST, HOTTEST, expected_calibration_error, fit_temperature, reliability
+from semisup.core.rng import stream
 
 
 def test_the_error_by_hand() -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from semisup import build, fitting
-from semisup.commands import _run
-from semisup.commands._progress import Bars
-from semisup.computing import prepare, set_up
+from semisup.config import schema
+from semisup.core.events import StepDone
 from semisup.errors import SettingError
-from semisup.events import StepDone
+from semisup.runner import compatibility, run
+from semisup.runner.progress import Bars
+from semisup.runtime.precision import prepare, set_up
 from tests.conftest import checked, compose, toy_problem
 from tests.test_trainer import everything, resumed_at, same_weights, settings
 
@@ -66,7 +66,7 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
     auto, named = checked("device=cpu", "precision=auto"), checked("device=cpu", f"precision={found}")
     assert auto.plain["precision"] == auto.settings.precision == found
     assert auto.id == named.id
-    assert build.check(auto.plain).plain == auto.plain, "the saved config says which"
+    assert schema.check(auto.plain).plain == auto.plain, "the saved config says which"
 
 
 @pytest.mark.parametrize(("native", "found"), [(True, "bfloat16"), (False, "float32")])
@@ -92,7 +92,7 @@ def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.M
 def test_how_often_rounds_are_compiled_is_said_at_the_door() -> None:
     def at_the_door(*words: str) -> None:
         counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
-        fitting.fit(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
+        compatibility.fit(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
 
     with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
         at_the_door("method=noisy_student", "train.batch_size=8")
@@ -128,7 +128,7 @@ def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path
     set_up(2, deterministic=not deterministic)
     words = ("tracking=none", "plots=false", "model.widths=[4,8]", "train.steps=3", "device=cpu", "method=supervised")
     config = compose(*words, f"output_root={tmp_path}", f"deterministic={str(deterministic).lower()}")
-    assert _run.run(build.check(config), Bars(), of_a_sweep=False).status == "done"
+    assert run.run(schema.check(config), Bars(), of_a_sweep=False).status == "done"
     assert torch.are_deterministic_algorithms_enabled() is deterministic
     assert torch.backends.cudnn.benchmark is not deterministic
     assert torch.backends.cudnn.allow_tf32 is not deterministic

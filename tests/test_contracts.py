@@ -10,14 +10,15 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from semisup import fitting, registry
-from semisup.batches import endless
-from semisup.events import Evaluated, Finished, Relabeled
+from semisup.config import registry
+from semisup.core.events import Evaluated, Finished, Relabeled
+from semisup.core.rng import stream
+from semisup.core.sampling import endless
+from semisup.core.types import Context, Labeled, Labels
 from semisup.method import SUMS, Place
-from semisup.seeding import stream
-from semisup.shapes import Context, Labeled, Labels
-from semisup.state import learner_of, start
-from semisup.trainer import train
+from semisup.runner import compatibility
+from semisup.training.loop import train
+from semisup.training.state import learner_of, start
 from tests.conftest import CONF, checked, choose, compose, options, toy_problem
 
 ALL = [(group, name) for group in registry.GROUPS for name in options(group)]
@@ -55,9 +56,9 @@ def test_an_experiment_is_a_label_with_source_command_and_expectation(path: Any)
     assert any("command:" in line for line in head)
     config = an_experiment(path.stem)
     assert config.run.name == path.stem
-    fitting.fair(config)
+    compatibility.fair(config)
     channels = 1 if config.plain["dataset"]["name"] == "digits" else 3
-    fitting.fit(config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels)
+    compatibility.fit(config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels)
 
 
 @pytest.mark.parametrize("policy", options("threshold"))

@@ -19,20 +19,20 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from semisup import fitting
-from semisup.calibration import fit_temperature
-from semisup.computing import set_up
-from semisup.ema import update_average
+from semisup.core.calibration import fit_temperature
+from semisup.core.device import to_device
+from semisup.core.ema import update_average
 from semisup.errors import SettingError
-from semisup.evaluation import evaluate
-from semisup.images.stored import Stored
+from semisup.images.on_disk import Stored
 from semisup.method import Learner, Place
 from semisup.method.self_training import SelfTraining
-from semisup.process import compute_repeatably
 from semisup.record import checkpoint, environment
-from semisup.state import Problem, Settings, State, learner_of, restore, start
-from semisup.trainer import _step
-from semisup.transfer import to_device
+from semisup.runner import compatibility
+from semisup.runtime.determinism import compute_repeatably
+from semisup.runtime.precision import set_up
+from semisup.training.evaluation import evaluate
+from semisup.training.loop import _step
+from semisup.training.state import Problem, Settings, State, learner_of, restore, start
 from tests.conftest import checked, choose, combinations, options, toy_problem
 from tests.fake_gpu import DEVICE, FakeGpu, fake_gpu, is_unrepeatable
 
@@ -134,10 +134,10 @@ def test_a_pool_that_is_too_large_for_it_stays_where_it_is(monkeypatch: pytest.M
     with fake_gpu(monkeypatch, kept=6, said=1) as gpu:
         assert isinstance(pool.pixels, Tensor)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * pool.pixels.nbytes - 1, 10**9))
-        held = fitting.resident(pool, DEVICE)
+        held = compatibility.resident(pool, DEVICE)
         assert isinstance(held.pixels, Stored)
         assert numpy.shares_memory(held.pixels.sources[0], pool.pixels.numpy())
-        assert fitting.resident(problem.validation, DEVICE).pixels.device == DEVICE
+        assert compatibility.resident(problem.validation, DEVICE).pixels.device == DEVICE
         gpu.waits.clear()
         assert held.pixels[torch.arange(4)].device == DEVICE
         assert gpu.waits == [], "a step's rows go through pinned memory"
@@ -261,9 +261,9 @@ def test_a_model_whose_backward_pass_is_not_is_refused_at_the_door() -> None:
     words = ("model=torchvision", "model.architecture=alexnet", "dataset.size=64", "precision=float32")
     assert backward_pass(*words) == ["_adaptive_avg_pool2d_backward"]
     for allowed in ("device=cpu", "deterministic=false"):
-        fitting.fit(checked(*words, "device=cuda", allowed), list("ab"), COUNTS, 3)
+        compatibility.fit(checked(*words, "device=cuda", allowed), list("ab"), COUNTS, 3)
     with pytest.raises(SettingError, match=r"deterministic=true: goes not with alexnet on a GPU.*deterministic=false"):
-        fitting.fit(checked(*words, "device=cuda"), list("ab"), COUNTS, 3)
+        compatibility.fit(checked(*words, "device=cuda"), list("ab"), COUNTS, 3)
 
 
 @pytest.mark.usefixtures("one_gpu")
@@ -273,21 +273,21 @@ def test_images_need_fit_in_the_processors_memory_alone_and_in_a_caches_file_not
     many = COUNTS | {"unlabeled": 10**7}  # 123 GB at 64 pixels
     words = ("precision=float32", "model.widths=[4,8]", "dataset.size=64")
     folder = (*words, "dataset=folder", f"dataset.root={tmp_path}")
-    monkeypatch.setattr(fitting, "limit_bytes", lambda: 512 * 10**9)
-    fitting.fit(checked(*words, "device=cuda"), list("ab"), many, 3)
-    monkeypatch.setattr(fitting, "limit_bytes", lambda: 64 * 10**9)
+    monkeypatch.setattr(compatibility, "limit_bytes", lambda: 512 * 10**9)
+    compatibility.fit(checked(*words, "device=cuda"), list("ab"), many, 3)
+    monkeypatch.setattr(compatibility, "limit_bytes", lambda: 64 * 10**9)
     for device in ("cpu", "cuda"):
-        fitting.fit(checked(*folder, f"device={device}"), list("ab"), many, 3)
+        compatibility.fit(checked(*folder, f"device={device}"), list("ab"), many, 3)
         with pytest.raises(SettingError, match=r"dataset\.size=64: the images take 123 GB of memory"):
-            fitting.fit(checked(*words, f"device={device}"), list("ab"), many, 3)
+            compatibility.fit(checked(*words, f"device={device}"), list("ab"), many, 3)
         with pytest.raises(SettingError, match="the images take 123 GB"):
-            fitting.fit(checked(*folder, "dataset.cache=null", f"device={device}"), list("ab"), many, 3)
+            compatibility.fit(checked(*folder, "dataset.cache=null", f"device={device}"), list("ab"), many, 3)
     huge = checked(*folder, "dataset.size=4096", "train.batch_size=2000", "device=cuda")
     with pytest.raises(SettingError, match="the images of a step take 101 GB"):
-        fitting.fit(huge, list("ab"), many | {"labeled": 4000}, 3)
+        compatibility.fit(huge, list("ab"), many | {"labeled": 4000}, 3)
     online = checked(*folder, "dataset.size=4096", "train.batch_size=500", "method=fixmatch", "method.ratio=3")
     with pytest.raises(SettingError, match="the images of a step take 101 GB"):
-        fitting.fit(online, list("ab"), many | {"labeled": 4000}, 3)
+        compatibility.fit(online, list("ab"), many | {"labeled": 4000}, 3)
 
 
 def test_a_record_names_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,8 +314,8 @@ def test_the_parent_of_a_sweeps_children_never_asks_for_a_gpu(tmp_path: Path) ->
     code = """
 import sys
 from semisup.__main__ import main
-from semisup.commands import _sweep
-_sweep.in_a_child = lambda work: (print("a child"), (1, None))[1]
+from semisup.sweep import runner
+runner.in_a_child = lambda work: (print("a child"), (1, None))[1]
 sys.argv = ["semisup", "train", "-m", "threshold.tau=0.3,0.9", f"output_root={sys.argv[1]}"]
 print(main(), "torch" in sys.modules)
 """

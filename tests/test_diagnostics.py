@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import nn
 
-from semisup.commands._collapse import CollapseWatch
+from semisup.config.sections import CollapseSettings
+from semisup.core.events import Evaluated, Finished, Relabeled, StepDone
+from semisup.core.inference import TEMPERATURE
+from semisup.core.metrics import normalized_entropy, per_class
+from semisup.core.threshold_curve import TAUS, curve
+from semisup.core.types import Curve, Labels, PerClass, Selection
 from semisup.errors import CollapsedError
-from semisup.events import Evaluated, Finished, Relabeled, StepDone
-from semisup.labeler import TEMPERATURE
 from semisup.method import Place
 from semisup.method._diagnostics import relabeled
-from semisup.metric import normalized_entropy, per_class
-from semisup.record.folder import RunRecord
-from semisup.run_settings import CollapseSettings
-from semisup.shapes import Curve, Labels, PerClass, Selection
-from semisup.state import learner_of, restore, start
-from semisup.trainer import train
-from semisup.what_if import TAUS, curve
+from semisup.record.writer import RunRecord
+from semisup.runner.collapse import CollapseWatch
+from semisup.training.loop import train
+from semisup.training.state import learner_of, restore, start
 from tests.conftest import checked, choose, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3", "train.epochs=5")

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from semisup.ema import decay_at, start_average, update_average
-from semisup.state import State, restart, start
-from semisup.trainer import train
+from semisup.core.ema import decay_at, start_average, update_average
+from semisup.training.loop import train
+from semisup.training.state import State, restart, start
 from tests.conftest import checked, toy_problem
 
 

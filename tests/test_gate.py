@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from semisup import build, fitting
-from semisup.companions import companions, control_of
+from semisup.config import schema
+from semisup.config.controls import companions, control_of
+from semisup.config.run_id import run_id
 from semisup.errors import SettingError, in_range, nearest, one_of
-from semisup.identity import run_id
+from semisup.runner import compatibility
 from tests.conftest import checked, compose
 
 REFUSED = [
@@ -80,13 +81,13 @@ def test_what_is_wrong_is_said_by_key_value_and_what_is_allowed(overrides: list[
 def test_a_group_that_is_text_or_missing_is_named() -> None:
     plain = checked().plain
     with pytest.raises(SettingError, match="optimizer=adam: must be one of adamw, sgd"):
-        build.check({**plain, "optimizer": "adam"})
+        schema.check({**plain, "optimizer": "adam"})
     with pytest.raises(SettingError, match="method=null: must be one of"):
-        build.check({key: value for key, value in plain.items() if key != "method"})
+        schema.check({key: value for key, value in plain.items() if key != "method"})
     with pytest.raises(SettingError, match="train=null: must be a section"):
-        build.check({key: value for key, value in plain.items() if key != "train"})
+        schema.check({key: value for key, value in plain.items() if key != "train"})
     with pytest.raises(SettingError, match="threads=null: must be given"):
-        build.check({key: value for key, value in plain.items() if key != "threads"})
+        schema.check({key: value for key, value in plain.items() if key != "threads"})
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_group_that_is_text_or_missing_is_named() -> None:
 def test_a_saved_config_passes_the_gate_again_unchanged(overrides: list[str]) -> None:
     first = checked(*overrides)
     text = yaml.safe_dump(first.plain, sort_keys=False)
-    second = build.check(yaml.safe_load(text))
+    second = schema.check(yaml.safe_load(text))
     assert second.plain == first.plain
     assert second.settings == first.settings
     assert second.id == first.id
@@ -139,7 +140,7 @@ KEYS = [
 
 
 def test_the_keys_that_others_rely_on_are_there() -> None:
-    known = build.keys_of(build.check(compose("dataset=folder", "dataset.root=x")).plain)
+    known = schema.keys_of(schema.check(compose("dataset=folder", "dataset.root=x")).plain)
     assert set(KEYS) <= set(known)
 
 
@@ -162,15 +163,15 @@ def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> N
     with pytest.raises(
         SettingError, match=r"schedule=cosine: over train\.epochs gives the control other learning rates"
     ):
-        fitting.fair(checked("schedule=cosine", "train.epochs=5"))
+        compatibility.fair(checked("schedule=cosine", "train.epochs=5"))
     for words in (["train.steps=5"], ["sweep.control=false"], ["method=supervised"]):
-        fitting.fair(checked("schedule=cosine", *words))
-    fitting.fair(checked("train.epochs=5"))
+        compatibility.fair(checked("schedule=cosine", *words))
+    compatibility.fair(checked("train.epochs=5"))
 
 
 def test_a_saved_config_holds_no_interpolation() -> None:
     with pytest.raises(SettingError, match="a saved config holds values, and no interpolations"):
-        build.check({**checked().plain, "output_root": "${oc.env:HOME}"})
+        schema.check({**checked().plain, "output_root": "${oc.env:HOME}"})
 
 
 def test_a_method_without_unlabeled_images_does_not_depend_on_the_threshold() -> None:
@@ -187,7 +188,7 @@ def test_steps_take_the_place_of_epochs() -> None:
 def test_control_and_baseline_are_runs_of_their_own() -> None:
     run = checked("seed=3", "train.epochs=5")
     summary: dict[str, Any] = {"steps": 120, "labeled_steps": 15}
-    control, baseline = (build.check(plain) for plain in companions(run.plain, summary).values())
+    control, baseline = (schema.check(plain) for plain in companions(run.plain, summary).values())
     assert control.plain["method"] == {"name": "supervised"}
     assert control.settings.train.steps == 120
     assert control.settings.augment == run.settings.augment

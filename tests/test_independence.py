@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from semisup import build
-from semisup.commands import _run
-from semisup.commands._progress import Bars
+from semisup.config import schema
 from semisup.images import cache, packs, pool
-from semisup.record.folder import RunRecord
+from semisup.record.writer import RunRecord
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
 from tests.conftest import compose, toy_images
 from tests.kill.oracles import content, files
 
@@ -41,8 +41,8 @@ def photos(tmp_path: Path) -> Path:
 
 def run(*overrides: str) -> dict[str, Any]:
     """All that a run wrote, but what says where, when and how."""
-    _run._loaded.clear()
-    outcome = _run.run(build.check(compose(*SMALL, *overrides)), Bars(), of_a_sweep=False)
+    run_module._loaded.clear()
+    outcome = run_module.run(schema.check(compose(*SMALL, *overrides)), Bars(), of_a_sweep=False)
     assert outcome.status == "done", outcome.message
     assert not outcome.kept
     return {name: content(name, path) for name, path in files(outcome.folder).items() if name not in PLACES}

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, leaky_relu, linear
 
-from semisup import fitting
 from semisup.errors import SettingError
 from semisup.model._blocks import Layers
-from semisup.vision import torchvision
+from semisup.runner import compatibility
+from semisup.runtime.torchvision_compat import torchvision
 from tests.conftest import checked
 
 
@@ -217,34 +217,34 @@ def test_a_size_that_a_network_cannot_take_is_said_before_any_work() -> None:
     config = checked("model=torchvision", "model.architecture=alexnet", "dataset.size=16")
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match=r"dataset\.size=16: model=torchvision cannot take it"):
-        fitting.fit(config, list("ab"), counts, 3)
+        compatibility.fit(config, list("ab"), counts, 3)
     vit = checked("model=torchvision", "model.architecture=vit_b_16", "dataset.size=64")
     with pytest.raises(SettingError, match=r"dataset\.size=64: .*224"):
-        fitting.fit(vit, list("ab"), counts, 3)
+        compatibility.fit(vit, list("ab"), counts, 3)
 
 
 def test_a_network_that_computes_its_widths_is_checked_too() -> None:
     regnet = checked("model=torchvision", "model.architecture=regnet_y_400mf", "dataset.size=32")
-    fitting.fit(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
+    compatibility.fit(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
 
 
 def test_what_else_does_not_go_together_is_said_at_the_same_door() -> None:
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match="leaves no image for validation"):
-        fitting.fit(checked(), list("ab"), counts | {"validation": 0}, 1)
+        compatibility.fit(checked(), list("ab"), counts | {"validation": 0}, 1)
     with pytest.raises(SettingError, match="method=self_training: needs unlabeled images"):
-        fitting.fit(checked(), list("ab"), counts | {"unlabeled": 0}, 1)
+        compatibility.fit(checked(), list("ab"), counts | {"unlabeled": 0}, 1)
     resnet = ("model=torchvision", "dataset.size=32")
     with pytest.raises(SettingError, match=r"train\.batch_size=13: leaves a batch of one .* BatchNorm"):
-        fitting.fit(checked(*resnet, "train.batch_size=13"), list("ab"), counts, 3)
-    fitting.fit(checked(*resnet, "train.batch_size=16"), list("ab"), counts, 3)
-    fitting.fit(checked("train.batch_size=13"), list("ab"), counts, 1)
+        compatibility.fit(checked(*resnet, "train.batch_size=13"), list("ab"), counts, 3)
+    compatibility.fit(checked(*resnet, "train.batch_size=16"), list("ab"), counts, 3)
+    compatibility.fit(checked("train.batch_size=13"), list("ab"), counts, 1)
 
 
 WHOLE = """
 import sys, types
 sys.path.insert(0, {folder!r})
-from semisup.vision import torchvision
+from semisup.runtime.torchvision_compat import torchvision
 module = torchvision()
 assert module.marker == 'whole', module
 assert 'torchvision._meta_registrations' not in sys.modules
@@ -254,7 +254,7 @@ print('untouched')
 BROKEN = """
 import sys
 sys.path.insert(0, {folder!r})
-from semisup.vision import torchvision
+from semisup.runtime.torchvision_compat import torchvision
 assert torchvision().marker == 'repaired'
 print('repaired')
 """
@@ -284,6 +284,6 @@ def test_any_other_failure_of_torchvision_is_its_own(tmp_path: Path) -> None:
     package = tmp_path / "torchvision"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('something else')")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom semisup.vision import torchvision\ntorchvision()"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom semisup.runtime.torchvision_compat import torchvision\ntorchvision()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "something else" in done.stderr

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from semisup import build, fitting
-from semisup.commands import _run
-from semisup.commands._memory import told_of_memory
-from semisup.commands._progress import Bars
+from semisup.config import schema
+from semisup.core.events import StepDone
 from semisup.errors import DivergedError, SettingError, ShortOfMemoryError
-from semisup.events import StepDone
 from semisup.record import checkpoint
-from semisup.state import start
-from semisup.trainer import train
+from semisup.runner import compatibility, run
+from semisup.runner.out_of_memory import told_of_memory
+from semisup.runner.progress import Bars
+from semisup.training.loop import train
+from semisup.training.state import start
 from tests.conftest import checked, compose, toy_problem
 
 SMALL = ("model.widths=[4,8]", "train.batch_size=6", "train.steps=8", "device=cpu", "tracking=none", "plots=false")
@@ -76,8 +76,8 @@ def test_what_is_not_finite_stops_the_run_at_its_step_and_is_never_saved(
     config = checked(*SMALL, *words)
     object.__setattr__(config.settings, "model", Poisoning(config.settings.model, how, 3))
     data = data_of(toy_problem(labeled=12, unlabeled=18))
-    monkeypatch.setattr(_run, "_load", lambda *_: data)
-    outcome = _run.run(config, Bars(), of_a_sweep=False)
+    monkeypatch.setattr(run, "_load", lambda *_: data)
+    outcome = run.run(config, Bars(), of_a_sweep=False)
     assert (outcome.status, outcome.exit_code) == ("diverged", 3)
     assert "the loss or a gradient of step 4 is not finite" in outcome.message
     assert json.loads((outcome.folder / "run.json").read_text())["status"] == "diverged"
@@ -129,7 +129,7 @@ def test_a_teacher_that_says_no_number_stops_the_run(method: str) -> None:
 )
 def test_what_cannot_be_is_said_at_the_door(overrides: list[str], said: str) -> None:
     with pytest.raises(SettingError) as caught:
-        build.check(compose("tracking=none", *overrides))
+        schema.check(compose("tracking=none", *overrides))
     assert said in str(caught.value)
 
 
@@ -138,13 +138,13 @@ def test_a_model_that_no_machine_holds_is_said_at_the_door(widths: str) -> None:
     config = checked(*SMALL[1:], f"model.widths={widths}")
     counts = {"labeled": 40, "unlabeled": 9, "validation": 9, "test": 9}
     with pytest.raises(SettingError, match=r"model=small_cnn: (its weights .* GB of memory|cannot be built)"):
-        fitting.fit(config, list("abcdefghij"), counts, 1)
+        compatibility.fit(config, list("abcdefghij"), counts, 1)
 
 
 def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
     counts = {"labeled": 10**9, "unlabeled": 0, "validation": 9, "test": 9}
     with pytest.raises(SettingError, match=r"dataset\.size=8: the images take 64 GB of memory"):
-        fitting.fit(checked(*SMALL, "method=supervised"), list("ab"), counts, 1)
+        compatibility.fit(checked(*SMALL, "method=supervised"), list("ab"), counts, 1)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
 def test_sets_that_are_too_small_are_said_at_the_door(overrides: list[str], counts: dict[str, int], said: str) -> None:
     sizes = {"labeled": 40, "unlabeled": 9, "validation": 9, "test": 9} | counts
     with pytest.raises(SettingError) as caught:
-        fitting.fit(checked("device=cpu", *overrides), list("abc"), sizes, 1)
+        compatibility.fit(checked("device=cpu", *overrides), list("abc"), sizes, 1)
     assert said in str(caught.value)
 
 
@@ -188,8 +188,8 @@ def test_memory_that_runs_out_in_reading_or_saving_is_not_the_batches(tmp_path: 
     """Really: the pixels, and then a checkpoint, are more than there is."""
     code = """
 import resource, sys
-from semisup.commands import _run
-from semisup.commands._progress import Bars
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
 from semisup.record import checkpoint
 from tests.conftest import checked
 from tests.dataset.test_twins import photograph
@@ -204,17 +204,17 @@ settings = ["dataset=folder", f"dataset.root={root}", "dataset.unlabeled=null", 
 def limit(spare):
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + spare, resource.getrlimit(resource.RLIMIT_AS)[1]))
-fit = _run.fitting.fit
+fit = run_module.compatibility.fit
 def fitted(*given):
     fit(*given)
     limit(10_000_000)
-_run.fitting.fit = fitted
-tight = _run.run(checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]"), Bars(), of_a_sweep=False)
+run_module.compatibility.fit = fitted
+tight = run_module.run(checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]"), Bars(), of_a_sweep=False)
 print(tight.status, tight.message)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-_run.fitting.fit = fit
+run_module.compatibility.fit = fit
 checkpoint.save = lambda *_: bytearray(2**60)
-tight = _run.run(checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]"), Bars(), of_a_sweep=False)
+tight = run_module.run(checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]"), Bars(), of_a_sweep=False)
 print(tight.status, tight.message)
 """
     root = Path(__file__).resolve().parents[1]
@@ -234,22 +234,23 @@ def test_memory_that_runs_out_is_said_with_what_to_try(tmp_path: Path) -> None:
     """Really: the process may have 100 MB more than it has when training begins, and a batch wants more."""
     code = """
 import resource, sys
-from semisup import build, fitting
-from semisup.commands import _run
-from semisup.commands._progress import Bars
+from semisup.config import schema
+from semisup.runner import compatibility
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
 from tests.conftest import checked, toy_problem
 from tests.test_numbers import data_of
 config = checked("model.widths=[64,64]", "train.batch_size=256", "train.steps=4", "device=cpu", "plots=false",
                  "method=supervised", "output_root=" + sys.argv[1])
 data = data_of(toy_problem(labeled=256, unlabeled=4, size=64))
-_run._load = lambda *_: data
-begin = _run.start
+run_module._load = lambda *_: data
+begin = run_module.start
 def limited(*given):
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + 100_000_000,) * 2)
     return begin(*given)
-_run.start = limited
-outcome = _run.run(config, Bars(), of_a_sweep=False)
+run_module.start = limited
+outcome = run_module.run(config, Bars(), of_a_sweep=False)
 print(outcome.status, outcome.exit_code, outcome.message)
 """
     root = Path(__file__).resolve().parents[1]

@@ -1,7 +1,7 @@
 """Run folders of earlier versions: every key that came later has a value; the folder kept here is read and made again.
 
 `fixtures/run-0.1.0` was made by version 0.1.0 and is not made anew; `fixtures/conf-0.1.0.json` names the keys of its
-conf/. A key that is new there wants a line in `semisup/record/older.py`: what an old config meant without it.
+conf/. A key that is new there wants a line in `semisup/record/migrations.py`: what an old config meant without it.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from semisup import build
-from semisup.commands._runs import read
+from semisup.analysis.runs import read
+from semisup.config import schema
 from semisup.record import checkpoint
-from semisup.record.older import completed
-from semisup.record.reading import read_config
+from semisup.record.migrations import completed
+from semisup.record.reader import read_config
 from tests.conftest import CONF, checked
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -62,7 +62,7 @@ def test_a_config_of_today_has_every_key_and_keeps_it() -> None:
 
 def test_a_run_of_an_earlier_version_is_read() -> None:
     assert sum(path.stat().st_size for path in OLD.rglob("*") if path.is_file()) < 200_000
-    found = build.check(read_config(OLD / "config.yaml"))
+    found = schema.check(read_config(OLD / "config.yaml"))
     assert found.settings.threshold.tau == 0.6
     run = read(OLD)
     assert (run.status, run.seed) == ("done", 0)

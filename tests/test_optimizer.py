@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from semisup.events import Evaluated, StepDone
+from semisup.core.events import Evaluated, StepDone
 from semisup.optimizer._depth import depths
-from semisup.state import start
-from semisup.trainer import train
+from semisup.training.loop import train
+from semisup.training.state import start
 from tests.conftest import checked, choose, options, toy_problem
 from tests.test_trainer import SMALL, everything, resumed_at, same_weights
 

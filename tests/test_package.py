@@ -33,7 +33,7 @@ def test_the_wheel_carries_every_default(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"semisup/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in names
-    assert {f"semisup/commands/report/{name}" for name in ("page.html", "report.css", "report.js")} <= names
+    assert {f"semisup/report/html/templates/{name}" for name in ("page.html", "report.css", "report.js")} <= names
     assert not any(name.startswith(("tests/", "outputs/")) for name in names)
 
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from semisup import registry
+from semisup.config import registry
+from semisup.core.rng import stream
+from semisup.core.types import Context, Labeled, Labels, Memory, Selection
 from semisup.errors import SettingError
-from semisup.seeding import stream
-from semisup.shapes import Context, Labeled, Labels, Memory, Selection
 from semisup.threshold import Penalizing
 from semisup.threshold.adamatch import AdaMatch
 from semisup.threshold.class_balanced import ClassBalanced

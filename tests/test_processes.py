@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from semisup import team as processes
-from semisup import torchrun
-from semisup.commands._signals import Stop
-from semisup.commands._together import begin, follow
 from semisup.errors import ShortOfMemoryError
+from semisup.runner.distributed_run import begin, follow
+from semisup.runner.signals import Stop
+from semisup.runtime import distributed as processes
+from semisup.runtime import torchrun_env
 from tests.commands.test_train import numbers, only_run
 from tests.conftest import checked
 from tests.team import COMMAND, members, trained
@@ -55,7 +55,7 @@ def test_two_processes_come_to_the_weights_of_one(team: list[dict[str, Any]], na
 
 
 def trained_nothing(name: str) -> dict[str, torch.Tensor]:
-    from semisup.state import start
+    from semisup.training.state import start
     from tests.conftest import toy_problem
 
     return start(toy_problem(labeled=13), members()[name]).student.state_dict()
@@ -184,8 +184,8 @@ def children(process: int) -> list[int]:
 
 def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")  # as some clusters say to every process
-    assert torchrun.launched() == processes.count() == 1
-    assert torchrun.leads()
+    assert torchrun_env.launched() == processes.count() == 1
+    assert torchrun_env.leads()
     assert processes.largest(7) == 7
     with processes.together("cpu") as team:
         team.tell(b"nobody is there")

@@ -13,14 +13,15 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torch import Tensor
 
-from semisup.augment import _operations, to_float
+from semisup.augment import _operations
 from semisup.augment._operations import OPERATIONS, RANGES, amounts, operate
 from semisup.augment._warp import mirror_and_shift
 from semisup.augment.randaugment import GRAY, RandAugment, cut_out
 from semisup.augment.weak import WeakAugment
+from semisup.core.inference import to_float
+from semisup.core.rng import stream
 from semisup.errors import SettingError
-from semisup.seeding import stream
-from semisup.vision import torchvision
+from semisup.runtime.torchvision_compat import torchvision
 from tests.conftest import checked
 
 WARPS = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from semisup.batches import endless
+from semisup.core.sampling import endless
 from semisup.errors import SettingError
 from semisup.method import Place
-from semisup.state import learner_of, start
-from semisup.trainer import train
+from semisup.training.loop import train
+from semisup.training.state import learner_of, start
 from tests.conftest import checked, toy_problem
 
 WORDS = ("model.widths=[8]", "train.batch_size=4", "method=self_training", "method.gate=0", "threshold.tau=0")

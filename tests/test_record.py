@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 import torch
 
-import semisup.record.folder
-from semisup.alive import namespace
+import semisup.record.writer
+from semisup.core.events import Evaluated, Finished, StepDone
+from semisup.core.types import Predictions
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
-from semisup.events import Evaluated, Finished, StepDone
 from semisup.record import checkpoint, is_finished, write_json
-from semisup.record.folder import RunRecord
-from semisup.record.log import GrowingLog
-from semisup.record.owner import STALE_SECONDS, Owner
-from semisup.record.reading import MOST_JSON_BYTES, read_config, read_json
-from semisup.shapes import Predictions
+from semisup.record.append_log import GrowingLog
+from semisup.record.lock import STALE_SECONDS, Owner
+from semisup.record.reader import MOST_JSON_BYTES, read_config, read_json
+from semisup.record.writer import RunRecord
+from semisup.runtime.liveness import namespace
 
 
 def record(folder: Path) -> RunRecord:
@@ -168,7 +168,7 @@ def test_one_owner_at_a_time_and_the_dead_are_forgotten(tmp_path: Path) -> None:
         Owner(tmp_path).take()
     first.release()
     code = (
-        "import sys; from pathlib import Path; from semisup.record.owner import Owner; Owner(Path(sys.argv[1])).take()"
+        "import sys; from pathlib import Path; from semisup.record.lock import Owner; Owner(Path(sys.argv[1])).take()"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
     assert (tmp_path / "owner.json").exists(), "it died without a word"
@@ -189,7 +189,7 @@ def test_an_owner_elsewhere_is_believed_until_its_heart_stops(tmp_path: Path) ->
 HOLDER = """
 import sys, time
 from pathlib import Path
-from semisup.record.owner import Owner
+from semisup.record.lock import Owner
 Owner(Path(sys.argv[1])).take()
 print("taken", flush=True)
 time.sleep(60)
@@ -234,7 +234,7 @@ def until(true: Callable[[], bool]) -> None:
 def test_the_heart_beats_whatever_its_owner_is_at_and_a_folder_that_was_taken_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semisup.record.owner.BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("semisup.record.lock.BEAT_SECONDS", 0.02)
     with pytest.raises(RecordError, match="no longer this process's"), RunRecord(tmp_path, {}, {"id": "a"}) as record:
         owner = tmp_path / "owner.json"
         os.utime(owner, (0, 0))
@@ -320,12 +320,12 @@ def test_a_run_that_another_process_finished_is_not_touched(tmp_path: Path) -> N
 def test_predictions_are_there_when_a_run_counts_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = Predictions(["a, b.png", "\udcff.png"], [0, 1], [1, 1], [0.75, 0.5])
     seen: list[bool] = []
-    real = semisup.record.folder.write_json
+    real = semisup.record.writer.write_json
     with record(tmp_path / "run") as run:
         run.describe(DATA, {}, ["a.png"])
         file = run.folder / "predictions.csv"
         monkeypatch.setattr(
-            semisup.record.folder, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
+            semisup.record.writer, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
         )
         run.finish(Finished(3, 1, {"steps": 3}, predictions={"validation": said}), [])
     assert seen == [True, True]

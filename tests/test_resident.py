@@ -7,16 +7,18 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from semisup import build, fitting, labeler
-from semisup.computing import prepare
+from semisup.config import schema
+from semisup.core import inference
+from semisup.core.events import StepDone
+from semisup.core.inference import logits_of
 from semisup.errors import SettingError
-from semisup.events import StepDone
-from semisup.images.stored import Stored
-from semisup.labeler import logits_of
+from semisup.images.on_disk import Stored
 from semisup.method import Place
-from semisup.method._steps import unlabeled_batch
-from semisup.state import learner_of, start
-from semisup.trainer import _step
+from semisup.method._online import unlabeled_batch
+from semisup.runner import compatibility
+from semisup.runtime.precision import prepare
+from semisup.training.loop import _step
+from semisup.training.state import learner_of, start
 from tests.conftest import checked, choose, combinations, compose, options, toy_problem
 from tests.test_independence import of, photos, run
 from tests.test_trainer import everything, resumed_at, same_weights, settings
@@ -25,9 +27,11 @@ __all__ = ["photos"]
 
 
 def problem_of(photos: Path, resident_gb: str, *more: str) -> Any:
-    one = build.check(compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.resident_gb={resident_gb}"))
+    one = schema.check(
+        compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.resident_gb={resident_gb}")
+    )
     data = one.dataset.read(one.dataset.survey(), lambda items, *_: items)
-    return fitting.made(one, data)
+    return compatibility.made(one, data)
 
 
 @pytest.mark.parametrize("method", options("method"))
@@ -57,12 +61,13 @@ def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
             >= {name: content for name, content in resident.items() if not name.startswith("plots")}.items()
         )
     assert (
-        build.check(compose(*of(photos, "a"), "dataset.resident_gb=3")).id == build.check(compose(*of(photos, "a"))).id
+        schema.check(compose(*of(photos, "a"), "dataset.resident_gb=3")).id
+        == schema.check(compose(*of(photos, "a"))).id
     )
 
 
 def test_a_limit_without_a_cache_is_refused(photos: Path) -> None:
-    one = build.check(compose(*of(photos, "any"), "dataset.resident_gb=5e-6"))
+    one = schema.check(compose(*of(photos, "any"), "dataset.resident_gb=5e-6"))
     with pytest.raises(
         SettingError, match=r"dataset\.cache=null: must be a folder where more than dataset\.resident_gb"
     ):
@@ -80,7 +85,7 @@ def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
     seen: list[int] = []
     model.register_forward_pre_hook(lambda _, images: seen.append(len(images[0])))
     whole = list(logits_of(model, pixels, 25))
-    monkeypatch.setattr(labeler, "MOST_PIXELS", 10 * 32**2)
+    monkeypatch.setattr(inference, "MOST_PIXELS", 10 * 32**2)
     parts = list(logits_of(model, pixels, 25))
     assert seen == [25, 21, 9, 8, 8, 7, 7, 7], "of 21 none is left alone, which would have other bits"
     assert [len(each) for each in parts] == [25, 21]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from semisup.commands._cores import at_once
-from semisup.dataset._files import resident_bytes
-from semisup.room import SIDE_BY_SIDE, limit_bytes, neighbors
+from semisup.config.resolvers import at_once
+from semisup.dataset._image_files import resident_bytes
+from semisup.runtime.memory_limit import SIDE_BY_SIDE, limit_bytes, neighbors
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 V2 = "31 23 0:28 {above} /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw,nsdelegate"

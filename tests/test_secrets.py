@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from semisup import build
+from semisup.config import schema
 from semisup.errors import SettingError
 from semisup.record.environment import LARGEST_DIFF, uncommitted
-from semisup.secrets import hidden, secrets
+from semisup.runtime.secrets import hidden, secrets
 from tests.conftest import compose
 from tests.reliability import report
 
@@ -42,7 +42,7 @@ def test_a_setting_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("WANDB_API_KEY", PLANTED["WANDB_API_KEY"])
     config = compose("name=a${oc.env:WANDB_API_KEY}", "tracking=none")
     with pytest.raises(SettingError, match=r"name=\$WANDB_API_KEY: is a secret") as caught:
-        build.check(config)
+        schema.check(config)
     assert PLANTED["WANDB_API_KEY"] not in str(caught.value)
 
 

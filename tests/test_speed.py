@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from semisup import process
 from semisup.augment import Augment
-from semisup.batches import _order
+from semisup.core.events import Finished, StepDone
+from semisup.core.rng import stream
+from semisup.core.sampling import _order
 from semisup.dataset.digits import bundled
-from semisup.events import Finished, StepDone
 from semisup.optimizer._plain import plain
-from semisup.seeding import stream
-from semisup.state import start
-from semisup.trainer import train
+from semisup.runtime import determinism
+from semisup.training.loop import train
+from semisup.training.state import start
 from tests.conftest import checked, choose, options, toy_images, toy_problem
 
 
@@ -121,7 +121,7 @@ def test_freed_memory_is_used_again() -> None:
     """Without `keep_memory` each of these tensors is 12,288 new pages."""
     code = """
 import resource, torch
-from semisup.process import keep_memory
+from semisup.runtime.determinism import keep_memory
 keep_memory()
 def faults(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -137,7 +137,7 @@ print(faults(8))
 
 def test_computing_repeatably_is_torchs_own_setting_without_filling_memory() -> None:
     torch.use_deterministic_algorithms(False)
-    process.compute_repeatably()
+    determinism.compute_repeatably()
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     with pytest.raises(RuntimeError, match="deterministic"):

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from semisup import disk
-from semisup.commands import _run
-from semisup.commands._progress import Bars
 from semisup.errors import RecordError
 from semisup.record import checkpoint
-from semisup.record.folder import RunRecord
-from semisup.record.owner import Owner
+from semisup.record.lock import Owner
+from semisup.record.writer import RunRecord
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
+from semisup.runtime import atomic_files
 from tests.conftest import checked, toy_problem
 from tests.images.zoo import in_child, passes
 from tests.kill.oracles import wrong_end
@@ -35,10 +35,10 @@ SMALL = (
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
     """Makes the small run on toy data; gives its folder."""
     data = data_of(toy_problem(labeled=12, unlabeled=18))
-    monkeypatch.setattr(_run, "_load", lambda *_: data)
+    monkeypatch.setattr(run_module, "_load", lambda *_: data)
 
     def make(name: str, *more: str) -> Path:
-        outcome = _run.run(checked(*SMALL, f"output_root={tmp_path / name}", *more), Bars(), of_a_sweep=False)
+        outcome = run_module.run(checked(*SMALL, f"output_root={tmp_path / name}", *more), Bars(), of_a_sweep=False)
         assert outcome.status == "done", outcome.message
         return outcome.folder
 
@@ -48,7 +48,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]
 def interrupted(made: Callable[..., Path], name: str, after: int = 5) -> None:
     """The same run, stopped after so many steps as if by Ctrl-C."""
     with pytest.MonkeyPatch.context() as patch:
-        train = _run.train
+        train = run_module.train
 
         def stopping(*words: Any) -> Any:
             for event in train(*words):
@@ -56,7 +56,7 @@ def interrupted(made: Callable[..., Path], name: str, after: int = 5) -> None:
                 if event.step == after and type(event).__name__ == "StepDone":
                     raise KeyboardInterrupt
 
-        patch.setattr(_run, "train", stopping)
+        patch.setattr(run_module, "train", stopping)
         with pytest.raises(AssertionError, match="stopped"):
             made(name)
 
@@ -71,12 +71,12 @@ def test_a_disk_that_fails_is_named_by_its_file(
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(disk.os, call, fail)
+    monkeypatch.setattr(atomic_files.os, call, fail)
     with pytest.raises(OSError) as caught:
-        disk.write_atomically(tmp_path / "file", b"new", memoryview(b"er"))
+        atomic_files.write_atomically(tmp_path / "file", b"new", memoryview(b"er"))
     monkeypatch.undo()
     assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "file"))
-    assert ("5 bytes are needed, " in str(caught.value)) == (number in disk.FULL)
+    assert ("5 bytes are needed, " in str(caught.value)) == (number in atomic_files.FULL)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
 
@@ -111,8 +111,8 @@ def test_a_poor_file_system_serves(made: Callable[..., Path], monkeypatch: pytes
     def no_link(*_: object) -> None:
         raise OSError(errno.EPERM, "no links")
 
-    monkeypatch.setattr(disk.os, "fsync", poor)
-    monkeypatch.setattr(disk.os, "link", no_link)
+    monkeypatch.setattr(atomic_files.os, "fsync", poor)
+    monkeypatch.setattr(atomic_files.os, "link", no_link)
     interrupted(made, "poor")
     (folder,) = (reference.parents[2] / "poor" / "runs").iterdir()
     (folder / "checkpoints" / ".nfs000000000012").write_bytes(b"still open elsewhere")
@@ -223,8 +223,8 @@ def test_clocks_and_times_of_files_decide_nothing(made: Callable[..., Path], mon
     now = iter(range(4 * 10**9, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(now)))
     began: list[int] = []
-    train = _run.train
-    monkeypatch.setattr(_run, "train", lambda *given: began.append(given[2].step) or train(*given))
+    train = run_module.train
+    monkeypatch.setattr(run_module, "train", lambda *given: began.append(given[2].step) or train(*given))
     assert made("jumping") == folder
     assert began == [4]
     assert wrong_end(reference, folder) == ""
@@ -239,7 +239,7 @@ def test_a_status_that_cannot_be_written_hides_no_error(tmp_path: Path, monkeypa
 
     def run() -> None:
         with RunRecord(tmp_path / "run", {}, {}):
-            monkeypatch.setattr("semisup.record.folder.write_json", full)
+            monkeypatch.setattr("semisup.record.writer.write_json", full)
             raise ValueError("the error itself")
 
     with (

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from semisup.computing import set_up
+from semisup.core.events import EpochDone, Evaluated, Finished, Progress, StepDone
+from semisup.core.types import Images
 from semisup.errors import DivergedError
-from semisup.evaluation import Evaluation, evaluate
-from semisup.events import EpochDone, Evaluated, Finished, Progress, StepDone
-from semisup.shapes import Images
-from semisup.state import Problem, State, restore, start
-from semisup.trainer import train
+from semisup.runtime.precision import set_up
+from semisup.training.evaluation import Evaluation, evaluate
+from semisup.training.loop import train
+from semisup.training.state import Problem, State, restore, start
 from tests.conftest import SOAK, checked, choose, combinations, options, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3")
@@ -211,17 +211,17 @@ def test_nobodys_test_set_chooses_anything() -> None:
 
 
 def test_test_is_read_once_at_the_end_with_the_model_that_validation_chose(monkeypatch: pytest.MonkeyPatch) -> None:
-    import semisup.trainer
+    import semisup.training.loop
 
     problem, chosen, seen = toy_problem(), settings(), []
-    real = semisup.trainer.evaluate
+    real = semisup.training.loop.evaluate
 
     def spy(model: Any, images: Images, *more: Any) -> Any:
         if images is problem.test:
             seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return real(model, images, *more)
 
-    monkeypatch.setattr(semisup.trainer, "evaluate", spy)
+    monkeypatch.setattr(semisup.training.loop, "evaluate", spy)
     state = start(problem, chosen)
     list(train(problem, chosen, state))
     assert len(seen) == 1

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from semisup.batches import shuffled
-from semisup.events import Evaluated, Finished, Relabeled
-from semisup.state import start
-from semisup.trainer import train
+from semisup.core.events import Evaluated, Finished, Relabeled
+from semisup.core.sampling import shuffled
+from semisup.training.loop import train
+from semisup.training.state import start
 from tests.conftest import checked, toy_problem
 
 EPOCHS, BATCH, TAU, GATE, EVERY, RATE = 6, 4, 0.45, 0.34, 3, 0.01
@@ -146,8 +146,8 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
 
     from semisup.method import Place
     from semisup.method.self_training import SelfTraining
-    from semisup.state import learner_of
     from semisup.threshold.fixed import Fixed
+    from semisup.training.state import learner_of
 
     problem = toy_problem()
     config = settings("model.widths=[8,16]")

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semisup.shapes import Context, Curve, Labels
+from semisup.core.threshold_curve import TAUS, curve, goals, reaching
+from semisup.core.types import Context, Curve, Labels
 from semisup.threshold.fixed import Fixed
-from semisup.what_if import TAUS, curve, goals, reaching
 
 
 def naive(confidence: list[float], targets: list[int], truth: list[int]) -> Curve:

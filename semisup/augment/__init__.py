@@ -18,8 +18,3 @@ class Augment(Protocol):
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """(n, C, S, S) uint8 -> (n, C, S, S) float32 in [0, 1], on the same device."""
         ...
-
-
-def to_float(pixels: Tensor) -> Tensor:
-    """(n, C, S, S) uint8 -> float32 in [0, 1]: what a model sees when nothing is augmented."""
-    return pixels.to(torch.float32).div_(255)

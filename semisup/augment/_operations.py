@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from semisup.augment._warp import warp_nearest
-from semisup.transfer import to_device
+from semisup.core.device import to_device
 
 RANGES = {
     "autocontrast": (0.0, 1.0, 1.0),

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semisup.augment import to_float
 from semisup.augment._warp import crop_and_rotate
+from semisup.core.device import to_device
+from semisup.core.inference import to_float
 from semisup.errors import in_range
-from semisup.transfer import to_device
 
 TRIES = 10  # torchvision's
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semisup.augment import to_float
+from semisup.core.inference import to_float
 from semisup.errors import in_range
 
 

@@ -30,11 +30,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semisup.augment import to_float
 from semisup.augment._operations import OPERATIONS, amounts, operate
 from semisup.augment.weak import WeakAugment
+from semisup.core.device import to_device
+from semisup.core.inference import to_float
 from semisup.errors import in_range
-from semisup.transfer import to_device
 
 GRAY = 127  # CutOut's, as in google-research/fixmatch and kekmodel/FixMatch-pytorch
 

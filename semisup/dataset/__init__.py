@@ -7,9 +7,9 @@ reads.
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from semisup.core.types import Images
 from semisup.images.cache import Watch
-from semisup.images.recipe import Recipe
-from semisup.shapes import Images
+from semisup.images.decode_settings import Recipe
 
 SPLITS = ("labeled", "unlabeled", "validation", "test")
 

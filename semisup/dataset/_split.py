@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import NDArray
 
+from semisup.core.rng import numpy_stream
 from semisup.errors import SettingError, in_range
-from semisup.seeding import numpy_stream
 
 Index = NDArray[numpy.int64]
 

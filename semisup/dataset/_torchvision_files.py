@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from semisup.dataset._files import Part
+from semisup.dataset._image_files import Part
 from semisup.errors import DataError
 from semisup.images.scan import ImageFile, image_name, printable
 

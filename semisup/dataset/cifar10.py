@@ -6,8 +6,8 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._readers import Source, by_flag, planes_last
-from semisup.dataset._torchvision import Arrays
+from semisup.dataset._torchvision_arrays import Arrays
+from semisup.dataset._torchvision_readers import Source, by_flag, planes_last
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import numpy
 import torch
 from PIL import Image
 
+from semisup.core.types import Images
 from semisup.dataset import SPLITS, Data, Survey
 from semisup.dataset._split import Portions, deal
 from semisup.errors import in_range
 from semisup.images.cache import Watch
-from semisup.images.recipe import Recipe
-from semisup.shapes import Images
+from semisup.images.decode_settings import Recipe
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy
 
 from semisup.dataset import SPLITS, Data, Survey
-from semisup.dataset._files import Found, check, read_files
-from semisup.dataset._readers import open_reader
+from semisup.dataset._image_files import Found, check, read_files
 from semisup.dataset._split import Portions, deal
 from semisup.dataset._torchvision_files import part_of
+from semisup.dataset._torchvision_readers import open_reader
 from semisup.errors import in_range
 from semisup.images.cache import Watch
-from semisup.images.recipe import Recipe
+from semisup.images.decode_settings import Recipe
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ Algorithms" (arXiv:1708.07747).
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._readers import Source, idx_source
-from semisup.dataset._torchvision import Arrays
+from semisup.dataset._torchvision_arrays import Arrays
+from semisup.dataset._torchvision_readers import Source, idx_source
 
 
 @dataclass(frozen=True)

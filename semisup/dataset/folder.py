@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy
 
 from semisup.dataset import Data, Survey
-from semisup.dataset._files import Found, Part, check, read_files
+from semisup.dataset._image_files import Found, Part, check, read_files
 from semisup.dataset._split import labeled_counts, shuffled
 from semisup.errors import DataError, SettingError, in_range, nearest
 from semisup.images.cache import Watch
-from semisup.images.recipe import Recipe
+from semisup.images.decode_settings import Recipe
 from semisup.images.scan import ImageFile, class_folders, scan, shown
 
 

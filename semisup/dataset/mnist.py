@@ -6,8 +6,8 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._readers import Source, idx_source
-from semisup.dataset._torchvision import Arrays
+from semisup.dataset._torchvision_arrays import Arrays
+from semisup.dataset._torchvision_readers import Source, idx_source
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ Source: A. Coates, H. Lee, A. Y. Ng, "An Analysis of Single-Layer Networks in Un
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._readers import Source, planes_first
-from semisup.dataset._torchvision import Arrays
+from semisup.dataset._torchvision_arrays import Arrays
+from semisup.dataset._torchvision_readers import Source, planes_first
 
 UNLABELED = "stl10_binary/unlabeled_X.bin"
 

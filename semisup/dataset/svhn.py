@@ -8,8 +8,8 @@ Source: Y. Netzer et al., "Reading Digits in Natural Images with Unsupervised Fe
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._readers import Source, planes_first
-from semisup.dataset._torchvision import Arrays
+from semisup.dataset._torchvision_arrays import Arrays
+from semisup.dataset._torchvision_readers import Source, planes_first
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,14 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy
 
-from semisup.disk import Aside, remove_leftovers
 from semisup.errors import DataError, in_range
 from semisup.images.decode import REASONS, BadImageError, Pixels
+from semisup.images.decode_settings import Recipe
+from semisup.images.on_disk import Rows
 from semisup.images.packs import Growing, Pack, read_pack, write_pack
 from semisup.images.pool import Outcome, decode_files, read_bytes
-from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile
-from semisup.images.stored import Rows
+from semisup.runtime.atomic_files import Aside, remove_leftovers
 
 T = TypeVar("T")
 Files = Sequence[ImageFile]

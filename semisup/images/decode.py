@@ -26,9 +26,9 @@ from PIL import (  # noqa: F401
     WebPImagePlugin,
 )
 
-from semisup.images.framing import fault
-from semisup.images.recipe import Recipe
-from semisup.images.silence import silence_decoders
+from semisup.images.decode_settings import Recipe
+from semisup.images.integrity import fault
+from semisup.images.quiet_decoders import silence_decoders
 
 silence_decoders()
 

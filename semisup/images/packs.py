@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy
 
-from semisup.disk import Aside, remove_leftovers, write_atomically
-from semisup.images.blocks import Sums, sums_of, whole
+from semisup.images.checksums import Sums, sums_of, whole
 from semisup.images.decode import Pixels
-from semisup.images.stored import Rows
+from semisup.images.on_disk import Rows
+from semisup.runtime.atomic_files import Aside, remove_leftovers, write_atomically
 
 MAGIC, FORMAT = b"semisup\n", 3
 PREFIX = struct.Struct("<8sII32s")

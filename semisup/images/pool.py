@@ -16,10 +16,10 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 from semisup.errors import DataError, in_range
-from semisup.images.alone import HOPELESS, SPAWNER, begin, each_alone, nothing_of_ours
-from semisup.images.bounds import bound_memory, bounded_time
 from semisup.images.decode import BadImageError, Pixels, decode
-from semisup.images.recipe import Recipe
+from semisup.images.decode_settings import Recipe
+from semisup.images.isolated import HOPELESS, SPAWNER, begin, each_alone, nothing_of_ours
+from semisup.images.resource_limits import bound_memory, bounded_time
 from semisup.images.scan import ImageFile
 
 FEW_FILES, FEW_BYTES = 16, 2**19

@@ -12,15 +12,15 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from semisup import team
 from semisup.augment import Augment
-from semisup.batches import shuffled, taken
-from semisup.events import Event
-from semisup.labeler import calibrated, label, logits_of
-from semisup.seeding import derive, seed_everything, stream
-from semisup.shapes import Context, Images, Labeled, Memory
+from semisup.core.device import to_device
+from semisup.core.events import Event
+from semisup.core.inference import calibrated, label, logits_of
+from semisup.core.rng import derive, seed_everything, stream
+from semisup.core.sampling import shuffled, taken
+from semisup.core.types import Context, Images, Labeled, Memory
+from semisup.runtime import distributed
 from semisup.threshold import Policy
-from semisup.transfer import to_device
 
 
 class Place(NamedTuple):
@@ -79,7 +79,7 @@ class Learner:
 
 def seed_forward(seed: int, step: int) -> None:
     """What the model itself draws at a step, dropout and stochastic depth: other draws on every process."""
-    which = (team.number(),) if team.count() > 1 else ()
+    which = (distributed.number(),) if distributed.count() > 1 else ()
     seed_everything(derive(seed, "forward", step, *which))
 
 

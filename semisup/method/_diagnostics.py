@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from semisup.events import Relabeled
+from semisup.core.events import Relabeled
+from semisup.core.metrics import coverage, normalized_entropy, per_class, pseudo_accuracy
+from semisup.core.threshold_curve import curve
+from semisup.core.types import Labels, Selection
 from semisup.method import Learner, Place
-from semisup.metric import coverage, normalized_entropy, per_class, pseudo_accuracy
-from semisup.shapes import Labels, Selection
-from semisup.what_if import curve
 
 
 def relabeled(learner: Learner, place: Place, round_: int, labels: Labels, selection: Selection) -> Relabeled:

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from semisup.labeler import first_temperature
+from semisup.core.inference import first_temperature
+from semisup.core.types import Context, Labels, Memory, Selection
 from semisup.method import Learner
-from semisup.shapes import Context, Labels, Memory, Selection
 
 PREFIX = "policy/"
 

@@ -13,11 +13,11 @@ from typing import ClassVar
 
 from torch.nn.functional import cross_entropy
 
+from semisup.core.losses import weighted_cross_entropy
+from semisup.core.types import Memory
 from semisup.errors import in_range
-from semisup.loss import weighted_cross_entropy
 from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
-from semisup.method._steps import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
-from semisup.shapes import Memory
+from semisup.method._online import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import cross_entropy
 
+from semisup.core.inference import calibrated, label
+from semisup.core.types import Memory
 from semisup.errors import in_range
-from semisup.labeler import calibrated, label
 from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
-from semisup.method._steps import EveryStep, ramp, unlabeled_batch, weigh
-from semisup.shapes import Memory
+from semisup.method._online import EveryStep, ramp, unlabeled_batch, weigh
 
 
 @dataclass(frozen=True)

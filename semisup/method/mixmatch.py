@@ -15,19 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from semisup.core.device import to_device
+from semisup.core.inference import calibrated, label
+from semisup.core.rng import numpy_stream, stream
+from semisup.core.types import Labels, Memory
 from semisup.errors import in_range
-from semisup.labeler import calibrated, label
 from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
-from semisup.method._steps import (
-    EveryStep,
-    frozen_statistics,
-    ramp,
-    unlabeled_batch,
-    weigh,
-)
-from semisup.seeding import numpy_stream, stream
-from semisup.shapes import Labels, Memory
-from semisup.transfer import to_device
+from semisup.method._online import EveryStep, frozen_statistics, ramp, unlabeled_batch, weigh
 
 
 @dataclass(frozen=True)

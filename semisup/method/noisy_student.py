@@ -9,10 +9,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.events import Event
+from semisup.core.events import Event
+from semisup.core.types import Memory
 from semisup.method import Learner, Losses, Place
 from semisup.method.self_training import SelfTraining
-from semisup.shapes import Memory
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,12 @@ from typing import ClassVar
 
 from torch.nn.functional import cross_entropy
 
+from semisup.core.inference import calibrated, label
+from semisup.core.losses import weighted_cross_entropy
+from semisup.core.types import Memory
 from semisup.errors import in_range
-from semisup.labeler import calibrated, label
-from semisup.loss import weighted_cross_entropy
 from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
-from semisup.method._steps import (
-    EveryStep,
-    frozen_statistics,
-    ramp,
-    unlabeled_batch,
-    weigh,
-    with_penalty,
-)
-from semisup.shapes import Memory
+from semisup.method._online import EveryStep, frozen_statistics, ramp, unlabeled_batch, weigh, with_penalty
 
 
 @dataclass(frozen=True)

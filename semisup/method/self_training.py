@@ -23,17 +23,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.batches import count, endless, taken
+from semisup.core.device import to_device
+from semisup.core.events import Event, Progress
+from semisup.core.inference import calibrated, label, logits_of
+from semisup.core.losses import weighted_cross_entropy
+from semisup.core.sampling import count, endless, taken
+from semisup.core.types import Labels, Memory
 from semisup.errors import DivergedError, in_range
-from semisup.events import Event, Progress
-from semisup.labeler import calibrated, label, logits_of
-from semisup.loss import weighted_cross_entropy
 from semisup.method import Learner, Losses, Place, unlabeled_sums
 from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory
 from semisup.method.supervised import labeled_losses
-from semisup.shapes import Labels, Memory
-from semisup.transfer import to_device
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import ClassVar
 from torch.nn.functional import cross_entropy
 
 from semisup.augment import Augment
-from semisup.batches import count
-from semisup.events import Event
+from semisup.core.events import Event
+from semisup.core.sampling import count
+from semisup.core.types import Memory
 from semisup.method import Learner, Losses, Place, labeled_sums
-from semisup.shapes import Memory
 
 
 @dataclass(frozen=True)

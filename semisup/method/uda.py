@@ -15,10 +15,10 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from semisup.core.types import Memory
 from semisup.errors import in_range, one_of
 from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
-from semisup.method._steps import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
-from semisup.shapes import Memory
+from semisup.method._online import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
 
 ANNEALING: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from semisup.errors import SettingError, nearest
-from semisup.vision import torchvision
+from semisup.runtime.torchvision_compat import torchvision
 
 PLAIN = {"aux_logits": False, "init_weights": False}  # one head, torch's own first weights
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semisup.disk import write_atomically
+from semisup.runtime.atomic_files import write_atomically
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

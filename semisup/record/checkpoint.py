@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from semisup.disk import write_atomically
 from semisup.errors import RecordError, show
-from semisup.record.reading import read_bytes
+from semisup.record.reader import read_bytes
+from semisup.runtime.atomic_files import write_atomically
 
 NAME = re.compile(r"(best|last|warm_up)-(\d{8})-([0-9a-f]{16})\.pt", re.ASCII)
 FOREIGN = re.compile(r"GLOBAL (\S+)")

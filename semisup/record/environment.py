@@ -18,7 +18,7 @@ import torch
 from PIL import features
 
 from semisup.errors import RecordError
-from semisup.secrets import hidden
+from semisup.runtime.secrets import hidden
 
 COMPUTING = ("python", "semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "threads", "processes")
 DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")  # another one gives other pixels

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from semisup.events import Relabeled
-from semisup.record.log import as_written
+from semisup.core.events import Relabeled
+from semisup.record.append_log import as_written
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from semisup.shapes import Context, Labels, Memory, Selection
+from semisup.core.types import Context, Labels, Memory, Selection
 
 
 class Policy(Protocol):

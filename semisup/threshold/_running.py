@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from semisup.shapes import Memory
+from semisup.core.types import Memory
 
 POOL = "pool"
 """Name in a policy's memory: () int64, N."""

@@ -23,8 +23,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from semisup.core.types import Context, Labels, Memory, Selection
 from semisup.errors import in_range
-from semisup.shapes import Context, Labels, Memory, Selection
 
 
 @dataclass(frozen=True)

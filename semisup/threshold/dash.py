@@ -22,8 +22,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from semisup.core.types import Context, Labeled, Labels, Memory, Selection
 from semisup.errors import in_range
-from semisup.shapes import Context, Labeled, Labels, Memory, Selection
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from semisup.core.types import Context, Labels, Memory, Selection
 from semisup.errors import in_range, one_of
-from semisup.shapes import Context, Labels, Memory, Selection
 from semisup.threshold.fixed import Fixed
 
 SHAPES: dict[str, Callable[[float], float]] = {

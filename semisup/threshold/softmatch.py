@@ -22,8 +22,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from semisup.core.types import Context, Labels, Memory, Selection
 from semisup.errors import in_range
-from semisup.shapes import Context, Labels, Memory, Selection
 from semisup.threshold._running import pace, pool_of
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semisup.events import Row
+from semisup.core.events import Row
 
 
 @dataclass(frozen=True)

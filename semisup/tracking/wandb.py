@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semisup.core.events import Row
 from semisup.errors import SettingError, in_range, one_of
-from semisup.events import Row
 from semisup.tracking import Identity, Mirror, Silent
 from semisup.tracking._deadline import UnavailableError, within
 

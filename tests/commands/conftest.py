@@ -16,12 +16,12 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from semisup.__main__ import main
-from semisup.commands import _door
+from semisup.config import compose
 
 Program = Callable[..., tuple[int, str]]
 Within = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_compose = _door.defaults
+_compose = compose.defaults
 
 
 @lru_cache(maxsize=64)
@@ -34,7 +34,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """The program as typed in tmp_path, but in this process; gives exit status and all that it printed. A
     traceback is a failure. What `semisup train` would compose of the same words is composed once: 0.1 s each time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_door, "defaults", lambda words: copy.deepcopy(_defaults(_door.config_folder(), tuple(words))))
+    monkeypatch.setattr(
+        compose, "defaults", lambda words: copy.deepcopy(_defaults(compose.config_folder(), tuple(words)))
+    )
 
     def call(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["semisup", *words])

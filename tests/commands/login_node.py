@@ -6,16 +6,16 @@ The jobs that it hands to a cluster run in other processes, in which it means wh
 import sys
 from typing import Any
 
-from semisup import build
+from semisup.config import schema
 
-normal = build._normal
+normal = schema._normal
 
 
 def of_this_machine(plain: dict[str, Any]) -> dict[str, Any]:
     return normal(plain | ({"device": "cuda"} if plain.get("device") == "auto" else {}))
 
 
-setattr(build, "_normal", of_this_machine)  # noqa: B010
+setattr(schema, "_normal", of_this_machine)  # noqa: B010
 
 if __name__ == "__main__":
     from semisup.__main__ import main

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from semisup import build
-from semisup.companions import baseline_of, control_of
-from semisup.identity import run_id
+from semisup.config import schema
+from semisup.config.controls import baseline_of, control_of
+from semisup.config.run_id import run_id
 from tests.conftest import checked
 
 IMAGES = 200  # judged, of each split
@@ -18,11 +18,11 @@ STEPS, LABELED_STEPS = 1200, 300
 
 
 @functools.cache
-def _composed(*groups: str) -> build.Plain:
+def _composed(*groups: str) -> schema.Plain:
     return checked("device=cpu", "name=mine", *groups).plain
 
 
-def plain_of(*overrides: str, seed: int = 0) -> build.Plain:
+def plain_of(*overrides: str, seed: int = 0) -> schema.Plain:
     """A config as semisup saves it. Hydra and the gate see its groups; values and seed are set in what comes out."""
     pairs = [each.partition("=")[::2] for each in overrides]
     plain = copy.deepcopy(_composed(*(f"{key}={value}" for key, value in pairs if "." not in key)))
@@ -36,7 +36,7 @@ def plain_of(*overrides: str, seed: int = 0) -> build.Plain:
 
 def make(
     experiment: Path,
-    plain: build.Plain,
+    plain: schema.Plain,
     *,
     val: float = 0.8,
     test: float | None = 0.75,
@@ -62,7 +62,7 @@ def make(
 
 def make_with_references(
     experiment: Path,
-    plain: build.Plain,
+    plain: schema.Plain,
     *,
     test: float | None,
     control: float | None,

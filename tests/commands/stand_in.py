@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from semisup.commands import _run
+from semisup.core.events import Event, Finished, StepDone
 from semisup.errors import DivergedError
-from semisup.events import Event, Finished, StepDone
+from semisup.runner import run
 
 
 def _raise(error: BaseException) -> None:
@@ -53,7 +53,7 @@ def train(problem: Any, settings: Any, state: Any) -> Iterator[Event]:
     yield Finished(1, 1, summary)
 
 
-setattr(_run, "train", train)  # noqa: B010
+setattr(run, "train", train)  # noqa: B010
 
 if __name__ == "__main__":
     from semisup.__main__ import main

@@ -18,18 +18,18 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from semisup.alive import me
-from semisup.commands._comparison import Comparison, compare_runs, over_seeds, spread
-from semisup.commands._comparison_tables import ROWS_SHOWN
-from semisup.commands._details import before_any_label
-from semisup.commands._grid import CONTROL, SEVERAL, choose_axes, grid_of
-from semisup.commands._heat_map import legend, picture
-from semisup.commands._runs import TAIL_BYTES, find, read, read_all
-from semisup.commands._verdict import gain, lack, percent, sentence
-from semisup.commands.compare import compare
-from semisup.companions import baseline_of, control_of
+from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, spread
+from semisup.analysis.run_history import before_any_label
+from semisup.analysis.runs import TAIL_BYTES, find, read, read_all
+from semisup.cli.compare import compare
+from semisup.config.controls import baseline_of, control_of
+from semisup.config.run_id import run_id
 from semisup.errors import DataError, RecordError, SettingError
-from semisup.identity import run_id
+from semisup.report.heatmap import legend, picture
+from semisup.report.heatmap_grid import CONTROL, SEVERAL, choose_axes, grid_of
+from semisup.report.terminal_tables import ROWS_SHOWN
+from semisup.report.wording import gain, lack, percent, sentence
+from semisup.runtime.liveness import me
 from tests.commands.run_maker import IMAGES, make, make_with_references, plain_of
 
 
@@ -464,7 +464,7 @@ def test_runs_that_are_not_done_are_rows_with_the_reason(outputs: Path) -> None:
     assert read(killed).reason == "in progress"
     os.utime(killed / "owner.json", (time.time() - 7200, time.time() - 7200))
     assert read(killed).reason.startswith("no sign of life for 120 minutes")
-    here = "import json; from semisup.alive import me; print(json.dumps(me()))"
+    here = "import json; from semisup.runtime.liveness import me; print(json.dumps(me()))"
     dead = subprocess.run([sys.executable, "-c", here], capture_output=True, check=True).stdout
     for owner, said in ((dead, "no process is at it"), (json.dumps(me()).encode(), "in progress")):
         (killed / "owner.json").write_bytes(owner)
@@ -850,7 +850,7 @@ def test_zero_gain_with_images_in_use_is_no_clear_gain(outputs: Path) -> None:
 def test_help_needs_no_torch() -> None:
     program = (
         "import argparse, sys\n"
-        "from semisup.commands.compare import add_arguments\n"
+        "from semisup.cli.compare import add_arguments\n"
         "parser = argparse.ArgumentParser('semisup compare')\n"
         "add_arguments(parser)\n"
         "print(parser.format_help())\n"

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from semisup.commands import _gpus
-from semisup.commands._door import composed_at_the_door
+from semisup.sweep import gpu_assignment
+from semisup.sweep.preflight import composed_at_the_door
 
-HOLD = "import sys; from semisup.commands import _gpus; from pathlib import Path; "
-TAKE = HOLD + "print(_gpus.take(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
-SETTLE = HOLD + "_gpus.settle(sys.argv[1]); import os; print(os.environ.get(_gpus.VISIBLE)); _gpus.settle(sys.argv[1]);"
+HOLD = "import sys; from semisup.sweep import gpu_assignment; from pathlib import Path; "
+TAKE = HOLD + "print(gpu_assignment.take(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
+SETTLE = (
+    HOLD
+    + "gpu_assignment.settle(sys.argv[1]); import os; print(os.environ.get(gpu_assignment.VISIBLE)); gpu_assignment.settle(sys.argv[1]);"
+)
 
 
 def holder(folder: Path, *there: str) -> "subprocess.Popen[str]":
@@ -62,8 +65,8 @@ def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tm
     ],
 )
 def test_a_process_of_a_sweep_sees_one_of_several(tmp_path: Path, device: str, visible: str, seen: str) -> None:
-    environment = os.environ | {_gpus.VISIBLE: visible, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", SETTLE + "print(os.environ.get(_gpus.VISIBLE))", device]
+    environment = os.environ | {gpu_assignment.VISIBLE: visible, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", SETTLE + "print(os.environ.get(gpu_assignment.VISIBLE))", device]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == [seen, seen], "and keeps it"
 
@@ -87,11 +90,11 @@ def test_without_locks_of_its_own_a_process_goes_on_with_the_first_gpu(
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: user)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv(_gpus.VISIBLE, "2,3")
+    monkeypatch.setenv(gpu_assignment.VISIBLE, "2,3")
     spoil(tmp_path / f"semisup-{user}")
     with pytest.warns(UserWarning, match="which GPU is not to be known.*going on with the first"):
-        _gpus.settle("cuda")
-    assert os.environ[_gpus.VISIBLE] == "2,3"
+        gpu_assignment.settle("cuda")
+    assert os.environ[gpu_assignment.VISIBLE] == "2,3"
     assert not [each for each in tmp_path.rglob("*") if each.is_file() and each.suffix == ".lock"]
 
 
@@ -99,14 +102,14 @@ def test_without_locks_of_its_own_a_process_goes_on_with_the_first_gpu(
 def test_the_preset_has_a_run_for_every_gpu(
     visible: Sequence[str], jobs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(_gpus.VISIBLE, ",".join(visible))
-    _gpus.number_of_gpus.cache_clear()
+    monkeypatch.setenv(gpu_assignment.VISIBLE, ",".join(visible))
+    gpu_assignment.number_of_gpus.cache_clear()
     there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="there is no GPU here")
     with there_is_none:
         door = composed_at_the_door(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
         found = door.config.hydra.launcher.n_jobs
     assert found == jobs
-    _gpus.number_of_gpus.cache_clear()
+    gpu_assignment.number_of_gpus.cache_clear()
 
 
 def test_the_runs_of_a_sweep_are_spread(tmp_path: Path) -> None:
@@ -120,7 +123,7 @@ def test_the_runs_of_a_sweep_are_spread(tmp_path: Path) -> None:
         "seed=0,1,2,3",
     )
     command = [sys.executable, "-m", "semisup", "train", "-m", *words, "hydra/launcher=gpus"]
-    environment = os.environ | {_gpus.VISIBLE: "0,1", "TMPDIR": str(tmp_path)}
+    environment = os.environ | {gpu_assignment.VISIBLE: "0,1", "TMPDIR": str(tmp_path)}
     subprocess.run([*command, f"output_root={tmp_path / 'runs'}"], env=environment, capture_output=True, check=True)
     locks = tmp_path / f"semisup-{os.getuid()}"
     assert sorted(each.name for each in locks.iterdir()) == ["gpu-0-0.lock", "gpu-1-0.lock"]

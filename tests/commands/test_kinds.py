@@ -8,8 +8,8 @@ import pytest
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
-from semisup.commands._door import config_folder  # lets Hydra's sweepers know
-from semisup.commands._kinds import kind
+from semisup.config.compose import config_folder  # lets Hydra's sweepers know
+from semisup.config.compose_cache import kind
 
 
 @pytest.fixture(scope="module")

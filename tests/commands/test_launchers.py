@@ -17,11 +17,11 @@ from pathlib import Path
 import joblib
 import pytest
 
-from semisup.commands._cores import side_by_side
-from semisup.commands._door import check_at_the_door, composed_at_the_door
-from semisup.commands._signals import Stop, hand_on
-from semisup.commands.train import train
+from semisup.cli.train import train
+from semisup.config.resolvers import side_by_side
 from semisup.errors import SettingError
+from semisup.runner.signals import Stop, hand_on
+from semisup.sweep.preflight import check_at_the_door, composed_at_the_door
 from tests.commands import fake_slurm
 from tests.kill.oracles import content, files
 

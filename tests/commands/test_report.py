@@ -16,17 +16,17 @@ import pytest
 import yaml
 from PIL import Image
 
-from semisup import build
-from semisup.commands._comparison import Comparison, compare_runs
-from semisup.commands._details import history, what_if
-from semisup.commands._report import report
-from semisup.commands._report_charts import MOST_CURVES
-from semisup.commands._report_model import MOST_CLASSES
-from semisup.commands._report_pictures import MOST_MISTAKES, SIDE_PIXELS, surest_mistakes
-from semisup.commands._runs import find, read, read_all
-from semisup.commands._typed import link, typed, visible
-from semisup.dataset import _some
+from semisup.analysis.comparison import Comparison, compare_runs
+from semisup.analysis.run_history import history, what_if
+from semisup.analysis.runs import find, read, read_all
+from semisup.config import schema
+from semisup.dataset import _lookup
 from semisup.errors import DataError
+from semisup.report.comparison_charts import MOST_CURVES
+from semisup.report.html.comparison_page import report
+from semisup.report.html.confusion import MOST_CLASSES
+from semisup.report.html.thumbnails import MOST_MISTAKES, SIDE_PIXELS, surest_mistakes
+from semisup.runtime.text import link, typed, visible
 from tests.commands.run_maker import make, make_with_references, plain_of
 from tests.conftest import CONF
 
@@ -183,7 +183,7 @@ def about(folder: Path, **dataset: Any) -> None:
 
 
 def digits_of(folder: Path) -> Any:
-    dataset = build.option("dataset", read(folder).plain["dataset"])
+    dataset = schema.option("dataset", read(folder).plain["dataset"])
     return dataset.read(dataset.survey(), lambda items, *_: items)
 
 
@@ -263,11 +263,11 @@ def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypat
     }
     plain["dataset"] = node
     folder = make(outputs / "mine", plain)
-    part = build.option("dataset", node).survey().found.parts["validation"].files[:3]
+    part = schema.option("dataset", node).survey().found.parts["validation"].files[:3]
     opened: list[str] = []
-    real = _some.read
+    real = _lookup.read
     monkeypatch.setattr(
-        _some, "read", lambda files, *more: opened.extend(each.name for each in files) or real(files, *more)
+        _lookup, "read", lambda files, *more: opened.extend(each.name for each in files) or real(files, *more)
     )
     predictions(folder, [(file.name, "a", "b", 0.9) for file in part])
     found = surest_mistakes(read(folder))
@@ -278,10 +278,10 @@ def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypat
 
 
 def test_a_data_set_too_large_to_read_for_a_few_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_some, "MOST_BYTES", 1000)
-    dataset = build.option("dataset", plain_of()["dataset"])
+    monkeypatch.setattr(_lookup, "MOST_BYTES", 1000)
+    dataset = schema.option("dataset", plain_of()["dataset"])
     with pytest.raises(DataError, match="too many to read for a few"):
-        _some.some_images(dataset, "validation", ["digits/0001"], None)
+        _lookup.some_images(dataset, "validation", ["digits/0001"], None)
 
 
 def test_confusion_as_a_table_or_as_pairs(sweep: Path) -> None:

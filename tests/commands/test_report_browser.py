@@ -13,19 +13,19 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from semisup import build
-from semisup.commands._comparison import compare_runs
-from semisup.commands._report import report
-from semisup.commands._runs import find, read_all
-from semisup.commands._svg import COLORS
+from semisup.analysis.comparison import compare_runs
+from semisup.analysis.runs import find, read_all
+from semisup.config import schema
+from semisup.report.html.comparison_page import report
+from semisup.report.html.svg import COLORS
 from tests.commands.run_maker import make, make_with_references, plain_of
 
 Driver = webdriver.Chrome
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
-def validation_of(plain: build.Plain) -> list[str]:
-    dataset = build.option("dataset", plain["dataset"])
+def validation_of(plain: schema.Plain) -> list[str]:
+    dataset = schema.option("dataset", plain["dataset"])
     paths: list[str] = dataset.read(dataset.survey(), lambda items, *_: items).validation.paths
     return paths
 

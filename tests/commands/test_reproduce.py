@@ -11,8 +11,8 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup.commands.reproduce import Difference, _verdict, compare_metrics
-from semisup.vision import torchvision
+from semisup.cli.reproduce import Difference, _verdict, compare_metrics
+from semisup.runtime.torchvision_compat import torchvision
 from tests.commands.conftest import Program
 from tests.commands.test_train import EAGER, QUICK, digests, only_run, semisup
 from tests.conftest import CONF
@@ -167,7 +167,7 @@ def test_a_run_comes_back_after_conf_has_changed(
         text = (conf / name).read_text()
         assert before in text
         (conf / name).write_text(text.replace(before, after))
-    monkeypatch.setattr("semisup.commands._door.config_folder", lambda: conf)
+    monkeypatch.setattr("semisup.config.compose.config_folder", lambda: conf)
     status, said = program("reproduce", str(only_run(finished)), "tracking=none", "plots=false")
     assert status == 0, said
     assert "identical (" in said

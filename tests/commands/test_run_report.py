@@ -14,11 +14,11 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from semisup import build
-from semisup.commands._pseudo_history import Labels, labels_of
-from semisup.commands._run_report import SHOWN, run_report
-from semisup.commands._runs import read
-from semisup.commands.show import run
+from semisup.analysis.pseudo_label_history import Labels, labels_of
+from semisup.analysis.runs import read
+from semisup.cli.show import run
+from semisup.config import schema
+from semisup.report.html.run_page import SHOWN, run_report
 from tests.commands.run_maker import make_with_references, plain_of
 from tests.commands.test_report_browser import CONTRAST
 
@@ -99,7 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         experiment, plain, val=0.9, test=0.85, control=0.8, baseline=0.7,
         labelings=[(0.2, 1.0), (0.5, 0.9), (0.6, 0.95)],
     )  # fmt: skip
-    dataset = build.option("dataset", plain["dataset"])
+    dataset = schema.option("dataset", plain["dataset"])
     paths = dataset.read(dataset.survey(), lambda items, *_: items).unlabeled.paths[:60]
     rows = [
         (at, at, 10 * at, path, EVIL if place % 7 == 0 else (place + at * (place % 5 == 0)) % 3, 1 - place / 100, 1,

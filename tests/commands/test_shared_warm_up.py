@@ -15,17 +15,18 @@ from typing import Any
 import pytest
 import torch
 
-from semisup import build
-from semisup.build import Checked
-from semisup.commands import _about, _outcome, _run, _warm_up
-from semisup.commands._outcome import Outcome
-from semisup.commands._progress import Bars
+from semisup.config import schema
+from semisup.config.schema import Checked
+from semisup.core.events import StepDone
 from semisup.dataset import Data
-from semisup.events import StepDone
 from semisup.record import checkpoint, environment
 from semisup.record.environment import code
-from semisup.record.reading import read_json
-from semisup.record.warm_up import WAIT_SECONDS, Store, WarmUp
+from semisup.record.reader import read_json
+from semisup.record.shared_start import WAIT_SECONDS, Store, WarmUp
+from semisup.runner import metadata, result, shared_start
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
+from semisup.runner.result import Outcome
 from tests.conftest import compose, toy_problem
 from tests.kill.oracles import content, files
 from tests.tracking.test_track import rows, shown
@@ -48,17 +49,17 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = toy_problem(labeled=12, unlabeled=30)
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
-    monkeypatch.setattr(_run, "_load", lambda *_: (problem, data))
+    monkeypatch.setattr(run_module, "_load", lambda *_: (problem, data))
 
 
 def checked(folder: Path, name: str, *words: str, share: bool = True) -> Checked:
     own = (f"output_root={folder}", f"name={name}", f"sweep.share_warm_up={str(share).lower()}")
-    return build.check(compose(*SMALL, *own, *words))
+    return schema.check(compose(*SMALL, *own, *words))
 
 
 def run(folder: Path, name: str, *words: str, share: bool = True) -> Outcome:
     """One member of a sweep."""
-    outcome = _run.run(checked(folder, name, *words, share=share), Bars(), of_a_sweep=True)
+    outcome = run_module.run(checked(folder, name, *words, share=share), Bars(), of_a_sweep=True)
     assert outcome.status == "done", outcome.message
     return outcome
 
@@ -128,16 +129,16 @@ def test_a_run_that_never_passes_the_gate_is_shared_to_its_end(tmp_path: Path) -
 def test_nothing_else_is_shared(tmp_path: Path, other: str) -> None:
     def of(*words: str) -> Any:
         one = checked(tmp_path, "a", *words)
-        return _warm_up.matters_before_labels(one), _warm_up._computing(_about.made_by(one))
+        return shared_start.matters_before_labels(one), shared_start._computing(metadata.made_by(one))
 
     assert of() == of("threshold=freematch", "plots=true", "method.lambda_unlabeled=2", "checkpoint.every_steps=3")
     assert of() != of(other)
 
 
 def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_by = _about.made_by(checked(tmp_path, "a"))
-    assert _warm_up._computing(made_by) == _warm_up._computing(made_by | {"host": "another", "git": None})
-    assert _warm_up._computing(made_by) != _warm_up._computing(made_by | {"processes": 2})
+    made_by = metadata.made_by(checked(tmp_path, "a"))
+    assert shared_start._computing(made_by) == shared_start._computing(made_by | {"host": "another", "git": None})
+    assert shared_start._computing(made_by) != shared_start._computing(made_by | {"processes": 2})
     before = code.__wrapped__()
     assert before == code() == code.__wrapped__()
     shutil.copytree(Path(environment.__file__).parents[1], tmp_path / "semisup")
@@ -150,7 +151,7 @@ def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("method", ["supervised", "fixmatch"])
 def test_without_a_time_before_labels_nothing_is_shared(method: str) -> None:
-    assert _warm_up.matters_before_labels(build.check(compose(f"method={method}"))) is None
+    assert shared_start.matters_before_labels(schema.check(compose(f"method={method}"))) is None
 
 
 def damaged(path: Path) -> None:
@@ -182,7 +183,7 @@ def test_what_is_damaged_or_of_something_else_is_made_anew(tmp_path: Path, harm:
 
 def test_a_failure_on_the_way_leaves_nobody_waiting(tmp_path: Path) -> None:
     for tau in (0.2, 0.6):
-        outcome = _run.run(
+        outcome = run_module.run(
             checked(tmp_path, "together", "optimizer.lr=1e12", f"threshold.tau={tau}"), Bars(), of_a_sweep=True
         )
         assert outcome.status == "diverged"
@@ -210,11 +211,11 @@ def test_who_comes_second_waits_and_takes_over_from_one_that_is_killed(tmp_path:
         assert other.stdout.readline() == b"taken\n"
         wanted = checked(tmp_path, "together", "threshold.tau=0.6")
         with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(_run.run, wanted, Bars(), of_a_sweep=True)
-            while not (_outcome.folder_of(wanted) / "data_report.json").exists():
+            waiting = pool.submit(run_module.run, wanted, Bars(), of_a_sweep=True)
+            while not (result.folder_of(wanted) / "data_report.json").exists():
                 time.sleep(0.05)
             time.sleep(3 * WAIT_SECONDS)
-            assert not (_outcome.folder_of(wanted) / "metrics.jsonl").exists(), "it waits"
+            assert not (result.folder_of(wanted) / "metrics.jsonl").exists(), "it waits"
             other.kill()
             outcome = waiting.result(timeout=60)
     assert outcome.status == "done", outcome.message
@@ -239,7 +240,7 @@ def test_a_kill_where_the_ways_part_changes_nothing(tmp_path: Path, when: str) -
             os.kill(os.getpid(), signal.SIGKILL)
 
         Store.keep = die  # type: ignore[method-assign]
-        _run.run(wanted, Bars(), of_a_sweep=True)
+        run_module.run(wanted, Bars(), of_a_sweep=True)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert len(warm_ups(tmp_path, "together")) == (when == "after")
@@ -259,7 +260,7 @@ def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(t
     run(tmp_path, "together", "threshold.tau=0.2")
     began: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        train = _run.train
+        train = run_module.train
 
         def stopping(*of: Any) -> Iterator[Any]:
             for event in train(*of):
@@ -269,8 +270,8 @@ def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(t
                     signal.raise_signal(signal.SIGTERM)
                 yield event
 
-        patch.setattr(_run, "train", stopping)
-        outcome = _run.run(checked(tmp_path, "together", *words), Bars(), of_a_sweep=True)
+        patch.setattr(run_module, "train", stopping)
+        outcome = run_module.run(checked(tmp_path, "together", *words), Bars(), of_a_sweep=True)
     assert outcome.status == "interrupted"
     outcome = run(tmp_path, "together", *words)
     assert outcome.warm_up is not None
@@ -284,7 +285,7 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
     alone = run(tmp_path, "apart", *words, share=False)
     wanted = checked(tmp_path, "together", *words)
     with pytest.MonkeyPatch.context() as patch:
-        train = _run.train
+        train = run_module.train
 
         def stopping(*of: Any) -> Iterator[Any]:
             for event in train(*of):
@@ -292,9 +293,9 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
                     signal.raise_signal(signal.SIGTERM)
                 yield event
 
-        patch.setattr(_run, "train", stopping)
-        assert _run.run(wanted, Bars(), of_a_sweep=True).status == "interrupted"
-    assert (_outcome.folder_of(wanted) / "metrics.jsonl").exists()
+        patch.setattr(run_module, "train", stopping)
+        assert run_module.run(wanted, Bars(), of_a_sweep=True).status == "interrupted"
+    assert (result.folder_of(wanted) / "metrics.jsonl").exists()
     run(tmp_path, "together", "threshold.tau=0.2")
     if (child := os.fork()) == 0:
 
@@ -303,7 +304,7 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(die)
-        _run.run(wanted, Bars(), of_a_sweep=True)
+        run_module.run(wanted, Bars(), of_a_sweep=True)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     outcome = run(tmp_path, "together", *words)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from semisup.commands._one_run import MOST_ROUNDS, WIDTH, show_run
 from semisup.errors import RecordError
+from semisup.report.run_summary import MOST_ROUNDS, WIDTH, show_run
 from tests.commands.run_maker import make, plain_of
 from tests.commands.test_compare import BROKEN
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from semisup.commands import _run
-from semisup.commands._progress import Bars
-from semisup.events import Event, Progress
+from semisup.core.events import Event, Progress
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
 from tests.commands.test_shared_warm_up import checked, made_up, run, written
 
 WORDS = ("train.steps=12", "train.scoring_batch_size=10", "method.gate=0", "threshold.tau=0.2")
@@ -30,7 +30,7 @@ def test_it_stops_at_every_batch_of_what_is_only_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], share: bool
 ) -> None:
     alone = run(tmp_path, "apart", *WORDS, *words, share=False)
-    train, asked, after = _run.train, set[tuple[int, str, int]](), list[Event]()
+    train, asked, after = run_module.train, set[tuple[int, str, int]](), list[Event]()
 
     def stopping(*of: Any) -> Iterator[Event]:
         signaled = False
@@ -43,10 +43,10 @@ def test_it_stops_at_every_batch_of_what_is_only_looked_at(
                 signal.raise_signal(signal.SIGTERM)
             yield event
 
-    monkeypatch.setattr(_run, "train", stopping)
+    monkeypatch.setattr(run_module, "train", stopping)
     wanted = checked(tmp_path, "stopped", *WORDS, *words, share=share)
     stops = 0
-    while (outcome := _run.run(wanted, Bars(), of_a_sweep=True)).status == "interrupted":
+    while (outcome := run_module.run(wanted, Bars(), of_a_sweep=True)).status == "interrupted":
         assert outcome.by == "SIGTERM"
         stops += 1
     assert outcome.status == "done", outcome.message

@@ -20,7 +20,7 @@ from PIL import Image
 
 from semisup.errors import RecordError
 from semisup.record import checkpoint
-from semisup.record.folder import RunRecord
+from semisup.record.writer import RunRecord
 from tests.commands.conftest import Program
 from tests.test_record import Payload
 
@@ -74,7 +74,7 @@ EVIL: list[tuple[str, object]] = [
     ("dataset.name", "os"),
     ("method.name", "__init__"),
     ("model.name", "_blocks"),
-    ("threshold.name", "semisup.commands.train"),
+    ("threshold.name", "semisup.cli.train"),
     ("hydra", {"callbacks": {"x": {"_target_": "os.mkdir", "path": "canary"}}}),
     ("hydra", {"job_logging": {"handlers": {"x": {"class": "os.mkdir", "()": "os.mkdir"}}}}),
     ("hydra", {"searchpath": ["file:///tmp"], "sweeper": {"_target_": "os.system"}}),
@@ -292,7 +292,7 @@ def test_a_link_out_of_the_root_is_not_written_to(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_is_a_link_to_elsewhere_is_not_shown_to_w_and_b(sent: Path) -> None:
-    from semisup.commands.track import _plots
+    from semisup.cli.track import _plots
 
     secret = sent.parent / "secret.png"
     secret.write_bytes(b"private")
@@ -349,7 +349,7 @@ def test_records_of_any_shape_end_in_one_line(
 
 def test_what_differs_of_a_strangers_environment_is_one_line_whatever_it_is(sent: Path) -> None:
     from semisup.record.environment import differences, environment
-    from semisup.record.reading import read_section
+    from semisup.record.reader import read_section
 
     about = json.loads((sent / "run.json").read_text())
     for value in spoilt(about["environment"]):
@@ -383,7 +383,7 @@ def test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command(sent: P
 
 
 def test_a_terminal_is_shown_no_class_that_acts_on_it() -> None:
-    from semisup.commands.predict import _for_a_terminal
+    from semisup.cli.predict import _for_a_terminal
 
     assert _for_a_terminal("path,class\na.png,\x1b[2J\nü.png,é\n") == "path,class\na.png,\\x1b[2J\nü.png,é\n"
 

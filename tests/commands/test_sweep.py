@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from semisup.commands._child import in_a_child
-from semisup.commands._door import composed_at_the_door
-from semisup.commands._ledger import Ledger
-from semisup.commands._outcome import Outcome
-from semisup.commands._signals import TOGETHER_SECONDS
-from semisup.commands._sweep import Attempt, _all_that_is_left, _through_hydra
-from semisup.companions import KINDS
+from semisup.config.controls import KINDS
+from semisup.runner.result import Outcome
+from semisup.runner.signals import TOGETHER_SECONDS
+from semisup.sweep.job_store import Ledger
+from semisup.sweep.preflight import composed_at_the_door
+from semisup.sweep.runner import Attempt, _all_that_is_left, _through_hydra
+from semisup.sweep.worker_process import in_a_child
 
 TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
 
@@ -192,8 +192,8 @@ def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
 AT_A_RUN = """
 import signal, sys, time
 from pathlib import Path
-from semisup.commands._ledger import Ledger
-from semisup.commands._outcome import Outcome
+from semisup.sweep.job_store import Ledger
+from semisup.runner.result import Outcome
 def say(*_):
     print("asked", flush=True)
 signal.signal(signal.SIGTERM, say)
@@ -294,7 +294,7 @@ def test_a_job_that_is_queued_again_makes_what_its_run_is_compared_with(tmp_path
 AGAIN = """
 import sys
 import tests.commands.stand_in
-from semisup.commands._sweep import with_hydra
+from semisup.sweep.runner import with_hydra
 with_hydra(sys.argv[1:])
 """
 

@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 from semisup.__main__ import main
-from semisup.commands.train import train
+from semisup.cli.train import train
 from semisup.record import checkpoint
 from tests.commands.conftest import Within
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from semisup.commands._unused import why_unused
+from semisup.analysis.diagnosis import why_unused
 from tests.commands.run_maker import make, plain_of
 from tests.conftest import checked
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from semisup import build
+from semisup.config import schema
 from semisup.dataset import Dataset
 from tests.conftest import compose
 
@@ -24,4 +24,4 @@ def _composed(name: str) -> DictConfig:
 
 def settings(name: str, *overrides: str) -> Dataset:
     """A data set's settings through the gate. Hydra composes each once: it takes longer than the rest of a test."""
-    return build.check(OmegaConf.merge(_composed(name), OmegaConf.from_dotlist(list(overrides)))).dataset  # type: ignore[arg-type]
+    return schema.check(OmegaConf.merge(_composed(name), OmegaConf.from_dotlist(list(overrides)))).dataset  # type: ignore[arg-type]

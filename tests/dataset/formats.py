@@ -16,7 +16,7 @@ import scipy.io
 from numpy.typing import NDArray
 from PIL import Image
 
-from semisup.vision import torchvision
+from semisup.runtime.torchvision_compat import torchvision
 
 Array = NDArray[Any]
 PER_CLASS, TEST_PER_CLASS, OWN_UNLABELED = 20, 3, 7

@@ -19,13 +19,13 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup import fitting
 from semisup.dataset import SPLITS, Data, Dataset
 from semisup.dataset._split import long_tail
 from semisup.errors import DataError, SettingError
 from semisup.images import cache, pool
-from semisup.state import start
-from semisup.trainer import train
+from semisup.runner import compatibility
+from semisup.training.loop import train
+from semisup.training.state import start
 from tests.conftest import CONF, checked, options
 from tests.dataset import formats, settings, watch
 from tests.dataset.formats import ARRAYS, OWN_UNLABELED, PER_CLASS, TEST_PER_CLASS, Original
@@ -543,8 +543,8 @@ def test_a_run_on_fashion_mnist_learns(shared_data: Path) -> None:
         "dataset.size=14", "model.widths=[8,16]", "train.evaluate_every=8", "method=self_training",
     )  # fmt: skip
     survey = config.dataset.survey()
-    fitting.fit(config, survey.classes, survey.counts, survey.channels)
-    problem = fitting.made(config, config.dataset.read(survey, watch))
+    compatibility.fit(config, survey.classes, survey.counts, survey.channels)
+    problem = compatibility.made(config, config.dataset.read(survey, watch))
     problem = dataclasses.replace(problem, validation=_first(problem.validation), test=_first(problem.test))
     rows = [event.row() for event in train(problem, config.settings, start(problem, config.settings))]
     accuracies = [row["val/accuracy"] for row in rows if row and "val/accuracy" in row]

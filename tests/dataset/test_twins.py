@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from semisup.dataset import SPLITS, Data, _files, _twins
-from semisup.dataset._twins import FLAT, MOST_BITS, MOST_LEVELS, ON_LEAK, Twins, find
+from semisup.core.types import Images
+from semisup.dataset import SPLITS, Data, _duplicates, _image_files
+from semisup.dataset._duplicates import FLAT, MOST_BITS, MOST_LEVELS, ON_LEAK, Twins, find
 from semisup.errors import DataError, SettingError
-from semisup.shapes import Images
 from tests.conftest import checked
 from tests.dataset import settings, watch
 from tests.dataset.formats import ARRAYS
@@ -200,9 +200,9 @@ def slowly(images: dict[str, Images]) -> tuple[set[frozenset[str]], set[frozense
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_found_is_what_the_definition_says(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_twins, "_BLOCK", 7)
-    monkeypatch.setattr(_twins, "_PRODUCT", (2**24, 400, 7)[seed])
-    monkeypatch.setattr(_twins, "_CHUNK_BYTES", 2**20)
+    monkeypatch.setattr(_duplicates, "_BLOCK", 7)
+    monkeypatch.setattr(_duplicates, "_PRODUCT", (2**24, 400, 7)[seed])
+    monkeypatch.setattr(_duplicates, "_CHUNK_BYTES", 2**20)
     images = made(120, seed)
     equal, near = slowly(images)
     found = find(images)
@@ -218,7 +218,7 @@ def test_what_is_found_is_what_the_definition_says(seed: int, monkeypatch: pytes
     assert lonely <= set(pairs)
     assert len(equal) >= 3
     assert len(lonely) > 10
-    monkeypatch.setattr(_twins, "MOST_PAIRS", 4)
+    monkeypatch.setattr(_duplicates, "MOST_PAIRS", 4)
     assert find(images).near == found.near[:4]
 
 
@@ -228,7 +228,7 @@ def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
     for number in range(3):
         shutil.copy(root / f"training/labeled/a/{number}.png", root / f"training/labeled/a/copy {number}.png")
     searched: list[int] = []
-    monkeypatch.setattr(_files, "find", lambda images: searched.append(1) or find(images))
+    monkeypatch.setattr(_image_files, "find", lambda images: searched.append(1) or find(images))
     cached = f"dataset.cache={tmp_path / 'cache'}"
     first = read(root, cached)
     assert read(root, cached).report == first.report == read(root).report
@@ -264,7 +264,7 @@ def test_a_million_of_the_same_are_counted_and_not_held(monkeypatch: pytest.Monk
     labeled = Images(blank.expand(200, 3, 8, 8), torch.zeros(200, dtype=torch.int64), ["labeled"] * 200)
     pixels = torch.arange(256, dtype=torch.uint8).repeat_interleave(2)[:, None, None, None].expand(512, 3, 8, 8)
     pairs = Images(pixels, torch.ones(512, dtype=torch.int64), [f"validation/{row}" for row in range(512)])
-    monkeypatch.setattr(_twins, "MOST_LISTED", 50)
+    monkeypatch.setattr(_duplicates, "MOST_LISTED", 50)
     tracemalloc.start()
     found = find({"labeled": labeled, "validation": pairs, "test": labeled, "unlabeled": pool})
     peak = tracemalloc.get_traced_memory()[1]

@@ -26,7 +26,7 @@ import numpy
 from PIL import ImageFile
 
 from semisup.images.decode import REASONS, BadImageError, decode
-from semisup.images.recipe import Recipe
+from semisup.images.decode_settings import Recipe
 from tests.images.mutants import Mutant, mutant, seeds
 from tests.images.zoo import BACKGROUND
 

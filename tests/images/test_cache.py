@@ -17,14 +17,14 @@ import numpy
 import pytest
 from PIL import Image
 
-from semisup import disk
 from semisup.errors import SettingError
 from semisup.images import cache as module
 from semisup.images import pool
 from semisup.images.cache import Pictures, read
+from semisup.images.decode_settings import Recipe
 from semisup.images.packs import PREFIX
-from semisup.images.recipe import Recipe
 from semisup.images.scan import ImageFile, scan
+from semisup.runtime import atomic_files
 from tests.conftest import SOAK
 from tests.images.zoo import in_child, no_pictures, noise, passes, pictures, quiet, saved
 
@@ -371,7 +371,7 @@ def test_builders_at_once_all_finish_with_the_same_even_if_one_is_killed(place: 
         assert same(wanted, place.read())
 
     def die() -> None:
-        disk.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        atomic_files.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         place.read()
 
     builders = [in_child(act) for act in (die, build, build, build)]

@@ -18,11 +18,11 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from semisup.errors import DataError, SettingError
-from semisup.images import bounds, pool
 from semisup.images import decode as module
+from semisup.images import pool, resource_limits
 from semisup.images.decode import FORMATS, REASONS, BadImageError, decode
+from semisup.images.decode_settings import RESIZES, Recipe
 from semisup.images.pool import Outcome, decode_files, read_bytes
-from semisup.images.recipe import RESIZES, Recipe
 from semisup.images.scan import ImageFile as File
 from semisup.images.scan import scan
 from tests.images.zoo import BACKGROUND, Specimen, in_child, no_pictures, noise, oriented, passes, pictures, png, saved
@@ -175,7 +175,7 @@ def test_every_setting_and_every_decoder_is_in_the_fingerprint(monkeypatch: pyte
     others = {"size": 17, "resize": "center_crop", "draft": True, "background": 0, "max_pixels": 9}
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}
     prints = {dataclasses.replace(STRETCH, **{key: value}).fingerprint() for key, value in others.items()}
-    monkeypatch.setattr("semisup.images.recipe.features.version", lambda name: f"another {name}")
+    monkeypatch.setattr("semisup.images.decode_settings.features.version", lambda name: f"another {name}")
     prints |= {STRETCH.fingerprint(), dataclasses.replace(STRETCH).fingerprint()}
     monkeypatch.undo()
     assert len(prints | {STRETCH.fingerprint()}) == 7
@@ -246,7 +246,7 @@ class Trap:
             signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # pytest's faulthandler would write to its terminal
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.act == "too slow":
-            assert abs(signal.getitimer(signal.ITIMER_PROF)[0] - bounds.SECONDS) < 5
+            assert abs(signal.getitimer(signal.ITIMER_PROF)[0] - resource_limits.SECONDS) < 5
             signal.setitimer(signal.ITIMER_PROF, 0.1)
             while True:
                 pass

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from semisup import disk
-from semisup.alive import start_time
-from semisup.disk import Aside, remove_leftovers, write_atomically
+from semisup.runtime import atomic_files
+from semisup.runtime.atomic_files import Aside, remove_leftovers, write_atomically
+from semisup.runtime.liveness import start_time
 from tests.images.zoo import in_child, passes
 
 
@@ -41,7 +41,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(disk.os, call, fail)
+    monkeypatch.setattr(atomic_files.os, call, fail)
     with pytest.raises(type(error)):
         write_atomically(tmp_path / "file", b"new")
     monkeypatch.undo()
@@ -84,7 +84,7 @@ def test_file_systems_without_fsync_of_folders_are_served(
             raise OSError(number, "no")
         real(descriptor)
 
-    monkeypatch.setattr(disk.os, "fsync", fsync)
+    monkeypatch.setattr(atomic_files.os, "fsync", fsync)
     if tolerated:
         write_atomically(tmp_path / "file", b"new")
     else:
@@ -109,8 +109,8 @@ def test_syncs_the_file_before_the_rename_and_the_folder_after(tmp_path: Path, m
         assert source.parent == target.parent
         replace(source, target)
 
-    monkeypatch.setattr(disk.os, "fsync", note_fsync)
-    monkeypatch.setattr(disk.os, "replace", note_replace)
+    monkeypatch.setattr(atomic_files.os, "fsync", note_fsync)
+    monkeypatch.setattr(atomic_files.os, "replace", note_replace)
     write_atomically(tmp_path / "file", b"new")
     assert calls == ["sync file", "rename", "sync folder"]
 
@@ -133,7 +133,7 @@ def test_writers_at_once_leave_one_of_their_files_whole(tmp_path: Path) -> None:
 
 def test_only_the_leftovers_of_dead_writers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die() -> None:
-        disk.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        atomic_files.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         write_atomically(tmp_path / "file", b"x")
 
     assert not passes(in_child(die))
@@ -148,7 +148,7 @@ def test_only_the_leftovers_of_dead_writers_are_removed(tmp_path: Path, monkeypa
     kept = {
         left(node="elsewhere"),
         left(**lives),
-        left(process=str(os.getpid()), life=disk._LIFE),  # ours
+        left(process=str(os.getpid()), life=atomic_files._LIFE),  # ours
         left(of="1"),  # another container's, whatever lives under that number here
         "file",
         ".hidden.tmp",

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from semisup.images.decode import REASONS
+from semisup.images.decode_settings import Recipe
 from semisup.images.pool import decode_files
-from semisup.images.recipe import Recipe
 from semisup.images.scan import printable, scan
 from tests.images import outcomes
 from tests.images.outcomes import IGNORED, KINDS, NAMES, QUARANTINED, Kind, kind_of, specimens

@@ -12,8 +12,8 @@ import torch
 from semisup.errors import DataError
 from semisup.images import cache as module
 from semisup.images.cache import read
+from semisup.images.on_disk import Rows, Stored
 from semisup.images.scan import scan
-from semisup.images.stored import Rows, Stored
 from tests.images.test_cache import RECIPE, Place, same
 from tests.images.zoo import quiet
 

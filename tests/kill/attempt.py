@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 import torch
 from matplotlib.figure import Figure
 
-from semisup.build import Checked
-from semisup.commands import _plots, _run
-from semisup.commands._progress import Bars
+from semisup.config.schema import Checked
 from semisup.dataset import Data
-from semisup.record.folder import RunRecord
+from semisup.record.writer import RunRecord
+from semisup.report import run_plots
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
 from tests.conftest import checked, toy_problem
 from tests.kill.points import Point, Points
 
@@ -100,12 +101,12 @@ def warm_up(scratch: Path) -> None:
     classes = ("one", "two", "three")
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, classes, "made up", {"quarantined": []})
-    _run._load = lambda *_: (problem, data)
-    _plots.draw_run = lambda folder, *_: {"curves": _plots._saved(Blank(), folder / "plots" / "curves.png")}
-    _run.uncommitted = lambda: "a change of the code"
+    run_module._load = lambda *_: (problem, data)
+    run_plots.draw_run = lambda folder, *_: {"curves": run_plots._saved(Blank(), folder / "plots" / "curves.png")}
+    run_module.uncommitted = lambda: "a change of the code"
     RunRecord.seconds_since_save = lambda record: next(_ticks)  # type: ignore[method-assign]
     for run in RUNS:
-        assert _run.run(settings(run, scratch), Bars(), of_a_sweep=False).status == "done"
+        assert run_module.run(settings(run, scratch), Bars(), of_a_sweep=False).status == "done"
     gc.collect()
     gc.freeze()
 
@@ -183,7 +184,7 @@ def _child(
         points.install()
         if defect is not None:
             defect()
-        outcome = _run.run(config, Bars(), of_a_sweep=False)
+        outcome = run_module.run(config, Bars(), of_a_sweep=False)
         print(outcome.message, file=sys.stderr)
         say(audited=audited)
         status = outcome.exit_code
@@ -195,7 +196,7 @@ def _child(
 
 def _report_progress(say: Callable[..., None]) -> None:
     """Say from which step a process trains, and of every save that has returned."""
-    save, begin = RunRecord.save, _run.train
+    save, begin = RunRecord.save, run_module.train
 
     def saved(record: RunRecord, snapshot: dict[str, Any]) -> None:
         save(record, snapshot)
@@ -206,4 +207,4 @@ def _report_progress(say: Callable[..., None]) -> None:
         return begin(problem, chosen, state)
 
     RunRecord.save = saved  # type: ignore[method-assign]
-    _run.train = began
+    run_module.train = began

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from semisup.build import Checked
-from semisup.commands._outcome import folder_of
+from semisup.config.schema import Checked
+from semisup.runner.result import folder_of
 from tests.kill.attempt import Attempt, attempt, settings
 from tests.kill.defects import Defect, Planted
 from tests.kill.oracles import lost_progress, wrong_end

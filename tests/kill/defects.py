@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semisup import disk, method, trainer
-from semisup.commands import _run
-from semisup.record import checkpoint, folder
-from semisup.record import log as logs
-from semisup.record.folder import RunRecord
-from semisup.state import State
+from semisup import method
+from semisup.record import append_log as logs
+from semisup.record import checkpoint, writer
+from semisup.record.writer import RunRecord
+from semisup.runner import run as run_module
+from semisup.runtime import atomic_files
+from semisup.training import loop
+from semisup.training.state import State
 
 Snapshot = dict[str, Any]
 Defect = Callable[[], None]
@@ -37,14 +39,14 @@ def after_restore(change: Callable[[State, Snapshot], None]) -> Defect:
     """The state is restored, and then something of it is changed."""
 
     def plant() -> None:
-        restore = _run.restore
+        restore = run_module.restore
 
         def broken(state: State, snapshot: Snapshot) -> None:
             fresh = {name: value.clone() for name, value in state.memory.items()}
             restore(state, snapshot)
             change(state, snapshot | {"fresh": fresh})
 
-        _run.restore = broken
+        run_module.restore = broken
 
     return plant
 
@@ -95,7 +97,7 @@ def no_sums(state: State, snapshot: Snapshot) -> None:
 
 def schedule_from_the_start() -> None:
     """The learning rate follows the steps of this process, not those of the run."""
-    place, restore, began = trainer._place, _run.restore, [0]
+    place, restore, began = loop._place, run_module.restore, [0]
 
     def restored(state: State, snapshot: Snapshot) -> None:
         restore(state, snapshot)
@@ -105,7 +107,7 @@ def schedule_from_the_start() -> None:
         true = place(plan, state, steps)
         return true._replace(progress=(state.step - began[0]) / plan.steps)
 
-    _run.restore, trainer._place = restored, placed
+    run_module.restore, loop._place = restored, placed
 
 
 def no_cut() -> None:
@@ -137,8 +139,8 @@ def in_place() -> None:
         with open(path, "wb") as file:
             file.write(b"".join(chunks))
 
-    disk.write_atomically = write
-    for module in (checkpoint, folder):
+    atomic_files.write_atomically = write
+    for module in (checkpoint, writer):
         module.write_atomically = write  # type: ignore[attr-defined]
     import semisup.record
 
@@ -186,26 +188,26 @@ def summary_first() -> None:
     finish = RunRecord.finish
 
     def broken(record: RunRecord, event: Any, plots: list[str]) -> Any:
-        folder.write_json(record.folder / "summary.json", {**event.summary, "confusion": event.confusion})
+        writer.write_json(record.folder / "summary.json", {**event.summary, "confusion": event.confusion})
         return finish(record, event, plots)
 
     RunRecord.finish = broken  # type: ignore[method-assign]
 
 
 def leftovers_stay() -> None:
-    folder.remove_leftovers = lambda _: 0
+    writer.remove_leftovers = lambda _: 0
 
 
 def saved_before_it_is_whole() -> None:
     """The state is also saved between an evaluation and what follows from it."""
-    due = _run._save_if_due
+    due = run_module._save_if_due
 
     def broken(checked: Any, event: Any, state: State, record: RunRecord, stop: Any) -> None:
         if type(event).__name__ == "Evaluated":
             record.save(state.snapshot())
         due(checked, event, state, record, stop)
 
-    _run._save_if_due = broken
+    run_module._save_if_due = broken
 
 
 def shared_storage() -> None:

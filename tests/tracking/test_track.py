@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from semisup import build
 from semisup.__main__ import main
-from semisup.build import Checked
-from semisup.commands import _run
-from semisup.commands._progress import Bars
+from semisup.config import schema
+from semisup.config.schema import Checked
 from semisup.dataset import Data
-from semisup.record.owner import Owner
+from semisup.record.lock import Owner
+from semisup.runner import run
+from semisup.runner.progress import Bars
 from tests.conftest import compose, toy_problem
 from tests.tracking.test_wandb import alone, metric_rows, read_back  # noqa: F401  # alone: each test its own W&B
 
@@ -34,18 +34,18 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     problem = toy_problem(labeled=12, unlabeled=18)
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
-    monkeypatch.setattr(_run, "_load", lambda *_: (problem, data))
+    monkeypatch.setattr(run, "_load", lambda *_: (problem, data))
     monkeypatch.chdir(tmp_path)
 
 
 def settings(*overrides: str) -> Checked:
-    return build.check(compose(*SMALL, *overrides))
+    return schema.check(compose(*SMALL, *overrides))
 
 
 def made(checked: Checked, stop_after: int | None = None) -> Path:
     """Make the run, or ask it to stop after so many steps by a real signal."""
     with pytest.MonkeyPatch.context() as patch:
-        train = _run.train
+        train = run.train
 
         def stopping(*words: Any) -> Iterator[Any]:
             for event in train(*words):
@@ -53,8 +53,8 @@ def made(checked: Checked, stop_after: int | None = None) -> Path:
                     signal.raise_signal(signal.SIGTERM)
                 yield event
 
-        patch.setattr(_run, "train", stopping)
-        outcome = _run.run(checked, Bars(), of_a_sweep=False)
+        patch.setattr(run, "train", stopping)
+        outcome = run.run(checked, Bars(), of_a_sweep=False)
     assert outcome.status == ("done" if stop_after is None else "interrupted"), outcome.message
     return outcome.folder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from semisup.commands._outcome import folder_of
+from semisup.runner.result import folder_of
 from tests.conftest import checked
 
 ROOT = Path(__file__).resolve().parents[2]

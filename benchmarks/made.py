@@ -1,0 +1,104 @@
+"""Settings, images and files that the measurements share: all made here, from fixed seeds."""
+
+import contextlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+import numpy
+import torch
+from PIL import Image
+
+from semisup.config import schema
+from semisup.config.compose import config_folder
+from semisup.core.rng import stream
+from semisup.core.types import Images
+from semisup.training.state import Problem
+
+CLASSES = 11
+JPEG_SIZE = (500, 400)
+PARTS = (*["training/labeled"] * 5, "validation", "testing")  # 6 % of the photographs each
+
+
+class Shape(NamedTuple):
+    """A model as the entries name it: conf/model, its settings, side of an image in pixels, labeled images a step,
+    unlabeled ones for each of them."""
+
+    model: str
+    words: tuple[str, ...]
+    size: int
+    batch: int
+    ratio: int
+
+
+SHAPES = {
+    "cnn_224": Shape("cnn", (), 224, 4, 1),
+    "small_cnn_64": Shape("small_cnn", (), 64, 32, 2),
+    "wrn_32": Shape("wide_resnet", (), 32, 16, 7),
+}
+QUICK = {
+    "cnn_224": Shape("cnn", ("model.widths=[16,32,64,128]", "model.hidden=250"), 224, 4, 1),
+    "small_cnn_64": Shape("small_cnn", (), 64, 16, 2),
+    "wrn_32": Shape("wide_resnet", (), 32, 2, 7),
+}
+
+
+def checked(*words: str) -> Any:
+    """The settings of `semisup train WORDS`."""
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return schema.check(hydra.compose("train", overrides=["tracking=none", "device=cpu", *words]))
+
+
+def settings(shape: Shape, *words: str) -> Any:
+    """The same of a training of this shape without end or evaluation."""
+    length = ("train.steps=100000000", "train.evaluate_every_steps=99999999")
+    return checked(
+        f"model={shape.model}",
+        *shape.words,
+        f"dataset.size={shape.size}",
+        f"train.batch_size={shape.batch}",
+        *length,
+        *words,
+    )
+
+
+def images(number: int, size: int, seed: int) -> Images:
+    """Noise: (number, 3, size, size) uint8."""
+    pixels = torch.randint(0, 256, (number, 3, size, size), dtype=torch.uint8, generator=stream(seed, "bench"))
+    return Images(pixels, torch.arange(number) % CLASSES, [f"{each:06d}" for each in range(number)])
+
+
+def problem(shape: Shape, pool: int | None = None, device: str = "cpu") -> Problem:
+    """Eight batches of labeled images, and as many unlabeled ones or `pool`."""
+    size, count, where = shape.size, 8 * shape.batch, torch.device(device)
+    parts = [images(number, size, seed) for seed, number in enumerate((count, pool or count, 16, 16))]
+    labeled, unlabeled, validation, test = (part.to(where) for part in parts)
+    return Problem(labeled, unlabeled, validation, test, parts[1].targets, CLASSES, where)
+
+
+@contextlib.contextmanager
+def photographs(number: int) -> Iterator[Path]:
+    """A folder of made JPEGs of 500 x 400 in Food-11's layout, for as long as the context lasts.
+
+    Smooth color fields with some noise: files of about 60 kB, as photographs of that size have. 30 % are labeled, 6 %
+    for validation, 6 % for test, the others unlabeled.
+    """
+    with tempfile.TemporaryDirectory(prefix="semisup-bench-") as name:
+        root = Path(name)
+        random = numpy.random.default_rng(0)
+        members: Counter[str] = Counter()
+        for index in range(number):
+            part = PARTS[index % 100 // 6] if index % 100 < 6 * len(PARTS) else ""
+            folder = root / (f"{part}/{members[part] % CLASSES:02d}" if part else "training/unlabeled/00")
+            members[part] += 1
+            folder.mkdir(parents=True, exist_ok=True)
+            coarse = Image.fromarray(random.integers(0, 256, (9, 11, 3), dtype=numpy.uint8))
+            smooth = numpy.asarray(coarse.resize(JPEG_SIZE, Image.Resampling.BICUBIC), dtype=numpy.int16)
+            noisy = smooth + random.integers(-12, 13, (*JPEG_SIZE[::-1], 1), dtype=numpy.int16)
+            Image.fromarray(noisy.clip(0, 255).astype(numpy.uint8)).save(folder / f"{index:06d}.jpg", quality=90)
+        time.sleep(2.5)  # the cache trusts no file that was written within the last two seconds
+        yield root

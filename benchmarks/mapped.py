@@ -1,0 +1,27 @@
+"""A pool that stays in the cache's file (`dataset.resident_gb=0`) instead of memory: our step over the bare model's."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from benchmarks.clock import Measured, Plan, in_turn, ratio
+from benchmarks.made import QUICK, SHAPES, photographs, settings
+from benchmarks.steps import METHODS, bare_step, our_step
+from benchmarks.tutorial_comparison import config, read
+from semisup.runner import compatibility
+
+NAME = "memory.mapped_step_over_bare"
+
+
+def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    """FixMatch, small_cnn at 64 pixels: every step reads its unlabeled images from the file."""
+    if not plan.wants(NAME):
+        return
+    shape = (QUICK if plan.quick else SHAPES)["small_cnn_64"]
+    words = (*METHODS["fixmatch"], f"method.ratio={shape.ratio}")
+    with photographs(250 if plan.quick else 1000) as root:
+        chosen = config(root, shape, *words, "dataset.resident_gb=0", f"train.batch_size={shape.batch}")
+        data = compatibility.made(chosen, read(chosen.dataset))
+        assert not isinstance(data.unlabeled.pixels, Tensor), "the pool is in memory"
+        works = {"ours": our_step(chosen, data), "bare": bare_step(settings(shape, *words), shape, "fixmatch")}
+        yield NAME, ratio(in_turn(plan.rounds, works, plan.shortest), "ours", "bare")

@@ -1,0 +1,28 @@
+"""Bytes that an image of the pool costs in memory, pixels and all that is kept beside them."""
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+
+from benchmarks.clock import Measured, Plan, single
+from benchmarks.made import SHAPES, photographs
+from benchmarks.tutorial_comparison import config, read
+
+NAME = "memory.per_image_bytes"
+
+
+def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    """Of images of 64 pixels that are read from the cache, 12,288 bytes each."""
+    if not plan.wants(NAME):
+        return
+    number = 200 if plan.quick else 1000
+    with photographs(number) as root:
+        dataset = config(root, SHAPES["cnn_224"]._replace(size=64)).dataset
+        read(dataset)
+        tracemalloc.start()
+        data = read(dataset)
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        count = sum(len(part) for part in (data.labeled, data.unlabeled, data.validation, data.test))
+    yield NAME, single([held / count])

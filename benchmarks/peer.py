@@ -1,0 +1,68 @@
+"""The published FixMatch step (`reference_step.py`) over ours: WRN-28-2, 32 pixels, 16 labeled + 112 unlabeled images.
+
+Equal in all of these: the model, the number of images, SGD with Nesterov's momentum and its weight decay, the average
+of the weights, RandAugment with CutOut, one thread; both augment in the process that trains.
+
+    equal                 ours in float32 and one pass of [labeled, weak, strong] (`method.kept_only=false`): the same
+                          sums in another order. What differs: layout, batched augmentation, fused optimizer and average
+    equal_bfloat16        the same in bfloat16 (`precision=bfloat16`), which the reference does not do
+    default               what our defaults come to on this machine, whatever `precision` and `method.kept_only` they
+                          hold; all strong views are kept, the most work there is
+    default_half_kept     the same where half of the strong views are kept, as `threshold=quantile` does with
+                          `threshold.q=0.5 threshold.momentum=0`
+    default_float32, default_float32_half_kept, default_bfloat16, default_bfloat16_half_kept
+                          both in the precision named
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from benchmarks.clock import Measured, Plan, Work, in_turn, ratio
+from benchmarks.made import CLASSES, QUICK, SHAPES, Shape, problem, settings
+from benchmarks.reference_step import ReferenceStep
+from benchmarks.steps import our_step
+
+PREFIX = "peer_step_over_ours.wrn_32_fixmatch"
+WHOLE = "method.kept_only=false"
+ALL, HALF = ("threshold.tau=0",), ("threshold=quantile", "threshold.q=0.5", "threshold.momentum=0")
+OURS = {
+    "equal": (WHOLE, "precision=float32", *ALL),
+    "equal_bfloat16": (WHOLE, "precision=bfloat16", *ALL),
+    "default": ALL,
+    "default_half_kept": HALF,
+    "default_float32": ("precision=float32", *ALL),
+    "default_float32_half_kept": ("precision=float32", *HALF),
+    "default_bfloat16": ("precision=bfloat16", *ALL),
+    "default_bfloat16_half_kept": ("precision=bfloat16", *HALF),
+}
+
+
+def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    wanted = {name: words for name, words in OURS.items() if plan.wants(f"{PREFIX}.{name}")}
+    if not wanted:
+        return
+    shape = (QUICK if plan.quick else SHAPES)["wrn_32"]
+    works: dict[str, Work] = {"peer": reference(shape)}
+    works |= {name: our_step(fixmatch(shape, *words), problem(shape)) for name, words in wanted.items()}
+    times = in_turn(plan.rounds, works, plan.shortest)
+    for name in wanted:
+        yield f"{PREFIX}.{name}", ratio(times, "peer", name)
+
+
+def fixmatch(shape: Shape, *words: str) -> Any:
+    recipe = ("optimizer=sgd", "train.ema_decay=0.999", f"method.ratio={shape.ratio}")
+    return settings(shape, "method=fixmatch", "augment=randaugment", *recipe, *words)
+
+
+def reference(shape: Shape) -> ReferenceStep:
+    """The published step, from the same model."""
+    data = problem(shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = fixmatch(shape).settings.model.build(3, CLASSES, shape.size)
+    labeled, pool = (part.pixels.permute(0, 2, 3, 1).numpy() for part in (data.labeled, data.unlabeled))
+    average = copy.deepcopy(model)
+    return ReferenceStep(model, average, labeled, data.labeled.targets, pool, shape.batch, shape.ratio, tau=0.0)

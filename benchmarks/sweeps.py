@@ -1,0 +1,74 @@
+"""What many runs cost beside the work of each, on the built-in digits.
+
+job_overhead_seconds    one more run in a warm process: nine runs of one step less one, over eight
+two_jobs_over_one       the same runs two at a time by joblib, over one after another
+shared_over_separate    9 thresholds x 4 strengths with the warm-up before the gate shared, over 36 runs by themselves;
+                        the gate at 40 % of a run
+"""
+
+import os
+import statistics
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.clock import Measured, Plan, single
+from benchmarks.startup import SEMISUP, Seconds, seconds
+
+PLAIN = ("plots=false", "tracking=none", "sweep.control=false")
+TAUS = "0.5,0.6,0.7,0.75,0.8,0.85,0.9,0.95,0.99"
+STRENGTHS = "0,0.1,0.2,0.3"
+
+
+def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    if plan.wants("sweep.job_overhead_seconds"):
+        yield "sweep.job_overhead_seconds", _overhead(plan)
+    if plan.wants("sweep.two_jobs_over_one"):
+        yield "sweep.two_jobs_over_one", _two_over_one(plan)
+    if plan.wants("sweep.shared_over_separate"):
+        yield "sweep.shared_over_separate", _shared_over_separate(plan)
+
+
+def sweep(*words: str) -> Seconds:
+    """Of a sweep in a folder of its own, process and all."""
+    with tempfile.TemporaryDirectory(prefix="semisup-bench-") as folder:
+        command = [*SEMISUP, "train", "-m", *PLAIN, f"output_root={folder}", *words]
+        found = seconds(command, os.environ | {"OMP_NUM_THREADS": "1"})
+        runs = [*Path(folder).glob("runs/*/summary.json")]
+        assert runs, "no run was finished"
+        return found
+
+
+def _overhead(plan: Plan) -> Measured:
+    seeds = ",".join(map(str, range(9)))
+    pairs = [
+        (sweep("train.steps=1", "seed=0"), sweep("train.steps=1", f"seed={seeds}"))
+        for _ in range(1 if plan.quick else 5)
+    ]
+    cpu = statistics.median((nine.cpu - one.cpu) / 8 for one, nine in pairs)
+    return replace(single([(nine.wall - one.wall) / 8 for one, nine in pairs]), cpu=cpu)
+
+
+def _two_over_one(plan: Plan) -> Measured:
+    words = (f"train.steps={200 if plan.quick else 600}", "train.evaluate_every_steps=100", "seed=0,1,2,3,4,5,6,7")
+    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    return _over([(sweep(*words, *joblib), sweep(*words)) for _ in range(1 if plan.quick else 5)])
+
+
+def _shared_over_separate(plan: Plan) -> Measured:
+    """A low gate that is first asked at 40 % of the steps, three of which are an epoch before it."""
+    steps, first = (120, 16) if plan.quick else (600, 80)
+    grid = (f"threshold.tau={TAUS}", f"augment.strength={STRENGTHS}")
+    length = (f"train.steps={steps}", f"train.evaluate_every_steps={steps // 5}", f"method.refresh_every={first}")
+    words = (*length, "method.gate=0.3", "schedule=constant", *grid)
+    return _over([(sweep("sweep.share_warm_up=true", *words), sweep("sweep.share_warm_up=false", *words))])
+
+
+def _over(pairs: list[tuple[Seconds, Seconds]]) -> Measured:
+    """The first of each pair over the second."""
+    cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
+    middle = {
+        name: statistics.median(each[place].wall for each in pairs) for place, name in enumerate(("this", "over"))
+    }
+    return replace(single([a.wall / b.wall for a, b in pairs], seconds=middle), cpu=cpu)

@@ -1,0 +1,25 @@
+"""Why a run that could use unlabeled images used none."""
+
+from pathlib import Path
+from typing import Any
+
+from semisup.analysis.run_history import first_label
+from semisup.config.schema import Checked
+
+
+def why_unused(checked: Checked, folder: Path, summary: dict[str, Any]) -> str:
+    """One line of the finished run in `folder`; "" where it used some, ever, or was not to."""
+    if not checked.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_label(folder):
+        return ""
+    method = checked.plain["method"]
+    if method.get("lambda_unlabeled") == 0:
+        why = "method.lambda_unlabeled=0 leaves them out"
+    elif "pseudo/coverage" in summary:
+        why = "nothing reached the threshold; a lower one keeps more (what_if.csv has how much)"
+    else:
+        gate, best = method.get("gate"), summary["best/val/accuracy"]
+        why = (
+            f"validation never passed method.gate={gate} when the pool was due to be labeled (its best was {best:.3f})"
+        )
+        why += "; a lower gate, or more steps, lets it"
+    return f"no pseudo-label was used: {why}"

@@ -1,0 +1,163 @@
+"""`semisup predict RUN FOLDER`: classify images with the best model of a run."""
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from semisup.runtime.text import visible
+
+EPILOG = """\
+Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
+empty class and the reason. Example:
+
+  semisup predict outputs/runs/RUN photographs/ --output classes.csv
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What follows `semisup predict`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "Classify every image below a folder with the best model of a run; CSV: path, class, confidence, problem."
+    )
+    parser.epilog = EPILOG
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, as in outputs/NAME/RUN")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="images, in any folders below it")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the CSV there instead of to the terminal")
+    parser.set_defaults(run_command=predict)
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Write the CSV.
+
+    Raises:
+        RecordError: RUN is not the folder of a finished run, or its model is damaged.
+        DataError: FOLDER holds no images.
+    """
+    from semisup.errors import DataError
+    from semisup.images.scan import scan
+
+    if not arguments.folder.is_dir():
+        what = "is a file; give the folder that it is in" if arguments.folder.exists() else "there is no such folder"
+        raise DataError(f"{arguments.folder}: {what}")
+    output = arguments.output.resolve() if arguments.output is not None else None  # what a link leads to is written
+    if output is not None and not output.parent.is_dir():
+        raise DataError(f"--output {arguments.output}: there is no folder {output.parent}")
+    if output is not None and output.exists() and not output.is_file():  # a file would take the place of /dev/null
+        raise DataError(f"--output {arguments.output}: is no file; without --output the CSV goes to the terminal")
+    files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
+    if not files:
+        raise DataError(f"{arguments.folder}: no images")
+    parts = _parts(arguments.run, sorted(files, key=lambda file: file.name))
+    if output is None:
+        out = sys.stdout  # which a progress bar takes the place of meanwhile
+        for text in map(_for_a_terminal, list(parts)) if out.isatty() else parts:
+            out.write(text)
+    else:
+        from semisup.runtime.atomic_files import Aside
+
+        with Aside(output.parent) as file:
+            for text in parts:
+                file.write(text.encode())
+            file.put(output)
+        print(f"{len(files)} images: {arguments.output}")
+    return 0
+
+
+def _parts(run: Path, files: list[Any]) -> Iterator[str]:
+    """The CSV, a batch of images at a time: no more than that and what is being decoded is in memory."""
+    import torch
+
+    from semisup.images.pool import decode_files, most_workers
+    from semisup.record.append_log import as_written
+    from semisup.runner.progress import Bars
+
+    checked, model, classes, channels = _model_of(run)
+    torch.set_num_threads(checked.run.threads)
+    size = checked.settings.train.scoring_batch_size
+    yield _csv([["path", "class", "confidence", "problem"]])
+    with Bars() as bars:
+        outcomes = iter(
+            bars.watch(decode_files(files, checked.dataset.recipe(), most_workers()), "classifying", len(files))
+        )
+        while some := list(islice(outcomes, size)):
+            yield as_written(_csv(_rows(some, model, classes, channels)))
+
+
+def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
+    """Of each file: its name, class and confidence, or the reason why it has none."""
+    import numpy
+    import torch
+
+    from semisup.core.inference import label, logits_of
+
+    good = [outcome.pixels for outcome in outcomes if outcome.pixels is not None]
+    logits = torch.zeros(0, len(classes))
+    if good:
+        pixels = torch.from_numpy(numpy.stack(good))
+        (logits,) = logits_of(model, _grey(pixels) if channels == 1 else pixels, len(good))
+    labels = label(logits)
+    known = zip(labels.targets.tolist(), labels.confidence.tolist(), strict=True)
+    for outcome in outcomes:
+        if outcome.pixels is None:
+            yield [outcome.name, "", "", outcome.reason]
+        else:
+            target, sure = next(known)
+            yield [outcome.name, classes[target], f"{sure:.6f}", ""]
+
+
+def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
+    """The checked config, the best model in eval mode on the CPU, the class names, and the channels of an image."""
+    import torch
+
+    from semisup.config import schema
+    from semisup.errors import RecordError
+    from semisup.record import checkpoint
+    from semisup.record.reader import read_config, read_json, read_section
+    from semisup.runner import compatibility
+    from semisup.runtime.precision import prepare
+
+    about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
+    if about is None or not best:
+        raise RecordError(f"{run}: not the folder of a run with a best model (run.json and checkpoints/best-*.pt)")
+    checked = schema.check(read_config(run / "config.yaml") | {"device": "cpu", "compile": False})
+    dataset, settings = read_section(about, "dataset"), checked.settings
+    classes, channels = dataset.get("classes"), dataset.get("channels")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
+        raise RecordError(f"{run / 'run.json'}: does not say the classes and the channels of the images")
+    expected = compatibility.bytes_of_weights(checked, channels, len(classes))
+    if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
+        raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
+    model = settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)
+    prepare(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
+    try:
+        model.load_state_dict(checkpoint.load(best[0])["weights"])
+    except (RuntimeError, TypeError, KeyError) as error:
+        said = visible(str(error).splitlines()[0])
+        raise RecordError(f"{best[0]}: not the weights of this run's model ({said})") from None
+    with torch.no_grad():
+        return checked, model.eval(), classes, channels
+
+
+def _grey(pixels: Any) -> Any:
+    """(n, 3, S, S) uint8 RGB -> (n, 1, S, S) uint8 luminance (ITU-R 601-2, as Pillow)."""
+    import torch
+
+    weights = torch.tensor([299, 587, 114], dtype=torch.int32).view(1, 3, 1, 1)
+    return ((pixels * weights).sum(1, keepdim=True, dtype=torch.int32) // 1000).to(torch.uint8)
+
+
+def _for_a_terminal(text: str) -> str:
+    """The lines, and in them nothing that a terminal would obey."""
+    return "".join(visible(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
+
+
+def _csv(rows: Iterable[list[object]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

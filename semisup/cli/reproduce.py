@@ -1,0 +1,283 @@
+"""`semisup reproduce RUN`: run a saved config again and compare every number with the record.
+
+The saved config is read as data and comes through the same gate as the command line; Hydra never sees it. It says what
+the run is; where it is written, what is kept of it and where it is shown is the caller's to say. Nothing of the first
+run is changed: the second one has a folder of its own.
+"""
+
+import argparse
+import json
+import math
+import secrets
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from semisup.runtime.text import visible
+
+EPILOG = """\
+RUN is a run's folder, wherever it was copied to, or a bare config.yaml (then there is nothing to compare with, and
+the run is simply made). Settings after it can only be those that change no number; those of the saved config that say
+where a run is written, cached, drawn and tracked do not count, but the defaults of `semisup train`:
+
+  semisup reproduce outputs/runs/RUN
+  semisup reproduce RUN dataset.root=/data/photographs tracking.mode=online
+
+Exit status: 0 identical (or within --tolerance where the environment differs), 1 not, 2 RUN cannot be reproduced.
+"""
+
+OF_THE_CALLER = ("output_root", "plots", "tracking", "checkpoint")
+OF_THE_CALLER_IN_DATASET = ("cache", "workers", "resident_gb", "download")
+MAY_BE_SET = (
+    "output_root",
+    "plots",
+    "tracking",
+    *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "resident_gb", "download")),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What follows `semisup reproduce`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = "Run a saved config again, into a new folder, and compare every metric of every step exactly."
+    parser.epilog = EPILOG
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a config.yaml")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"{', '.join(MAY_BE_SET)}, tracking.*")
+    parser.add_argument("--check-only", action="store_true", help="compare environment and data, and train nothing")
+    parser.add_argument(
+        "--tolerance", type=float, metavar="X", help="largest difference allowed where environments differ"
+    )
+    parser.add_argument(
+        "--download-weights",
+        action="store_true",
+        help="fetch the pretrained weights of the model, if they are not here",
+    )
+    parser.set_defaults(run_command=reproduce)
+
+
+def reproduce(arguments: argparse.Namespace) -> int:
+    """Make the run again and say whether it is identical.
+
+    Raises:
+        RecordError: RUN is not a run or a config, or has no numbers yet.
+        SettingError: its config does not pass the gate, or a setting may not be given.
+        DataError: its data set is not there or has changed.
+    """
+    from semisup.errors import RecordError
+    from semisup.record.reader import read_config, read_json
+
+    bare = not arguments.run.is_dir()
+    if not bare and not (arguments.run / "config.yaml").exists():
+        raise RecordError(f"{arguments.run}: is no run's folder, for it has no config.yaml; a folder in it may be one")
+    plain = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
+    from semisup.config import schema
+    from semisup.report.console import quietly
+    from semisup.runner.progress import Bars
+    from semisup.runner.run import run
+    from semisup.runtime.torchrun_env import leads
+
+    quietly()
+    plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
+    checked = schema.check(plain)
+    if not arguments.check_only:
+        _can_be_made(checked, None if bare else arguments.run, download_weights=arguments.download_weights)
+    about = {} if bare else read_json(arguments.run / "run.json") or {}
+    differences = _environment_differences(about, checked)
+    for line in differences if leads() else ():
+        print(f"differs: {line}")
+    with Bars() as bars:
+        if about:
+            _same_data(checked, arguments.run, about, bars)
+        if arguments.check_only:
+            if leads():
+                print("not the same environment" if differences else "the same environment and data")
+            return 1 if differences else 0
+        outcome = run(checked, bars, of_a_sweep=False, job_type="reproduce")
+    if not leads():  # its folder is the first process's, and so is what there is to say
+        return outcome.exit_code
+    if outcome.status != "done":
+        print(f"{outcome.status}: {visible(outcome.message, 2000)}")
+        return outcome.exit_code
+    if bare:
+        print(f"done: {outcome.folder} (a bare config has no numbers to compare with)")
+        return 0
+    if not (arguments.run / "summary.json").exists():
+        print("the first run did not finish: only what it has is compared")
+    return _verdict(compare_metrics(arguments.run, outcome.folder), outcome.folder, differences, arguments.tolerance)
+
+
+def _can_be_made(checked: Any, run: Path | None, *, download_weights: bool) -> None:
+    """What would only be seen when all of it is trained, and what nobody asked to be fetched.
+
+    Raises:
+        RecordError: the run has no numbers to compare with.
+        SettingError: its weights are not here.
+    """
+    from semisup.errors import RecordError, SettingError
+    from semisup.model import Fetching
+    from semisup.record.reader import read_rows
+
+    log = None if run is None else run / "metrics.jsonl"
+    if log is not None and (not log.exists() or next(read_rows(log), None) is None):
+        raise RecordError(f"{run}: has no metrics to compare with; given its config.yaml, the run is simply made")
+    checked.tracking.must_be_here()
+    model = checked.settings.model
+    if isinstance(model, Fetching) and not download_weights and (address := model.to_fetch()) is not None:
+        allowed = f"is not on this machine; --download-weights fetches {address}"
+        raise SettingError("model.weights", checked.plain["model"]["weights"], allowed)
+
+
+def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """The saved config with the caller's own settings of all that changes no number.
+
+    Raises:
+        SettingError: one of the settings may not be given, or is none.
+    """
+    from semisup.config import schema
+    from semisup.config.compose import defaults
+    from semisup.errors import SettingError
+    from semisup.record.reader import read_value
+
+    schema.refuse_interpolations(plain)
+    given = {}
+    for word in settings:
+        key, equals, text = word.partition("=")
+        if not equals or (key not in MAY_BE_SET and not key.startswith("tracking.")):
+            raise SettingError(key, text, f"may not be set here, only {', '.join(MAY_BE_SET)} and tracking.*")
+        given[key] = read_value(text)
+    dataset = plain.get("dataset")
+    if not isinstance(dataset, dict):
+        raise SettingError("dataset", dataset, "must be one of the data sets")
+    tracking = plain.get("tracking")
+    asked = any(key.startswith("tracking") for key in given)
+    if isinstance(tracking, dict) and tracking.get("name") == "none" and not asked:
+        given["tracking"] = "none"  # a run that was shown nowhere is not shown when it is made again
+    mine = defaults(_options(dataset, given))
+    plain = plain | {key: mine[key] for key in OF_THE_CALLER}
+    own = {key: mine["dataset"].get(key) for key in OF_THE_CALLER_IN_DATASET if key in dataset}
+    plain = plain | {"dataset": dataset | own}
+    for key, value in given.items():
+        group, _, field = key.partition(".")
+        if key != "tracking":
+            plain = plain | {group: plain[group] | {field: value} if field else value}
+    return plain
+
+
+def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """What to compose the caller's defaults from: nothing of it is the stranger's but the name of our data set."""
+    from semisup.config.compose import config_folder
+
+    names = {path.stem for path in (config_folder() / "dataset").glob("*.yaml")}
+    words = [f"dataset={dataset['name']}"] if dataset.get("name") in names else []
+    words += [f"tracking={given['tracking']}"] if "tracking" in given else []
+    return words + ([f"output_root={json.dumps(str(given['output_root']))}"] if "output_root" in given else [])
+
+
+def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
+    from semisup.record.environment import differences
+    from semisup.record.reader import read_section
+    from semisup.runner.metadata import made_by
+
+    before, now = read_section(about, "environment"), made_by(checked)
+    found = differences(before, now) if before else {}
+    how = {"processes": f" (torchrun --nproc-per-node {visible(before.get('processes', 1))} -m semisup reproduce ...)"}
+    return [f"{key}: {visible(said)}{how.get(key, '')}" for key, said in found.items()]
+
+
+def _same_data(checked: Any, run: Path, about: dict[str, Any], bars: Any) -> None:
+    from semisup.errors import DataError
+    from semisup.record.reader import read_section
+
+    before = read_section(about, "dataset")
+    wanted, found = before.get("fingerprint"), checked.dataset.read(checked.dataset.survey(), bars.watch)
+    if wanted is not None and wanted != found.fingerprint:
+        raise DataError(f"the data set is not the one of the run: {_what_differs(run, before, found)}")
+
+
+def _what_differs(run: Path, before: dict[str, Any], found: Any) -> str:
+    """As far as the record tells: classes, how many images, and the names of those that were judged."""
+    from semisup.analysis.run_history import guesses
+    from semisup.dataset import SPLITS
+    from semisup.record.append_log import as_written
+    from semisup.record.reader import read_section
+
+    said, counts = [], read_section(before, "counts")
+    if before.get("classes") != list(found.classes):
+        said.append(f"classes {visible(before.get('classes'))} then, {visible(list(found.classes))} now")
+    sizes = {split: len(getattr(found, split)) for split in SPLITS}
+    said += [
+        f"{visible(counts.get(each))} {each} images then, {size} now"
+        for each, size in sizes.items()
+        if counts.get(each) != size
+    ]
+    for split in ("validation", "test"):
+        then, now = {each.path for each in guesses(run, split) or []}, set(map(as_written, getattr(found, split).paths))
+        for what, names in (("gone", then - now), ("new", now - then if then else set())):
+            if names:
+                said.append(f"{what} from {split}: {visible(', '.join(sorted(names)[:5]))}")
+    return "; ".join(said) or "the contents of its files or the split differ"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What became of the comparison: `values` compared; the first one that differs, and the largest difference."""
+
+    values: int
+    first: str
+    largest: float
+
+
+def compare_metrics(one: Path, other: Path) -> Difference:
+    """Compare metrics.jsonl and summary.json of two run folders by exact value; wall-clock times are left out.
+
+    The first may be unfinished, and of an earlier version: what it does not say is not compared.
+    """
+    from semisup.record.reader import read_rows
+
+    rows_of = {run: run / "metrics.jsonl" for run in (one, other)}
+    counts, finished = [sum(1 for _ in read_rows(log)) for log in rows_of.values()], bool(_summary(one))
+    values, first, largest = 0, "", 0.0
+    if counts[0] > counts[1] or (finished and counts[0] != counts[1]):
+        first, largest = f"{counts[0]} rows of metrics then, {counts[1]} now", math.inf
+    known = {key for row in read_rows(rows_of[one]) for key in row} | set(_summary(one))
+    pairs = zip(*map(read_rows, rows_of.values()), strict=False)
+    for row, again in chain(pairs, [(_summary(one), _summary(other))] if finished else []):
+        for key in {**row, **again}:
+            if key.endswith("_seconds") or key not in known:
+                continue
+            values += 1
+            old, new = row.get(key), again.get(key)
+            if old != new:
+                where = f"step {row['step']}, " if "step" in row else "summary, "
+                first = first or f"{where}{visible(key)}: {visible(repr(old))} then, {visible(repr(new))} now"
+                largest = max(largest, _distance(old, new))
+    return Difference(values, first, largest)
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    from semisup.record.reader import read_json
+
+    return read_json(run / "summary.json") or {}
+
+
+def _distance(old: Any, new: Any) -> float:
+    from semisup.analysis.runs import number
+
+    before, after = number(old), number(new)
+    return math.inf if before is None or after is None else abs(before - after)
+
+
+def _verdict(found: Difference, folder: Path, differences: list[str], tolerance: float | None) -> int:
+    if not found.values and not found.first:
+        print(f"nothing to compare with: the first run has no numbers yet: {folder}")
+        return 1
+    if not found.first:
+        print(f"identical ({found.values} values): {folder}")
+        return 0
+    largest = f"; largest difference {found.largest:g}" if math.isfinite(found.largest) else ""
+    print(f"not identical: {found.first}{largest}: {folder}")
+    if differences and tolerance is not None and found.largest <= tolerance and math.isfinite(found.largest):
+        print(f"within the tolerance of {tolerance:g}, in another environment")
+        return 0
+    return 1

@@ -1,0 +1,47 @@
+"""What a run is called: the hash of that part of its config that can change a number."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from semisup.config import registry
+
+Plain = dict[str, Any]
+"""A config as plain data, resolved."""
+
+CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
+CANNOT_MATTER_IN_DATASET = ("cache", "workers", "resident_gb", "download", "max_bad_fraction", "on_leak", "mirror")
+"""`mirror` by way of augment.flip alone."""
+
+
+def what_matters(plain: Plain) -> Plain:
+    """The part of a config that can change a number: what the run's id is the hash of.
+
+    Paths count by their last name only, so that a moved data set keeps its runs; the index of a device, and threshold
+    and labeler of a method that labels nothing, do not count.
+    """
+    kept = {key: value for key, value in plain.items() if key not in CANNOT_MATTER}
+    kept["device"] = str(kept["device"]).split(":")[0]
+    dataset = {key: value for key, value in kept["dataset"].items() if key not in CANNOT_MATTER_IN_DATASET}
+    kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in ("root", "truth") if dataset.get(key)}
+    method: Any = registry.settings_class("method", kept["method"]["name"])
+    return {
+        key: value
+        for key, value in kept.items()
+        if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
+    }
+
+
+def run_id(plain: Plain) -> str:
+    """A readable name and 8 digits of the hash: `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`."""
+    kept = what_matters(plain)
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [kept["method"]["name"]]
+    if "threshold" in kept:
+        parts += [
+            kept["threshold"]["name"],
+            *(f"{kept['threshold'][key]:g}" for key in ("tau", "q") if key in kept["threshold"]),
+        ]
+    parts += [kept["augment"]["name"], f"{kept['augment']['strength']:g}", f"seed{kept['seed']}", digest]
+    return "-".join(parts)

@@ -1,0 +1,58 @@
+"""A few images of a data set, by the names that a record calls them, without reading more than must be.
+
+For `compare`; the underscore says that this is no data set to choose.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from semisup.dataset import Dataset, Survey
+from semisup.dataset._image_files import Found
+from semisup.errors import DataError
+from semisup.images.cache import read
+
+MOST_BYTES = 2**30  # of pixels, where all have to be read for a few
+
+T = TypeVar("T")
+
+
+def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:
+    """The images of these names: (C, S, S) uint8 each. One that is not there, or is no picture, is left out.
+
+    Of a data set of files these files alone are opened. Another is read as a whole, where it is not too large, and must
+    have the fingerprint that the record names.
+
+    Raises:
+        DataError, SettingError: the data set is not there, is another one, or is too large.
+    """
+    survey = dataset.survey()
+    if not isinstance(survey.found, Found):
+        return _of_whole(dataset, survey, split, names, fingerprint)
+    wanted = set(names)
+    files = [file for file in survey.found.parts[split].files if file.name in wanted]
+    if not files:
+        return {}
+    pictures = read(files, dataset.recipe(), None, 1, _unwatched)
+    return dict(zip(pictures.names, torch.from_numpy(pictures.pixels), strict=True))
+
+
+def _of_whole(
+    dataset: Dataset, survey: Survey, split: str, names: Sequence[str], fingerprint: str | None
+) -> dict[str, Tensor]:
+    count = sum(survey.counts.values())
+    if count * survey.channels * survey.size**2 > MOST_BYTES:
+        raise DataError(
+            f"{count} images of {survey.size} x {survey.size} pixels are too many to read for a few of them"
+        )
+    data = dataset.read(survey, _unwatched)
+    if fingerprint is not None and data.fingerprint != fingerprint:
+        raise DataError("the data set is not the one of the run: its files, their contents or the split differ")
+    images, wanted = getattr(data, split), set(names)
+    return {name: images.pixels[number] for number, name in enumerate(images.paths) if name in wanted}
+
+
+def _unwatched(items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
+    return items

@@ -1,0 +1,173 @@
+"""Data sets that torchvision reads: files in place are read, and `download` fetches them by torchvision's own code.
+
+The official test part is the test part; the training part is dealt out by seed to validation, labeled and unlabeled.
+"""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy
+import torch
+from PIL import Image
+from torch import Tensor
+
+from semisup.core.types import Images
+from semisup.dataset import SPLITS, Data, Survey
+from semisup.dataset._duplicates import IGNORE, ON_LEAK, Member, equal_only, judge, plain
+from semisup.dataset._split import Index, Portions, deal
+from semisup.dataset._torchvision_readers import Source, labels_of, open_reader
+from semisup.errors import in_range, one_of
+from semisup.images.cache import Watch
+from semisup.images.decode import Pixels
+from semisup.images.decode_settings import Recipe
+
+CHUNK = 1024  # images that are copied, hashed and resized at once
+
+
+class _Piece(NamedTuple):
+    """Which images of a part of the original (train, test, own_unlabeled) belong to a split, and their classes."""
+
+    split: str
+    rows: Index
+    targets: Index
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Settings of a data set that is read as one array of equally large images.
+
+    root: the folder that holds torchvision's own folder or files of this data set
+    download: whether torchvision may fetch what is not there
+    size: side in pixels, 1 to 4096; other than the original's: resized (bilinear)
+    labels_per_class: labeled images of each class, 1 or more; null: all
+    validation_share: of the training part of each class, in (0, 0.9]
+    split_seed: what the split depends on
+    imbalance, imbalance_unlabeled: most to least frequent class of that part, 1 or more; 1 = as they come
+    mirror: whether a mirrored image keeps its class
+    on_leak: of equal images in training and validation or test, in these two, or under two classes: `error`, `warn`, or
+        `ignore` = they are not looked for
+    """
+
+    root: str
+    download: bool
+    size: int
+    labels_per_class: int | None
+    validation_share: float
+    split_seed: int
+    imbalance: float
+    imbalance_unlabeled: float
+    mirror: bool
+    on_leak: str
+
+    source: ClassVar[Source]
+
+    def __post_init__(self) -> None:
+        in_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        one_of("on_leak", self.on_leak, ON_LEAK)
+        self.recipe()
+        self._portions()
+
+    def _portions(self) -> Portions:
+        return Portions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
+
+    def recipe(self) -> Recipe:
+        """For image files; transparent ones lie on black."""
+        return Recipe(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
+
+    def survey(self) -> Survey:
+        source = self.source
+        labels = labels_of(source, Path(self.root).expanduser(), self.download)
+        rows = deal(labels.train, labels.classes, self.split_seed, self._portions())
+        hidden = numpy.full(labels.own_unlabeled, -1, dtype=numpy.int64)
+        pieces = {
+            "train": [_Piece(split, rows[split], labels.train[rows[split]]) for split in SPLITS[:3]],
+            "own_unlabeled": [_Piece("unlabeled", numpy.arange(len(hidden)), hidden)],
+            "test": [_Piece("test", numpy.arange(len(labels.test)), labels.test)],
+        }
+        counts = dict.fromkeys(SPLITS, 0)
+        for piece in (piece for part in pieces.values() for piece in part):
+            counts[piece.split] += len(piece.rows)
+        return Survey(labels.classes, source.channels, self.size, counts, pieces)
+
+    def read(self, survey: Survey, watch: Watch) -> Data:
+        source, root = self.source, Path(self.root).expanduser()
+        asked = {"train": source.train, "test": source.test}
+        if source.own_unlabeled:
+            asked["own_unlabeled"] = source.own_unlabeled[0]
+        filling = _Filling(survey, watch, self.on_leak)
+        for part, argument in asked.items():
+            reader = open_reader(source.reader, source.files, root, self.download, argument)
+            filling.add(part, source.planes(reader))
+        return filling.data()
+
+
+class _Filling:
+    """A data set on its way into memory: every part of the original is read once, and let go."""
+
+    def __init__(self, survey: Survey, watch: Watch, on_leak: str) -> None:
+        shape = (survey.channels, survey.size, survey.size)
+        self.survey, self.watch, self.on_leak = survey, watch, on_leak
+        self.equal: dict[bytes, list[Member]] = defaultdict(list)  # digest of an image, as in the file -> which it is
+        self.pixels = {split: torch.empty(count, *shape, dtype=torch.uint8) for split, count in survey.counts.items()}
+        self.targets: dict[str, list[int]] = {split: [] for split in SPLITS}
+        self.paths: dict[str, list[str]] = {split: [] for split in SPLITS}
+        self.digest = hashlib.sha256(repr(survey.classes).encode())
+
+    def add(self, part: str, planes: Pixels) -> None:
+        """The images of one part of the original go where they belong.
+
+        Args:
+            part: its name.
+            planes: (n, C, s, s), as in the file: these, and not the resized ones, are in the fingerprint.
+        """
+        for split, rows, targets in self.survey.found[part]:
+            self.digest.update(repr((part, split, planes.shape[1:], rows.tolist(), targets.tolist())).encode())
+            starts = range(0, len(rows), CHUNK)
+            for start in self.watch(starts, f"reading {split}", len(starts)):
+                original = numpy.ascontiguousarray(planes[rows[start : start + CHUNK]])
+                self.digest.update(original.data)
+                first = len(self.paths[split])
+                self.pixels[split][first : first + len(original)] = _resized(original, self.survey.size)
+                names = [f"{part}/{number:06d}" for number in rows[start : start + CHUNK]]
+                self.paths[split] += names
+                if self.on_leak != IGNORE:
+                    self._compare(split, names, targets[start : start + CHUNK].tolist(), original)
+            self.targets[split] += targets.tolist()
+
+    def _compare(self, split: str, names: list[str], targets: list[int], original: Pixels) -> None:
+        for name, target, image in zip(names, targets, original, strict=True):
+            member = Member(split, name, -1 if split == "unlabeled" else target)
+            self.equal[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
+
+    def _report(self) -> dict[str, Any]:
+        """What is there twice. Near duplicates are not looked for: everything published would be compared with all."""
+        if self.on_leak == IGNORE:
+            return {}
+        twins = equal_only(group for group in self.equal.values() if len(group) > 1)
+        judge(twins, self.survey.classes, self.on_leak)
+        return {"twins": plain(twins, self.survey.classes)}
+
+    def data(self) -> Data:
+        report = self._report()
+        targets = {split: torch.tensor(self.targets[split], dtype=torch.int64) for split in SPLITS}
+        hidden = targets["unlabeled"]
+        targets["unlabeled"] = torch.full_like(hidden, -1)
+        images: dict[str, Any] = {s: Images(self.pixels[s], targets[s], self.paths[s]) for s in SPLITS}
+        fingerprint = self.digest.hexdigest()
+        return Data(
+            **images, hidden_targets=hidden, classes=self.survey.classes, fingerprint=fingerprint, report=report
+        )
+
+
+def _resized(images: Pixels, size: int) -> Tensor:
+    """(n, C, s, s) -> (n, C, size, size), as Pillow resizes a file."""
+    if images.shape[2:] == (size, size):
+        return torch.from_numpy(images)
+    planes = [
+        Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)
+        for plane in images.reshape(-1, *images.shape[2:])
+    ]
+    return torch.from_numpy(numpy.stack([numpy.asarray(plane) for plane in planes])).view(*images.shape[:2], size, size)

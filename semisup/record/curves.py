@@ -1,0 +1,76 @@
+"""The two tables of a labeling of the pool: what every threshold would keep, and what became of every class.
+
+what_if.csv      step, epoch, on (validation or pool), tau, coverage, accuracy: of each labeling of the pool, of the
+                 evaluation just before it, and of the chosen model (at `best/step`) on validation
+classes.csv      round, epoch, step, class, labeled, kept, coverage, accuracy, threshold: one line a class and labeling
+
+Accuracy is empty where no kept image's class is known.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from semisup.core.events import Relabeled
+from semisup.core.threshold_curve import TAUS
+from semisup.core.types import Curve
+
+VALIDATION, POOL = "validation", "pool"
+CURVES = ("step", "epoch", "on", "tau", "coverage", "accuracy")
+CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "accuracy", "threshold")
+
+
+class WhatIf(NamedTuple):
+    """One curve of a run: whose, and on which images."""
+
+    step: int
+    epoch: int
+    on: str
+    curve: Curve
+
+
+def curve_rows(found: WhatIf) -> Iterable[tuple[object, ...]]:
+    """The lines of what_if.csv for one curve."""
+    for tau, covered, right in zip(TAUS, found.curve.coverage, found.curve.accuracy, strict=True):
+        yield found.step, found.epoch, found.on, f"{tau:g}", f"{covered:.6g}", _share(right)
+
+
+def read_curves(path: Path) -> list[WhatIf]:
+    """The curves in what_if.csv, as they were written; [] without that file."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    blocks = [rows[begin : begin + len(TAUS)] for begin in range(0, len(rows), len(TAUS))]
+    return [
+        WhatIf(
+            int(block[0]["step"]),
+            int(block[0]["epoch"]),
+            block[0]["on"],
+            Curve(
+                [float(row["coverage"]) for row in block],
+                [float(row["accuracy"]) if row["accuracy"] else None for row in block],
+            ),
+        )
+        for block in blocks
+    ]
+
+
+def class_rows(event: Relabeled, classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
+    """The lines of classes.csv for one labeling."""
+    place = (event.round, event.epoch, event.step)
+    for name, labeled, kept, known, right, threshold in zip(classes, *event.classes, strict=True):
+        coverage, accuracy = kept / labeled if labeled else None, right / known if known else None
+        yield *place, name, labeled, kept, _share(coverage), _share(accuracy), f"{threshold:.6g}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def csv_text(rows: Iterable[tuple[object, ...]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

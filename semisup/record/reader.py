@@ -1,0 +1,190 @@
+"""What a run's folder holds, as plain data: nothing in it is executed or looked up, and nothing can swell.
+
+Whoever sent the folder may have made its files by hand. Each is read only if it is a file, and only as far as its kind
+can reach; what would take more memory, or more time, than any of ours is refused before it is parsed.
+"""
+
+import json
+import os
+import re
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from semisup.errors import RecordError, show
+from semisup.record.migrations import completed
+
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language; the one in C is ten times as fast
+NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
+DEEPEST = 8  # a config has 4 levels
+MOST_CONFIG_BYTES = 2**18  # ours have 2 kB
+MOST_CONFIG_EVENTS = 20_000  # keys, values and brackets; ours have 200
+MOST_DIGITS = 400
+MOST_JSON_BYTES = 2**25  # the summary of 1,000 classes has 20 MB
+MOST_JSON_MEMORY = 150_000_000
+MOST_LINE_BYTES = 2**20  # of a log; ours have 500
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A regular file, for reading: pipes, which never answer, and devices, which never end, are none.
+
+    Raises:
+        OSError: it is not there, or no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(None, "is no file", str(path))
+    return open(descriptor, "rb")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """A whole file of at most so many bytes.
+
+    Raises:
+        OSError: as `opened`, or it cannot be read.
+        ValueError: it is larger.
+    """
+    with opened(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise ValueError(f"has more than {most} bytes")
+        return file.read()
+
+
+def parse_json(raw: bytes) -> Any:
+    """JSON of a size that we would write.
+
+    Raises:
+        ValueError: it is none, or would take more than MOST_JSON_MEMORY.
+    """
+    memory = len(raw) + 40 * raw.count(b",") + 70 * (raw.count(b"[") + raw.count(b"{")) + 30 * raw.count(b'"')
+    if memory > MOST_JSON_MEMORY:
+        raise ValueError("would take more memory than any record")
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise ValueError("is nested deeper than any record") from None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from disk; None where there is none, or not a whole one, or not one that we would write: one that
+    is too large is named."""
+    try:
+        if path.is_file() and path.stat().st_size > MOST_JSON_BYTES:
+            warnings.warn(f"{path} has more than {MOST_JSON_BYTES >> 20} MB and is not read", stacklevel=2)
+        value = parse_json(read_bytes(path, MOST_JSON_BYTES))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_section(about: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object inside an object; {} where there is none."""
+    value = about.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of metrics.jsonl, one at a time; a kill may have left a half one at its end.
+
+    Raises:
+        RecordError: it cannot be read, or a line is no JSON object with a step, or longer than any of ours.
+    """
+    try:
+        with opened(path) as file:
+            while line := file.readline(MOST_LINE_BYTES):
+                if line.endswith(b"\n"):
+                    row = parse_json(line)
+                    if not isinstance(row, dict) or type(row.get("step")) is not int:
+                        raise RecordError(f"{path}: a line has no step")
+                    yield row
+                elif len(line) == MOST_LINE_BYTES:
+                    raise RecordError(f"{path}: has a line of more than {MOST_LINE_BYTES} bytes")
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(f"{path}: is not JSON, line by line ({show(error)})") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A saved config as data, with the keys that came after it; nothing in it is executed or looked up.
+
+    Plain YAML as `semisup` writes it: aliases, a few of which can mean gigabytes, anchors, tags, merged or repeated
+    keys are refused, though some would do no harm.
+
+    Raises:
+        RecordError: there is none, or it is not one mapping of plain YAML.
+    """
+    try:
+        raw = read_bytes(path, MOST_CONFIG_BYTES)
+        _refuse_what_we_never_write(raw)
+        value = yaml.load(raw, Loader=LOADER)
+    except OSError as error:
+        raise RecordError(f"{path.name}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path.name}: {show(' '.join(str(error).split()))}") from None
+    if not isinstance(value, dict):
+        raise RecordError(f"{path.name}: holds no settings")
+    return completed(value)
+
+
+def _refuse_what_we_never_write(raw: bytes) -> None:
+    """Look at YAML as a stream, before anything is made of it.
+
+    Raises:
+        ValueError: says what a saved config never has.
+    """
+    open_: list[
+        tuple[set[str], bool] | None
+    ] = []  # of each open mapping its keys and whether one is next; None: a list
+    for number, event in enumerate(yaml.parse(raw, Loader=LOADER)):
+        if number > MOST_CONFIG_EVENTS:
+            raise ValueError("has more keys and values than any config")
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("has an alias, which a saved config never has")
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            tag = getattr(event, "tag", None)
+            if event.anchor is not None or tag is not None:
+                what = "an anchor" if event.anchor is not None else f"the tag {tag}"
+                raise ValueError(f"has {what}, which a saved config never has")
+            if isinstance(event, yaml.ScalarEvent) and len(event.value) > MOST_DIGITS and NUMBER.fullmatch(event.value):
+                raise ValueError(f"has a number of {len(event.value)} digits")
+            _count_key(open_, event)
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_.append((set(), True) if isinstance(event, yaml.MappingStartEvent) else None)
+                if len(open_) > DEEPEST:
+                    raise ValueError(f"nested deeper than any config, {DEEPEST} levels")
+
+
+def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
+    """Note that a node begins in the innermost mapping, if it is one that is open."""
+    if not open_ or open_[-1] is None:
+        return
+    keys, is_key = open_[-1]
+    open_[-1] = keys, not is_key
+    if is_key:
+        if not isinstance(event, yaml.ScalarEvent) or event.value == "<<":
+            raise ValueError("has a key that is no plain word")
+        if event.value in keys:
+            raise ValueError(f"has the key {event.value} twice")
+        keys.add(event.value)
+
+
+def read_value(text: str) -> Any:
+    """One YAML value, as after the `=` of an override: `0.5`, `null`, `photos`.
+
+    Raises:
+        RecordError: it is not YAML, or looks like a date or a number and is none.
+    """
+    try:
+        return yaml.load(text, Loader=LOADER)
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecordError(f"{text}: {' '.join(str(error).split())}") from None

@@ -1,0 +1,281 @@
+"""The writer of one run's folder, from the first byte to the last."""
+
+import json
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from semisup.core.events import Evaluated, Event, Finished, Relabeled, Row
+from semisup.core.types import Curve
+from semisup.errors import DataError, FinishedError, RecordError
+from semisup.record import checkpoint, finite, is_finished, write_json
+from semisup.record.append_log import GrowingLog, as_written
+from semisup.record.curves import (
+    CLASSES,
+    CURVES,
+    POOL,
+    VALIDATION,
+    WhatIf,
+    class_rows,
+    csv_text,
+    curve_rows,
+    read_curves,
+)
+from semisup.record.environment import continued
+from semisup.record.lock import Owner
+from semisup.record.pseudo_labels import COLUMNS, PseudoLabel, label_rows, last_round
+from semisup.record.reader import read_json
+from semisup.record.shared_start import WarmUp, as_plain, from_plain
+from semisup.record.status import interruptions, now, status_of
+from semisup.runtime.atomic_files import make_folder, remove_leftovers, sync_folder, write_atomically
+from semisup.runtime.secrets import hidden
+
+SCHEMA = 1
+OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the folder"
+PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
+
+
+class RunRecord:
+    """Writes a run's folder while the run goes on; a context, so that every run ends with a status.
+
+    Args:
+        folder: created if missing; taken for this process until the end of the context.
+        config: plain data, all of it.
+        about: what run.json holds besides status and times: id, name, environment.
+        uncommitted: what the code has that its commit has not, for git.diff; None = nothing.
+    """
+
+    def __init__(
+        self, folder: Path, config: dict[str, Any], about: dict[str, Any], uncommitted: str | None = None
+    ) -> None:
+        self.folder, self.config, self.about, self.uncommitted = folder, config, about, uncommitted
+        self.environment: dict[str, Any] = about.get("environment") or {}
+        self.paths: list[str] = []
+        self.classes: tuple[str, ...] = ()
+        self.metrics = GrowingLog(folder / "metrics.jsonl")
+        self.pseudo_labels = GrowingLog(folder / "pseudo_labels.csv")
+        self.what_if, self.per_class = GrowingLog(folder / "what_if.csv"), GrowingLog(folder / "classes.csv")
+        self.logs = (self.metrics, self.pseudo_labels, self.what_if, self.per_class)
+        self.evaluated: Evaluated | None = None  # the last; a labeling that it led to comes before the next save
+        self.owner = Owner(folder)
+        self.started = self.saved = time.monotonic()
+        self.started_at = now()
+        self.before: dict[str, Any] = {}  # run.json of the interrupted run that this one continues
+
+    def __enter__(self) -> Self:
+        root = self.folder.parent.parent
+        if not self.folder.resolve().is_relative_to(root.resolve()):
+            raise RecordError(f"{self.folder}: a link that leads out of {root}; set output_root to where it leads")
+        try:
+            for inner in ("checkpoints", "plots"):
+                make_folder(self.folder / inner)
+            self.owner.take()
+        except OSError as error:
+            raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
+        try:
+            self._begin()
+        except BaseException:
+            self.owner.release()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        if is_finished(self.folder):
+            raise FinishedError(f"{self.folder}: finished")
+        for folder in (self.folder, self.folder / "checkpoints", self.folder / "plots"):
+            remove_leftovers(folder)
+        self.before = read_json(self.folder / "run.json") or {}
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=False)
+        write_atomically(self.folder / "config.yaml", text.encode())
+        self._keep_uncommitted()
+        if "dataset" in self.before:
+            self.about = {"dataset": self.before["dataset"]} | self.about
+        if "environment" in self.before:  # it is that of the numbers so far, until `resume` knows that there are none
+            self.about = self.about | {"environment": self.before["environment"]}
+        self._status("running")
+
+    def _keep_uncommitted(self) -> None:
+        if self.uncommitted is None:
+            return
+        text, path = as_written(self.uncommitted).encode(), self.folder / "git.diff"
+        if path.exists() and path.read_bytes() != text:
+            path = self.folder / "git-continued.diff"
+        write_atomically(path, text)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None and not self.owner.lost:
+                if isinstance(error, DataError) and error.report is not None:
+                    write_json(self.folder / "data_report.json", dict(error.report))
+                    error.add_note(f"all of them: {self.folder / 'data_report.json'}")
+                self._status(status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
+        except OSError as other:  # a full disk, mostly, and that is what `error` says
+            warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
+        finally:
+            self.owner.release()
+
+    def describe(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
+        """What the data are, once they are read.
+
+        Args:
+            dataset: fingerprint, classes, counts, for run.json.
+            report: for data_report.json.
+            paths: what the rows of pseudo_labels.csv call the unlabeled images.
+
+        Raises:
+            DataError: this run began with other data.
+        """
+        before = self.before.get("dataset")
+        if isinstance(before, dict) and before.get("fingerprint") not in (None, dataset["fingerprint"]):
+            raise DataError(f"{self.folder}: {OTHER_DATA}")
+        self.paths, self.classes = paths, tuple(dataset["classes"])
+        self.about = self.about | {"dataset": dataset}
+        write_json(self.folder / "data_report.json", report)
+        self._status("running")
+
+    def resume(self) -> dict[str, Any] | None:
+        """The state to go on from, or None; the logs are cut to where they were at that state.
+
+        Raises:
+            RecordError: there are checkpoints, and none can be used, or they are of another run, of other data or of
+                other versions of what computes.
+        """
+        found = checkpoint.load_state(self.folder / "checkpoints")
+        if found and (of := found[0].pop("of", None)) != self._of():
+            raise RecordError(f"{self.folder}: its checkpoint is of {of}, not of {self._of()}; delete the run's folder")
+        if found and "environment" in self.before:
+            self.about = self.about | continued(self.before["environment"], self.environment)
+        elif self.environment:
+            self.about = self.about | {"environment": self.environment}
+        if found and "warm_up" in self.before:
+            self.about = self.about | {"warm_up": self.before["warm_up"]}
+        lines = found[1] if found else {}
+        for log in self.logs:
+            log.cut(lines.get(log.path.name, 0))
+        if found and (evaluated := found[0].pop("led_to_labeling", None)) is not None:
+            self.evaluated = from_plain(evaluated)
+        return found[0] if found else None
+
+    def warmed_up(self, snapshot: dict[str, Any]) -> WarmUp:
+        """This run up to here, for others."""
+        logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
+        spent = [row.get(name) for row in self.rows() for name in ("train_seconds", "val_seconds")]
+        return WarmUp(snapshot, logs, self.evaluated, str(self.about["id"]), float(sum(each or 0.0 for each in spent)))
+
+    def adopt(self, found: WarmUp) -> None:
+        """Begin with what another run did: its logs become this run's own, and run.json says whose they are."""
+        for log in self.logs:
+            log.replace(found.logs.get(log.path.name))
+        self.evaluated = found.evaluated
+        self.about = self.about | {"warm_up": found.said()}
+        self._status("running")
+
+    def rows(self) -> list[Row]:
+        """What metrics.jsonl holds so far."""
+        path = self.metrics.path
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def last_round(self) -> list[PseudoLabel]:
+        """The pseudo-labels of the last round; [] where there was none."""
+        return last_round(self.pseudo_labels.path, self.paths)
+
+    def add(self, event: Event) -> None:
+        """Write what an event has for the record."""
+        self.owner.held()
+        row = event.row()
+        if row is not None:
+            self.metrics.append(json.dumps(finite(row)) + "\n")
+        if isinstance(event, Evaluated):
+            self.evaluated = event
+        elif isinstance(event, Relabeled):
+            _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
+            self._add_diagnostics(event)
+        elif isinstance(event, Finished) and event.what_if is not None:
+            self._add_chosen(event, event.what_if)
+
+    def curves(self) -> list[WhatIf]:
+        """What what_if.csv holds so far."""
+        return read_curves(self.what_if.path)
+
+    def save(self, snapshot: dict[str, Any]) -> None:
+        """Save the state of a training, and with it how long the logs are."""
+        lines = {log.path.name: log.committed() for log in self.logs}
+        sync_folder(self.folder)
+        if "unheard" in snapshot and self.evaluated is not None:
+            snapshot = snapshot | {"led_to_labeling": as_plain(self.evaluated)}
+        checkpoint.save_state(self.folder / "checkpoints", snapshot | {"of": self._of()}, lines)
+        self.saved = time.monotonic()
+
+    def _of(self) -> dict[str, str | None]:
+        """Whose states these are: of which settings that can matter, and of which data."""
+        return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
+
+    def seconds_since_save(self) -> float:
+        return time.monotonic() - self.saved
+
+    def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
+        """The end: status, then summary.json, last of all. Returns the summary."""
+        checkpoint.prune(self.folder / "checkpoints", keep=1)
+        bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
+        found = {"confusion": event.confusion, "reliability": bins}
+        summary = {**event.summary, **found, "total_seconds": self._seconds()}
+        if event.predictions:
+            text = csv_text([PREDICTIONS, *self._predictions(event)])
+            write_atomically(self.folder / "predictions.csv", as_written(text).encode())
+        self._status("done", plots=plots)
+        write_json(self.folder / "summary.json", summary)
+        return summary
+
+    def _predictions(self, event: Finished) -> Iterator[tuple[object, ...]]:
+        names = self.classes
+        for split, found in event.predictions.items():
+            each = zip(*found, strict=True)
+            yield from ((split, path, names[true], names[said], sure) for path, true, said, sure in each)
+
+    def _seconds(self) -> float:
+        before = self.before.get("seconds")
+        return (before if isinstance(before, float) else 0.0) + time.monotonic() - self.started
+
+    def _status(self, status: str, error: dict[str, str] | None = None, plots: list[str] | None = None) -> None:
+        state = {
+            "schema": SCHEMA,
+            "status": status,
+            "error": error,
+            "seconds": self._seconds(),
+            "started_at": self.before.get("started_at") or self.started_at,
+            "updated_at": now(),
+            "ended_at": None if status == "running" else now(),
+            "resumed": int(self.before.get("resumed") or 0) + 1 if self.before else 0,
+            "interruptions": interruptions(self.before),
+            "plots": plots or [],
+        }
+        write_json(self.folder / "run.json", {**self.about, **state})
+
+    def _add_diagnostics(self, event: Relabeled) -> None:
+        before = self.evaluated
+        if before is not None and before.what_if is not None:
+            self._add_curve(WhatIf(before.step, before.epoch, VALIDATION, before.what_if))
+        self._add_curve(WhatIf(event.step, event.epoch, POOL, event.what_if))
+        _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
+
+    def _add_chosen(self, event: Finished, what_if: Curve) -> None:
+        """The curve of the chosen model, unless it led to a labeling and is there."""
+        step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
+        if (step, VALIDATION) not in {(each.step, each.on) for each in self.curves()}:
+            self._add_curve(WhatIf(step, epoch, VALIDATION, what_if))
+
+    def _add_curve(self, found: WhatIf) -> None:
+        _add_rows(self.what_if, CURVES, curve_rows(found))
+
+
+def _add_rows(log: GrowingLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    """Append lines of CSV; the first of a file comes after the names of the columns."""
+    header = [] if log.path.exists() else [columns]
+    log.append(csv_text([*header, *rows]))

@@ -1,0 +1,143 @@
+"""A comparison as files for other programs: one CSV line a run, and JSON with the rows as well.
+
+Accuracies are shares in [0, 1] under the names they have in summary.json; gains are percentage points and say so.
+"""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from semisup.analysis.comparison import Comparison, Pair, Reference, Row, Spread
+from semisup.analysis.datasets import name_of
+from semisup.analysis.runs import Run
+from semisup.record import finite
+from semisup.record.append_log import as_written
+from semisup.report.wording import gain
+
+SCHEMA = 1
+LENGTHS = ("steps", "epochs", "labeled_steps", "best/epoch")
+SCORES = ("best/val/accuracy", "best/val/loss", "test/accuracy", "test/loss")
+LABELING = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
+
+
+def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
+    """One line a run, controls, baselines and unfinished runs too. Empty: not known, or no setting of this run."""
+    lines = [line for comparison in comparisons for line in run_lines(comparison, beside)]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
+    return as_written(buffer.getvalue()).encode()
+
+
+def as_json(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
+    """All of it; the best row is the one called `best`, the others follow in the order of validation accuracy.
+
+    Args:
+        told: of each data set, with what it comes to; several stand in a list `data_sets`, whose runs are one list.
+    """
+    parts: list[dict[str, Any]] = [
+        {
+            "sentence": sentence,
+            "columns": comparison.columns,
+            "best": _row(comparison.best) if comparison.best else None,
+            "rows": [_row(row) for row in comparison.rows],
+            "references": [_reference(reference) for reference in comparison.references],
+        }
+        for comparison, sentence in told
+    ]
+    named = [{"dataset": comparison.data_set} | part for (comparison, _), part in zip(told, parts, strict=True)]
+    value: dict[str, Any] = {"schema": SCHEMA} | (parts[0] if len(parts) == 1 else {"data_sets": named})
+    value["runs"] = [line for comparison, _ in told for line in run_lines(comparison, beside)]
+    return json.dumps(finite(value), indent=2, allow_nan=False).encode() + b"\n"
+
+
+def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
+    flat = comparison.flat(run)
+    control, baseline = comparison.references_of.get(str(run.folder), (None, None))
+    return {
+        "id": run.id,
+        "name": run.name,
+        "dataset": name_of(run),
+        "folder": os.path.relpath(run.folder.resolve(), beside.resolve()),
+        "role": comparison.roles(run),
+        "status": run.status,
+        "reason": run.reason,
+        "seed": run.seed,
+        **{key: flat.get(key) for key in comparison.columns},
+        **{name: run.number(name) for name in (*LENGTHS, *SCORES, *LABELING)},
+        "seconds": run.seconds,
+        **_pair("control", run.control_id, control),
+        **_pair("baseline", run.baseline_id, baseline),
+    }
+
+
+def _pair(kind: str, id_: str | None, pair: Pair | None) -> dict[str, Any]:
+    return {
+        f"{kind}/id": id_,
+        f"{kind}/status": pair.state if pair else None,
+        f"{kind}/test/accuracy": pair.other.accuracy("test") if pair and pair.other else None,
+        f"gain_over_{kind}_points": pair.points if pair else None,
+    }
+
+
+def run_lines(comparison: Comparison, beside: Path) -> list[dict[str, Any]]:
+    """The lines of the CSV, values as they are."""
+    return [_run(comparison, run, beside) for run in comparison.runs]
+
+
+def row_lines(comparison: Comparison) -> list[dict[str, Any]]:
+    """One flat line for each row over seeds, with the same keys in each; spreads are `NAME deviation`."""
+    return [_flat_row(comparison, row) for row in comparison.rows]
+
+
+def _flat_row(comparison: Comparison, row: Row) -> dict[str, Any]:
+    line: dict[str, Any] = {key: row.settings.get(key) for key in comparison.columns} | {"seeds": len(row.runs)}
+    spreads = {
+        "best/val/accuracy": row.accuracy("validation"),
+        "test/accuracy": row.accuracy("test"),
+        "gain_over_control_points": gain(row.controls),
+        "gain_over_baseline_points": gain(row.baselines),
+    }
+    for name, value in spreads.items():
+        line |= {name: value and value.mean, f"{name} deviation": value and value.deviation}
+    return line | {name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")}
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "settings": row.settings,
+        "seeds": [run.seed for run in row.runs],
+        "runs": [run.id for run in row.runs],
+        "gains_measured_on": row.split,
+        "best/val/accuracy": _spread(row.accuracy("validation")),
+        "test/accuracy": _spread(row.accuracy("test")),
+        "gain_over_control_points": _spread(gain(row.controls)),
+        "gain_over_baseline_points": _spread(gain(row.baselines)),
+        **{name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")},
+    }
+
+
+def _reference(reference: Reference) -> dict[str, Any]:
+    return {
+        "kind": reference.kind,
+        "settings": reference.settings,
+        "runs": [run.id for run in reference.runs],
+        "measured_on": reference.split,
+        "accuracy": _spread(reference.accuracy),
+    }
+
+
+def _spread(value: Spread | None) -> dict[str, Any] | None:
+    return None if value is None else {"mean": value.mean, "deviation": value.deviation, "count": value.count}
+
+
+def _cell(value: Any) -> Any:
+    """Lists and true/false as JSON writes them; text that a spreadsheet would run as a formula gets a quote."""
+    if isinstance(value, str):
+        return "'" + value if value.startswith(("=", "+", "-", "@")) else value
+    return json.dumps(value) if isinstance(value, bool | list) else value

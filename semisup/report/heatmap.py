@@ -1,0 +1,166 @@
+"""The picture of a comparison: threshold x strength as two heat maps, accuracy and gain over the control.
+
+Where there is no grid to draw, the rows are drawn one by one. Color maps are readable without color vision (cividis;
+brown to violet, white at 0), and every cell says its number.
+"""
+
+import io
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from PIL import Image
+
+from semisup.analysis.comparison import Comparison, over_seeds, split_of
+from semisup.report.heatmap_grid import CONTROL, SEVERAL, Cell, Grid, grid_of
+from semisup.report.ranking_chart import draw_rows
+from semisup.report.wording import headline, percent
+
+DOTS_PER_INCH = 100
+WIDTH_INCHES = 14
+MOST_BESIDE = 7  # columns of cells; more of them, and the two panels stand one above the other
+GAP = 0.35  # between the cells and the row of controls, in cells
+HATCHED: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#b0b0b0", "hatch": "///"}
+Color = tuple[float, float, float, float]
+
+
+def pictures(comparisons: list[Comparison]) -> bytes:
+    """A PNG, 1,400 pixels wide; of several data sets one below the other."""
+    if len(comparisons) == 1:
+        return picture(comparisons[0])
+    parts = [Image.open(io.BytesIO(picture(each))).convert("RGB") for each in comparisons]
+    whole = Image.new("RGB", (max(each.width for each in parts), sum(each.height for each in parts)), "white")
+    top = 0
+    for each in parts:
+        whole.paste(each, (0, top))
+        top += each.height
+    buffer = io.BytesIO()
+    whole.save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def picture(comparison: Comparison) -> bytes:
+    """A PNG, 1,400 pixels wide."""
+    figure = Figure(figsize=(WIDTH_INCHES, 6), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = grid_of(comparison)
+    if grid is None:
+        draw_rows(figure, comparison)
+    else:
+        _draw_heat_maps(figure, comparison, grid)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
+    """From accuracy in percent to color, and from gain in points to color."""
+    values = [100 * cell.value.mean for cell in grid.accuracies if cell.value]
+    size = Normalize(min(values, default=0) - 0.5, max(values, default=100) + 0.5)
+    reach = max([1.0, *(abs(cell.value.mean) for cell in grid.gains if cell.value)])
+    return ScalarMappable(size, "cividis"), ScalarMappable(TwoSlopeNorm(0, -reach, reach), "PuOr")
+
+
+def color_of(cell: Cell, scale: ScalarMappable, unit: float) -> Color | None:
+    """What the cell is filled with; None is hatched."""
+    if cell.value is None:
+        return None
+    assert isinstance(scale.norm, Normalize)
+    red, green, blue, alpha = scale.cmap(scale.norm(cell.value.mean * unit))
+    return red, green, blue, alpha
+
+
+def is_dark(color: Color) -> bool:
+    """Whether white is read better on it than black."""
+    red, green, blue, _ = color
+    return 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+
+
+def legend(comparison: Comparison, grid: Grid) -> list[str]:
+    """What has to be known to read the cells, then the baseline, which has no cell."""
+    words = ["Framed: best on validation", "± spread over seeds", "bold: gain larger than its spread"]
+    words.append("hatched: no number, and why")
+    if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:
+        words.append("other settings differ too: each cell shows the row that validation likes best")
+    below = "Control: labels only, the same augmentation, model and number of steps"
+    if any(cell.text == SEVERAL for cell in grid.accuracies):
+        below += f" ({SEVERAL}: the cells above have different ones, and each gain is over its own)"
+    runs = [run for reference in comparison.references if reference.kind == "baseline" for run in reference.runs]
+    if baseline := over_seeds(runs, split_of(runs)):
+        value = percent(baseline, unit=100)
+        below += f"   |   plain baseline (no augmentation, labeled passes alone): {split_of(runs)} {value} %"
+    return ["   |   ".join(words), below]
+
+
+def _draw_heat_maps(figure: Figure, comparison: Comparison, grid: Grid) -> None:
+    beside = len(grid.horizontal.values) <= MOST_BESIDE
+    panel_inches = 1.3 + 0.62 * (len(grid.vertical.values) + 1 + GAP)
+    figure.set_size_inches(WIDTH_INCHES, 1.4 + panel_inches * (1 if beside else 2))
+    left, right = figure.subplots(1, 2, sharey=True) if beside else figure.subplots(2, 1)
+    size, reach = scales(grid)
+    _draw_cells(left, grid.accuracies, size, 100)
+    _draw_cells(right, grid.gains, reach, 1)
+    left.set_title(f"{grid.split.capitalize()} accuracy, %", loc="left", fontsize=13)
+    right.set_title("Gain over the control, percentage points", loc="left", fontsize=13)
+    _finish_panel(left, grid, grid.has_controls)
+    _finish_panel(right, grid, grid.has_controls and beside)  # side by side they share the vertical axis
+    if beside:
+        right.tick_params(labelleft=False)
+        right.set_ylabel("")
+    left_edge: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
+    figure.suptitle(headline(comparison), fontsize=15, **left_edge)
+    figure.supxlabel("\n".join(legend(comparison, grid)), fontsize=10, color="#444444", **left_edge)
+
+
+def _height(cell: Cell) -> float:
+    return CONTROL - GAP if cell.y == CONTROL else cell.y
+
+
+def _draw_cells(panel: Axes, cells: list[Cell], scale: ScalarMappable, unit: float) -> None:
+    for cell in cells:
+        _draw_cell(panel, cell, color_of(cell, scale, unit))
+    for cell in cells:
+        if cell.best:
+            _outline(panel, cell, inset=0.009 * (1 + max(each.x for each in cells)))
+    if panel.figure is not None:
+        bar = panel.figure.colorbar(scale, ax=panel, fraction=0.04, pad=0.02, aspect=30)
+        bar.outline.set_visible(False)
+
+
+def _draw_cell(panel: Axes, cell: Cell, color: Color | None) -> None:
+    corner, where = (cell.x - 0.5, _height(cell) - 0.5), (cell.x, _height(cell))
+    if color is None:
+        panel.add_patch(Rectangle(corner, 1, 1, linewidth=0, **HATCHED))
+        panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=1.5))
+        box = {"facecolor": "#f2f2f2", "edgecolor": "none", "pad": 2}
+        panel.text(*where, cell.text, ha="center", va="center", fontsize=10, color="#333333", bbox=box)
+        return
+    panel.add_patch(Rectangle(corner, 1, 1, facecolor=color, edgecolor="white", linewidth=1.5))
+    style: dict[str, Any] = {"fontweight": "bold" if cell.bold else "normal"}
+    style["color"] = "white" if is_dark(color) else "black"
+    panel.text(*where, cell.text, ha="center", va="center", fontsize=11, linespacing=1.25, **style)
+
+
+def _outline(panel: Axes, cell: Cell, inset: float) -> None:
+    corner, width = (cell.x - 0.5 + inset, cell.y - 0.44), 1 - 2 * inset
+    frame = Rectangle(corner, width, 0.88, fill=False, edgecolor="black", linewidth=2.5, zorder=3)
+    frame.set_path_effects([withStroke(linewidth=5.5, foreground="white")])
+    panel.add_patch(frame)
+
+
+def _finish_panel(panel: Axes, grid: Grid, has_controls: bool) -> None:
+    vertical, horizontal = grid.vertical, grid.horizontal
+    panel.set_xlim(-0.5, len(horizontal.values) - 0.5)
+    panel.set_ylim(-1.5 - GAP if has_controls else -0.5, len(vertical.values) - 0.5)
+    controls = ([-1 - GAP], ["control"]) if has_controls else ([], [])
+    panel.set_xticks(range(len(horizontal.values)), horizontal.labels, parse_math=False)
+    panel.set_yticks([*controls[0], *range(len(vertical.values))], [*controls[1], *vertical.labels], parse_math=False)
+    panel.set_xlabel(horizontal.title, fontsize=12, parse_math=False)
+    panel.set_ylabel(vertical.title, fontsize=12, parse_math=False)
+    panel.tick_params(length=0, labelsize=11)
+    panel.spines[:].set_visible(False)

@@ -1,0 +1,133 @@
+"""The comparison as a run of its own in W&B, in the group of the sweep: the same tables and the same pictures.
+
+Its id comes from the folders that are compared, so that comparing them again shows in the same place.
+"""
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from semisup.analysis.comparison import Comparison
+from semisup.config import schema
+from semisup.errors import DataError, SettingError
+from semisup.record.reader import read_config, read_value
+from semisup.report.comparison_charts import accuracies, control_history, curves_of, rounds
+from semisup.report.export import row_lines, run_lines
+from semisup.report.heatmap import picture
+from semisup.report.wording import gain
+from semisup.runtime.atomic_files import write_atomically
+from semisup.runtime.text import typed, visible
+from semisup.tracking import Identity, Mirror
+
+GROUP = "tracking."
+
+
+def settings_of(comparison: Comparison, folders: list[Path], words: list[str]) -> tuple[Any, Identity]:
+    """The settings of the mirror, and what it is to be opened with.
+
+    They are those of conf/tracking/wandb.yaml, then of the first run that was tracked, then of `words`.
+
+    Args:
+        folders: as given by the user.
+        words: `tracking.KEY=VALUE`.
+
+    Raises:
+        SettingError: a word is not of that form, or no such setting.
+        DataError: there is no run to tell of.
+    """
+    from semisup.config.compose import config_folder
+
+    run = next((run for run in comparison.runs if run.identity), None)
+    if run is None:
+        raise DataError("--track: there is no run that could be read")
+    node = read_config(config_folder() / "tracking" / "wandb.yaml") | _own_settings(comparison)
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.startswith(GROUP):
+            raise SettingError("--track", word, "must be tracking.KEY=VALUE; folders come before --track")
+        node[key.removeprefix(GROUP)] = read_value(text)
+    name = run.name or "runs"
+    places = sorted(os.path.realpath(folder) for folder in folders)
+    places += [comparison.data_set] if comparison.data_set else []
+    digest = hashlib.sha256("\0".join(places).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    identity = Identity(
+        run_id=f"comparison-{re.sub('[^A-Za-z0-9._-]', '-', name)[:80]}-{digest}",
+        name=f"comparison of {name}" + (f", {comparison.data_set}" if comparison.data_set else ""),
+        group=name,
+        job_type="compare",
+        tags=("comparison",),
+        folder=run.folder.resolve().parent.parent / "wandb",
+        config={"columns": comparison.columns, "runs": len(comparison.runs)},
+    )
+    return schema.option("tracking", node), identity
+
+
+def _own_settings(comparison: Comparison) -> dict[str, Any]:
+    """How the first tracked run was tracked."""
+    nodes = [run.plain.get("tracking") for run in comparison.runs]
+    return next((node for node in nodes if isinstance(node, dict) and node.get("name") == "wandb"), {})
+
+
+def where(identity: Identity) -> list[str]:
+    """Where the comparison is, as far as it is on disk, and how to send it; nothing where W&B failed, and was told."""
+    kept = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
+    if not kept:
+        return []
+    if kept[-1].name.startswith("offline-"):
+        return [f"wrote {typed(kept[-1])} for W&B; to send it: wandb sync {typed(kept[-1])}"]
+    return [f"shown in W&B as {visible(identity.name)} in the group {visible(identity.group)}"]
+
+
+def show_comparison(mirror: Mirror, comparison: Comparison, words: str, beside: Path) -> None:
+    """Fill an open mirror and close it.
+
+    Args:
+        words: what the comparison comes to.
+    """
+    for name, lines in (("settings", row_lines(comparison)), ("runs", run_lines(comparison, beside))):
+        if lines:
+            mirror.table(name, list(lines[0]), [[_cell(value) for value in line.values()] for line in lines])
+    with tempfile.TemporaryDirectory(prefix="semisup-") as folder:
+        pictures = {"comparison": picture(comparison)} | _charts(comparison)
+        for name, content in pictures.items():
+            write_atomically(Path(folder) / f"{name}.png", content)
+        mirror.plots({name: Path(folder) / f"{name}.png" for name in pictures})
+        mirror.close(_summary(comparison, words), 0)
+
+
+def _charts(comparison: Comparison) -> dict[str, bytes]:
+    if comparison.best is None:
+        return {}
+    curves = curves_of(comparison, lambda folder: "")
+    figures = {"curves": accuracies(curves, control_history(comparison.best)), "rounds": rounds(curves)}
+    return {name: _png(figure) for name, figure in figures.items() if figure is not None}
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _summary(comparison: Comparison, words: str) -> dict[str, object]:
+    best = comparison.best
+    summary: dict[str, object] = {"sentence": words, "count/runs": len(comparison.runs)}
+    summary |= {"count/settings": len(comparison.rows), "count/unfinished": len(comparison.unfinished)}
+    if best is not None:
+        spreads = {"best/val/accuracy": best.accuracy("validation"), "test/accuracy": best.accuracy("test")}
+        spreads["gain_over_control_points"] = gain(best.controls)
+        summary |= {name: value.mean for name, value in spreads.items() if value}
+    return summary
+
+
+def _cell(value: object) -> object:
+    """W&B's tables hold numbers and text."""
+    return value if value is None or isinstance(value, bool | int | float) else visible(value)

@@ -1,0 +1,50 @@
+"""What is said of a run besides its numbers: in run.json, and in W&B."""
+
+from pathlib import Path
+from typing import Any
+
+from semisup.config.run_id import Plain
+from semisup.config.schema import Checked
+from semisup.dataset import SPLITS, Data
+from semisup.record.environment import command_line, environment
+from semisup.runtime.torchrun_env import launched
+from semisup.tracking import Identity
+
+
+def about(checked: Checked, job_type: str) -> dict[str, Any]:
+    """What run.json says besides status, times and data."""
+    return {
+        "id": checked.id,
+        "name": checked.run.name,
+        "job_type": job_type,
+        "command": command_line(),
+        "environment": made_by(checked),
+    }
+
+
+def made_by(checked: Checked) -> dict[str, Any]:
+    """What the numbers of a run that starts now depend on besides its config."""
+    return {**environment(checked.run.device), "threads": checked.run.threads, "processes": launched()}
+
+
+def described(data: Data) -> dict[str, Any]:
+    """What run.json says of the data."""
+    return {
+        "fingerprint": data.fingerprint,
+        "classes": list(data.classes),
+        "channels": data.labeled.pixels.shape[1],
+        "counts": {split: len(getattr(data, split)) for split in SPLITS},
+    }
+
+
+def identity_of(plain: Plain, id_: str, output_root: Path, job_type: str) -> Identity:
+    """What a run is called in W&B, whoever shows it there, and whenever."""
+    return Identity(
+        run_id=f"{plain['name']}-{id_}"[-128:],
+        name=id_,
+        group=plain["name"],
+        job_type=job_type,
+        tags=tuple(plain[group]["name"] for group in ("method", "threshold", "augment")),
+        folder=output_root / "wandb",
+        config=plain,
+    )

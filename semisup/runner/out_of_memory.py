@@ -1,0 +1,53 @@
+"""Memory that runs out, said in one line with what to try, whoever says it: Python, torch on the CPU, or CUDA."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from semisup.config.schema import Checked
+from semisup.errors import ShortOfMemoryError, show
+
+OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+
+
+@contextmanager
+def told_of_memory(checked: Checked, what: Callable[[Checked, str], str] | None = None) -> Iterator[None]:
+    """In here, an error of memory becomes a ShortOfMemoryError, whose words `what` makes of the settings and of what
+    the error says; by itself those of training."""
+    try:
+        yield
+    except ShortOfMemoryError:  # said further inside
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not _of_memory(error):
+            raise
+        said = show((str(error).splitlines() or ["MemoryError"])[0])
+        raise ShortOfMemoryError(f"out of memory {(what or _training)(checked, f'({said})')}") from error
+
+
+def reading(checked: Checked, said: str) -> str:
+    """While images are read: it is not the batches that are too large."""
+    words = [f"dataset.size={checked.dataset.size // 2}"]
+    if "resident_gb" in checked.plain["dataset"]:
+        words.append("dataset.resident_gb=0, which leaves the pixels in dataset.cache")
+    return f"{said} while images were read; try {' or '.join(words)}"
+
+
+def saving(checked: Checked, said: str) -> str:
+    """While a checkpoint is written."""
+    copy = "which takes the weights and the optimizer's state once more"
+    return f"{said} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
+
+
+def _of_memory(error: BaseException) -> bool:
+    """torch says it on the CPU by a plain RuntimeError, and so it does of CUDA's libraries and of pinned memory."""
+    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return named or any(words in str(error) for words in OF_MEMORY)
+
+
+def _training(checked: Checked, said: str) -> str:
+    plan = checked.settings.train
+    sizes = {"batch_size": plan.batch_size, "scoring_batch_size": plan.scoring_batch_size}
+    words = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]
+    return f"{said}; try {' '.join(words) or 'a smaller model, or a smaller dataset.size'}"

@@ -1,0 +1,61 @@
+"""How a run went, for whoever started it."""
+
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from semisup.config.schema import Checked
+from semisup.record import write_json
+
+EXIT = {
+    "done": 0,
+    "running": 1,
+    "skipped": 1,
+    "failed": 1,
+    "refused": 2,
+    "in use": 2,
+    "diverged": 3,
+    "collapsed": 3,
+    "interrupted": 130,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it, or
+    came too late to; `warm_up`: as in run.json; `last_lines`: of the traceback of what failed."""
+
+    folder: Path
+    status: str
+    summary: dict[str, Any] | None = None
+    message: str = ""
+    kept: bool = False
+    code: int | None = None
+    by: str = ""
+    warm_up: dict[str, Any] | None = None
+    last_lines: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT[self.status] if self.code is None else self.code
+
+
+def folder_of(checked: Checked) -> Path:
+    """Where the run is, or will be."""
+    return Path(checked.run.output_root).expanduser() / checked.run.name / checked.id
+
+
+def last_lines(most: int = 4) -> list[str]:
+    """Where it was when it failed."""
+    lines = [line.rstrip() for line in traceback.format_exc().splitlines()]
+    return [line for line in lines if line.strip(" ^~")][-most - 1 : -1]
+
+
+def note_failure(checked: Checked, outcome: Outcome) -> None:
+    """A row for a run that failed before its first line."""
+    outcome.folder.mkdir(parents=True, exist_ok=True)
+    write_json(outcome.folder / "config.yaml", checked.plain)  # JSON is YAML
+    error = {"kind": outcome.status, "message": outcome.message}
+    about = {"schema": 1, "id": checked.id, "name": checked.run.name, "status": "failed", "error": error}
+    write_json(outcome.folder / "run.json", about)

@@ -1,0 +1,139 @@
+"""The door of `semisup train`: what was typed is composed and checked once, and for a sweep once more for every swept
+value, so that a mistake costs a second and not a night.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from semisup.config import compose_cache
+from semisup.config.compose import compose, config_folder, expand_sweep, ours
+from semisup.errors import SettingError
+
+if TYPE_CHECKING:
+    from semisup.config.schema import Checked
+    from semisup.dataset import Dataset, Survey
+
+MOST_CHECKS = 64  # swept values that are checked before the first run
+HERE = ("basic", "joblib", "cores", "gpus", "submitit_local", "submitit_debug")
+"""Launchers that start the runs on this machine; any other may start them where there are GPUs, and here are none."""
+
+
+class Door(NamedTuple):
+    """What was typed, composed.
+
+    config: with Hydra's own part, for the first of all swept values
+    choices: key -> its override once for each swept value; none where only a sweeper knows the values
+    """
+
+    config: DictConfig
+    choices: dict[str, list[str]]
+    several: bool
+
+
+def composed_at_the_door(overrides: list[str], asked: bool) -> Door:
+    """Compose what was typed; `asked`: by -m. Needs no torch.
+
+    Raises:
+        SettingError: with the nearest key or name where one is near.
+    """
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        choices = dict(expand_sweep(word) for word in overrides)
+        config = compose([values[0] for values in choices.values() if values])
+        if not asked and not sweeps(config):
+            _one_value_each(choices)
+        if sweeps(config):
+            swept = (config.hydra.sweeper.get("params") or {}).items()
+            choices = dict(expand_sweep(f"{key}={value}") for key, value in swept) | choices
+            config = compose([values[0] for values in choices.values() if values])
+    return Door(config, choices, asked or sweeps(config))
+
+
+def check_at_the_door(door: Door) -> "dict[Dataset, Survey]":
+    """Check it, and in a sweep every swept value; returns every data set that is named.
+
+    Raises:
+        SettingError: as above.
+        DataError: the folders are not what the settings say.
+    """
+    surveyed: dict[Dataset, Survey] = {}
+    check = _check_swept if door.several else _check_one
+    check(door.config, surveyed)
+    first = {each: values[0] for each, values in door.choices.items() if values}
+    others = [(key, value) for key, values in door.choices.items() for value in values[1:]]
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        for key, value in others[:MOST_CHECKS]:
+            if compose_cache.is_plain(value, door.config):
+                with compose_cache.changed(door.config, value) as config:
+                    check(config, surveyed)
+            else:
+                check(compose(list({**first, key: value}.values())), surveyed)
+    return surveyed
+
+
+def planned(door: Door, words: list[str]) -> list[list[str]] | None:
+    """The overrides of every job of a sweep, in the order of their numbers; None where only the sweeper knows."""
+    if door.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
+        return None
+    swept = [f"{key}={value}" for key, value in (door.config.hydra.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*swept, *words])
+    parsed = [each for each in parsed if not each.key_or_group.startswith(("hydra.", "hydra/"))]
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    return jobs
+
+
+def expected_jobs(door: Door, plan: list[list[str]] | None) -> int | None:
+    """How many jobs there are to be, as far as that is known before."""
+    trials = door.config.hydra.sweeper.get("n_trials") if plan is None else len(plan)
+    return None if trials is None else int(trials)
+
+
+def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]", *, elsewhere: bool = False) -> "Checked":
+    """Settings among themselves, then settings and data; nothing is decoded, and each data set is surveyed once."""
+    from semisup.config import schema
+    from semisup.runner import compatibility
+
+    checked = schema.check(ours(config), elsewhere=elsewhere)
+    checked.tracking.must_be_here()
+    if checked.dataset not in surveyed:
+        surveyed[checked.dataset] = checked.dataset.survey()
+    survey = surveyed[checked.dataset]
+    compatibility.fit(checked, survey.classes, survey.counts, survey.channels)
+    return checked
+
+
+def _check_swept(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> None:
+    """The same for a member of a sweep, whose control must be fair."""
+    from semisup.runner import compatibility
+
+    elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in HERE
+    compatibility.fair(_check_one(config, surveyed, elsewhere=elsewhere))
+
+
+def sweeps(config: DictConfig) -> bool:
+    """Whether the config itself asks for a sweep (`hydra.mode: MULTIRUN` in an experiment)."""
+    return str(config.hydra.mode) == "RunMode.MULTIRUN"
+
+
+def _one_value_each(choices: dict[str, list[str]]) -> None:
+    for key, values in choices.items():
+        if len(values) != 1:
+            raise SettingError(key, ",".join(value.partition("=")[2] for value in values), "several values need -m")
+
+
+def with_their_group(overrides: Iterable[str]) -> list[str]:
+    """Settings of a swept group's options, `threshold.momentum=0.99` beside `threshold=freematch,softmatch`, as sweeps
+    of one value: Hydra would put all others onto the group's default option, which need not have them."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
+    words = []
+    for each in parsed:
+        word = str(each.input_line)
+        key, _, value = word.partition("=")
+        below = each.key_or_group.partition(".")[0] in swept and "." in each.key_or_group
+        words.append(f"{key}=choice({value})" if below and not each.is_sweep_override() else word)
+    return words

@@ -1,0 +1,204 @@
+"""A sweep: Hydra's sweeper and launcher run the jobs, each of which writes down what becomes of it.
+
+They do so in a child process. A job that ends its process ends that one; what it leaves undone is done by the next.
+"""
+
+import contextlib
+import functools
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+
+from semisup.config.compose import config_folder
+from semisup.errors import DataError, SettingError
+from semisup.report.console import say
+from semisup.runtime.torchrun_env import launched, leads
+from semisup.sweep.job import NUMBER, job
+from semisup.sweep.job_store import FAIL_FAST, STOPPED, Ledger
+from semisup.sweep.preflight import Door, check_at_the_door, expected_jobs, planned, with_their_group
+from semisup.sweep.summary import exit_status, lines_of, summary_of, write_summary
+from semisup.sweep.worker_process import in_a_child
+
+REFUSED = 2
+
+
+def with_hydra(words: list[str]) -> None:
+    sys.argv = ["semisup train", *words]
+    GlobalHydra.instance().clear()
+    hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
+
+
+def sweep(words: list[str], door: Door) -> int:
+    """Run the sweep, count what the jobs wrote down, and say it; returns the exit status."""
+    if launched() > 1:
+        return _refused_by_all()
+    config = door.config
+    root = Path(str(config.output_root)).expanduser() / str(config.name)
+    chosen = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("hydra.sweep.dir=")]
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # two sweeps of one second do not meet
+    ledger = Ledger(Path(chosen[-1]) if chosen else root / "sweeps" / stamp)
+    words = with_their_group(words)
+    try:
+        plan = planned(door, words)
+    except HydraException as error:
+        print(f"semisup train: {error}", file=sys.stderr)
+        return REFUSED
+    words += [] if chosen else [f"hydra.sweep.dir={_quoted(ledger.folder)}"]
+    began = time.monotonic()
+    attempt = _attempt(lambda: _first(words, door, ledger, plan, stamp), ledger)
+    if ledger.is_of(stamp):
+        stopped = _all_that_is_left(attempt, words, door, ledger)
+    elif attempt.code == REFUSED:  # at the door, which has said why
+        return REFUSED
+    else:  # its process ended before the first job
+        ledger.begin(plan, stamp)
+        stopped = attempt.stopped
+    summary = summary_of(ledger, expected_jobs(door, plan), time.monotonic() - began)
+    write_summary(ledger.folder, summary)
+    where = f"all of it in {ledger.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
+    say("", *lines_of(summary), f"{summary['seconds']:.0f} s; {where}")
+    status = exit_status(summary, stopped)
+    if stopped is not None and status:
+        say("stopped; the same command continues")
+    return status
+
+
+def _refused_by_all() -> int:
+    """Of torchrun's processes the first one says why there is no sweep; torchrun ends them all when that has ended."""
+    if not leads():
+        time.sleep(2)
+        return REFUSED
+    error = SettingError("torchrun", launched(), "processes work at one run; a sweep is hydra/launcher's to spread")
+    print(f"semisup train: {error}", file=sys.stderr)
+    return REFUSED
+
+
+class Attempt(NamedTuple):
+    """What became of a process that ran jobs.
+
+    code: its exit status, or the negative number of the signal that ended it
+    stopped: the exit status of a signal that asked the sweep to stop, or None
+    dead: the jobs that it left running
+    """
+
+    code: int
+    stopped: int | None
+    dead: list[str]
+
+
+def _attempt(work: Callable[[], int], ledger: Ledger) -> Attempt:
+    code, passed = in_a_child(work)
+    ended = ledger.ended()
+    stopped = ended["stopped"] if ended else None
+    if passed is not None and stopped is None:
+        stopped = 130 if passed == signal.SIGINT else 75
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return Attempt(code, stopped, ledger.bury("a worker of the launcher" if ended else how))
+
+
+def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Ledger) -> int | None:
+    """Go on after a process that died, as long as that helps; returns the exit status of a signal that said stop."""
+    parallel = str(door.config.hydra.runtime.choices["hydra/launcher"]) != "basic"
+    fail_fast = bool(door.config.sweep.fail_fast)
+    while attempt.stopped is None:
+        known = len(ledger.entries())
+        if (
+            attempt.dead and parallel and ledger.plan() is not None
+        ):  # one is to blame, and the launcher took the others with it
+            suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})
+            ledger.forget([*attempt.dead, *(f"{number:05d}" for number in suspects)])
+            for number in suspects:
+                attempt = _attempt(functools.partial(_one_by_one, words, ledger, [number]), ledger)
+                if attempt.stopped is not None:
+                    return attempt.stopped
+                if fail_fast and attempt.dead:
+                    ledger.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
+        elif attempt.dead and fail_fast:
+            ledger.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
+        left = ledger.missing()
+        if not left or ledger.halted():
+            return None
+        again = functools.partial(_through_hydra, lambda: with_hydra(["--multirun", *words]), ledger)
+        attempt = _attempt(again if parallel else functools.partial(_one_by_one, words, ledger, left), ledger)
+        if len(ledger.entries()) <= known:
+            return attempt.stopped
+    return attempt.stopped
+
+
+def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] | None, name: str) -> int:
+    """In the child: what was typed is checked, images are decoded, and the jobs start."""
+    from semisup.report.console import quietly
+    from semisup.runner.progress import Bars
+
+    quietly()
+    try:
+        surveyed = check_at_the_door(door)
+        with Bars() as bars:  # the cache is filled before the jobs, which only open it; bad images are said once
+            for dataset, survey in surveyed.items():
+                dataset.read(survey, bars.watch)
+        ledger.begin(plan, name)
+    except (SettingError, DataError, OSError) as error:
+        print(f"semisup train: {error}", file=sys.stderr)
+        return REFUSED
+    return _through_hydra(lambda: with_hydra(["--multirun", *words]), ledger)
+
+
+def _one_by_one(words: list[str], ledger: Ledger, numbers: list[int]) -> int:
+    """In the child: these jobs of the plan, one after the other in this process. Each is a run to Hydra, which composes
+    it once (84 ms of processor time); of a sweep of one job it composes three."""
+    plan, own = ledger.plan() or [], [word for word in words if word.startswith("hydra.sweep.")]
+
+    def work() -> None:
+        for number in numbers:
+            if ledger.halted():
+                return
+            os.environ[NUMBER] = str(number)
+            with_hydra(["--run", *plan[number], *own])
+
+    return _through_hydra(work, ledger)
+
+
+def _through_hydra(work: Callable[[], None], ledger: Ledger) -> int:
+    """In the child: whatever ends Hydra, it is written down."""
+    from semisup.runner.signals import ASKING, TOGETHER_SECONDS, StoppedError, asked_by
+
+    stopped, asked = None, 0.0
+
+    def stop(number: int, frame: object) -> None:  # between two runs, or while others are at theirs
+        nonlocal asked
+        before, asked = asked, asked or time.monotonic()
+        if before and time.monotonic() - before < TOGETHER_SECONDS:
+            return
+        ledger.halt(STOPPED)
+        for process in ledger.others().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+        if not before:  # else they were asked to save by the first, and waited for since
+            ledger.wait_for_others()
+        raise KeyboardInterrupt if number == signal.SIGINT else asked_by(number)
+
+    for each in ASKING:
+        signal.signal(each, stop)
+    try:
+        work()
+    except KeyboardInterrupt:
+        stopped = 130
+    except StoppedError:
+        stopped = 75
+    except SystemExit:  # a launcher that gave up
+        pass
+    ledger.end(stopped)
+    return 0
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
