@@ -28,8 +28,8 @@ test: setup  ## all tests
 
 soak: setup  ## kill runs at every point there is, in 200 crash loops, a sweep of 1,000 jobs in seven ways, every method with every policy (30 minutes)
 	$(BIN)/python -m tests.kill "$$(mktemp -d)/soak" --soak 200
-	SEMISUP_SOAK=1 $(BIN)/python -m pytest tests/test_contracts.py tests/test_trainer.py tests/images/test_cache.py
-	SEMISUP_SWEEP_JOBS=1000 $(BIN)/python -m pytest -n 0 -s tests/commands/test_sweep.py -k accounted
+	SEMISUP_SOAK=1 $(BIN)/python -m pytest tests/test_contracts.py tests/training/test_loop.py tests/images/test_cache.py
+	SEMISUP_SWEEP_JOBS=1000 $(BIN)/python -m pytest -n 0 -s tests/sweep/test_sweep.py -k accounted
 
 fuzz: setup  ## mutate images for SECONDS=600; what fails is kept, and replayed by the tests
 	$(BIN)/python -m tests.images.fuzz --seconds $(SECONDS)

@@ -24,8 +24,8 @@ RECIPE = ("method=fixmatch", "augment=randaugment", "threshold.tau=0", "optimize
 KINDS: Mapping[str, tuple[str, ...]] = {
     "float32": ("precision=float32",),
     "bfloat16": ("precision=bfloat16",),
-    "one_pass": ("precision=bfloat16", "method.kept_only=false"),
-    "compiled": ("precision=bfloat16", "method.kept_only=false", "compile=true"),  # one pass is of one size
+    "one_pass": ("precision=bfloat16", "method.skip_rejected=false"),
+    "compiled": ("precision=bfloat16", "method.skip_rejected=false", "compile=true"),  # one pass is of one size
 }
 
 

@@ -1,4 +1,4 @@
-"""A pool that stays in the cache's file (`dataset.resident_gb=0`) instead of memory: our step over the bare model's."""
+"""A pool that stays in the cache's file (`dataset.memory_gb=0`) instead of memory: our step over the bare model's."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
     shape = (QUICK if plan.quick else SHAPES)["small_cnn_64"]
     words = (*METHODS["fixmatch"], f"method.ratio={shape.ratio}")
     with photographs(250 if plan.quick else 1000) as root:
-        chosen = config(root, shape, *words, "dataset.resident_gb=0", f"train.batch_size={shape.batch}")
+        chosen = config(root, shape, *words, "dataset.memory_gb=0", f"train.batch_size={shape.batch}")
         data = compatibility.made(chosen, read(chosen.dataset))
         assert not isinstance(data.unlabeled.pixels, Tensor), "the pool is in memory"
         works = {"ours": our_step(chosen, data), "bare": bare_step(settings(shape, *words), shape, "fixmatch")}

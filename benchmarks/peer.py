@@ -3,10 +3,10 @@
 Equal in all of these: the model, the number of images, SGD with Nesterov's momentum and its weight decay, the average
 of the weights, RandAugment with CutOut, one thread; both augment in the process that trains.
 
-    equal                 ours in float32 and one pass of [labeled, weak, strong] (`method.kept_only=false`): the same
+    equal                 ours in float32 and one pass of [labeled, weak, strong] (`method.skip_rejected=false`): the same
                           sums in another order. What differs: layout, batched augmentation, fused optimizer and average
     equal_bfloat16        the same in bfloat16 (`precision=bfloat16`), which the reference does not do
-    default               what our defaults come to on this machine, whatever `precision` and `method.kept_only` they
+    default               what our defaults come to on this machine, whatever `precision` and `method.skip_rejected` they
                           hold; all strong views are kept, the most work there is
     default_half_kept     the same where half of the strong views are kept, as `threshold=quantile` does with
                           `threshold.q=0.5 threshold.momentum=0`
@@ -26,7 +26,7 @@ from benchmarks.reference_step import ReferenceStep
 from benchmarks.steps import our_step
 
 PREFIX = "peer_step_over_ours.wrn_32_fixmatch"
-WHOLE = "method.kept_only=false"
+WHOLE = "method.skip_rejected=false"
 ALL, HALF = ("threshold.tau=0",), ("threshold=quantile", "threshold.q=0.5", "threshold.momentum=0")
 OURS = {
     "equal": (WHOLE, "precision=float32", *ALL),

@@ -18,7 +18,7 @@ from benchmarks.made import QUICK, SHAPES, Shape, problem, settings
 from semisup.core.events import Relabeled, StepDone
 from semisup.core.inference import logits_of, to_float
 from semisup.core.rng import stream
-from semisup.method._online import frozen_statistics
+from semisup.method import frozen_statistics
 from semisup.training.loop import train
 from semisup.training.state import Problem, State, start
 
@@ -123,7 +123,7 @@ def _score(plan: Plan, shape: Shape) -> Measured:
     config = settings(shape, "method=supervised")
     data = problem(shape, 64 if plan.quick else 1024)
     model = start(data, config.settings).student.eval()
-    parts = [resident(config, part) for part in data.unlabeled.pixels.split(config.settings.train.scoring_batch_size)]
+    parts = [resident(config, part) for part in data.unlabeled.pixels.split(config.settings.train.eval_batch_size)]
 
     def forward() -> None:
         with torch.no_grad():
@@ -131,7 +131,7 @@ def _score(plan: Plan, shape: Shape) -> Measured:
                 model(part)
 
     def score() -> None:
-        for _ in logits_of(model, data.unlabeled.pixels, config.settings.train.scoring_batch_size):
+        for _ in logits_of(model, data.unlabeled.pixels, config.settings.train.eval_batch_size):
             pass
 
     return ratio(in_turn(plan.rounds, {"ours": score, "bare": forward}, plan.shortest), "ours", "bare")

@@ -62,7 +62,7 @@ def _shared_over_separate(plan: Plan) -> Measured:
     grid = (f"threshold.tau={TAUS}", f"augment.strength={STRENGTHS}")
     length = (f"train.steps={steps}", f"train.evaluate_every_steps={steps // 5}", f"method.refresh_every={first}")
     words = (*length, "method.gate=0.3", "schedule=constant", *grid)
-    return _over([(sweep("sweep.share_warm_up=true", *words), sweep("sweep.share_warm_up=false", *words))])
+    return _over([(sweep("sweep.share_start=true", *words), sweep("sweep.share_start=false", *words))])
 
 
 def _over(pairs: list[tuple[Seconds, Seconds]]) -> Measured:

@@ -102,7 +102,7 @@ def _scoring(chosen: Any, data: Problem, pool: torch.Tensor) -> Work:
     model = start(data, chosen.settings).student
 
     def work() -> None:
-        logits = torch.cat(list(logits_of(model, pool, chosen.settings.train.scoring_batch_size)))
+        logits = torch.cat(list(logits_of(model, pool, chosen.settings.train.eval_batch_size)))
         weight = label(logits).confidence > -1
         weight.nonzero()
 

@@ -3,7 +3,10 @@
 import copy
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +17,11 @@ import pytest
 import torch
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
+from semisup.__main__ import main
+from semisup.config import compose as compose_module
 from semisup.config import schema
 from semisup.config.schema import Checked
 from semisup.core.types import Images
@@ -129,19 +136,81 @@ def shared_data() -> Path:
     return SHARED
 
 
+Program = Callable[..., tuple[int, str]]
+Within = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_compose_defaults = compose_module.defaults
+
+
+@lru_cache(maxsize=64)
+def _defaults(conf: Path, words: tuple[str, ...]) -> Any:
+    return _compose_defaults([*words])
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """The program as typed in tmp_path, but in this process; gives exit status and all that it printed. A
+    traceback is a failure. What `semisup train` would compose of the same words is composed once: 0.1 s each time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        compose_module, "defaults", lambda words: copy.deepcopy(_defaults(compose_module.config_folder(), tuple(words)))
+    )
+
+    def call(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["semisup", *words])
+        status = main()
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    browser, service = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or service is None:
+        pytest.skip("no browser here (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for word in ("--headless", "--window-size=1366,900", f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(word)
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # which it has not for root
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = webdriver.Chrome(options, Service(service))
+    yield found
+    found.quit()
+
+
+@pytest.fixture
+def within(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Within:
+    """The program as typed in a folder, but in this process, which saves the import of torch; as `subprocess.run`."""
+
+    def call(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["semisup", *words])
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda *of: print(warnings.formatwarning(*of[:4]), end="", file=sys.stderr)
+            status = main()
+        return subprocess.CompletedProcess([*words], status, *capsys.readouterr())
+
+    return call
+
+
 LONGEST = (
     "kill/test_kill",
-    "commands/test_sweep",
-    "commands/test_train",
+    "sweep/test_sweep",
+    "cli/test_train",
     "tracking/test_wandb",
-    "commands/test_launchers",
+    "sweep/test_launchers",
     "test_contracts",
-    "test_processes",
-    "commands/test_shared_warm_up",
-    "commands/test_compare",
+    "training/test_distributed",
+    "runner/test_shared_start",
+    "report/test_compare",
     "images/test_decode",
-    "test_trainer",
-    "commands/test_reproduce",
+    "training/test_loop",
+    "cli/test_reproduce",
 )
 """Files that take longest, in processor time: begun first, so that no process of tests is left alone with one."""
 

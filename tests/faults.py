@@ -44,15 +44,15 @@ def _rows(*rows: tuple[str, ...]) -> tuple[Fault, ...]:
 
 KILL, RECORD, TRAIN, STORAGE = (
     "kill/test_kill.py::",
-    "test_record.py::",
-    "commands/test_train.py::",
-    "test_storage.py::",
+    "record/test_record.py::",
+    "cli/test_train.py::",
+    "record/test_storage_faults.py::",
 )
-REPRODUCE, STRANGER, NUMBERS = "commands/test_reproduce.py::", "commands/test_stranger.py::", "test_numbers.py::"
-SECRETS, CACHE, DISK = "test_secrets.py::", "images/test_cache.py::", "images/test_disk.py::"
+REPRODUCE, STRANGER, NUMBERS = "cli/test_reproduce.py::", "cli/test_untrusted_runs.py::", "test_numbers.py::"
+SECRETS, CACHE, DISK = "runtime/test_secrets.py::", "images/test_cache.py::", "images/test_disk.py::"
 DECODE, SCAN, FOLDER = "images/test_decode.py::", "images/test_scan.py::", "dataset/test_folder.py::"
-WANDB, TRACK, COMPARE = "tracking/test_wandb.py::", "tracking/test_track.py::", "commands/test_compare.py::"
-SWEEP, SCHEMA, ALONE = "commands/test_sweep.py::", "test_schema.py::", "test_independence.py::"
+WANDB, TRACK, COMPARE = "tracking/test_wandb.py::", "tracking/test_track.py::", "report/test_compare.py::"
+SWEEP, SCHEMA, ALONE = "sweep/test_sweep.py::", "config/test_schema.py::", "test_independence.py::"
 
 FAULTS = _rows(
     ("A1-2", "SIGKILL at any operation or event, in the middle of any write", "the same command ends with the same bits",
@@ -92,7 +92,7 @@ FAULTS = _rows(
     ("B6", "a cache truncated, flipped, of another version", "rebuilt and never served", CACHE + "test_a_damaged_pack_is_rebuilt_and_never_served",
      CACHE + "test_a_damaged_index_is_rebuilt_and_never_believed"),
     ("B6", "the cache's file cut short while its pixels are in use", "the run stops and names it; no pixel is made up",
-     "images/test_stored.py::test_a_file_that_was_cut_short_is_said_and_not_made_up"),
+     "images/test_on_disk.py::test_a_file_that_was_cut_short_is_said_and_not_made_up"),
     ("B7", "a source replaced, size and times the same", "seen", CACHE + "test_other_content_of_the_same_size_and_time_is_seen"),
     ("B8", "the data set changed since the run began", "refused, exit 2", RECORD + "test_a_run_is_not_continued_with_other_data",
      TRAIN + "test_a_finished_run_of_other_images_is_not_taken_for_this_one"),
@@ -120,8 +120,8 @@ FAULTS = _rows(
     ("D1-10", "every kind of file a folder may hold, under every kind of name", "the outcome that docs/data.md says",
      "images/test_outcomes.py::test_every_kind_of_file_has_its_documented_outcome"),
     ("D1-15", "... in a real run, compared, shown and used to predict", "done; every name escaped in every file",
-     "commands/test_hostile_folder.py::test_names_are_escaped_wherever_they_are_written"),
-    ("D5", "EPS and PDF named .jpg, with programs to open them", "none is started", "commands/test_hostile_folder.py::test_no_program_is_started"),
+     "cli/test_hostile_folder.py::test_names_are_escaped_wherever_they_are_written"),
+    ("D5", "EPS and PDF named .jpg, with programs to open them", "none is started", "cli/test_hostile_folder.py::test_no_program_is_started"),
     ("D10", "headers that announce gigabytes", "refused without memory", "images/test_outcomes.py::test_a_bomb_takes_no_memory"),
     ("D11", "fuzzed bytes", "pixels or a reason", "images/test_fuzz.py::test_mutated_images_find_nothing_and_the_figures_are_in_the_docs"),
     ("D12", "pipes, sockets, files without permission (as no root)", "left out; nothing waits",
@@ -138,7 +138,7 @@ FAULTS = _rows(
     ("D18", "the unlabeled folder is missing, or called otherwise", "refused by its key; null says that there are none",
      FOLDER + "test_a_missing_part_is_named_with_its_key", FOLDER + "test_a_named_folder_that_is_not_there_is_not_taken_for_none"),
     ("D19", "an image in training and in validation or test; under two classes", "the run stops, or warns if asked",
-     "dataset/test_twins.py::test_an_image_that_is_judged_by_stops_the_run", "dataset/test_twins.py::test_one_image_under_two_classes_stops_the_run"),
+     "dataset/test_duplicates.py::test_an_image_that_is_judged_by_stops_the_run", "dataset/test_duplicates.py::test_one_image_under_two_classes_stops_the_run"),
     ("D19", "the same in published arrays (CIFAR, SVHN, STL-10, MNIST)", "warns, or stops if asked; near ones are not looked for",
      "dataset/test_public.py::test_an_image_of_the_test_part_that_is_in_the_training_part_is_said"),
     ("D20", "another order of the folder on disk", "the same", SCAN + "test_order_is_of_the_bytes_and_not_of_the_disk"),
@@ -151,18 +151,18 @@ FAULTS = _rows(
     ("E3", "all pseudo-labels of one class", "warned of once; stopped with exit 3 if asked", TRAIN + "test_pseudo_labels_that_collapse_are_said_and_can_stop_the_run",
      "test_diagnostics.py::test_a_constant_model_is_warned_of_once_and_a_healthy_one_never"),
     ("E4-8", "settings out of range, NaN, 1e999, null", "refused at the door by key and value", NUMBERS + "test_what_cannot_be_is_said_at_the_door",
-     "test_gate.py::test_what_is_wrong_is_said_by_key_value_and_what_is_allowed"),
+     "config/test_validation.py::test_what_is_wrong_is_said_by_key_value_and_what_is_allowed"),
     ("E5", "NaN in the average of the weights", "stopped", NUMBERS + "test_a_teacher_that_says_no_number_stops_the_run"),
-    ("E6", "a best model that is NaN", "never saved, never best", "test_trainer.py::test_nan_stops_the_run_names_the_step_and_is_never_saved"),
+    ("E6", "a best model that is NaN", "never saved, never best", "training/test_loop.py::test_nan_stops_the_run_names_the_step_and_is_never_saved"),
     ("E7", "sets smaller than a batch, a batch of one before BatchNorm", "refused at the door", NUMBERS + "test_sets_that_are_too_small_are_said_at_the_door",
-     "test_model.py::test_what_else_does_not_go_together_is_said_at_the_same_door"),
+     "model/test_model.py::test_what_else_does_not_go_together_is_said_at_the_same_door"),
     ("E7", "models and images that no machine holds", "refused at the door, with the bytes", NUMBERS + "test_a_model_that_no_machine_holds_is_said_at_the_door",
      NUMBERS + "test_images_that_no_machine_holds_are_said_at_the_door"),
     ("E9", "true labels of unlabeled images permuted, their folders renamed", "no number moves but what is said of them",
      "test_contracts.py::test_hidden_labels_feed_diagnostics_and_nothing_else", FOLDER + "test_what_folders_below_the_unlabeled_are_called_says_nothing"),
     ("F1-4", "misspelt keys and names, wrong types, `+new=1`", "one line, exit 2, the nearest name", TRAIN + "test_a_mistake_costs_one_line_and_leaves_nothing",
      SCHEMA + "test_asked_to_show_a_config_a_misspelt_key_is_said_as_ever"),
-    ("F5-6", "`name=1e3`, seeds out of range", "refused", "test_gate.py::test_what_is_wrong_is_said_by_key_value_and_what_is_allowed"),
+    ("F5-6", "`name=1e3`, seeds out of range", "refused", "config/test_validation.py::test_what_is_wrong_is_said_by_key_value_and_what_is_allowed"),
     ("F8", "every setting of every option x random values", "a run that could be made, or one line that names the key", SCHEMA + "test_any_value_of_any_setting_is_taken_or_refused_by_name"),
     ("F9", "saved, loaded, saved", "the same bytes", SCHEMA + "test_what_is_saved_loads_and_is_saved_as_the_same_bytes"),
     ("G1-3", "a config with targets, Hydra's own part, interpolations, tags", "refused; nothing runs, nothing is read from the environment",
@@ -176,7 +176,7 @@ FAULTS = _rows(
     ("G6", "a checkpoint that is compressed, larger than it says, with names that lead elsewhere, damaged", "refused before torch sees it",
      STRANGER + "test_an_archive_that_we_never_write_is_refused_before_torch_sees_it"),
     ("G7", "a checkpoint of another run, other data, another model, another version", "refused, by name, exit 2; nothing is lost",
-     RECORD + "test_a_state_of_another_run_or_of_other_data_is_refused", "test_trainer.py::test_a_snapshot_of_another_model_is_refused",
+     RECORD + "test_a_state_of_another_run_or_of_other_data_is_refused", "training/test_loop.py::test_a_snapshot_of_another_model_is_refused",
      RECORD + "test_a_run_is_not_continued_by_other_versions_of_what_computes"),
     ("G8", "names and links that lead out of the output root", "refused", SCHEMA + "test_the_folder_of_a_run_is_a_short_plain_name_below_the_root",
      STRANGER + "test_a_link_out_of_the_root_is_not_written_to", STRANGER + "test_a_picture_that_is_a_link_to_elsewhere_is_not_shown_to_w_and_b"),
@@ -184,7 +184,7 @@ FAULTS = _rows(
     ("G9", "a secret in a setting", "refused; it is not shown", SECRETS + "test_a_setting_that_is_a_secret_is_refused"),
     ("G9", "a secret in the environment, a remote's address, the code", "in no file of a run", SECRETS + "test_a_planted_secret_is_in_no_file_of_a_run"),
     ("G10", "terminal escapes and HTML in all that a run says", "escaped", STRANGER + "test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command",
-     COMPARE + "test_nothing_a_run_says_reaches_the_terminal_as_a_command", "commands/test_report.py::test_what_runs_say_of_themselves_is_text"),
+     COMPARE + "test_nothing_a_run_says_reaches_the_terminal_as_a_command", "report/test_comparison_page.py::test_what_runs_say_of_themselves_is_text"),
     ("G10", "JSON of any shape in place of run.json, summary.json, metrics.jsonl", "one line; never a traceback", STRANGER + "test_records_of_any_shape_end_in_one_line"),
     ("G11", "numpy files with objects", "none is read: caches are raw bytes with a digest"),
     ("G12", "Hydra plugins found by their namespace", "whatever is installed as `hydra_plugins` is imported by Hydra; `reproduce`, `compare`, `show`, `predict` and `track` never hand it a stranger's file"),
@@ -205,10 +205,10 @@ FAULTS = _rows(
     ("I3", "SIGTERM, Ctrl-C to a sweep, one by one or parallel", "all its runs save; exit 75, 130", SWEEP + "test_a_signal_to_the_sweep_lets_its_runs_save"),
     ("I3", "SIGTERM after the last step of a run", "it is done, and the last; exit 75", SWEEP + "test_a_signal_after_the_last_step_of_a_run_ends_the_sweep"),
     ("I3", "SIGKILL of a sweep's own process", "its run saves and stops", SWEEP + "test_when_the_sweeps_own_process_is_killed_its_run_is_asked_to_stop"),
-    ("I8", "a run killed where those that share its warm-up part", "the same bits, of all", "commands/test_shared_warm_up.py::test_a_kill_where_the_ways_part_changes_nothing"),
-    ("I8", "a run killed while it goes over from its own way to another one's warm-up", "the same bits", "commands/test_shared_warm_up.py::test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing"),
-    ("I8", "the run killed for whose warm-up others wait", "one takes over; the same bits", "commands/test_shared_warm_up.py::test_who_comes_second_waits_and_takes_over_from_one_that_is_killed"),
-    ("I8", "a warm-up damaged, or of something else", "passed over and made anew", "commands/test_shared_warm_up.py::test_what_is_damaged_or_of_something_else_is_made_anew"),
+    ("I8", "a run killed where those that share its warm-up part", "the same bits, of all", "runner/test_shared_start.py::test_a_kill_where_the_ways_part_changes_nothing"),
+    ("I8", "a run killed while it goes over from its own way to another one's warm-up", "the same bits", "runner/test_shared_start.py::test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing"),
+    ("I8", "the run killed for whose warm-up others wait", "one takes over; the same bits", "runner/test_shared_start.py::test_who_comes_second_waits_and_takes_over_from_one_that_is_killed"),
+    ("I8", "a warm-up damaged, or of something else", "passed over and made anew", "runner/test_shared_start.py::test_what_is_damaged_or_of_something_else_is_made_anew"),
     ("I4", "the same sweep again", "finished runs are untouched, missing ones made", TRAIN + "test_a_sweep_has_a_row_for_every_run_and_its_control_and_continues"),
     ("I5", "jobs that want the same run", "one makes it, the others wait", TRAIN + "test_jobs_that_share_a_control_wait_for_it"),
     ("I8", "other runs before it in the process; another launcher; alone or in a sweep", "the same bits",
@@ -218,8 +218,8 @@ FAULTS = _rows(
     ("I7", "`hydra.sweep.max_batch_size`", "not used: jobs write down how they end, and none raises into Hydra"),
     ("I10", "what a job costs besides its run", "no fault but a figure: `sweep.job_overhead_seconds` of `make bench`"),
     ("I11", "SLURM preempts a job of an array", "saved, queued again, and ended with the same bits; whoever else listens hears the signal",
-     "commands/test_launchers.py::test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_the_same_bits",
-     "commands/test_launchers.py::test_a_signal_that_was_obeyed_goes_to_whoever_listened_before"),
+     "sweep/test_launchers.py::test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_the_same_bits",
+     "sweep/test_launchers.py::test_a_signal_that_was_obeyed_goes_to_whoever_listened_before"),
     ("J1", "the wall clock goes backwards; times of files are scrambled", "the same checkpoint is taken, the same bits; durations are not negative",
      STORAGE + "test_clocks_and_times_of_files_decide_nothing"),
     ("J2", "a process number that comes again, a dead owner", "forgotten", RECORD + "test_a_recycled_process_number_is_not_the_owner",

@@ -233,7 +233,7 @@ def test_with_lambda_0_every_combination_is_the_supervised_run_bit_for_bit(metho
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("supervised", "mixmatch")])
 def test_accepting_none_is_the_supervised_run_bit_for_bit(method: str) -> None:
     """(mixmatch mixes labeled images with unlabeled ones, accepted or not.)"""
-    rows, state = run(toy_problem(), *eager(method, "quantile", kept_only=True), "threshold.q=0", "train.epochs=4")
+    rows, state = run(toy_problem(), *eager(method, "quantile", skip_rejected=True), "threshold.q=0", "train.epochs=4")
     plain, other = supervised(4)
     without = lambda rows: [{k: v for k, v in row.items() if k != "train/unlabeled_loss"} for row in rows]  # noqa: E731
     assert without(row for row in rows if "val/loss" in row) == without(plain)
@@ -365,12 +365,12 @@ def test_a_report_holds_the_images_of_the_steps_since_the_one_before(method: str
 def test_every_setting_of_a_method_can_matter(method: str) -> None:
     node = checked(*choose("method", method), EMA).plain["method"]
     other = {"gate": 0.99, "refresh_every": 2, "lambda_unlabeled": 0.5, "ratio": 2, "ramp": 0.9, "temperature": 0.2,
-             "annealing": "linear", "alpha": 5.0, "kept_only": False, "by_average": True}  # fmt: skip
+             "tsa": "linear", "alpha": 5.0, "skip_rejected": False, "ema_teacher": True}  # fmt: skip
     usual = [*eager(method, "fixed"), "threshold.tau=0.35", "train.epochs=6"]
     half = [*eager(method, "quantile"), "threshold.q=0.5", "train.epochs=6"]  # some are kept, and some not
     first = {False: run(toy_problem(), *usual)[0]}
-    if "kept_only" in node:
+    if "skip_rejected" in node:
         first[True] = run(toy_problem(), *half)[0]
     for key in sorted(set(node) - {"name"}):
-        partly = key == "kept_only"
+        partly = key == "skip_rejected"
         assert run(toy_problem(), *(half if partly else usual), f"method.{key}={other[key]}")[0] != first[partly], key

@@ -80,7 +80,11 @@ def two_steps(monkeypatch: pytest.MonkeyPatch, *words: str, precision: str = "fl
 def test_a_step_stays_on_its_device_and_waits_for_nothing(
     monkeypatch: pytest.MonkeyPatch, method: str, policy: str
 ) -> None:
-    words = [*choose("method", method, ratio=3, kept_only=False), *choose("threshold", policy), "augment=randaugment"]
+    words = [
+        *choose("method", method, ratio=3, skip_rejected=False),
+        *choose("threshold", policy),
+        "augment=randaugment",
+    ]
     gpu = two_steps(monkeypatch, *words)
     assert gpu.waits == []
     assert gpu.unrepeatable == []
@@ -88,19 +92,19 @@ def test_a_step_stays_on_its_device_and_waits_for_nothing(
 
 @pytest.mark.parametrize("method", ["fixmatch", "uda", "mean_teacher"])
 def test_to_look_at_what_is_kept_a_step_waits_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    words = choose("method", method, ratio=3, kept_only=True, by_average=True)
+    words = choose("method", method, ratio=3, skip_rejected=True, ema_teacher=True)
     assert two_steps(monkeypatch, *words, "augment=randaugment").waits == ["nonzero"] * 2
 
 
 @pytest.mark.parametrize("augment", [each for each in options("augment") if each != "none"])
 def test_every_augmentation_is_made_there(monkeypatch: pytest.MonkeyPatch, augment: str) -> None:
-    gpu = two_steps(monkeypatch, "method=fixmatch", "method.kept_only=false", f"augment={augment}")
+    gpu = two_steps(monkeypatch, "method=fixmatch", "method.skip_rejected=false", f"augment={augment}")
     assert gpu.waits == gpu.unrepeatable == []
 
 
 @pytest.mark.parametrize("optimizer", options("optimizer"))
 def test_every_optimizer_steps_there_in_bfloat16_too(monkeypatch: pytest.MonkeyPatch, optimizer: str) -> None:
-    words = ("method=supervised", f"optimizer={optimizer}", "train.ema_statistics=true")
+    words = ("method=supervised", f"optimizer={optimizer}", "train.ema_buffers=true")
     assert two_steps(monkeypatch, *words, precision="bfloat16").waits == []
 
 

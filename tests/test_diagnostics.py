@@ -18,8 +18,7 @@ from semisup.core.metrics import normalized_entropy, per_class
 from semisup.core.threshold_curve import TAUS, curve
 from semisup.core.types import Curve, Labels, PerClass, Selection
 from semisup.errors import CollapsedError
-from semisup.method import Place
-from semisup.method._diagnostics import relabeled
+from semisup.method import Place, relabeled
 from semisup.record.writer import RunRecord
 from semisup.runner.collapse import CollapseWatch
 from semisup.training.loop import train

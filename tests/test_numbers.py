@@ -181,7 +181,7 @@ def test_every_way_to_say_that_memory_is_short_is_known(error: Exception, short:
     with pytest.raises(RuntimeError) as caught, told_of_memory(config):
         raise error
     assert isinstance(caught.value, ShortOfMemoryError) == short
-    assert ("try train.batch_size=3 train.scoring_batch_size=128" in str(caught.value)) == short
+    assert ("try train.batch_size=3 train.eval_batch_size=128" in str(caught.value)) == short
 
 
 def test_memory_that_runs_out_in_reading_or_saving_is_not_the_batches(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
 from semisup.record import checkpoint
 from tests.conftest import checked
-from tests.dataset.test_twins import photograph
+from tests.dataset.test_duplicates import photograph
 from pathlib import Path
 root = Path(sys.argv[1])
 for number, place in enumerate(f"{part}/{name}/{each}" for part in ("training/labeled", "validation")
@@ -209,12 +209,14 @@ def fitted(*given):
     fit(*given)
     limit(10_000_000)
 run_module.compatibility.fit = fitted
-tight = run_module.run(checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]"), Bars(), of_a_sweep=False)
+large = checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]")
+tight = run_module.run(large, Bars(), of_a_sweep=False)
 print(tight.status, tight.message)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 run_module.compatibility.fit = fit
 checkpoint.save = lambda *_: bytearray(2**60)
-tight = run_module.run(checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]"), Bars(), of_a_sweep=False)
+small = checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]")
+tight = run_module.run(small, Bars(), of_a_sweep=False)
 print(tight.status, tight.message)
 """
     root = Path(__file__).resolve().parents[1]
@@ -223,7 +225,7 @@ print(tight.status, tight.message)
     lines = done.stdout.splitlines()
     assert len(lines) == 2, done.stdout + done.stderr
     assert lines[0].startswith("failed out of memory ("), lines
-    assert lines[0].endswith("try dataset.size=512 or dataset.resident_gb=0, which leaves the pixels in dataset.cache")
+    assert lines[0].endswith("try dataset.size=512 or dataset.memory_gb=0, which leaves the pixels in dataset.cache")
     assert lines[1].startswith("failed out of memory ("), lines
     assert "while a checkpoint was written" in lines[1]
     assert "batch_size" not in done.stdout
@@ -238,7 +240,8 @@ from semisup.config import schema
 from semisup.runner import compatibility
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
-from tests.conftest import checked, toy_problem
+from tests.conftest import checked
+from tests.conftest import toy_problem
 from tests.test_numbers import data_of
 config = checked("model.widths=[64,64]", "train.batch_size=256", "train.steps=4", "device=cpu", "plots=false",
                  "method=supervised", "output_root=" + sys.argv[1])
@@ -257,7 +260,7 @@ print(outcome.status, outcome.exit_code, outcome.message)
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("failed 1 out of memory ("), done.stdout + done.stderr
-    assert "try train.batch_size=128 train.scoring_batch_size=128" in done.stdout
+    assert "try train.batch_size=128 train.eval_batch_size=128" in done.stdout
     assert "Traceback" not in done.stderr
     (about,) = tmp_path.glob("runs/*/run.json")
     assert json.loads(about.read_text())["error"]["kind"] == "ShortOfMemoryError"

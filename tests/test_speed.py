@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from semisup.augment import Augment
+from semisup.core.eager_optimizer import plain
 from semisup.core.events import Finished, StepDone
 from semisup.core.rng import stream
 from semisup.core.sampling import _order
 from semisup.dataset.digits import bundled
-from semisup.optimizer._plain import plain
 from semisup.runtime import determinism
 from semisup.training.loop import train
 from semisup.training.state import start
@@ -82,8 +82,8 @@ def test_a_step_calls_as_much_for_few_images_as_for_many(name: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["supervised", "self_training", "mixmatch", "mean_teacher"])
 def test_no_step_waits_for_the_device(name: str) -> None:
-    """`kept_only` looks at what is kept, and must wait: it is off here."""
-    words = choose("method", name, kept_only="false")
+    """`skip_rejected` looks at what is kept, and must wait: it is off here."""
+    words = choose("method", name, skip_rejected="false")
     config = checked(*words, "train.ema_decay=0.9", "train.batch_size=4", "train.epochs=3", "device=cuda")
     problem = toy_problem(labeled=16)
     on_device = type(problem)(

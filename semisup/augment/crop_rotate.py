@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semisup.augment._warp import crop_and_rotate
 from semisup.core.device import to_device
+from semisup.core.image_warp import crop_and_rotate
 from semisup.core.inference import to_float
 from semisup.errors import in_range
 

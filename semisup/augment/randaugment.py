@@ -30,9 +30,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semisup.augment._operations import OPERATIONS, amounts, operate
 from semisup.augment.weak import WeakAugment
 from semisup.core.device import to_device
+from semisup.core.image_operations import OPERATIONS, amounts, operate
 from semisup.core.inference import to_float
 from semisup.errors import in_range
 

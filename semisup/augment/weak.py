@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semisup.augment._warp import mirror_and_shift
 from semisup.core.device import to_device
+from semisup.core.image_warp import mirror_and_shift
 from semisup.core.inference import to_float
 from semisup.errors import in_range
 

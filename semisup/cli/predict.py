@@ -79,7 +79,7 @@ def _parts(run: Path, files: list[Any]) -> Iterator[str]:
 
     checked, model, classes, channels = _model_of(run)
     torch.set_num_threads(checked.run.threads)
-    size = checked.settings.train.scoring_batch_size
+    size = checked.settings.train.eval_batch_size
     yield _csv([["path", "class", "confidence", "problem"]])
     with Bars() as bars:
         outcomes = iter(

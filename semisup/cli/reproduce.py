@@ -28,12 +28,12 @@ Exit status: 0 identical (or within --tolerance where the environment differs), 
 """
 
 OF_THE_CALLER = ("output_root", "plots", "tracking", "checkpoint")
-OF_THE_CALLER_IN_DATASET = ("cache", "workers", "resident_gb", "download")
+OF_THE_CALLER_IN_DATASET = ("cache", "workers", "memory_gb", "download")
 MAY_BE_SET = (
     "output_root",
     "plots",
     "tracking",
-    *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "resident_gb", "download")),
+    *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "memory_gb", "download")),
 )
 
 

@@ -83,7 +83,10 @@ def _translated(message: str, overrides: list[str]) -> SettingError:
         key = unknown[1]
         value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
         elsewhere = _who_has(key, overrides)
-        return SettingError(key, value, f"no such key{elsewhere}", None if elsewhere else nearest(key, _known_keys()))
+        from semisup.config.schema import renamed
+
+        hint = None if elsewhere else nearest(key, _known_keys())
+        return renamed(SettingError(key, value, f"no such key{elsewhere}", hint))
     plugin = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(?:.*/)?([^/']+)'", message)
     if plugin and plugin[2] in PLUGINS:
         typed = next((each.partition("=")[2] for each in overrides if each.startswith(f"{plugin[1]}=")), plugin[2])

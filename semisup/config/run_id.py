@@ -11,8 +11,8 @@ Plain = dict[str, Any]
 """A config as plain data, resolved."""
 
 CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
-CANNOT_MATTER_IN_DATASET = ("cache", "workers", "resident_gb", "download", "max_bad_fraction", "on_leak", "mirror")
-"""`mirror` by way of augment.flip alone."""
+CANNOT_MATTER_IN_DATASET = ("cache", "workers", "memory_gb", "download", "max_bad_fraction", "on_duplicate", "hflip")
+"""`hflip` by way of augment.flip alone."""
 
 
 def what_matters(plain: Plain) -> Plain:

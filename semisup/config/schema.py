@@ -20,7 +20,8 @@ from semisup.config.run_id import Plain, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
-from semisup.errors import SettingError, first_line, nearest
+from semisup.errors import SettingError, first_line, nearest, show
+from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
 from semisup.runtime.precision import can_compile, must_be_there, precision_of
 from semisup.runtime.secrets import secret_in
 from semisup.training.state import Settings, TrainSettings
@@ -72,6 +73,21 @@ def check(config: DictConfig | Plain, *, elsewhere: bool = False) -> Checked:
     Raises:
         SettingError: names key, value, what is allowed and the nearest name.
     """
+    try:
+        return _validate(config, elsewhere=elsewhere)
+    except SettingError as error:
+        raise renamed(error) from None
+
+
+def renamed(error: SettingError) -> SettingError:
+    """Name the new key where the error is about a key of version 0.1.0 that has another name now."""
+    if error.key not in RENAMED or not error.allowed.startswith("no such key"):
+        return error
+    new = RENAMED[error.key]
+    return SettingError(error.key, error.value, f"is now called {new}; type {new}={show(error.value)}")
+
+
+def _validate(config: DictConfig | Plain, *, elsewhere: bool) -> Checked:
     plain = _normal(_resolved(config))
     nodes = [*NODES, *SECTIONS]
     known = [*nodes, *RunSettings.__dataclass_fields__]
@@ -87,14 +103,15 @@ def check(config: DictConfig | Plain, *, elsewhere: bool = False) -> Checked:
     sections = {name: _section(name, cls, plain[name]) for name, cls in SECTIONS.items()}
     if not elsewhere:
         _this_machine_has_it(run)
+        _means_the_same(run, plain)
     plain = _as_typed(plain, run, groups | sections)
     if groups["method"].needs_average and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
     train, labeler = sections.pop("train"), sections.pop("labeler")
-    if run.compile and getattr(groups["method"], "kept_only", False):
-        allowed = "goes not with method.kept_only=true, whose passes are of another size at every step"
+    if run.compile and getattr(groups["method"], "skip_rejected", False):
+        allowed = "goes not with method.skip_rejected=true, whose passes are of another size at every step"
         raise SettingError("compile", run.compile, allowed)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
     settings = Settings(**how, train=train, labeler=labeler, **groups)
@@ -106,6 +123,16 @@ def _this_machine_has_it(run: RunSettings) -> None:
     must_be_there(run.device)
     if run.compile:
         can_compile(run.device)
+
+
+def _means_the_same(run: RunSettings, plain: Plain) -> None:
+    """Raise SettingError if a saved config would give other numbers now, because the meaning of a setting changed."""
+    if not 1 <= run.definitions <= DEFINITIONS:
+        allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
+        raise SettingError("definitions", run.definitions, allowed)
+    if changes := changes_since(plain):
+        allowed = f"settings have another meaning now ({'; '.join(changes)}); use the semisup that made the run"
+        raise SettingError("definitions", run.definitions, allowed)
 
 
 def _resolved(config: DictConfig | Plain) -> Plain:

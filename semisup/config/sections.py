@@ -25,11 +25,11 @@ class CheckpointSettings:
 @dataclass(frozen=True)
 class SweepSettings:
     """`control`: also train, for each run of a sweep, its control and its baseline; `fail_fast`: start no further run
-    once one has failed; `share_warm_up`: what several runs have in common until the pool is labeled is made once."""
+    once one has failed; `share_start`: what several runs have in common until the pool is labeled is made once."""
 
     control: bool
     fail_fast: bool
-    share_warm_up: bool
+    share_start: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class RunSettings:
     name: str
     seed: int
     output_root: str
+    definitions: int
     threads: int
     device: str
     precision: str

@@ -21,9 +21,9 @@ def start_average(student: nn.Module) -> nn.Module:
     return copy.deepcopy(student).requires_grad_(False)
 
 
-def decay_at(decay: float, update: int, *, warm_up: bool) -> float:
+def decay_at(decay: float, update: int, *, warmup: bool) -> float:
     """d_t of the update t = 1, 2, ... since the average was started."""
-    return min(decay, update / (update + 9)) if warm_up else decay
+    return min(decay, update / (update + 9)) if warmup else decay
 
 
 @torch.no_grad()

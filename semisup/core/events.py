@@ -58,7 +58,7 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True)
-class WarmedUp(Event):
+class BurnInEnd(Event):
     """All is done that no threshold policy can have changed: the pool is about to be labeled for the first time, or
     the training is over without. The state is whole; comes once, in a method by rounds."""
 

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+SPLITS = ("labeled", "unlabeled", "validation", "test")
+"""The four parts of a data set."""
+
 Memory = dict[str, Tensor]
 """What was learned, as named tensors: saved and restored by one piece of code for all."""
 

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy
 import torch
 
-from semisup.core.types import Images, Pixels
-from semisup.dataset import SPLITS, Data
-from semisup.dataset._duplicates import IGNORE, ON_LEAK, find, judge, plain, remembered
+from semisup.core.types import SPLITS, Images, Pixels
+from semisup.dataset._protocol import Data
 from semisup.errors import DataError, SettingError, in_range, one_of
 from semisup.images.cache import Pictures, Watch, read_pools
 from semisup.images.decode import Pixels as Array
 from semisup.images.decode_settings import Recipe
+from semisup.images.duplicates import IGNORE, ON_DUPLICATE, find, judge, plain, remembered
 from semisup.images.on_disk import Rows, Stored
 from semisup.images.pool import most_workers
 from semisup.images.scan import ImageFile
@@ -63,7 +63,7 @@ class Settings(Protocol):
     def max_bad_fraction(self) -> float: ...
 
     @property
-    def on_leak(self) -> str: ...
+    def on_duplicate(self) -> str: ...
 
     @property
     def workers(self) -> int | None: ...
@@ -72,7 +72,7 @@ class Settings(Protocol):
     def cache(self) -> str | None: ...
 
     @property
-    def resident_gb(self) -> float | None: ...
+    def memory_gb(self) -> float | None: ...
 
     def recipe(self) -> Recipe: ...
 
@@ -80,9 +80,9 @@ class Settings(Protocol):
 def check(settings: Settings) -> None:
     """Raise SettingError where one of these is out of its range."""
     in_range("max_bad_fraction", settings.max_bad_fraction, 0, 1)
-    one_of("on_leak", settings.on_leak, ON_LEAK)
+    one_of("on_duplicate", settings.on_duplicate, ON_DUPLICATE)
     in_range("workers", settings.workers, 1, 1024)
-    in_range("resident_gb", settings.resident_gb, 0)
+    in_range("memory_gb", settings.memory_gb, 0)
     settings.recipe()
 
 
@@ -90,18 +90,18 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
     """Decode, or take from the cache, deal out to the splits, and look for the same image twice.
 
     Raises:
-        SettingError: more than the given `resident_gb`, and no cache that it could stay in.
-        DataError: more of a split than `max_bad_fraction` is no picture; or on_leak=error and an image is in several of
+        SettingError: more than the given `memory_gb`, and no cache that it could stay in.
+        DataError: more of a split than `max_bad_fraction` is no picture; or on_duplicate=error and an image is in several of
             training, validation and test, or under two classes.
     """
     cache = Path(settings.cache).expanduser() if settings.cache else None
     data = _data(settings, classes, found, cache, watch)
-    if settings.on_leak != IGNORE:
+    if settings.on_duplicate != IGNORE:
         key = f"{data.fingerprint} {settings.recipe().fingerprint()}"
         twins = remembered(cache, key, functools.partial(find, {split: getattr(data, split) for split in SPLITS}))
-        data.report["twins"] = plain(twins, classes)
+        data.report["duplicates"] = plain(twins, classes)
         with _reported(data.report):
-            judge(twins, classes, settings.on_leak)
+            judge(twins, classes, settings.on_duplicate)
     return data
 
 
@@ -109,11 +109,11 @@ def _data(settings: Settings, classes: tuple[str, ...], found: Found, cache: Pat
     """All but the twins; what else is known of every file is let go before they are looked for."""
     workers = settings.workers or most_workers()
     recipe, numbers = settings.recipe(), _numbers(found)
-    limit = resident_bytes(settings.resident_gb, copies=1 if _as_they_are(found, numbers) else 2)
+    limit = resident_bytes(settings.memory_gb, copies=1 if _as_they_are(found, numbers) else 2)
     stored = 3 * recipe.size**2 * sum(map(len, found.pools.values())) > limit
     if stored and cache is None:
-        if settings.resident_gb is not None:
-            allowed = "must be a folder where more than dataset.resident_gb of pixels are to stay in it"
+        if settings.memory_gb is not None:
+            allowed = "must be a folder where more than dataset.memory_gb of pixels are to stay in it"
             raise SettingError("dataset.cache", None, allowed)
         stored = False
     pools = read_pools(found.pools, recipe, cache, workers, watch, stored=stored)
@@ -147,10 +147,10 @@ def _reported(report: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def resident_bytes(resident_gb: float | None, copies: int) -> float:
+def resident_bytes(memory_gb: float | None, copies: int) -> float:
     """Bytes of pixels that may be in memory at once; by itself half of what there is for this process and for those
     beside it, if so many copies of them are made."""
-    return limit_bytes() / 2 / neighbors() / copies if resident_gb is None else resident_gb * 1e9
+    return limit_bytes() / 2 / neighbors() / copies if memory_gb is None else memory_gb * 1e9
 
 
 class _Dealt(NamedTuple):

@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from semisup.dataset import Dataset, Survey
 from semisup.dataset._image_files import Found
+from semisup.dataset._protocol import Dataset, Survey
 from semisup.errors import DataError
 from semisup.images.cache import read
 

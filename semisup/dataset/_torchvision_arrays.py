@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from semisup.core.types import Images
-from semisup.dataset import SPLITS, Data, Survey
-from semisup.dataset._duplicates import IGNORE, ON_LEAK, Member, equal_only, judge, plain
-from semisup.dataset._split import Index, Portions, deal
+from semisup.core.class_split import Index, Portions, deal
+from semisup.core.types import SPLITS, Images
+from semisup.dataset._protocol import Data, Survey
 from semisup.dataset._torchvision_readers import Source, labels_of, open_reader
 from semisup.errors import in_range, one_of
 from semisup.images.cache import Watch
 from semisup.images.decode import Pixels
 from semisup.images.decode_settings import Recipe
+from semisup.images.duplicates import IGNORE, ON_DUPLICATE, Member, equal_only, judge, plain
 
 CHUNK = 1024  # images that are copied, hashed and resized at once
 
@@ -46,8 +46,8 @@ class Arrays:
     validation_share: of the training part of each class, in (0, 0.9]
     split_seed: what the split depends on
     imbalance, imbalance_unlabeled: most to least frequent class of that part, 1 or more; 1 = as they come
-    mirror: whether a mirrored image keeps its class
-    on_leak: of equal images in training and validation or test, in these two, or under two classes: `error`, `warn`, or
+    hflip: whether a mirrored image keeps its class
+    on_duplicate: of equal images in training and validation or test, in these two, or under two classes: `error`, `warn`, or
         `ignore` = they are not looked for
     """
 
@@ -59,14 +59,14 @@ class Arrays:
     split_seed: int
     imbalance: float
     imbalance_unlabeled: float
-    mirror: bool
-    on_leak: str
+    hflip: bool
+    on_duplicate: str
 
     source: ClassVar[Source]
 
     def __post_init__(self) -> None:
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)
-        one_of("on_leak", self.on_leak, ON_LEAK)
+        one_of("on_duplicate", self.on_duplicate, ON_DUPLICATE)
         self.recipe()
         self._portions()
 
@@ -97,7 +97,7 @@ class Arrays:
         asked = {"train": source.train, "test": source.test}
         if source.own_unlabeled:
             asked["own_unlabeled"] = source.own_unlabeled[0]
-        filling = _Filling(survey, watch, self.on_leak)
+        filling = _Filling(survey, watch, self.on_duplicate)
         for part, argument in asked.items():
             reader = open_reader(source.reader, source.files, root, self.download, argument)
             filling.add(part, source.planes(reader))
@@ -107,9 +107,9 @@ class Arrays:
 class _Filling:
     """A data set on its way into memory: every part of the original is read once, and let go."""
 
-    def __init__(self, survey: Survey, watch: Watch, on_leak: str) -> None:
+    def __init__(self, survey: Survey, watch: Watch, on_duplicate: str) -> None:
         shape = (survey.channels, survey.size, survey.size)
-        self.survey, self.watch, self.on_leak = survey, watch, on_leak
+        self.survey, self.watch, self.on_duplicate = survey, watch, on_duplicate
         self.equal: dict[bytes, list[Member]] = defaultdict(list)  # digest of an image, as in the file -> which it is
         self.pixels = {split: torch.empty(count, *shape, dtype=torch.uint8) for split, count in survey.counts.items()}
         self.targets: dict[str, list[int]] = {split: [] for split in SPLITS}
@@ -133,7 +133,7 @@ class _Filling:
                 self.pixels[split][first : first + len(original)] = _resized(original, self.survey.size)
                 names = [f"{part}/{number:06d}" for number in rows[start : start + CHUNK]]
                 self.paths[split] += names
-                if self.on_leak != IGNORE:
+                if self.on_duplicate != IGNORE:
                     self._compare(split, names, targets[start : start + CHUNK].tolist(), original)
             self.targets[split] += targets.tolist()
 
@@ -144,11 +144,11 @@ class _Filling:
 
     def _report(self) -> dict[str, Any]:
         """What is there twice. Near duplicates are not looked for: everything published would be compared with all."""
-        if self.on_leak == IGNORE:
+        if self.on_duplicate == IGNORE:
             return {}
         twins = equal_only(group for group in self.equal.values() if len(group) > 1)
-        judge(twins, self.survey.classes, self.on_leak)
-        return {"twins": plain(twins, self.survey.classes)}
+        judge(twins, self.survey.classes, self.on_duplicate)
+        return {"duplicates": plain(twins, self.survey.classes)}
 
     def data(self) -> Data:
         report = self._report()

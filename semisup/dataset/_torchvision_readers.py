@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from semisup.dataset._split import Index
+from semisup.core.class_split import Index
 from semisup.errors import DataError, SettingError, nearest
 from semisup.images.decode import Pixels
 from semisup.runtime.torchvision_compat import torchvision

@@ -15,9 +15,9 @@ import numpy
 import torch
 from PIL import Image
 
-from semisup.core.types import Images
-from semisup.dataset import SPLITS, Data, Survey
-from semisup.dataset._split import Portions, deal
+from semisup.core.class_split import Portions, deal
+from semisup.core.types import SPLITS, Images
+from semisup.dataset._protocol import Data, Survey
 from semisup.errors import in_range
 from semisup.images.cache import Watch
 from semisup.images.decode_settings import Recipe
@@ -26,7 +26,7 @@ from semisup.images.decode_settings import Recipe
 @dataclass(frozen=True)
 class Digits:
     """`size`: side in pixels, 8 or more (bilinear); `labels_per_class` >= 1; `validation_share`, `test_share`: above 0,
-    together at most 0.9; `split_seed`: what the split depends on; `mirror`: whether a mirrored image keeps its class.
+    together at most 0.9; `split_seed`: what the split depends on; `hflip`: whether a mirrored image keeps its class.
     """
 
     size: int
@@ -34,7 +34,7 @@ class Digits:
     validation_share: float
     test_share: float
     split_seed: int
-    mirror: bool
+    hflip: bool
 
     def __post_init__(self) -> None:
         in_range("size", self.size, 8, 1024)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy
 
-from semisup.dataset import Data, Survey
+from semisup.core.class_split import labeled_counts, shuffled
 from semisup.dataset._image_files import Found, Part, check, read_files
-from semisup.dataset._split import labeled_counts, shuffled
+from semisup.dataset._protocol import Data, Survey
 from semisup.errors import DataError, SettingError, in_range, nearest
 from semisup.images.cache import Watch
 from semisup.images.decode_settings import Recipe
@@ -29,7 +29,7 @@ from semisup.images.scan import ImageFile, class_folders, scan, shown
 class Folder:
     """What conf/dataset/folder.yaml says of each key. `root` must exist; `size` in [1, 4096] pixels; `labels_per_class`
     >= 1 or null for all; `imbalance` >= 1; `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a
-    core; `resident_gb` >= 0 or null."""
+    core; `memory_gb` >= 0 or null."""
 
     root: str
     size: int
@@ -42,16 +42,16 @@ class Folder:
     labels_per_class: int | None
     split_seed: int
     imbalance: float
-    mirror: bool
+    hflip: bool
     max_bad_fraction: float
-    on_leak: str
+    on_duplicate: str
     follow_symlinks: bool
     draft: bool
     background: int
     max_pixels: int
     workers: int | None
     cache: str | None
-    resident_gb: float | None
+    memory_gb: float | None
 
     def __post_init__(self) -> None:
         in_range("labels_per_class", self.labels_per_class, 1)

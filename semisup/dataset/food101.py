@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy
 
-from semisup.dataset import SPLITS, Data, Survey
+from semisup.core.class_split import Portions, deal
+from semisup.core.types import SPLITS
 from semisup.dataset._image_files import Found, Part, check, read_files
-from semisup.dataset._split import Portions, deal
+from semisup.dataset._protocol import Data, Survey
 from semisup.dataset._torchvision_files import part_of
 from semisup.dataset._torchvision_readers import open_reader
 from semisup.errors import in_range
@@ -28,7 +29,7 @@ class Food101:
     """`root`: the folder that holds `food-101/`; `size` in [1, 4096] pixels; `labels_per_class` >= 1 or null for all;
     `validation_share`: of the training part, in (0, 0.9]; `imbalance` and `imbalance_unlabeled` >= 1;
     `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a core;
-    `resident_gb` >= 0 or null."""
+    `memory_gb` >= 0 or null."""
 
     root: str
     download: bool
@@ -39,13 +40,13 @@ class Food101:
     split_seed: int
     imbalance: float
     imbalance_unlabeled: float
-    mirror: bool
+    hflip: bool
     max_bad_fraction: float
-    on_leak: str
+    on_duplicate: str
     draft: bool
     workers: int | None
     cache: str | None
-    resident_gb: float | None
+    memory_gb: float | None
 
     def __post_init__(self) -> None:
         in_range("split_seed", self.split_seed, 0, 2**32 - 1)

@@ -200,7 +200,7 @@ def _streamed(outcomes: Iterable[Outcome], files: Files, recipe: Recipe, cache: 
                 animated += moves
             return known, growing.end(_pack_path(cache, recipe, known), bad, animated, recipe.size)
     except OSError as error:
-        allowed = "pixels of more than dataset.resident_gb stay in it; raise that, or give dataset.cache room"
+        allowed = "pixels of more than dataset.memory_gb stay in it; raise that, or give dataset.cache room"
         raise DataError(f"the image cache {cache} cannot be written ({error}): {allowed}") from error
 
 

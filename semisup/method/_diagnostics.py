@@ -6,7 +6,7 @@ from semisup.core.events import Relabeled
 from semisup.core.metrics import coverage, normalized_entropy, per_class, pseudo_accuracy
 from semisup.core.threshold_curve import curve
 from semisup.core.types import Labels, Selection
-from semisup.method import Learner, Place
+from semisup.method._protocol import Learner, Place
 
 
 def relabeled(learner: Learner, place: Place, round_: int, labels: Labels, selection: Selection) -> Relabeled:

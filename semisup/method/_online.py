@@ -15,9 +15,9 @@ from semisup.core.inference import calibrated, label
 from semisup.core.sampling import count, endless, taken
 from semisup.core.types import Context, Labeled, Labels, Memory, ReadAhead, Selection
 from semisup.errors import in_range
-from semisup.method import Learner, Losses, Place, seed_forward
 from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory, policy_memory
+from semisup.method._protocol import Learner, Losses, Place, seed_forward
 from semisup.method.supervised import labeled_losses
 from semisup.threshold import Penalizing
 
@@ -175,29 +175,29 @@ def weak_and_strong(
     images: Tensor,
     targets: Tensor,
     batch: Batch,
-    kept_only: bool,
-    by_average: bool,
+    skip_rejected: bool,
+    ema_teacher: bool,
 ) -> tuple[Pass, Memory]:
     """Label the weak views of a batch, weigh them, and look at its strong views.
 
     Together: one pass of [labeled, weak, strong], V = U, so that BatchNorm sees all.
-    `kept_only`: what has weight 0 is not looked at. The weak views go first, without gradient, and BatchNorm remembers
+    `skip_rejected`: what has weight 0 is not looked at. The weak views go first, without gradient, and BatchNorm remembers
     nothing of them; then one pass of [labeled, strong of the V kept]. None kept = the supervised step, bit for bit.
-    `by_average`: the average of the weights, in eval mode, looks at the weak views (arXiv 2101.08482, section 3).
+    `ema_teacher`: the average of the weights, in eval mode, looks at the weak views (arXiv 2101.08482, section 3).
     """
     weak = learner.view(learner.weak, batch.pixels, "weak", place.step)
-    if not (kept_only or by_average):
+    if not (skip_rejected or ema_teacher):
         strong = learner.view(learner.augment, batch.pixels, "strong", place.step)
         logits = learner.student(torch.cat((images, weak, strong))).float()
         labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
         weak_logits = calibrated(weak_logits.detach(), memory)
         selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, labeled, targets)
         return Pass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
-    known, weak_logits = (said_by_average if by_average else without_gradient)(learner, images, weak)
+    known, weak_logits = (said_ema_teacher if ema_teacher else without_gradient)(learner, images, weak)
     weak_logits = calibrated(weak_logits, memory)
     selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, known, targets)
     weight = selection.weight
-    kept = weight.nonzero().squeeze(1) if kept_only else torch.arange(len(weight), device=weight.device)
+    kept = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
     strong = learner.view(learner.augment, batch.pixels.index_select(0, kept), "strong", place.step)
     seed_forward(learner.seed, place.step)  # as if there had been no weak pass
     labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
@@ -205,7 +205,7 @@ def weak_and_strong(
 
 
 @torch.no_grad()
-def said_by_average(learner: Learner, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
+def said_ema_teacher(learner: Learner, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
     """Logits, by the average, of the labeled images, if the policy asks for them, and of the weak views."""
     teacher = learner.teacher.eval()
     known = teacher(images).float() if learner.policy.uses_labeled else None

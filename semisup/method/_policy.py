@@ -4,7 +4,7 @@ from torch import Tensor
 
 from semisup.core.inference import first_temperature
 from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.method import Learner
+from semisup.method._protocol import Learner
 
 PREFIX = "policy/"
 

@@ -16,19 +16,19 @@ from torch.nn.functional import cross_entropy
 from semisup.core.losses import weighted_cross_entropy
 from semisup.core.types import Memory
 from semisup.errors import in_range
-from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
 from semisup.method._online import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
+from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)
 class FixMatch(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu); `ramp` in [0, 1]:
-    the share of the training over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `kept_only`:
-    strong views of weight 0 are not looked at; `by_average`: the average of the weights labels the weak views."""
+    the share of the training over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `skip_rejected`:
+    strong views of weight 0 are not looked at; `ema_teacher`: the average of the weights labels the weak views."""
 
     ramp: float
-    kept_only: bool
-    by_average: bool
+    skip_rejected: bool
+    ema_teacher: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
@@ -39,12 +39,14 @@ class FixMatch(EveryStep):
 
     @property
     def needs_average(self) -> bool:
-        return self.by_average
+        return self.ema_teacher
 
     def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
-        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only, self.by_average)
+        seen, memory = weak_and_strong(
+            learner, memory, place, images, targets, batch, self.skip_rejected, self.ema_teacher
+        )
         supervised = cross_entropy(seen.labeled, targets)
         unlabeled = weighted_cross_entropy(seen.strong, seen.targets, seen.weight, len(batch.index))
         unlabeled = with_penalty(learner, unlabeled, seen.strong, seen.weight, memory)

@@ -15,18 +15,18 @@ from torch.nn.functional import cross_entropy
 from semisup.core.inference import calibrated, label
 from semisup.core.types import Memory
 from semisup.errors import in_range
-from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
 from semisup.method._online import EveryStep, ramp, unlabeled_batch, weigh
+from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)
 class MeanTeacher(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
-    share of the training over which the unlabeled loss is phased in; `kept_only`: the student does not look at views
+    share of the training over which the unlabeled loss is phased in; `skip_rejected`: the student does not look at views
     of weight 0."""
 
     ramp: float
-    kept_only: bool
+    skip_rejected: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class MeanTeacher(EveryStep):
         selection, memory = weigh(learner, memory, place, labels, batch.index, known, targets)
         weight, wanted = selection.weight, labels.probabilities
         pixels = batch.pixels
-        if self.kept_only:
+        if self.skip_rejected:
             kept = weight.nonzero().squeeze(1)
             weight, wanted, pixels = weight[kept], wanted[kept], pixels[kept]
         other = learner.view(learner.weak, pixels, "other_weak", place.step)

@@ -20,8 +20,8 @@ from semisup.core.inference import calibrated, label
 from semisup.core.rng import numpy_stream, stream
 from semisup.core.types import Labels, Memory
 from semisup.errors import in_range
-from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
 from semisup.method._online import EveryStep, frozen_statistics, ramp, unlabeled_batch, weigh
+from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)

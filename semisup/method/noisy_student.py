@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from semisup.core.events import Event
 from semisup.core.types import Memory
-from semisup.method import Learner, Losses, Place
+from semisup.method._protocol import Learner, Losses, Place
 from semisup.method.self_training import SelfTraining
 
 

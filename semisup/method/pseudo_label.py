@@ -15,8 +15,8 @@ from semisup.core.inference import calibrated, label
 from semisup.core.losses import weighted_cross_entropy
 from semisup.core.types import Memory
 from semisup.errors import in_range
-from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
 from semisup.method._online import EveryStep, frozen_statistics, ramp, unlabeled_batch, weigh, with_penalty
+from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ from semisup.core.losses import weighted_cross_entropy
 from semisup.core.sampling import count, endless, taken
 from semisup.core.types import Labels, Memory
 from semisup.errors import DivergedError, in_range
-from semisup.method import Learner, Losses, Place, unlabeled_sums
 from semisup.method._diagnostics import relabeled
 from semisup.method._policy import ask, first_memory
+from semisup.method._protocol import Learner, Losses, Place, unlabeled_sums
 from semisup.method.supervised import labeled_losses
 
 
@@ -138,7 +138,7 @@ def score(learner: Learner, memory: Memory, place: Place) -> Generator[Event, No
     """
     pixels, done = learner.unlabeled.pixels, 0
     logits = torch.empty(len(pixels), learner.num_classes, device=pixels.device)
-    for some in logits_of(learner.teacher, pixels, learner.scoring_batch_size):
+    for some in logits_of(learner.teacher, pixels, learner.eval_batch_size):
         logits[done : done + len(some)] = some
         done += len(some)
         yield Progress(place.step, place.epoch, "scoring", done, len(pixels))

@@ -10,7 +10,7 @@ from semisup.augment import Augment
 from semisup.core.events import Event
 from semisup.core.sampling import count
 from semisup.core.types import Memory
-from semisup.method import Learner, Losses, Place, labeled_sums
+from semisup.method._protocol import Learner, Losses, Place, labeled_sums
 
 
 @dataclass(frozen=True)

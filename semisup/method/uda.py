@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 
 from semisup.core.types import Memory
 from semisup.errors import in_range, one_of
-from semisup.method import Learner, Losses, Place, labeled_sums, unlabeled_sums
 from semisup.method._online import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
+from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
 
 ANNEALING: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,
@@ -30,33 +30,35 @@ ANNEALING: dict[str, Callable[[float], float]] = {
 @dataclass(frozen=True)
 class UDA(EveryStep):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `temperature` > 0 of the
-    targets; `annealing` of the labeled signal: none, linear, log or exp; `ramp` in [0, 1]: the share of the training
-    over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `kept_only`: strong views of weight 0 are
-    not looked at; `by_average`: the average of the weights labels the weak views."""
+    targets; `tsa` of the labeled signal: none, linear, log or exp; `ramp` in [0, 1]: the share of the training
+    over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `skip_rejected`: strong views of weight 0 are
+    not looked at; `ema_teacher`: the average of the weights labels the weak views."""
 
     temperature: float
-    annealing: str
+    tsa: str
     ramp: float
-    kept_only: bool
-    by_average: bool
+    skip_rejected: bool
+    ema_teacher: bool
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
 
     @property
     def needs_average(self) -> bool:
-        return self.by_average
+        return self.ema_teacher
 
     def __post_init__(self) -> None:
         super().__post_init__()
         in_range("ramp", self.ramp, 0, 1)
         in_range("temperature", self.temperature, 0, above=True)
-        one_of("annealing", self.annealing, ("none", *ANNEALING))
+        one_of("tsa", self.tsa, ("none", *ANNEALING))
 
     def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
-        seen, memory = weak_and_strong(learner, memory, place, images, targets, batch, self.kept_only, self.by_average)
+        seen, memory = weak_and_strong(
+            learner, memory, place, images, targets, batch, self.skip_rejected, self.ema_teacher
+        )
         supervised = self._annealed(seen.labeled, targets, place.progress)
         soft = (seen.weak / self.temperature).softmax(dim=1)
         each = cross_entropy(seen.strong, soft, reduction="none")
@@ -68,10 +70,10 @@ class UDA(EveryStep):
 
     def _annealed(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """Mean cross-entropy of the labeled images that are not yet surer than eta_t; 0 where all are."""
-        if self.annealing == "none":
+        if self.tsa == "none":
             return cross_entropy(logits, targets)
         classes = logits.shape[1]
-        eta = ANNEALING[self.annealing](progress) * (1 - 1 / classes) + 1 / classes
+        eta = ANNEALING[self.tsa](progress) * (1 - 1 / classes) + 1 / classes
         true = logits.detach().softmax(dim=1).gather(1, targets.unsqueeze(1)).squeeze(1)
         counts = (true <= eta).float()
         return (cross_entropy(logits, targets, reduction="none") * counts).sum() / counts.sum().clamp(min=1)

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from semisup.core.layers import Layers, conv_norm_relu
 from semisup.errors import SettingError, in_range
-from semisup.model._blocks import Layers, conv_norm_relu
 
 
 @dataclass(frozen=True)

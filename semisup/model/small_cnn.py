@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from semisup.core.layers import Layers, conv_norm_relu
 from semisup.errors import in_range
-from semisup.model._blocks import Layers, conv_norm_relu
 
 SMALLEST_SIDE = 4  # no pooling that would leave less
 

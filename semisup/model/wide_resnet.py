@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from semisup.core.layers import conv_norm
 from semisup.errors import SettingError, in_range
-from semisup.model._blocks import conv_norm
 
 SLOPE = 0.1
 EPS = 0.001  # of BatchNorm

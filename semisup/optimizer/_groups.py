@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.nn import Parameter
 
-from semisup.optimizer._depth import depths
+from semisup.core.layer_depth import depths
 
 
 def parameter_groups(

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from semisup.core.eager_optimizer import plain
 from semisup.errors import in_range
 from semisup.optimizer._groups import parameter_groups
-from semisup.optimizer._plain import plain
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     best-00000120-9f86d081884c7d65.pt      {"step", "epoch", "accuracy", "loss", "weights"}
     last-00000150-2c26b46b68ffc68f.pt      the trainer's snapshot, the lines of the logs, and the name of its best file
-    warm_up-00000065-60303ae22b998861.pt   of record/warm_up.py, in a folder of its own
+    shared_start-00000065-60303ae22b998861.pt   of record/shared_start.py, in a folder of its own
 
 The digest in the name makes a flipped bit visible before anything is loaded; loading never runs code
 (`weights_only`) and takes no more memory than the file has bytes: nothing in it is compressed. A new file is safe on
@@ -24,7 +24,7 @@ from semisup.errors import RecordError, show
 from semisup.record.reader import read_bytes
 from semisup.runtime.atomic_files import write_atomically
 
-NAME = re.compile(r"(best|last|warm_up)-(\d{8})-([0-9a-f]{16})\.pt", re.ASCII)
+NAME = re.compile(r"(best|last|shared_start)-(\d{8})-([0-9a-f]{16})\.pt", re.ASCII)
 FOREIGN = re.compile(r"GLOBAL (\S+)")
 MOST_BYTES = 2**36
 KEEP = 2  # last ones

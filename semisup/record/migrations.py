@@ -1,44 +1,106 @@
-"""Configs saved by earlier versions: what a key that came later would have said, had it been there.
+"""Bring configs saved by earlier versions up to date: rename keys and fill in those that were added later.
 
-The value that leaves every number as it was, and not today's default: an old run is read, compared and reproduced as
-what it was, but for methods at every step, whose unlabeled images the labeled ones were not among: their numbers are
-others now. A key that is added to conf/ gets a line here; `tests/test_older.py` asks for it.
+An added key gets the value that leaves every number of an old run as it was, which need not be today's default. So an
+old run is read, compared and reproduced as what it was. `tests/record/test_migrations.py` requires a line here for
+every key of `conf/` that version 0.1.0 did not have.
+
+`DEFINITIONS` counts changes of meaning: what a control is, or how a policy computes its threshold. Every config stores
+the number under which it was made. A run whose numbers a later change affects is read and compared, but not trained
+again (`changes_since`).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-Plain = dict[str, Any]
+ConfigDict = dict[str, Any]
 
-SECTIONS: Plain = {
+DEFINITIONS = 1
+"""Version of the meaning of settings; `definitions` in `conf/train.yaml` has the same number."""
+
+
+class Change(NamedTuple):
+    """One change of meaning.
+
+    version: value of `DEFINITIONS` from which it applies
+    section, options: configs whose `section` (a group) names one of these options are affected; no options = all
+    sentence: what changed, for the error message
+    """
+
+    version: int
+    section: str
+    options: tuple[str, ...]
+    sentence: str
+
+
+CHANGES: tuple[Change, ...] = ()
+"""Every change of meaning since version 1, oldest first."""
+
+RENAMED: dict[str, str] = {
+    "schedule.warm_up": "schedule.warmup",
+    "train.ema_warm_up": "train.ema_warmup",
+    "train.ema_statistics": "train.ema_buffers",
+    "threshold.warm_up": "threshold.warmup",
+    "sweep.share_warm_up": "sweep.share_start",
+    "train.scoring_batch_size": "train.eval_batch_size",
+    "method.by_average": "method.ema_teacher",
+    "method.kept_only": "method.skip_rejected",
+    "method.annealing": "method.tsa",
+    "dataset.mirror": "dataset.hflip",
+    "dataset.on_leak": "dataset.on_duplicate",
+    "dataset.resident_gb": "dataset.memory_gb",
+}
+"""Keys of version 0.1.0 that have another name since 0.2.0; each was renamed once and keeps its meaning."""
+
+ADDED_SECTIONS: ConfigDict = {
+    "definitions": 1,
     "channels_last": False,
     "compile": False,
     "deterministic": True,
     "labeler": {"calibrate": False},
     "collapse": {"warn_below": None, "stop_below": None},
 }
-"""Sections, and keys outside of any, that came later."""
+"""Sections, and keys outside any section, that were added after 0.1.0."""
 
-KEYS: tuple[tuple[str, tuple[str, ...], Plain], ...] = (
+ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("checkpoint", (), {"every_steps": None}),
-    ("sweep", (), {"fail_fast": False, "share_warm_up": False}),
+    ("sweep", (), {"fail_fast": False, "share_start": False}),
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
-    ("dataset", ("folder", "eurosat", "food101"), {"on_leak": "ignore", "resident_gb": None}),
-    ("dataset", ("cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"), {"on_leak": "ignore"}),
-    ("method", ("fixmatch", "uda", "mean_teacher"), {"kept_only": False}),
-    ("method", ("fixmatch", "uda"), {"by_average": False, "ramp": 0.0}),
+    ("dataset", ("folder", "eurosat", "food101"), {"on_duplicate": "ignore", "memory_gb": None}),
+    ("dataset", ("cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"), {"on_duplicate": "ignore"}),
+    ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
+    ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),
     ("method", ("self_training", "noisy_student"), {"ratio": None}),
-    ("train", (), {"ema_warm_up": False, "ema_statistics": False}),
+    ("train", (), {"ema_warmup": False, "ema_buffers": False}),
 )
-"""Section or group, the options of the group that have them, and keys that came later."""
+"""Section or group, the options of the group that have them, and keys that were added after 0.1.0."""
 
 
-def completed(plain: Plain) -> Plain:
-    """The same config with every key that came later; what is not the config of a run stays as it is."""
-    if not isinstance(plain.get("method"), dict):
-        return plain
-    plain = plain | {section: keys for section, keys in SECTIONS.items() if section not in plain}
-    for section, options, keys in KEYS:
-        node = plain.get(section)
+def migrate(config: ConfigDict) -> ConfigDict:
+    """Rename old keys and fill in missing ones; anything that is not the config of a run is returned unchanged."""
+    if not isinstance(config.get("method"), dict):
+        return config
+    for old, new in RENAMED.items():
+        section, _, key = old.partition(".")
+        node = config.get(section)
+        if isinstance(node, dict) and key in node:
+            name = new.partition(".")[2]
+            config = config | {section: {name if each == key else each: value for each, value in node.items()}}
+    config = config | {section: keys for section, keys in ADDED_SECTIONS.items() if section not in config}
+    for section, options, keys in ADDED_KEYS:
+        node = config.get(section)
         if isinstance(node, dict) and (not options or node.get("name") in options):
-            plain = plain | {section: node | {key: value for key, value in keys.items() if key not in node}}
-    return plain
+            config = config | {section: node | {key: value for key, value in keys.items() if key not in node}}
+    return config
+
+
+def changes_since(config: ConfigDict) -> list[str]:
+    """List the changes of meaning that affect this config and are later than its `definitions`."""
+    made = config.get("definitions")
+    return [
+        change.sentence
+        for change in CHANGES
+        if isinstance(made, int) and change.version > made and _affects(change, config.get(change.section))
+    ]
+
+
+def _affects(change: Change, node: Any) -> bool:
+    return not change.options or (isinstance(node, dict) and node.get("name") in change.options)

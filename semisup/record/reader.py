@@ -16,7 +16,7 @@ from typing import IO, Any
 import yaml
 
 from semisup.errors import RecordError, show
-from semisup.record.migrations import completed
+from semisup.record.migrations import migrate
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language; the one in C is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
@@ -131,7 +131,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RecordError(f"{path.name}: {show(' '.join(str(error).split()))}") from None
     if not isinstance(value, dict):
         raise RecordError(f"{path.name}: holds no settings")
-    return completed(value)
+    return migrate(value)
 
 
 def _refuse_what_we_never_write(raw: bytes) -> None:

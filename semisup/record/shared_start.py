@@ -1,7 +1,7 @@
 """The state of a training right before its pool is labeled for the first time, for other runs that come to it by the
 same way.
 
-<folder>/warm_up-00000123-<digest>.pt    one checkpoint: the state, the lines of the logs so far, and what it is of
+<folder>/shared_start-00000123-<digest>.pt    one checkpoint: the state, the lines of the logs so far, and what it is of
 <folder>/owner.json                      who is on the way there
 
 Of several runs one makes it while the others wait; if that one dies or fails, the next one does. What is damaged, or is
@@ -21,11 +21,11 @@ from semisup.record import checkpoint
 from semisup.record.lock import Owner
 from semisup.runtime.atomic_files import make_folder, remove_leftovers
 
-KIND = "warm_up"
+KIND = "shared_start"
 WAIT_SECONDS = 0.2
 
 
-class WarmUp(NamedTuple):
+class SharedStart(NamedTuple):
     """What is kept.
 
     snapshot: the state's
@@ -60,7 +60,7 @@ class Store:
         self.owner = Owner(folder)
         self.owned = False
 
-    def wait(self) -> WarmUp | None:
+    def wait(self) -> SharedStart | None:
         """The warm-up, once it is there; None where the caller is the one to make it, until it calls `release`.
 
         Raises:
@@ -81,7 +81,7 @@ class Store:
                 self.release()
             return found
 
-    def keep(self, found: WarmUp) -> None:
+    def keep(self, found: SharedStart) -> None:
         """Put it there, whole, and let the others have it.
 
         Raises:
@@ -97,7 +97,7 @@ class Store:
             self.owned = False
             self.owner.release()
 
-    def _find(self) -> WarmUp | None:
+    def _find(self) -> SharedStart | None:
         for path in checkpoint.newest(self.folder, KIND):
             try:
                 return _read(checkpoint.load(path), self.of, path)
@@ -107,13 +107,13 @@ class Store:
         return None
 
 
-def _read(content: dict[str, Any], of: str, path: Path) -> WarmUp:
+def _read(content: dict[str, Any], of: str, path: Path) -> SharedStart:
     if content.pop("of", None) != of:
         raise RecordError(f"{path}: is of other settings, data or versions than its place says")
     try:
         evaluated = content.pop("evaluated")
         evaluated = None if evaluated is None else from_plain(evaluated)
-        return WarmUp(**content, evaluated=evaluated)
+        return SharedStart(**content, evaluated=evaluated)
     except (TypeError, KeyError, AttributeError) as error:
         raise RecordError(f"{path}: is not a warm-up ({error})") from None
 

@@ -30,7 +30,7 @@ from semisup.record.environment import continued
 from semisup.record.lock import Owner
 from semisup.record.pseudo_labels import COLUMNS, PseudoLabel, label_rows, last_round
 from semisup.record.reader import read_json
-from semisup.record.shared_start import WarmUp, as_plain, from_plain
+from semisup.record.shared_start import SharedStart, as_plain, from_plain
 from semisup.record.status import interruptions, now, status_of
 from semisup.runtime.atomic_files import make_folder, remove_leftovers, sync_folder, write_atomically
 from semisup.runtime.secrets import hidden
@@ -154,8 +154,8 @@ class RunRecord:
             self.about = self.about | continued(self.before["environment"], self.environment)
         elif self.environment:
             self.about = self.about | {"environment": self.environment}
-        if found and "warm_up" in self.before:
-            self.about = self.about | {"warm_up": self.before["warm_up"]}
+        if found and "shared_start" in self.before:
+            self.about = self.about | {"shared_start": self.before["shared_start"]}
         lines = found[1] if found else {}
         for log in self.logs:
             log.cut(lines.get(log.path.name, 0))
@@ -163,18 +163,20 @@ class RunRecord:
             self.evaluated = from_plain(evaluated)
         return found[0] if found else None
 
-    def warmed_up(self, snapshot: dict[str, Any]) -> WarmUp:
+    def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
         """This run up to here, for others."""
         logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
         spent = [row.get(name) for row in self.rows() for name in ("train_seconds", "val_seconds")]
-        return WarmUp(snapshot, logs, self.evaluated, str(self.about["id"]), float(sum(each or 0.0 for each in spent)))
+        return SharedStart(
+            snapshot, logs, self.evaluated, str(self.about["id"]), float(sum(each or 0.0 for each in spent))
+        )
 
-    def adopt(self, found: WarmUp) -> None:
+    def adopt(self, found: SharedStart) -> None:
         """Begin with what another run did: its logs become this run's own, and run.json says whose they are."""
         for log in self.logs:
             log.replace(found.logs.get(log.path.name))
         self.evaluated = found.evaluated
-        self.about = self.about | {"warm_up": found.said()}
+        self.about = self.about | {"shared_start": found.said()}
         self._status("running")
 
     def rows(self) -> list[Row]:

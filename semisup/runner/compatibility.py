@@ -14,8 +14,7 @@ from semisup.core.types import Images
 from semisup.dataset import SPLITS, Data
 from semisup.errors import SettingError, first_line
 from semisup.images.on_disk import Stored
-from semisup.method import ByRounds
-from semisup.method._online import EveryStep
+from semisup.method import ByRounds, EveryStep
 from semisup.model import ModelSettings
 from semisup.runtime.distributed import own_device
 from semisup.runtime.memory_limit import limit_bytes
@@ -121,7 +120,7 @@ def _images_fit_in_memory(checked: Checked, images: int, channels: int) -> None:
     hold them, unless those of a step do."""
     size, plain = checked.dataset.size, checked.plain["dataset"]
     what = "the images"
-    if "resident_gb" in plain and plain["cache"] is not None:
+    if "memory_gb" in plain and plain["cache"] is not None:
         method = checked.settings.method
         unlabeled = method.ratio if isinstance(method, EveryStep) else 0  # for each labeled one
         images, what = min(images, checked.settings.train.batch_size * (1 + unlabeled)), "the images of a step"

@@ -29,8 +29,8 @@ def told_of_memory(checked: Checked, what: Callable[[Checked, str], str] | None 
 def reading(checked: Checked, said: str) -> str:
     """While images are read: it is not the batches that are too large."""
     words = [f"dataset.size={checked.dataset.size // 2}"]
-    if "resident_gb" in checked.plain["dataset"]:
-        words.append("dataset.resident_gb=0, which leaves the pixels in dataset.cache")
+    if "memory_gb" in checked.plain["dataset"]:
+        words.append("dataset.memory_gb=0, which leaves the pixels in dataset.cache")
     return f"{said} while images were read; try {' or '.join(words)}"
 
 
@@ -48,6 +48,6 @@ def _of_memory(error: BaseException) -> bool:
 
 def _training(checked: Checked, said: str) -> str:
     plan = checked.settings.train
-    sizes = {"batch_size": plan.batch_size, "scoring_batch_size": plan.scoring_batch_size}
+    sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}
     words = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]
     return f"{said}; try {' '.join(words) or 'a smaller model, or a smaller dataset.size'}"

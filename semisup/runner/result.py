@@ -24,7 +24,7 @@ EXIT = {
 @dataclass(frozen=True)
 class Outcome:
     """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it, or
-    came too late to; `warm_up`: as in run.json; `last_lines`: of the traceback of what failed."""
+    came too late to; `shared_start`: as in run.json; `last_lines`: of the traceback of what failed."""
 
     folder: Path
     status: str
@@ -33,7 +33,7 @@ class Outcome:
     kept: bool = False
     code: int | None = None
     by: str = ""
-    warm_up: dict[str, Any] | None = None
+    shared_start: dict[str, Any] | None = None
     last_lines: list[str] = field(default_factory=list)
 
     @property

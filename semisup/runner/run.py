@@ -143,7 +143,7 @@ def _train(
         begin(team, stop, data.fingerprint, snapshot)
         if snapshot is not None:
             restore(state, snapshot)
-        with Sharing(checked, data, record, wanted=of_a_sweep and checked.sweep.share_warm_up) as sharing:
+        with Sharing(checked, data, record, wanted=of_a_sweep and checked.sweep.share_start) as sharing:
             state = sharing.begun(problem, state)
             mirror = checked.tracking.open(identity_of(checked.plain, checked.id, folder.parent.parent, job_type))
             summary: dict[str, Any] = {}
@@ -153,7 +153,7 @@ def _train(
                 flat = {name: value for name, value in summary.items() if not isinstance(value, dict)}
                 mirror.close(flat, EXIT["done"] if summary else EXIT["failed"])
                 bars.end()
-    return Outcome(folder, "done", summary, warm_up=record.about.get("warm_up"))
+    return Outcome(folder, "done", summary, shared_start=record.about.get("shared_start"))
 
 
 def _record_all(

@@ -14,16 +14,15 @@ from typing import Any, Self
 
 from semisup.config.run_id import Plain, what_matters
 from semisup.config.schema import Checked
-from semisup.core.events import Event, WarmedUp
+from semisup.core.events import BurnInEnd, Event
 from semisup.dataset import Data
-from semisup.method import ByRounds
-from semisup.method._policy import PREFIX
+from semisup.method import PREFIX, ByRounds
 from semisup.record.environment import code
-from semisup.record.shared_start import Store, WarmUp
+from semisup.record.shared_start import SharedStart, Store
 from semisup.record.writer import RunRecord
 from semisup.training.state import Problem, State, restore, start
 
-FOLDER = ".warm_up"  # in outputs/<name>/
+FOLDER = ".shared_start"  # in outputs/<name>/
 
 
 def matters_before_labels(checked: Checked) -> Plain | None:
@@ -76,7 +75,7 @@ class Sharing:
             return state
         return state if found is None else self._adopted(problem, state, found)
 
-    def _adopted(self, problem: Problem, state: State, found: WarmUp) -> State:
+    def _adopted(self, problem: Problem, state: State, found: SharedStart) -> State:
         fresh = start(problem, self.checked.settings)
         policy = {name: value for name, value in fresh.memory.items() if name.startswith(PREFIX)}
         try:
@@ -90,11 +89,11 @@ class Sharing:
 
     def see(self, event: Event, state: State) -> None:
         """Keep the state where the ways part."""
-        if self.store is not None and isinstance(event, WarmedUp) and self.store.owned:
+        if self.store is not None and isinstance(event, BurnInEnd) and self.store.owned:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(PREFIX)}
             try:
-                self.store.keep(self.record.warmed_up(snapshot | {"memory": memory}))
+                self.store.keep(self.record.export_start(snapshot | {"memory": memory}))
             except OSError as error:
                 warnings.warn(f"the warm-up is not kept: {self.store.folder}: {error.strerror}", stacklevel=2)
                 self.store.release()

@@ -7,12 +7,12 @@ from semisup.errors import in_range
 
 @dataclass(frozen=True)
 class Constant:
-    """`warm_up`: the share of the training, in [0, 1], over which the rate rises from 0."""
+    """`warmup`: the share of the training, in [0, 1], over which the rate rises from 0."""
 
-    warm_up: float
+    warmup: float
 
     def __post_init__(self) -> None:
-        in_range("warm_up", self.warm_up, 0, 1)
+        in_range("warmup", self.warmup, 0, 1)
 
     def factor(self, progress: float) -> float:
-        return progress / self.warm_up if progress < self.warm_up else 1.0
+        return progress / self.warmup if progress < self.warmup else 1.0

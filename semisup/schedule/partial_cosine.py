@@ -11,18 +11,18 @@ from semisup.errors import in_range
 
 @dataclass(frozen=True)
 class PartialCosine:
-    """`warm_up`: share of the training over which the rate rises from 0, in [0, 1]; `half_periods` of the
+    """`warmup`: share of the training over which the rate rises from 0, in [0, 1]; `half_periods` of the
     cosine that the rest goes through, in [0, 0.5]."""
 
-    warm_up: float
+    warmup: float
     half_periods: float
 
     def __post_init__(self) -> None:
-        in_range("warm_up", self.warm_up, 0, 1)
+        in_range("warmup", self.warmup, 0, 1)
         in_range("half_periods", self.half_periods, 0, 0.5)
 
     def factor(self, progress: float) -> float:
-        if progress < self.warm_up:
-            return progress / self.warm_up
-        fall = (progress - self.warm_up) / max(1 - self.warm_up, 1e-12)
+        if progress < self.warmup:
+            return progress / self.warmup
+        fall = (progress - self.warmup) / max(1 - self.warmup, 1e-12)
         return math.cos(math.pi * self.half_periods * min(fall, 1.0))

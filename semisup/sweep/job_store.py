@@ -50,7 +50,7 @@ class Ledger:
 
     def note(self, name: str, outcome: "Outcome", *, compared: bool = False) -> None:
         """What became of a job, who is at it, and whether it gets a control and a baseline."""
-        names = ("status", "message", "kept", "last_lines", "warm_up")
+        names = ("status", "message", "kept", "last_lines", "shared_start")
         entry = {name: getattr(outcome, name) for name in names}
         folder = None if outcome.folder == Path() else str(outcome.folder)  # none of what was refused
         place = {"folder": folder, "code": outcome.exit_code, "companions": list(KINDS) if compared else []}

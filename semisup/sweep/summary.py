@@ -33,7 +33,7 @@ def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str
             jobs[name]["duplicate_of"] = first.get(found["folder"])
             first.setdefault(found["folder"], name)
     own = [job for job in jobs.values() if not job.get("duplicate_of")]
-    shared = [job["warm_up"] for job in own if job.get("warm_up") and not job["kept"]]
+    shared = [job["shared_start"] for job in own if job.get("shared_start") and not job["kept"]]
     return {
         "seconds": seconds,
         "counts": dict(sorted(Counter(job["status"] for job in jobs.values()).items())),

@@ -1,7 +1,7 @@
 """A lower threshold for classes that are learned less: FlexMatch (arXiv 2110.08263), section 3.
 
     n_c      = number of the N images whose last confident pseudo-label is c
-    b_c      = n_c / max(max_c n_c, number of images without one)        (`warm_up`; else n_c / max_c n_c)
+    b_c      = n_c / max(max_c n_c, number of images without one)        (`warmup`; else n_c / max_c n_c)
     weight_i = 1 if confidence_i >= tau b(y_i) / (2 - b(y_i)) else 0
 
 The weights use b as it stood before this batch; then the images with confidence_i >= tau are remembered with
@@ -26,11 +26,11 @@ from semisup.errors import in_range
 
 @dataclass(frozen=True)
 class FlexMatch:
-    """`tau` in [0, 1], what the best learned class has to reach; `warm_up`: thresholds stay low while most images
+    """`tau` in [0, 1], what the best learned class has to reach; `warmup`: thresholds stay low while most images
     were never confident."""
 
     tau: float
-    warm_up: bool
+    warmup: bool
 
     uses_labeled: ClassVar[bool] = False
 
@@ -43,7 +43,7 @@ class FlexMatch:
 
     def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
         last = memory["last_label"].to(index.device)
-        status = learning_status(last, labels.probabilities.shape[1], self.warm_up)
+        status = learning_status(last, labels.probabilities.shape[1], self.warmup)
         threshold = self.tau * status / (2 - status)  # (K,)
         kept = labels.confidence >= threshold[labels.targets]
 
@@ -53,17 +53,17 @@ class FlexMatch:
         return Selection(kept.to(labels.confidence.dtype), labels.targets, threshold), memory
 
 
-def learning_status(last_label: Tensor, num_classes: int, warm_up: bool) -> Tensor:
+def learning_status(last_label: Tensor, num_classes: int, warmup: bool) -> Tensor:
     """How far each class is learned: b.
 
     Args:
         last_label: (N,) int64, the last confident pseudo-label; -1 where there was none.
         num_classes: K.
-        warm_up: also count the never labeled, so that early thresholds stay low.
+        warmup: also count the never labeled, so that early thresholds stay low.
 
     Returns:
         (K,) float32 in [0, 1]; 0 where no image has a label.
     """
     counts = last_label.new_zeros(num_classes + 1).index_add(0, last_label + 1, torch.ones_like(last_label))
-    leader = counts.max() if warm_up else counts[1:].max()  # [0] = never
+    leader = counts.max() if warmup else counts[1:].max()  # [0] = never
     return counts[1:] / leader.clamp(min=1)

@@ -2,7 +2,7 @@
 
     state = start(problem, settings)
     for event in train(problem, settings, state):
-        ...                                     # `state.snapshot()` is whole at StepDone, EpochDone and WarmedUp
+        ...                                     # `state.snapshot()` is whole at StepDone, EpochDone and BurnInEnd
 
 Where the generator is closed at a Progress, in the middle of an evaluation or of scoring the pool, the state is whole
 again: what was looked at is looked at again.
@@ -20,7 +20,7 @@ import torch
 
 from semisup.core.calibration import expected_calibration_error, fit_temperature
 from semisup.core.ema import decay_at, update_average
-from semisup.core.events import EpochDone, Evaluated, Event, Finished, Progress, StepDone, WarmedUp
+from semisup.core.events import BurnInEnd, EpochDone, Evaluated, Event, Finished, Progress, StepDone
 from semisup.core.inference import TEMPERATURE
 from semisup.core.threshold_curve import goals
 from semisup.core.types import Images, Reliability
@@ -44,7 +44,7 @@ def train(problem: Problem, settings: Settings, state: State) -> Generator[Event
     method, plan = settings.method, settings.train
     while not _done(plan, state):
         steps = method.steps_in_epoch(learner, state.memory)
-        if state.unheard is None:  # else the state is that of a WarmedUp, and the evaluation was made
+        if state.unheard is None:  # else the state is that of a BurnInEnd, and the evaluation was made
             yield from _epoch(problem, settings, learner, state, steps)
         if (accuracy := state.unheard) is not None:
             place = _place(plan, state, steps)
@@ -53,7 +53,7 @@ def train(problem: Problem, settings: Settings, state: State) -> Generator[Event
             state.started = time.monotonic()
         yield EpochDone(state.step, state.epoch)
     if _not_labeled_yet(method, state):
-        yield WarmedUp(state.step, state.epoch)
+        yield BurnInEnd(state.step, state.epoch)
     yield from _finish(problem, settings, state)
 
 
@@ -83,7 +83,7 @@ def _epoch(
         if not _done(plan, state):
             state.unheard = accuracy
             if _not_labeled_yet(method, state) and method.will_label(learner, place, accuracy):
-                yield WarmedUp(state.step, state.epoch)
+                yield BurnInEnd(state.step, state.epoch)
 
 
 def _not_labeled_yet(method: Method, state: State) -> TypeGuard[ByRounds]:
@@ -125,8 +125,8 @@ def _step(learner: Learner, settings: Settings, state: State, place: Place) -> N
     if state.average is not None:
         state.averaged += 1
         plan = settings.train
-        decay = decay_at(plan.ema_decay or 0.0, state.averaged, warm_up=plan.ema_warm_up)
-        update_average(state.average, state.student, decay, statistics=plan.ema_statistics)
+        decay = decay_at(plan.ema_decay or 0.0, state.averaged, warmup=plan.ema_warmup)
+        update_average(state.average, state.student, decay, statistics=plan.ema_buffers)
     state.sums += losses.sums
     bad = ~finite & (state.first_bad_step < 0)
     state.first_bad_step = torch.where(bad, place.step + 1, state.first_bad_step)
@@ -173,7 +173,7 @@ def _evaluate_now(
     state.check()
     must_agree(state.student)
     try:
-        found = yield from _looked_at(problem, state, "validation", learner.scoring_batch_size)
+        found = yield from _looked_at(problem, state, "validation", learner.eval_batch_size)
     except GeneratorExit:
         state.epoch, state.position = last
         raise
@@ -222,7 +222,7 @@ def _finish(problem: Problem, settings: Settings, state: State) -> Generator[Eve
     """Read the test set, for the first and only time, with the model that validation chose."""
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
-    model, batch_size = state.teacher, settings.train.scoring_batch_size
+    model, batch_size = state.teacher, settings.train.eval_batch_size
     end = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(best.weights)
     summary: Metrics = {

@@ -35,24 +35,24 @@ class TrainSettings:
     epochs: passes over the labeled images, or null where `steps` is given
     steps: optimizer updates in all, whatever they are spent on, or null
     batch_size: images of an optimizer step
-    scoring_batch_size: images at once where nothing is learned; changes no number but by rounding
+    eval_batch_size: images at once where nothing is learned; changes no number but by rounding
     evaluate_every: epochs from one evaluation on the validation set to the next
     evaluate_every_steps: steps instead, or null; runs whose epochs differ then choose among equally many evaluations,
         and what a method evaluates besides does not choose the best model
     ema_decay: in [0, 1), or null = off; the average of the weights is evaluated in place of the student
-    ema_warm_up: the average forgets faster at first, so that the first weights do not linger in it
-    ema_statistics: BatchNorm's statistics are averaged as the weights are, rather than copied
+    ema_warmup: the average forgets faster at first, so that the first weights do not linger in it
+    ema_buffers: BatchNorm's statistics are averaged as the weights are, rather than copied
     """
 
     epochs: int | None
     steps: int | None
     batch_size: int
-    scoring_batch_size: int
+    eval_batch_size: int
     evaluate_every: int
     evaluate_every_steps: int | None
     ema_decay: float | None
-    ema_warm_up: bool
-    ema_statistics: bool
+    ema_warmup: bool
+    ema_buffers: bool
 
     def __post_init__(self) -> None:
         in_range("epochs", self.epochs, 1)
@@ -60,7 +60,7 @@ class TrainSettings:
         if (self.epochs is None) == (self.steps is None):
             raise SettingError("epochs", self.epochs, "exactly one of train.epochs and train.steps must be given")
         in_range("batch_size", self.batch_size, 1)
-        in_range("scoring_batch_size", self.scoring_batch_size, 1)
+        in_range("eval_batch_size", self.eval_batch_size, 1)
         in_range("evaluate_every", self.evaluate_every, 1)
         in_range("evaluate_every_steps", self.evaluate_every_steps, 1)
         in_range("ema_decay", self.ema_decay, 0, 0.9999999)
@@ -244,5 +244,5 @@ def learner_of(problem: Problem, settings: Settings, state: State) -> Learner:
         policy=settings.threshold,
         seed=settings.seed,
         batch_size=settings.train.batch_size,
-        scoring_batch_size=settings.train.scoring_batch_size,
+        eval_batch_size=settings.train.eval_batch_size,
     )

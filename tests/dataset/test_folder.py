@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from semisup.core.class_split import long_tail
 from semisup.dataset import SPLITS, Data, Dataset
-from semisup.dataset._split import long_tail
 from semisup.errors import DataError, SettingError
 from semisup.images import cache, pool
 from tests.dataset import settings, watch

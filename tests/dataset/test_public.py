@@ -19,8 +19,8 @@ import torch
 import yaml
 from PIL import Image
 
+from semisup.core.class_split import long_tail
 from semisup.dataset import SPLITS, Data, Dataset
-from semisup.dataset._split import long_tail
 from semisup.errors import DataError, SettingError
 from semisup.images import cache, pool
 from semisup.runner import compatibility
@@ -150,7 +150,7 @@ def test_looking_decodes_nothing(name: str, tmp_path: Path, monkeypatch: pytest.
 def test_mirroring_is_a_property_of_the_data_set() -> None:
     mirrored = {}
     for name in options("dataset"):
-        mirrored[name] = yaml.safe_load((CONF / f"dataset/{name}.yaml").read_text()).get("mirror", "inherited")
+        mirrored[name] = yaml.safe_load((CONF / f"dataset/{name}.yaml").read_text()).get("hflip", "inherited")
     assert {name for name, value in mirrored.items() if not value} == {"digits", "mnist", "svhn"}
 
 
@@ -297,13 +297,13 @@ def test_an_image_of_the_test_part_that_is_in_the_training_part_is_said(
     written(name, tmp_path, monkeypatch)
     with pytest.warns(UserWarning, match=r"1 image\(s\) in several of .*train/000003 = test/000002.*data_report\.json"):
         data = read(name, tmp_path)
-    twins = data.report["twins"]
+    twins = data.report["duplicates"]
     assert twins["counts"]["leaks"] == 1
     assert twins["leaks"][0][1] == {"split": "test", "path": "test/000002", "class": data.classes[data.test.targets[2]]}
     assert "near" not in twins["counts"], "they were not looked for"
-    with pytest.raises(DataError, match=r"leave one of each, or dataset\.on_leak=warn goes on"):
-        read(name, tmp_path, "dataset.on_leak=error")
-    ignored = read(name, tmp_path, "dataset.on_leak=ignore")
+    with pytest.raises(DataError, match=r"leave one of each, or dataset\.on_duplicate=warn goes on"):
+        read(name, tmp_path, "dataset.on_duplicate=error")
+    ignored = read(name, tmp_path, "dataset.on_duplicate=ignore")
     assert (ignored.report, ignored.fingerprint) == ({}, data.fingerprint)
 
 

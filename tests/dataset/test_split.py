@@ -5,8 +5,8 @@ import hashlib
 import numpy
 import pytest
 
+from semisup.core.class_split import Portions, deal, labeled_counts, long_tail, unlabeled_counts
 from semisup.dataset import SPLITS
-from semisup.dataset._split import Portions, deal, labeled_counts, long_tail, unlabeled_counts
 from semisup.errors import SettingError
 from tests.conftest import checked
 

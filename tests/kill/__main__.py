@@ -12,7 +12,7 @@ from typing import Any
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a process that has trained on one can have no children that train
 
-from tests.kill.attempt import RUNS, warm_up
+from tests.kill.attempt import RUNS, shared_start
 from tests.kill.campaign import Kill, Trial, caught, cut, flip, one_of_each, spoil_all
 from tests.kill.defects import DEFECTS
 from tests.kill.points import NEED_ROOM
@@ -29,7 +29,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    warm_up(arguments.folder / "warm")
+    shared_start(arguments.folder / "warm")
     trials = {run: Trial(run, arguments.folder / run) for run in RUNS}
     all_of = set(RUNS) if arguments.soak else {"self_training"}
     found = {

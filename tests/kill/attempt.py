@@ -93,7 +93,7 @@ _ticks = itertools.cycle((1, 2, 3))
 """A clock for `checkpoint.every_seconds`, so that every third whole moment is saved, on every machine."""
 
 
-def warm_up(scratch: Path) -> None:
+def shared_start(scratch: Path) -> None:
     """What a parent does once, so that its children do not do it each: whole runs, which import all that is late."""
     assert not torch.cuda.is_available(), "with a GPU, no child could train after its parent did"
     torch.set_num_threads(1)

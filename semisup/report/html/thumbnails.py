@@ -55,7 +55,7 @@ def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], 
 def _images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
     """(C, S, S) uint8 tensors, by way of the gate of the data set's settings. Nothing is downloaded."""
     from semisup.config import schema
-    from semisup.dataset._lookup import some_images
+    from semisup.dataset import some_images
 
     node = run.plain["dataset"]
     dataset = schema.option("dataset", node | ({"download": False} if "download" in node else {}))

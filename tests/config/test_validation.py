@@ -1,0 +1,210 @@
+"""The one gate: what is wrong is said before any work, by key, value, what is allowed and the nearest name."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from semisup.config import schema
+from semisup.config.controls import companions, control_of
+from semisup.config.run_id import run_id
+from semisup.errors import SettingError, in_range, nearest, one_of
+from semisup.runner import compatibility
+from tests.conftest import checked, compose
+
+REFUSED = [
+    (["threshold.tau=1.5"], r"threshold\.tau=1\.5: must be in \[0, 1\]"),
+    (["threshold.tau=-0.1"], r"threshold\.tau=-0\.1: must be in \[0, 1\]"),
+    (["threshold.tau=nan"], r"threshold\.tau=nan: must be a finite number"),
+    (["threshold.tau=inf"], r"threshold\.tau=inf: must be a finite number"),
+    (["threshold.tau=1e999"], r"threshold\.tau=inf: must be a finite number"),
+    (["threshold.tau=abc"], r"threshold\.tau=abc: must be a number"),
+    (["threshold.tau='0.9'"], r"threshold\.tau=0\.9: must be a number, and this is text"),
+    (["threshold.tau=null"], r"threshold\.tau=null: must be a number"),
+    (["threshold.tau=true"], r"threshold\.tau=true: must be a number"),
+    (["threshold.tau=[1]"], r"threshold\.tau=\[1\]: must be a number"),
+    (["threshold.strict=1"], r"threshold\.strict=1: must be true or false, and this is a whole number"),
+    (["augment.strength=2"], r"augment\.strength=2\.0: must be in \[0, 1\]"),
+    (["augment.strength=nan"], r"augment\.strength=nan"),
+    (["augment=none", "augment.strength=0.5"], r"augment\.strength=0\.5: must be in \[0, 0\]"),
+    (["+typo=3"], r"typo=3: no such key"),
+    (["+train.epoch=3"], r"train\.epoch=3: no such key \(did you mean train\.epochs\?\)"),
+    (["experiment=few_labels", "threshold=fixed"], r"threshold\.momentum=0\.99: no such key of threshold=fixed, but of adamatch, .*; ~threshold\.momentum takes it out"),  # noqa: E501
+    (["+threshold.tua=0.5"], r"threshold\.tua=0\.5: no such key \(did you mean threshold\.tau\?\)"),
+    (["++treshold.tau=1"], r"treshold=.*: no such key \(did you mean threshold\?\)"),
+    (["train.epochs=1.5"], r"train\.epochs=1\.5: must be a whole number or null"),
+    (["train.epochs=0"], r"train\.epochs=0: must be at least 1"),
+    (["train.epochs=null"], r"train\.epochs=null: exactly one of train\.epochs and train\.steps"),
+    (["train.batch_size=0"], r"train\.batch_size=0: must be at least 1"),
+    (["seed=-1"], r"seed=-1: must be in \[0, 4294967295\]"),
+    (["seed=4294967296"], r"seed=4294967296: must be in"),
+    (["name=1e3"], r"name=1000\.0: must be text, and this is a number"),
+    (["name='../up'"], r"name=\.\./up: must start with a letter"),
+    (["name=wandb"], r"name=wandb: .* not be wandb"),
+    (["precision=float16"], r"precision=float16: must be one of auto, bfloat16, float32"),
+    (["compile=1"], r"compile=1: must be true or false"),
+    (["compile=true", "method=fixmatch", "method.skip_rejected=true"], r"compile=true: goes not with method\.skip_rejected=true"),  # noqa: E501
+    (["deterministic=null"], r"deterministic=null: must be true or false"),
+    (["device=tpu"], r"device=tpu: must be auto, cpu, cuda"),
+    (["optimizer.lr=0"], r"optimizer\.lr=0\.0: must be above 0"),
+    (["optimizer.lr=-1"], r"optimizer\.lr=-1\.0: must be above 0"),
+    (["optimizer=sgd", "optimizer.momentum=0"], r"optimizer\.momentum=0: must be above 0 with optimizer\.nesterov=true"),  # noqa: E501
+    (["optimizer.layer_decay=0"], r"optimizer\.layer_decay=0\.0: must be in \(0, 1\]"),
+    (["optimizer=sgd", "optimizer.layer_decay=1.1"], r"optimizer\.layer_decay=1\.1: must be in \(0, 1\]"),
+    (["optimizer.decay_norm_and_bias=0"], r"optimizer\.decay_norm_and_bias=0: must be true or false"),
+    (["model=wide_resnet", "model.depth=27"], r"model\.depth=27: must be 6 n \+ 4"),
+    (["collapse.warn_below=2"], r"collapse\.warn_below=2\.0: must be in \[0, 1\]"),
+    (["collapse.stop_below=-0.1"], r"collapse\.stop_below=-0\.1: must be in \[0, 1\]"),
+    (["labeler.calibrate=1"], r"labeler\.calibrate=1: must be true or false"),
+    (["+labeler.temperature=2"], r"labeler\.temperature=2: no such key"),
+    (["method.gate=2"], r"method\.gate=2\.0: must be in \[0, 1\]"),
+    (["method.refresh_every=0"], r"method\.refresh_every=0: must be at least 1"),
+    (["threshold=ramp", "threshold.shape=cosin"], r"threshold\.shape=cosin: must be one of cosine, linear \(did you mean cosine\?\)"),  # noqa: E501
+    (["threshold=quantile", "threshold.q=1.2"], r"threshold\.q=1\.2: must be in \[0, 1\]"),
+    (["dataset=folder"], r"dataset\.root=\?\?\?: must be given"),
+    (["dataset=folder", "dataset.root=x", "dataset.resize=crop"], r"dataset\.resize=crop: must be one of"),
+    (["dataset=folder", "dataset.root=x", "dataset.max_bad_fraction=2"], r"dataset\.max_bad_fraction=2\.0: must be in \[0, 1\]"),  # noqa: E501
+    (["threshold.name=fixd"], r"threshold\.name=fixd: must be one of .* \(did you mean fixed\?\)"),
+    (["model.widths=[]"], r"model\.widths=0: must be at least 1"),
+    (["model.widths=[8,x]"], r"model\.widths\[1\]=x: must be"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("overrides", "message"), REFUSED, ids=[" ".join(case[0]) for case in REFUSED])
+def test_what_is_wrong_is_said_by_key_value_and_what_is_allowed(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        checked(*overrides)
+    assert re.match(message, str(caught.value)), str(caught.value)
+
+
+def test_a_group_that_is_text_or_missing_is_named() -> None:
+    plain = checked().plain
+    with pytest.raises(SettingError, match="optimizer=adam: must be one of adamw, sgd"):
+        schema.check({**plain, "optimizer": "adam"})
+    with pytest.raises(SettingError, match="method=null: must be one of"):
+        schema.check({key: value for key, value in plain.items() if key != "method"})
+    with pytest.raises(SettingError, match="train=null: must be a section"):
+        schema.check({key: value for key, value in plain.items() if key != "train"})
+    with pytest.raises(SettingError, match="threads=null: must be given"):
+        schema.check({key: value for key, value in plain.items() if key != "threads"})
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["experiment=threshold_by_strength"],
+        ["experiment=food11", "dataset.root=x"],
+        ["method=supervised", "model=cnn"],
+    ],
+)
+def test_a_saved_config_passes_the_gate_again_unchanged(overrides: list[str]) -> None:
+    first = checked(*overrides)
+    text = yaml.safe_dump(first.plain, sort_keys=False)
+    second = schema.check(yaml.safe_load(text))
+    assert second.plain == first.plain
+    assert second.settings == first.settings
+    assert second.id == first.id
+    assert yaml.safe_dump(second.plain, sort_keys=False) == text
+    assert "${" not in text
+
+
+KEYS = [
+    "name",
+    "seed",
+    "output_root",
+    "threads",
+    "device",
+    "precision",
+    "train.epochs",
+    "train.steps",
+    "train.batch_size",
+    "dataset.root",
+    "dataset.size",
+    "dataset.labels_per_class",
+    "dataset.max_bad_fraction",
+    "threshold.tau",
+    "augment.strength",
+    "method.gate",
+    "method.refresh_every",
+    "method.lambda_unlabeled",
+    "labeler.calibrate",
+    "collapse.warn_below",
+    "collapse.stop_below",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "tracking.mode",
+    "tracking.project",
+]
+
+
+def test_the_keys_that_others_rely_on_are_there() -> None:
+    known = schema.keys_of(schema.check(compose("dataset=folder", "dataset.root=x")).plain)
+    assert set(KEYS) <= set(known)
+
+
+def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
+    def id_of(*overrides: str) -> str:
+        return checked("dataset=folder", "dataset.root=/a/photos", *overrides).id
+
+    for same in (["name=other"], ["output_root=/elsewhere"], ["plots=false"], ["collapse.stop_below=0.1"], ["checkpoint.every_seconds=5"], ["checkpoint.every_steps=5"], ["sweep.control=false"],  # noqa: E501
+                 ["dataset.root=/b/photos"],
+                 ["dataset.workers=3"], ["dataset.cache=null"], ["dataset.max_bad_fraction=0.5"]):  # fmt: skip
+        assert id_of(*same) == id_of(), same
+    other = ({"float32", "bfloat16"} - {checked().run.precision}).pop()
+    different = [["seed=1"], ["threshold.tau=0.9"], ["augment.strength=0.4"], ["optimizer.lr=0.002"], ["threads=2"], [f"precision={other}"], ["channels_last=false"], ["compile=true"], ["deterministic=false"], ["labeler.calibrate=true"],  # noqa: E501
+                 ["dataset.root=/a/other"], ["train.epochs=31"], ["train.steps=31"], ["model.widths=[8,8]"], ["dataset.draft=false"]]  # fmt: skip  # noqa: E501
+    ids = {id_of(*each) for each in different} | {id_of()}
+    assert len(ids) == len(different) + 1
+
+
+def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> None:
+    with pytest.raises(
+        SettingError, match=r"schedule=cosine: over train\.epochs gives the control other learning rates"
+    ):
+        compatibility.fair(checked("schedule=cosine", "train.epochs=5"))
+    for words in (["train.steps=5"], ["sweep.control=false"], ["method=supervised"]):
+        compatibility.fair(checked("schedule=cosine", *words))
+    compatibility.fair(checked("train.epochs=5"))
+
+
+def test_a_saved_config_holds_no_interpolation() -> None:
+    with pytest.raises(SettingError, match="a saved config holds values, and no interpolations"):
+        schema.check({**checked().plain, "output_root": "${oc.env:HOME}"})
+
+
+def test_a_method_without_unlabeled_images_does_not_depend_on_the_threshold() -> None:
+    assert checked("method=supervised", "threshold.tau=0.5").id == checked("method=supervised", "threshold=ramp").id
+    assert checked("threshold.tau=0.5").id != checked("threshold=ramp").id
+
+
+def test_steps_take_the_place_of_epochs() -> None:
+    both = checked("train.steps=50")
+    assert both.plain["train"]["epochs"] is None
+    assert both.id == checked("train.steps=50", "train.epochs=7").id
+
+
+def test_control_and_baseline_are_runs_of_their_own() -> None:
+    run = checked("seed=3", "train.epochs=5")
+    summary: dict[str, Any] = {"steps": 120, "labeled_steps": 15}
+    control, baseline = (schema.check(plain) for plain in companions(run.plain, summary).values())
+    assert control.plain["method"] == {"name": "supervised"}
+    assert control.settings.train.steps == 120
+    assert control.settings.augment == run.settings.augment
+    assert control.run.seed == baseline.run.seed == 3
+    assert baseline.settings.train.steps == 15
+    assert baseline.plain["augment"]["name"] == "none"
+    other = checked("seed=3", "train.epochs=5", "threshold.tau=0.5")
+    assert run_id(control_of(other.plain, summary)) == control.id, "one control for all thresholds"
+
+
+def test_small_helpers() -> None:
+    assert nearest("treshold", ["threshold", "train"]) == "threshold"
+    assert nearest("zzz", ["threshold"]) is None
+    in_range("x", None, 0, 1)
+    with pytest.raises(SettingError, match=r"x=0: must be in \(0, 1\]"):
+        in_range("x", 0, 0, 1, above=True)
+    with pytest.raises(SettingError, match="did you mean one"):
+        one_of("x", "on", ["one", "two"])
+    assert "\x1b" not in str(SettingError("a", "\x1b[2J" * 100, "no"))

@@ -1,0 +1,168 @@
+"""Where the pixels lie changes no number, and a step neither waits for the device nor works image by image."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from semisup.config import schema
+from semisup.core import inference
+from semisup.core.events import StepDone
+from semisup.core.inference import logits_of
+from semisup.errors import SettingError
+from semisup.images.on_disk import Stored
+from semisup.method import Place, unlabeled_batch
+from semisup.runner import compatibility
+from semisup.runtime.precision import prepare
+from semisup.training.loop import _step
+from semisup.training.state import learner_of, start
+from tests.conftest import checked, choose, combinations, compose, options, toy_problem
+from tests.test_independence import of, photos, run
+from tests.training.test_loop import everything, resumed_at, same_weights, settings
+
+__all__ = ["photos"]
+
+
+def problem_of(photos: Path, memory_gb: str, *more: str) -> Any:
+    one = schema.check(compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.memory_gb={memory_gb}"))
+    data = one.dataset.read(one.dataset.survey(), lambda items, *_: items)
+    return compatibility.made(one, data)
+
+
+@pytest.mark.parametrize("method", options("method"))
+def test_every_method_has_the_same_numbers_from_the_file(photos: Path, method: str) -> None:
+    resident = problem_of(photos, "null", "dataset.labels_per_class=4")
+    from_disk = problem_of(photos, "5e-6", "dataset.labels_per_class=4")
+    assert isinstance(resident.unlabeled.pixels, torch.Tensor)
+    assert isinstance(from_disk.unlabeled.pixels, Stored)
+    assert isinstance(from_disk.labeled.pixels, torch.Tensor), "12 images are below the limit"
+    assert len(from_disk.unlabeled) == 36 + 6
+    chosen = settings("threshold.tau=0.3", method=method, epochs=3)
+    rows, weights, end = everything(resident, chosen)
+    from_file, other_weights, other_end = everything(from_disk, chosen)
+    assert from_file == rows
+    assert same_weights(weights, other_weights)
+    assert other_end == end
+    assert resumed_at(2, StepDone, from_disk, chosen)[0] == rows
+
+
+def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
+    resident = run(*of(photos, "resident", photos.parent / "cache"))
+    assert len(resident["metrics.jsonl"]) >= 3
+    for number, limit in enumerate(("0", "5e-6")):
+        words = of(photos, f"stored{number}", photos.parent / "cache")
+        assert (
+            run(*words, f"dataset.memory_gb={limit}", "plots=true").items()
+            >= {name: content for name, content in resident.items() if not name.startswith("plots")}.items()
+        )
+    assert (
+        schema.check(compose(*of(photos, "a"), "dataset.memory_gb=3")).id == schema.check(compose(*of(photos, "a"))).id
+    )
+
+
+def test_a_limit_without_a_cache_is_refused(photos: Path) -> None:
+    one = schema.check(compose(*of(photos, "any"), "dataset.memory_gb=5e-6"))
+    with pytest.raises(SettingError, match=r"dataset\.cache=null: must be a folder where more than dataset\.memory_gb"):
+        one.dataset.read(one.dataset.survey(), lambda items, *_: items)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    chosen = checked("model.widths=[8,16]", f"precision={precision}", "device=cpu")
+    pixels = torch.randint(0, 256, (46, 3, 32, 32), dtype=torch.uint8)
+    model = chosen.settings.model.build(3, 10, 32)
+    prepare(model, precision, torch.device("cpu"), channels_last=True, compile=False)
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda _, images: seen.append(len(images[0])))
+    whole = list(logits_of(model, pixels, 25))
+    monkeypatch.setattr(inference, "MOST_PIXELS", 10 * 32**2)
+    parts = list(logits_of(model, pixels, 25))
+    assert seen == [25, 21, 9, 8, 8, 7, 7, 7], "of 21 none is left alone, which would have other bits"
+    assert [len(each) for each in parts] == [25, 21]
+    assert torch.equal(torch.cat(whole), torch.cat(parts))
+
+
+class Counting(TorchDispatchMode):
+    """Counts operations, and those of them that a device would have to be waited for."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all, self.waiting = 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put_") and any(
+            each is not None and each.dtype == torch.bool for each in args[1]
+        )
+        self.all += 1
+        self.waiting += by_mask or any(word in name for word in self.WAITING)
+        return func(*args, **(kwargs or {}))
+
+
+def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
+    """All operations of a step, and those that wait, beyond the drawing of the batch: that is the CPU's everywhere."""
+    chosen = [*choose("method", method, ratio=ratio, gate=0, skip_rejected=False), *choose("threshold", policy)]
+    chosen += ["augment=randaugment", "train.ema_decay=0.9", "model.widths=[4,8]", "train.batch_size=4"]
+    one, problem = checked(*chosen).settings, toy_problem(unlabeled=90, channels=3)
+    state = start(problem, one)
+    learner = learner_of(problem, one, state)
+    _step(learner, one, state, Place(0, 0, 0, 0.0))
+    with Counting() as drawing:
+        learner.labeled_batch(Place(1, 0, 1, 0.1), one.weak)
+        if method != "self_training":
+            unlabeled_batch(learner, Place(1, 0, 1, 0.1), ratio)
+    with Counting() as whole:
+        _step(learner, one, state, Place(1, 0, 1, 0.1))
+    return whole.all, whole.waiting - drawing.waiting
+
+
+@pytest.mark.parametrize(
+    ("method", "policy"),
+    combinations(
+        [each for each in options("method") if each not in ("supervised", "noisy_student")], options("threshold")
+    ),
+)
+def test_a_step_waits_for_no_device(method: str, policy: str) -> None:
+    assert counted(method, policy, 3)[1] == 0
+
+
+def test_the_count_sees_a_wait() -> None:
+    with Counting() as seen:
+        float(torch.ones(3).sum())
+        torch.ones(3)[torch.ones(3) > 0]
+        torch.ones(3).nonzero()
+    assert seen.waiting == 3
+
+
+def test_a_steps_operations_do_not_grow_with_its_images() -> None:
+    """Once each operation of RandAugment is some image's: what none has is not computed."""
+    assert counted("fixmatch", "fixed", 90)[0] == pytest.approx(counted("fixmatch", "fixed", 30)[0], abs=12)
+    assert counted("fixmatch", "fixed", 3)[0] < counted("fixmatch", "fixed", 30)[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_a_step_waits_for_nothing() -> None:
+    one = checked("method=fixmatch", "method.skip_rejected=false", "device=cuda", "augment=randaugment").settings
+    device = torch.device("cuda")
+    small = toy_problem(labeled=20, channels=3)
+    problem = type(small)(
+        **{split: getattr(small, split).to(device) for split in ("labeled", "unlabeled", "validation", "test")},
+        hidden_targets=small.hidden_targets,
+        num_classes=small.num_classes,
+        device=device,
+    )
+    state = start(problem, one)
+    learner = learner_of(problem, one, state)
+    _step(learner, one, state, Place(0, 0, 0, 0.0))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in (1, 2, 3):
+            _step(learner, one, state, Place(step, step, 0, 0.1))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

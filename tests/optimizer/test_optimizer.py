@@ -1,0 +1,202 @@
+"""Optimizers: which parameters share a rate and a decay, how deep each sits, and what a checkpoint keeps of it."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from semisup.core.events import Evaluated, StepDone
+from semisup.core.layer_depth import depths
+from semisup.training.loop import train
+from semisup.training.state import start
+from tests.conftest import checked, choose, options, toy_problem
+from tests.training.test_loop import SMALL, everything, resumed_at, same_weights
+
+# How deep -------------------------------------------------------------------------------------------------------------
+
+BLOCKS = {  # torchvision's: the stem, its blocks, the head
+    "alexnet": 8, "vgg11_bn": 11, "resnet18": 10, "resnext50_32x4d": 18, "wide_resnet50_2": 18, "googlenet": 13,
+    "inception_v3": 17, "densenet121": 63, "squeezenet1_1": 10, "shufflenet_v2_x0_5": 19, "mobilenet_v2": 20,
+    "mobilenet_v3_small": 15, "mnasnet0_5": 21, "regnet_y_400mf": 18, "efficientnet_b0": 19, "convnext_tiny": 23,
+    "vit_b_16": 14, "swin_t": 17, "maxvit_t": 8,
+}  # fmt: skip
+OURS = {
+    ("model=cnn",): 6,
+    ("model=small_cnn",): 5,
+    ("model=wide_resnet",): 14,
+    ("model=wide_resnet", "model.depth=10"): 5,
+}
+
+
+def network(*overrides: str, size: int = 224, device: str = "meta") -> nn.Module:
+    with torch.device(device):
+        return checked(*overrides).settings.model.build(3, 10, size)
+
+
+def torchvisions(name: str) -> nn.Module:
+    return network("model=torchvision", f"model.architecture={name}", device="cpu" if "regnet" in name else "meta")
+
+
+def check_depths(model: nn.Module, count: int) -> None:
+    """From 0 at the first parameter to count - 1 at the last, never less than that of the parameter before."""
+    found = depths(model)
+    order = [found[parameter] for parameter in model.parameters()]
+    assert order == sorted(order)
+    assert set(order) == set(range(count))
+    last = {id(parameter) for parameter, depth in found.items() if depth == count - 1}
+    head = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    assert last == {id(parameter) for parameter in head.parameters()}, "the head, and it alone"
+
+
+@pytest.mark.parametrize(("name", "count"), BLOCKS.items())
+def test_depth_in_torchvisions_classifiers(name: str, count: int) -> None:
+    check_depths(torchvisions(name), count)
+
+
+@pytest.mark.parametrize(("overrides", "count"), OURS.items(), ids=[" ".join(each) for each in OURS])
+def test_depth_in_our_networks(overrides: tuple[str, ...], count: int) -> None:
+    check_depths(network(*overrides), count)
+
+
+def test_what_is_no_block_goes_with_the_one_before_it_or_the_first() -> None:
+    model = torchvisions("vit_b_16")
+    found = depths(model)
+    names = {name: found[parameter] for name, parameter in model.network.named_parameters()}
+    assert names["class_token"] == names["conv_proj.weight"] == names["encoder.pos_embedding"] == 0
+    assert names["encoder.layers.encoder_layer_0.mlp.0.weight"] == 1
+    assert names["encoder.layers.encoder_layer_11.ln_1.bias"] == names["encoder.ln.weight"] == 12
+    assert names["heads.head.weight"] == 13
+
+
+def test_a_shared_parameter_has_its_first_depth_and_a_lone_layer_is_a_network() -> None:
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    second.weight = first.weight
+    found = depths(nn.Sequential(nn.LayerNorm(3), first, second, nn.Linear(3, 2)))
+    assert list(found.values()) == [0, 0, 0, 0, 1, 2, 2], "norm, norm, weight, bias; bias; weight, bias"
+    assert set(depths(nn.Linear(2, 2)).values()) == {0}
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+OPTIMIZERS = options("optimizer")
+
+
+def groups_of(model: nn.Module, *overrides: str) -> list[dict[str, Any]]:
+    return checked(*overrides).settings.optimizer.build(model).param_groups
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("architecture", ["resnet18", "vit_b_16", "convnext_tiny", "efficientnet_b0"])
+def test_the_head_has_the_whole_rate_the_stem_the_least_and_each_block_its_share(name: str, architecture: str) -> None:
+    model, count = torchvisions(architecture), BLOCKS[architecture]
+    groups = groups_of(model, f"optimizer={name}", "optimizer.layer_decay=0.5")
+    scale = {parameter: group["lr_scale"] for group in groups for parameter in group["params"]}
+    parameters = list(model.parameters())
+    assert len(scale) == len(parameters) == sum(len(group["params"]) for group in groups)
+    assert scale[parameters[-1]] == 1
+    assert scale[parameters[0]] == 0.5 ** (count - 1) == min(scale.values())
+    assert set(scale.values()) == {0.5**exponent for exponent in range(count)}
+    assert all(group["fused"] for group in groups)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_without_either_setting_there_is_one_group_in_the_models_order(name: str) -> None:
+    model = network("model=wide_resnet")
+    same = (f"optimizer={name}", "optimizer.layer_decay=1", "optimizer.decay_norm_and_bias=true")
+    (group,) = groups_of(model, *same, "optimizer.weight_decay=0.25")
+    assert all(one is other for one, other in zip(group["params"], model.parameters(), strict=True))
+    assert (group["lr_scale"], group["weight_decay"]) == (1, 0.25)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("model", ["cnn", "wide_resnet"])
+def test_norms_and_biases_may_be_left_out_of_weight_decay(name: str, model: str) -> None:
+    built = network(f"model={model}")
+    groups = groups_of(built, f"optimizer={name}", "optimizer.decay_norm_and_bias=false", "optimizer.weight_decay=0.25")
+    decay = {parameter: group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert len(groups) == 2
+    for module in built.modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            free = isinstance(module, nn.BatchNorm2d) or key == "bias"
+            assert decay[parameter] == (0 if free else 0.25), (module, key)
+
+
+def test_the_defaults_are_the_tutorials_and_fixmatchs() -> None:
+    adamw, sgd = (checked(f"optimizer={name}").plain["optimizer"] for name in ("adamw", "sgd"))
+    assert (adamw["decay_norm_and_bias"], adamw["layer_decay"]) == (True, 1)
+    assert (sgd["decay_norm_and_bias"], sgd["layer_decay"]) == (False, 1)
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+PLAIN: dict[str, Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]] = {
+    "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.1, fused=True),
+    "sgd": lambda parameters: torch.optim.SGD(
+        parameters, lr=0.01, weight_decay=0.1, momentum=0.9, nesterov=True, fused=True
+    ),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """torch's own optimizer of `model.parameters()`, as a notebook has it."""
+
+    name: str
+    lr: float = 0.01
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        optimizer = PLAIN[self.name](model.parameters())
+        for group in optimizer.param_groups:
+            group["lr_scale"] = 1.0
+        return optimizer
+
+
+def settings(name: str, **wanted: object) -> Any:
+    optimizer = choose("optimizer", name, weight_decay=0.1, **wanted)
+    return checked(*SMALL, *optimizer, "method=supervised", "schedule=cosine", "train.epochs=4").settings
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_with_both_settings_off_the_numbers_are_torchs_own_bit_for_bit(name: str) -> None:
+    problem, chosen = toy_problem(), settings(name, decay_norm_and_bias="true", layer_decay=1)
+    rows, weights, _ = everything(problem, chosen)
+    own_rows, own_weights, _ = everything(problem, dataclasses.replace(chosen, optimizer=Plain(name)))
+    assert rows == own_rows
+    assert same_weights(weights, own_weights)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_both_settings_matter(name: str) -> None:
+    problem = toy_problem()
+    usual = {"decay_norm_and_bias": "true", "layer_decay": 1}
+    first = everything(problem, settings(name, **usual))[1]
+    for key, other in (("decay_norm_and_bias", "false"), ("layer_decay", 0.5)):
+        assert not same_weights(everything(problem, settings(name, **(usual | {key: other})))[1], first), key
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_group_has_its_share_of_the_schedules_rate_and_the_heads_is_logged(name: str) -> None:
+    problem, chosen = toy_problem(), settings(name, layer_decay=0.5)
+    state = start(problem, chosen)
+    for event in train(problem, chosen, state):
+        if isinstance(event, StepDone):
+            rate = 0.01 * chosen.schedule.factor((event.step - 1) / 12)
+            groups = state.optimizer.param_groups
+            assert [group["lr"] for group in groups] == pytest.approx([rate * group["lr_scale"] for group in groups])
+            assert len({group["lr_scale"] for group in groups}) == 3
+        if isinstance(event, Evaluated):
+            assert event.metrics["lr"] == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_resumed_with_groups_a_run_ends_the_same(name: str) -> None:
+    problem, chosen = toy_problem(), settings(name, decay_norm_and_bias="false", layer_decay=0.5)
+    rows, weights, end = everything(problem, chosen)
+    for stop in (1, 7, 11):
+        again_rows, again_weights, again_end = resumed_at(stop, StepDone, problem, chosen)
+        assert again_rows == rows
+        assert same_weights(again_weights, weights)
+        assert again_end == end

@@ -1,0 +1,74 @@
+"""Run folders of earlier versions: every key that came later has a value; the folder kept here is read and made again.
+
+`fixtures/run-0.1.0` was made by version 0.1.0 and is not made anew; `fixtures/conf-0.1.0.json` names the keys of its
+conf/. A key that is new there wants a line in `semisup/record/migrations.py`: what an old config meant without it.
+"""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from semisup.analysis.runs import read
+from semisup.config import schema
+from semisup.record import checkpoint
+from semisup.record.migrations import migrate
+from semisup.record.reader import read_config
+from tests.conftest import CONF, checked
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+OLD = FIXTURES / "run-0.1.0"
+Plain = dict[str, Any]
+KEYS: dict[str, list[str]] = json.loads((FIXTURES / "conf-0.1.0.json").read_text())
+
+
+def leaves(plain: Plain, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value, of nested plain data."""
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def nested(flat: Plain) -> Plain:
+    plain: Plain = {}
+    for key, value in flat.items():
+        section, _, inner = key.rpartition(".")
+        (plain.setdefault(section, {}) if section else plain)[inner] = value
+    return plain
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_every_key_that_came_later_says_what_an_old_config_meant(name: str) -> None:
+    whole = yaml.safe_load((CONF / name).read_text())
+    group = name.rpartition("/")[0]
+    of_the_run = {key: value for key, value in whole.items() if key not in ("defaults", "hydra")}
+    now = leaves({group: of_the_run} if group else of_the_run)
+    then = {f"{group}.{key}" if group else key for key in KEYS[name]}
+    assert then <= set(now), "a key that is gone makes old configs unreadable"
+    named = {f"{group}.name": Path(base).stem for base in whole.get("defaults", []) if group and base != "_self_"}
+    found = leaves(migrate({"method": {}} | nested(named | {key: now[key] for key in then})))
+    assert set(now) <= set(found), f"no line in semisup/record/migrations.py for {sorted(set(now) - set(found))}"
+
+
+def test_a_config_of_today_has_every_key_and_keeps_it() -> None:
+    for overrides in ((), ("method=fixmatch", "optimizer=sgd")):
+        plain = checked(*overrides).plain
+        assert migrate(plain) == plain
+
+
+def test_a_run_of_an_earlier_version_is_read() -> None:
+    assert sum(path.stat().st_size for path in OLD.rglob("*") if path.is_file()) < 200_000
+    found = schema.check(read_config(OLD / "config.yaml"))
+    assert found.settings.threshold.tau == 0.6
+    run = read(OLD)
+    assert (run.status, run.seed) == ("done", 0)
+    assert run.accuracy("test") == json.loads((OLD / "summary.json").read_text())["test/accuracy"]
+    best = checkpoint.load(checkpoint.newest(OLD / "checkpoints", "best")[0])
+    assert best["accuracy"] == run.accuracy("validation")
+    with pytest.raises(ValueError, match="earlier version"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        checkpoint.load_state(OLD / "checkpoints")

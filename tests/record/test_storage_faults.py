@@ -1,0 +1,250 @@
+"""Disks that are full, poor or broken, clocks that jump, and neighbors at the same folder."""
+
+import errno
+import fcntl
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semisup.errors import RecordError
+from semisup.record import checkpoint
+from semisup.record.lock import Owner
+from semisup.record.writer import RunRecord
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
+from semisup.runtime import atomic_files
+from tests.conftest import checked, toy_problem
+from tests.images.zoo import in_child, passes
+from tests.kill.oracles import wrong_end
+from tests.record.test_record import record, snapshot
+from tests.test_numbers import data_of
+
+SMALL = (
+    *("model.widths=[4,8]", "train.batch_size=6", "train.steps=9", "method=fixmatch", "method.ratio=2", "device=cpu"),
+    *("train.ema_decay=0.5", "checkpoint.every_steps=2", "train.evaluate_every_steps=3", "plots=false"),
+)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
+    """Makes the small run on toy data; gives its folder."""
+    data = data_of(toy_problem(labeled=12, unlabeled=18))
+    monkeypatch.setattr(run_module, "_load", lambda *_: data)
+
+    def make(name: str, *more: str) -> Path:
+        outcome = run_module.run(checked(*SMALL, f"output_root={tmp_path / name}", *more), Bars(), of_a_sweep=False)
+        assert outcome.status == "done", outcome.message
+        return outcome.folder
+
+    return make
+
+
+def interrupted(made: Callable[..., Path], name: str, after: int = 5) -> None:
+    """The same run, stopped after so many steps as if by Ctrl-C."""
+    with pytest.MonkeyPatch.context() as patch:
+        train = run_module.train
+
+        def stopping(*words: Any) -> Any:
+            for event in train(*words):
+                yield event
+                if event.step == after and type(event).__name__ == "StepDone":
+                    raise KeyboardInterrupt
+
+        patch.setattr(run_module, "train", stopping)
+        with pytest.raises(AssertionError, match="stopped"):
+            made(name)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ESTALE, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["fsync", "replace", "open"])
+def test_a_disk_that_fails_is_named_by_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(atomic_files.os, call, fail)
+    with pytest.raises(OSError) as caught:
+        atomic_files.write_atomically(tmp_path / "file", b"new", memoryview(b"er"))
+    monkeypatch.undo()
+    assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "file"))
+    assert ("5 bytes are needed, " in str(caught.value)) == (number in atomic_files.FULL)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (1, 2):
+        checkpoint.save_state(tmp_path, snapshot(step, best=1), {})
+    bad, real = checkpoint.newest(tmp_path, "last")[0], checkpoint.read_bytes
+
+    def read(path: Path, most: int) -> bytes:
+        if path == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, most)
+
+    monkeypatch.setattr(checkpoint, "read_bytes", read)
+    with pytest.warns(UserWarning, match="Input/output error"):
+        state, _ = checkpoint.load_state(tmp_path) or ({}, {})
+    assert state["step"] == 1
+    assert bad.exists(), "it may come back"
+
+
+def test_a_poor_file_system_serves(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither hard links nor fsync of folders, as on exFAT or some network disks; and NFS leaves files behind."""
+    reference = made("reference")
+    fsync = os.fsync
+
+    def poor(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EINVAL, "no fsync of folders")
+        fsync(descriptor)
+
+    def no_link(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(atomic_files.os, "fsync", poor)
+    monkeypatch.setattr(atomic_files.os, "link", no_link)
+    interrupted(made, "poor")
+    (folder,) = (reference.parents[2] / "poor" / "runs").iterdir()
+    (folder / "checkpoints" / ".nfs000000000012").write_bytes(b"still open elsewhere")
+    assert made("poor") == folder
+    (folder / "checkpoints" / ".nfs000000000012").unlink()
+    assert wrong_end(reference, folder) == ""
+
+
+def test_nothing_is_locked_by_flock(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    for name in ("flock", "lockf", "fcntl"):
+        monkeypatch.setattr(fcntl, name, refuse)
+    made("run")
+
+
+def test_a_mirror_that_cannot_be_written_changes_no_number(
+    made: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    reference = made("reference")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "wandb").write_text("in the way: no folder can be made here")
+    with pytest.warns(UserWarning, match="W&B is off for this run"):
+        folder = made("full", "tracking=wandb")
+    config = ["config.yaml"]
+    for name in config:
+        (folder / name).write_bytes((reference / name).read_bytes())
+    assert wrong_end(reference, folder) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root need not become somebody else")
+def test_a_folder_of_somebody_else_is_named_before_any_work(open_path: Path) -> None:
+    (open_path / "outputs").mkdir()
+    (open_path / "outputs").chmod(0o755)
+
+    def refused() -> None:
+        assert os.geteuid() != 0
+        with (
+            pytest.raises(RecordError, match=r"cannot be written \(Permission denied\)"),
+            record(open_path / "outputs" / "runs" / "x"),
+        ):
+            raise AssertionError("it began")
+
+    assert passes(in_child(refused, user=65534))
+    assert list((open_path / "outputs").iterdir()) == []
+
+
+def test_of_many_that_take_a_folder_at_once_one_gets_it(tmp_path: Path) -> None:
+    def wait_for(pattern: str, count: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob(pattern))) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def take() -> None:
+        (tmp_path / f"ready-{os.getpid()}").touch()
+        wait_for("ready-*", 8)
+        try:
+            Owner(tmp_path).take()
+        except RecordError:
+            (tmp_path / f"lost-{os.getpid()}").touch()
+            return
+        (tmp_path / f"taken-{os.getpid()}").touch()
+        wait_for("lost-*", 7)
+
+    children = [in_child(take) for _ in range(8)]
+    ended = [passes(child) for child in children]
+    assert all(ended)
+    assert len(list(tmp_path.glob("taken-*"))) == 1
+    assert len(list(tmp_path.glob("lost-*"))) == 7
+
+
+def test_a_reader_beside_the_writer_gets_a_whole_checkpoint(tmp_path: Path) -> None:
+    """States come and go; whoever looks meanwhile finds one, or is told that it has gone, and looks again."""
+    checkpoint.save_state(tmp_path, snapshot(1, best=1), {})
+
+    def write() -> None:
+        for step in range(2, 80):
+            checkpoint.save_state(tmp_path, snapshot(step, best=step), {})
+
+    writer, seen, gone = in_child(write), [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        while os.waitid(os.P_PID, writer, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            try:
+                state, _ = checkpoint.load_state(tmp_path) or ({}, {})
+            except RecordError as error:
+                gone.append(str(error))
+                continue
+            seen.append(state["step"])
+    assert passes(writer)
+    assert all("No such file" in said for said in gone)
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+
+
+def test_clocks_and_times_of_files_decide_nothing(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall clock runs backwards by an hour a look, and every file's time is another."""
+    reference = made("reference")
+    interrupted(made, "jumping")
+    folder = next((reference.parents[2] / "jumping" / "runs").iterdir())
+    states = checkpoint.newest(folder / "checkpoints", "last")
+    assert len(states) == 2
+    for age, path in enumerate(reversed([path for path in sorted(folder.rglob("*")) if path.is_file()])):
+        os.utime(path, (2**31 + 10_000 * age, 2**31 + 10_000 * age))  # beyond 2038 too
+    assert states[0].stat().st_mtime < states[1].stat().st_mtime, "by their times the older one would be taken"
+    now = iter(range(4 * 10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    began: list[int] = []
+    train = run_module.train
+    monkeypatch.setattr(run_module, "train", lambda *given: began.append(given[2].step) or train(*given))
+    assert made("jumping") == folder
+    assert began == [4]
+    assert wrong_end(reference, folder) == ""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(value >= 0 for row in rows for key, value in row.items() if key.endswith("_seconds"))
+    assert json.loads((folder / "run.json").read_text())["seconds"] >= 0
+
+
+def test_a_status_that_cannot_be_written_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def run() -> None:
+        with RunRecord(tmp_path / "run", {}, {}):
+            monkeypatch.setattr("semisup.record.writer.write_json", full)
+            raise ValueError("the error itself")
+
+    with (
+        pytest.warns(UserWarning, match="its status could not be written"),
+        pytest.raises(ValueError, match="the error itself"),
+    ):
+        run()
+    assert not (tmp_path / "run" / "owner.json").exists()

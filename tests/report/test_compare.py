@@ -1,0 +1,878 @@
+"""`semisup compare`: what stands beside what, what it comes to, and that no folder of any content can stop it."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import yaml
+from PIL import Image
+from rich.console import Console
+
+from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, spread
+from semisup.analysis.run_history import before_any_label
+from semisup.analysis.runs import TAIL_BYTES, find, read, read_all
+from semisup.cli.compare import compare
+from semisup.config.controls import baseline_of, control_of
+from semisup.config.run_id import run_id
+from semisup.errors import DataError, RecordError, SettingError
+from semisup.report.heatmap import legend, picture
+from semisup.report.heatmap_grid import CONTROL, SEVERAL, choose_axes, grid_of
+from semisup.report.terminal_tables import ROWS_SHOWN
+from semisup.report.wording import gain, lack, percent, sentence
+from semisup.runtime.liveness import me
+from tests.report.run_maker import IMAGES, make, make_with_references, plain_of
+
+
+def compared(*folders: Path) -> Comparison:
+    return compare_runs(read_all(find(list(folders))))
+
+
+def printed(*folders: Path, width: int = 150) -> str:
+    file = io.StringIO()
+    assert compare(list(folders), Console(file=file, width=width)) == 0
+    return file.getvalue()
+
+
+def lines(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((folder / "comparison.csv").read_text())))
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def sweep(outputs: Path) -> Path:
+    """Two thresholds x two strengths x three seeds; validation prefers what test does not."""
+    folder = outputs / "mine"
+    for tau, bonus in ((0.8, 0.0), (0.95, 0.04)):
+        for strength, val in ((0.25, 0.7), (0.5, 0.8)):
+            for seed in (0, 1, 2):
+                make_with_references(
+                    folder,
+                    plain_of(f"threshold.tau={tau}", f"augment.strength={strength}", seed=seed),
+                    val=val + bonus,
+                    test=0.70 - bonus + strength / 10 + 0.02 * seed,
+                    control=0.60 + strength / 10,
+                    baseline=0.50,
+                    labelings=[(0.1, 0.99), (tau / 2, 0.9)],
+                )
+    return folder
+
+
+# Beside its control ---------------------------------------------------------------------------------------------------
+
+
+def test_gain_is_the_difference_to_the_run_with_the_id_of_its_control(outputs: Path) -> None:
+    plain = plain_of("threshold.tau=0.9")
+    folder = make_with_references(outputs / "mine", plain, test=0.75, control=0.70, baseline=0.55)
+    run = read(folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert run.control_id == run_id(control_of(plain, summary))
+    assert run.baseline_id == run_id(baseline_of(plain, summary))
+    (row,) = compared(outputs / "mine").rows
+    assert (row.controls[0].state, row.controls[0].other.id) == ("done", run.control_id)
+    assert row.controls[0].points == pytest.approx(5.0)
+    assert row.baselines[0].points == pytest.approx(20.0)
+
+
+def test_a_control_of_other_length_is_not_the_control(outputs: Path) -> None:
+    plain = plain_of()
+    make(outputs / "mine", plain, steps=1200)
+    make(outputs / "mine", control_of(plain, {"steps": 1201}), test=0.7)
+    comparison = compared(outputs / "mine")
+    (row,) = [row for row in comparison.rows if row.controls]
+    assert row.controls[0].state == "missing"
+    assert len(comparison.rows) == 2  # a labels-only run that is nobody's control is a row like any other
+
+
+def test_gain_mean_and_spread_are_of_the_differences_seed_by_seed(outputs: Path) -> None:
+    for seed, (test, control) in enumerate(((0.50, 0.48), (0.70, 0.66), (0.90, 0.84))):
+        make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=control, baseline=0.4)
+    (row,) = compared(outputs / "mine").rows
+    found = gain(row.controls)
+    assert (found.mean, found.deviation, found.count) == (pytest.approx(4), pytest.approx(2), 3)
+    accuracy = row.accuracy("test")
+    assert (accuracy.mean, accuracy.deviation) == (pytest.approx(0.7), pytest.approx(0.2))
+    assert percent(found, signed=True) == "+4.0 ± 2.0"
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert spread([0.5]).deviation is None
+    assert spread([None]) is None
+    assert percent(spread([0.5]), unit=100) == "50.0"
+    assert percent(spread([-0.001]), signed=True) == "+0.0"
+
+
+def test_without_a_test_set_validation_is_compared_and_that_is_said(outputs: Path) -> None:
+    make_with_references(outputs / "mine", plain_of(), val=0.8, test=None, control=0.75, baseline=0.6)
+    (row,) = compared(outputs / "mine").rows
+    assert (row.split, row.controls[0].points) == ("validation", pytest.approx(5.0))
+    text = printed(outputs / "mine", width=1000)
+    assert "validation accuracy 80.0 % (there is no test set)" in text
+    assert "flatters" in text
+
+
+def test_a_missing_control_is_said_with_how_to_get_it(outputs: Path) -> None:
+    make_with_references(outputs / "mine", plain_of(), test=0.7, control=None, baseline=0.6)
+    text = printed(outputs / "mine", width=1000)
+    assert "no control" in text
+    assert "sweep.control=true" in text
+    assert "+10.0" in text  # the baseline is there
+    assert "nobody can say" in text
+
+
+def test_controls_of_a_sweep_that_are_just_not_yet_run_are_told_so(outputs: Path) -> None:
+    """After Ctrl-C the same command goes on with them; a sweep without controls must be told to want them."""
+    plain = plain_of()
+    run = make(outputs / "mine", plain)
+    assert "sweep.control=true" in printed(outputs / "mine", width=1000)
+    (outputs / "mine" / "sweeps").mkdir()
+    text = printed(outputs / "mine", width=1000)
+    assert "1 of 1 runs have no control or no baseline yet: the same train command again trains them" in text
+    plain["sweep"]["control"] = False
+    (run / "config.yaml").write_text(yaml.safe_dump(plain))
+    assert "sweep.control=true" in printed(outputs / "mine", width=1000)
+
+
+def test_a_control_that_failed_is_said(outputs: Path) -> None:
+    plain = plain_of()
+    make_with_references(outputs / "mine", plain, test=0.7, control=None, baseline=0.6)
+    make(outputs / "mine", control_of(plain, {"steps": 1200}), status="diverged")
+    comparison = compared(outputs / "mine")
+    assert lack(comparison.rows[0].controls, "control") == "control diverged"
+    assert [comparison.roles(run) for run in comparison.unfinished] == ["run"]
+    assert len(comparison.rows) == 1
+
+
+def test_controls_of_some_seeds_only(outputs: Path) -> None:
+    for seed, control in ((0, 0.7), (1, None), (2, 0.66)):
+        make_with_references(outputs / "mine", plain_of(seed=seed), test=0.72, control=control, baseline=0.6)
+    (row,) = compared(outputs / "mine").rows
+    assert gain(row.controls).mean == pytest.approx(4)
+    assert "(2 of 3 seeds)" in printed(outputs / "mine", width=1000)
+
+
+def test_controls_are_listed_by_strength_with_the_baseline_last(sweep: Path) -> None:
+    references = compared(sweep).references
+    assert [(each.kind, each.settings) for each in references] == [
+        ("control", {"augment.strength": 0.25}),
+        ("control", {"augment.strength": 0.5}),
+        ("baseline", {}),
+    ]
+    assert [each.accuracy.mean for each in references] == [pytest.approx(value) for value in (0.625, 0.65, 0.5)]
+    assert [each.accuracy.count for each in references] == [3, 3, 3]
+
+
+def test_controls_of_several_lengths_count_once_a_seed(outputs: Path) -> None:
+    for seed in (0, 1):
+        for tau, steps, control in ((0.8, 1000, 0.6), (0.9, 2000, 0.8)):
+            plain = plain_of(f"threshold.tau={tau}", seed=seed)
+            make_with_references(outputs / "mine", plain, test=0.9, control=control, baseline=0.5, steps=steps)
+    (control, _) = compared(outputs / "mine").references
+    assert len(control.runs) == 4
+    assert over_seeds(control.runs, "test") == spread([0.7, 0.7])
+    assert "1000-2000" in printed(outputs / "mine")
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_differs_is_found_and_seeds_are_one_row(sweep: Path) -> None:
+    comparison = compared(sweep)
+    assert comparison.columns == ["threshold.tau", "augment.strength"]
+    assert [len(row.runs) for row in comparison.rows] == [3, 3, 3, 3]
+    assert [run.seed for run in comparison.rows[0].runs] == [0, 1, 2]
+
+
+def test_rows_are_sorted_by_validation_whatever_test_says(sweep: Path) -> None:
+    rows = compared(sweep).rows
+    assert [tuple(row.settings.values()) for row in rows] == [(0.95, 0.5), (0.8, 0.5), (0.95, 0.25), (0.8, 0.25)]
+    assert rows[0].accuracy("test").mean < rows[1].accuracy("test").mean
+
+
+def test_equal_validation_is_decided_by_the_settings_not_by_test(outputs: Path) -> None:
+    for tau, test in ((0.9, 0.9), (0.7, 0.6)):
+        make(outputs / "mine", plain_of(f"threshold.tau={tau}"), val=0.8, test=test)
+    assert compared(outputs / "mine").best.settings == {"threshold.tau": 0.7}
+
+
+def test_last_labeling_and_means(sweep: Path) -> None:
+    row = compared(sweep).rows[0]
+    assert (row.mean("pseudo/coverage"), row.mean("pseudo/accuracy")) == (pytest.approx(0.475), pytest.approx(0.9))
+    assert (row.mean("steps"), row.mean("seconds")) == (1200, 12.5)
+
+
+def test_no_labeling_is_none(outputs: Path) -> None:
+    make(outputs / "mine", plain_of(), labelings=[])
+    assert compared(outputs / "mine").rows[0].mean("pseudo/coverage") is None
+
+
+def test_a_labeling_long_ago_is_found(outputs: Path) -> None:
+    folder = make(outputs / "mine", plain_of(), labelings=[(0.25, None)])
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 1, "epoch": 1, "val/accuracy": 0.5}\n' * (TAIL_BYTES // 20))
+    assert read(folder).labeling["pseudo/coverage"] == 0.25
+
+
+def test_a_split_seed_that_follows_the_seed_is_no_setting_and_a_fixed_one_is(outputs: Path) -> None:
+    for seed in (0, 1):
+        make(outputs / "follows", plain_of(seed=seed))
+        make(outputs / "fixed", plain_of("dataset.split_seed=7", seed=seed))
+    assert [len(row.runs) for row in compared(outputs / "follows").rows] == [2]
+    both = compared(outputs)
+    assert both.columns == ["dataset.split_seed"]
+    assert sorted(len(row.runs) for row in both.rows) == [1, 1, 2]
+
+
+def test_1_and_1_point_0_are_one_setting(outputs: Path) -> None:
+    make(outputs / "mine", plain_of("augment.strength=1", seed=0))
+    make(outputs / "mine", plain_of("augment.strength=1.0", seed=1))
+    comparison = compared(outputs / "mine")
+    assert comparison.columns == []
+    assert [len(row.runs) for row in comparison.rows] == [2]
+
+
+def test_labels_only_runs_are_rows(outputs: Path) -> None:
+    for rate in (0.001, 0.01):
+        make(outputs / "mine", plain_of("method=supervised", f"optimizer.lr={rate}"), val=0.7 + rate)
+    comparison = compared(outputs / "mine")
+    assert comparison.columns == ["optimizer.lr"]
+    assert comparison.best.settings == {"optimizer.lr": 0.01}
+    assert "over the control" not in sentence(comparison)
+    printed(outputs / "mine")
+
+
+def test_lists_that_differ_are_a_column(outputs: Path) -> None:
+    for widths in ("[8,16]", "[16,32]"):
+        make(outputs / "mine", plain_of(f"model.widths={widths}"))
+    assert compared(outputs / "mine").columns == ["model.widths"]
+    assert "[8, 16]" in printed(outputs / "mine")
+
+
+def test_other_policies_are_rows_beside_each_other(outputs: Path) -> None:
+    for policy in ("fixed", "quantile", "ramp"):
+        make(outputs / "mine", plain_of(f"threshold={policy}"))
+    comparison = compared(outputs / "mine")
+    assert comparison.columns == ["threshold.name", "threshold.tau"]
+    printed(outputs / "mine")
+
+
+# Folders --------------------------------------------------------------------------------------------------------------
+
+
+def test_one_run_finds_its_control_beside_it(outputs: Path) -> None:
+    folder = make_with_references(outputs / "mine", plain_of(), test=0.75, control=0.7, baseline=0.5)
+    make(outputs / "mine", plain_of("threshold.tau=0.5"))
+    text = printed(folder, width=1000)
+    assert "+5.0 points over the control" in text
+    assert len(lines(folder.parent)) == 3
+    assert not (folder / "comparison.csv").exists()
+
+
+def test_outputs_and_several_folders(outputs: Path) -> None:
+    for name, tau in (("first", 0.8), ("second", 0.9)):
+        make(outputs / name, plain_of(f"threshold.tau={tau}"))
+    for walked_past in ("first/sweeps/20250101", "wandb/offline", ".cache/x", "first/.hidden"):
+        (outputs / walked_past).mkdir(parents=True)
+    printed(outputs / "first", outputs / "second")
+    assert len(lines(outputs / "first")) == 2
+    assert not (outputs / "second" / "comparison.csv").exists()
+    printed(outputs)
+    assert [line["folder"].split("/")[0] for line in lines(outputs)] == ["first", "second"]
+
+
+def test_the_same_run_is_counted_once(outputs: Path) -> None:
+    folder = make(outputs / "mine", plain_of())
+    assert len(find([outputs, outputs / "mine", folder])) == 1
+    shutil.copytree(outputs / "mine", outputs / "copy")
+    comparison = compared(outputs)
+    assert len(comparison.runs) == 2
+    assert [len(row.runs) for row in comparison.rows] == [1]
+
+
+def test_no_runs_is_an_error_that_names_the_folder(outputs: Path) -> None:
+    with pytest.raises(DataError, match="outputs: there is no such folder"):
+        find([outputs])
+    (outputs / "mine").mkdir(parents=True)
+    with pytest.raises(DataError, match="mine: no runs here"):
+        printed(outputs / "mine")
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_after_the_tables(outputs: Path) -> None:
+    make(outputs / "mine", plain_of())
+    (outputs / "mine" / "comparison.csv").mkdir()
+    file = io.StringIO()
+    with pytest.raises(RecordError, match=r"comparison\.csv: cannot be written"):
+        compare([outputs / "mine"], Console(file=file, width=100))
+    assert "test accuracy" in file.getvalue()
+
+
+# Several data sets ----------------------------------------------------------------------------------------------------
+
+
+def of_mnist(*overrides: str, seed: int = 0, **more: Any) -> Any:
+    plain = plain_of(*overrides, seed=seed)
+    plain["dataset"] |= {"name": "mnist", "root": "/elsewhere/mnist"} | more
+    return plain
+
+
+def test_several_data_sets_are_compared_each_by_itself(outputs: Path) -> None:
+    for seed in (0, 1):
+        make_with_references(outputs / "one", plain_of(seed=seed), val=0.7, test=0.7, control=0.6, baseline=0.5)
+    for tau in (0.8, 0.9):
+        make(outputs / "two", of_mnist(f"threshold.tau={tau}"), val=0.99 - tau / 100, test=0.98)
+    make(outputs / "two", of_mnist("threshold.tau=0.5"), status="failed")
+    (outputs / "three" / "broken").mkdir(parents=True)
+    (outputs / "three" / "broken" / "run.json").write_text("{")
+    text = printed(outputs, width=1000)
+    assert "digits: One setting" in text
+    assert "mnist: Best of 2 settings, chosen on validation: threshold.tau=0.8" in text
+    assert "no data set that could be read: No run is finished yet: 1 unreadable" in text
+    assert text.index("70.0") < text.index("98.2"), "in the order of their names, not of an accuracy"
+    runs = pandas.read_csv(outputs / "comparison.csv")
+    assert runs.groupby("dataset").size().to_dict() == {"digits": 6, "mnist": 3}
+    assert runs[runs["dataset"] == "digits"]["threshold.tau"].isna().all(), "a column of the other"
+    found = json.loads((outputs / "comparison.json").read_text())
+    assert [part["dataset"] for part in found["data_sets"]] == ["digits", "mnist", "no data set that could be read"]
+    assert found["data_sets"][1]["columns"] == ["threshold.tau"]
+    assert [len(part["rows"]) for part in found["data_sets"]] == [1, 2, 0]
+    assert len(found["runs"]) == 10
+    page = (outputs / "report.html").read_text()
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert {"runs", "runs-1", "runs-2", "settings-1", "data-set", "data-set-1"} <= set(ids)
+    assert page.index('id="runs"') < page.index('id="data-set-1"') < page.index('id="runs-1"')
+    size, _ = colors_of((outputs / "comparison.png").read_bytes())
+    assert size[0] == 1400
+
+
+def test_the_same_name_in_another_folder_is_another_data_set(outputs: Path) -> None:
+    for root in ("/a/photos", "/b/photos", "/a/drawings"):
+        make(outputs / root.replace("/", ""), of_mnist("threshold.tau=0.8", name="folder", root=root))
+    assert "folder (photos): One setting" in printed(outputs, width=1000)
+    rows = json.loads((outputs / "comparison.json").read_text())["data_sets"]
+    assert [len(part["rows"]) for part in rows] == [1, 1], "a data set that was moved is the same"
+
+
+def test_splits_of_one_data_set_are_settings(outputs: Path) -> None:
+    for number in (2, 4):
+        for seed in (0, 1):
+            make(outputs / "mine", plain_of(f"dataset.labels_per_class={number}", seed=seed))
+    comparison = compared(outputs)
+    assert comparison.columns == ["dataset.labels_per_class"]
+    assert [len(row.runs) for row in comparison.rows] == [2, 2]
+
+
+def test_images_that_changed_between_runs_are_said(outputs: Path) -> None:
+    for number, fingerprint in enumerate(("a", "a", "b")):
+        run = make(outputs / "mine", plain_of(f"threshold.tau=0.{number + 5}"))
+        about = json.loads((run / "run.json").read_text()) | {"dataset": {"fingerprint": fingerprint}}
+        (run / "run.json").write_text(json.dumps(about))
+        assert ("digits changed between these runs" in printed(outputs, width=1000)) == (fingerprint == "b")
+
+
+# Failures are rows ----------------------------------------------------------------------------------------------------
+
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nseed: 0\n"
+SUMMARY = {"steps": 10, "labeled_steps": 5, "best/val/accuracy": 0.5}
+
+BROKEN: list[tuple[str, str | None, str]] = [
+    ("config.yaml", None, "config.yaml is missing"),
+    ("config.yaml", "", "holds no settings"),
+    ("config.yaml", "seed: [", "config.yaml"),
+    ("config.yaml", "seed: !!python/object/apply:os.system ['true']", "has the tag"),
+    ("config.yaml", BOMB, "anchor"),
+    ("config.yaml", "seed: 0", "is missing"),
+    ("config.yaml", "\x00", "config.yaml"),
+    ("run.json", None, "run.json is missing"),
+    ("run.json", "", "run.json: is empty"),
+    ("run.json", '{"status": "do', "run.json: is not JSON"),
+    ("run.json", "[" * 100_000, "run.json: is not JSON"),
+    ("run.json", '{"status": "dancing"}', "status is dancing"),
+    ("summary.json", None, "summary.json is missing"),
+    ("summary.json", '{"steps": 10', "summary.json: is not JSON, or only half of it"),
+    ("summary.json", "[1]", "not a JSON object"),
+    ("summary.json", json.dumps(SUMMARY | {"steps": None}), "steps is not a number"),
+    ("summary.json", json.dumps(SUMMARY | {"best/val/accuracy": 10**400}), "best/val/accuracy is not a number"),
+    ("summary.json", json.dumps(SUMMARY | {"test/accuracy": 75.0}), "test/accuracy is not in [0, 1]"),
+    ("metrics.jsonl", None, "metrics.jsonl is missing"),
+    ("metrics.jsonl", '{"pseudo/round": 1, "pseudo/cov', "metrics.jsonl: is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "reason"), BROKEN, ids=[f"{name}-{why}" for name, _, why in BROKEN])
+def test_a_broken_file_makes_a_row(outputs: Path, name: str, content: str | None, reason: str) -> None:
+    broken = make(outputs / "mine", plain_of("threshold.tau=0.7"))
+    make(outputs / "mine", plain_of("threshold.tau=0.8"))
+    (broken / name).unlink() if content is None else (broken / name).write_text(content)
+    text = printed(outputs / "mine", width=300)
+    comparison = compared(outputs / "mine")
+    assert [run.status for run in comparison.unfinished] == ["unreadable"]
+    assert len(comparison.rows) == 1
+    assert reason in comparison.unfinished[0].reason
+    assert comparison.unfinished[0].reason in text
+    assert {line["status"] for line in lines(outputs / "mine")} == {"done", "unreadable"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": [0]},
+        {"seed": None},
+        {"method": {"name": "of_another_version"}},
+        {"method": 3},
+        {"augment": {"name": "none", "strength": "strong"}},
+        {"dataset": {"root": 3}},
+        {"device": None, "threshold": None},
+    ],
+    ids=str,
+)
+def test_a_config_of_the_wrong_shape_makes_a_row(outputs: Path, change: dict[str, Any]) -> None:
+    folder = make(outputs / "mine", plain_of())
+    (folder / "config.yaml").write_text(json.dumps(plain_of() | change))
+    (run,) = compared(outputs / "mine").unfinished
+    assert run.status == "unreadable"
+    assert run.reason.startswith("config.yaml")
+    assert "No run is finished" in printed(outputs / "mine")
+
+
+def test_runs_that_are_not_done_are_rows_with_the_reason(outputs: Path) -> None:
+    error = {"kind": "OutOfMemoryError", "message": "x" * 2000}
+    make(outputs / "mine", plain_of("threshold.tau=0.5"), status="failed", error=error)
+    make(outputs / "mine", plain_of("threshold.tau=0.6"), status="diverged", error={"kind": "D", "message": "step 3"})
+    make(outputs / "mine", plain_of("threshold.tau=0.7"), status="interrupted", error={"kind": "K", "message": ""})
+    killed = make(outputs / "mine", plain_of("threshold.tau=0.8"), status="running")
+    comparison = compared(outputs / "mine")
+    reasons = {run.status: run.reason for run in comparison.unfinished}
+    assert reasons["failed"].startswith("OutOfMemoryError: xxx")
+    assert len(reasons["failed"]) < 150
+    assert (reasons["diverged"], reasons["interrupted"]) == ("step 3", "K")
+    assert "no process" in reasons["running"]
+    (killed / "owner.json").write_text("{}")
+    assert read(killed).reason == "in progress"
+    os.utime(killed / "owner.json", (time.time() - 7200, time.time() - 7200))
+    assert read(killed).reason.startswith("no sign of life for 120 minutes")
+    here = "import json; from semisup.runtime.liveness import me; print(json.dumps(me()))"
+    dead = subprocess.run([sys.executable, "-c", here], capture_output=True, check=True).stdout
+    for owner, said in ((dead, "no process is at it"), (json.dumps(me()).encode(), "in progress")):
+        (killed / "owner.json").write_bytes(owner)
+        assert read(killed).reason.startswith(said), "as soon as it died, on the machine where it was"
+    text = printed(outputs / "mine", width=200)
+    (line,) = [line.split() for line in text.splitlines() if " diverged " in line]
+    assert line[1:] == ["diverged", "0.6", "step", "3"]
+    assert "No run is finished yet: 1 failed, 1 diverged, 1 interrupted, 1 running." in text
+    assert (outputs / "mine" / "comparison.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nothing_a_run_says_reaches_the_terminal_as_a_command(outputs: Path, terminal: bool) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\r\x9b31m [bold]mark[/up] \u202e"
+    plain = plain_of()
+    plain["dataset"]["split_seed"] = evil
+    make(outputs / "mine", plain, status="failed", error={"kind": evil, "message": evil})
+    make(outputs / "mine", plain_of("threshold.tau=0.5"))
+    strange = make(
+        outputs / "mine", plain_of("threshold.tau=0.6"), status="failed", error={"kind": "a", "message": evil}
+    )
+    strange.rename(strange.with_name("odd\x1b[2J"))
+    (outputs / "mine" / "odd\x1b[2J" / "config.yaml").unlink()
+    file = io.StringIO()
+    compare([outputs / "mine"], Console(file=file, width=200, force_terminal=terminal))
+    text = file.getvalue()
+    assert not any(each in text for each in ("\x1b]", "\x1b[2J", "\x07", "\r", "\x9b", "\u202e"))
+    assert "[bold]mark[/up]" in text
+    if not terminal:
+        assert "\x1b" not in text
+
+
+# What it comes to -----------------------------------------------------------------------------------------------------
+
+
+def test_the_sentence_says_best_row_control_first_baseline_second(sweep: Path) -> None:
+    words = sentence(compared(sweep))
+    assert words == (
+        "Best of 4 settings, chosen on validation: threshold.tau=0.95 augment.strength=0.5: "
+        "test accuracy 73.0 ± 2.0 % over 3 seeds; "
+        "+8.0 ± 2.0 points over the control (labels only, the same augmentation, model and number of steps), "
+        "+23.0 ± 2.0 points over the plain baseline (no augmentation, the labeled passes alone). "
+        "The gain over the control is clear of the spread over seeds."
+    )
+
+
+@pytest.mark.parametrize(
+    ("tests", "said"),
+    [
+        ((0.70, 0.78), "not clear of the spread"),
+        ((0.76, 0.78), "is clear of the spread"),
+        ((0.60, 0.62), "did harm"),
+        ((0.70, 0.70), "No unlabeled image was used"),
+        ((0.76,), f"One seed has no spread, and {IMAGES} test images alone leave ± 3.0 points"),
+    ],
+)
+def test_the_sentence_is_honest(outputs: Path, tests: tuple[float, ...], said: str) -> None:
+    for seed, test in enumerate(tests):
+        make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=0.70, baseline=0.5)
+    assert said in sentence(compared(outputs / "mine"))
+
+
+def test_weights_from_before_any_pseudo_label_are_said(outputs: Path) -> None:
+    """The chosen weights are of step 10; the pool is labeled at steps 0, 10, 20 and 30."""
+    for seed, coverages in ((0, (0.0, 0.0, 0.3, 0.3)), (1, (0.4, 0.4, 0.4, 0.4))):
+        told = [(coverage, 0.9) for coverage in coverages]
+        plain = plain_of(seed=seed)
+        make_with_references(outputs / "mine", plain, test=0.75, control=0.7, baseline=0.5, labelings=told)
+    text = sentence(compared(outputs / "mine"))
+    assert "The best weights of 1 of 2 seeds are of step 10, before the first pseudo-label counted (step 20)." in text
+
+
+@pytest.mark.parametrize(("loss", "early"), [(1.2, None), (None, (10.0, 10.0))])
+def test_labels_that_were_used_up_to_the_chosen_step_are_none_from_after_it(
+    outputs: Path, loss: float | None, early: tuple[float, float] | None
+) -> None:
+    """A method that labels at every step tells at an evaluation of labels that the steps before it used."""
+    folder = make(outputs / "mine", plain_of())
+    rows = [
+        {"step": 10, "epoch": 1, "train/unlabeled_loss": loss, "val/accuracy": 0.8},
+        {"step": 10, "epoch": 1, "pseudo/round": 1, "pseudo/coverage": 0.5},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert before_any_label(read(folder)) == early
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_the_table_fits_the_terminal(sweep: Path, width: int) -> None:
+    text = printed(sweep, width=width)
+    assert ("+8.0 ± 2.0" in text) or width < 80
+    assert ("seconds" in text) == (width == 200)
+    table = text.split("wrote")[0]
+    assert max(len(line) for line in table.splitlines()) <= width
+
+
+def test_what_to_type_next_names_the_best_run(sweep: Path) -> None:
+    (line,) = [line for line in printed(sweep).splitlines() if "semisup predict" in line]
+    folder = Path(line.split()[-2])
+    assert folder.is_dir()
+    assert folder.name.startswith("self_training-fixed-0.95-crop_rotate-0.5-seed0-")
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def test_csv_has_one_line_a_run(sweep: Path) -> None:
+    make(sweep, plain_of("threshold.tau=0.5"), status="failed", error={"kind": "E", "message": "=1+1\nx"})
+    printed(sweep)
+    found = lines(sweep)
+    assert len(found) == 12 + 6 + 3 + 1
+    assert [line["role"] for line in found].count("control") == 6
+    assert [line["role"] for line in found].count("baseline") == 3
+    (line,) = [
+        line
+        for line in found
+        if (line["role"], line["threshold.tau"], line["augment.strength"], line["seed"]) == ("run", "0.95", "0.5", "2")
+        and line["status"] == "done"
+    ]
+    assert float(line["test/accuracy"]) == pytest.approx(0.75)
+    assert float(line["best/val/accuracy"]) == pytest.approx(0.84)
+    assert float(line["control/test/accuracy"]) == pytest.approx(0.65)
+    assert float(line["gain_over_control_points"]) == pytest.approx(10)
+    assert float(line["gain_over_baseline_points"]) == pytest.approx(25)
+    assert (sweep / line["control/id"]).is_dir()
+    assert (sweep / line["baseline/id"]).is_dir()
+    assert (sweep / line["folder"]).is_dir()
+    assert float(line["pseudo/round"]) == 2
+    (failed,) = [line for line in found if line["status"] == "failed"]
+    assert (failed["threshold.tau"], failed["reason"]) == ("0.5", "E: =1+1\\nx")
+    assert failed["gain_over_control_points"] == ""
+
+
+def test_json_has_the_rows_the_runs_and_the_sentence(sweep: Path) -> None:
+    printed(sweep)
+    found = json.loads((sweep / "comparison.json").read_text())
+    assert found["sentence"] == sentence(compared(sweep))
+    assert found["columns"] == ["threshold.tau", "augment.strength"]
+    assert found["best"] == found["rows"][0]
+    row = found["best"]
+    assert row["settings"] == {"threshold.tau": 0.95, "augment.strength": 0.5}
+    assert row["seeds"] == [0, 1, 2]
+    measured = row["gain_over_control_points"]
+    assert measured == {"mean": pytest.approx(8), "deviation": pytest.approx(2), "count": 3}
+    assert len(found["runs"]) == 21
+    assert [each["kind"] for each in found["references"]] == ["control", "control", "baseline"]
+
+
+def test_pandas_reads_both_files(sweep: Path) -> None:
+    printed(sweep)
+    runs = pandas.read_csv(sweep / "comparison.csv")
+    own = runs[runs["role"] == "run"]
+    means = own.groupby(["threshold.tau", "augment.strength"])["gain_over_control_points"].mean()
+    assert means.loc[(0.95, 0.5)] == pytest.approx(8)
+    assert runs["test/accuracy"].dtype == float
+    rows = pandas.json_normalize(json.loads((sweep / "comparison.json").read_text())["rows"], sep=" ")
+    assert list(rows["settings threshold.tau"]) == [0.95, 0.8, 0.95, 0.8]
+    assert rows["test/accuracy deviation"].tolist() == pytest.approx([0.02] * 4)
+
+
+def test_comparing_again_gives_the_same_bytes(sweep: Path) -> None:
+    names = ("comparison.csv", "comparison.json", "comparison.png", "report.html")
+    printed(sweep)
+    before = [(sweep / name).read_bytes() for name in names]
+    printed(sweep)
+    assert [(sweep / name).read_bytes() for name in names] == before
+
+
+# The picture ----------------------------------------------------------------------------------------------------------
+
+
+def colors_of(png: bytes) -> tuple[tuple[int, int], int]:
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    return image.size, len(image.getcolors(2**24) or [])
+
+
+def test_the_picture_is_threshold_by_strength(sweep: Path) -> None:
+    make(sweep, plain_of("threshold.tau=0.5", "augment.strength=0.25"), status="failed")
+    comparison = compared(sweep)
+    vertical, horizontal = choose_axes(comparison)
+    assert (vertical.keys, vertical.values) == (("threshold.tau",), [(0.5,), (0.8,), (0.95,)])
+    assert (horizontal.keys, horizontal.values) == (("augment.strength",), [(0.25,), (0.5,)])
+    printed(sweep)
+    (width, height), colors = colors_of((sweep / "comparison.png").read_bytes())
+    assert width == 1400
+    assert 300 < height < 1400
+    assert colors > 50
+
+
+@pytest.mark.parametrize(
+    ("overrides", "axes"),
+    [
+        (
+            [["optimizer.lr=0.1", "method.gate=0.5"], ["optimizer.lr=0.2", "method.gate=0.6"]],
+            ("method.gate", "optimizer.lr"),
+        ),
+        ([["threshold.tau=0.5"], ["threshold.tau=0.6"]], None),
+        ([[]], None),
+        ([[f"threshold.tau=0.{tau}", f"augment.strength=0.{tau}"] for tau in range(10, 40)], None),
+        ([["threshold=fixed", "augment.strength=0"], ["threshold=quantile", "augment.strength=1"]], "threshold.name"),
+        ([[f"augment.strength=0.{s}", f"threshold.tau=0.{s}"] for s in range(1, 10)], "threshold.tau"),
+    ],
+    ids=["others", "one_setting", "one_row", "too_many", "policies", "wide"],
+)
+def test_any_sweep_has_a_picture(outputs: Path, overrides: list[list[str]], axes: Any) -> None:
+    for each in overrides:
+        make(outputs / "mine", plain_of(*each))
+    comparison = compared(outputs / "mine")
+    found = choose_axes(comparison)
+    if axes is None:
+        assert found is None
+    else:
+        assert set([axes] if isinstance(axes, str) else axes) <= {key for axis in found for key in axis.keys}
+    (width, _), colors = colors_of(picture(comparison))
+    assert width == 1400
+    assert colors > 20
+
+
+def test_names_that_matplotlib_would_read_as_formulas(outputs: Path) -> None:
+    for each in ("$\\frac{$", "$x$ \x1b[31m \u4e2d"):
+        plain = plain_of()
+        plain["device"] = each
+        make(outputs / "mine", plain)
+    assert compared(outputs / "mine").columns == ["device"]
+    printed(outputs / "mine")
+
+
+def test_the_control_row_is_of_the_cells_above_it(outputs: Path) -> None:
+    """Two learning rates with other controls: a column shows the control of its own cells, or says that it cannot."""
+    for rate, control in (("1e-3", 0.60), ("1e-2", 0.80)):
+        for strength in (0.25, 0.5):
+            for tau in (0.8, 0.9):
+                plain = plain_of(f"optimizer.lr={rate}", f"augment.strength={strength}", f"threshold.tau={tau}")
+                better = rate == "1e-2" if strength == 0.25 else (rate == "1e-2") == (tau == 0.9)
+                val = 0.8 if better else 0.7
+                make_with_references(outputs / "mine", plain, val=val, test=0.9, control=control, baseline=0.5)
+    grid = grid_of(compared(outputs / "mine"))
+    assert grid is not None
+    first, second = (cell for cell in grid.accuracies if cell.y == CONTROL)
+    assert (first.text, first.value) == ("80.0", spread([0.8]))  # of the cells, and not of all runs with that strength
+    assert first.folder is not None
+    assert json.loads((first.folder / "summary.json").read_text())["test/accuracy"] == 0.80
+    assert (second.text, second.value, second.folder) == (SEVERAL, None, None)
+    points = {round(cell.value.mean) for cell in grid.gains if cell.value}
+    assert points == {10, 30}
+    assert f"{SEVERAL}: the cells above have different ones" in " ".join(legend(compared(outputs / "mine"), grid))
+    picture(compared(outputs / "mine"))
+
+
+def test_controls_of_all_cells_in_a_column_are_one_row(sweep: Path) -> None:
+    grid = grid_of(compared(sweep))
+    assert grid is not None
+    assert [cell.text for cell in grid.accuracies if cell.y == CONTROL] == ["62.5\n± 0.0", "65.0\n± 0.0"]
+
+
+# In W&B ---------------------------------------------------------------------------------------------------------------
+
+
+def tracked(folder: Path, *words: str) -> list[Path]:
+    """Compare with --track; returns the W&B files of the comparison."""
+    assert compare([folder], Console(file=io.StringIO(), width=150), list(words)) == 0
+    return sorted((folder.parent / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def inspected(path: Path, *words: str) -> Any:
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *words, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=path.parent)
+    return json.loads(done.stdout) if words else [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_comparison_is_a_run_in_the_group_of_the_sweep(sweep: Path) -> None:
+    (file,) = tracked(sweep, "tracking.project=mine")
+    (run,) = [record["run"] for record in inspected(file) if record["type"] == "run"][:1]
+    assert (run["project"], run["run_group"], run["job_type"]) == ("mine", "mine", "compare")
+    summary = inspected(file, "--summary")["summary"]
+    assert summary["best/val/accuracy"] == pytest.approx(0.84)
+    assert summary["gain_over_control_points"] == pytest.approx(8)
+    assert summary["sentence"] == sentence(compared(sweep))
+    assert (summary["count/runs"], summary["count/settings"]) == (21, 4)
+    assert {name for name in summary if name.startswith("plots/")} == {
+        f"plots/{n}" for n in ("comparison", "curves", "rounds")
+    }
+    table = json.loads((file.parent / "files" / summary["settings"]["path"]).read_text())
+    assert table["columns"][:3] == ["threshold.tau", "augment.strength", "seeds"]
+    assert table["data"][0][:3] == [0.95, 0.5, 3]
+    assert len(table["data"]) == 4
+    runs = json.loads((file.parent / "files" / summary["runs"]["path"]).read_text())
+    assert runs["columns"] == list(lines(sweep)[0])
+    assert len(runs["data"]) == 21
+    png = file.parent / "files" / summary["plots/comparison"]["path"]
+    assert png.read_bytes() == (sweep / "comparison.png").read_bytes()
+
+
+def test_where_it_is_in_wandb_is_said(sweep: Path) -> None:
+    file = io.StringIO()
+    assert compare([sweep], Console(file=file, width=1000), []) == 0
+    (line,) = [line for line in file.getvalue().splitlines() if "wandb sync" in line]
+    assert Path(line.split()[-1]).is_dir()
+    assert line.startswith("wrote ")
+
+
+def test_comparing_again_shows_in_the_same_run_and_other_folders_in_another(sweep: Path, outputs: Path) -> None:
+    first, second = (tracked(sweep)[0].name for _ in range(2))
+    assert first == second
+    assert first.startswith("run-comparison-mine-")
+    shutil.copytree(sweep, outputs / "second")
+    assert {file.name for file in tracked(outputs / "second")} > {first}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("outputs/mine", "folders come before --track"),
+        ("tracking.mode=dancing", "tracking.mode=dancing: must be one of offline, online"),
+        ("tracking.colour=red", "tracking.colour=red: no such key"),
+        ("tracking.project=${oc.env:HOME}", "no interpolations"),
+        ("name=x", "must be tracking.KEY=VALUE"),
+    ],
+)
+def test_what_cannot_be_tracked_is_said_before_any_work(outputs: Path, word: str, said: str) -> None:
+    make(outputs / "mine", plain_of())
+    with pytest.raises(SettingError) as error:
+        compare([outputs / "mine"], Console(file=io.StringIO()), [word])
+    assert said in str(error.value)
+    assert not (outputs / "mine" / "report.html").exists()
+    assert not (outputs / "wandb").exists()
+
+
+# Speed ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_thousand_runs_are_compared_in_ten_seconds_and_fit_into_a_page(outputs: Path) -> None:
+    for number in range(1000):
+        plain = plain_of(f"augment.strength={number // 5 % 8 / 8}", seed=number % 5)
+        plain["threshold"]["tau"] = 0.5 + number // 40 / 100
+        status = {97: "failed", 98: "diverged", 99: "interrupted"}.get(number % 100, "done")
+        error = None if status == "done" else {"kind": "RuntimeError", "message": "the reason, in some words " * 3}
+        make(outputs / "mine", plain, val=number / 2000, status=status, error=error, labelings=[(0.5, 0.5)])
+    started = time.process_time()
+    text = printed(outputs / "mine")
+    assert time.process_time() - started < 10
+    assert f"{200 - ROWS_SHOWN} more in comparison.csv" in text
+    assert len(lines(outputs / "mine")) == 1000
+    page = (outputs / "mine" / "report.html").read_text()
+    assert page.count("semisup reproduce") == 1000 + 1
+    assert page.count('<td class="none"') < page.count('<td class="') > 2 * 200, "a heat map of 25 x 8"
+    assert len(page) < 2_000_000
+
+
+def test_where_labels_alone_do_better_it_says_so_and_which_run_to_use(outputs: Path) -> None:
+    folder = make_with_references(outputs / "mine", plain_of(), val=0.7, test=0.7, control=0.75, baseline=0.5)
+    text = printed(folder.parent, width=1000)
+    assert "5.0 points below the control" in text
+    said, other = text.partition("but labels alone do better by validation (")[2].splitlines()[:2]
+    assert said.startswith("75.0% against 70.0%)")
+    assert other.split()[:2] == ["semisup", "predict"]
+    assert "/supervised-" in other
+    assert folder.name not in other
+
+
+def test_the_command_line(outputs: Path) -> None:
+    make_with_references(outputs / "mine", plain_of(), test=0.75, control=0.7, baseline=0.5)
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {
+        "PYTHONIOENCODING": "ascii"
+    }
+    command = [sys.executable, "-m", "semisup", "compare"]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60, "check": False, "env": environment}
+    done = subprocess.run([*command, str(outputs / "mine")], **options)
+    assert done.returncode == 0, done.stderr
+    assert "+5.0 points over the control" in done.stdout
+    assert "seconds" in done.stdout  # wide enough for all columns
+    missing = subprocess.run([*command, str(outputs / "none")], **options)
+    assert missing.returncode == 2
+    assert missing.stderr.endswith("none: there is no such folder\n")
+
+
+def test_zero_gain_with_images_in_use_is_no_clear_gain(outputs: Path) -> None:
+    for seed in (0, 1):
+        plain = plain_of(seed=seed)
+        make_with_references(outputs / "mine", plain, test=0.7, control=0.7, baseline=0.5, labelings=[(0.5, 0.9)])
+    assert "not clear of the spread" in sentence(compared(outputs / "mine"))
+
+
+def test_help_needs_no_torch() -> None:
+    program = (
+        "import argparse, sys\n"
+        "from semisup.cli.compare import add_arguments\n"
+        "parser = argparse.ArgumentParser('semisup compare')\n"
+        "add_arguments(parser)\n"
+        "print(parser.format_help())\n"
+        "assert parser.parse_args(['a', 'b']).folders[1].name == 'b'\n"
+        "assert not {'torch', 'matplotlib', 'rich'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "control" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["train", "--help"], ["--help"], ["compare", "mine"], ["compare", "--help"]])
+def test_a_reader_that_leaves_early_ends_it_quietly(outputs: Path, words: list[str]) -> None:
+    """`semisup compare mine | head -1`: no traceback, and the files are written all the same."""
+    make(outputs / "mine", plain_of())
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "semisup", *words],
+        cwd=outputs, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode in ((0,) if words == ["compare", "mine"] else (0, 141))  # argparse itself passes over it
+    assert (outputs / "mine" / "report.html").is_file() == (words == ["compare", "mine"])

@@ -1,0 +1,433 @@
+"""report.html: what is in it, that nothing foreign can act in it, and that it stays small."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy
+import pytest
+import yaml
+from PIL import Image
+
+from semisup.analysis.comparison import Comparison, compare_runs
+from semisup.analysis.run_history import history, what_if
+from semisup.analysis.runs import find, read, read_all
+from semisup.config import schema
+from semisup.dataset import _lookup
+from semisup.errors import DataError
+from semisup.report.comparison_charts import MOST_CURVES
+from semisup.report.html.comparison_page import report
+from semisup.report.html.confusion import MOST_CLASSES
+from semisup.report.html.thumbnails import MOST_MISTAKES, SIDE_PIXELS, surest_mistakes
+from semisup.runtime.text import link, typed, visible
+from tests.conftest import CONF
+from tests.report.run_maker import make, make_with_references, plain_of
+
+EVIL = "<script>alert(1)</script>\" onload='alert(2)' \u202egnp.exe \n {{ 7*7919 }} </style> --> $x$"
+
+
+def compared(folder: Path) -> Comparison:
+    return compare_runs(read_all(find([folder])))
+
+
+def page(folder: Path) -> str:
+    return report([(compared(folder), "The sentence.")], folder).decode()
+
+
+class Seen(HTMLParser):
+    """The elements of a page; what stands in <td> by row; every attribute."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+
+    def values(self, tag: str, name: str) -> list[str]:
+        return [value for each, attribute, value in self.attributes if (each, attribute) == (tag, name)]
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def sweep(outputs: Path) -> Path:
+    folder = outputs / "mine"
+    for tau in (0.8, 0.95):
+        for strength in (0.25, 0.5):
+            for seed in (0, 1):
+                plain = plain_of(f"threshold.tau={tau}", f"augment.strength={strength}", seed=seed)
+                make_with_references(
+                    folder, plain, val=tau - strength / 10, test=tau - 0.1, control=0.6, baseline=0.5,
+                    labelings=[(0.1, 0.99), (tau / 2, 0.9)],
+                )  # fmt: skip
+    make(folder, plain_of("threshold.tau=0.7"), status="failed", error={"kind": "E", "message": "out of memory"})
+    return folder
+
+
+def best(folder: Path) -> Path:
+    row = compared(folder).best
+    assert row is not None
+    return row.best_run.folder
+
+
+# What is in it --------------------------------------------------------------------------------------------------------
+
+
+def test_every_part_is_there(sweep: Path) -> None:
+    text = page(sweep)
+    for part in ("heat-map", "settings-section", "curves", "rounds", "best", "mistakes", "runs-section"):
+        assert f'id="{part}"' in text, part
+    assert text.count("<svg ") == 2
+    assert text.index("The sentence.") < text.index('id="heat-map"')
+    assert "out of memory" in text  # a failure is a row
+    assert "2 failed" not in text
+    assert "1 failed" in text
+
+
+def test_every_cell_leads_to_its_run(sweep: Path) -> None:
+    text = page(sweep)
+    heat = text[text.index('id="heat-map"') : text.index('id="settings-section"')]
+    cells = re.findall(r'<td class="([^"]*)"[^>]*>(?:<a href="([^"]*)")?', heat)
+    assert len(cells) == 3 * 2 * 2 + 2  # of two panels, and the controls
+    leads = [unquote(html.unescape(href)) for _, href in cells if href]
+    assert all((sweep / href / "config.yaml").is_file() for href in leads)
+    assert len(set(leads)) == 4 + 2 + 1  # best seeds, controls, the failed one
+    assert {kind for kind, href in cells if not href} == {"none"}
+
+
+def test_a_run_that_has_a_report_of_its_own_leads_to_it(sweep: Path) -> None:
+    best = compared(sweep).best
+    assert best is not None
+    own = best.best_run.folder / "report.html"
+    assert f'href="./{own.parent.name}/"' in page(sweep)
+    own.write_bytes(b"")
+    assert page(sweep).count(f'href="./{own.parent.name}/report.html"') >= 3, "cells, table and the best run"
+
+
+def test_links_lead_from_wherever_the_page_is(outputs: Path, sweep: Path) -> None:
+    text = report([(compared(sweep), "")], outputs).decode()
+    hrefs = [href for href in Seen(text).values("a", "href") if href.startswith("./")]
+    assert hrefs
+    assert all((outputs / unquote(href)).is_dir() for href in hrefs)
+
+
+def test_the_same_runs_give_the_same_bytes(sweep: Path) -> None:
+    assert page(sweep) == page(sweep)
+
+
+def test_without_a_grid_the_rows_are_drawn(outputs: Path) -> None:
+    for tau in (0.7, 0.8, 0.9):
+        make(outputs / "mine", plain_of(f"threshold.tau={tau}"))
+    text = page(outputs / "mine")
+    assert 'id="heat-map"' not in text
+    assert 'id="rows"' in text
+
+
+def test_of_runs_that_are_not_done_there_is_a_table(outputs: Path) -> None:
+    make(outputs / "mine", plain_of(), status="failed", error={"kind": "E", "message": "no"})
+    text = page(outputs / "mine")
+    assert 'id="best"' not in text
+    assert "E: no" in text
+
+
+def test_the_command_of_each_run_can_be_typed(outputs: Path) -> None:
+    names = (
+        "mine",
+        "it's",
+        "two words",
+        "new\nline",
+        "$HOME `id`",
+        "\u202eturned",
+        "é",
+        "back\\now\n",
+        "it's\nso",
+        "-m",
+    )
+    for name in names:
+        make(outputs / name, plain_of(f"threshold.tau={0.5 + len(name) / 100}"))
+    commands = [html.unescape(each) for each in re.findall(r'<code class="command">([^<]*)<', page(outputs))]
+    assert len(set(commands)) == len(names)
+    for command in set(commands):
+        assert command.isprintable()
+        words = command.replace("semisup reproduce", r"printf '%s\0'")
+        done = subprocess.run(["bash", "-c", words], capture_output=True, check=True)
+        (path,) = done.stdout.decode().split("\0")[:-1]
+        assert (Path(path) / "config.yaml").is_file()
+
+
+# The best run ---------------------------------------------------------------------------------------------------------
+
+
+def predictions(folder: Path, rows: list[tuple[str, str, str, float]]) -> None:
+    lines = [f"validation,{path},{target},{said},{sure}\n" for path, target, said, sure in rows]
+    (folder / "predictions.csv").write_text("split,path,class,predicted,confidence\n" + "".join(lines))
+
+
+def about(folder: Path, **dataset: Any) -> None:
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dataset": dataset}))
+
+
+def digits_of(folder: Path) -> Any:
+    dataset = schema.option("dataset", read(folder).plain["dataset"])
+    return dataset.read(dataset.survey(), lambda items, *_: items)
+
+
+def test_surest_mistakes_first_with_their_pictures(sweep: Path) -> None:
+    folder = best(sweep)
+    data = digits_of(folder)
+    about(folder, classes=["zero", "one"], fingerprint=data.fingerprint)
+    names = data.validation.paths[:40]
+    rows = [(name, "zero", "one" if number % 2 else "zero", 0.5 + number / 100) for number, name in enumerate(names)]
+    predictions(folder, rows)
+    found = surest_mistakes(read(folder))
+    assert (found.count, found.judged, found.said) == (20, 40, "")
+    assert [guess.path for guess, _ in found.shown] == names[39::-2][:MOST_MISTAKES]
+    assert all((uri or "").startswith("data:image/png;base64,") for _, uri in found.shown)
+    text = page(sweep)
+    images = Seen(text).values("img", "alt")
+    assert images == ["zero, taken for one"] * 20
+    assert "20 of 40 images are wrong" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("no_file", "no predictions.csv"),
+        ("all_right", "There are none: all 1 are right"),
+        ("other_data", "the data set is not the one of the run"),
+        ("no_data", "the data set cannot be read here"),
+        ("other_names", "1 of these images are no longer in the data set"),
+        ("empty", "predictions.csv tells of no image"),
+    ],
+)
+def test_what_is_missing_of_the_mistakes_is_said(sweep: Path, change: str, said: str) -> None:
+    folder = best(sweep)
+    data = digits_of(folder)
+    name = data.validation.paths[0]
+    about(folder, classes=["a", "b"], fingerprint="another" if change == "other_data" else data.fingerprint)
+    if change == "empty":
+        predictions(folder, [])
+    elif change != "no_file":
+        path = "gone" if change == "other_names" else name
+        predictions(folder, [(path, "a", "a" if change == "all_right" else "b", 0.9)])
+    if change == "no_data":
+        for each in sweep.glob("self*/config.yaml"):
+            each.write_text(
+                each.read_text().replace("name: digits", "name: cifar10").replace("  size: 8", "  root: /no")
+            )
+    text = page(sweep)
+    assert said in html.unescape(text)
+    assert "<img" not in text
+
+
+def test_a_data_set_of_a_config_with_an_interpolation_is_not_looked_for(sweep: Path) -> None:
+    folder = best(sweep)
+    for each in sweep.glob("self*/config.yaml"):
+        each.write_text(each.read_text().replace("name: digits", "name: ${oc.env:HOME}"))
+    predictions(folder, [("digits/0000", "a", "b", 0.9)])
+    found = surest_mistakes(read(folder))
+    assert "a saved config holds values, and no interpolations" in found.said
+
+
+def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, split in enumerate(("training/labeled", "validation")):
+        for name in ("a", "b"):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            for place in range(3):
+                noise = numpy.random.default_rng([number, place]).integers(0, 256, (200, 200, 3), dtype=numpy.uint8)
+                Image.fromarray(noise).save(tmp_path / "photos" / split / name / f"{place}.png")
+    plain = plain_of()
+    node = yaml.safe_load((CONF / "dataset" / "folder.yaml").read_text())
+    node |= {
+        "root": str(tmp_path / "photos"),
+        "unlabeled": None,
+        "test": None,
+        "split_seed": 0,
+        "size": 200,
+        "cache": None,
+    }
+    plain["dataset"] = node
+    folder = make(outputs / "mine", plain)
+    part = schema.option("dataset", node).survey().found.parts["validation"].files[:3]
+    opened: list[str] = []
+    real = _lookup.read
+    monkeypatch.setattr(
+        _lookup, "read", lambda files, *more: opened.extend(each.name for each in files) or real(files, *more)
+    )
+    predictions(folder, [(file.name, "a", "b", 0.9) for file in part])
+    found = surest_mistakes(read(folder))
+    assert opened == [file.name for file in part]
+    assert found.said == ""
+    assert all((uri or "").startswith("data:image/jpeg;base64,") for _, uri in found.shown)
+    assert max(len(uri or "") for _, uri in found.shown) < 4 * SIDE_PIXELS**2
+
+
+def test_a_data_set_too_large_to_read_for_a_few_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_lookup, "MOST_BYTES", 1000)
+    dataset = schema.option("dataset", plain_of()["dataset"])
+    with pytest.raises(DataError, match="too many to read for a few"):
+        _lookup.some_images(dataset, "validation", ["digits/0001"], None)
+
+
+def test_confusion_as_a_table_or_as_pairs(sweep: Path) -> None:
+    folder = best(sweep)
+    about(folder, classes=["cat", "dog"])
+    text = page(sweep)
+    assert text.count('<table class="confusion">') == 2
+    many = MOST_CLASSES + 1
+    counts = [[int(true == said) * 5 for said in range(many)] for true in range(many)]
+    counts[3][7] = 4
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"confusion": {"validation": counts}}))
+    about(folder, classes=[f"kind {number}" for number in range(many)])
+    text = page(sweep)
+    assert '<table class="confusion">' not in text
+    assert '<td><bdi>kind 3</bdi></td><td><bdi>kind 7</bdi></td><td class="n">4</td>' in text
+
+
+@pytest.mark.parametrize("counts", [None, [], [[1]], [[1, 2], [3]], "x", [[1, None], [2, 3]], {"a": 1}])
+def test_confusion_counts_of_any_shape(sweep: Path, counts: Any) -> None:
+    folder = best(sweep)
+    about(folder, classes=["cat", "dog"])
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"confusion": {"validation": counts}}))
+    assert ('<table class="confusion">' in page(sweep)) == (counts == [[1, None], [2, 3]])
+
+
+def test_what_other_thresholds_keep(sweep: Path) -> None:
+    folder = best(sweep)
+    lines = ["step,epoch,on,tau,coverage,accuracy"]
+    for step in (10, 20):
+        for on in ("pool", "validation"):
+            lines += [f"{step},1,{on},{tau},{1 - tau * step / 100},{'' if tau == 0.9 else tau}" for tau in (0.5, 0.9)]
+    (folder / "what_if.csv").write_text("\n".join([*lines, "x,y,pool", "20,1,pool,nan,0.5,0.5", "30,1,moon,0.5,1,1"]))
+    found = what_if(folder)
+    assert found["pool"].coverage == [(0.5, 0.9), (0.9, pytest.approx(0.82))]
+    assert found["validation"].accuracy == [(0.5, 0.5)]
+    assert 'id="what-if"' in page(sweep)
+
+
+# Curves ---------------------------------------------------------------------------------------------------------------
+
+
+def test_histories_of_any_content(tmp_path: Path) -> None:
+    rows = [{"step": 1, "val/accuracy": 0.5}, {"step": 10**13, "val/accuracy": 0.5}, {"step": 2, "val/accuracy": 7}]
+    rows += [
+        {"step": "x", "val/accuracy": 0.5},
+        {"pseudo/coverage": 0.5, "pseudo/accuracy": None},
+        {"val/accuracy": {}},
+    ]
+    text = (
+        "".join(json.dumps(row) + "\n" for row in rows)
+        + '[1, "val/accuracy"]\n{"step": 3, "val/accuracy": 1.0}\n{"val/accuracy"'
+    )
+    (tmp_path / "metrics.jsonl").write_text(text)
+    found = history(tmp_path)
+    assert found.accuracy == [(1, 0.5), (3, 1.0)]
+    assert found.rounds == [(0.5, None)]
+    assert history(tmp_path / "none").accuracy == []
+
+
+def test_only_the_first_curves_are_drawn_and_that_is_said(outputs: Path) -> None:
+    count = MOST_CURVES + 5
+    for number in range(count):
+        make(outputs / "mine", plain_of(f"optimizer.lr={1 + number}e-5"), val=0.5 + number / 100)
+    text = page(outputs / "mine")
+    assert f"the {MOST_CURVES} settings that validation likes best, of {count}" in text
+    curves = text[text.index('<section id="curves"') :]
+    assert curves[: curves.index("</section>")].count("<a tabindex") == MOST_CURVES
+
+
+def test_without_true_classes_that_is_said(outputs: Path) -> None:
+    make(outputs / "mine", plain_of(), labelings=[(0.5, None)])
+    assert "No run knows how right its pseudo-labels are" in page(outputs / "mine")
+
+
+# Nothing foreign acts in it -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hostile(outputs: Path) -> Path:
+    """Runs that say all the wrong things of themselves, in every place that a page shows."""
+    folder = outputs / "javascript:alert(1)<b>"
+    for number in range(2):
+        plain = plain_of("threshold.tau=0.9", seed=number)
+        plain["device"] = f"{EVIL}{number}"
+        path = make(folder, plain, labelings=[(0.5, 0.9)])
+        about(path, classes=[EVIL, "b"])
+        predictions(path, [("a<img src=x onerror=alert(3)>", "<b>x</b>", "<i>y</i>", 0.9)])
+    strange = make(folder, plain_of(), status="failed", error={"kind": EVIL, "message": EVIL})
+    strange.rename(strange.with_name("<script>alert(4)<\u202e&quot;script>"))
+    return folder
+
+
+def test_what_runs_say_of_themselves_is_text(hostile: Path) -> None:
+    text = page(hostile)
+    seen = Seen(text)
+    assert seen.tags.count("script") == 1
+    assert seen.tags.count("style") == 2  # that of a browser without scripts
+    assert not {"b", "i", "iframe", "object", "base"} & set(seen.tags)
+    assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
+    assert "\u202e" not in text
+    assert "55433" not in text  # the template language sees none of it
+    for value in seen.values("a", "href") + seen.values("a", "xlink:href"):
+        assert value.startswith(("./", "#")), value
+        assert ":" not in value
+    assert "&lt;script&gt;alert(1)" in text
+    assert r"\u202e" in text
+
+
+def test_the_page_lets_nothing_in_and_runs_only_its_own_script(sweep: Path) -> None:
+    text = page(sweep)
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == f"'sha256-{digest}'"
+    assert rules["img-src"] == "data:"
+    outside = re.findall(r"[a-z]+://[^\s\"'<]*", text)
+    assert set(outside) <= {"http://www.w3.org/1999/xlink"}
+    assert "@import" not in text
+    assert "url(" not in re.sub(r"url\(#", "", text)
+
+
+def test_every_drawing_picture_and_table_says_what_it_is(sweep: Path) -> None:
+    text = page(sweep)
+    for drawing in re.findall(r"<svg [^>]*>", text):
+        assert 'role="img"' in drawing
+        assert len(re.findall(r'aria-label="([^"]+)"', drawing)[0]) > 20
+    assert text.count("<table") == text.count("<caption>")
+    for heads in re.findall(r"<th\b[^>]*>", text):
+        assert "scope=" in heads
+    ids = re.findall(r'\bid="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    assert '<html lang="en">' in text
+
+
+def test_names_are_shown_as_they_are_but_for_marks_that_hide_or_turn() -> None:
+    assert visible("größe 中文 \u202e\x1b[2J\udc80\n") == "größe 中文 \\u202e\\x1b[2J\\udc80\\n"
+    assert visible(True) == "true"
+    assert visible(None) == "null"
+    assert len(visible("x" * 1000, 50)) == 50
+
+
+def test_a_link_has_no_scheme_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    assert link(tmp_path / "javascript:alert(1)", tmp_path) == "./javascript%3Aalert%281%29/"
+    assert link(tmp_path / "a", tmp_path / "b") == "./../a/"
+    assert typed(Path("a b")) == "'a b'"

@@ -1,0 +1,321 @@
+"""What runs of a sweep have in common is made once, and nobody can tell by their folders."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from semisup.config import schema
+from semisup.config.schema import Checked
+from semisup.core.events import StepDone
+from semisup.dataset import Data
+from semisup.record import checkpoint, environment
+from semisup.record.environment import code
+from semisup.record.reader import read_json
+from semisup.record.shared_start import WAIT_SECONDS, SharedStart, Store
+from semisup.runner import metadata, result, shared_start
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
+from semisup.runner.result import Outcome
+from tests.conftest import compose, toy_problem
+from tests.kill.oracles import content, files
+from tests.tracking.test_track import rows, shown
+
+SMALL = (
+    *("tracking=none", "plots=false", "model.widths=[4,8]", "device=cpu", "collapse.warn_below=null"),
+    *("method.gate=0.5", "method.refresh_every=2", "train.evaluate_every=2", "train.steps=60"),
+    *("train.batch_size=6", "optimizer.lr=0.01", "augment.strength=0.3"),
+)
+POLICIES = (
+    ("threshold.tau=0.2",),
+    ("threshold=flexmatch", "threshold.tau=0.5", "method.lambda_unlabeled=3"),
+    ("threshold=dash",),
+)
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data of no data set."""
+    problem = toy_problem(labeled=12, unlabeled=30)
+    images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
+    data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
+    monkeypatch.setattr(run_module, "_load", lambda *_: (problem, data))
+
+
+def checked(folder: Path, name: str, *words: str, share: bool = True) -> Checked:
+    own = (f"output_root={folder}", f"name={name}", f"sweep.share_start={str(share).lower()}")
+    return schema.check(compose(*SMALL, *own, *words))
+
+
+def run(folder: Path, name: str, *words: str, share: bool = True) -> Outcome:
+    """One member of a sweep."""
+    outcome = run_module.run(checked(folder, name, *words, share=share), Bars(), of_a_sweep=True)
+    assert outcome.status == "done", outcome.message
+    return outcome
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """All that a run wrote, less times and places; and less what run.json says of the sharing."""
+    found = {name: content(name, path) for name, path in files(folder).items()}
+    found["config.yaml"] |= {"name": None, "sweep": None}
+    found["run.json"] = {key: value for key, value in found["run.json"].items() if key not in ("name", "shared_start")}
+    return found
+
+
+def warm_ups(folder: Path, name: str) -> list[Path]:
+    return sorted((folder / name / ".shared_start").rglob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ("method=self_training", "labeler.calibrate=true"),
+        ("method=self_training", "train.ema_decay=0.9", "schedule=cosine"),
+        ("method=noisy_student",),
+    ],
+    ids=["calibrated", "averaged", "noisy_student"],
+)
+def test_whole_folders_are_those_of_separate_runs(tmp_path: Path, method: tuple[str, ...]) -> None:
+    labeled = {}
+    for number, words in enumerate(POLICIES):
+        alone = run(tmp_path, "apart", *method, *words, share=False)
+        outcome = run(tmp_path, "together", *method, *words)
+        assert written(outcome.folder) == written(alone.folder)
+        assert alone.shared_start is None
+        assert outcome.folder.name == alone.folder.name, "sharing is not part of what a run is called"
+        assert (outcome.shared_start is not None) == (number > 0), "the first makes it, the others begin with it"
+        if outcome.shared_start is not None:
+            assert 0 < outcome.shared_start["steps"] < (outcome.summary or {})["steps"]
+            assert outcome.shared_start["from"].startswith(method[0].removeprefix("method="))
+            assert (
+                read_json(
+                    outcome.folder / "run.json",
+                )["shared_start"]
+                == outcome.shared_start
+            )  # type: ignore[index]
+        labeled[outcome.folder] = (outcome.folder / "metrics.jsonl").read_text()
+    assert len(set(labeled.values())) == len(POLICIES), "the thresholds matter afterwards"
+    assert not warm_ups(tmp_path, "apart")
+    assert len(warm_ups(tmp_path, "together")) == 1
+
+
+def test_a_run_that_never_passes_the_gate_is_shared_to_its_end(tmp_path: Path) -> None:
+    for tau in (0.2, 0.6):
+        words = ("method.gate=1", f"threshold.tau={tau}")
+        alone, outcome = run(tmp_path, "apart", *words, share=False), run(tmp_path, "together", *words)
+        assert written(outcome.folder) == written(alone.folder)
+    assert outcome.shared_start is not None
+    assert outcome.shared_start["steps"] == (outcome.summary or {})["steps"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *("seed=1", "augment.strength=0.4", "method.gate=0.51", "method.refresh_every=4", "train.steps=61"),
+        *("optimizer.lr=0.002", "labeler.calibrate=true", "dataset.labels_per_class=5", "method=noisy_student"),
+        *("threads=2", "method.lambda_unlabeled=0"),
+    ],
+)
+def test_nothing_else_is_shared(tmp_path: Path, other: str) -> None:
+    def of(*words: str) -> Any:
+        one = checked(tmp_path, "a", *words)
+        return shared_start.matters_before_labels(one), shared_start._computing(metadata.made_by(one))
+
+    assert of() == of("threshold=freematch", "plots=true", "method.lambda_unlabeled=2", "checkpoint.every_steps=3")
+    assert of() != of(other)
+
+
+def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by = metadata.made_by(checked(tmp_path, "a"))
+    assert shared_start._computing(made_by) == shared_start._computing(made_by | {"host": "another", "git": None})
+    assert shared_start._computing(made_by) != shared_start._computing(made_by | {"processes": 2})
+    before = code.__wrapped__()
+    assert before == code() == code.__wrapped__()
+    shutil.copytree(Path(environment.__file__).parents[1], tmp_path / "semisup")
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "semisup" / "record" / "environment.py"))
+    assert code.__wrapped__() == before, "it is the same code, without git"
+    with (tmp_path / "semisup" / "loss.py").open("a") as file:
+        file.write("# a change")
+    assert code.__wrapped__() != before
+
+
+@pytest.mark.parametrize("method", ["supervised", "fixmatch"])
+def test_without_a_time_before_labels_nothing_is_shared(method: str) -> None:
+    assert shared_start.matters_before_labels(schema.check(compose(f"method={method}"))) is None
+
+
+def damaged(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+
+def of_another(path: Path) -> None:
+    """As if someone had moved it here: whole, and of other settings."""
+    found = Store(path.parent, {})
+    snapshot = {"step": 10_000, "epoch": 1}
+    found.keep(SharedStart(snapshot, {}, None, "another", 0.0))
+    path.unlink()
+
+
+@pytest.mark.parametrize("harm", [damaged, of_another])
+def test_what_is_damaged_or_of_something_else_is_made_anew(tmp_path: Path, harm: Any) -> None:
+    run(tmp_path, "together", "threshold.tau=0.2")
+    (path,) = warm_ups(tmp_path, "together")
+    harm(path)
+    with pytest.warns(UserWarning, match="passed over, and made anew"):
+        outcome = run(tmp_path, "together", "threshold.tau=0.6")
+    assert outcome.shared_start is None
+    assert written(outcome.folder) == written(run(tmp_path, "apart", "threshold.tau=0.6", share=False).folder)
+    (again,) = warm_ups(tmp_path, "together")
+    assert "snapshot" in checkpoint.load(again)
+
+
+def test_a_failure_on_the_way_leaves_nobody_waiting(tmp_path: Path) -> None:
+    for tau in (0.2, 0.6):
+        outcome = run_module.run(
+            checked(tmp_path, "together", "optimizer.lr=1e12", f"threshold.tau={tau}"), Bars(), of_a_sweep=True
+        )
+        assert outcome.status == "diverged"
+    assert not list(tmp_path.rglob("owner.json"))
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from semisup.record.owner import Owner
+Owner(Path(sys.argv[1])).take()
+print("taken", flush=True)
+time.sleep(600)
+"""
+
+
+def test_who_comes_second_waits_and_takes_over_from_one_that_is_killed(tmp_path: Path) -> None:
+    alone = run(tmp_path, "apart", "threshold.tau=0.6", share=False)
+    run(tmp_path, "together", "threshold.tau=0.2")
+    (path,) = warm_ups(tmp_path, "together")
+    kept = path.read_bytes()
+    path.unlink()
+    with subprocess.Popen([sys.executable, "-c", OWNER, path.parent], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"taken\n"
+        wanted = checked(tmp_path, "together", "threshold.tau=0.6")
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(run_module.run, wanted, Bars(), of_a_sweep=True)
+            while not (result.folder_of(wanted) / "data_report.json").exists():
+                time.sleep(0.05)
+            time.sleep(3 * WAIT_SECONDS)
+            assert not (result.folder_of(wanted) / "metrics.jsonl").exists(), "it waits"
+            other.kill()
+            outcome = waiting.result(timeout=60)
+    assert outcome.status == "done", outcome.message
+    assert outcome.shared_start is None, "made again"
+    assert written(outcome.folder) == written(alone.folder)
+    (again,) = warm_ups(tmp_path, "together")
+    ours, theirs = checkpoint.load(again), torch.load(io.BytesIO(kept), weights_only=True)
+    assert torch.equal(ours["snapshot"]["student"]["0.weight"], theirs["snapshot"]["student"]["0.weight"])
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_where_the_ways_part_changes_nothing(tmp_path: Path, when: str) -> None:
+    words = ("threshold.tau=0.2", "checkpoint.every_steps=5")
+    alone = run(tmp_path, "apart", *words, share=False)
+    wanted = checked(tmp_path, "together", *words)
+    if (child := os.fork()) == 0:
+        keep = Store.keep
+
+        def die(store: Store, found: SharedStart) -> None:
+            if when == "after":
+                keep(store, found)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Store.keep = die  # type: ignore[method-assign]
+        run_module.run(wanted, Bars(), of_a_sweep=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(warm_ups(tmp_path, "together")) == (when == "after")
+    outcome = run(tmp_path, "together", *words)
+    assert (outcome.shared_start is not None) == (when == "after"), "it goes on from what it had kept itself"
+    assert written(outcome.folder)["metrics.jsonl"] == written(alone.folder)["metrics.jsonl"]
+    assert written(outcome.folder).keys() == written(alone.folder).keys()
+    assert written(outcome.folder) == written(alone.folder)
+    assert written(run(tmp_path, "together", "threshold=dash").folder) == written(
+        run(tmp_path, "apart", "threshold=dash", share=False).folder
+    )
+
+
+def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+    words = ("threshold=dash", "checkpoint.every_steps=5")
+    alone = run(tmp_path, "apart", *words, share=False)
+    run(tmp_path, "together", "threshold.tau=0.2")
+    began: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        train = run_module.train
+
+        def stopping(*of: Any) -> Iterator[Any]:
+            for event in train(*of):
+                if isinstance(event, StepDone):
+                    began.append(event.step)
+                if len(began) == 7:
+                    signal.raise_signal(signal.SIGTERM)
+                yield event
+
+        patch.setattr(run_module, "train", stopping)
+        outcome = run_module.run(checked(tmp_path, "together", *words), Bars(), of_a_sweep=True)
+    assert outcome.status == "interrupted"
+    outcome = run(tmp_path, "together", *words)
+    assert outcome.shared_start is not None
+    assert outcome.shared_start["steps"] == began[0] - 1 > 0
+    assert written(outcome.folder) == written(alone.folder)
+
+
+def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_path: Path) -> None:
+    """It has a checkpoint of its own from the way there, and its logs are replaced by longer ones."""
+    words = ("threshold=dash", "checkpoint.every_steps=5")
+    alone = run(tmp_path, "apart", *words, share=False)
+    wanted = checked(tmp_path, "together", *words)
+    with pytest.MonkeyPatch.context() as patch:
+        train = run_module.train
+
+        def stopping(*of: Any) -> Iterator[Any]:
+            for event in train(*of):
+                if isinstance(event, StepDone) and event.step == 5:
+                    signal.raise_signal(signal.SIGTERM)
+                yield event
+
+        patch.setattr(run_module, "train", stopping)
+        assert run_module.run(wanted, Bars(), of_a_sweep=True).status == "interrupted"
+    assert (result.folder_of(wanted) / "metrics.jsonl").exists()
+    run(tmp_path, "together", "threshold.tau=0.2")
+    if (child := os.fork()) == 0:
+
+        def die(event: str, of: tuple[Any, ...]) -> None:
+            if event == "open" and str(of[0]).endswith("metrics.jsonl") and of[2] & os.O_APPEND:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(die)
+        run_module.run(wanted, Bars(), of_a_sweep=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    outcome = run(tmp_path, "together", *words)
+    assert outcome.shared_start is not None
+    assert written(outcome.folder) == written(alone.folder)
+
+
+def test_w_and_b_has_the_whole_history(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    run(tmp_path, "together", "threshold.tau=0.2")
+    outcome = run(tmp_path, "together", "threshold.tau=0.6", "tracking=wandb", "tracking.thumbnails=0")
+    assert outcome.shared_start is not None
+    assert shown(tmp_path)["rows"] == rows(outcome.folder)
+    assert rows(outcome.folder)[0]["epoch"] < outcome.shared_start["epochs"]

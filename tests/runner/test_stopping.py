@@ -1,0 +1,56 @@
+"""A run that is asked to stop does so within a batch, in an evaluation too, and goes on to the same bits."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semisup.core.events import Event, Progress
+from semisup.runner import run as run_module
+from semisup.runner.progress import Bars
+from tests.runner.test_shared_start import checked, made_up, run, written
+
+WORDS = ("train.steps=12", "train.eval_batch_size=10", "method.gate=0", "threshold.tau=0.2")
+__all__ = ["made_up"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("method.refresh_every=1", "train.evaluate_every=1", "labeler.calibrate=true"),
+        ("method=noisy_student", "method.refresh_every=2", "train.ema_decay=0.9"),
+        ("train.evaluate_every_steps=5", "method.refresh_every=2"),
+    ],
+    ids=["calibrated", "noisy_student", "by_steps"],
+)
+@pytest.mark.parametrize("share", [False, True])
+def test_it_stops_at_every_batch_of_what_is_only_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], share: bool
+) -> None:
+    alone = run(tmp_path, "apart", *WORDS, *words, share=False)
+    train, asked, after = run_module.train, set[tuple[int, str, int]](), list[Event]()
+
+    def stopping(*of: Any) -> Iterator[Event]:
+        signaled = False
+        for event in train(*of):
+            if signaled:
+                after.append(event)
+            if isinstance(event, Progress) and (place := (event.step, event.doing, event.done)) not in asked:
+                asked.add(place)
+                signaled = True
+                signal.raise_signal(signal.SIGTERM)
+            yield event
+
+    monkeypatch.setattr(run_module, "train", stopping)
+    wanted = checked(tmp_path, "stopped", *WORDS, *words, share=share)
+    stops = 0
+    while (outcome := run_module.run(wanted, Bars(), of_a_sweep=True)).status == "interrupted":
+        assert outcome.by == "SIGTERM"
+        stops += 1
+    assert outcome.status == "done", outcome.message
+    assert stops == len(asked)
+    assert {doing for _, doing, _ in asked} == {"validation", "scoring", "test"}
+    assert after == [], "nothing is done after it was asked"
+    assert written(outcome.folder) == written(alone.folder)

@@ -1,0 +1,146 @@
+"""Precision, layout, compilation, determinism: each does what it says, and a run under it repeats and resumes."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from semisup.config import schema
+from semisup.core.events import StepDone
+from semisup.errors import SettingError
+from semisup.runner import compatibility, run
+from semisup.runner.progress import Bars
+from semisup.runtime.precision import prepare, set_up
+from tests.conftest import checked, compose, toy_problem
+from tests.training.test_loop import everything, resumed_at, same_weights, settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A model that is compiled in seconds; `compile` is the model's own business here: it counts compilations."""
+
+    def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, num_classes))
+
+
+def one_run(**more: Any) -> Any:
+    chosen = settings("train.eval_batch_size=24", method="supervised", epochs=3)
+    return dataclasses.replace(chosen, model=Small(), **more)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what it imports to compile
+def test_a_compiled_run_is_compiled_repeats_and_resumes_to_the_bit() -> None:
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    problem, chosen = toy_problem(), one_run(compile=True)
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    rows, weights, end = everything(problem, chosen)
+    assert counters["stats"]["unique_graphs"] >= 2, "training and evaluation"
+    torch._dynamo.reset()  # as in another process
+    again_rows, again_weights, again_end = resumed_at(7, StepDone, problem, chosen)
+    assert (again_rows, again_end) == (rows, end)
+    assert same_weights(again_weights, weights)
+    eager_rows, _, _ = everything(problem, one_run())
+    for row, eager in zip(rows, eager_rows, strict=True):
+        assert row["val/loss"] == pytest.approx(eager["val/loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("able", "found"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": True}, "bfloat16"),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, "bfloat16"),
+        ({"architecture": "aarch64", "neon": True, "bf16": True}, "bfloat16"),
+        ({"architecture": "x86_64", "avx2": True, "avx512_f": True, "avx512_bf16": False}, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
+    able: dict[str, Any], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    auto, named = checked("device=cpu", "precision=auto"), checked("device=cpu", f"precision={found}")
+    assert auto.plain["precision"] == auto.settings.precision == found
+    assert auto.id == named.id
+    assert schema.check(auto.plain).plain == auto.plain, "the saved config says which"
+
+
+@pytest.mark.parametrize(("native", "found"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_asks_a_gpu_whether_it_multiplies_in_bfloat16_itself(
+    native: bool, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert checked("precision=auto").plain["device"] == "cuda"
+    assert checked("device=cuda:1", "precision=auto").plain["precision"] == found
+
+
+def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        SettingError, match="compile=true: needs a C\\+\\+ compiler, and there is no no-such-compiler here"
+    ):
+        checked("compile=true", "device=cpu")
+
+
+def test_how_often_rounds_are_compiled_is_said_at_the_door() -> None:
+    def at_the_door(*words: str) -> None:
+        counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
+        compatibility.fit(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
+
+    with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
+        at_the_door("method=noisy_student", "train.batch_size=8")
+    with pytest.raises(SettingError, match=r"train\.batch_size=5000: at most 2047 with compile=true"):
+        at_the_door("train.batch_size=5000")
+    at_the_door("method=fixmatch", "method.skip_rejected=false")
+    at_the_door("method.lambda_unlabeled=0")
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "said"),
+    [
+        ("cuda:1", 1, "there are 1 CUDA devices here, from cuda:0 on"),
+        ("cuda:0", 2, "torchrun started 2 processes, and each has a GPU of its own; use device=cuda"),
+        ("cuda", 2, "torchrun started 2 processes here, and there are 1 CUDA devices"),
+    ],
+)
+def test_a_gpu_that_is_not_there_or_is_several_processes_is_refused_at_the_door(
+    monkeypatch: pytest.MonkeyPatch, device: str, processes: int, said: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    if processes > 1:
+        for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2")):
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=f"device={device}: {said}"):
+        checked(f"device={device}", "precision=float32")
+    checked("device=cuda" if processes == 1 else "device=cpu", "precision=float32")
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path, deterministic: bool) -> None:
+    set_up(2, deterministic=not deterministic)
+    words = ("tracking=none", "plots=false", "model.widths=[4,8]", "train.steps=3", "device=cpu", "method=supervised")
+    config = compose(*words, f"output_root={tmp_path}", f"deterministic={str(deterministic).lower()}")
+    assert run.run(schema.check(config), Bars(), of_a_sweep=False).status == "done"
+    assert torch.are_deterministic_algorithms_enabled() is deterministic
+    assert torch.backends.cudnn.benchmark is not deterministic
+    assert torch.backends.cudnn.allow_tf32 is not deterministic
+    assert torch.backends.cuda.matmul.allow_tf32 is not deterministic
+    assert torch.get_num_threads() == 1
+
+
+def test_bfloat16_and_layout_are_the_models_own_and_not_its_classs() -> None:
+    model, other = (nn.Conv2d(3, 4, 3) for _ in range(2))
+    prepare(model, "bfloat16", torch.device("cpu"), channels_last=True, compile=False)
+    images = torch.rand(2, 3, 8, 8)
+    assert model(images).dtype == torch.bfloat16
+    assert model.weight.is_contiguous(memory_format=torch.channels_last)
+    assert other(images).dtype == torch.float32
+    assert other.weight.is_contiguous()

@@ -1,0 +1,23 @@
+"""`python -m tests.sweep.login_node WORDS...` is `semisup WORDS...` on a machine where `device=auto` means a GPU.
+
+The jobs that it hands to a cluster run in other processes, in which it means what it means here.
+"""
+
+import sys
+from typing import Any
+
+from semisup.config import schema
+
+normal = schema._normal
+
+
+def of_this_machine(plain: dict[str, Any]) -> dict[str, Any]:
+    return normal(plain | ({"device": "cuda"} if plain.get("device") == "auto" else {}))
+
+
+setattr(schema, "_normal", of_this_machine)  # noqa: B010
+
+if __name__ == "__main__":
+    from semisup.__main__ import main
+
+    sys.exit(main())

@@ -1,0 +1,371 @@
+"""What a sweep leaves on disk about its jobs, whatever becomes of them: the real program in a subprocess."""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from semisup.config.controls import KINDS
+from semisup.runner.result import Outcome
+from semisup.runner.signals import TOGETHER_SECONDS
+from semisup.sweep.job_store import Ledger
+from semisup.sweep.preflight import composed_at_the_door
+from semisup.sweep.runner import Attempt, _all_that_is_left, _through_hydra
+from semisup.sweep.worker_process import in_a_child
+
+TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
+
+
+def sweep(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "semisup", "train", "-m", *TINY, f"output_root={tmp_path}", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def entries(tmp_path: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted(tmp_path.glob("s/sweeps/*/jobs/*.json"))]
+
+
+def test_the_first_failure_is_the_last_start_if_asked(tmp_path: Path) -> None:
+    words = ("optimizer.lr=1e12,0.001", "train.epochs=3")
+    done = sweep(tmp_path / "on", *words, "sweep.fail_fast=true")
+    assert done.returncode == 1
+    assert [entry["status"] for entry in entries(tmp_path / "on")] == ["diverged", "skipped"]
+    assert "sweep.fail_fast" in done.stdout
+    done = sweep(tmp_path / "off", *words)
+    assert done.returncode == 1
+    assert [entry["status"] for entry in entries(tmp_path / "off")] == ["diverged", "done"]
+
+
+PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+JOBS = int(os.environ.get("SEMISUP_SWEEP_JOBS", "16"))
+"""Of the sweep with planted failures; `make soak` asks for 1,000."""
+
+WAYS = ("exception", "exit 0", "diverged", "_exit", "exit 3", "killed")
+
+
+def stand_in(folder: Path, wrong: dict[int, str] | dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """A sweep in which a training is one step of nothing, and some go wrong; `trained` says which were made."""
+    folder.mkdir(exist_ok=True)
+    (folder / "trained").write_text("")
+    planted = {"STAND_IN": json.dumps(wrong), "STAND_IN_LOG": str(folder / "trained")}
+    command = [sys.executable, "-m", "tests.sweep.stand_in", "train", "-m", *TINY, f"output_root={folder}", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=7200, env=os.environ | planted)
+
+
+def trained(folder: Path) -> list[int]:
+    return sorted(int(line) for line in (folder / "trained").read_text().splitlines())
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(max(folder.glob("s/sweeps/*/sweep_summary.json")).read_text())
+    return found
+
+
+def test_every_job_is_accounted_for_and_the_right_ones_run_again(tmp_path: Path) -> None:
+    """Seven kinds of failure: six that the sweep goes on after, and a signal that ends it."""
+    step = max(JOBS // 16, 1)
+    wrong = {step * (2 * number + 1): way for number, way in enumerate(WAYS)}
+    stopped = step * 14
+    command = f"seed=range({JOBS})"
+    began = time.monotonic()
+    done = stand_in(tmp_path, wrong | {stopped: "interrupted"}, command)
+    print(f"{JOBS} jobs, {(time.monotonic() - began) / (stopped + 1):.3f} s each")
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert trained(tmp_path) == list(range(stopped + 1)), "each once"
+    found = summary(tmp_path)
+    jobs = [found["jobs"][f"{number:05d}"] for number in range(JOBS)]
+    assert len(found["jobs"]) == JOBS
+    status = {"diverged": "diverged"}
+    expected = [status.get(wrong[seed], "failed") if seed in wrong else "done" for seed in range(stopped)]
+    expected += ["interrupted", *["never started"] * (JOBS - stopped - 1)]
+    assert [job["status"] for job in jobs] == expected
+    assert [job["overrides"][-1] for job in jobs] == [f"seed={seed}" for seed in range(JOBS)]
+    reasons = {way: jobs[seed]["message"] for seed, way in wrong.items()}
+    assert reasons["exception"] == "planted: No space left on device"
+    assert "raise error" in jobs[step]["last_lines"][-1]
+    assert reasons["exit 0"] == "it called sys.exit(0)"
+    assert "exit status 0" in reasons["_exit"]
+    assert "SIGKILL" in reasons["killed"]
+    for line in (reasons["exception"], reasons["killed"], "raise error", "never started: jobs", "1 interrupted"):
+        assert line in done.stdout
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("s/*/summary.json")}
+    again = stand_in(tmp_path, {}, command)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert trained(tmp_path) == sorted([*wrong, *range(stopped, JOBS)]), "those, and no other"
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items()), "untouched"
+    assert summary(tmp_path)["counts"] == {"done": JOBS}
+    assert summary(tmp_path)["kept"] == stopped - len(wrong)
+
+
+def test_the_first_process_that_dies_is_the_last_start_if_asked(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {1: "killed"}, "seed=0,1,2", "sweep.fail_fast=true")
+    assert done.returncode == 1
+    assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "failed", "never started"]
+    assert trained(tmp_path) == [0, 1]
+    assert "never started: jobs 2 (not started: sweep.fail_fast)" in done.stdout
+
+
+def test_a_control_that_fails_is_the_last_start_if_asked(tmp_path: Path) -> None:
+    words = ("method=self_training", "seed=0,1", "sweep.fail_fast=true")
+    done = stand_in(tmp_path, {"control 0": "exception"}, *words)
+    assert done.returncode == 1
+    assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "never started"]
+    assert list(summary(tmp_path)["companion_jobs"]) == ["00000-control"], "and no baseline"
+    assert trained(tmp_path) == [0, 0]
+
+
+def test_a_signal_after_the_last_step_of_a_run_ends_the_sweep(tmp_path: Path) -> None:
+    words = ("method=self_training", "seed=0,1")
+    done = stand_in(tmp_path, {0: "asked after the last step"}, *words)
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "never started"]
+    assert trained(tmp_path) == [0], "no control either"
+    assert stand_in(tmp_path, {}, *words).returncode == 0
+    assert trained(tmp_path) == [0, 0, 1, 1, 1], "the control and the baseline of the first, and all of the second"
+
+
+def test_a_signal_after_all_is_done_changes_nothing(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {1: "asked after the last step"}, "seed=0,1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 runs: 2 done" in done.stdout
+    assert "stopped" not in done.stdout
+    done = stand_in(tmp_path, {2: "asked after the last step"}, "method=self_training", "seed=2")
+    assert done.returncode == 75, "its control and its baseline are not there"
+    assert "never started: 00000-control, 00000-baseline" in done.stdout
+
+
+def test_a_control_whose_process_dies_takes_no_baseline_with_it(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {"control 0": "killed"}, "method=self_training", "seed=0,1")
+    assert done.returncode == 1
+    found = {name: job["status"] for name, job in summary(tmp_path)["companion_jobs"].items()}
+    assert found == {f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in KINDS}
+    assert trained(tmp_path) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_process_of_the_same_number_is_not_the_one_that_died(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.begin([["seed=0"]], "one")
+    ledger.note("00000", Outcome(tmp_path, "running"))
+    assert ledger.bury("its end") == [], "it is this process"
+    entry = json.loads((tmp_path / "jobs" / "00000.json").read_text())
+    (tmp_path / "jobs" / "00000.json").write_text(json.dumps(entry | {"started": "1"}))
+    assert ledger.bury("its end") == ["00000"]
+
+
+def test_a_signal_that_comes_as_the_child_is_made_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = os.fork
+
+    def forked_and_asked() -> int:
+        if child := fork():
+            signal.raise_signal(signal.SIGUSR1)  # to this thread: a worker of tests has others
+        return child
+
+    monkeypatch.setattr(os, "fork", forked_and_asked)
+    assert in_a_child(lambda: time.sleep(60) or 0) == (-signal.SIGUSR1, signal.SIGUSR1)
+
+
+def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
+    def work() -> int:
+        children = tempfile.TemporaryDirectory()
+        atexit.register(print, children.name)
+        return 0 if Path(children.name).is_dir() else 1
+
+    with tempfile.TemporaryDirectory() as place:
+        ours = tempfile.TemporaryDirectory(dir=place)  # as W&B has one as long as a process lives
+        atexit.register(ours.cleanup)
+        assert in_a_child(work) == (0, None)
+        atexit.unregister(ours.cleanup)
+        assert Path(ours.name).is_dir()
+        ours.cleanup()
+
+
+AT_A_RUN = """
+import signal, sys, time
+from pathlib import Path
+from semisup.sweep.job_store import Ledger
+from semisup.runner.result import Outcome
+def say(*_):
+    print("asked", flush=True)
+signal.signal(signal.SIGTERM, say)
+ledger = Ledger(Path(sys.argv[1]))
+ledger.note("00000", Outcome(Path("run"), "running"))
+print("at it", flush=True)
+sys.stdin.readline()
+ledger.note("00000", Outcome(Path("run"), "interrupted"))
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_sweep_waits_for_its_runs_however_long_they_save_unless_asked_twice(tmp_path: Path, twice: bool) -> None:
+    ledger, pipe = Ledger(tmp_path), subprocess.PIPE
+    ledger.begin([["seed=0"]], "one")
+    command = [sys.executable, "-c", AT_A_RUN, str(tmp_path)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        assert run.stdout.readline() == "at it\n"
+        if (child := os.fork()) == 0:
+            os._exit(_through_hydra(lambda: (tmp_path / "at work").touch() or time.sleep(60), ledger))
+        while not (tmp_path / "at work").exists():
+            time.sleep(0.02)
+        os.kill(child, signal.SIGTERM)
+        assert run.stdout.readline() == "asked\n"
+        time.sleep(TOGETHER_SECONDS + 0.1)
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it waits"
+        if twice:
+            os.kill(child, signal.SIGTERM)
+        else:
+            run.stdin.write("\n")
+            run.stdin.flush()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert ledger.ended() == {"stopped": 75}
+        assert ledger.entries()["00000"]["status"] == ("running" if twice else "interrupted")
+        run.kill()
+
+
+@pytest.mark.parametrize("launcher", [(), PARALLEL])
+def test_a_reader_that_leaves_early_ends_no_job(tmp_path: Path, launcher: tuple[str, ...]) -> None:
+    """`semisup train -m ... | head -1`"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [*TINY, f"output_root={tmp_path}", "seed=0,1", *launcher]
+    command = [sys.executable, "-m", "tests.sweep.stand_in", "train", "-m", *words]
+    planted = os.environ | {"STAND_IN": "{}", "STAND_IN_LOG": str(tmp_path / "trained")}
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=planted)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert launcher or len({entry["process"] for entry in entries(tmp_path)}) == 1, "none died of it"
+
+
+def test_what_is_refused_at_the_door_is_no_earlier_sweep_of_the_same_folder(tmp_path: Path) -> None:
+    place = f"hydra.sweep.dir={tmp_path}/here"
+    assert stand_in(tmp_path, {}, "seed=0,1", place).returncode == 0
+    before = (tmp_path / "here" / "sweep_summary.json").read_bytes()
+    done = stand_in(tmp_path, {}, "seed=0,1", "threads=1,0", place)
+    assert done.returncode == 2, done.stdout
+    assert "threads" in done.stderr
+    assert (tmp_path / "here" / "sweep_summary.json").read_bytes() == before
+
+
+def test_two_refused_jobs_are_not_one(tmp_path: Path) -> None:
+    words = ("optimizer=sgd", "optimizer.momentum=0.9,0", "optimizer.nesterov=false,true", "seed=0,1")
+    done = stand_in(tmp_path, {}, *words)
+    assert done.returncode == 1
+    assert summary(tmp_path)["counts"] == {"done": 6, "refused": 2}
+    assert summary(tmp_path)["duplicates"] == 0
+
+
+def test_of_a_search_whose_worker_died_the_job_is_a_failure(tmp_path: Path) -> None:
+    """Nobody but the sweeper knows what it was to be, so that it cannot be made again."""
+    door = composed_at_the_door(["hydra/launcher=cores", "seed=0,1"], True)
+    ledger = Ledger(tmp_path)
+    ledger.begin(None, "a search")
+    ledger.note("00000", Outcome(tmp_path, "failed"))
+    assert _all_that_is_left(Attempt(0, None, ["00000"]), [], door, ledger) is None
+    assert [entry["status"] for entry in ledger.entries().values()] == ["failed"]
+
+
+def test_a_job_that_is_queued_again_makes_what_its_run_is_compared_with(tmp_path: Path) -> None:
+    """As submitit does it: the same job once more, in the same folder, when its control was stopped."""
+    words = ("method=self_training", "seed=0")
+    done = stand_in(tmp_path, {"control 0": "interrupted"}, *words)
+    assert done.returncode == 75
+    (folder,) = tmp_path.glob("s/sweeps/*")
+    (folder / "halt.json").unlink()
+    again = [sys.executable, "-c", AGAIN, "--multirun", *TINY, f"output_root={tmp_path}", f"hydra.sweep.dir={folder}"]
+    planted = os.environ | {"STAND_IN_LOG": str(tmp_path / "trained")}
+    subprocess.run([*again, *words], env=planted, timeout=120, check=True, stdout=subprocess.DEVNULL)
+    found = {name: entry["status"] for name, entry in Ledger(folder).entries().items()}
+    assert found == {"00000": "done", "00000-baseline": "done", "00000-control": "done"}
+    assert trained(tmp_path) == [0, 0, 0, 0], "the run once, the control twice, the baseline once"
+
+
+AGAIN = """
+import sys
+import tests.sweep.stand_in
+from semisup.sweep.runner import with_hydra
+with_hydra(sys.argv[1:])
+"""
+
+
+def test_equal_jobs_run_once_and_are_named(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {}, "seed=1,1,2")
+    assert done.returncode == 0
+    assert trained(tmp_path) == [1, 2]
+    assert "1 jobs had the settings of another, and ran once: 1 = 0" in done.stdout
+    assert (max(tmp_path.glob("s/sweeps/*")) / "sweep_summary.md").read_text().count("| done |") == 3
+
+
+def test_a_worker_that_dies_takes_no_job_with_it(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = [*TINY, *PARALLEL, f"output_root={tmp_path}", "train.epochs=60", "seed=0,1,2"]
+    command = [sys.executable, "-m", "semisup", "train", "-m", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        limit = time.monotonic() + 240
+        while not (running := [each for each in entries(tmp_path) if each["status"] == "running"]):
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        os.kill(int(str(running[0]["process"])), signal.SIGKILL)
+        said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert summary(tmp_path)["counts"] == {"done": 3}, "what died and what died with it were made again"
+
+
+@pytest.mark.parametrize(("asked", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=["basic", "joblib"]
+)
+def test_a_signal_to_the_sweep_lets_its_runs_save(
+    tmp_path: Path, asked: signal.Signals, status: int, launcher: tuple[str, ...]
+) -> None:
+    if launcher:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = [*TINY, *launcher, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1,2,3"]
+    command = [sys.executable, "-m", "semisup", "train", "-m", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wanted, limit = 2 if launcher else 1, time.monotonic() + 240
+        while len(list(tmp_path.glob("s/*/metrics.jsonl"))) < wanted and time.monotonic() < limit:
+            time.sleep(0.1)
+        process.send_signal(asked)
+        said, _ = process.communicate(timeout=240)
+    assert process.returncode == status, said
+    found = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
+    assert found == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
+    assert len(list(tmp_path.glob("s/*/checkpoints/last-*.pt"))) >= wanted, "they saved"
+    assert "the same command continues" in said
+
+
+def test_when_the_sweeps_own_process_is_killed_its_run_is_asked_to_stop(tmp_path: Path) -> None:
+    words = [*TINY, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1"]
+    process = subprocess.Popen([sys.executable, "-m", "semisup", "train", "-m", *words], stdout=subprocess.DEVNULL)
+    limit = time.monotonic() + 240
+    while not list(tmp_path.glob("s/*/metrics.jsonl")) and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert [entry["status"] for entry in entries(tmp_path)] == ["running"], "it is on disk before it ends"
+    process.kill()
+    process.wait(timeout=30)
+    while not list(tmp_path.glob("s/*/checkpoints/last-*.pt")) and time.monotonic() < limit:
+        time.sleep(0.1)
+    while entries(tmp_path)[0]["status"] == "running" and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert [entry["status"] for entry in entries(tmp_path)] == ["interrupted"]
+
+
+def test_a_setting_of_swept_options_is_given_to_each_of_them(tmp_path: Path) -> None:
+    words = ("threshold=freematch,softmatch", "threshold.momentum=0.5", "method=fixmatch", "sweep.control=false")
+    done = sweep(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    saved = [yaml.safe_load(path.read_text())["threshold"] for path in tmp_path.glob("s/*/config.yaml")]
+    assert {each["name"] for each in saved} == {"freematch", "softmatch"}
+    assert [each["momentum"] for each in saved] == [0.5, 0.5]

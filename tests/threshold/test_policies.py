@@ -1,0 +1,483 @@
+"""The threshold policies: the published numbers, and what must hold whatever they are asked about."""
+
+import io
+import math
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from semisup.config import registry
+from semisup.core.rng import stream
+from semisup.core.types import Context, Labeled, Labels, Memory, Selection
+from semisup.errors import SettingError
+from semisup.threshold import Penalizing
+from semisup.threshold.adamatch import AdaMatch
+from semisup.threshold.class_balanced import ClassBalanced
+from semisup.threshold.dash import Dash
+from semisup.threshold.fixed import Fixed
+from semisup.threshold.flexmatch import FlexMatch, learning_status
+from semisup.threshold.freematch import FreeMatch
+from semisup.threshold.ramp import Ramp
+from semisup.threshold.softmatch import SoftMatch, aligned
+from tests.conftest import CONF, options
+
+P1 = torch.tensor([[0.97, 0.02, 0.01], [0.1, 0.85, 0.05], [0.34, 0.33, 0.33], [0.96, 0.03, 0.01], [0.05, 0.05, 0.9]])
+P2 = torch.tensor([[0.99, 0.005, 0.005], [0.02, 0.96, 0.02], [0.2, 0.45, 0.35], [0.55, 0.25, 0.2], [0.36, 0.3, 0.34]])
+STRONG = torch.tensor([[3.0, 0, 0], [0, 3, 0], [0, 1, 2], [1, 0, 0], [2, 1, 0]])
+NAMES = options("threshold")
+NEW = [
+    name for name in NAMES if name not in ("fixed", "ramp", "quantile")
+]  # those of this file; the rest: test_contracts
+
+
+def labels_of(probabilities: Tensor) -> Labels:
+    return Labels(probabilities, *probabilities.max(dim=1))
+
+
+def random_labels(count: int, classes: int, seed: int, sharpness: float = 6.0) -> Labels:
+    return labels_of(torch.rand(count, classes, generator=stream(seed, "p")).mul(sharpness).softmax(dim=1))
+
+
+def context_of(classes: int = 3, progress: float = 0.5) -> Context:
+    """Two labeled images; at three classes those of the published case."""
+    probabilities = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
+    if classes != 3:
+        probabilities = torch.rand(2, classes, generator=stream(classes, "labeled")).softmax(dim=1)
+    return Context(progress, Labeled(probabilities, torch.tensor([0, 1])))
+
+
+def policy_of(name: str, **changes: Any) -> Any:
+    """The policy of a YAML, with its defaults but for `changes`."""
+    node = yaml.safe_load((CONF / "threshold" / f"{name}.yaml").read_text()) | changes
+    return registry.settings_class("threshold", node.pop("name"))(**node)
+
+
+def ask(policy: Any, labels: Labels, memory: Memory, index: Tensor | None = None) -> tuple[Selection, Memory]:
+    index = torch.arange(len(labels.targets)) if index is None else index
+    selection, memory = policy.select(labels, index, context_of(labels.probabilities.shape[1]), memory)
+    return selection, memory
+
+
+def near(actual: Tensor, expected: Any, rel: float = 1e-6) -> bool:
+    """To seven figures as printed: half a unit of the seventh decimal, or `rel`."""
+    return bool(actual.tolist() == pytest.approx(expected, rel=rel, abs=6e-8))
+
+
+# The numbers ----------------------------------------------------------------------------------------------------------
+
+
+def test_fixed() -> None:
+    assert ask(Fixed(tau=0.95, strict=False), labels_of(P1), {})[0].weight.tolist() == [1, 0, 0, 1, 0]
+
+
+def test_flexmatch_with_warm_up() -> None:
+    policy = FlexMatch(tau=0.95, warmup=True)
+    first, memory = ask(policy, labels_of(P1), policy.init(3, 8))
+    assert first.weight.tolist() == [1] * 5, "the weights use b as it was, 0, not as this batch leaves it"
+    assert first.threshold.tolist() == [0] * 3
+    assert near(learning_status(memory["last_label"], 3, True), [1 / 3, 0, 0])
+    second, memory = ask(policy, labels_of(P2), memory, torch.arange(2, 7))
+    assert second.weight.tolist() == [1] * 5
+    assert near(second.threshold, [0.95 * (1 / 3) / (2 - 1 / 3), 0, 0])
+    assert near(learning_status(memory["last_label"], 3, True), [0.4, 0.2, 0])
+    assert memory["last_label"].tolist() == [0, -1, 0, 1, -1, -1, -1, -1]
+
+
+def test_flexmatch_without_warm_up() -> None:
+    policy = FlexMatch(tau=0.95, warmup=False)
+    _, memory = ask(policy, labels_of(P1), policy.init(3, 8))
+    assert learning_status(memory["last_label"], 3, False).tolist() == [1, 0, 0]
+    second, memory = ask(policy, labels_of(P2), memory, torch.arange(2, 7))
+    assert second.weight.tolist() == [1, 1, 1, 0, 0]
+    assert near(learning_status(memory["last_label"], 3, False), [1, 0.5, 0])
+    third, _ = ask(policy, labels_of(P2), memory, torch.arange(2, 7))
+    assert near(third.threshold, [0.95, 0.95 * 0.5 / 1.5, 0]), "tau b / (2 - b)"
+
+
+def test_flexmatch_remembers_the_higher_class_of_an_image_that_is_twice_in_a_batch() -> None:
+    policy, twice = FlexMatch(tau=0.5, warmup=True), torch.tensor([1, 1, 0])
+    labels = labels_of(torch.tensor([[0.1, 0.9, 0.0], [0.99, 0.01, 0.0], [0.4, 0.3, 0.3]]))
+    for order in (torch.tensor([0, 1, 2]), torch.tensor([2, 1, 0])):
+        shuffled = Labels(*(each[order] for each in labels))
+        _, memory = ask(policy, shuffled, policy.init(3, 2), twice[order])
+        assert memory["last_label"].tolist() == [-1, 1]
+    _, memory = ask(policy, labels_of(torch.tensor([[0.4, 0.3, 0.3]])), memory, torch.tensor([1]))
+    assert memory["last_label"].tolist() == [-1, 1], "an unsure look does not undo a sure one"
+
+
+def test_freematch() -> None:
+    policy = FreeMatch(momentum=0.5, lambda_fairness=1)
+    first, memory = ask(policy, labels_of(P1), policy.init(3, 50))
+    assert near(memory["tau"], 0.5686667)
+    assert near(memory["p"], [0.4086667, 0.2946667, 0.2966667])
+    assert near(memory["histogram"], [0.4666667, 0.2666667, 0.2666667])
+    assert near(first.threshold, [0.5686667, 0.4100337, 0.4128167])
+    assert first.weight.tolist() == [1, 1, 0, 1, 1]
+    second, memory = ask(policy, labels_of(P2), memory)
+    assert near(memory["tau"], 0.6153333)
+    assert near(memory["p"], [0.4163333, 0.3438333, 0.2398333])
+    assert near(memory["histogram"], [0.5333333, 0.3333333, 0.1333333])
+    assert near(second.threshold, [0.6153333, 0.5081796, 0.3544694], rel=2e-7)
+    assert second.weight.tolist() == [1, 1, 0, 0, 0]
+
+
+def test_freematch_fairness_and_its_gradient() -> None:
+    policy = FreeMatch(momentum=0.5, lambda_fairness=1)
+    _, memory = ask(policy, labels_of(P1), policy.init(3, 50))
+    selection, memory = ask(policy, labels_of(P2), memory)
+    strong = STRONG.clone().requires_grad_()
+    penalty = policy.penalty(strong, selection.weight, memory)
+    assert penalty.shape == ()
+    assert penalty.item() == pytest.approx(-14.112194, rel=1e-6)
+    penalty.backward()
+    assert strong.grad is not None
+    assert (strong.grad[:2].abs() > 1e-4).all(), "of the accepted images"
+    assert strong.grad[2:].abs().max() == 0, "of the others"
+
+    double = STRONG.double()
+    wide = {name: value.double() for name, value in memory.items()}
+    step = torch.zeros_like(STRONG).double()
+    step[0, 0] = 1e-2
+    above, below = (policy.penalty(double + sign * step, selection.weight, wide) for sign in (1, -1))
+    slope = (above - below) / 2e-2
+    assert strong.grad[0, 0].item() == pytest.approx(slope.item(), rel=1e-2)
+
+    tenth = FreeMatch(momentum=0.5, lambda_fairness=0.1).penalty(STRONG, selection.weight, memory)
+    assert tenth.item() == pytest.approx(-1.4112194, rel=1e-6)
+
+
+def test_freematch_fairness_of_none_is_0_with_gradient_0() -> None:
+    policy = FreeMatch(momentum=0.5, lambda_fairness=1)
+    for count in (5, 0):
+        strong = STRONG[:count].clone().requires_grad_()
+        penalty = policy.penalty(strong, torch.zeros(count), policy.init(3, 50))
+        penalty.backward()
+        assert penalty.item() == 0
+        assert strong.grad is not None
+        assert torch.equal(strong.grad, torch.zeros(count, 3))
+
+
+def test_only_freematch_adds_to_the_loss() -> None:
+    assert [name for name in NAMES if isinstance(policy_of(name), Penalizing)] == ["freematch"]
+
+
+def test_softmatch() -> None:
+    policy = SoftMatch(n_sigma=2, momentum=0.5, uniform_alignment=True)
+    first, memory = ask(policy, labels_of(P1), policy.init(3, 50))
+    assert near(memory["p_bar"], [0.484, 0.256, 0.26]), "the first batch is taken as it is"
+    assert near(memory["mu"], 0.5747578)
+    assert near(memory["var"], 0.527852)
+    assert near(first.weight, [1, 1, 0.8851568, 1, 1])
+    assert near(first.threshold, [0.5747578] * 3)
+    second, memory = ask(policy, labels_of(P2), memory)
+    assert near(memory["p_bar"], [0.454, 0.3245, 0.2215])
+    assert near(memory["mu"], 0.6168857)
+    assert near(memory["var"], 0.3043892)
+    assert near(second.weight, [1, 1, 0.857174, 0.7750356, 0.8710778])
+    assert torch.equal(second.targets, labels_of(P2).targets), "alignment changes weights, not pseudo-labels"
+
+
+def test_softmatch_without_alignment_weighs_the_plain_confidence() -> None:
+    policy = SoftMatch(n_sigma=2, momentum=0, uniform_alignment=False)
+    labels = labels_of(P1)
+    selection, memory = ask(policy, labels, policy.init(3, 50))
+    mean, variance = labels.confidence.mean(), labels.confidence.var()
+    below = (labels.confidence - mean).clamp(max=0)
+    assert near(memory["mu"], mean.item())
+    assert near(memory["var"], variance.item())
+    assert near(selection.weight, (-(below**2) * 4 / (2 * variance)).exp().tolist())
+    narrow = SoftMatch(n_sigma=4, momentum=0, uniform_alignment=False)
+    assert ask(narrow, labels, narrow.init(3, 50))[0].weight[2] < selection.weight[2]
+
+
+def test_adamatch() -> None:
+    policy = AdaMatch(tau=0.95, momentum=0.9)
+    selection, memory = ask(policy, labels_of(P1), policy.init(3, 50))
+    assert near(memory["p_target"], [0.355, 0.3375, 0.3075])
+    assert near(memory["p_bar"], [0.484, 0.256, 0.26])
+    assert near(selection.threshold, [0.76] * 3)
+    assert selection.weight.tolist() == [1, 1, 0, 1, 1]
+    assert selection.targets.tolist() == [0, 1, 1, 0, 2], "the aligned labels: the third image was class 0"
+    _, memory = ask(policy, labels_of(P2), memory)
+    assert near(memory["p_bar"], (0.9 * P1.mean(dim=0) + 0.1 * P2.mean(dim=0)).tolist())
+
+
+def test_alignment_divides_by_what_is_and_multiplies_by_what_is_wanted() -> None:
+    wanted, rare = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.6, 0.4 - 1e-6, 1e-6])
+    raw = [[p * (w + 1e-6) / (r + 1e-6) for p, w, r in zip(row, wanted, rare, strict=True)] for row in P1.tolist()]
+    for actual, row in zip(aligned(P1, wanted, rare), raw, strict=True):
+        assert near(actual, [float(each / sum(row)) for each in row], rel=1e-5)
+
+
+RHO = [1.50015, 1.18122, 0.930095, 0.732358, 0.57666, 0.454063, 0.35753, 0.28152, 0.221669]
+RHO += [0.174543, 0.137435, 0.108217, 0.08521, 0.067094, 0.05283, 0.05, 0.05]
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_dash(every: int) -> None:
+    policy = Dash(scale=1.0001, gamma=1.27, rho_min=0.05, every=every)
+    labeled = Labeled(torch.tensor([[math.exp(-1), 0.1, 0.1], [0.1, math.exp(-2), 0.1]]), torch.tensor([0, 1]))
+    later = Labeled(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1]))  # a true class of probability 0
+    memory = policy.init(3, 50)
+    for select in range(len(RHO) * every):
+        context = Context(0, later if select else labeled)
+        selection, memory = policy.select(labels_of(P1), torch.arange(5), context, memory)
+        rho = RHO[select // every]
+        assert near(selection.threshold, [math.exp(-rho)] * 3, rel=1e-6)
+        assert selection.weight.tolist() == [float(-math.log(each) <= rho) for each in P1.amax(dim=1).tolist()]
+        assert near(memory["rho_0"], 1.5), "of the labeled images at the first select, for good"
+    assert math.isfinite(ask(policy, labels_of(P1), policy.init(3, 50))[0].threshold[0])
+
+
+def test_dash_starts_finite_where_softmax_is_0() -> None:
+    policy = policy_of("dash")
+    context = Context(0, Labeled(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1])))
+    selection, memory = policy.select(labels_of(P1), torch.arange(5), context, policy.init(3, 50))
+    assert torch.isfinite(memory["rho_0"])
+    assert selection.weight.tolist() == [1] * 5
+
+
+# Class balance --------------------------------------------------------------------------------------------------------
+
+
+def lopsided(count: int, seed: int) -> Labels:
+    """Four classes; the model names class 0 for more than half, and is surest there."""
+    logits = torch.rand(count, 4, generator=stream(seed, "lopsided")) * 3
+    logits[:, 0] += 1.2
+    return labels_of(logits.softmax(dim=1))
+
+
+def test_class_balanced_takes_exactly_the_surest_k_of_every_class_of_the_pool() -> None:
+    labels = lopsided(400, 0)
+    counts = torch.bincount(labels.targets, minlength=4)
+    assert counts[0] > 200
+    policy = ClassBalanced(q=0.1)
+    selection, _ = ask(policy, labels, policy.init(4, 400))
+    kept = selection.weight > 0
+    assert torch.bincount(labels.targets[kept], minlength=4).tolist() == [10] * 4
+    for each in range(4):
+        mine = labels.targets == each
+        assert labels.confidence[mine & kept].min() == selection.threshold[each]
+        assert labels.confidence[mine & ~kept].max() <= selection.threshold[each]
+    everything = ClassBalanced(q=1)
+    selection, _ = ask(everything, labels, everything.init(4, 400))
+    given = torch.bincount(labels.targets[selection.weight > 0], minlength=4)
+    assert given.tolist() == counts.clamp(max=100).tolist(), "a rare class gives all, a frequent one N / K"
+    assert selection.threshold[counts < 100].max() == 0
+    none = ClassBalanced(q=0)
+    selection, _ = ask(none, labels, none.init(4, 400))
+    assert selection.weight.max() == 0
+    assert (selection.threshold > 1).all()
+
+
+def test_class_balanced_k_is_not_one_too_many_by_rounding() -> None:
+    labels = labels_of(torch.tensor([[0.9, 0.1]] * 50 + [[0.1, 0.9]] * 50))
+    policy = ClassBalanced(q=0.14)  # 0.14 * 100 / 2 is 7.000000000000001
+    assert ask(policy, labels, policy.init(2, 100))[0].weight.sum() == 14
+
+
+def test_class_balanced_of_equally_sure_images_takes_the_lower_numbers_whatever_their_order() -> None:
+    labels, policy = labels_of(torch.tensor([[1.0, 0.0]] * 6)), ClassBalanced(q=0.5)
+    index = torch.tensor([3, 5, 0, 4, 1, 2])
+    selection, _ = ask(policy, labels, policy.init(2, 6), index)
+    assert sorted(index[selection.weight > 0].tolist()) == [0, 1], "ceil(.5 * 6 / 2)"
+
+
+def test_class_balanced_by_batches_balances_too() -> None:
+    policy, labels = ClassBalanced(q=0.2), lopsided(2000, 1)
+    memory, accepted, steps = policy.init(4, 2000), torch.zeros(4), 0
+    for epoch in range(3):
+        for batch in torch.randperm(2000, generator=stream(epoch, "order")).split(40):
+            selection, memory = ask(policy, Labels(*(each[batch] for each in labels)), memory, batch)
+            if epoch == 0 and memory["targets"].ge(0).sum() == 40:
+                assert selection.weight.sum() <= 8, "the share is of what was seen, not of the whole set"
+            if epoch > 0:
+                accepted += torch.bincount(selection.targets[selection.weight > 0], minlength=4)
+                steps += 1
+    assert (accepted / 2).tolist() == [100] * 4, "every pass takes the same as the pool at once would"
+    whole, _ = ask(policy, labels, policy.init(4, 2000))
+    assert torch.equal(whole.threshold, selection.threshold)
+
+
+def test_class_balanced_counts_an_image_twice_in_a_batch_by_its_surer_label() -> None:
+    policy, index = ClassBalanced(q=1), torch.tensor([1, 1, 0])
+    labels = labels_of(torch.tensor([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]))
+    for order in (torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])):
+        selection, memory = ask(policy, Labels(*(each[order] for each in labels)), policy.init(2, 3), index[order])
+        assert selection.weight.tolist() == torch.tensor([0.0, 1, 1])[order].tolist()
+        assert memory["targets"].tolist() == [1, 0, -1]
+        assert near(memory["confidence"], [0.8, 0.9, 0])
+
+
+# What holds for all ---------------------------------------------------------------------------------------------------
+
+cases = settings(derandomize=True, max_examples=15, deadline=None)
+seeds = st.integers(0, 10_000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(seed=seeds, count=st.integers(1, 40), classes=st.integers(2, 7), data=st.data())
+@cases
+def test_weights_memory_and_permutation(name: str, seed: int, count: int, classes: int, data: st.DataObject) -> None:
+    policy = policy_of(name)
+    extra = data.draw(st.sampled_from([0, 60]))  # by rounds, and a batch of more
+    sharpness = data.draw(st.sampled_from([0.0, 3.0, 300.0]))  # all equal, usual, saturated
+    memory = policy.init(classes, count + extra)
+    kinds = {key: (value.shape, value.dtype) for key, value in memory.items()}
+    for round_ in range(3):
+        generator = stream(seed, "index", round_)
+        index = torch.randperm(count + extra, generator=generator)[:count]
+        labels = random_labels(count, classes, seed + round_, sharpness)
+        order = torch.randperm(count, generator=generator)
+        shuffled, other = ask(policy, Labels(*(each[order] for each in labels)), memory, index[order])
+        selection, memory = ask(policy, labels, memory, index)
+        assert ((selection.weight >= 0) & (selection.weight <= 1)).all()
+        assert selection.weight.dtype == labels.confidence.dtype
+        assert selection.targets.dtype == torch.int64
+        assert ((selection.targets >= 0) & (selection.targets < classes)).all()
+        assert selection.threshold.shape == (classes,)
+        assert torch.isfinite(selection.threshold).all()
+        assert torch.allclose(selection.weight[order], shuffled.weight, rtol=1e-5, atol=1e-6)
+        assert torch.equal(selection.targets[order], shuffled.targets)
+        assert {key: (value.shape, value.dtype) for key, value in memory.items()} == kinds
+        for key, value in memory.items():  # nor does memory depend on the order of the batch
+            assert torch.isfinite(value).all()
+            assert torch.allclose(value, other[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_none_leaves_the_memory_and_gives_none(name: str) -> None:
+    policy = policy_of(name)
+    none = Labels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    _, used = ask(policy, labels_of(P1), policy.init(3, 50))
+    for memory in (policy.init(3, 0), policy.init(3, 50), used):
+        selection, after = ask(policy, none, memory)
+        assert selection.weight.shape == selection.targets.shape == (0,)
+        assert selection.threshold.shape == (3,)
+        assert torch.isfinite(selection.threshold).all()
+        assert all(torch.equal(value, after[key]) for key, value in memory.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_memory_survives_a_checkpoint_and_goes_on_the_same(name: str) -> None:
+    policy = policy_of(name)
+    _, memory = ask(policy, labels_of(P1), policy.init(3, 9))
+    buffer = io.BytesIO()
+    torch.save(memory, buffer)
+    buffer.seek(0)
+    restored = torch.load(buffer, weights_only=True)
+    expected, after = ask(policy, labels_of(P2), memory, torch.arange(2, 7))
+    actual, again = ask(policy, labels_of(P2), restored, torch.arange(2, 7))
+    assert all(torch.equal(a, b) for a, b in zip((*expected, *after.values()), (*actual, *again.values()), strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("change", [{"momentum": 0.0}, {}])
+@pytest.mark.parametrize(
+    "rows",
+    [[[1 / 3] * 3] * 4, [[1.0, 0.0, 0.0]] * 4, [[0.0, 0.0, 1.0]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]],
+    ids=["uniform", "certain", "one", "two"],
+)
+def test_degenerate_batches_give_numbers(name: str, change: dict[str, float], rows: list[list[float]]) -> None:
+    policy = policy_of(name)
+    if change and hasattr(policy, "momentum"):
+        policy = policy_of(name, **change)
+    memory = policy.init(3, 9)
+    for _ in range(3):
+        selection, memory = ask(policy, labels_of(torch.tensor(rows)), memory)
+        assert all(torch.isfinite(each).all() for each in (*selection, *memory.values()))
+        if isinstance(policy, Penalizing):
+            strong = torch.tensor(rows).mul(1000).requires_grad_()
+            policy.penalty(strong, selection.weight, memory).backward()
+            assert strong.grad is not None
+            assert torch.isfinite(strong.grad).all()
+
+
+def test_softmatch_of_equally_sure_images_uses_all() -> None:
+    policy = SoftMatch(n_sigma=2, momentum=0, uniform_alignment=True)
+    selection, _ = ask(policy, labels_of(torch.tensor([[0.5, 0.3, 0.2]] * 4)), policy.init(3, 9))
+    assert selection.weight.tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("name", ["fixed", "ramp", "flexmatch", "adamatch"])
+@given(seed=seeds)
+@cases
+def test_tau_0_accepts_all(name: str, seed: int) -> None:
+    policy = Ramp(tau_start=0, tau=0, shape="linear") if name == "ramp" else policy_of(name, tau=0.0)
+    memory = policy.init(4, 30)
+    for round_ in range(3):
+        selection, memory = ask(policy, random_labels(30, 4, seed + round_), memory)
+        assert selection.weight.min() == 1
+
+
+def test_tau_1_accepts_only_certainty() -> None:
+    labels = labels_of(torch.tensor([[1.0, 0, 0], [1 - 1e-6, 1e-6, 0], [0, 1.0, 0], [0.2, 0.8, 0]]))
+    for policy in (Fixed(tau=1, strict=False), Ramp(tau_start=1, tau=1, shape="linear")):
+        assert ask(policy, labels, {})[0].weight.tolist() == [1, 0, 1, 0]
+    flexible = FlexMatch(tau=1, warmup=False)
+    first, memory = ask(flexible, labels, flexible.init(3, 4))
+    assert first.weight.tolist() == [1] * 4, "b = 0 at first: tau says nothing yet"
+    assert ask(flexible, labels, memory)[0].weight.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_policy_reads_labels_of_other_widths(name: str) -> None:
+    """Labels in float64 or bfloat16: memory keeps its width, weights have theirs."""
+    policy = policy_of(name)
+    for dtype in (torch.float64, torch.bfloat16):
+        memory = policy.init(3, 9)
+        kinds = {key: value.dtype for key, value in memory.items()}
+        for _ in range(2):
+            selection, memory = ask(policy, labels_of(P1.to(dtype)), memory)
+            assert selection.weight.dtype == dtype
+        assert {key: value.dtype for key, value in memory.items()} == kinds
+
+
+WRONG = [
+    ("class_balanced", "q", 1.1),
+    ("flexmatch", "tau", -0.1),
+    ("flexmatch", "tau", 1.5),
+    ("freematch", "momentum", 1.0),
+    ("freematch", "lambda_fairness", -1.0),
+    ("softmatch", "n_sigma", 0.0),
+    ("softmatch", "momentum", math.nan),
+    ("adamatch", "tau", 2.0),
+    ("adamatch", "momentum", 1.0),
+    ("dash", "scale", 0.0),
+    ("dash", "gamma", 0.9),
+    ("dash", "rho_min", -0.1),
+    ("dash", "every", 0),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "value"), WRONG)
+def test_a_value_out_of_range_is_named(name: str, key: str, value: float) -> None:
+    with pytest.raises(SettingError, match=f"^{key}="):
+        policy_of(name, **{key: value})
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_every_setting_of_the_new_policies_can_matter(name: str) -> None:
+    """Two values of each setting give two selections, or two penalties."""
+    others = {"q": 0.9, "tau": 0.3, "warmup": False, "momentum": 0.1, "lambda_fairness": 0.5, "n_sigma": 1.0}
+    others |= {"uniform_alignment": False, "scale": 0.3, "gamma": 9.0, "rho_min": 0.3, "every": 7}
+    short = {"momentum": 0.5} if "momentum" in vars(policy_of(name)) else {}  # 20 selects are few for .999
+    plain = policy_of(name, **short)
+    for key in vars(plain):
+        assert outcome(plain) != outcome(policy_of(name, **short | {key: others[key]})), key
+
+
+def outcome(policy: Any) -> list[list[float]]:
+    memory, found = policy.init(3, 40), []
+    for step in range(20):
+        labels = random_labels(40 if step < 10 else 20, 3, step, sharpness=9.0)
+        selection, memory = ask(policy, labels, memory)
+        found += [selection.weight.tolist(), selection.threshold.tolist()]
+        if isinstance(policy, Penalizing):
+            found.append([policy.penalty(STRONG, torch.ones(5), memory).item()])
+    return found

@@ -1,0 +1,199 @@
+"""Several processes train as one does, and as themselves to the bit: by torchrun, on the processor."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from semisup.errors import ShortOfMemoryError
+from semisup.runner.distributed_run import begin, follow
+from semisup.runner.signals import Stop
+from semisup.runtime import distributed as processes
+from semisup.runtime import torchrun_env
+from tests.cli.test_train import numbers, only_run
+from tests.conftest import checked
+from tests.training.distributed_program import COMMAND, members, trained
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What two processes trained together, as each of them has it."""
+    folder = tmp_path_factory.mktemp("team")
+    command = [*TORCHRUN, "-m", "tests.training.distributed_program", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", [name for name in members() if name != "skip_rejected"])
+def test_two_processes_come_to_the_weights_of_one(team: list[dict[str, Any]], name: str) -> None:
+    """BatchNorm, the policies' memories, the last batch, smaller than the others: all as on one."""
+    one, (two, _) = trained(members()[name]), (each[name] for each in team)
+    start = trained_nothing(name)
+    for key, value in one["student"].items():
+        torch.testing.assert_close(two["student"][key], value, rtol=1e-3, atol=1e-5)
+    assert any(not torch.equal(start[key], value) for key, value in one["student"].items())
+    assert two["memory"].keys() == one["memory"].keys()
+    for key, value in one["memory"].items():
+        torch.testing.assert_close(two["memory"][key], value, rtol=1e-3, atol=1e-5, msg=key)
+    assert [row.keys() for row in two["rows"]] == [row.keys() for row in one["rows"]]
+    for row, other in zip(one["rows"], two["rows"], strict=True):
+        for key, value in row.items():
+            assert other[key] == (value if value is None else pytest.approx(value, rel=1e-3, abs=1e-5)), key
+
+
+def trained_nothing(name: str) -> dict[str, torch.Tensor]:
+    from semisup.training.state import start
+    from tests.conftest import toy_problem
+
+    return start(toy_problem(labeled=13), members()[name]).student.state_dict()
+
+
+def test_both_have_the_same_to_the_bit_and_so_has_a_repeat(team: list[dict[str, Any]]) -> None:
+    one, other = team
+    for name in members():
+        assert one[name]["rows"] == other[name]["rows"]
+        for part in ("student", "memory"):
+            assert all(torch.equal(value, other[name][part][key]) for key, value in one[name][part].items())
+    assert one["again"]["rows"] == one["resumed"] == one["fixmatch"]["rows"]
+    assert all(torch.equal(value, one["again"]["student"][key]) for key, value in one["fixmatch"]["student"].items())
+    assert not torch.equal(one["dropped"], other["dropped"]), "each drops by draws of its own"
+
+
+def test_models_that_came_apart_are_noticed_whatever_their_sum(team: list[dict[str, Any]]) -> None:
+    assert [each["apart"] for each in team] == [team[0]["apart"]] * 2
+    assert "have come apart: 1 of 2 from the first" in team[0]["apart"]
+
+
+class Post(processes.Team):
+    """What the leader tells, kept for the one who follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told, self.news = False, b""
+
+    def tell(self, news: bytes | None) -> None:
+        self.told, self.news = True, news or b""
+
+    def hear(self) -> bytes:
+        return self.news
+
+
+def test_who_follows_is_silent_only_while_it_does_and_says_what_to_try_without_memory() -> None:
+    config = checked(*COMMAND)
+    post, stop = Post(), Stop()
+    begin(post, stop, "the data", None)
+
+    def no_room() -> Any:
+        warnings.warn("the leader says it", stacklevel=1)
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    before = [*warnings.filters]
+    with pytest.raises(ShortOfMemoryError, match=r"try train.batch_size=8 train.eval_batch_size=128$"):
+        follow(config, no_room, stop, post)
+    assert warnings.filters == before
+
+
+def by_torchrun(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    command = [*TORCHRUN, "-m", "semisup", "train", *COMMAND, *words]
+    return subprocess.Popen(
+        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_path: Path) -> None:
+    words = ("train.epochs=60", "train.evaluate_every=5")
+    first = by_torchrun(tmp_path, *words)
+    log = tmp_path / "outputs"
+    deadline = time.monotonic() + 120
+    while not list(log.glob("*/*/metrics.jsonl")):
+        assert time.monotonic() < deadline
+        assert first.poll() is None, first.communicate()[1][-3000:]
+        time.sleep(0.02)
+    run = only_run(tmp_path)
+    leader = int(json.loads((run / "owner.json").read_text())["process"])
+    others = [each for each in children(first.pid) if each != leader]
+    assert len(others) == 1
+    os.kill(others[0], signal.SIGTERM)
+    _, said = first.communicate(timeout=400)
+    assert first.returncode != 0
+    about = json.loads((run / "run.json").read_text())
+    assert about["status"] == "interrupted", said[-2000:]
+    assert about["environment"]["processes"] == 2
+    assert about["error"]["message"] == "SIGTERM"
+    seen = len(numbers(run))
+
+    last = by_torchrun(tmp_path, *words)
+    out, said = last.communicate(timeout=400)
+    assert last.returncode == 0, said[-3000:]
+    assert out.count("done: ") == 1
+    rows = numbers(run)
+    assert len(rows) > seen
+    assert rows[-1]["epoch"] == 60
+    assert json.loads((run / "run.json").read_text())["resumed"] == 1
+
+    again = [*TORCHRUN, "-m", "semisup", "reproduce", str(run)]
+    done = subprocess.run(again, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("identical (") == 1
+    alone = [sys.executable, "-m", "semisup", "reproduce", "--check-only", str(run)]
+    done = subprocess.run(alone, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    how = "(torchrun --nproc-per-node 2 -m semisup reproduce ...)"
+    assert f"differs: processes: 2 then, 1 now {how}\n" in done.stdout
+
+
+def test_a_signal_to_one_before_its_first_step_is_obeyed_by_all_after_it(tmp_path: Path) -> None:
+    """Who left at once would leave the others waiting for its part of that step."""
+    command = [*TORCHRUN, "-m", "tests.training.asked_early", "train", *COMMAND, f"output_root={tmp_path}"]
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.terminate()  # torchrun ends its processes
+    assert process.returncode != 0
+    (about,) = (json.loads(path.read_text()) for path in tmp_path.glob("*/*/run.json"))
+    assert (about["status"], about["error"]["message"]) == ("interrupted", "SIGTERM"), said[-2000:]
+    (saved,) = tmp_path.glob("*/*/checkpoints/last-*.pt")
+    assert saved.name.startswith("last-00000001-")
+
+
+def children(process: int) -> list[int]:
+    """Processes that a process started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == process:
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")  # as some clusters say to every process
+    assert torchrun_env.launched() == processes.count() == 1
+    assert torchrun_env.leads()
+    assert processes.largest(7) == 7
+    with processes.together("cpu") as team:
+        team.tell(b"nobody is there")
+
+
+def test_a_sweep_is_not_for_torchrun(tmp_path: Path) -> None:
+    command = [*TORCHRUN, "-m", "semisup", "train", "-m", "seed=0,1"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    assert done.returncode != 0
+    assert done.stderr.count("torchrun=2: processes work at one run; a sweep is hydra/launcher's to spread") == 1
+    assert not [*tmp_path.iterdir()], "nothing was begun"
