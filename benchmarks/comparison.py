@@ -23,7 +23,7 @@ import yaml
 
 from benchmarks.clock import Measured, Plan, single
 from benchmarks.startup import SEMISUP, seconds
-from semisup.config.controls import baseline_of, control_of
+from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import run_id
 
 NAME = "compare.thousand_runs_seconds"
@@ -64,7 +64,7 @@ def _settings(original: Path) -> Iterator[tuple[Plain, float]]:
                 each = _with(plain, round(0.5 + tau / 50, 2), strength / 20, seed)
                 gain = 0.02 - abs(tau - 18) / 500 - abs(strength - 3) / 200 + seed / 1000
                 yield each, gain
-                for reference, less in ((control_of(each, summary), 0.04), (baseline_of(each, summary), 0.06)):
+                for reference, less in ((control_config(each, summary), 0.04), (baseline_config(each, summary), 0.06)):
                     references[run_id(reference)] = reference, gain - less
     yield from references.values()
     for number in range(FAILED):

@@ -14,8 +14,8 @@ from benchmarks.clock import Measured, Plan, Work, in_turn, ratio, single
 from benchmarks.made import Shape, problem, settings
 from benchmarks.steps import bare_step, our_step
 from semisup.core.types import Images
-from semisup.images.on_disk import Stored
-from semisup.training.state import Problem
+from semisup.images.on_disk import LazyImages
+from semisup.training.state import TrainingData
 
 DEVICE = "cuda"
 SHAPE = Shape("wide_resnet", (), 32, 64, 7)
@@ -68,12 +68,12 @@ def _whole(step: Work) -> Work:
     return work
 
 
-def _in_host_memory(data: Problem) -> Problem:
+def _in_host_memory(data: TrainingData) -> TrainingData:
     """The same data, the pool in the processor's memory, as where it does not fit: a step's rows are sent."""
     pool = data.unlabeled.pixels.to(torch.device("cpu"))
     assert isinstance(pool, torch.Tensor)
     every = numpy.arange(len(pool))
-    stored = Stored([pool.numpy()], numpy.zeros(len(pool), numpy.uint8), every, data.device)
+    stored = LazyImages([pool.numpy()], numpy.zeros(len(pool), numpy.uint8), every, data.device)
     return replace(data, unlabeled=Images(stored, data.unlabeled.targets, data.unlabeled.paths))
 
 

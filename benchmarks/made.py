@@ -15,9 +15,9 @@ from PIL import Image
 
 from semisup.config import schema
 from semisup.config.compose import config_folder
-from semisup.core.rng import stream
+from semisup.core.rng import torch_generator
 from semisup.core.types import Images
-from semisup.training.state import Problem
+from semisup.training.state import TrainingData
 
 CLASSES = 11
 JPEG_SIZE = (500, 400)
@@ -50,7 +50,7 @@ QUICK = {
 def checked(*words: str) -> Any:
     """The settings of `semisup train WORDS`."""
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return schema.check(hydra.compose("train", overrides=["tracking=none", "device=cpu", *words]))
+        return schema.validate(hydra.compose("train", overrides=["tracking=none", "device=cpu", *words]))
 
 
 def settings(shape: Shape, *words: str) -> Any:
@@ -68,16 +68,16 @@ def settings(shape: Shape, *words: str) -> Any:
 
 def images(number: int, size: int, seed: int) -> Images:
     """Noise: (number, 3, size, size) uint8."""
-    pixels = torch.randint(0, 256, (number, 3, size, size), dtype=torch.uint8, generator=stream(seed, "bench"))
+    pixels = torch.randint(0, 256, (number, 3, size, size), dtype=torch.uint8, generator=torch_generator(seed, "bench"))
     return Images(pixels, torch.arange(number) % CLASSES, [f"{each:06d}" for each in range(number)])
 
 
-def problem(shape: Shape, pool: int | None = None, device: str = "cpu") -> Problem:
+def problem(shape: Shape, pool: int | None = None, device: str = "cpu") -> TrainingData:
     """Eight batches of labeled images, and as many unlabeled ones or `pool`."""
     size, count, where = shape.size, 8 * shape.batch, torch.device(device)
     parts = [images(number, size, seed) for seed, number in enumerate((count, pool or count, 16, 16))]
     labeled, unlabeled, validation, test = (part.to(where) for part in parts)
-    return Problem(labeled, unlabeled, validation, test, parts[1].targets, CLASSES, where)
+    return TrainingData(labeled, unlabeled, validation, test, parts[1].targets, CLASSES, where)
 
 
 @contextlib.contextmanager

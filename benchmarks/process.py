@@ -2,10 +2,10 @@
 
 import torch
 
-from semisup.runtime.determinism import compute_repeatably, keep_memory
+from semisup.runtime.determinism import keep_freed_memory, use_deterministic_algorithms
 
 
 def begin() -> None:
     torch.set_num_threads(1)
-    compute_repeatably()
-    keep_memory()
+    use_deterministic_algorithms()
+    keep_freed_memory()

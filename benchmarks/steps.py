@@ -15,12 +15,12 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.clock import Measured, Plan, Work, in_turn, ratio
 from benchmarks.made import QUICK, SHAPES, Shape, problem, settings
-from semisup.core.events import Relabeled, StepDone
-from semisup.core.inference import logits_of, to_float
-from semisup.core.rng import stream
-from semisup.method import frozen_statistics
+from semisup.core.events import PoolLabeled, StepEnd
+from semisup.core.inference import iter_logits, to_float
+from semisup.core.rng import torch_generator
+from semisup.method import freeze_bn_stats
 from semisup.training.loop import train
-from semisup.training.state import Problem, State, start
+from semisup.training.state import State, TrainingData, start
 
 METHODS = {
     "supervised": ("method=supervised",),
@@ -53,15 +53,15 @@ def _step(plan: Plan, shape: Shape, name: str, method: str, share: str | None) -
         yield share, ratio(times, "augmentation", "ours")
 
 
-def our_step(config: Any, data: Problem, state: State | None = None) -> Work:
+def our_step(config: Any, data: TrainingData, state: State | None = None) -> Work:
     """One optimizer update of ours; for a method by rounds, once the pool is labeled."""
     events = train(data, config.settings, state or start(data, config.settings))
     by_rounds = "refresh_every" in config.plain["method"]
-    while by_rounds and not isinstance(next(events), Relabeled):
+    while by_rounds and not isinstance(next(events), PoolLabeled):
         pass
 
     def work() -> None:
-        while not isinstance(next(events), StepDone):
+        while not isinstance(next(events), StepEnd):
             pass
 
     return work
@@ -87,7 +87,7 @@ def bare_step(config: Any, shape: Shape, method: str, device: str = "cpu") -> Wo
         learn(cross_entropy(state.student(labeled).float(), targets))
 
     def weak_and_strong() -> None:
-        with torch.no_grad(), frozen_statistics(state.student):
+        with torch.no_grad(), freeze_bn_stats(state.student):
             said = state.student(weak).float().argmax(dim=1)
         ours, strong = state.student(both).float().split((shape.batch, number))
         learn(cross_entropy(ours, targets) + cross_entropy(strong, said))
@@ -108,12 +108,12 @@ def augmentation(config: Any, shape: Shape, method: str) -> Work:
     pool = data.unlabeled.pixels[torch.arange(shape.ratio * shape.batch) % len(data.unlabeled)]
 
     def views() -> None:
-        chosen.augment.apply(labeled, stream(0, "view"))
+        chosen.augment.apply(labeled, torch_generator(0, "view"))
 
     def weak_and_strong() -> None:
-        chosen.weak.apply(labeled, stream(0, "view"))
-        chosen.weak.apply(pool, stream(0, "view"))
-        chosen.augment.apply(pool, stream(0, "view"))
+        chosen.weak.apply(labeled, torch_generator(0, "view"))
+        chosen.weak.apply(pool, torch_generator(0, "view"))
+        chosen.augment.apply(pool, torch_generator(0, "view"))
 
     return weak_and_strong if method == "fixmatch" else views
 
@@ -131,7 +131,7 @@ def _score(plan: Plan, shape: Shape) -> Measured:
                 model(part)
 
     def score() -> None:
-        for _ in logits_of(model, data.unlabeled.pixels, config.settings.train.eval_batch_size):
+        for _ in iter_logits(model, data.unlabeled.pixels, config.settings.train.eval_batch_size):
             pass
 
     return ratio(in_turn(plan.rounds, {"ours": score, "bare": forward}, plan.shortest), "ours", "bare")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from semisup.config import schema
 from semisup.config.compose import config_folder
-from semisup.core.rng import stream
+from semisup.core.rng import torch_generator
 
 STRENGTHS, DRAWS, SIDE = (0.0, 0.25, 0.5, 0.75, 1.0), 3, 160
 
@@ -24,9 +24,9 @@ def main(photo: str, out: str, augment: str = "crop_rotate") -> None:
     for column, strength in enumerate(STRENGTHS):
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             words = [f"augment={augment}", f"augment.strength={strength}", "tracking=none"]
-            settings = schema.check(hydra.compose("train", overrides=words)).settings.augment
+            settings = schema.validate(hydra.compose("train", overrides=words)).settings.augment
         for row in range(DRAWS):
-            view = settings.apply(pixels, stream(row, "picture"))[0]
+            view = settings.apply(pixels, torch_generator(row, "picture"))[0]
             grid[row, column].imshow(view.permute(1, 2, 0).clamp(0, 1).numpy())
             grid[row, column].axis("off")
         grid[0, column].set_title(f"strength {strength:g}")

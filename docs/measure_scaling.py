@@ -20,18 +20,18 @@ import torch
 from PIL import Image
 
 from semisup.config import schema
-from semisup.core.events import Relabeled
-from semisup.core.inference import logits_of
+from semisup.core.events import PoolLabeled
+from semisup.core.inference import iter_logits
 from semisup.core.types import Images
 from semisup.images.cache import read
-from semisup.images.decode_settings import Recipe
-from semisup.images.on_disk import Rows, Stored
+from semisup.images.decode_settings import DecodeSettings
+from semisup.images.on_disk import LazyImages, PackedImages
 from semisup.images.packs import PREFIX
 from semisup.images.scan import scan
-from semisup.method import Place
-from semisup.record.writer import RunRecord
-from semisup.runtime.precision import prepare, set_up
-from semisup.training.state import Problem, learner_of, start
+from semisup.method import Position
+from semisup.record.writer import RunWriter
+from semisup.runtime.precision import configure_torch, wrap_forward
+from semisup.training.state import TrainingData, make_context, start
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ def main() -> None:
     if sys.argv[1:2] == ["pool"]:
         make_pool(Path(sys.argv[2]), int(sys.argv[3]))
         return
-    set_up(1, deterministic=True)
+    configure_torch(1, deterministic=True)
     for name, value, unit in constants():
         print(f"| {name} | {value:.3g} | {unit} |", flush=True)
 
@@ -97,10 +97,10 @@ def of_files(place: Path) -> Iterator[tuple[str, float, str]]:
     tracemalloc.stop()
     for side, size in ((32, 32), (500, 64), (500, 224)):
         found = scan(place / str(side), place / str(side), follow_symlinks=False).files
-        recipe = Recipe(size, "stretch", draft=True, background=255, max_pixels=10**6)
+        recipe = DecodeSettings(size, "stretch", draft=True, background=255, max_pixels=10**6)
         seconds = median(lambda found=found, recipe=recipe: read(found, recipe, None, 1, unwatched), 3)
         yield f"decode, JPEG of {side} pixels to {size}", seconds / len(found) * 1e3, "ms an image and process"
-    recipe = Recipe(32, "stretch", draft=True, background=255, max_pixels=10**6)
+    recipe = DecodeSettings(32, "stretch", draft=True, background=255, max_pixels=10**6)
     few = files[:5000]
     peaks = []
     for some in (few, files):
@@ -124,9 +124,9 @@ def of_reading(place: Path) -> Iterator[tuple[str, float, str]]:
         file.write(bytes(PREFIX.size))
         for _ in range(count // 1000):
             file.write(bytes(3072 * 1000))
-    rows = Rows(place / "pack", (count, 3, 32, 32), PREFIX.size)
+    rows = PackedImages(place / "pack", (count, 3, 32, 32), PREFIX.size)
     which, row = numpy.zeros(count, numpy.uint8), numpy.arange(count)
-    stored, resident = Stored([rows], which, row, CPU), torch.from_numpy(numpy.asarray(rows))
+    stored, resident = LazyImages([rows], which, row, CPU), torch.from_numpy(numpy.asarray(rows))
     order = torch.randperm(count)[:448]
     for name, pixels in (("resident", resident), ("in the cache's file", stored)):
         yield f"rows of a step, {name}", median(lambda pixels=pixels: pixels[order], 21) / 448 * 1e6, "us an image"
@@ -152,14 +152,14 @@ def of_records(place: Path) -> Iterator[tuple[str, float, str]]:
         yield f"memory and checkpoint, {method} with {policy}", size / count, "bytes an image"
     problem, settings = problem_of(count), settings_of("method=fixmatch")
     state = start(problem, settings)
-    learner = learner_of(problem, settings, state)
+    learner = make_context(problem, settings, state)
     state.memory["said/targets"].fill_(1)
     state.memory["said/predicted"].fill_(1)
     began = time.process_time()
-    (event,) = [each for each in report(settings, learner, state) if isinstance(each, Relabeled)]
+    (event,) = [each for each in report(settings, learner, state) if isinstance(each, PoolLabeled)]
     yield "telling of a labeling", (time.process_time() - began) / count * 1e6, "us an image, at an evaluation"
     dataset = {"fingerprint": "", "classes": [f"class{number}" for number in range(10)]}
-    with RunRecord(place / "run", {}, {}) as record:
+    with RunWriter(place / "run", {}, {}) as record:
         record.describe(dataset, {}, problem.unlabeled.paths)
         record.resume()
         began = time.process_time()
@@ -173,7 +173,7 @@ def of_records(place: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def report(settings: Any, learner: Any, state: Any) -> Iterator[Any]:
-    yield from settings.method.report(learner, state.memory, Place(1, 0, 0, 0.0))
+    yield from settings.method.report(learner, state.memory, Position(1, 0, 0, 0.0))
 
 
 def of_steps() -> Iterator[tuple[str, float, str]]:
@@ -182,16 +182,16 @@ def of_steps() -> Iterator[tuple[str, float, str]]:
     for model in ("small_cnn", "wide_resnet"):
         for precision in ("float32", "bfloat16"):
             network = settings_of(f"model={model}").model.build(3, 10, 32)
-            prepare(network, precision, CPU, channels_last=True, compile=False)
+            wrap_forward(network, precision, CPU, channels_last=True, compile=False)
             images = pixels if model == "small_cnn" else pixels[:256]
-            seconds = median(lambda network=network, images=images: list(logits_of(network, images, 256)), 3)
+            seconds = median(lambda network=network, images=images: list(iter_logits(network, images, 256)), 3)
             yield f"scoring, {model} at 32 pixels, {precision}", seconds / len(images) * 1e3, "ms an image"
     for policy in ("fixed", "flexmatch", "class_balanced"):
         for count in (10**4, 10**6):
             problem, settings = problem_of(count), settings_of("method=fixmatch", f"threshold={policy}")
             state = start(problem, settings)
-            learner = learner_of(problem, settings, state)
-            place = Place(0, 0, 0, 0.0)
+            learner = make_context(problem, settings, state)
+            place = Position(0, 0, 0, 0.0)
 
             def step(learner: Any = learner, settings: Any = settings, state: Any = state, place: Any = place) -> None:
                 _, state.memory = settings.method.loss(learner, state.memory, place)
@@ -207,10 +207,10 @@ def settings_of(*words: str) -> Any:
         else ("tracking=none", "device=cpu")
     )
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return schema.check(hydra.compose("train", overrides=[*small, *words])).settings
+        return schema.validate(hydra.compose("train", overrides=[*small, *words])).settings
 
 
-def problem_of(count: int) -> Problem:
+def problem_of(count: int) -> TrainingData:
     """A pool of `count` 1-pixel images: what a pool costs besides its pixels."""
 
     def images(number: int, target: int) -> Images:
@@ -220,7 +220,7 @@ def problem_of(count: int) -> Problem:
         )
 
     few = images(100, 1)
-    return Problem(few, images(count, -1), few, few, torch.full((count,), -1), 10, CPU)
+    return TrainingData(few, images(count, -1), few, few, torch.full((count,), -1), 10, CPU)
 
 
 def median(act: Callable[[], object], times: int) -> float:

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from semisup import __version__
-from semisup.runtime.atomic_files import to_nowhere
+from semisup.runtime.atomic_files import redirect_to_devnull
 
 ABOUT = """\
 semisup trains image classifiers on few labels and many unlabeled images (pseudo-labels), sweeps the
@@ -23,7 +23,7 @@ confidence threshold and the augmentation strength, and compares the runs with t
 """
 
 
-NOBODY_READS = 128 + signal.SIGPIPE
+BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
 """The exit status where the reader of our output is gone, as of `semisup compare ... | head -1`."""
 
 
@@ -33,28 +33,28 @@ def main() -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: a name that a terminal lacks ends no command
     try:
         try:
-            return _command(sys.argv[1:])
+            return _run_command(sys.argv[1:])
         finally:
             sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that is gone
     except BrokenPipeError:
-        if not _nobody_reads():
+        if not _stdout_is_closed():
             raise
-        to_nowhere(1)  # takes what is still to be flushed
-        return NOBODY_READS
+        redirect_to_devnull(1)  # takes what is still to be flushed
+        return BROKEN_PIPE_STATUS
 
 
-def _nobody_reads() -> bool:
+def _stdout_is_closed() -> bool:
     """Whether it is our output, and no other pipe, that broke."""
     output = select.poll()
     output.register(1, 0)  # of an error it tells unasked
     return any(event & select.POLLERR for _, event in output.poll(0))
 
 
-def _command(words: list[str]) -> int:
+def _run_command(words: list[str]) -> int:
     if words[:1] == ["train"]:
-        from semisup.cli.train import train
+        from semisup.cli.train import train_command
 
-        return train(words[1:])
+        return train_command(words[1:])
     parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -74,21 +74,21 @@ def _command(words: list[str]) -> int:
         return 2
     if rest:
         arguments.settings += rest  # those after a flag: argparse sees only those before
-    return _guarded(arguments)
+    return _report_user_errors(arguments)
 
 
-def _guarded(arguments: argparse.Namespace) -> int:
+def _report_user_errors(arguments: argparse.Namespace) -> int:
     """Errors of the user as one line and exit status 2."""
     from semisup.errors import DataError, RecordError, SettingError
 
     try:
         status = arguments.run_command(arguments)
     except (SettingError, DataError, RecordError, OSError) as error:
-        if isinstance(error, BrokenPipeError) and _nobody_reads():
+        if isinstance(error, BrokenPipeError) and _stdout_is_closed():
             raise
-        from semisup.runtime.text import visible
+        from semisup.runtime.text import printable
 
-        print(f"semisup {arguments.command}: {visible(error, 2000)}", file=sys.stderr)
+        print(f"semisup {arguments.command}: {printable(error, 2000)}", file=sys.stderr)
         return 2
     assert isinstance(status, int)
     return status

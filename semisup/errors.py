@@ -25,7 +25,7 @@ class SettingError(ValueError):
 
     def __str__(self) -> str:
         hint = f" (did you mean {self.nearest}?)" if self.nearest else ""
-        return f"{self.key}={show(self.value)}: {self.allowed}{hint}"
+        return f"{self.key}={escape(self.value)}: {self.allowed}{hint}"
 
     def within(self, group: str) -> "SettingError":
         """The same error with the key as a user types it."""
@@ -65,7 +65,7 @@ class DivergedError(ValueError):
         return f"the loss or a gradient of step {self.step} is not finite; a lower optimizer.lr is the usual cure"
 
 
-class ShortOfMemoryError(RuntimeError):
+class InsufficientMemoryError(RuntimeError):
     """The machine or the device has not the memory that the run asked for; says what to try."""
 
 
@@ -73,7 +73,7 @@ class CollapsedError(ValueError):
     """The pseudo-labels ran together into few classes, and `collapse.stop_below` says to stop."""
 
 
-def show(value: object) -> str:
+def escape(value: object) -> str:
     """`value` as YAML users write it, with control characters escaped and the length bounded."""
     text = {None: "null", True: "true", False: "false"}.get(value) if value is None or isinstance(value, bool) else None
     text = text or str(value).encode("unicode_escape", "backslashreplace").decode()
@@ -85,13 +85,13 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def nearest(word: str, allowed: Iterable[str]) -> str | None:
+def closest_match(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed name that looks most like `word`, if one does."""
     found = difflib.get_close_matches(word, [each for each in allowed if each != word], n=1, cutoff=0.6)
     return found[0] if found else None
 
 
-def in_range(key: str, value: float | None, low: float, high: float = math.inf, *, above: bool = False) -> None:
+def check_range(key: str, value: float | None, low: float, high: float = math.inf, *, above: bool = False) -> None:
     """Raise SettingError unless low <= value <= high (low < value with `above`); None passes."""
     if value is None:
         return
@@ -106,8 +106,8 @@ def in_range(key: str, value: float | None, low: float, high: float = math.inf, 
         raise SettingError(key, value, allowed)
 
 
-def one_of(key: str, value: str, allowed: Iterable[str]) -> None:
+def check_choice(key: str, value: str, allowed: Iterable[str]) -> None:
     """Raise SettingError unless `value` is one of `allowed`."""
     names = sorted(allowed)
     if value not in names:
-        raise SettingError(key, value, f"must be one of {', '.join(names)}", nearest(value, names))
+        raise SettingError(key, value, f"must be one of {', '.join(names)}", closest_match(value, names))

@@ -23,9 +23,9 @@ from selenium.webdriver.chrome.service import Service
 from semisup.__main__ import main
 from semisup.config import compose as compose_module
 from semisup.config import schema
-from semisup.config.schema import Checked
+from semisup.config.schema import RunConfig
 from semisup.core.types import Images
-from semisup.training.state import Problem
+from semisup.training.state import TrainingData
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses what `one_thread` asks of a GPU
@@ -63,8 +63,8 @@ def _composed(overrides: tuple[str, ...]) -> Any:
         return hydra.compose("train", overrides=list(overrides))
 
 
-def checked(*overrides: str) -> Checked:
-    return schema.check(compose("tracking=none", *overrides))
+def checked(*overrides: str) -> RunConfig:
+    return schema.validate(compose("tracking=none", *overrides))
 
 
 def choose(group: str, name: str, **wanted: object) -> list[str]:
@@ -105,10 +105,10 @@ def toy_images(count: int, num_classes: int, size: int = 8, channels: int = 1, s
 
 def toy_problem(
     labeled: int = 12, unlabeled: int = 30, num_classes: int = 3, size: int = 8, channels: int = 1
-) -> Problem:
+) -> TrainingData:
     make: Callable[[int, int], Images] = lambda count, seed: toy_images(count, num_classes, size, channels, seed)  # noqa: E731
     pool = make(unlabeled, 2)
-    return Problem(
+    return TrainingData(
         labeled=make(labeled, 1),
         unlabeled=Images(pool.pixels, torch.full_like(pool.targets, -1), pool.paths),
         validation=make(24, 3),

@@ -11,14 +11,14 @@ import yaml
 from omegaconf import OmegaConf
 
 from semisup.config import registry
-from semisup.core.events import Evaluated, Finished, Relabeled
-from semisup.core.rng import stream
-from semisup.core.sampling import endless
-from semisup.core.types import Context, Labeled, Labels
-from semisup.method import SUMS, Place
+from semisup.core.events import EvalEnd, Finished, PoolLabeled
+from semisup.core.rng import torch_generator
+from semisup.core.sampling import infinite_batch
+from semisup.core.types import LabeledPredictions, PolicyContext, PseudoLabels
+from semisup.method import LOG_SUMS, Position
 from semisup.runner import compatibility
 from semisup.training.loop import train
-from semisup.training.state import learner_of, start
+from semisup.training.state import make_context, start
 from tests.conftest import CONF, checked, choose, compose, options, toy_problem
 
 ALL = [(group, name) for group in registry.GROUPS for name in options(group)]
@@ -47,7 +47,7 @@ def test_a_yaml_names_every_field_and_no_other_and_no_default_hides_in_code(grou
 @pytest.mark.parametrize("group", registry.GROUPS)
 def test_every_module_of_a_group_has_a_yaml_and_every_yaml_a_module(group: str) -> None:
     named = {yaml.safe_load((CONF / group / f"{name}.yaml").read_text()).get("name") for name in options(group)}
-    assert named - {None} == set(registry.names(group))
+    assert named - {None} == set(registry.option_names(group))
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
@@ -56,9 +56,11 @@ def test_an_experiment_is_a_label_with_source_command_and_expectation(path: Any)
     assert any("command:" in line for line in head)
     config = an_experiment(path.stem)
     assert config.run.name == path.stem
-    compatibility.fair(config)
+    compatibility.check_control_is_fair(config)
     channels = 1 if config.plain["dataset"]["name"] == "digits" else 3
-    compatibility.fit(config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels)
+    compatibility.check_compatibility(
+        config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels
+    )
 
 
 @pytest.mark.parametrize("policy", options("threshold"))
@@ -82,20 +84,20 @@ P1 = torch.tensor([[0.97, 0.02, 0.01], [0.10, 0.85, 0.05], [0.34, 0.33, 0.33], [
 POLICIES = options("threshold")
 
 
-def labels_of(probabilities: torch.Tensor) -> Labels:
+def labels_of(probabilities: torch.Tensor) -> PseudoLabels:
     confidence, targets = probabilities.max(dim=1)
-    return Labels(probabilities, confidence, targets)
+    return PseudoLabels(probabilities, confidence, targets)
 
 
-def context(progress: float = 0.5, classes: int = 3) -> Context:
+def context(progress: float = 0.5, classes: int = 3) -> PolicyContext:
     """Two labeled images."""
     first = torch.full((2, classes), 0.3 / (classes - 1))
     first[0, 0] = first[1, 1] = 0.7
-    return Context(progress, Labeled(first, torch.tensor([0, 1])))
+    return PolicyContext(progress, LabeledPredictions(first, torch.tensor([0, 1])))
 
 
-def random_labels(count: int, classes: int, seed: int) -> Labels:
-    return labels_of(torch.rand(count, classes, generator=stream(seed, "p")).mul(4).softmax(dim=1))
+def random_labels(count: int, classes: int, seed: int) -> PseudoLabels:
+    return labels_of(torch.rand(count, classes, generator=torch_generator(seed, "p")).mul(4).softmax(dim=1))
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -121,10 +123,10 @@ def test_weights_are_in_0_1_and_nothing_is_changed_in_place(name: str, pool: int
 def test_permuting_the_images_permutes_the_weights(name: str, pool: int) -> None:
     policy = chosen("threshold", name).settings.threshold
     labels, index = random_labels(40, 5, seed=1), torch.arange(40)
-    order = torch.randperm(40, generator=stream(0, "order"))
+    order = torch.randperm(40, generator=torch_generator(0, "order"))
     straight, _ = policy.select(labels, index, context(classes=5), policy.init(5, pool))
     shuffled, _ = policy.select(
-        Labels(*(each[order] for each in labels)), index[order], context(classes=5), policy.init(5, pool)
+        PseudoLabels(*(each[order] for each in labels)), index[order], context(classes=5), policy.init(5, pool)
     )
     assert torch.allclose(straight.weight[order], shuffled.weight, atol=1e-6)
 
@@ -132,12 +134,12 @@ def test_permuting_the_images_permutes_the_weights(name: str, pool: int) -> None
 @pytest.mark.parametrize("name", POLICIES)
 def test_nothing_to_choose_from_is_nothing_chosen(name: str) -> None:
     policy = chosen("threshold", name).settings.threshold
-    none = Labels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    none = PseudoLabels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     selection, _ = policy.select(none, none.targets, context(), policy.init(3, 0))
     assert selection.weight.shape == (0,)
 
 
-def select(labels: Labels, *overrides: str, progress: float = 0.5) -> list[float]:
+def select(labels: PseudoLabels, *overrides: str, progress: float = 0.5) -> list[float]:
     policy = checked(*overrides).settings.threshold
     selection, _ = policy.select(
         labels, torch.arange(len(labels.targets)), context(progress), policy.init(3, len(labels.targets))
@@ -270,7 +272,7 @@ def test_hidden_labels_feed_diagnostics_and_nothing_else(method: str, policy: st
 @pytest.mark.parametrize("method", METHODS)
 def test_permuting_the_hidden_labels_changes_what_is_said_of_them_and_nothing_else(method: str) -> None:
     problem = toy_problem()
-    order = torch.randperm(len(problem.hidden_targets), generator=stream(0, "order"))
+    order = torch.randperm(len(problem.hidden_targets), generator=torch_generator(0, "order"))
     permuted = dataclasses.replace(problem, hidden_targets=problem.hidden_targets[order])
     words = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", EMA, "labeler.calibrate=true")
     config = checked(*words, *eager(method, "fixed"), "train.epochs=5")
@@ -282,9 +284,9 @@ def test_permuting_the_hidden_labels_changes_what_is_said_of_them_and_nothing_el
                 k: v for k, v in (event.row() or {}).items() if not k.endswith("_seconds") and k != "pseudo/accuracy"
             }
             said[-1].append(row)
-            if isinstance(event, Relabeled):
+            if isinstance(event, PoolLabeled):
                 said[-1] += [event.what_if.coverage, event.classes._replace(known=[], right=[])]
-            elif isinstance(event, Evaluated | Finished):
+            elif isinstance(event, EvalEnd | Finished):
                 said[-1].append(event.what_if)
             if isinstance(event, Finished):
                 said[-1] += [event.summary, event.confusion, event.reliability]
@@ -297,8 +299,8 @@ def a_step(method: str, policy: str, *more: str) -> tuple[Any, Any]:
     config = checked("model.widths=[8,16]", "train.batch_size=4", EMA, *eager(method, policy, ramp=0), *often, *more)
     problem = toy_problem()
     state = start(problem, config.settings)
-    learner = learner_of(problem, config.settings, state)
-    generator = config.settings.method.after_evaluation(learner, state.memory, Place(3, 1, 0, 0.5), 0.9)
+    learner = make_context(problem, config.settings, state)
+    generator = config.settings.method.on_evaluation(learner, state.memory, Position(3, 1, 0, 0.5), 0.9)
     memory = state.memory
     while True:
         try:
@@ -308,7 +310,7 @@ def a_step(method: str, policy: str, *more: str) -> tuple[Any, Any]:
             break
     state.student.train()
     last = config.settings.method.steps_in_epoch(learner, memory) - 1
-    losses, _ = config.settings.method.loss(learner, memory, Place(9, 1, last, 0.5))
+    losses, _ = config.settings.method.loss(learner, memory, Position(9, 1, last, 0.5))
     losses.total.backward()
     return losses, state.student
 
@@ -316,7 +318,7 @@ def a_step(method: str, policy: str, *more: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize("method", SEMI)
 def test_the_unlabeled_loss_is_above_0_and_teaches(method: str) -> None:
     losses, student = a_step(method, "fixed", "threshold.tau=0")
-    assert float(losses.sums[SUMS.index("unlabeled_loss")]) > 0
+    assert float(losses.sums[LOG_SUMS.index("unlabeled_loss")]) > 0
     gradient = [parameter.grad.clone() for parameter in student.parameters()]
     assert all(torch.isfinite(each).all() for each in gradient)
     if method in ONLINE:
@@ -330,7 +332,7 @@ def test_the_unlabeled_loss_is_above_0_and_teaches(method: str) -> None:
 @pytest.mark.parametrize("method", ONLINE)
 def test_accepting_none_at_a_step_is_a_loss_of_exactly_0(method: str) -> None:
     losses, student = a_step(method, "quantile", "threshold.q=0")
-    sums = dict(zip(SUMS, losses.sums.tolist(), strict=True))
+    sums = dict(zip(LOG_SUMS, losses.sums.tolist(), strict=True))
     assert sums["unlabeled_loss"] == 0
     assert sums["unlabeled_images"] > 0
     assert all(torch.isfinite(parameter.grad).all() for parameter in student.parameters())
@@ -353,9 +355,9 @@ def test_a_report_holds_the_images_of_the_steps_since_the_one_before(method: str
     events = [
         event
         for event in train(problem, config.settings, start(problem, config.settings))
-        if isinstance(event, Relabeled)
+        if isinstance(event, PoolLabeled)
     ]
-    order = endless(0, "unlabeled", 42, 16, 0)
+    order = infinite_batch(0, "unlabeled", 42, 16, 0)
     for event, seen in zip(events, (order[:8], order[8:]), strict=True):
         said = (event.selection.targets >= 0).nonzero().squeeze(1)
         assert said.tolist() == sorted(index for index in seen.tolist() if index < 30)

@@ -23,33 +23,33 @@ from semisup.core.calibration import fit_temperature
 from semisup.core.device import to_device
 from semisup.core.ema import update_average
 from semisup.errors import SettingError
-from semisup.images.on_disk import Stored
-from semisup.method import Learner, Place
+from semisup.images.on_disk import LazyImages
+from semisup.method import Position, TrainingContext
 from semisup.method.self_training import SelfTraining
 from semisup.record import checkpoint, environment
 from semisup.runner import compatibility
-from semisup.runtime.determinism import compute_repeatably
-from semisup.runtime.precision import set_up
+from semisup.runtime.determinism import use_deterministic_algorithms
+from semisup.runtime.precision import configure_torch
 from semisup.training.evaluation import evaluate
-from semisup.training.loop import _step
-from semisup.training.state import Problem, Settings, State, learner_of, restore, start
+from semisup.training.loop import training_step
+from semisup.training.state import State, TrainingConfig, TrainingData, make_context, restore, start
 from tests.conftest import checked, choose, combinations, options, toy_problem
 from tests.fake_gpu import DEVICE, FakeGpu, fake_gpu, is_unrepeatable
 
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # in copies of a model
 
 SMALL = ("train.ema_decay=0.9", "model.widths=[4,8]", "train.batch_size=4", "channels_last=false")
-FIRST, SECOND = Place(0, 0, 0, 0.0), Place(1, 0, 1, 0.1)
+FIRST, SECOND = Position(0, 0, 0, 0.0), Position(1, 0, 1, 0.1)
 
 
-def there(problem: Problem) -> Problem:
+def there(problem: TrainingData) -> TrainingData:
     parts = {each: getattr(problem, each).to(DEVICE) for each in ("labeled", "unlabeled", "validation", "test")}
     return replace(problem, **parts, device=DEVICE)
 
 
 def begun(
-    monkeypatch: pytest.MonkeyPatch, problem: Problem, *words: str, precision: str = "float32"
-) -> tuple[Settings, State, Learner]:
+    monkeypatch: pytest.MonkeyPatch, problem: TrainingData, *words: str, precision: str = "float32"
+) -> tuple[TrainingConfig, State, TrainingContext]:
     """On a fake GPU, where a backward pass gives 0."""
     settings = checked(*SMALL, f"precision={precision}", *words).settings
     state = start(problem, settings)
@@ -60,7 +60,7 @@ def begun(
             each.grad = torch.zeros_like(each)
 
     monkeypatch.setattr(Tensor, "backward", backward)
-    return settings, state, learner_of(problem, settings, state)
+    return settings, state, make_context(problem, settings, state)
 
 
 def two_steps(monkeypatch: pytest.MonkeyPatch, *words: str, precision: str = "float32") -> FakeGpu:
@@ -69,7 +69,7 @@ def two_steps(monkeypatch: pytest.MonkeyPatch, *words: str, precision: str = "fl
         settings, state, learner = begun(monkeypatch, problem, *words, precision=precision)
         gpu.waits.clear()
         for place in (FIRST, SECOND):
-            _step(learner, settings, state, place)
+            training_step(learner, settings, state, place)
     return gpu
 
 
@@ -108,7 +108,7 @@ def test_every_optimizer_steps_there_in_bfloat16_too(monkeypatch: pytest.MonkeyP
     assert two_steps(monkeypatch, *words, precision="bfloat16").waits == []
 
 
-def rounds(monkeypatch: pytest.MonkeyPatch, gpu: FakeGpu, problem: Problem) -> list[str]:
+def rounds(monkeypatch: pytest.MonkeyPatch, gpu: FakeGpu, problem: TrainingData) -> list[str]:
     """Where a step on pseudo-labels waits, once the pool was labeled."""
     settings, state, learner = begun(monkeypatch, problem, "threshold=flexmatch", "labeler.calibrate=true")
     assert isinstance(settings.method, SelfTraining)
@@ -121,7 +121,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch, gpu: FakeGpu, problem: Problem) -> l
             break
     assert len(state.memory["index"]) == gpu.kept
     gpu.waits.clear()
-    _step(learner, settings, state, Place(3, 0, 3, 0.1))
+    training_step(learner, settings, state, Position(3, 0, 3, 0.1))
     return gpu.waits
 
 
@@ -138,10 +138,10 @@ def test_a_pool_that_is_too_large_for_it_stays_where_it_is(monkeypatch: pytest.M
     with fake_gpu(monkeypatch, kept=6, said=1) as gpu:
         assert isinstance(pool.pixels, Tensor)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * pool.pixels.nbytes - 1, 10**9))
-        held = compatibility.resident(pool, DEVICE)
-        assert isinstance(held.pixels, Stored)
+        held = compatibility.move_to_device(pool, DEVICE)
+        assert isinstance(held.pixels, LazyImages)
         assert numpy.shares_memory(held.pixels.sources[0], pool.pixels.numpy())
-        assert compatibility.resident(problem.validation, DEVICE).pixels.device == DEVICE
+        assert compatibility.move_to_device(problem.validation, DEVICE).pixels.device == DEVICE
         gpu.waits.clear()
         assert held.pixels[torch.arange(4)].device == DEVICE
         assert gpu.waits == [], "a step's rows go through pinned memory"
@@ -170,10 +170,10 @@ def test_a_state_is_saved_as_if_it_lay_on_the_processor_and_comes_back(
     with fake_gpu(monkeypatch):
         problem = there(toy_problem(channels=3))
         settings, state, learner = begun(monkeypatch, problem, "method=fixmatch", "threshold=freematch")
-        _step(learner, settings, state, FIRST)
+        training_step(learner, settings, state, FIRST)
         saved = checkpoint.save(tmp_path, "last", 1, state.snapshot())
         restore(state, checkpoint.load(saved))
-        _step(learner, settings, state, SECOND)
+        training_step(learner, settings, state, SECOND)
         assert {each.device for each in (*state.memory.values(), *state.student.state_dict().values())} == {DEVICE}
 
 
@@ -265,9 +265,9 @@ def test_a_model_whose_backward_pass_is_not_is_refused_at_the_door() -> None:
     words = ("model=torchvision", "model.architecture=alexnet", "dataset.size=64", "precision=float32")
     assert backward_pass(*words) == ["_adaptive_avg_pool2d_backward"]
     for allowed in ("device=cpu", "deterministic=false"):
-        compatibility.fit(checked(*words, "device=cuda", allowed), list("ab"), COUNTS, 3)
+        compatibility.check_compatibility(checked(*words, "device=cuda", allowed), list("ab"), COUNTS, 3)
     with pytest.raises(SettingError, match=r"deterministic=true: goes not with alexnet on a GPU.*deterministic=false"):
-        compatibility.fit(checked(*words, "device=cuda"), list("ab"), COUNTS, 3)
+        compatibility.check_compatibility(checked(*words, "device=cuda"), list("ab"), COUNTS, 3)
 
 
 @pytest.mark.usefixtures("one_gpu")
@@ -277,21 +277,23 @@ def test_images_need_fit_in_the_processors_memory_alone_and_in_a_caches_file_not
     many = COUNTS | {"unlabeled": 10**7}  # 123 GB at 64 pixels
     words = ("precision=float32", "model.widths=[4,8]", "dataset.size=64")
     folder = (*words, "dataset=folder", f"dataset.root={tmp_path}")
-    monkeypatch.setattr(compatibility, "limit_bytes", lambda: 512 * 10**9)
-    compatibility.fit(checked(*words, "device=cuda"), list("ab"), many, 3)
-    monkeypatch.setattr(compatibility, "limit_bytes", lambda: 64 * 10**9)
+    monkeypatch.setattr(compatibility, "memory_limit_bytes", lambda: 512 * 10**9)
+    compatibility.check_compatibility(checked(*words, "device=cuda"), list("ab"), many, 3)
+    monkeypatch.setattr(compatibility, "memory_limit_bytes", lambda: 64 * 10**9)
     for device in ("cpu", "cuda"):
-        compatibility.fit(checked(*folder, f"device={device}"), list("ab"), many, 3)
+        compatibility.check_compatibility(checked(*folder, f"device={device}"), list("ab"), many, 3)
         with pytest.raises(SettingError, match=r"dataset\.size=64: the images take 123 GB of memory"):
-            compatibility.fit(checked(*words, f"device={device}"), list("ab"), many, 3)
+            compatibility.check_compatibility(checked(*words, f"device={device}"), list("ab"), many, 3)
         with pytest.raises(SettingError, match="the images take 123 GB"):
-            compatibility.fit(checked(*folder, "dataset.cache=null", f"device={device}"), list("ab"), many, 3)
+            compatibility.check_compatibility(
+                checked(*folder, "dataset.cache=null", f"device={device}"), list("ab"), many, 3
+            )
     huge = checked(*folder, "dataset.size=4096", "train.batch_size=2000", "device=cuda")
     with pytest.raises(SettingError, match="the images of a step take 101 GB"):
-        compatibility.fit(huge, list("ab"), many | {"labeled": 4000}, 3)
+        compatibility.check_compatibility(huge, list("ab"), many | {"labeled": 4000}, 3)
     online = checked(*folder, "dataset.size=4096", "train.batch_size=500", "method=fixmatch", "method.ratio=3")
     with pytest.raises(SettingError, match="the images of a step take 101 GB"):
-        compatibility.fit(online, list("ab"), many | {"labeled": 4000}, 3)
+        compatibility.check_compatibility(online, list("ab"), many | {"labeled": 4000}, 3)
 
 
 def test_a_record_names_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +305,7 @@ def test_a_record_names_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -
     assert (asked("cpu")["device"], asked("cpu")["driver"]) == (None, None)
 
 
-@pytest.mark.parametrize("begin", [compute_repeatably, partial(set_up, 1, deterministic=False)])
+@pytest.mark.parametrize("begin", [use_deterministic_algorithms, partial(configure_torch, 1, deterministic=False)])
 def test_cublas_is_told_to_be_repeatable_by_whoever_comes_first(
     monkeypatch: pytest.MonkeyPatch, begin: Callable[[], None]
 ) -> None:
@@ -319,7 +321,7 @@ def test_the_parent_of_a_sweeps_children_never_asks_for_a_gpu(tmp_path: Path) ->
 import sys
 from semisup.__main__ import main
 from semisup.sweep import runner
-runner.in_a_child = lambda work: (print("a child"), (1, None))[1]
+runner.run_in_subprocess = lambda work: (print("a child"), (1, None))[1]
 sys.argv = ["semisup", "train", "-m", "threshold.tau=0.3,0.9", f"output_root={sys.argv[1]}"]
 print(main(), "torch" in sys.modules)
 """

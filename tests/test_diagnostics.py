@@ -12,17 +12,17 @@ import torch
 from torch import nn
 
 from semisup.config.sections import CollapseSettings
-from semisup.core.events import Evaluated, Finished, Relabeled, StepDone
+from semisup.core.events import EvalEnd, Finished, PoolLabeled, StepEnd
 from semisup.core.inference import TEMPERATURE
 from semisup.core.metrics import normalized_entropy, per_class
-from semisup.core.threshold_curve import TAUS, curve
-from semisup.core.types import Curve, Labels, PerClass, Selection
+from semisup.core.threshold_curve import THRESHOLDS, threshold_curve
+from semisup.core.types import ClassCounts, PolicyOutput, PseudoLabels, ThresholdCurve
 from semisup.errors import CollapsedError
-from semisup.method import Place, relabeled
-from semisup.record.writer import RunRecord
+from semisup.method import Position, pool_labeled_event
+from semisup.record.writer import RunWriter
 from semisup.runner.collapse import CollapseWatch
 from semisup.training.loop import train
-from semisup.training.state import learner_of, restore, start
+from semisup.training.state import make_context, restore, start
 from tests.conftest import checked, choose, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3", "train.epochs=5")
@@ -55,16 +55,16 @@ def test_classes_by_hand() -> None:
     targets, truth = torch.tensor([0, 0, 1, 1, 1, 2]), torch.tensor([0, 1, 1, -1, 0, 2])
     weight = torch.tensor([1, 0.5, 1, 1, 0, 0])
     found = per_class(targets, weight, truth, torch.tensor([0.5, 0.75, 2.0]))
-    assert found == PerClass([2, 3, 1], [2, 2, 0], [2, 1, 0], [1, 1, 0], [0.5, 0.75, 2.0])
+    assert found == ClassCounts([2, 3, 1], [2, 2, 0], [2, 1, 0], [1, 1, 0], [0.5, 0.75, 2.0])
 
 
-def a_labeling(targets: list[int], confidence: list[float], weight: list[float], threshold: list[float]) -> Relabeled:
+def a_labeling(targets: list[int], confidence: list[float], weight: list[float], threshold: list[float]) -> PoolLabeled:
     """The event, of images whose true class is 0, 1, 2, 0, 1, 2, ..."""
     problem, chosen = toy_problem(unlabeled=len(targets)), settings()
-    learner = learner_of(problem, chosen, start(problem, chosen))
-    labels = Labels(torch.empty(len(targets), 0), torch.tensor(confidence), torch.tensor(targets))
-    selection = Selection(torch.tensor(weight), torch.tensor(targets), torch.tensor(threshold))
-    return relabeled(learner, Place(7, 3, 0, 0.5), 1, labels, selection)
+    learner = make_context(problem, chosen, start(problem, chosen))
+    labels = PseudoLabels(torch.empty(len(targets), 0), torch.tensor(confidence), torch.tensor(targets))
+    selection = PolicyOutput(torch.tensor(weight), torch.tensor(targets), torch.tensor(threshold))
+    return pool_labeled_event(learner, Position(7, 3, 0, 0.5), 1, labels, selection)
 
 
 def test_images_that_were_never_looked_at_have_no_part_in_any_number() -> None:
@@ -92,11 +92,11 @@ def test_thresholds_that_differ_are_told_by_their_extremes() -> None:
 @pytest.mark.parametrize("method", ["self_training", "fixmatch"])
 def test_what_the_curve_says_at_the_threshold_that_was_applied_is_what_happened(method: str) -> None:
     labelings = [
-        event for event in events_of(settings("train.epochs=12", method=method)) if isinstance(event, Relabeled)
+        event for event in events_of(settings("train.epochs=12", method=method)) if isinstance(event, PoolLabeled)
     ]
     assert any(event.metrics["pseudo/count"] for event in labelings)
     for event in labelings:
-        at = TAUS.index(0.4)
+        at = THRESHOLDS.index(0.4)
         assert event.what_if.coverage[at] == pytest.approx(event.metrics["pseudo/coverage"])
         assert event.what_if.accuracy[at] == pytest.approx(event.metrics["pseudo/accuracy"])
         assert sum(event.classes.kept) == sum(event.classes.known) == event.metrics["pseudo/count"]
@@ -107,7 +107,7 @@ def test_what_the_curve_says_at_the_threshold_that_was_applied_is_what_happened(
 def test_validation_is_judged_by_the_model_that_was_evaluated() -> None:
     events = events_of(settings())
     for event in events:
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvalEnd):
             assert event.what_if is not None
             assert event.what_if.accuracy[0] == pytest.approx(event.metrics["val/accuracy"]), "at threshold 0 all count"
             assert 0 <= event.metrics["val/ece"] <= 1
@@ -131,13 +131,13 @@ def test_validation_is_judged_by_the_model_that_was_evaluated() -> None:
 def test_calibrating_changes_what_is_labeled_and_is_told(method: str) -> None:
     plain, calibrated = (events_of(settings(f"labeler.calibrate={each}", method=method)) for each in ("false", "true"))
     confidences = [
-        [event.metrics["pseudo/confidence"] for event in events if isinstance(event, Relabeled)]
+        [event.metrics["pseudo/confidence"] for event in events if isinstance(event, PoolLabeled)]
         for events in (plain, calibrated)
     ]
     assert confidences[0] != confidences[1]
-    assert not any(TEMPERATURE in event.metrics for event in plain if isinstance(event, Evaluated))
+    assert not any(TEMPERATURE in event.metrics for event in plain if isinstance(event, EvalEnd))
     for event in calibrated:
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvalEnd):
             assert 1 / 20 <= event.metrics[TEMPERATURE] <= 20
             assert 0 <= event.metrics["val/ece_calibrated"] <= 1
 
@@ -146,11 +146,11 @@ def test_calibrating_changes_what_is_labeled_and_is_told(method: str) -> None:
 def test_policies_that_compare_with_labeled_images_see_these_calibrated_too(policy: str) -> None:
     problem, chosen = toy_problem(), settings(policy=policy)
     state = start(problem, chosen)
-    learner = learner_of(problem, chosen, state)
+    learner = make_context(problem, chosen, state)
     sure = []
     for temperature in (0.1, 10.0):
         memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
-        labeled = learner.context(Place(0, 0, 0, 0.0), memory).labeled
+        labeled = learner.context(Position(0, 0, 0, 0.0), memory).labeled
         assert labeled is not None
         sure.append(float(labeled.probabilities.amax(1).mean()))
     assert sure[0] > sure[1]
@@ -160,11 +160,11 @@ def test_policies_that_compare_with_labeled_images_see_these_calibrated_too(poli
 def test_at_every_step_they_see_them_calibrated_too(method: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy="adamatch")
     state = start(problem, chosen)
-    learner = learner_of(problem, chosen, state)
+    learner = make_context(problem, chosen, state)
     thresholds = []  # tau times the mean confidence of the labeled images
     for temperature in (0.1, 10.0):
         memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
-        _, memory = chosen.method.loss(learner, memory, Place(0, 0, 0, 0.0))
+        _, memory = chosen.method.loss(learner, memory, Position(0, 0, 0, 0.0))
         thresholds.append(float(memory["said/threshold"].mean()))
     assert thresholds[0] > thresholds[1]
 
@@ -172,12 +172,12 @@ def test_at_every_step_they_see_them_calibrated_too(method: str) -> None:
 @pytest.mark.parametrize("method", ["self_training", "fixmatch"])
 def test_a_calibrated_run_resumes_bit_for_bit(method: str) -> None:
     problem, chosen = toy_problem(), settings("labeler.calibrate=true", method=method)
-    whole = [event for event in events_of(chosen, problem) if not isinstance(event, StepDone)]
+    whole = [event for event in events_of(chosen, problem) if not isinstance(event, StepEnd)]
     for stop in (1, 4, 9, 13):
         state, events = start(problem, chosen), []
         for event in train(problem, chosen, state):
             events.append(event)
-            if isinstance(event, StepDone) and event.step == stop:
+            if isinstance(event, StepEnd) and event.step == stop:
                 break
         buffer = io.BytesIO()
         torch.save(state.snapshot(), buffer)
@@ -193,7 +193,7 @@ def told(events: list[Any]) -> list[Any]:
     """Rows without times, and curves."""
     rows = [event.row() for event in events]
     clean = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows if row]
-    return clean + [event.what_if for event in events if isinstance(event, Evaluated | Relabeled | Finished)]
+    return clean + [event.what_if for event in events if isinstance(event, EvalEnd | PoolLabeled | Finished)]
 
 
 def test_before_the_first_evaluation_the_temperature_is_1() -> None:
@@ -201,7 +201,7 @@ def test_before_the_first_evaluation_the_temperature_is_1() -> None:
     state = start(problem, chosen)
     assert float(state.memory[TEMPERATURE]) == 1
     for event in train(problem, chosen, state):
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvalEnd):
             assert float(state.memory[TEMPERATURE]) == event.metrics[TEMPERATURE] != 1
             break
         assert float(state.memory[TEMPERATURE]) == 1
@@ -225,7 +225,7 @@ def test_the_threshold_that_would_have_been_right_is_that_of_calibrated_confiden
     with torch.no_grad():
         logits = state.student.eval()(problem.validation.pixels.float() / 255) / end.summary["best/temperature"]
     confidence, predicted = logits.softmax(1).max(1)
-    assert end.what_if == curve(confidence, predicted, problem.validation.targets)
+    assert end.what_if == threshold_curve(confidence, predicted, problem.validation.targets)
 
 
 # Collapse -------------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_a_constant_model_is_warned_of_once_and_a_healthy_one_never() -> None:
     labelings = 0
     for event in events_of(settings("threshold.tau=0", "train.epochs=20", "method.gate=0.7")):
         healthy.see(event)
-        labelings += isinstance(event, Relabeled)
+        labelings += isinstance(event, PoolLabeled)
     assert labelings >= 2
     chosen = dataclasses.replace(settings("threshold.tau=0", "optimizer.lr=0.0001"), model=ConstantSettings())
     events = events_of(chosen)
@@ -271,13 +271,13 @@ def test_a_constant_model_is_warned_of_once_and_a_healthy_one_never() -> None:
     )
 
 
-def labeling(kept: list[int]) -> Relabeled:
+def labeling(kept: list[int]) -> PoolLabeled:
     """An event that says no more than how many are kept of each class."""
     entropy = normalized_entropy(torch.tensor(kept))
-    none = Labels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    selection = Selection(torch.zeros(0), none.targets, torch.zeros(3))
-    classes = PerClass(kept, kept, kept, kept, [0.5] * 3)
-    return Relabeled(3, 1, 1, none, selection, {"pseudo/entropy": entropy}, classes, Curve([], []))
+    none = PseudoLabels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    selection = PolicyOutput(torch.zeros(0), none.targets, torch.zeros(3))
+    classes = ClassCounts(kept, kept, kept, kept, [0.5] * 3)
+    return PoolLabeled(3, 1, 1, none, selection, {"pseudo/entropy": entropy}, classes, ThresholdCurve([], []))
 
 
 def test_what_counts_as_collapse() -> None:
@@ -311,14 +311,14 @@ DATA = {"fingerprint": "f", "classes": ["cat", "dog", "owl"]}
 def recorded(folder: Path, chosen: Any, stop: int | None = None) -> bool:
     """Train into a record, from its last checkpoint on; until step `stop`, two steps after a save."""
     problem = toy_problem()
-    with RunRecord(folder, {"seed": 0}, {"id": "x"}) as record:
+    with RunWriter(folder, {"seed": 0}, {"id": "x"}) as record:
         record.describe(DATA, {}, problem.unlabeled.paths)
         state = start(problem, chosen)
         if (snapshot := record.resume()) is not None:
             restore(state, snapshot)
         for event in train(problem, chosen, state):
             record.add(event)
-            if isinstance(event, StepDone) and stop is not None:
+            if isinstance(event, StepEnd) and stop is not None:
                 if event.step == stop - 2:
                     record.save(state.snapshot())
                 elif event.step == stop:
@@ -343,16 +343,16 @@ def test_the_tables_hold_what_the_events_said(tmp_path: Path) -> None:
     chosen = settings()
     recorded(tmp_path / "run", chosen)
     events = events_of(chosen)
-    labelings = [event for event in events if isinstance(event, Relabeled)]
+    labelings = [event for event in events if isinstance(event, PoolLabeled)]
     with (tmp_path / "run" / "what_if.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["step", "epoch", "on", "tau", "coverage", "accuracy"]
-    places = [(int(row["step"]), row["on"]) for row in rows[:: len(TAUS)]]
+    places = [(int(row["step"]), row["on"]) for row in rows[:: len(THRESHOLDS)]]
     led = [place for event in labelings for place in ((event.step, "validation"), (event.step, "pool"))]
     chosen_step = events[-1].summary["best/step"]
     assert places == led + ([] if (chosen_step, "validation") in led else [(chosen_step, "validation")])
-    pool = [row for row in rows if row["on"] == "pool"][-len(TAUS) :]
-    assert [float(row["tau"]) for row in pool] == list(TAUS)
+    pool = [row for row in rows if row["on"] == "pool"][-len(THRESHOLDS) :]
+    assert [float(row["tau"]) for row in pool] == list(THRESHOLDS)
     assert [float(row["coverage"]) for row in pool] == pytest.approx(labelings[-1].what_if.coverage, abs=1e-6)
     told = [share for share in labelings[-1].what_if.accuracy if share is not None]
     assert [float(row["accuracy"]) for row in pool if row["accuracy"]] == pytest.approx(told, abs=1e-6)
@@ -368,4 +368,4 @@ def test_the_tables_hold_what_the_events_said(tmp_path: Path) -> None:
 def test_a_supervised_run_tells_of_its_chosen_model_alone(tmp_path: Path) -> None:
     recorded(tmp_path / "run", settings(method="supervised"))
     rows = (tmp_path / "run" / "what_if.csv").read_text().splitlines()
-    assert len(rows) == 1 + len(TAUS)
+    assert len(rows) == 1 + len(THRESHOLDS)

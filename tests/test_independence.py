@@ -12,7 +12,7 @@ from PIL import Image
 
 from semisup.config import schema
 from semisup.images import cache, packs, pool
-from semisup.record.writer import RunRecord
+from semisup.record.writer import RunWriter
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
 from tests.conftest import compose, toy_images
@@ -41,8 +41,8 @@ def photos(tmp_path: Path) -> Path:
 
 def run(*overrides: str) -> dict[str, Any]:
     """All that a run wrote, but what says where, when and how."""
-    run_module._loaded.clear()
-    outcome = run_module.run(schema.check(compose(*SMALL, *overrides)), Bars(), of_a_sweep=False)
+    run_module._loaded_data.clear()
+    outcome = run_module.run(schema.validate(compose(*SMALL, *overrides)), Bars(), in_sweep=False)
     assert outcome.status == "done", outcome.message
     assert not outcome.kept
     return {name: content(name, path) for name, path in files(outcome.folder).items() if name not in PLACES}
@@ -69,7 +69,7 @@ def test_the_cache_changes_no_number_whatever_its_state(photos: Path, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(cache, "Aside", refuse)
+    monkeypatch.setattr(cache, "AtomicFile", refuse)
     monkeypatch.setattr(packs, "write_atomically", refuse)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -117,13 +117,13 @@ def test_how_often_it_is_saved_is_as_asked_and_changes_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], expected: list[int]
 ) -> None:
     steps: list[int] = []
-    save = RunRecord.save
+    save = RunWriter.save
 
-    def noting(record: RunRecord, snapshot: dict[str, Any]) -> None:
+    def noting(record: RunWriter, snapshot: dict[str, Any]) -> None:
         steps.append(snapshot["step"])
         save(record, snapshot)
 
-    monkeypatch.setattr(RunRecord, "save", noting)
+    monkeypatch.setattr(RunWriter, "save", noting)
     places = (f"output_root={tmp_path}", "method=supervised")
     found = run(*places, *settings, "name=asked")
     assert steps == expected

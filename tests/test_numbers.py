@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from semisup.config import schema
-from semisup.core.events import StepDone
-from semisup.errors import DivergedError, SettingError, ShortOfMemoryError
+from semisup.core.events import StepEnd
+from semisup.errors import DivergedError, InsufficientMemoryError, SettingError
 from semisup.record import checkpoint
 from semisup.runner import compatibility, run
-from semisup.runner.out_of_memory import told_of_memory
+from semisup.runner.out_of_memory import translate_oom
 from semisup.runner.progress import Bars
 from semisup.training.loop import train
 from semisup.training.state import start
@@ -76,8 +76,8 @@ def test_what_is_not_finite_stops_the_run_at_its_step_and_is_never_saved(
     config = checked(*SMALL, *words)
     object.__setattr__(config.settings, "model", Poisoning(config.settings.model, how, 3))
     data = data_of(toy_problem(labeled=12, unlabeled=18))
-    monkeypatch.setattr(run, "_load", lambda *_: data)
-    outcome = run.run(config, Bars(), of_a_sweep=False)
+    monkeypatch.setattr(run, "load_data", lambda *_: data)
+    outcome = run.run(config, Bars(), in_sweep=False)
     assert (outcome.status, outcome.exit_code) == ("diverged", 3)
     assert "the loss or a gradient of step 4 is not finite" in outcome.message
     assert json.loads((outcome.folder / "run.json").read_text())["status"] == "diverged"
@@ -105,7 +105,7 @@ def test_a_teacher_that_says_no_number_stops_the_run(method: str) -> None:
     with pytest.raises(DivergedError):
         for number, event in enumerate(train(problem, settings, state)):
             if number == 0:
-                assert isinstance(event, StepDone)
+                assert isinstance(event, StepEnd)
                 with torch.no_grad():
                     next(state.average.parameters()).fill_(float("nan"))
 
@@ -129,7 +129,7 @@ def test_a_teacher_that_says_no_number_stops_the_run(method: str) -> None:
 )
 def test_what_cannot_be_is_said_at_the_door(overrides: list[str], said: str) -> None:
     with pytest.raises(SettingError) as caught:
-        schema.check(compose("tracking=none", *overrides))
+        schema.validate(compose("tracking=none", *overrides))
     assert said in str(caught.value)
 
 
@@ -138,13 +138,13 @@ def test_a_model_that_no_machine_holds_is_said_at_the_door(widths: str) -> None:
     config = checked(*SMALL[1:], f"model.widths={widths}")
     counts = {"labeled": 40, "unlabeled": 9, "validation": 9, "test": 9}
     with pytest.raises(SettingError, match=r"model=small_cnn: (its weights .* GB of memory|cannot be built)"):
-        compatibility.fit(config, list("abcdefghij"), counts, 1)
+        compatibility.check_compatibility(config, list("abcdefghij"), counts, 1)
 
 
 def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
     counts = {"labeled": 10**9, "unlabeled": 0, "validation": 9, "test": 9}
     with pytest.raises(SettingError, match=r"dataset\.size=8: the images take 64 GB of memory"):
-        compatibility.fit(checked(*SMALL, "method=supervised"), list("ab"), counts, 1)
+        compatibility.check_compatibility(checked(*SMALL, "method=supervised"), list("ab"), counts, 1)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
 def test_sets_that_are_too_small_are_said_at_the_door(overrides: list[str], counts: dict[str, int], said: str) -> None:
     sizes = {"labeled": 40, "unlabeled": 9, "validation": 9, "test": 9} | counts
     with pytest.raises(SettingError) as caught:
-        compatibility.fit(checked("device=cpu", *overrides), list("abc"), sizes, 1)
+        compatibility.check_compatibility(checked("device=cpu", *overrides), list("abc"), sizes, 1)
     assert said in str(caught.value)
 
 
@@ -178,9 +178,9 @@ def test_sets_that_are_too_small_are_said_at_the_door(overrides: list[str], coun
 )
 def test_every_way_to_say_that_memory_is_short_is_known(error: Exception, short: bool) -> None:
     config = checked(*SMALL)
-    with pytest.raises(RuntimeError) as caught, told_of_memory(config):
+    with pytest.raises(RuntimeError) as caught, translate_oom(config):
         raise error
-    assert isinstance(caught.value, ShortOfMemoryError) == short
+    assert isinstance(caught.value, InsufficientMemoryError) == short
     assert ("try train.batch_size=3 train.eval_batch_size=128" in str(caught.value)) == short
 
 
@@ -210,13 +210,13 @@ def fitted(*given):
     limit(10_000_000)
 run_module.compatibility.fit = fitted
 large = checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]")
-tight = run_module.run(large, Bars(), of_a_sweep=False)
+tight = run_module.run(large, Bars(), in_sweep=False)
 print(tight.status, tight.message)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 run_module.compatibility.fit = fit
 checkpoint.save = lambda *_: bytearray(2**60)
 small = checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]")
-tight = run_module.run(small, Bars(), of_a_sweep=False)
+tight = run_module.run(small, Bars(), in_sweep=False)
 print(tight.status, tight.message)
 """
     root = Path(__file__).resolve().parents[1]
@@ -246,14 +246,14 @@ from tests.test_numbers import data_of
 config = checked("model.widths=[64,64]", "train.batch_size=256", "train.steps=4", "device=cpu", "plots=false",
                  "method=supervised", "output_root=" + sys.argv[1])
 data = data_of(toy_problem(labeled=256, unlabeled=4, size=64))
-run_module._load = lambda *_: data
+run_module.load_data = lambda *_: data
 begin = run_module.start
 def limited(*given):
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + 100_000_000,) * 2)
     return begin(*given)
 run_module.start = limited
-outcome = run_module.run(config, Bars(), of_a_sweep=False)
+outcome = run_module.run(config, Bars(), in_sweep=False)
 print(outcome.status, outcome.exit_code, outcome.message)
 """
     root = Path(__file__).resolve().parents[1]

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from semisup.augment import Augment
-from semisup.core.eager_optimizer import plain
-from semisup.core.events import Finished, StepDone
-from semisup.core.rng import stream
-from semisup.core.sampling import _order
-from semisup.dataset.digits import bundled
+from semisup.core.eager_optimizer import without_dynamo
+from semisup.core.events import Finished, StepEnd
+from semisup.core.rng import torch_generator
+from semisup.core.sampling import permutation
+from semisup.dataset.digits import load_digits_csv
 from semisup.runtime import determinism
 from semisup.training.loop import train
 from semisup.training.state import start
@@ -48,9 +48,13 @@ def test_an_augmentation_calls_as_much_for_few_images_as_for_many(name: str) -> 
     """Of RandAugment: once each of its operations is some image's; fewer images have fewer of them."""
     augment: Augment = checked(*choose("augment", name, strength=1 if name != "none" else 0)).settings.augment
     fewest, few, many = (toy_images(number, 3, channels=3, size=16).pixels for number in (8, 128, 512))
-    augment.apply(few, stream(0))  # what is made once
-    assert calls(lambda: augment.apply(few, stream(0))) == calls(lambda: augment.apply(many, stream(0)))
-    assert calls(lambda: augment.apply(fewest, stream(0))) <= calls(lambda: augment.apply(few, stream(0)))
+    augment.apply(few, torch_generator(0))  # what is made once
+    assert calls(lambda: augment.apply(few, torch_generator(0))) == calls(
+        lambda: augment.apply(many, torch_generator(0))
+    )
+    assert calls(lambda: augment.apply(fewest, torch_generator(0))) <= calls(
+        lambda: augment.apply(few, torch_generator(0))
+    )
 
 
 @pytest.mark.parametrize("name", options("method"))
@@ -59,14 +63,14 @@ def test_a_step_calls_as_much_for_few_images_as_for_many(name: str) -> None:
     eager = choose("method", name, gate=0, refresh_every=1, ratio=1)
 
     def counts(batch: int) -> list[int]:
-        _order.cache_clear()  # an order that is remembered is not made again
+        permutation.cache_clear()  # an order that is remembered is not made again
         words = [f"train.batch_size={batch}", "train.epochs=3", "threshold.tau=0", "train.ema_decay=0.9"]
         config = checked(*eager, *words, "model.widths=[8,8]", "augment=crop_rotate")
         problem = toy_problem(labeled=2 * batch, unlabeled=4 * batch)
         events, found, seen = train(problem, config.settings, start(problem, config.settings)), [], [None]
         while not isinstance(seen[0], Finished):
             count = calls(lambda: seen.__setitem__(0, next(events)))  # type: ignore[call-overload]
-            if isinstance(seen[0], StepDone):
+            if isinstance(seen[0], StepEnd):
                 found.append(count)
         return found
 
@@ -99,7 +103,7 @@ def test_no_step_waits_for_the_device(name: str) -> None:
     next(events)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        assert isinstance(next(events), StepDone)
+        assert isinstance(next(events), StepEnd)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -121,8 +125,8 @@ def test_freed_memory_is_used_again() -> None:
     """Without `keep_memory` each of these tensors is 12,288 new pages."""
     code = """
 import resource, torch
-from semisup.runtime.determinism import keep_memory
-keep_memory()
+from semisup.runtime.determinism import keep_freed_memory
+keep_freed_memory()
 def faults(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):
@@ -137,7 +141,7 @@ print(faults(8))
 
 def test_computing_repeatably_is_torchs_own_setting_without_filling_memory() -> None:
     torch.use_deterministic_algorithms(False)
-    determinism.compute_repeatably()
+    determinism.use_deterministic_algorithms()
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     with pytest.raises(RuntimeError, match="deterministic"):
@@ -165,7 +169,7 @@ def test_a_plain_optimizer_steps_as_torchs_to_the_bit(
             made.load_state_dict(made.state_dict())
         return torch.cat([each.detach().flatten() for each in model.parameters()]), made.state_dict()
 
-    (ours, state), (theirs, expected) = learned(plain(optimizer)), learned(optimizer)
+    (ours, state), (theirs, expected) = learned(without_dynamo(optimizer)), learned(optimizer)
     assert torch.equal(ours, theirs)
     assert state["param_groups"] == expected["param_groups"]
 
@@ -173,7 +177,7 @@ def test_a_plain_optimizer_steps_as_torchs_to_the_bit(
 def test_digits_are_scikit_learns() -> None:
     from sklearn.datasets import load_digits
 
-    images, targets = bundled()
+    images, targets = load_digits_csv()
     digits = load_digits()
     assert (images == digits.images).all()
     assert (targets == digits.target).all()

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from semisup.analysis.runs import Run, number
-from semisup.errors import show
+from semisup.analysis.runs import Run, as_number
+from semisup.errors import escape
 
-Flat = dict[str, Any]
+FlatSettings = dict[str, Any]
 """Dotted keys -> values, the seed left out."""
 
 LENGTHS = ("train.steps", "train.epochs")  # differ between the controls of runs that differ in what they kept
@@ -38,7 +38,7 @@ class Spread:
         return self.deviation is not None and self.mean > self.deviation
 
 
-def spread(values: Iterable[float | None]) -> Spread | None:
+def summarize(values: Iterable[float | None]) -> Spread | None:
     """Mean and spread of the values that are there; None of none."""
     known = [value for value in values if value is not None]
     if not known:
@@ -47,7 +47,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ReferenceGain:
     """A finished run beside the run it must be measured against.
 
     state: "done", the status of the other run, or "missing"
@@ -63,20 +63,20 @@ class Pair:
 class Row:
     """Finished runs that differ in nothing but the seed, sorted by seed, one a seed."""
 
-    settings: Flat  # of the varied keys, those that it has
+    settings: FlatSettings  # of the varied keys, those that it has
     runs: tuple[Run, ...]
-    controls: tuple[Pair, ...]  # one a run; none of labels-only runs
-    baselines: tuple[Pair, ...]
+    controls: tuple[ReferenceGain, ...]  # one a run; none of labels-only runs
+    baselines: tuple[ReferenceGain, ...]
 
     @property
     def split(self) -> str:
         return split_of(self.runs)
 
     def accuracy(self, split: str) -> Spread | None:
-        return spread(run.accuracy(split) for run in self.runs)
+        return summarize(run.accuracy(split) for run in self.runs)
 
     def mean(self, name: str) -> float | None:
-        found = spread(run.seconds if name == "seconds" else run.number(name) for run in self.runs)
+        found = summarize(run.seconds if name == "seconds" else run.number(name) for run in self.runs)
         return found.mean if found else None
 
     @property
@@ -86,14 +86,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceGroup:
     """The controls (or baselines) of some rows that differ in nothing but seed and length.
 
     accuracy: over seeds, of each seed's mean over lengths
     """
 
     kind: str  # control or baseline
-    settings: Flat
+    settings: FlatSettings
     runs: tuple[Run, ...]
     accuracy: Spread | None
     split: str
@@ -112,12 +112,12 @@ class Comparison:
     """
 
     runs: list[Run]
-    flats: dict[str, Flat]
+    flats: dict[str, FlatSettings]
     columns: list[str]
     rows: list[Row]
-    references: list[Reference]
+    references: list[ReferenceGroup]
     unfinished: list[Run]
-    references_of: dict[str, tuple[Pair, Pair]]
+    references_of: dict[str, tuple[ReferenceGain, ReferenceGain]]
     data_set: str = ""
 
     @property
@@ -126,7 +126,7 @@ class Comparison:
         candidates = [row for row in self.rows if row.controls] or self.rows
         return candidates[0] if candidates else None
 
-    def flat(self, run: Run) -> Flat:
+    def flat(self, run: Run) -> FlatSettings:
         return self.flats[str(run.folder)]
 
     def roles(self, run: Run) -> str:
@@ -182,17 +182,17 @@ def canonical(value: Any) -> str:
 
 def sort_key(value: Any) -> tuple[int, float, str]:
     """Nothing, then numbers by size, then words."""
-    if (size := number(value)) is not None:
+    if (size := as_number(value)) is not None:
         return (1, float(size), "")
     return (0, 0.0, "") if value is None else (2, 0.0, canonical(value))
 
 
-def said(settings: Flat) -> str:
+def format_settings(settings: FlatSettings) -> str:
     """`threshold.tau=0.95 augment.strength=0.5`, safe to print."""
-    return " ".join(f"{show(key)}={show(value)}" for key, value in settings.items())
+    return " ".join(f"{escape(key)}={escape(value)}" for key, value in settings.items())
 
 
-def _flats(runs: list[Run]) -> dict[str, Flat]:
+def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
     """The settings of each run without the seed, nor a split seed that follows the seed.
 
     One run alone cannot tell whether its split seed follows; those that agree in all else can.
@@ -211,15 +211,15 @@ def _flats(runs: list[Run]) -> dict[str, Flat]:
     return flats
 
 
-def flatten(node: dict[str, Any], prefix: str = "") -> Flat:
+def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
     """Nested settings by their dotted keys."""
-    flat: Flat = {}
+    flat: FlatSettings = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 
-def _varied(flats: list[Flat]) -> list[str]:
+def _varied(flats: list[FlatSettings]) -> list[str]:
     """The keys that take several values, threshold and augmentation first; not to have a key is no value of it."""
     values = defaultdict(set)
     for flat in flats:
@@ -234,7 +234,12 @@ def _one_each(runs: list[Run]) -> list[Run]:
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 
-def _row(group: list[Run], columns: list[str], flats: dict[str, Flat], pairs: dict[str, tuple[Pair, Pair]]) -> Row:
+def _row(
+    group: list[Run],
+    columns: list[str],
+    flats: dict[str, FlatSettings],
+    pairs: dict[str, tuple[ReferenceGain, ReferenceGain]],
+) -> Row:
     runs = tuple(sorted({run.seed: run for run in reversed(group)}.values(), key=lambda run: run.seed or 0))
     flat = flats[str(runs[0].folder)]
     found = [pairs[str(run.folder)] for run in runs if str(run.folder) in pairs]
@@ -242,19 +247,19 @@ def _row(group: list[Run], columns: list[str], flats: dict[str, Flat], pairs: di
     return Row({key: flat[key] for key in columns if key in flat}, runs, controls, baselines)
 
 
-def _pair(run: Run, other: Run | None) -> Pair:
+def _pair(run: Run, other: Run | None) -> ReferenceGain:
     if other is None:
-        return Pair("missing", None, None)
+        return ReferenceGain("missing", None, None)
     if not other.done:
-        return Pair(other.status, other, None)
+        return ReferenceGain(other.status, other, None)
     split = split_of((run, other))
     ours, theirs = run.accuracy(split), other.accuracy(split)
     assert ours is not None, run.id  # a finished run has its validation accuracy
     assert theirs is not None, other.id
-    return Pair("done", other, 100 * (ours - theirs))
+    return ReferenceGain("done", other, 100 * (ours - theirs))
 
 
-def _references(rows: list[Row], columns: list[str], flats: dict[str, Flat]) -> list[Reference]:
+def _references(rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]) -> list[ReferenceGroup]:
     """The controls by what they were varied in, then the baselines."""
     found: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
@@ -269,7 +274,7 @@ def _references(rows: list[Row], columns: list[str], flats: dict[str, Flat]) -> 
         flat = flats[str(runs[0].folder)]
         keys = [key for key in shown if key in flat and (kind == "control" or not key.startswith("augment."))]
         settings = {key: flat[key] for key in keys}
-        references.append(Reference(kind, settings, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
+        references.append(ReferenceGroup(kind, settings, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
     references.sort(key=lambda each: (each.kind != "control", [sort_key(each.settings.get(key)) for key in shown]))
     return references
 
@@ -279,8 +284,8 @@ def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
     by_seed = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
         by_seed[run.seed].append(run.accuracy(split))
-    each = [spread(values) for values in by_seed.values()]
-    return spread(value.mean for value in each if value)
+    each = [summarize(values) for values in by_seed.values()]
+    return summarize(value.mean for value in each if value)
 
 
 def _validation(row: Row) -> float:

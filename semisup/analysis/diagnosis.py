@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.run_history import first_label
-from semisup.config.schema import Checked
+from semisup.analysis.run_history import first_selection
+from semisup.config.schema import RunConfig
 
 
-def why_unused(checked: Checked, folder: Path, summary: dict[str, Any]) -> str:
+def explain_unused(checked: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
     """One line of the finished run in `folder`; "" where it used some, ever, or was not to."""
-    if not checked.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_label(folder):
+    if not checked.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
         return ""
     method = checked.plain["method"]
     if method.get("lambda_unlabeled") == 0:

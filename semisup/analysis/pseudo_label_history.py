@@ -38,7 +38,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Label:
+class ImageLabels:
     """The last pseudo-label of an image, and the classes that it had one after the other."""
 
     path: str
@@ -48,7 +48,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelHistory:
     """surest, least_sure: of the last round's kept, else of its labels, at most `count` each, without overlap.
 
     flipped: the images whose class changed most often, those first; of equals the surest last label
@@ -56,14 +56,14 @@ class Labels:
     """
 
     rounds: list[Round]
-    surest: list[Label]
-    least_sure: list[Label]
-    flipped: list[Label]
+    surest: list[ImageLabels]
+    least_sure: list[ImageLabels]
+    flipped: list[ImageLabels]
     changed: int
     any_kept: bool
 
 
-def labels_of(folder: Path, count: int) -> Labels:
+def read_label_history(folder: Path, count: int) -> LabelHistory:
     """All of it, with `count` images of each kind."""
     reader = _Reader()
     try:
@@ -137,19 +137,19 @@ class _Reader:
         self.before = array("i", self.label)
         self.kept_before, self.kept = self.kept, bytearray(len(self.kept))
 
-    def found(self, count: int) -> Labels:
+    def found(self, count: int) -> LabelHistory:
         names, paths = list(self.names), list(self.numbers)
         kept = [number for number, each in enumerate(self.kept_before) if each]
         seen = kept or list(range(len(paths)))
 
-        def label(number: int) -> Label:
+        def label(number: int) -> ImageLabels:
             classes = tuple(names[each] for each in self.history.get(number, [self.before[number]]))
-            return Label(paths[number], classes, self.confidence[number], bool(self.kept_before[number]))
+            return ImageLabels(paths[number], classes, self.confidence[number], bool(self.kept_before[number]))
 
         by_confidence = sorted(seen, key=lambda number: -self.confidence[number])
         flipped = sorted(self.history, key=lambda number: (-self.changes[number], -self.confidence[number]))
         surest, least = by_confidence[:count], by_confidence[count:][-count:][::-1]
-        return Labels(
+        return LabelHistory(
             rounds=self.rounds,
             surest=[label(number) for number in surest],
             least_sure=[label(number) for number in least],

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from semisup.config.controls import baseline_of, control_of
-from semisup.config.run_id import run_id, what_matters
-from semisup.errors import DataError, InUseError, RecordError, show
-from semisup.record.lock import STALE_SECONDS, Owner
-from semisup.record.reader import MOST_JSON_BYTES, opened, parse_json, read_bytes, read_config
+from semisup.config.controls import baseline_config, control_config
+from semisup.config.run_id import result_config, run_id
+from semisup.errors import DataError, InUseError, RecordError, escape
+from semisup.record.lock import STALE_SECONDS, RunLock
+from semisup.record.reader import MAX_JSON_BYTES, open_regular_file, parse_json, read_bytes, read_config
 
-Plain = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 STATUSES = ("running", "done", "failed", "diverged", "collapsed", "interrupted")
 NOT_DATA = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -46,10 +46,10 @@ class Run:
     reason: str = ""
     name: str | None = None
     seed: int | None = None
-    plain: Plain = field(default_factory=dict)
-    identity: Plain = field(default_factory=dict)
-    summary: Plain = field(default_factory=dict)
-    labeling: Plain = field(default_factory=dict)
+    plain: ConfigDict = field(default_factory=dict)
+    identity: ConfigDict = field(default_factory=dict)
+    summary: ConfigDict = field(default_factory=dict)
+    labeling: ConfigDict = field(default_factory=dict)
     seconds: float | None = None
     control_id: str | None = None
     baseline_id: str | None = None
@@ -65,7 +65,7 @@ class Run:
 
     def number(self, name: str) -> float | None:
         """A finite number of the summary or the last labeling, else None."""
-        return number(self.labeling.get(name) if name.startswith("pseudo/") else self.summary.get(name))
+        return as_number(self.labeling.get(name) if name.startswith("pseudo/") else self.summary.get(name))
 
     def accuracy(self, split: str) -> float | None:
         """In [0, 1]; `split` is test or validation."""
@@ -76,14 +76,14 @@ class Run:
         confusion = self.summary.get("confusion")
         rows = confusion.get(split) if isinstance(confusion, dict) else None
         counts = [count for row in rows if isinstance(row, list) for count in row] if isinstance(rows, list) else []
-        return int(sum(number(count) or 0 for count in counts)) or None
+        return int(sum(as_number(count) or 0 for count in counts)) or None
 
 
 class UnreadableError(ValueError):
     """A file of a run is not what it must be; says which and why."""
 
 
-def find(folders: list[Path]) -> list[Path]:
+def find_runs(folders: list[Path]) -> list[Path]:
     """The run folders in the folders, sorted within each, none twice.
 
     Raises:
@@ -92,10 +92,10 @@ def find(folders: list[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"{show(folder)}: there is no such folder")
+            raise DataError(f"{escape(folder)}: there is no such folder")
         runs = sorted(_below(folder, depth=2))
         if not runs:
-            raise DataError(f"{show(folder)}: no runs here; give outputs/NAME, one run's folder or outputs")
+            raise DataError(f"{escape(folder)}: no runs here; give outputs/NAME, one run's folder or outputs")
         for run in runs:
             found.setdefault(os.path.realpath(run), run)
     return list(found.values())
@@ -105,19 +105,19 @@ def is_run(folder: Path) -> bool:
     return any(os.path.isfile(folder / name) for name in ("config.yaml", "run.json"))
 
 
-def read_all(folders: list[Path]) -> list[Run]:
+def read_runs(folders: list[Path]) -> list[Run]:
     """The runs in these run folders, then the controls and baselines that lie beside them unasked for."""
-    runs = [read(folder) for folder in folders]
+    runs = [read_run(folder) for folder in folders]
     known = {run.id for run in runs}
     beside: dict[str, Path] = {}
     for run in runs:
         for reference in (run.control_id, run.baseline_id):
             if reference and reference not in known and "/" not in reference and is_run(run.folder.parent / reference):
                 beside.setdefault(reference, run.folder.parent / reference)
-    return runs + [read(folder) for folder in beside.values()]
+    return runs + [read_run(folder) for folder in beside.values()]
 
 
-def read(folder: Path) -> Run:
+def read_run(folder: Path) -> Run:
     """One run; what was readable before the first broken file is kept."""
     run = Run(folder, folder.resolve().name)
     try:
@@ -125,13 +125,13 @@ def read(folder: Path) -> Run:
         run = _with_story(run)
         return _with_results(run) if run.done else run
     except UnreadableError as error:
-        return replace(run, status="unreadable", reason=show(error))
+        return replace(run, status="unreadable", reason=escape(error))
     except OSError as error:
         where = Path(error.filename or folder).name
-        return replace(run, status="unreadable", reason=show(f"{where}: {error.strerror}"))
+        return replace(run, status="unreadable", reason=escape(f"{where}: {error.strerror}"))
 
 
-def number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """`value` if it is a finite number, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -155,9 +155,9 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 def _with_settings(run: Run) -> Run:
     plain = _yaml(run.folder / "config.yaml")
     try:
-        identity, id_ = what_matters(plain), run_id(plain)
+        identity, id_ = result_config(plain), run_id(plain)
     except NOT_DATA as error:
-        raise UnreadableError(f"config.yaml: {_said(error)}") from None
+        raise UnreadableError(f"config.yaml: {_error_message(error)}") from None
     if type(plain.get("seed")) is not int:
         raise UnreadableError("config.yaml: seed is not a number")
     return replace(run, id=id_, plain=plain, identity=identity, seed=plain["seed"], name=str(plain.get("name")))
@@ -167,40 +167,40 @@ def _with_story(run: Run) -> Run:
     about = _json(run.folder / "run.json")
     status, error = about.get("status"), about.get("error")
     if status not in STATUSES:
-        raise UnreadableError(f"run.json: status is {show(status)}")
+        raise UnreadableError(f"run.json: status is {escape(status)}")
     reason = ""
     if status == "running":
         reason = _signs_of_life(run.folder)
     elif isinstance(error, dict):
-        message = show(str(error.get("message") or "").strip())
-        kind = show(error.get("kind"))
+        message = escape(str(error.get("message") or "").strip())
+        kind = escape(error.get("kind"))
         reason = message if message and status != "failed" else f"{kind}: {message}" if message else kind
     dataset = about.get("dataset")
     seen = dataset.get("fingerprint") if isinstance(dataset, dict) else None
     run = replace(run, fingerprint=seen if isinstance(seen, str) else None)
-    return replace(run, status=status, reason=reason, seconds=number(about.get("seconds")))
+    return replace(run, status=status, reason=reason, seconds=as_number(about.get("seconds")))
 
 
 def _with_results(run: Run) -> Run:
     summary = _json(run.folder / "summary.json")
     for name in ("steps", "labeled_steps", "best/val/accuracy"):
-        if number(summary.get(name)) is None:
+        if as_number(summary.get(name)) is None:
             raise UnreadableError(f"summary.json: {name} is not a number")
     for name in ("best/val/accuracy", "test/accuracy"):
-        if not 0 <= (number(summary.get(name)) or 0) <= 1:
+        if not 0 <= (as_number(summary.get(name)) or 0) <= 1:
             raise UnreadableError(f"summary.json: {name} is not in [0, 1]")
     labeling = _last_labeling(run.folder / "metrics.jsonl")
     run = replace(run, summary=summary, labeling=labeling if run.uses_unlabeled else {})
     if not run.uses_unlabeled:
         return run
-    control, baseline = control_of(run.plain, summary), baseline_of(run.plain, summary)
+    control, baseline = control_config(run.plain, summary), baseline_config(run.plain, summary)
     return replace(run, control_id=run_id(control), baseline_id=run_id(baseline))
 
 
-def _last_labeling(path: Path) -> Plain:
+def _last_labeling(path: Path) -> ConfigDict:
     """The last row with a `pseudo/round`; the file's end is looked at first, for it may be long."""
     size = path.stat().st_size if _present(path) else 0
-    with opened(path) as file:
+    with open_regular_file(path) as file:
         for start in sorted({max(0, size - TAIL_BYTES), 0}, reverse=True):
             file.seek(start)
             text = file.read()
@@ -210,7 +210,7 @@ def _last_labeling(path: Path) -> Plain:
     return {}
 
 
-def _yaml(path: Path) -> Plain:
+def _yaml(path: Path) -> ConfigDict:
     _present(path)
     try:
         return read_config(path)
@@ -218,16 +218,16 @@ def _yaml(path: Path) -> Plain:
         raise UnreadableError(str(error)) from None
 
 
-def _json(path: Path) -> Plain:
+def _json(path: Path) -> ConfigDict:
     _present(path)
     try:
-        raw = read_bytes(path, MOST_JSON_BYTES)
+        raw = read_bytes(path, MAX_JSON_BYTES)
     except ValueError as error:
         raise UnreadableError(f"{path.name}: {error}") from None
     return _object(path, raw)
 
 
-def _object(path: Path, raw: bytes) -> Plain:
+def _object(path: Path, raw: bytes) -> ConfigDict:
     try:
         value = parse_json(raw)
     except ValueError:
@@ -252,7 +252,7 @@ def _signs_of_life(folder: Path) -> str:
     except OSError:
         return "no process is at it; the same command resumes it"
     try:
-        Owner(folder).check()
+        RunLock(folder).check()
     except InUseError:
         return "in progress"
     if silent_seconds <= STALE_SECONDS:  # it was of this machine, where its process is no more
@@ -260,7 +260,7 @@ def _signs_of_life(folder: Path) -> str:
     return f"no sign of life for {silent_seconds / 60:.0f} minutes; the same command resumes it"
 
 
-def _said(error: Exception) -> str:
+def _error_message(error: Exception) -> str:
     """One line of it; a bare KeyError says too little."""
     if isinstance(error, KeyError):
         return f"{error} is missing"

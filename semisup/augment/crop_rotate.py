@@ -21,7 +21,7 @@ from torch import Tensor
 from semisup.core.device import to_device
 from semisup.core.image_warp import crop_and_rotate
 from semisup.core.inference import to_float
-from semisup.errors import in_range
+from semisup.errors import check_range
 
 TRIES = 10  # torchvision's
 
@@ -36,10 +36,10 @@ class CropRotate:
     degrees: float
 
     def __post_init__(self) -> None:
-        in_range("strength", self.strength, 0, 1)
-        in_range("scale_min", self.scale_min, 0, 1, above=True)
-        in_range("ratio_max", self.ratio_max, 1)
-        in_range("degrees", self.degrees, 0, 180)
+        check_range("strength", self.strength, 0, 1)
+        check_range("scale_min", self.scale_min, 0, 1, above=True)
+        check_range("ratio_max", self.ratio_max, 1)
+        check_range("degrees", self.degrees, 0, 180)
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         images = to_float(pixels)

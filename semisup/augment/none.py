@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from semisup.core.inference import to_float
-from semisup.errors import in_range
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class NoAugmentation:
     strength: float
 
     def __post_init__(self) -> None:
-        in_range("strength", self.strength, 0, 0)
+        check_range("strength", self.strength, 0, 0)
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         return to_float(pixels)

@@ -32,9 +32,9 @@ from torch import Tensor
 
 from semisup.augment.weak import WeakAugment
 from semisup.core.device import to_device
-from semisup.core.image_operations import OPERATIONS, amounts, operate
+from semisup.core.image_operations import OPERATIONS, apply_operations, magnitudes
 from semisup.core.inference import to_float
-from semisup.errors import in_range
+from semisup.errors import check_range
 
 GRAY = 127  # CutOut's, as in google-research/fixmatch and kekmodel/FixMatch-pytorch
 
@@ -50,10 +50,10 @@ class RandAugment:
     shift: float
 
     def __post_init__(self) -> None:
-        in_range("strength", self.strength, 0, 1)
-        in_range("n", self.n, 0)
-        in_range("cutout", self.cutout, 0, 1)
-        in_range("shift", self.shift, 0, 0.5)
+        check_range("strength", self.strength, 0, 1)
+        check_range("n", self.n, 0)
+        check_range("cutout", self.cutout, 0, 1)
+        check_range("shift", self.shift, 0, 0.5)
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         if self.strength == 0:
@@ -61,7 +61,7 @@ class RandAugment:
         pixels = WeakAugment(self.strength, self.flip, self.shift).move(pixels, generator)
         kinds, amount, square = self.draw(len(pixels), generator)
         for slot in range(self.n):
-            pixels = operate(pixels, kinds[:, slot], amount[:, slot])
+            pixels = apply_operations(pixels, kinds[:, slot], amount[:, slot])
         return to_float(cut_out(pixels, to_device(square, pixels.device)))
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +74,7 @@ class RandAugment:
         kinds = torch.randint(len(OPERATIONS), (count, self.n), generator=generator)
         uniform = torch.rand(count, self.n + 3, generator=generator)
         square = uniform[:, self.n :] * torch.tensor([1, 1, self.strength * self.cutout])
-        return kinds, amounts(kinds, uniform[:, : self.n], self.strength), square
+        return kinds, magnitudes(kinds, uniform[:, : self.n], self.strength), square
 
 
 def cut_out(pixels: Tensor, square: Tensor) -> Tensor:

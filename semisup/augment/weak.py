@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from semisup.core.device import to_device
-from semisup.core.image_warp import mirror_and_shift
+from semisup.core.image_warp import flip_and_translate
 from semisup.core.inference import to_float
-from semisup.errors import in_range
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class WeakAugment:
     shift: float
 
     def __post_init__(self) -> None:
-        in_range("strength", self.strength, 0, 1)
-        in_range("shift", self.shift, 0, 0.5)
+        check_range("strength", self.strength, 0, 1)
+        check_range("shift", self.shift, 0, 0.5)
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         return to_float(self.move(pixels, generator))
@@ -41,7 +41,7 @@ class WeakAugment:
             return pixels
         mirrored, shift = self.draw(len(pixels), pixels.shape[-1], generator)
         mirrored, shift = (to_device(each, pixels.device) for each in (mirrored, shift))
-        return mirror_and_shift(pixels, mirrored, shift, self.most(pixels.shape[-1]))
+        return flip_and_translate(pixels, mirrored, shift, self.most(pixels.shape[-1]))
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(count,) bool, mirrored or not, and (count, 2) int64, pixels; on the CPU."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from semisup.errors import RecordError
 from semisup.runtime.atomic_files import write_atomically
-from semisup.runtime.text import typed
+from semisup.runtime.text import shell_quote
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="an experiment, a run, or outputs")
     said = "also show the comparison in W&B, as its runs were (offline unless tracking.mode=online), in their group"
     parser.add_argument("--track", nargs="*", metavar="tracking.KEY=VALUE", help=said)
-    parser.set_defaults(run_command=run)
+    parser.set_defaults(run_command=compare_command)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def compare_command(arguments: argparse.Namespace) -> int:
     """`compare`, on this process's standard output."""
     from semisup.report.console import terminal
 
@@ -79,56 +79,58 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
         RecordError: the files cannot be written; the tables have been printed by then.
         SettingError: what `track` says cannot be.
     """
-    from semisup.analysis.datasets import changed, compare_each
-    from semisup.analysis.runs import find, is_run, read_all
+    from semisup.analysis.datasets import changed_settings, compare_by_dataset
+    from semisup.analysis.runs import find_runs, is_run, read_runs
     from semisup.report.export import as_csv, as_json
-    from semisup.report.heatmap import pictures
-    from semisup.report.html.comparison_page import report
-    from semisup.report.terminal_tables import tables
-    from semisup.report.wording import sentence
+    from semisup.report.heatmap import draw_heatmaps
+    from semisup.report.html.comparison_page import comparison_page
+    from semisup.report.terminal_tables import comparison_tables
+    from semisup.report.wording import summary_sentence
 
-    runs = read_all(find(folders))
-    told = [(comparison, sentence(comparison)) for comparison in compare_each(runs)]
-    show_in_mirror = _mirror(told, folders, track) if track is not None else lambda _: []
+    runs = read_runs(find_runs(folders))
+    told = [(comparison, summary_sentence(comparison)) for comparison in compare_by_dataset(runs)]
+    show_in_mirror = _upload(told, folders, track) if track is not None else lambda _: []
     for comparison, words in told:
         console.print()
         console.print(words, markup=False, highlight=False)
-        for table in tables(comparison, console):
+        for table in comparison_tables(comparison, console):
             console.print(table)
     destination = folders[0].resolve().parent if is_run(folders[0]) else folders[0]
     comparisons = [comparison for comparison, _ in told]
     contents = {
         "comparison.csv": as_csv(comparisons, destination),
         "comparison.json": as_json(told, destination),
-        "comparison.png": pictures(comparisons),
-        "report.html": report(told, destination),
+        "comparison.png": draw_heatmaps(comparisons),
+        "report.html": comparison_page(told, destination),
     }
     for name, content in contents.items():
         _write(destination / name, content)
     tracked = show_in_mirror(destination)
-    hints = [line for comparison in comparisons for line in _hints(comparison)]
-    hints += [f"{name} changed between these runs (data set fingerprints differ): {UNFAIR}" for name in changed(runs)]
+    hints = [line for comparison in comparisons for line in _print_hints(comparison)]
+    hints += [
+        f"{name} changed between these runs (data set fingerprints differ): {UNFAIR}" for name in changed_settings(runs)
+    ]
     lines = [*dict.fromkeys(hints), *([""] if hints else [])]
-    lines += [*(f"wrote {typed(destination / name)}" for name in contents), *tracked]
-    lines += [line for comparison in comparisons for line in _next(comparison)]
+    lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
+    lines += [line for comparison in comparisons for line in _next_command(comparison)]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
-def _mirror(told: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]) -> Callable[[Path], list[str]]:
+def _upload(told: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]) -> Callable[[Path], list[str]]:
     """What shows each comparison in W&B and says where it is; settings that cannot be are an error here and now."""
-    from semisup.report.console import quietly
-    from semisup.report.wandb_report import settings_of, show_comparison, where
+    from semisup.report.console import short_warnings
+    from semisup.report.wandb_report import default_location, upload_comparison, wandb_settings
 
     shown = [each for each in told if any(run.identity for run in each[0].runs)] or told
-    mirrors = [settings_of(comparison, folders, track) for comparison, _ in shown]
+    mirrors = [wandb_settings(comparison, folders, track) for comparison, _ in shown]
 
     def show_all(destination: Path) -> list[str]:
-        quietly()
+        short_warnings()
         for (settings, identity), (comparison, words) in zip(mirrors, shown, strict=True):
-            show_comparison(settings.open(identity), comparison, words, destination)
-        return [line for _, identity in mirrors for line in where(identity)]
+            upload_comparison(settings.open(identity), comparison, words, destination)
+        return [line for _, identity in mirrors for line in default_location(identity)]
 
     return show_all
 
@@ -137,10 +139,10 @@ def _write(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise RecordError(f"{typed(path)}: cannot be written: {error.strerror}") from None
+        raise RecordError(f"{shell_quote(path)}: cannot be written: {error.strerror}") from None
 
 
-def _hints(comparison: "Comparison") -> list[str]:
+def _print_hints(comparison: "Comparison") -> list[str]:
     """How to get what is not there."""
     pairs = comparison.references_of.items()
     alone = [Path(folder) for folder, pair in pairs if any(each.state == "missing" for each in pair)]
@@ -162,12 +164,12 @@ def _hints(comparison: "Comparison") -> list[str]:
     return hints
 
 
-def _next(comparison: "Comparison") -> list[str]:
+def _next_command(comparison: "Comparison") -> list[str]:
     """What to type next."""
     if comparison.best is None:
         return []
     row, best = comparison.best, comparison.best.best_run
-    run, images = typed(best.folder), "images/"
+    run, images = shell_quote(best.folder), "images/"
     lines = [
         "",
         f"look at the best run:   semisup show {run}",
@@ -180,6 +182,6 @@ def _next(comparison: "Comparison") -> list[str]:
     if theirs > ours:
         lines += [
             f"but labels alone do better by validation ({theirs:.1%} against {ours:.1%}):",
-            f"                        semisup predict {typed(other.folder)} {images}",
+            f"                        semisup predict {shell_quote(other.folder)} {images}",
         ]
     return lines

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from semisup.runtime.text import visible
+from semisup.runtime.text import printable
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, as in outputs/NAME/RUN")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="images, in any folders below it")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the CSV there instead of to the terminal")
-    parser.set_defaults(run_command=predict)
+    parser.set_defaults(run_command=predict_command)
 
 
-def predict(arguments: argparse.Namespace) -> int:
+def predict_command(arguments: argparse.Namespace) -> int:
     """Write the CSV.
 
     Raises:
@@ -56,12 +56,12 @@ def predict(arguments: argparse.Namespace) -> int:
     parts = _parts(arguments.run, sorted(files, key=lambda file: file.name))
     if output is None:
         out = sys.stdout  # which a progress bar takes the place of meanwhile
-        for text in map(_for_a_terminal, list(parts)) if out.isatty() else parts:
+        for text in map(print_predictions, list(parts)) if out.isatty() else parts:
             out.write(text)
     else:
-        from semisup.runtime.atomic_files import Aside
+        from semisup.runtime.atomic_files import AtomicFile
 
-        with Aside(output.parent) as file:
+        with AtomicFile(output.parent) as file:
             for text in parts:
                 file.write(text.encode())
             file.put(output)
@@ -73,8 +73,8 @@ def _parts(run: Path, files: list[Any]) -> Iterator[str]:
     """The CSV, a batch of images at a time: no more than that and what is being decoded is in memory."""
     import torch
 
-    from semisup.images.pool import decode_files, most_workers
-    from semisup.record.append_log import as_written
+    from semisup.images.pool import decode_files, max_workers
+    from semisup.record.append_log import escape_line
     from semisup.runner.progress import Bars
 
     checked, model, classes, channels = _model_of(run)
@@ -83,10 +83,10 @@ def _parts(run: Path, files: list[Any]) -> Iterator[str]:
     yield _csv([["path", "class", "confidence", "problem"]])
     with Bars() as bars:
         outcomes = iter(
-            bars.watch(decode_files(files, checked.dataset.recipe(), most_workers()), "classifying", len(files))
+            bars.watch(decode_files(files, checked.dataset.recipe(), max_workers()), "classifying", len(files))
         )
         while some := list(islice(outcomes, size)):
-            yield as_written(_csv(_rows(some, model, classes, channels)))
+            yield escape_line(_csv(_rows(some, model, classes, channels)))
 
 
 def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
@@ -94,14 +94,14 @@ def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) ->
     import numpy
     import torch
 
-    from semisup.core.inference import label, logits_of
+    from semisup.core.inference import iter_logits, predict
 
     good = [outcome.pixels for outcome in outcomes if outcome.pixels is not None]
     logits = torch.zeros(0, len(classes))
     if good:
         pixels = torch.from_numpy(numpy.stack(good))
-        (logits,) = logits_of(model, _grey(pixels) if channels == 1 else pixels, len(good))
-    labels = label(logits)
+        (logits,) = iter_logits(model, _grey(pixels) if channels == 1 else pixels, len(good))
+    labels = predict(logits)
     known = zip(labels.targets.tolist(), labels.confidence.tolist(), strict=True)
     for outcome in outcomes:
         if outcome.pixels is None:
@@ -120,25 +120,25 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     from semisup.record import checkpoint
     from semisup.record.reader import read_config, read_json, read_section
     from semisup.runner import compatibility
-    from semisup.runtime.precision import prepare
+    from semisup.runtime.precision import wrap_forward
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
         raise RecordError(f"{run}: not the folder of a run with a best model (run.json and checkpoints/best-*.pt)")
-    checked = schema.check(read_config(run / "config.yaml") | {"device": "cpu", "compile": False})
+    checked = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False})
     dataset, settings = read_section(about, "dataset"), checked.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
         raise RecordError(f"{run / 'run.json'}: does not say the classes and the channels of the images")
-    expected = compatibility.bytes_of_weights(checked, channels, len(classes))
+    expected = compatibility.weight_bytes(checked, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
     model = settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)
-    prepare(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
+    wrap_forward(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
     try:
         model.load_state_dict(checkpoint.load(best[0])["weights"])
     except (RuntimeError, TypeError, KeyError) as error:
-        said = visible(str(error).splitlines()[0])
+        said = printable(str(error).splitlines()[0])
         raise RecordError(f"{best[0]}: not the weights of this run's model ({said})") from None
     with torch.no_grad():
         return checked, model.eval(), classes, channels
@@ -152,9 +152,9 @@ def _grey(pixels: Any) -> Any:
     return ((pixels * weights).sum(1, keepdim=True, dtype=torch.int32) // 1000).to(torch.uint8)
 
 
-def _for_a_terminal(text: str) -> str:
+def print_predictions(text: str) -> str:
     """The lines, and in them nothing that a terminal would obey."""
-    return "".join(visible(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
+    return "".join(printable(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
 
 
 def _csv(rows: Iterable[list[object]]) -> str:

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from semisup.runtime.text import visible
+from semisup.runtime.text import printable
 
 EPILOG = """\
 RUN is a run's folder, wherever it was copied to, or a bare config.yaml (then there is nothing to compare with, and
@@ -27,9 +27,9 @@ where a run is written, cached, drawn and tracked do not count, but the defaults
 Exit status: 0 identical (or within --tolerance where the environment differs), 1 not, 2 RUN cannot be reproduced.
 """
 
-OF_THE_CALLER = ("output_root", "plots", "tracking", "checkpoint")
-OF_THE_CALLER_IN_DATASET = ("cache", "workers", "memory_gb", "download")
-MAY_BE_SET = (
+CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
+CALLER_DATASET_KEYS = ("cache", "workers", "memory_gb", "download")
+SETTABLE_KEYS = (
     "output_root",
     "plots",
     "tracking",
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a saved config again, into a new folder, and compare every metric of every step exactly."
     parser.epilog = EPILOG
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a config.yaml")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"{', '.join(MAY_BE_SET)}, tracking.*")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"{', '.join(SETTABLE_KEYS)}, tracking.*")
     parser.add_argument("--check-only", action="store_true", help="compare environment and data, and train nothing")
     parser.add_argument(
         "--tolerance", type=float, metavar="X", help="largest difference allowed where environments differ"
@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="fetch the pretrained weights of the model, if they are not here",
     )
-    parser.set_defaults(run_command=reproduce)
+    parser.set_defaults(run_command=reproduce_command)
 
 
-def reproduce(arguments: argparse.Namespace) -> int:
+def reproduce_command(arguments: argparse.Namespace) -> int:
     """Make the run again and say whether it is identical.
 
     Raises:
@@ -72,42 +72,44 @@ def reproduce(arguments: argparse.Namespace) -> int:
         raise RecordError(f"{arguments.run}: is no run's folder, for it has no config.yaml; a folder in it may be one")
     plain = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup.config import schema
-    from semisup.report.console import quietly
+    from semisup.report.console import short_warnings
     from semisup.runner.progress import Bars
     from semisup.runner.run import run
-    from semisup.runtime.torchrun_env import leads
+    from semisup.runtime.torchrun_env import is_rank_zero
 
-    quietly()
-    plain = as_the_caller_wants(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
-    checked = schema.check(plain)
+    short_warnings()
+    plain = merge_caller_settings(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
+    checked = schema.validate(plain)
     if not arguments.check_only:
-        _can_be_made(checked, None if bare else arguments.run, download_weights=arguments.download_weights)
+        _check_reproducible(checked, None if bare else arguments.run, download_weights=arguments.download_weights)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
     differences = _environment_differences(about, checked)
-    for line in differences if leads() else ():
+    for line in differences if is_rank_zero() else ():
         print(f"differs: {line}")
     with Bars() as bars:
         if about:
             _same_data(checked, arguments.run, about, bars)
         if arguments.check_only:
-            if leads():
+            if is_rank_zero():
                 print("not the same environment" if differences else "the same environment and data")
             return 1 if differences else 0
-        outcome = run(checked, bars, of_a_sweep=False, job_type="reproduce")
-    if not leads():  # its folder is the first process's, and so is what there is to say
+        outcome = run(checked, bars, in_sweep=False, job_type="reproduce")
+    if not is_rank_zero():  # its folder is the first process's, and so is what there is to say
         return outcome.exit_code
     if outcome.status != "done":
-        print(f"{outcome.status}: {visible(outcome.message, 2000)}")
+        print(f"{outcome.status}: {printable(outcome.message, 2000)}")
         return outcome.exit_code
     if bare:
         print(f"done: {outcome.folder} (a bare config has no numbers to compare with)")
         return 0
     if not (arguments.run / "summary.json").exists():
         print("the first run did not finish: only what it has is compared")
-    return _verdict(compare_metrics(arguments.run, outcome.folder), outcome.folder, differences, arguments.tolerance)
+    return print_result(
+        compare_metrics(arguments.run, outcome.folder), outcome.folder, differences, arguments.tolerance
+    )
 
 
-def _can_be_made(checked: Any, run: Path | None, *, download_weights: bool) -> None:
+def _check_reproducible(checked: Any, run: Path | None, *, download_weights: bool) -> None:
     """What would only be seen when all of it is trained, and what nobody asked to be fetched.
 
     Raises:
@@ -115,20 +117,20 @@ def _can_be_made(checked: Any, run: Path | None, *, download_weights: bool) -> N
         SettingError: its weights are not here.
     """
     from semisup.errors import RecordError, SettingError
-    from semisup.model import Fetching
-    from semisup.record.reader import read_rows
+    from semisup.model import Downloadable
+    from semisup.record.reader import read_metrics
 
     log = None if run is None else run / "metrics.jsonl"
-    if log is not None and (not log.exists() or next(read_rows(log), None) is None):
+    if log is not None and (not log.exists() or next(read_metrics(log), None) is None):
         raise RecordError(f"{run}: has no metrics to compare with; given its config.yaml, the run is simply made")
-    checked.tracking.must_be_here()
+    checked.tracking.require_installed()
     model = checked.settings.model
-    if isinstance(model, Fetching) and not download_weights and (address := model.to_fetch()) is not None:
+    if isinstance(model, Downloadable) and not download_weights and (address := model.download_url()) is not None:
         allowed = f"is not on this machine; --download-weights fetches {address}"
         raise SettingError("model.weights", checked.plain["model"]["weights"], allowed)
 
 
-def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+def merge_caller_settings(plain: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """The saved config with the caller's own settings of all that changes no number.
 
     Raises:
@@ -137,15 +139,15 @@ def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str,
     from semisup.config import schema
     from semisup.config.compose import defaults
     from semisup.errors import SettingError
-    from semisup.record.reader import read_value
+    from semisup.record.reader import parse_value
 
     schema.refuse_interpolations(plain)
     given = {}
     for word in settings:
         key, equals, text = word.partition("=")
-        if not equals or (key not in MAY_BE_SET and not key.startswith("tracking.")):
-            raise SettingError(key, text, f"may not be set here, only {', '.join(MAY_BE_SET)} and tracking.*")
-        given[key] = read_value(text)
+        if not equals or (key not in SETTABLE_KEYS and not key.startswith("tracking.")):
+            raise SettingError(key, text, f"may not be set here, only {', '.join(SETTABLE_KEYS)} and tracking.*")
+        given[key] = parse_value(text)
     dataset = plain.get("dataset")
     if not isinstance(dataset, dict):
         raise SettingError("dataset", dataset, "must be one of the data sets")
@@ -154,8 +156,8 @@ def as_the_caller_wants(plain: dict[str, Any], settings: list[str]) -> dict[str,
     if isinstance(tracking, dict) and tracking.get("name") == "none" and not asked:
         given["tracking"] = "none"  # a run that was shown nowhere is not shown when it is made again
     mine = defaults(_options(dataset, given))
-    plain = plain | {key: mine[key] for key in OF_THE_CALLER}
-    own = {key: mine["dataset"].get(key) for key in OF_THE_CALLER_IN_DATASET if key in dataset}
+    plain = plain | {key: mine[key] for key in CALLER_KEYS}
+    own = {key: mine["dataset"].get(key) for key in CALLER_DATASET_KEYS if key in dataset}
     plain = plain | {"dataset": dataset | own}
     for key, value in given.items():
         group, _, field = key.partition(".")
@@ -175,14 +177,16 @@ def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 
 def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
-    from semisup.record.environment import differences
+    from semisup.record.environment import diff_environments
     from semisup.record.reader import read_section
-    from semisup.runner.metadata import made_by
+    from semisup.runner.metadata import environment_of
 
-    before, now = read_section(about, "environment"), made_by(checked)
-    found = differences(before, now) if before else {}
-    how = {"processes": f" (torchrun --nproc-per-node {visible(before.get('processes', 1))} -m semisup reproduce ...)"}
-    return [f"{key}: {visible(said)}{how.get(key, '')}" for key, said in found.items()]
+    before, now = read_section(about, "environment"), environment_of(checked)
+    found = diff_environments(before, now) if before else {}
+    how = {
+        "processes": f" (torchrun --nproc-per-node {printable(before.get('processes', 1))} -m semisup reproduce ...)"
+    }
+    return [f"{key}: {printable(said)}{how.get(key, '')}" for key, said in found.items()]
 
 
 def _same_data(checked: Any, run: Path, about: dict[str, Any], bars: Any) -> None:
@@ -197,25 +201,28 @@ def _same_data(checked: Any, run: Path, about: dict[str, Any], bars: Any) -> Non
 
 def _what_differs(run: Path, before: dict[str, Any], found: Any) -> str:
     """As far as the record tells: classes, how many images, and the names of those that were judged."""
-    from semisup.analysis.run_history import guesses
+    from semisup.analysis.run_history import read_predictions
     from semisup.dataset import SPLITS
-    from semisup.record.append_log import as_written
+    from semisup.record.append_log import escape_line
     from semisup.record.reader import read_section
 
     said, counts = [], read_section(before, "counts")
     if before.get("classes") != list(found.classes):
-        said.append(f"classes {visible(before.get('classes'))} then, {visible(list(found.classes))} now")
+        said.append(f"classes {printable(before.get('classes'))} then, {printable(list(found.classes))} now")
     sizes = {split: len(getattr(found, split)) for split in SPLITS}
     said += [
-        f"{visible(counts.get(each))} {each} images then, {size} now"
+        f"{printable(counts.get(each))} {each} images then, {size} now"
         for each, size in sizes.items()
         if counts.get(each) != size
     ]
     for split in ("validation", "test"):
-        then, now = {each.path for each in guesses(run, split) or []}, set(map(as_written, getattr(found, split).paths))
+        then, now = (
+            {each.path for each in read_predictions(run, split) or []},
+            set(map(escape_line, getattr(found, split).paths)),
+        )
         for what, names in (("gone", then - now), ("new", now - then if then else set())):
             if names:
-                said.append(f"{what} from {split}: {visible(', '.join(sorted(names)[:5]))}")
+                said.append(f"{what} from {split}: {printable(', '.join(sorted(names)[:5]))}")
     return "; ".join(said) or "the contents of its files or the split differ"
 
 
@@ -233,15 +240,15 @@ def compare_metrics(one: Path, other: Path) -> Difference:
 
     The first may be unfinished, and of an earlier version: what it does not say is not compared.
     """
-    from semisup.record.reader import read_rows
+    from semisup.record.reader import read_metrics
 
     rows_of = {run: run / "metrics.jsonl" for run in (one, other)}
-    counts, finished = [sum(1 for _ in read_rows(log)) for log in rows_of.values()], bool(_summary(one))
+    counts, finished = [sum(1 for _ in read_metrics(log)) for log in rows_of.values()], bool(_summary(one))
     values, first, largest = 0, "", 0.0
     if counts[0] > counts[1] or (finished and counts[0] != counts[1]):
         first, largest = f"{counts[0]} rows of metrics then, {counts[1]} now", math.inf
-    known = {key for row in read_rows(rows_of[one]) for key in row} | set(_summary(one))
-    pairs = zip(*map(read_rows, rows_of.values()), strict=False)
+    known = {key for row in read_metrics(rows_of[one]) for key in row} | set(_summary(one))
+    pairs = zip(*map(read_metrics, rows_of.values()), strict=False)
     for row, again in chain(pairs, [(_summary(one), _summary(other))] if finished else []):
         for key in {**row, **again}:
             if key.endswith("_seconds") or key not in known:
@@ -250,7 +257,7 @@ def compare_metrics(one: Path, other: Path) -> Difference:
             old, new = row.get(key), again.get(key)
             if old != new:
                 where = f"step {row['step']}, " if "step" in row else "summary, "
-                first = first or f"{where}{visible(key)}: {visible(repr(old))} then, {visible(repr(new))} now"
+                first = first or f"{where}{printable(key)}: {printable(repr(old))} then, {printable(repr(new))} now"
                 largest = max(largest, _distance(old, new))
     return Difference(values, first, largest)
 
@@ -262,13 +269,13 @@ def _summary(run: Path) -> dict[str, Any]:
 
 
 def _distance(old: Any, new: Any) -> float:
-    from semisup.analysis.runs import number
+    from semisup.analysis.runs import as_number
 
-    before, after = number(old), number(new)
+    before, after = as_number(old), as_number(new)
     return math.inf if before is None or after is None else abs(before - after)
 
 
-def _verdict(found: Difference, folder: Path, differences: list[str], tolerance: float | None) -> int:
+def print_result(found: Difference, folder: Path, differences: list[str], tolerance: float | None) -> int:
     if not found.values and not found.first:
         print(f"nothing to compare with: the first run has no numbers yet: {folder}")
         return 1

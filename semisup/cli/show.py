@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from semisup.runtime.atomic_files import write_atomically
-from semisup.runtime.text import typed
+from semisup.runtime.text import shell_quote
 
 EPILOG = """\
 writes into RUN, which it changes in nothing else (where it may not write, it says so):
@@ -26,24 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Say what a run was, how it went and where its files are; write report.html beside them."
     parser.epilog = EPILOG
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, as in outputs/NAME/RUN")
-    parser.set_defaults(run_command=run)
+    parser.set_defaults(run_command=show_command)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def show_command(arguments: argparse.Namespace) -> int:
     """`show`, on this process's standard output."""
-    from semisup.analysis.runs import read
+    from semisup.analysis.runs import read_run
     from semisup.report.console import terminal
-    from semisup.report.html.run_page import run_report
+    from semisup.report.html.run_page import run_page
     from semisup.report.run_summary import show_run
 
     console = terminal(highlight=False, soft_wrap=True)
     status = show_run(arguments.run, console)
     path = arguments.run / "report.html"
-    content = run_report(read(arguments.run))
+    content = run_page(read_run(arguments.run))
     try:
         write_atomically(path, content)
     except OSError as error:
-        console.print(f"no report: {typed(path)} cannot be written: {error.strerror}", markup=False)
+        console.print(f"no report: {shell_quote(path)} cannot be written: {error.strerror}", markup=False)
     else:
-        console.print(f"report: {typed(path)}", markup=False)
+        console.print(f"report: {shell_quote(path)}", markup=False)
     return status

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from semisup.runtime.text import visible
+from semisup.runtime.text import printable
 
 EPILOG = """\
 RUN is a run's folder, or one that holds runs. Settings after it are those of the mirror; the saved config's do not
@@ -33,24 +33,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words", nargs="+", metavar="RUN", help="a run's folder, or outputs/NAME; then tracking.KEY=VALUE"
     )
-    parser.set_defaults(run_command=track)
+    parser.set_defaults(run_command=track_command)
 
 
-def track(arguments: argparse.Namespace) -> int:
+def track_command(arguments: argparse.Namespace) -> int:
     """Open, fill and close a mirror for each run.
 
     Raises:
         DataError: a folder is missing or holds no run.
         SettingError: a setting is none of the mirror's.
     """
-    from semisup.analysis.runs import find
-    from semisup.report.console import quietly
+    from semisup.analysis.runs import find_runs
+    from semisup.report.console import short_warnings
 
-    quietly()
+    short_warnings()
     words = [word for word in arguments.words if "=" in word and not Path(word).exists()]
     tracking, output_root = _settings(words)
-    runs = find([Path(word) for word in arguments.words if word not in words])
-    shown = [_show(folder, tracking, output_root) for folder in runs]
+    runs = find_runs([Path(word) for word in arguments.words if word not in words])
+    shown = [_upload_run(folder, tracking, output_root) for folder in runs]
     return 0 if all(shown) else 1
 
 
@@ -59,7 +59,7 @@ def _settings(words: list[str]) -> tuple[Any, Path]:
     from semisup.config import schema
     from semisup.config.compose import defaults
     from semisup.errors import SettingError
-    from semisup.record.reader import read_value
+    from semisup.record.reader import parse_value
 
     mine = defaults(["tracking=wandb"])
     for word in words:
@@ -67,14 +67,14 @@ def _settings(words: list[str]) -> tuple[Any, Path]:
         group, _, field = key.partition(".")
         if key != "output_root" and (group != "tracking" or not field):
             raise SettingError(key, text, "may not be set here, only tracking.* and output_root")
-        value = read_value(text)
+        value = parse_value(text)
         mine = mine | ({"tracking": mine["tracking"] | {field: value}} if field else {key: value})
-    tracking = schema.option("tracking", mine["tracking"])
-    tracking.must_be_here()
+    tracking = schema.build_option("tracking", mine["tracking"])
+    tracking.require_installed()
     return tracking, Path(str(mine["output_root"])).expanduser()
 
 
-def _show(folder: Path, tracking: Any, output_root: Path) -> bool:
+def _upload_run(folder: Path, tracking: Any, output_root: Path) -> bool:
     """Show one run and say so; whether it was shown."""
     from semisup.errors import RecordError
 
@@ -83,17 +83,17 @@ def _show(folder: Path, tracking: Any, output_root: Path) -> bool:
         try:
             status, rows = _mirror(folder, tracking, output_root)
         except (RecordError, OSError) as error:
-            print(f"semisup track: {visible(error, 2000)}", file=sys.stderr)
+            print(f"semisup track: {printable(error, 2000)}", file=sys.stderr)
             return False
     for warning in caught:
-        print(f"semisup track: {visible(folder)}: {visible(warning.message, 2000)}", file=sys.stderr)
+        print(f"semisup track: {printable(folder)}: {printable(warning.message, 2000)}", file=sys.stderr)
     if caught:
         return False
-    print(f"{visible(status):<12}{rows} rows  {visible(folder)}")
+    print(f"{printable(status):<12}{rows} rows  {printable(folder)}")
     return True
 
 
-def show_again(folder: Path, tracking: Any) -> None:
+def upload(folder: Path, tracking: Any) -> None:
     """A run that was finished before, for whoever waits for it in W&B; nothing where no record is to be had."""
     from semisup.errors import RecordError
 
@@ -108,35 +108,35 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
         RecordError: a process is at the run, or its record cannot be read.
     """
     from semisup.errors import RecordError
-    from semisup.record.lock import Owner
-    from semisup.record.reader import read_config, read_json, read_rows
-    from semisup.runner.metadata import identity_of
-    from semisup.runner.result import EXIT
+    from semisup.record.lock import RunLock
+    from semisup.record.reader import read_config, read_json, read_metrics
+    from semisup.runner.metadata import wandb_info
+    from semisup.runner.result import EXIT_STATUS
 
-    Owner(folder).check()
+    RunLock(folder).check()
     plain, about = read_config(folder / "config.yaml"), read_json(folder / "run.json") or {}
     log = folder / "metrics.jsonl"
-    count = sum(1 for _ in read_rows(log)) if log.exists() else 0  # all of it is sound before any of it is shown
+    count = sum(1 for _ in read_metrics(log)) if log.exists() else 0  # all of it is sound before any of it is shown
     try:
         given = (about.get("id") or folder.resolve().name, about.get("job_type") or "train", plain["name"])
         id_, job_type, name = _words(*given)
         made_here = folder.resolve().parts[-2:] == (name, id_)
         root = folder.resolve().parent.parent if made_here else output_root
-        identity = identity_of(plain, id_, root, job_type)
+        identity = wandb_info(plain, id_, root, job_type)
     except (LookupError, TypeError, ValueError) as error:
         raise RecordError(f"{folder}: config.yaml or run.json is not that of a run ({error})") from None
     summary = read_json(folder / "summary.json")
     status = "done" if summary is not None else _unfinished(about)
     mirror = tracking.open(identity)
-    for row in read_rows(log) if count else ():
+    for row in read_metrics(log) if count else ():
         mirror.row(row)
-    mirror.plots(_plots(folder))
+    mirror.plots(saved_plots(folder))
     flat = {name: value for name, value in (summary or {"status": status}).items() if not isinstance(value, dict)}
-    mirror.close(flat, EXIT["done" if status == "done" else "failed"])
+    mirror.close(flat, EXIT_STATUS["done" if status == "done" else "failed"])
     return status, count
 
 
-def _plots(folder: Path) -> dict[str, Path]:
+def saved_plots(folder: Path) -> dict[str, Path]:
     """The run's own pictures. A link out of its folder is none: whatever it leads to is not for W&B."""
     own = folder.resolve()
     found = {path.stem: path for path in sorted((folder / "plots").glob("*.png")) if path.is_file()}

@@ -10,13 +10,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from semisup.config import compose_cache, resolvers
-from semisup.errors import SettingError, nearest
+from semisup.errors import SettingError, closest_match
 
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
 """Launchers and sweepers of Hydra's that do not come with it, and the extra that brings each."""
 
-resolvers.offer()
-compose_cache.offer()
+resolvers.register()
+compose_cache.install()
 
 
 def config_folder() -> Path:
@@ -49,7 +49,7 @@ def expand_sweep(word: str) -> tuple[str, list[str]]:
         raise SettingError("override", word, f"not of the form key=value ({str(error).splitlines()[0]})") from None
 
 
-def ours(config: DictConfig) -> DictConfig:
+def without_hydra(config: DictConfig) -> DictConfig:
     """The composed config without Hydra's own part, which its interpolations may still ask for."""
     mine = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(mine, DictConfig)
@@ -60,7 +60,7 @@ def compose(overrides: list[str]) -> DictConfig:
     try:
         return hydra.compose("train", overrides=overrides, return_hydra_config=True)
     except (HydraException, ValueError) as error:
-        raise _translated(str(error), overrides) from None
+        raise _friendly_error(str(error), overrides) from None
 
 
 def defaults(options: list[str]) -> dict[str, Any]:
@@ -70,11 +70,11 @@ def defaults(options: list[str]) -> dict[str, Any]:
         SettingError: there is no such option.
     """
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        plain: Any = OmegaConf.to_container(ours(compose(options)), resolve=True)
+        plain: Any = OmegaConf.to_container(without_hydra(compose(options)), resolve=True)
     return {str(key): value for key, value in plain.items()}
 
 
-def _translated(message: str, overrides: list[str]) -> SettingError:
+def _friendly_error(message: str, overrides: list[str]) -> SettingError:
     """Hydra's refusal as ours, with the nearest name."""
     unknown = re.search(r"Could not override '([^']+)'", message) or re.search(
         r"Key '([^']+)' is not in struct", message
@@ -82,11 +82,11 @@ def _translated(message: str, overrides: list[str]) -> SettingError:
     if unknown:
         key = unknown[1]
         value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
-        elsewhere = _who_has(key, overrides)
-        from semisup.config.schema import renamed
+        elsewhere = _options_with_key(key, overrides)
+        from semisup.config.schema import suggest_new_name
 
-        hint = None if elsewhere else nearest(key, _known_keys())
-        return renamed(SettingError(key, value, f"no such key{elsewhere}", hint))
+        hint = None if elsewhere else closest_match(key, _known_keys())
+        return suggest_new_name(SettingError(key, value, f"no such key{elsewhere}", hint))
     plugin = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(?:.*/)?([^/']+)'", message)
     if plugin and plugin[2] in PLUGINS:
         typed = next((each.partition("=")[2] for each in overrides if each.startswith(f"{plugin[1]}=")), plugin[2])
@@ -95,24 +95,24 @@ def _translated(message: str, overrides: list[str]) -> SettingError:
     if choice:
         listed = message.partition("Available options in")[2].partition("Config search path")[0]
         names = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
-        return SettingError(choice[1], choice[2], f"must be one of {', '.join(names)}", nearest(choice[2], names))
+        return SettingError(choice[1], choice[2], f"must be one of {', '.join(names)}", closest_match(choice[2], names))
     return SettingError("config", " ".join(overrides), " ".join(message.split()))
 
 
-def _who_has(key: str, overrides: list[str]) -> str:
+def _options_with_key(key: str, overrides: list[str]) -> str:
     """Of a key that other options of its group have: `; dataset=folder has it`, the one for users' own files first."""
     from semisup.config import registry
 
     group, _, inner = key.partition(".")
     if group not in registry.GROUPS or any(word.startswith(f"{group}=") for word in overrides):
         return ""
-    names = registry.having(group, inner)
+    names = registry.options_with(group, inner)
     return f"; {group}={min(names, key=lambda name: name != 'folder')} has it" if names else ""
 
 
 def _known_keys() -> list[str]:
     """Every key of the defaults, and every group."""
-    from semisup.config.schema import keys_of
+    from semisup.config.schema import dotted_keys
 
-    plain = OmegaConf.to_container(ours(hydra.compose("train", return_hydra_config=True)), resolve=False)
-    return keys_of(plain)
+    plain = OmegaConf.to_container(without_hydra(hydra.compose("train", return_hydra_config=True)), resolve=False)
+    return dotted_keys(plain)

@@ -15,21 +15,21 @@ from hydra.core.override_parser.types import OverrideType
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from semisup.config.run_id import Plain
+from semisup.config.run_id import ConfigDict
 
-PLAIN = re.compile(r"[\w.+-]+", re.ASCII)
+SCALAR = re.compile(r"[\w.+-]+", re.ASCII)
 """A value without structure: a number, a name, true."""
 
 
-def kind(words: Sequence[str], config: DictConfig) -> tuple[str, ...]:
+def composition_key(words: Sequence[str], config: DictConfig) -> tuple[str, ...]:
     """What decides how these overrides are composed: all of them, less the values of plain settings of `config`."""
-    return tuple(word.partition("=")[0] if is_plain(word, config) else word for word in words)
+    return tuple(word.partition("=")[0] if is_scalar_override(word, config) else word for word in words)
 
 
-def is_plain(word: str, config: DictConfig) -> bool:
+def is_scalar_override(word: str, config: DictConfig) -> bool:
     """Whether it gives another value to a setting that is there, and does nothing else."""
     key, _, value = word.partition("=")
-    if not PLAIN.fullmatch(value) or not re.fullmatch(r"\w+(\.\w+)*", key, re.ASCII):
+    if not SCALAR.fullmatch(value) or not re.fullmatch(r"\w+(\.\w+)*", key, re.ASCII):
         return False
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent, default=None) if parent else config
@@ -37,13 +37,13 @@ def is_plain(word: str, config: DictConfig) -> bool:
 
 
 @contextmanager
-def changed(config: DictConfig, word: str) -> Iterator[DictConfig]:
+def with_override(config: DictConfig, word: str) -> Iterator[DictConfig]:
     """In here the config is as if composed with this plain override."""
     override = OverridesParser.create().parse_override(word)
     assert override.type == OverrideType.CHANGE
     parent, _, name = override.key_or_group.rpartition(".")
     node: Any = OmegaConf.select(config, parent) if parent else config
-    before: Plain = OmegaConf.to_container(node, resolve=False)  # type: ignore[assignment]
+    before: ConfigDict = OmegaConf.to_container(node, resolve=False)  # type: ignore[assignment]
     OmegaConf.update(config, override.key_or_group, override.value())
     try:
         yield config
@@ -51,14 +51,14 @@ def changed(config: DictConfig, word: str) -> Iterator[DictConfig]:
         OmegaConf.update(config, override.key_or_group, before[name])
 
 
-def offer() -> None:
+def install() -> None:
     """Let Hydra's sweepers compose one job of each kind before the first starts, and not all."""
     composes_all = Sweeper.validate_batch_is_legal
 
     def validate_batch_is_legal(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
         first: dict[tuple[str, ...], Sequence[str]] = {}
         for words in batch:
-            first.setdefault(kind(words, sweeper.config), words)
+            first.setdefault(composition_key(words, sweeper.config), words)
         composes_all(sweeper, list(first.values()))
 
     # not of BasicSweeper, whose class Hydra makes anew as it looks for plugins

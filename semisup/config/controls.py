@@ -3,25 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from semisup.config.run_id import Plain
+from semisup.config.run_id import ConfigDict
 
-KINDS = ("control", "baseline")
-"""Of `companions`."""
+REFERENCE_KINDS = ("control", "baseline")
+"""Of `reference_configs`."""
 
 
-def control_of(plain: Plain, summary: Mapping[str, Any]) -> Plain:
+def control_config(plain: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
     """Labels only, the same augmentation and model, and as many optimizer steps as the run took."""
     steps = {"epochs": None, "steps": summary["steps"]}
     return plain | {"method": {"name": "supervised"}, "train": plain["train"] | steps}
 
 
-def baseline_of(plain: Plain, summary: Mapping[str, Any]) -> Plain:
+def baseline_config(plain: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
     """Labels only, no augmentation, and only as many steps as the run spent on labels."""
     steps = {"epochs": None, "steps": summary["labeled_steps"]}
     none = {"name": "none", "strength": 0.0}
     return plain | {"method": {"name": "supervised"}, "augment": none, "train": plain["train"] | steps}
 
 
-def companions(plain: Plain, summary: Mapping[str, Any]) -> dict[str, Plain]:
+def reference_configs(plain: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
     """What a finished run with these settings is to be compared with."""
-    return {"control": control_of(plain, summary), "baseline": baseline_of(plain, summary)}
+    return {"control": control_config(plain, summary), "baseline": baseline_config(plain, summary)}

@@ -13,12 +13,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
 
-from semisup.errors import one_of
+from semisup.errors import check_choice
 
 GROUPS = ("dataset", "model", "augment", "optimizer", "schedule", "threshold", "method", "tracking")
 
 
-def names(group: str) -> list[str]:
+def option_names(group: str) -> list[str]:
     """The options of a group, sorted; nothing is imported but the group's own `__init__`."""
     package = importlib.import_module(f"semisup.{group}")
     own = [module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
@@ -32,22 +32,22 @@ def settings_class(group: str, name: str) -> type:
     Raises:
         SettingError: there is no such option; names the nearest.
     """
-    one_of("name", name, names(group))
+    check_choice("name", name, option_names(group))
     others = [entry for entry in entry_points(group=f"semisup.{group}") if entry.name == name]
     module = others[0].load() if others else importlib.import_module(f"semisup.{group}.{name}")
-    return _only_settings(module)
+    return _settings_dataclass(module)
 
 
-def having(group: str, field: str) -> list[str]:
+def options_with(group: str, field: str) -> list[str]:
     """The options of a group that have a setting of this name, sorted; all of the group is imported."""
     return [
         name
-        for name in names(group)
+        for name in option_names(group)
         if any(each.name == field for each in dataclasses.fields(settings_class(group, name)))
     ]
 
 
-def _only_settings(module: ModuleType) -> type:
+def _settings_dataclass(module: ModuleType) -> type:
     found = [
         value
         for key, value in vars(module).items()

@@ -12,10 +12,10 @@ from itertools import takewhile
 from omegaconf import DictConfig, OmegaConf
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-NONE = ("", "-1")
+NO_GPU = ("", "-1")
 
 
-def side_by_side(threads: int) -> int:
+def runs_per_machine(threads: int) -> int:
     """Runs of `threads` threads each that this process's cores hold, at least 1; in a container or under taskset its
     share of the cores."""
     import joblib
@@ -24,7 +24,7 @@ def side_by_side(threads: int) -> int:
     return max(1, cores // max(1, threads))
 
 
-def at_once(launcher: DictConfig) -> int:
+def concurrent_runs(launcher: DictConfig) -> int:
     """Runs that joblib has on this machine at a time; 1 with another launcher."""
     jobs = launcher.get("n_jobs") or 1
     if jobs > 0:
@@ -34,26 +34,26 @@ def at_once(launcher: DictConfig) -> int:
     return max(1, int(joblib.cpu_count()) + 1 + int(jobs))
 
 
-def gpus() -> list[str]:
+def visible_gpus() -> list[str]:
     """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them: those before the first
     that is none. Starts none of them."""
     if (visible := os.environ.get(VISIBLE)) is not None:
-        return list(takewhile(lambda each: each not in NONE, (each.strip() for each in visible.split(","))))
+        return list(takewhile(lambda each: each not in NO_GPU, (each.strip() for each in visible.split(","))))
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
 @functools.cache  # before `settle`, after which this process sees one
-def number_of_gpus() -> int:
+def gpu_count() -> int:
     """At least 1: so many runs go side by side where there is none."""
-    there = len(gpus())
+    there = len(visible_gpus())
     if not there:
         warnings.warn("hydra/launcher=gpus: there is no GPU here; the runs go one after another", stacklevel=2)
     return max(1, there)
 
 
-def offer() -> None:
+def register() -> None:
     """Let configs say `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
-    OmegaConf.register_new_resolver("semisup.side_by_side", side_by_side, replace=True)
-    OmegaConf.register_new_resolver("semisup.gpus", number_of_gpus, replace=True)
+    OmegaConf.register_new_resolver("semisup.side_by_side", runs_per_machine, replace=True)
+    OmegaConf.register_new_resolver("semisup.gpus", gpu_count, replace=True)

@@ -7,23 +7,23 @@ from typing import Any
 
 from semisup.config import registry
 
-Plain = dict[str, Any]
+ConfigDict = dict[str, Any]
 """A config as plain data, resolved."""
 
-CANNOT_MATTER = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
-CANNOT_MATTER_IN_DATASET = ("cache", "workers", "memory_gb", "download", "max_bad_fraction", "on_duplicate", "hflip")
+IGNORED_KEYS = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
+IGNORED_DATASET_KEYS = ("cache", "workers", "memory_gb", "download", "max_bad_fraction", "on_duplicate", "hflip")
 """`hflip` by way of augment.flip alone."""
 
 
-def what_matters(plain: Plain) -> Plain:
+def result_config(plain: ConfigDict) -> ConfigDict:
     """The part of a config that can change a number: what the run's id is the hash of.
 
     Paths count by their last name only, so that a moved data set keeps its runs; the index of a device, and threshold
     and labeler of a method that labels nothing, do not count.
     """
-    kept = {key: value for key, value in plain.items() if key not in CANNOT_MATTER}
+    kept = {key: value for key, value in plain.items() if key not in IGNORED_KEYS}
     kept["device"] = str(kept["device"]).split(":")[0]
-    dataset = {key: value for key, value in kept["dataset"].items() if key not in CANNOT_MATTER_IN_DATASET}
+    dataset = {key: value for key, value in kept["dataset"].items() if key not in IGNORED_DATASET_KEYS}
     kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in ("root", "truth") if dataset.get(key)}
     method: Any = registry.settings_class("method", kept["method"]["name"])
     return {
@@ -33,9 +33,9 @@ def what_matters(plain: Plain) -> Plain:
     }
 
 
-def run_id(plain: Plain) -> str:
+def run_id(plain: ConfigDict) -> str:
     """A readable name and 8 digits of the hash: `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`."""
-    kept = what_matters(plain)
+    kept = result_config(plain)
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     parts = [kept["method"]["name"]]
     if "threshold" in kept:

@@ -1,6 +1,6 @@
 """One gate: a composed or saved config becomes checked settings.
 
-The command line, `reproduce`, `predict` and the tests all come through `check`. Types come from the
+The command line, `reproduce`, `predict` and the tests all come through `validate`. Types come from the
 dataclasses (merged by OmegaConf), ranges from their own checks, and whatever is wrong is a SettingError
 that names the key as a user types it.
 """
@@ -16,20 +16,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from semisup.config import registry
-from semisup.config.run_id import Plain, run_id
+from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
-from semisup.errors import SettingError, first_line, nearest, show
+from semisup.errors import SettingError, closest_match, escape, first_line
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
-from semisup.runtime.precision import can_compile, must_be_there, precision_of
+from semisup.runtime.precision import default_precision, require_compiler, require_device
 from semisup.runtime.secrets import secret_in
-from semisup.training.state import Settings, TrainSettings
+from semisup.training.state import TrainingConfig, TrainSettings
 
-AUTO = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
-"""Keys that may say `auto`, and all that it may mean: `_normal` puts there what it means on this machine."""
+AUTO_VALUES = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
+"""Keys that may say `auto`, and all that it may mean: `_normalize` puts there what it means on this machine."""
 
-NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
+GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
 """Every node of a config that names an option, and the group that the option is of."""
 
 SECTIONS = {
@@ -42,19 +42,19 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class Checked:
+class RunConfig:
     """A config that passed the gate.
 
     plain: all of it as plain data, resolved: what config.yaml holds
     elsewhere: the run is not for this machine, of whose devices and memory nothing is asked
     """
 
-    plain: Plain
+    plain: ConfigDict
     run: RunSettings
     collapse: CollapseSettings
     checkpoint: CheckpointSettings
     sweep: SweepSettings
-    settings: Settings
+    settings: TrainingConfig
     dataset: Dataset
     tracking: Any
     elsewhere: bool = False
@@ -64,7 +64,7 @@ class Checked:
         return run_id(self.plain)
 
 
-def check(config: DictConfig | Plain, *, elsewhere: bool = False) -> Checked:
+def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False) -> RunConfig:
     """The gate.
 
     Args:
@@ -74,38 +74,42 @@ def check(config: DictConfig | Plain, *, elsewhere: bool = False) -> Checked:
         SettingError: names key, value, what is allowed and the nearest name.
     """
     try:
-        return _validate(config, elsewhere=elsewhere)
+        return _build(config, elsewhere=elsewhere)
     except SettingError as error:
-        raise renamed(error) from None
+        raise suggest_new_name(error) from None
 
 
-def renamed(error: SettingError) -> SettingError:
+def suggest_new_name(error: SettingError) -> SettingError:
     """Name the new key where the error is about a key of version 0.1.0 that has another name now."""
     if error.key not in RENAMED or not error.allowed.startswith("no such key"):
         return error
     new = RENAMED[error.key]
-    return SettingError(error.key, error.value, f"is now called {new}; type {new}={show(error.value)}")
+    return SettingError(error.key, error.value, f"is now called {new}; type {new}={escape(error.value)}")
 
 
-def _validate(config: DictConfig | Plain, *, elsewhere: bool) -> Checked:
-    plain = _normal(_resolved(config))
-    nodes = [*NODES, *SECTIONS]
+def _build(config: DictConfig | ConfigDict, *, elsewhere: bool) -> RunConfig:
+    plain = _normalize(_resolve(config))
+    nodes = [*GROUP_NODES, *SECTIONS]
     known = [*nodes, *RunSettings.__dataclass_fields__]
     for key in plain:
         if key not in known:
-            raise SettingError(key, plain[key], "no such key", nearest(key, [*known, *keys_of(plain)]))
+            raise SettingError(key, plain[key], "no such key", closest_match(key, [*known, *dotted_keys(plain)]))
     for key in nodes:
         if not isinstance(plain.get(key), dict):
-            allowed = f"must be one of {', '.join(registry.names(NODES[key]))}" if key in NODES else "must be a section"
+            allowed = (
+                f"must be one of {', '.join(registry.option_names(GROUP_NODES[key]))}"
+                if key in GROUP_NODES
+                else "must be a section"
+            )
             raise SettingError(key, plain.get(key), allowed)
-    run = _merged(RunSettings, {key: value for key, value in plain.items() if key not in nodes})
-    groups = {name: _option(name, plain[name]) for name in NODES}
-    sections = {name: _section(name, cls, plain[name]) for name, cls in SECTIONS.items()}
+    run = _merge_strictly(RunSettings, {key: value for key, value in plain.items() if key not in nodes})
+    groups = {name: _build_group(name, plain[name]) for name in GROUP_NODES}
+    sections = {name: _build_section(name, cls, plain[name]) for name, cls in SECTIONS.items()}
     if not elsewhere:
-        _this_machine_has_it(run)
-        _means_the_same(run, plain)
-    plain = _as_typed(plain, run, groups | sections)
-    if groups["method"].needs_average and sections["train"].ema_decay is None:
+        _check_hardware(run)
+        _check_definitions(run, plain)
+    plain = _coerce_types(plain, run, groups | sections)
+    if groups["method"].needs_ema and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
@@ -114,18 +118,18 @@ def _validate(config: DictConfig | Plain, *, elsewhere: bool) -> Checked:
         allowed = "goes not with method.skip_rejected=true, whose passes are of another size at every step"
         raise SettingError("compile", run.compile, allowed)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
-    settings = Settings(**how, train=train, labeler=labeler, **groups)
-    return Checked(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking, elsewhere=elsewhere)
+    settings = TrainingConfig(**how, train=train, labeler=labeler, **groups)
+    return RunConfig(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking, elsewhere=elsewhere)
 
 
-def _this_machine_has_it(run: RunSettings) -> None:
+def _check_hardware(run: RunSettings) -> None:
     """Raise SettingError where the device that is asked for is not there, or a compiler."""
-    must_be_there(run.device)
+    require_device(run.device)
     if run.compile:
-        can_compile(run.device)
+        require_compiler(run.device)
 
 
-def _means_the_same(run: RunSettings, plain: Plain) -> None:
+def _check_definitions(run: RunSettings, plain: ConfigDict) -> None:
     """Raise SettingError if a saved config would give other numbers now, because the meaning of a setting changed."""
     if not 1 <= run.definitions <= DEFINITIONS:
         allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
@@ -135,7 +139,7 @@ def _means_the_same(run: RunSettings, plain: Plain) -> None:
         raise SettingError("definitions", run.definitions, allowed)
 
 
-def _resolved(config: DictConfig | Plain) -> Plain:
+def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
     """Plain data without interpolation; `???` is a SettingError. Saved data with an interpolation is refused."""
     if isinstance(config, DictConfig):
         missing = sorted(OmegaConf.missing_keys(config))
@@ -155,14 +159,14 @@ def _resolved(config: DictConfig | Plain) -> Plain:
     return {str(key): value for key, value in plain.items()}
 
 
-def refuse_interpolations(plain: Plain) -> None:
+def refuse_interpolations(plain: ConfigDict) -> None:
     """Raise SettingError if a value of a saved config stands for another."""
     for key, (value, _) in _leaves(plain, plain):
         if isinstance(value, str) and "${" in value:
             raise SettingError(key, value, "a saved config holds values, and no interpolations")
 
 
-def _normal(plain: Plain) -> Plain:
+def _normalize(plain: ConfigDict) -> ConfigDict:
     """One way to write each run: `steps` replaces `epochs`, a root is absolute, and `auto` gives way to the device that
     is there and to the precision that it is fastest with."""
     train = plain.get("train")
@@ -174,64 +178,64 @@ def _normal(plain: Plain) -> Plain:
     if plain.get("device") == "auto":
         plain = plain | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
     if plain.get("precision") == "auto":
-        plain = plain | {"precision": precision_of(str(plain.get("device")).partition(":")[0])}
+        plain = plain | {"precision": default_precision(str(plain.get("device")).partition(":")[0])}
     return plain
 
 
-def _as_typed(plain: Plain, run: RunSettings, nodes: dict[str, Any]) -> Plain:
+def _coerce_types(plain: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -> ConfigDict:
     """The same config with every value as its field has it: `strength: 1` and `strength: 1.0` are one run."""
-    typed: Plain = {}
+    typed: ConfigDict = {}
     for key, value in plain.items():
         fields = asdict(nodes[key]) if key in nodes else {}
         typed[key] = {name: fields.get(name, value[name]) for name in value} if key in nodes else getattr(run, key)
     return typed
 
 
-def option(key: str, node: Plain) -> Any:
+def build_option(key: str, node: ConfigDict) -> Any:
     """The settings object of one node of a saved config, where the others do not matter.
 
     Raises:
-        SettingError: as `check`.
+        SettingError: as `validate`.
     """
-    return _option(key, _resolved(node))
+    return _build_group(key, _resolve(node))
 
 
-def _option(key: str, node: Plain) -> Any:
+def _build_group(key: str, node: ConfigDict) -> Any:
     """The settings object of a group's node: {name: fixed, tau: 0.9} -> Fixed(tau=0.9)."""
-    group = NODES[key]
+    group = GROUP_NODES[key]
     if not isinstance(node.get("name"), str):
-        raise SettingError(f"{key}.name", node.get("name"), f"must be one of {', '.join(registry.names(group))}")
+        raise SettingError(f"{key}.name", node.get("name"), f"must be one of {', '.join(registry.option_names(group))}")
     try:
         cls = registry.settings_class(group, node["name"])
     except SettingError as error:
         raise error.within(key) from None
     try:
-        return _section(key, cls, {name: value for name, value in node.items() if name != "name"})
+        return _build_section(key, cls, {name: value for name, value in node.items() if name != "name"})
     except SettingError as error:
-        raise _of_another_option(error, key, node["name"]) from None
+        raise _suggest_other_options(error, key, node["name"]) from None
 
 
-def _of_another_option(error: SettingError, key: str, name: str) -> SettingError:
+def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingError:
     """The same error; of a key that other options of the group have, it says which, and how to take it out. An
     experiment that sets the key of one threshold does so too where another is chosen."""
     if not error.allowed.startswith("no such key"):
         return error
-    others = registry.having(NODES[key], error.key.removeprefix(f"{key}."))
+    others = registry.options_with(GROUP_NODES[key], error.key.removeprefix(f"{key}."))
     if not others:
         return error
     allowed = f"no such key of {key}={name}, but of {', '.join(others)}; ~{error.key} takes it out"
     return SettingError(error.key, error.value, allowed, error.nearest)
 
 
-def _section(name: str, cls: type, node: Plain) -> Any:
+def _build_section(name: str, cls: type, node: ConfigDict) -> Any:
     """The same without a choice; an error's key gains the section's name."""
     try:
-        return _merged(cls, node)
+        return _merge_strictly(cls, node)
     except SettingError as error:
         raise error.within(name) from None
 
 
-def _merged(cls: type, values: Plain) -> Any:
+def _merge_strictly(cls: type, values: ConfigDict) -> Any:
     """`values` merged onto the dataclass by OmegaConf, then strictly: none missing, none of another kind, finite."""
     schema = OmegaConf.structured(cls)
     try:
@@ -239,21 +243,21 @@ def _merged(cls: type, values: Plain) -> Any:
     except ConfigKeyError as error:
         key = error.full_key or str(error.key)
         fields = cls.__dataclass_fields__  # type: ignore[attr-defined]
-        raise SettingError(key, _at(values, key), "no such key", nearest(key, fields)) from None
+        raise SettingError(key, _value_at(values, key), "no such key", closest_match(key, fields)) from None
     except OmegaConfBaseException as error:
         key = error.full_key or str(error.key)
-        raise SettingError(key, _at(values, key), _wanted(cls, key)) from None
+        raise SettingError(key, _value_at(values, key), _describe_type(cls, key)) from None
     assert isinstance(merged, DictConfig)
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:
         raise SettingError(missing[0], None, "must be given")
     container: Any = OmegaConf.to_container(merged)
     for key, (before, after) in _leaves(values, container):
-        _same_kind(key, before, after)
+        _check_same_type(key, before, after)
     return cls(**container)
 
 
-KINDS = {
+TYPE_NAMES = {
     "float": "a number",
     "int": "a whole number",
     "bool": "true or false",
@@ -262,22 +266,22 @@ KINDS = {
 }
 
 
-def _wanted(cls: Any, key: str) -> str:
+def _describe_type(cls: Any, key: str) -> str:
     """What a field can be, in words: `int | None` -> "must be a whole number or null"."""
     type_ = cls.__dataclass_fields__[key.partition("[")[0]].type
     name = type_.__name__ if isinstance(type_, type) and not hasattr(type_, "__args__") else str(type_)
     if "[" in key:
         name = name.removeprefix("list[").removesuffix("]")
     return "must be " + " or ".join(
-        KINDS.get(part.strip(), part.strip()) for part in name.replace("None", "null").split("|")
+        TYPE_NAMES.get(part.strip(), part.strip()) for part in name.replace("None", "null").split("|")
     )
 
 
-def _same_kind(key: str, before: Any, after: Any) -> None:
+def _check_same_type(key: str, before: Any, after: Any) -> None:
     """OmegaConf turns 1e3 into the name '1000.0' and 'nan' into a number; nothing is turned here but 1 into 1.0."""
     same = type(before) is type(after) or (type(before) is int and type(after) is float)
     if not same:
-        wanted, given = KINDS.get(type(after).__name__), KINDS.get(type(before).__name__)
+        wanted, given = TYPE_NAMES.get(type(after).__name__), TYPE_NAMES.get(type(before).__name__)
         raise SettingError(key, before, f"must be {wanted}, and this is {given}")
     if isinstance(after, float) and not math.isfinite(after):
         raise SettingError(key, after, "must be a finite number")
@@ -294,7 +298,7 @@ def _leaves(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, tu
         yield prefix, (before, after)
 
 
-def _at(values: Any, key: str) -> Any:
+def _value_at(values: Any, key: str) -> Any:
     """The value at `key`, such as `widths[1]`; a list where that is as far as the key leads."""
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(values, dict) and part in values:
@@ -304,9 +308,9 @@ def _at(values: Any, key: str) -> Any:
     return values
 
 
-def keys_of(plain: Any, prefix: str = "") -> list[str]:
+def dotted_keys(plain: Any, prefix: str = "") -> list[str]:
     """Every dotted key of nested plain data."""
     if not isinstance(plain, dict):
         return []
     own = [f"{prefix}{key}" for key in plain]
-    return own + [each for key, value in plain.items() for each in keys_of(value, f"{prefix}{key}.")]
+    return own + [each for key, value in plain.items() for each in dotted_keys(value, f"{prefix}{key}.")]

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from semisup.errors import SettingError, in_range, one_of
+from semisup.errors import SettingError, check_choice, check_range
 
 SLUG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 RESERVED = ("wandb",)  # outputs/wandb is W&B's own folder
@@ -18,8 +18,8 @@ class CheckpointSettings:
     every_steps: int | None
 
     def __post_init__(self) -> None:
-        in_range("every_seconds", self.every_seconds, 0)
-        in_range("every_steps", self.every_steps, 1)
+        check_range("every_seconds", self.every_seconds, 0)
+        check_range("every_steps", self.every_steps, 1)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class CollapseSettings:
     stop_below: float | None
 
     def __post_init__(self) -> None:
-        in_range("warn_below", self.warn_below, 0, 1)
-        in_range("stop_below", self.stop_below, 0, 1)
+        check_range("warn_below", self.warn_below, 0, 1)
+        check_range("stop_below", self.stop_below, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class RunSettings:
                 "must start with a letter, hold letters, digits, dots, - and _ only (at most 100), and not be wandb"
             )
             raise SettingError("name", self.name, allowed)
-        in_range("seed", self.seed, 0, 2**32 - 1)
-        in_range("threads", self.threads, 1, 1024)
-        one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
+        check_range("seed", self.seed, 0, 2**32 - 1)
+        check_range("threads", self.threads, 1, 1024)
+        check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise SettingError("device", self.device, "must be auto, cpu, cuda or cuda:<number>")

@@ -16,7 +16,7 @@ from semisup.core.types import Reliability
 
 BINS = 15
 COLDEST, HOTTEST = 1 / 20, 20.0
-MOST_STEPS = 100  # 60 halvings of the bracket are all that float64 has; Newton needs about 6
+MAX_STEPS = 100  # 60 halvings of the bracket are all that float64 has; Newton needs about 6
 
 
 def reliability(confidence: Tensor, right: Tensor) -> Reliability:
@@ -66,7 +66,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         return HOTTEST
     if slope(high)[0] <= 0:
         return COLDEST
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         first, second = slope(beta)
         low, high = (beta, high) if first < 0 else (low, beta)
         step = first / second if second > 0 else float("inf")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import NDArray
 
-from semisup.core.rng import numpy_stream
-from semisup.errors import SettingError, in_range
+from semisup.core.rng import numpy_generator
+from semisup.errors import SettingError, check_range
 
 Index = NDArray[numpy.int64]
 
@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Portions:
+class SplitFractions:
     """How the images of a class are dealt out.
 
     test_share, validation_share: of each class, in [0, 0.9] together; a validation set there must be
@@ -42,15 +42,15 @@ class Portions:
     imbalance_unlabeled: float
 
     def __post_init__(self) -> None:
-        in_range("labels_per_class", self.labels_per_class, 1)
-        in_range("test_share", self.test_share, 0, 1)
-        in_range("validation_share", self.validation_share, 0, 1, above=True)
-        in_range("validation_share", self.validation_share + self.test_share, 0, 0.9)
-        in_range("imbalance", self.imbalance, 1)
-        in_range("imbalance_unlabeled", self.imbalance_unlabeled, 1)
+        check_range("labels_per_class", self.labels_per_class, 1)
+        check_range("test_share", self.test_share, 0, 1)
+        check_range("validation_share", self.validation_share, 0, 1, above=True)
+        check_range("validation_share", self.validation_share + self.test_share, 0, 0.9)
+        check_range("imbalance", self.imbalance, 1)
+        check_range("imbalance_unlabeled", self.imbalance_unlabeled, 1)
 
 
-def deal(targets: Index, classes: Sequence[str], seed: int, portions: Portions) -> dict[str, Index]:
+def split_by_class(targets: Index, classes: Sequence[str], seed: int, portions: SplitFractions) -> dict[str, Index]:
     """The images of each split.
 
     Args:
@@ -67,7 +67,7 @@ def deal(targets: Index, classes: Sequence[str], seed: int, portions: Portions) 
     """
     tests, validations, rests = [], [], []
     for number, name in enumerate(classes):
-        order = shuffled(targets, number, seed)
+        order = shuffled_by_class(targets, number, seed)
         test = _share("test_share", portions.test_share, name, len(order))
         validation = _share("validation_share", portions.validation_share, name, len(order))
         tests.append(order[:test])
@@ -84,9 +84,9 @@ def deal(targets: Index, classes: Sequence[str], seed: int, portions: Portions) 
     }
 
 
-def shuffled(targets: Index, number: int, seed: int) -> Index:
+def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
     """Where the images of class `number` are, in the order in which they are dealt."""
-    return numpy_stream(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
+    return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
 def labeled_counts(

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-MARKED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+WRAPPED_METHODS = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
-def plain(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def without_dynamo(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     """The same optimizer; its `step` takes no closure."""
     bare: Any = inspect.unwrap(optimizer.step)
 
@@ -20,5 +20,5 @@ def plain(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]
     def step(self: torch.optim.Optimizer) -> None:
         bare(self)
 
-    unmarked: dict[str, Any] = {name: inspect.unwrap(getattr(optimizer, name)) for name in MARKED}
+    unmarked: dict[str, Any] = {name: inspect.unwrap(getattr(optimizer, name)) for name in WRAPPED_METHODS}
     return type(optimizer.__name__, (optimizer,), unmarked | {"step": step})

@@ -5,9 +5,9 @@ An event's kind is its class. Those with numbers for the log give them by `row()
 
 from dataclasses import dataclass, field
 
-from semisup.core.types import Curve, Labels, PerClass, Predictions, Reliability, Selection
+from semisup.core.types import ClassCounts, PolicyOutput, Predictions, PseudoLabels, Reliability, ThresholdCurve
 
-Row = dict[str, float | int | None]
+MetricsRow = dict[str, float | int | None]
 """One line of metrics.jsonl: `step`, `epoch`, and names such as `val/accuracy`."""
 
 
@@ -22,7 +22,7 @@ class Event:
     step: int
     epoch: int
 
-    def row(self) -> Row | None:
+    def row(self) -> MetricsRow | None:
         """The numbers for the log, or None."""
         return None
 
@@ -37,12 +37,12 @@ class Progress(Event):
 
 
 @dataclass(frozen=True)
-class StepDone(Event):
+class StepEnd(Event):
     """One optimizer update. The state is whole: a good place to stop or to save it."""
 
 
 @dataclass(frozen=True)
-class Evaluated(Event):
+class EvalEnd(Event):
     """The validation set was looked at.
 
     improved: the best validation accuracy so far, strictly
@@ -51,9 +51,9 @@ class Evaluated(Event):
 
     metrics: dict[str, float | int | None]
     improved: bool
-    what_if: Curve | None = None
+    what_if: ThresholdCurve | None = None
 
-    def row(self) -> Row:
+    def row(self) -> MetricsRow:
         return {"step": self.step, "epoch": self.epoch, **self.metrics}
 
 
@@ -64,7 +64,7 @@ class BurnInEnd(Event):
 
 
 @dataclass(frozen=True)
-class Relabeled(Event):
+class PoolLabeled(Event):
     """The unlabeled images got pseudo-labels and weights; those whose target is -1 got none this time.
 
     round: 1, 2, ... in this run
@@ -74,18 +74,18 @@ class Relabeled(Event):
     """
 
     round: int
-    labels: Labels
-    selection: Selection
+    labels: PseudoLabels
+    selection: PolicyOutput
     metrics: dict[str, float | int | None]
-    classes: PerClass
-    what_if: Curve
+    classes: ClassCounts
+    what_if: ThresholdCurve
 
-    def row(self) -> Row:
+    def row(self) -> MetricsRow:
         return {"step": self.step, "epoch": self.epoch, **self.metrics}
 
 
 @dataclass(frozen=True)
-class EpochDone(Event):
+class EpochEnd(Event):
     """All of an epoch is done, evaluation and labeling included. The state is whole."""
 
 
@@ -103,5 +103,5 @@ class Finished(Event):
     summary: dict[str, float | int | None]
     confusion: dict[str, list[list[int]]] = field(default_factory=dict)
     reliability: dict[str, tuple[Reliability, Reliability]] = field(default_factory=dict)
-    what_if: Curve | None = None
+    what_if: ThresholdCurve | None = None
     predictions: dict[str, Predictions] = field(default_factory=dict)

@@ -42,7 +42,7 @@ RANGES = {
 OPERATIONS = tuple(RANGES)
 
 
-def amounts(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
+def magnitudes(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
     """What `uniform` in [0, 1) means to each operation, between its neutral amount and its full range:
 
         neutral + strength (low + uniform (high - low) - neutral)
@@ -58,7 +58,7 @@ def amounts(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
     return neutral + strength * (low + uniform * (high - low) - neutral)
 
 
-def operate(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """Every image by its own operation.
 
     Args:

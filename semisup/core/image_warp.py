@@ -69,7 +69,7 @@ def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
     return taken.to(torch.int16).to(pixels.dtype)  # by way of int16, which is faster
 
 
-def mirror_and_shift(pixels: Tensor, mirrored: Tensor, shift: Tensor, most: int) -> Tensor:
+def flip_and_translate(pixels: Tensor, mirrored: Tensor, shift: Tensor, most: int) -> Tensor:
     """Mirror left and right, then shift by whole pixels; what comes in from outside is the image reflected.
 
     As torchvision's RandomCrop(S, padding=most, padding_mode="reflect") whose corner lies at most + shift. Every row is

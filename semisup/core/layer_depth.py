@@ -17,12 +17,12 @@ from torch.nn import Parameter
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-def depths(model: nn.Module) -> dict[Parameter, int]:
+def layer_depths(model: nn.Module) -> dict[Parameter, int]:
     """The depth of every parameter, from 0 at the input to that of the last layer."""
     half = _size(model) / 2
     found: dict[Parameter, int] = {}
     depth = -1
-    for parameters, block in _parts(model, half, entry=False):
+    for parameters, block in _iter_blocks(model, half, entry=False):
         if block and any(each.ndim > 1 for each in parameters):
             depth += 1
         for each in parameters:
@@ -30,7 +30,7 @@ def depths(model: nn.Module) -> dict[Parameter, int]:
     return found
 
 
-def _parts(module: nn.Module, half: float, *, entry: bool) -> Iterator[tuple[list[Parameter], bool]]:
+def _iter_blocks(module: nn.Module, half: float, *, entry: bool) -> Iterator[tuple[list[Parameter], bool]]:
     """Parameters in order, a block's together, and whether they are a block's; `entry`: the module is a container's."""
     container = isinstance(module, CONTAINERS)
     trunk = not entry and any(True for _ in module.children()) and _size(module) > half
@@ -39,7 +39,7 @@ def _parts(module: nn.Module, half: float, *, entry: bool) -> Iterator[tuple[lis
         return
     yield list(module.parameters(recurse=False)), False
     for child in module.children():
-        yield from _parts(child, half, entry=container)
+        yield from _iter_blocks(child, half, entry=container)
 
 
 def _size(module: nn.Module) -> int:

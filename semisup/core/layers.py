@@ -6,8 +6,8 @@ from torch.nn.functional import conv2d
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-class Layers(nn.Sequential):
-    """One after another, as nn.Sequential; a BatchNorm that follows a convolution is computed with it, `conv_norm`."""
+class FusedSequential(nn.Sequential):
+    """One after another, as nn.Sequential; a BatchNorm that follows a convolution is computed with it, `conv_bn`."""
 
     def forward(self, images: Tensor) -> Tensor:
         values, convolution = images, None
@@ -16,14 +16,14 @@ class Layers(nn.Sequential):
                 convolution = layer
             elif convolution is not None:
                 assert isinstance(layer, _BatchNorm), "one follows each convolution"
-                values, convolution = conv_norm(convolution, layer, values), None
+                values, convolution = conv_bn(convolution, layer, values), None
             else:
                 values = layer(values)
         assert convolution is None, "one follows each convolution"
         return values
 
 
-def conv_norm(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
+def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
     """norm(convolution(images)). Where nothing is learned, the mean and the variance that BatchNorm remembers are part
     of the weights instead: a pass over all activations less.
 
@@ -42,7 +42,7 @@ def conv_norm(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tenso
     return conv2d(images, weight, bias, of.stride, of.padding, of.dilation, of.groups)
 
 
-def conv_norm_relu(channels_in: int, channels_out: int, *, halve: bool = False) -> list[nn.Module]:
+def conv_bn_relu(channels_in: int, channels_out: int, *, halve: bool = False) -> list[nn.Module]:
     """3x3 convolution that keeps the side, BatchNorm, ReLU; with `halve`, the largest of each 2x2 pixels.
 
     max(relu(x)) = relu(max(x)), to the bit and in the gradient too: so ReLU comes last, and has a quarter to do.

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from semisup.core.types import PerClass
+from semisup.core.types import ClassCounts
 
 
 def confusion_counts(targets: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
@@ -16,7 +16,7 @@ def confusion_counts(targets: Tensor, predicted: Tensor, num_classes: int) -> Te
     return counts[:-1].view(num_classes, num_classes)
 
 
-def accuracy_of(confusion: Tensor) -> float:
+def accuracy_from_confusion(confusion: Tensor) -> float:
     """The share on the diagonal, in [0, 1]; NaN where nothing was counted."""
     total = int(confusion.sum())
     return float(confusion.diagonal().sum()) / total if total else float("nan")
@@ -44,7 +44,7 @@ def normalized_entropy(counts: Tensor) -> float | None:
     return min(1.0, float(torch.special.entr(shares).sum()) / math.log(len(counts)))
 
 
-def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold: Tensor) -> PerClass:
+def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold: Tensor) -> ClassCounts:
     """What became of (U,) pseudo-labels, class by class; `hidden_targets` are -1 where unknown, `threshold` is (K,)."""
     kept = weight > 0
     known = kept & (hidden_targets >= 0)
@@ -54,4 +54,4 @@ def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold
         return counts
 
     right = known & (targets == hidden_targets)
-    return PerClass(count(targets >= 0), count(kept), count(known), count(right), threshold.double().tolist())
+    return ClassCounts(count(targets >= 0), count(kept), count(known), count(right), threshold.double().tolist())

@@ -9,29 +9,31 @@ import torch
 from torch import Tensor
 
 from semisup.core.device import to_device
-from semisup.core.rng import stream
+from semisup.core.rng import torch_generator
 from semisup.core.types import Images
 
 
-def count(images: int, batch_size: int) -> int:
+def num_batches(images: int, batch_size: int) -> int:
     """Batches in one pass over `images`, the last one possibly smaller."""
     return -(-images // batch_size)
 
 
-def shuffled(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
+def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
     """(<= batch_size,) int64: batch `position` of pass number `epoch` over `images`, each image once a pass."""
-    return _order(seed, name, epoch, images)[position * batch_size : (position + 1) * batch_size]
+    return permutation(seed, name, epoch, images)[position * batch_size : (position + 1) * batch_size]
 
 
-def endless(seed: int, name: str, images: int, batch_size: int, step: int) -> Tensor:
+def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int) -> Tensor:
     """(batch_size,) int64: batch `step` of passes without end over `images`, each pass shuffled anew."""
     begin, end = step * batch_size, (step + 1) * batch_size
     passes = range(begin // images, (end - 1) // images + 1)
-    parts = [_order(seed, name, each, images)[max(begin - each * images, 0) : end - each * images] for each in passes]
+    parts = [
+        permutation(seed, name, each, images)[max(begin - each * images, 0) : end - each * images] for each in passes
+    ]
     return torch.cat(parts)
 
 
-def taken(images: Images, index: Tensor) -> Tensor:
+def gather_images(images: Images, index: Tensor) -> Tensor:
     """(U, C, S, S) uint8 on the device: the images of these (U,) numbers, which were drawn on the CPU."""
     if isinstance(images.pixels, Tensor):
         return images.pixels.index_select(0, to_device(index, images.pixels.device))  # whole images, not pixel by pixel
@@ -39,5 +41,5 @@ def taken(images: Images, index: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4)  # of labeled and unlabeled, this pass and the next: 8 bytes an image each
-def _order(seed: int, name: str, epoch: int, images: int) -> Tensor:
-    return torch.randperm(images, generator=stream(seed, "order", name, epoch))
+def permutation(seed: int, name: str, epoch: int, images: int) -> Tensor:
+    return torch.randperm(images, generator=torch_generator(seed, "order", name, epoch))

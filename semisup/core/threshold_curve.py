@@ -9,14 +9,14 @@ The grid is fine where thresholds are chosen: steps of .01 up to .99, of .001 up
 import torch
 from torch import Tensor
 
-from semisup.core.types import Curve
+from semisup.core.types import ThresholdCurve
 
-TAUS = (*(number / 100 for number in range(100)), *(number / 1000 for number in range(991, 1000)), 0.9995, 0.9999)
-GOALS = (90, 95, 99)
+THRESHOLDS = (*(number / 100 for number in range(100)), *(number / 1000 for number in range(991, 1000)), 0.9995, 0.9999)
+TARGET_ACCURACIES = (90, 95, 99)
 """Percentages of right labels for which the summary names the threshold."""
 
 
-def curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Curve:
+def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> ThresholdCurve:
     """What every threshold of TAUS keeps of n images; all three on one device.
 
     Args:
@@ -29,13 +29,13 @@ def curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Curve:
     confidence, order = confidence.sort(stable=True)
     known = truth[order] >= 0
     right = known & (targets[order] == truth[order])
-    taus = torch.tensor(TAUS, dtype=confidence.dtype, device=confidence.device)
+    taus = torch.tensor(THRESHOLDS, dtype=confidence.dtype, device=confidence.device)
     below = torch.searchsorted(confidence, taus)  # (T,) how many are less sure than tau
     kept = len(confidence) - below
     known_kept, right_kept = _from(known, below), _from(right, below)
     accuracy = (right_kept.double() / known_kept).tolist()
     coverage = (kept.double() / max(len(confidence), 1)).tolist()
-    return Curve(coverage, [share if share == share else None for share in accuracy])  # 0 / 0 is not itself
+    return ThresholdCurve(coverage, [share if share == share else None for share in accuracy])  # 0 / 0 is not itself
 
 
 def _from(flags: Tensor, begin: Tensor) -> Tensor:
@@ -44,18 +44,18 @@ def _from(flags: Tensor, begin: Tensor) -> Tensor:
     return before[-1] - before[begin]
 
 
-def reaching(found: Curve, accuracy: float) -> tuple[float, float] | None:
+def lowest_threshold_for(found: ThresholdCurve, accuracy: float) -> tuple[float, float] | None:
     """The lowest threshold whose kept images are right by at least `accuracy`, and its coverage; None if none is."""
-    for tau, covered, share in zip(TAUS, found.coverage, found.accuracy, strict=True):
+    for tau, covered, share in zip(THRESHOLDS, found.coverage, found.accuracy, strict=True):
         if share is not None and share >= accuracy:
             return tau, covered
     return None
 
 
-def goals(found: Curve) -> dict[str, float | None]:
+def summary_thresholds(found: ThresholdCurve) -> dict[str, float | None]:
     """For the summary: of each of GOALS the threshold `what_if/tau_for_95` and its `what_if/coverage_for_95`."""
     summary: dict[str, float | None] = {}
-    for goal in GOALS:
-        tau, covered = reaching(found, goal / 100) or (None, None)
+    for goal in TARGET_ACCURACIES:
+        tau, covered = lowest_threshold_for(found, goal / 100) or (None, None)
         summary |= {f"what_if/tau_for_{goal}": tau, f"what_if/coverage_for_{goal}": covered}
     return summary

@@ -15,7 +15,7 @@ from torch import Tensor
 SPLITS = ("labeled", "unlabeled", "validation", "test")
 """The four parts of a data set."""
 
-Memory = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 """What was learned, as named tensors: saved and restored by one piece of code for all."""
 
 
@@ -38,7 +38,7 @@ class Pixels(Protocol):
 
 
 @runtime_checkable
-class ReadAhead(Protocol):
+class Prefetchable(Protocol):
     """Pixels for which it is worth knowing what will be asked for next."""
 
     def ahead(self, index: Tensor) -> None: ...
@@ -64,7 +64,7 @@ class Images:
         return Images(self.pixels.to(device), self.targets.to(device), self.paths)
 
 
-class Labels(NamedTuple):
+class PseudoLabels(NamedTuple):
     """What the labeler says of U unlabeled images.
 
     probabilities: (U, K) float in [0, 1], rows sum to 1
@@ -77,7 +77,7 @@ class Labels(NamedTuple):
     targets: Tensor
 
 
-class Labeled(NamedTuple):
+class LabeledPredictions(NamedTuple):
     """What the model says of labeled images, whose classes are known.
 
     probabilities: (B, K) float in [0, 1], rows sum to 1
@@ -102,7 +102,7 @@ class Predictions(NamedTuple):
     confidence: list[float]
 
 
-class Context(NamedTuple):
+class PolicyContext(NamedTuple):
     """What a threshold policy may know besides the labels that it weighs.
 
     progress: share of the training that is done, in [0, 1]
@@ -110,10 +110,10 @@ class Context(NamedTuple):
     """
 
     progress: float
-    labeled: Labeled | None = None
+    labeled: LabeledPredictions | None = None
 
 
-class Selection(NamedTuple):
+class PolicyOutput(NamedTuple):
     """What a threshold policy makes of Labels.
 
     weight: (U,) float in [0, 1]; 0 = not used
@@ -126,7 +126,7 @@ class Selection(NamedTuple):
     threshold: Tensor
 
 
-class Curve(NamedTuple):
+class ThresholdCurve(NamedTuple):
     """What every threshold of `what_if.TAUS` would keep of some images.
 
     coverage: T numbers in [0, 1], the share of the images that is kept
@@ -137,7 +137,7 @@ class Curve(NamedTuple):
     accuracy: list[float | None]
 
 
-class PerClass(NamedTuple):
+class ClassCounts(NamedTuple):
     """What became of one labeling of the pool, pseudo-class by pseudo-class: K numbers each.
 
     labeled: images with this pseudo-label

@@ -7,6 +7,6 @@ reads.
 from semisup.core.types import SPLITS
 from semisup.dataset._image_files import resident_bytes
 from semisup.dataset._lookup import some_images
-from semisup.dataset._protocol import Data, Dataset, Survey
+from semisup.dataset._protocol import Data, Dataset, DatasetInfo
 
-__all__ = ["SPLITS", "Data", "Dataset", "Survey", "resident_bytes", "some_images"]
+__all__ = ["SPLITS", "Data", "Dataset", "DatasetInfo", "resident_bytes", "some_images"]

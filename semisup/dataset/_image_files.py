@@ -16,32 +16,32 @@ import torch
 
 from semisup.core.types import SPLITS, Images, Pixels
 from semisup.dataset._protocol import Data
-from semisup.errors import DataError, SettingError, in_range, one_of
-from semisup.images.cache import Pictures, Watch, read_pools
+from semisup.errors import DataError, SettingError, check_choice, check_range
+from semisup.images.cache import DecodedImages, ProgressCallback, read_pools
 from semisup.images.decode import Pixels as Array
-from semisup.images.decode_settings import Recipe
-from semisup.images.duplicates import IGNORE, ON_DUPLICATE, find, judge, plain, remembered
-from semisup.images.on_disk import Rows, Stored
-from semisup.images.pool import most_workers
+from semisup.images.decode_settings import DecodeSettings
+from semisup.images.duplicates import IGNORE, ON_DUPLICATE, cached, find_duplicates, report_duplicates, to_report
+from semisup.images.on_disk import LazyImages, PackedImages
+from semisup.images.pool import max_workers
 from semisup.images.scan import ImageFile
-from semisup.runtime.memory_limit import limit_bytes, neighbors
+from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
 
 
-class Part(NamedTuple):
+class FileSplit(NamedTuple):
     """The files of one split and their class numbers, -1 where the class is unknown or must not be known."""
 
     files: list[ImageFile]
     targets: list[int]
 
-    def rows(self, rows: Sequence[int]) -> "Part":
-        return Part([self.files[row] for row in rows], [self.targets[row] for row in rows])
+    def rows(self, rows: Sequence[int]) -> "FileSplit":
+        return FileSplit([self.files[row] for row in rows], [self.targets[row] for row in rows])
 
-    def hidden(self) -> "Part":
+    def hidden(self) -> "FileSplit":
         """The same files, their classes unknown."""
-        return Part(self.files, [-1] * len(self.files))
+        return FileSplit(self.files, [-1] * len(self.files))
 
 
-class Found(NamedTuple):
+class FileIndex(NamedTuple):
     """What a survey found.
 
     parts: of each split
@@ -50,13 +50,13 @@ class Found(NamedTuple):
     ignored: reason -> count of what was not taken for a picture
     """
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, FileSplit]
     hidden: list[int]
     pools: Mapping[str, list[ImageFile]]
     ignored: Mapping[str, int]
 
 
-class Settings(Protocol):
+class FileDatasetSettings(Protocol):
     """What is asked of the settings of a data set of files; properties, so that frozen dataclasses fit."""
 
     @property
@@ -74,19 +74,21 @@ class Settings(Protocol):
     @property
     def memory_gb(self) -> float | None: ...
 
-    def recipe(self) -> Recipe: ...
+    def recipe(self) -> DecodeSettings: ...
 
 
-def check(settings: Settings) -> None:
+def check(settings: FileDatasetSettings) -> None:
     """Raise SettingError where one of these is out of its range."""
-    in_range("max_bad_fraction", settings.max_bad_fraction, 0, 1)
-    one_of("on_duplicate", settings.on_duplicate, ON_DUPLICATE)
-    in_range("workers", settings.workers, 1, 1024)
-    in_range("memory_gb", settings.memory_gb, 0)
+    check_range("max_bad_fraction", settings.max_bad_fraction, 0, 1)
+    check_choice("on_duplicate", settings.on_duplicate, ON_DUPLICATE)
+    check_range("workers", settings.workers, 1, 1024)
+    check_range("memory_gb", settings.memory_gb, 0)
     settings.recipe()
 
 
-def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch: Watch) -> Data:
+def read_files(
+    settings: FileDatasetSettings, classes: tuple[str, ...], found: FileIndex, watch: ProgressCallback
+) -> Data:
     """Decode, or take from the cache, deal out to the splits, and look for the same image twice.
 
     Raises:
@@ -98,18 +100,26 @@ def read_files(settings: Settings, classes: tuple[str, ...], found: Found, watch
     data = _data(settings, classes, found, cache, watch)
     if settings.on_duplicate != IGNORE:
         key = f"{data.fingerprint} {settings.recipe().fingerprint()}"
-        twins = remembered(cache, key, functools.partial(find, {split: getattr(data, split) for split in SPLITS}))
-        data.report["duplicates"] = plain(twins, classes)
+        twins = cached(
+            cache, key, functools.partial(find_duplicates, {split: getattr(data, split) for split in SPLITS})
+        )
+        data.report["duplicates"] = to_report(twins, classes)
         with _reported(data.report):
-            judge(twins, classes, settings.on_duplicate)
+            report_duplicates(twins, classes, settings.on_duplicate)
     return data
 
 
-def _data(settings: Settings, classes: tuple[str, ...], found: Found, cache: Path | None, watch: Watch) -> Data:
+def _data(
+    settings: FileDatasetSettings,
+    classes: tuple[str, ...],
+    found: FileIndex,
+    cache: Path | None,
+    watch: ProgressCallback,
+) -> Data:
     """All but the twins; what else is known of every file is let go before they are looked for."""
-    workers = settings.workers or most_workers()
+    workers = settings.workers or max_workers()
     recipe, numbers = settings.recipe(), _numbers(found)
-    limit = resident_bytes(settings.memory_gb, copies=1 if _as_they_are(found, numbers) else 2)
+    limit = resident_bytes(settings.memory_gb, copies=1 if _check_unchanged(found, numbers) else 2)
     stored = 3 * recipe.size**2 * sum(map(len, found.pools.values())) > limit
     if stored and cache is None:
         if settings.memory_gb is not None:
@@ -117,7 +127,7 @@ def _data(settings: Settings, classes: tuple[str, ...], found: Found, cache: Pat
             raise SettingError("dataset.cache", None, allowed)
         stored = False
     pools = read_pools(found.pools, recipe, cache, workers, watch, stored=stored)
-    dealt = _dealt(found, numbers, pools, limit if stored else math.inf)
+    dealt = _assign_to_splits(found, numbers, pools, limit if stored else math.inf)
     report = {
         "ignored": dict(found.ignored),
         "quarantined": {split: dealt[split].quarantined for split in SPLITS},
@@ -150,7 +160,7 @@ def _reported(report: dict[str, Any]) -> Iterator[None]:
 def resident_bytes(memory_gb: float | None, copies: int) -> float:
     """Bytes of pixels that may be in memory at once; by itself half of what there is for this process and for those
     beside it, if so many copies of them are made."""
-    return limit_bytes() / 2 / neighbors() / copies if memory_gb is None else memory_gb * 1e9
+    return memory_limit_bytes() / 2 / local_process_count() / copies if memory_gb is None else memory_gb * 1e9
 
 
 class _Dealt(NamedTuple):
@@ -168,7 +178,9 @@ class _Dealt(NamedTuple):
     quarantined: dict[str, str]
 
 
-def _dealt(found: Found, numbers: Mapping[str, Any], pools: Mapping[str, Pictures], limit: float) -> dict[str, _Dealt]:
+def _assign_to_splits(
+    found: FileIndex, numbers: Mapping[str, Any], pools: Mapping[str, DecodedImages], limit: float
+) -> dict[str, _Dealt]:
     """From the pools to the splits; one of more than `limit` bytes stays where it is."""
     sources = [pictures.pixels for pictures in pools.values()]
     digests = [digest for pictures in pools.values() for digest in pictures.digests]
@@ -179,21 +191,21 @@ def _dealt(found: Found, numbers: Mapping[str, Any], pools: Mapping[str, Picture
     for split, own in numbers.items():
         kept = numpy.flatnonzero(row[own] >= 0)
         taken = own[kept]
-        pixels = _taken(sources, which[taken], row[taken], limit)
+        pixels = _gather(sources, which[taken], row[taken], limit)
         names = (file.name for file in found.parts[split].files) if reasons else ()
         bad = {name: reasons[name] for name in names if name in reasons}
         dealt[split] = _Dealt(pixels, kept, [digests[number] for number in own.tolist()], bad)
     return dealt
 
 
-def _rows_of(pictures: Pictures) -> Any:
+def _rows_of(pictures: DecodedImages) -> Any:
     """(n,) of each file its row among the pixels, -1 where it has none."""
     row = numpy.full(len(pictures.digests), -1)
     row[numpy.asarray(pictures.kept, numpy.int64)] = numpy.arange(len(pictures.kept))
     return row
 
 
-def _numbers(found: Found) -> dict[str, Any]:
+def _numbers(found: FileIndex) -> dict[str, Any]:
     """Of each split's files their numbers among the files of all pools.
 
     A pool that its split begins with, as a large one does, is known by that; the others are looked up by name.
@@ -217,7 +229,7 @@ def _numbers(found: Found) -> dict[str, Any]:
     return numbers
 
 
-def _as_they_are(found: Found, numbers: Mapping[str, Any]) -> bool:
+def _check_unchanged(found: FileIndex, numbers: Mapping[str, Any]) -> bool:
     """Whether every split is a pool, or nothing: else the pixels are in memory twice while they are dealt out."""
     files = sum(map(len, found.pools.values()))
     whole = all(len(own) in (0, len(found.pools.get(split, ()))) for split, own in numbers.items())
@@ -229,10 +241,10 @@ def _head(files: Sequence[ImageFile], pool: Sequence[ImageFile]) -> int:
     return len(pool) if len(files) >= len(pool) and all(map(operator.is_, files, pool)) else 0
 
 
-def _taken(sources: list[Array | Rows], which: Any, row: Any, limit: float) -> Pixels:
+def _gather(sources: list[Array | PackedImages], which: Any, row: Any, limit: float) -> Pixels:
     """Rows of the sources: a source as it is where they are all of it, else a copy; above `limit` bytes they stay."""
     if len(row) * math.prod(sources[0].shape[1:]) > limit:
-        return Stored(sources, which.astype(numpy.uint8), row, torch.device("cpu"))
+        return LazyImages(sources, which.astype(numpy.uint8), row, torch.device("cpu"))
     for number, source in enumerate(sources):
         whole = isinstance(source, numpy.ndarray) and len(source) == len(row) and (which == number).all()
         if whole and (row == numpy.arange(len(row))).all():
@@ -257,12 +269,12 @@ def _check(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: flo
     warnings.warn(f"{split}: {len(bad)} unusable image(s) left out, see data_report.json ({said})", stacklevel=4)
 
 
-def _images(dealt: _Dealt, part: Part) -> Images:
+def _images(dealt: _Dealt, part: FileSplit) -> Images:
     targets = torch.tensor(part.targets, dtype=torch.int64)[dealt.kept]
     return Images(dealt.pixels, targets, [part.files[position].name for position in dealt.kept.tolist()])
 
 
-def _fingerprint(classes: tuple[str, ...], parts: Mapping[str, Part], dealt: Mapping[str, _Dealt]) -> str:
+def _fingerprint(classes: tuple[str, ...], parts: Mapping[str, FileSplit], dealt: Mapping[str, _Dealt]) -> str:
     digest = hashlib.sha256(repr(classes).encode())
     for split in SPLITS:
         part = parts[split]

@@ -9,12 +9,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from semisup.dataset._image_files import Found
-from semisup.dataset._protocol import Dataset, Survey
+from semisup.dataset._image_files import FileIndex
+from semisup.dataset._protocol import Dataset, DatasetInfo
 from semisup.errors import DataError
 from semisup.images.cache import read
 
-MOST_BYTES = 2**30  # of pixels, where all have to be read for a few
+MAX_BYTES = 2**30  # of pixels, where all have to be read for a few
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint:
         DataError, SettingError: the data set is not there, is another one, or is too large.
     """
     survey = dataset.survey()
-    if not isinstance(survey.found, Found):
+    if not isinstance(survey.found, FileIndex):
         return _of_whole(dataset, survey, split, names, fingerprint)
     wanted = set(names)
     files = [file for file in survey.found.parts[split].files if file.name in wanted]
@@ -40,10 +40,10 @@ def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint:
 
 
 def _of_whole(
-    dataset: Dataset, survey: Survey, split: str, names: Sequence[str], fingerprint: str | None
+    dataset: Dataset, survey: DatasetInfo, split: str, names: Sequence[str], fingerprint: str | None
 ) -> dict[str, Tensor]:
     count = sum(survey.counts.values())
-    if count * survey.channels * survey.size**2 > MOST_BYTES:
+    if count * survey.channels * survey.size**2 > MAX_BYTES:
         raise DataError(
             f"{count} images of {survey.size} x {survey.size} pixels are too many to read for a few of them"
         )

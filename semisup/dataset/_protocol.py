@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from semisup.core.types import Images
-from semisup.images.cache import Watch
-from semisup.images.decode_settings import Recipe
+from semisup.images.cache import ProgressCallback
+from semisup.images.decode_settings import DecodeSettings
 
 
-class Survey(NamedTuple):
+class DatasetInfo(NamedTuple):
     """What can be known without decoding an image.
 
     classes: K names, in the order of the class numbers
@@ -52,11 +52,11 @@ class Dataset(Protocol):
 
     size: int
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> DecodeSettings:
         """How an image file becomes pixels for a model that was trained on this data set."""
         ...
 
-    def survey(self) -> Survey:
+    def survey(self) -> DatasetInfo:
         """Look at what is there.
 
         Raises:
@@ -65,6 +65,6 @@ class Dataset(Protocol):
         """
         ...
 
-    def read(self, survey: Survey, watch: Watch) -> Data:
+    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
         """Decode, or take from the cache."""
         ...

@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from semisup.core.class_split import Index, Portions, deal
+from semisup.core.class_split import Index, SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
-from semisup.dataset._protocol import Data, Survey
-from semisup.dataset._torchvision_readers import Source, labels_of, open_reader
-from semisup.errors import in_range, one_of
-from semisup.images.cache import Watch
+from semisup.dataset._protocol import Data, DatasetInfo
+from semisup.dataset._torchvision_readers import ReaderSpec, open_reader, read_labels
+from semisup.errors import check_choice, check_range
+from semisup.images.cache import ProgressCallback
 from semisup.images.decode import Pixels
-from semisup.images.decode_settings import Recipe
-from semisup.images.duplicates import IGNORE, ON_DUPLICATE, Member, equal_only, judge, plain
+from semisup.images.decode_settings import DecodeSettings
+from semisup.images.duplicates import IGNORE, ON_DUPLICATE, DuplicateImage, equal_only, report_duplicates, to_report
 
 CHUNK = 1024  # images that are copied, hashed and resized at once
 
@@ -36,7 +36,7 @@ class _Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Arrays:
+class TorchvisionArrays:
     """Settings of a data set that is read as one array of equally large images.
 
     root: the folder that holds torchvision's own folder or files of this data set
@@ -62,25 +62,25 @@ class Arrays:
     hflip: bool
     on_duplicate: str
 
-    source: ClassVar[Source]
+    source: ClassVar[ReaderSpec]
 
     def __post_init__(self) -> None:
-        in_range("split_seed", self.split_seed, 0, 2**32 - 1)
-        one_of("on_duplicate", self.on_duplicate, ON_DUPLICATE)
+        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        check_choice("on_duplicate", self.on_duplicate, ON_DUPLICATE)
         self.recipe()
         self._portions()
 
-    def _portions(self) -> Portions:
-        return Portions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
+    def _portions(self) -> SplitFractions:
+        return SplitFractions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> DecodeSettings:
         """For image files; transparent ones lie on black."""
-        return Recipe(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
+        return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
-    def survey(self) -> Survey:
+    def survey(self) -> DatasetInfo:
         source = self.source
-        labels = labels_of(source, Path(self.root).expanduser(), self.download)
-        rows = deal(labels.train, labels.classes, self.split_seed, self._portions())
+        labels = read_labels(source, Path(self.root).expanduser(), self.download)
+        rows = split_by_class(labels.train, labels.classes, self.split_seed, self._portions())
         hidden = numpy.full(labels.own_unlabeled, -1, dtype=numpy.int64)
         pieces = {
             "train": [_Piece(split, rows[split], labels.train[rows[split]]) for split in SPLITS[:3]],
@@ -90,27 +90,29 @@ class Arrays:
         counts = dict.fromkeys(SPLITS, 0)
         for piece in (piece for part in pieces.values() for piece in part):
             counts[piece.split] += len(piece.rows)
-        return Survey(labels.classes, source.channels, self.size, counts, pieces)
+        return DatasetInfo(labels.classes, source.channels, self.size, counts, pieces)
 
-    def read(self, survey: Survey, watch: Watch) -> Data:
+    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
         source, root = self.source, Path(self.root).expanduser()
         asked = {"train": source.train, "test": source.test}
         if source.own_unlabeled:
             asked["own_unlabeled"] = source.own_unlabeled[0]
-        filling = _Filling(survey, watch, self.on_duplicate)
+        filling = _ArrayLoader(survey, watch, self.on_duplicate)
         for part, argument in asked.items():
             reader = open_reader(source.reader, source.files, root, self.download, argument)
             filling.add(part, source.planes(reader))
         return filling.data()
 
 
-class _Filling:
+class _ArrayLoader:
     """A data set on its way into memory: every part of the original is read once, and let go."""
 
-    def __init__(self, survey: Survey, watch: Watch, on_duplicate: str) -> None:
+    def __init__(self, survey: DatasetInfo, watch: ProgressCallback, on_duplicate: str) -> None:
         shape = (survey.channels, survey.size, survey.size)
         self.survey, self.watch, self.on_duplicate = survey, watch, on_duplicate
-        self.equal: dict[bytes, list[Member]] = defaultdict(list)  # digest of an image, as in the file -> which it is
+        self.equal: dict[bytes, list[DuplicateImage]] = defaultdict(
+            list
+        )  # digest of an image, as in the file -> which it is
         self.pixels = {split: torch.empty(count, *shape, dtype=torch.uint8) for split, count in survey.counts.items()}
         self.targets: dict[str, list[int]] = {split: [] for split in SPLITS}
         self.paths: dict[str, list[str]] = {split: [] for split in SPLITS}
@@ -139,7 +141,7 @@ class _Filling:
 
     def _compare(self, split: str, names: list[str], targets: list[int], original: Pixels) -> None:
         for name, target, image in zip(names, targets, original, strict=True):
-            member = Member(split, name, -1 if split == "unlabeled" else target)
+            member = DuplicateImage(split, name, -1 if split == "unlabeled" else target)
             self.equal[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
 
     def _report(self) -> dict[str, Any]:
@@ -147,8 +149,8 @@ class _Filling:
         if self.on_duplicate == IGNORE:
             return {}
         twins = equal_only(group for group in self.equal.values() if len(group) > 1)
-        judge(twins, self.survey.classes, self.on_duplicate)
-        return {"duplicates": plain(twins, self.survey.classes)}
+        report_duplicates(twins, self.survey.classes, self.on_duplicate)
+        return {"duplicates": to_report(twins, self.survey.classes)}
 
     def data(self) -> Data:
         report = self._report()

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from semisup.dataset._image_files import Part
+from semisup.dataset._image_files import FileSplit
 from semisup.errors import DataError
 from semisup.images.scan import ImageFile, image_name, printable
 
 
-def part_of(root: Path, samples: Iterable[tuple[Path, int]]) -> Part:
+def part_of(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
     """The files of torchvision's list, in the order of their names, with their class numbers.
 
     Raises:
@@ -29,4 +29,4 @@ def part_of(root: Path, samples: Iterable[tuple[Path, int]]) -> Part:
         said = ", ".join(sorted(missing)[:5]) + (", ..." if len(missing) > 5 else "")
         raise DataError(f"dataset.root={printable(str(root))}: {len(missing)} image(s) are missing: {said}")
     rows.sort(key=lambda row: os.fsencode(row[0].path))
-    return Part([file for file, _ in rows], [target for _, target in rows])
+    return FileSplit([file for file, _ in rows], [target for _, target in rows])

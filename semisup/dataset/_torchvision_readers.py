@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy
 
 from semisup.core.class_split import Index
-from semisup.errors import DataError, SettingError, nearest
+from semisup.errors import DataError, SettingError, closest_match
 from semisup.images.decode import Pixels
 from semisup.runtime.torchvision_compat import torchvision
 
 
-class Source(NamedTuple):
+class ReaderSpec(NamedTuple):
     """How torchvision knows a data set.
 
     reader: the name of its class in torchvision.datasets
@@ -40,7 +40,7 @@ class Source(NamedTuple):
     own_unlabeled: tuple[tuple[str, str], str, int] | None = None
 
 
-class Labels(NamedTuple):
+class ReaderLabels(NamedTuple):
     """What is known without keeping a pixel: class names, (n,) int64 class numbers of a part, images without one."""
 
     classes: tuple[str, ...]
@@ -49,27 +49,27 @@ class Labels(NamedTuple):
     own_unlabeled: int
 
 
-def planes_first(reader: Any) -> Pixels:
+def nchw(reader: Any) -> Pixels:
     """Pixels that are kept as (n, C, s, s)."""
     pixels: Pixels = reader.data
     return pixels
 
 
-def planes_last(reader: Any) -> Pixels:
+def nhwc(reader: Any) -> Pixels:
     """Pixels that are kept as (n, s, s, C)."""
     pixels: Pixels = reader.data.transpose(0, 3, 1, 2)
     return pixels
 
 
-def one_plane(reader: Any) -> Pixels:
+def grayscale(reader: Any) -> Pixels:
     """Pixels that are kept as a tensor (n, s, s)."""
     pixels: Pixels = reader.data.numpy()[:, None]
     return pixels
 
 
-def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> Source:
+def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
     """A data set whose reader is asked for a part by train=True or False, and names its classes itself."""
-    return Source(
+    return ReaderSpec(
         reader=reader,
         channels=channels,
         train=("train", True),
@@ -81,17 +81,17 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
     )
 
 
-def idx_source(reader: str) -> Source:
+def idx_source(reader: str) -> ReaderSpec:
     """MNIST, and what took over its files: grey, in four files of the IDX format."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    return by_flag(reader, 1, one_plane, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
+    return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 
 
-_known: dict[tuple[Source, Path, tuple[tuple[int, int], ...]], Labels] = {}
+_known: dict[tuple[ReaderSpec, Path, tuple[tuple[int, int], ...]], ReaderLabels] = {}
 """Labels of files that were read before, by their sizes and times: the members of a sweep ask again and again."""
 
 
-def labels_of(source: Source, root: Path, download: bool) -> Labels:
+def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
     """The classes of all images; arguments as in the settings of `Arrays`.
 
     Raises:
@@ -113,12 +113,12 @@ def labels_of(source: Source, root: Path, download: bool) -> Labels:
     if source.own_unlabeled:
         _, file, bytes_ = source.own_unlabeled
         unlabeled = (root / file).stat().st_size // bytes_
-    found = Labels(classes, targets[0], targets[1], unlabeled)
+    found = ReaderLabels(classes, targets[0], targets[1], unlabeled)
     _known[(source, root, _stamps(source, root))] = found
     return found
 
 
-def _stamps(source: Source, root: Path) -> tuple[tuple[int, int], ...]:
+def _stamps(source: ReaderSpec, root: Path) -> tuple[tuple[int, int], ...]:
     """Size and time of every file; nothing if one is missing."""
     try:
         stats = [(root / file).stat() for file in source.files]
@@ -155,7 +155,7 @@ def _refused(name: str, missing: list[str], root: Path, download: bool, error: E
     if missing and download:
         return DataError(f"dataset.download=true: {name} could not be fetched into {root} ({reason})")
     if missing and not root.is_dir():
-        near = nearest(root.name, [each.name for each in root.parent.glob("*/")])
+        near = closest_match(root.name, [each.name for each in root.parent.glob("*/")])
         allowed = f"there is no such folder; dataset.download=true makes it and fetches {name}"
         return SettingError("dataset.root", str(root), allowed, near and str(root.parent / near))
     if missing:

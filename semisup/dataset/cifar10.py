@@ -6,18 +6,18 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision_arrays import Arrays
-from semisup.dataset._torchvision_readers import Source, by_flag, planes_last
+from semisup.dataset._torchvision_arrays import TorchvisionArrays
+from semisup.dataset._torchvision_readers import ReaderSpec, by_flag, nhwc
 
 
 @dataclass(frozen=True)
-class Cifar10(Arrays):
-    """What conf/dataset/cifar10.yaml says of each key; ranges in `Arrays`."""
+class Cifar10(TorchvisionArrays):
+    """What conf/dataset/cifar10.yaml says of each key; ranges in `TorchvisionArrays`."""
 
-    source: ClassVar[Source] = by_flag(
+    source: ClassVar[ReaderSpec] = by_flag(
         "CIFAR10",
         3,
-        planes_last,
+        nhwc,
         (
             "cifar-10-batches-py/data_batch_1",
             "cifar-10-batches-py/data_batch_2",

@@ -6,14 +6,14 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision_arrays import Arrays
-from semisup.dataset._torchvision_readers import Source, by_flag, planes_last
+from semisup.dataset._torchvision_arrays import TorchvisionArrays
+from semisup.dataset._torchvision_readers import ReaderSpec, by_flag, nhwc
 
 
 @dataclass(frozen=True)
-class Cifar100(Arrays):
-    """What conf/dataset/cifar100.yaml says of each key; ranges in `Arrays`."""
+class Cifar100(TorchvisionArrays):
+    """What conf/dataset/cifar100.yaml says of each key; ranges in `TorchvisionArrays`."""
 
-    source: ClassVar[Source] = by_flag(
-        "CIFAR100", 3, planes_last, ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")
+    source: ClassVar[ReaderSpec] = by_flag(
+        "CIFAR100", 3, nhwc, ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")
     )

@@ -15,12 +15,12 @@ import numpy
 import torch
 from PIL import Image
 
-from semisup.core.class_split import Portions, deal
+from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
-from semisup.dataset._protocol import Data, Survey
-from semisup.errors import in_range
-from semisup.images.cache import Watch
-from semisup.images.decode_settings import Recipe
+from semisup.dataset._protocol import Data, DatasetInfo
+from semisup.errors import check_range
+from semisup.images.cache import ProgressCallback
+from semisup.images.decode_settings import DecodeSettings
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,27 @@ class Digits:
     hflip: bool
 
     def __post_init__(self) -> None:
-        in_range("size", self.size, 8, 1024)
-        in_range("test_share", self.test_share, 0, 1, above=True)
-        in_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        check_range("size", self.size, 8, 1024)
+        check_range("test_share", self.test_share, 0, 1, above=True)
+        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         self._portions()
 
-    def _portions(self) -> Portions:
-        return Portions(self.test_share, self.validation_share, self.labels_per_class, 1, 1)
+    def _portions(self) -> SplitFractions:
+        return SplitFractions(self.test_share, self.validation_share, self.labels_per_class, 1, 1)
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> DecodeSettings:
         """For image files of white digits on black."""
-        return Recipe(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
+        return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
-    def survey(self) -> Survey:
-        images, targets = bundled()
+    def survey(self) -> DatasetInfo:
+        images, targets = load_digits_csv()
         classes = tuple(str(name) for name in range(10))
-        parts = deal(targets, classes, self.split_seed, self._portions())
-        return Survey(classes, 1, self.size, {split: len(parts[split]) for split in SPLITS}, (images, targets, parts))
+        parts = split_by_class(targets, classes, self.split_seed, self._portions())
+        return DatasetInfo(
+            classes, 1, self.size, {split: len(parts[split]) for split in SPLITS}, (images, targets, parts)
+        )
 
-    def read(self, survey: Survey, watch: Watch) -> Data:
+    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
         images, targets, parts = survey.found
         grey = numpy.rint(images * (255 / 16)).astype(numpy.uint8)  # 0..16 -> 0..255
         pixels = numpy.stack([self._resized(image) for image in watch(grey, "reading digits", len(grey))])
@@ -71,7 +73,7 @@ class Digits:
         return numpy.asarray(Image.fromarray(image).resize((self.size, self.size), Image.Resampling.BILINEAR))
 
 
-def bundled() -> tuple[Any, Any]:
+def load_digits_csv() -> tuple[Any, Any]:
     """(1797, 8, 8) float64 in [0, 16], and (1797,) int64: scikit-learn's `load_digits` without importing it (2 s)."""
     package = importlib.util.find_spec("sklearn")
     where = [

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy
 
-from semisup.core.class_split import Portions, deal
+from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS
-from semisup.dataset._image_files import Found, check, read_files
-from semisup.dataset._protocol import Data, Survey
+from semisup.dataset._image_files import FileIndex, check, read_files
+from semisup.dataset._protocol import Data, DatasetInfo
 from semisup.dataset._torchvision_files import part_of
 from semisup.dataset._torchvision_readers import open_reader
-from semisup.errors import in_range
-from semisup.images.cache import Watch
-from semisup.images.decode_settings import Recipe
+from semisup.errors import check_range
+from semisup.images.cache import ProgressCallback
+from semisup.images.decode_settings import DecodeSettings
 
 
 @dataclass(frozen=True)
@@ -46,32 +46,32 @@ class EuroSat:
     memory_gb: float | None
 
     def __post_init__(self) -> None:
-        in_range("test_share", self.test_share, 0, 1, above=True)
-        in_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        check_range("test_share", self.test_share, 0, 1, above=True)
+        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check(self)
         self._portions()
 
-    def _portions(self) -> Portions:
-        return Portions(
+    def _portions(self) -> SplitFractions:
+        return SplitFractions(
             self.test_share, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled
         )
 
-    def recipe(self) -> Recipe:
-        return Recipe(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
+    def recipe(self) -> DecodeSettings:
+        return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
-    def survey(self) -> Survey:
+    def survey(self) -> DatasetInfo:
         root = Path(self.root).expanduser()
         reader = open_reader("EuroSAT", ("eurosat/2750",), root, self.download)
         classes = tuple(name for name in reader.classes if not name.startswith("."))
         samples = [(Path(path), reader.classes[target]) for path, target in reader.samples]
         kept = [(path, classes.index(name)) for path, name in samples if name in classes and path.name[0] != "."]
         images = part_of(root, kept)
-        rows = deal(numpy.array(images.targets), classes, self.split_seed, self._portions())
+        rows = split_by_class(numpy.array(images.targets), classes, self.split_seed, self._portions())
         parts = {split: images.rows(rows[split].tolist()) for split in SPLITS}
         hidden = parts["unlabeled"].targets
         parts["unlabeled"] = parts["unlabeled"].hidden()
-        found = Found(parts, hidden, {"images": images.files}, {"hidden": len(samples) - len(kept)})
-        return Survey(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, found)
+        found = FileIndex(parts, hidden, {"images": images.files}, {"hidden": len(samples) - len(kept)})
+        return DatasetInfo(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, found)
 
-    def read(self, survey: Survey, watch: Watch) -> Data:
+    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
         return read_files(self, survey.classes, survey.found, watch)

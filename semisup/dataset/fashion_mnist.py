@@ -7,12 +7,12 @@ Algorithms" (arXiv:1708.07747).
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision_arrays import Arrays
-from semisup.dataset._torchvision_readers import Source, idx_source
+from semisup.dataset._torchvision_arrays import TorchvisionArrays
+from semisup.dataset._torchvision_readers import ReaderSpec, idx_source
 
 
 @dataclass(frozen=True)
-class FashionMnist(Arrays):
-    """What conf/dataset/fashion_mnist.yaml says of each key; ranges in `Arrays`."""
+class FashionMnist(TorchvisionArrays):
+    """What conf/dataset/fashion_mnist.yaml says of each key; ranges in `TorchvisionArrays`."""
 
-    source: ClassVar[Source] = idx_source("FashionMNIST")
+    source: ClassVar[ReaderSpec] = idx_source("FashionMNIST")

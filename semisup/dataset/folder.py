@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy
 
-from semisup.core.class_split import labeled_counts, shuffled
-from semisup.dataset._image_files import Found, Part, check, read_files
-from semisup.dataset._protocol import Data, Survey
-from semisup.errors import DataError, SettingError, in_range, nearest
-from semisup.images.cache import Watch
-from semisup.images.decode_settings import Recipe
+from semisup.core.class_split import labeled_counts, shuffled_by_class
+from semisup.dataset._image_files import FileIndex, FileSplit, check, read_files
+from semisup.dataset._protocol import Data, DatasetInfo
+from semisup.errors import DataError, SettingError, check_range, closest_match
+from semisup.images.cache import ProgressCallback
+from semisup.images.decode_settings import DecodeSettings
 from semisup.images.scan import ImageFile, class_folders, scan, shown
 
 
@@ -54,18 +54,18 @@ class Folder:
     memory_gb: float | None
 
     def __post_init__(self) -> None:
-        in_range("labels_per_class", self.labels_per_class, 1)
-        in_range("split_seed", self.split_seed, 0, 2**32 - 1)
-        in_range("imbalance", self.imbalance, 1)
+        check_range("labels_per_class", self.labels_per_class, 1)
+        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        check_range("imbalance", self.imbalance, 1)
         check(self)
 
-    def recipe(self) -> Recipe:
-        return Recipe(self.size, self.resize, self.draft, self.background, self.max_pixels)
+    def recipe(self) -> DecodeSettings:
+        return DecodeSettings(self.size, self.resize, self.draft, self.background, self.max_pixels)
 
-    def survey(self) -> Survey:
+    def survey(self) -> DatasetInfo:
         root = Path(self.root).expanduser()
         if not root.is_dir():
-            near = nearest(root.name, [each.name for each in _folders(root.parent)])
+            near = closest_match(root.name, [each.name for each in _folders(root.parent)])
             raise SettingError("dataset.root", self.root, "there is no such folder", near and str(root.parent / near))
         ignored: Counter[str] = Counter()
         classes = self._classes(root)
@@ -74,14 +74,14 @@ class Folder:
         unlabeled = self._unlabeled(root, ignored)
         parts = {
             "labeled": labeled,
-            "unlabeled": Part(unlabeled + rest.files, [-1] * (len(unlabeled) + len(rest.files))),
+            "unlabeled": FileSplit(unlabeled + rest.files, [-1] * (len(unlabeled) + len(rest.files))),
             "validation": self._by_class(root, "validation", self.validation, classes, ignored),
             "test": self._test(root, classes, ignored),
         }
         hidden = self._hidden(root, unlabeled, classes) + rest.targets
         pools = {split: part.files for split, part in parts.items()} | {"labeled": named.files, "unlabeled": unlabeled}
         counts = {split: len(part.files) for split, part in parts.items()}
-        return Survey(tuple(classes), 3, self.size, counts, Found(parts, hidden, pools, ignored))
+        return DatasetInfo(tuple(classes), 3, self.size, counts, FileIndex(parts, hidden, pools, ignored))
 
     def _classes(self, root: Path) -> list[str]:
         folder = root / self.labeled
@@ -90,14 +90,14 @@ class Folder:
         classes = list(class_folders(folder, follow_symlinks=self.follow_symlinks))
         if len(classes) < 2:
             raise DataError(f"{shown(folder)}: {len(classes)} class folder(s); there must be at least 2")
-        for twins in _alike(classes):
+        for twins in _case_duplicates(classes):
             warnings.warn(f"{shown(folder)}: classes that differ in nothing but case: {twins}", stacklevel=2)
         return classes
 
-    def _labeled(self, named: Part, classes: list[str]) -> tuple[Part, Part]:
+    def _labeled(self, named: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit]:
         """The labeled images, and those whose labels `labels_per_class` and `imbalance` take away."""
         targets = numpy.array(named.targets, dtype=numpy.int64)
-        orders = [shuffled(targets, number, self.split_seed) for number in range(len(classes))]
+        orders = [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
         chosen = {row for order, count in zip(orders, counts, strict=True) for row in order[:count].tolist()}
         rows = range(len(named.files))
@@ -105,7 +105,7 @@ class Folder:
             [row for row in rows if row not in chosen]
         )
 
-    def _by_class(self, root: Path, split: str, where: str, classes: list[str], ignored: Counter[str]) -> Part:
+    def _by_class(self, root: Path, split: str, where: str, classes: list[str], ignored: Counter[str]) -> FileSplit:
         """The images of one split with class folders; the class numbers are those of the training folders."""
         folder = root / where
         if not folder.is_dir():
@@ -113,12 +113,12 @@ class Folder:
         found = class_folders(folder, follow_symlinks=self.follow_symlinks)
         strangers = sorted(set(found) - set(classes))
         if strangers:
-            near = nearest(strangers[0], classes)
+            near = closest_match(strangers[0], classes)
             raise DataError(
                 f"{shown(folder)}: classes that the labeled training images do not have: {', '.join(strangers[:5])}"
                 + (f" (did you mean {near}?)" if near else "")
             )
-        part = Part([], [])
+        part = FileSplit([], [])
         for number, name in enumerate(classes):
             files = list(self._scan(root, found[name], ignored)) if name in found else []
             if not files and split == "labeled":
@@ -137,19 +137,19 @@ class Folder:
         folder = root / self.unlabeled
         if not folder.is_dir():
             others = [each.name for each in _folders(folder.parent) if each != root / self.labeled]
-            near = nearest(folder.name, others)
+            near = closest_match(folder.name, others)
             allowed = f"there is no folder {shown(folder)}; null, with method=supervised, where nothing is unlabeled"
             raise SettingError("dataset.unlabeled", self.unlabeled, allowed, near)
         return list(self._scan(root, folder, ignored))
 
-    def _test(self, root: Path, classes: list[str], ignored: Counter[str]) -> Part:
+    def _test(self, root: Path, classes: list[str], ignored: Counter[str]) -> FileSplit:
         folder = root / self.test if self.test else None
         if self.test is None or folder is None or not folder.is_dir():
-            return Part([], [])
+            return FileSplit([], [])
         if set(class_folders(folder, follow_symlinks=self.follow_symlinks)) & set(classes):
             return self._by_class(root, "test", self.test, classes, ignored)
         ignored["test image of no known class"] += len(self._scan(root, folder, ignored))
-        return Part([], [])
+        return FileSplit([], [])
 
     def _scan(self, root: Path, folder: Path, ignored: Counter[str]) -> tuple[ImageFile, ...]:
         found = scan(root, folder, follow_symlinks=self.follow_symlinks)
@@ -174,11 +174,11 @@ class Folder:
         numbers = {str(number): number for number in range(len(classes))} | {name: n for n, name in enumerate(classes)}
         return [numbers.get(table.get(file.name, ""), -1) for file in files]
 
-    def read(self, survey: Survey, watch: Watch) -> Data:
+    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
         return read_files(self, survey.classes, survey.found, watch)
 
 
-def _alike(classes: Iterable[str]) -> list[str]:
+def _case_duplicates(classes: Iterable[str]) -> list[str]:
     """Names that are the same in lower case, as `Apple, apple`."""
     groups = defaultdict(list)
     for name in classes:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy
 
-from semisup.core.class_split import Portions, deal
+from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS
-from semisup.dataset._image_files import Found, Part, check, read_files
-from semisup.dataset._protocol import Data, Survey
+from semisup.dataset._image_files import FileIndex, FileSplit, check, read_files
+from semisup.dataset._protocol import Data, DatasetInfo
 from semisup.dataset._torchvision_files import part_of
 from semisup.dataset._torchvision_readers import open_reader
-from semisup.errors import in_range
-from semisup.images.cache import Watch
-from semisup.images.decode_settings import Recipe
+from semisup.errors import check_range
+from semisup.images.cache import ProgressCallback
+from semisup.images.decode_settings import DecodeSettings
 
 FILES = ("food-101/meta/train.json", "food-101/meta/test.json", "food-101/images")
 
@@ -49,31 +49,31 @@ class Food101:
     memory_gb: float | None
 
     def __post_init__(self) -> None:
-        in_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check(self)
         self._portions()
 
-    def _portions(self) -> Portions:
-        return Portions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
+    def _portions(self) -> SplitFractions:
+        return SplitFractions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
 
-    def recipe(self) -> Recipe:
-        return Recipe(self.size, self.resize, self.draft, background=0, max_pixels=50_000_000)
+    def recipe(self) -> DecodeSettings:
+        return DecodeSettings(self.size, self.resize, self.draft, background=0, max_pixels=50_000_000)
 
-    def survey(self) -> Survey:
+    def survey(self) -> DatasetInfo:
         train, classes = self._part("train")
         test, _ = self._part("test")
-        rows = deal(numpy.array(train.targets), classes, self.split_seed, self._portions())
+        rows = split_by_class(numpy.array(train.targets), classes, self.split_seed, self._portions())
         parts = {split: train.rows(rows[split].tolist()) for split in SPLITS} | {"test": test}
         hidden = parts["unlabeled"].targets
         parts["unlabeled"] = parts["unlabeled"].hidden()
-        found = Found(parts, hidden, {"train": train.files, "test": test.files}, {})
-        return Survey(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, found)
+        found = FileIndex(parts, hidden, {"train": train.files, "test": test.files}, {})
+        return DatasetInfo(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, found)
 
-    def _part(self, split: str) -> tuple[Part, tuple[str, ...]]:
+    def _part(self, split: str) -> tuple[FileSplit, tuple[str, ...]]:
         """Its files, and the names of the classes."""
         root = Path(self.root).expanduser()
         reader = open_reader("Food101", FILES, root, self.download, ("split", split))
         return part_of(root, zip(reader._image_files, reader._labels, strict=True)), tuple(reader.classes)
 
-    def read(self, survey: Survey, watch: Watch) -> Data:
+    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
         return read_files(self, survey.classes, survey.found, watch)

@@ -6,12 +6,12 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision_arrays import Arrays
-from semisup.dataset._torchvision_readers import Source, idx_source
+from semisup.dataset._torchvision_arrays import TorchvisionArrays
+from semisup.dataset._torchvision_readers import ReaderSpec, idx_source
 
 
 @dataclass(frozen=True)
-class Mnist(Arrays):
-    """What conf/dataset/mnist.yaml says of each key; ranges in `Arrays`."""
+class Mnist(TorchvisionArrays):
+    """What conf/dataset/mnist.yaml says of each key; ranges in `TorchvisionArrays`."""
 
-    source: ClassVar[Source] = idx_source("MNIST")
+    source: ClassVar[ReaderSpec] = idx_source("MNIST")

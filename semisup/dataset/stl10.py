@@ -8,22 +8,22 @@ Source: A. Coates, H. Lee, A. Y. Ng, "An Analysis of Single-Layer Networks in Un
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision_arrays import Arrays
-from semisup.dataset._torchvision_readers import Source, planes_first
+from semisup.dataset._torchvision_arrays import TorchvisionArrays
+from semisup.dataset._torchvision_readers import ReaderSpec, nchw
 
 UNLABELED = "stl10_binary/unlabeled_X.bin"
 
 
 @dataclass(frozen=True)
-class Stl10(Arrays):
-    """What conf/dataset/stl10.yaml says of each key; ranges in `Arrays`."""
+class Stl10(TorchvisionArrays):
+    """What conf/dataset/stl10.yaml says of each key; ranges in `TorchvisionArrays`."""
 
-    source: ClassVar[Source] = Source(
+    source: ClassVar[ReaderSpec] = ReaderSpec(
         reader="STL10",
         channels=3,
         train=("split", "train"),
         test=("split", "test"),
-        planes=planes_first,
+        planes=nchw,
         targets="labels",
         classes=(),
         files=(

@@ -8,20 +8,20 @@ Source: Y. Netzer et al., "Reading Digits in Natural Images with Unsupervised Fe
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semisup.dataset._torchvision_arrays import Arrays
-from semisup.dataset._torchvision_readers import Source, planes_first
+from semisup.dataset._torchvision_arrays import TorchvisionArrays
+from semisup.dataset._torchvision_readers import ReaderSpec, nchw
 
 
 @dataclass(frozen=True)
-class Svhn(Arrays):
-    """What conf/dataset/svhn.yaml says of each key; ranges in `Arrays`."""
+class Svhn(TorchvisionArrays):
+    """What conf/dataset/svhn.yaml says of each key; ranges in `TorchvisionArrays`."""
 
-    source: ClassVar[Source] = Source(
+    source: ClassVar[ReaderSpec] = ReaderSpec(
         reader="SVHN",
         channels=3,
         train=("split", "train"),
         test=("split", "test"),
-        planes=planes_first,
+        planes=nchw,
         targets="labels",
         classes=tuple("0123456789"),
         files=("train_32x32.mat", "test_32x32.mat"),

@@ -23,14 +23,14 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy
 
-from semisup.errors import DataError, in_range
+from semisup.errors import DataError, check_range
 from semisup.images.decode import REASONS, BadImageError, Pixels
-from semisup.images.decode_settings import Recipe
-from semisup.images.on_disk import Rows
-from semisup.images.packs import Growing, Pack, read_pack, write_pack
-from semisup.images.pool import Outcome, decode_files, read_bytes
+from semisup.images.decode_settings import DecodeSettings
+from semisup.images.on_disk import PackedImages
+from semisup.images.packs import ImagePack, PackWriter, read_pack, write_pack
+from semisup.images.pool import DecodeResult, decode_files, read_bytes
 from semisup.images.scan import ImageFile
-from semisup.runtime.atomic_files import Aside, remove_leftovers
+from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files
 
 T = TypeVar("T")
 Files = Sequence[ImageFile]
@@ -41,14 +41,14 @@ RACY_NS = 2_000_000_000
 """A file written this shortly before it was read may be written again within one tick of its times (git's rule)."""
 
 
-class Watch(Protocol):
+class ProgressCallback(Protocol):
     """Shows progress: gives the items on, as tqdm does. Called with the items, what is done, how many there are."""
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]: ...
 
 
 @dataclass(frozen=True)
-class Pictures:
+class DecodedImages:
     """What was asked for.
 
     pixels: (n, 3, S, S) uint8, a plain contiguous array that is the caller's own; or rows of the pack
@@ -60,7 +60,7 @@ class Pictures:
     came_from: "cache" where no picture was decoded
     """
 
-    pixels: Pixels | Rows
+    pixels: Pixels | PackedImages
     names: tuple[str, ...]
     kept: Sequence[int]
     digests: tuple[str, ...]
@@ -81,25 +81,31 @@ class _Sought(NamedTuple):
     entry: Path | None
     indexed: Sequence[str] | None
     known: Sequence[str] | None
-    pack: Pack | None
+    pack: ImagePack | None
 
 
 def read(
-    files: Files, recipe: Recipe, cache: Path | None, workers: int, watch: Watch, *, stored: bool = False
-) -> Pictures:
+    files: Files,
+    recipe: DecodeSettings,
+    cache: Path | None,
+    workers: int,
+    watch: ProgressCallback,
+    *,
+    stored: bool = False,
+) -> DecodedImages:
     """The pixels of `files`, as `read_pools` reads them."""
     return read_pools({"": files}, recipe, cache, workers, watch, stored=stored)[""]
 
 
 def read_pools(
     pools: Mapping[str, Files],
-    recipe: Recipe,
+    recipe: DecodeSettings,
     cache: Path | None,
     workers: int,
-    watch: Watch,
+    watch: ProgressCallback,
     *,
     stored: bool = False,
-) -> dict[str, Pictures]:
+) -> dict[str, DecodedImages]:
     """The pixels of some lists of files: out of `cache` what it has, the others decoded and put there.
 
     A cache that cannot be written costs a warning, no more; one that cannot be read counts as empty.
@@ -116,10 +122,10 @@ def read_pools(
         SettingError: `workers` below 1.
         DataError: a decoding process died, or memory ran out; with `stored`, the cache cannot be written.
     """
-    in_range("workers", workers, 1)
+    check_range("workers", workers, 1)
     assert cache is not None or not stored
     started = time.time_ns()
-    sought = {name: _sought(files, recipe, cache, workers, watch, stored=stored) for name, files in pools.items()}
+    sought = {name: _lookup(files, recipe, cache, workers, watch, stored=stored) for name, files in pools.items()}
     left = [file for name, files in pools.items() if sought[name].pack is None for file in files]
     outcomes = (
         decode_files(left, recipe, workers) if left else iter(())
@@ -140,7 +146,7 @@ def read_pools(
         try:
             if made and not stored:
                 write_pack(_pack_path(cache, recipe, known), pack)
-            if known != indexed and _settled(files, known, started):
+            if known != indexed and _timestamps_stable(files, known, started):
                 _write(entry, known)
         except OSError as error:
             message = f"the image cache {cache} cannot be written ({error}); going on without"
@@ -148,7 +154,9 @@ def read_pools(
     return found
 
 
-def _sought(files: Files, recipe: Recipe, cache: Path | None, workers: int, watch: Watch, *, stored: bool) -> _Sought:
+def _lookup(
+    files: Files, recipe: DecodeSettings, cache: Path | None, workers: int, watch: ProgressCallback, *, stored: bool
+) -> _Sought:
     if cache is None:
         return _Sought(None, None, None, None)
     entry = cache / "index" / f"{_key(map(_stats, files))}.json"
@@ -161,7 +169,7 @@ def _sought(files: Files, recipe: Recipe, cache: Path | None, workers: int, watc
     return _Sought(entry, indexed, known, pack)
 
 
-def _decoded(outcomes: Iterable[Outcome], files: Files, recipe: Recipe) -> tuple[list[str], Pack]:
+def _decoded(outcomes: Iterable[DecodeResult], files: Files, recipe: DecodeSettings) -> tuple[list[str], ImagePack]:
     """Every file's digest, or its reason where it was not read; and what they hold."""
     pixels = numpy.empty((len(files), 3, recipe.size, recipe.size), numpy.uint8)
     known: list[str] = []
@@ -170,10 +178,10 @@ def _decoded(outcomes: Iterable[Outcome], files: Files, recipe: Recipe) -> tuple
     for picture, moves in _good(outcomes, known, bad):
         pixels[rows] = picture
         rows, animated = rows + 1, animated + moves
-    return known, Pack(pixels[:rows], bad, animated)
+    return known, ImagePack(pixels[:rows], bad, animated)
 
 
-def _good(outcomes: Iterable[Outcome], known: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
+def _good(outcomes: Iterable[DecodeResult], known: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
     """The pictures among the outcomes, and whether each is the first of several; what is said of every file is added to
     `known`, and the reason of each without a picture to `bad`."""
     for position, outcome in enumerate(outcomes):
@@ -184,7 +192,9 @@ def _good(outcomes: Iterable[Outcome], known: list[str], bad: dict[int, str]) ->
             yield outcome.pixels, outcome.animated
 
 
-def _streamed(outcomes: Iterable[Outcome], files: Files, recipe: Recipe, cache: Path) -> tuple[list[str], Pack]:
+def _streamed(
+    outcomes: Iterable[DecodeResult], files: Files, recipe: DecodeSettings, cache: Path
+) -> tuple[list[str], ImagePack]:
     """As `_decoded`, but into a pack as they come, whose rows are returned.
 
     Raises:
@@ -194,7 +204,7 @@ def _streamed(outcomes: Iterable[Outcome], files: Files, recipe: Recipe, cache: 
     bad: dict[int, str] = {}
     animated = 0
     try:
-        with Growing(cache / "packs") as growing:
+        with PackWriter(cache / "packs") as growing:
             for picture, moves in _good(outcomes, known, bad):
                 growing.add(picture)
                 animated += moves
@@ -204,7 +214,7 @@ def _streamed(outcomes: Iterable[Outcome], files: Files, recipe: Recipe, cache: 
         raise DataError(f"the image cache {cache} cannot be written ({error}): {allowed}") from error
 
 
-def _hashed(files: Files, recipe: Recipe, workers: int) -> Iterator[str]:
+def _hashed(files: Files, recipe: DecodeSettings, workers: int) -> Iterator[str]:
     """What `_decoded` says of every file first, without decoding."""
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(files), AT_ONCE):  # a task of the pool takes 2 kB
@@ -219,10 +229,12 @@ def _digest(file: ImageFile, limit: int) -> str:
         return bad.reason
 
 
-def _pictures(files: Files, known: Sequence[str], pack: Pack, came_from: Literal["cache", "files"]) -> Pictures:
+def _pictures(
+    files: Files, known: Sequence[str], pack: ImagePack, came_from: Literal["cache", "files"]
+) -> DecodedImages:
     everything = range(len(files))
     kept = tuple(position for position in everything if position not in pack.bad) if pack.bad else everything
-    return Pictures(
+    return DecodedImages(
         pixels=pack.pixels,
         names=tuple(files[position].name for position in kept),
         kept=kept,
@@ -233,7 +245,7 @@ def _pictures(files: Files, known: Sequence[str], pack: Pack, came_from: Literal
     )
 
 
-def _settled(files: Files, known: Sequence[str], started: int) -> bool:
+def _timestamps_stable(files: Files, known: Sequence[str], started: int) -> bool:
     """Whether a later start may trust the files' times: none is racy, and none was out of reach only today."""
     latest = max((max(file.mtime_ns, file.ctime_ns) for file in files), default=0)
     return latest < started - RACY_NS and "unreadable" not in known
@@ -251,7 +263,7 @@ def _stats(file: ImageFile) -> str:
     return f"{json.dumps(file.name)} {file.bytes_} {file.mtime_ns} {file.ctime_ns} {file.inode}"
 
 
-def _pack_path(cache: Path, recipe: Recipe, known: Sequence[str]) -> Path:
+def _pack_path(cache: Path, recipe: DecodeSettings, known: Sequence[str]) -> Path:
     return cache / "packs" / f"{_key(itertools.chain([recipe.fingerprint()], known))}.pack"
 
 
@@ -274,8 +286,8 @@ def _read_index(path: Path) -> list[str] | None:
 def _write(path: Path, known: Sequence[str]) -> None:
     """An index, piece by piece; it may be torn by a power cut: it is then not believed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path.parent)
-    with Aside(path.parent) as file:
+    remove_stale_temporary_files(path.parent)
+    with AtomicFile(path.parent) as file:
         for piece in json.JSONEncoder().iterencode([path.stem, *known]):
             file.write(piece.encode())
         file.put(path, sure=False)

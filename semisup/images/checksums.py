@@ -16,10 +16,10 @@ R = TypeVar("R")
 BLOCK = 2**22
 """Bytes of a block: all have so many but the last."""
 
-MOST_THREADS = 8
+MAX_THREADS = 8
 
 
-class Sums:
+class BlockChecksums:
     """The checksums of what is added, chunk by chunk."""
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class Sums:
         return self.whole + ([self.sum] if self.bytes else [])
 
 
-def sums_of(content: memoryview) -> list[int]:
+def checksum_blocks(content: memoryview) -> list[int]:
     """The checksums of all of it."""
     return list(_by_threads(zlib.crc32, [content[begin:end] for begin, end in _ends(len(content))]))
 
 
-def whole(descriptor: int, offset: int, length: int, sums: Sequence[int], into: memoryview | None) -> bool:
+def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int], into: memoryview | None) -> bool:
     """Whether `length` bytes of a file, from `offset` on, are those of these checksums.
 
     Args:
@@ -81,7 +81,7 @@ def _ends(length: int) -> Iterator[tuple[int, int]]:
 
 def _by_threads(act: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """Reading and summing leave Python's lock, so that every core can do some."""
-    threads = min(_cores(), len(items), MOST_THREADS)
+    threads = min(_cores(), len(items), MAX_THREADS)
     if threads < 2:
         yield from map(act, items)
         return

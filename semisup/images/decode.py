@@ -26,8 +26,8 @@ from PIL import (  # noqa: F401
     WebPImagePlugin,
 )
 
-from semisup.images.decode_settings import Recipe
-from semisup.images.integrity import fault
+from semisup.images.decode_settings import DecodeSettings
+from semisup.images.integrity import find_corruption
 from semisup.images.quiet_decoders import silence_decoders
 
 silence_decoders()
@@ -82,7 +82,7 @@ class Decoded(NamedTuple):
     animated: bool
 
 
-def decode(data: bytes, recipe: Recipe) -> Decoded:
+def decode(data: bytes, recipe: DecodeSettings) -> Decoded:
     """Decode, turn upright by EXIF, lay transparency on the background, resize.
 
     16-bit gray keeps its upper 8 bits; 1-bit, gray, palette and CMYK are converted to RGB as Pillow does.
@@ -107,19 +107,19 @@ def decode(data: bytes, recipe: Recipe) -> Decoded:
             raise BadImageError("truncated" if early else "corrupt") from error
 
 
-def _decode(data: bytes, recipe: Recipe) -> Decoded:
-    if reason := fault(data):
+def _decode(data: bytes, recipe: DecodeSettings) -> Decoded:
+    if reason := find_corruption(data):
         raise BadImageError(reason)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if max(image.width * image.height, _tile(image)) > recipe.max_pixels:
             raise BadImageError("too large")
-        if not _has_rule(image):
+        if not _is_convertible(image):
             raise BadImageError("unsupported mode")
         animated = bool(getattr(image, "is_animated", False))
         if recipe.draft:
             image.draft(None, (2 * recipe.size, 2 * recipe.size))
         image.load()
-        opaque = _to_rgb(_upright(image), recipe.background)
+        opaque = _to_rgb(_apply_exif_orientation(image), recipe.background)
     resized = _RESIZE[recipe.resize](opaque, recipe)
     return Decoded(numpy.ascontiguousarray(numpy.asarray(resized).transpose(2, 0, 1)), animated)
 
@@ -130,7 +130,7 @@ def _tile(image: Image.Image) -> int:
     return math.prod(side if isinstance(side, int) else 0 for side in sides)
 
 
-def _has_rule(image: Image.Image) -> bool:
+def _is_convertible(image: Image.Image) -> bool:
     """Whether the values become 8 bits without a guess: Pillow gives 12-bit and inverted TIFF as 16-bit gray too."""
     if image.mode.startswith("I;16"):
         tags = getattr(image, "tag_v2", {_TIFF_BITS: (16,), _TIFF_PHOTOMETRIC: 1})
@@ -138,7 +138,7 @@ def _has_rule(image: Image.Image) -> bool:
     return image.mode in _MODES
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _apply_exif_orientation(image: Image.Image) -> Image.Image:
     """Turned as EXIF says. Unlike ImageOps.exif_transpose this never writes EXIF again, which fails on broken ones."""
     try:
         method = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
@@ -149,7 +149,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image, background: int) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return _narrow(image, background)
+        return _to_8bit(image, background)
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
@@ -158,7 +158,7 @@ def _to_rgb(image: Image.Image, background: int) -> Image.Image:
     return canvas
 
 
-def _narrow(image: Image.Image, background: int) -> Image.Image:
+def _to_8bit(image: Image.Image, background: int) -> Image.Image:
     """16-bit gray, by its upper 8 bits; Pillow's own conversion makes white of all above 255."""
     values = numpy.asarray(image)
     gray = (values >> 8).astype(numpy.uint8)
@@ -167,12 +167,12 @@ def _narrow(image: Image.Image, background: int) -> Image.Image:
     return Image.fromarray(gray).convert("RGB")
 
 
-def _stretch(image: Image.Image, recipe: Recipe) -> Image.Image:
+def _stretch(image: Image.Image, recipe: DecodeSettings) -> Image.Image:
     """torchvision's Resize((S, S)) of a PIL image."""
     return image.resize((recipe.size, recipe.size), Image.Resampling.BILINEAR)
 
 
-def _center_crop(image: Image.Image, recipe: Recipe) -> Image.Image:
+def _center_crop(image: Image.Image, recipe: DecodeSettings) -> Image.Image:
     """torchvision's Resize(S), then CenterCrop(S). Pillow's `box` would spare the rest, but rounds to float32."""
     size, (width, height) = recipe.size, image.size
     long = int(size * max(width, height) / min(width, height))
@@ -184,4 +184,7 @@ def _center_crop(image: Image.Image, recipe: Recipe) -> Image.Image:
     return resized.crop((left, top, left + size, top + size))
 
 
-_RESIZE: dict[str, Callable[[Image.Image, Recipe], Image.Image]] = {"stretch": _stretch, "center_crop": _center_crop}
+_RESIZE: dict[str, Callable[[Image.Image, DecodeSettings], Image.Image]] = {
+    "stretch": _stretch,
+    "center_crop": _center_crop,
+}

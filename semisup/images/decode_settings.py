@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import PIL
 from PIL import features
 
-from semisup.errors import in_range, one_of
+from semisup.errors import check_choice, check_range
 
 VERSION = 2
 """Raise this when decode.py gives other pixels for the same settings."""
@@ -22,7 +22,7 @@ LARGEST_MAX_PIXELS = 178_956_970
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DecodeSettings:
     """The settings of decoding.
 
     size: S, the side of the result in pixels, 1 to 4096
@@ -43,10 +43,10 @@ class Recipe:
     max_pixels: int
 
     def __post_init__(self) -> None:
-        in_range("size", self.size, 1, 4096)
-        one_of("resize", self.resize, RESIZES)
-        in_range("background", self.background, 0, 255)
-        in_range("max_pixels", self.max_pixels, 1, LARGEST_MAX_PIXELS)
+        check_range("size", self.size, 1, 4096)
+        check_choice("resize", self.resize, RESIZES)
+        check_range("background", self.background, 0, 255)
+        check_range("max_pixels", self.max_pixels, 1, LARGEST_MAX_PIXELS)
 
     @property
     def max_bytes(self) -> int:

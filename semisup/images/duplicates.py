@@ -48,7 +48,7 @@ _GRID, _BITS, _BLOCK, _PRODUCT, _CHUNK_BYTES = 16, 64, 256, 2**24, 2**24  # a pr
 _TRAINED_ON = frozenset({"labeled", "unlabeled"})
 
 
-class Member(NamedTuple):
+class DuplicateImage(NamedTuple):
     """One of several equal images: its split, its name, its class number (-1 = unknown)."""
 
     split: str
@@ -56,7 +56,7 @@ class Member(NamedTuple):
     target: int
 
 
-class Twins(NamedTuple):
+class Duplicates(NamedTuple):
     """Images that are there more than once.
 
     counts: kind -> how many groups; listed are the first of them, however many images are the same
@@ -67,13 +67,13 @@ class Twins(NamedTuple):
     """
 
     counts: dict[str, int]
-    leaks: list[list[Member]]
-    two_classes: list[list[Member]]
-    repeats: list[list[Member]]
-    near: list[list[Member]]
+    leaks: list[list[DuplicateImage]]
+    two_classes: list[list[DuplicateImage]]
+    repeats: list[list[DuplicateImage]]
+    near: list[list[DuplicateImage]]
 
 
-def find(images: Mapping[str, Images]) -> Twins:
+def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
     """Compare all with all, but the unlabeled among themselves only for equality.
 
     Args:
@@ -81,10 +81,10 @@ def find(images: Mapping[str, Images]) -> Twins:
     """
     splits = sorted(SPLITS, key=lambda split: split == "unlabeled")  # last: what is compared with all comes first
     everything = _Everything(splits, [images[split] for split in splits])
-    means, bits = _look([each.pixels for each in everything.images])
+    means, bits = _descriptors([each.pixels for each in everything.images])
     again = torch.zeros(len(means), dtype=torch.bool)
     equal = equal_only(everything.members(rows, again) for rows in _equal(everything, means))
-    near: list[list[Member]] = []
+    near: list[list[DuplicateImage]] = []
     count = 0
     for pairs in _near(bits, means, len(means) - len(images["unlabeled"])):
         told = pairs[:, ~again[pairs].any(0) & everything.harmful(pairs)].T[: MOST_PAIRS - count]
@@ -95,12 +95,12 @@ def find(images: Mapping[str, Images]) -> Twins:
     return equal._replace(counts=equal.counts | {"near": count}, near=near)
 
 
-def equal_only(groups: Iterable[Iterable[Member]]) -> Twins:
+def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
     """Groups of equal images by what is wrong with them; near ones were not looked for."""
-    found: dict[str, list[list[Member]]] = {"leaks": [], "two_classes": [], "repeats": []}
+    found: dict[str, list[list[DuplicateImage]]] = {"leaks": [], "two_classes": [], "repeats": []}
     counts = dict.fromkeys(found, 0)
     for group in groups:
-        first: list[Member] = []
+        first: list[DuplicateImage] = []
         seen: set[tuple[str, int]] = set()
         for member in group:
             if len(first) < MOST_MEMBERS or (member.split, member.target) not in seen:
@@ -111,7 +111,7 @@ def equal_only(groups: Iterable[Iterable[Member]]) -> Twins:
         for kind in [kind for kind in wrong if wrong[kind]] or ["repeats"]:
             counts[kind] += 1
             found[kind] += [first][: MOST_LISTED - len(found[kind])]
-    return Twins(counts, **found, near=[])
+    return Duplicates(counts, **found, near=[])
 
 
 class _Everything:
@@ -130,11 +130,11 @@ class _Everything:
         number = bisect_right(self.ends, row)
         return number, row - (self.ends[number - 1] if number else 0)
 
-    def member(self, row: int) -> Member:
+    def member(self, row: int) -> DuplicateImage:
         number, own = self.place(row)
-        return Member(self.splits[number], self.images[number].paths[own], int(self.targets[row]))
+        return DuplicateImage(self.splits[number], self.images[number].paths[own], int(self.targets[row]))
 
-    def members(self, rows: Sequence[int], again: Tensor) -> Iterator[Member]:
+    def members(self, rows: Sequence[int], again: Tensor) -> Iterator[DuplicateImage]:
         """Of equal images; marks all but the first in (n,) `again`."""
         for row in rows:
             again[row] = row != rows[0]
@@ -152,7 +152,7 @@ class _Everything:
         return leaking | ((targets[0] != targets[1]) & (targets >= 0).all(0))
 
 
-def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twins:
+def cached(cache: Path | None, key: str, search: Callable[[], Duplicates]) -> Duplicates:
     """What `search` finds, out of `cache`/twins if it is there whole, else put there, as far as that can be written.
 
     Args:
@@ -165,7 +165,9 @@ def remembered(cache: Path | None, key: str, search: Callable[[], Twins]) -> Twi
         digest, _, body = path.read_bytes().partition(b"\n")
         if digest == hashlib.sha256(path.name.encode() + body).hexdigest().encode():
             counts, *kinds = json.loads(body)
-            return Twins(counts, *([[Member(*each) for each in group] for group in kind] for kind in kinds))
+            return Duplicates(
+                counts, *([[DuplicateImage(*each) for each in group] for group in kind] for kind in kinds)
+            )
     except OSError:
         pass  # not there, or not to be read
     found = search()
@@ -184,7 +186,7 @@ def _differ(targets: Sequence[int]) -> bool:
     return len(set(targets) - {-1}) > 1
 
 
-def _look(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
+def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
     """n images of (C, S, S) uint8 -> (n, 256) uint8, gray means of 16 x 16; (n, 64) int8, +1 or -1: dHash."""
     count, row = sum(map(len, images)), 0
     means, bits = torch.empty(count, _GRID**2, dtype=torch.uint8), torch.empty(count, _BITS, dtype=torch.int8)
@@ -231,19 +233,20 @@ def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
                 yield some[:, apart <= MOST_LEVELS]
 
 
-def plain(twins: Twins, classes: Sequence[str]) -> dict[str, Any]:
+def to_report(twins: Duplicates, classes: Sequence[str]) -> dict[str, Any]:
     """As plain data: how many there are of each of the kinds that were looked for, and the first of them."""
     return {"counts": twins.counts} | {
-        kind: [[_said(member, classes) for member in group] for group in getattr(twins, kind)] for kind in twins.counts
+        kind: [[_member_report(member, classes) for member in group] for group in getattr(twins, kind)]
+        for kind in twins.counts
     }
 
 
-def _said(member: Member, classes: Sequence[str]) -> dict[str, str | None]:
+def _member_report(member: DuplicateImage, classes: Sequence[str]) -> dict[str, str | None]:
     known = classes[member.target] if member.target >= 0 else None
     return {"split": member.split, "path": member.name, "class": known}
 
 
-def judge(twins: Twins, classes: tuple[str, ...], on_duplicate: str) -> None:
+def report_duplicates(twins: Duplicates, classes: tuple[str, ...], on_duplicate: str) -> None:
     """Warn of images that are where they must not be; raise DataError where that is to stop the run."""
     said, counts = [], twins.counts
     if twins.leaks:
@@ -258,7 +261,7 @@ def judge(twins: Twins, classes: tuple[str, ...], on_duplicate: str) -> None:
         warnings.warn(f"{'; '.join(said)}: see data_report.json", stacklevel=4)
 
 
-def _some(groups: Sequence[Sequence[Member]]) -> str:
+def _some(groups: Sequence[Sequence[DuplicateImage]]) -> str:
     """The first three, as `training/a/1.jpg = testing/a/9.jpg`."""
     first = [" = ".join(member.name for member in group[:3]) for group in groups[:3]]
     return "; ".join(first) + ("; ..." if len(groups) > 3 else "")

@@ -8,7 +8,7 @@ import zlib
 
 PNG, TAIL = b"\x89PNG\r\n\x1a\n", 12  # of a chunk: its length, its kind and its checksum
 
-MOST_SCANS = 100
+MAX_SCANS = 100
 """Encoders make about ten scans of a progressive JPEG. Each is work for every pixel, and may be of a hundred bytes."""
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -16,14 +16,14 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 
 
-def fault(data: bytes) -> str | None:
+def find_corruption(data: bytes) -> str | None:
     """A key of decode.REASONS, or None where only a decoder can tell."""
     if data.startswith(PNG):
         return _png_fault(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "truncated" if int.from_bytes(data[4:8], "little") + 8 > len(data) else None
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MOST_SCANS:
-        return "too slow" if _scans(data) > MOST_SCANS else None
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MAX_SCANS:
+        return "too slow" if _scans(data) > MAX_SCANS else None
     return None
 
 

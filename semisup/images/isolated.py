@@ -20,7 +20,7 @@ from semisup.images.scan import ImageFile
 
 R = TypeVar("R")
 
-HOPELESS = 16
+MAX_CONSECUTIVE_CRASHES = 16
 """So many in a row that kill their process: it is not them."""
 
 SPAWNER = multiprocessing.get_context("forkserver")
@@ -29,7 +29,7 @@ SPAWNER.set_forkserver_preload(["semisup.images.pool"])
 
 
 @contextlib.contextmanager
-def nothing_of_ours() -> Iterator[None]:
+def hide_main_module() -> Iterator[None]:
     """A process started in here does not run the user's script again, which need not be written for that."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -39,7 +39,7 @@ def nothing_of_ours() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-class DiedError(Exception):
+class WorkerDiedError(Exception):
     """The process died. `reason`: "too slow" or "crashed"."""
 
     def __init__(self, reason: str) -> None:
@@ -47,7 +47,7 @@ class DiedError(Exception):
         self.reason = reason
 
 
-def each_alone(
+def decode_isolated(
     files: Sequence[ImageFile],
     act: Callable[[ImageFile], R],
     first: Callable[[], None],
@@ -67,22 +67,22 @@ def each_alone(
         deaths = 0
         for file in files:
             try:
-                yield _tried_twice(child, file)
+                yield _retry_once(child, file)
                 deaths = 0
-            except DiedError as error:
+            except WorkerDiedError as error:
                 deaths += 1
-                if deaths == HOPELESS:
+                if deaths == MAX_CONSECUTIVE_CRASHES:
                     raise DataError(
-                        f"decoding processes die of {HOPELESS} files in a row, {file.name} the last: killed for lack "
+                        f"decoding processes die of {MAX_CONSECUTIVE_CRASHES} files in a row, {file.name} the last: killed for lack "
                         "of memory? Fewer workers or a lower max_pixels need less"
                     ) from error
                 yield died(file, error.reason)
 
 
-def _tried_twice(child: "_Child[R]", file: ImageFile) -> R:
+def _retry_once(child: "_Child[R]", file: ImageFile) -> R:
     try:
         return child.do(file)
-    except DiedError as error:
+    except WorkerDiedError as error:
         if error.reason == "too slow":
             raise
         return child.do(file)
@@ -100,7 +100,7 @@ class _Child(Generic[R]):
         if self.process is None:
             self.line, theirs = SPAWNER.Pipe()
             self.process = SPAWNER.Process(target=_serve, args=(theirs, self.act, self.first), daemon=True)
-            with nothing_of_ours():
+            with hide_main_module():
                 self.process.start()
             theirs.close()
         try:
@@ -109,7 +109,7 @@ class _Child(Generic[R]):
         except (EOFError, OSError):
             self.process.join()
             code, self.process = self.process.exitcode, None
-            raise DiedError("too slow" if code == TOO_SLOW else "crashed") from None
+            raise WorkerDiedError("too slow" if code == TOO_SLOW else "crashed") from None
         if good:
             return result  # type: ignore[no-any-return]
         raise result
@@ -121,7 +121,7 @@ class _Child(Generic[R]):
 
 
 def _serve(line: Any, act: Callable[[Any], Any], first: Callable[[], None]) -> None:
-    begin()
+    init_worker()
     first()
     while True:
         file = line.recv()
@@ -131,7 +131,7 @@ def _serve(line: Any, act: Callable[[Any], Any], first: Callable[[], None]) -> N
             line.send((False, error))
 
 
-def begin() -> None:
+def init_worker() -> None:
     """A process's first act: leave Ctrl-C to the parent, and never outlive it, not even when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -21,7 +21,7 @@ from semisup.errors import DataError
 from semisup.images.decode import Pixels
 
 
-class Rows:
+class PackedImages:
     """(n, C, S, S) uint8 images in a file, one after the other from `offset` on. The file may lose its name meanwhile.
 
     Raises:
@@ -70,7 +70,7 @@ class Rows:
         return got
 
 
-class Stored:
+class LazyImages:
     """(n, C, S, S) uint8 images, asked by their numbers like a tensor.
 
     Args:
@@ -79,7 +79,7 @@ class Stored:
         device: where the images that are asked for go.
     """
 
-    def __init__(self, sources: Sequence[Rows | Pixels], which: Any, row: Any, device: torch.device) -> None:
+    def __init__(self, sources: Sequence[PackedImages | Pixels], which: Any, row: Any, device: torch.device) -> None:
         self.sources, self.which, self.row, self.device = sources, which, row, device
         self.shape = torch.Size((len(row), *sources[0].shape[1:]))
         self.reader: ThreadPoolExecutor | None = None
@@ -88,9 +88,9 @@ class Stored:
     def __len__(self) -> int:
         return len(self.row)
 
-    def to(self, device: torch.device) -> "Stored":
+    def to(self, device: torch.device) -> "LazyImages":
         """The same for another device."""
-        return Stored(self.sources, self.which, self.row, device)
+        return LazyImages(self.sources, self.which, self.row, device)
 
     def __getitem__(self, index: Any) -> Tensor:
         """(U, C, S, S) for (U,) numbers, (C, S, S) for one, on the device."""

@@ -18,45 +18,45 @@ from typing import NamedTuple
 
 import numpy
 
-from semisup.images.checksums import Sums, sums_of, whole
+from semisup.images.checksums import BlockChecksums, checksum_blocks, verify_blocks
 from semisup.images.decode import Pixels
-from semisup.images.on_disk import Rows
-from semisup.runtime.atomic_files import Aside, remove_leftovers, write_atomically
+from semisup.images.on_disk import PackedImages
+from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files, write_atomically
 
 MAGIC, FORMAT = b"semisup\n", 3
 PREFIX = struct.Struct("<8sII32s")
 
 
-class Pack(NamedTuple):
+class ImagePack(NamedTuple):
     """pixels: (n, 3, S, S); bad: position -> reason of each file without a row; animated: how many rows are the first
     of several frames."""
 
-    pixels: Pixels | Rows
+    pixels: Pixels | PackedImages
     bad: Mapping[int, str]
     animated: int
 
 
-def write_pack(path: Path, pack: Pack) -> None:
+def write_pack(path: Path, pack: ImagePack) -> None:
     """Put it there.
 
     Raises:
         OSError: disk full, read-only, ...
     """
-    assert not isinstance(pack.pixels, Rows)
+    assert not isinstance(pack.pixels, PackedImages)
     pixels = pack.pixels.reshape(-1).data
-    header = _header(path, pack.bad, pack.animated, sums_of(pixels))
+    header = _header(path, pack.bad, pack.animated, checksum_blocks(pixels))
     _make_room(path.parent)
     write_atomically(path, _prefix(header), pixels, header, sure=False)
 
 
-class Growing:
+class PackWriter:
     """A pack that is written picture by picture, a context; `end` gives it its name and its rows."""
 
     def __init__(self, folder: Path) -> None:
         _make_room(folder)
-        self.file, self.sums, self.count = Aside(folder), Sums(), 0
+        self.file, self.sums, self.count = AtomicFile(folder), BlockChecksums(), 0
 
-    def __enter__(self) -> "Growing":
+    def __enter__(self) -> "PackWriter":
         self.file.__enter__()
         self.file.write(bytes(PREFIX.size))
         return self
@@ -68,17 +68,17 @@ class Growing:
         self.sums.add(row)
         self.count += 1
 
-    def end(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> Pack:
+    def end(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> ImagePack:
         header = _header(path, bad, animated, self.sums.all())
         self.file.write(header)
         self.file.put(path, _prefix(header), sure=False)
-        return Pack(Rows(path, (self.count, 3, size, size), PREFIX.size), bad, animated)
+        return ImagePack(PackedImages(path, (self.count, 3, size, size), PREFIX.size), bad, animated)
 
     def __exit__(self, *error: object) -> None:
         self.file.__exit__(None, None, None)
 
 
-def read_pack(path: Path, count: int, size: int, *, stored: bool) -> Pack | None:
+def read_pack(path: Path, count: int, size: int, *, stored: bool) -> ImagePack | None:
     """The pack of `count` files at S = `size`; None if it is not there or not whole. `stored`: read through once."""
     try:
         with open(path, "rb", buffering=0) as file:
@@ -93,18 +93,18 @@ def read_pack(path: Path, count: int, size: int, *, stored: bool) -> Pack | None
             shape = (rest // (3 * size**2), 3, size, size)
             if fields["key"] != path.stem or shape[0] + len(fields["bad"]) != count:
                 return None
-            pixels = Rows(path, shape, PREFIX.size) if stored else numpy.empty(shape, numpy.uint8)
-            into = None if isinstance(pixels, Rows) else pixels.reshape(-1).data
-            if not whole(file.fileno(), PREFIX.size, rest, fields["sums"], into):
+            pixels = PackedImages(path, shape, PREFIX.size) if stored else numpy.empty(shape, numpy.uint8)
+            into = None if isinstance(pixels, PackedImages) else pixels.reshape(-1).data
+            if not verify_blocks(file.fileno(), PREFIX.size, rest, fields["sums"], into):
                 return None
     except (OSError, struct.error):
         return None
-    return Pack(pixels, dict(fields["bad"]), fields["animated"])
+    return ImagePack(pixels, dict(fields["bad"]), fields["animated"])
 
 
 def _make_room(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
+    remove_stale_temporary_files(folder)
 
 
 def _header(path: Path, bad: Mapping[int, str], animated: int, sums: Iterable[int]) -> bytes:

@@ -15,11 +15,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
-from semisup.errors import DataError, in_range
+from semisup.errors import DataError, check_range
 from semisup.images.decode import BadImageError, Pixels, decode
-from semisup.images.decode_settings import Recipe
-from semisup.images.isolated import HOPELESS, SPAWNER, begin, each_alone, nothing_of_ours
-from semisup.images.resource_limits import bound_memory, bounded_time
+from semisup.images.decode_settings import DecodeSettings
+from semisup.images.isolated import MAX_CONSECUTIVE_CRASHES, SPAWNER, decode_isolated, hide_main_module, init_worker
+from semisup.images.resource_limits import limit_memory, time_limit
 from semisup.images.scan import ImageFile
 
 FEW_FILES, FEW_BYTES = 16, 2**19
@@ -29,7 +29,7 @@ _CHUNK_FILES, _CHUNK_BYTES = 32, 2**22
 _CHUNKS = 8  # for each process at least, where there are files enough: they end at nearly the same time
 
 
-class Outcome(NamedTuple):
+class DecodeResult(NamedTuple):
     """What became of one file.
 
     name: as in ImageFile
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
     reason: str | None
 
 
-def decode_files(files: Sequence[ImageFile], recipe: Recipe, workers: int) -> Iterator[Outcome]:
+def decode_files(files: Sequence[ImageFile], recipe: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
     """Decode `files`, one Outcome each, in their order. `workers` changes nothing but the time.
 
     With one worker it is this process that decodes, and that a file could kill.
@@ -56,15 +56,15 @@ def decode_files(files: Sequence[ImageFile], recipe: Recipe, workers: int) -> It
         SettingError: `workers` below 1.
         DataError: processes die whatever the file; or this one's memory ran out.
     """
-    in_range("workers", workers, 1)
+    check_range("workers", workers, 1)
     if workers == 1 or not files or not _may_have_children():
-        return map(functools.partial(outcome, recipe=recipe), files)
+        return map(functools.partial(decode_file, recipe=recipe), files)
     if len(files) < FEW_FILES or sum(file.bytes_ for file in files) < FEW_BYTES:
         return _alone(files, recipe)
     return _by_processes(files, recipe, workers)
 
 
-def most_workers() -> int:
+def max_workers() -> int:
     """What `workers` is where nobody says: one a core, and never this process."""
     return max(os.cpu_count() or 1, 2)
 
@@ -76,7 +76,7 @@ def _may_have_children() -> bool:
     return known and not multiprocessing.current_process().daemon
 
 
-def outcome(file: ImageFile, recipe: Recipe) -> Outcome:
+def decode_file(file: ImageFile, recipe: DecodeSettings) -> DecodeResult:
     """Read and decode one file, once.
 
     Raises:
@@ -88,28 +88,28 @@ def outcome(file: ImageFile, recipe: Recipe) -> Outcome:
         raise DataError(f"{file.name}: not enough memory to decode it; lower max_pixels, or the workers") from error
 
 
-def _outcome(file: ImageFile, recipe: Recipe) -> Outcome:
+def _outcome(file: ImageFile, recipe: DecodeSettings) -> DecodeResult:
     digest = ""
     try:
         data = read_bytes(file.path, recipe.max_bytes)
         digest = hashlib.sha256(data).hexdigest()
         pixels, animated = decode(data, recipe)
     except BadImageError as bad:
-        return Outcome(file.name, digest, None, False, bad.reason)
-    return Outcome(file.name, digest, pixels, animated, None)
+        return DecodeResult(file.name, digest, None, False, bad.reason)
+    return DecodeResult(file.name, digest, pixels, animated, None)
 
 
-def _outcome_alone(file: ImageFile, recipe: Recipe) -> Outcome:
-    """As `outcome`, within bounds; a lack of memory is the file's fault here, for there is no other file."""
+def _outcome_alone(file: ImageFile, recipe: DecodeSettings) -> DecodeResult:
+    """As `decode_file`, within bounds; a lack of memory is the file's fault here, for there is no other file."""
     try:
-        with bounded_time():
+        with time_limit():
             return _outcome(file, recipe)
     except MemoryError:
         return _lost(file, "too large")
 
 
-def _lost(file: ImageFile, reason: str) -> Outcome:
-    return Outcome(file.name, "", None, False, reason)
+def _lost(file: ImageFile, reason: str) -> DecodeResult:
+    return DecodeResult(file.name, "", None, False, reason)
 
 
 def read_bytes(path: str, limit: int) -> bytes:
@@ -132,13 +132,13 @@ def read_bytes(path: str, limit: int) -> bytes:
     return data
 
 
-def _alone(files: Sequence[ImageFile], recipe: Recipe) -> Iterator[Outcome]:
-    return each_alone(
-        files, functools.partial(_outcome_alone, recipe=recipe), functools.partial(bound_memory, recipe), _lost
+def _alone(files: Sequence[ImageFile], recipe: DecodeSettings) -> Iterator[DecodeResult]:
+    return decode_isolated(
+        files, functools.partial(_outcome_alone, recipe=recipe), functools.partial(limit_memory, recipe), _lost
     )
 
 
-def _by_processes(files: Sequence[ImageFile], recipe: Recipe, workers: int) -> Iterator[Outcome]:
+def _by_processes(files: Sequence[ImageFile], recipe: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
     even = -(-len(files) // (_CHUNKS * workers))
     length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * recipe.size**2), even))
     chunks = deque(files[start : start + length] for start in range(0, len(files), length))
@@ -146,16 +146,16 @@ def _by_processes(files: Sequence[ImageFile], recipe: Recipe, workers: int) -> I
         yield from _until_one_dies(chunks, recipe, workers)
 
 
-def _until_one_dies(chunks: deque[Sequence[ImageFile]], recipe: Recipe, workers: int) -> Iterator[Outcome]:
+def _until_one_dies(chunks: deque[Sequence[ImageFile]], recipe: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
     """Takes what it has done from `chunks`: all, or all that were under way when a process died."""
     pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_begin, initargs=(recipe,))
-    flying: deque[tuple[Sequence[ImageFile], Future[list[Outcome]]]] = deque()
+    flying: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]] = deque()
     broken = False
     try:
         while flying or (chunks and not broken):
             while chunks and not broken and len(flying) < 4 * workers:
                 try:
-                    with nothing_of_ours():
+                    with hide_main_module():
                         flying.append((chunks[0], pool.submit(_outcomes, chunks[0], recipe)))
                 except BrokenProcessPool:
                     broken = True
@@ -177,7 +177,7 @@ def _until_one_dies(chunks: deque[Sequence[ImageFile]], recipe: Recipe, workers:
 
 def _suspects(
     first: Sequence[ImageFile],
-    flying: deque[tuple[Sequence[ImageFile], Future[list[Outcome]]]],
+    flying: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]],
     chunks: deque[Sequence[ImageFile]],
 ) -> list[ImageFile]:
     """The files of the chunk that did not come back and of those after it that did not either; so many at least that it
@@ -185,23 +185,23 @@ def _suspects(
     files = list(first)
     while flying and not _landed(flying[0][1]):
         files += flying.popleft()[0]
-    while not flying and chunks and len(files) < HOPELESS:
+    while not flying and chunks and len(files) < MAX_CONSECUTIVE_CRASHES:
         files += chunks.popleft()
     return files
 
 
-def _landed(landing: Future[list[Outcome]]) -> bool:
+def _landed(landing: Future[list[DecodeResult]]) -> bool:
     return landing.done() and landing.exception() is None
 
 
-def _outcomes(chunk: Sequence[ImageFile], recipe: Recipe) -> list[Outcome]:
+def _outcomes(chunk: Sequence[ImageFile], recipe: DecodeSettings) -> list[DecodeResult]:
     found = []
     for file in chunk:
-        with bounded_time():
+        with time_limit():
             found.append(_outcome(file, recipe))
     return found
 
 
-def _begin(recipe: Recipe) -> None:
-    begin()
-    bound_memory(recipe)
+def _begin(recipe: DecodeSettings) -> None:
+    init_worker()
+    limit_memory(recipe)

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from semisup.images.decode_settings import Recipe
+from semisup.images.decode_settings import DecodeSettings
 
 SECONDS = 30.0
 """Of a processor, for one file: the largest picture that is let through needs about one. Waiting does not count: a busy
@@ -23,7 +23,7 @@ TOO_SLOW = -signal.SIGPROF
 """How a process ends that took longer."""
 
 
-def bound_memory(recipe: Recipe) -> None:
+def limit_memory(recipe: DecodeSettings) -> None:
     """From here on this process gets no more memory than the largest picture of `recipe` needs: MemoryError instead."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -36,7 +36,7 @@ def bound_memory(recipe: Recipe) -> None:
 
 
 @contextlib.contextmanager
-def bounded_time() -> Iterator[None]:
+def time_limit() -> Iterator[None]:
     """In here this process ends by SIGPROF after SECONDS of its processor's time."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)

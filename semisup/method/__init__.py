@@ -5,36 +5,36 @@ the optimizer and the clock; a method says how many steps an epoch has, what the
 what happens when an epoch was evaluated.
 """
 
-from semisup.method._diagnostics import relabeled
-from semisup.method._online import EveryStep, frozen_statistics, unlabeled_batch
-from semisup.method._policy import PREFIX
+from semisup.method._diagnostics import pool_labeled_event
+from semisup.method._online import OnlineMethod, freeze_bn_stats, unlabeled_batch
+from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
-    SUMS,
-    ByRounds,
-    Learner,
-    Losses,
+    LOG_SUMS,
     Method,
-    Place,
+    OfflineMethod,
+    Position,
+    StepLoss,
+    TrainingContext,
     labeled_sums,
-    seed_forward,
-    sums_of,
+    make_sums,
+    seed_dropout,
     unlabeled_sums,
 )
 
 __all__ = [
-    "PREFIX",
-    "SUMS",
-    "ByRounds",
-    "EveryStep",
-    "Learner",
-    "Losses",
+    "LOG_SUMS",
+    "POLICY_PREFIX",
     "Method",
-    "Place",
-    "frozen_statistics",
+    "OfflineMethod",
+    "OnlineMethod",
+    "Position",
+    "StepLoss",
+    "TrainingContext",
+    "freeze_bn_stats",
     "labeled_sums",
-    "relabeled",
-    "seed_forward",
-    "sums_of",
+    "make_sums",
+    "pool_labeled_event",
+    "seed_dropout",
     "unlabeled_batch",
     "unlabeled_sums",
 ]

@@ -2,14 +2,16 @@
 
 from torch import Tensor
 
-from semisup.core.events import Relabeled
+from semisup.core.events import PoolLabeled
 from semisup.core.metrics import coverage, normalized_entropy, per_class, pseudo_accuracy
-from semisup.core.threshold_curve import curve
-from semisup.core.types import Labels, Selection
-from semisup.method._protocol import Learner, Place
+from semisup.core.threshold_curve import threshold_curve
+from semisup.core.types import PolicyOutput, PseudoLabels
+from semisup.method._protocol import Position, TrainingContext
 
 
-def relabeled(learner: Learner, place: Place, round_: int, labels: Labels, selection: Selection) -> Relabeled:
+def pool_labeled_event(
+    learner: TrainingContext, place: Position, round_: int, labels: PseudoLabels, selection: PolicyOutput
+) -> PoolLabeled:
     """The event of one labeling of the pool. Hidden labels feed `pseudo/accuracy`, `known` and `right` of the classes
     and the accuracy of the curve, and nothing else.
 
@@ -18,8 +20,8 @@ def relabeled(learner: Learner, place: Place, round_: int, labels: Labels, selec
             looked at: it has no part in any of the numbers.
         selection: of the same N images; `threshold` (K,).
     """
-    labels = Labels(*(each.cpu() for each in labels))
-    selection = Selection(*(each.cpu() for each in selection))
+    labels = PseudoLabels(*(each.cpu() for each in labels))
+    selection = PolicyOutput(*(each.cpu() for each in selection))
     seen = labels.targets >= 0
     targets, weight, truth = selection.targets[seen], selection.weight[seen], learner.hidden_targets[seen]
     metrics: dict[str, float | int | None] = {
@@ -35,8 +37,8 @@ def relabeled(learner: Learner, place: Place, round_: int, labels: Labels, selec
     if lowest < highest:
         metrics |= {"pseudo/threshold_min": lowest, "pseudo/threshold_max": highest}
     classes = per_class(targets, weight, truth, selection.threshold)
-    found = curve(labels.confidence, labels.targets, learner.hidden_targets)
-    return Relabeled(place.step, place.epoch, round_, labels, selection, metrics, classes, found)
+    found = threshold_curve(labels.confidence, labels.targets, learner.hidden_targets)
+    return PoolLabeled(place.step, place.epoch, round_, labels, selection, metrics, classes, found)
 
 
 def _mean(values: Tensor) -> float:

@@ -11,19 +11,19 @@ from torch import Tensor, nn
 
 from semisup.core.device import to_device
 from semisup.core.events import Event
-from semisup.core.inference import calibrated, label
-from semisup.core.sampling import count, endless, taken
-from semisup.core.types import Context, Labeled, Labels, Memory, ReadAhead, Selection
-from semisup.errors import in_range
-from semisup.method._diagnostics import relabeled
-from semisup.method._policy import ask, first_memory, policy_memory
-from semisup.method._protocol import Learner, Losses, Place, seed_forward
-from semisup.method.supervised import labeled_losses
-from semisup.threshold import Penalizing
+from semisup.core.inference import apply_temperature, predict
+from semisup.core.sampling import gather_images, infinite_batch, num_batches
+from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, Prefetchable, PseudoLabels, StateDict
+from semisup.errors import check_range
+from semisup.method._diagnostics import pool_labeled_event
+from semisup.method._policy import apply_policy, initial_memory, policy_memory
+from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout
+from semisup.method.supervised import labeled_step_loss
+from semisup.threshold import PolicyWithLoss
 
 
 @dataclass(frozen=True)
-class EveryStep:
+class OnlineMethod:
     """What is the same for all methods that label at every step; abstract.
 
     Labeled images are unlabeled ones too: N + L images in all, the labeled ones last.
@@ -36,35 +36,39 @@ class EveryStep:
     ratio: int
 
     def __post_init__(self) -> None:
-        in_range("lambda_unlabeled", self.lambda_unlabeled, 0)
-        in_range("ratio", self.ratio, 1)
+        check_range("lambda_unlabeled", self.lambda_unlabeled, 0)
+        check_range("ratio", self.ratio, 1)
 
-    def init(self, learner: Learner) -> Memory:
+    def init(self, learner: TrainingContext) -> StateDict:
         size = len(learner.unlabeled) + len(learner.labeled)
-        return nothing_said(size, learner.num_classes) | {"round": torch.tensor(0)} | first_memory(learner, size)
+        return (
+            empty_label_memory(size, learner.num_classes) | {"round": torch.tensor(0)} | initial_memory(learner, size)
+        )
 
-    def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
-        return count(len(learner.labeled), learner.batch_size)
+    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
+        return num_batches(len(learner.labeled), learner.batch_size)
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
         if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
-            return labeled_losses(learner, place, learner.weak), memory
-        return self.loss_of_both(learner, memory, place)
+            return labeled_step_loss(learner, place, learner.weak), memory
+        return self.semi_supervised_loss(learner, memory, place)
 
     @abstractmethod
-    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def semi_supervised_loss(
+        self, learner: TrainingContext, memory: StateDict, place: Position
+    ) -> tuple[StepLoss, StateDict]:
         """The loss of a step on labeled and unlabeled images."""
 
-    def wants_evaluation(self, epoch: int) -> bool:
+    def needs_evaluation(self, epoch: int) -> bool:
         return False
 
-    def after_evaluation(
-        self, learner: Learner, memory: Memory, place: Place, accuracy: float
-    ) -> Generator[Event, None, Memory]:
+    def on_evaluation(
+        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+    ) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
 
-    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
         """The last pseudo-label of every unlabeled image that got one since the report before."""
         size = len(learner.unlabeled)
         names = ("targets", "predicted", "confidence", "weight")
@@ -72,13 +76,13 @@ class EveryStep:
         if not bool((targets >= 0).any()):
             return memory
         memory = memory | {"round": memory["round"] + 1}
-        labels = Labels(torch.empty(size, 0), confidence, predicted)
-        selection = Selection(weight, targets, memory["said/threshold"])
-        yield relabeled(learner, place, int(memory["round"]), labels, selection)
-        return memory | nothing_said(len(memory["said/targets"]), learner.num_classes, targets.device)
+        labels = PseudoLabels(torch.empty(size, 0), confidence, predicted)
+        selection = PolicyOutput(weight, targets, memory["said/threshold"])
+        yield pool_labeled_event(learner, place, int(memory["round"]), labels, selection)
+        return memory | empty_label_memory(len(memory["said/targets"]), learner.num_classes, targets.device)
 
 
-def nothing_said(size: int, num_classes: int, device: torch.device | None = None) -> Memory:
+def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
     """What was last said of each image, before anything was.
 
     Returns:
@@ -106,40 +110,40 @@ class Batch:
     pixels: Tensor
 
 
-def unlabeled_batch(learner: Learner, place: Place, ratio: int) -> Batch:
+def unlabeled_batch(learner: TrainingContext, place: Position, ratio: int) -> Batch:
     """U = ratio * batch size of the N unlabeled and L labeled images; the labeled ones of them last."""
     own, others = _drawn(learner, place.step, ratio)
-    pixels = taken(learner.unlabeled, own)
-    if isinstance(learner.unlabeled.pixels, ReadAhead):
+    pixels = gather_images(learner.unlabeled, own)
+    if isinstance(learner.unlabeled.pixels, Prefetchable):
         learner.unlabeled.pixels.ahead(_drawn(learner, place.step + 1, ratio)[0])
     if len(others):
-        pixels = torch.cat((pixels, taken(learner.labeled, others - len(learner.unlabeled))))
+        pixels = torch.cat((pixels, gather_images(learner.labeled, others - len(learner.unlabeled))))
     return Batch(to_device(torch.cat((own, others)), pixels.device), pixels)
 
 
-def _drawn(learner: Learner, step: int, ratio: int) -> tuple[Tensor, Tensor]:
+def _drawn(learner: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
     """The numbers of a step's images in [0, N) and in [N, N + L), on the CPU."""
     size = len(learner.unlabeled) + len(learner.labeled)
-    index = endless(learner.seed, "unlabeled", size, ratio * learner.batch_size, step)
+    index = infinite_batch(learner.seed, "unlabeled", size, ratio * learner.batch_size, step)
     return index[index < len(learner.unlabeled)], index[index >= len(learner.unlabeled)]
 
 
-def weigh(
-    learner: Learner,
-    memory: Memory,
-    place: Place,
-    labels: Labels,
+def select_and_record(
+    learner: TrainingContext,
+    memory: StateDict,
+    place: Position,
+    labels: PseudoLabels,
     index: Tensor,
     logits: Tensor | None,
     targets: Tensor,
-) -> tuple[Selection, Memory]:
+) -> tuple[PolicyOutput, StateDict]:
     """Ask the policy about a batch, and note its word on every image; `logits` (B, K) and `targets` (B,) are of the
     labeled images, None only for a policy that does not ask for them."""
     labeled = None
     if learner.policy.uses_labeled:
         assert logits is not None
-        labeled = Labeled(calibrated(logits.detach(), memory).softmax(dim=1), targets)
-    selection, memory = ask(learner, memory, labels, index, Context(place.progress, labeled))
+        labeled = LabeledPredictions(apply_temperature(logits.detach(), memory).softmax(dim=1), targets)
+    selection, memory = apply_policy(learner, memory, labels, index, PolicyContext(place.progress, labeled))
     said = {
         "targets": selection.targets,
         "predicted": labels.targets,
@@ -152,7 +156,7 @@ def weigh(
     return selection, memory
 
 
-class Pass(NamedTuple):
+class ForwardPass(NamedTuple):
     """What the student says of a step's images, and what the policy makes of it.
 
     labeled: (B, K) float logits with gradient
@@ -168,16 +172,16 @@ class Pass(NamedTuple):
     weight: Tensor
 
 
-def weak_and_strong(
-    learner: Learner,
-    memory: Memory,
-    place: Place,
+def forward_weak_strong(
+    learner: TrainingContext,
+    memory: StateDict,
+    place: Position,
     images: Tensor,
     targets: Tensor,
     batch: Batch,
     skip_rejected: bool,
     ema_teacher: bool,
-) -> tuple[Pass, Memory]:
+) -> tuple[ForwardPass, StateDict]:
     """Label the weak views of a batch, weigh them, and look at its strong views.
 
     Together: one pass of [labeled, weak, strong], V = U, so that BatchNorm sees all.
@@ -190,22 +194,24 @@ def weak_and_strong(
         strong = learner.view(learner.augment, batch.pixels, "strong", place.step)
         logits = learner.student(torch.cat((images, weak, strong))).float()
         labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
-        weak_logits = calibrated(weak_logits.detach(), memory)
-        selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, labeled, targets)
-        return Pass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
-    known, weak_logits = (said_ema_teacher if ema_teacher else without_gradient)(learner, images, weak)
-    weak_logits = calibrated(weak_logits, memory)
-    selection, memory = weigh(learner, memory, place, label(weak_logits), batch.index, known, targets)
+        weak_logits = apply_temperature(weak_logits.detach(), memory)
+        selection, memory = select_and_record(
+            learner, memory, place, predict(weak_logits), batch.index, labeled, targets
+        )
+        return ForwardPass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
+    known, weak_logits = (ema_logits if ema_teacher else no_grad_logits)(learner, images, weak)
+    weak_logits = apply_temperature(weak_logits, memory)
+    selection, memory = select_and_record(learner, memory, place, predict(weak_logits), batch.index, known, targets)
     weight = selection.weight
     kept = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
     strong = learner.view(learner.augment, batch.pixels.index_select(0, kept), "strong", place.step)
-    seed_forward(learner.seed, place.step)  # as if there had been no weak pass
+    seed_dropout(learner.seed, place.step)  # as if there had been no weak pass
     labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
-    return Pass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], weight[kept]), memory
+    return ForwardPass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], weight[kept]), memory
 
 
 @torch.no_grad()
-def said_ema_teacher(learner: Learner, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
+def ema_logits(learner: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
     """Logits, by the average, of the labeled images, if the policy asks for them, and of the weak views."""
     teacher = learner.teacher.eval()
     known = teacher(images).float() if learner.policy.uses_labeled else None
@@ -213,29 +219,31 @@ def said_ema_teacher(learner: Learner, images: Tensor, weak: Tensor) -> tuple[Te
 
 
 @torch.no_grad()
-def without_gradient(learner: Learner, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
+def no_grad_logits(learner: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
     """Logits of the labeled images, if the policy asks for them, and of the weak views."""
-    with frozen_statistics(learner.student):
+    with freeze_bn_stats(learner.student):
         if not learner.policy.uses_labeled:
             return None, learner.student(weak).float()
         labeled, logits = learner.student(torch.cat((images, weak))).float().split((len(images), len(weak)))
     return labeled, logits
 
 
-def with_penalty(learner: Learner, loss: Tensor, logits: Tensor, weight: Tensor, memory: Memory) -> Tensor:
+def add_policy_loss(
+    learner: TrainingContext, loss: Tensor, logits: Tensor, weight: Tensor, memory: StateDict
+) -> Tensor:
     """The unlabeled loss () and the policy's own term of it, if it has one; `logits` (V, K) are what is learned on."""
-    if not isinstance(learner.policy, Penalizing):
+    if not isinstance(learner.policy, PolicyWithLoss):
         return loss
     return loss + learner.policy.penalty(logits, weight, policy_memory(memory))
 
 
-def ramp(progress: float, share: float) -> float:
+def rampup_weight(progress: float, share: float) -> float:
     """min(1, t / (share T)): the weight of the unlabeled loss while it is phased in; 1 throughout with share 0."""
     return min(1.0, progress / share) if share > 0 else 1.0
 
 
 @contextmanager
-def frozen_statistics(model: nn.Module) -> Iterator[None]:
+def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
     """In here BatchNorm normalizes by the batch and remembers nothing of it."""
     norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
     tracked = [each.track_running_stats for each in norms]

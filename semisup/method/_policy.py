@@ -2,27 +2,29 @@
 
 from torch import Tensor
 
-from semisup.core.inference import first_temperature
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.method._protocol import Learner
+from semisup.core.inference import initial_temperature
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.method._protocol import TrainingContext
 
-PREFIX = "policy/"
+POLICY_PREFIX = "policy/"
 
 
-def first_memory(learner: Learner, size: int) -> Memory:
+def initial_memory(learner: TrainingContext, size: int) -> StateDict:
     """What a method remembers of its policy for `size` images, and of the labeler, before anything was seen."""
-    return _named(learner.policy.init(learner.num_classes, size)) | first_temperature()
+    return _named(learner.policy.init(learner.num_classes, size)) | initial_temperature()
 
 
-def policy_memory(memory: Memory) -> Memory:
-    return {name.removeprefix(PREFIX): value for name, value in memory.items() if name.startswith(PREFIX)}
+def policy_memory(memory: StateDict) -> StateDict:
+    return {name.removeprefix(POLICY_PREFIX): value for name, value in memory.items() if name.startswith(POLICY_PREFIX)}
 
 
-def ask(learner: Learner, memory: Memory, labels: Labels, index: Tensor, context: Context) -> tuple[Selection, Memory]:
+def apply_policy(
+    learner: TrainingContext, memory: StateDict, labels: PseudoLabels, index: Tensor, context: PolicyContext
+) -> tuple[PolicyOutput, StateDict]:
     """The policy's word on these labels, and the method's memory with what the policy learned."""
     selection, policy = learner.policy.select(labels, index, context, policy_memory(memory))
     return selection, memory | _named(policy)
 
 
-def _named(policy: Memory) -> Memory:
-    return {PREFIX + name: value for name, value in policy.items()}
+def _named(policy: StateDict) -> StateDict:
+    return {POLICY_PREFIX + name: value for name, value in policy.items()}

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from semisup.augment import Augment
 from semisup.core.device import to_device
 from semisup.core.events import Event
-from semisup.core.inference import calibrated, label, logits_of
-from semisup.core.rng import derive, seed_everything, stream
-from semisup.core.sampling import shuffled, taken
-from semisup.core.types import Context, Images, Labeled, Memory
+from semisup.core.inference import apply_temperature, iter_logits, predict
+from semisup.core.rng import derive_seed, seed_global, torch_generator
+from semisup.core.sampling import epoch_batch, gather_images
+from semisup.core.types import Images, LabeledPredictions, PolicyContext, StateDict
 from semisup.runtime import distributed
 from semisup.threshold import Policy
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where in the training a step is.
 
     step: optimizer updates done before it
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Learner:
+class TrainingContext:
     """What every method works with. `student` learns, `teacher` (it, or the average of its weights) labels the pool;
     the images are where the device reaches them; `restart(round)` gives the student fresh weights."""
 
@@ -59,31 +59,31 @@ class Learner:
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
         """(n, C, S, S) float: the images, augmented by the draws that belong to (name, step)."""
-        return augment.apply(pixels, stream(self.seed, "augment", name, step))
+        return augment.apply(pixels, torch_generator(self.seed, "augment", name, step))
 
-    def labeled_batch(self, place: Place, augment: Augment) -> tuple[Tensor, Tensor]:
+    def labeled_batch(self, place: Position, augment: Augment) -> tuple[Tensor, Tensor]:
         """Augmented images (n, C, S, S) and classes (n,) of the labeled batch of this place; n <= batch_size."""
         images = self.labeled
-        index = shuffled(self.seed, "labeled", place.epoch, len(images), self.batch_size, place.position)
-        pixels, index = taken(images, index), to_device(index, images.targets.device)
+        index = epoch_batch(self.seed, "labeled", place.epoch, len(images), self.batch_size, place.position)
+        pixels, index = gather_images(images, index), to_device(index, images.targets.device)
         return self.view(augment, pixels, "labeled", place.step), images.targets[index]
 
-    def context(self, place: Place, memory: Memory) -> Context:
+    def context(self, place: Position, memory: StateDict) -> PolicyContext:
         """What the policy may know of this place; by rounds the whole labeled set is scored, if it asks for that."""
         if not self.policy.uses_labeled:
-            return Context(place.progress)
-        batches = logits_of(self.teacher, self.labeled.pixels, self.eval_batch_size)
-        logits = calibrated(torch.cat(list(batches)), memory)
-        return Context(place.progress, Labeled(label(logits).probabilities, self.labeled.targets))
+            return PolicyContext(place.progress)
+        batches = iter_logits(self.teacher, self.labeled.pixels, self.eval_batch_size)
+        logits = apply_temperature(torch.cat(list(batches)), memory)
+        return PolicyContext(place.progress, LabeledPredictions(predict(logits).probabilities, self.labeled.targets))
 
 
-def seed_forward(seed: int, step: int) -> None:
+def seed_dropout(seed: int, step: int) -> None:
     """What the model itself draws at a step, dropout and stochastic depth: other draws on every process."""
-    which = (distributed.number(),) if distributed.count() > 1 else ()
-    seed_everything(derive(seed, "forward", step, *which))
+    which = (distributed.rank(),) if distributed.world_size() > 1 else ()
+    seed_global(derive_seed(seed, "forward", step, *which))
 
 
-class Losses(NamedTuple):
+class StepLoss(NamedTuple):
     """What one step minimizes, and what the log wants to know of it without waiting for the device.
 
     total: () float with gradient
@@ -94,14 +94,14 @@ class Losses(NamedTuple):
     sums: Tensor
 
 
-SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps", "unlabeled_loss", "unlabeled_images")
+LOG_SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps", "unlabeled_loss", "unlabeled_images")
 
 
-def sums_of(like: Tensor, **values: Tensor | float) -> Tensor:
+def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
     """(len(SUMS),) float64 on the device of `like`: the named ones, and 0."""
-    sums = torch.zeros(len(SUMS), dtype=torch.float64, device=like.device)
+    sums = torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=like.device)
     for name, value in values.items():
-        sums[SUMS.index(name)].fill_(value)  # a number put in by [] = is sent to a GPU, and waited for
+        sums[LOG_SUMS.index(name)].fill_(value)  # a number put in by [] = is sent to a GPU, and waited for
     return sums
 
 
@@ -109,14 +109,14 @@ def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
     """SUMS of a step on n labeled images with mean loss `loss` ()."""
     correct = (logits.argmax(dim=1) == targets).sum()
     count = len(targets)
-    return sums_of(
+    return make_sums(
         loss, labeled_loss=loss.detach() * count, labeled_correct=correct, labeled_images=count, labeled_steps=1
     )
 
 
 def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
     """SUMS of the unlabeled part of a step with mean loss `loss` () over `count` images."""
-    return sums_of(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
+    return make_sums(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
 class Method(Protocol):
@@ -126,55 +126,55 @@ class Method(Protocol):
     uses_weak: ClassVar[bool]  # False: the weak augmentation cannot matter
 
     @property
-    def needs_average(self) -> bool:
+    def needs_ema(self) -> bool:
         """Whether it works only with train.ema_decay."""
         ...
 
-    def init(self, learner: Learner) -> Memory:
+    def init(self, learner: TrainingContext) -> StateDict:
         """The memory before the first step."""
         ...
 
-    def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
+    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
         """Optimizer steps of an epoch that starts with this memory."""
         ...
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
         """The loss of one step. The student is in training mode."""
         ...
 
-    def wants_evaluation(self, epoch: int) -> bool:
-        """Whether `after_evaluation` may have something to do when `epoch` epochs are done."""
+    def needs_evaluation(self, epoch: int) -> bool:
+        """Whether `on_evaluation` may have something to do when `epoch` epochs are done."""
         ...
 
-    def after_evaluation(
-        self, learner: Learner, memory: Memory, place: Place, accuracy: float
-    ) -> Generator[Event, None, Memory]:
+    def on_evaluation(
+        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+    ) -> Generator[Event, None, StateDict]:
         """What follows an evaluation with this validation accuracy; yields what is worth telling.
 
         `place.epoch` counts the epoch just done.
         """
         ...
 
-    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
         """What there is to tell at every evaluation, in the middle of an epoch too; no number depends on it."""
         ...
 
 
 @runtime_checkable
-class ByRounds(Protocol):
+class OfflineMethod(Protocol):
     """A method that learns from labels alone, and does not ask the policy, until it first labels the pool: up to there
     the policy has no more than its own `init`, and cannot matter."""
 
     later: ClassVar[tuple[str, ...]]  # settings of the method that cannot matter before that either
 
-    def ever_labels(self) -> bool:
+    def uses_pseudo_labels(self) -> bool:
         """Whether there can be a first time; then alone the above holds."""
         ...
 
-    def has_labeled(self, memory: Memory) -> bool:
+    def has_pseudo_labels(self, memory: StateDict) -> bool:
         """Whether the pool was labeled."""
         ...
 
-    def will_label(self, learner: Learner, place: Place, accuracy: float) -> bool:
-        """Whether `after_evaluation` at this place, with this validation accuracy, labels the pool."""
+    def will_relabel(self, learner: TrainingContext, place: Position, accuracy: float) -> bool:
+        """Whether `on_evaluation` at this place, with this validation accuracy, labels the pool."""
         ...

@@ -14,14 +14,14 @@ from typing import ClassVar
 from torch.nn.functional import cross_entropy
 
 from semisup.core.losses import weighted_cross_entropy
-from semisup.core.types import Memory
-from semisup.errors import in_range
-from semisup.method._online import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
-from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.core.types import StateDict
+from semisup.errors import check_range
+from semisup.method._online import OnlineMethod, add_policy_loss, forward_weak_strong, rampup_weight, unlabeled_batch
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)
-class FixMatch(EveryStep):
+class FixMatch(OnlineMethod):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu); `ramp` in [0, 1]:
     the share of the training over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `skip_rejected`:
     strong views of weight 0 are not looked at; `ema_teacher`: the average of the weights labels the weak views."""
@@ -35,21 +35,23 @@ class FixMatch(EveryStep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range("ramp", self.ramp, 0, 1)
+        check_range("ramp", self.ramp, 0, 1)
 
     @property
-    def needs_average(self) -> bool:
+    def needs_ema(self) -> bool:
         return self.ema_teacher
 
-    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def semi_supervised_loss(
+        self, learner: TrainingContext, memory: StateDict, place: Position
+    ) -> tuple[StepLoss, StateDict]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
-        seen, memory = weak_and_strong(
+        seen, memory = forward_weak_strong(
             learner, memory, place, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
         supervised = cross_entropy(seen.labeled, targets)
         unlabeled = weighted_cross_entropy(seen.strong, seen.targets, seen.weight, len(batch.index))
-        unlabeled = with_penalty(learner, unlabeled, seen.strong, seen.weight, memory)
+        unlabeled = add_policy_loss(learner, unlabeled, seen.strong, seen.weight, memory)
         sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
-        return Losses(supervised + factor * unlabeled, sums), memory
+        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        return StepLoss(supervised + factor * unlabeled, sums), memory

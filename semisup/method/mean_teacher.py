@@ -12,15 +12,15 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import cross_entropy
 
-from semisup.core.inference import calibrated, label
-from semisup.core.types import Memory
-from semisup.errors import in_range
-from semisup.method._online import EveryStep, ramp, unlabeled_batch, weigh
-from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.core.inference import apply_temperature, predict
+from semisup.core.types import StateDict
+from semisup.errors import check_range
+from semisup.method._online import OnlineMethod, rampup_weight, select_and_record, unlabeled_batch
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)
-class MeanTeacher(EveryStep):
+class MeanTeacher(OnlineMethod):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
     share of the training over which the unlabeled loss is phased in; `skip_rejected`: the student does not look at views
     of weight 0."""
@@ -30,20 +30,24 @@ class MeanTeacher(EveryStep):
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
-    needs_average: ClassVar[bool] = True
+    needs_ema: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range("ramp", self.ramp, 0, 1)
+        check_range("ramp", self.ramp, 0, 1)
 
-    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def semi_supervised_loss(
+        self, learner: TrainingContext, memory: StateDict, place: Position
+    ) -> tuple[StepLoss, StateDict]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
         with torch.no_grad():
             teacher = learner.teacher.eval()
-            labels = label(calibrated(teacher(learner.view(learner.weak, batch.pixels, "weak", place.step)), memory))
+            labels = predict(
+                apply_temperature(teacher(learner.view(learner.weak, batch.pixels, "weak", place.step)), memory)
+            )
             known = teacher(images).float() if learner.policy.uses_labeled else None
-        selection, memory = weigh(learner, memory, place, labels, batch.index, known, targets)
+        selection, memory = select_and_record(learner, memory, place, labels, batch.index, known, targets)
         weight, wanted = selection.weight, labels.probabilities
         pixels = batch.pixels
         if self.skip_rejected:
@@ -55,5 +59,5 @@ class MeanTeacher(EveryStep):
         distance = (logits.softmax(dim=1) - wanted).square().mean(dim=1)  # (V,)
         unlabeled = (distance * weight).sum() / len(batch.index)
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
-        return Losses(supervised + factor * unlabeled, sums), memory
+        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        return StepLoss(supervised + factor * unlabeled, sums), memory

@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from semisup.core.device import to_device
-from semisup.core.inference import calibrated, label
-from semisup.core.rng import numpy_stream, stream
-from semisup.core.types import Labels, Memory
-from semisup.errors import in_range
-from semisup.method._online import EveryStep, frozen_statistics, ramp, unlabeled_batch, weigh
-from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.core.inference import apply_temperature, predict
+from semisup.core.rng import numpy_generator, torch_generator
+from semisup.core.types import PseudoLabels, StateDict
+from semisup.errors import check_range
+from semisup.method._online import OnlineMethod, freeze_bn_stats, rampup_weight, select_and_record, unlabeled_batch
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)
-class MixMatch(EveryStep):
+class MixMatch(OnlineMethod):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
     share of the training over which the unlabeled loss is phased in; `temperature`, `alpha` > 0."""
 
@@ -35,32 +35,36 @@ class MixMatch(EveryStep):
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
-    needs_average: ClassVar[bool] = False
+    needs_ema: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range("ramp", self.ramp, 0, 1)
-        in_range("temperature", self.temperature, 0, above=True)
-        in_range("alpha", self.alpha, 0, above=True)
+        check_range("ramp", self.ramp, 0, 1)
+        check_range("temperature", self.temperature, 0, above=True)
+        check_range("alpha", self.alpha, 0, above=True)
 
-    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def semi_supervised_loss(
+        self, learner: TrainingContext, memory: StateDict, place: Position
+    ) -> tuple[StepLoss, StateDict]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
         views = [learner.view(learner.weak, batch.pixels, name, place.step) for name in ("weak", "other_weak")]
-        with torch.no_grad(), frozen_statistics(learner.student):
+        with torch.no_grad(), freeze_bn_stats(learner.student):
             guesses = learner.student(torch.cat((images, *views))).float()
         known, *guessed = guesses.split((len(images), *map(len, views)))
-        mean = torch.stack([label(calibrated(each, memory)).probabilities for each in guessed]).mean(dim=0)
+        mean = torch.stack([predict(apply_temperature(each, memory)).probabilities for each in guessed]).mean(dim=0)
         confidence, surest = mean.max(dim=1)
-        selection, memory = weigh(learner, memory, place, Labels(mean, confidence, surest), batch.index, known, targets)
+        selection, memory = select_and_record(
+            learner, memory, place, PseudoLabels(mean, confidence, surest), batch.index, known, targets
+        )
 
         sharp = sharpen(mean, self.temperature)
         everything = torch.cat((images, *views))
         certain = torch.eye(learner.num_classes, dtype=sharp.dtype, device=sharp.device)[targets]
         wanted = torch.cat((certain, sharp, sharp))
-        order = torch.randperm(len(everything), generator=stream(learner.seed, "mixup", "order", place.step))
+        order = torch.randperm(len(everything), generator=torch_generator(learner.seed, "mixup", "order", place.step))
         order = to_device(order, everything.device)
-        share = float(numpy_stream(learner.seed, "mixup", "share", place.step).beta(self.alpha, self.alpha))
+        share = float(numpy_generator(learner.seed, "mixup", "share", place.step).beta(self.alpha, self.alpha))
         share = max(share, 1 - share)
         logits = learner.student(everything.lerp(everything[order], 1 - share)).float()
         wanted = wanted.lerp(wanted[order], 1 - share)
@@ -70,8 +74,8 @@ class MixMatch(EveryStep):
         distance = (rest.softmax(dim=1) - wanted[len(images) :]).square().mean(dim=1)  # (2 U,)
         unlabeled = (distance * selection.weight.repeat(2)).sum() / len(rest)
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
-        return Losses(supervised + factor * unlabeled, sums), memory
+        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        return StepLoss(supervised + factor * unlabeled, sums), memory
 
 
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from semisup.core.events import Event
-from semisup.core.types import Memory
-from semisup.method._protocol import Learner, Losses, Place
+from semisup.core.types import StateDict
+from semisup.method._protocol import Position, StepLoss, TrainingContext
 from semisup.method.self_training import SelfTraining
 
 
@@ -28,7 +28,7 @@ class NoisyStudent:
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = False
-    needs_average: ClassVar[bool] = False
+    needs_ema: ClassVar[bool] = False
     later: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
 
     def __post_init__(self) -> None:
@@ -37,36 +37,36 @@ class NoisyStudent:
     def _rounds(self) -> SelfTraining:
         return SelfTraining(self.gate, self.refresh_every, self.ratio, self.lambda_unlabeled)
 
-    def init(self, learner: Learner) -> Memory:
+    def init(self, learner: TrainingContext) -> StateDict:
         return self._rounds().init(learner)
 
-    def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
+    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
         return self._rounds().steps_in_epoch(learner, memory)
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
         return self._rounds().loss(learner, memory, place)
 
-    def wants_evaluation(self, epoch: int) -> bool:
+    def needs_evaluation(self, epoch: int) -> bool:
         return epoch % self.refresh_every == 0 and self.lambda_unlabeled > 0
 
-    def ever_labels(self) -> bool:
-        return self._rounds().ever_labels()
+    def uses_pseudo_labels(self) -> bool:
+        return self._rounds().uses_pseudo_labels()
 
-    def has_labeled(self, memory: Memory) -> bool:
-        return self._rounds().has_labeled(memory)
+    def has_pseudo_labels(self, memory: StateDict) -> bool:
+        return self._rounds().has_pseudo_labels(memory)
 
-    def will_label(self, learner: Learner, place: Place, accuracy: float) -> bool:
-        return self.wants_evaluation(place.epoch) and accuracy > self.gate and len(learner.unlabeled) > 0
+    def will_relabel(self, learner: TrainingContext, place: Position, accuracy: float) -> bool:
+        return self.needs_evaluation(place.epoch) and accuracy > self.gate and len(learner.unlabeled) > 0
 
-    def after_evaluation(
-        self, learner: Learner, memory: Memory, place: Place, accuracy: float
-    ) -> Generator[Event, None, Memory]:
-        if not self.will_label(learner, place, accuracy):
+    def on_evaluation(
+        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+    ) -> Generator[Event, None, StateDict]:
+        if not self.will_relabel(learner, place, accuracy):
             return memory
         memory = yield from self._rounds().relabel(learner, memory, place)
         if len(memory["index"]):
             learner.restart(int(memory["round"]))
         return memory
 
-    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
         return (yield from self._rounds().report(learner, memory, place))

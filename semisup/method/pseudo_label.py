@@ -11,16 +11,23 @@ from typing import ClassVar
 
 from torch.nn.functional import cross_entropy
 
-from semisup.core.inference import calibrated, label
+from semisup.core.inference import apply_temperature, predict
 from semisup.core.losses import weighted_cross_entropy
-from semisup.core.types import Memory
-from semisup.errors import in_range
-from semisup.method._online import EveryStep, frozen_statistics, ramp, unlabeled_batch, weigh, with_penalty
-from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.core.types import StateDict
+from semisup.errors import check_range
+from semisup.method._online import (
+    OnlineMethod,
+    add_policy_loss,
+    freeze_bn_stats,
+    rampup_weight,
+    select_and_record,
+    unlabeled_batch,
+)
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)
-class PseudoLabel(EveryStep):
+class PseudoLabel(OnlineMethod):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
     share of the training over which the unlabeled loss is phased in."""
 
@@ -28,23 +35,25 @@ class PseudoLabel(EveryStep):
 
     uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = True
-    needs_average: ClassVar[bool] = False
+    needs_ema: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range("ramp", self.ramp, 0, 1)
+        check_range("ramp", self.ramp, 0, 1)
 
-    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def semi_supervised_loss(
+        self, learner: TrainingContext, memory: StateDict, place: Position
+    ) -> tuple[StepLoss, StateDict]:
         images, targets = learner.labeled_batch(place, learner.weak)
         labeled = learner.student(images).float()
         batch = unlabeled_batch(learner, place, self.ratio)
-        with frozen_statistics(learner.student):
+        with freeze_bn_stats(learner.student):
             logits = learner.student(learner.view(learner.weak, batch.pixels, "weak", place.step)).float()
-        labels = label(calibrated(logits.detach(), memory))
-        selection, memory = weigh(learner, memory, place, labels, batch.index, labeled, targets)
+        labels = predict(apply_temperature(logits.detach(), memory))
+        selection, memory = select_and_record(learner, memory, place, labels, batch.index, labeled, targets)
         supervised = cross_entropy(labeled, targets)
         unlabeled = weighted_cross_entropy(logits, selection.targets, selection.weight, len(logits))
-        unlabeled = with_penalty(learner, unlabeled, logits, selection.weight, memory)
+        unlabeled = add_policy_loss(learner, unlabeled, logits, selection.weight, memory)
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(logits))
-        factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
-        return Losses(supervised + factor * unlabeled, sums), memory
+        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        return StepLoss(supervised + factor * unlabeled, sums), memory

@@ -8,9 +8,9 @@ from torch.nn.functional import cross_entropy
 
 from semisup.augment import Augment
 from semisup.core.events import Event
-from semisup.core.sampling import count
-from semisup.core.types import Memory
-from semisup.method._protocol import Learner, Losses, Place, labeled_sums
+from semisup.core.sampling import num_batches
+from semisup.core.types import StateDict
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
 
 
 @dataclass(frozen=True)
@@ -19,34 +19,34 @@ class Supervised:
 
     uses_unlabeled: ClassVar[bool] = False
     uses_weak: ClassVar[bool] = False
-    needs_average: ClassVar[bool] = False
+    needs_ema: ClassVar[bool] = False
 
-    def init(self, learner: Learner) -> Memory:
+    def init(self, learner: TrainingContext) -> StateDict:
         return {}
 
-    def steps_in_epoch(self, learner: Learner, memory: Memory) -> int:
-        return count(len(learner.labeled), learner.batch_size)
+    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
+        return num_batches(len(learner.labeled), learner.batch_size)
 
-    def loss(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
-        return labeled_losses(learner, place, learner.augment), memory
+    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
+        return labeled_step_loss(learner, place, learner.augment), memory
 
-    def wants_evaluation(self, epoch: int) -> bool:
+    def needs_evaluation(self, epoch: int) -> bool:
         return False
 
-    def after_evaluation(
-        self, learner: Learner, memory: Memory, place: Place, accuracy: float
-    ) -> Generator[Event, None, Memory]:
+    def on_evaluation(
+        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+    ) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
 
-    def report(self, learner: Learner, memory: Memory, place: Place) -> Generator[Event, None, Memory]:
+    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
 
 
-def labeled_losses(learner: Learner, place: Place, augment: Augment) -> Losses:
+def labeled_step_loss(learner: TrainingContext, place: Position, augment: Augment) -> StepLoss:
     """Mean cross-entropy of the labeled batch of this place."""
     images, targets = learner.labeled_batch(place, augment)
     logits = learner.student(images).float()
     loss = cross_entropy(logits, targets)
-    return Losses(loss, labeled_sums(loss, logits, targets))
+    return StepLoss(loss, labeled_sums(loss, logits, targets))

@@ -15,12 +15,12 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from semisup.core.types import Memory
-from semisup.errors import in_range, one_of
-from semisup.method._online import EveryStep, ramp, unlabeled_batch, weak_and_strong, with_penalty
-from semisup.method._protocol import Learner, Losses, Place, labeled_sums, unlabeled_sums
+from semisup.core.types import StateDict
+from semisup.errors import check_choice, check_range
+from semisup.method._online import OnlineMethod, add_policy_loss, forward_weak_strong, rampup_weight, unlabeled_batch
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
 
-ANNEALING: dict[str, Callable[[float], float]] = {
+TSA_SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,
     "log": lambda t: 1 - math.exp(-5 * t),
     "exp": lambda t: math.exp(5 * (t - 1)),
@@ -28,7 +28,7 @@ ANNEALING: dict[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True)
-class UDA(EveryStep):
+class UDA(OnlineMethod):
     """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `temperature` > 0 of the
     targets; `tsa` of the labeled signal: none, linear, log or exp; `ramp` in [0, 1]: the share of the training
     over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `skip_rejected`: strong views of weight 0 are
@@ -44,36 +44,38 @@ class UDA(EveryStep):
     uses_weak: ClassVar[bool] = True
 
     @property
-    def needs_average(self) -> bool:
+    def needs_ema(self) -> bool:
         return self.ema_teacher
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range("ramp", self.ramp, 0, 1)
-        in_range("temperature", self.temperature, 0, above=True)
-        one_of("tsa", self.tsa, ("none", *ANNEALING))
+        check_range("ramp", self.ramp, 0, 1)
+        check_range("temperature", self.temperature, 0, above=True)
+        check_choice("tsa", self.tsa, ("none", *TSA_SCHEDULES))
 
-    def loss_of_both(self, learner: Learner, memory: Memory, place: Place) -> tuple[Losses, Memory]:
+    def semi_supervised_loss(
+        self, learner: TrainingContext, memory: StateDict, place: Position
+    ) -> tuple[StepLoss, StateDict]:
         images, targets = learner.labeled_batch(place, learner.weak)
         batch = unlabeled_batch(learner, place, self.ratio)
-        seen, memory = weak_and_strong(
+        seen, memory = forward_weak_strong(
             learner, memory, place, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
         supervised = self._annealed(seen.labeled, targets, place.progress)
         soft = (seen.weak / self.temperature).softmax(dim=1)
         each = cross_entropy(seen.strong, soft, reduction="none")
         unlabeled = (each * seen.weight).sum() / len(batch.index)
-        unlabeled = with_penalty(learner, unlabeled, seen.strong, seen.weight, memory)
+        unlabeled = add_policy_loss(learner, unlabeled, seen.strong, seen.weight, memory)
         sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * ramp(place.progress, self.ramp)
-        return Losses(supervised + factor * unlabeled, sums), memory
+        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        return StepLoss(supervised + factor * unlabeled, sums), memory
 
     def _annealed(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """Mean cross-entropy of the labeled images that are not yet surer than eta_t; 0 where all are."""
         if self.tsa == "none":
             return cross_entropy(logits, targets)
         classes = logits.shape[1]
-        eta = ANNEALING[self.tsa](progress) * (1 - 1 / classes) + 1 / classes
+        eta = TSA_SCHEDULES[self.tsa](progress) * (1 - 1 / classes) + 1 / classes
         true = logits.detach().softmax(dim=1).gather(1, targets.unsqueeze(1)).squeeze(1)
         counts = (true <= eta).float()
         return (cross_entropy(logits, targets, reduction="none") * counts).sum() / counts.sum().clamp(min=1)

@@ -21,9 +21,9 @@ class ModelSettings(Protocol):
 
 
 @runtime_checkable
-class Fetching(Protocol):
+class Downloadable(Protocol):
     """Settings that may ask for weights of somewhere else."""
 
-    def to_fetch(self) -> str | None:
+    def download_url(self) -> str | None:
         """The address from which `build` would fetch weights now; None where it needs none, or has them."""
         ...

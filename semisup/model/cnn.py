@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from semisup.core.layers import Layers, conv_norm_relu
-from semisup.errors import SettingError, in_range
+from semisup.core.layers import FusedSequential, conv_bn_relu
+from semisup.errors import SettingError, check_range
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Cnn:
 
     def __post_init__(self) -> None:
         for width in self.widths or [0]:
-            in_range("widths", width, 1)
-        in_range("hidden", self.hidden, 1)
+            check_range("widths", width, 1)
+        check_range("hidden", self.hidden, 1)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         least = 2 ** (len(self.widths) + 1)
@@ -34,7 +34,7 @@ class Cnn:
             )
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, *self.widths]):
-            layers += conv_norm_relu(before, after, halve=True)
+            layers += conv_bn_relu(before, after, halve=True)
         features = self.widths[-1] * (size // least) ** 2
         head = [
             nn.Flatten(),
@@ -42,4 +42,4 @@ class Cnn:
             nn.ReLU(inplace=True),
             nn.Linear(self.hidden, num_classes),
         ]
-        return Layers(*layers, nn.MaxPool2d(2), *head)
+        return FusedSequential(*layers, nn.MaxPool2d(2), *head)

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from semisup.core.layers import Layers, conv_norm_relu
-from semisup.errors import in_range
+from semisup.core.layers import FusedSequential, conv_bn_relu
+from semisup.errors import check_range
 
 SMALLEST_SIDE = 4  # no pooling that would leave less
 
@@ -19,12 +19,12 @@ class SmallCnn:
 
     def __post_init__(self) -> None:
         for width in self.widths or [0]:
-            in_range("widths", width, 1)
+            check_range("widths", width, 1)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, *self.widths]):
             halve = size // 2 >= SMALLEST_SIDE
-            layers += conv_norm_relu(before, after, halve=halve)
+            layers += conv_bn_relu(before, after, halve=halve)
             size //= 2 if halve else 1
-        return Layers(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.widths[-1], num_classes))
+        return FusedSequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.widths[-1], num_classes))

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from semisup.errors import SettingError, nearest
+from semisup.errors import SettingError, closest_match
 from semisup.runtime.torchvision_compat import torchvision
 
 PLAIN = {"aux_logits": False, "init_weights": False}  # one head, torch's own first weights
@@ -44,7 +44,7 @@ class TorchvisionClassifier:
         _replace_head(network, num_classes)
         return _Classifier(network, mean, std)
 
-    def to_fetch(self) -> str | None:
+    def download_url(self) -> str | None:
         if self.weights is None:
             return None
         address: str = self._pretrained(self._models()).url
@@ -56,14 +56,18 @@ class TorchvisionClassifier:
         names = models.list_models(models)
         if self.architecture not in names:
             allowed = "must be a classifier of torchvision.models"
-            raise SettingError("model.architecture", self.architecture, allowed, nearest(self.architecture, names))
+            raise SettingError(
+                "model.architecture", self.architecture, allowed, closest_match(self.architecture, names)
+            )
         return models
 
     def _pretrained(self, models: ModuleType) -> Any:
         choices = models.get_model_weights(self.architecture)
         if self.weights not in choices.__members__:
             allowed = f"must be null or one of {', '.join(choices.__members__)}"
-            raise SettingError("model.weights", self.weights, allowed, nearest(str(self.weights), choices.__members__))
+            raise SettingError(
+                "model.weights", self.weights, allowed, closest_match(str(self.weights), choices.__members__)
+            )
         return choices[self.weights]
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from semisup.core.layers import conv_norm
-from semisup.errors import SettingError, in_range
+from semisup.core.layers import conv_bn
+from semisup.errors import SettingError, check_range
 
 SLOPE = 0.1
 EPS = 0.001  # of BatchNorm
@@ -33,8 +33,8 @@ class WideResNet:
     def __post_init__(self) -> None:
         if self.depth < 10 or self.depth % 6 != 4:
             raise SettingError("depth", self.depth, "must be 6 n + 4: 10, 16, 22, 28, ...")
-        in_range("widen_factor", self.widen_factor, 1)
-        in_range("norm_momentum", self.norm_momentum, 0, 1, above=True)
+        check_range("widen_factor", self.widen_factor, 1)
+        check_range("norm_momentum", self.norm_momentum, 0, 1, above=True)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         before, blocks = STEM, (self.depth - 4) // 6
@@ -75,7 +75,7 @@ class _Block(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         active = leaky_relu(self.norm1(images), SLOPE, inplace=True)
         shortcut = self.shortcut(active if self.activate_before_residual else images)
-        inner = leaky_relu(conv_norm(self.conv1, self.norm2, active), SLOPE, inplace=True)
+        inner = leaky_relu(conv_bn(self.conv1, self.norm2, active), SLOPE, inplace=True)
         found: Tensor = shortcut + self.conv2(inner)
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.nn import Parameter
 
-from semisup.core.layer_depth import depths
+from semisup.core.layer_depth import layer_depths
 
 
 def parameter_groups(
@@ -23,7 +23,7 @@ def parameter_groups(
         decay_norm_and_bias: False = no weight decay on parameters of one dimension: biases and what norms learn.
         layer_decay: in (0, 1], of the learning rate from one block to the one before it; 1 = the same for all.
     """
-    depth = depths(model)
+    depth = layer_depths(model)
     last = max(depth.values())
     groups: dict[tuple[float, float], list[Parameter]] = {}
     for parameter in model.parameters():

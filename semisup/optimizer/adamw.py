@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from semisup.core.eager_optimizer import plain
-from semisup.errors import in_range
+from semisup.core.eager_optimizer import without_dynamo
+from semisup.errors import check_range
 from semisup.optimizer._groups import parameter_groups
 
 
@@ -25,18 +25,18 @@ class AdamW:
     eps: float
 
     def __post_init__(self) -> None:
-        in_range("lr", self.lr, 0, above=True)
-        in_range("weight_decay", self.weight_decay, 0)
-        in_range("layer_decay", self.layer_decay, 0, 1, above=True)
-        in_range("beta1", self.beta1, 0, 0.9999999)
-        in_range("beta2", self.beta2, 0, 0.9999999)
-        in_range("eps", self.eps, 0, above=True)
+        check_range("lr", self.lr, 0, above=True)
+        check_range("weight_decay", self.weight_decay, 0)
+        check_range("layer_decay", self.layer_decay, 0, 1, above=True)
+        check_range("beta1", self.beta1, 0, 0.9999999)
+        check_range("beta2", self.beta2, 0, 0.9999999)
+        check_range("eps", self.eps, 0, above=True)
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         groups = parameter_groups(
             model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
-        made: Any = plain(torch.optim.AdamW)
+        made: Any = without_dynamo(torch.optim.AdamW)
         optimizer: torch.optim.Optimizer = made(
             groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True
         )

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from semisup.core.eager_optimizer import plain
-from semisup.errors import SettingError, in_range
+from semisup.core.eager_optimizer import without_dynamo
+from semisup.errors import SettingError, check_range
 from semisup.optimizer._groups import parameter_groups
 
 
@@ -24,10 +24,10 @@ class SGD:
     nesterov: bool
 
     def __post_init__(self) -> None:
-        in_range("lr", self.lr, 0, above=True)
-        in_range("weight_decay", self.weight_decay, 0)
-        in_range("layer_decay", self.layer_decay, 0, 1, above=True)
-        in_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("lr", self.lr, 0, above=True)
+        check_range("weight_decay", self.weight_decay, 0)
+        check_range("layer_decay", self.layer_decay, 0, 1, above=True)
+        check_range("momentum", self.momentum, 0, 0.9999999)
         if self.nesterov and self.momentum == 0:
             raise SettingError("momentum", 0, "must be above 0 with optimizer.nesterov=true")
 
@@ -35,7 +35,7 @@ class SGD:
         groups = parameter_groups(
             model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
-        made: Any = plain(torch.optim.SGD)
+        made: Any = without_dynamo(torch.optim.SGD)
         optimizer: torch.optim.Optimizer = made(
             groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True
         )

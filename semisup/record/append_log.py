@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 
 from semisup.errors import RecordError
-from semisup.runtime.atomic_files import named, write_atomically
+from semisup.runtime.atomic_files import with_path, write_atomically
 
 
-def as_written(text: str) -> str:
+def escape_line(text: str) -> str:
     """What is read back: names of files need not be Unicode, and what is not is written with backslashes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class GrowingLog:
+class AppendLog:
     """Appends whole lines to one file. Counts them from the last `cut` on: a log begins with that."""
 
     def __init__(self, path: Path) -> None:
@@ -28,12 +28,12 @@ class GrowingLog:
         Raises:
             OSError: the disk is full, and so on: the truth may not be lost silently.
         """
-        data = as_written(text).encode()
+        data = escape_line(text).encode()
         try:
             with open(self.path, "ab") as file:
                 file.write(data)
         except OSError as error:
-            raise named(error, self.path, len(data)) from None
+            raise with_path(error, self.path, len(data)) from None
         self.lines += text.count("\n")
 
     def committed(self) -> int:
@@ -43,7 +43,7 @@ class GrowingLog:
                 with open(self.path, "rb") as file:
                     os.fsync(file.fileno())
             except OSError as error:
-                raise named(error, self.path, 0) from None
+                raise with_path(error, self.path, 0) from None
         return self.lines
 
     def cut(self, lines: int) -> None:
@@ -68,7 +68,7 @@ class GrowingLog:
         if not text:
             self.cut(0)
             return
-        write_atomically(self.path, as_written(text).encode())
+        write_atomically(self.path, escape_line(text).encode())
         self.lines = text.count("\n")
 
     def _first(self, lines: int) -> tuple[int, int]:

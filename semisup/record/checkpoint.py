@@ -20,20 +20,20 @@ from typing import Any
 
 import torch
 
-from semisup.errors import RecordError, show
+from semisup.errors import RecordError, escape
 from semisup.record.reader import read_bytes
 from semisup.runtime.atomic_files import write_atomically
 
 NAME = re.compile(r"(best|last|shared_start)-(\d{8})-([0-9a-f]{16})\.pt", re.ASCII)
 FOREIGN = re.compile(r"GLOBAL (\S+)")
-MOST_BYTES = 2**36
+MAX_BYTES = 2**36
 KEEP = 2  # last ones
 
 
 def save(folder: Path, kind: str, step: int, content: dict[str, Any]) -> Path:
     """Write one checkpoint; returns its path."""
     buffer = io.BytesIO()
-    torch.save(_plain(content), buffer)
+    torch.save(_normalize_storage(content), buffer)
     payload = buffer.getbuffer()
     path = folder / f"{kind}-{step:08d}-{hashlib.sha256(payload).hexdigest()[:16]}.pt"
     if not path.exists():
@@ -41,20 +41,24 @@ def save(folder: Path, kind: str, step: int, content: dict[str, Any]) -> Path:
     return path
 
 
-def _plain(value: Any) -> Any:
+def _normalize_storage(value: Any) -> Any:
     """The same content as if it had just been made: what is written depends on which parts are one object in memory,
     and on what else lies in a tensor's storage."""
     if isinstance(value, torch.Tensor):
         value = value.cpu()  # a file names the device of each tensor, and what was restored lies on another
         return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
     if isinstance(value, dict):
-        return {_plain(key): _plain(each) for key, each in value.items()}
+        return {_normalize_storage(key): _normalize_storage(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value] if isinstance(value, list) else tuple(map(_plain, value))
+        return (
+            [_normalize_storage(each) for each in value]
+            if isinstance(value, list)
+            else tuple(map(_normalize_storage, value))
+        )
     return sys.intern(value) if type(value) is str else value
 
 
-def load(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
+def load(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """Read one checkpoint of at most so many bytes onto the CPU.
 
     Raises:
@@ -72,18 +76,18 @@ def load(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
     if hashlib.sha256(payload).hexdigest()[:16] != match[3]:
         raise RecordError(f"{path}: damaged (its content does not match the digest in its name)")
     try:
-        _refuse_what_we_never_write(payload)
+        _reject_foreign_zip(payload)
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:
         foreign = FOREIGN.search(str(error))
         said = f"asks for the code {foreign[1]}" if foreign else (str(error).splitlines() or [type(error).__name__])[0]
-        raise RecordError(f"{path}: refused, for it holds more than tensors and plain data ({show(said)})") from None
+        raise RecordError(f"{path}: refused, for it holds more than tensors and plain data ({escape(said)})") from None
     if not isinstance(content, dict):
         raise RecordError(f"{path}: not a checkpoint of semisup")
     return content
 
 
-def _refuse_what_we_never_write(payload: bytes) -> None:
+def _reject_foreign_zip(payload: bytes) -> None:
     """Look at the archive before torch does, which would unpack 200 kB to 200 MB.
 
     Raises:

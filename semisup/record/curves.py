@@ -13,43 +13,43 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from semisup.core.events import Relabeled
-from semisup.core.threshold_curve import TAUS
-from semisup.core.types import Curve
+from semisup.core.events import PoolLabeled
+from semisup.core.threshold_curve import THRESHOLDS
+from semisup.core.types import ThresholdCurve
 
 VALIDATION, POOL = "validation", "pool"
 CURVES = ("step", "epoch", "on", "tau", "coverage", "accuracy")
 CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "accuracy", "threshold")
 
 
-class WhatIf(NamedTuple):
+class EvalThresholdCurve(NamedTuple):
     """One curve of a run: whose, and on which images."""
 
     step: int
     epoch: int
     on: str
-    curve: Curve
+    curve: ThresholdCurve
 
 
-def curve_rows(found: WhatIf) -> Iterable[tuple[object, ...]]:
+def curve_rows(found: EvalThresholdCurve) -> Iterable[tuple[object, ...]]:
     """The lines of what_if.csv for one curve."""
-    for tau, covered, right in zip(TAUS, found.curve.coverage, found.curve.accuracy, strict=True):
+    for tau, covered, right in zip(THRESHOLDS, found.curve.coverage, found.curve.accuracy, strict=True):
         yield found.step, found.epoch, found.on, f"{tau:g}", f"{covered:.6g}", _share(right)
 
 
-def read_curves(path: Path) -> list[WhatIf]:
+def read_curves(path: Path) -> list[EvalThresholdCurve]:
     """The curves in what_if.csv, as they were written; [] without that file."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    blocks = [rows[begin : begin + len(TAUS)] for begin in range(0, len(rows), len(TAUS))]
+    blocks = [rows[begin : begin + len(THRESHOLDS)] for begin in range(0, len(rows), len(THRESHOLDS))]
     return [
-        WhatIf(
+        EvalThresholdCurve(
             int(block[0]["step"]),
             int(block[0]["epoch"]),
             block[0]["on"],
-            Curve(
+            ThresholdCurve(
                 [float(row["coverage"]) for row in block],
                 [float(row["accuracy"]) if row["accuracy"] else None for row in block],
             ),
@@ -58,7 +58,7 @@ def read_curves(path: Path) -> list[WhatIf]:
     ]
 
 
-def class_rows(event: Relabeled, classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
+def class_rows(event: PoolLabeled, classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
     """The lines of classes.csv for one labeling."""
     place = (event.round, event.epoch, event.step)
     for name, labeled, kept, known, right, threshold in zip(classes, *event.classes, strict=True):

@@ -18,12 +18,22 @@ import torch
 from PIL import features
 
 from semisup.errors import RecordError
-from semisup.runtime.secrets import hidden
+from semisup.runtime.secrets import redact
 
-COMPUTING = ("python", "semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "threads", "processes")
+RESULT_PACKAGES = (
+    "python",
+    "semisup",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "threads",
+    "processes",
+)
 DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")  # another one gives other pixels
 LARGEST_DIFF = 2**20  # characters
-LATER = ("driver", "libraries")  # what earlier versions did not note
+OPTIONAL_KEYS = ("driver", "libraries")  # what earlier versions did not note
 PACKAGES = ("semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core", "omegaconf", "wandb")
 
 
@@ -46,18 +56,18 @@ def environment(device: str) -> dict[str, Any]:
 
 def command_line() -> str:
     """How this process was called."""
-    return hidden(" ".join(["semisup", *sys.argv[1:]]))
+    return redact(" ".join(["semisup", *sys.argv[1:]]))
 
 
 @cache
-def uncommitted() -> str | None:
+def git_diff() -> str | None:
     """What semisup's own code has that its commit has not, as a diff without secrets; None where that is nothing."""
     here = Path(__file__).resolve().parents[2]
     if not (_git() or {}).get("dirty"):
         return None
     try:
-        text = _ask_git(here, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") + "\n"
-        names = _ask_git(here, "ls-files", "-z", "--others", "--exclude-standard", "semisup", "conf").split("\0")
+        text = run_git(here, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") + "\n"
+        names = run_git(here, "ls-files", "-z", "--others", "--exclude-standard", "semisup", "conf").split("\0")
         for name in filter(None, names):
             added = (here / name).read_text(errors="replace")
             text += f"diff: {name} is new\n" + "".join(f"+{line}\n" for line in added.splitlines())
@@ -66,11 +76,11 @@ def uncommitted() -> str | None:
     if not text.strip():  # what the commit has not is no code of ours
         return None
     cut = f"\ncut at {LARGEST_DIFF} characters\n" if len(text) > LARGEST_DIFF else ""
-    return hidden(text)[:LARGEST_DIFF] + cut
+    return redact(text)[:LARGEST_DIFF] + cut
 
 
 @cache
-def code() -> str:
+def source_digest() -> str:
     """The digest of semisup's own source as it lies there, committed or not, in a checkout or installed."""
     package, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -79,19 +89,19 @@ def code() -> str:
     return digest.hexdigest()
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """What two environments differ in, as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
     matters = ("python", "system", "processor", "instruction_set", "device", "driver", "threads")
-    pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in LATER}
+    pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in OPTIONAL_KEYS}
     pairs["processes"] = before.get("processes", 1), now.get("processes", 1)
     for group in ("packages", "libraries"):
-        known = before.get(group, {} if group not in LATER else now.get(group))
+        known = before.get(group, {} if group not in OPTIONAL_KEYS else now.get(group))
         known = known if isinstance(known, Mapping) else {}
         pairs |= {name: (known.get(name), version) for name, version in now.get(group, {}).items()}
     return {key: f"{old} then, {new} now" for key, (old, new) in pairs.items() if old != new}
 
 
-def continued(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json says of a run that was begun in the environment `before` and is continued `now`.
 
     Another processor, as on the next node of a cluster, is also said to the user; it may change the last bits.
@@ -99,8 +109,8 @@ def continued(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
     Raises:
         RecordError: other versions of what computes.
     """
-    found = differences(before, now) if now else {}
-    others = [f"{name} {found[name]}" for name in COMPUTING if name in found]
+    found = diff_environments(before, now) if now else {}
+    others = [f"{name} {found[name]}" for name in RESULT_PACKAGES if name in found]
     if others:
         raise RecordError(f"the run was begun with other versions ({', '.join(others)}); use those, or another name=")
     if found:
@@ -145,13 +155,13 @@ def _git() -> dict[str, Any] | None:
     if not (here / ".git").exists():
         return None
     try:
-        commit = _ask_git(here, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_ask_git(here, "status", "--porcelain"))}
+        commit = run_git(here, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(run_git(here, "status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _ask_git(folder: Path, *words: str) -> str:
+def run_git(folder: Path, *words: str) -> str:
     quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(folder), *words]
     return subprocess.run(  # a changed file need not be Unicode

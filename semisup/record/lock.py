@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from semisup.errors import InUseError, RecordError
-from semisup.runtime.atomic_files import claim, take_away
-from semisup.runtime.liveness import known_here, lives, me
+from semisup.runtime.atomic_files import create_exclusive, rename_away
+from semisup.runtime.liveness import is_alive, is_local, this_process
 
 STALE_SECONDS = 120
-BEAT_SECONDS = 10
+HEARTBEAT_SECONDS = 10
 
 
-class Owner:
+class RunLock:
     """Holds `folder` from `take` to `release`."""
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +36,7 @@ class Owner:
             RecordError: another process is; names host, process and age.
         """
         for _ in range(3):
-            if claim(self.path, json.dumps(me()).encode()):
+            if create_exclusive(self.path, json.dumps(this_process()).encode()):
                 self.released.clear()
                 threading.Thread(target=self._beat, daemon=True).start()
                 return
@@ -45,9 +45,9 @@ class Owner:
 
     def _beat(self) -> None:
         """Say that the owner lives, whatever it is at: reading, a long evaluation, compiling."""
-        while not self.released.wait(BEAT_SECONDS):
+        while not self.released.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError):
-                if self._read()[1] != me():
+                if self._read()[1] != this_process():
                     self.lost = True
                     return
                 os.utime(self.path)
@@ -62,7 +62,7 @@ class Owner:
     def release(self) -> None:
         """Give the folder free, if it is still ours."""
         self.released.set()
-        if self._read()[1] == me():
+        if self._read()[1] == this_process():
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> tuple[bytes, dict[str, Any], float]:
@@ -88,7 +88,7 @@ class Owner:
         if not self.path.exists():
             return b""
         patience = STALE_SECONDS if other else 1  # without hard links: created and not yet written to, or torn
-        gone = not lives(other) if other and known_here(other) else age > patience
+        gone = not is_alive(other) if other and is_local(other) else age > patience
         if not gone:
             who = f"process {other.get('process')} on {other.get('host')}" if other else "another process"
             raise InUseError(f"{self.path.parent}: in use by {who}, last seen {max(age, 0):.0f} s ago")
@@ -96,9 +96,9 @@ class Owner:
 
     def _clear_if_gone(self) -> None:
         raw = self.check()
-        aside = take_away(self.path)  # of several who saw it dead, one gets it
+        aside = rename_away(self.path)  # of several who saw it dead, one gets it
         if aside is None:
             return
         if (content := aside.read_bytes()) != raw:
-            claim(self.path, content)  # not the one that was seen dead: put it back
+            create_exclusive(self.path, content)  # not the one that was seen dead: put it back
         aside.unlink()

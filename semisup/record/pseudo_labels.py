@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from semisup.core.events import Relabeled
-from semisup.record.append_log import as_written
+from semisup.core.events import PoolLabeled
+from semisup.record.append_log import escape_line
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
 
 
-class PseudoLabel(NamedTuple):
+class PseudoLabelRow(NamedTuple):
     """What one unlabeled image was labeled as: which one it is, its class by name, confidence and weight in [0, 1]."""
 
     number: int
@@ -23,7 +23,7 @@ class PseudoLabel(NamedTuple):
     weight: float
 
 
-def label_rows(event: Relabeled, paths: list[str], classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
+def label_rows(event: PoolLabeled, paths: list[str], classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
     """The lines of one labeling; `paths` are of all images of the pool."""
     place = (event.round, event.epoch, event.step)
     labels, chosen = event.labels, event.selection
@@ -35,17 +35,17 @@ def label_rows(event: Relabeled, paths: list[str], classes: tuple[str, ...]) -> 
     )
 
 
-def last_round(path: Path, paths: list[str]) -> list[PseudoLabel]:
+def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:
     """The pseudo-labels of the last round in the file; [] where there was none."""
     if not path.exists():
         return []
-    numbers = {as_written(each): number for number, each in enumerate(paths)}
-    last: list[PseudoLabel] = []
+    numbers = {escape_line(each): number for number, each in enumerate(paths)}
+    last: list[PseudoLabelRow] = []
     round_ = ""
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if row["round"] != round_:
                 last, round_ = [], row["round"]
-            label = PseudoLabel(numbers[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
+            label = PseudoLabelRow(numbers[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
             last.append(label)
     return last

@@ -15,21 +15,21 @@ from typing import IO, Any
 
 import yaml
 
-from semisup.errors import RecordError, show
+from semisup.errors import RecordError, escape
 from semisup.record.migrations import migrate
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language; the one in C is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
-DEEPEST = 8  # a config has 4 levels
-MOST_CONFIG_BYTES = 2**18  # ours have 2 kB
-MOST_CONFIG_EVENTS = 20_000  # keys, values and brackets; ours have 200
-MOST_DIGITS = 400
-MOST_JSON_BYTES = 2**25  # the summary of 1,000 classes has 20 MB
-MOST_JSON_MEMORY = 150_000_000
-MOST_LINE_BYTES = 2**20  # of a log; ours have 500
+MAX_DEPTH = 8  # a config has 4 levels
+MAX_CONFIG_BYTES = 2**18  # ours have 2 kB
+MAX_CONFIG_EVENTS = 20_000  # keys, values and brackets; ours have 200
+MAX_DIGITS = 400
+MAX_JSON_BYTES = 2**25  # the summary of 1,000 classes has 20 MB
+MAX_JSON_MEMORY = 150_000_000
+MAX_LINE_BYTES = 2**20  # of a log; ours have 500
 
 
-def opened(path: Path) -> IO[bytes]:
+def open_regular_file(path: Path) -> IO[bytes]:
     """A regular file, for reading: pipes, which never answer, and devices, which never end, are none.
 
     Raises:
@@ -46,10 +46,10 @@ def read_bytes(path: Path, most: int) -> bytes:
     """A whole file of at most so many bytes.
 
     Raises:
-        OSError: as `opened`, or it cannot be read.
+        OSError: as `open_regular_file`, or it cannot be read.
         ValueError: it is larger.
     """
-    with opened(path) as file:
+    with open_regular_file(path) as file:
         if os.fstat(file.fileno()).st_size > most:
             raise ValueError(f"has more than {most} bytes")
         return file.read()
@@ -62,7 +62,7 @@ def parse_json(raw: bytes) -> Any:
         ValueError: it is none, or would take more than MOST_JSON_MEMORY.
     """
     memory = len(raw) + 40 * raw.count(b",") + 70 * (raw.count(b"[") + raw.count(b"{")) + 30 * raw.count(b'"')
-    if memory > MOST_JSON_MEMORY:
+    if memory > MAX_JSON_MEMORY:
         raise ValueError("would take more memory than any record")
     try:
         return json.loads(raw)
@@ -74,9 +74,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object from disk; None where there is none, or not a whole one, or not one that we would write: one that
     is too large is named."""
     try:
-        if path.is_file() and path.stat().st_size > MOST_JSON_BYTES:
-            warnings.warn(f"{path} has more than {MOST_JSON_BYTES >> 20} MB and is not read", stacklevel=2)
-        value = parse_json(read_bytes(path, MOST_JSON_BYTES))
+        if path.is_file() and path.stat().st_size > MAX_JSON_BYTES:
+            warnings.warn(f"{path} has more than {MAX_JSON_BYTES >> 20} MB and is not read", stacklevel=2)
+        value = parse_json(read_bytes(path, MAX_JSON_BYTES))
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
@@ -88,28 +88,28 @@ def read_section(about: dict[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of metrics.jsonl, one at a time; a kill may have left a half one at its end.
 
     Raises:
         RecordError: it cannot be read, or a line is no JSON object with a step, or longer than any of ours.
     """
     try:
-        with opened(path) as file:
-            while line := file.readline(MOST_LINE_BYTES):
+        with open_regular_file(path) as file:
+            while line := file.readline(MAX_LINE_BYTES):
                 if line.endswith(b"\n"):
                     row = parse_json(line)
                     if not isinstance(row, dict) or type(row.get("step")) is not int:
                         raise RecordError(f"{path}: a line has no step")
                     yield row
-                elif len(line) == MOST_LINE_BYTES:
-                    raise RecordError(f"{path}: has a line of more than {MOST_LINE_BYTES} bytes")
+                elif len(line) == MAX_LINE_BYTES:
+                    raise RecordError(f"{path}: has a line of more than {MAX_LINE_BYTES} bytes")
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         if isinstance(error, RecordError):
             raise
-        raise RecordError(f"{path}: is not JSON, line by line ({show(error)})") from None
+        raise RecordError(f"{path}: is not JSON, line by line ({escape(error)})") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -122,19 +122,19 @@ def read_config(path: Path) -> dict[str, Any]:
         RecordError: there is none, or it is not one mapping of plain YAML.
     """
     try:
-        raw = read_bytes(path, MOST_CONFIG_BYTES)
-        _refuse_what_we_never_write(raw)
+        raw = read_bytes(path, MAX_CONFIG_BYTES)
+        _reject_unsafe_yaml(raw)
         value = yaml.load(raw, Loader=LOADER)
     except OSError as error:
         raise RecordError(f"{path.name}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path.name}: {show(' '.join(str(error).split()))}") from None
+        raise RecordError(f"{path.name}: {escape(' '.join(str(error).split()))}") from None
     if not isinstance(value, dict):
         raise RecordError(f"{path.name}: holds no settings")
     return migrate(value)
 
 
-def _refuse_what_we_never_write(raw: bytes) -> None:
+def _reject_unsafe_yaml(raw: bytes) -> None:
     """Look at YAML as a stream, before anything is made of it.
 
     Raises:
@@ -144,7 +144,7 @@ def _refuse_what_we_never_write(raw: bytes) -> None:
         tuple[set[str], bool] | None
     ] = []  # of each open mapping its keys and whether one is next; None: a list
     for number, event in enumerate(yaml.parse(raw, Loader=LOADER)):
-        if number > MOST_CONFIG_EVENTS:
+        if number > MAX_CONFIG_EVENTS:
             raise ValueError("has more keys and values than any config")
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("has an alias, which a saved config never has")
@@ -155,13 +155,13 @@ def _refuse_what_we_never_write(raw: bytes) -> None:
             if event.anchor is not None or tag is not None:
                 what = "an anchor" if event.anchor is not None else f"the tag {tag}"
                 raise ValueError(f"has {what}, which a saved config never has")
-            if isinstance(event, yaml.ScalarEvent) and len(event.value) > MOST_DIGITS and NUMBER.fullmatch(event.value):
+            if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_DIGITS and NUMBER.fullmatch(event.value):
                 raise ValueError(f"has a number of {len(event.value)} digits")
             _count_key(open_, event)
             if isinstance(event, yaml.CollectionStartEvent):
                 open_.append((set(), True) if isinstance(event, yaml.MappingStartEvent) else None)
-                if len(open_) > DEEPEST:
-                    raise ValueError(f"nested deeper than any config, {DEEPEST} levels")
+                if len(open_) > MAX_DEPTH:
+                    raise ValueError(f"nested deeper than any config, {MAX_DEPTH} levels")
 
 
 def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
@@ -178,7 +178,7 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
         keys.add(event.value)
 
 
-def read_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """One YAML value, as after the `=` of an override: `0.5`, `null`, `photos`.
 
     Raises:

@@ -14,12 +14,12 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semisup.core.events import Evaluated
-from semisup.core.types import Curve
+from semisup.core.events import EvalEnd
+from semisup.core.types import ThresholdCurve
 from semisup.errors import RecordError
 from semisup.record import checkpoint
-from semisup.record.lock import Owner
-from semisup.runtime.atomic_files import make_folder, remove_leftovers
+from semisup.record.lock import RunLock
+from semisup.runtime.atomic_files import make_folder, remove_stale_temporary_files
 
 KIND = "shared_start"
 WAIT_SECONDS = 0.2
@@ -37,7 +37,7 @@ class SharedStart(NamedTuple):
 
     snapshot: dict[str, Any]
     logs: dict[str, str]
-    evaluated: Evaluated | None
+    evaluated: EvalEnd | None
     run: str
     seconds: float
 
@@ -47,7 +47,7 @@ class SharedStart(NamedTuple):
         return {"from": self.run, **done, "saved_seconds": self.seconds}
 
 
-class Store:
+class SharedStartCache:
     """One warm-up on disk, or the place for it.
 
     Args:
@@ -57,7 +57,7 @@ class Store:
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:
         self.folder, self.of = folder, json.dumps(of, sort_keys=True)
-        self.owner = Owner(folder)
+        self.owner = RunLock(folder)
         self.owned = False
 
     def wait(self) -> SharedStart | None:
@@ -76,7 +76,7 @@ class Store:
                 time.sleep(WAIT_SECONDS)
                 continue
             self.owned = True
-            remove_leftovers(self.folder)
+            remove_stale_temporary_files(self.folder)
             if (found := self._find()) is not None:
                 self.release()
             return found
@@ -87,7 +87,7 @@ class Store:
         Raises:
             OSError: disk full, read-only, ...
         """
-        evaluated = None if found.evaluated is None else as_plain(found.evaluated)
+        evaluated = None if found.evaluated is None else event_to_dict(found.evaluated)
         content = found._asdict() | {"of": self.of, "evaluated": evaluated}
         checkpoint.save(self.folder, KIND, found.snapshot["step"], content)
         self.release()
@@ -112,23 +112,23 @@ def _read(content: dict[str, Any], of: str, path: Path) -> SharedStart:
         raise RecordError(f"{path}: is of other settings, data or versions than its place says")
     try:
         evaluated = content.pop("evaluated")
-        evaluated = None if evaluated is None else from_plain(evaluated)
+        evaluated = None if evaluated is None else event_from_dict(evaluated)
         return SharedStart(**content, evaluated=evaluated)
     except (TypeError, KeyError, AttributeError) as error:
         raise RecordError(f"{path}: is not a warm-up ({error})") from None
 
 
-def as_plain(event: Evaluated) -> dict[str, Any]:
+def event_to_dict(event: EvalEnd) -> dict[str, Any]:
     """An evaluation as tensors and plain data, for a checkpoint."""
     curve = None if event.what_if is None else event.what_if._asdict()
     return {**vars(event), "what_if": curve}
 
 
-def from_plain(content: dict[str, Any]) -> Evaluated:
+def event_from_dict(content: dict[str, Any]) -> EvalEnd:
     """The evaluation again.
 
     Raises:
         TypeError, KeyError, AttributeError: it is none.
     """
     curve = content["what_if"]
-    return Evaluated(**content | {"what_if": None if curve is None else Curve(**curve)})
+    return EvalEnd(**content | {"what_if": None if curve is None else ThresholdCurve(**curve)})

@@ -10,37 +10,37 @@ from typing import Any, Self
 
 import yaml
 
-from semisup.core.events import Evaluated, Event, Finished, Relabeled, Row
-from semisup.core.types import Curve
+from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
+from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, RecordError
 from semisup.record import checkpoint, finite, is_finished, write_json
-from semisup.record.append_log import GrowingLog, as_written
+from semisup.record.append_log import AppendLog, escape_line
 from semisup.record.curves import (
     CLASSES,
     CURVES,
     POOL,
     VALIDATION,
-    WhatIf,
+    EvalThresholdCurve,
     class_rows,
     csv_text,
     curve_rows,
     read_curves,
 )
-from semisup.record.environment import continued
-from semisup.record.lock import Owner
-from semisup.record.pseudo_labels import COLUMNS, PseudoLabel, label_rows, last_round
+from semisup.record.environment import resume_environment
+from semisup.record.lock import RunLock
+from semisup.record.pseudo_labels import COLUMNS, PseudoLabelRow, label_rows, last_round
 from semisup.record.reader import read_json
-from semisup.record.shared_start import SharedStart, as_plain, from_plain
+from semisup.record.shared_start import SharedStart, event_from_dict, event_to_dict
 from semisup.record.status import interruptions, now, status_of
-from semisup.runtime.atomic_files import make_folder, remove_leftovers, sync_folder, write_atomically
-from semisup.runtime.secrets import hidden
+from semisup.runtime.atomic_files import make_folder, remove_stale_temporary_files, sync_folder, write_atomically
+from semisup.runtime.secrets import redact
 
 SCHEMA = 1
 OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the folder"
 PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
-class RunRecord:
+class RunWriter:
     """Writes a run's folder while the run goes on; a context, so that every run ends with a status.
 
     Args:
@@ -57,12 +57,12 @@ class RunRecord:
         self.environment: dict[str, Any] = about.get("environment") or {}
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
-        self.metrics = GrowingLog(folder / "metrics.jsonl")
-        self.pseudo_labels = GrowingLog(folder / "pseudo_labels.csv")
-        self.what_if, self.per_class = GrowingLog(folder / "what_if.csv"), GrowingLog(folder / "classes.csv")
+        self.metrics = AppendLog(folder / "metrics.jsonl")
+        self.pseudo_labels = AppendLog(folder / "pseudo_labels.csv")
+        self.what_if, self.per_class = AppendLog(folder / "what_if.csv"), AppendLog(folder / "classes.csv")
         self.logs = (self.metrics, self.pseudo_labels, self.what_if, self.per_class)
-        self.evaluated: Evaluated | None = None  # the last; a labeling that it led to comes before the next save
-        self.owner = Owner(folder)
+        self.evaluated: EvalEnd | None = None  # the last; a labeling that it led to comes before the next save
+        self.owner = RunLock(folder)
         self.started = self.saved = time.monotonic()
         self.started_at = now()
         self.before: dict[str, Any] = {}  # run.json of the interrupted run that this one continues
@@ -88,7 +88,7 @@ class RunRecord:
         if is_finished(self.folder):
             raise FinishedError(f"{self.folder}: finished")
         for folder in (self.folder, self.folder / "checkpoints", self.folder / "plots"):
-            remove_leftovers(folder)
+            remove_stale_temporary_files(folder)
         self.before = read_json(self.folder / "run.json") or {}
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=False)
         write_atomically(self.folder / "config.yaml", text.encode())
@@ -102,7 +102,7 @@ class RunRecord:
     def _keep_uncommitted(self) -> None:
         if self.uncommitted is None:
             return
-        text, path = as_written(self.uncommitted).encode(), self.folder / "git.diff"
+        text, path = escape_line(self.uncommitted).encode(), self.folder / "git.diff"
         if path.exists() and path.read_bytes() != text:
             path = self.folder / "git-continued.diff"
         write_atomically(path, text)
@@ -115,7 +115,7 @@ class RunRecord:
                 if isinstance(error, DataError) and error.report is not None:
                     write_json(self.folder / "data_report.json", dict(error.report))
                     error.add_note(f"all of them: {self.folder / 'data_report.json'}")
-                self._status(status_of(error), {"kind": type(error).__name__, "message": hidden(str(error))[:2000]})
+                self._status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
         except OSError as other:  # a full disk, mostly, and that is what `error` says
             warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
         finally:
@@ -151,7 +151,7 @@ class RunRecord:
         if found and (of := found[0].pop("of", None)) != self._of():
             raise RecordError(f"{self.folder}: its checkpoint is of {of}, not of {self._of()}; delete the run's folder")
         if found and "environment" in self.before:
-            self.about = self.about | continued(self.before["environment"], self.environment)
+            self.about = self.about | resume_environment(self.before["environment"], self.environment)
         elif self.environment:
             self.about = self.about | {"environment": self.environment}
         if found and "shared_start" in self.before:
@@ -160,7 +160,7 @@ class RunRecord:
         for log in self.logs:
             log.cut(lines.get(log.path.name, 0))
         if found and (evaluated := found[0].pop("led_to_labeling", None)) is not None:
-            self.evaluated = from_plain(evaluated)
+            self.evaluated = event_from_dict(evaluated)
         return found[0] if found else None
 
     def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
@@ -179,12 +179,12 @@ class RunRecord:
         self.about = self.about | {"shared_start": found.said()}
         self._status("running")
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[MetricsRow]:
         """What metrics.jsonl holds so far."""
         path = self.metrics.path
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def last_round(self) -> list[PseudoLabel]:
+    def last_round(self) -> list[PseudoLabelRow]:
         """The pseudo-labels of the last round; [] where there was none."""
         return last_round(self.pseudo_labels.path, self.paths)
 
@@ -194,15 +194,15 @@ class RunRecord:
         row = event.row()
         if row is not None:
             self.metrics.append(json.dumps(finite(row)) + "\n")
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvalEnd):
             self.evaluated = event
-        elif isinstance(event, Relabeled):
+        elif isinstance(event, PoolLabeled):
             _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
             self._add_diagnostics(event)
         elif isinstance(event, Finished) and event.what_if is not None:
             self._add_chosen(event, event.what_if)
 
-    def curves(self) -> list[WhatIf]:
+    def curves(self) -> list[EvalThresholdCurve]:
         """What what_if.csv holds so far."""
         return read_curves(self.what_if.path)
 
@@ -211,7 +211,7 @@ class RunRecord:
         lines = {log.path.name: log.committed() for log in self.logs}
         sync_folder(self.folder)
         if "unheard" in snapshot and self.evaluated is not None:
-            snapshot = snapshot | {"led_to_labeling": as_plain(self.evaluated)}
+            snapshot = snapshot | {"led_to_labeling": event_to_dict(self.evaluated)}
         checkpoint.save_state(self.folder / "checkpoints", snapshot | {"of": self._of()}, lines)
         self.saved = time.monotonic()
 
@@ -230,7 +230,7 @@ class RunRecord:
         summary = {**event.summary, **found, "total_seconds": self._seconds()}
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])
-            write_atomically(self.folder / "predictions.csv", as_written(text).encode())
+            write_atomically(self.folder / "predictions.csv", escape_line(text).encode())
         self._status("done", plots=plots)
         write_json(self.folder / "summary.json", summary)
         return summary
@@ -260,24 +260,24 @@ class RunRecord:
         }
         write_json(self.folder / "run.json", {**self.about, **state})
 
-    def _add_diagnostics(self, event: Relabeled) -> None:
+    def _add_diagnostics(self, event: PoolLabeled) -> None:
         before = self.evaluated
         if before is not None and before.what_if is not None:
-            self._add_curve(WhatIf(before.step, before.epoch, VALIDATION, before.what_if))
-        self._add_curve(WhatIf(event.step, event.epoch, POOL, event.what_if))
+            self._add_curve(EvalThresholdCurve(before.step, before.epoch, VALIDATION, before.what_if))
+        self._add_curve(EvalThresholdCurve(event.step, event.epoch, POOL, event.what_if))
         _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
 
-    def _add_chosen(self, event: Finished, what_if: Curve) -> None:
+    def _add_chosen(self, event: Finished, what_if: ThresholdCurve) -> None:
         """The curve of the chosen model, unless it led to a labeling and is there."""
         step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
         if (step, VALIDATION) not in {(each.step, each.on) for each in self.curves()}:
-            self._add_curve(WhatIf(step, epoch, VALIDATION, what_if))
+            self._add_curve(EvalThresholdCurve(step, epoch, VALIDATION, what_if))
 
-    def _add_curve(self, found: WhatIf) -> None:
+    def _add_curve(self, found: EvalThresholdCurve) -> None:
         _add_rows(self.what_if, CURVES, curve_rows(found))
 
 
-def _add_rows(log: GrowingLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+def _add_rows(log: AppendLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     """Append lines of CSV; the first of a file comes after the names of the columns."""
     header = [] if log.path.exists() else [columns]
     log.append(csv_text([*header, *rows]))

@@ -15,18 +15,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from semisup.analysis.comparison import Comparison, Row
-from semisup.analysis.run_history import History, Trade, history
+from semisup.analysis.run_history import History, ThresholdTradeoff, history
 from semisup.report.html.svg import BLACK, COLORS, GRAY, GRID
-from semisup.report.ranking_chart import draw_rows, name_of
+from semisup.report.ranking_chart import ranking_figure, row_name
 
-MOST_CURVES = 30
+MAX_CURVES = 30
 FIRST = 8  # 1 / the share of the steps whose accuracy may lie below the axis, which begins where the later ones lie
 SIZE_INCHES = (9, 4.6)
 TAUS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrainingCurve:
     """One row's best run. color: None is faint; href: where its run is, from where the page is."""
 
     name: str
@@ -35,13 +35,13 @@ class Curve:
     history: History
 
 
-def curves_of(comparison: Comparison, link: Callable[[Path], str]) -> list[Curve]:
+def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list[TrainingCurve]:
     """The best run of each of the first MOST_CURVES rows."""
     found = []
     for number, row in enumerate(_first(comparison)):
         color = COLORS[number] if number < len(COLORS) else None
         folder = row.best_run.folder
-        found.append(Curve(name_of(row, 48), color, link(folder), history(folder)))
+        found.append(TrainingCurve(row_name(row, 48), color, link(folder), history(folder)))
     return found
 
 
@@ -49,7 +49,7 @@ def _first(comparison: Comparison) -> list[Row]:
     """The best row first, which is not the first one where labels alone did better."""
     best = comparison.best
     rest = [row for row in comparison.rows if row is not best]
-    return [*([best] if best else []), *rest][:MOST_CURVES]
+    return [*([best] if best else []), *rest][:MAX_CURVES]
 
 
 def control_history(best: Row) -> History | None:
@@ -60,7 +60,7 @@ def control_history(best: Row) -> History | None:
     return None
 
 
-def accuracies(curves: list[Curve], control: History | None) -> Figure | None:
+def accuracy_chart(curves: list[TrainingCurve], control: History | None) -> Figure | None:
     """Validation accuracy by step; dashed the control of the best row. None where nothing was recorded."""
     drawn = [each for each in curves if each.history.accuracy]
     if not drawn:
@@ -80,7 +80,7 @@ def accuracies(curves: list[Curve], control: History | None) -> Figure | None:
     return figure
 
 
-def rounds(curves: list[Curve]) -> Figure | None:
+def rounds_chart(curves: list[TrainingCurve]) -> Figure | None:
     """How right the pseudo-labels were against how many there were, round by round, a ring around the last. None where
     the true classes are not known."""
     points = [(each, [point for point in each.history.rounds if point.pseudo_accuracy is not None]) for each in curves]
@@ -100,7 +100,7 @@ def rounds(curves: list[Curve]) -> Figure | None:
     return figure
 
 
-def what_if_curves(trades: dict[str, Trade], tau: float | None) -> Figure | None:
+def threshold_chart(trades: dict[str, ThresholdTradeoff], tau: float | None) -> Figure | None:
     """What each threshold would keep and how right that is; dotted, the run's own. None where nothing is known."""
     if not trades:
         return None
@@ -119,7 +119,7 @@ def what_if_curves(trades: dict[str, Trade], tau: float | None) -> Figure | None
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(axis="x", labelrotation=45)
-        quiet(axes, "threshold", f"{name} of what is kept" if name == "accuracy" else name)
+        blank_style(axes, "threshold", f"{name} of what is kept" if name == "accuracy" else name)
         axes.legend(fontsize=9, frameon=False)
     return figure
 
@@ -127,7 +127,7 @@ def what_if_curves(trades: dict[str, Trade], tau: float | None) -> Figure | None
 def rows_one_by_one(comparison: Comparison) -> Figure:
     """Where there is no grid: accuracy and gain of each row."""
     figure = Figure(layout="constrained")
-    draw_rows(figure, comparison)
+    ranking_figure(figure, comparison)
     return figure
 
 
@@ -141,11 +141,11 @@ def panel(x: str, y: str) -> tuple[Figure, Axes]:
     """A figure of one panel, as wide as the page likes it."""
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
-    quiet(axes, x, y)
+    blank_style(axes, x, y)
     return figure, axes
 
 
-def quiet(axes: Axes, x: str, y: str) -> None:
+def blank_style(axes: Axes, x: str, y: str) -> None:
     """Names of the axes and a faint grid; no frame."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -155,19 +155,19 @@ def quiet(axes: Axes, x: str, y: str) -> None:
     axes.tick_params(length=0)
 
 
-def _curve(axes: Axes, curve: Curve, x: list[float], y: list[Any], **more: Any) -> None:
+def _curve(axes: Axes, curve: TrainingCurve, x: list[float], y: list[Any], **more: Any) -> None:
     style = _style(curve) if curve.color else {"color": GRAY, "linewidth": 0.8, "alpha": 0.35}
     if len(x) == 1:
         style["marker"] = "o"
     axes.plot(x, y, url=curve.href, **{**style, **more})
 
 
-def _style(curve: Curve) -> dict[str, Any]:
+def _style(curve: TrainingCurve) -> dict[str, Any]:
     """Told apart by line as well as by color."""
     return {"color": curve.color, "linewidth": 1.6, "linestyle": "-" if curve.color in COLORS[:3] else "-."}
 
 
-def _handles(curves: list[Curve]) -> list[Line2D]:
+def _handles(curves: list[TrainingCurve]) -> list[Line2D]:
     handles = [Line2D([], [], label=each.name, **_style(each)) for each in curves if each.color]
     faint = sum(each.color is None for each in curves)
     return [*handles, Line2D([], [], color=GRAY, alpha=0.5, label=f"the next {faint}")] if faint else handles

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from semisup.runtime.atomic_files import to_nowhere
-from semisup.runtime.text import visible
+from semisup.runtime.atomic_files import redirect_to_devnull
+from semisup.runtime.text import printable
 
 FILE_COLUMNS = 160  # where the output is a file or a pipe, and nobody said how wide it is
 
@@ -18,15 +18,15 @@ class _Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Say no more, and do the rest of the work: who wanted the first lines alone wants the files all the same."""
         self.quiet = True
-        to_nowhere(sys.stdout.fileno())
+        redirect_to_devnull(sys.stdout.fileno())
 
 
-def say(*lines: str) -> None:
+def safe_print(*lines: str) -> None:
     """Print; where the reader has left, the work goes on all the same."""
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:
-        to_nowhere(sys.stdout.fileno())
+        redirect_to_devnull(sys.stdout.fileno())
 
 
 def terminal(**options: Any) -> Console:
@@ -39,6 +39,6 @@ def terminal(**options: Any) -> Console:
     return console
 
 
-def quietly() -> None:
+def short_warnings() -> None:
     """Warnings as one line each: a user wants to read what, not where in our code."""
-    warnings.formatwarning = lambda message, *_: f"semisup: warning: {visible(message, 2000)}\n"
+    warnings.formatwarning = lambda message, *_: f"semisup: warning: {printable(message, 2000)}\n"

@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import Comparison, Pair, Reference, Row, Spread
-from semisup.analysis.datasets import name_of
+from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row, Spread
+from semisup.analysis.datasets import dataset_label
 from semisup.analysis.runs import Run
 from semisup.record import finite
-from semisup.record.append_log import as_written
-from semisup.report.wording import gain
+from semisup.record.append_log import escape_line
+from semisup.report.wording import mean_gain
 
 SCHEMA = 1
 LENGTHS = ("steps", "epochs", "labeled_steps", "best/epoch")
@@ -31,7 +31,7 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
     writer = csv.DictWriter(buffer, fieldnames=names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
-    return as_written(buffer.getvalue()).encode()
+    return escape_line(buffer.getvalue()).encode()
 
 
 def as_json(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
@@ -62,7 +62,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
     return {
         "id": run.id,
         "name": run.name,
-        "dataset": name_of(run),
+        "dataset": dataset_label(run),
         "folder": os.path.relpath(run.folder.resolve(), beside.resolve()),
         "role": comparison.roles(run),
         "status": run.status,
@@ -76,7 +76,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
     }
 
 
-def _pair(kind: str, id_: str | None, pair: Pair | None) -> dict[str, Any]:
+def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, Any]:
     return {
         f"{kind}/id": id_,
         f"{kind}/status": pair.state if pair else None,
@@ -100,8 +100,8 @@ def _flat_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     spreads = {
         "best/val/accuracy": row.accuracy("validation"),
         "test/accuracy": row.accuracy("test"),
-        "gain_over_control_points": gain(row.controls),
-        "gain_over_baseline_points": gain(row.baselines),
+        "gain_over_control_points": mean_gain(row.controls),
+        "gain_over_baseline_points": mean_gain(row.baselines),
     }
     for name, value in spreads.items():
         line |= {name: value and value.mean, f"{name} deviation": value and value.deviation}
@@ -116,13 +116,13 @@ def _row(row: Row) -> dict[str, Any]:
         "gains_measured_on": row.split,
         "best/val/accuracy": _spread(row.accuracy("validation")),
         "test/accuracy": _spread(row.accuracy("test")),
-        "gain_over_control_points": _spread(gain(row.controls)),
-        "gain_over_baseline_points": _spread(gain(row.baselines)),
+        "gain_over_control_points": _spread(mean_gain(row.controls)),
+        "gain_over_baseline_points": _spread(mean_gain(row.baselines)),
         **{name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")},
     }
 
 
-def _reference(reference: Reference) -> dict[str, Any]:
+def _reference(reference: ReferenceGroup) -> dict[str, Any]:
     return {
         "kind": reference.kind,
         "settings": reference.settings,

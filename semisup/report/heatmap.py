@@ -17,23 +17,23 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from semisup.analysis.comparison import Comparison, over_seeds, split_of
-from semisup.report.heatmap_grid import CONTROL, SEVERAL, Cell, Grid, grid_of
-from semisup.report.ranking_chart import draw_rows
-from semisup.report.wording import headline, percent
+from semisup.report.heatmap_grid import CONTROL, SEVERAL, Grid, HeatmapCell, make_grid
+from semisup.report.ranking_chart import ranking_figure
+from semisup.report.wording import format_mean_std, title
 
 DOTS_PER_INCH = 100
 WIDTH_INCHES = 14
-MOST_BESIDE = 7  # columns of cells; more of them, and the two panels stand one above the other
+MAX_COLUMNS = 7  # columns of cells; more of them, and the two panels stand one above the other
 GAP = 0.35  # between the cells and the row of controls, in cells
 HATCHED: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#b0b0b0", "hatch": "///"}
 Color = tuple[float, float, float, float]
 
 
-def pictures(comparisons: list[Comparison]) -> bytes:
+def draw_heatmaps(comparisons: list[Comparison]) -> bytes:
     """A PNG, 1,400 pixels wide; of several data sets one below the other."""
     if len(comparisons) == 1:
-        return picture(comparisons[0])
-    parts = [Image.open(io.BytesIO(picture(each))).convert("RGB") for each in comparisons]
+        return heatmap_figure(comparisons[0])
+    parts = [Image.open(io.BytesIO(heatmap_figure(each))).convert("RGB") for each in comparisons]
     whole = Image.new("RGB", (max(each.width for each in parts), sum(each.height for each in parts)), "white")
     top = 0
     for each in parts:
@@ -44,13 +44,13 @@ def pictures(comparisons: list[Comparison]) -> bytes:
     return buffer.getvalue()
 
 
-def picture(comparison: Comparison) -> bytes:
+def heatmap_figure(comparison: Comparison) -> bytes:
     """A PNG, 1,400 pixels wide."""
     figure = Figure(figsize=(WIDTH_INCHES, 6), dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
-    grid = grid_of(comparison)
+    grid = make_grid(comparison)
     if grid is None:
-        draw_rows(figure, comparison)
+        ranking_figure(figure, comparison)
     else:
         _draw_heat_maps(figure, comparison, grid)
     buffer = io.BytesIO()
@@ -66,7 +66,7 @@ def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
     return ScalarMappable(size, "cividis"), ScalarMappable(TwoSlopeNorm(0, -reach, reach), "PuOr")
 
 
-def color_of(cell: Cell, scale: ScalarMappable, unit: float) -> Color | None:
+def color_of(cell: HeatmapCell, scale: ScalarMappable, unit: float) -> Color | None:
     """What the cell is filled with; None is hatched."""
     if cell.value is None:
         return None
@@ -92,13 +92,13 @@ def legend(comparison: Comparison, grid: Grid) -> list[str]:
         below += f" ({SEVERAL}: the cells above have different ones, and each gain is over its own)"
     runs = [run for reference in comparison.references if reference.kind == "baseline" for run in reference.runs]
     if baseline := over_seeds(runs, split_of(runs)):
-        value = percent(baseline, unit=100)
+        value = format_mean_std(baseline, unit=100)
         below += f"   |   plain baseline (no augmentation, labeled passes alone): {split_of(runs)} {value} %"
     return ["   |   ".join(words), below]
 
 
 def _draw_heat_maps(figure: Figure, comparison: Comparison, grid: Grid) -> None:
-    beside = len(grid.horizontal.values) <= MOST_BESIDE
+    beside = len(grid.horizontal.values) <= MAX_COLUMNS
     panel_inches = 1.3 + 0.62 * (len(grid.vertical.values) + 1 + GAP)
     figure.set_size_inches(WIDTH_INCHES, 1.4 + panel_inches * (1 if beside else 2))
     left, right = figure.subplots(1, 2, sharey=True) if beside else figure.subplots(2, 1)
@@ -113,15 +113,15 @@ def _draw_heat_maps(figure: Figure, comparison: Comparison, grid: Grid) -> None:
         right.tick_params(labelleft=False)
         right.set_ylabel("")
     left_edge: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
-    figure.suptitle(headline(comparison), fontsize=15, **left_edge)
+    figure.suptitle(title(comparison), fontsize=15, **left_edge)
     figure.supxlabel("\n".join(legend(comparison, grid)), fontsize=10, color="#444444", **left_edge)
 
 
-def _height(cell: Cell) -> float:
+def _height(cell: HeatmapCell) -> float:
     return CONTROL - GAP if cell.y == CONTROL else cell.y
 
 
-def _draw_cells(panel: Axes, cells: list[Cell], scale: ScalarMappable, unit: float) -> None:
+def _draw_cells(panel: Axes, cells: list[HeatmapCell], scale: ScalarMappable, unit: float) -> None:
     for cell in cells:
         _draw_cell(panel, cell, color_of(cell, scale, unit))
     for cell in cells:
@@ -132,7 +132,7 @@ def _draw_cells(panel: Axes, cells: list[Cell], scale: ScalarMappable, unit: flo
         bar.outline.set_visible(False)
 
 
-def _draw_cell(panel: Axes, cell: Cell, color: Color | None) -> None:
+def _draw_cell(panel: Axes, cell: HeatmapCell, color: Color | None) -> None:
     corner, where = (cell.x - 0.5, _height(cell) - 0.5), (cell.x, _height(cell))
     if color is None:
         panel.add_patch(Rectangle(corner, 1, 1, linewidth=0, **HATCHED))
@@ -146,7 +146,7 @@ def _draw_cell(panel: Axes, cell: Cell, color: Color | None) -> None:
     panel.text(*where, cell.text, ha="center", va="center", fontsize=11, linespacing=1.25, **style)
 
 
-def _outline(panel: Axes, cell: Cell, inset: float) -> None:
+def _outline(panel: Axes, cell: HeatmapCell, inset: float) -> None:
     corner, width = (cell.x - 0.5 + inset, cell.y - 0.44), 1 - 2 * inset
     frame = Rectangle(corner, width, 0.88, fill=False, edgecolor="black", linewidth=2.5, zorder=3)
     frame.set_path_effects([withStroke(linewidth=5.5, foreground="white")])

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import Comparison, Flat, Row, Spread, canonical, over_seeds, sort_key
+from semisup.analysis.comparison import Comparison, FlatSettings, Row, Spread, canonical, over_seeds, sort_key
 from semisup.analysis.runs import Run
-from semisup.errors import show
-from semisup.report.wording import gain, lack, percent
+from semisup.errors import escape
+from semisup.report.wording import format_mean_std, mean_gain, missing_reason
 
 MOST_VALUES = 24  # of an axis, in a picture
 CONTROL = -1  # the row of controls
@@ -27,22 +27,22 @@ class Axis:
     keys: tuple[str, ...]
     values: list[tuple[Any, ...]]
 
-    def place(self, settings: Flat) -> int | None:
+    def place(self, settings: FlatSettings) -> int | None:
         """Which line of cells these settings belong to; None where they have none of the keys."""
         wanted = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == wanted), None)
 
     @property
     def title(self) -> str:
-        return ", ".join(show(key) for key in self.keys)
+        return ", ".join(escape(key) for key in self.keys)
 
     @property
     def labels(self) -> list[str]:
-        return [" ".join(show(part) for part in value if part is not None) for value in self.values]
+        return [" ".join(escape(part) for part in value if part is not None) for value in self.values]
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatmapCell:
     """What stands in one place of a panel.
 
     y: from 0, the lowest, or CONTROL
@@ -66,15 +66,15 @@ class Grid:
     vertical: Axis
     horizontal: Axis
     split: str
-    accuracies: list[Cell]
-    gains: list[Cell]
+    accuracies: list[HeatmapCell]
+    gains: list[HeatmapCell]
 
     @property
     def has_controls(self) -> bool:
         return any(cell.y == CONTROL for cell in self.accuracies)
 
 
-def grid_of(comparison: Comparison, most: int = MOST_VALUES) -> Grid | None:
+def make_grid(comparison: Comparison, most: int = MOST_VALUES) -> Grid | None:
     """The cells; None where there are no two settings to span a grid, or more than `most` values along one of them."""
     axes = choose_axes(comparison, most)
     if axes is None or not comparison.rows:
@@ -104,7 +104,7 @@ def _keys(comparison: Comparison, group: str) -> list[str]:
     return [key for key in comparison.columns if key.startswith(group)]
 
 
-def _axis(keys: list[str], flats: list[Flat], most: int) -> Axis | None:
+def _axis(keys: list[str], flats: list[FlatSettings], most: int) -> Axis | None:
     values = {}
     for flat in flats:
         value = tuple(flat.get(key) for key in keys)
@@ -139,7 +139,7 @@ def _unfinished(comparison: Comparison, vertical: Axis, horizontal: Axis) -> dic
 
 def _cells(
     comparison: Comparison, vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str
-) -> tuple[list[Cell], list[Cell]]:
+) -> tuple[list[HeatmapCell], list[HeatmapCell]]:
     """The cells of the accuracy panel and of the gain panel."""
     stopped = _unfinished(comparison, vertical, horizontal)
     most = max((len(row.runs) for row in rows.values()), default=1)
@@ -149,23 +149,23 @@ def _cells(
             row = rows.get((y, x))
             if row is None:
                 run = stopped.get((y, x))
-                empty = Cell(x, y, None, run.status if run else "missing", run.folder if run else None)
+                empty = HeatmapCell(x, y, None, run.status if run else "missing", run.folder if run else None)
                 accuracies.append(empty)
                 gains.append(empty)
                 continue
             best, accuracy, over, folder = (
                 row is comparison.best,
                 row.accuracy(split),
-                gain(row.controls),
+                mean_gain(row.controls),
                 row.best_run.folder,
             )
-            accuracies.append(Cell(x, y, accuracy, _text(accuracy, most, 100), folder, best=best))
-            text = _text(over, most, 1, signed=True) if over else lack(row.controls, "control")
-            gains.append(Cell(x, y, over, text, folder, bold=bool(over and over.clear), best=best))
+            accuracies.append(HeatmapCell(x, y, accuracy, _text(accuracy, most, 100), folder, best=best))
+            text = _text(over, most, 1, signed=True) if over else missing_reason(row.controls, "control")
+            gains.append(HeatmapCell(x, y, over, text, folder, bold=bool(over and over.clear), best=best))
     return accuracies, gains
 
 
-def _controls(vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str) -> list[Cell]:
+def _controls(vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str) -> list[HeatmapCell]:
     """The control of each column of cells, where what the vertical axis says cannot matter to a control."""
     if not all(key.startswith(NOT_OF_A_CONTROL) for key in vertical.keys):
         return []
@@ -179,15 +179,15 @@ def _controls(vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row]
 SEVERAL = "several"
 
 
-def _control(x: int, rows: list[Row], split: str) -> Cell:
+def _control(x: int, rows: list[Row], split: str) -> HeatmapCell:
     """The control of all these rows, which share a column; SEVERAL where they do not share a control."""
     runs = {pair.other.id: pair.other for row in rows for pair in row.controls if pair.state == "done" and pair.other}
     value = over_seeds(runs.values(), split)
     if value is None:
-        return Cell(x, CONTROL, None, "no control")
+        return HeatmapCell(x, CONTROL, None, "no control")
     if len({_settings_of_control(row) for row in rows if row.controls}) > 1:
-        return Cell(x, CONTROL, None, SEVERAL)
-    return Cell(x, CONTROL, value, _text(value, value.count, 100), next(iter(runs.values())).folder)
+        return HeatmapCell(x, CONTROL, None, SEVERAL)
+    return HeatmapCell(x, CONTROL, value, _text(value, value.count, 100), next(iter(runs.values())).folder)
 
 
 def _settings_of_control(row: Row) -> str:
@@ -198,4 +198,4 @@ def _text(value: Spread | None, most: int, unit: float, *, signed: bool = False)
     if value is None:
         return "none"
     some = f"\n{value.count} of {most} seeds" if value.count < most else ""
-    return percent(value, signed=signed, unit=unit).replace(" ± ", "\n± ") + some
+    return format_mean_std(value, signed=signed, unit=unit).replace(" ± ", "\n± ") + some

@@ -6,21 +6,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from semisup.analysis.comparison import Comparison, Pair, Row, Spread, over_seeds, said, sort_key, split_of
-from semisup.errors import show
-from semisup.report.wording import gain, headline, lack, percent
+from semisup.analysis.comparison import (
+    Comparison,
+    ReferenceGain,
+    Row,
+    Spread,
+    format_settings,
+    over_seeds,
+    sort_key,
+    split_of,
+)
+from semisup.errors import escape
+from semisup.report.wording import format_mean_std, mean_gain, missing_reason, title
 
 MOST_ROWS = 30
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # Okabe and Ito's, told apart by shape as well
 WIDTH_INCHES = 14
 
 
-def draw_rows(figure: Figure, comparison: Comparison) -> None:
+def ranking_figure(figure: Figure, comparison: Comparison) -> None:
     """Best on validation at the top, or in the order of the one setting that differs; at most MOST_ROWS."""
     rows = comparison.rows[:MOST_ROWS]
     if len(comparison.columns) == 1:
         rows.sort(key=lambda row: sort_key(row.settings.get(comparison.columns[0])))
-    figure.suptitle(headline(comparison), fontsize=15, x=0.01, ha="left", parse_math=False)
+    figure.suptitle(title(comparison), fontsize=15, x=0.01, ha="left", parse_math=False)
     if not rows:
         figure.set_size_inches(WIDTH_INCHES, 2)
         return
@@ -34,14 +43,14 @@ def draw_rows(figure: Figure, comparison: Comparison) -> None:
     for panel in figure.axes:
         _frame_best(panel, rows, comparison)
     _draw_accuracies(left, rows, split)
-    left.set_yticks(range(len(rows)), [name_of(row) for row in rows], parse_math=False)
+    left.set_yticks(range(len(rows)), [row_name(row) for row in rows], parse_math=False)
     left.set_ylim(len(rows) - 0.5, -0.5)
     figure.legend(handles=_handles(rows), loc="outside lower left", ncols=3, frameon=False, fontsize=10)
 
 
-def name_of(row: Row, most: int = 60) -> str:
+def row_name(row: Row, most: int = 60) -> str:
     """Its settings, in at most so many letters."""
-    words = said(row.settings) or show(row.runs[0].plain["method"]["name"])
+    words = format_settings(row.settings) or escape(row.runs[0].plain["method"]["name"])
     return words if len(words) <= most else words[: most - 3] + "..."
 
 
@@ -61,9 +70,9 @@ def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:
 def _draw_gains(panel: Axes, rows: list[Row]) -> None:
     panel.axvline(0, color="black", linewidth=1)
     for place, row in enumerate(rows):
-        value = gain(row.controls)
+        value = mean_gain(row.controls)
         _point(panel, value, place, BLUE, "o", 1)
-        words = f"{percent(value, signed=True)}" if value else _why(row.controls)
+        words = f"{format_mean_std(value, signed=True)}" if value else _why(row.controls)
         where: dict[str, Any] = {"xytext": (6, 7), "textcoords": "offset points", "fontsize": 10}
         panel.annotate(words, (value.mean if value else 0, place), color="black" if value else GREY, **where)
     panel.plot([-1, 1], [0, 0], alpha=0)  # however small the gains are, a point is no wider than half of it
@@ -78,8 +87,8 @@ def _frame_best(panel: Axes, rows: list[Row], comparison: Comparison) -> None:
             panel.axhspan(place - 0.5, place + 0.5, color="#e8f1f8", zorder=0)
 
 
-def _why(pairs: tuple[Pair, ...]) -> str:
-    return lack(pairs, "control") if pairs else "labels only"
+def _why(pairs: tuple[ReferenceGain, ...]) -> str:
+    return missing_reason(pairs, "control") if pairs else "labels only"
 
 
 def _point(panel: Axes, value: Spread | None, place: float, color: str, marker: str, unit: float) -> None:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from semisup.analysis.pseudo_label_history import Round
-from semisup.analysis.runs import number
-from semisup.report.comparison_charts import SIZE_INCHES, from_to_one, quiet
+from semisup.analysis.runs import as_number
+from semisup.report.comparison_charts import SIZE_INCHES, blank_style, from_to_one
 from semisup.report.html.svg import COLORS, GRAY, GRID
 
 Rows = list[dict[str, Any]]
@@ -18,7 +18,7 @@ BLUE, ORANGE, GREEN, PINK = COLORS[:4]
 MOST_LINES = 40  # labelings that are marked one by one
 
 
-def training(rows: Rows, gate: float | None, best_step: float | None) -> Figure | None:
+def training_chart(rows: Rows, gate: float | None, best_step: float | None) -> Figure | None:
     """Accuracy and loss by step; faint lines are labelings, a ring is the chosen model. None where nothing
     was recorded."""
     if not _points(rows, "val/accuracy"):
@@ -31,7 +31,7 @@ def training(rows: Rows, gate: float | None, best_step: float | None) -> Figure 
             axes.axvline(step, color=GRID, linewidth=0.8, zorder=0)
         _line(axes, rows, f"train/{kind}", "training", GRAY, linestyle="--")
         _line(axes, rows, f"val/{kind}", "validation", BLUE)
-        quiet(axes, "optimizer step", kind)
+        blank_style(axes, "optimizer step", kind)
     chosen = [point for point in _points(rows, "val/accuracy") if point[0] == best_step]
     left.plot(*zip(*chosen, strict=True), "o", color=BLUE, fillstyle="none", markersize=9) if chosen else None
     if gate is not None and 0 < gate < 1:
@@ -42,7 +42,7 @@ def training(rows: Rows, gate: float | None, best_step: float | None) -> Figure 
     return figure
 
 
-def by_round(rounds: list[Round], rows: Rows) -> Figure | None:
+def rounds_chart(rounds: list[Round], rows: Rows) -> Figure | None:
     """Above, how many images are kept, and of them how many are new or have another class; below the line, how many
     were lost. Beneath, coverage and, where it is known, how much of the kept is right. None without rounds."""
     if not rounds:
@@ -59,7 +59,7 @@ def by_round(rounds: list[Round], rows: Rows) -> Figure | None:
     upper.bar(at, gained, bottom=above, color=GREEN, label="gained", **wide)
     upper.bar(at, [-each.lost for each in rounds], color=ORANGE, label="lost", **wide)
     upper.axhline(0, color=GRAY, linewidth=0.8)
-    quiet(upper, "", "pseudo-labels")
+    blank_style(upper, "", "pseudo-labels")
     upper.legend(fontsize=9, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     shares = [0.0]
     for name, color, label in (("coverage", BLUE, "coverage"), ("accuracy", GREEN, "right, of the kept")):
@@ -71,7 +71,7 @@ def by_round(rounds: list[Round], rows: Rows) -> Figure | None:
     points = _points(rows, "pseudo/threshold", "pseudo/round")
     if points:
         lower.plot(*zip(*points, strict=True), color=GRAY, linestyle=":", label="threshold")
-    quiet(lower, "labeling of the pool", "share")
+    blank_style(lower, "labeling of the pool", "share")
     from_to_one(lower, 0)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(shares) > 1:
@@ -80,7 +80,7 @@ def by_round(rounds: list[Round], rows: Rows) -> Figure | None:
 
 
 def _points(rows: Rows, name: str, axis: str = "step") -> list[tuple[float, float]]:
-    found = [(number(row.get(axis)), number(row.get(name))) for row in rows]
+    found = [(as_number(row.get(axis)), as_number(row.get(name))) for row in rows]
     return [(x, y) for x, y in found if x is not None and y is not None]
 
 

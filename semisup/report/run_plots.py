@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from semisup.core.events import Finished, Row
+from semisup.core.events import Finished, MetricsRow
 from semisup.dataset import Data
-from semisup.errors import show
-from semisup.record.curves import WhatIf
-from semisup.record.pseudo_labels import PseudoLabel
-from semisup.report.threshold_plots import calibration_figure, what_if_figure
+from semisup.errors import escape
+from semisup.record.curves import EvalThresholdCurve
+from semisup.record.pseudo_labels import PseudoLabelRow
+from semisup.report.threshold_plots import calibration_figure, threshold_figure
 from semisup.runtime.atomic_files import write_atomically
 
 BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#777777"  # Okabe and Ito: told apart by everyone
@@ -24,17 +24,20 @@ SHOWN = 24  # pseudo-labels on each half of the sheet
 
 def draw_run(
     folder: Path,
-    rows: list[Row],
+    rows: list[MetricsRow],
     finished: Finished,
-    last: list[PseudoLabel],
-    curves: list[WhatIf],
+    last: list[PseudoLabelRow],
+    curves: list[EvalThresholdCurve],
     data: Data,
     gate: float | None,
 ) -> dict[str, Path]:
     """Draw what there is to draw into `plots/`; name -> file."""
     figures = {"curves": _curves(rows, gate)}
     figures |= {f"confusion_{split}": _confusion(counts, data.classes) for split, counts in finished.confusion.items()}
-    figures |= {"what_if": what_if_figure(curves, rows, finished.summary), "calibration": calibration_figure(finished)}
+    figures |= {
+        "what_if": threshold_figure(curves, rows, finished.summary),
+        "calibration": calibration_figure(finished),
+    }
     if last:
         figures |= {"rounds": _rounds(rows), "pseudo_labels": _sheet(last, data)}
     return {name: _saved(figure, folder / "plots" / f"{name}.png") for name, figure in figures.items()}
@@ -47,13 +50,13 @@ def _saved(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _line(axes: Axes, rows: list[Row], axis: str, name: str, label: str, color: str) -> None:
+def _line(axes: Axes, rows: list[MetricsRow], axis: str, name: str, label: str, color: str) -> None:
     points = [(row[axis], row[name]) for row in rows if row.get(name) is not None]
     if points:
         axes.plot(*zip(*points, strict=True), color=color, label=label, marker="o" if len(points) == 1 else None)
 
 
-def _curves(rows: list[Row], gate: float | None) -> Figure:
+def _curves(rows: list[MetricsRow], gate: float | None) -> Figure:
     """Loss and accuracy over epochs (over steps, where an epoch has several evaluations); a dotted line wherever the
     pool was labeled again, and the gate."""
     epochs = [row["epoch"] for row in rows if "val/loss" in row]
@@ -79,7 +82,7 @@ def _curves(rows: list[Row], gate: float | None) -> Figure:
     return figure
 
 
-def _rounds(rows: list[Row]) -> Figure:
+def _rounds(rows: list[MetricsRow]) -> Figure:
     """Coverage and, where the truth is known, accuracy of the pseudo-labels, round by round."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -105,7 +108,7 @@ def _confusion(counts: list[list[int]], classes: tuple[str, ...]) -> Figure:
     axes = figure.subplots()
     shares = matrix / numpy.maximum(matrix.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [show(name)[:16] for name in classes]
+    names = [escape(name)[:16] for name in classes]
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -116,14 +119,14 @@ def _confusion(counts: list[list[int]], classes: tuple[str, ...]) -> Figure:
     return figure
 
 
-def _order(last: list[PseudoLabel], count: int) -> tuple[list[int], list[int]]:
+def _order(last: list[PseudoLabelRow], count: int) -> tuple[list[int], list[int]]:
     """Indices of the `count` surest and least sure of the kept pseudo-labels; of all of them where none is kept."""
     kept = [number for number, each in enumerate(last) if each.weight > 0] or list(range(len(last)))
     order = sorted(kept, key=lambda number: -last[number].confidence)
     return order[:count], order[count:][-count:][::-1]
 
 
-def _sheet(last: list[PseudoLabel], data: Data) -> Figure:
+def _sheet(last: list[PseudoLabelRow], data: Data) -> Figure:
     """Thumbnails of both ends of the last round, each with its class and confidence; red = known to be wrong."""
     figure = Figure(figsize=(12, 7.5), layout="constrained")
     any_kept = any(each.weight > 0 for each in last)
@@ -140,17 +143,19 @@ def _sheet(last: list[PseudoLabel], data: Data) -> Figure:
     return figure
 
 
-def _thumbnail(axes: Axes, number: int, last: list[PseudoLabel], data: Data) -> None:
+def _thumbnail(axes: Axes, number: int, last: list[PseudoLabelRow], data: Data) -> None:
     image = data.unlabeled.pixels[last[number].number].permute(1, 2, 0).numpy()
     axes.imshow(image.squeeze(), cmap="gray" if image.shape[2] == 1 else None)
     label, truth = last[number], int(data.hidden_targets[last[number].number])
     wrong = truth >= 0 and data.classes[truth] != label.target
     axes.set_title(
-        f"{show(label.target)[:12]} {label.confidence:.2f}", fontsize=7, color="#c00000" if wrong else "black"
+        f"{escape(label.target)[:12]} {label.confidence:.2f}", fontsize=7, color="#c00000" if wrong else "black"
     )
 
 
-def surest_and_least_sure(last: list[PseudoLabel], data: Data, count: int) -> tuple[list[str], list[list[object]], Any]:
+def most_and_least_confident(
+    last: list[PseudoLabelRow], data: Data, count: int
+) -> tuple[list[str], list[list[object]], Any]:
     """Columns, rows and (n, C, S, S) uint8 pictures of a table of `count` from both ends of the last round."""
     shown = [last[number] for part in _order(last, count) for number in part]
     columns = ["path", "class", "confidence", "kept"]

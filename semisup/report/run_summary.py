@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from semisup.analysis.comparison import canonical, flatten
-from semisup.analysis.run_history import before_any_label, lines_of
-from semisup.analysis.runs import Run, is_run, number, read
+from semisup.analysis.run_history import chosen_before_selection, read_metric_rows
+from semisup.analysis.runs import Run, as_number, is_run, read_run
 from semisup.config import schema
 from semisup.errors import RecordError, SettingError
-from semisup.runtime.text import typed, visible
+from semisup.runtime.text import printable, shell_quote
 
 BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 WIDTH = 48  # of a line of blocks
@@ -30,19 +30,19 @@ def show_run(folder: Path, console: Console) -> int:
         RecordError: the folder is not that of a run.
     """
     if not is_run(folder):
-        raise RecordError(f"{typed(folder)}: not the folder of a run (config.yaml, run.json)")
-    found = read(folder)
-    rows = list(lines_of(folder))
-    _print(console, f"{visible(found.id)}: {found.status}", found.reason, _cost(found))
+        raise RecordError(f"{shell_quote(folder)}: not the folder of a run (config.yaml, run.json)")
+    found = read_run(folder)
+    rows = list(read_metric_rows(folder))
+    _print(console, f"{printable(found.id)}: {found.status}", found.reason, _cost(found))
     _print(console, "", "settings that differ from the defaults:", *(f"  {line}" for line in _settings(found)))
     for title, lines in (("how it went:", _curves(rows, console)), ("labelings of the pool:", _rounds(rows))):
         if lines:
             _print(console, "", title, *(f"  {line}" for line in lines))
     _print(console, "", *_results(found))
     plots = sorted(path.name for path in (folder / "plots").glob("*.png"))
-    _print(console, f"plots: {typed(folder / 'plots')} ({', '.join(map(visible, plots)) or 'none'})")
+    _print(console, f"plots: {shell_quote(folder / 'plots')} ({', '.join(map(printable, plots)) or 'none'})")
     if found.identity:
-        _print(console, f"again: semisup reproduce {typed(folder)}")
+        _print(console, f"again: semisup reproduce {shell_quote(folder)}")
     return 0
 
 
@@ -60,7 +60,7 @@ def _cost(run: Run) -> str:
 # Settings -----------------------------------------------------------------------------------------------------------
 
 
-class Settings(NamedTuple):
+class ChangedSettings(NamedTuple):
     """Those that differ from the defaults: key, value, default ("" where there is none), each visible.
 
     said: why there are none, or none to be had; "" where there are some
@@ -70,20 +70,20 @@ class Settings(NamedTuple):
     said: str
 
 
-def settings_of(run: Run) -> Settings:
+def changed_settings(run: Run) -> ChangedSettings:
     """Of the options that the run chose."""
     if not run.identity:
-        return Settings([], "config.yaml cannot be read")
+        return ChangedSettings([], "config.yaml cannot be read")
     try:
-        found = [(visible(key), visible(value), default) for key, value, default in _differing(run.plain)]
+        found = [(printable(key), printable(value), default) for key, value, default in _differing(run.plain)]
     except SettingError as error:
-        return Settings([], f"(the defaults of its options are not to be had: {visible(error)})")
-    return Settings(found, "" if found else "none")
+        return ChangedSettings([], f"(the defaults of its options are not to be had: {printable(error)})")
+    return ChangedSettings(found, "" if found else "none")
 
 
 def _settings(run: Run) -> list[str]:
     """`threshold.tau=0.7 (default 0.95)`."""
-    found = settings_of(run)
+    found = changed_settings(run)
     lines = [f"{key}={value}" + (f" (default {default})" if default else "") for key, value, default in found.rows]
     return lines or [found.said]
 
@@ -93,18 +93,20 @@ def _differing(plain: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
     from semisup.config.compose import defaults  # and with it Hydra
 
     standard = defaults([])
-    nodes = {node: plain[node].get("name") for node in schema.NODES if isinstance(plain.get(node), dict)}
+    nodes = {node: plain[node].get("name") for node in schema.GROUP_NODES if isinstance(plain.get(node), dict)}
     for node, name in nodes.items():
         if name != standard[node]["name"]:
-            yield node, name, visible(standard[node]["name"])
-    words = [f"{group if node == group else f'{group}@{node}'}={nodes[node]}" for node, group in schema.NODES.items()]
+            yield node, name, printable(standard[node]["name"])
+    words = [
+        f"{group if node == group else f'{group}@{node}'}={nodes[node]}" for node, group in schema.GROUP_NODES.items()
+    ]
     own = flatten(defaults([*words, f"seed={plain['seed']}"])) | {"seed": standard["seed"]}  # others may follow it
     for key, value in flatten(plain).items():
         other = own.get(key)
         if key not in NOT_OF_INTEREST and other != "auto":
             same = key in own and canonical(other) == canonical(value)
             if not same and not key.endswith(".name"):
-                yield key, value, "" if key not in own or other == "???" else visible(other)
+                yield key, value, "" if key not in own or other == "???" else printable(other)
 
 
 # What happened ------------------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def _curves(rows: list[dict[str, Any]], console: Console) -> list[str]:
     blocks = BLOCKS if console.encoding.lower().startswith("utf") else LETTERS
     lines = []
     for name in CURVES:
-        values = [value for row in rows if (value := number(row.get(name))) is not None]
+        values = [value for row in rows if (value := as_number(row.get(name))) is not None]
         if values:
             lines.append(f"{name:<15}{_blocks(values, blocks):<{WIDTH}}  {values[0]:.3f} first, {values[-1]:.3f} last")
     return lines
@@ -157,7 +159,7 @@ def _digits(value: Any) -> str:
 
 
 def _said(value: Any, form: str, unit: int = 1, after: str = "") -> str:
-    found = number(value)
+    found = as_number(value)
     return "-" if found is None else f"{unit * found:{form}}{after}"
 
 
@@ -169,7 +171,7 @@ def _results(run: Run) -> list[str]:
     lines = [
         f"validation accuracy {_percent(run.accuracy('validation'))}, at {where}, of {_whole(run.number('steps'))}"
     ]
-    if early := before_any_label(run):
+    if early := chosen_before_selection(run):
         lines.append(f"that is before its first pseudo-label counted (step {early[1]:.0f})")
     if run.accuracy("test") is not None:
         lines.append(f"test accuracy {_percent(run.accuracy('test'))}")

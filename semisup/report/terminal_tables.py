@@ -12,9 +12,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from semisup.analysis.comparison import Comparison, Pair, Reference, Row, Spread
-from semisup.errors import show
-from semisup.report.wording import gain, lack, percent
+from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row, Spread
+from semisup.errors import escape
+from semisup.report.wording import format_mean_std, mean_gain, missing_reason
 
 ROWS_SHOWN = 50
 NOTHING = Text("-", style="dim")
@@ -25,7 +25,7 @@ STYLES = {
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of the main table; those of a higher `rank` go first where the terminal is narrow."""
 
     title: str
@@ -34,7 +34,7 @@ class Column:
     measured: bool = True  # a number, never broken into two lines
 
 
-def tables(comparison: Comparison, console: Console) -> list[Table | Text]:
+def comparison_tables(comparison: Comparison, console: Console) -> list[Table | Text]:
     """What to print, in this order."""
     found: list[Table | Text] = []
     if comparison.rows:
@@ -67,24 +67,26 @@ def _fits(table: Table, console: Console) -> bool:
     return Measurement.get(console, wide, table).maximum <= console.width
 
 
-def _columns(comparison: Comparison) -> list[Column]:
-    settings = [Column(show(key).replace(".", ".\n"), _setting(key), measured=False) for key in comparison.columns]
-    measured = [
-        Column("seeds", lambda row: Text(str(len(row.runs)))),
-        Column("val %", lambda row: _plain(percent(row.accuracy("validation"), unit=100))),
-        Column("test %", lambda row: _plain(percent(row.accuracy("test"), unit=100))),
-        Column("gain over\ncontrol", lambda row: _gain(row.controls, "control")),
-        Column("gain over\nbaseline", lambda row: _gain(row.baselines, "baseline")),
-        Column("cover-\nage %", _mean("pseudo/coverage", 100, 1), rank=1),
-        Column("pseudo-\nlabels\nright %", _mean("pseudo/accuracy", 100, 1), rank=1),
-        Column("steps", _mean("steps", 1, 0), rank=2),
-        Column("seconds", _mean("seconds", 1, 0), rank=3),
+def _columns(comparison: Comparison) -> list[TableColumn]:
+    settings = [
+        TableColumn(escape(key).replace(".", ".\n"), _setting(key), measured=False) for key in comparison.columns
     ]
-    method = Column("method", lambda row: _plain(show(row.runs[0].plain["method"]["name"])), measured=False)
+    measured = [
+        TableColumn("seeds", lambda row: Text(str(len(row.runs)))),
+        TableColumn("val %", lambda row: _plain(format_mean_std(row.accuracy("validation"), unit=100))),
+        TableColumn("test %", lambda row: _plain(format_mean_std(row.accuracy("test"), unit=100))),
+        TableColumn("gain over\ncontrol", lambda row: _gain(row.controls, "control")),
+        TableColumn("gain over\nbaseline", lambda row: _gain(row.baselines, "baseline")),
+        TableColumn("cover-\nage %", _mean("pseudo/coverage", 100, 1), rank=1),
+        TableColumn("pseudo-\nlabels\nright %", _mean("pseudo/accuracy", 100, 1), rank=1),
+        TableColumn("steps", _mean("steps", 1, 0), rank=2),
+        TableColumn("seconds", _mean("seconds", 1, 0), rank=3),
+    ]
+    method = TableColumn("method", lambda row: _plain(escape(row.runs[0].plain["method"]["name"])), measured=False)
     return [*(settings or [method]), *measured]
 
 
-def _drawn(columns: list[Column], comparison: Comparison) -> Table:
+def _drawn(columns: list[TableColumn], comparison: Comparison) -> Table:
     table = _empty()
     for column in columns:
         table.add_column(Text(column.title), justify="right", overflow="fold", no_wrap=column.measured)
@@ -99,11 +101,11 @@ def _reference_table(comparison: Comparison) -> Table:
     split = "test" if all(each.split == "test" for each in comparison.references) else "validation"
     table = _empty()
     table.add_column()
-    for title in [show(key).replace(".", ".\n") for key in keys] + ["seeds", f"{split} %", "steps"]:
+    for title in [escape(key).replace(".", ".\n") for key in keys] + ["seeds", f"{split} %", "steps"]:
         table.add_column(Text(title), justify="right", overflow="fold")
     for each in comparison.references[:ROWS_SHOWN]:
-        settings = [_plain(show(each.settings[key])) if key in each.settings else NOTHING for key in keys]
-        accuracy = _plain(percent(each.accuracy, unit=100))
+        settings = [_plain(escape(each.settings[key])) if key in each.settings else NOTHING for key in keys]
+        accuracy = _plain(format_mean_std(each.accuracy, unit=100))
         table.add_row(Text(each.kind), *settings, Text(str(_count(each.accuracy))), accuracy, Text(_steps(each)))
     _say_more(table, len(comparison.references))
     return table
@@ -112,13 +114,13 @@ def _reference_table(comparison: Comparison) -> Table:
 def _unfinished_table(comparison: Comparison) -> Table:
     table = _empty()
     keys = comparison.columns
-    for title in ("run", "status", *[show(key).replace(".", ".\n") for key in keys], "reason"):
+    for title in ("run", "status", *[escape(key).replace(".", ".\n") for key in keys], "reason"):
         table.add_column(Text(title), overflow="fold")
     for run in comparison.unfinished[:ROWS_SHOWN]:
         flat = comparison.flat(run)
-        settings = [_plain(show(flat[key])) if key in flat else NOTHING for key in keys]
+        settings = [_plain(escape(flat[key])) if key in flat else NOTHING for key in keys]
         status = Text(run.status, style=STYLES[run.status])
-        table.add_row(_plain(show(run.id)), status, *settings, _plain(run.reason))
+        table.add_row(_plain(escape(run.id)), status, *settings, _plain(run.reason))
     _say_more(table, len(comparison.unfinished))
     return table
 
@@ -133,7 +135,7 @@ def _say_more(table: Table, count: int) -> None:
 
 
 def _setting(key: str) -> Callable[[Row], Text]:
-    return lambda row: _plain(show(row.settings[key])) if key in row.settings else NOTHING
+    return lambda row: _plain(escape(row.settings[key])) if key in row.settings else NOTHING
 
 
 def _mean(name: str, unit: float, digits: int) -> Callable[[Row], Text]:
@@ -144,14 +146,14 @@ def _mean(name: str, unit: float, digits: int) -> Callable[[Row], Text]:
     return cell
 
 
-def _gain(pairs: tuple[Pair, ...], kind: str) -> Text:
-    value = gain(pairs)
+def _gain(pairs: tuple[ReferenceGain, ...], kind: str) -> Text:
+    value = mean_gain(pairs)
     if not pairs:
         return NOTHING
     if value is None:
-        return Text(lack(pairs, kind), style="yellow")
+        return Text(missing_reason(pairs, kind), style="yellow")
     some = "" if value.count == len(pairs) else f" ({value.count} of {len(pairs)})"
-    return Text(percent(value, signed=True) + some, style="green" if value.clear else "")
+    return Text(format_mean_std(value, signed=True) + some, style="green" if value.clear else "")
 
 
 def _plain(text: str) -> Text:
@@ -162,6 +164,6 @@ def _count(value: Spread | None) -> int:
     return value.count if value else 0
 
 
-def _steps(reference: Reference) -> str:
+def _steps(reference: ReferenceGroup) -> str:
     steps = [int(run.number("steps") or 0) for run in reference.runs]
     return f"{min(steps)}" if min(steps) == max(steps) else f"{min(steps)}-{max(steps)}"

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from semisup.core.events import Finished, Row
-from semisup.core.threshold_curve import GOALS, TAUS
+from semisup.core.events import Finished, MetricsRow
+from semisup.core.threshold_curve import TARGET_ACCURACIES, THRESHOLDS
 from semisup.core.types import Reliability
-from semisup.record.curves import POOL, VALIDATION, WhatIf
+from semisup.record.curves import POOL, VALIDATION, EvalThresholdCurve
 
 BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#777777"
 TICKS = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
@@ -20,7 +20,7 @@ SOLID, DASHED, DOTTED = "-", "--", ":"
 NEAR_ONE = 0.02  # the axis of thresholds stretches up to about this distance from 1
 
 
-def what_if_figure(curves: list[WhatIf], rows: list[Row], summary: Row) -> Figure:
+def threshold_figure(curves: list[EvalThresholdCurve], rows: list[MetricsRow], summary: MetricsRow) -> Figure:
     """Accuracy and coverage of what would be kept, against the threshold, which was applied at the vertical line.
 
     Solid: validation; dashed: the pool, its accuracy where its true classes are known. The last labeling strongly,
@@ -59,14 +59,14 @@ def _spaced(steps: Sequence[int]) -> set[int]:
     return {steps[number * len(steps) // EARLIER] for number in range(EARLIER)} if len(steps) > EARLIER else set(steps)
 
 
-def _draw(right: Axes, covered: Axes, found: WhatIf, line: str, label: str, **more: Any) -> None:
+def _draw(right: Axes, covered: Axes, found: EvalThresholdCurve, line: str, label: str, **more: Any) -> None:
     for axes, values, color in ((right, found.curve.accuracy, ORANGE), (covered, found.curve.coverage, BLUE)):
-        points = [(tau, value) for tau, value in zip(TAUS, values, strict=True) if value is not None]
+        points = [(tau, value) for tau, value in zip(THRESHOLDS, values, strict=True) if value is not None]
         if points:
             axes.plot(*zip(*points, strict=True), color=color, linestyle=line, label=label, **more)
 
 
-def _draw_threshold(axes: Axes, applied: Row) -> None:
+def _draw_threshold(axes: Axes, applied: MetricsRow) -> None:
     """The threshold of the last labeling; a band where it differs from class to class."""
     tau = float(applied["pseudo/threshold"] or 0)
     low, high = applied.get("pseudo/threshold_min"), applied.get("pseudo/threshold_max")
@@ -93,11 +93,11 @@ def _axis_of_thresholds(axes: Axes) -> None:
     axes.set_xlabel("threshold")
 
 
-def _said(summary: Row) -> str:
+def _said(summary: MetricsRow) -> str:
     """The thresholds that would have been right, by the chosen model on validation."""
-    found = [(goal, summary.get(f"what_if/tau_for_{goal}")) for goal in GOALS]
+    found = [(goal, summary.get(f"what_if/tau_for_{goal}")) for goal in TARGET_ACCURACIES]
     said = ", ".join(f"{goal} % from {tau:g}" for goal, tau in found if tau is not None)
-    return f"Right on validation, of what the chosen model would keep, by threshold: {said or f'never {GOALS[0]} %'}"
+    return f"Right on validation, of what the chosen model would keep, by threshold: {said or f'never {TARGET_ACCURACIES[0]} %'}"
 
 
 def calibration_figure(finished: Finished) -> Figure:

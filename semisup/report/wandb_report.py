@@ -17,19 +17,19 @@ from matplotlib.figure import Figure
 from semisup.analysis.comparison import Comparison
 from semisup.config import schema
 from semisup.errors import DataError, SettingError
-from semisup.record.reader import read_config, read_value
-from semisup.report.comparison_charts import accuracies, control_history, curves_of, rounds
+from semisup.record.reader import parse_value, read_config
+from semisup.report.comparison_charts import accuracy_chart, control_history, rounds_chart, training_curves
 from semisup.report.export import row_lines, run_lines
-from semisup.report.heatmap import picture
-from semisup.report.wording import gain
+from semisup.report.heatmap import heatmap_figure
+from semisup.report.wording import mean_gain
 from semisup.runtime.atomic_files import write_atomically
-from semisup.runtime.text import typed, visible
-from semisup.tracking import Identity, Mirror
+from semisup.runtime.text import printable, shell_quote
+from semisup.tracking import RunInfo, Tracker
 
 GROUP = "tracking."
 
 
-def settings_of(comparison: Comparison, folders: list[Path], words: list[str]) -> tuple[Any, Identity]:
+def wandb_settings(comparison: Comparison, folders: list[Path], words: list[str]) -> tuple[Any, RunInfo]:
     """The settings of the mirror, and what it is to be opened with.
 
     They are those of conf/tracking/wandb.yaml, then of the first run that was tracked, then of `words`.
@@ -52,12 +52,12 @@ def settings_of(comparison: Comparison, folders: list[Path], words: list[str]) -
         key, equals, text = word.partition("=")
         if not equals or not key.startswith(GROUP):
             raise SettingError("--track", word, "must be tracking.KEY=VALUE; folders come before --track")
-        node[key.removeprefix(GROUP)] = read_value(text)
+        node[key.removeprefix(GROUP)] = parse_value(text)
     name = run.name or "runs"
     places = sorted(os.path.realpath(folder) for folder in folders)
     places += [comparison.data_set] if comparison.data_set else []
     digest = hashlib.sha256("\0".join(places).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    identity = Identity(
+    identity = RunInfo(
         run_id=f"comparison-{re.sub('[^A-Za-z0-9._-]', '-', name)[:80]}-{digest}",
         name=f"comparison of {name}" + (f", {comparison.data_set}" if comparison.data_set else ""),
         group=name,
@@ -66,7 +66,7 @@ def settings_of(comparison: Comparison, folders: list[Path], words: list[str]) -
         folder=run.folder.resolve().parent.parent / "wandb",
         config={"columns": comparison.columns, "runs": len(comparison.runs)},
     )
-    return schema.option("tracking", node), identity
+    return schema.build_option("tracking", node), identity
 
 
 def _own_settings(comparison: Comparison) -> dict[str, Any]:
@@ -75,17 +75,17 @@ def _own_settings(comparison: Comparison) -> dict[str, Any]:
     return next((node for node in nodes if isinstance(node, dict) and node.get("name") == "wandb"), {})
 
 
-def where(identity: Identity) -> list[str]:
+def default_location(identity: RunInfo) -> list[str]:
     """Where the comparison is, as far as it is on disk, and how to send it; nothing where W&B failed, and was told."""
     kept = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
     if not kept:
         return []
     if kept[-1].name.startswith("offline-"):
-        return [f"wrote {typed(kept[-1])} for W&B; to send it: wandb sync {typed(kept[-1])}"]
-    return [f"shown in W&B as {visible(identity.name)} in the group {visible(identity.group)}"]
+        return [f"wrote {shell_quote(kept[-1])} for W&B; to send it: wandb sync {shell_quote(kept[-1])}"]
+    return [f"shown in W&B as {printable(identity.name)} in the group {printable(identity.group)}"]
 
 
-def show_comparison(mirror: Mirror, comparison: Comparison, words: str, beside: Path) -> None:
+def upload_comparison(mirror: Tracker, comparison: Comparison, words: str, beside: Path) -> None:
     """Fill an open mirror and close it.
 
     Args:
@@ -95,7 +95,7 @@ def show_comparison(mirror: Mirror, comparison: Comparison, words: str, beside: 
         if lines:
             mirror.table(name, list(lines[0]), [[_cell(value) for value in line.values()] for line in lines])
     with tempfile.TemporaryDirectory(prefix="semisup-") as folder:
-        pictures = {"comparison": picture(comparison)} | _charts(comparison)
+        pictures = {"comparison": heatmap_figure(comparison)} | _charts(comparison)
         for name, content in pictures.items():
             write_atomically(Path(folder) / f"{name}.png", content)
         mirror.plots({name: Path(folder) / f"{name}.png" for name in pictures})
@@ -105,8 +105,8 @@ def show_comparison(mirror: Mirror, comparison: Comparison, words: str, beside: 
 def _charts(comparison: Comparison) -> dict[str, bytes]:
     if comparison.best is None:
         return {}
-    curves = curves_of(comparison, lambda folder: "")
-    figures = {"curves": accuracies(curves, control_history(comparison.best)), "rounds": rounds(curves)}
+    curves = training_curves(comparison, lambda folder: "")
+    figures = {"curves": accuracy_chart(curves, control_history(comparison.best)), "rounds": rounds_chart(curves)}
     return {name: _png(figure) for name, figure in figures.items() if figure is not None}
 
 
@@ -123,11 +123,11 @@ def _summary(comparison: Comparison, words: str) -> dict[str, object]:
     summary |= {"count/settings": len(comparison.rows), "count/unfinished": len(comparison.unfinished)}
     if best is not None:
         spreads = {"best/val/accuracy": best.accuracy("validation"), "test/accuracy": best.accuracy("test")}
-        spreads["gain_over_control_points"] = gain(best.controls)
+        spreads["gain_over_control_points"] = mean_gain(best.controls)
         summary |= {name: value.mean for name, value in spreads.items() if value}
     return summary
 
 
 def _cell(value: object) -> object:
     """W&B's tables hold numbers and text."""
-    return value if value is None or isinstance(value, bool | int | float) else visible(value)
+    return value if value is None or isinstance(value, bool | int | float) else printable(value)

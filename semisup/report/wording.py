@@ -4,14 +4,14 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-from semisup.analysis.comparison import Comparison, Pair, Row, Spread, said, spread
-from semisup.analysis.run_history import before_any_label
+from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, format_settings, summarize
+from semisup.analysis.run_history import chosen_before_selection
 
-CONTROL = "(labels only, the same augmentation, model and number of steps)"
-BASELINE = "(no augmentation, the labeled passes alone)"
+CONTROL_NOTE = "(labels only, the same augmentation, model and number of steps)"
+BASELINE_NOTE = "(no augmentation, the labeled passes alone)"
 
 
-def sentence(comparison: Comparison) -> str:
+def summary_sentence(comparison: Comparison) -> str:
     """The best row chosen on validation, what it does on test, and what unlabeled images have to do with it."""
     best, of = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
@@ -19,25 +19,25 @@ def sentence(comparison: Comparison) -> str:
         return f"{of}No run is finished yet: {', '.join(f'{count} {status}' for status, count in statuses.items())}."
     parts = [f"{of}{_which(comparison, best)}: {_accuracy(best)} {_over(len(best.runs))}"]
     if best.controls:
-        parts.append(f"; {_gain(best.controls)} the control {CONTROL}")
-        parts.append(f", {_gain(best.baselines)} the plain baseline {BASELINE}")
+        parts.append(f"; {_gain(best.controls)} the control {CONTROL_NOTE}")
+        parts.append(f", {_gain(best.baselines)} the plain baseline {BASELINE_NOTE}")
     return "".join(parts) + "." + _verdict(best)
 
 
-def headline(comparison: Comparison) -> str:
+def title(comparison: Comparison) -> str:
     """The same in one short line, for a picture."""
     best, of = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
         return f"{of}No run is finished yet"
-    where = f": {said(best.settings)}" if best.settings else ""
-    over = gain(best.controls)
-    tail = f", {percent(over, signed=True)} points over the control" if over else ""
+    where = f": {format_settings(best.settings)}" if best.settings else ""
+    over = mean_gain(best.controls)
+    tail = f", {format_mean_std(over, signed=True)} points over the control" if over else ""
     tail += "" if over is None or over.clear or over.deviation is None else " (not clear of the spread)"
-    accuracy = percent(best.accuracy(best.split), unit=100)
+    accuracy = format_mean_std(best.accuracy(best.split), unit=100)
     return f"{of}Best on validation{where}\n{best.split} {accuracy} %{tail}, {_over(len(best.runs))}"
 
 
-def percent(value: Spread | None, *, signed: bool = False, unit: float = 1.0) -> str:
+def format_mean_std(value: Spread | None, *, signed: bool = False, unit: float = 1.0) -> str:
     """`81.2 ± 1.1`; `unit` is what the values are multiplied with to be percent or points."""
     if value is None:
         return "-"
@@ -45,12 +45,12 @@ def percent(value: Spread | None, *, signed: bool = False, unit: float = 1.0) ->
     return mean if value.deviation is None else f"{mean} ± {value.deviation * unit:.1f}"
 
 
-def gain(pairs: tuple[Pair, ...]) -> Spread | None:
+def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
     """Percentage points over the runs that have what they must be measured against."""
-    return spread(pair.points for pair in pairs)
+    return summarize(pair.points for pair in pairs)
 
 
-def lack(pairs: tuple[Pair, ...], kind: str) -> str:
+def missing_reason(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
     """Why there is no gain to tell: `no control`, `control failed`."""
     states = {pair.state for pair in pairs} - {"done"}
     worst = min(states - {"missing"}, default="missing")
@@ -60,11 +60,11 @@ def lack(pairs: tuple[Pair, ...], kind: str) -> str:
 def _which(comparison: Comparison, best: Row) -> str:
     count = len(comparison.rows)
     of = f"Best of {count} settings, chosen on validation" if count > 1 else "One setting"
-    return f"{of}: {said(best.settings)}" if best.settings else of
+    return f"{of}: {format_settings(best.settings)}" if best.settings else of
 
 
 def _accuracy(row: Row) -> str:
-    value = percent(row.accuracy(row.split), unit=100)
+    value = format_mean_std(row.accuracy(row.split), unit=100)
     none = "" if row.split == "test" else " (there is no test set)"
     return f"{row.split} accuracy {value} %{none}"
 
@@ -73,22 +73,22 @@ def _over(count: int) -> str:
     return "with one seed" if count == 1 else f"over {count} seeds"
 
 
-def _gain(pairs: tuple[Pair, ...]) -> str:
-    value = gain(pairs)
+def _gain(pairs: tuple[ReferenceGain, ...]) -> str:
+    value = mean_gain(pairs)
     if value is None:
         return "an unknown gain over"
     some = "" if value.count == len(pairs) else f" ({value.count} of {len(pairs)} seeds)"
     if value.mean < 0:
-        return f"{percent(replace(value, mean=-value.mean))} points{some} below"
-    return f"{percent(value, signed=True)} points{some} over"
+        return f"{format_mean_std(replace(value, mean=-value.mean))} points{some} below"
+    return f"{format_mean_std(value, signed=True)} points{some} over"
 
 
 def _verdict(row: Row) -> str:
     if not row.controls:
         return ""
-    value = gain(row.controls)
+    value = mean_gain(row.controls)
     if value is None:
-        return f" There is {lack(row.controls, 'control')}, so nobody can say what the unlabeled images gave."
+        return f" There is {missing_reason(row.controls, 'control')}, so nobody can say what the unlabeled images gave."
     if _unused(row):
         return " No unlabeled image was used: the gate was never passed, or nothing reached the threshold."
     return _of_the_gain(row, value) + _too_early(row)
@@ -96,7 +96,7 @@ def _verdict(row: Row) -> str:
 
 def _too_early(row: Row) -> str:
     """Where validation chose weights from before any pseudo-label: they show nothing of what those gave."""
-    found = [steps for run in row.runs if (steps := before_any_label(run))]
+    found = [steps for run in row.runs if (steps := chosen_before_selection(run))]
     if not found:
         return ""
     some = "" if len(row.runs) == 1 else f" of {len(found)} of {len(row.runs)} seeds"

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semisup.config.sections import CollapseSettings
-from semisup.core.events import Event, Relabeled
+from semisup.core.events import Event, PoolLabeled
 from semisup.core.metrics import normalized_entropy
 from semisup.errors import CollapsedError
-from semisup.runtime.text import visible
+from semisup.runtime.text import printable
 
 FEWEST = 5  # kept images a class, on average
 
@@ -42,7 +42,7 @@ class CollapseWatch:
         Raises:
             CollapsedError: the share is below `stop_below`.
         """
-        if not isinstance(event, Relabeled) or sum(event.classes.kept) < FEWEST * len(self.classes):
+        if not isinstance(event, PoolLabeled) or sum(event.classes.kept) < FEWEST * len(self.classes):
             return
         if not self.expected:
             return
@@ -54,9 +54,9 @@ class CollapseWatch:
             said = self._said(event, share, f"warn_below={self.settings.warn_below:g}")
             warnings.warn(f"{self.run}: {said}", stacklevel=2)
 
-    def _said(self, event: Relabeled, share: float, setting: str) -> str:
+    def _said(self, event: PoolLabeled, share: float, setting: str) -> str:
         kept = event.classes.kept
-        name, count = visible(self.classes[kept.index(max(kept))]), sum(kept)
+        name, count = printable(self.classes[kept.index(max(kept))]), sum(kept)
         return (
             f"pseudo-labels collapse at step {event.step}: {max(kept) / count:.0%} of the {count} kept are {name}; "
             f"the entropy of their classes is {share:.2f} of validation's, below collapse.{setting}. "

@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from semisup.config.schema import Checked
+from semisup.config.schema import RunConfig
 from semisup.core.types import Images
 from semisup.dataset import SPLITS, Data
 from semisup.errors import SettingError, first_line
-from semisup.images.on_disk import Stored
-from semisup.method import ByRounds, EveryStep
+from semisup.images.on_disk import LazyImages
+from semisup.method import OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings
-from semisup.runtime.distributed import own_device
-from semisup.runtime.memory_limit import limit_bytes
-from semisup.runtime.precision import MOST_SHAPES
-from semisup.training.state import Problem
+from semisup.runtime.distributed import local_device
+from semisup.runtime.memory_limit import memory_limit_bytes
+from semisup.runtime.precision import MAX_SHAPES
+from semisup.training.state import TrainingData
 
 LARGE_SIDE, LARGE_BYTES = 256, 2**29  # of images and weights: more is not tried in memory before a run
 
 
-def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], channels: int) -> None:
+def check_compatibility(checked: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int) -> None:
     """Raise SettingError where settings and data do not go together; nothing needs to be decoded yet."""
     labeled, batch_size = counts["labeled"], checked.settings.train.batch_size
     if batch_size > labeled:
@@ -35,21 +35,21 @@ def fit(checked: Checked, classes: Sequence[str], counts: Mapping[str, int], cha
         name = checked.plain["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
     size, name = checked.dataset.size, checked.plain["model"]["name"]
-    weights = bytes_of_weights(checked, channels, len(classes))
+    weights = weight_bytes(checked, channels, len(classes))
     if not checked.elsewhere:
-        _images_fit_in_memory(checked, sum(counts.values()), channels)
-        _fits_in_memory("model", name, 2 * weights, "its weights and their gradients", _memory_of(checked.run.device))
-    _is_repeatable(checked, channels, len(classes))
-    refusal, takes_one = _tried(checked.settings.model, channels, len(classes), size)
+        _check_image_memory(checked, sum(counts.values()), channels)
+        _check_memory("model", name, 2 * weights, "its weights and their gradients", _device_memory(checked.run.device))
+    _check_determinism(checked, channels, len(classes))
+    refusal, takes_one = _probe_model(checked.settings.model, channels, len(classes), size)
     if refusal is not None:
         raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
     if not takes_one and (batch_size == 1 or labeled % batch_size == 1):
         allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
         raise SettingError("train.batch_size", batch_size, allowed)
-    _compiles_often(checked)
+    _warn_recompilation(checked)
 
 
-def _compiles_often(checked: Checked) -> None:
+def _warn_recompilation(checked: RunConfig) -> None:
     """Warn where every labeling of the pool can mean another compilation of the model: the pseudo-labeled images of an
     epoch end in a batch of what is left, and a model is compiled for every size of a batch.
 
@@ -57,13 +57,11 @@ def _compiles_often(checked: Checked) -> None:
         SettingError: there could be more sizes than are compiled.
     """
     method, name = checked.settings.method, checked.plain["method"]["name"]
-    if not checked.run.compile or not isinstance(method, ByRounds) or not method.ever_labels():
+    if not checked.run.compile or not isinstance(method, OfflineMethod) or not method.uses_pseudo_labels():
         return
     sizes = checked.settings.train.batch_size + 1
-    if sizes > MOST_SHAPES // 2:
-        allowed = (
-            f"at most {MOST_SHAPES // 2 - 1} with compile=true and method={name}, whose batches have so many sizes"
-        )
+    if sizes > MAX_SHAPES // 2:
+        allowed = f"at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches have so many sizes"
         raise SettingError("train.batch_size", sizes - 1, allowed)
     warnings.warn(
         f"compile=true: with method={name} the last batch of an epoch has another size after each labeling, and each "
@@ -72,29 +70,29 @@ def _compiles_often(checked: Checked) -> None:
     )
 
 
-_trials: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
-"""What came of `_tried`: members of a sweep mostly have the same model."""
+_probe_results: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
+"""What came of `_probe_model`: members of a sweep mostly have the same model."""
 
 
-def _tried(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
+def _probe_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
     """Look at two images, and at one in training: what the network says against such images, and whether one is enough.
 
     Real tensors without first weights, where it is not large: the meta device would import 2 s of torch's compiler.
     """
     key = (repr(model), channels, num_classes, size)
-    if key not in _trials:
+    if key not in _probe_results:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            _trials[key] = _try(model, channels, num_classes, size)
-    return _trials[key]
+            _probe_results[key] = _run_probe(model, channels, num_classes, size)
+    return _probe_results[key]
 
 
-def _try(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
+def _run_probe(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
     try:
-        network = _without_numbers(model, channels, num_classes, size)
+        network = _meta_model(model, channels, num_classes, size)
         device = torch.device("meta")
         if size <= LARGE_SIDE and _bytes(network) <= LARGE_BYTES:
             device = torch.device("cpu")
-            with _NoFirstWeights():
+            with _SkipWeightInit():
                 network = model.build(channels, num_classes, size, pretrained=False)
         network.eval()(torch.zeros(2, channels, size, size, device=device))
     except (RuntimeError, AssertionError, IndexError) as error:
@@ -106,7 +104,7 @@ def _try(model: ModelSettings, channels: int, num_classes: int, size: int) -> tu
     return None, True
 
 
-class _NoFirstWeights(TorchFunctionMode):
+class _SkipWeightInit(TorchFunctionMode):
     """In here no random numbers are drawn for weights: they stay what the memory held."""
 
     DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
@@ -115,31 +113,33 @@ class _NoFirstWeights(TorchFunctionMode):
         return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
-def _images_fit_in_memory(checked: Checked, images: int, channels: int) -> None:
+def _check_image_memory(checked: RunConfig, images: int, channels: int) -> None:
     """Raise SettingError unless they do in the processor's memory, where a GPU's may stay; where the cache's file can
     hold them, unless those of a step do."""
     size, plain = checked.dataset.size, checked.plain["dataset"]
     what = "the images"
     if "memory_gb" in plain and plain["cache"] is not None:
         method = checked.settings.method
-        unlabeled = method.ratio if isinstance(method, EveryStep) else 0  # for each labeled one
+        unlabeled = method.ratio if isinstance(method, OnlineMethod) else 0  # for each labeled one
         images, what = min(images, checked.settings.train.batch_size * (1 + unlabeled)), "the images of a step"
-    _fits_in_memory("dataset.size", size, images * channels * size**2, what, limit_bytes())
+    _check_memory("dataset.size", size, images * channels * size**2, what, memory_limit_bytes())
 
 
-def _memory_of(device: str) -> int:
+def _device_memory(device: str) -> int:
     """Bytes, of the processor or of a GPU."""
-    return limit_bytes() if device == "cpu" else torch.cuda.get_device_properties(torch.device(device)).total_memory
+    return (
+        memory_limit_bytes() if device == "cpu" else torch.cuda.get_device_properties(torch.device(device)).total_memory
+    )
 
 
-def _fits_in_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
+def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
     """Raise SettingError where something takes more than all the memory that there is."""
     if bytes_ > there:
         allowed = f"{what} take {bytes_ / 1e9:.3g} GB of memory, and there are {there / 1e9:.3g}"
         raise SettingError(key, value, allowed)
 
 
-def bytes_of_weights(checked: Checked, channels: int, num_classes: int) -> int:
+def weight_bytes(checked: RunConfig, channels: int, num_classes: int) -> int:
     """What the model's weights and buffers take in memory, without taking it.
 
     Raises:
@@ -147,18 +147,18 @@ def bytes_of_weights(checked: Checked, channels: int, num_classes: int) -> int:
     """
     name = checked.plain["model"]["name"]
     try:
-        network = _without_numbers(checked.settings.model, channels, num_classes, checked.dataset.size)
+        network = _meta_model(checked.settings.model, channels, num_classes, checked.dataset.size)
     except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
         raise SettingError("model", name, f"cannot be built ({first_line(error)})") from None
     return _bytes(network)
 
 
-def _is_repeatable(checked: Checked, channels: int, num_classes: int) -> None:
+def _check_determinism(checked: RunConfig, channels: int, num_classes: int) -> None:
     """Raise SettingError where a GPU would refuse the first backward pass: of what is in torchvision's models, only
     pooling to several pixels a side (alexnet, vgg) has no algorithm there that adds in one order."""
     if checked.run.device == "cpu" or not checked.run.deterministic:
         return
-    network = _without_numbers(checked.settings.model, channels, num_classes, checked.dataset.size)
+    network = _meta_model(checked.settings.model, channels, num_classes, checked.dataset.size)
     pools = [each.output_size for each in network.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
     if any(side not in (1, (1, 1)) for side in pools):
         name = checked.plain["model"].get("architecture", checked.plain["model"]["name"])
@@ -170,7 +170,7 @@ def _bytes(network: nn.Module) -> int:
     return sum(value.nbytes for value in network.state_dict().values())
 
 
-def _without_numbers(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
+def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
     """The network on the meta device, on which work costs nothing."""
     try:
         with torch.device("meta"):
@@ -180,7 +180,7 @@ def _without_numbers(model: ModelSettings, channels: int, num_classes: int, size
             return model.build(channels, num_classes, size, pretrained=False).to("meta")
 
 
-def fair(checked: Checked) -> None:
+def check_control_is_fair(checked: RunConfig) -> None:
     """Raise SettingError where a run's control could not have its learning rates.
 
     A control is given as many steps as the run took. Where an epoch grows with the pseudo-labels, a schedule over
@@ -193,19 +193,19 @@ def fair(checked: Checked) -> None:
         raise SettingError("schedule", checked.plain["schedule"]["name"], allowed)
 
 
-def made(checked: Checked, data: Data) -> Problem:
+def build_problem(checked: RunConfig, data: Data) -> TrainingData:
     """The data on the run's device."""
-    device = own_device(checked.run.device)
-    images = {split: resident(getattr(data, split), device) for split in SPLITS}
-    return Problem(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
+    device = local_device(checked.run.device)
+    images = {split: move_to_device(getattr(data, split), device) for split in SPLITS}
+    return TrainingData(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
 
 
-def resident(images: Images, device: torch.device) -> Images:
+def move_to_device(images: Images, device: torch.device) -> Images:
     """The images on the device; those that take more than half of a GPU's free memory stay in the processor's, and of
     them a step's go through pinned memory, which `to_device` sees to."""
     pixels = images.pixels
     if device.type == "cuda" and isinstance(pixels, Tensor) and pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         everything = numpy.arange(len(images))
-        held = Stored([pixels.numpy()], numpy.zeros(len(images), numpy.uint8), everything, device)
+        held = LazyImages([pixels.numpy()], numpy.zeros(len(images), numpy.uint8), everything, device)
         return Images(held, images.targets.to(device), images.paths)
     return images.to(device)

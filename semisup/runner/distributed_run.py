@@ -9,23 +9,23 @@ from typing import Any
 
 import torch
 
-from semisup.config.schema import Checked
-from semisup.core.events import EpochDone, Event, Progress, StepDone
+from semisup.config.schema import RunConfig
+from semisup.core.events import EpochEnd, Event, Progress, StepEnd
 from semisup.dataset import Data
 from semisup.errors import DataError
 from semisup.runner.collapse import CollapseWatch
-from semisup.runner.out_of_memory import told_of_memory
-from semisup.runner.signals import Stop, asked_by
-from semisup.runtime.distributed import Team, largest
-from semisup.runtime.precision import set_up
+from semisup.runner.out_of_memory import translate_oom
+from semisup.runner.signals import StopHandler, stop_error
+from semisup.runtime.distributed import Team, all_reduce_max
+from semisup.runtime.precision import configure_torch
 from semisup.training.loop import train
-from semisup.training.state import Problem, restore, start
+from semisup.training.state import TrainingData, restore, start
 
-PLACES = (StepDone, EpochDone, Progress)
+SAFE_STOP_EVENTS = (StepEnd, EpochEnd, Progress)
 """Events at which a training can stop: the state is whole, or is when the training is closed."""
 
 
-def begin(team: Team, stop: Stop, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
+def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
     """The leader's word to the others: on which data, and from which state. From here on all stop at the same step, and
     none of them before the first."""
     if not team.told:
@@ -35,33 +35,35 @@ def begin(team: Team, stop: Stop, fingerprint: str, snapshot: dict[str, Any] | N
         team.tell(buffer.getvalue())
 
 
-def agree(stop: Stop, event: Event) -> None:
+def sync_stop(stop: StopHandler, event: Event) -> None:
     """At each place where a training can stop: all processes stop where one was asked to."""
-    if isinstance(event, PLACES):
-        number = largest(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
+    if isinstance(event, SAFE_STOP_EVENTS):
+        number = all_reduce_max(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
         if number and stop.asked is None:
-            stop.asked = asked_by(number)
+            stop.asked = stop_error(number)
 
 
-def follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: Stop, team: Team) -> bool:
+def run_follower(
+    checked: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
+) -> bool:
     """What all processes but the first do; False where the leader had nothing to train.
 
     Raises:
         DataError: this process found other data.
         ShortOfMemoryError, DivergedError, CollapsedError, StoppedError: as on the leader.
     """
-    with warnings.catch_warnings(), told_of_memory(checked):
+    with warnings.catch_warnings(), translate_oom(checked):
         warnings.simplefilter("ignore")  # the leader says it
         return _follow(checked, load, stop, team)
 
 
-def _follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: Stop, team: Team) -> bool:
+def _follow(checked: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team) -> bool:
     news = team.hear()
     if news is None:
         return False
     stop.wait = True
     known = torch.load(io.BytesIO(news), map_location="cpu", weights_only=True)
-    set_up(checked.run.threads, deterministic=checked.run.deterministic)
+    configure_torch(checked.run.threads, deterministic=checked.run.deterministic)
     problem, data = load()
     if data.fingerprint != known["fingerprint"]:
         raise DataError(f"{Path.cwd()}: the data of this process are not those of the first")
@@ -70,8 +72,8 @@ def _follow(checked: Checked, load: Callable[[], tuple[Problem, Data]], stop: St
         restore(state, known["snapshot"])
     watch = CollapseWatch(checked.collapse, checked.id, data.classes, problem.validation.targets)
     for event in train(problem, checked.settings, state):
-        agree(stop, event)
+        sync_stop(stop, event)
         watch.see(event)
-        if stop.asked is not None and isinstance(event, PLACES):
+        if stop.asked is not None and isinstance(event, SAFE_STOP_EVENTS):
             raise stop.asked
     return True

@@ -3,31 +3,31 @@
 from pathlib import Path
 from typing import Any
 
-from semisup.config.run_id import Plain
-from semisup.config.schema import Checked
+from semisup.config.run_id import ConfigDict
+from semisup.config.schema import RunConfig
 from semisup.dataset import SPLITS, Data
 from semisup.record.environment import command_line, environment
-from semisup.runtime.torchrun_env import launched
-from semisup.tracking import Identity
+from semisup.runtime.torchrun_env import world_size
+from semisup.tracking import RunInfo
 
 
-def about(checked: Checked, job_type: str) -> dict[str, Any]:
+def initial_metadata(checked: RunConfig, job_type: str) -> dict[str, Any]:
     """What run.json says besides status, times and data."""
     return {
         "id": checked.id,
         "name": checked.run.name,
         "job_type": job_type,
         "command": command_line(),
-        "environment": made_by(checked),
+        "environment": environment_of(checked),
     }
 
 
-def made_by(checked: Checked) -> dict[str, Any]:
+def environment_of(checked: RunConfig) -> dict[str, Any]:
     """What the numbers of a run that starts now depend on besides its config."""
-    return {**environment(checked.run.device), "threads": checked.run.threads, "processes": launched()}
+    return {**environment(checked.run.device), "threads": checked.run.threads, "processes": world_size()}
 
 
-def described(data: Data) -> dict[str, Any]:
+def dataset_metadata(data: Data) -> dict[str, Any]:
     """What run.json says of the data."""
     return {
         "fingerprint": data.fingerprint,
@@ -37,9 +37,9 @@ def described(data: Data) -> dict[str, Any]:
     }
 
 
-def identity_of(plain: Plain, id_: str, output_root: Path, job_type: str) -> Identity:
+def wandb_info(plain: ConfigDict, id_: str, output_root: Path, job_type: str) -> RunInfo:
     """What a run is called in W&B, whoever shows it there, and whenever."""
-    return Identity(
+    return RunInfo(
         run_id=f"{plain['name']}-{id_}"[-128:],
         name=id_,
         group=plain["name"],

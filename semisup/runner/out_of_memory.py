@@ -5,28 +5,28 @@ from contextlib import contextmanager
 
 import torch
 
-from semisup.config.schema import Checked
-from semisup.errors import ShortOfMemoryError, show
+from semisup.config.schema import RunConfig
+from semisup.errors import InsufficientMemoryError, escape
 
 OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
 
 @contextmanager
-def told_of_memory(checked: Checked, what: Callable[[Checked, str], str] | None = None) -> Iterator[None]:
+def translate_oom(checked: RunConfig, what: Callable[[RunConfig, str], str] | None = None) -> Iterator[None]:
     """In here, an error of memory becomes a ShortOfMemoryError, whose words `what` makes of the settings and of what
     the error says; by itself those of training."""
     try:
         yield
-    except ShortOfMemoryError:  # said further inside
+    except InsufficientMemoryError:  # said further inside
         raise
     except (MemoryError, RuntimeError) as error:
         if not _of_memory(error):
             raise
-        said = show((str(error).splitlines() or ["MemoryError"])[0])
-        raise ShortOfMemoryError(f"out of memory {(what or _training)(checked, f'({said})')}") from error
+        said = escape((str(error).splitlines() or ["MemoryError"])[0])
+        raise InsufficientMemoryError(f"out of memory {(what or _training)(checked, f'({said})')}") from error
 
 
-def reading(checked: Checked, said: str) -> str:
+def reading(checked: RunConfig, said: str) -> str:
     """While images are read: it is not the batches that are too large."""
     words = [f"dataset.size={checked.dataset.size // 2}"]
     if "memory_gb" in checked.plain["dataset"]:
@@ -34,7 +34,7 @@ def reading(checked: Checked, said: str) -> str:
     return f"{said} while images were read; try {' or '.join(words)}"
 
 
-def saving(checked: Checked, said: str) -> str:
+def saving(checked: RunConfig, said: str) -> str:
     """While a checkpoint is written."""
     copy = "which takes the weights and the optimizer's state once more"
     return f"{said} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
@@ -46,7 +46,7 @@ def _of_memory(error: BaseException) -> bool:
     return named or any(words in str(error) for words in OF_MEMORY)
 
 
-def _training(checked: Checked, said: str) -> str:
+def _training(checked: RunConfig, said: str) -> str:
     plan = checked.settings.train
     sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}
     words = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]

@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from semisup.core.events import EpochDone, Evaluated, Event, StepDone
+from semisup.core.events import EpochEnd, EvalEnd, Event, StepEnd
 from semisup.core.events import Progress as ProgressEvent
 from semisup.training.state import TrainSettings
 
@@ -55,11 +55,11 @@ class Bars:
         """Move the bars."""
         if self.training is None:
             return
-        if isinstance(event, StepDone) and plan.steps is not None:
+        if isinstance(event, StepEnd) and plan.steps is not None:
             self.progress.update(self.training, completed=event.step)
-        elif isinstance(event, EpochDone) and plan.steps is None:
+        elif isinstance(event, EpochEnd) and plan.steps is None:
             self.progress.update(self.training, completed=event.epoch)
-        elif isinstance(event, Evaluated):
+        elif isinstance(event, EvalEnd):
             accuracy = event.metrics["val/accuracy"]
             self.progress.update(self.training, description=f"epoch {event.epoch}, validation {accuracy:.3f}")
         elif isinstance(event, ProgressEvent) and event.total:

@@ -12,15 +12,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from semisup.config import schema
-from semisup.config.run_id import Plain, run_id
-from semisup.config.schema import AUTO, Checked
+from semisup.config.run_id import ConfigDict, run_id
+from semisup.config.schema import AUTO_VALUES, RunConfig
 from semisup.errors import SettingError
 from semisup.record import is_finished
 from semisup.record.checkpoint import newest
-from semisup.runner.result import folder_of
+from semisup.runner.result import run_folder
 
 
-def as_begun(config: DictConfig) -> Checked:
+def resolve_auto(config: DictConfig) -> RunConfig:
     """The gate, for a config that may say `auto`.
 
     Returns:
@@ -29,39 +29,39 @@ def as_begun(config: DictConfig) -> Checked:
     Raises:
         SettingError: as `build.check`.
     """
-    asked = [key for key in AUTO if config.get(key) == "auto"]
-    checked = schema.check(config)
-    folder = folder_of(checked)
-    if not asked or _is_there(folder):
+    asked = [key for key in AUTO_VALUES if config.get(key) == "auto"]
+    checked = schema.validate(config)
+    folder = run_folder(checked)
+    if not asked or _has_state(folder):
         return checked
-    elsewhere = {folder.parent / run_id(plain): plain for plain in _made_elsewhere(checked.plain, asked)}
-    found = [each for each in elsewhere if _is_there(each)]
+    elsewhere = {folder.parent / run_id(plain): plain for plain in _other_machine_configs(checked.plain, asked)}
+    found = [each for each in elsewhere if _has_state(each)]
     for each in sorted(found, key=lambda each: not is_finished(each)):
         with contextlib.suppress(SettingError):  # it cannot be continued here: there is no such device
-            return kept_or_for_here(elsewhere[each])
+            return reusable_or_local(elsewhere[each])
     return checked
 
 
-def kept_or_for_here(plain: Plain) -> Checked:
+def reusable_or_local(plain: ConfigDict) -> RunConfig:
     """The gate for what is finished, wherever it was made, and for what this machine is to make.
 
     Raises:
         SettingError: as `build.check`.
     """
     try:
-        return schema.check(plain)
+        return schema.validate(plain)
     except SettingError:
-        wherever = schema.check(plain, elsewhere=True)
-        if is_finished(folder_of(wherever)):
+        wherever = schema.validate(plain, elsewhere=True)
+        if is_finished(run_folder(wherever)):
             return wherever
         raise
 
 
-def _is_there(folder: Path) -> bool:
+def _has_state(folder: Path) -> bool:
     return is_finished(folder) or bool(newest(folder / "checkpoints", "last"))
 
 
-def _made_elsewhere(plain: Plain, asked: list[str]) -> Iterator[Plain]:
+def _other_machine_configs(plain: ConfigDict, asked: list[str]) -> Iterator[ConfigDict]:
     """What other machines can have made of it."""
-    for values in itertools.product(*(AUTO[key] for key in asked)):
+    for values in itertools.product(*(AUTO_VALUES[key] for key in asked)):
         yield plain | dict(zip(asked, values, strict=True))

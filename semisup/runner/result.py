@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from semisup.config.schema import Checked
+from semisup.config.schema import RunConfig
 from semisup.record import write_json
 
-EXIT = {
+EXIT_STATUS = {
     "done": 0,
     "running": 1,
     "skipped": 1,
@@ -22,9 +22,9 @@ EXIT = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it, or
-    came too late to; `shared_start`: as in run.json; `last_lines`: of the traceback of what failed."""
+    came too late to; `shared_start`: as in run.json; `traceback_tail`: of the traceback of what failed."""
 
     folder: Path
     status: str
@@ -38,21 +38,21 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        return EXIT[self.status] if self.code is None else self.code
+        return EXIT_STATUS[self.status] if self.code is None else self.code
 
 
-def folder_of(checked: Checked) -> Path:
+def run_folder(checked: RunConfig) -> Path:
     """Where the run is, or will be."""
     return Path(checked.run.output_root).expanduser() / checked.run.name / checked.id
 
 
-def last_lines(most: int = 4) -> list[str]:
+def traceback_tail(most: int = 4) -> list[str]:
     """Where it was when it failed."""
     lines = [line.rstrip() for line in traceback.format_exc().splitlines()]
     return [line for line in lines if line.strip(" ^~")][-most - 1 : -1]
 
 
-def note_failure(checked: Checked, outcome: Outcome) -> None:
+def record_early_failure(checked: RunConfig, outcome: RunResult) -> None:
     """A row for a run that failed before its first line."""
     outcome.folder.mkdir(parents=True, exist_ok=True)
     write_json(outcome.folder / "config.yaml", checked.plain)  # JSON is YAML

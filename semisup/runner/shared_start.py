@@ -12,43 +12,43 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from semisup.config.run_id import Plain, what_matters
-from semisup.config.schema import Checked
+from semisup.config.run_id import ConfigDict, result_config
+from semisup.config.schema import RunConfig
 from semisup.core.events import BurnInEnd, Event
 from semisup.dataset import Data
-from semisup.method import PREFIX, ByRounds
-from semisup.record.environment import code
-from semisup.record.shared_start import SharedStart, Store
-from semisup.record.writer import RunRecord
-from semisup.training.state import Problem, State, restore, start
+from semisup.method import POLICY_PREFIX, OfflineMethod
+from semisup.record.environment import source_digest
+from semisup.record.shared_start import SharedStart, SharedStartCache
+from semisup.record.writer import RunWriter
+from semisup.training.state import State, TrainingData, restore, start
 
 FOLDER = ".shared_start"  # in outputs/<name>/
 
 
-def matters_before_labels(checked: Checked) -> Plain | None:
+def shared_config(checked: RunConfig) -> ConfigDict | None:
     """The part of a config that can change a number before the pool is first labeled; None: there is no such time."""
     method = checked.settings.method
-    if not isinstance(method, ByRounds) or not method.ever_labels():
+    if not isinstance(method, OfflineMethod) or not method.uses_pseudo_labels():
         return None
-    kept = {key: value for key, value in what_matters(checked.plain).items() if key != "threshold"}
+    kept = {key: value for key, value in result_config(checked.plain).items() if key != "threshold"}
     return kept | {"method": {key: value for key, value in kept["method"].items() if key not in method.later}}
 
 
-class Sharing:
+class SharedStartSession:
     """The warm-up of one run of a sweep; a context, so that whoever waits for it is never left waiting.
 
     Args:
         wanted: False: the run goes all its way itself, and keeps nothing.
     """
 
-    def __init__(self, checked: Checked, data: Data, record: RunRecord, *, wanted: bool) -> None:
+    def __init__(self, checked: RunConfig, data: Data, record: RunWriter, *, wanted: bool) -> None:
         self.checked, self.record = checked, record
-        self.store: Store | None = None
-        config = matters_before_labels(checked) if wanted else None
+        self.store: SharedStartCache | None = None
+        config = shared_config(checked) if wanted else None
         if config is not None:
-            of = {"config": config, "data": data.fingerprint, "computing": _computing(record.environment)}
+            of = {"config": config, "data": data.fingerprint, "computing": _result_environment(record.environment)}
             key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
-            self.store = Store(record.folder.parent / FOLDER / key, of)
+            self.store = SharedStartCache(record.folder.parent / FOLDER / key, of)
 
     def __enter__(self) -> Self:
         return self
@@ -59,11 +59,13 @@ class Sharing:
         if self.store is not None:
             self.store.release()
 
-    def begun(self, problem: Problem, state: State) -> State:
+    def begun(self, problem: TrainingData, state: State) -> State:
         """The state to go on from: `state`, which is fresh or that of the run's own checkpoint, or the warm-up, where
         that is further. Waits while another process makes it."""
         method = self.checked.settings.method
-        beyond = state.unheard is not None or (isinstance(method, ByRounds) and method.has_labeled(state.memory))
+        beyond = state.pending_accuracy is not None or (
+            isinstance(method, OfflineMethod) and method.has_pseudo_labels(state.memory)
+        )
         if self.store is None or beyond:
             self.store = None
             return state
@@ -75,9 +77,9 @@ class Sharing:
             return state
         return state if found is None else self._adopted(problem, state, found)
 
-    def _adopted(self, problem: Problem, state: State, found: SharedStart) -> State:
+    def _adopted(self, problem: TrainingData, state: State, found: SharedStart) -> State:
         fresh = start(problem, self.checked.settings)
-        policy = {name: value for name, value in fresh.memory.items() if name.startswith(PREFIX)}
+        policy = {name: value for name, value in fresh.memory.items() if name.startswith(POLICY_PREFIX)}
         try:
             memory = fresh.memory | found.snapshot["memory"] | policy
             restore(fresh, found.snapshot | {"memory": memory})
@@ -91,7 +93,7 @@ class Sharing:
         """Keep the state where the ways part."""
         if self.store is not None and isinstance(event, BurnInEnd) and self.store.owned:
             snapshot = state.snapshot()
-            memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(PREFIX)}
+            memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
             try:
                 self.store.keep(self.record.export_start(snapshot | {"memory": memory}))
             except OSError as error:
@@ -99,7 +101,7 @@ class Sharing:
                 self.store.release()
 
 
-def _computing(made_by: Mapping[str, Any]) -> dict[str, Any]:
+def _result_environment(made_by: Mapping[str, Any]) -> dict[str, Any]:
     """What the last bit can depend on besides settings and data: all that the environment of a run says, but where; and
     the code itself, whatever git knows of it."""
-    return {name: value for name, value in made_by.items() if name not in ("host", "git")} | {"code": code()}
+    return {name: value for name, value in made_by.items() if name not in ("host", "git")} | {"code": source_digest()}

@@ -4,7 +4,7 @@ SIGTERM, SIGUSR1 and SIGUSR2 (SLURM, Kubernetes, submitit) end with exit 75: the
 with 130. A second signal does not wait for the step, unless it comes with the first: who stops a group of processes
 reaches some of them twice. torchrun gives on each that it gets, beside the terminal, and its processes wait.
 
-Whoever else listens for the same signal is not robbed of it: once the run is saved and on record, `hand_on` gives it to
+Whoever else listens for the same signal is not robbed of it: once the run is saved and on record, `forward_signal` gives it to
 the handler that was there before. submitit's queues the job again.
 """
 
@@ -14,13 +14,13 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from semisup.runtime.distributed import count
+from semisup.runtime.distributed import world_size
 
 TOGETHER_SECONDS = 0.5
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class StoppedError(SystemExit):
+class StopRequested(SystemExit):
     """A run stopped because it was asked to by the signal that its text names; `code` is the exit status."""
 
     def __init__(self, code: int, by: str) -> None:
@@ -32,18 +32,18 @@ class StoppedError(SystemExit):
         return self.by
 
 
-class Stop:
+class StopHandler:
     """While in this context, `asked` is what a signal wants raised, or None; earlier handlers come back."""
 
     def __init__(self) -> None:
-        self.asked: StoppedError | None = None
+        self.asked: StopRequested | None = None
         self.since = 0.0
         self.wait = False  # True once steps are being made: before, there is nothing to save
         self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self.before = {each: signal.signal(each, self._note) for each in ASKING}
+            self.before = {each: signal.signal(each, self._note) for each in STOP_SIGNALS}
         return self
 
     def __exit__(
@@ -53,21 +53,21 @@ class Stop:
             signal.signal(each, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        asked = asked_by(number)
+        asked = stop_error(number)
         if self.asked is not None and time.monotonic() - self.since < TOGETHER_SECONDS:
             return
-        if not self.wait or (self.asked is not None and count() == 1):
+        if not self.wait or (self.asked is not None and world_size() == 1):
             raise asked
         if self.asked is None:
             self.asked, self.since = asked, time.monotonic()
 
 
-def asked_by(number: int) -> StoppedError:
+def stop_error(number: int) -> StopRequested:
     """What a signal wants raised."""
-    return StoppedError(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
+    return StopRequested(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 
-def hand_on(name: str) -> None:
+def forward_signal(name: str) -> None:
     """Give a signal that a run has obeyed to whoever listened for it before the run; to nobody where that was Python
     or the system itself.
 

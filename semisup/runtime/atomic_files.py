@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from semisup.runtime.liveness import namespace, start_time
+from semisup.runtime.liveness import pid_namespace, start_time
 
 _LIFE = os.urandom(4).hex()
 """Tells this process from a dead one that had the same id, as the first process of a container always has."""
@@ -44,20 +44,20 @@ def write_atomically(path: Path, *chunks: bytes | memoryview, sure: bool = True)
     Raises:
         OSError: disk full, read-only, EIO, ... The file that was there before is untouched, nothing is left behind.
     """
-    temporary = _beside(path)
+    temporary = _temporary_path(path)
     try:
         _write_aside(temporary, chunks, sure=sure)
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise named(error, path, sum(len(memoryview(chunk).cast("B")) for chunk in chunks)) from None
+            raise with_path(error, path, sum(len(memoryview(chunk).cast("B")) for chunk in chunks)) from None
         raise
     if sure:
         sync_folder(path.parent)
 
 
-def named(error: OSError, path: Path, need: int) -> OSError:
+def with_path(error: OSError, path: Path, need: int) -> OSError:
     """The same error with the file that was to be written and, of a full disk, how many bytes too many."""
     if error.errno not in FULL:
         return OSError(error.errno, error.strerror, str(path))
@@ -69,7 +69,7 @@ def named(error: OSError, path: Path, need: int) -> OSError:
     return OSError(error.errno, f"{error.strerror} ({room})", str(path))
 
 
-class Aside:
+class AtomicFile:
     """A file that grows out of sight in `folder`, a context: `put` makes it appear whole, else nothing is left of it.
 
     Raises, in all it does:
@@ -77,7 +77,7 @@ class Aside:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.temporary, self.size = folder, _beside(folder / "any"), 0
+        self.folder, self.temporary, self.size = folder, _temporary_path(folder / "any"), 0
 
     def __enter__(self) -> Self:
         descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -90,7 +90,7 @@ class Aside:
         try:
             self.file.write(chunk)
         except OSError as error:
-            raise named(error, self.folder, self.size) from None
+            raise with_path(error, self.folder, self.size) from None
 
     def put(self, path: Path, start: bytes = b"", *, sure: bool = True) -> None:
         """Write `start` over the first bytes, and give the file its name; `sure` as above."""
@@ -102,7 +102,7 @@ class Aside:
                 os.fsync(self.file.fileno())
             os.replace(self.temporary, path)
         except OSError as error:
-            raise named(error, path, self.size) from None
+            raise with_path(error, path, self.size) from None
         if sure:
             sync_folder(path.parent)
 
@@ -114,7 +114,7 @@ class Aside:
             self.file.close()
 
 
-def claim(path: Path, content: bytes) -> bool:
+def create_exclusive(path: Path, content: bytes) -> bool:
     """Make the file `path`, unless there is one: of several processes that claim one path, one is told True.
 
     Where the file system has no hard links, a process that dies in here can leave the file empty.
@@ -122,7 +122,7 @@ def claim(path: Path, content: bytes) -> bool:
     Raises:
         OSError: disk full, read-only, EIO, ...
     """
-    temporary = _beside(path)
+    temporary = _temporary_path(path)
     try:
         _write_aside(temporary, (content,))
         os.link(temporary, path)
@@ -147,12 +147,12 @@ def _claim_without_links(path: Path, content: bytes) -> bool:
     return True
 
 
-def take_away(path: Path) -> Path | None:
+def rename_away(path: Path) -> Path | None:
     """Move the file `path` aside, or None where there is none: of several processes that try, one gets it.
 
-    The caller looks at it and removes it; if the caller dies, `remove_leftovers` does.
+    The caller looks at it and removes it; if the caller dies, `remove_stale_temporary_files` does.
     """
-    aside = _beside(path)
+    aside = _temporary_path(path)
     try:
         os.rename(path, aside)
     except FileNotFoundError:
@@ -160,8 +160,8 @@ def take_away(path: Path) -> Path | None:
     return aside
 
 
-def _beside(path: Path) -> Path:
-    mine = f"{namespace()}.{os.getpid()}.{_started(os.getpid())}.{_LIFE}"
+def _temporary_path(path: Path) -> Path:
+    mine = f"{pid_namespace()}.{os.getpid()}.{_started(os.getpid())}.{_LIFE}"
     return path.with_name(f".{os.uname().nodename}.{mine}.{os.urandom(8).hex()}.tmp")
 
 
@@ -192,7 +192,7 @@ def make_folder(folder: Path) -> None:
         sync_folder(each.parent)
 
 
-def remove_leftovers(folder: Path) -> int:
+def remove_stale_temporary_files(folder: Path) -> int:
     """Remove what processes of this host wrote aside in `folder` and did not live to rename.
 
     Returns:
@@ -213,14 +213,14 @@ def remove_leftovers(folder: Path) -> int:
 
 def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
     """Whether the process that a file aside is named after may still be writing it."""
-    if of != namespace():
+    if of != pid_namespace():
         return time.time() - path.stat().st_mtime < _FORGOTTEN_SECONDS
     if int(process) == os.getpid():
         return life == _LIFE
     return start_time(int(process)) == started
 
 
-def to_nowhere(descriptor: int) -> None:
+def redirect_to_devnull(descriptor: int) -> None:
     """Whatever is written to `descriptor` from now on is gone: of a pipe whose reader left."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
@@ -234,12 +234,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _NO_FOLDER_FSYNC:
-            raise named(error, folder, 0) from None
+            raise with_path(error, folder, 0) from None
     finally:
         os.close(descriptor)
 
 
-def locked(path: Path) -> int | None:
+def try_lock(path: Path) -> int | None:
     """A file of this process's own, created if missing, until the descriptor that is returned is closed or the process
     ends, however it ends; None where another process has it. Of this machine only. OSError where it cannot be."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -10,24 +10,24 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, malloc.h
 _LARGEST_BLOCK, _MOST_KEPT = 2**30, 2**29  # bytes
 
 
-def compute_repeatably() -> None:
+def use_deterministic_algorithms() -> None:
     """Only algorithms that give the same bits each time, on every device; an operation without one raises.
 
     The same as `torch.use_deterministic_algorithms(True)` without importing torch's compiler to tell it so (2 s), and
     without filling new memory with NaN before it is written: 6 % of a step, and none of our operations reads it.
     """
-    allow_repeatable_products()
+    set_cublas_workspace()
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def allow_repeatable_products() -> None:
+def set_cublas_workspace() -> None:
     """cuBLAS is told by the environment, before the first call of the process: also where the run need not repeat, for
     one that must may follow. Where it was not told, torch refuses every product of matrices then."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Let the C library keep what a step frees instead of giving it back and asking again.
 
     A page that comes from the system is zeroed first, and activations of 224 pixels are 50,000 pages and more: 10 to

@@ -29,25 +29,25 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from semisup.runtime.torchrun_env import launched
+from semisup.runtime import torchrun_env
 
-PATIENCE = timedelta(days=2)
+TIMEOUT = timedelta(days=2)
 """The first process may decode a large data set before the others hear of it; torchrun ends those whose peer died."""
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes work together now."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def number() -> int:
+def rank() -> int:
     """Which of them this is: 0 leads."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def own_device(device: str) -> torch.device:
+def local_device(device: str) -> torch.device:
     """`cuda` is another GPU for each process of a machine."""
-    if device == "cuda" and count() > 1:
+    if device == "cuda" and world_size() > 1:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(device)
 
@@ -56,7 +56,7 @@ class Team:
     """The processes of one run, seen from one of them."""
 
     def __init__(self) -> None:
-        self.told = count() == 1
+        self.told = world_size() == 1
         self.began = False
 
     def tell(self, news: bytes | None) -> None:
@@ -88,15 +88,15 @@ class Team:
 
 
 @contextmanager
-def together(device: str) -> Iterator[Team]:
+def process_group(device: str) -> Iterator[Team]:
     """In here the processes that torchrun started are one team; a leader that leaves early sends the others home."""
-    if launched() == 1:
+    if torchrun_env.world_size() == 1:
         yield Team()
         return
-    dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
+    dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=TIMEOUT)
     try:
         if device != "cpu":
-            torch.cuda.set_device(own_device("cuda"))
+            torch.cuda.set_device(local_device("cuda"))
         team = Team()
         try:
             yield team
@@ -106,35 +106,35 @@ def together(device: str) -> Iterator[Team]:
         else:
             team.part()
         finally:
-            if number() == 0:
+            if rank() == 0:
                 team.tell(None)
     finally:
         dist.destroy_process_group()
 
 
-def largest(value: int) -> int:
+def all_reduce_max(value: int) -> int:
     """The largest of the processes' values, on all of them; the device is not waited for."""
-    if count() == 1:
+    if world_size() == 1:
         return value
     shared = torch.tensor(value)
     dist.all_reduce(shared, dist.ReduceOp.MAX)
     return int(shared)
 
 
-def must_agree(model: nn.Module) -> None:
+def assert_replicas_equal(model: nn.Module) -> None:
     """Raise RuntimeError unless every bit of the model is the same on all processes: unlike processors may round
     differently."""
-    if count() == 1:
+    if world_size() == 1:
         return
     digest = hashlib.sha256()
     for value in model.state_dict().values():
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
-    digests = [torch.empty_like(mine) for _ in range(count())]
+    digests = [torch.empty_like(mine) for _ in range(world_size())]
     dist.all_gather(digests, mine)
     if apart := [number for number, each in enumerate(digests) if not torch.equal(each, digests[0])]:
         raise RuntimeError(
-            f"the processes' models have come apart: {', '.join(map(str, apart))} of {count()} from the first; "
+            f"the processes' models have come apart: {', '.join(map(str, apart))} of {world_size()} from the first; "
             "are their processors or versions unlike?"
         )
 
@@ -142,12 +142,12 @@ def must_agree(model: nn.Module) -> None:
 # The model's work -----------------------------------------------------------------------------------------------------
 
 
-def shared_out(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """The same function of (n, ...) rows -> (n, K) float32, each process looking at its part of the rows."""
 
     def shared(rows: Tensor) -> Tensor:
         ends = _ends(len(rows))
-        own = forward(rows[ends[number()] : ends[number() + 1]])
+        own = forward(rows[ends[rank()] : ends[rank() + 1]])
         gathered: Tensor = _Gathered.apply(own.float(), ends)  # type: ignore[no-untyped-call]
         return gathered
 
@@ -156,8 +156,8 @@ def shared_out(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor
 
 def _ends(rows: int) -> list[int]:
     """Where the processes' parts begin, and where the last ends: equal parts, the first ones one row longer."""
-    each, more = divmod(rows, count())
-    return [part * each + min(part, more) for part in range(count() + 1)]
+    each, more = divmod(rows, world_size())
+    return [part * each + min(part, more) for part in range(world_size() + 1)]
 
 
 class _Gathered(torch.autograd.Function):
@@ -165,10 +165,10 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, ends: list[int]) -> Tensor:
-        ctx.part = ends[number()], ends[number() + 1]
+        ctx.part = ends[rank()], ends[rank() + 1]
         padded = own.new_zeros(ends[1], *own.shape[1:])  # the first part is the longest
         padded[: len(own)] = own
-        parts = [torch.empty_like(padded) for _ in range(count())]
+        parts = [torch.empty_like(padded) for _ in range(world_size())]
         dist.all_gather(parts, padded)
         return torch.cat([part[: ends[at + 1] - ends[at]] for at, part in enumerate(parts)])
 
@@ -178,9 +178,9 @@ class _Gathered(torch.autograd.Function):
         return gradient[0][begin:end], None
 
 
-def add_gradients(model: nn.Module) -> None:
+def all_reduce_gradients(model: nn.Module) -> None:
     """After backward: the gradients become their sums over the processes."""
-    if count() == 1:
+    if world_size() == 1:
         return
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
     flat = torch.cat([each.flatten() for each in gradients])
@@ -194,7 +194,7 @@ def add_gradients(model: nn.Module) -> None:
 # BatchNorm ------------------------------------------------------------------------------------------------------------
 
 
-def share_statistics(model: nn.Module, device: torch.device) -> None:
+def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
     """BatchNorm of this model takes its means over the rows of all processes: by torch's SyncBatchNorm on GPUs, and on
     processors, for which that is not made, by the same sums."""
     if device.type == "cuda":

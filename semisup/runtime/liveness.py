@@ -12,34 +12,34 @@ from pathlib import Path
 from typing import Any
 
 
-def me() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
     """This process, as plain data: host, boot, namespace, process, started."""
     process = os.getpid()
-    here = {"host": socket.gethostname(), "boot": boot(), "namespace": namespace()}
+    here = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return here | {"process": process, "started": start_time(process)}
 
 
-def known_here(other: dict[str, Any]) -> bool:
-    """Whether `other`, as of `me`, is or was of our host and namespace, so that it can be seen whether it lives; an
+def is_local(other: dict[str, Any]) -> bool:
+    """Whether `other`, as of `this_process`, is or was of our host and namespace, so that it can be seen whether it lives; an
     earlier version did not say the namespace."""
-    mine = {"host": socket.gethostname(), "boot": boot(), "namespace": namespace()}
-    return mine == {key: other.get(key, namespace() if key == "namespace" else None) for key in mine}
+    mine = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
+    return mine == {key: other.get(key, pid_namespace() if key == "namespace" else None) for key in mine}
 
 
-def lives(other: dict[str, Any]) -> bool:
-    """Whether a process that is `known_here` still does."""
+def is_alive(other: dict[str, Any]) -> bool:
+    """Whether a process that is `is_local` still does."""
     return start_time(other.get("process", 0)) == other.get("started")
 
 
 @cache
-def boot() -> str:
+def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
 
 
-def namespace() -> str:
+def pid_namespace() -> str:
     """Of what our process numbers are; "" where there is no telling, and then there is but one."""
     try:
         return os.readlink("/proc/self/ns/pid").removeprefix("pid:").strip("[]")

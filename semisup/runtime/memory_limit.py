@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-SIDE_BY_SIDE = "SEMISUP_SIDE_BY_SIDE"
+CONCURRENT_RUNS = "SEMISUP_SIDE_BY_SIDE"
 """In the environment: how many runs of a sweep there are on this machine at a time."""
 
 LIMITS = {"cgroup2": "memory.max", "cgroup": "memory.limit_in_bytes"}
 
 
-def limit_bytes(root: Path = Path("/")) -> int:
+def memory_limit_bytes(root: Path = Path("/")) -> int:
     """Memory that this process and those beside it may take: the machine's, or the least limit of a control group.
 
     Args:
@@ -25,10 +25,10 @@ def limit_bytes(root: Path = Path("/")) -> int:
     return min([machine, *_limits(root)])
 
 
-def neighbors() -> int:
+def local_process_count() -> int:
     """Processes of this machine that do the same as this one, itself included: torchrun's, and runs of a sweep."""
     found = 1
-    for name in ("LOCAL_WORLD_SIZE", SIDE_BY_SIDE):
+    for name in ("LOCAL_WORLD_SIZE", CONCURRENT_RUNS):
         with contextlib.suppress(ValueError):
             found *= max(1, int(os.environ.get(name, "1")))
     return found

@@ -19,10 +19,10 @@ from torch import nn
 
 from semisup.errors import SettingError
 from semisup.runtime import distributed
-from semisup.runtime.determinism import allow_repeatable_products, compute_repeatably
-from semisup.runtime.torchrun_env import launched, on_this_machine
+from semisup.runtime.determinism import set_cublas_workspace, use_deterministic_algorithms
+from semisup.runtime.torchrun_env import local_world_size, world_size
 
-MOST_SHAPES = 4096
+MAX_SHAPES = 4096
 """Compiled for one function, before torch would turn to the uncompiled one silently, and to its numbers."""
 
 
@@ -30,7 +30,7 @@ MULTIPLIES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """Capabilities of a processor, as torch names them; the last two are ARM's."""
 
 
-def precision_of(device: str) -> str:
+def default_precision(device: str) -> str:
     """float32 or bfloat16: which of the two is the faster on `cpu` or `cuda`, by what the device can multiply."""
     if device == "cpu":
         able = torch.cpu.get_capabilities()
@@ -39,40 +39,40 @@ def precision_of(device: str) -> str:
     return "bfloat16" if native else "float32"
 
 
-def set_up(threads: int, *, deterministic: bool) -> None:
+def configure_torch(threads: int, *, deterministic: bool) -> None:
     """Of this process, for the run that follows."""
     torch.set_num_threads(threads)
     if deterministic:
-        compute_repeatably()
+        use_deterministic_algorithms()
     else:
-        allow_repeatable_products()
+        set_cublas_workspace()
         torch.set_deterministic_debug_mode("default")
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.allow_tf32 = not deterministic
     torch.backends.cuda.matmul.allow_tf32 = not deterministic
 
 
-def must_be_there(device: str) -> None:
+def require_device(device: str) -> None:
     """Raise SettingError unless this is a device here, for each of the processes that torchrun started on it."""
     if device == "cpu":
         return
     if not torch.cuda.is_available():
         raise SettingError("device", device, "there is no CUDA device here; use device=cpu")
     wanted, there = device.removeprefix("cuda:"), torch.cuda.device_count()
-    if launched() > 1 and device != "cuda":
-        allowed = f"torchrun started {launched()} processes, and each has a GPU of its own; use device=cuda"
+    if world_size() > 1 and device != "cuda":
+        allowed = f"torchrun started {world_size()} processes, and each has a GPU of its own; use device=cuda"
         raise SettingError("device", device, allowed)
-    if launched() > 1 and on_this_machine() > there:
-        allowed = f"torchrun started {on_this_machine()} processes here, and there are {there} CUDA devices"
+    if world_size() > 1 and local_world_size() > there:
+        allowed = f"torchrun started {local_world_size()} processes here, and there are {there} CUDA devices"
         raise SettingError("device", device, allowed)
     if device != "cuda" and int(wanted) >= there:
         raise SettingError("device", device, f"there are {there} CUDA devices here, from cuda:0 on")
 
 
-def can_compile(device: str) -> None:
+def require_compiler(device: str) -> None:
     """Raise SettingError where torch.compile has not what it needs."""
-    if launched() > 1:
-        raise SettingError("compile", True, f"goes with one process, and torchrun started {launched()}")
+    if world_size() > 1:
+        raise SettingError("compile", True, f"goes with one process, and torchrun started {world_size()}")
     if device == "cpu":
         compiler = os.environ.get("CXX", "g++")
         if shutil.which(compiler) is None:
@@ -81,7 +81,7 @@ def can_compile(device: str) -> None:
         raise SettingError("compile", True, "needs triton on a GPU, and it is not installed")
 
 
-def prepare(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool, compile: bool) -> None:
+def wrap_forward(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool, compile: bool) -> None:
     """How this model computes, whoever calls it: with bfloat16 every forward pass is autocast, and where the weights
     have their channels last, the images are brought into the same layout."""
     forward: Callable[..., Any] = model.forward
@@ -92,9 +92,9 @@ def prepare(model: nn.Module, precision: str, device: torch.device, *, channels_
         forward = torch.autocast(device.type, dtype=torch.bfloat16)(forward)
     if compile:
         forward = _compiled(forward)
-    if distributed.count() > 1:
-        distributed.share_statistics(model, device)
-        forward = distributed.shared_out(forward)
+    if distributed.world_size() > 1:
+        distributed.sync_batchnorm(model, device)
+        forward = distributed.shard_forward(forward)
     setattr(model, "forward", forward)  # noqa: B010  # its own, not its class's
 
 
@@ -112,7 +112,7 @@ def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
     import torch._dynamo.config as dynamo  # 2 s: only where it is used
     import torch._inductor.config as inductor
 
-    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = MOST_SHAPES
+    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = MAX_SHAPES
     dynamo.fail_on_recompile_limit_hit = True
     inductor.deterministic = torch.are_deterministic_algorithms_enabled()  # no kernel is chosen by timing
     compiled: Callable[..., Any] = torch.compile(forward, dynamic=False)

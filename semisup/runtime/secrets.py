@@ -23,7 +23,7 @@ def secrets(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda each: -len(each[1])))
 
 
-def hidden(text: str) -> str:
+def redact(text: str) -> str:
     """The same text with the name of a secret in place of each."""
     for name, value in secrets().items():
         text = text.replace(value, f"[{name}]")

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-def typed(path: Path) -> str:
+def shell_quote(path: Path) -> str:
     """As it can be typed in bash; what a terminal would obey is written as an escape, which means the same."""
     text = str(path)
     if text.isprintable():
@@ -20,7 +20,7 @@ def typed(path: Path) -> str:
     return f"$'{''.join(each)}'"
 
 
-def visible(value: object, most: int = 300) -> str:
+def printable(value: object, most: int = 300) -> str:
     """As YAML users write it, letters of every script as they are; marks that turn or hide text as escapes."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     text = "".join(
@@ -30,12 +30,12 @@ def visible(value: object, most: int = 300) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def link(folder: Path, page: Path) -> str:
+def relative_url(folder: Path, page: Path) -> str:
     """Where a folder is from the folder `page`, as an address: no scheme, whatever it is called."""
     relative = os.path.relpath(os.path.realpath(folder), os.path.realpath(page))
     return "./" + quote(os.fsencode(relative)) + "/"
 
 
-def link_to_run(folder: Path, page: Path) -> str:
+def run_url(folder: Path, page: Path) -> str:
     """Where a run's own report is, from the folder `page`; its folder where it has none."""
-    return link(folder, page) + ("report.html" if (folder / "report.html").is_file() else "")
+    return relative_url(folder, page) + ("report.html" if (folder / "report.html").is_file() else "")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from semisup.errors import in_range
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Constant:
     warmup: float
 
     def __post_init__(self) -> None:
-        in_range("warmup", self.warmup, 0, 1)
+        check_range("warmup", self.warmup, 0, 1)
 
     def factor(self, progress: float) -> float:
         return progress / self.warmup if progress < self.warmup else 1.0

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from semisup.errors import in_range
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Cosine:
     final: float
 
     def __post_init__(self) -> None:
-        in_range("warmup", self.warmup, 0, 1)
-        in_range("final", self.final, 0, 1)
+        check_range("warmup", self.warmup, 0, 1)
+        check_range("final", self.final, 0, 1)
 
     def factor(self, progress: float) -> float:
         if progress < self.warmup:

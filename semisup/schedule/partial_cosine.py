@@ -6,7 +6,7 @@ factor = cos(pi h t)        t in [0, 1] of the training after the warm-up; h = 7
 import math
 from dataclasses import dataclass
 
-from semisup.errors import in_range
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class PartialCosine:
     half_periods: float
 
     def __post_init__(self) -> None:
-        in_range("warmup", self.warmup, 0, 1)
-        in_range("half_periods", self.half_periods, 0, 0.5)
+        check_range("warmup", self.warmup, 0, 1)
+        check_range("half_periods", self.half_periods, 0, 0.5)
 
     def factor(self, progress: float) -> float:
         if progress < self.warmup:

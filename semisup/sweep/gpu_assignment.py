@@ -13,25 +13,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from semisup.config.resolvers import VISIBLE, gpus
-from semisup.runtime.atomic_files import locked
+from semisup.config.resolvers import VISIBLE, visible_gpus
+from semisup.runtime.atomic_files import try_lock
 
-ANY = ("cuda", "auto")  # values of `device` that name no GPU of their own
+UNASSIGNED_DEVICES = ("cuda", "auto")  # values of `device` that name no GPU of their own
 
-_held: list[int] = []  # open files
+_held_locks: list[int] = []  # open files
 
 
-def settle(device: str) -> None:
+def assign_gpu(device: str) -> None:
     """Let this process see one GPU from now on, unless `device` says which, or there are not several; before CUDA is
     started in it. Where the locks cannot be had it sees them all, and CUDA takes the first."""
-    if device in ANY and not _held and len(there := gpus()) > 1:
+    if device in UNASSIGNED_DEVICES and not _held_locks and len(there := visible_gpus()) > 1:
         try:
-            os.environ[VISIBLE] = take(there, Path(tempfile.gettempdir()) / f"semisup-{os.getuid()}")
+            os.environ[VISIBLE] = acquire_gpu(there, Path(tempfile.gettempdir()) / f"semisup-{os.getuid()}")
         except OSError as error:
             warnings.warn(f"who uses which GPU is not to be known ({error}); going on with the first", stacklevel=2)
 
 
-def take(there: Sequence[str], folder: Path) -> str:
+def acquire_gpu(there: Sequence[str], folder: Path) -> str:
     """One of these GPUs, held until this process ends.
 
     Args:
@@ -46,8 +46,8 @@ def take(there: Sequence[str], folder: Path) -> str:
     holders = 0
     while True:
         for gpu in there:
-            lock = locked(folder / f"gpu-{quote(gpu, safe='')}-{holders}.lock")  # MIG-GPU-.../1/0 is a name too
+            lock = try_lock(folder / f"gpu-{quote(gpu, safe='')}-{holders}.lock")  # MIG-GPU-.../1/0 is a name too
             if lock is not None:
-                _held.append(lock)
+                _held_locks.append(lock)
                 return gpu
         holders += 1

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semisup.config.controls import KINDS
-from semisup.runtime.liveness import known_here, lives, me
+from semisup.config.controls import REFERENCE_KINDS
+from semisup.runtime.liveness import is_alive, is_local, this_process
 
 if TYPE_CHECKING:
-    from semisup.runner.result import Outcome
+    from semisup.runner.result import RunResult
+
+    pass
 
 Entry = dict[str, Any]
 DIED = "its process died without a word"
@@ -27,7 +29,7 @@ FAIL_FAST, STOPPED = "sweep.fail_fast", "stopped"
 
 
 @dataclass(frozen=True)
-class Ledger:
+class JobStore:
     """The ledger in a sweep's folder; used by the sweep's processes side by side; each job has files of its own."""
 
     folder: Path
@@ -48,13 +50,13 @@ class Ledger:
     def plan(self) -> list[list[str]] | None:
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
-    def note(self, name: str, outcome: "Outcome", *, compared: bool = False) -> None:
+    def note(self, name: str, outcome: "RunResult", *, compared: bool = False) -> None:
         """What became of a job, who is at it, and whether it gets a control and a baseline."""
         names = ("status", "message", "kept", "last_lines", "shared_start")
         entry = {name: getattr(outcome, name) for name in names}
         folder = None if outcome.folder == Path() else str(outcome.folder)  # none of what was refused
-        place = {"folder": folder, "code": outcome.exit_code, "companions": list(KINDS) if compared else []}
-        self._write(f"jobs/{name}.json", entry | place | me())
+        place = {"folder": folder, "code": outcome.exit_code, "companions": list(REFERENCE_KINDS) if compared else []}
+        self._write(f"jobs/{name}.json", entry | place | this_process())
 
     def entry(self, name: str) -> Entry | None:
         return self._read(self.folder / "jobs" / f"{name}.json")
@@ -66,7 +68,7 @@ class Ledger:
     def missing(self) -> list[int]:
         """Numbers of the planned jobs of which nothing is known, or nothing of what they are to be compared with."""
         known = self.entries()
-        half = {name.partition("-")[0] for name in companions_left(known)}
+        half = {name.partition("-")[0] for name in missing_references(known)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
         return [int(name) for name in names if name not in known or name in half]
 
@@ -125,7 +127,7 @@ class Ledger:
         return value if isinstance(value, dict) else None
 
 
-def companions_left(known: dict[str, Entry]) -> list[str]:
+def missing_references(known: dict[str, Entry]) -> list[str]:
     """Names of the companions, of those jobs that are done, of which nothing is known."""
     due = (f"{name}-{kind}" for name, job in known.items() if job["status"] == "done" for kind in job["companions"])
     return [name for name in due if name not in known]
@@ -133,10 +135,10 @@ def companions_left(known: dict[str, Entry]) -> list[str]:
 
 def alive(entry: Entry) -> bool:
     """Whether the process of an entry may still be at its run; of another host nobody knows better."""
-    return not known_here(entry) or lives(entry)
+    return not is_local(entry) or is_alive(entry)
 
 
 def _is_another(entry: Entry) -> bool:
     """Whether an entry's run is in progress in another process that this one can see."""
-    here = known_here(entry) and entry["process"] != os.getpid()
-    return here and entry["status"] == "running" and lives(entry)
+    here = is_local(entry) and entry["process"] != os.getpid()
+    return here and entry["status"] == "running" and is_alive(entry)

@@ -11,19 +11,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from semisup.config import compose_cache
-from semisup.config.compose import compose, config_folder, expand_sweep, ours
+from semisup.config.compose import compose, config_folder, expand_sweep, without_hydra
 from semisup.errors import SettingError
 
 if TYPE_CHECKING:
-    from semisup.config.schema import Checked
-    from semisup.dataset import Dataset, Survey
+    from semisup.config.schema import RunConfig
+    from semisup.dataset import Dataset, DatasetInfo
 
-MOST_CHECKS = 64  # swept values that are checked before the first run
-HERE = ("basic", "joblib", "cores", "gpus", "submitit_local", "submitit_debug")
+MAX_CHECKS = 64  # swept values that are checked before the first run
+LOCAL_LAUNCHERS = ("basic", "joblib", "cores", "gpus", "submitit_local", "submitit_debug")
 """Launchers that start the runs on this machine; any other may start them where there are GPUs, and here are none."""
 
 
-class Door(NamedTuple):
+class ComposedCommand(NamedTuple):
     """What was typed, composed.
 
     config: with Hydra's own part, for the first of all swept values
@@ -35,7 +35,7 @@ class Door(NamedTuple):
     several: bool
 
 
-def composed_at_the_door(overrides: list[str], asked: bool) -> Door:
+def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
     """Compose what was typed; `asked`: by -m. Needs no torch.
 
     Raises:
@@ -44,38 +44,38 @@ def composed_at_the_door(overrides: list[str], asked: bool) -> Door:
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         choices = dict(expand_sweep(word) for word in overrides)
         config = compose([values[0] for values in choices.values() if values])
-        if not asked and not sweeps(config):
+        if not asked and not is_sweep(config):
             _one_value_each(choices)
-        if sweeps(config):
+        if is_sweep(config):
             swept = (config.hydra.sweeper.get("params") or {}).items()
             choices = dict(expand_sweep(f"{key}={value}") for key, value in swept) | choices
             config = compose([values[0] for values in choices.values() if values])
-    return Door(config, choices, asked or sweeps(config))
+    return ComposedCommand(config, choices, asked or is_sweep(config))
 
 
-def check_at_the_door(door: Door) -> "dict[Dataset, Survey]":
+def validate_command(door: ComposedCommand) -> "dict[Dataset, DatasetInfo]":
     """Check it, and in a sweep every swept value; returns every data set that is named.
 
     Raises:
         SettingError: as above.
         DataError: the folders are not what the settings say.
     """
-    surveyed: dict[Dataset, Survey] = {}
+    surveyed: dict[Dataset, DatasetInfo] = {}
     check = _check_swept if door.several else _check_one
     check(door.config, surveyed)
     first = {each: values[0] for each, values in door.choices.items() if values}
     others = [(key, value) for key, values in door.choices.items() for value in values[1:]]
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        for key, value in others[:MOST_CHECKS]:
-            if compose_cache.is_plain(value, door.config):
-                with compose_cache.changed(door.config, value) as config:
+        for key, value in others[:MAX_CHECKS]:
+            if compose_cache.is_scalar_override(value, door.config):
+                with compose_cache.with_override(door.config, value) as config:
                     check(config, surveyed)
             else:
                 check(compose(list({**first, key: value}.values())), surveyed)
     return surveyed
 
 
-def planned(door: Door, words: list[str]) -> list[list[str]] | None:
+def job_overrides(door: ComposedCommand, words: list[str]) -> list[list[str]] | None:
     """The overrides of every job of a sweep, in the order of their numbers; None where only the sweeper knows."""
     if door.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
         return None
@@ -86,35 +86,35 @@ def planned(door: Door, words: list[str]) -> list[list[str]] | None:
     return jobs
 
 
-def expected_jobs(door: Door, plan: list[list[str]] | None) -> int | None:
+def expected_jobs(door: ComposedCommand, plan: list[list[str]] | None) -> int | None:
     """How many jobs there are to be, as far as that is known before."""
     trials = door.config.hydra.sweeper.get("n_trials") if plan is None else len(plan)
     return None if trials is None else int(trials)
 
 
-def _check_one(config: DictConfig, surveyed: "dict[Dataset, Survey]", *, elsewhere: bool = False) -> "Checked":
+def _check_one(config: DictConfig, surveyed: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":
     """Settings among themselves, then settings and data; nothing is decoded, and each data set is surveyed once."""
     from semisup.config import schema
     from semisup.runner import compatibility
 
-    checked = schema.check(ours(config), elsewhere=elsewhere)
-    checked.tracking.must_be_here()
+    checked = schema.validate(without_hydra(config), elsewhere=elsewhere)
+    checked.tracking.require_installed()
     if checked.dataset not in surveyed:
         surveyed[checked.dataset] = checked.dataset.survey()
     survey = surveyed[checked.dataset]
-    compatibility.fit(checked, survey.classes, survey.counts, survey.channels)
+    compatibility.check_compatibility(checked, survey.classes, survey.counts, survey.channels)
     return checked
 
 
-def _check_swept(config: DictConfig, surveyed: "dict[Dataset, Survey]") -> None:
+def _check_swept(config: DictConfig, surveyed: "dict[Dataset, DatasetInfo]") -> None:
     """The same for a member of a sweep, whose control must be fair."""
     from semisup.runner import compatibility
 
-    elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in HERE
-    compatibility.fair(_check_one(config, surveyed, elsewhere=elsewhere))
+    elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
+    compatibility.check_control_is_fair(_check_one(config, surveyed, elsewhere=elsewhere))
 
 
-def sweeps(config: DictConfig) -> bool:
+def is_sweep(config: DictConfig) -> bool:
     """Whether the config itself asks for a sweep (`hydra.mode: MULTIRUN` in an experiment)."""
     return str(config.hydra.mode) == "RunMode.MULTIRUN"
 
@@ -125,7 +125,7 @@ def _one_value_each(choices: dict[str, list[str]]) -> None:
             raise SettingError(key, ",".join(value.partition("=")[2] for value in values), "several values need -m")
 
 
-def with_their_group(overrides: Iterable[str]) -> list[str]:
+def bind_group_settings(overrides: Iterable[str]) -> list[str]:
     """Settings of a swept group's options, `threshold.momentum=0.99` beside `threshold=freematch,softmatch`, as sweeps
     of one value: Hydra would put all others onto the group's default option, which need not have them."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))

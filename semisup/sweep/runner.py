@@ -20,13 +20,13 @@ from hydra.errors import HydraException
 
 from semisup.config.compose import config_folder
 from semisup.errors import DataError, SettingError
-from semisup.report.console import say
-from semisup.runtime.torchrun_env import launched, leads
+from semisup.report.console import safe_print
+from semisup.runtime.torchrun_env import is_rank_zero, world_size
 from semisup.sweep.job import NUMBER, job
-from semisup.sweep.job_store import FAIL_FAST, STOPPED, Ledger
-from semisup.sweep.preflight import Door, check_at_the_door, expected_jobs, planned, with_their_group
-from semisup.sweep.summary import exit_status, lines_of, summary_of, write_summary
-from semisup.sweep.worker_process import in_a_child
+from semisup.sweep.job_store import FAIL_FAST, STOPPED, JobStore
+from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expected_jobs, job_overrides, validate_command
+from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
+from semisup.sweep.worker_process import run_in_subprocess
 
 REFUSED = 2
 
@@ -37,47 +37,47 @@ def with_hydra(words: list[str]) -> None:
     hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
 
 
-def sweep(words: list[str], door: Door) -> int:
+def sweep(words: list[str], door: ComposedCommand) -> int:
     """Run the sweep, count what the jobs wrote down, and say it; returns the exit status."""
-    if launched() > 1:
-        return _refused_by_all()
+    if world_size() > 1:
+        return _reject_torchrun()
     config = door.config
     root = Path(str(config.output_root)).expanduser() / str(config.name)
     chosen = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("hydra.sweep.dir=")]
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # two sweeps of one second do not meet
-    ledger = Ledger(Path(chosen[-1]) if chosen else root / "sweeps" / stamp)
-    words = with_their_group(words)
+    ledger = JobStore(Path(chosen[-1]) if chosen else root / "sweeps" / stamp)
+    words = bind_group_settings(words)
     try:
-        plan = planned(door, words)
+        plan = job_overrides(door, words)
     except HydraException as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
     words += [] if chosen else [f"hydra.sweep.dir={_quoted(ledger.folder)}"]
     began = time.monotonic()
-    attempt = _attempt(lambda: _first(words, door, ledger, plan, stamp), ledger)
+    attempt = _attempt(lambda: _run_first_pass(words, door, ledger, plan, stamp), ledger)
     if ledger.is_of(stamp):
-        stopped = _all_that_is_left(attempt, words, door, ledger)
+        stopped = rerun_remaining(attempt, words, door, ledger)
     elif attempt.code == REFUSED:  # at the door, which has said why
         return REFUSED
     else:  # its process ended before the first job
         ledger.begin(plan, stamp)
         stopped = attempt.stopped
-    summary = summary_of(ledger, expected_jobs(door, plan), time.monotonic() - began)
+    summary = summarize(ledger, expected_jobs(door, plan), time.monotonic() - began)
     write_summary(ledger.folder, summary)
     where = f"all of it in {ledger.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
-    say("", *lines_of(summary), f"{summary['seconds']:.0f} s; {where}")
+    safe_print("", *summary_lines(summary), f"{summary['seconds']:.0f} s; {where}")
     status = exit_status(summary, stopped)
     if stopped is not None and status:
-        say("stopped; the same command continues")
+        safe_print("stopped; the same command continues")
     return status
 
 
-def _refused_by_all() -> int:
+def _reject_torchrun() -> int:
     """Of torchrun's processes the first one says why there is no sweep; torchrun ends them all when that has ended."""
-    if not leads():
+    if not is_rank_zero():
         time.sleep(2)
         return REFUSED
-    error = SettingError("torchrun", launched(), "processes work at one run; a sweep is hydra/launcher's to spread")
+    error = SettingError("torchrun", world_size(), "processes work at one run; a sweep is hydra/launcher's to spread")
     print(f"semisup train: {error}", file=sys.stderr)
     return REFUSED
 
@@ -95,8 +95,8 @@ class Attempt(NamedTuple):
     dead: list[str]
 
 
-def _attempt(work: Callable[[], int], ledger: Ledger) -> Attempt:
-    code, passed = in_a_child(work)
+def _attempt(work: Callable[[], int], ledger: JobStore) -> Attempt:
+    code, passed = run_in_subprocess(work)
     ended = ledger.ended()
     stopped = ended["stopped"] if ended else None
     if passed is not None and stopped is None:
@@ -105,7 +105,7 @@ def _attempt(work: Callable[[], int], ledger: Ledger) -> Attempt:
     return Attempt(code, stopped, ledger.bury("a worker of the launcher" if ended else how))
 
 
-def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Ledger) -> int | None:
+def rerun_remaining(attempt: Attempt, words: list[str], door: ComposedCommand, ledger: JobStore) -> int | None:
     """Go on after a process that died, as long as that helps; returns the exit status of a signal that said stop."""
     parallel = str(door.config.hydra.runtime.choices["hydra/launcher"]) != "basic"
     fail_fast = bool(door.config.sweep.fail_fast)
@@ -117,7 +117,7 @@ def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Le
             suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})
             ledger.forget([*attempt.dead, *(f"{number:05d}" for number in suspects)])
             for number in suspects:
-                attempt = _attempt(functools.partial(_one_by_one, words, ledger, [number]), ledger)
+                attempt = _attempt(functools.partial(_run_serially, words, ledger, [number]), ledger)
                 if attempt.stopped is not None:
                     return attempt.stopped
                 if fail_fast and attempt.dead:
@@ -127,21 +127,23 @@ def _all_that_is_left(attempt: Attempt, words: list[str], door: Door, ledger: Le
         left = ledger.missing()
         if not left or ledger.halted():
             return None
-        again = functools.partial(_through_hydra, lambda: with_hydra(["--multirun", *words]), ledger)
-        attempt = _attempt(again if parallel else functools.partial(_one_by_one, words, ledger, left), ledger)
+        again = functools.partial(run_hydra_with_signals, lambda: with_hydra(["--multirun", *words]), ledger)
+        attempt = _attempt(again if parallel else functools.partial(_run_serially, words, ledger, left), ledger)
         if len(ledger.entries()) <= known:
             return attempt.stopped
     return attempt.stopped
 
 
-def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] | None, name: str) -> int:
+def _run_first_pass(
+    words: list[str], door: ComposedCommand, ledger: JobStore, plan: list[list[str]] | None, name: str
+) -> int:
     """In the child: what was typed is checked, images are decoded, and the jobs start."""
-    from semisup.report.console import quietly
+    from semisup.report.console import short_warnings
     from semisup.runner.progress import Bars
 
-    quietly()
+    short_warnings()
     try:
-        surveyed = check_at_the_door(door)
+        surveyed = validate_command(door)
         with Bars() as bars:  # the cache is filled before the jobs, which only open it; bad images are said once
             for dataset, survey in surveyed.items():
                 dataset.read(survey, bars.watch)
@@ -149,10 +151,10 @@ def _first(words: list[str], door: Door, ledger: Ledger, plan: list[list[str]] |
     except (SettingError, DataError, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
-    return _through_hydra(lambda: with_hydra(["--multirun", *words]), ledger)
+    return run_hydra_with_signals(lambda: with_hydra(["--multirun", *words]), ledger)
 
 
-def _one_by_one(words: list[str], ledger: Ledger, numbers: list[int]) -> int:
+def _run_serially(words: list[str], ledger: JobStore, numbers: list[int]) -> int:
     """In the child: these jobs of the plan, one after the other in this process. Each is a run to Hydra, which composes
     it once (84 ms of processor time); of a sweep of one job it composes three."""
     plan, own = ledger.plan() or [], [word for word in words if word.startswith("hydra.sweep.")]
@@ -164,12 +166,12 @@ def _one_by_one(words: list[str], ledger: Ledger, numbers: list[int]) -> int:
             os.environ[NUMBER] = str(number)
             with_hydra(["--run", *plan[number], *own])
 
-    return _through_hydra(work, ledger)
+    return run_hydra_with_signals(work, ledger)
 
 
-def _through_hydra(work: Callable[[], None], ledger: Ledger) -> int:
+def run_hydra_with_signals(work: Callable[[], None], ledger: JobStore) -> int:
     """In the child: whatever ends Hydra, it is written down."""
-    from semisup.runner.signals import ASKING, TOGETHER_SECONDS, StoppedError, asked_by
+    from semisup.runner.signals import STOP_SIGNALS, TOGETHER_SECONDS, StopRequested, stop_error
 
     stopped, asked = None, 0.0
 
@@ -184,15 +186,15 @@ def _through_hydra(work: Callable[[], None], ledger: Ledger) -> int:
                 os.kill(process, number)
         if not before:  # else they were asked to save by the first, and waited for since
             ledger.wait_for_others()
-        raise KeyboardInterrupt if number == signal.SIGINT else asked_by(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else stop_error(number)
 
-    for each in ASKING:
+    for each in STOP_SIGNALS:
         signal.signal(each, stop)
     try:
         work()
     except KeyboardInterrupt:
         stopped = 130
-    except StoppedError:
+    except StopRequested:
         stopped = 75
     except SystemExit:  # a launcher that gave up
         pass

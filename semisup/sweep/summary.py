@@ -4,13 +4,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from semisup.errors import show
-from semisup.sweep.job_store import FAIL_FAST, Entry, Ledger, companions_left
+from semisup.errors import escape
+from semisup.sweep.job_store import FAIL_FAST, Entry, JobStore, missing_references
 
 NOT_STARTED = "never started"
 
 
-def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str, Any]:
+def summarize(ledger: JobStore, expected: int | None, seconds: float) -> dict[str, Any]:
     """What became of the sweep, as plain data.
 
     Args:
@@ -40,7 +40,7 @@ def summary_of(ledger: Ledger, expected: int | None, seconds: float) -> dict[str
         "kept": sum(bool(job["kept"]) for job in own),
         "duplicates": sum(bool(job.get("duplicate_of")) for job in jobs.values()),
         "companions": len({entry["folder"] for entry in companions.values()}),
-        "companions_left": companions_left(entries),
+        "companions_left": missing_references(entries),
         "expected": expected,
         "shared": {
             "runs": len(shared),
@@ -65,7 +65,7 @@ def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
     return 1
 
 
-def lines_of(summary: dict[str, Any]) -> list[str]:
+def summary_lines(summary: dict[str, Any]) -> list[str]:
     """The same for people."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["counts"].items()) or "none"
     before = f" ({summary['kept']} of them before)" if summary["kept"] else ""
@@ -80,8 +80,8 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
         lines.append(f"{shared['runs']} runs began with the warm-up of another: {spared}")
     for name, job in {**summary["jobs"], **summary["companion_jobs"]}.items():
         if job["status"] not in ("done", NOT_STARTED):
-            lines.append(f"  {job['status']}: job {name}: {show(job['message'])}")
-            lines += [f"      {show(line)}" for line in job.get("last_lines") or []]
+            lines.append(f"  {job['status']}: job {name}: {escape(job['message'])}")
+            lines += [f"      {escape(line)}" for line in job.get("last_lines") or []]
     left = {name: job["message"] for name, job in summary["jobs"].items() if job["status"] == NOT_STARTED}
     if left:
         why = next((f" ({message})" for message in left.values() if message), "")
@@ -102,7 +102,7 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
 
     make_folder(folder)
     write_json(folder / "sweep_summary.json", summary)
-    head, *rest = lines_of(summary)
+    head, *rest = summary_lines(summary)
     rows = []
     for name, job in summary["jobs"].items():
         overrides, run = " ".join(job["overrides"] or []) or "-", Path(job["folder"] or "-").name

@@ -12,11 +12,11 @@ import traceback
 import weakref
 from collections.abc import Callable
 
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 PR_SET_PDEATHSIG = 1  # of Linux: a signal when the parent dies
 
 
-def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
+def run_in_subprocess(work: Callable[[], int]) -> tuple[int, int | None]:
     """Do it there, with the signals that ask this process to stop passed on. This process must have no threads, nor
     have asked for a GPU, which no child of it could use: a sweep keeps torch out of it.
 
@@ -32,8 +32,8 @@ def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
 
     sys.stdout.flush()
     sys.stderr.flush()
-    parent, before = os.getpid(), {each: signal.getsignal(each) for each in PASSED_ON}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # none is lost until there is someone to hear it
+    parent, before = os.getpid(), {each: signal.getsignal(each) for each in FORWARDED_SIGNALS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)  # none is lost until there is someone to hear it
     try:
         child = os.fork()
     except OSError:  # no room for another process
@@ -45,7 +45,7 @@ def in_a_child(work: Callable[[], int]) -> tuple[int, int | None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os._exit(_done(work))
     try:
-        for each in PASSED_ON:
+        for each in FORWARDED_SIGNALS:
             signal.signal(each, pass_on)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
 
 
 class Policy(Protocol):
@@ -17,11 +17,13 @@ class Policy(Protocol):
 
     uses_labeled: ClassVar[bool]  # True: `context.labeled` must be given
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """The memory before anything was seen, for K classes and N unlabeled images."""
         ...
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         """Weigh U pseudo-labels.
 
         Args:
@@ -34,10 +36,10 @@ class Policy(Protocol):
 
 
 @runtime_checkable
-class Penalizing(Protocol):
+class PolicyWithLoss(Protocol):
     """A policy that adds a term of its own to the loss."""
 
-    def penalty(self, strong_logits: Tensor, weight: Tensor, memory: Memory) -> Tensor:
+    def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
         """() float with gradient, to be added to the unlabeled loss.
 
         Args:

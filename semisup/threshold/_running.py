@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
-from semisup.core.types import Memory
+from semisup.core.types import StateDict
 
 POOL = "pool"
 """Name in a policy's memory: () int64, N."""
 
 
-def pool_of(num_unlabeled: int) -> Memory:
+def pool_size_memory(num_unlabeled: int) -> StateDict:
     return {POOL: torch.tensor(num_unlabeled)}
 
 
-def pace(momentum: float, count: int, memory: Memory) -> Tensor:
+def update_rate(momentum: float, count: int, memory: StateDict) -> Tensor:
     """() float32: 1 - momentum for a batch of `count` < N images; 1 for the pool, which has its means in itself."""
     return torch.where(memory[POOL] > count, 1 - momentum, 1.0)

@@ -22,10 +22,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range
-from semisup.threshold._running import pace, pool_of
-from semisup.threshold.softmatch import aligned, running_mean
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
+from semisup.threshold._running import pool_size_memory, update_rate
+from semisup.threshold.softmatch import align_distribution, running_mean
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,27 @@ class AdaMatch:
     uses_labeled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        in_range("tau", self.tau, 0, 1)
-        in_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("tau", self.tau, 0, 1)
+        check_range("momentum", self.momentum, 0, 0.9999999)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """p_target: (K,) float32; p_bar: (K,) float32, all 0 = none yet."""
         start = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
-        return start | pool_of(num_unlabeled)
+        return start | pool_size_memory(num_unlabeled)
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         assert context.labeled is not None, "adamatch compares with labeled images"
         labeled = context.labeled.probabilities.float()
         memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         if len(labels.confidence) > 0:
-            step = pace(self.momentum, len(labels.confidence), memory)
+            step = update_rate(self.momentum, len(labels.confidence), memory)
             memory = memory | {
                 "p_target": memory["p_target"].lerp(labeled.mean(dim=0), step),
                 "p_bar": running_mean(memory["p_bar"], labels.probabilities, step),
             }
-        confidence, targets = aligned(labels.probabilities, memory["p_target"], memory["p_bar"]).max(dim=1)
+        confidence, targets = align_distribution(labels.probabilities, memory["p_target"], memory["p_bar"]).max(dim=1)
         cut_off = self.tau * labeled.amax(dim=1).mean()
         kept = (confidence >= cut_off).to(labels.confidence.dtype)
-        return Selection(kept, targets, cut_off.expand(labeled.shape[1])), memory
+        return PolicyOutput(kept, targets, cut_off.expand(labeled.shape[1])), memory

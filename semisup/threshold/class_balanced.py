@@ -23,8 +23,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,20 @@ class ClassBalanced:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("q", self.q, 0, 1)
+        check_range("q", self.q, 0, 1)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """confidence: (N,) float32, the last of each image; targets: (N,) int64, its pseudo-label, -1 = never seen."""
         return {"confidence": torch.zeros(num_unlabeled), "targets": torch.full((num_unlabeled,), -1)}
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         num_classes = labels.probabilities.shape[1]
         memory = {name: value.to(index.device) for name, value in memory.items()}
         if len(index) == 0:
-            return Selection(labels.confidence, labels.targets, labels.confidence.new_zeros(num_classes)), memory
-        memory = remembered(memory, index, labels.confidence.float(), labels.targets)
+            return PolicyOutput(labels.confidence, labels.targets, labels.confidence.new_zeros(num_classes)), memory
+        memory = update_memory(memory, index, labels.confidence.float(), labels.targets)
         confidence, targets = memory["confidence"], memory["targets"]
 
         order = confidence.argsort(dim=0, descending=True, stable=True)
@@ -62,10 +64,10 @@ class ClassBalanced:
         kept = (rank[index] < k) & (labels.targets == targets[index])
         last = confidence[order[(start[1:] + k - 1).clamp(0, len(order) - 1)]]  # (K,) the k-th surest
         threshold = torch.where(k > 0, torch.where(counts[1:] >= k, last, 0.0), 2.0)  # 2: above every confidence
-        return Selection(kept.to(labels.confidence.dtype), labels.targets, threshold), memory
+        return PolicyOutput(kept.to(labels.confidence.dtype), labels.targets, threshold), memory
 
 
-def remembered(memory: Memory, index: Tensor, confidence: Tensor, targets: Tensor) -> Memory:
+def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
     """The memory with the surest label of each image in `index`: the same whatever the order of the batch."""
     surest = torch.full_like(memory["confidence"], -1).scatter_reduce(0, index, confidence, "amax")
     winners = torch.where(confidence == surest[index], targets, -1)

@@ -22,8 +22,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.core.types import Context, Labeled, Labels, Memory, Selection
-from semisup.errors import in_range
+from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,18 @@ class Dash:
     uses_labeled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        in_range("scale", self.scale, 0, above=True)
-        in_range("gamma", self.gamma, 1)
-        in_range("rho_min", self.rho_min, 0)
-        in_range("every", self.every, 1)
+        check_range("scale", self.scale, 0, above=True)
+        check_range("gamma", self.gamma, 1)
+        check_range("rho_min", self.rho_min, 0)
+        check_range("every", self.every, 1)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """rho_0: () float32, -1 = none yet; selects: () int64, how often the policy was asked."""
         return {"rho_0": torch.tensor(-1.0), "selects": torch.tensor(0)}
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         assert context.labeled is not None, "dash starts from labeled images"
         memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         rho_0 = torch.where(memory["rho_0"] < 0, cross_entropy(context.labeled), memory["rho_0"])
@@ -57,10 +59,10 @@ class Dash:
         kept = (labels.confidence >= threshold).to(labels.confidence.dtype)
         if len(labels.confidence) > 0:
             memory = {"rho_0": rho_0, "selects": memory["selects"] + 1}
-        return Selection(kept, labels.targets, threshold.expand(labels.probabilities.shape[1])), memory
+        return PolicyOutput(kept, labels.targets, threshold.expand(labels.probabilities.shape[1])), memory
 
 
-def cross_entropy(labeled: Labeled) -> Tensor:
+def cross_entropy(labeled: LabeledPredictions) -> Tensor:
     """() float32, the mean of -log of the true classes' probabilities; finite where softmax is 0."""
     of_truth = labeled.probabilities.float().gather(1, labeled.targets[:, None])
     return -of_truth.clamp(min=1e-30).log().mean()

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,15 @@ class Fixed:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("tau", self.tau, 0, 1)
+        check_range("tau", self.tau, 0, 1)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         return {}
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         confidence = labels.confidence
         kept = confidence > self.tau if self.strict else confidence >= self.tau
         threshold = confidence.new_full((labels.probabilities.shape[1],), self.tau)
-        return Selection(kept.to(confidence.dtype), labels.targets, threshold), memory
+        return PolicyOutput(kept.to(confidence.dtype), labels.targets, threshold), memory

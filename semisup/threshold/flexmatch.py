@@ -20,8 +20,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,15 @@ class FlexMatch:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("tau", self.tau, 0, 1)
+        check_range("tau", self.tau, 0, 1)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """last_label: (N,) int64, the last confident pseudo-label of each image; -1 where there was none."""
         return {"last_label": torch.full((num_unlabeled,), -1)}
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         last = memory["last_label"].to(index.device)
         status = learning_status(last, labels.probabilities.shape[1], self.warmup)
         threshold = self.tau * status / (2 - status)  # (K,)
@@ -50,7 +52,7 @@ class FlexMatch:
         confident = torch.where(labels.confidence >= self.tau, labels.targets, -1)
         new = torch.full_like(last, -1).scatter_reduce(0, index, confident, "amax")
         memory = {"last_label": torch.where(new >= 0, new, last)}
-        return Selection(kept.to(labels.confidence.dtype), labels.targets, threshold), memory
+        return PolicyOutput(kept.to(labels.confidence.dtype), labels.targets, threshold), memory
 
 
 def learning_status(last_label: Tensor, num_classes: int, warmup: bool) -> Tensor:

@@ -26,9 +26,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range
-from semisup.threshold._running import pace, pool_of
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
+from semisup.threshold._running import pool_size_memory, update_rate
 
 
 @dataclass(frozen=True)
@@ -42,44 +42,48 @@ class FreeMatch:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("momentum", self.momentum, 0, 0.9999999)
-        in_range("lambda_fairness", self.lambda_fairness, 0)
+        check_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("lambda_fairness", self.lambda_fairness, 0)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """tau: () float32; p: (K,) float32, p~; histogram: (K,) float32, h~."""
         share = torch.full((num_classes,), 1 / num_classes)
-        return {"tau": share[0].clone(), "p": share, "histogram": share.clone()} | pool_of(num_unlabeled)
+        return {"tau": share[0].clone(), "p": share, "histogram": share.clone()} | pool_size_memory(num_unlabeled)
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         if len(labels.confidence) > 0:
-            shares = counted(labels.targets, torch.ones_like(labels.confidence), memory["p"]) / len(labels.targets)
+            shares = class_weights(labels.targets, torch.ones_like(labels.confidence), memory["p"]) / len(
+                labels.targets
+            )
             now = {"tau": labels.confidence.mean(), "p": labels.probabilities.mean(dim=0), "histogram": shares}
-            step = pace(self.momentum, len(labels.targets), memory)
+            step = update_rate(self.momentum, len(labels.targets), memory)
             memory = memory | {name: memory[name].lerp(value.float(), step) for name, value in now.items()}
         threshold = memory["tau"] * memory["p"] / memory["p"].max()  # (K,)
         kept = labels.confidence >= threshold[labels.targets]
-        return Selection(kept.to(labels.confidence.dtype), labels.targets, threshold), memory
+        return PolicyOutput(kept.to(labels.confidence.dtype), labels.targets, threshold), memory
 
-    def penalty(self, strong_logits: Tensor, weight: Tensor, memory: Memory) -> Tensor:
+    def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
         """() float: the fairness term; its gradient flows to the strong logits through q alone."""
         q = strong_logits.float().softmax(dim=1)
-        accepted = counted(q.argmax(dim=1), weight, memory["p"])  # (K,)
-        a = normed(memory["p"] * inverse(memory["histogram"]))
-        b = normed((weight[:, None] * q).sum(dim=0) * inverse(accepted))
+        accepted = class_weights(q.argmax(dim=1), weight, memory["p"])  # (K,)
+        a = normalize(memory["p"] * safe_reciprocal(memory["histogram"]))
+        b = normalize((weight[:, None] * q).sum(dim=0) * safe_reciprocal(accepted))
         return self.lambda_fairness * (a * (b + 1e-12).log()).sum() * (accepted.sum() > 0)
 
 
-def counted(targets: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+def class_weights(targets: Tensor, weight: Tensor, like: Tensor) -> Tensor:
     """(K,) float: the weight of the images of each class."""
     return torch.zeros_like(like).index_add(0, targets, weight.to(like.dtype))
 
 
-def inverse(values: Tensor) -> Tensor:
+def safe_reciprocal(values: Tensor) -> Tensor:
     """1 / values, and 0 where that is infinite."""
     return values.reciprocal().nan_to_num(posinf=0.0)
 
 
-def normed(values: Tensor) -> Tensor:
+def normalize(values: Tensor) -> Tensor:
     """values / their sum; all 0 stay 0."""
     return values / values.sum().clamp(min=1e-12)

@@ -14,8 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class Quantile:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("q", self.q, 0, 1)
-        in_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("q", self.q, 0, 1)
+        check_range("momentum", self.momentum, 0, 0.9999999)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         return {"tau": torch.tensor(-1.0), "num_unlabeled": torch.tensor(num_unlabeled)}
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         confidence = labels.confidence
         count = math.ceil(self.q * len(confidence))
         if count == 0:
@@ -46,4 +48,4 @@ class Quantile:
             tau = torch.where(running, memory["tau"].lerp(tau, 1 - self.momentum), tau)
         kept = (confidence >= tau).to(confidence.dtype)
         threshold = tau.expand(labels.probabilities.shape[1])
-        return Selection(kept, labels.targets, threshold), {**memory, "tau": tau}
+        return PolicyOutput(kept, labels.targets, threshold), {**memory, "tau": tau}

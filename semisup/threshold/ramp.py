@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range, one_of
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_choice, check_range
 from semisup.threshold.fixed import Fixed
 
 SHAPES: dict[str, Callable[[float], float]] = {
@@ -34,13 +34,15 @@ class Ramp:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("tau_start", self.tau_start, 0, 1)
-        in_range("tau", self.tau, 0, 1)
-        one_of("shape", self.shape, SHAPES)
+        check_range("tau_start", self.tau_start, 0, 1)
+        check_range("tau", self.tau, 0, 1)
+        check_choice("shape", self.shape, SHAPES)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         return {}
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         tau = self.tau_start + (self.tau - self.tau_start) * SHAPES[self.shape](context.progress)
         return Fixed(tau=min(max(tau, 0.0), 1.0), strict=False).select(labels, index, context, memory)

@@ -22,9 +22,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from semisup.core.types import Context, Labels, Memory, Selection
-from semisup.errors import in_range
-from semisup.threshold._running import pace, pool_of
+from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.errors import check_range
+from semisup.threshold._running import pool_size_memory, update_rate
 
 
 @dataclass(frozen=True)
@@ -39,30 +39,32 @@ class SoftMatch:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        in_range("n_sigma", self.n_sigma, 0, above=True)
-        in_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("n_sigma", self.n_sigma, 0, above=True)
+        check_range("momentum", self.momentum, 0, 0.9999999)
 
-    def init(self, num_classes: int, num_unlabeled: int) -> Memory:
+    def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """mu: () float32; var: () float32; p_bar: (K,) float32, all 0 = none yet."""
         start = {"mu": torch.tensor(1 / num_classes), "var": torch.tensor(1.0), "p_bar": torch.zeros(num_classes)}
-        return start | pool_of(num_unlabeled)
+        return start | pool_size_memory(num_unlabeled)
 
-    def select(self, labels: Labels, index: Tensor, context: Context, memory: Memory) -> tuple[Selection, Memory]:
+    def select(
+        self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
+    ) -> tuple[PolicyOutput, StateDict]:
         memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         mu, var, p_bar = memory["mu"], memory["var"], memory["p_bar"]
         confidence = labels.confidence.float()  # (U,) c
-        step = pace(self.momentum, len(confidence), memory)
+        step = update_rate(self.momentum, len(confidence), memory)
         if self.uniform_alignment:
             p_bar = running_mean(p_bar, labels.probabilities, step)
             uniform = torch.full_like(p_bar, 1 / len(p_bar))
-            confidence = aligned(labels.probabilities, uniform, p_bar).amax(dim=1)
+            confidence = align_distribution(labels.probabilities, uniform, p_bar).amax(dim=1)
         if len(confidence) > 0:
             mu = mu.lerp(confidence.mean(), step)
         if len(confidence) > 1:
             var = var.lerp(confidence.var(), step)
         below = (confidence - mu).clamp(max=0)
         weight = (-(below**2) / (2 * var / self.n_sigma**2).clamp(min=1e-12)).exp()
-        selection = Selection(weight.to(labels.confidence.dtype), labels.targets, mu.expand(len(p_bar)))
+        selection = PolicyOutput(weight.to(labels.confidence.dtype), labels.targets, mu.expand(len(p_bar)))
         return selection, memory | {"mu": mu, "var": var, "p_bar": p_bar}
 
 
@@ -74,7 +76,7 @@ def running_mean(p_bar: Tensor, probabilities: Tensor, step: Tensor) -> Tensor:
     return torch.where(p_bar.sum() > 0, p_bar.lerp(mean, step), mean)
 
 
-def aligned(probabilities: Tensor, wanted: Tensor, p_bar: Tensor) -> Tensor:
+def align_distribution(probabilities: Tensor, wanted: Tensor, p_bar: Tensor) -> Tensor:
     """(U, K) probabilities as they would be if their mean were `wanted` (K,) instead of `p_bar` (K,)."""
     moved = probabilities.float() * (wanted + 1e-6) / (p_bar + 1e-6)
     return moved / moved.sum(dim=1, keepdim=True)

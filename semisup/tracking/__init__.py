@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semisup.core.events import Row
+from semisup.core.events import MetricsRow
 
 
 @dataclass(frozen=True)
-class Identity:
+class RunInfo:
     """What a mirror is opened with.
 
     run_id: unique in the project and readable; letters, digits, `.`, `_`, `-`
@@ -36,14 +36,14 @@ class Identity:
         assert self.folder.name == "wandb", self.folder
 
 
-class Mirror(ABC):
+class Tracker(ABC):
     """An open run. No method raises, and none changes what it is given."""
 
     wanted_thumbnails: int = 0
     """The most confident, and as many of the least confident, pseudo-labels that are worth preparing."""
 
     @abstractmethod
-    def row(self, row: Row) -> None:
+    def row(self, row: MetricsRow) -> None:
         """Show one line of metrics, as in metrics.jsonl; a None, and what is not finite, is left out."""
 
     @abstractmethod
@@ -75,10 +75,10 @@ class Mirror(ABC):
         """
 
 
-class Silent(Mirror):
+class NullTracker(Tracker):
     """Shows nothing."""
 
-    def row(self, row: Row) -> None:
+    def row(self, row: MetricsRow) -> None:
         pass
 
     def plots(self, plots: dict[str, Path]) -> None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from semisup.errors import show
+from semisup.errors import escape
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ class UnavailableError(Exception):
     """The work failed or did not end in time; says why in one line."""
 
 
-def within(seconds: float, doing: str, work: Callable[[], T]) -> T:
+def run_with_timeout(seconds: float, doing: str, work: Callable[[], T]) -> T:
     """What `work` returns, if it does so in time.
 
     It runs in a daemon thread of its own: when time is up the thread is left behind, and does not keep the
@@ -42,5 +42,5 @@ def within(seconds: float, doing: str, work: Callable[[], T]) -> T:
     except queue.Empty:
         raise UnavailableError(f"{doing} took more than {seconds:g} s") from None
     if error is not None:
-        raise UnavailableError(show(f"{doing} failed, {type(error).__name__}: {error}")) from error
+        raise UnavailableError(escape(f"{doing} failed, {type(error).__name__}: {error}")) from error
     return result  # type: ignore[return-value]  # mypy does not narrow one half of a pair by the other

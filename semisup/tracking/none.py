@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from semisup.tracking import Identity, Mirror, Silent
+from semisup.tracking import NullTracker, RunInfo, Tracker
 
 
 @dataclass(frozen=True)
 class NoTracking:
     """Has no settings, for none could matter: `tracking=none tracking.mode=online` is an error at the door."""
 
-    def must_be_here(self) -> None:
+    def require_installed(self) -> None:
         """Needs nothing."""
 
-    def open(self, identity: Identity) -> Mirror:
+    def open(self, identity: RunInfo) -> Tracker:
         """A mirror that shows nothing."""
-        return Silent()
+        return NullTracker()

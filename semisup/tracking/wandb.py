@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semisup.core.events import Row
-from semisup.errors import SettingError, in_range, one_of
-from semisup.tracking import Identity, Mirror, Silent
-from semisup.tracking._deadline import UnavailableError, within
+from semisup.core.events import MetricsRow
+from semisup.errors import SettingError, check_choice, check_range
+from semisup.tracking import NullTracker, RunInfo, Tracker
+from semisup.tracking._deadline import UnavailableError, run_with_timeout
 
 if TYPE_CHECKING:
     import wandb
 
-_hopeless: set[str] = set()
+_unreachable_modes: set[str] = set()
 """Modes in which no run could be opened in this process."""
 
 AGENTS = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
@@ -72,52 +72,52 @@ class Wandb:
         if not self.project or set(self.project) & set("/\\#?%:"):
             raise SettingError("project", self.project, r"must be a name without / \ # ? % :")
         if self.mode is not None:
-            one_of("mode", self.mode, ("offline", "online"))
+            check_choice("mode", self.mode, ("offline", "online"))
         for tag in self.tags:
             if not 1 <= len(tag) <= 64:
                 raise SettingError("tags", tag, "each must be of 1 to 64 characters")
-        in_range("init_timeout_seconds", self.init_timeout_seconds, 0, above=True)
-        in_range("finish_timeout_seconds", self.finish_timeout_seconds, 0, above=True)
-        in_range("thumbnails", self.thumbnails, 0, 1000)
+        check_range("init_timeout_seconds", self.init_timeout_seconds, 0, above=True)
+        check_range("finish_timeout_seconds", self.finish_timeout_seconds, 0, above=True)
+        check_range("thumbnails", self.thumbnails, 0, 1000)
 
-    def must_be_here(self) -> None:
+    def require_installed(self) -> None:
         """Raise SettingError where a run would be shown and the package is not installed."""
         if os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is None:
             allowed = "needs the package wandb, and it is not installed; pip install wandb, or tracking=none"
             raise SettingError("tracking", "wandb", allowed)
 
-    def open(self, identity: Identity) -> Mirror:
+    def open(self, identity: RunInfo) -> Tracker:
         """A mirror of a new run; where W&B cannot be had, a warning and one that shows nothing.
 
         A server that could not be reached is not asked again by this process: a sweep waits for it once.
         A run id that was used before starts again from nothing (online, W&B replaces the old rows; offline, the older
         files go when these are closed): whoever resumes a run gives all its rows again.
         """
-        mode = self.mode or os.environ.get("WANDB_MODE") or ("online" if started_by_an_agent() else "offline")
+        mode = self.mode or os.environ.get("WANDB_MODE") or ("online" if is_wandb_agent() else "offline")
         if mode == "disabled":
-            return Silent()
-        if mode in _hopeless:
-            return Silent()
+            return NullTracker()
+        if mode in _unreachable_modes:
+            return NullTracker()
         try:
-            run = within(self.init_timeout_seconds, "opening", lambda: _start(self, mode, identity))
+            run = run_with_timeout(self.init_timeout_seconds, "opening", lambda: _start(self, mode, identity))
         except UnavailableError as why:
             if mode != "offline":
-                _hopeless.add(mode)
-            _give_up(identity, why)
-            return Silent()
+                _unreachable_modes.add(mode)
+            _disable(identity, why)
+            return NullTracker()
         return _Run(run, self, identity)
 
 
-class _Run(Mirror):
+class _Run(Tracker):
     """A run that W&B has opened; after the first failure it is as Silent."""
 
-    def __init__(self, run: "wandb.Run", settings: Wandb, identity: Identity) -> None:
+    def __init__(self, run: "wandb.Run", settings: Wandb, identity: RunInfo) -> None:
         self._run: wandb.Run | None = run
         self._settings = settings
         self._identity = identity
         self.wanted_thumbnails = settings.thumbnails
 
-    def row(self, row: Row) -> None:
+    def row(self, row: MetricsRow) -> None:
         def work(run: "wandb.Run") -> None:  # a stranger's row may hold anything
             known = {_cut(name): value for name, value in row.items() if value is not None and math.isfinite(value)}
             run.log(dict(itertools.islice(known.items(), MOST_NAMES)))
@@ -163,7 +163,7 @@ class _Run(Mirror):
             run.summary.update(dict(itertools.islice(known.items(), MOST_NAMES)))
             written, run_id = Path(run.dir).parent, run.id  # which under an agent is not ours
             run.finish(exit_code)
-            _take_down(exit_code)
+            _teardown(exit_code)
             _remove_older(written, run_id)
 
         self._do("finishing", work, self._settings.finish_timeout_seconds)
@@ -175,22 +175,22 @@ class _Run(Mirror):
         if run is None:
             return
         try:
-            within(seconds or self._settings.init_timeout_seconds, doing, lambda: work(run))
+            run_with_timeout(seconds or self._settings.init_timeout_seconds, doing, lambda: work(run))
         except UnavailableError as why:
             self._end()
-            _give_up(self._identity, why)
+            _disable(self._identity, why)
 
     def _end(self) -> None:
         self._run = None
         self.wanted_thumbnails = 0
 
 
-def started_by_an_agent() -> bool:
+def is_wandb_agent() -> bool:
     """Whether `wandb agent` started this process, for a run of its sweep that was not yet opened."""
     return bool(os.environ.get(AGENTS[0]))
 
 
-def _start(settings: Wandb, mode: str, identity: Identity) -> "wandb.Run":
+def _start(settings: Wandb, mode: str, identity: RunInfo) -> "wandb.Run":
     """Open the run: under an agent the one that the agent made, under its id, in its project. May hang, and may raise
     anything."""
     folder = identity.folder.absolute()
@@ -273,16 +273,16 @@ def _remove_older(written: Path, run_id: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _take_down(exit_code: int) -> None:
+def _teardown(exit_code: int) -> None:
     """End wandb's service and what it knows of this process. May hang, and may raise anything."""
     import wandb
 
     wandb.teardown(exit_code)
 
 
-def _give_up(identity: Identity, why: UnavailableError) -> None:
+def _disable(identity: RunInfo, why: UnavailableError) -> None:
     """Take wandb down and warn, once for each run."""
     with contextlib.suppress(UnavailableError):  # it is broken already, and that is about to be said
-        within(GRACE_SECONDS, "teardown", lambda: _take_down(1))
+        run_with_timeout(GRACE_SECONDS, "teardown", lambda: _teardown(1))
     # the run's id keeps Python from taking the next run's warning for a repetition
     warnings.warn(f"W&B is off for this run: {why} ({identity.run_id}; its own record is whole)", stacklevel=4)

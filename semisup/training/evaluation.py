@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from semisup.core.calibration import reliability
-from semisup.core.inference import label, logits_of
-from semisup.core.metrics import accuracy_of, confusion_counts
-from semisup.core.threshold_curve import curve
-from semisup.core.types import Curve, Images, Predictions, Reliability
+from semisup.core.inference import iter_logits, predict
+from semisup.core.metrics import accuracy_from_confusion, confusion_counts
+from semisup.core.threshold_curve import threshold_curve
+from semisup.core.types import Images, Predictions, Reliability, ThresholdCurve
 
 
 class Evaluation(NamedTuple):
@@ -30,21 +30,21 @@ class Evaluation(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        return accuracy_of(self.confusion)
+        return accuracy_from_confusion(self.confusion)
 
     def reliability(self, temperature: float) -> Reliability:
         """Confidence and accuracy bin by bin, as if the labeler had divided the logits by `temperature`."""
-        _, confidence, predicted = label(self.logits / temperature)
+        _, confidence, predicted = predict(self.logits / temperature)
         return reliability(confidence, predicted == self.targets)
 
-    def what_if(self, temperature: float) -> Curve:
+    def what_if(self, temperature: float) -> ThresholdCurve:
         """What every threshold would keep of them."""
-        _, confidence, predicted = label(self.logits / temperature)
-        return curve(confidence, predicted, self.targets)
+        _, confidence, predicted = predict(self.logits / temperature)
+        return threshold_curve(confidence, predicted, self.targets)
 
     def predictions(self, images: Images) -> Predictions:
         """Image by image, of the images that were looked at."""
-        _, confidence, predicted = label(self.logits)
+        _, confidence, predicted = predict(self.logits)
         known = (images.targets >= 0).tolist()
         paths = [path for path, counted in zip(images.paths, known, strict=True) if counted]
         return Predictions(paths, self.targets.tolist(), predicted.tolist(), confidence.tolist())
@@ -59,7 +59,7 @@ def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int
     loss = torch.zeros((), dtype=torch.float64, device=device)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
     found, done = torch.empty(len(images), num_classes, device=device), 0
-    batches = logits_of(model, images.pixels, batch_size)
+    batches = iter_logits(model, images.pixels, batch_size)
     for logits, targets in zip(batches, images.targets.split(batch_size), strict=True):
         loss += cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
         confusion += confusion_counts(targets, logits.argmax(dim=1), num_classes)

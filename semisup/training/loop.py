@@ -20,97 +20,97 @@ import torch
 
 from semisup.core.calibration import expected_calibration_error, fit_temperature
 from semisup.core.ema import decay_at, update_average
-from semisup.core.events import BurnInEnd, EpochDone, Evaluated, Event, Finished, Progress, StepDone
+from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Finished, Progress, StepEnd
 from semisup.core.inference import TEMPERATURE
-from semisup.core.threshold_curve import goals
+from semisup.core.threshold_curve import summary_thresholds
 from semisup.core.types import Images, Reliability
 from semisup.errors import DivergedError
-from semisup.method import SUMS, ByRounds, Learner, Method, Place, seed_forward
-from semisup.runtime.distributed import add_gradients, must_agree
+from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, seed_dropout
+from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
 from semisup.training.evaluation import Evaluation, evaluate
-from semisup.training.state import Best, Problem, Settings, State, TrainSettings, learner_of
+from semisup.training.state import Best, State, TrainingConfig, TrainingData, TrainSettings, make_context
 
 Metrics = dict[str, float | int | None]
 
 
-def train(problem: Problem, settings: Settings, state: State) -> Generator[Event, None, None]:
+def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
     """Train until the epochs or steps are done, from wherever `state` is; the last event is Finished.
 
     Raises:
         DivergedError: a loss or a gradient was not finite; said before it is saved, and at the end of the epoch at the
             latest.
     """
-    learner = learner_of(problem, settings, state)
+    learner = make_context(problem, settings, state)
     method, plan = settings.method, settings.train
-    while not _done(plan, state):
+    while not _is_finished(plan, state):
         steps = method.steps_in_epoch(learner, state.memory)
-        if state.unheard is None:  # else the state is that of a BurnInEnd, and the evaluation was made
+        if state.pending_accuracy is None:  # else the state is that of a BurnInEnd, and the evaluation was made
             yield from _epoch(problem, settings, learner, state, steps)
-        if (accuracy := state.unheard) is not None:
-            place = _place(plan, state, steps)
-            state.memory = yield from method.after_evaluation(learner, state.memory, place, accuracy)
-            state.unheard = None
+        if (accuracy := state.pending_accuracy) is not None:
+            place = _current_position(plan, state, steps)
+            state.memory = yield from method.on_evaluation(learner, state.memory, place, accuracy)
+            state.pending_accuracy = None
             state.started = time.monotonic()
-        yield EpochDone(state.step, state.epoch)
+        yield EpochEnd(state.step, state.epoch)
     if _not_labeled_yet(method, state):
         yield BurnInEnd(state.step, state.epoch)
     yield from _finish(problem, settings, state)
 
 
 def _epoch(
-    problem: Problem, settings: Settings, learner: Learner, state: State, steps: int
+    problem: TrainingData, settings: TrainingConfig, learner: TrainingContext, state: State, steps: int
 ) -> Generator[Event, None, None]:
     """The steps of an epoch, or what is left of them, and its evaluation; leaves in `state.unheard` what the method is
     still to be told of it."""
     method, plan = settings.method, settings.train
-    while state.position < steps and not _spent(plan, state):
-        if _due_by_step(plan, state):
+    while state.position < steps and not _steps_exhausted(plan, state):
+        if _eval_due_by_step(plan, state):
             here = state.epoch, state.position
-            yield from _evaluate_now(problem, settings, learner, state, here, chooses=True)
-            state.memory = yield from method.report(learner, state.memory, _place(plan, state, steps))
-        _step(learner, settings, state, _place(plan, state, steps))
+            yield from _evaluate(problem, settings, learner, state, here, chooses=True)
+            state.memory = yield from method.report(learner, state.memory, _current_position(plan, state, steps))
+        training_step(learner, settings, state, _current_position(plan, state, steps))
         if problem.device.type == "cpu":  # elsewhere looking would wait for the device
             state.check()
-        yield StepDone(state.step, state.epoch)
+        yield StepEnd(state.step, state.epoch)
     state.check()
     last = state.epoch, state.position
     state.epoch, state.position = state.epoch + 1, 0
-    due = _due_by_step(plan, state) or _due_by_epoch(plan, state) or _done(plan, state)
-    if due or method.wants_evaluation(state.epoch):
-        accuracy = yield from _evaluate_now(problem, settings, learner, state, last, chooses=due)
-        place = _place(plan, state, steps)
+    due = _eval_due_by_step(plan, state) or _eval_due_by_epoch(plan, state) or _is_finished(plan, state)
+    if due or method.needs_evaluation(state.epoch):
+        accuracy = yield from _evaluate(problem, settings, learner, state, last, chooses=due)
+        place = _current_position(plan, state, steps)
         state.memory = yield from method.report(learner, state.memory, place)
-        if not _done(plan, state):
-            state.unheard = accuracy
-            if _not_labeled_yet(method, state) and method.will_label(learner, place, accuracy):
+        if not _is_finished(plan, state):
+            state.pending_accuracy = accuracy
+            if _not_labeled_yet(method, state) and method.will_relabel(learner, place, accuracy):
                 yield BurnInEnd(state.step, state.epoch)
 
 
-def _not_labeled_yet(method: Method, state: State) -> TypeGuard[ByRounds]:
-    return isinstance(method, ByRounds) and not method.has_labeled(state.memory)
+def _not_labeled_yet(method: Method, state: State) -> TypeGuard[OfflineMethod]:
+    return isinstance(method, OfflineMethod) and not method.has_pseudo_labels(state.memory)
 
 
-def _spent(plan: TrainSettings, state: State) -> bool:
+def _steps_exhausted(plan: TrainSettings, state: State) -> bool:
     return plan.steps is not None and state.step >= plan.steps
 
 
-def _done(plan: TrainSettings, state: State) -> bool:
+def _is_finished(plan: TrainSettings, state: State) -> bool:
     """Whether the last epoch is over, its evaluation included: only between two epochs."""
-    last = _spent(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
+    last = _steps_exhausted(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
     return last and state.position == 0
 
 
-def _place(plan: TrainSettings, state: State, steps_in_epoch: int) -> Place:
+def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) -> Position:
     if plan.steps is not None:
         progress = state.step / plan.steps
     else:
         progress = (state.epoch + state.position / steps_in_epoch) / (plan.epochs or 1)
-    return Place(state.step, state.epoch, state.position, progress)
+    return Position(state.step, state.epoch, state.position, progress)
 
 
-def _step(learner: Learner, settings: Settings, state: State, place: Place) -> None:
+def training_step(learner: TrainingContext, settings: TrainingConfig, state: State, place: Position) -> None:
     """One optimizer update. Nothing here waits for the device, unless the method looks at what is kept only."""
-    seed_forward(settings.seed, place.step)
+    seed_dropout(settings.seed, place.step)
     rate = settings.optimizer.lr * settings.schedule.factor(place.progress)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
@@ -119,7 +119,7 @@ def _step(learner: Learner, settings: Settings, state: State, place: Place) -> N
     losses, state.memory = settings.method.loss(learner, state.memory, place)
     state.optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
-    add_gradients(state.student)
+    all_reduce_gradients(state.student)
     finite = torch.isfinite(losses.total.detach()) & _finite_gradient(state.optimizer)
     state.optimizer.step()
     if state.average is not None:
@@ -149,17 +149,23 @@ def _finite_gradient(optimizer: torch.optim.Optimizer) -> torch.Tensor:
     return found == 0
 
 
-def _due_by_step(plan: TrainSettings, state: State) -> bool:
+def _eval_due_by_step(plan: TrainSettings, state: State) -> bool:
     every = plan.evaluate_every_steps
     return every is not None and state.step // every > state.evaluated // every
 
 
-def _due_by_epoch(plan: TrainSettings, state: State) -> bool:
+def _eval_due_by_epoch(plan: TrainSettings, state: State) -> bool:
     return plan.evaluate_every_steps is None and state.epoch % plan.evaluate_every == 0
 
 
-def _evaluate_now(
-    problem: Problem, settings: Settings, learner: Learner, state: State, last: tuple[int, int], *, chooses: bool
+def _evaluate(
+    problem: TrainingData,
+    settings: TrainingConfig,
+    learner: TrainingContext,
+    state: State,
+    last: tuple[int, int],
+    *,
+    chooses: bool,
 ) -> Generator[Event, None, float]:
     """Evaluate the teacher on the validation set; with `chooses` it may become the best model.
 
@@ -171,9 +177,9 @@ def _evaluate_now(
     """
     trained = time.monotonic()
     state.check()
-    must_agree(state.student)
+    assert_replicas_equal(state.student)
     try:
-        found = yield from _looked_at(problem, state, "validation", learner.eval_batch_size)
+        found = yield from _run_evaluation(problem, state, "validation", learner.eval_batch_size)
     except GeneratorExit:
         state.epoch, state.position = last
         raise
@@ -201,13 +207,13 @@ def _evaluate_now(
     if chooses:
         state.evaluated = state.step
     what_if = found.what_if(temperature) if settings.method.uses_unlabeled else None
-    yield Evaluated(state.step, state.epoch, metrics, improved, what_if)
+    yield EvalEnd(state.step, state.epoch, metrics, improved, what_if)
     return accuracy
 
 
 def _epoch_metrics(state: State) -> Metrics:
     """The means over the steps since the last evaluation; resets them."""
-    sums = dict(zip(SUMS, state.sums.tolist(), strict=True))
+    sums = dict(zip(LOG_SUMS, state.sums.tolist(), strict=True))
     state.sums.zero_()
     state.labeled_steps += int(sums["labeled_steps"])
     labeled, unlabeled = sums["labeled_images"], sums["unlabeled_images"]
@@ -218,7 +224,7 @@ def _epoch_metrics(state: State) -> Metrics:
     }
 
 
-def _finish(problem: Problem, settings: Settings, state: State) -> Generator[Event, None, None]:
+def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
     """Read the test set, for the first and only time, with the model that validation chose."""
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
@@ -238,14 +244,16 @@ def _finish(problem: Problem, settings: Settings, state: State) -> Generator[Eve
     try:
         for split in ("validation", "test"):
             if bool((getattr(problem, split).targets >= 0).any()):
-                found[split] = yield from _looked_at(problem, state, split, batch_size)
+                found[split] = yield from _run_evaluation(problem, state, split, batch_size)
     finally:
         model.load_state_dict(end)  # the state is that of the last step again
     validation = found["validation"]
     temperature = fit_temperature(validation.logits, validation.targets)
     what_if = validation.what_if(temperature if settings.calibrates else 1.0)
     bins = {split: (each.reliability(1.0), each.reliability(temperature)) for split, each in found.items()}
-    summary |= _calibration("best/val", *bins["validation"]) | {"best/temperature": temperature} | goals(what_if)
+    summary |= (
+        _calibration("best/val", *bins["validation"]) | {"best/temperature": temperature} | summary_thresholds(what_if)
+    )
     if test := found.get("test"):
         summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss} | _calibration("test", *bins["test"])
     confusion = {split: each.confusion.tolist() for split, each in found.items()}
@@ -253,7 +261,9 @@ def _finish(problem: Problem, settings: Settings, state: State) -> Generator[Eve
     yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, said)
 
 
-def _looked_at(problem: Problem, state: State, split: str, batch_size: int) -> Generator[Event, None, Evaluation]:
+def _run_evaluation(
+    problem: TrainingData, state: State, split: str, batch_size: int
+) -> Generator[Event, None, Evaluation]:
     """The teacher on a split, batch by batch."""
     images: Images = getattr(problem, split)
     looking = evaluate(state.teacher, images, problem.num_classes, batch_size)

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from semisup.augment import Augment
 from semisup.core.ema import start_average
 from semisup.core.inference import LabelerSettings
-from semisup.core.rng import derive, seed_everything
-from semisup.core.types import Images, Memory
-from semisup.errors import DivergedError, SettingError, in_range
-from semisup.method import SUMS, Learner, Method
+from semisup.core.rng import derive_seed, seed_global
+from semisup.core.types import Images, StateDict
+from semisup.errors import DivergedError, SettingError, check_range
+from semisup.method import LOG_SUMS, Method, TrainingContext
 from semisup.model import ModelSettings
 from semisup.optimizer import OptimizerSettings
-from semisup.runtime.precision import prepare
+from semisup.runtime.precision import wrap_forward
 from semisup.schedule import Schedule
 from semisup.threshold import Policy
 
@@ -55,19 +55,19 @@ class TrainSettings:
     ema_buffers: bool
 
     def __post_init__(self) -> None:
-        in_range("epochs", self.epochs, 1)
-        in_range("steps", self.steps, 1)
+        check_range("epochs", self.epochs, 1)
+        check_range("steps", self.steps, 1)
         if (self.epochs is None) == (self.steps is None):
             raise SettingError("epochs", self.epochs, "exactly one of train.epochs and train.steps must be given")
-        in_range("batch_size", self.batch_size, 1)
-        in_range("eval_batch_size", self.eval_batch_size, 1)
-        in_range("evaluate_every", self.evaluate_every, 1)
-        in_range("evaluate_every_steps", self.evaluate_every_steps, 1)
-        in_range("ema_decay", self.ema_decay, 0, 0.9999999)
+        check_range("batch_size", self.batch_size, 1)
+        check_range("eval_batch_size", self.eval_batch_size, 1)
+        check_range("evaluate_every", self.evaluate_every, 1)
+        check_range("evaluate_every_steps", self.evaluate_every_steps, 1)
+        check_range("ema_decay", self.ema_decay, 0, 0.9999999)
 
 
 @dataclass(frozen=True)
-class Problem:
+class TrainingData:
     """The data of a run, on its device.
 
     hidden_targets: (N,) int64, true classes of the unlabeled images or -1; on the CPU, for diagnostics only.
@@ -83,7 +83,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingConfig:
     """What the user chose, as far as the numbers of a training depend on it."""
 
     seed: int
@@ -124,7 +124,7 @@ class State:
     student: nn.Module
     average: nn.Module | None  # of the student's weights, with train.ema_decay
     optimizer: torch.optim.Optimizer
-    memory: Memory
+    memory: StateDict
     sums: Tensor  # (6,) float64 on the device, of the running epoch: method.SUMS
     first_bad_step: Tensor  # () int64 on the device, the first step whose loss was not finite; -1 = none
     step: int = 0
@@ -132,7 +132,7 @@ class State:
     position: int = 0
     labeled_steps: int = 0
     evaluated: int = 0  # the step of the last evaluation that was due
-    unheard: float | None = None  # accuracy of an evaluation that the method is still to act upon
+    pending_accuracy: float | None = None  # accuracy of an evaluation that the method is still to act upon
     averaged: int = 0  # updates of the average since it was started
     best: Best | None = None
     started: float = field(default_factory=time.monotonic)  # of the running epoch
@@ -163,17 +163,17 @@ class State:
             "memory": self.memory,
             "sums": self.sums,
             "best": vars(self.best) if self.best else None,
-            **({} if self.unheard is None else {"unheard": self.unheard}),
+            **({} if self.pending_accuracy is None else {"unheard": self.pending_accuracy}),
         }
 
 
-def start(problem: Problem, settings: Settings) -> State:
+def start(problem: TrainingData, settings: TrainingConfig) -> State:
     """A fresh state: the model's first weights depend on the seed alone."""
     student = _fresh(problem, settings, 0)
     average = start_average(student) if settings.train.ema_decay is not None else None
     for model in (student, average):
         if model is not None:
-            prepare(
+            wrap_forward(
                 model,
                 settings.precision,
                 problem.device,
@@ -185,23 +185,23 @@ def start(problem: Problem, settings: Settings) -> State:
         average=average,
         optimizer=settings.optimizer.build(student),
         memory={},
-        sums=torch.zeros(len(SUMS), dtype=torch.float64, device=problem.device),
+        sums=torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=problem.device),
         first_bad_step=torch.tensor(-1, device=problem.device),
     )
-    memory = settings.method.init(learner_of(problem, settings, state))
+    memory = settings.method.init(make_context(problem, settings, state))
     state.memory = {name: value.to(problem.device) for name, value in memory.items()}
     return state
 
 
-def _fresh(problem: Problem, settings: Settings, round_: int) -> nn.Module:
+def _fresh(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
     """A model with the first weights of this round of the seed."""
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
     with torch.random.fork_rng([problem.device] if problem.device.type == "cuda" else []):
-        seed_everything(derive(settings.seed, "model", round_))
+        seed_global(derive_seed(settings.seed, "model", round_))
         return settings.model.build(channels, problem.num_classes, size).to(problem.device)
 
 
-def restart(problem: Problem, settings: Settings, state: State, round_: int) -> None:
+def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, round_: int) -> None:
     """Forget what the student learned, its optimizer and its average; what the method learned stays."""
     weights = _fresh(problem, settings, round_).state_dict()
     for model in (state.student, state.average):
@@ -226,15 +226,15 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
     state.sums = snapshot["sums"].to(device, copy=True)
     for name in COUNTERS:
         setattr(state, name, snapshot[name])
-    state.unheard = snapshot.get("unheard")
+    state.pending_accuracy = snapshot.get("unheard")
     state.best = Best(**snapshot["best"]) if snapshot["best"] else None
 
 
-def learner_of(problem: Problem, settings: Settings, state: State) -> Learner:
-    return Learner(
+def make_context(problem: TrainingData, settings: TrainingConfig, state: State) -> TrainingContext:
+    return TrainingContext(
         student=state.student,
         teacher=state.teacher,
-        restart=lambda round_: restart(problem, settings, state, round_),
+        restart=lambda round_: reinitialize(problem, settings, state, round_),
         labeled=problem.labeled,
         unlabeled=problem.unlabeled,
         hidden_targets=problem.hidden_targets,

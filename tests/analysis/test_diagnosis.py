@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from semisup.analysis.diagnosis import why_unused
+from semisup.analysis.diagnosis import explain_unused
 from tests.conftest import checked
 from tests.report.run_maker import make, plain_of
 
@@ -25,6 +25,6 @@ GATE = "validation never passed method.gate=0.6 when the pool was due to be labe
 def test_the_reason_is_the_one(tmp_path: Path, words: list[str], coverages: list[float], said: str) -> None:
     folder = make(tmp_path, plain_of(), labelings=[(each, None) for each in coverages])
     last = {"pseudo/coverage": coverages[-1]} if coverages else {}
-    why = why_unused(checked(*words), folder, {"best/val/accuracy": 0.5} | last)
+    why = explain_unused(checked(*words), folder, {"best/val/accuracy": 0.5} | last)
     assert why.startswith(f"no pseudo-label was used: {said}" if said else ""), why
     assert bool(why) == bool(said)

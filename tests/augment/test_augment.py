@@ -8,7 +8,7 @@ import torch
 from semisup.augment.crop_rotate import CropRotate
 from semisup.core.image_warp import crop_and_rotate
 from semisup.core.inference import to_float
-from semisup.core.rng import stream
+from semisup.core.rng import torch_generator
 from semisup.runtime.torchvision_compat import torchvision
 from tests.conftest import CONF, checked, options
 
@@ -58,7 +58,7 @@ def test_strength_0_is_bit_identical_to_the_input(name: str) -> None:
     augment = checked(f"augment={name}", "augment.strength=0").settings.augment
     pixels = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     before = pixels.clone()
-    assert torch.equal(augment.apply(pixels, stream(0, "test")), pixels.float() / 255)
+    assert torch.equal(augment.apply(pixels, torch_generator(0, "test")), pixels.float() / 255)
     assert torch.equal(pixels, before)
 
 
@@ -66,22 +66,22 @@ def test_strength_0_is_bit_identical_to_the_input(name: str) -> None:
 def test_images_stay_in_0_1_and_each_has_its_own_parameters(name: str) -> None:
     augment = checked(f"augment={name}", "augment.strength=1").settings.augment
     one = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
-    views = augment.apply(one.expand(8, -1, -1, -1), stream(0, "test"))
+    views = augment.apply(one.expand(8, -1, -1, -1), torch_generator(0, "test"))
     assert views.dtype == torch.float32
     assert views.min() >= 0
     assert views.max() <= 1
     assert len({tuple(view.flatten().tolist()) for view in views}) >= 4
-    assert torch.equal(views, augment.apply(one.expand(8, -1, -1, -1), stream(0, "test"))), (
+    assert torch.equal(views, augment.apply(one.expand(8, -1, -1, -1), torch_generator(0, "test"))), (
         "the same stream, the same views"
     )
-    assert not torch.equal(views, augment.apply(one.expand(8, -1, -1, -1), stream(1, "test")))
+    assert not torch.equal(views, augment.apply(one.expand(8, -1, -1, -1), torch_generator(1, "test")))
 
 
 def test_a_stronger_dial_changes_more() -> None:
-    pixels = torch.randint(0, 256, (64, 1, 32, 32), dtype=torch.uint8, generator=stream(0, "noise"))
+    pixels = torch.randint(0, 256, (64, 1, 32, 32), dtype=torch.uint8, generator=torch_generator(0, "noise"))
     smooth = torch.nn.functional.avg_pool2d(pixels.float(), 9, 1, 4).to(torch.uint8)
     change = [
-        float((crop_rotate(s).apply(smooth, stream(0, "t")) - to_float(smooth)).abs().mean())
+        float((crop_rotate(s).apply(smooth, torch_generator(0, "t")) - to_float(smooth)).abs().mean())
         for s in (0, 0.01, 0.1, 0.3, 1)
     ]
     assert change == sorted(change)
@@ -89,7 +89,7 @@ def test_a_stronger_dial_changes_more() -> None:
 
 
 def test_full_strength_draws_the_tutorials_ranges() -> None:
-    box, degrees = crop_rotate(1).draw(20000, stream(0, "draw"))
+    box, degrees = crop_rotate(1).draw(20000, torch_generator(0, "draw"))
     left, top, width, height = box.unbind(1)
     area, ratio = width * height, width / height
     assert area.min() == pytest.approx(0.08, abs=0.005)
@@ -111,7 +111,7 @@ def test_the_distribution_of_boxes_is_torchvisions() -> None:
     image = torch.zeros(3, 224, 224)
     drawn = [crop.make_params([image]) for _ in range(4000)]
     theirs = torch.tensor([[each["left"], each["top"], each["width"], each["height"]] for each in drawn]) / 224
-    ours, _ = crop_rotate(1).draw(4000, stream(0, "draw"))
+    ours, _ = crop_rotate(1).draw(4000, torch_generator(0, "draw"))
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
         assert torch.quantile(ours, share, 0).numpy() == pytest.approx(
             torch.quantile(theirs, share, 0).numpy(), abs=0.025
@@ -119,7 +119,7 @@ def test_the_distribution_of_boxes_is_torchvisions() -> None:
 
 
 def test_half_strength_halves_the_ranges() -> None:
-    box, degrees = crop_rotate(0.5).draw(20000, stream(0, "draw"))
+    box, degrees = crop_rotate(0.5).draw(20000, torch_generator(0, "draw"))
     area, ratio = box[:, 2] * box[:, 3], box[:, 2] / box[:, 3]
     assert area.min() == pytest.approx(1 - 0.5 * 0.92, abs=0.01)
     assert ratio.max() == pytest.approx(math.sqrt(4 / 3), abs=0.002)

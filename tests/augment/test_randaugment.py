@@ -16,10 +16,10 @@ from torch import Tensor
 from semisup.augment.randaugment import GRAY, RandAugment, cut_out
 from semisup.augment.weak import WeakAugment
 from semisup.core import image_operations
-from semisup.core.image_operations import OPERATIONS, RANGES, amounts, operate
-from semisup.core.image_warp import mirror_and_shift
+from semisup.core.image_operations import OPERATIONS, RANGES, apply_operations, magnitudes
+from semisup.core.image_warp import flip_and_translate
 from semisup.core.inference import to_float
-from semisup.core.rng import stream
+from semisup.core.rng import torch_generator
 from semisup.errors import SettingError
 from semisup.runtime.torchvision_compat import torchvision
 from tests.conftest import checked
@@ -35,7 +35,7 @@ def strong(**changed: Any) -> RandAugment:
 
 def pictures(channels: int, side: int) -> Tensor:
     """(28, C, S, S) uint8: noise, smooth, dark, bright, constant, few-valued, and one with a constant channel."""
-    generator = stream(0, "pictures", channels, side)
+    generator = torch_generator(0, "pictures", channels, side)
 
     def noise(count: int, low: int = 0, high: int = 256) -> Tensor:
         return torch.randint(low, high, (count, channels, side, side), generator=generator, dtype=torch.uint8)
@@ -62,15 +62,15 @@ def places(count: int, side: int) -> Tensor:
 
 def alone(name: str, pixels: Tensor, amount: Tensor) -> Tensor:
     """The one operation on every image."""
-    return operate(pixels, torch.full((len(pixels),), OPERATIONS.index(name)), amount)
+    return apply_operations(pixels, torch.full((len(pixels),), OPERATIONS.index(name)), amount)
 
 
 def full_range(name: str, count: int) -> Tensor:
     """(n,) amounts at strength 1, both ends among them."""
     kind = torch.full((count,), OPERATIONS.index(name))
-    uniform = torch.rand(count, generator=stream(0, "amount", name))
+    uniform = torch.rand(count, generator=torch_generator(0, "amount", name))
     uniform[:2] = torch.tensor([0.0, 1.0])
-    amount = amounts(kind, uniform, 1.0)
+    amount = magnitudes(kind, uniform, 1.0)
     return amount.round() if name == "posterize" else amount
 
 
@@ -193,7 +193,7 @@ def test_every_range_is_the_papers() -> None:
 def test_the_dial_moves_both_ends_of_a_range_from_neutral(name: str, strength: float) -> None:
     neutral, low, high = RANGES[name]
     kind = torch.full((20000,), OPERATIONS.index(name))
-    drawn = amounts(kind, torch.rand(20000, generator=stream(0, "dial")), strength)
+    drawn = magnitudes(kind, torch.rand(20000, generator=torch_generator(0, "dial")), strength)
     tolerance = 0.001 * max(high - low, 1)
     assert drawn.min() == pytest.approx(neutral + strength * (low - neutral), abs=tolerance)
     assert drawn.max() == pytest.approx(neutral + strength * (high - neutral), abs=tolerance)
@@ -217,7 +217,7 @@ def test_half_of_autocontrast_and_equalize_is_half_way() -> None:
 
 
 def test_a_constant_channel_has_no_contrast_to_stretch_and_the_others_do() -> None:
-    pixels = torch.randint(40, 200, (1, 3, 32, 32), dtype=torch.uint8, generator=stream(0, "channel"))
+    pixels = torch.randint(40, 200, (1, 3, 32, 32), dtype=torch.uint8, generator=torch_generator(0, "channel"))
     pixels[:, 1] = 77
     for name in ("autocontrast", "equalize"):
         result = alone(name, pixels, torch.ones(1))
@@ -227,7 +227,9 @@ def test_a_constant_channel_has_no_contrast_to_stretch_and_the_others_do() -> No
 
 
 def test_equalize_changes_nothing_below_16_pixels_a_side_as_in_pillow() -> None:
-    small, large = (torch.randint(0, 99, (4, 1, s, s), dtype=torch.uint8, generator=stream(0, "e")) for s in (15, 17))
+    small, large = (
+        torch.randint(0, 99, (4, 1, s, s), dtype=torch.uint8, generator=torch_generator(0, "e")) for s in (15, 17)
+    )
     assert torch.equal(alone("equalize", small, torch.ones(4)), small)
     assert not torch.equal(alone("equalize", large, torch.ones(4)), large)
 
@@ -241,19 +243,19 @@ def test_posterize_rounds_to_whole_bits() -> None:
 def test_every_image_has_its_own_operation_and_amount_whatever_its_neighbors() -> None:
     pixels = pictures(3, 32)[:28]
     kind = torch.arange(28) % 14
-    kind = kind[torch.randperm(28, generator=stream(0, "order"))]
-    amount = amounts(kind, torch.rand(28, generator=stream(0, "own")), 1.0)
-    together = operate(pixels, kind, amount)
+    kind = kind[torch.randperm(28, generator=torch_generator(0, "order"))]
+    amount = magnitudes(kind, torch.rand(28, generator=torch_generator(0, "own")), 1.0)
+    together = apply_operations(pixels, kind, amount)
     for number in range(28):
-        one = operate(pixels[number : number + 1], kind[number : number + 1], amount[number : number + 1])
+        one = apply_operations(pixels[number : number + 1], kind[number : number + 1], amount[number : number + 1])
         assert torch.equal(one[0], together[number]), OPERATIONS[kind[number]]
 
 
 def test_another_image_in_the_batch_changes_only_its_own_view() -> None:
-    pixels = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8, generator=stream(0, "batch"))
+    pixels = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8, generator=torch_generator(0, "batch"))
     changed = pixels.clone()
     changed[7] = 255 - changed[7]
-    one, other = (strong(flip=True).apply(each, stream(0, "view")) for each in (pixels, changed))
+    one, other = (strong(flip=True).apply(each, torch_generator(0, "view")) for each in (pixels, changed))
     differs = (one != other).flatten(1).any(1)
     assert differs.nonzero().flatten().tolist() == [7]
 
@@ -263,19 +265,19 @@ def test_slots_work_in_order_one_on_the_others_result() -> None:
     kinds, amount, _ = augment.draw(len(pixels), _after_the_weak_draws(len(pixels)))
     expected = pixels
     for slot in range(3):
-        expected = operate(expected, kinds[:, slot], amount[:, slot])
-    assert torch.equal(augment.apply(pixels, stream(0, "slots")), to_float(expected))
-    assert not torch.equal(expected, operate(pixels, kinds[:, 2], amount[:, 2]))
+        expected = apply_operations(expected, kinds[:, slot], amount[:, slot])
+    assert torch.equal(augment.apply(pixels, torch_generator(0, "slots")), to_float(expected))
+    assert not torch.equal(expected, apply_operations(pixels, kinds[:, 2], amount[:, 2]))
 
 
 def _after_the_weak_draws(count: int) -> torch.Generator:
-    generator = stream(0, "slots")
+    generator = torch_generator(0, "slots")
     WeakAugment(strength=1, flip=False, shift=0).draw(count, 32, generator)
     return generator
 
 
 def test_operations_are_drawn_evenly_and_with_replacement() -> None:
-    kinds, _, _ = strong(n=2).draw(14000, stream(0, "kinds"))
+    kinds, _, _ = strong(n=2).draw(14000, torch_generator(0, "kinds"))
     counts = torch.bincount(kinds.flatten(), minlength=14).float()
     chi_square = float(((counts - 2000) ** 2 / 2000).sum())
     assert chi_square < 34.5, "13 degrees of freedom, one in a thousand"
@@ -289,15 +291,15 @@ def test_views_are_float32_in_0_1_new_and_a_function_of_the_stream(name: str, ch
     augment = checked(f"augment={name}", "augment.strength=1", "augment.flip=true").settings.augment
     pixels = pictures(channels, 33)
     before = pixels.clone()
-    views = augment.apply(pixels, stream(0, "v"))
+    views = augment.apply(pixels, torch_generator(0, "v"))
     assert (views.dtype, views.shape) == (torch.float32, pixels.shape)
     assert views.min() >= 0
     assert views.max() <= 1
     assert torch.equal(views * 255, (views * 255).round()), "whole values"
     views.fill_(0.5)
     assert torch.equal(pixels, before)
-    again, other = (augment.apply(pixels, stream(seed, "v")) for seed in (0, 1))
-    assert torch.equal(again, augment.apply(pixels.to(memory_format=torch.channels_last), stream(0, "v")))
+    again, other = (augment.apply(pixels, torch_generator(seed, "v")) for seed in (0, 1))
+    assert torch.equal(again, augment.apply(pixels.to(memory_format=torch.channels_last), torch_generator(0, "v")))
     assert not torch.equal(again, other)
     assert torch.equal(pixels, before)
 
@@ -305,13 +307,13 @@ def test_views_are_float32_in_0_1_new_and_a_function_of_the_stream(name: str, ch
 @pytest.mark.parametrize("count", [0, 1, 2])
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_few_images_and_any_number_of_operations(count: int, n: int) -> None:
-    assert strong(n=n).apply(pictures(3, 32)[:count], stream(0, "few")).shape == (count, 3, 32, 32)
+    assert strong(n=n).apply(pictures(3, 32)[:count], torch_generator(0, "few")).shape == (count, 3, 32, 32)
 
 
 @pytest.mark.parametrize("make", [lambda s: strong(strength=s, flip=True), lambda s: WeakAugment(s, True, 0.125)])
 def test_strength_0_is_the_input_and_a_stronger_dial_changes_more(make: Callable[[float], Any]) -> None:
     pixels = torch.nn.functional.avg_pool2d(pictures(3, 32)[:6].float(), 9, 1, 4).to(torch.uint8).repeat(40, 1, 1, 1)
-    apply = lambda s: make(s).apply(pixels, stream(0, "dial"))  # noqa: E731
+    apply = lambda s: make(s).apply(pixels, torch_generator(0, "dial"))  # noqa: E731
     assert torch.equal(apply(0.0), to_float(pixels))
     change = [float((apply(s) - to_float(pixels)).abs().mean()) for s in (0.1, 0.25, 0.5, 1.0)]
     assert change == sorted(change)
@@ -320,7 +322,7 @@ def test_strength_0_is_the_input_and_a_stronger_dial_changes_more(make: Callable
 
 def test_the_smallest_strength_without_flip_moves_no_value_by_more_than_1_an_operation() -> None:
     pixels = pictures(3, 32)
-    change = (strong(strength=1e-4).apply(pixels, stream(0, "small")) - to_float(pixels)).abs()
+    change = (strong(strength=1e-4).apply(pixels, torch_generator(0, "small")) - to_float(pixels)).abs()
     assert 0 < float((change * 255).max()) < 2.5, "two operations, each rounding down once"
 
 
@@ -329,7 +331,7 @@ def test_the_smallest_strength_without_flip_moves_no_value_by_more_than_1_an_ope
 
 def test_the_side_of_cutout_is_even_from_0_to_its_share_times_strength() -> None:
     for strength, largest in ((1.0, 0.5), (0.5, 0.25)):
-        _, _, square = strong(strength=strength).draw(20000, stream(0, "square"))
+        _, _, square = strong(strength=strength).draw(20000, torch_generator(0, "square"))
         x, y, side = square.unbind(1)
         assert 0 <= side.min() < 0.001
         assert side.max() == pytest.approx(largest, abs=0.001)
@@ -354,14 +356,14 @@ def test_cutout_grays_a_square_around_its_center_and_is_cut_off_at_the_border() 
 
 def test_cutout_comes_last_and_covers_what_the_draw_says() -> None:
     augment, black = strong(n=0, shift=0), torch.zeros(500, 1, 32, 32, dtype=torch.uint8)
-    views = augment.apply(black, stream(0, "cut"))
+    views = augment.apply(black, torch_generator(0, "cut"))
     assert set((views * 255).unique().tolist()) == {0.0, 127.0}
     area = (views > 0).float().mean((1, 2, 3))
     assert area.max() <= 17 * 17 / 32**2
     assert area.mean() == pytest.approx(0.0667, abs=0.01), "E[side^2] = 1/12, less what is cut off at the border"
-    busy = strong(n=4, shift=0, cutout=0.5).apply(black + 200, stream(0, "cut"))
+    busy = strong(n=4, shift=0, cutout=0.5).apply(black + 200, torch_generator(0, "cut"))
     assert ((busy * 255).round() == 127).flatten(1).any(1).float().mean() > 0.9, "no operation after it"
-    assert (strong(n=0, shift=0, cutout=0).apply(black, stream(0, "cut")) == 0).all()
+    assert (strong(n=0, shift=0, cutout=0).apply(black, torch_generator(0, "cut")) == 0).all()
 
 
 # Weak -----------------------------------------------------------------------------------------------------------------
@@ -370,11 +372,11 @@ def test_cutout_comes_last_and_covers_what_the_draw_says() -> None:
 def test_shift_is_torchvisions_crop_with_reflect_padding() -> None:
     functional = torchvision("transforms.v2.functional")
     for side in (32, 33, 8):
-        pixels = torch.randint(0, 256, (9, 3, side, side), dtype=torch.uint8, generator=stream(0, "shift"))
+        pixels = torch.randint(0, 256, (9, 3, side, side), dtype=torch.uint8, generator=torch_generator(0, "shift"))
         most = side // 8
         shift = torch.tensor([[x, y] for x in (-most, 0, most) for y in (-most, 0, most)])
         mirrored = torch.tensor([True, False, True, False, True, False, True, False, True])
-        ours = mirror_and_shift(pixels, mirrored, shift, most)
+        ours = flip_and_translate(pixels, mirrored, shift, most)
         for image, mirror, (x, y), result in zip(pixels, mirrored, shift.tolist(), ours, strict=True):
             flipped = image.flip(-1) if mirror else image
             padded = functional.pad(flipped, [most] * 4, padding_mode="reflect")
@@ -383,7 +385,7 @@ def test_shift_is_torchvisions_crop_with_reflect_padding() -> None:
 
 @pytest.mark.parametrize(("strength", "most"), [(1.0, 4), (0.5, 2), (0.24, 0)])
 def test_every_shift_up_to_the_dials_is_as_likely(strength: float, most: int) -> None:
-    _, shift = WeakAugment(strength, False, 0.125).draw(9000, 32, stream(0, "draw"))
+    _, shift = WeakAugment(strength, False, 0.125).draw(9000, 32, torch_generator(0, "draw"))
     values, counts = shift.flatten().unique(return_counts=True)
     assert values.tolist() == list(range(-most, most + 1))
     expected = 18000 / (2 * most + 1)
@@ -394,19 +396,19 @@ def test_every_shift_up_to_the_dials_is_as_likely(strength: float, most: int) ->
     "make", [lambda flip: strong(n=0, cutout=0, shift=0, flip=flip), lambda flip: WeakAugment(1, flip, 0)]
 )
 def test_half_of_the_images_are_mirrored_and_only_where_flip_is_on(make: Callable[[bool], Any]) -> None:
-    pixels = torch.randint(0, 256, (2000, 1, 4, 4), dtype=torch.uint8, generator=stream(0, "flip"))
-    views = make(True).apply(pixels, stream(0, "f"))
+    pixels = torch.randint(0, 256, (2000, 1, 4, 4), dtype=torch.uint8, generator=torch_generator(0, "flip"))
+    views = make(True).apply(pixels, torch_generator(0, "f"))
     same = (views == to_float(pixels)).flatten(1).all(1)
     mirrored = (views == to_float(pixels.flip(-1))).flatten(1).all(1)
     assert (same ^ mirrored).all()
     assert float(mirrored.float().mean()) == pytest.approx(0.5, abs=0.05)
-    assert torch.equal(make(False).apply(pixels, stream(0, "f")), to_float(pixels))
+    assert torch.equal(make(False).apply(pixels, torch_generator(0, "f")), to_float(pixels))
 
 
 def test_flip_changes_no_other_draw() -> None:
     pixels = torch.nn.functional.interpolate(pictures(1, 33)[..., :17].float(), size=(32, 17)).to(torch.uint8)
     even = torch.cat((pixels[..., :16], pixels[..., :16].flip(-1)), -1)  # its own mirror image
-    views = [strong(flip=flip).apply(even, stream(0, "f")) for flip in (False, True)]
+    views = [strong(flip=flip).apply(even, torch_generator(0, "f")) for flip in (False, True)]
     assert torch.equal(*views)
 
 
@@ -436,11 +438,15 @@ def test_a_setting_out_of_range_is_named(key: str, value: float) -> None:
 @pytest.mark.parametrize("change", [{"strength": 0.9}, {"n": 1}, {"cutout": 0.4}, {"flip": True}, {"shift": 0.2}])
 def test_every_setting_matters(change: dict[str, Any]) -> None:
     pixels = pictures(3, 32)
-    assert not torch.equal(strong(**change).apply(pixels, stream(0, "s")), strong().apply(pixels, stream(0, "s")))
+    assert not torch.equal(
+        strong(**change).apply(pixels, torch_generator(0, "s")), strong().apply(pixels, torch_generator(0, "s"))
+    )
     if "n" not in change and "cutout" not in change:
         weak = WeakAugment(1.0, False, 0.125)
         changed = dataclasses.replace(weak, **(change if "strength" not in change else {"strength": 0.5}))
-        assert not torch.equal(changed.apply(pixels, stream(0, "s")), weak.apply(pixels, stream(0, "s")))
+        assert not torch.equal(
+            changed.apply(pixels, torch_generator(0, "s")), weak.apply(pixels, torch_generator(0, "s"))
+        )
 
 
 def test_the_yamls_say_fixmatchs_settings() -> None:
@@ -452,5 +458,5 @@ def test_nothing_waits_for_the_device() -> None:
     """On `meta` there are no values to wait for, so an operation that reads one back fails."""
     pixels = torch.empty(28, 3, 32, 32, dtype=torch.uint8, device="meta")
     kind = torch.arange(28) % 14
-    assert image_operations.operate(pixels, kind, torch.ones(28)).shape == pixels.shape
-    assert strong(flip=True).apply(pixels, stream(0, "meta")).device.type == "meta"
+    assert image_operations.apply_operations(pixels, kind, torch.ones(28)).shape == pixels.shape
+    assert strong(flip=True).apply(pixels, torch_generator(0, "meta")).device.type == "meta"

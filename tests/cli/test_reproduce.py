@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup.cli.reproduce import Difference, _verdict, compare_metrics
+from semisup.cli.reproduce import Difference, compare_metrics, print_result
 from semisup.runtime.torchvision_compat import torchvision
 from tests.cli.test_train import EAGER, QUICK, digests, only_run, semisup
 from tests.conftest import CONF, Program
@@ -276,10 +276,11 @@ def test_only_another_environment_may_be_tolerated(
     tmp_path: Path, largest: float, differences: list[str], tolerance: float | None, status: int
 ) -> None:
     assert (
-        _verdict(Difference(9, "step 3, val/loss: 1 then, 2 now", largest), tmp_path, differences, tolerance) == status
+        print_result(Difference(9, "step 3, val/loss: 1 then, 2 now", largest), tmp_path, differences, tolerance)
+        == status
     )
-    assert _verdict(Difference(9, "", 0.0), tmp_path, differences, tolerance) == 0
-    assert _verdict(Difference(0, "", 0.0), tmp_path, differences, tolerance) == 1, (
+    assert print_result(Difference(9, "", 0.0), tmp_path, differences, tolerance) == 0
+    assert print_result(Difference(0, "", 0.0), tmp_path, differences, tolerance) == 1, (
         "nothing is not the same as anything"
     )
 

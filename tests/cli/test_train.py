@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 from semisup.__main__ import main
-from semisup.cli.train import train
+from semisup.cli.train import train_command
 from semisup.record import checkpoint
 from tests.conftest import Within
 
@@ -191,7 +191,7 @@ def test_several_values_without_m_are_not_silently_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert train(["tracking=none", "threshold.tau=0.7,0.8"]) == 2
+    assert train_command(["tracking=none", "threshold.tau=0.7,0.8"]) == 2
     assert "threshold.tau=0.7,0.8: several values need -m" in capsys.readouterr().err
 
 
@@ -215,7 +215,7 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert train(["tracking=none", *words]) == 2
+    assert train_command(["tracking=none", *words]) == 2
     lines = capfd.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     assert message in lines[0]
@@ -343,7 +343,7 @@ def test_the_joblib_launcher_gives_the_same_numbers_as_the_basic_one_and_as_a_ru
     monkeypatch.setattr(sys, "argv", ["semisup", "reproduce", str(twin), "tracking=none", "plots=false"])
     assert main() == 0
     assert "identical (" in capsys.readouterr().out
-    assert train([*same, "augment.strength=0.5", "name=alone"]) == 0
+    assert train_command([*same, "augment.strength=0.5", "name=alone"]) == 0
     (alone,) = (tmp_path / "outputs" / "alone").iterdir()
     assert_same_record(alone, basic / "outputs" / "runs" / alone.name)
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from semisup.errors import RecordError
 from semisup.record import checkpoint
-from semisup.record.writer import RunRecord
+from semisup.record.writer import RunWriter
 from tests.conftest import Program
 from tests.record.test_record import Payload
 
@@ -282,17 +282,17 @@ def test_a_link_out_of_the_root_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "outputs" / "runs").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "outputs" / "runs" / "id").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RecordError, match="a link that leads out of"), RunRecord(tmp_path / "outputs/runs/id", {}, {}):
+    with pytest.raises(RecordError, match="a link that leads out of"), RunWriter(tmp_path / "outputs/runs/id", {}, {}):
         raise AssertionError("it began")
     assert list((tmp_path / "elsewhere").iterdir()) == []
     (tmp_path / "linked").symlink_to(tmp_path / "outputs")
     (tmp_path / "outputs" / "runs" / "id").unlink()
-    with RunRecord(tmp_path / "linked/runs/id", {}, {}):
+    with RunWriter(tmp_path / "linked/runs/id", {}, {}):
         pass  # the root itself may be a link
 
 
 def test_a_picture_that_is_a_link_to_elsewhere_is_not_shown_to_w_and_b(sent: Path) -> None:
-    from semisup.cli.track import _plots
+    from semisup.cli.track import saved_plots
 
     secret = sent.parent / "secret.png"
     secret.write_bytes(b"private")
@@ -300,7 +300,7 @@ def test_a_picture_that_is_a_link_to_elsewhere_is_not_shown_to_w_and_b(sent: Pat
     (sent / "plots" / "curves.png").write_bytes(b"a picture")
     (sent / "plots" / "leak.png").symlink_to(secret)
     (sent / "plots" / "wide\x1b[2J.png").write_bytes(b"a picture")
-    assert list(_plots(sent)) == ["curves"]
+    assert list(saved_plots(sent)) == ["curves"]
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "run.json", "metrics.jsonl", "summary.json"])
@@ -348,13 +348,13 @@ def test_records_of_any_shape_end_in_one_line(
 
 
 def test_what_differs_of_a_strangers_environment_is_one_line_whatever_it_is(sent: Path) -> None:
-    from semisup.record.environment import differences, environment
+    from semisup.record.environment import diff_environments, environment
     from semisup.record.reader import read_section
 
     about = json.loads((sent / "run.json").read_text())
     for value in spoilt(about["environment"]):
         before = read_section({"environment": value}, "environment")
-        assert all(isinstance(said, str) for said in differences(before, environment("cpu")).values())
+        assert all(isinstance(said, str) for said in diff_environments(before, environment("cpu")).values())
 
 
 def test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command(sent: Path, program: Program) -> None:
@@ -383,9 +383,9 @@ def test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command(sent: P
 
 
 def test_a_terminal_is_shown_no_class_that_acts_on_it() -> None:
-    from semisup.cli.predict import _for_a_terminal
+    from semisup.cli.predict import print_predictions
 
-    assert _for_a_terminal("path,class\na.png,\x1b[2J\nü.png,é\n") == "path,class\na.png,\\x1b[2J\nü.png,é\n"
+    assert print_predictions("path,class\na.png,\x1b[2J\nü.png,é\n") == "path,class\na.png,\\x1b[2J\nü.png,é\n"
 
 
 def test_a_csv_takes_the_place_of_no_device(sent: Path, program: Program) -> None:

@@ -9,7 +9,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
 from semisup.config.compose import config_folder  # lets Hydra's sweepers know
-from semisup.config.compose_cache import kind
+from semisup.config.compose_cache import composition_key
 
 
 @pytest.fixture(scope="module")
@@ -42,4 +42,4 @@ def test_hydras_own_sweeper_composes_one_job_of_each_kind(config: Any) -> None:
     ],
 )
 def test_only_the_value_of_a_plain_setting_does_not_count(config: Any, word: str, known: str) -> None:
-    assert kind([word], config) == (known,)
+    assert composition_key([word], config) == (known,)

@@ -9,12 +9,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semisup.cli.train import train
+from semisup.cli.train import train_command
 from semisup.config import registry, schema
 from semisup.errors import SettingError
 from semisup.record.reader import read_config
 from semisup.runner import compatibility
-from semisup.runner.result import folder_of
+from semisup.runner.result import run_folder
 from tests.conftest import checked, choose, options
 
 COUNTS = {"labeled": 40, "unlabeled": 100, "validation": 50, "test": 50}
@@ -30,7 +30,7 @@ ODD: Any = st.sampled_from([
 VALUES = st.one_of(ODD, st.integers(), st.floats(), st.text(max_size=8), st.lists(st.integers(-2, 300), max_size=4))
 
 
-def _configs() -> list[schema.Plain]:
+def _configs() -> list[schema.ConfigDict]:
     """One config for each option of each group."""
     found = []
     for group in registry.GROUPS:
@@ -44,13 +44,13 @@ def _configs() -> list[schema.Plain]:
 CONFIGS = _configs()
 
 
-def places(plain: schema.Plain) -> list[tuple[str, ...]]:
+def places(plain: schema.ConfigDict) -> list[tuple[str, ...]]:
     inner = [(key, each) for key, value in plain.items() if isinstance(value, dict) for each in value]
     return [*inner, *((key,) for key in plain), ("new",), ("train", "new")]
 
 
 @st.composite
-def changed(draw: st.DrawFn) -> schema.Plain:
+def changed(draw: st.DrawFn) -> schema.ConfigDict:
     """A saved config with one to three values that are others."""
     plain = {**draw(st.sampled_from(CONFIGS))}
     for _ in range(draw(st.integers(1, 3))):
@@ -65,11 +65,11 @@ def changed(draw: st.DrawFn) -> schema.Plain:
 
 @QUICK
 @given(changed())
-def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: schema.Plain) -> None:
+def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: schema.ConfigDict) -> None:
     try:
-        found = schema.check(plain)
+        found = schema.validate(plain)
         if found.dataset.size <= 64:
-            compatibility.fit(found, list("abcdefghij"), COUNTS, 3)
+            compatibility.check_compatibility(found, list("abcdefghij"), COUNTS, 3)
     except SettingError as caught:
         error = caught
     else:
@@ -81,14 +81,14 @@ def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: schema.Plai
 
 @QUICK
 @given(changed())
-def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plain: schema.Plain) -> None:
+def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plain: schema.ConfigDict) -> None:
     try:
-        found = schema.check(plain)
+        found = schema.validate(plain)
     except SettingError:
         return
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(found.plain, sort_keys=False, allow_unicode=False))
-    again = schema.check(read_config(path))
+    again = schema.validate(read_config(path))
     assert again.plain == found.plain
     assert again.id == found.id
     assert yaml.safe_dump(again.plain, sort_keys=False, allow_unicode=False) == path.read_text()
@@ -96,12 +96,12 @@ def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plai
 
 @QUICK
 @given(changed(), st.text(st.sampled_from(string.printable + "é\u202e\x00"), max_size=120))
-def test_the_folder_of_a_run_is_a_short_plain_name_below_the_root(plain: schema.Plain, name: str) -> None:
+def test_the_folder_of_a_run_is_a_short_plain_name_below_the_root(plain: schema.ConfigDict, name: str) -> None:
     try:
-        found = schema.check(plain | {"output_root": "/root of all", "name": name or plain["name"]})
+        found = schema.validate(plain | {"output_root": "/root of all", "name": name or plain["name"]})
     except SettingError:
         return
-    folder = folder_of(found)
+    folder = run_folder(found)
     assert str(folder.parent.parent) == "/root of all"
     assert ".." not in folder.parts
     assert all(0 < len(part) <= 160 and part.isprintable() for part in folder.parts[1:])
@@ -111,7 +111,7 @@ def test_the_folder_of_a_run_is_a_short_plain_name_below_the_root(plain: schema.
 def test_asked_to_show_a_config_a_misspelt_key_is_said_as_ever(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train([*words, "treshold.tau=0.9"]) == 2
+    assert train_command([*words, "treshold.tau=0.9"]) == 2
     said = capsys.readouterr()
     assert said.err == "semisup train: treshold.tau=0.9: no such key (did you mean threshold.tau?)\n"
     assert said.out == ""

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from semisup.config import schema
-from semisup.config.controls import companions, control_of
+from semisup.config.controls import control_config, reference_configs
 from semisup.config.run_id import run_id
-from semisup.errors import SettingError, in_range, nearest, one_of
+from semisup.errors import SettingError, check_choice, check_range, closest_match
 from semisup.runner import compatibility
 from tests.conftest import checked, compose
 
@@ -81,13 +81,13 @@ def test_what_is_wrong_is_said_by_key_value_and_what_is_allowed(overrides: list[
 def test_a_group_that_is_text_or_missing_is_named() -> None:
     plain = checked().plain
     with pytest.raises(SettingError, match="optimizer=adam: must be one of adamw, sgd"):
-        schema.check({**plain, "optimizer": "adam"})
+        schema.validate({**plain, "optimizer": "adam"})
     with pytest.raises(SettingError, match="method=null: must be one of"):
-        schema.check({key: value for key, value in plain.items() if key != "method"})
+        schema.validate({key: value for key, value in plain.items() if key != "method"})
     with pytest.raises(SettingError, match="train=null: must be a section"):
-        schema.check({key: value for key, value in plain.items() if key != "train"})
+        schema.validate({key: value for key, value in plain.items() if key != "train"})
     with pytest.raises(SettingError, match="threads=null: must be given"):
-        schema.check({key: value for key, value in plain.items() if key != "threads"})
+        schema.validate({key: value for key, value in plain.items() if key != "threads"})
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_group_that_is_text_or_missing_is_named() -> None:
 def test_a_saved_config_passes_the_gate_again_unchanged(overrides: list[str]) -> None:
     first = checked(*overrides)
     text = yaml.safe_dump(first.plain, sort_keys=False)
-    second = schema.check(yaml.safe_load(text))
+    second = schema.validate(yaml.safe_load(text))
     assert second.plain == first.plain
     assert second.settings == first.settings
     assert second.id == first.id
@@ -140,7 +140,7 @@ KEYS = [
 
 
 def test_the_keys_that_others_rely_on_are_there() -> None:
-    known = schema.keys_of(schema.check(compose("dataset=folder", "dataset.root=x")).plain)
+    known = schema.dotted_keys(schema.validate(compose("dataset=folder", "dataset.root=x")).plain)
     assert set(KEYS) <= set(known)
 
 
@@ -163,15 +163,15 @@ def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> N
     with pytest.raises(
         SettingError, match=r"schedule=cosine: over train\.epochs gives the control other learning rates"
     ):
-        compatibility.fair(checked("schedule=cosine", "train.epochs=5"))
+        compatibility.check_control_is_fair(checked("schedule=cosine", "train.epochs=5"))
     for words in (["train.steps=5"], ["sweep.control=false"], ["method=supervised"]):
-        compatibility.fair(checked("schedule=cosine", *words))
-    compatibility.fair(checked("train.epochs=5"))
+        compatibility.check_control_is_fair(checked("schedule=cosine", *words))
+    compatibility.check_control_is_fair(checked("train.epochs=5"))
 
 
 def test_a_saved_config_holds_no_interpolation() -> None:
     with pytest.raises(SettingError, match="a saved config holds values, and no interpolations"):
-        schema.check({**checked().plain, "output_root": "${oc.env:HOME}"})
+        schema.validate({**checked().plain, "output_root": "${oc.env:HOME}"})
 
 
 def test_a_method_without_unlabeled_images_does_not_depend_on_the_threshold() -> None:
@@ -188,7 +188,7 @@ def test_steps_take_the_place_of_epochs() -> None:
 def test_control_and_baseline_are_runs_of_their_own() -> None:
     run = checked("seed=3", "train.epochs=5")
     summary: dict[str, Any] = {"steps": 120, "labeled_steps": 15}
-    control, baseline = (schema.check(plain) for plain in companions(run.plain, summary).values())
+    control, baseline = (schema.validate(plain) for plain in reference_configs(run.plain, summary).values())
     assert control.plain["method"] == {"name": "supervised"}
     assert control.settings.train.steps == 120
     assert control.settings.augment == run.settings.augment
@@ -196,15 +196,15 @@ def test_control_and_baseline_are_runs_of_their_own() -> None:
     assert baseline.settings.train.steps == 15
     assert baseline.plain["augment"]["name"] == "none"
     other = checked("seed=3", "train.epochs=5", "threshold.tau=0.5")
-    assert run_id(control_of(other.plain, summary)) == control.id, "one control for all thresholds"
+    assert run_id(control_config(other.plain, summary)) == control.id, "one control for all thresholds"
 
 
 def test_small_helpers() -> None:
-    assert nearest("treshold", ["threshold", "train"]) == "threshold"
-    assert nearest("zzz", ["threshold"]) is None
-    in_range("x", None, 0, 1)
+    assert closest_match("treshold", ["threshold", "train"]) == "threshold"
+    assert closest_match("zzz", ["threshold"]) is None
+    check_range("x", None, 0, 1)
     with pytest.raises(SettingError, match=r"x=0: must be in \(0, 1\]"):
-        in_range("x", 0, 0, 1, above=True)
+        check_range("x", 0, 0, 1, above=True)
     with pytest.raises(SettingError, match="did you mean one"):
-        one_of("x", "on", ["one", "two"])
+        check_choice("x", "on", ["one", "two"])
     assert "\x1b" not in str(SettingError("a", "\x1b[2J" * 100, "no"))

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from semisup.core.calibration import BINS, COLDEST, HOTTEST, expected_calibration_error, fit_temperature, reliability
-from semisup.core.rng import stream
+from semisup.core.rng import torch_generator
 
 
 def test_the_error_by_hand() -> None:
@@ -36,7 +36,7 @@ def test_extremes() -> None:
 
 def answers(count: int, classes: int, scale: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits that know something, `scale` times as sure as they may be."""
-    generator = stream(seed, "answers")
+    generator = torch_generator(seed, "answers")
     truth = torch.randn(count, classes, generator=generator)
     targets = torch.multinomial((truth * 2).softmax(1), 1, generator=generator).squeeze(1)
     return truth * 2 * scale, targets

@@ -6,7 +6,7 @@ from torch import nn
 
 from semisup.core.ema import decay_at, start_average, update_average
 from semisup.training.loop import train
-from semisup.training.state import State, restart, start
+from semisup.training.state import State, reinitialize, start
 from tests.conftest import checked, toy_problem
 
 
@@ -106,7 +106,7 @@ def trained_average(*overrides: str) -> State:
     for _ in train(problem, config.settings, state):
         pass
     assert state.averaged == 6
-    restart(problem, config.settings, state, 1)
+    reinitialize(problem, config.settings, state, 1)
     assert state.averaged == 0
     return state
 

@@ -24,4 +24,4 @@ def _composed(name: str) -> DictConfig:
 
 def settings(name: str, *overrides: str) -> Dataset:
     """A data set's settings through the gate. Hydra composes each once: it takes longer than the rest of a test."""
-    return schema.check(OmegaConf.merge(_composed(name), OmegaConf.from_dotlist(list(overrides)))).dataset  # type: ignore[arg-type]
+    return schema.validate(OmegaConf.merge(_composed(name), OmegaConf.from_dotlist(list(overrides)))).dataset  # type: ignore[arg-type]

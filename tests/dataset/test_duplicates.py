@@ -15,7 +15,7 @@ from semisup.core.types import Images
 from semisup.dataset import SPLITS, Data, _image_files
 from semisup.errors import DataError, SettingError
 from semisup.images import duplicates
-from semisup.images.duplicates import FLAT, MOST_BITS, MOST_LEVELS, ON_DUPLICATE, Twins, find
+from semisup.images.duplicates import FLAT, MOST_BITS, MOST_LEVELS, ON_DUPLICATE, Duplicates, find_duplicates
 from tests.conftest import checked
 from tests.dataset import settings, watch
 from tests.dataset.formats import ARRAYS
@@ -206,7 +206,7 @@ def test_what_is_found_is_what_the_definition_says(seed: int, monkeypatch: pytes
     monkeypatch.setattr(duplicates, "_CHUNK_BYTES", 2**20)
     images = made(120, seed)
     equal, near = slowly(images)
-    found = find(images)
+    found = find_duplicates(images)
     groups = [*found.leaks, *found.two_classes, *found.repeats]
     assert {frozenset(member.name for member in group) for group in groups} == equal
     assert all(len({member.split for member in group}) > 1 for group in found.leaks)
@@ -220,7 +220,7 @@ def test_what_is_found_is_what_the_definition_says(seed: int, monkeypatch: pytes
     assert len(equal) >= 3
     assert len(lonely) > 10
     monkeypatch.setattr(duplicates, "MOST_PAIRS", 4)
-    assert find(images).near == found.near[:4]
+    assert find_duplicates(images).near == found.near[:4]
 
 
 def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
@@ -229,7 +229,7 @@ def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
     for number in range(3):
         shutil.copy(root / f"training/labeled/a/{number}.png", root / f"training/labeled/a/copy {number}.png")
     searched: list[int] = []
-    monkeypatch.setattr(_image_files, "find", lambda images: searched.append(1) or find(images))
+    monkeypatch.setattr(_image_files, "find_duplicates", lambda images: searched.append(1) or find_duplicates(images))
     cached = f"dataset.cache={tmp_path / 'cache'}"
     first = read(root, cached)
     assert read(root, cached).report == first.report == read(root).report
@@ -267,7 +267,7 @@ def test_a_million_of_the_same_are_counted_and_not_held(monkeypatch: pytest.Monk
     pairs = Images(pixels, torch.ones(512, dtype=torch.int64), [f"validation/{row}" for row in range(512)])
     monkeypatch.setattr(duplicates, "MOST_LISTED", 50)
     tracemalloc.start()
-    found = find({"labeled": labeled, "validation": pairs, "test": labeled, "unlabeled": pool})
+    found = find_duplicates({"labeled": labeled, "validation": pairs, "test": labeled, "unlabeled": pool})
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.counts == SAID | {"leaks": 1, "two_classes": 1, "repeats": 255}
@@ -280,4 +280,4 @@ def test_a_million_of_the_same_are_counted_and_not_held(monkeypatch: pytest.Monk
 
 def test_nothing_has_no_twins() -> None:
     empty = Images(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), [])
-    assert find(dict.fromkeys(SPLITS, empty)) == Twins(SAID, [], [], [], [])
+    assert find_duplicates(dict.fromkeys(SPLITS, empty)) == Duplicates(SAID, [], [], [], [])

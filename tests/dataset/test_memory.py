@@ -9,15 +9,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from semisup.config import schema
 from semisup.core import inference
-from semisup.core.events import StepDone
-from semisup.core.inference import logits_of
+from semisup.core.events import StepEnd
+from semisup.core.inference import iter_logits
 from semisup.errors import SettingError
-from semisup.images.on_disk import Stored
-from semisup.method import Place, unlabeled_batch
+from semisup.images.on_disk import LazyImages
+from semisup.method import Position, unlabeled_batch
 from semisup.runner import compatibility
-from semisup.runtime.precision import prepare
-from semisup.training.loop import _step
-from semisup.training.state import learner_of, start
+from semisup.runtime.precision import wrap_forward
+from semisup.training.loop import training_step
+from semisup.training.state import make_context, start
 from tests.conftest import checked, choose, combinations, compose, options, toy_problem
 from tests.test_independence import of, photos, run
 from tests.training.test_loop import everything, resumed_at, same_weights, settings
@@ -26,9 +26,9 @@ __all__ = ["photos"]
 
 
 def problem_of(photos: Path, memory_gb: str, *more: str) -> Any:
-    one = schema.check(compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.memory_gb={memory_gb}"))
+    one = schema.validate(compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.memory_gb={memory_gb}"))
     data = one.dataset.read(one.dataset.survey(), lambda items, *_: items)
-    return compatibility.made(one, data)
+    return compatibility.build_problem(one, data)
 
 
 @pytest.mark.parametrize("method", options("method"))
@@ -36,7 +36,7 @@ def test_every_method_has_the_same_numbers_from_the_file(photos: Path, method: s
     resident = problem_of(photos, "null", "dataset.labels_per_class=4")
     from_disk = problem_of(photos, "5e-6", "dataset.labels_per_class=4")
     assert isinstance(resident.unlabeled.pixels, torch.Tensor)
-    assert isinstance(from_disk.unlabeled.pixels, Stored)
+    assert isinstance(from_disk.unlabeled.pixels, LazyImages)
     assert isinstance(from_disk.labeled.pixels, torch.Tensor), "12 images are below the limit"
     assert len(from_disk.unlabeled) == 36 + 6
     chosen = settings("threshold.tau=0.3", method=method, epochs=3)
@@ -45,7 +45,7 @@ def test_every_method_has_the_same_numbers_from_the_file(photos: Path, method: s
     assert from_file == rows
     assert same_weights(weights, other_weights)
     assert other_end == end
-    assert resumed_at(2, StepDone, from_disk, chosen)[0] == rows
+    assert resumed_at(2, StepEnd, from_disk, chosen)[0] == rows
 
 
 def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
@@ -58,12 +58,13 @@ def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
             >= {name: content for name, content in resident.items() if not name.startswith("plots")}.items()
         )
     assert (
-        schema.check(compose(*of(photos, "a"), "dataset.memory_gb=3")).id == schema.check(compose(*of(photos, "a"))).id
+        schema.validate(compose(*of(photos, "a"), "dataset.memory_gb=3")).id
+        == schema.validate(compose(*of(photos, "a"))).id
     )
 
 
 def test_a_limit_without_a_cache_is_refused(photos: Path) -> None:
-    one = schema.check(compose(*of(photos, "any"), "dataset.memory_gb=5e-6"))
+    one = schema.validate(compose(*of(photos, "any"), "dataset.memory_gb=5e-6"))
     with pytest.raises(SettingError, match=r"dataset\.cache=null: must be a folder where more than dataset\.memory_gb"):
         one.dataset.read(one.dataset.survey(), lambda items, *_: items)
 
@@ -75,12 +76,12 @@ def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
     chosen = checked("model.widths=[8,16]", f"precision={precision}", "device=cpu")
     pixels = torch.randint(0, 256, (46, 3, 32, 32), dtype=torch.uint8)
     model = chosen.settings.model.build(3, 10, 32)
-    prepare(model, precision, torch.device("cpu"), channels_last=True, compile=False)
+    wrap_forward(model, precision, torch.device("cpu"), channels_last=True, compile=False)
     seen: list[int] = []
     model.register_forward_pre_hook(lambda _, images: seen.append(len(images[0])))
-    whole = list(logits_of(model, pixels, 25))
-    monkeypatch.setattr(inference, "MOST_PIXELS", 10 * 32**2)
-    parts = list(logits_of(model, pixels, 25))
+    whole = list(iter_logits(model, pixels, 25))
+    monkeypatch.setattr(inference, "MAX_PIXELS_PER_PASS", 10 * 32**2)
+    parts = list(iter_logits(model, pixels, 25))
     assert seen == [25, 21, 9, 8, 8, 7, 7, 7], "of 21 none is left alone, which would have other bits"
     assert [len(each) for each in parts] == [25, 21]
     assert torch.equal(torch.cat(whole), torch.cat(parts))
@@ -111,14 +112,14 @@ def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
     chosen += ["augment=randaugment", "train.ema_decay=0.9", "model.widths=[4,8]", "train.batch_size=4"]
     one, problem = checked(*chosen).settings, toy_problem(unlabeled=90, channels=3)
     state = start(problem, one)
-    learner = learner_of(problem, one, state)
-    _step(learner, one, state, Place(0, 0, 0, 0.0))
+    learner = make_context(problem, one, state)
+    training_step(learner, one, state, Position(0, 0, 0, 0.0))
     with Counting() as drawing:
-        learner.labeled_batch(Place(1, 0, 1, 0.1), one.weak)
+        learner.labeled_batch(Position(1, 0, 1, 0.1), one.weak)
         if method != "self_training":
-            unlabeled_batch(learner, Place(1, 0, 1, 0.1), ratio)
+            unlabeled_batch(learner, Position(1, 0, 1, 0.1), ratio)
     with Counting() as whole:
-        _step(learner, one, state, Place(1, 0, 1, 0.1))
+        training_step(learner, one, state, Position(1, 0, 1, 0.1))
     return whole.all, whole.waiting - drawing.waiting
 
 
@@ -158,11 +159,11 @@ def test_on_a_gpu_a_step_waits_for_nothing() -> None:
         device=device,
     )
     state = start(problem, one)
-    learner = learner_of(problem, one, state)
-    _step(learner, one, state, Place(0, 0, 0, 0.0))
+    learner = make_context(problem, one, state)
+    training_step(learner, one, state, Position(0, 0, 0, 0.0))
     torch.cuda.set_sync_debug_mode("error")
     try:
         for step in (1, 2, 3):
-            _step(learner, one, state, Place(step, step, 0, 0.1))
+            training_step(learner, one, state, Position(step, step, 0, 0.1))
     finally:
         torch.cuda.set_sync_debug_mode("default")

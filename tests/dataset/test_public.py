@@ -543,8 +543,8 @@ def test_a_run_on_fashion_mnist_learns(shared_data: Path) -> None:
         "dataset.size=14", "model.widths=[8,16]", "train.evaluate_every=8", "method=self_training",
     )  # fmt: skip
     survey = config.dataset.survey()
-    compatibility.fit(config, survey.classes, survey.counts, survey.channels)
-    problem = compatibility.made(config, config.dataset.read(survey, watch))
+    compatibility.check_compatibility(config, survey.classes, survey.counts, survey.channels)
+    problem = compatibility.build_problem(config, config.dataset.read(survey, watch))
     problem = dataclasses.replace(problem, validation=_first(problem.validation), test=_first(problem.test))
     rows = [event.row() for event in train(problem, config.settings, start(problem, config.settings))]
     accuracies = [row["val/accuracy"] for row in rows if row and "val/accuracy" in row]

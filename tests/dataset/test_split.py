@@ -5,7 +5,7 @@ import hashlib
 import numpy
 import pytest
 
-from semisup.core.class_split import Portions, deal, labeled_counts, long_tail, unlabeled_counts
+from semisup.core.class_split import SplitFractions, labeled_counts, long_tail, split_by_class, unlabeled_counts
 from semisup.dataset import SPLITS
 from semisup.errors import SettingError
 from tests.conftest import checked
@@ -16,8 +16,8 @@ TARGETS = numpy.random.default_rng(0).permutation(numpy.repeat([0, 1, 2], [100, 
 
 def portions(
     labels: int | None = 5, imbalance: float = 1, unlabeled: float = 1, validation: float = 0.1, test: float = 0.2
-) -> Portions:
-    return Portions(test, validation, labels, imbalance, unlabeled)
+) -> SplitFractions:
+    return SplitFractions(test, validation, labels, imbalance, unlabeled)
 
 
 def counts(index: object) -> list[int]:
@@ -25,7 +25,7 @@ def counts(index: object) -> list[int]:
 
 
 def test_no_image_is_in_two_parts_and_none_is_lost() -> None:
-    parts = deal(TARGETS, NAMES, 0, portions())
+    parts = split_by_class(TARGETS, NAMES, 0, portions())
     joined = numpy.concatenate([parts[split] for split in SPLITS])
     assert sorted(joined.tolist()) == list(range(200))
     assert all((numpy.diff(part) > 0).all() for part in parts.values())
@@ -36,13 +36,13 @@ def test_no_image_is_in_two_parts_and_none_is_lost() -> None:
 
 
 def test_the_seed_decides() -> None:
-    first, same, other = (deal(TARGETS, NAMES, seed, portions()) for seed in (3, 3, 4))
+    first, same, other = (split_by_class(TARGETS, NAMES, seed, portions()) for seed in (3, 3, 4))
     assert all((first[split] == same[split]).all() for split in SPLITS)
     assert all((first[split] != other[split]).any() for split in SPLITS)
 
 
 def test_four_labels_are_among_the_ten_and_test_stays() -> None:
-    few, many = deal(TARGETS, NAMES, 0, portions(4)), deal(TARGETS, NAMES, 0, portions(10))
+    few, many = split_by_class(TARGETS, NAMES, 0, portions(4)), split_by_class(TARGETS, NAMES, 0, portions(10))
     assert set(few["labeled"]) < set(many["labeled"])
     assert (few["test"] == many["test"]).all()
     assert (few["validation"] == many["validation"]).all()
@@ -50,12 +50,12 @@ def test_four_labels_are_among_the_ten_and_test_stays() -> None:
 
 def test_a_class_that_is_not_asked_for_moves_no_other() -> None:
     more = numpy.concatenate([TARGETS, numpy.full(30, 3)])
-    three, four = deal(TARGETS, NAMES, 0, portions()), deal(more, (*NAMES, "owl"), 0, portions())
+    three, four = split_by_class(TARGETS, NAMES, 0, portions()), split_by_class(more, (*NAMES, "owl"), 0, portions())
     assert all(set(three[split]) <= set(four[split]) for split in SPLITS)
 
 
 def test_null_labels_all_and_leaves_nothing() -> None:
-    parts = deal(TARGETS, NAMES, 0, portions(None))
+    parts = split_by_class(TARGETS, NAMES, 0, portions(None))
     assert counts(parts["labeled"]) == [70, 42, 28]
     assert len(parts["unlabeled"]) == 0
 
@@ -72,13 +72,13 @@ def test_the_long_tail_has_the_published_numbers() -> None:
 def test_imbalance_of_both_parts_is_exact() -> None:
     targets = numpy.repeat(numpy.arange(10), 1000)
     names = [str(number) for number in range(10)]
-    parts = deal(targets, names, 0, portions(100, 100, 50, validation=0.1, test=0))
+    parts = split_by_class(targets, names, 0, portions(100, 100, 50, validation=0.1, test=0))
     of = {split: numpy.bincount(targets[parts[split]]).tolist() for split in SPLITS[:3]}
     assert of["labeled"] == [100, 59, 35, 21, 12, 7, 4, 2, 1, 1]
     assert of["unlabeled"] == long_tail(800, 50, 10)
     assert of["validation"] == [100] * 10
     assert len(parts["test"]) == 0
-    alone = deal(targets, names, 0, portions(100, 100, 1, validation=0.1, test=0))
+    alone = split_by_class(targets, names, 0, portions(100, 100, 1, validation=0.1, test=0))
     assert (alone["labeled"] == parts["labeled"]).all()
     assert numpy.bincount(targets[alone["unlabeled"]]).tolist() == [900 - n for n in of["labeled"]]
 
@@ -106,7 +106,7 @@ def test_the_largest_tail_that_every_class_can_supply() -> None:
 )
 def test_too_few_is_said_of_the_class(settings: dict[str, float], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        deal(TARGETS, NAMES, 0, portions(**settings))  # type: ignore[arg-type]
+        split_by_class(TARGETS, NAMES, 0, portions(**settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

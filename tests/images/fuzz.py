@@ -26,13 +26,13 @@ import numpy
 from PIL import ImageFile
 
 from semisup.images.decode import REASONS, BadImageError, decode
-from semisup.images.decode_settings import Recipe
+from semisup.images.decode_settings import DecodeSettings
 from tests.images.mutants import Mutant, mutant, seeds
 from tests.images.zoo import BACKGROUND
 
 CORPUS = Path(__file__).parent / "corpus"
 RECIPES = tuple(
-    Recipe(size=16, resize=resize, draft=draft, background=BACKGROUND, max_pixels=4_000_000)
+    DecodeSettings(size=16, resize=resize, draft=draft, background=BACKGROUND, max_pixels=4_000_000)
     for resize, draft in (("stretch", False), ("center_crop", True))
 )
 SECONDS, ENDLESS, KILOBYTES = 1.0, 10.0, 512_000
@@ -43,11 +43,11 @@ PARTS = ("unchanged", "other pixels", "one color", *REASONS)
 
 
 @functools.cache
-def wanted(seed: str, recipe: Recipe) -> Any:
+def wanted(seed: str, recipe: DecodeSettings) -> Any:
     return decode(seeds()[seed], recipe).pixels
 
 
-def judge(case: Mutant, recipe: Recipe) -> tuple[str, str]:
+def judge(case: Mutant, recipe: DecodeSettings) -> tuple[str, str]:
     """What became of it (one of PARTS), and what is wrong with that ("" = nothing)."""
     start = time.process_time()
     with warnings.catch_warnings(record=True) as told:

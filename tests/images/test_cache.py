@@ -20,8 +20,8 @@ from PIL import Image
 from semisup.errors import SettingError
 from semisup.images import cache as module
 from semisup.images import pool
-from semisup.images.cache import Pictures, read
-from semisup.images.decode_settings import Recipe
+from semisup.images.cache import DecodedImages, read
+from semisup.images.decode_settings import DecodeSettings
 from semisup.images.packs import PREFIX
 from semisup.images.scan import ImageFile, scan
 from semisup.runtime import atomic_files
@@ -29,7 +29,7 @@ from tests.conftest import SOAK
 from tests.images.zoo import in_child, no_pictures, noise, passes, pictures, quiet, saved
 
 T = TypeVar("T")
-RECIPE = Recipe(size=8, resize="stretch", draft=False, background=100, max_pixels=10**6)
+RECIPE = DecodeSettings(size=8, resize="stretch", draft=False, background=100, max_pixels=10**6)
 
 
 class Place:
@@ -45,7 +45,7 @@ class Place:
         for kind in [animated, *no_pictures()[:2]]:
             (self.files / f"zoo_{kind.name}").write_bytes(kind.data)
 
-    def read(self, recipe: Recipe = RECIPE, cache: Path | None = None) -> Pictures:
+    def read(self, recipe: DecodeSettings = RECIPE, cache: Path | None = None) -> DecodedImages:
         """Scan and read; `did` is then what was shown as going on."""
         files = scan(self.files, self.files, follow_symlinks=False).files
         self.did = []
@@ -63,9 +63,9 @@ class Place:
         return sorted(os.listdir(self.cache / "index")) if (self.cache / "index").exists() else []
 
 
-def same(one: Pictures, other: Pictures) -> bool:
+def same(one: DecodedImages, other: DecodedImages) -> bool:
     """Equal in all but where they came from."""
-    fields = [field.name for field in dataclasses.fields(Pictures) if field.name not in ("pixels", "came_from")]
+    fields = [field.name for field in dataclasses.fields(DecodedImages) if field.name not in ("pixels", "came_from")]
     return numpy.array_equal(one.pixels, other.pixels) and all(
         getattr(one, key) == getattr(other, key) for key in fields
     )
@@ -214,7 +214,7 @@ def test_a_file_that_kills_its_decoder_does_so_once(place: Place, monkeypatch: p
     cold = read(files, RECIPE, place.cache, 2, quiet)
     assert cold.quarantined[-1] == ("deadly.png", "crashed")
     assert (cold.digests[-1], len(cold.pixels)) == ("", 6)
-    monkeypatch.setattr(pool, "each_alone", lambda *_: pytest.fail("started a process"))
+    monkeypatch.setattr(pool, "decode_isolated", lambda *_: pytest.fail("started a process"))
     warm = read(files, RECIPE, place.cache, 2, quiet)
     assert same(cold, warm)
     assert warm.came_from == "cache"

@@ -21,13 +21,13 @@ from semisup.errors import DataError, SettingError
 from semisup.images import decode as module
 from semisup.images import pool, resource_limits
 from semisup.images.decode import FORMATS, REASONS, BadImageError, decode
-from semisup.images.decode_settings import RESIZES, Recipe
-from semisup.images.pool import Outcome, decode_files, read_bytes
+from semisup.images.decode_settings import RESIZES, DecodeSettings
+from semisup.images.pool import DecodeResult, decode_files, read_bytes
 from semisup.images.scan import ImageFile as File
 from semisup.images.scan import scan
 from tests.images.zoo import BACKGROUND, Specimen, in_child, no_pictures, noise, oriented, passes, pictures, png, saved
 
-STRETCH = Recipe(size=16, resize="stretch", draft=False, background=BACKGROUND, max_pixels=50_000_000)
+STRETCH = DecodeSettings(size=16, resize="stretch", draft=False, background=BACKGROUND, max_pixels=50_000_000)
 CROP = dataclasses.replace(STRETCH, resize="center_crop")
 DRAFT = dataclasses.replace(STRETCH, draft=True)
 
@@ -52,7 +52,7 @@ def torchvision_crop(image: Image.Image, size: int) -> Image.Image:
 
 @pytest.mark.parametrize("recipe", [STRETCH, CROP, DRAFT], ids=["stretch", "crop", "draft"])
 @pytest.mark.parametrize("kind", pictures(), ids=lambda kind: kind.name)
-def test_every_kind_of_picture_keeps_its_color(kind: Specimen, recipe: Recipe) -> None:
+def test_every_kind_of_picture_keeps_its_color(kind: Specimen, recipe: DecodeSettings) -> None:
     pixels, animated = decode(kind.data, recipe)
     assert pixels.shape == (3, 16, 16)
     assert pixels.dtype == numpy.uint8
@@ -173,7 +173,7 @@ def test_a_recipe_out_of_range_names_its_key(key: str, value: object) -> None:
 
 def test_every_setting_and_every_decoder_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     others = {"size": 17, "resize": "center_crop", "draft": True, "background": 0, "max_pixels": 9}
-    assert set(others) == {field.name for field in dataclasses.fields(Recipe)}
+    assert set(others) == {field.name for field in dataclasses.fields(DecodeSettings)}
     prints = {dataclasses.replace(STRETCH, **{key: value}).fingerprint() for key, value in others.items()}
     monkeypatch.setattr("semisup.images.decode_settings.features.version", lambda name: f"another {name}")
     prints |= {STRETCH.fingerprint(), dataclasses.replace(STRETCH).fingerprint()}
@@ -216,7 +216,7 @@ def test_the_workers_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
         )
 
 
-class Deadly(Recipe):
+class Deadly(DecodeSettings):
     """A recipe that ends the process that receives it."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
@@ -263,14 +263,14 @@ def test_a_file_that_kills_or_keeps_its_process_costs_its_row_alone(
     for place in (3, 70, 71):
         trap = File(Trap(act), "trap.png", 1, 1, 1, 1)  # type: ignore[arg-type]
         files.insert(place, trap)
-        wanted.insert(place, Outcome("trap.png", "", None, False, act))
+        wanted.insert(place, DecodeResult("trap.png", "", None, False, act))
     monkeypatch.setattr(pool, "FEW_BYTES", 0 if many else 2**40)
     found = list(decode_files(files, STRETCH, 2))
     assert [kind._replace(pixels=None) for kind in found] == [kind._replace(pixels=None) for kind in wanted]
     assert all(numpy.array_equal(*pair) for pair in zip(pixels_of(found), pixels_of(wanted), strict=True))
 
 
-def pixels_of(outcomes: list[Outcome]) -> list[numpy.ndarray]:
+def pixels_of(outcomes: list[DecodeResult]) -> list[numpy.ndarray]:
     return [kind.pixels for kind in outcomes if kind.pixels is not None]
 
 
@@ -324,13 +324,13 @@ def test_one_worker_is_this_process_and_few_files_need_one(folder: Path, monkeyp
     assert sum(1 for _ in decode_files(files, STRETCH, 2)) == len(files)
     monkeypatch.setattr(pool, "FEW_BYTES", 0)
     assert sum(1 for _ in decode_files(files[:15], STRETCH, 2)) == 15
-    monkeypatch.setattr(pool, "each_alone", lambda *_: pytest.fail("started a process"))
+    monkeypatch.setattr(pool, "decode_isolated", lambda *_: pytest.fail("started a process"))
     assert sum(1 for _ in decode_files(files, STRETCH, 1)) == len(files)
     assert list(decode_files([], STRETCH, 2)) == []
     with pytest.raises(SettingError, match="workers"):
         decode_files(files, STRETCH, 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    assert pool.most_workers() == 2
+    assert pool.max_workers() == 2
 
 
 def entry(path: Path) -> File:

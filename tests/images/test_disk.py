@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from semisup.runtime import atomic_files
-from semisup.runtime.atomic_files import Aside, remove_leftovers, write_atomically
+from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files, write_atomically
 from semisup.runtime.liveness import start_time
 from tests.images.zoo import in_child, passes
 
@@ -53,7 +53,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 def test_a_file_that_grows_on_a_full_disk_says_where_and_leaves_nothing(tmp_path: Path, chunk: int, where: str) -> None:
     def write() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        with pytest.raises(OSError, match=r"bytes are needed") as failed, Aside(tmp_path) as file:
+        with pytest.raises(OSError, match=r"bytes are needed") as failed, AtomicFile(tmp_path) as file:
             file.write(b"x" * chunk)
             file.write(b"x" * chunk)
             file.put(tmp_path / "file")
@@ -162,6 +162,6 @@ def test_only_the_leftovers_of_dead_writers_are_removed(tmp_path: Path, monkeypa
     for name in {*kept, *gone}:
         (tmp_path / name).write_bytes(b"")
     os.utime(tmp_path / left(of="2"), (0, 0))
-    assert remove_leftovers(tmp_path) == len(gone)
+    assert remove_stale_temporary_files(tmp_path) == len(gone)
     assert set(os.listdir(tmp_path)) == kept
-    assert remove_leftovers(tmp_path / "missing") == 0
+    assert remove_stale_temporary_files(tmp_path / "missing") == 0

@@ -7,11 +7,11 @@ import numpy
 import pytest
 from PIL import Image
 
-from semisup.images.decode_settings import Recipe
+from semisup.images.decode_settings import DecodeSettings
 from semisup.images.pool import FEW_BYTES, FEW_FILES, decode_files
 from semisup.images.scan import scan
 
-RECIPE = Recipe(16, "stretch", draft=False, background=255, max_pixels=10**7)
+RECIPE = DecodeSettings(16, "stretch", draft=False, background=255, max_pixels=10**7)
 
 
 def decoded(folder: Path) -> list[str | None]:

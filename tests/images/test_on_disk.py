@@ -12,7 +12,7 @@ import torch
 from semisup.errors import DataError
 from semisup.images import cache as module
 from semisup.images.cache import read
-from semisup.images.on_disk import Rows, Stored
+from semisup.images.on_disk import LazyImages, PackedImages
 from semisup.images.scan import scan
 from tests.images.test_cache import RECIPE, Place, same
 from tests.images.zoo import quiet
@@ -25,7 +25,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def stored(place: Place) -> module.Pictures:
+def stored(place: Place) -> module.DecodedImages:
     files = scan(place.files, place.files, follow_symlinks=False).files
     return read(files, RECIPE, place.cache, 1, quiet, stored=True)
 
@@ -33,7 +33,7 @@ def stored(place: Place) -> module.Pictures:
 def test_decoded_into_the_pack_or_through_memory_it_is_the_same_pack(place: Place) -> None:
     found = stored(place)
     assert found.came_from == "files"
-    assert isinstance(found.pixels, Rows)
+    assert isinstance(found.pixels, PackedImages)
     streamed = place.pack().read_bytes()
     resident = place.read()
     assert resident.came_from == "cache"
@@ -70,7 +70,7 @@ def test_it_answers_as_a_tensor_does() -> None:
     order = torch.randperm(60)
     which = (order >= 40).numpy().astype(numpy.uint8)
     row = torch.where(order >= 40, order - 40, order).numpy()
-    images, plain = Stored([first, second], which, row, CPU), values[order]
+    images, plain = LazyImages([first, second], which, row, CPU), values[order]
     assert (len(images), images.shape, images.device) == (60, plain.shape, CPU)
     for index in (torch.tensor([5, 5, 59, 0]), torch.arange(60), torch.zeros(0, dtype=torch.int64)):
         assert torch.equal(images[index], plain[index])
@@ -83,7 +83,7 @@ def test_it_answers_as_a_tensor_does() -> None:
 
 def test_what_was_read_ahead_is_taken_only_if_it_is_asked_for() -> None:
     values = torch.randint(0, 256, (60, 3, 4, 4), dtype=torch.uint8)
-    images = Stored([values.numpy()], numpy.zeros(60, numpy.uint8), numpy.arange(60), CPU)
+    images = LazyImages([values.numpy()], numpy.zeros(60, numpy.uint8), numpy.arange(60), CPU)
     index, other = torch.tensor([4, 9, 2]), torch.tensor([1, 9, 2])
     images.ahead(index)
     ready = images.coming
@@ -99,7 +99,7 @@ def test_what_was_read_ahead_is_taken_only_if_it_is_asked_for() -> None:
 def test_a_file_that_was_cut_short_is_said_and_not_made_up(tmp_path: Path) -> None:
     path = tmp_path / "pack"
     path.write_bytes(bytes(range(48)) * 10)
-    rows = Rows(path, (9, 3, 4, 4), 48)
+    rows = PackedImages(path, (9, 3, 4, 4), 48)
     assert len(rows[[]]) == 0
     assert rows[[1, 2, 7]].shape == (3, 3, 4, 4)
     assert rows[[0]].flatten().tolist() == list(range(48))

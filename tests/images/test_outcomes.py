@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from semisup.images.decode import REASONS
-from semisup.images.decode_settings import Recipe
+from semisup.images.decode_settings import DecodeSettings
 from semisup.images.pool import decode_files
 from semisup.images.scan import printable, scan
 from tests.images import outcomes
@@ -26,7 +26,7 @@ from tests.images.zoo import BACKGROUND, in_child, oriented, passes
 from tests.reliability import report
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "data.md"
-RECIPE = Recipe(size=8, resize="stretch", draft=False, background=BACKGROUND, max_pixels=50_000_000)
+RECIPE = DecodeSettings(size=8, resize="stretch", draft=False, background=BACKGROUND, max_pixels=50_000_000)
 PROGRAMS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork")
 
 

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from matplotlib.figure import Figure
 
-from semisup.config.schema import Checked
+from semisup.config.schema import RunConfig
 from semisup.dataset import Data
-from semisup.record.writer import RunRecord
+from semisup.record.writer import RunWriter
 from semisup.report import run_plots
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
@@ -101,23 +101,23 @@ def shared_start(scratch: Path) -> None:
     classes = ("one", "two", "three")
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, classes, "made up", {"quarantined": []})
-    run_module._load = lambda *_: (problem, data)
+    run_module.load_data = lambda *_: (problem, data)
     run_plots.draw_run = lambda folder, *_: {"curves": run_plots._saved(Blank(), folder / "plots" / "curves.png")}
-    run_module.uncommitted = lambda: "a change of the code"
-    RunRecord.seconds_since_save = lambda record: next(_ticks)  # type: ignore[method-assign]
+    run_module.git_diff = lambda: "a change of the code"
+    RunWriter.seconds_since_save = lambda record: next(_ticks)  # type: ignore[method-assign]
     for run in RUNS:
-        assert run_module.run(settings(run, scratch), Bars(), of_a_sweep=False).status == "done"
+        assert run_module.run(settings(run, scratch), Bars(), in_sweep=False).status == "done"
     gc.collect()
     gc.freeze()
 
 
-def settings(run: str, root: Path) -> Checked:
+def settings(run: str, root: Path) -> RunConfig:
     """The checked settings of one of RUNS below `root`."""
     return checked(*COMMON, *RUNS[run], f"output_root={root}")
 
 
 def attempt(
-    config: Checked,
+    config: RunConfig,
     *,
     kill_at: int | None = None,
     torn: bool = False,
@@ -163,7 +163,7 @@ def _operation(told: dict[str, Any]) -> Operation:
 
 
 def _child(
-    config: Checked, points: Points, story: Path, errors: Path, tell: bool, defect: Callable[[], None] | None
+    config: RunConfig, points: Points, story: Path, errors: Path, tell: bool, defect: Callable[[], None] | None
 ) -> None:
     status = 99
     try:
@@ -184,7 +184,7 @@ def _child(
         points.install()
         if defect is not None:
             defect()
-        outcome = run_module.run(config, Bars(), of_a_sweep=False)
+        outcome = run_module.run(config, Bars(), in_sweep=False)
         print(outcome.message, file=sys.stderr)
         say(audited=audited)
         status = outcome.exit_code
@@ -196,9 +196,9 @@ def _child(
 
 def _report_progress(say: Callable[..., None]) -> None:
     """Say from which step a process trains, and of every save that has returned."""
-    save, begin = RunRecord.save, run_module.train
+    save, begin = RunWriter.save, run_module.train
 
-    def saved(record: RunRecord, snapshot: dict[str, Any]) -> None:
+    def saved(record: RunWriter, snapshot: dict[str, Any]) -> None:
         save(record, snapshot)
         say(saved=snapshot["step"])
 
@@ -206,5 +206,5 @@ def _report_progress(say: Callable[..., None]) -> None:
         say(began=state.step)
         return begin(problem, chosen, state)
 
-    RunRecord.save = saved  # type: ignore[method-assign]
+    RunWriter.save = saved  # type: ignore[method-assign]
     run_module.train = began

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from semisup.config.schema import Checked
-from semisup.runner.result import folder_of
+from semisup.config.schema import RunConfig
+from semisup.runner.result import run_folder
 from tests.kill.attempt import Attempt, attempt, settings
 from tests.kill.defects import Defect, Planted
 from tests.kill.oracles import lost_progress, wrong_end
@@ -53,7 +53,7 @@ class Trial:
         if done.status != 0:
             raise AssertionError(f"not even an uninterrupted run of {self.run} ends: {done.errors}")
         self.points, self.operations, self.audited = done.points, done.operations, done.audited
-        self.reference = folder_of(self._settings("reference"))
+        self.reference = run_folder(self._settings("reference"))
 
     def kills(self) -> list[Kill]:
         """Every point, and every write once more for its middle."""
@@ -76,7 +76,7 @@ class Trial:
             attempts.append(attempt(config, kill_at=kill.number, torn=kill.torn, defect=self.defect))
             if attempts[-1].status != KILLED:
                 return f"was to be killed at {kill}, and ended with {attempts[-1].status}: {attempts[-1].errors}"
-        if damage is not None and damage(folder_of(config)):
+        if damage is not None and damage(run_folder(config)):
             attempts = []
         attempts.append(attempt(config, defect=self.defect))
         return self._judged(config, attempts)
@@ -89,15 +89,15 @@ class Trial:
         first = attempt(config, kill_at=kill.number, torn=kill.torn, harm=harm)
         if first.status not in statuses or "Traceback" in first.errors:
             return f"ended with {first.status}: {first.errors}"
-        if harm == "full disk" and not all(word in first.errors for word in (str(folder_of(config)), "No space left")):
+        if harm == "full disk" and not all(word in first.errors for word in (str(run_folder(config)), "No space left")):
             return f"does not say which file had no room: {first.errors}"
         return self._judged(config, [first] if first.status == 0 else [first, attempt(config)])
 
-    def _judged(self, config: Checked, attempts: list[Attempt]) -> str:
+    def _judged(self, config: RunConfig, attempts: list[Attempt]) -> str:
         """What is wrong with a run whose last process was to end it, or "": then its folder goes."""
         if attempts[-1].status != 0:
             return f"could not be continued: {attempts[-1].errors}"
-        wrong = lost_progress(attempts) or wrong_end(self.reference, folder_of(config))
+        wrong = lost_progress(attempts) or wrong_end(self.reference, run_folder(config))
         if not wrong:
             shutil.rmtree(config.run.output_root)
         return wrong
@@ -142,14 +142,14 @@ class Trial:
         config = self._settings(f"{self.count}")
         for kill in kills:
             attempt(config, kill_at=kill.number, torn=kill.torn, defect=self.defect)
-        damage(folder_of(config))
-        before = checkpoints(folder_of(config))
+        damage(run_folder(config))
+        before = checkpoints(run_folder(config))
         last = attempt(config, defect=self.defect)
         if last.status != 2 or "no usable checkpoint" not in last.errors:
             return f"ended with {last.status}: {last.errors}"
-        return "" if checkpoints(folder_of(config)) == before else "the checkpoints were changed"
+        return "" if checkpoints(run_folder(config)) == before else "the checkpoints were changed"
 
-    def _settings(self, name: str) -> Checked:
+    def _settings(self, name: str) -> RunConfig:
         root = str(self.place / name)
         return replace(
             self.config, plain=self.config.plain | {"output_root": root}, run=replace(self.config.run, output_root=root)

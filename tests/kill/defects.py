@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from semisup import method
 from semisup.record import append_log as logs
 from semisup.record import checkpoint, writer
-from semisup.record.writer import RunRecord
+from semisup.record.writer import RunWriter
 from semisup.runner import run as run_module
 from semisup.runtime import atomic_files
 from semisup.training import loop
@@ -97,7 +97,7 @@ def no_sums(state: State, snapshot: Snapshot) -> None:
 
 def schedule_from_the_start() -> None:
     """The learning rate follows the steps of this process, not those of the run."""
-    place, restore, began = loop._place, run_module.restore, [0]
+    place, restore, began = loop._current_position, run_module.restore, [0]
 
     def restored(state: State, snapshot: Snapshot) -> None:
         restore(state, snapshot)
@@ -107,29 +107,29 @@ def schedule_from_the_start() -> None:
         true = place(plan, state, steps)
         return true._replace(progress=(state.step - began[0]) / plan.steps)
 
-    run_module.restore, loop._place = restored, placed
+    run_module.restore, loop._current_position = restored, placed
 
 
 def no_cut() -> None:
     """What was logged after the last save stays, and comes again."""
 
-    def cut(log: logs.GrowingLog, lines: int) -> None:
+    def cut(log: logs.AppendLog, lines: int) -> None:
         log.lines = lines
 
-    logs.GrowingLog.cut = cut  # type: ignore[method-assign]
+    logs.AppendLog.cut = cut  # type: ignore[method-assign]
 
 
 def cut_of_one_log_only() -> None:
-    resume = RunRecord.resume
+    resume = RunWriter.resume
 
-    def broken(record: RunRecord) -> Any:
+    def broken(record: RunWriter) -> Any:
         whole, record.logs = record.logs, record.logs[:1]
         try:
             return resume(record)
         finally:
             record.logs = whole
 
-    RunRecord.resume = broken  # type: ignore[method-assign]
+    RunWriter.resume = broken  # type: ignore[method-assign]
 
 
 def in_place() -> None:
@@ -185,24 +185,24 @@ def restart_in_silence() -> None:
 
 def summary_first() -> None:
     """The run counts as finished before its status says so."""
-    finish = RunRecord.finish
+    finish = RunWriter.finish
 
-    def broken(record: RunRecord, event: Any, plots: list[str]) -> Any:
+    def broken(record: RunWriter, event: Any, plots: list[str]) -> Any:
         writer.write_json(record.folder / "summary.json", {**event.summary, "confusion": event.confusion})
         return finish(record, event, plots)
 
-    RunRecord.finish = broken  # type: ignore[method-assign]
+    RunWriter.finish = broken  # type: ignore[method-assign]
 
 
 def leftovers_stay() -> None:
-    writer.remove_leftovers = lambda _: 0
+    writer.remove_stale_temporary_files = lambda _: 0
 
 
 def saved_before_it_is_whole() -> None:
     """The state is also saved between an evaluation and what follows from it."""
     due = run_module._save_if_due
 
-    def broken(checked: Any, event: Any, state: State, record: RunRecord, stop: Any) -> None:
+    def broken(checked: Any, event: Any, state: State, record: RunWriter, stop: Any) -> None:
         if type(event).__name__ == "Evaluated":
             record.save(state.snapshot())
         due(checked, event, state, record, stop)
@@ -212,14 +212,14 @@ def saved_before_it_is_whole() -> None:
 
 def shared_storage() -> None:
     """Half of the weights are saved as they were one save ago."""
-    save, before = RunRecord.save, {}
+    save, before = RunWriter.save, {}
 
-    def broken(record: RunRecord, snapshot: Snapshot) -> None:
+    def broken(record: RunWriter, snapshot: Snapshot) -> None:
         now = {name: value.clone() for name, value in snapshot["student"].items()}
         save(record, snapshot | {"student": snapshot["student"] | before})
         before.update({name: value for name, value in now.items() if name.endswith("weight")})
 
-    RunRecord.save = broken  # type: ignore[method-assign]
+    RunWriter.save = broken  # type: ignore[method-assign]
 
 
 def no_fsync_of(kind: Callable[[int], bool]) -> Defect:
@@ -248,13 +248,13 @@ def _rounded(value: Any) -> Any:
 
 def saved_rounded() -> None:
     """Weights are saved in half of their digits."""
-    save = RunRecord.save
+    save = RunWriter.save
 
-    def broken(record: RunRecord, snapshot: Snapshot) -> None:
+    def broken(record: RunWriter, snapshot: Snapshot) -> None:
         student = {name: _rounded(value) for name, value in snapshot["student"].items()}
         save(record, snapshot | {"student": student})
 
-    RunRecord.save = broken  # type: ignore[method-assign]
+    RunWriter.save = broken  # type: ignore[method-assign]
 
 
 def best_of_the_process(state: State, snapshot: Snapshot) -> None:

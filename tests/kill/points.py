@@ -115,7 +115,7 @@ class Points:
 
     def install(self) -> None:
         """From here on this process is watched."""
-        opened, opened_low, beside, trained = builtins.open, os.open, atomic_files._beside, run.train
+        opened, opened_low, beside, trained = builtins.open, os.open, atomic_files._temporary_path, run.train
 
         def low(path: Any, flags: int, *rest: Any, **more: Any) -> int:
             if flags & WRITING:
@@ -147,7 +147,7 @@ class Points:
             return inner
 
         builtins.open = io.open = high  # type: ignore[assignment]
-        os.open, atomic_files._beside, run.train = low, aside, train  # type: ignore[assignment]
+        os.open, atomic_files._temporary_path, run.train = low, aside, train  # type: ignore[assignment]
         for kind in (*ON_PATHS, "fsync"):
             setattr(os, kind, watched(kind, getattr(os, kind)))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from semisup.errors import SettingError
-from semisup.method import Place, unlabeled_batch
+from semisup.method import Position, unlabeled_batch
 from semisup.training.loop import train
-from semisup.training.state import State, learner_of, start
+from semisup.training.state import State, make_context, start
 from tests.conftest import checked, toy_problem
 
 WORDS = (
@@ -28,7 +28,7 @@ def trained(method: str, *overrides: str) -> tuple[Any, State, Any]:
     state = start(problem, config.settings)
     for _ in train(problem, config.settings, state):
         pass
-    return config.settings, state, learner_of(problem, config.settings, state)
+    return config.settings, state, make_context(problem, config.settings, state)
 
 
 @pytest.mark.parametrize("skip_rejected", [False, True])
@@ -37,7 +37,7 @@ def test_confidence_and_class_are_those_of_the_average(method: str, skip_rejecte
     settings, state, learner = trained(
         method, "method.ema_teacher=true", f"method.skip_rejected={str(skip_rejected).lower()}"
     )
-    place = Place(state.step, state.epoch, 0, 0.5)
+    place = Position(state.step, state.epoch, 0, 0.5)
     batch = unlabeled_batch(learner, place, settings.method.ratio)
     weak = learner.view(learner.weak, batch.pixels, "weak", place.step)
     assert state.average is not None

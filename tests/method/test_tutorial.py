@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from semisup.core.events import Evaluated, Finished, Relabeled
-from semisup.core.sampling import shuffled
+from semisup.core.events import EvalEnd, Finished, PoolLabeled
+from semisup.core.sampling import epoch_batch
 from semisup.training.loop import train
 from semisup.training.state import start
 from tests.conftest import checked, toy_problem
@@ -42,7 +42,7 @@ def tutorial(problem: Any, model: nn.Module, seed: int) -> dict[str, list[Any]]:
         model.train()
         total = 0.0
         for position in range(-(-len(labeled) // BATCH)):
-            index = shuffled(seed, "labeled", epoch, len(labeled), BATCH, position)
+            index = epoch_batch(seed, "labeled", epoch, len(labeled), BATCH, position)
             total += learn(labeled[index], problem.labeled.targets[index])
         log["train"].append(total / len(labeled))
         total = 0.0
@@ -67,11 +67,11 @@ def ours(problem: Any, config: Any) -> tuple[dict[str, list[Any]], Any]:
     state = start(problem, config.settings)
     log: dict[str, list[Any]] = {"train": [], "unlabeled": [], "val": [], "accuracy": [], "sets": []}
     for event in train(problem, config.settings, state):
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvalEnd):
             for name, key in (("train", "train/loss"), ("unlabeled", "train/unlabeled_loss"), ("val", "val/loss")):
                 log[name].append(event.metrics[key])
             log["accuracy"].append(event.metrics["val/accuracy"])
-        elif isinstance(event, Relabeled):
+        elif isinstance(event, PoolLabeled):
             kept = (event.selection.weight > 0).nonzero().squeeze(1)
             log["sets"].append((event.epoch - 1, kept.tolist(), event.selection.targets[kept].tolist()))
     return log, state
@@ -115,7 +115,7 @@ def test_the_best_model_is_the_first_of_the_highest_validation_accuracy() -> Non
     problem = toy_problem()
     accuracies, finished = [], None
     for event in train(problem, config.settings, start(problem, config.settings)):
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvalEnd):
             accuracies.append(event.metrics["val/accuracy"])
         finished = event
     assert isinstance(finished, Finished)
@@ -144,10 +144,10 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.scale * images.mean(dim=1)[:, :3, :].sum(dim=2)
 
-    from semisup.method import Place
+    from semisup.method import Position
     from semisup.method.self_training import SelfTraining
     from semisup.threshold.fixed import Fixed
-    from semisup.training.state import learner_of
+    from semisup.training.state import make_context
 
     problem = toy_problem()
     config = settings("model.widths=[8,16]")
@@ -155,16 +155,16 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
     chosen = replace(config.settings, method=method, threshold=Fixed(tau=0.0, strict=False))
     state = start(problem, chosen)
     state.student = Falling()
-    learner = learner_of(problem, chosen, state)
+    learner = make_context(problem, chosen, state)
     memory = method.init(learner)
 
     def after(epoch: int, accuracy: float, memory: Any) -> tuple[Any, int]:
-        events, steps = [], method.after_evaluation(learner, memory, Place(0, epoch, 0, 0.5), accuracy)
+        events, steps = [], method.on_evaluation(learner, memory, Position(0, epoch, 0, 0.5), accuracy)
         while True:
             try:
                 events.append(next(steps))
             except StopIteration as stop:
-                return stop.value, sum(isinstance(event, Relabeled) for event in events)
+                return stop.value, sum(isinstance(event, PoolLabeled) for event in events)
 
     memory, rounds = after(1, 0.61, memory)
     assert rounds == 1
@@ -182,7 +182,7 @@ def test_every_unlabeled_image_is_scored_in_eval_mode_and_softmax_is_over_classe
     problem = toy_problem(unlabeled=31)
     config = settings("model.widths=[8,16]", "method.gate=0")
     for event in train(problem, config.settings, start(problem, config.settings)):
-        if isinstance(event, Relabeled):
+        if isinstance(event, PoolLabeled):
             assert event.labels.probabilities.shape == (31, 3)
             assert torch.allclose(event.labels.probabilities.sum(1), torch.ones(31))
             return

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from semisup.core.sampling import endless
+from semisup.core.sampling import infinite_batch
 from semisup.errors import SettingError
-from semisup.method import Place
+from semisup.method import Position
 from semisup.training.loop import train
-from semisup.training.state import learner_of, start
+from semisup.training.state import make_context, start
 from tests.conftest import checked, toy_problem
 
 WORDS = ("model.widths=[8]", "train.batch_size=4", "method=self_training", "method.gate=0", "threshold.tau=0")
@@ -22,7 +22,7 @@ def rounds(*overrides: str, labeled: int = 12, unlabeled: int = 90) -> tuple[Any
     state = start(problem, config.settings)
     for _ in train(problem, config.settings, state):
         pass
-    learner = learner_of(problem, config.settings, state)
+    learner = make_context(problem, config.settings, state)
     memory = relabeled(config.settings.method, learner, state)
     assert len(memory["index"]) == unlabeled
     return config.settings.method, problem, memory, learner
@@ -30,7 +30,7 @@ def rounds(*overrides: str, labeled: int = 12, unlabeled: int = 90) -> tuple[Any
 
 def relabeled(method: Any, learner: Any, state: Any) -> Any:
     def whole() -> Generator[Any, None, None]:
-        found.append((yield from method.relabel(learner, state.memory, Place(state.step, state.epoch, 0, 0.5))))
+        found.append((yield from method.relabel(learner, state.memory, Position(state.step, state.epoch, 0, 0.5))))
 
     found: list[Any] = []
     list(whole())
@@ -42,9 +42,9 @@ def seen(method: Any, learner: Any, memory: Any, epoch: int, monkeypatch: pytest
     asked: list[int] = []
     take = lambda images, index: (asked.extend(index.tolist()), images.pixels[index])[1]  # noqa: E731
     with monkeypatch.context() as patch:
-        patch.setattr("semisup.method.self_training.taken", take)
+        patch.setattr("semisup.method.self_training.gather_images", take)
         for position in range(method.steps_in_epoch(learner, memory)):
-            method.loss(learner, memory, Place(epoch * 20 + position, epoch, position, 0.5))
+            method.loss(learner, memory, Position(epoch * 20 + position, epoch, position, 0.5))
     return asked
 
 
@@ -57,7 +57,7 @@ def test_an_epoch_has_that_many_and_the_passes_come_to_all(monkeypatch: pytest.M
     assert sorted(flat[:90]) == list(range(90)), "the first pass over the set"
     assert sorted(flat[90:180]) == list(range(90)), "the second, of half of the third epoch on"
     assert flat[:90] != flat[90:180] != list(range(90))
-    assert epochs[2] == memory["index"][endless(0, "pseudo_labeled", 90, 36, 2)].tolist()
+    assert epochs[2] == memory["index"][infinite_batch(0, "pseudo_labeled", 90, 36, 2)].tolist()
 
 
 def test_targets_and_weights_are_those_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:

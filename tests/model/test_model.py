@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, leaky_relu, linear
 
-from semisup.core.layers import Layers
+from semisup.core.layers import FusedSequential
 from semisup.errors import SettingError
 from semisup.runner import compatibility
 from semisup.runtime.torchvision_compat import torchvision
@@ -80,7 +80,10 @@ def test_what_batchnorm_remembers_may_be_part_of_the_weights_where_nothing_is_le
 
 @pytest.mark.parametrize("more", [{"groups": 2}, {"dilation": 2}, {"stride": 2, "bias": False}, {"padding": "same"}])
 def test_the_weights_take_it_in_whatever_the_convolution_is(more: dict[str, Any]) -> None:
-    layers, images = Layers(nn.Conv2d(4, 4, 3, **more), nn.BatchNorm2d(4)).double(), torch.rand(2, 4, 9, 9).double()
+    layers, images = (
+        FusedSequential(nn.Conv2d(4, 4, 3, **more), nn.BatchNorm2d(4)).double(),
+        torch.rand(2, 4, 9, 9).double(),
+    )
     layers(images + 1)  # which is remembered
     apart = layers.eval()(images)
     with torch.no_grad():
@@ -89,7 +92,7 @@ def test_the_weights_take_it_in_whatever_the_convolution_is(more: dict[str, Any]
 
 def test_no_convolution_is_left_out() -> None:
     with pytest.raises(AssertionError, match="one follows each"):
-        Layers(nn.Conv2d(1, 1, 1))(torch.rand(1, 1, 2, 2))
+        FusedSequential(nn.Conv2d(1, 1, 1))(torch.rand(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize(
@@ -217,28 +220,28 @@ def test_a_size_that_a_network_cannot_take_is_said_before_any_work() -> None:
     config = checked("model=torchvision", "model.architecture=alexnet", "dataset.size=16")
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match=r"dataset\.size=16: model=torchvision cannot take it"):
-        compatibility.fit(config, list("ab"), counts, 3)
+        compatibility.check_compatibility(config, list("ab"), counts, 3)
     vit = checked("model=torchvision", "model.architecture=vit_b_16", "dataset.size=64")
     with pytest.raises(SettingError, match=r"dataset\.size=64: .*224"):
-        compatibility.fit(vit, list("ab"), counts, 3)
+        compatibility.check_compatibility(vit, list("ab"), counts, 3)
 
 
 def test_a_network_that_computes_its_widths_is_checked_too() -> None:
     regnet = checked("model=torchvision", "model.architecture=regnet_y_400mf", "dataset.size=32")
-    compatibility.fit(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
+    compatibility.check_compatibility(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
 
 
 def test_what_else_does_not_go_together_is_said_at_the_same_door() -> None:
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match="leaves no image for validation"):
-        compatibility.fit(checked(), list("ab"), counts | {"validation": 0}, 1)
+        compatibility.check_compatibility(checked(), list("ab"), counts | {"validation": 0}, 1)
     with pytest.raises(SettingError, match="method=self_training: needs unlabeled images"):
-        compatibility.fit(checked(), list("ab"), counts | {"unlabeled": 0}, 1)
+        compatibility.check_compatibility(checked(), list("ab"), counts | {"unlabeled": 0}, 1)
     resnet = ("model=torchvision", "dataset.size=32")
     with pytest.raises(SettingError, match=r"train\.batch_size=13: leaves a batch of one .* BatchNorm"):
-        compatibility.fit(checked(*resnet, "train.batch_size=13"), list("ab"), counts, 3)
-    compatibility.fit(checked(*resnet, "train.batch_size=16"), list("ab"), counts, 3)
-    compatibility.fit(checked("train.batch_size=13"), list("ab"), counts, 1)
+        compatibility.check_compatibility(checked(*resnet, "train.batch_size=13"), list("ab"), counts, 3)
+    compatibility.check_compatibility(checked(*resnet, "train.batch_size=16"), list("ab"), counts, 3)
+    compatibility.check_compatibility(checked("train.batch_size=13"), list("ab"), counts, 1)
 
 
 WHOLE = """

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from semisup.core.events import Evaluated, StepDone
-from semisup.core.layer_depth import depths
+from semisup.core.events import EvalEnd, StepEnd
+from semisup.core.layer_depth import layer_depths
 from semisup.training.loop import train
 from semisup.training.state import start
 from tests.conftest import checked, choose, options, toy_problem
@@ -42,7 +42,7 @@ def torchvisions(name: str) -> nn.Module:
 
 def check_depths(model: nn.Module, count: int) -> None:
     """From 0 at the first parameter to count - 1 at the last, never less than that of the parameter before."""
-    found = depths(model)
+    found = layer_depths(model)
     order = [found[parameter] for parameter in model.parameters()]
     assert order == sorted(order)
     assert set(order) == set(range(count))
@@ -63,7 +63,7 @@ def test_depth_in_our_networks(overrides: tuple[str, ...], count: int) -> None:
 
 def test_what_is_no_block_goes_with_the_one_before_it_or_the_first() -> None:
     model = torchvisions("vit_b_16")
-    found = depths(model)
+    found = layer_depths(model)
     names = {name: found[parameter] for name, parameter in model.network.named_parameters()}
     assert names["class_token"] == names["conv_proj.weight"] == names["encoder.pos_embedding"] == 0
     assert names["encoder.layers.encoder_layer_0.mlp.0.weight"] == 1
@@ -74,9 +74,9 @@ def test_what_is_no_block_goes_with_the_one_before_it_or_the_first() -> None:
 def test_a_shared_parameter_has_its_first_depth_and_a_lone_layer_is_a_network() -> None:
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
-    found = depths(nn.Sequential(nn.LayerNorm(3), first, second, nn.Linear(3, 2)))
+    found = layer_depths(nn.Sequential(nn.LayerNorm(3), first, second, nn.Linear(3, 2)))
     assert list(found.values()) == [0, 0, 0, 0, 1, 2, 2], "norm, norm, weight, bias; bias; weight, bias"
-    assert set(depths(nn.Linear(2, 2)).values()) == {0}
+    assert set(layer_depths(nn.Linear(2, 2)).values()) == {0}
 
 
 # Groups ---------------------------------------------------------------------------------------------------------------
@@ -182,12 +182,12 @@ def test_every_group_has_its_share_of_the_schedules_rate_and_the_heads_is_logged
     problem, chosen = toy_problem(), settings(name, layer_decay=0.5)
     state = start(problem, chosen)
     for event in train(problem, chosen, state):
-        if isinstance(event, StepDone):
+        if isinstance(event, StepEnd):
             rate = 0.01 * chosen.schedule.factor((event.step - 1) / 12)
             groups = state.optimizer.param_groups
             assert [group["lr"] for group in groups] == pytest.approx([rate * group["lr_scale"] for group in groups])
             assert len({group["lr_scale"] for group in groups}) == 3
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvalEnd):
             assert event.metrics["lr"] == pytest.approx(rate)
 
 
@@ -196,7 +196,7 @@ def test_resumed_with_groups_a_run_ends_the_same(name: str) -> None:
     problem, chosen = toy_problem(), settings(name, decay_norm_and_bias="false", layer_decay=0.5)
     rows, weights, end = everything(problem, chosen)
     for stop in (1, 7, 11):
-        again_rows, again_weights, again_end = resumed_at(stop, StepDone, problem, chosen)
+        again_rows, again_weights, again_end = resumed_at(stop, StepEnd, problem, chosen)
         assert again_rows == rows
         assert same_weights(again_weights, weights)
         assert again_end == end

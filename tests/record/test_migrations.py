@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from semisup.analysis.runs import read
+from semisup.analysis.runs import read_run
 from semisup.config import schema
 from semisup.record import checkpoint
 from semisup.record.migrations import migrate
@@ -62,9 +62,9 @@ def test_a_config_of_today_has_every_key_and_keeps_it() -> None:
 
 def test_a_run_of_an_earlier_version_is_read() -> None:
     assert sum(path.stat().st_size for path in OLD.rglob("*") if path.is_file()) < 200_000
-    found = schema.check(read_config(OLD / "config.yaml"))
+    found = schema.validate(read_config(OLD / "config.yaml"))
     assert found.settings.threshold.tau == 0.6
-    run = read(OLD)
+    run = read_run(OLD)
     assert (run.status, run.seed) == ("done", 0)
     assert run.accuracy("test") == json.loads((OLD / "summary.json").read_text())["test/accuracy"]
     best = checkpoint.load(checkpoint.newest(OLD / "checkpoints", "best")[0])

@@ -17,19 +17,19 @@ import pytest
 import torch
 
 import semisup.record.writer
-from semisup.core.events import Evaluated, Finished, StepDone
+from semisup.core.events import EvalEnd, Finished, StepEnd
 from semisup.core.types import Predictions
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
 from semisup.record import checkpoint, is_finished, write_json
-from semisup.record.append_log import GrowingLog
-from semisup.record.lock import STALE_SECONDS, Owner
-from semisup.record.reader import MOST_JSON_BYTES, read_config, read_json
-from semisup.record.writer import RunRecord
-from semisup.runtime.liveness import namespace
+from semisup.record.append_log import AppendLog
+from semisup.record.lock import STALE_SECONDS, RunLock
+from semisup.record.reader import MAX_JSON_BYTES, read_config, read_json
+from semisup.record.writer import RunWriter
+from semisup.runtime.liveness import pid_namespace
 
 
-def record(folder: Path) -> RunRecord:
-    return RunRecord(folder, {"seed": 0}, {"id": "x"})
+def record(folder: Path) -> RunWriter:
+    return RunWriter(folder, {"seed": 0}, {"id": "x"})
 
 
 def snapshot(step: int, best: int | None = None) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_every_run_ends_with_a_status(tmp_path: Path, error: BaseException, stat
 
 def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
-        run.add(Evaluated(3, 1, {"val/loss": math.nan, "val/accuracy": 0.5, "lr": math.inf}, True))
+        run.add(EvalEnd(3, 1, {"val/loss": math.nan, "val/accuracy": 0.5, "lr": math.inf}, True))
         assert run.rows() == [{"step": 3, "epoch": 1, "val/loss": None, "val/accuracy": 0.5, "lr": None}]
     write_json(tmp_path / "x.json", {"a": [math.nan, (1, math.inf)], "b": {"c": -math.inf}})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, [1, None]], "b": {"c": None}}
@@ -69,9 +69,9 @@ def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
 def test_resuming_cuts_the_logs_to_where_the_state_was_saved(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with record(folder) as run:
-        run.add(Evaluated(1, 1, {"val/accuracy": 0.1}, True))
+        run.add(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
         run.save(snapshot(1, best=1))
-        run.add(Evaluated(2, 2, {"val/accuracy": 0.2}, True))
+        run.add(EvalEnd(2, 2, {"val/accuracy": 0.2}, True))
         with (folder / "metrics.jsonl").open("a") as file:
             file.write('{"torn":')
     with record(folder) as run:
@@ -84,7 +84,7 @@ def test_resuming_cuts_the_logs_to_where_the_state_was_saved(tmp_path: Path) -> 
 
 def test_without_a_checkpoint_resuming_starts_from_nothing(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
-        run.add(Evaluated(1, 1, {"val/accuracy": 0.1}, True))
+        run.add(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
     with record(tmp_path / "run") as run:
         assert run.resume() is None
         assert run.rows() == []
@@ -162,35 +162,33 @@ def test_configs_are_data(tmp_path: Path) -> None:
 
 
 def test_one_owner_at_a_time_and_the_dead_are_forgotten(tmp_path: Path) -> None:
-    first = Owner(tmp_path)
+    first = RunLock(tmp_path)
     first.take()
     with pytest.raises(RecordError, match=rf"in use by process {os.getpid()} on \S+, last seen \d+ s ago"):
-        Owner(tmp_path).take()
+        RunLock(tmp_path).take()
     first.release()
-    code = (
-        "import sys; from pathlib import Path; from semisup.record.lock import Owner; Owner(Path(sys.argv[1])).take()"
-    )
+    code = "import sys; from pathlib import Path; from semisup.record.lock import RunLock; RunLock(Path(sys.argv[1])).take()"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
     assert (tmp_path / "owner.json").exists(), "it died without a word"
-    Owner(tmp_path).take()
+    RunLock(tmp_path).take()
 
 
 def test_an_owner_elsewhere_is_believed_until_its_heart_stops(tmp_path: Path) -> None:
     path = tmp_path / "owner.json"
     path.write_text(json.dumps({"host": "elsewhere", "boot": "b", "process": 1, "started": "2"}))
     with pytest.raises(RecordError, match="in use by process 1 on elsewhere"):
-        Owner(tmp_path).take()
+        RunLock(tmp_path).take()
     old = path.stat().st_mtime - STALE_SECONDS - 5
     os.utime(path, (old, old))
-    Owner(tmp_path).take()
+    RunLock(tmp_path).take()
     assert read_json(path) != {}
 
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from semisup.record.lock import Owner
-Owner(Path(sys.argv[1])).take()
+from semisup.record.lock import RunLock
+RunLock(Path(sys.argv[1])).take()
 print("taken", flush=True)
 time.sleep(60)
 """
@@ -208,19 +206,19 @@ def test_an_owner_in_another_container_of_the_same_name_is_not_taken_for_dead(tm
             assert process.stdout is not None
             assert process.stdout.readline() == "taken\n"
             with pytest.raises(RecordError, match="in use by process 1 on "):
-                Owner(tmp_path).take()
+                RunLock(tmp_path).take()
             about = json.loads(path.read_text())
-            assert about["namespace"] != namespace()
+            assert about["namespace"] != pid_namespace()
         finally:
             process.kill()
     with pytest.raises(RecordError, match="in use by process 1 on "):
-        Owner(tmp_path).take()  # nobody here can see that it died
+        RunLock(tmp_path).take()  # nobody here can see that it died
     old = path.stat().st_mtime - STALE_SECONDS - 5
     os.utime(path, (old, old))
-    Owner(tmp_path).take()
+    RunLock(tmp_path).take()
     mine = json.loads(path.read_text())
     path.write_text(json.dumps({key: about[key] for key in ("host", "boot", "process", "started")}))
-    Owner(tmp_path).take()  # an earlier version said no namespace
+    RunLock(tmp_path).take()  # an earlier version said no namespace
     assert json.loads(path.read_text()) == mine
 
 
@@ -234,34 +232,34 @@ def until(true: Callable[[], bool]) -> None:
 def test_the_heart_beats_whatever_its_owner_is_at_and_a_folder_that_was_taken_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semisup.record.lock.BEAT_SECONDS", 0.02)
-    with pytest.raises(RecordError, match="no longer this process's"), RunRecord(tmp_path, {}, {"id": "a"}) as record:
+    monkeypatch.setattr("semisup.record.lock.HEARTBEAT_SECONDS", 0.02)
+    with pytest.raises(RecordError, match="no longer this process's"), RunWriter(tmp_path, {}, {"id": "a"}) as record:
         owner = tmp_path / "owner.json"
         os.utime(owner, (0, 0))
         until(lambda: owner.stat().st_mtime > 0)
         owner.write_text(json.dumps({"host": "elsewhere", "boot": "b", "process": 1, "started": "2"}))
         (tmp_path / "run.json").write_text("{}")
         until(lambda: record.owner.lost)
-        record.add(StepDone(1, 0))
+        record.add(StepEnd(1, 0))
     assert (read_json(tmp_path / "run.json"), owner.exists()) == ({}, True), "both are the other's"
 
 
 def test_a_recycled_process_number_is_not_the_owner(tmp_path: Path) -> None:
-    owner = Owner(tmp_path)
+    owner = RunLock(tmp_path)
     owner.take()
     me = json.loads((tmp_path / "owner.json").read_text())
     (tmp_path / "owner.json").write_text(json.dumps(me | {"started": "1"}))
-    Owner(tmp_path).take()
+    RunLock(tmp_path).take()
 
 
 def test_a_growing_log_is_cut_to_the_line(tmp_path: Path) -> None:
-    log = GrowingLog(tmp_path / "log")
+    log = AppendLog(tmp_path / "log")
     assert log.committed() == 0
     log.append("one\n")
     lines = log.committed()
     log.append("two \udcff\nthree\n")
     assert (lines, log.committed()) == (1, 3)
-    again = GrowingLog(tmp_path / "log")
+    again = AppendLog(tmp_path / "log")
     again.cut(lines)
     assert (tmp_path / "log").read_text() == "one\n"
     again.append("two\n")
@@ -345,7 +343,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_log_shorter_than_its_checkpoint_is_an_error_and_is_not_filled_up(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with record(folder) as run:
-        run.add(Evaluated(1, 1, {"val/accuracy": 0.1}, True))
+        run.add(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
         run.save(snapshot(1, best=1))
     os.truncate(folder / "metrics.jsonl", 5)
     with pytest.raises(RecordError, match="has 0 whole lines, and its checkpoint says 1"), record(folder) as run:
@@ -363,7 +361,7 @@ def test_a_finished_run_keeps_one_state_and_its_best(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_gives_a_folder_free(tmp_path: Path) -> None:
-    owner = Owner(tmp_path)
+    owner = RunLock(tmp_path)
     owner.take()
     other = json.loads((tmp_path / "owner.json").read_text()) | {"process": 1}
     (tmp_path / "owner.json").write_text(json.dumps(other))
@@ -372,7 +370,7 @@ def test_only_the_owner_gives_a_folder_free(tmp_path: Path) -> None:
 
 
 def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
-    with pytest.raises(SystemExit), RunRecord(folder, {"seed": 0}, about) as run:
+    with pytest.raises(SystemExit), RunWriter(folder, {"seed": 0}, about) as run:
         run.resume()
         run.save(snapshot(step, best=1))
         raise SystemExit("SIGTERM")
@@ -381,7 +379,7 @@ def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
 def test_a_state_of_another_run_or_of_other_data_is_refused(tmp_path: Path) -> None:
     """Files that someone copied: the digest in the name is right, and the content is not this run's."""
     for name, about, data in (("one", "a", "f"), ("other", "b", "f"), ("elsewhere", "a", "g")):
-        with RunRecord(tmp_path / name, {}, {"id": about}) as run:
+        with RunWriter(tmp_path / name, {}, {"id": about}) as run:
             run.describe({**DATA, "fingerprint": data}, {}, [])
             run.save(snapshot(1, best=1))
     for name in ("other", "elsewhere"):
@@ -390,7 +388,7 @@ def test_a_state_of_another_run_or_of_other_data_is_refused(tmp_path: Path) -> N
         before = digests_of(tmp_path / "one" / "checkpoints")
         with (
             pytest.raises(RecordError, match="its checkpoint is of"),
-            RunRecord(tmp_path / "one", {}, {"id": "a"}) as run,
+            RunWriter(tmp_path / "one", {}, {"id": "a"}) as run,
         ):
             run.describe(DATA, {}, [])
             run.resume()
@@ -428,7 +426,7 @@ def test_a_run_is_not_continued_by_other_versions_of_what_computes(tmp_path: Pat
     for _ in range(2):
         with (
             pytest.raises(RecordError, match=r"begun with other versions \(torch 2\.13\.0 then, 3\.0 now\)"),
-            RunRecord(tmp_path, {"seed": 0}, {"environment": newer}) as run,
+            RunWriter(tmp_path, {"seed": 0}, {"environment": newer}) as run,
         ):
             run.resume()
     interrupted(tmp_path, {"environment": ENVIRONMENT}, step=2)
@@ -438,7 +436,7 @@ def test_a_run_is_not_continued_by_other_versions_of_what_computes(tmp_path: Pat
 def test_another_processor_is_said_and_kept(tmp_path: Path) -> None:
     interrupted(tmp_path, {"environment": ENVIRONMENT})
     elsewhere = ENVIRONMENT | {"processor": "two"}
-    with RunRecord(tmp_path, {"seed": 0}, {"environment": elsewhere}) as run:
+    with RunWriter(tmp_path, {"seed": 0}, {"environment": elsewhere}) as run:
         with pytest.warns(UserWarning, match="processor one then, two now"):
             run.resume()
         run.finish(Finished(1, 1, {"steps": 1}), [])
@@ -447,10 +445,10 @@ def test_another_processor_is_said_and_kept(tmp_path: Path) -> None:
 
 
 def test_without_a_state_a_run_begins_again_in_its_new_environment(tmp_path: Path) -> None:
-    with pytest.raises(ValueError), RunRecord(tmp_path, {}, {"environment": ENVIRONMENT}):
+    with pytest.raises(ValueError), RunWriter(tmp_path, {}, {"environment": ENVIRONMENT}):
         raise ValueError
     newer = ENVIRONMENT | {"packages": {"torch": "3.0"}}
-    with RunRecord(tmp_path, {}, {"environment": newer}) as run:
+    with RunWriter(tmp_path, {}, {"environment": newer}) as run:
         assert run.resume() is None
         run.finish(Finished(1, 1, {"steps": 1}), [])
     assert json.loads((tmp_path / "run.json").read_text())["environment"] == newer
@@ -458,7 +456,7 @@ def test_without_a_state_a_run_begins_again_in_its_new_environment(tmp_path: Pat
 
 def test_the_changes_of_the_code_are_kept_and_others_beside_them(tmp_path: Path) -> None:
     for text in ("one", "one", "two"):
-        with pytest.raises(ValueError), RunRecord(tmp_path, {}, {}, text):
+        with pytest.raises(ValueError), RunWriter(tmp_path, {}, {}, text):
             raise ValueError
     assert (tmp_path / "git.diff").read_text() == "one"
     assert (tmp_path / "git-continued.diff").read_text() == "two"
@@ -488,6 +486,6 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
 
 def test_a_summary_that_is_too_large_is_named(tmp_path: Path) -> None:
     with open(tmp_path / "summary.json", "wb") as file:
-        file.truncate(MOST_JSON_BYTES + 1)
+        file.truncate(MAX_JSON_BYTES + 1)
     with pytest.warns(UserWarning, match=r"summary\.json has more than 32 MB and is not read"):
         assert read_json(tmp_path / "summary.json") is None

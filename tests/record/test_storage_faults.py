@@ -14,8 +14,8 @@ import pytest
 
 from semisup.errors import RecordError
 from semisup.record import checkpoint
-from semisup.record.lock import Owner
-from semisup.record.writer import RunRecord
+from semisup.record.lock import RunLock
+from semisup.record.writer import RunWriter
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
 from semisup.runtime import atomic_files
@@ -35,10 +35,10 @@ SMALL = (
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
     """Makes the small run on toy data; gives its folder."""
     data = data_of(toy_problem(labeled=12, unlabeled=18))
-    monkeypatch.setattr(run_module, "_load", lambda *_: data)
+    monkeypatch.setattr(run_module, "load_data", lambda *_: data)
 
     def make(name: str, *more: str) -> Path:
-        outcome = run_module.run(checked(*SMALL, f"output_root={tmp_path / name}", *more), Bars(), of_a_sweep=False)
+        outcome = run_module.run(checked(*SMALL, f"output_root={tmp_path / name}", *more), Bars(), in_sweep=False)
         assert outcome.status == "done", outcome.message
         return outcome.folder
 
@@ -172,7 +172,7 @@ def test_of_many_that_take_a_folder_at_once_one_gets_it(tmp_path: Path) -> None:
         (tmp_path / f"ready-{os.getpid()}").touch()
         wait_for("ready-*", 8)
         try:
-            Owner(tmp_path).take()
+            RunLock(tmp_path).take()
         except RecordError:
             (tmp_path / f"lost-{os.getpid()}").touch()
             return
@@ -238,7 +238,7 @@ def test_a_status_that_cannot_be_written_hides_no_error(tmp_path: Path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def run() -> None:
-        with RunRecord(tmp_path / "run", {}, {}):
+        with RunWriter(tmp_path / "run", {}, {}):
             monkeypatch.setattr("semisup.record.writer.write_json", full)
             raise ValueError("the error itself")
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from semisup.config import schema
-from semisup.config.controls import baseline_of, control_of
+from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import run_id
 from tests.conftest import checked
 
@@ -18,11 +18,11 @@ STEPS, LABELED_STEPS = 1200, 300
 
 
 @functools.cache
-def _composed(*groups: str) -> schema.Plain:
+def _composed(*groups: str) -> schema.ConfigDict:
     return checked("device=cpu", "name=mine", *groups).plain
 
 
-def plain_of(*overrides: str, seed: int = 0) -> schema.Plain:
+def plain_of(*overrides: str, seed: int = 0) -> schema.ConfigDict:
     """A config as semisup saves it. Hydra and the gate see its groups; values and seed are set in what comes out."""
     pairs = [each.partition("=")[::2] for each in overrides]
     plain = copy.deepcopy(_composed(*(f"{key}={value}" for key, value in pairs if "." not in key)))
@@ -36,7 +36,7 @@ def plain_of(*overrides: str, seed: int = 0) -> schema.Plain:
 
 def make(
     experiment: Path,
-    plain: schema.Plain,
+    plain: schema.ConfigDict,
     *,
     val: float = 0.8,
     test: float | None = 0.75,
@@ -62,7 +62,7 @@ def make(
 
 def make_with_references(
     experiment: Path,
-    plain: schema.Plain,
+    plain: schema.ConfigDict,
     *,
     test: float | None,
     control: float | None,
@@ -72,7 +72,7 @@ def make_with_references(
     """A run, its control and its baseline, unless they are there."""
     folder = make(experiment, plain, test=test, **rest)
     summary = {"steps": rest.get("steps", STEPS), "labeled_steps": rest.get("labeled_steps", LABELED_STEPS)}
-    references = ((control_of(plain, summary), control), (baseline_of(plain, summary), baseline))
+    references = ((control_config(plain, summary), control), (baseline_config(plain, summary), baseline))
     for reference, accuracy in references:
         if accuracy is not None and not (experiment / run_id(reference)).exists():
             on_test = None if test is None else accuracy

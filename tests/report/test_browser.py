@@ -14,9 +14,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from semisup.analysis.comparison import compare_runs
-from semisup.analysis.runs import find, read_all
+from semisup.analysis.runs import find_runs, read_runs
 from semisup.config import schema
-from semisup.report.html.comparison_page import report
+from semisup.report.html.comparison_page import comparison_page
 from semisup.report.html.svg import COLORS
 from tests.report.run_maker import make, make_with_references, plain_of
 
@@ -24,8 +24,8 @@ Driver = webdriver.Chrome
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
-def validation_of(plain: schema.Plain) -> list[str]:
-    dataset = schema.option("dataset", plain["dataset"])
+def validation_of(plain: schema.ConfigDict) -> list[str]:
+    dataset = schema.build_option("dataset", plain["dataset"])
     paths: list[str] = dataset.read(dataset.survey(), lambda items, *_: items).validation.paths
     return paths
 
@@ -60,7 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ]
                 (run / "what_if.csv").write_text("\n".join(["step,epoch,on,tau,coverage,accuracy", *lines]))
     make(folder, plain_of("threshold.tau=0.7"), status="failed", error={"kind": "E", "message": EVIL})
-    (folder / "report.html").write_bytes(report([(compare_runs(read_all(find([folder]))), f"Best. {EVIL}")], folder))
+    (folder / "report.html").write_bytes(
+        comparison_page([(compare_runs(read_runs(find_runs([folder]))), f"Best. {EVIL}")], folder)
+    )
     return folder
 
 
@@ -154,7 +156,9 @@ def test_of_many_rows_the_first_are_laid_out_and_all_can_be_had(driver: Driver, 
     for number in range(230):
         plain = plain_of(f"threshold.tau={number / 1000}")
         make(tmp_path, plain, val=number / 230)
-    (tmp_path / "report.html").write_bytes(report([(compare_runs(read_all(find([tmp_path]))), "Best.")], tmp_path))
+    (tmp_path / "report.html").write_bytes(
+        comparison_page([(compare_runs(read_runs(find_runs([tmp_path]))), "Best.")], tmp_path)
+    )
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     driver.get((tmp_path / "report.html").as_uri())
     said = driver.find_element(By.CSS_SELECTOR, "form[data-for='runs'] output")

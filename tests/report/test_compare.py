@@ -18,23 +18,23 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, spread
-from semisup.analysis.run_history import before_any_label
-from semisup.analysis.runs import TAIL_BYTES, find, read, read_all
+from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, summarize
+from semisup.analysis.run_history import chosen_before_selection
+from semisup.analysis.runs import TAIL_BYTES, find_runs, read_run, read_runs
 from semisup.cli.compare import compare
-from semisup.config.controls import baseline_of, control_of
+from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import run_id
 from semisup.errors import DataError, RecordError, SettingError
-from semisup.report.heatmap import legend, picture
-from semisup.report.heatmap_grid import CONTROL, SEVERAL, choose_axes, grid_of
+from semisup.report.heatmap import heatmap_figure, legend
+from semisup.report.heatmap_grid import CONTROL, SEVERAL, choose_axes, make_grid
 from semisup.report.terminal_tables import ROWS_SHOWN
-from semisup.report.wording import gain, lack, percent, sentence
-from semisup.runtime.liveness import me
+from semisup.report.wording import format_mean_std, mean_gain, missing_reason, summary_sentence
+from semisup.runtime.liveness import this_process
 from tests.report.run_maker import IMAGES, make, make_with_references, plain_of
 
 
 def compared(*folders: Path) -> Comparison:
-    return compare_runs(read_all(find(list(folders))))
+    return compare_runs(read_runs(find_runs(list(folders))))
 
 
 def printed(*folders: Path, width: int = 150) -> str:
@@ -77,10 +77,10 @@ def sweep(outputs: Path) -> Path:
 def test_gain_is_the_difference_to_the_run_with_the_id_of_its_control(outputs: Path) -> None:
     plain = plain_of("threshold.tau=0.9")
     folder = make_with_references(outputs / "mine", plain, test=0.75, control=0.70, baseline=0.55)
-    run = read(folder)
+    run = read_run(folder)
     summary = json.loads((folder / "summary.json").read_text())
-    assert run.control_id == run_id(control_of(plain, summary))
-    assert run.baseline_id == run_id(baseline_of(plain, summary))
+    assert run.control_id == run_id(control_config(plain, summary))
+    assert run.baseline_id == run_id(baseline_config(plain, summary))
     (row,) = compared(outputs / "mine").rows
     assert (row.controls[0].state, row.controls[0].other.id) == ("done", run.control_id)
     assert row.controls[0].points == pytest.approx(5.0)
@@ -90,7 +90,7 @@ def test_gain_is_the_difference_to_the_run_with_the_id_of_its_control(outputs: P
 def test_a_control_of_other_length_is_not_the_control(outputs: Path) -> None:
     plain = plain_of()
     make(outputs / "mine", plain, steps=1200)
-    make(outputs / "mine", control_of(plain, {"steps": 1201}), test=0.7)
+    make(outputs / "mine", control_config(plain, {"steps": 1201}), test=0.7)
     comparison = compared(outputs / "mine")
     (row,) = [row for row in comparison.rows if row.controls]
     assert row.controls[0].state == "missing"
@@ -101,18 +101,18 @@ def test_gain_mean_and_spread_are_of_the_differences_seed_by_seed(outputs: Path)
     for seed, (test, control) in enumerate(((0.50, 0.48), (0.70, 0.66), (0.90, 0.84))):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=control, baseline=0.4)
     (row,) = compared(outputs / "mine").rows
-    found = gain(row.controls)
+    found = mean_gain(row.controls)
     assert (found.mean, found.deviation, found.count) == (pytest.approx(4), pytest.approx(2), 3)
     accuracy = row.accuracy("test")
     assert (accuracy.mean, accuracy.deviation) == (pytest.approx(0.7), pytest.approx(0.2))
-    assert percent(found, signed=True) == "+4.0 ± 2.0"
+    assert format_mean_std(found, signed=True) == "+4.0 ± 2.0"
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert spread([0.5]).deviation is None
-    assert spread([None]) is None
-    assert percent(spread([0.5]), unit=100) == "50.0"
-    assert percent(spread([-0.001]), signed=True) == "+0.0"
+    assert summarize([0.5]).deviation is None
+    assert summarize([None]) is None
+    assert format_mean_std(summarize([0.5]), unit=100) == "50.0"
+    assert format_mean_std(summarize([-0.001]), signed=True) == "+0.0"
 
 
 def test_without_a_test_set_validation_is_compared_and_that_is_said(outputs: Path) -> None:
@@ -149,9 +149,9 @@ def test_controls_of_a_sweep_that_are_just_not_yet_run_are_told_so(outputs: Path
 def test_a_control_that_failed_is_said(outputs: Path) -> None:
     plain = plain_of()
     make_with_references(outputs / "mine", plain, test=0.7, control=None, baseline=0.6)
-    make(outputs / "mine", control_of(plain, {"steps": 1200}), status="diverged")
+    make(outputs / "mine", control_config(plain, {"steps": 1200}), status="diverged")
     comparison = compared(outputs / "mine")
-    assert lack(comparison.rows[0].controls, "control") == "control diverged"
+    assert missing_reason(comparison.rows[0].controls, "control") == "control diverged"
     assert [comparison.roles(run) for run in comparison.unfinished] == ["run"]
     assert len(comparison.rows) == 1
 
@@ -160,7 +160,7 @@ def test_controls_of_some_seeds_only(outputs: Path) -> None:
     for seed, control in ((0, 0.7), (1, None), (2, 0.66)):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=0.72, control=control, baseline=0.6)
     (row,) = compared(outputs / "mine").rows
-    assert gain(row.controls).mean == pytest.approx(4)
+    assert mean_gain(row.controls).mean == pytest.approx(4)
     assert "(2 of 3 seeds)" in printed(outputs / "mine", width=1000)
 
 
@@ -182,7 +182,7 @@ def test_controls_of_several_lengths_count_once_a_seed(outputs: Path) -> None:
             make_with_references(outputs / "mine", plain, test=0.9, control=control, baseline=0.5, steps=steps)
     (control, _) = compared(outputs / "mine").references
     assert len(control.runs) == 4
-    assert over_seeds(control.runs, "test") == spread([0.7, 0.7])
+    assert over_seeds(control.runs, "test") == summarize([0.7, 0.7])
     assert "1000-2000" in printed(outputs / "mine")
 
 
@@ -223,7 +223,7 @@ def test_a_labeling_long_ago_is_found(outputs: Path) -> None:
     folder = make(outputs / "mine", plain_of(), labelings=[(0.25, None)])
     with open(folder / "metrics.jsonl", "a") as file:
         file.write('{"step": 1, "epoch": 1, "val/accuracy": 0.5}\n' * (TAIL_BYTES // 20))
-    assert read(folder).labeling["pseudo/coverage"] == 0.25
+    assert read_run(folder).labeling["pseudo/coverage"] == 0.25
 
 
 def test_a_split_seed_that_follows_the_seed_is_no_setting_and_a_fixed_one_is(outputs: Path) -> None:
@@ -250,7 +250,7 @@ def test_labels_only_runs_are_rows(outputs: Path) -> None:
     comparison = compared(outputs / "mine")
     assert comparison.columns == ["optimizer.lr"]
     assert comparison.best.settings == {"optimizer.lr": 0.01}
-    assert "over the control" not in sentence(comparison)
+    assert "over the control" not in summary_sentence(comparison)
     printed(outputs / "mine")
 
 
@@ -295,7 +295,7 @@ def test_outputs_and_several_folders(outputs: Path) -> None:
 
 def test_the_same_run_is_counted_once(outputs: Path) -> None:
     folder = make(outputs / "mine", plain_of())
-    assert len(find([outputs, outputs / "mine", folder])) == 1
+    assert len(find_runs([outputs, outputs / "mine", folder])) == 1
     shutil.copytree(outputs / "mine", outputs / "copy")
     comparison = compared(outputs)
     assert len(comparison.runs) == 2
@@ -304,7 +304,7 @@ def test_the_same_run_is_counted_once(outputs: Path) -> None:
 
 def test_no_runs_is_an_error_that_names_the_folder(outputs: Path) -> None:
     with pytest.raises(DataError, match="outputs: there is no such folder"):
-        find([outputs])
+        find_runs([outputs])
     (outputs / "mine").mkdir(parents=True)
     with pytest.raises(DataError, match="mine: no runs here"):
         printed(outputs / "mine")
@@ -461,14 +461,14 @@ def test_runs_that_are_not_done_are_rows_with_the_reason(outputs: Path) -> None:
     assert (reasons["diverged"], reasons["interrupted"]) == ("step 3", "K")
     assert "no process" in reasons["running"]
     (killed / "owner.json").write_text("{}")
-    assert read(killed).reason == "in progress"
+    assert read_run(killed).reason == "in progress"
     os.utime(killed / "owner.json", (time.time() - 7200, time.time() - 7200))
-    assert read(killed).reason.startswith("no sign of life for 120 minutes")
-    here = "import json; from semisup.runtime.liveness import me; print(json.dumps(me()))"
+    assert read_run(killed).reason.startswith("no sign of life for 120 minutes")
+    here = "import json; from semisup.runtime.liveness import this_process; print(json.dumps(this_process()))"
     dead = subprocess.run([sys.executable, "-c", here], capture_output=True, check=True).stdout
-    for owner, said in ((dead, "no process is at it"), (json.dumps(me()).encode(), "in progress")):
+    for owner, said in ((dead, "no process is at it"), (json.dumps(this_process()).encode(), "in progress")):
         (killed / "owner.json").write_bytes(owner)
-        assert read(killed).reason.startswith(said), "as soon as it died, on the machine where it was"
+        assert read_run(killed).reason.startswith(said), "as soon as it died, on the machine where it was"
     text = printed(outputs / "mine", width=200)
     (line,) = [line.split() for line in text.splitlines() if " diverged " in line]
     assert line[1:] == ["diverged", "0.6", "step", "3"]
@@ -501,7 +501,7 @@ def test_nothing_a_run_says_reaches_the_terminal_as_a_command(outputs: Path, ter
 
 
 def test_the_sentence_says_best_row_control_first_baseline_second(sweep: Path) -> None:
-    words = sentence(compared(sweep))
+    words = summary_sentence(compared(sweep))
     assert words == (
         "Best of 4 settings, chosen on validation: threshold.tau=0.95 augment.strength=0.5: "
         "test accuracy 73.0 ± 2.0 % over 3 seeds; "
@@ -524,7 +524,7 @@ def test_the_sentence_says_best_row_control_first_baseline_second(sweep: Path) -
 def test_the_sentence_is_honest(outputs: Path, tests: tuple[float, ...], said: str) -> None:
     for seed, test in enumerate(tests):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=0.70, baseline=0.5)
-    assert said in sentence(compared(outputs / "mine"))
+    assert said in summary_sentence(compared(outputs / "mine"))
 
 
 def test_weights_from_before_any_pseudo_label_are_said(outputs: Path) -> None:
@@ -533,7 +533,7 @@ def test_weights_from_before_any_pseudo_label_are_said(outputs: Path) -> None:
         told = [(coverage, 0.9) for coverage in coverages]
         plain = plain_of(seed=seed)
         make_with_references(outputs / "mine", plain, test=0.75, control=0.7, baseline=0.5, labelings=told)
-    text = sentence(compared(outputs / "mine"))
+    text = summary_sentence(compared(outputs / "mine"))
     assert "The best weights of 1 of 2 seeds are of step 10, before the first pseudo-label counted (step 20)." in text
 
 
@@ -548,7 +548,7 @@ def test_labels_that_were_used_up_to_the_chosen_step_are_none_from_after_it(
         {"step": 10, "epoch": 1, "pseudo/round": 1, "pseudo/coverage": 0.5},
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert before_any_label(read(folder)) == early
+    assert chosen_before_selection(read_run(folder)) == early
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
@@ -600,7 +600,7 @@ def test_csv_has_one_line_a_run(sweep: Path) -> None:
 def test_json_has_the_rows_the_runs_and_the_sentence(sweep: Path) -> None:
     printed(sweep)
     found = json.loads((sweep / "comparison.json").read_text())
-    assert found["sentence"] == sentence(compared(sweep))
+    assert found["sentence"] == summary_sentence(compared(sweep))
     assert found["columns"] == ["threshold.tau", "augment.strength"]
     assert found["best"] == found["rows"][0]
     row = found["best"]
@@ -677,7 +677,7 @@ def test_any_sweep_has_a_picture(outputs: Path, overrides: list[list[str]], axes
         assert found is None
     else:
         assert set([axes] if isinstance(axes, str) else axes) <= {key for axis in found for key in axis.keys}
-    (width, _), colors = colors_of(picture(comparison))
+    (width, _), colors = colors_of(heatmap_figure(comparison))
     assert width == 1400
     assert colors > 20
 
@@ -700,21 +700,24 @@ def test_the_control_row_is_of_the_cells_above_it(outputs: Path) -> None:
                 better = rate == "1e-2" if strength == 0.25 else (rate == "1e-2") == (tau == 0.9)
                 val = 0.8 if better else 0.7
                 make_with_references(outputs / "mine", plain, val=val, test=0.9, control=control, baseline=0.5)
-    grid = grid_of(compared(outputs / "mine"))
+    grid = make_grid(compared(outputs / "mine"))
     assert grid is not None
     first, second = (cell for cell in grid.accuracies if cell.y == CONTROL)
-    assert (first.text, first.value) == ("80.0", spread([0.8]))  # of the cells, and not of all runs with that strength
+    assert (first.text, first.value) == (
+        "80.0",
+        summarize([0.8]),
+    )  # of the cells, and not of all runs with that strength
     assert first.folder is not None
     assert json.loads((first.folder / "summary.json").read_text())["test/accuracy"] == 0.80
     assert (second.text, second.value, second.folder) == (SEVERAL, None, None)
     points = {round(cell.value.mean) for cell in grid.gains if cell.value}
     assert points == {10, 30}
     assert f"{SEVERAL}: the cells above have different ones" in " ".join(legend(compared(outputs / "mine"), grid))
-    picture(compared(outputs / "mine"))
+    heatmap_figure(compared(outputs / "mine"))
 
 
 def test_controls_of_all_cells_in_a_column_are_one_row(sweep: Path) -> None:
-    grid = grid_of(compared(sweep))
+    grid = make_grid(compared(sweep))
     assert grid is not None
     assert [cell.text for cell in grid.accuracies if cell.y == CONTROL] == ["62.5\n± 0.0", "65.0\n± 0.0"]
 
@@ -741,7 +744,7 @@ def test_the_comparison_is_a_run_in_the_group_of_the_sweep(sweep: Path) -> None:
     summary = inspected(file, "--summary")["summary"]
     assert summary["best/val/accuracy"] == pytest.approx(0.84)
     assert summary["gain_over_control_points"] == pytest.approx(8)
-    assert summary["sentence"] == sentence(compared(sweep))
+    assert summary["sentence"] == summary_sentence(compared(sweep))
     assert (summary["count/runs"], summary["count/settings"]) == (21, 4)
     assert {name for name in summary if name.startswith("plots/")} == {
         f"plots/{n}" for n in ("comparison", "curves", "rounds")
@@ -844,7 +847,7 @@ def test_zero_gain_with_images_in_use_is_no_clear_gain(outputs: Path) -> None:
     for seed in (0, 1):
         plain = plain_of(seed=seed)
         make_with_references(outputs / "mine", plain, test=0.7, control=0.7, baseline=0.5, labelings=[(0.5, 0.9)])
-    assert "not clear of the spread" in sentence(compared(outputs / "mine"))
+    assert "not clear of the spread" in summary_sentence(compared(outputs / "mine"))
 
 
 def test_help_needs_no_torch() -> None:

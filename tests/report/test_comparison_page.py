@@ -17,16 +17,16 @@ import yaml
 from PIL import Image
 
 from semisup.analysis.comparison import Comparison, compare_runs
-from semisup.analysis.run_history import history, what_if
-from semisup.analysis.runs import find, read, read_all
+from semisup.analysis.run_history import history, read_threshold_curves
+from semisup.analysis.runs import find_runs, read_run, read_runs
 from semisup.config import schema
 from semisup.dataset import _lookup
 from semisup.errors import DataError
-from semisup.report.comparison_charts import MOST_CURVES
-from semisup.report.html.comparison_page import report
+from semisup.report.comparison_charts import MAX_CURVES
+from semisup.report.html.comparison_page import comparison_page
 from semisup.report.html.confusion import MOST_CLASSES
-from semisup.report.html.thumbnails import MOST_MISTAKES, SIDE_PIXELS, surest_mistakes
-from semisup.runtime.text import link, typed, visible
+from semisup.report.html.thumbnails import MOST_MISTAKES, SIDE_PIXELS, most_confident_errors
+from semisup.runtime.text import printable, relative_url, shell_quote
 from tests.conftest import CONF
 from tests.report.run_maker import make, make_with_references, plain_of
 
@@ -34,11 +34,11 @@ EVIL = "<script>alert(1)</script>\" onload='alert(2)' \u202egnp.exe \n {{ 7*7919
 
 
 def compared(folder: Path) -> Comparison:
-    return compare_runs(read_all(find([folder])))
+    return compare_runs(read_runs(find_runs([folder])))
 
 
 def page(folder: Path) -> str:
-    return report([(compared(folder), "The sentence.")], folder).decode()
+    return comparison_page([(compared(folder), "The sentence.")], folder).decode()
 
 
 class Seen(HTMLParser):
@@ -119,7 +119,7 @@ def test_a_run_that_has_a_report_of_its_own_leads_to_it(sweep: Path) -> None:
 
 
 def test_links_lead_from_wherever_the_page_is(outputs: Path, sweep: Path) -> None:
-    text = report([(compared(sweep), "")], outputs).decode()
+    text = comparison_page([(compared(sweep), "")], outputs).decode()
     hrefs = [href for href in Seen(text).values("a", "href") if href.startswith("./")]
     assert hrefs
     assert all((outputs / unquote(href)).is_dir() for href in hrefs)
@@ -183,7 +183,7 @@ def about(folder: Path, **dataset: Any) -> None:
 
 
 def digits_of(folder: Path) -> Any:
-    dataset = schema.option("dataset", read(folder).plain["dataset"])
+    dataset = schema.build_option("dataset", read_run(folder).plain["dataset"])
     return dataset.read(dataset.survey(), lambda items, *_: items)
 
 
@@ -194,7 +194,7 @@ def test_surest_mistakes_first_with_their_pictures(sweep: Path) -> None:
     names = data.validation.paths[:40]
     rows = [(name, "zero", "one" if number % 2 else "zero", 0.5 + number / 100) for number, name in enumerate(names)]
     predictions(folder, rows)
-    found = surest_mistakes(read(folder))
+    found = most_confident_errors(read_run(folder))
     assert (found.count, found.judged, found.said) == (20, 40, "")
     assert [guess.path for guess, _ in found.shown] == names[39::-2][:MOST_MISTAKES]
     assert all((uri or "").startswith("data:image/png;base64,") for _, uri in found.shown)
@@ -240,7 +240,7 @@ def test_a_data_set_of_a_config_with_an_interpolation_is_not_looked_for(sweep: P
     for each in sweep.glob("self*/config.yaml"):
         each.write_text(each.read_text().replace("name: digits", "name: ${oc.env:HOME}"))
     predictions(folder, [("digits/0000", "a", "b", 0.9)])
-    found = surest_mistakes(read(folder))
+    found = most_confident_errors(read_run(folder))
     assert "a saved config holds values, and no interpolations" in found.said
 
 
@@ -263,14 +263,14 @@ def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypat
     }
     plain["dataset"] = node
     folder = make(outputs / "mine", plain)
-    part = schema.option("dataset", node).survey().found.parts["validation"].files[:3]
+    part = schema.build_option("dataset", node).survey().found.parts["validation"].files[:3]
     opened: list[str] = []
     real = _lookup.read
     monkeypatch.setattr(
         _lookup, "read", lambda files, *more: opened.extend(each.name for each in files) or real(files, *more)
     )
     predictions(folder, [(file.name, "a", "b", 0.9) for file in part])
-    found = surest_mistakes(read(folder))
+    found = most_confident_errors(read_run(folder))
     assert opened == [file.name for file in part]
     assert found.said == ""
     assert all((uri or "").startswith("data:image/jpeg;base64,") for _, uri in found.shown)
@@ -278,8 +278,8 @@ def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypat
 
 
 def test_a_data_set_too_large_to_read_for_a_few_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lookup, "MOST_BYTES", 1000)
-    dataset = schema.option("dataset", plain_of()["dataset"])
+    monkeypatch.setattr(_lookup, "MAX_BYTES", 1000)
+    dataset = schema.build_option("dataset", plain_of()["dataset"])
     with pytest.raises(DataError, match="too many to read for a few"):
         _lookup.some_images(dataset, "validation", ["digits/0001"], None)
 
@@ -316,7 +316,7 @@ def test_what_other_thresholds_keep(sweep: Path) -> None:
         for on in ("pool", "validation"):
             lines += [f"{step},1,{on},{tau},{1 - tau * step / 100},{'' if tau == 0.9 else tau}" for tau in (0.5, 0.9)]
     (folder / "what_if.csv").write_text("\n".join([*lines, "x,y,pool", "20,1,pool,nan,0.5,0.5", "30,1,moon,0.5,1,1"]))
-    found = what_if(folder)
+    found = read_threshold_curves(folder)
     assert found["pool"].coverage == [(0.5, 0.9), (0.9, pytest.approx(0.82))]
     assert found["validation"].accuracy == [(0.5, 0.5)]
     assert 'id="what-if"' in page(sweep)
@@ -344,13 +344,13 @@ def test_histories_of_any_content(tmp_path: Path) -> None:
 
 
 def test_only_the_first_curves_are_drawn_and_that_is_said(outputs: Path) -> None:
-    count = MOST_CURVES + 5
+    count = MAX_CURVES + 5
     for number in range(count):
         make(outputs / "mine", plain_of(f"optimizer.lr={1 + number}e-5"), val=0.5 + number / 100)
     text = page(outputs / "mine")
-    assert f"the {MOST_CURVES} settings that validation likes best, of {count}" in text
+    assert f"the {MAX_CURVES} settings that validation likes best, of {count}" in text
     curves = text[text.index('<section id="curves"') :]
-    assert curves[: curves.index("</section>")].count("<a tabindex") == MOST_CURVES
+    assert curves[: curves.index("</section>")].count("<a tabindex") == MAX_CURVES
 
 
 def test_without_true_classes_that_is_said(outputs: Path) -> None:
@@ -421,13 +421,13 @@ def test_every_drawing_picture_and_table_says_what_it_is(sweep: Path) -> None:
 
 
 def test_names_are_shown_as_they_are_but_for_marks_that_hide_or_turn() -> None:
-    assert visible("größe 中文 \u202e\x1b[2J\udc80\n") == "größe 中文 \\u202e\\x1b[2J\\udc80\\n"
-    assert visible(True) == "true"
-    assert visible(None) == "null"
-    assert len(visible("x" * 1000, 50)) == 50
+    assert printable("größe 中文 \u202e\x1b[2J\udc80\n") == "größe 中文 \\u202e\\x1b[2J\\udc80\\n"
+    assert printable(True) == "true"
+    assert printable(None) == "null"
+    assert len(printable("x" * 1000, 50)) == 50
 
 
 def test_a_link_has_no_scheme_whatever_the_folder_is_called(tmp_path: Path) -> None:
-    assert link(tmp_path / "javascript:alert(1)", tmp_path) == "./javascript%3Aalert%281%29/"
-    assert link(tmp_path / "a", tmp_path / "b") == "./../a/"
-    assert typed(Path("a b")) == "'a b'"
+    assert relative_url(tmp_path / "javascript:alert(1)", tmp_path) == "./javascript%3Aalert%281%29/"
+    assert relative_url(tmp_path / "a", tmp_path / "b") == "./../a/"
+    assert shell_quote(Path("a b")) == "'a b'"

@@ -14,11 +14,11 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from semisup.analysis.pseudo_label_history import Labels, labels_of
-from semisup.analysis.runs import read
-from semisup.cli.show import run
+from semisup.analysis.pseudo_label_history import LabelHistory, read_label_history
+from semisup.analysis.runs import read_run
+from semisup.cli.show import show_command
 from semisup.config import schema
-from semisup.report.html.run_page import SHOWN, run_report
+from semisup.report.html.run_page import SHOWN, run_page
 from tests.report.run_maker import make_with_references, plain_of
 from tests.report.test_browser import CONTRAST
 
@@ -31,7 +31,7 @@ def write_labels(folder: Path, rows: list[tuple[object, ...]]) -> None:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
 
 
-def counts(found: Labels) -> list[tuple[int, ...]]:
+def counts(found: LabelHistory) -> list[tuple[int, ...]]:
     return [(each.number, each.labeled, each.kept, each.gained, each.lost, each.flipped) for each in found.rounds]
 
 
@@ -44,7 +44,7 @@ def test_gained_lost_and_flipped(tmp_path: Path) -> None:
             *((3, 2, 12, "a", "3", 0.95, 1, 1), (3, 2, 12, "b", "4", 0.1, 0, 0)),
         ],
     )
-    found = labels_of(tmp_path, 1)
+    found = read_label_history(tmp_path, 1)
     assert counts(found) == [(1, 3, 2, 2, 0, 0), (2, 3, 2, 1, 1, 1), (3, 2, 1, 0, 1, 1)]
     assert [dict(each.kept_of) for each in found.rounds] == [{"3": 1, "7": 1}, {"8": 1, "3": 1}, {"3": 1}]
     assert found.changed == 2
@@ -73,7 +73,7 @@ def test_the_counts_are_those_of_a_slow_restatement(tmp_path: Path) -> None:
         wanted.append((number, len(part), len(kept), len(kept.keys() - before.keys()), lost, flipped))
         changed |= {path for path, label in labels.items() if path in last and last[path] != label}
         before, last = kept, last | labels
-    found = labels_of(tmp_path, 5)
+    found = read_label_history(tmp_path, 5)
     assert counts(found) == wanted
     assert found.changed == len(changed)
     sure = [each.confidence for each in found.surest]
@@ -87,7 +87,7 @@ def test_the_counts_are_those_of_a_slow_restatement(tmp_path: Path) -> None:
 )
 def test_what_is_broken_is_as_if_it_had_not_been_written(tmp_path: Path, text: str, rounds: int) -> None:
     (tmp_path / "pseudo_labels.csv").write_text(text)
-    assert len(labels_of(tmp_path, 3).rounds) == rounds
+    assert len(read_label_history(tmp_path, 3).rounds) == rounds
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         experiment, plain, val=0.9, test=0.85, control=0.8, baseline=0.7,
         labelings=[(0.2, 1.0), (0.5, 0.9), (0.6, 0.95)],
     )  # fmt: skip
-    dataset = schema.option("dataset", plain["dataset"])
+    dataset = schema.build_option("dataset", plain["dataset"])
     paths = dataset.read(dataset.survey(), lambda items, *_: items).unlabeled.paths[:60]
     rows = [
         (at, at, 10 * at, path, EVIL if place % 7 == 0 else (place + at * (place % 5 == 0)) % 3, 1 - place / 100, 1,
@@ -127,14 +127,14 @@ def test_the_command_writes_the_page_and_changes_nothing_else(folder: Path, caps
         folder / "report.html": page
     }
     assert {path: path.read_bytes() for path in before} == before
-    assert run_report(read(folder)) == page, "the same bytes for the same folder"
+    assert run_page(read_run(folder)) == page, "the same bytes for the same folder"
     text = page.decode()
     assert "a gain of +5.0 points" in text
     assert "semisup reproduce" in text
     assert "http://" not in text.replace("http://www.w3.org/", "")
     (folder / "report.html").unlink()
     (folder / "report.html").mkdir()  # as good as read-only, also for root
-    assert run(argparse.Namespace(run=folder)) == 0
+    assert show_command(argparse.Namespace(run=folder)) == 0
     said = capsys.readouterr().out
     assert "validation accuracy" in said
     assert "no report: " in said
@@ -149,7 +149,7 @@ def test_a_page_of_what_there_is(folder: Path, tmp_path: Path, missing: str) -> 
     for path in folder.iterdir():
         if path.is_file() and path.name != missing:
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    page = run_report(read(tmp_path)).decode()
+    page = run_page(read_run(tmp_path)).decode()
     assert "</html>" in page
     assert EVIL not in page
     assert ("not done: unreadable" in page) == (missing in ("summary.json", "config.yaml", "metrics.jsonl"))
@@ -161,7 +161,7 @@ def test_where_the_images_are_gone_it_is_said_and_the_names_are_there(folder: Pa
             (tmp_path / path.name).write_bytes(path.read_bytes())
     config = tmp_path / "config.yaml"
     config.write_text(config.read_text().replace("name: digits", "name: of_another_version"))
-    page = run_report(read(tmp_path)).decode()
+    page = run_page(read_run(tmp_path)).decode()
     assert "No thumbnails: the data set cannot be read here" in page
     assert 'src="data:' not in page
 
@@ -169,7 +169,7 @@ def test_where_the_images_are_gone_it_is_said_and_the_names_are_there(folder: Pa
 @pytest.fixture(scope="module")
 def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_bytes(run_report(read(folder)))
+    path.write_bytes(run_page(read_run(folder)))
     return path.as_uri()
 
 

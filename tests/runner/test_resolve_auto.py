@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import yaml
 
-from semisup.cli.train import train as typed
+from semisup.cli.train import train_command as typed
 from semisup.config import schema
-from semisup.core.events import StepDone
+from semisup.core.events import StepEnd
 from semisup.dataset import Data
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
-from semisup.runner.resolve_auto import as_begun
-from semisup.runner.result import Outcome, folder_of
+from semisup.runner.resolve_auto import resolve_auto
+from semisup.runner.result import RunResult, run_folder
 from tests.conftest import compose, toy_problem
 from tests.runner.test_shared_start import SMALL, written
 
 WORDS = [*(word for word in SMALL if not word.startswith("device")), "device=auto"]
-normal = schema._normal
+normal = schema._normalize
 
 
 @pytest.fixture
@@ -29,25 +29,25 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     problem = toy_problem(labeled=12, unlabeled=30)
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
-    monkeypatch.setattr(run_module, "_load", lambda *_: (problem, data))
+    monkeypatch.setattr(run_module, "load_data", lambda *_: (problem, data))
     means: dict[str, str] = {}
     said = lambda plain: {key: value for key, value in means.items() if plain.get(key) == "auto"}  # noqa: E731
-    monkeypatch.setattr(schema, "_normal", lambda plain: normal(plain | said(plain)))
+    monkeypatch.setattr(schema, "_normalize", lambda plain: normal(plain | said(plain)))
     return means
 
 
-def run(folder: Path, *words: str) -> Outcome:
+def run(folder: Path, *words: str) -> RunResult:
     config = compose(*WORDS, f"output_root={folder}", *words)
-    return run_module.run(as_begun(config), Bars(), of_a_sweep=True)
+    return run_module.run(resolve_auto(config), Bars(), in_sweep=True)
 
 
-def stopped(folder: Path, *words: str) -> Outcome:
+def stopped(folder: Path, *words: str) -> RunResult:
     """The same, asked to stop at its seventh step."""
     train = run_module.train
 
     def stopping(*of: Any) -> Iterator[Any]:
         for event in train(*of):
-            if isinstance(event, StepDone) and event.step == 7:
+            if isinstance(event, StepEnd) and event.step == 7:
                 signal.raise_signal(signal.SIGTERM)
             yield event
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_continued_here_is_made_here(tmp_path: Path, machine: dic
     machine["device"] = "cpu"
     begun = stopped(tmp_path)
     config = yaml.safe_load((begun.folder / "config.yaml").read_text()) | {"device": "cuda"}
-    on_gpu = folder_of(schema.check(config, elsewhere=True))
+    on_gpu = run_folder(schema.validate(config, elsewhere=True))
     begun.folder.rename(on_gpu)
     ended = run(tmp_path)
     assert (ended.status, ended.folder) == ("done", begun.folder)
@@ -87,7 +87,7 @@ def test_what_a_gpu_finished_is_kept_where_there_is_none(tmp_path: Path) -> None
     assert typed(words) == 0
     (done,) = tmp_path.glob("runs/*/")
     config = yaml.safe_load((done / "config.yaml").read_text()) | {"device": "cuda"}
-    on_gpu = folder_of(schema.check(config, elsewhere=True))
+    on_gpu = run_folder(schema.validate(config, elsewhere=True))
     done.rename(on_gpu)
     assert typed(words) == 0
     assert list(tmp_path.glob("runs/*/")) == [on_gpu], "nothing was trained"

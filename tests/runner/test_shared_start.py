@@ -16,17 +16,17 @@ import pytest
 import torch
 
 from semisup.config import schema
-from semisup.config.schema import Checked
-from semisup.core.events import StepDone
+from semisup.config.schema import RunConfig
+from semisup.core.events import StepEnd
 from semisup.dataset import Data
 from semisup.record import checkpoint, environment
-from semisup.record.environment import code
+from semisup.record.environment import source_digest
 from semisup.record.reader import read_json
-from semisup.record.shared_start import WAIT_SECONDS, SharedStart, Store
+from semisup.record.shared_start import WAIT_SECONDS, SharedStart, SharedStartCache
 from semisup.runner import metadata, result, shared_start
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
-from semisup.runner.result import Outcome
+from semisup.runner.result import RunResult
 from tests.conftest import compose, toy_problem
 from tests.kill.oracles import content, files
 from tests.tracking.test_track import rows, shown
@@ -49,17 +49,17 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = toy_problem(labeled=12, unlabeled=30)
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
-    monkeypatch.setattr(run_module, "_load", lambda *_: (problem, data))
+    monkeypatch.setattr(run_module, "load_data", lambda *_: (problem, data))
 
 
-def checked(folder: Path, name: str, *words: str, share: bool = True) -> Checked:
+def checked(folder: Path, name: str, *words: str, share: bool = True) -> RunConfig:
     own = (f"output_root={folder}", f"name={name}", f"sweep.share_start={str(share).lower()}")
-    return schema.check(compose(*SMALL, *own, *words))
+    return schema.validate(compose(*SMALL, *own, *words))
 
 
-def run(folder: Path, name: str, *words: str, share: bool = True) -> Outcome:
+def run(folder: Path, name: str, *words: str, share: bool = True) -> RunResult:
     """One member of a sweep."""
-    outcome = run_module.run(checked(folder, name, *words, share=share), Bars(), of_a_sweep=True)
+    outcome = run_module.run(checked(folder, name, *words, share=share), Bars(), in_sweep=True)
     assert outcome.status == "done", outcome.message
     return outcome
 
@@ -129,29 +129,31 @@ def test_a_run_that_never_passes_the_gate_is_shared_to_its_end(tmp_path: Path) -
 def test_nothing_else_is_shared(tmp_path: Path, other: str) -> None:
     def of(*words: str) -> Any:
         one = checked(tmp_path, "a", *words)
-        return shared_start.matters_before_labels(one), shared_start._computing(metadata.made_by(one))
+        return shared_start.shared_config(one), shared_start._result_environment(metadata.environment_of(one))
 
     assert of() == of("threshold=freematch", "plots=true", "method.lambda_unlabeled=2", "checkpoint.every_steps=3")
     assert of() != of(other)
 
 
 def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_by = metadata.made_by(checked(tmp_path, "a"))
-    assert shared_start._computing(made_by) == shared_start._computing(made_by | {"host": "another", "git": None})
-    assert shared_start._computing(made_by) != shared_start._computing(made_by | {"processes": 2})
-    before = code.__wrapped__()
-    assert before == code() == code.__wrapped__()
+    made_by = metadata.environment_of(checked(tmp_path, "a"))
+    assert shared_start._result_environment(made_by) == shared_start._result_environment(
+        made_by | {"host": "another", "git": None}
+    )
+    assert shared_start._result_environment(made_by) != shared_start._result_environment(made_by | {"processes": 2})
+    before = source_digest.__wrapped__()
+    assert before == source_digest() == source_digest.__wrapped__()
     shutil.copytree(Path(environment.__file__).parents[1], tmp_path / "semisup")
     monkeypatch.setattr(environment, "__file__", str(tmp_path / "semisup" / "record" / "environment.py"))
-    assert code.__wrapped__() == before, "it is the same code, without git"
+    assert source_digest.__wrapped__() == before, "it is the same code, without git"
     with (tmp_path / "semisup" / "loss.py").open("a") as file:
         file.write("# a change")
-    assert code.__wrapped__() != before
+    assert source_digest.__wrapped__() != before
 
 
 @pytest.mark.parametrize("method", ["supervised", "fixmatch"])
 def test_without_a_time_before_labels_nothing_is_shared(method: str) -> None:
-    assert shared_start.matters_before_labels(schema.check(compose(f"method={method}"))) is None
+    assert shared_start.shared_config(schema.validate(compose(f"method={method}"))) is None
 
 
 def damaged(path: Path) -> None:
@@ -162,7 +164,7 @@ def damaged(path: Path) -> None:
 
 def of_another(path: Path) -> None:
     """As if someone had moved it here: whole, and of other settings."""
-    found = Store(path.parent, {})
+    found = SharedStartCache(path.parent, {})
     snapshot = {"step": 10_000, "epoch": 1}
     found.keep(SharedStart(snapshot, {}, None, "another", 0.0))
     path.unlink()
@@ -184,7 +186,7 @@ def test_what_is_damaged_or_of_something_else_is_made_anew(tmp_path: Path, harm:
 def test_a_failure_on_the_way_leaves_nobody_waiting(tmp_path: Path) -> None:
     for tau in (0.2, 0.6):
         outcome = run_module.run(
-            checked(tmp_path, "together", "optimizer.lr=1e12", f"threshold.tau={tau}"), Bars(), of_a_sweep=True
+            checked(tmp_path, "together", "optimizer.lr=1e12", f"threshold.tau={tau}"), Bars(), in_sweep=True
         )
         assert outcome.status == "diverged"
     assert not list(tmp_path.rglob("owner.json"))
@@ -211,11 +213,11 @@ def test_who_comes_second_waits_and_takes_over_from_one_that_is_killed(tmp_path:
         assert other.stdout.readline() == b"taken\n"
         wanted = checked(tmp_path, "together", "threshold.tau=0.6")
         with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(run_module.run, wanted, Bars(), of_a_sweep=True)
-            while not (result.folder_of(wanted) / "data_report.json").exists():
+            waiting = pool.submit(run_module.run, wanted, Bars(), in_sweep=True)
+            while not (result.run_folder(wanted) / "data_report.json").exists():
                 time.sleep(0.05)
             time.sleep(3 * WAIT_SECONDS)
-            assert not (result.folder_of(wanted) / "metrics.jsonl").exists(), "it waits"
+            assert not (result.run_folder(wanted) / "metrics.jsonl").exists(), "it waits"
             other.kill()
             outcome = waiting.result(timeout=60)
     assert outcome.status == "done", outcome.message
@@ -232,15 +234,15 @@ def test_a_kill_where_the_ways_part_changes_nothing(tmp_path: Path, when: str) -
     alone = run(tmp_path, "apart", *words, share=False)
     wanted = checked(tmp_path, "together", *words)
     if (child := os.fork()) == 0:
-        keep = Store.keep
+        keep = SharedStartCache.keep
 
-        def die(store: Store, found: SharedStart) -> None:
+        def die(store: SharedStartCache, found: SharedStart) -> None:
             if when == "after":
                 keep(store, found)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        Store.keep = die  # type: ignore[method-assign]
-        run_module.run(wanted, Bars(), of_a_sweep=True)
+        SharedStartCache.keep = die  # type: ignore[method-assign]
+        run_module.run(wanted, Bars(), in_sweep=True)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert len(warm_ups(tmp_path, "together")) == (when == "after")
@@ -264,14 +266,14 @@ def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(t
 
         def stopping(*of: Any) -> Iterator[Any]:
             for event in train(*of):
-                if isinstance(event, StepDone):
+                if isinstance(event, StepEnd):
                     began.append(event.step)
                 if len(began) == 7:
                     signal.raise_signal(signal.SIGTERM)
                 yield event
 
         patch.setattr(run_module, "train", stopping)
-        outcome = run_module.run(checked(tmp_path, "together", *words), Bars(), of_a_sweep=True)
+        outcome = run_module.run(checked(tmp_path, "together", *words), Bars(), in_sweep=True)
     assert outcome.status == "interrupted"
     outcome = run(tmp_path, "together", *words)
     assert outcome.shared_start is not None
@@ -289,13 +291,13 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
 
         def stopping(*of: Any) -> Iterator[Any]:
             for event in train(*of):
-                if isinstance(event, StepDone) and event.step == 5:
+                if isinstance(event, StepEnd) and event.step == 5:
                     signal.raise_signal(signal.SIGTERM)
                 yield event
 
         patch.setattr(run_module, "train", stopping)
-        assert run_module.run(wanted, Bars(), of_a_sweep=True).status == "interrupted"
-    assert (result.folder_of(wanted) / "metrics.jsonl").exists()
+        assert run_module.run(wanted, Bars(), in_sweep=True).status == "interrupted"
+    assert (result.run_folder(wanted) / "metrics.jsonl").exists()
     run(tmp_path, "together", "threshold.tau=0.2")
     if (child := os.fork()) == 0:
 
@@ -304,7 +306,7 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(die)
-        run_module.run(wanted, Bars(), of_a_sweep=True)
+        run_module.run(wanted, Bars(), in_sweep=True)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     outcome = run(tmp_path, "together", *words)

@@ -46,7 +46,7 @@ def test_it_stops_at_every_batch_of_what_is_only_looked_at(
     monkeypatch.setattr(run_module, "train", stopping)
     wanted = checked(tmp_path, "stopped", *WORDS, *words, share=share)
     stops = 0
-    while (outcome := run_module.run(wanted, Bars(), of_a_sweep=True)).status == "interrupted":
+    while (outcome := run_module.run(wanted, Bars(), in_sweep=True)).status == "interrupted":
         assert outcome.by == "SIGTERM"
         stops += 1
     assert outcome.status == "done", outcome.message

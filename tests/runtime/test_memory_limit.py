@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from semisup.config.resolvers import at_once
+from semisup.config.resolvers import concurrent_runs
 from semisup.dataset import resident_bytes
-from semisup.runtime.memory_limit import SIDE_BY_SIDE, limit_bytes, neighbors
+from semisup.runtime.memory_limit import CONCURRENT_RUNS, local_process_count, memory_limit_bytes
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 V2 = "31 23 0:28 {above} /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw,nsdelegate"
@@ -70,29 +70,29 @@ def tree(root: Path, groups: str, mounts: str, limits: dict[str, str]) -> Path:
 def test_the_least_limit_of_all_groups_above_counts(
     tmp_path: Path, groups: str, mounts: str, limits: dict[str, str], wanted: int
 ) -> None:
-    assert limit_bytes(tree(tmp_path, groups, mounts, limits)) == wanted
+    assert memory_limit_bytes(tree(tmp_path, groups, mounts, limits)) == wanted
 
 
 def test_without_proc_it_is_the_machines(tmp_path: Path) -> None:
-    assert limit_bytes(tmp_path) == MACHINE
-    assert 0 < limit_bytes() <= MACHINE
+    assert memory_limit_bytes(tmp_path) == MACHINE
+    assert 0 < memory_limit_bytes() <= MACHINE
 
 
 def test_processes_side_by_side_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(SIDE_BY_SIDE, raising=False)
+    monkeypatch.delenv(CONCURRENT_RUNS, raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     alone = resident_bytes(None, copies=1)
-    assert (neighbors(), alone) == (1, limit_bytes() / 2)
+    assert (local_process_count(), alone) == (1, memory_limit_bytes() / 2)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert resident_bytes(None, copies=1) == alone / 8
-    monkeypatch.setenv(SIDE_BY_SIDE, "2")
+    monkeypatch.setenv(CONCURRENT_RUNS, "2")
     assert resident_bytes(None, copies=2) == alone / 32
     assert resident_bytes(3.0, copies=2) == 3e9, "what a user says is of each process"
-    monkeypatch.setenv(SIDE_BY_SIDE, "many")
-    assert neighbors() == 8
+    monkeypatch.setenv(CONCURRENT_RUNS, "many")
+    assert local_process_count() == 8
 
 
 def test_runs_at_a_time_are_the_launchers() -> None:
-    assert at_once(OmegaConf.create({"_target_": "basic"})) == 1
-    assert at_once(OmegaConf.create({"n_jobs": 3})) == 3
-    assert at_once(OmegaConf.create({"n_jobs": -1})) >= 1
+    assert concurrent_runs(OmegaConf.create({"_target_": "basic"})) == 1
+    assert concurrent_runs(OmegaConf.create({"n_jobs": 3})) == 3
+    assert concurrent_runs(OmegaConf.create({"n_jobs": -1})) >= 1

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from semisup.config import schema
-from semisup.core.events import StepDone
+from semisup.core.events import StepEnd
 from semisup.errors import SettingError
 from semisup.runner import compatibility, run
 from semisup.runner.progress import Bars
-from semisup.runtime.precision import prepare, set_up
+from semisup.runtime.precision import configure_torch, wrap_forward
 from tests.conftest import checked, compose, toy_problem
 from tests.training.test_loop import everything, resumed_at, same_weights, settings
 
@@ -42,7 +42,7 @@ def test_a_compiled_run_is_compiled_repeats_and_resumes_to_the_bit() -> None:
     rows, weights, end = everything(problem, chosen)
     assert counters["stats"]["unique_graphs"] >= 2, "training and evaluation"
     torch._dynamo.reset()  # as in another process
-    again_rows, again_weights, again_end = resumed_at(7, StepDone, problem, chosen)
+    again_rows, again_weights, again_end = resumed_at(7, StepEnd, problem, chosen)
     assert (again_rows, again_end) == (rows, end)
     assert same_weights(again_weights, weights)
     eager_rows, _, _ = everything(problem, one_run())
@@ -66,7 +66,7 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
     auto, named = checked("device=cpu", "precision=auto"), checked("device=cpu", f"precision={found}")
     assert auto.plain["precision"] == auto.settings.precision == found
     assert auto.id == named.id
-    assert schema.check(auto.plain).plain == auto.plain, "the saved config says which"
+    assert schema.validate(auto.plain).plain == auto.plain, "the saved config says which"
 
 
 @pytest.mark.parametrize(("native", "found"), [(True, "bfloat16"), (False, "float32")])
@@ -92,7 +92,7 @@ def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.M
 def test_how_often_rounds_are_compiled_is_said_at_the_door() -> None:
     def at_the_door(*words: str) -> None:
         counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
-        compatibility.fit(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
+        compatibility.check_compatibility(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
 
     with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
         at_the_door("method=noisy_student", "train.batch_size=8")
@@ -125,10 +125,10 @@ def test_a_gpu_that_is_not_there_or_is_several_processes_is_refused_at_the_door(
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path, deterministic: bool) -> None:
-    set_up(2, deterministic=not deterministic)
+    configure_torch(2, deterministic=not deterministic)
     words = ("tracking=none", "plots=false", "model.widths=[4,8]", "train.steps=3", "device=cpu", "method=supervised")
     config = compose(*words, f"output_root={tmp_path}", f"deterministic={str(deterministic).lower()}")
-    assert run.run(schema.check(config), Bars(), of_a_sweep=False).status == "done"
+    assert run.run(schema.validate(config), Bars(), in_sweep=False).status == "done"
     assert torch.are_deterministic_algorithms_enabled() is deterministic
     assert torch.backends.cudnn.benchmark is not deterministic
     assert torch.backends.cudnn.allow_tf32 is not deterministic
@@ -138,7 +138,7 @@ def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path
 
 def test_bfloat16_and_layout_are_the_models_own_and_not_its_classs() -> None:
     model, other = (nn.Conv2d(3, 4, 3) for _ in range(2))
-    prepare(model, "bfloat16", torch.device("cpu"), channels_last=True, compile=False)
+    wrap_forward(model, "bfloat16", torch.device("cpu"), channels_last=True, compile=False)
     images = torch.rand(2, 3, 8, 8)
     assert model(images).dtype == torch.bfloat16
     assert model.weight.is_contiguous(memory_format=torch.channels_last)

@@ -11,8 +11,8 @@ import pytest
 
 from semisup.config import schema
 from semisup.errors import SettingError
-from semisup.record.environment import LARGEST_DIFF, uncommitted
-from semisup.runtime.secrets import hidden, secrets
+from semisup.record.environment import LARGEST_DIFF, git_diff
+from semisup.runtime.secrets import redact, secrets
 from tests.conftest import compose
 from tests.reliability import report
 
@@ -35,14 +35,14 @@ def test_what_is_hidden_keeps_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
     text = f"train --key {PLANTED['HF_TOKEN']} https://me:{OF_THE_ADDRESS}@host/x and ssh://host:22/y"
-    assert hidden(text) == "train --key [HF_TOKEN] https://[hidden]@host/x and ssh://host:22/y"
+    assert redact(text) == "train --key [HF_TOKEN] https://[hidden]@host/x and ssh://host:22/y"
 
 
 def test_a_setting_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", PLANTED["WANDB_API_KEY"])
     config = compose("name=a${oc.env:WANDB_API_KEY}", "tracking=none")
     with pytest.raises(SettingError, match=r"name=\$WANDB_API_KEY: is a secret") as caught:
-        schema.check(config)
+        schema.validate(config)
     assert PLANTED["WANDB_API_KEY"] not in str(caught.value)
 
 
@@ -119,22 +119,22 @@ def test_uncommitted_changes_are_kept_and_the_secrets_in_them_are_not(checkout: 
 
 
 def test_changes_that_are_not_unicode_cost_no_run(tmp_path: Path) -> None:
-    from semisup.record.environment import _ask_git
+    from semisup.record.environment import run_git
 
     git(tmp_path, "init", "--quiet")
     (tmp_path / "words.txt").write_bytes(b"plain\n")
     git(tmp_path, "add", ".")
     git(tmp_path, "-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "--quiet", "--message=one")
     (tmp_path / "words.txt").write_bytes("café\n".encode("latin-1"))
-    assert "+caf\\xe9" in _ask_git(tmp_path, "diff", "HEAD")
+    assert "+caf\\xe9" in run_git(tmp_path, "diff", "HEAD")
 
 
 def test_a_file_elsewhere_in_the_checkout_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     from semisup.record import environment
 
     monkeypatch.setattr(environment, "_git", lambda: {"dirty": True})
-    monkeypatch.setattr(environment, "_ask_git", lambda *_: "")
-    assert uncommitted.__wrapped__() is None
+    monkeypatch.setattr(environment, "run_git", lambda *_: "")
+    assert git_diff.__wrapped__() is None
 
 
 def test_a_large_diff_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,9 +142,9 @@ def test_a_large_diff_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(environment, "_git", lambda: {"dirty": True})
     monkeypatch.setattr(
-        environment, "_ask_git", lambda _, first, *rest: "x" * 2 * LARGEST_DIFF if first == "diff" else ""
+        environment, "run_git", lambda _, first, *rest: "x" * 2 * LARGEST_DIFF if first == "diff" else ""
     )
-    text = uncommitted.__wrapped__()
+    text = git_diff.__wrapped__()
     assert text is not None
     assert len(text) < LARGEST_DIFF + 100
     assert text.endswith(f"cut at {LARGEST_DIFF} characters\n")

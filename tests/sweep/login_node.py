@@ -8,14 +8,14 @@ from typing import Any
 
 from semisup.config import schema
 
-normal = schema._normal
+normal = schema._normalize
 
 
 def of_this_machine(plain: dict[str, Any]) -> dict[str, Any]:
     return normal(plain | ({"device": "cuda"} if plain.get("device") == "auto" else {}))
 
 
-setattr(schema, "_normal", of_this_machine)  # noqa: B010
+setattr(schema, "_normalize", of_this_machine)  # noqa: B010
 
 if __name__ == "__main__":
     from semisup.__main__ import main

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from semisup.core.events import Event, Finished, StepDone
+from semisup.core.events import Event, Finished, StepEnd
 from semisup.errors import DivergedError
 from semisup.runner import run
 
@@ -46,7 +46,7 @@ def train(problem: Any, settings: Any, state: Any) -> Iterator[Event]:
     if wrong in WAYS:
         WAYS[wrong]()
     state.step = 1
-    yield StepDone(1, 0)
+    yield StepEnd(1, 0)
     if wrong == "asked after the last step":
         WAYS["interrupted"]()
     summary = {"steps": 1, "epochs": 1, "labeled_steps": 1, "best/step": 1, "best/epoch": 1, "best/val/accuracy": 0.5}

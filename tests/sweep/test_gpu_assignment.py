@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from semisup.sweep import gpu_assignment
-from semisup.sweep.preflight import composed_at_the_door
+from semisup.sweep.preflight import compose_command
 
 HOLD = "import sys; from semisup.sweep import gpu_assignment as gpus; from pathlib import Path; "
 TAKE = HOLD + "print(gpus.take(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
@@ -90,7 +90,7 @@ def test_without_locks_of_its_own_a_process_goes_on_with_the_first_gpu(
     monkeypatch.setenv(gpu_assignment.VISIBLE, "2,3")
     spoil(tmp_path / f"semisup-{user}")
     with pytest.warns(UserWarning, match="which GPU is not to be known.*going on with the first"):
-        gpu_assignment.settle("cuda")
+        gpu_assignment.assign_gpu("cuda")
     assert os.environ[gpu_assignment.VISIBLE] == "2,3"
     assert not [each for each in tmp_path.rglob("*") if each.is_file() and each.suffix == ".lock"]
 
@@ -103,7 +103,7 @@ def test_the_preset_has_a_run_for_every_gpu(
     gpu_assignment.number_of_gpus.cache_clear()
     there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="there is no GPU here")
     with there_is_none:
-        door = composed_at_the_door(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
+        door = compose_command(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
         found = door.config.hydra.launcher.n_jobs
     assert found == jobs
     gpu_assignment.number_of_gpus.cache_clear()

@@ -17,11 +17,11 @@ from pathlib import Path
 import joblib
 import pytest
 
-from semisup.cli.train import train
-from semisup.config.resolvers import side_by_side
+from semisup.cli.train import train_command
+from semisup.config.resolvers import runs_per_machine
 from semisup.errors import SettingError
-from semisup.runner.signals import Stop, hand_on
-from semisup.sweep.preflight import check_at_the_door, composed_at_the_door
+from semisup.runner.signals import StopHandler, forward_signal
+from semisup.sweep.preflight import compose_command, validate_command
 from tests.kill.oracles import content, files
 from tests.sweep import fake_slurm
 
@@ -84,15 +84,15 @@ def about(root: Path) -> dict[str, object]:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, made in one go and without a launcher."""
     root = tmp_path_factory.mktemp("alone")
-    assert train([*LONG, EPOCHS, f"output_root={root}"]) == 0
+    assert train_command([*LONG, EPOCHS, f"output_root={root}"]) == 0
     return the_run(root)
 
 
 def test_runs_follow_cores_and_not_threads_cores() -> None:
     cores = joblib.cpu_count()
-    assert side_by_side(1) == cores
-    assert side_by_side(2) == max(1, cores // 2)
-    assert side_by_side(cores + 1) == 1, "a run of more threads than there are cores still runs"
+    assert runs_per_machine(1) == cores
+    assert runs_per_machine(2) == max(1, cores // 2)
+    assert runs_per_machine(cores + 1) == 1, "a run of more threads than there are cores still runs"
 
 
 def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path
         said, wrong = process.communicate(timeout=240)
     assert process.returncode == 0, said + wrong
     assert "1 runs began with the warm-up of another: 1 epochs" in said
-    assert train(["-m", *words, "sweep.share_start=false", f"output_root={tmp_path / 'apart'}"]) == 0
+    assert train_command(["-m", *words, "sweep.share_start=false", f"output_root={tmp_path / 'apart'}"]) == 0
     together, apart = (sorted((tmp_path / each / "runs").glob("self_training*")) for each in ("together", "apart"))
     assert [run.name for run in together] == [run.name for run in apart]
     assert len(together) == 2
@@ -112,29 +112,29 @@ def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path
 
 @pytest.mark.parametrize("launcher", ["slurm", "cores", "basic"])
 def test_only_jobs_on_other_machines_may_have_a_device_that_is_not_here(launcher: str) -> None:
-    door = composed_at_the_door(["device=cuda:63", "tracking=none", f"hydra/launcher={launcher}"], asked=True)
+    door = compose_command(["device=cuda:63", "tracking=none", f"hydra/launcher={launcher}"], asked=True)
     if launcher == "slurm":
-        assert len(check_at_the_door(door)) == 1
+        assert len(validate_command(door)) == 1
     else:
         with pytest.raises(SettingError, match="cuda:63"):
-            check_at_the_door(door)
+            validate_command(door)
 
 
 def test_a_signal_that_was_obeyed_goes_to_whoever_listened_before() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
     try:
-        with Stop() as stop:
+        with StopHandler() as stop:
             stop.wait = True
             signal.raise_signal(signal.SIGUSR2)
             assert stop.asked is not None
             assert heard == [], "not before the run is saved"
-        hand_on(stop.asked.by)
+        forward_signal(stop.asked.by)
         assert heard == [signal.SIGUSR2]
     finally:
         signal.signal(signal.SIGUSR2, before)
-    hand_on("SIGUSR2")  # nobody's: the system would end this process
-    hand_on("SIGINT")  # Python's own
+    forward_signal("SIGUSR2")  # nobody's: the system would end this process
+    forward_signal("SIGINT")  # Python's own
 
 
 def test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_the_same_bits(
@@ -169,7 +169,7 @@ def test_sigterm_to_a_job_of_submitits_saves_it_and_the_same_sweep_continues(tmp
     assert process.returncode == 75, said + wrong
     assert "1 interrupted" in said
     assert about(tmp_path)["status"] == "interrupted"
-    assert train(["-m", *LONG, EPOCHS, f"output_root={tmp_path}"]) == 0
+    assert train_command(["-m", *LONG, EPOCHS, f"output_root={tmp_path}"]) == 0
     assert about(tmp_path)["interruptions"] == {"SIGTERM": 1}
     assert difference(the_run(tmp_path), alone) == []
 

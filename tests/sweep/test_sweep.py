@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from semisup.config.controls import KINDS
-from semisup.runner.result import Outcome
+from semisup.config.controls import REFERENCE_KINDS
+from semisup.runner.result import RunResult
 from semisup.runner.signals import TOGETHER_SECONDS
-from semisup.sweep.job_store import Ledger
-from semisup.sweep.preflight import composed_at_the_door
-from semisup.sweep.runner import Attempt, _all_that_is_left, _through_hydra
-from semisup.sweep.worker_process import in_a_child
+from semisup.sweep.job_store import JobStore
+from semisup.sweep.preflight import compose_command
+from semisup.sweep.runner import Attempt, rerun_remaining, run_hydra_with_signals
+from semisup.sweep.worker_process import run_in_subprocess
 
 TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
 
@@ -148,14 +148,14 @@ def test_a_control_whose_process_dies_takes_no_baseline_with_it(tmp_path: Path) 
     done = stand_in(tmp_path, {"control 0": "killed"}, "method=self_training", "seed=0,1")
     assert done.returncode == 1
     found = {name: job["status"] for name, job in summary(tmp_path)["companion_jobs"].items()}
-    assert found == {f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in KINDS}
+    assert found == {f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in REFERENCE_KINDS}
     assert trained(tmp_path) == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_process_of_the_same_number_is_not_the_one_that_died(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
+    ledger = JobStore(tmp_path)
     ledger.begin([["seed=0"]], "one")
-    ledger.note("00000", Outcome(tmp_path, "running"))
+    ledger.note("00000", RunResult(tmp_path, "running"))
     assert ledger.bury("its end") == [], "it is this process"
     entry = json.loads((tmp_path / "jobs" / "00000.json").read_text())
     (tmp_path / "jobs" / "00000.json").write_text(json.dumps(entry | {"started": "1"}))
@@ -171,7 +171,7 @@ def test_a_signal_that_comes_as_the_child_is_made_is_passed_on(monkeypatch: pyte
         return child
 
     monkeypatch.setattr(os, "fork", forked_and_asked)
-    assert in_a_child(lambda: time.sleep(60) or 0) == (-signal.SIGUSR1, signal.SIGUSR1)
+    assert run_in_subprocess(lambda: time.sleep(60) or 0) == (-signal.SIGUSR1, signal.SIGUSR1)
 
 
 def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
@@ -183,7 +183,7 @@ def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
     with tempfile.TemporaryDirectory() as place:
         ours = tempfile.TemporaryDirectory(dir=place)  # as W&B has one as long as a process lives
         atexit.register(ours.cleanup)
-        assert in_a_child(work) == (0, None)
+        assert run_in_subprocess(work) == (0, None)
         atexit.unregister(ours.cleanup)
         assert Path(ours.name).is_dir()
         ours.cleanup()
@@ -192,23 +192,23 @@ def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
 AT_A_RUN = """
 import signal, sys, time
 from pathlib import Path
-from semisup.sweep.job_store import Ledger
-from semisup.runner.result import Outcome
+from semisup.sweep.job_store import JobStore
+from semisup.runner.result import RunResult
 def say(*_):
     print("asked", flush=True)
 signal.signal(signal.SIGTERM, say)
-ledger = Ledger(Path(sys.argv[1]))
-ledger.note("00000", Outcome(Path("run"), "running"))
+ledger = JobStore(Path(sys.argv[1]))
+ledger.note("00000", RunResult(Path("run"), "running"))
 print("at it", flush=True)
 sys.stdin.readline()
-ledger.note("00000", Outcome(Path("run"), "interrupted"))
+ledger.note("00000", RunResult(Path("run"), "interrupted"))
 sys.stdin.readline()
 """
 
 
 @pytest.mark.parametrize("twice", [False, True])
 def test_a_sweep_waits_for_its_runs_however_long_they_save_unless_asked_twice(tmp_path: Path, twice: bool) -> None:
-    ledger, pipe = Ledger(tmp_path), subprocess.PIPE
+    ledger, pipe = JobStore(tmp_path), subprocess.PIPE
     ledger.begin([["seed=0"]], "one")
     command = [sys.executable, "-c", AT_A_RUN, str(tmp_path)]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as run:
@@ -216,7 +216,7 @@ def test_a_sweep_waits_for_its_runs_however_long_they_save_unless_asked_twice(tm
         assert run.stdout is not None
         assert run.stdout.readline() == "at it\n"
         if (child := os.fork()) == 0:
-            os._exit(_through_hydra(lambda: (tmp_path / "at work").touch() or time.sleep(60), ledger))
+            os._exit(run_hydra_with_signals(lambda: (tmp_path / "at work").touch() or time.sleep(60), ledger))
         while not (tmp_path / "at work").exists():
             time.sleep(0.02)
         os.kill(child, signal.SIGTERM)
@@ -268,11 +268,11 @@ def test_two_refused_jobs_are_not_one(tmp_path: Path) -> None:
 
 def test_of_a_search_whose_worker_died_the_job_is_a_failure(tmp_path: Path) -> None:
     """Nobody but the sweeper knows what it was to be, so that it cannot be made again."""
-    door = composed_at_the_door(["hydra/launcher=cores", "seed=0,1"], True)
-    ledger = Ledger(tmp_path)
+    door = compose_command(["hydra/launcher=cores", "seed=0,1"], True)
+    ledger = JobStore(tmp_path)
     ledger.begin(None, "a search")
-    ledger.note("00000", Outcome(tmp_path, "failed"))
-    assert _all_that_is_left(Attempt(0, None, ["00000"]), [], door, ledger) is None
+    ledger.note("00000", RunResult(tmp_path, "failed"))
+    assert rerun_remaining(Attempt(0, None, ["00000"]), [], door, ledger) is None
     assert [entry["status"] for entry in ledger.entries().values()] == ["failed"]
 
 
@@ -286,7 +286,7 @@ def test_a_job_that_is_queued_again_makes_what_its_run_is_compared_with(tmp_path
     again = [sys.executable, "-c", AGAIN, "--multirun", *TINY, f"output_root={tmp_path}", f"hydra.sweep.dir={folder}"]
     planted = os.environ | {"STAND_IN_LOG": str(tmp_path / "trained")}
     subprocess.run([*again, *words], env=planted, timeout=120, check=True, stdout=subprocess.DEVNULL)
-    found = {name: entry["status"] for name, entry in Ledger(folder).entries().items()}
+    found = {name: entry["status"] for name, entry in JobStore(folder).entries().items()}
     assert found == {"00000": "done", "00000-baseline": "done", "00000-control": "done"}
     assert trained(tmp_path) == [0, 0, 0, 0], "the run once, the control twice, the baseline once"
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from semisup.config import registry
-from semisup.core.rng import stream
-from semisup.core.types import Context, Labeled, Labels, Memory, Selection
+from semisup.core.rng import torch_generator
+from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, PseudoLabels, StateDict
 from semisup.errors import SettingError
-from semisup.threshold import Penalizing
+from semisup.threshold import PolicyWithLoss
 from semisup.threshold.adamatch import AdaMatch
 from semisup.threshold.class_balanced import ClassBalanced
 from semisup.threshold.dash import Dash
@@ -23,7 +23,7 @@ from semisup.threshold.fixed import Fixed
 from semisup.threshold.flexmatch import FlexMatch, learning_status
 from semisup.threshold.freematch import FreeMatch
 from semisup.threshold.ramp import Ramp
-from semisup.threshold.softmatch import SoftMatch, aligned
+from semisup.threshold.softmatch import SoftMatch, align_distribution
 from tests.conftest import CONF, options
 
 P1 = torch.tensor([[0.97, 0.02, 0.01], [0.1, 0.85, 0.05], [0.34, 0.33, 0.33], [0.96, 0.03, 0.01], [0.05, 0.05, 0.9]])
@@ -35,20 +35,20 @@ NEW = [
 ]  # those of this file; the rest: test_contracts
 
 
-def labels_of(probabilities: Tensor) -> Labels:
-    return Labels(probabilities, *probabilities.max(dim=1))
+def labels_of(probabilities: Tensor) -> PseudoLabels:
+    return PseudoLabels(probabilities, *probabilities.max(dim=1))
 
 
-def random_labels(count: int, classes: int, seed: int, sharpness: float = 6.0) -> Labels:
-    return labels_of(torch.rand(count, classes, generator=stream(seed, "p")).mul(sharpness).softmax(dim=1))
+def random_labels(count: int, classes: int, seed: int, sharpness: float = 6.0) -> PseudoLabels:
+    return labels_of(torch.rand(count, classes, generator=torch_generator(seed, "p")).mul(sharpness).softmax(dim=1))
 
 
-def context_of(classes: int = 3, progress: float = 0.5) -> Context:
+def context_of(classes: int = 3, progress: float = 0.5) -> PolicyContext:
     """Two labeled images; at three classes those of the published case."""
     probabilities = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
     if classes != 3:
-        probabilities = torch.rand(2, classes, generator=stream(classes, "labeled")).softmax(dim=1)
-    return Context(progress, Labeled(probabilities, torch.tensor([0, 1])))
+        probabilities = torch.rand(2, classes, generator=torch_generator(classes, "labeled")).softmax(dim=1)
+    return PolicyContext(progress, LabeledPredictions(probabilities, torch.tensor([0, 1])))
 
 
 def policy_of(name: str, **changes: Any) -> Any:
@@ -57,7 +57,9 @@ def policy_of(name: str, **changes: Any) -> Any:
     return registry.settings_class("threshold", node.pop("name"))(**node)
 
 
-def ask(policy: Any, labels: Labels, memory: Memory, index: Tensor | None = None) -> tuple[Selection, Memory]:
+def ask(
+    policy: Any, labels: PseudoLabels, memory: StateDict, index: Tensor | None = None
+) -> tuple[PolicyOutput, StateDict]:
     index = torch.arange(len(labels.targets)) if index is None else index
     selection, memory = policy.select(labels, index, context_of(labels.probabilities.shape[1]), memory)
     return selection, memory
@@ -103,7 +105,7 @@ def test_flexmatch_remembers_the_higher_class_of_an_image_that_is_twice_in_a_bat
     policy, twice = FlexMatch(tau=0.5, warmup=True), torch.tensor([1, 1, 0])
     labels = labels_of(torch.tensor([[0.1, 0.9, 0.0], [0.99, 0.01, 0.0], [0.4, 0.3, 0.3]]))
     for order in (torch.tensor([0, 1, 2]), torch.tensor([2, 1, 0])):
-        shuffled = Labels(*(each[order] for each in labels))
+        shuffled = PseudoLabels(*(each[order] for each in labels))
         _, memory = ask(policy, shuffled, policy.init(3, 2), twice[order])
         assert memory["last_label"].tolist() == [-1, 1]
     _, memory = ask(policy, labels_of(torch.tensor([[0.4, 0.3, 0.3]])), memory, torch.tensor([1]))
@@ -163,7 +165,7 @@ def test_freematch_fairness_of_none_is_0_with_gradient_0() -> None:
 
 
 def test_only_freematch_adds_to_the_loss() -> None:
-    assert [name for name in NAMES if isinstance(policy_of(name), Penalizing)] == ["freematch"]
+    assert [name for name in NAMES if isinstance(policy_of(name), PolicyWithLoss)] == ["freematch"]
 
 
 def test_softmatch() -> None:
@@ -210,7 +212,7 @@ def test_adamatch() -> None:
 def test_alignment_divides_by_what_is_and_multiplies_by_what_is_wanted() -> None:
     wanted, rare = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.6, 0.4 - 1e-6, 1e-6])
     raw = [[p * (w + 1e-6) / (r + 1e-6) for p, w, r in zip(row, wanted, rare, strict=True)] for row in P1.tolist()]
-    for actual, row in zip(aligned(P1, wanted, rare), raw, strict=True):
+    for actual, row in zip(align_distribution(P1, wanted, rare), raw, strict=True):
         assert near(actual, [float(each / sum(row)) for each in row], rel=1e-5)
 
 
@@ -221,11 +223,13 @@ RHO += [0.174543, 0.137435, 0.108217, 0.08521, 0.067094, 0.05283, 0.05, 0.05]
 @pytest.mark.parametrize("every", [1, 3])
 def test_dash(every: int) -> None:
     policy = Dash(scale=1.0001, gamma=1.27, rho_min=0.05, every=every)
-    labeled = Labeled(torch.tensor([[math.exp(-1), 0.1, 0.1], [0.1, math.exp(-2), 0.1]]), torch.tensor([0, 1]))
-    later = Labeled(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1]))  # a true class of probability 0
+    labeled = LabeledPredictions(
+        torch.tensor([[math.exp(-1), 0.1, 0.1], [0.1, math.exp(-2), 0.1]]), torch.tensor([0, 1])
+    )
+    later = LabeledPredictions(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1]))  # a true class of probability 0
     memory = policy.init(3, 50)
     for select in range(len(RHO) * every):
-        context = Context(0, later if select else labeled)
+        context = PolicyContext(0, later if select else labeled)
         selection, memory = policy.select(labels_of(P1), torch.arange(5), context, memory)
         rho = RHO[select // every]
         assert near(selection.threshold, [math.exp(-rho)] * 3, rel=1e-6)
@@ -236,7 +240,7 @@ def test_dash(every: int) -> None:
 
 def test_dash_starts_finite_where_softmax_is_0() -> None:
     policy = policy_of("dash")
-    context = Context(0, Labeled(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1])))
+    context = PolicyContext(0, LabeledPredictions(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1])))
     selection, memory = policy.select(labels_of(P1), torch.arange(5), context, policy.init(3, 50))
     assert torch.isfinite(memory["rho_0"])
     assert selection.weight.tolist() == [1] * 5
@@ -245,9 +249,9 @@ def test_dash_starts_finite_where_softmax_is_0() -> None:
 # Class balance --------------------------------------------------------------------------------------------------------
 
 
-def lopsided(count: int, seed: int) -> Labels:
+def lopsided(count: int, seed: int) -> PseudoLabels:
     """Four classes; the model names class 0 for more than half, and is surest there."""
-    logits = torch.rand(count, 4, generator=stream(seed, "lopsided")) * 3
+    logits = torch.rand(count, 4, generator=torch_generator(seed, "lopsided")) * 3
     logits[:, 0] += 1.2
     return labels_of(logits.softmax(dim=1))
 
@@ -292,8 +296,8 @@ def test_class_balanced_by_batches_balances_too() -> None:
     policy, labels = ClassBalanced(q=0.2), lopsided(2000, 1)
     memory, accepted, steps = policy.init(4, 2000), torch.zeros(4), 0
     for epoch in range(3):
-        for batch in torch.randperm(2000, generator=stream(epoch, "order")).split(40):
-            selection, memory = ask(policy, Labels(*(each[batch] for each in labels)), memory, batch)
+        for batch in torch.randperm(2000, generator=torch_generator(epoch, "order")).split(40):
+            selection, memory = ask(policy, PseudoLabels(*(each[batch] for each in labels)), memory, batch)
             if epoch == 0 and memory["targets"].ge(0).sum() == 40:
                 assert selection.weight.sum() <= 8, "the share is of what was seen, not of the whole set"
             if epoch > 0:
@@ -308,7 +312,9 @@ def test_class_balanced_counts_an_image_twice_in_a_batch_by_its_surer_label() ->
     policy, index = ClassBalanced(q=1), torch.tensor([1, 1, 0])
     labels = labels_of(torch.tensor([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]))
     for order in (torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])):
-        selection, memory = ask(policy, Labels(*(each[order] for each in labels)), policy.init(2, 3), index[order])
+        selection, memory = ask(
+            policy, PseudoLabels(*(each[order] for each in labels)), policy.init(2, 3), index[order]
+        )
         assert selection.weight.tolist() == torch.tensor([0.0, 1, 1])[order].tolist()
         assert memory["targets"].tolist() == [1, 0, -1]
         assert near(memory["confidence"], [0.8, 0.9, 0])
@@ -330,11 +336,11 @@ def test_weights_memory_and_permutation(name: str, seed: int, count: int, classe
     memory = policy.init(classes, count + extra)
     kinds = {key: (value.shape, value.dtype) for key, value in memory.items()}
     for round_ in range(3):
-        generator = stream(seed, "index", round_)
+        generator = torch_generator(seed, "index", round_)
         index = torch.randperm(count + extra, generator=generator)[:count]
         labels = random_labels(count, classes, seed + round_, sharpness)
         order = torch.randperm(count, generator=generator)
-        shuffled, other = ask(policy, Labels(*(each[order] for each in labels)), memory, index[order])
+        shuffled, other = ask(policy, PseudoLabels(*(each[order] for each in labels)), memory, index[order])
         selection, memory = ask(policy, labels, memory, index)
         assert ((selection.weight >= 0) & (selection.weight <= 1)).all()
         assert selection.weight.dtype == labels.confidence.dtype
@@ -353,7 +359,7 @@ def test_weights_memory_and_permutation(name: str, seed: int, count: int, classe
 @pytest.mark.parametrize("name", NEW)
 def test_none_leaves_the_memory_and_gives_none(name: str) -> None:
     policy = policy_of(name)
-    none = Labels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    none = PseudoLabels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     _, used = ask(policy, labels_of(P1), policy.init(3, 50))
     for memory in (policy.init(3, 0), policy.init(3, 50), used):
         selection, after = ask(policy, none, memory)
@@ -391,7 +397,7 @@ def test_degenerate_batches_give_numbers(name: str, change: dict[str, float], ro
     for _ in range(3):
         selection, memory = ask(policy, labels_of(torch.tensor(rows)), memory)
         assert all(torch.isfinite(each).all() for each in (*selection, *memory.values()))
-        if isinstance(policy, Penalizing):
+        if isinstance(policy, PolicyWithLoss):
             strong = torch.tensor(rows).mul(1000).requires_grad_()
             policy.penalty(strong, selection.weight, memory).backward()
             assert strong.grad is not None
@@ -478,6 +484,6 @@ def outcome(policy: Any) -> list[list[float]]:
         labels = random_labels(40 if step < 10 else 20, 3, step, sharpness=9.0)
         selection, memory = ask(policy, labels, memory)
         found += [selection.weight.tolist(), selection.threshold.tolist()]
-        if isinstance(policy, Penalizing):
+        if isinstance(policy, PolicyWithLoss):
             found.append([policy.penalty(STRONG, torch.ones(5), memory).item()])
     return found

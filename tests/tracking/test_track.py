@@ -12,9 +12,9 @@ import pytest
 
 from semisup.__main__ import main
 from semisup.config import schema
-from semisup.config.schema import Checked
+from semisup.config.schema import RunConfig
 from semisup.dataset import Data
-from semisup.record.lock import Owner
+from semisup.record.lock import RunLock
 from semisup.runner import run
 from semisup.runner.progress import Bars
 from tests.conftest import compose, toy_problem
@@ -34,15 +34,15 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     problem = toy_problem(labeled=12, unlabeled=18)
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
-    monkeypatch.setattr(run, "_load", lambda *_: (problem, data))
+    monkeypatch.setattr(run, "load_data", lambda *_: (problem, data))
     monkeypatch.chdir(tmp_path)
 
 
-def settings(*overrides: str) -> Checked:
-    return schema.check(compose(*SMALL, *overrides))
+def settings(*overrides: str) -> RunConfig:
+    return schema.validate(compose(*SMALL, *overrides))
 
 
-def made(checked: Checked, stop_after: int | None = None) -> Path:
+def made(checked: RunConfig, stop_after: int | None = None) -> Path:
     """Make the run, or ask it to stop after so many steps by a real signal."""
     with pytest.MonkeyPatch.context() as patch:
         train = run.train
@@ -54,7 +54,7 @@ def made(checked: Checked, stop_after: int | None = None) -> Path:
                 yield event
 
         patch.setattr(run, "train", stopping)
-        outcome = run.run(checked, Bars(), of_a_sweep=False)
+        outcome = run.run(checked, Bars(), in_sweep=False)
     assert outcome.status == ("done" if stop_after is None else "interrupted"), outcome.message
     return outcome.folder
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_shown_is_named(
     elif harm == "config":
         (folder / "config.yaml").write_text("name: runs\nmethod: {name: supervised}")
     elif harm == "owner":
-        Owner(folder).take()
+        RunLock(folder).take()
     found = track(capsys, folder, *words)
     assert found[0] == status, found[1]
     assert said in found[1]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semisup.errors import SettingError
-from semisup.tracking import Identity, Mirror, Silent
+from semisup.tracking import NullTracker, RunInfo, Tracker
 from semisup.tracking import wandb as wandb_module
 from semisup.tracking.none import NoTracking
 from semisup.tracking.wandb import GRACE_SECONDS, Wandb
@@ -61,7 +61,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # whatever escapes a test goes nowhere
-    wandb_module._hopeless.clear()
+    wandb_module._unreachable_modes.clear()
     yield
     left = services()
     if "wandb" in sys.modules and sys.modules["wandb"] is not None:
@@ -83,9 +83,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     fake.close()
 
 
-def identity(tmp_path: Path, run_id: str = "tau-0.95-ab12") -> Identity:
+def identity(tmp_path: Path, run_id: str = "tau-0.95-ab12") -> RunInfo:
     config = {"seed": 1, "threshold": {"name": "fixed", "tau": 0.95}, "list": [1, 2]}
-    return Identity(run_id, f"name of {run_id}", "sweep", "train", ("theirs", "mine"), tmp_path / "wandb", config)
+    return RunInfo(run_id, f"name of {run_id}", "sweep", "train", ("theirs", "mine"), tmp_path / "wandb", config)
 
 
 def picture(tmp_path: Path) -> Path:
@@ -94,7 +94,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def use(mirror: Mirror, tmp_path: Path, exit_code: int = 0) -> None:
+def use(mirror: Tracker, tmp_path: Path, exit_code: int = 0) -> None:
     """All that a run does with a mirror."""
     for row in ROWS:
         mirror.row(row)
@@ -312,7 +312,7 @@ def test_offline_unless_asked(
 def test_disabled_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setitem(sys.modules, "wandb", None)  # is not even looked for
-    assert isinstance(OFFLINE.open(identity(tmp_path)), Silent)
+    assert isinstance(OFFLINE.open(identity(tmp_path)), NullTracker)
     assert not (tmp_path / "wandb").exists()
 
 
@@ -332,10 +332,10 @@ def test_no_key_at_a_terminal(tmp_path: Path) -> None:
     """W&B would ask there, and training would wait for the answer."""
     program = f"""if True:
         from pathlib import Path
-        from semisup.tracking import Identity
+        from semisup.tracking import RunInfo
         from semisup.tracking.wandb import Wandb
         settings = Wandb("p", None, "online", [], 20.0, 1.0, 0)
-        settings.open(Identity("r", "r", "g", "train", (), Path({str(tmp_path / "wandb")!r}), {{}}))
+        settings.open(RunInfo("r", "r", "g", "train", (), Path({str(tmp_path / "wandb")!r}), {{}}))
     """
     terminal, users_end = pty.openpty()
     try:
@@ -398,10 +398,10 @@ def test_wandb_that_breaks_when_it_is_imported(tmp_path: Path) -> None:
     (tmp_path / "broken" / "wandb" / "__init__.py").write_text("raise RuntimeError('half of it is missing')")
     program = f"""if True:
         from pathlib import Path
-        from semisup.tracking import Identity
+        from semisup.tracking import RunInfo
         from semisup.tracking.wandb import Wandb
         settings = Wandb("p", None, "offline", [], 20.0, 1.0, 0)
-        mirror = settings.open(Identity("r", "r", "g", "train", (), Path({str(tmp_path / "wandb")!r}), {{}}))
+        mirror = settings.open(RunInfo("r", "r", "g", "train", (), Path({str(tmp_path / "wandb")!r}), {{}}))
         mirror.row(dict(step=1, epoch=1))
         mirror.close({{}}, 0)
     """
@@ -480,10 +480,10 @@ def test_the_process_ends_in_time(tmp_path: Path, server: FakeServer) -> None:
     program = f"""if True:
         import sys, time, urllib.request
         from pathlib import Path
-        from semisup.tracking import Identity
+        from semisup.tracking import RunInfo
         from semisup.tracking.wandb import Wandb
         settings = Wandb("p", None, "online", [], 20.0, 1.0, 0)
-        mirror = settings.open(Identity("r", "r", "g", "train", (), Path({str(tmp_path / "wandb")!r}), {{}}))
+        mirror = settings.open(RunInfo("r", "r", "g", "train", (), Path({str(tmp_path / "wandb")!r}), {{}}))
         mirror.row(dict(step=1, epoch=1))
         print("open", flush=True)
         sys.stdin.read()
@@ -546,8 +546,8 @@ def test_defaults_build() -> None:
         settings(**values)
 
 
-@pytest.mark.parametrize("make", [NoTracking().open, lambda _: Silent()])
-def test_no_mirror_writes_nothing(tmp_path: Path, make: Callable[[Identity], Mirror]) -> None:
+@pytest.mark.parametrize("make", [NoTracking().open, lambda _: NullTracker()])
+def test_no_mirror_writes_nothing(tmp_path: Path, make: Callable[[RunInfo], Tracker]) -> None:
     mirror = make(identity(tmp_path))
     use(mirror, tmp_path)
     assert mirror.wanted_thumbnails == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from semisup.runner.result import folder_of
+from semisup.runner.result import run_folder
 from tests.conftest import checked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +17,7 @@ NEEDED = "tracking=wandb: needs the package wandb, and it is not installed; pip 
 
 def test_without_wandb_everything_works_but_wandb(tmp_path: Path) -> None:
     words = ["train.steps=2", "model.widths=[4,8]", "plots=false", f"output_root={tmp_path / 'outputs'}", "device=cpu"]
-    run = folder_of(checked(*words))
+    run = run_folder(checked(*words))
     (tmp_path / "images").mkdir()
     Image.new("L", (8, 8), 90).save(tmp_path / "images" / "one.png")
     commands = {

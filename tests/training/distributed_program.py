@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from semisup.core.events import StepDone
+from semisup.core.events import StepEnd
 from semisup.runtime import distributed as processes
-from semisup.runtime.precision import set_up
+from semisup.runtime.precision import configure_torch
 from semisup.training.loop import train
 from semisup.training.state import start
 from tests.conftest import checked, choose, options, toy_problem
@@ -65,33 +65,33 @@ def trained(settings: Any) -> dict[str, Any]:
 
 def main() -> None:
     """One process's part."""
-    set_up(1, deterministic=True)
-    with processes.together("cpu") as team:
-        heard = team.hear() if processes.number() else team.tell(b"the news")
-        assert heard == (b"the news" if processes.number() else None)
+    configure_torch(1, deterministic=True)
+    with processes.process_group("cpu") as team:
+        heard = team.hear() if processes.rank() else team.tell(b"the news")
+        assert heard == (b"the news" if processes.rank() else None)
         found = {name: trained(settings) for name, settings in members().items()}
         found["again"] = trained(members()["fixmatch"])
-        found["resumed"] = resumed_at(5, StepDone, toy_problem(labeled=13), members()["fixmatch"])[0]
+        found["resumed"] = resumed_at(5, StepEnd, toy_problem(labeled=13), members()["fixmatch"])[0]
         found["dropped"] = seeds()
         found["apart"] = apart()
-        torch.save(found, Path(sys.argv[1]) / f"{processes.number()}.pt")
+        torch.save(found, Path(sys.argv[1]) / f"{processes.rank()}.pt")
 
 
 def seeds() -> torch.Tensor:
     """What dropout would drop here."""
-    from semisup.method import seed_forward
+    from semisup.method import seed_dropout
 
-    seed_forward(0, 3)
+    seed_dropout(0, 3)
     return torch.rand(4)
 
 
 def apart() -> str:
     """What is said of models of equal weights in another order, and nothing of equal ones."""
     model = torch.nn.BatchNorm1d(2)
-    processes.must_agree(model)
-    model.running_mean = torch.tensor([1.0, 2.0] if processes.number() == 0 else [2.0, 1.0])
+    processes.assert_replicas_equal(model)
+    model.running_mean = torch.tensor([1.0, 2.0] if processes.rank() == 0 else [2.0, 1.0])
     try:
-        processes.must_agree(model)
+        processes.assert_replicas_equal(model)
     except RuntimeError as error:
         return str(error)
     return ""

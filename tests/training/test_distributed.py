@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from semisup.errors import ShortOfMemoryError
-from semisup.runner.distributed_run import begin, follow
-from semisup.runner.signals import Stop
+from semisup.errors import InsufficientMemoryError
+from semisup.runner.distributed_run import broadcast_start, run_follower
+from semisup.runner.signals import StopHandler
 from semisup.runtime import distributed as processes
 from semisup.runtime import torchrun_env
 from tests.cli.test_train import numbers, only_run
@@ -93,16 +93,16 @@ class Post(processes.Team):
 
 def test_who_follows_is_silent_only_while_it_does_and_says_what_to_try_without_memory() -> None:
     config = checked(*COMMAND)
-    post, stop = Post(), Stop()
-    begin(post, stop, "the data", None)
+    post, stop = Post(), StopHandler()
+    broadcast_start(post, stop, "the data", None)
 
     def no_room() -> Any:
         warnings.warn("the leader says it", stacklevel=1)
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     before = [*warnings.filters]
-    with pytest.raises(ShortOfMemoryError, match=r"try train.batch_size=8 train.eval_batch_size=128$"):
-        follow(config, no_room, stop, post)
+    with pytest.raises(InsufficientMemoryError, match=r"try train.batch_size=8 train.eval_batch_size=128$"):
+        run_follower(config, no_room, stop, post)
     assert warnings.filters == before
 
 
@@ -184,10 +184,10 @@ def children(process: int) -> list[int]:
 
 def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")  # as some clusters say to every process
-    assert torchrun_env.launched() == processes.count() == 1
-    assert torchrun_env.leads()
-    assert processes.largest(7) == 7
-    with processes.together("cpu") as team:
+    assert torchrun_env.world_size() == processes.world_size() == 1
+    assert torchrun_env.is_rank_zero()
+    assert processes.all_reduce_max(7) == 7
+    with processes.process_group("cpu") as team:
         team.tell(b"nobody is there")
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from semisup.core.events import EpochDone, Evaluated, Finished, Progress, StepDone
+from semisup.core.events import EpochEnd, EvalEnd, Finished, Progress, StepEnd
 from semisup.core.types import Images
 from semisup.errors import DivergedError
-from semisup.runtime.precision import set_up
+from semisup.runtime.precision import configure_torch
 from semisup.training.evaluation import Evaluation, evaluate
 from semisup.training.loop import train
-from semisup.training.state import Problem, State, restore, start
+from semisup.training.state import State, TrainingData, restore, start
 from tests.conftest import SOAK, checked, choose, combinations, options, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augment.strength=0.3")
@@ -34,7 +34,7 @@ def rows_of(events: list[Any]) -> list[Any]:
     return [{key: value for key, value in row.items() if not key.endswith("_seconds")} for row in rows if row]
 
 
-def everything(problem: Problem, chosen: Any) -> tuple[list[Any], dict[str, torch.Tensor], Any]:
+def everything(problem: TrainingData, chosen: Any) -> tuple[list[Any], dict[str, torch.Tensor], Any]:
     state = start(problem, chosen)
     events = list(train(problem, chosen, state))
     return rows_of(events), state.student.state_dict(), events[-1]
@@ -61,7 +61,9 @@ def test_two_runs_are_equal_and_another_seed_is_not(method: str, policy: str) ->
     assert rows != everything(problem, dataclasses.replace(chosen, seed=1))[0]
 
 
-def resumed_at(stop: int, kind: type, problem: Problem, chosen: Any) -> tuple[list[Any], dict[str, torch.Tensor], Any]:
+def resumed_at(
+    stop: int, kind: type, problem: TrainingData, chosen: Any
+) -> tuple[list[Any], dict[str, torch.Tensor], Any]:
     """Train to the `stop`-th whole moment, keep only the bytes of the snapshot, and go on from them elsewhere."""
     state, events, seen = start(problem, chosen), [], 0
     for event in train(problem, chosen, state):
@@ -95,13 +97,13 @@ def alike(one: Any, other: Any) -> bool:
 def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, policy: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy=policy)
     rows, weights, end = whole(method, policy)
-    again_rows, again_weights, again_end = resumed_at(8, StepDone, problem, chosen)
+    again_rows, again_weights, again_end = resumed_at(8, StepEnd, problem, chosen)
     assert again_rows == rows
     assert same_weights(again_weights, weights)
     assert again_end == end
 
 
-@pytest.mark.parametrize("kind", [StepDone, EpochDone])
+@pytest.mark.parametrize("kind", [StepEnd, EpochEnd])
 @pytest.mark.parametrize(
     "more",
     [
@@ -115,7 +117,7 @@ def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, poli
     ],
 )
 def test_resumed_at_any_moment_a_run_ends_the_same(kind: type, more: list[str]) -> None:
-    set_up(1, deterministic="deterministic=false" not in more)
+    configure_torch(1, deterministic="deterministic=false" not in more)
     problem, chosen = toy_problem(), settings(*more, epochs=4)
     rows, weights, end = everything(problem, chosen)
     state = start(problem, chosen)
@@ -133,7 +135,9 @@ def test_resumed_at_any_moment_a_run_ends_the_same(kind: type, more: list[str]) 
     assert again_end == end
 
 
-def resumed_at_each(kind: type, problem: Problem, chosen: Any) -> tuple[list[Any], dict[str, torch.Tensor], Any, int]:
+def resumed_at_each(
+    kind: type, problem: TrainingData, chosen: Any
+) -> tuple[list[Any], dict[str, torch.Tensor], Any, int]:
     """Train from each whole moment to the next, each time elsewhere from the bytes of the snapshot alone."""
     events: list[Any] = []
     snapshot, times = b"", 0
@@ -166,7 +170,7 @@ def test_dropout_too_is_a_function_of_the_step() -> None:
     chosen = dataclasses.replace(chosen, model=Dropping(0.5))
     problem = toy_problem()
     rows, weights, _ = everything(problem, chosen)
-    assert resumed_at(5, StepDone, problem, chosen)[0] == rows
+    assert resumed_at(5, StepEnd, problem, chosen)[0] == rows
     still = dataclasses.replace(chosen, model=Dropping(0.0))
     assert everything(problem, still)[0] != rows, "it drops something"
 
@@ -175,7 +179,7 @@ def test_a_budget_of_steps_is_spent_to_the_step() -> None:
     problem, chosen = toy_problem(), settings("train.steps=23")
     state = start(problem, chosen)
     events = list(train(problem, chosen, state))
-    assert sum(isinstance(event, StepDone) for event in events) == 23
+    assert sum(isinstance(event, StepEnd) for event in events) == 23
     summary = events[-1].summary
     assert summary["steps"] == 23
     assert 0 < summary["labeled_steps"] < 23
@@ -261,9 +265,9 @@ def test_nan_stops_the_run_names_the_step_and_is_never_saved() -> None:
     state = start(problem, chosen)
     with pytest.raises(DivergedError, match="step 5"):
         for event in train(problem, chosen, state):
-            if isinstance(event, StepDone) and event.step == 4:
+            if isinstance(event, StepEnd) and event.step == 4:
                 next(iter(state.student.parameters())).data[0] = math.nan
-            if isinstance(event, StepDone) and event.step == 5:
+            if isinstance(event, StepEnd) and event.step == 5:
                 with pytest.raises(DivergedError):
                     state.snapshot()
 
@@ -319,7 +323,7 @@ def test_evaluation_does_not_depend_on_the_batch_and_counts_every_image() -> Non
 def test_the_learning_rate_follows_the_schedule() -> None:
     problem, chosen = toy_problem(), settings("schedule=cosine", "schedule.warmup=0", method="supervised", epochs=4)
     rates = [
-        event.metrics["lr"] for event in train(problem, chosen, start(problem, chosen)) if isinstance(event, Evaluated)
+        event.metrics["lr"] for event in train(problem, chosen, start(problem, chosen)) if isinstance(event, EvalEnd)
     ]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(0.01 * (1 + math.cos(math.pi * 11 / 12)) / 2)
@@ -327,7 +331,7 @@ def test_the_learning_rate_follows_the_schedule() -> None:
     rates = [
         event.metrics["lr"]
         for event in train(problem, constant, start(problem, constant))
-        if isinstance(event, Evaluated)
+        if isinstance(event, EvalEnd)
     ]
     assert rates[0] == pytest.approx(0.01 * 2 / 6)
     assert rates[-1] == 0.01
@@ -352,9 +356,9 @@ def test_events_come_in_order_and_scoring_shows_progress() -> None:
     problem, chosen = toy_problem(), settings("train.eval_batch_size=8", epochs=2)
     events = list(train(problem, chosen, start(problem, chosen)))
     kinds = [type(event) for event in events]
-    assert kinds[:3] == [StepDone] * 3
+    assert kinds[:3] == [StepEnd] * 3
     assert kinds[-1] is Finished
-    assert kinds.count(EpochDone) == 2
+    assert kinds.count(EpochEnd) == 2
     done = [(event.doing, event.done) for event in events if isinstance(event, Progress)]
     assert [count for doing, count in done if doing == "scoring"] == [8, 16, 24, 30], "30 images, 8 at once"
     assert [count for doing, count in done if doing == "validation"] == [8, 16, 24] * 3, "two epochs, and the end"

@@ -8,41 +8,41 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from semisup.analysis.comparison import Comparison, Row
-from semisup.analysis.run_history import what_if
-from semisup.analysis.runs import Run, number
+from semisup.analysis.run_history import read_threshold_curves
+from semisup.analysis.runs import Run, as_number
 from semisup.report.comparison_charts import (
-    accuracies,
+    accuracy_chart,
     control_history,
-    curves_of,
-    rounds,
+    rounds_chart,
     rows_one_by_one,
-    what_if_curves,
+    threshold_chart,
+    training_curves,
 )
 from semisup.report.heatmap import Color, color_of, is_dark, legend, scales
-from semisup.report.heatmap_grid import CONTROL, Cell, Grid, grid_of
-from semisup.report.html.confusion import confusions, mistakes
-from semisup.report.html.page import page
-from semisup.report.html.svg import drawing, svg
-from semisup.report.html.tables import Link, command_of, runs_table, settings_table
-from semisup.runtime.text import link_to_run, visible
+from semisup.report.heatmap_grid import CONTROL, Grid, HeatmapCell, make_grid
+from semisup.report.html.confusion import confusion_rows, confusions
+from semisup.report.html.page import render_page
+from semisup.report.html.svg import svg, svg_style
+from semisup.report.html.tables import Link, run_command_text, runs_table, settings_table
+from semisup.runtime.text import printable, run_url
 
 MOST_VALUES = 60  # of an axis of the heat map, which can be scrolled
 LOW = "The first eighth of the steps may lie below the axis."
 
 
-def report(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
+def comparison_page(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
     """The page, for the folder `beside`; the same bytes for the same runs.
 
     Args:
         told: of each data set, with what it comes to, in one sentence or two.
     """
-    to: Link = lambda folder: link_to_run(folder, beside)  # noqa: E731
+    to: Link = lambda folder: run_url(folder, beside)  # noqa: E731
     parts = [
         _part(comparison, words, to, f"-{number}" if number else "") for number, (comparison, words) in enumerate(told)
     ]
-    return page(
+    return render_page(
         "page.html",
-        title=visible(beside.resolve().name),
+        title=printable(beside.resolve().name),
         counts=_counts([run for comparison, _ in told for run in comparison.runs]),
         sections=[section for part in parts for section in part["sections"]],
         parts=parts,
@@ -51,18 +51,18 @@ def report(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
 
 def _part(comparison: Comparison, words: str, to: Link, suffix: str) -> dict[str, Any]:
     """All that the page says of one data set; `suffix` keeps its names apart from those of others."""
-    grid = grid_of(comparison, MOST_VALUES)
+    grid = make_grid(comparison, MOST_VALUES)
     charts = _charts(comparison, grid, to, suffix)
     settings = settings_table(comparison, to, suffix)
     best = _best(comparison.best, to) if comparison.best else None
-    named: list[tuple[str, str, object]] = [("data-set", visible(comparison.data_set), comparison.data_set)]
+    named: list[tuple[str, str, object]] = [("data-set", printable(comparison.data_set), comparison.data_set)]
     named += [("heat-map", "Heat map", grid), ("settings-section", "Settings", settings)]
     named += [(chart["id"].removesuffix(suffix), chart["title"], chart) for chart in charts]
     named += [("best", "Best run", best), ("runs-section", "Runs", True)]
     return {
         "suffix": suffix,
-        "data_set": visible(comparison.data_set),
-        "sentence": visible(words, 2000),
+        "data_set": printable(comparison.data_set),
+        "sentence": printable(words, 2000),
         "sections": [(f"{id_}{suffix}", name) for id_, name, there in named if there],
         "axes": _axes(grid) if grid else None,
         "panels": _panels(grid, to) if grid else [],
@@ -85,12 +85,12 @@ def _counts(runs: list[Run]) -> str:
 
 def _axes(grid: Grid) -> dict[str, Any]:
     labels = [_label(value) for value in grid.horizontal.values]
-    vertical, horizontal = (", ".join(map(visible, axis.keys)) for axis in (grid.vertical, grid.horizontal))
+    vertical, horizontal = (", ".join(map(printable, axis.keys)) for axis in (grid.vertical, grid.horizontal))
     return {"vertical": vertical, "horizontal": horizontal, "labels": labels}
 
 
 def _label(value: tuple[Any, ...]) -> str:
-    return " ".join(visible(part, 60) for part in value if part is not None)
+    return " ".join(printable(part, 60) for part in value if part is not None)
 
 
 def _panels(grid: Grid, to: Link) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def _panels(grid: Grid, to: Link) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(grid: Grid, drawn: list[dict[str, Any]], cells: list[Cell]) -> list[dict[str, Any]]:
+def _lines(grid: Grid, drawn: list[dict[str, Any]], cells: list[HeatmapCell]) -> list[dict[str, Any]]:
     """The lines of cells, the largest value at the top and the controls at the bottom."""
     labels = {y: _label(value) for y, value in enumerate(grid.vertical.values)} | {CONTROL: "control"}
     by_place = {(cell.y, cell.x): each for cell, each in zip(cells, drawn, strict=True)}
@@ -112,14 +112,14 @@ def _lines(grid: Grid, drawn: list[dict[str, Any]], cells: list[Cell]) -> list[d
     return [{"label": labels[y], "control": y == CONTROL, "cells": [by_place[y, x] for x in widths]} for y in heights]
 
 
-def _cell(cell: Cell, color: Color | None, to: Link) -> dict[str, Any]:
+def _cell(cell: HeatmapCell, color: Color | None, to: Link) -> dict[str, Any]:
     kinds = {"none": color is None, "dark": color is not None and is_dark(color), "clear": cell.bold, "best": cell.best}
     return {
         "kind": " ".join(kind for kind, holds in kinds.items() if holds),
         "color": None if color is None else to_hex(color),
         "parts": cell.text.split("\n"),
         "href": to(cell.folder) if cell.folder else "",
-        "title": visible(cell.folder.name) if cell.folder else "",
+        "title": printable(cell.folder.name) if cell.folder else "",
     }
 
 
@@ -132,21 +132,21 @@ def _charts(comparison: Comparison, grid: Grid | None, to: Link, suffix: str) ->
     if best is None:
         return []
     some = f"The best run of each of {len(comparison.rows)} settings"
-    with drawing():
-        curves = curves_of(comparison, to)
+    with svg_style():
+        curves = training_curves(comparison, to)
         if len(curves) < len(comparison.rows):
             some = f"The best runs of the {len(curves)} settings that validation likes best, of {len(comparison.rows)}"
-        kept = rounds(curves)
+        kept = rounds_chart(curves)
         rows = rows_one_by_one(comparison) if grid is None else None
         found: list[tuple[str, str, Figure | None, str]] = [
             ("rows", "Settings one by one", rows, "Accuracy and gain of each setting"),
-            ("curves", "Accuracy while training", accuracies(curves, control_history(best)), f"{some}. {LOW}"),
+            ("curves", "Accuracy while training", accuracy_chart(curves, control_history(best)), f"{some}. {LOW}"),
             ("rounds", "Pseudo-labels: how many, how right", kept, _said_of_rounds(some, kept)),
         ]
-        tau = number(best.best_run.plain["threshold"].get("tau")) if best.best_run.uses_unlabeled else None
-        trades = what_if(best.best_run.folder)
+        tau = as_number(best.best_run.plain["threshold"].get("tau")) if best.best_run.uses_unlabeled else None
+        trades = read_threshold_curves(best.best_run.folder)
         said = "What each threshold would keep in the best run: of the pool at its last labeling, and of validation."
-        found.append(("what-if", "Other thresholds", what_if_curves(trades, tau), said))
+        found.append(("what-if", "Other thresholds", threshold_chart(trades, tau), said))
         charts = [_drawn(*each, suffix) for each in found if each[2] is not None or each[0] == "rounds"]
     return charts
 
@@ -164,5 +164,10 @@ def _drawn(id_: str, title: str, figure: Figure | None, said: str, suffix: str) 
 
 def _best(row: Row, to: Link) -> dict[str, Any]:
     run = row.best_run
-    about = {"href": to(run.folder), "name": visible(run.id), "command": command_of(run), "mistakes": mistakes(run)}
+    about = {
+        "href": to(run.folder),
+        "name": printable(run.id),
+        "command": run_command_text(run),
+        "mistakes": confusion_rows(run),
+    }
     return about | confusions(run)

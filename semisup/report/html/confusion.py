@@ -2,35 +2,35 @@
 
 from typing import Any
 
-from semisup.analysis.run_history import classes, confusion
+from semisup.analysis.run_history import class_names, confusion_matrix
 from semisup.analysis.runs import Run
-from semisup.report.html.thumbnails import surest_mistakes
-from semisup.runtime.text import visible
+from semisup.report.html.thumbnails import most_confident_errors
+from semisup.runtime.text import printable
 
 MOST_CLASSES = 25  # of a confusion matrix that can be read
 MOST_PAIRS = 20
 
 
-def mistakes(run: Run) -> dict[str, Any]:
+def confusion_rows(run: Run) -> dict[str, Any]:
     """Where it was most sure and wrong on validation, with thumbnails, and what is missing of that."""
-    found = surest_mistakes(run)
+    found = most_confident_errors(run)
     shown = [
         {
             "uri": uri,
-            "path": visible(guess.path),
-            "target": visible(guess.target, 60),
-            "predicted": visible(guess.predicted, 60),
+            "path": printable(guess.path),
+            "target": printable(guess.target, 60),
+            "predicted": printable(guess.predicted, 60),
             "confidence": f"{guess.confidence:.2f}",
         }
         for guess, uri in found.shown
     ]
-    return {"shown": shown, "count": found.count, "judged": found.judged, "said": visible(found.said, 600)}
+    return {"shown": shown, "count": found.count, "judged": found.judged, "said": printable(found.said, 600)}
 
 
 def confusions(run: Run) -> dict[str, Any]:
     """Matrices that can be read, or the pairs that are confused most often."""
-    names = [visible(name, 60) for name in classes(run.folder)]
-    counts = {split: found for split in ("validation", "test") if (found := confusion(run, split, len(names)))}
+    names = [printable(name, 60) for name in class_names(run.folder)]
+    counts = {split: found for split in ("validation", "test") if (found := confusion_matrix(run, split, len(names)))}
     few = len(names) <= MOST_CLASSES
     split = "test" if "test" in counts else "validation"
     pairs = [] if few or not counts else _pairs(counts[split], names)

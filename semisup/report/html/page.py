@@ -15,7 +15,7 @@ ASSETS = Path(__file__).parent / "templates"
 PAGES = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
-def page(template: str, **content: object) -> bytes:
+def render_page(template: str, **content: object) -> bytes:
     """`template`, of the folder report/, filled with `content`; the same bytes for the same content."""
     script, style = ((ASSETS / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

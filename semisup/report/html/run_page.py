@@ -3,19 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.pseudo_label_history import Label, Labels, Round, labels_of
-from semisup.analysis.run_history import before_any_label, class_table, lines_of, what_if
-from semisup.analysis.runs import Run, is_run, number, read
+from semisup.analysis.pseudo_label_history import ImageLabels, LabelHistory, Round, read_label_history
+from semisup.analysis.run_history import (
+    chosen_before_selection,
+    last_class_rows,
+    read_metric_rows,
+    read_threshold_curves,
+)
+from semisup.analysis.runs import Run, as_number, is_run, read_run
 from semisup.record.reader import read_json
-from semisup.report.comparison_charts import what_if_curves
-from semisup.report.html.confusion import confusions, mistakes
-from semisup.report.html.page import page
-from semisup.report.html.svg import drawing, svg
-from semisup.report.html.tables import Cell, Column, Line, Table, command_of
+from semisup.report.comparison_charts import threshold_chart
+from semisup.report.html.confusion import confusion_rows, confusions
+from semisup.report.html.page import render_page
+from semisup.report.html.svg import svg, svg_style
+from semisup.report.html.tables import HtmlCell, HtmlColumn, Line, Table, run_command_text
 from semisup.report.html.thumbnails import thumbnails
-from semisup.report.run_charts import by_round, training
-from semisup.report.run_summary import settings_of
-from semisup.runtime.text import link_to_run, visible
+from semisup.report.run_charts import rounds_chart, training_chart
+from semisup.report.run_summary import changed_settings
+from semisup.runtime.text import printable, run_url
 
 SHOWN = 24  # thumbnails of each kind
 MOST_STEPS = 6  # of a label's history that are written out
@@ -26,26 +31,26 @@ FILES = (
 )
 
 
-def run_report(run: Run) -> bytes:
+def run_page(run: Run) -> bytes:
     """The page, for the run's own folder; the same bytes for the same folder."""
-    rows = list(lines_of(run.folder))
-    labels = labels_of(run.folder, SHOWN)
-    with drawing():
+    rows = list(read_metric_rows(run.folder))
+    labels = read_label_history(run.folder, SHOWN)
+    with svg_style():
         charts = _charts(run, rows, labels)
     pictures = _pictures(run, labels)
     rounds, classes = _rounds_table(labels.rounds, rows), _classes_table(run.folder)
-    model = confusions(run) | {"mistakes": mistakes(run)} if run.done else None
-    settings = settings_of(run)
+    model = confusions(run) | {"mistakes": confusion_rows(run)} if run.done else None
+    settings = changed_settings(run)
     named: list[tuple[str, str, object]] = [
         ("settings", "What it was", True),
         *((chart["id"], chart["title"], True) for chart in charts),
     ]
     named += [("rounds-section", "Round by round", rounds), ("classes-section", "Classes", classes)]
     named += [("pictures", "Pictures", pictures["groups"]), ("model", "The chosen model", model)]
-    return page(
+    return render_page(
         "run.html",
-        title=visible(run.id),
-        sentence=visible(_sentence(run), 2000),
+        title=printable(run.id),
+        sentence=printable(_sentence(run), 2000),
         facts=_facts(run),
         sections=[(id_, title) for id_, title, there in [*named, ("files", "Files", True)] if there],
         settings=settings,
@@ -69,8 +74,10 @@ def _sentence(run: Run) -> str:
     said = f"Validation accuracy {_percent(run.accuracy('validation'))}"
     if run.accuracy("test") is not None:
         said += f", test accuracy {_percent(run.accuracy('test'))}"
-    said += f", of the model after step {number(run.summary.get('best/step')) or 0:.0f} of {run.number('steps'):.0f}."
-    if early := before_any_label(run):
+    said += (
+        f", of the model after step {as_number(run.summary.get('best/step')) or 0:.0f} of {run.number('steps'):.0f}."
+    )
+    if early := chosen_before_selection(run):
         said += f" That is before its first pseudo-label counted (step {early[1]:.0f})."
     control = _control(run)
     split = "test" if run.accuracy("test") is not None else "validation"
@@ -85,7 +92,7 @@ def _control(run: Run) -> Run | None:
     """The finished control that lies beside it."""
     if not run.control_id or "/" in run.control_id or not is_run(run.folder.resolve().parent / run.control_id):
         return None
-    found = read(run.folder.resolve().parent / run.control_id)
+    found = read_run(run.folder.resolve().parent / run.control_id)
     return found if found.done else None
 
 
@@ -102,9 +109,9 @@ def _facts(run: Run) -> list[tuple[str, str, str]]:
         ("began", str(about.get("started_at") or ""), ""),
         ("took", "" if run.seconds is None else f"{run.seconds:.0f} s", ""),
         ("interrupted", _interruptions(about), ""),
-        ("control", control.id if control else "", link_to_run(control.folder, run.folder) if control else ""),
+        ("control", control.id if control else "", run_url(control.folder, run.folder) if control else ""),
     ]
-    return [(name, visible(value), to) for name, value, to in facts if value]
+    return [(name, printable(value), to) for name, value, to in facts if value]
 
 
 def _interruptions(about: dict[str, Any]) -> str:
@@ -115,9 +122,11 @@ def _interruptions(about: dict[str, Any]) -> str:
 def _commands(run: Run) -> list[tuple[str, str]]:
     """What is to be typed, and what was."""
     about = read_json(run.folder / "run.json") or {}
-    made, again = about.get("command"), command_of(run)
+    made, again = about.get("command"), run_command_text(run)
     found = [("makes it again and compares every number; to be typed where semisup show was", again)]
-    return [(said, visible(each, 2000)) for said, each in [*found, ("made it", made)] if isinstance(each, str) and each]
+    return [
+        (said, printable(each, 2000)) for said, each in [*found, ("made it", made)] if isinstance(each, str) and each
+    ]
 
 
 def _percent(value: float | None) -> str:
@@ -127,19 +136,19 @@ def _percent(value: float | None) -> str:
 # Charts and tables --------------------------------------------------------------------------------------------------
 
 
-def _charts(run: Run, rows: list[dict[str, Any]], labels: Labels) -> list[dict[str, Any]]:
+def _charts(run: Run, rows: list[dict[str, Any]], labels: LabelHistory) -> list[dict[str, Any]]:
     gate, tau = (
-        number((run.plain.get(group) or {}).get(key)) for group, key in (("method", "gate"), ("threshold", "tau"))
+        as_number((run.plain.get(group) or {}).get(key)) for group, key in (("method", "gate"), ("threshold", "tau"))
     )
-    chosen = number(run.summary.get("best/step"))
+    chosen = as_number(run.summary.get("best/step"))
     some = "The ring is the model that validation chose; faint lines are labelings of the pool."
     kept = "Gained: kept now and not at the labeling before. Lost: the other way round. In the first all is gained."
     would = "What each threshold would keep of the pool at its last labeling, and of validation."
     tau = tau if run.uses_unlabeled else None
     found = [
-        ("curves", "How it went", training(rows, gate, chosen), some),
-        ("by-round", "Pseudo-labels by round", by_round(labels.rounds, rows), kept),
-        ("what-if", "Other thresholds", what_if_curves(what_if(run.folder), tau), would),
+        ("curves", "How it went", training_chart(rows, gate, chosen), some),
+        ("by-round", "Pseudo-labels by round", rounds_chart(labels.rounds, rows), kept),
+        ("what-if", "Other thresholds", threshold_chart(read_threshold_curves(run.folder), tau), would),
     ]
     return [
         {"id": id_, "title": title, "svg": svg(figure, f"{id_}-", f"{title}. {said}"), "caption": said}
@@ -152,7 +161,7 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
     """A line a labeling."""
     if not rounds:
         return None
-    told = {place: row for row in rows if (place := number(row.get("pseudo/round"))) is not None}
+    told = {place: row for row in rows if (place := as_number(row.get("pseudo/round"))) is not None}
     names = ("round", "epoch", "step", "labeled", "kept", "gained", "lost", "flipped", "coverage", "right", "threshold")
     titles = {"coverage": "coverage\n%", "right": "right, of\nthe kept %", "flipped": "other\nclass"}
     lines = []
@@ -161,29 +170,29 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
         counts = (each.number, each.epoch, each.step, each.labeled, each.kept, each.gained, each.lost, each.flipped)
         shares = [_digits(row.get(f"pseudo/{name}"), 100, 1) for name in ("coverage", "accuracy")]
         lines.append(
-            Line([Cell(text) for text in (*map(str, counts), *shares, _digits(row.get("pseudo/threshold"), 1, 3))])
+            Line([HtmlCell(text) for text in (*map(str, counts), *shares, _digits(row.get("pseudo/threshold"), 1, 3))])
         )
     caption = "Each labeling of the pool against the one before it; images"
     return Table(
-        "by_round", caption, "kept>100 lost>0", [Column(name, titles.get(name, name)) for name in names], lines
+        "by_round", caption, "kept>100 lost>0", [HtmlColumn(name, titles.get(name, name)) for name in names], lines
     )
 
 
 def _classes_table(folder: Path) -> Table | None:
     """A line a class, of the last labeling."""
-    found = class_table(folder)
+    found = last_class_rows(folder)
     if not found:
         return None
     titles = {"coverage": "coverage\n%", "accuracy": "right, of\nthe kept %"}
     names = ("class", "labeled", "kept", "coverage", "accuracy", "threshold")
-    columns = [Column(name, titles.get(name, name), number=name != "class") for name in names]
+    columns = [HtmlColumn(name, titles.get(name, name), number=name != "class") for name in names]
     lines = [
         Line(
             [
-                Cell(visible(row["class"], 60), False),
-                *(Cell(_digits(row.get(name), 1, 0)) for name in ("labeled", "kept")),
-                *(Cell(_digits(row.get(name), 100, 1)) for name in ("coverage", "accuracy")),
-                Cell(_digits(row.get("threshold"), 1, 3)),
+                HtmlCell(printable(row["class"], 60), False),
+                *(HtmlCell(_digits(row.get(name), 1, 0)) for name in ("labeled", "kept")),
+                *(HtmlCell(_digits(row.get(name), 100, 1)) for name in ("coverage", "accuracy")),
+                HtmlCell(_digits(row.get("threshold"), 1, 3)),
             ]
         )
         for row in found
@@ -205,19 +214,19 @@ def _by_class(rounds: list[Round]) -> dict[str, Any] | None:
     for name in names:
         counts = [rounds[place].kept_of[name] for place in picked]
         most = max(*counts, 1)
-        lines.append({"label": visible(name, 60), "cells": [(each, round(100 * each / most)) for each in counts]})
+        lines.append({"label": printable(name, 60), "cells": [(each, round(100 * each / most)) for each in counts]})
     return {"rounds": [rounds[place].number for place in picked], "lines": lines}
 
 
 def _digits(value: Any, unit: int, digits: int) -> str:
-    found = number(value)
+    found = as_number(value)
     return "" if found is None else f"{unit * found:.{digits}f}"
 
 
 # Pictures -----------------------------------------------------------------------------------------------------------
 
 
-def _pictures(run: Run, labels: Labels) -> dict[str, Any]:
+def _pictures(run: Run, labels: LabelHistory) -> dict[str, Any]:
     kept = "of what is kept" if labels.any_kept else "though none is kept"
     groups = [
         ("surest", f"The surest pseudo-labels, {kept}", labels.surest),
@@ -231,18 +240,18 @@ def _pictures(run: Run, labels: Labels) -> dict[str, Any]:
         for id_, title, some in groups
         if some
     ]
-    return {"groups": drawn, "said": visible(said, 600)}
+    return {"groups": drawn, "said": printable(said, 600)}
 
 
-def _shown(label: Label, uris: dict[str, str]) -> dict[str, Any]:
+def _shown(label: ImageLabels, uris: dict[str, str]) -> dict[str, Any]:
     few = (
         label.classes if len(label.classes) <= MOST_STEPS else (label.classes[0], "…", *label.classes[2 - MOST_STEPS :])
     )
     return {
         "uri": uris.get(label.path),
-        "path": visible(label.path),
-        "target": visible(label.classes[-1], 60),
-        "history": [visible(name, 60) for name in few] if len(few) > 1 else [],
+        "path": printable(label.path),
+        "target": printable(label.classes[-1], 60),
+        "history": [printable(name, 60) for name in few] if len(few) > 1 else [],
         "confidence": f"{label.confidence:.2f}",
         "kept": label.kept,
     }

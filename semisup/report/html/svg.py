@@ -35,7 +35,7 @@ STYLE: Any = {
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def svg_style() -> Iterator[None]:
     """While in here, figures are drawn for `svg`."""
     with matplotlib.rc_context(STYLE):
         yield
@@ -45,7 +45,7 @@ def svg(figure: Figure, name: str, alternative: str) -> Markup:
     """The figure as an <svg> element; the same bytes for the same drawing.
 
     Args:
-        figure: drawn within `drawing`.
+        figure: drawn within `svg_style`.
         name: of letters, unique in the page.
         alternative: what it shows, for whoever cannot see it.
     """

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from semisup.analysis.run_history import Guess, fingerprint, guesses
+from semisup.analysis.run_history import Prediction, fingerprint, read_predictions
 from semisup.analysis.runs import NOT_DATA, Run
 
 MOST_MISTAKES = 24
@@ -21,15 +21,15 @@ class Mistakes:
     said: why there are no mistakes to show, or no thumbnails; "" where all is there
     """
 
-    shown: list[tuple[Guess, str | None]]
+    shown: list[tuple[Prediction, str | None]]
     count: int
     judged: int
     said: str
 
 
-def surest_mistakes(run: Run) -> Mistakes:
+def most_confident_errors(run: Run) -> Mistakes:
     """The mistakes by confidence, the surest first. Never raises: what cannot be had is said."""
-    found = guesses(run.folder, "validation")
+    found = read_predictions(run.folder, "validation")
     if found is None:
         return Mistakes([], 0, 0, "The run has no predictions.csv: it was made before semisup kept what it predicted.")
     wrong = sorted((guess for guess in found if guess.predicted != guess.target), key=lambda guess: -guess.confidence)
@@ -58,7 +58,7 @@ def _images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
     from semisup.dataset import some_images
 
     node = run.plain["dataset"]
-    dataset = schema.option("dataset", node | ({"download": False} if "download" in node else {}))
+    dataset = schema.build_option("dataset", node | ({"download": False} if "download" in node else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the data set's flaws: said when it was trained on
         return some_images(dataset, split, names, fingerprint(run.folder))
