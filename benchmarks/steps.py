@@ -56,7 +56,7 @@ def _step(plan: Plan, shape: Shape, name: str, method: str, share: str | None) -
 def our_step(config: Any, data: TrainingData, state: State | None = None) -> Work:
     """One optimizer update of ours; for a method by rounds, once the pool is labeled."""
     events = train(data, config.settings, state or start(data, config.settings))
-    by_rounds = "refresh_every" in config.plain["method"]
+    by_rounds = "refresh_every" in config.config["method"]
     while by_rounds and not isinstance(next(events), PoolLabeled):
         pass
 

@@ -33,7 +33,7 @@ def chosen(group: str, name: str) -> Any:
 
 @pytest.mark.parametrize(("group", "name"), ALL)
 def test_a_yaml_names_every_field_and_no_other_and_no_default_hides_in_code(group: str, name: str) -> None:
-    node = chosen(group, name).plain[group]
+    node = chosen(group, name).config[group]
     cls = registry.settings_class(group, node["name"])
     fields = {field.name: field for field in dataclasses.fields(cls)}
     assert set(node) == {"name", *fields}
@@ -57,7 +57,7 @@ def test_an_experiment_is_a_label_with_source_command_and_expectation(path: Any)
     config = an_experiment(path.stem)
     assert config.run.name == path.stem
     compatibility.check_control_is_fair(config)
-    channels = 1 if config.plain["dataset"]["name"] == "digits" else 3
+    channels = 1 if config.config["dataset"]["name"] == "digits" else 3
     compatibility.check_compatibility(
         config, list("0123456789"), {"labeled": 250, "unlabeled": 1000, "validation": 100}, channels
     )
@@ -66,7 +66,7 @@ def test_an_experiment_is_a_label_with_source_command_and_expectation(path: Any)
 @pytest.mark.parametrize("policy", options("threshold"))
 @pytest.mark.parametrize("name", ["fixmatch_cifar10", "fine_tuning"])
 def test_a_recipe_is_that_of_every_policy(name: str, policy: str) -> None:
-    plain, other = an_experiment(name).plain, an_experiment(name, f"threshold={policy}").plain
+    plain, other = an_experiment(name).config, an_experiment(name, f"threshold={policy}").config
     assert other["threshold"]["name"] == policy
     assert {**plain, "threshold": None} == {**other, "threshold": None}
 
@@ -365,7 +365,7 @@ def test_a_report_holds_the_images_of_the_steps_since_the_one_before(method: str
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_setting_of_a_method_can_matter(method: str) -> None:
-    node = checked(*choose("method", method), EMA).plain["method"]
+    node = checked(*choose("method", method), EMA).config["method"]
     other = {"gate": 0.99, "refresh_every": 2, "lambda_unlabeled": 0.5, "ratio": 2, "ramp": 0.9, "temperature": 0.2,
              "tsa": "linear", "alpha": 5.0, "skip_rejected": False, "ema_teacher": True}  # fmt: skip
     usual = [*eager(method, "fixed"), "threshold.tau=0.35", "train.epochs=6"]

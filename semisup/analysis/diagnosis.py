@@ -7,11 +7,11 @@ from semisup.analysis.run_history import first_selection
 from semisup.config.schema import RunConfig
 
 
-def explain_unused(checked: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
+def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
     """One line of the finished run in `folder`; "" where it used some, ever, or was not to."""
-    if not checked.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
+    if not run_config.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
         return ""
-    method = checked.plain["method"]
+    method = run_config.config["method"]
     if method.get("lambda_unlabeled") == 0:
         why = "method.lambda_unlabeled=0 leaves them out"
     elif "pseudo/coverage" in summary:

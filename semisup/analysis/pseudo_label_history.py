@@ -91,13 +91,13 @@ class _Reader:
 
     def read(self, rows: Iterator[list[str]]) -> None:
         header: list[str] = next(rows, [])
-        place, epoch, step, path, target, sure, kept = (header.index(name) for name in COLUMNS)
+        position, epoch, step, path, target, sure, kept = (header.index(name) for name in COLUMNS)
         last = None
         for row in rows:
-            if row[place] != last:
+            if row[position] != last:
                 self.end_round()
-                last = row[place]
-                self.rounds.append(Round(int(row[place]), int(row[epoch]), int(row[step])))
+                last = row[position]
+                self.rounds.append(Round(int(row[position]), int(row[epoch]), int(row[step])))
                 self.open = True
             self._see(self._number(row[path]), row[target], float(row[sure]), row[kept] == "1")
 

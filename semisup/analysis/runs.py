@@ -46,7 +46,7 @@ class Run:
     reason: str = ""
     name: str | None = None
     seed: int | None = None
-    plain: ConfigDict = field(default_factory=dict)
+    config: ConfigDict = field(default_factory=dict)
     identity: ConfigDict = field(default_factory=dict)
     summary: ConfigDict = field(default_factory=dict)
     labeling: ConfigDict = field(default_factory=dict)
@@ -153,14 +153,14 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _with_settings(run: Run) -> Run:
-    plain = _yaml(run.folder / "config.yaml")
+    config = _yaml(run.folder / "config.yaml")
     try:
-        identity, id_ = result_config(plain), run_id(plain)
+        identity, id_ = result_config(config), run_id(config)
     except NOT_DATA as error:
         raise UnreadableError(f"config.yaml: {_error_message(error)}") from None
-    if type(plain.get("seed")) is not int:
+    if type(config.get("seed")) is not int:
         raise UnreadableError("config.yaml: seed is not a number")
-    return replace(run, id=id_, plain=plain, identity=identity, seed=plain["seed"], name=str(plain.get("name")))
+    return replace(run, id=id_, config=config, identity=identity, seed=config["seed"], name=str(config.get("name")))
 
 
 def _with_story(run: Run) -> Run:
@@ -193,7 +193,7 @@ def _with_results(run: Run) -> Run:
     run = replace(run, summary=summary, labeling=labeling if run.uses_unlabeled else {})
     if not run.uses_unlabeled:
         return run
-    control, baseline = control_config(run.plain, summary), baseline_config(run.plain, summary)
+    control, baseline = control_config(run.config, summary), baseline_config(run.config, summary)
     return replace(run, control_id=run_id(control), baseline_id=run_id(baseline))
 
 

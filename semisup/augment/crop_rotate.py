@@ -59,7 +59,7 @@ class CropRotate:
         first = fits.int().argmax(1, keepdim=True)  # 0 where none fits
         width, height, fits = (each.gather(1, first).squeeze(1) for each in (width, height, fits))
         width, height = width.where(fits, torch.ones(())), height.where(fits, torch.ones(()))
-        place, turn = uniform[:, -3:-1], uniform[:, -1]
-        left = torch.where(fits, place[:, 0], 0.5) * (1 - width)
-        top = torch.where(fits, place[:, 1], 0.5) * (1 - height)
+        position, turn = uniform[:, -3:-1], uniform[:, -1]
+        left = torch.where(fits, position[:, 0], 0.5) * (1 - width)
+        top = torch.where(fits, position[:, 1], 0.5) * (1 - height)
         return torch.stack((left, top, width, height), 1), (2 * turn - 1) * self.strength * self.degrees

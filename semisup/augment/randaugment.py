@@ -91,6 +91,6 @@ def cut_out(pixels: Tensor, square: Tensor) -> Tensor:
     x, y, side = square.view(-1, 3, 1, 1).unbind(1)
     column = (torch.arange(width, device=pixels.device) + 0.5) / width
     row = ((torch.arange(height, device=pixels.device) + 0.5) / height).view(height, 1)
-    across, down = ((place - center).abs() < side / 2 for place, center in ((column, x), (row, y)))
+    across, down = ((position - center).abs() < side / 2 for position, center in ((column, x), (row, y)))
     gray = (across.view(torch.uint8) * down.view(torch.uint8)).unsqueeze(1)  # (n, 1, S, S), 1 inside and 0 outside
     return (pixels * (1 - gray)).add_(gray, alpha=GRAY)  # 20 times as fast as to fill by a mask

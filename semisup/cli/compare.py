@@ -148,7 +148,7 @@ def _print_hints(comparison: "Comparison") -> list[str]:
     alone = [Path(folder) for folder, pair in pairs if any(each.state == "missing" for each in pair)]
     hints = []
     if alone:
-        asked = {str(run.folder) for run in comparison.runs if (run.plain.get("sweep") or {}).get("control")}
+        asked = {str(run.folder) for run in comparison.runs if (run.config.get("sweep") or {}).get("control")}
         due = all(str(folder) in asked and (folder.resolve().parent / "sweeps").is_dir() for folder in alone)
         how = (
             "the same train command again trains them"
@@ -175,8 +175,8 @@ def _next_command(comparison: "Comparison") -> list[str]:
         f"look at the best run:   semisup show {run}",
         f"use it on your images:  semisup predict {run} {images}",
     ]
-    place, ours = row.runs.index(best), best.accuracy("validation") or 0.0
-    others = [pairs[place].other for pairs in (row.controls, row.baselines) if len(pairs) == len(row.runs)]
+    position, ours = row.runs.index(best), best.accuracy("validation") or 0.0
+    others = [pairs[position].other for pairs in (row.controls, row.baselines) if len(pairs) == len(row.runs)]
     done = [(other.accuracy("validation") or 0.0, other) for other in others if other and other.done]
     theirs, other = max(done, key=lambda each: each[0], default=(0.0, best))
     if theirs > ours:

@@ -77,13 +77,13 @@ def _parts(run: Path, files: list[Any]) -> Iterator[str]:
     from semisup.record.append_log import escape_line
     from semisup.runner.progress import Bars
 
-    checked, model, classes, channels = _model_of(run)
-    torch.set_num_threads(checked.run.threads)
-    size = checked.settings.train.eval_batch_size
+    run_config, model, classes, channels = _model_of(run)
+    torch.set_num_threads(run_config.run.threads)
+    size = run_config.settings.train.eval_batch_size
     yield _csv([["path", "class", "confidence", "problem"]])
     with Bars() as bars:
         outcomes = iter(
-            bars.watch(decode_files(files, checked.dataset.recipe(), max_workers()), "classifying", len(files))
+            bars.watch(decode_files(files, run_config.dataset.recipe(), max_workers()), "classifying", len(files))
         )
         while some := list(islice(outcomes, size)):
             yield escape_line(_csv(_rows(some, model, classes, channels)))
@@ -96,19 +96,19 @@ def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) ->
 
     from semisup.core.inference import iter_logits, predict
 
-    good = [outcome.pixels for outcome in outcomes if outcome.pixels is not None]
+    good = [result.pixels for result in outcomes if result.pixels is not None]
     logits = torch.zeros(0, len(classes))
     if good:
         pixels = torch.from_numpy(numpy.stack(good))
         (logits,) = iter_logits(model, _grey(pixels) if channels == 1 else pixels, len(good))
     labels = predict(logits)
     known = zip(labels.targets.tolist(), labels.confidence.tolist(), strict=True)
-    for outcome in outcomes:
-        if outcome.pixels is None:
-            yield [outcome.name, "", "", outcome.reason]
+    for result in outcomes:
+        if result.pixels is None:
+            yield [result.name, "", "", result.reason]
         else:
             target, sure = next(known)
-            yield [outcome.name, classes[target], f"{sure:.6f}", ""]
+            yield [result.name, classes[target], f"{sure:.6f}", ""]
 
 
 def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
@@ -125,15 +125,15 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
         raise RecordError(f"{run}: not the folder of a run with a best model (run.json and checkpoints/best-*.pt)")
-    checked = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False})
-    dataset, settings = read_section(about, "dataset"), checked.settings
+    run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False})
+    dataset, settings = read_section(about, "dataset"), run_config.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
         raise RecordError(f"{run / 'run.json'}: does not say the classes and the channels of the images")
-    expected = compatibility.weight_bytes(checked, channels, len(classes))
+    expected = compatibility.weight_bytes(run_config, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
-    model = settings.model.build(channels, len(classes), checked.dataset.size, pretrained=False)
+    model = settings.model.build(channels, len(classes), run_config.dataset.size, pretrained=False)
     wrap_forward(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
     try:
         model.load_state_dict(checkpoint.load(best[0])["weights"])
@@ -141,7 +141,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
         said = printable(str(error).splitlines()[0])
         raise RecordError(f"{best[0]}: not the weights of this run's model ({said})") from None
     with torch.no_grad():
-        return checked, model.eval(), classes, channels
+        return run_config, model.eval(), classes, channels
 
 
 def _grey(pixels: Any) -> Any:

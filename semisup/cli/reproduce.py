@@ -70,7 +70,7 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
     bare = not arguments.run.is_dir()
     if not bare and not (arguments.run / "config.yaml").exists():
         raise RecordError(f"{arguments.run}: is no run's folder, for it has no config.yaml; a folder in it may be one")
-    plain = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
+    config = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup.config import schema
     from semisup.report.console import short_warnings
     from semisup.runner.progress import Bars
@@ -78,38 +78,36 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
     from semisup.runtime.torchrun_env import is_rank_zero
 
     short_warnings()
-    plain = merge_caller_settings(plain, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
-    checked = schema.validate(plain)
+    config = merge_caller_settings(config, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
+    run_config = schema.validate(config)
     if not arguments.check_only:
-        _check_reproducible(checked, None if bare else arguments.run, download_weights=arguments.download_weights)
+        _check_reproducible(run_config, None if bare else arguments.run, download_weights=arguments.download_weights)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
-    differences = _environment_differences(about, checked)
+    differences = _environment_differences(about, run_config)
     for line in differences if is_rank_zero() else ():
         print(f"differs: {line}")
     with Bars() as bars:
         if about:
-            _same_data(checked, arguments.run, about, bars)
+            _same_data(run_config, arguments.run, about, bars)
         if arguments.check_only:
             if is_rank_zero():
                 print("not the same environment" if differences else "the same environment and data")
             return 1 if differences else 0
-        outcome = run(checked, bars, in_sweep=False, job_type="reproduce")
+        result = run(run_config, bars, in_sweep=False, job_type="reproduce")
     if not is_rank_zero():  # its folder is the first process's, and so is what there is to say
-        return outcome.exit_code
-    if outcome.status != "done":
-        print(f"{outcome.status}: {printable(outcome.message, 2000)}")
-        return outcome.exit_code
+        return result.exit_code
+    if result.status != "done":
+        print(f"{result.status}: {printable(result.message, 2000)}")
+        return result.exit_code
     if bare:
-        print(f"done: {outcome.folder} (a bare config has no numbers to compare with)")
+        print(f"done: {result.folder} (a bare config has no numbers to compare with)")
         return 0
     if not (arguments.run / "summary.json").exists():
         print("the first run did not finish: only what it has is compared")
-    return print_result(
-        compare_metrics(arguments.run, outcome.folder), outcome.folder, differences, arguments.tolerance
-    )
+    return print_result(compare_metrics(arguments.run, result.folder), result.folder, differences, arguments.tolerance)
 
 
-def _check_reproducible(checked: Any, run: Path | None, *, download_weights: bool) -> None:
+def _check_reproducible(run_config: Any, run: Path | None, *, download_weights: bool) -> None:
     """What would only be seen when all of it is trained, and what nobody asked to be fetched.
 
     Raises:
@@ -123,14 +121,14 @@ def _check_reproducible(checked: Any, run: Path | None, *, download_weights: boo
     log = None if run is None else run / "metrics.jsonl"
     if log is not None and (not log.exists() or next(read_metrics(log), None) is None):
         raise RecordError(f"{run}: has no metrics to compare with; given its config.yaml, the run is simply made")
-    checked.tracking.require_installed()
-    model = checked.settings.model
+    run_config.tracking.require_installed()
+    model = run_config.settings.model
     if isinstance(model, Downloadable) and not download_weights and (address := model.download_url()) is not None:
         allowed = f"is not on this machine; --download-weights fetches {address}"
-        raise SettingError("model.weights", checked.plain["model"]["weights"], allowed)
+        raise SettingError("model.weights", run_config.config["model"]["weights"], allowed)
 
 
-def merge_caller_settings(plain: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """The saved config with the caller's own settings of all that changes no number.
 
     Raises:
@@ -141,29 +139,29 @@ def merge_caller_settings(plain: dict[str, Any], settings: list[str]) -> dict[st
     from semisup.errors import SettingError
     from semisup.record.reader import parse_value
 
-    schema.refuse_interpolations(plain)
+    schema.refuse_interpolations(config)
     given = {}
     for word in settings:
         key, equals, text = word.partition("=")
         if not equals or (key not in SETTABLE_KEYS and not key.startswith("tracking.")):
             raise SettingError(key, text, f"may not be set here, only {', '.join(SETTABLE_KEYS)} and tracking.*")
         given[key] = parse_value(text)
-    dataset = plain.get("dataset")
+    dataset = config.get("dataset")
     if not isinstance(dataset, dict):
         raise SettingError("dataset", dataset, "must be one of the data sets")
-    tracking = plain.get("tracking")
+    tracking = config.get("tracking")
     asked = any(key.startswith("tracking") for key in given)
     if isinstance(tracking, dict) and tracking.get("name") == "none" and not asked:
         given["tracking"] = "none"  # a run that was shown nowhere is not shown when it is made again
     mine = defaults(_options(dataset, given))
-    plain = plain | {key: mine[key] for key in CALLER_KEYS}
+    config = config | {key: mine[key] for key in CALLER_KEYS}
     own = {key: mine["dataset"].get(key) for key in CALLER_DATASET_KEYS if key in dataset}
-    plain = plain | {"dataset": dataset | own}
+    config = config | {"dataset": dataset | own}
     for key, value in given.items():
         group, _, field = key.partition(".")
         if key != "tracking":
-            plain = plain | {group: plain[group] | {field: value} if field else value}
-    return plain
+            config = config | {group: config[group] | {field: value} if field else value}
+    return config
 
 
 def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
@@ -176,12 +174,12 @@ def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
     return words + ([f"output_root={json.dumps(str(given['output_root']))}"] if "output_root" in given else [])
 
 
-def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
+def _environment_differences(about: dict[str, Any], run_config: Any) -> list[str]:
     from semisup.record.environment import diff_environments
     from semisup.record.reader import read_section
     from semisup.runner.metadata import environment_of
 
-    before, now = read_section(about, "environment"), environment_of(checked)
+    before, now = read_section(about, "environment"), environment_of(run_config)
     found = diff_environments(before, now) if before else {}
     how = {
         "processes": f" (torchrun --nproc-per-node {printable(before.get('processes', 1))} -m semisup reproduce ...)"
@@ -189,12 +187,12 @@ def _environment_differences(about: dict[str, Any], checked: Any) -> list[str]:
     return [f"{key}: {printable(said)}{how.get(key, '')}" for key, said in found.items()]
 
 
-def _same_data(checked: Any, run: Path, about: dict[str, Any], bars: Any) -> None:
+def _same_data(run_config: Any, run: Path, about: dict[str, Any], bars: Any) -> None:
     from semisup.errors import DataError
     from semisup.record.reader import read_section
 
     before = read_section(about, "dataset")
-    wanted, found = before.get("fingerprint"), checked.dataset.read(checked.dataset.survey(), bars.watch)
+    wanted, found = before.get("fingerprint"), run_config.dataset.read(run_config.dataset.survey(), bars.watch)
     if wanted is not None and wanted != found.fingerprint:
         raise DataError(f"the data set is not the one of the run: {_what_differs(run, before, found)}")
 

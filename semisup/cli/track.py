@@ -114,25 +114,25 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
     from semisup.runner.result import EXIT_STATUS
 
     RunLock(folder).check()
-    plain, about = read_config(folder / "config.yaml"), read_json(folder / "run.json") or {}
+    config, about = read_config(folder / "config.yaml"), read_json(folder / "run.json") or {}
     log = folder / "metrics.jsonl"
     count = sum(1 for _ in read_metrics(log)) if log.exists() else 0  # all of it is sound before any of it is shown
     try:
-        given = (about.get("id") or folder.resolve().name, about.get("job_type") or "train", plain["name"])
+        given = (about.get("id") or folder.resolve().name, about.get("job_type") or "train", config["name"])
         id_, job_type, name = _words(*given)
         made_here = folder.resolve().parts[-2:] == (name, id_)
         root = folder.resolve().parent.parent if made_here else output_root
-        identity = wandb_info(plain, id_, root, job_type)
+        identity = wandb_info(config, id_, root, job_type)
     except (LookupError, TypeError, ValueError) as error:
         raise RecordError(f"{folder}: config.yaml or run.json is not that of a run ({error})") from None
     summary = read_json(folder / "summary.json")
     status = "done" if summary is not None else _unfinished(about)
-    mirror = tracking.open(identity)
+    tracker = tracking.open(identity)
     for row in read_metrics(log) if count else ():
-        mirror.row(row)
-    mirror.plots(saved_plots(folder))
+        tracker.row(row)
+    tracker.plots(saved_plots(folder))
     flat = {name: value for name, value in (summary or {"status": status}).items() if not isinstance(value, dict)}
-    mirror.close(flat, EXIT_STATUS["done" if status == "done" else "failed"])
+    tracker.close(flat, EXIT_STATUS["done" if status == "done" else "failed"])
     return status, count
 
 

@@ -86,24 +86,24 @@ def _run_single(config: DictConfig) -> int:
     from semisup.tracking.wandb import is_wandb_agent
 
     short_warnings()
-    checked = resolve_auto(without_hydra(config))
+    run_config = resolve_auto(without_hydra(config))
     with Bars() as bars:
-        outcome = run(checked, bars, in_sweep=False)
+        result = run(run_config, bars, in_sweep=False)
     if not is_rank_zero():
-        return outcome.exit_code
-    if outcome.status != "done":
-        said = "" if outcome.status == "refused" else f"{outcome.status}: "
-        print(f"semisup train: {said}{outcome.message}", file=sys.stderr)
-        return outcome.exit_code
-    if outcome.kept and is_wandb_agent():  # which waits for the result, whoever made it
-        upload(outcome.folder, checked.tracking)
-    summary = outcome.summary or {}
-    if why := explain_unused(checked, outcome.folder, summary):
+        return result.exit_code
+    if result.status != "done":
+        said = "" if result.status == "refused" else f"{result.status}: "
+        print(f"semisup train: {said}{result.message}", file=sys.stderr)
+        return result.exit_code
+    if result.kept and is_wandb_agent():  # which waits for the result, whoever made it
+        upload(result.folder, run_config.tracking)
+    summary = result.summary or {}
+    if why := explain_unused(run_config, result.folder, summary):
         print(why, file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
-    print(f"{'already done' if outcome.kept else 'done'}: {outcome.folder}  {'  '.join(figures)}")
+    print(f"{'already done' if result.kept else 'done'}: {result.folder}  {'  '.join(figures)}")
     control = "; with -m its control, labels alone, is trained beside it"
     print(
-        f"Next: semisup show {shell_quote(outcome.folder)}{control if checked.settings.method.uses_unlabeled else ''}"
+        f"Next: semisup show {shell_quote(result.folder)}{control if run_config.settings.method.uses_unlabeled else ''}"
     )
     return 0

@@ -70,8 +70,8 @@ def defaults(options: list[str]) -> dict[str, Any]:
         SettingError: there is no such option.
     """
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        plain: Any = OmegaConf.to_container(without_hydra(compose(options)), resolve=True)
-    return {str(key): value for key, value in plain.items()}
+        config: Any = OmegaConf.to_container(without_hydra(compose(options)), resolve=True)
+    return {str(key): value for key, value in config.items()}
 
 
 def _friendly_error(message: str, overrides: list[str]) -> SettingError:
@@ -114,5 +114,5 @@ def _known_keys() -> list[str]:
     """Every key of the defaults, and every group."""
     from semisup.config.schema import dotted_keys
 
-    plain = OmegaConf.to_container(without_hydra(hydra.compose("train", return_hydra_config=True)), resolve=False)
-    return dotted_keys(plain)
+    config = OmegaConf.to_container(without_hydra(hydra.compose("train", return_hydra_config=True)), resolve=False)
+    return dotted_keys(config)

@@ -9,19 +9,19 @@ REFERENCE_KINDS = ("control", "baseline")
 """Of `reference_configs`."""
 
 
-def control_config(plain: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
+def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
     """Labels only, the same augmentation and model, and as many optimizer steps as the run took."""
     steps = {"epochs": None, "steps": summary["steps"]}
-    return plain | {"method": {"name": "supervised"}, "train": plain["train"] | steps}
+    return config | {"method": {"name": "supervised"}, "train": config["train"] | steps}
 
 
-def baseline_config(plain: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
+def baseline_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
     """Labels only, no augmentation, and only as many steps as the run spent on labels."""
     steps = {"epochs": None, "steps": summary["labeled_steps"]}
     none = {"name": "none", "strength": 0.0}
-    return plain | {"method": {"name": "supervised"}, "augment": none, "train": plain["train"] | steps}
+    return config | {"method": {"name": "supervised"}, "augment": none, "train": config["train"] | steps}
 
 
-def reference_configs(plain: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
+def reference_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
     """What a finished run with these settings is to be compared with."""
-    return {"control": control_config(plain, summary), "baseline": baseline_config(plain, summary)}
+    return {"control": control_config(config, summary), "baseline": baseline_config(config, summary)}

@@ -15,13 +15,13 @@ IGNORED_DATASET_KEYS = ("cache", "workers", "memory_gb", "download", "max_bad_fr
 """`hflip` by way of augment.flip alone."""
 
 
-def result_config(plain: ConfigDict) -> ConfigDict:
+def result_config(config: ConfigDict) -> ConfigDict:
     """The part of a config that can change a number: what the run's id is the hash of.
 
     Paths count by their last name only, so that a moved data set keeps its runs; the index of a device, and threshold
     and labeler of a method that labels nothing, do not count.
     """
-    kept = {key: value for key, value in plain.items() if key not in IGNORED_KEYS}
+    kept = {key: value for key, value in config.items() if key not in IGNORED_KEYS}
     kept["device"] = str(kept["device"]).split(":")[0]
     dataset = {key: value for key, value in kept["dataset"].items() if key not in IGNORED_DATASET_KEYS}
     kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in ("root", "truth") if dataset.get(key)}
@@ -33,9 +33,9 @@ def result_config(plain: ConfigDict) -> ConfigDict:
     }
 
 
-def run_id(plain: ConfigDict) -> str:
+def run_id(config: ConfigDict) -> str:
     """A readable name and 8 digits of the hash: `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`."""
-    kept = result_config(plain)
+    kept = result_config(config)
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     parts = [kept["method"]["name"]]
     if "threshold" in kept:

@@ -49,7 +49,7 @@ class RunConfig:
     elsewhere: the run is not for this machine, of whose devices and memory nothing is asked
     """
 
-    plain: ConfigDict
+    config: ConfigDict
     run: RunSettings
     collapse: CollapseSettings
     checkpoint: CheckpointSettings
@@ -61,7 +61,7 @@ class RunConfig:
 
     @property
     def id(self) -> str:
-        return run_id(self.plain)
+        return run_id(self.config)
 
 
 def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False) -> RunConfig:
@@ -129,12 +129,12 @@ def _check_hardware(run: RunSettings) -> None:
         require_compiler(run.device)
 
 
-def _check_definitions(run: RunSettings, plain: ConfigDict) -> None:
+def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
     """Raise SettingError if a saved config would give other numbers now, because the meaning of a setting changed."""
     if not 1 <= run.definitions <= DEFINITIONS:
         allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
         raise SettingError("definitions", run.definitions, allowed)
-    if changes := changes_since(plain):
+    if changes := changes_since(config):
         allowed = f"settings have another meaning now ({'; '.join(changes)}); use the semisup that made the run"
         raise SettingError("definitions", run.definitions, allowed)
 
@@ -159,33 +159,33 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
     return {str(key): value for key, value in plain.items()}
 
 
-def refuse_interpolations(plain: ConfigDict) -> None:
+def refuse_interpolations(config: ConfigDict) -> None:
     """Raise SettingError if a value of a saved config stands for another."""
-    for key, (value, _) in _leaves(plain, plain):
+    for key, (value, _) in _leaves(config, config):
         if isinstance(value, str) and "${" in value:
             raise SettingError(key, value, "a saved config holds values, and no interpolations")
 
 
-def _normalize(plain: ConfigDict) -> ConfigDict:
+def _normalize(config: ConfigDict) -> ConfigDict:
     """One way to write each run: `steps` replaces `epochs`, a root is absolute, and `auto` gives way to the device that
     is there and to the precision that it is fastest with."""
-    train = plain.get("train")
+    train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
-        plain = plain | {"train": train | {"epochs": None}}
-    dataset = plain.get("dataset")
+        config = config | {"train": train | {"epochs": None}}
+    dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
-        plain = plain | {"dataset": dataset | {"root": os.path.abspath(os.path.expanduser(dataset["root"]))}}
-    if plain.get("device") == "auto":
-        plain = plain | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
-    if plain.get("precision") == "auto":
-        plain = plain | {"precision": default_precision(str(plain.get("device")).partition(":")[0])}
-    return plain
+        config = config | {"dataset": dataset | {"root": os.path.abspath(os.path.expanduser(dataset["root"]))}}
+    if config.get("device") == "auto":
+        config = config | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
+    if config.get("precision") == "auto":
+        config = config | {"precision": default_precision(str(config.get("device")).partition(":")[0])}
+    return config
 
 
-def _coerce_types(plain: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -> ConfigDict:
+def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -> ConfigDict:
     """The same config with every value as its field has it: `strength: 1` and `strength: 1.0` are one run."""
     typed: ConfigDict = {}
-    for key, value in plain.items():
+    for key, value in config.items():
         fields = asdict(nodes[key]) if key in nodes else {}
         typed[key] = {name: fields.get(name, value[name]) for name in value} if key in nodes else getattr(run, key)
     return typed
@@ -308,9 +308,9 @@ def _value_at(values: Any, key: str) -> Any:
     return values
 
 
-def dotted_keys(plain: Any, prefix: str = "") -> list[str]:
+def dotted_keys(config: Any, prefix: str = "") -> list[str]:
     """Every dotted key of nested plain data."""
-    if not isinstance(plain, dict):
+    if not isinstance(config, dict):
         return []
-    own = [f"{prefix}{key}" for key in plain]
-    return own + [each for key, value in plain.items() for each in dotted_keys(value, f"{prefix}{key}.")]
+    own = [f"{prefix}{key}" for key in config]
+    return own + [each for key, value in config.items() for each in dotted_keys(value, f"{prefix}{key}.")]

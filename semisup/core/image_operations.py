@@ -253,8 +253,8 @@ def _gray(pixels: Tensor) -> Tensor:
     return (19595 * red).add_(green, alpha=38470).add_(blue, alpha=7471).add_(32768).mul_(2**-16).floor_()
 
 
-def _matrix(amount: Tensor, place: int) -> Tensor:
+def _matrix(amount: Tensor, position: int) -> Tensor:
     """(m, 6): the identity of `warp_nearest`, plus `amount` (m,) at one place."""
     matrix = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(amount), 1)
-    matrix[:, place] += amount
+    matrix[:, position] += amount
     return matrix

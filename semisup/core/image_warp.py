@@ -61,9 +61,11 @@ def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
     a, b, c, d, e, f = matrix.view(n, 6, 1, 1).unbind(1)
     x = (torch.arange(width, device=pixels.device) + 0.5).view(1, width)
     y = (torch.arange(height, device=pixels.device) + 0.5).view(height, 1)
-    place = torch.complex(a * x, d * x) + torch.complex(b * y, e * y)  # X + i Y: one pass, and as grid_sample wants it
-    place += torch.complex(c, f)
-    whole = torch.view_as_real(place).floor_()  # (n, S, S, 2)
+    position = torch.complex(a * x, d * x) + torch.complex(
+        b * y, e * y
+    )  # X + i Y: one pass, and as grid_sample wants it
+    position += torch.complex(c, f)
+    whole = torch.view_as_real(position).floor_()  # (n, S, S, 2)
     grid = whole.mul_(2).add_(1).div_(width).sub_(1)  # its center between -1 and 1
     taken = grid_sample(pixels.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return taken.to(torch.int16).to(pixels.dtype)  # by way of int16, which is faster
@@ -90,8 +92,8 @@ def flip_and_translate(pixels: Tensor, mirrored: Tensor, shift: Tensor, most: in
     before, after = flipped[..., width - 1 - most : width - 1], pixels[..., 1 : most + 1]
     endless = torch.cat((before, pixels, flipped[..., 1:], after), 3)  # reflected on and on; width - 1 on is mirrored
     pieces = endless.flatten().unfold(0, width, 1)  # (m, S), one from each pixel on
-    place = torch.arange(height, device=pixels.device) + shift[:, 1:]
-    row = height - 1 - (height - 1 - place.abs()).abs()  # (n, S), reflected too
+    position = torch.arange(height, device=pixels.device) + shift[:, 1:]
+    row = height - 1 - (height - 1 - position.abs()).abs()  # (n, S), reflected too
     plane = torch.arange(0, n * channels * height, height, device=pixels.device).view(n, channels, 1)
     column = most + shift[:, 0] + (width - 1) * mirrored
     start = (plane + row.unsqueeze(1)).mul_(endless.shape[3]).add_(column.view(n, 1, 1))

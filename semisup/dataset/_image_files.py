@@ -100,12 +100,12 @@ def read_files(
     data = _data(settings, classes, found, cache, watch)
     if settings.on_duplicate != IGNORE:
         key = f"{data.fingerprint} {settings.recipe().fingerprint()}"
-        twins = cached(
+        duplicates = cached(
             cache, key, functools.partial(find_duplicates, {split: getattr(data, split) for split in SPLITS})
         )
-        data.report["duplicates"] = to_report(twins, classes)
+        data.report["duplicates"] = to_report(duplicates, classes)
         with _reported(data.report):
-            report_duplicates(twins, classes, settings.on_duplicate)
+            report_duplicates(duplicates, classes, settings.on_duplicate)
     return data
 
 

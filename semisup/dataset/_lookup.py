@@ -28,11 +28,11 @@ def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint:
     Raises:
         DataError, SettingError: the data set is not there, is another one, or is too large.
     """
-    survey = dataset.survey()
-    if not isinstance(survey.found, FileIndex):
-        return _of_whole(dataset, survey, split, names, fingerprint)
+    info = dataset.survey()
+    if not isinstance(info.found, FileIndex):
+        return _of_whole(dataset, info, split, names, fingerprint)
     wanted = set(names)
-    files = [file for file in survey.found.parts[split].files if file.name in wanted]
+    files = [file for file in info.found.parts[split].files if file.name in wanted]
     if not files:
         return {}
     pictures = read(files, dataset.recipe(), None, 1, _unwatched)
@@ -40,14 +40,12 @@ def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint:
 
 
 def _of_whole(
-    dataset: Dataset, survey: DatasetInfo, split: str, names: Sequence[str], fingerprint: str | None
+    dataset: Dataset, info: DatasetInfo, split: str, names: Sequence[str], fingerprint: str | None
 ) -> dict[str, Tensor]:
-    count = sum(survey.counts.values())
-    if count * survey.channels * survey.size**2 > MAX_BYTES:
-        raise DataError(
-            f"{count} images of {survey.size} x {survey.size} pixels are too many to read for a few of them"
-        )
-    data = dataset.read(survey, _unwatched)
+    count = sum(info.counts.values())
+    if count * info.channels * info.size**2 > MAX_BYTES:
+        raise DataError(f"{count} images of {info.size} x {info.size} pixels are too many to read for a few of them")
+    data = dataset.read(info, _unwatched)
     if fingerprint is not None and data.fingerprint != fingerprint:
         raise DataError("the data set is not the one of the run: its files, their contents or the split differ")
     images, wanted = getattr(data, split), set(names)

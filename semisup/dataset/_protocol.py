@@ -65,6 +65,6 @@ class Dataset(Protocol):
         """
         ...
 
-    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
+    def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
         """Decode, or take from the cache."""
         ...

@@ -92,12 +92,12 @@ class TorchvisionArrays:
             counts[piece.split] += len(piece.rows)
         return DatasetInfo(labels.classes, source.channels, self.size, counts, pieces)
 
-    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
+    def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
         source, root = self.source, Path(self.root).expanduser()
         asked = {"train": source.train, "test": source.test}
         if source.own_unlabeled:
             asked["own_unlabeled"] = source.own_unlabeled[0]
-        filling = _ArrayLoader(survey, watch, self.on_duplicate)
+        filling = _ArrayLoader(info, watch, self.on_duplicate)
         for part, argument in asked.items():
             reader = open_reader(source.reader, source.files, root, self.download, argument)
             filling.add(part, source.planes(reader))
@@ -107,16 +107,16 @@ class TorchvisionArrays:
 class _ArrayLoader:
     """A data set on its way into memory: every part of the original is read once, and let go."""
 
-    def __init__(self, survey: DatasetInfo, watch: ProgressCallback, on_duplicate: str) -> None:
-        shape = (survey.channels, survey.size, survey.size)
-        self.survey, self.watch, self.on_duplicate = survey, watch, on_duplicate
+    def __init__(self, info: DatasetInfo, watch: ProgressCallback, on_duplicate: str) -> None:
+        shape = (info.channels, info.size, info.size)
+        self.survey, self.watch, self.on_duplicate = info, watch, on_duplicate
         self.equal: dict[bytes, list[DuplicateImage]] = defaultdict(
             list
         )  # digest of an image, as in the file -> which it is
-        self.pixels = {split: torch.empty(count, *shape, dtype=torch.uint8) for split, count in survey.counts.items()}
+        self.pixels = {split: torch.empty(count, *shape, dtype=torch.uint8) for split, count in info.counts.items()}
         self.targets: dict[str, list[int]] = {split: [] for split in SPLITS}
         self.paths: dict[str, list[str]] = {split: [] for split in SPLITS}
-        self.digest = hashlib.sha256(repr(survey.classes).encode())
+        self.digest = hashlib.sha256(repr(info.classes).encode())
 
     def add(self, part: str, planes: Pixels) -> None:
         """The images of one part of the original go where they belong.
@@ -148,9 +148,9 @@ class _ArrayLoader:
         """What is there twice. Near duplicates are not looked for: everything published would be compared with all."""
         if self.on_duplicate == IGNORE:
             return {}
-        twins = equal_only(group for group in self.equal.values() if len(group) > 1)
-        report_duplicates(twins, self.survey.classes, self.on_duplicate)
-        return {"duplicates": to_report(twins, self.survey.classes)}
+        duplicates = equal_only(group for group in self.equal.values() if len(group) > 1)
+        report_duplicates(duplicates, self.survey.classes, self.on_duplicate)
+        return {"duplicates": to_report(duplicates, self.survey.classes)}
 
     def data(self) -> Data:
         report = self._report()

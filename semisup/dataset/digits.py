@@ -57,15 +57,15 @@ class Digits:
             classes, 1, self.size, {split: len(parts[split]) for split in SPLITS}, (images, targets, parts)
         )
 
-    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
-        images, targets, parts = survey.found
+    def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
+        images, targets, parts = info.found
         grey = numpy.rint(images * (255 / 16)).astype(numpy.uint8)  # 0..16 -> 0..255
         pixels = numpy.stack([self._resized(image) for image in watch(grey, "reading digits", len(grey))])
         split: dict[str, Any] = {name: _images(pixels, targets, parts[name]) for name in SPLITS}
         hidden = split["unlabeled"].targets
         split["unlabeled"] = replace(split["unlabeled"], targets=torch.full_like(hidden, -1))
         digest = hashlib.sha256(pixels.tobytes() + b"".join(parts[name].tobytes() for name in SPLITS)).hexdigest()
-        return Data(**split, hidden_targets=hidden, classes=survey.classes, fingerprint=digest)
+        return Data(**split, hidden_targets=hidden, classes=info.classes, fingerprint=digest)
 
     def _resized(self, image: Any) -> Any:
         if self.size == image.shape[0]:

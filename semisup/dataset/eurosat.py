@@ -73,5 +73,5 @@ class EuroSat:
         found = FileIndex(parts, hidden, {"images": images.files}, {"hidden": len(samples) - len(kept)})
         return DatasetInfo(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, found)
 
-    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
-        return read_files(self, survey.classes, survey.found, watch)
+    def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
+        return read_files(self, info.classes, info.found, watch)

@@ -90,8 +90,8 @@ class Folder:
         classes = list(class_folders(folder, follow_symlinks=self.follow_symlinks))
         if len(classes) < 2:
             raise DataError(f"{shown(folder)}: {len(classes)} class folder(s); there must be at least 2")
-        for twins in _case_duplicates(classes):
-            warnings.warn(f"{shown(folder)}: classes that differ in nothing but case: {twins}", stacklevel=2)
+        for duplicates in _case_duplicates(classes):
+            warnings.warn(f"{shown(folder)}: classes that differ in nothing but case: {duplicates}", stacklevel=2)
         return classes
 
     def _labeled(self, named: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit]:
@@ -174,8 +174,8 @@ class Folder:
         numbers = {str(number): number for number in range(len(classes))} | {name: n for n, name in enumerate(classes)}
         return [numbers.get(table.get(file.name, ""), -1) for file in files]
 
-    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
-        return read_files(self, survey.classes, survey.found, watch)
+    def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
+        return read_files(self, info.classes, info.found, watch)
 
 
 def _case_duplicates(classes: Iterable[str]) -> list[str]:

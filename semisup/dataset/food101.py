@@ -75,5 +75,5 @@ class Food101:
         reader = open_reader("Food101", FILES, root, self.download, ("split", split))
         return part_of(root, zip(reader._image_files, reader._labels, strict=True)), tuple(reader.classes)
 
-    def read(self, survey: DatasetInfo, watch: ProgressCallback) -> Data:
-        return read_files(self, survey.classes, survey.found, watch)
+    def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
+        return read_files(self, info.classes, info.found, watch)

@@ -184,12 +184,12 @@ def _decoded(outcomes: Iterable[DecodeResult], files: Files, recipe: DecodeSetti
 def _good(outcomes: Iterable[DecodeResult], known: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
     """The pictures among the outcomes, and whether each is the first of several; what is said of every file is added to
     `known`, and the reason of each without a picture to `bad`."""
-    for position, outcome in enumerate(outcomes):
-        known.append(outcome.sha256 or str(outcome.reason))
-        if outcome.pixels is None:
-            bad[position] = str(outcome.reason)
+    for position, result in enumerate(outcomes):
+        known.append(result.sha256 or str(result.reason))
+        if result.pixels is None:
+            bad[position] = str(result.reason)
         else:
-            yield outcome.pixels, outcome.animated
+            yield result.pixels, result.animated
 
 
 def _streamed(

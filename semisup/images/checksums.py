@@ -60,18 +60,18 @@ def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int]
 
     def right(number: int) -> bool:
         begin, end = blocks[number]
-        place = memoryview(bytearray(end - begin)) if into is None else into[begin:end]
-        return _filled(descriptor, offset + begin, place) and zlib.crc32(place) == sums[number]
+        position = memoryview(bytearray(end - begin)) if into is None else into[begin:end]
+        return _filled(descriptor, offset + begin, position) and zlib.crc32(position) == sums[number]
 
     return all(_by_threads(right, range(len(blocks))))
 
 
-def _filled(descriptor: int, at: int, place: memoryview) -> bool:
-    while len(place):
-        got = os.preadv(descriptor, (place,), at)
+def _filled(descriptor: int, at: int, position: memoryview) -> bool:
+    while len(position):
+        got = os.preadv(descriptor, (position,), at)
         if got == 0:
             return False
-        place, at = place[got:], at + got
+        position, at = position[got:], at + got
     return True
 
 

@@ -233,11 +233,11 @@ def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
                 yield some[:, apart <= MOST_LEVELS]
 
 
-def to_report(twins: Duplicates, classes: Sequence[str]) -> dict[str, Any]:
+def to_report(duplicates: Duplicates, classes: Sequence[str]) -> dict[str, Any]:
     """As plain data: how many there are of each of the kinds that were looked for, and the first of them."""
-    return {"counts": twins.counts} | {
-        kind: [[_member_report(member, classes) for member in group] for group in getattr(twins, kind)]
-        for kind in twins.counts
+    return {"counts": duplicates.counts} | {
+        kind: [[_member_report(member, classes) for member in group] for group in getattr(duplicates, kind)]
+        for kind in duplicates.counts
     }
 
 
@@ -246,17 +246,19 @@ def _member_report(member: DuplicateImage, classes: Sequence[str]) -> dict[str, 
     return {"split": member.split, "path": member.name, "class": known}
 
 
-def report_duplicates(twins: Duplicates, classes: tuple[str, ...], on_duplicate: str) -> None:
+def report_duplicates(duplicates: Duplicates, classes: tuple[str, ...], on_duplicate: str) -> None:
     """Warn of images that are where they must not be; raise DataError where that is to stop the run."""
-    said, counts = [], twins.counts
-    if twins.leaks:
-        said.append(f"{counts['leaks']} image(s) in several of training, validation and test ({_some(twins.leaks)})")
-    if twins.two_classes:
-        said.append(f"{counts['two_classes']} image(s) under two classes ({_some(twins.two_classes)})")
+    said, counts = [], duplicates.counts
+    if duplicates.leaks:
+        said.append(
+            f"{counts['leaks']} image(s) in several of training, validation and test ({_some(duplicates.leaks)})"
+        )
+    if duplicates.two_classes:
+        said.append(f"{counts['two_classes']} image(s) under two classes ({_some(duplicates.two_classes)})")
     if said and on_duplicate == STOP:
         raise DataError(f"{'; '.join(said)}: leave one of each, or dataset.on_duplicate=warn goes on all the same")
-    if twins.near:
-        said.append(f"{counts['near']} pair(s) that nearly are ({_some(twins.near)})")
+    if duplicates.near:
+        said.append(f"{counts['near']} pair(s) that nearly are ({_some(duplicates.near)})")
     if said:
         warnings.warn(f"{'; '.join(said)}: see data_report.json", stacklevel=4)
 

@@ -47,8 +47,8 @@ def _scans(data: bytes) -> int:
     scans = 0
     found = _MARKER.search(data)
     while found is not None and data[found.end() - 1] != _END_OF_IMAGE:
-        marker, place = data[found.end() - 1], found.end()
+        marker, position = data[found.end() - 1], found.end()
         scans += marker == _START_OF_SCAN
-        length = 0 if marker in _WITHOUT_LENGTH else int.from_bytes(data[place : place + 2], "big")
-        found = _MARKER.search(data, place + length)
+        length = 0 if marker in _WITHOUT_LENGTH else int.from_bytes(data[position : position + 2], "big")
+        found = _MARKER.search(data, position + length)
     return scans

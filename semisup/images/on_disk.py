@@ -50,10 +50,10 @@ class PackedImages:
             DataError: the file has become shorter, or cannot be read.
         """
         images = numpy.empty((len(rows), *self.shape[1:]), numpy.uint8)
-        place = images.reshape(-1).data
+        position = images.reshape(-1).data
         begins = numpy.flatnonzero(numpy.diff(rows, prepend=-2) != 1).tolist()
         for begin, end in pairwise([*begins, len(rows)]):
-            part = place[begin * self.bytes : end * self.bytes]
+            part = position[begin * self.bytes : end * self.bytes]
             at = self.offset + int(rows[begin]) * self.bytes
             while part:
                 got = self._read(part, at)

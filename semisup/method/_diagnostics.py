@@ -10,7 +10,7 @@ from semisup.method._protocol import Position, TrainingContext
 
 
 def pool_labeled_event(
-    learner: TrainingContext, place: Position, round_: int, labels: PseudoLabels, selection: PolicyOutput
+    training: TrainingContext, position: Position, round_: int, labels: PseudoLabels, selection: PolicyOutput
 ) -> PoolLabeled:
     """The event of one labeling of the pool. Hidden labels feed `pseudo/accuracy`, `known` and `right` of the classes
     and the accuracy of the curve, and nothing else.
@@ -23,13 +23,13 @@ def pool_labeled_event(
     labels = PseudoLabels(*(each.cpu() for each in labels))
     selection = PolicyOutput(*(each.cpu() for each in selection))
     seen = labels.targets >= 0
-    targets, weight, truth = selection.targets[seen], selection.weight[seen], learner.hidden_targets[seen]
+    targets, weight, truth = selection.targets[seen], selection.weight[seen], training.hidden_targets[seen]
     metrics: dict[str, float | int | None] = {
         "pseudo/round": round_,
         "pseudo/coverage": coverage(weight),
         "pseudo/count": int((weight > 0).sum()),
         "pseudo/accuracy": pseudo_accuracy(targets, weight, truth),
-        "pseudo/entropy": normalized_entropy(targets[weight > 0].bincount(minlength=learner.num_classes)),
+        "pseudo/entropy": normalized_entropy(targets[weight > 0].bincount(minlength=training.num_classes)),
         "pseudo/threshold": _mean(selection.threshold),
         "pseudo/confidence": _mean(labels.confidence[seen]),
     }
@@ -37,8 +37,8 @@ def pool_labeled_event(
     if lowest < highest:
         metrics |= {"pseudo/threshold_min": lowest, "pseudo/threshold_max": highest}
     classes = per_class(targets, weight, truth, selection.threshold)
-    found = threshold_curve(labels.confidence, labels.targets, learner.hidden_targets)
-    return PoolLabeled(place.step, place.epoch, round_, labels, selection, metrics, classes, found)
+    found = threshold_curve(labels.confidence, labels.targets, training.hidden_targets)
+    return PoolLabeled(position.step, position.epoch, round_, labels, selection, metrics, classes, found)
 
 
 def _mean(values: Tensor) -> float:

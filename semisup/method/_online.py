@@ -39,23 +39,23 @@ class OnlineMethod:
         check_range("lambda_unlabeled", self.lambda_unlabeled, 0)
         check_range("ratio", self.ratio, 1)
 
-    def init(self, learner: TrainingContext) -> StateDict:
-        size = len(learner.unlabeled) + len(learner.labeled)
+    def init(self, training: TrainingContext) -> StateDict:
+        size = len(training.unlabeled) + len(training.labeled)
         return (
-            empty_label_memory(size, learner.num_classes) | {"round": torch.tensor(0)} | initial_memory(learner, size)
+            empty_label_memory(size, training.num_classes) | {"round": torch.tensor(0)} | initial_memory(training, size)
         )
 
-    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
-        return num_batches(len(learner.labeled), learner.batch_size)
+    def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
+        return num_batches(len(training.labeled), training.batch_size)
 
-    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
-        if self.lambda_unlabeled == 0 or len(learner.unlabeled) == 0:
-            return labeled_step_loss(learner, place, learner.weak), memory
-        return self.semi_supervised_loss(learner, memory, place)
+    def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
+        if self.lambda_unlabeled == 0 or len(training.unlabeled) == 0:
+            return labeled_step_loss(training, position, training.weak), memory
+        return self.semi_supervised_loss(training, memory, position)
 
     @abstractmethod
     def semi_supervised_loss(
-        self, learner: TrainingContext, memory: StateDict, place: Position
+        self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
         """The loss of a step on labeled and unlabeled images."""
 
@@ -63,14 +63,16 @@ class OnlineMethod:
         return False
 
     def on_evaluation(
-        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+        self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
 
-    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
+    def report(
+        self, training: TrainingContext, memory: StateDict, position: Position
+    ) -> Generator[Event, None, StateDict]:
         """The last pseudo-label of every unlabeled image that got one since the report before."""
-        size = len(learner.unlabeled)
+        size = len(training.unlabeled)
         names = ("targets", "predicted", "confidence", "weight")
         targets, predicted, confidence, weight = (memory[f"said/{name}"][:size] for name in names)
         if not bool((targets >= 0).any()):
@@ -78,8 +80,8 @@ class OnlineMethod:
         memory = memory | {"round": memory["round"] + 1}
         labels = PseudoLabels(torch.empty(size, 0), confidence, predicted)
         selection = PolicyOutput(weight, targets, memory["said/threshold"])
-        yield pool_labeled_event(learner, place, int(memory["round"]), labels, selection)
-        return memory | empty_label_memory(len(memory["said/targets"]), learner.num_classes, targets.device)
+        yield pool_labeled_event(training, position, int(memory["round"]), labels, selection)
+        return memory | empty_label_memory(len(memory["said/targets"]), training.num_classes, targets.device)
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
@@ -110,28 +112,28 @@ class Batch:
     pixels: Tensor
 
 
-def unlabeled_batch(learner: TrainingContext, place: Position, ratio: int) -> Batch:
+def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
     """U = ratio * batch size of the N unlabeled and L labeled images; the labeled ones of them last."""
-    own, others = _drawn(learner, place.step, ratio)
-    pixels = gather_images(learner.unlabeled, own)
-    if isinstance(learner.unlabeled.pixels, Prefetchable):
-        learner.unlabeled.pixels.ahead(_drawn(learner, place.step + 1, ratio)[0])
+    own, others = _drawn(training, position.step, ratio)
+    pixels = gather_images(training.unlabeled, own)
+    if isinstance(training.unlabeled.pixels, Prefetchable):
+        training.unlabeled.pixels.ahead(_drawn(training, position.step + 1, ratio)[0])
     if len(others):
-        pixels = torch.cat((pixels, gather_images(learner.labeled, others - len(learner.unlabeled))))
+        pixels = torch.cat((pixels, gather_images(training.labeled, others - len(training.unlabeled))))
     return Batch(to_device(torch.cat((own, others)), pixels.device), pixels)
 
 
-def _drawn(learner: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
+def _drawn(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
     """The numbers of a step's images in [0, N) and in [N, N + L), on the CPU."""
-    size = len(learner.unlabeled) + len(learner.labeled)
-    index = infinite_batch(learner.seed, "unlabeled", size, ratio * learner.batch_size, step)
-    return index[index < len(learner.unlabeled)], index[index >= len(learner.unlabeled)]
+    size = len(training.unlabeled) + len(training.labeled)
+    index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step)
+    return index[index < len(training.unlabeled)], index[index >= len(training.unlabeled)]
 
 
 def select_and_record(
-    learner: TrainingContext,
+    training: TrainingContext,
     memory: StateDict,
-    place: Position,
+    position: Position,
     labels: PseudoLabels,
     index: Tensor,
     logits: Tensor | None,
@@ -140,10 +142,10 @@ def select_and_record(
     """Ask the policy about a batch, and note its word on every image; `logits` (B, K) and `targets` (B,) are of the
     labeled images, None only for a policy that does not ask for them."""
     labeled = None
-    if learner.policy.uses_labeled:
+    if training.policy.uses_labeled:
         assert logits is not None
         labeled = LabeledPredictions(apply_temperature(logits.detach(), memory).softmax(dim=1), targets)
-    selection, memory = apply_policy(learner, memory, labels, index, PolicyContext(place.progress, labeled))
+    selection, memory = apply_policy(training, memory, labels, index, PolicyContext(position.progress, labeled))
     said = {
         "targets": selection.targets,
         "predicted": labels.targets,
@@ -173,9 +175,9 @@ class ForwardPass(NamedTuple):
 
 
 def forward_weak_strong(
-    learner: TrainingContext,
+    training: TrainingContext,
     memory: StateDict,
-    place: Position,
+    position: Position,
     images: Tensor,
     targets: Tensor,
     batch: Batch,
@@ -189,52 +191,52 @@ def forward_weak_strong(
     nothing of them; then one pass of [labeled, strong of the V kept]. None kept = the supervised step, bit for bit.
     `ema_teacher`: the average of the weights, in eval mode, looks at the weak views (arXiv 2101.08482, section 3).
     """
-    weak = learner.view(learner.weak, batch.pixels, "weak", place.step)
+    weak = training.view(training.weak, batch.pixels, "weak", position.step)
     if not (skip_rejected or ema_teacher):
-        strong = learner.view(learner.augment, batch.pixels, "strong", place.step)
-        logits = learner.student(torch.cat((images, weak, strong))).float()
+        strong = training.view(training.augment, batch.pixels, "strong", position.step)
+        logits = training.student(torch.cat((images, weak, strong))).float()
         labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
         weak_logits = apply_temperature(weak_logits.detach(), memory)
         selection, memory = select_and_record(
-            learner, memory, place, predict(weak_logits), batch.index, labeled, targets
+            training, memory, position, predict(weak_logits), batch.index, labeled, targets
         )
         return ForwardPass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
-    known, weak_logits = (ema_logits if ema_teacher else no_grad_logits)(learner, images, weak)
+    known, weak_logits = (ema_logits if ema_teacher else no_grad_logits)(training, images, weak)
     weak_logits = apply_temperature(weak_logits, memory)
-    selection, memory = select_and_record(learner, memory, place, predict(weak_logits), batch.index, known, targets)
+    selection, memory = select_and_record(training, memory, position, predict(weak_logits), batch.index, known, targets)
     weight = selection.weight
     kept = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
-    strong = learner.view(learner.augment, batch.pixels.index_select(0, kept), "strong", place.step)
-    seed_dropout(learner.seed, place.step)  # as if there had been no weak pass
-    labeled, strong_logits = learner.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
+    strong = training.view(training.augment, batch.pixels.index_select(0, kept), "strong", position.step)
+    seed_dropout(training.seed, position.step)  # as if there had been no weak pass
+    labeled, strong_logits = training.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
     return ForwardPass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], weight[kept]), memory
 
 
 @torch.no_grad()
-def ema_logits(learner: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
+def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
     """Logits, by the average, of the labeled images, if the policy asks for them, and of the weak views."""
-    teacher = learner.teacher.eval()
-    known = teacher(images).float() if learner.policy.uses_labeled else None
+    teacher = training.teacher.eval()
+    known = teacher(images).float() if training.policy.uses_labeled else None
     return known, teacher(weak).float()
 
 
 @torch.no_grad()
-def no_grad_logits(learner: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
+def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
     """Logits of the labeled images, if the policy asks for them, and of the weak views."""
-    with freeze_bn_stats(learner.student):
-        if not learner.policy.uses_labeled:
-            return None, learner.student(weak).float()
-        labeled, logits = learner.student(torch.cat((images, weak))).float().split((len(images), len(weak)))
+    with freeze_bn_stats(training.student):
+        if not training.policy.uses_labeled:
+            return None, training.student(weak).float()
+        labeled, logits = training.student(torch.cat((images, weak))).float().split((len(images), len(weak)))
     return labeled, logits
 
 
 def add_policy_loss(
-    learner: TrainingContext, loss: Tensor, logits: Tensor, weight: Tensor, memory: StateDict
+    training: TrainingContext, loss: Tensor, logits: Tensor, weight: Tensor, memory: StateDict
 ) -> Tensor:
     """The unlabeled loss () and the policy's own term of it, if it has one; `logits` (V, K) are what is learned on."""
-    if not isinstance(learner.policy, PolicyWithLoss):
+    if not isinstance(training.policy, PolicyWithLoss):
         return loss
-    return loss + learner.policy.penalty(logits, weight, policy_memory(memory))
+    return loss + training.policy.penalty(logits, weight, policy_memory(memory))
 
 
 def rampup_weight(progress: float, share: float) -> float:

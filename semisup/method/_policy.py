@@ -9,9 +9,9 @@ from semisup.method._protocol import TrainingContext
 POLICY_PREFIX = "policy/"
 
 
-def initial_memory(learner: TrainingContext, size: int) -> StateDict:
+def initial_memory(training: TrainingContext, size: int) -> StateDict:
     """What a method remembers of its policy for `size` images, and of the labeler, before anything was seen."""
-    return _named(learner.policy.init(learner.num_classes, size)) | initial_temperature()
+    return _named(training.policy.init(training.num_classes, size)) | initial_temperature()
 
 
 def policy_memory(memory: StateDict) -> StateDict:
@@ -19,10 +19,10 @@ def policy_memory(memory: StateDict) -> StateDict:
 
 
 def apply_policy(
-    learner: TrainingContext, memory: StateDict, labels: PseudoLabels, index: Tensor, context: PolicyContext
+    training: TrainingContext, memory: StateDict, labels: PseudoLabels, index: Tensor, context: PolicyContext
 ) -> tuple[PolicyOutput, StateDict]:
     """The policy's word on these labels, and the method's memory with what the policy learned."""
-    selection, policy = learner.policy.select(labels, index, context, policy_memory(memory))
+    selection, policy = training.policy.select(labels, index, context, policy_memory(memory))
     return selection, memory | _named(policy)
 
 

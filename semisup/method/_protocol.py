@@ -61,20 +61,20 @@ class TrainingContext:
         """(n, C, S, S) float: the images, augmented by the draws that belong to (name, step)."""
         return augment.apply(pixels, torch_generator(self.seed, "augment", name, step))
 
-    def labeled_batch(self, place: Position, augment: Augment) -> tuple[Tensor, Tensor]:
+    def labeled_batch(self, position: Position, augment: Augment) -> tuple[Tensor, Tensor]:
         """Augmented images (n, C, S, S) and classes (n,) of the labeled batch of this place; n <= batch_size."""
         images = self.labeled
-        index = epoch_batch(self.seed, "labeled", place.epoch, len(images), self.batch_size, place.position)
+        index = epoch_batch(self.seed, "labeled", position.epoch, len(images), self.batch_size, position.position)
         pixels, index = gather_images(images, index), to_device(index, images.targets.device)
-        return self.view(augment, pixels, "labeled", place.step), images.targets[index]
+        return self.view(augment, pixels, "labeled", position.step), images.targets[index]
 
-    def context(self, place: Position, memory: StateDict) -> PolicyContext:
+    def context(self, position: Position, memory: StateDict) -> PolicyContext:
         """What the policy may know of this place; by rounds the whole labeled set is scored, if it asks for that."""
         if not self.policy.uses_labeled:
-            return PolicyContext(place.progress)
+            return PolicyContext(position.progress)
         batches = iter_logits(self.teacher, self.labeled.pixels, self.eval_batch_size)
         logits = apply_temperature(torch.cat(list(batches)), memory)
-        return PolicyContext(place.progress, LabeledPredictions(predict(logits).probabilities, self.labeled.targets))
+        return PolicyContext(position.progress, LabeledPredictions(predict(logits).probabilities, self.labeled.targets))
 
 
 def seed_dropout(seed: int, step: int) -> None:
@@ -130,15 +130,15 @@ class Method(Protocol):
         """Whether it works only with train.ema_decay."""
         ...
 
-    def init(self, learner: TrainingContext) -> StateDict:
+    def init(self, training: TrainingContext) -> StateDict:
         """The memory before the first step."""
         ...
 
-    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
+    def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
         """Optimizer steps of an epoch that starts with this memory."""
         ...
 
-    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
+    def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
         """The loss of one step. The student is in training mode."""
         ...
 
@@ -147,7 +147,7 @@ class Method(Protocol):
         ...
 
     def on_evaluation(
-        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+        self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
         """What follows an evaluation with this validation accuracy; yields what is worth telling.
 
@@ -155,7 +155,9 @@ class Method(Protocol):
         """
         ...
 
-    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
+    def report(
+        self, training: TrainingContext, memory: StateDict, position: Position
+    ) -> Generator[Event, None, StateDict]:
         """What there is to tell at every evaluation, in the middle of an epoch too; no number depends on it."""
         ...
 
@@ -175,6 +177,6 @@ class OfflineMethod(Protocol):
         """Whether the pool was labeled."""
         ...
 
-    def will_relabel(self, learner: TrainingContext, place: Position, accuracy: float) -> bool:
+    def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
         """Whether `on_evaluation` at this place, with this validation accuracy, labels the pool."""
         ...

@@ -42,16 +42,16 @@ class FixMatch(OnlineMethod):
         return self.ema_teacher
 
     def semi_supervised_loss(
-        self, learner: TrainingContext, memory: StateDict, place: Position
+        self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        images, targets = learner.labeled_batch(place, learner.weak)
-        batch = unlabeled_batch(learner, place, self.ratio)
+        images, targets = training.labeled_batch(position, training.weak)
+        batch = unlabeled_batch(training, position, self.ratio)
         seen, memory = forward_weak_strong(
-            learner, memory, place, images, targets, batch, self.skip_rejected, self.ema_teacher
+            training, memory, position, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
         supervised = cross_entropy(seen.labeled, targets)
         unlabeled = weighted_cross_entropy(seen.strong, seen.targets, seen.weight, len(batch.index))
-        unlabeled = add_policy_loss(learner, unlabeled, seen.strong, seen.weight, memory)
+        unlabeled = add_policy_loss(training, unlabeled, seen.strong, seen.weight, memory)
         sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory

@@ -37,27 +37,27 @@ class MeanTeacher(OnlineMethod):
         check_range("ramp", self.ramp, 0, 1)
 
     def semi_supervised_loss(
-        self, learner: TrainingContext, memory: StateDict, place: Position
+        self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        images, targets = learner.labeled_batch(place, learner.weak)
-        batch = unlabeled_batch(learner, place, self.ratio)
+        images, targets = training.labeled_batch(position, training.weak)
+        batch = unlabeled_batch(training, position, self.ratio)
         with torch.no_grad():
-            teacher = learner.teacher.eval()
+            teacher = training.teacher.eval()
             labels = predict(
-                apply_temperature(teacher(learner.view(learner.weak, batch.pixels, "weak", place.step)), memory)
+                apply_temperature(teacher(training.view(training.weak, batch.pixels, "weak", position.step)), memory)
             )
-            known = teacher(images).float() if learner.policy.uses_labeled else None
-        selection, memory = select_and_record(learner, memory, place, labels, batch.index, known, targets)
+            known = teacher(images).float() if training.policy.uses_labeled else None
+        selection, memory = select_and_record(training, memory, position, labels, batch.index, known, targets)
         weight, wanted = selection.weight, labels.probabilities
         pixels = batch.pixels
         if self.skip_rejected:
             kept = weight.nonzero().squeeze(1)
             weight, wanted, pixels = weight[kept], wanted[kept], pixels[kept]
-        other = learner.view(learner.weak, pixels, "other_weak", place.step)
-        labeled, logits = learner.student(torch.cat((images, other))).float().split((len(images), len(other)))
+        other = training.view(training.weak, pixels, "other_weak", position.step)
+        labeled, logits = training.student(torch.cat((images, other))).float().split((len(images), len(other)))
         supervised = cross_entropy(labeled, targets)
         distance = (logits.softmax(dim=1) - wanted).square().mean(dim=1)  # (V,)
         unlabeled = (distance * weight).sum() / len(batch.index)
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory

@@ -44,29 +44,31 @@ class MixMatch(OnlineMethod):
         check_range("alpha", self.alpha, 0, above=True)
 
     def semi_supervised_loss(
-        self, learner: TrainingContext, memory: StateDict, place: Position
+        self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        images, targets = learner.labeled_batch(place, learner.weak)
-        batch = unlabeled_batch(learner, place, self.ratio)
-        views = [learner.view(learner.weak, batch.pixels, name, place.step) for name in ("weak", "other_weak")]
-        with torch.no_grad(), freeze_bn_stats(learner.student):
-            guesses = learner.student(torch.cat((images, *views))).float()
+        images, targets = training.labeled_batch(position, training.weak)
+        batch = unlabeled_batch(training, position, self.ratio)
+        views = [training.view(training.weak, batch.pixels, name, position.step) for name in ("weak", "other_weak")]
+        with torch.no_grad(), freeze_bn_stats(training.student):
+            guesses = training.student(torch.cat((images, *views))).float()
         known, *guessed = guesses.split((len(images), *map(len, views)))
         mean = torch.stack([predict(apply_temperature(each, memory)).probabilities for each in guessed]).mean(dim=0)
         confidence, surest = mean.max(dim=1)
         selection, memory = select_and_record(
-            learner, memory, place, PseudoLabels(mean, confidence, surest), batch.index, known, targets
+            training, memory, position, PseudoLabels(mean, confidence, surest), batch.index, known, targets
         )
 
         sharp = sharpen(mean, self.temperature)
         everything = torch.cat((images, *views))
-        certain = torch.eye(learner.num_classes, dtype=sharp.dtype, device=sharp.device)[targets]
+        certain = torch.eye(training.num_classes, dtype=sharp.dtype, device=sharp.device)[targets]
         wanted = torch.cat((certain, sharp, sharp))
-        order = torch.randperm(len(everything), generator=torch_generator(learner.seed, "mixup", "order", place.step))
+        order = torch.randperm(
+            len(everything), generator=torch_generator(training.seed, "mixup", "order", position.step)
+        )
         order = to_device(order, everything.device)
-        share = float(numpy_generator(learner.seed, "mixup", "share", place.step).beta(self.alpha, self.alpha))
+        share = float(numpy_generator(training.seed, "mixup", "share", position.step).beta(self.alpha, self.alpha))
         share = max(share, 1 - share)
-        logits = learner.student(everything.lerp(everything[order], 1 - share)).float()
+        logits = training.student(everything.lerp(everything[order], 1 - share)).float()
         wanted = wanted.lerp(wanted[order], 1 - share)
 
         labeled, rest = logits[: len(images)], logits[len(images) :]
@@ -74,7 +76,7 @@ class MixMatch(OnlineMethod):
         distance = (rest.softmax(dim=1) - wanted[len(images) :]).square().mean(dim=1)  # (2 U,)
         unlabeled = (distance * selection.weight.repeat(2)).sum() / len(rest)
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory
 
 

@@ -37,14 +37,14 @@ class NoisyStudent:
     def _rounds(self) -> SelfTraining:
         return SelfTraining(self.gate, self.refresh_every, self.ratio, self.lambda_unlabeled)
 
-    def init(self, learner: TrainingContext) -> StateDict:
-        return self._rounds().init(learner)
+    def init(self, training: TrainingContext) -> StateDict:
+        return self._rounds().init(training)
 
-    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
-        return self._rounds().steps_in_epoch(learner, memory)
+    def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
+        return self._rounds().steps_in_epoch(training, memory)
 
-    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
-        return self._rounds().loss(learner, memory, place)
+    def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
+        return self._rounds().loss(training, memory, position)
 
     def needs_evaluation(self, epoch: int) -> bool:
         return epoch % self.refresh_every == 0 and self.lambda_unlabeled > 0
@@ -55,18 +55,20 @@ class NoisyStudent:
     def has_pseudo_labels(self, memory: StateDict) -> bool:
         return self._rounds().has_pseudo_labels(memory)
 
-    def will_relabel(self, learner: TrainingContext, place: Position, accuracy: float) -> bool:
-        return self.needs_evaluation(place.epoch) and accuracy > self.gate and len(learner.unlabeled) > 0
+    def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
+        return self.needs_evaluation(position.epoch) and accuracy > self.gate and len(training.unlabeled) > 0
 
     def on_evaluation(
-        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+        self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        if not self.will_relabel(learner, place, accuracy):
+        if not self.will_relabel(training, position, accuracy):
             return memory
-        memory = yield from self._rounds().relabel(learner, memory, place)
+        memory = yield from self._rounds().relabel(training, memory, position)
         if len(memory["index"]):
-            learner.restart(int(memory["round"]))
+            training.restart(int(memory["round"]))
         return memory
 
-    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
-        return (yield from self._rounds().report(learner, memory, place))
+    def report(
+        self, training: TrainingContext, memory: StateDict, position: Position
+    ) -> Generator[Event, None, StateDict]:
+        return (yield from self._rounds().report(training, memory, position))

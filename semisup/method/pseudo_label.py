@@ -42,18 +42,18 @@ class PseudoLabel(OnlineMethod):
         check_range("ramp", self.ramp, 0, 1)
 
     def semi_supervised_loss(
-        self, learner: TrainingContext, memory: StateDict, place: Position
+        self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        images, targets = learner.labeled_batch(place, learner.weak)
-        labeled = learner.student(images).float()
-        batch = unlabeled_batch(learner, place, self.ratio)
-        with freeze_bn_stats(learner.student):
-            logits = learner.student(learner.view(learner.weak, batch.pixels, "weak", place.step)).float()
+        images, targets = training.labeled_batch(position, training.weak)
+        labeled = training.student(images).float()
+        batch = unlabeled_batch(training, position, self.ratio)
+        with freeze_bn_stats(training.student):
+            logits = training.student(training.view(training.weak, batch.pixels, "weak", position.step)).float()
         labels = predict(apply_temperature(logits.detach(), memory))
-        selection, memory = select_and_record(learner, memory, place, labels, batch.index, labeled, targets)
+        selection, memory = select_and_record(training, memory, position, labels, batch.index, labeled, targets)
         supervised = cross_entropy(labeled, targets)
         unlabeled = weighted_cross_entropy(logits, selection.targets, selection.weight, len(logits))
-        unlabeled = add_policy_loss(learner, unlabeled, logits, selection.weight, memory)
+        unlabeled = add_policy_loss(training, unlabeled, logits, selection.weight, memory)
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(logits))
-        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory

@@ -59,37 +59,41 @@ class SelfTraining:
             check_range("ratio", self.ratio, 1)
         check_range("lambda_unlabeled", self.lambda_unlabeled, 0)
 
-    def init(self, learner: TrainingContext) -> StateDict:
+    def init(self, training: TrainingContext) -> StateDict:
         none = torch.zeros(0, dtype=torch.int64)
         start = {"index": none, "targets": none, "weight": torch.zeros(0), "round": torch.tensor(0)}
-        return start | initial_memory(learner, len(learner.unlabeled))
+        return start | initial_memory(training, len(training.unlabeled))
 
-    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
-        used = self._used(learner, memory) if self.lambda_unlabeled > 0 else 0
-        left_over = 1 if used > learner.batch_size > 1 and used % learner.batch_size == 1 else 0
-        return num_batches(len(learner.labeled), learner.batch_size) + num_batches(used - left_over, learner.batch_size)
+    def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
+        used = self._used(training, memory) if self.lambda_unlabeled > 0 else 0
+        left_over = 1 if used > training.batch_size > 1 and used % training.batch_size == 1 else 0
+        return num_batches(len(training.labeled), training.batch_size) + num_batches(
+            used - left_over, training.batch_size
+        )
 
-    def _used(self, learner: TrainingContext, memory: StateDict) -> int:
+    def _used(self, training: TrainingContext, memory: StateDict) -> int:
         """How many of the kept images an epoch has."""
         kept = len(memory["index"])
-        return kept if self.ratio is None else min(kept, self.ratio * len(learner.labeled))
+        return kept if self.ratio is None else min(kept, self.ratio * len(training.labeled))
 
-    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
-        batch = place.position - num_batches(len(learner.labeled), learner.batch_size)
+    def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
+        batch = position.position - num_batches(len(training.labeled), training.batch_size)
         if batch < 0:
-            return labeled_step_loss(learner, place, learner.augment), memory
-        return self._pseudo_labeled(learner, memory, place, batch), memory
+            return labeled_step_loss(training, position, training.augment), memory
+        return self._pseudo_labeled(training, memory, position, batch), memory
 
-    def _pseudo_labeled(self, learner: TrainingContext, memory: StateDict, place: Position, batch: int) -> StepLoss:
-        begin, kept, used = batch * learner.batch_size, len(memory["index"]), self._used(learner, memory)
-        end = used if used - begin == learner.batch_size + 1 else begin + learner.batch_size
+    def _pseudo_labeled(self, training: TrainingContext, memory: StateDict, position: Position, batch: int) -> StepLoss:
+        begin, kept, used = batch * training.batch_size, len(memory["index"]), self._used(training, memory)
+        end = used if used - begin == training.batch_size + 1 else begin + training.batch_size
         of_epoch: Tensor | slice = slice(begin, end)
         if used < kept:
-            chosen = infinite_batch(learner.seed, "pseudo_labeled", kept, used, place.epoch)[begin:end]
+            chosen = infinite_batch(training.seed, "pseudo_labeled", kept, used, position.epoch)[begin:end]
             of_epoch = to_device(chosen, memory["index"].device)
         index, targets, weight = (memory[name][of_epoch] for name in ("index", "targets", "weight"))
-        view = learner.view(learner.augment, gather_images(learner.unlabeled, index), "pseudo_labeled", place.step)
-        loss = weighted_cross_entropy(learner.student(view), targets, weight, len(index))
+        view = training.view(
+            training.augment, gather_images(training.unlabeled, index), "pseudo_labeled", position.step
+        )
+        loss = weighted_cross_entropy(training.student(view), targets, weight, len(index))
         return StepLoss(self.lambda_unlabeled * loss, unlabeled_sums(loss, len(index)))
 
     def needs_evaluation(self, epoch: int) -> bool:
@@ -101,36 +105,38 @@ class SelfTraining:
     def has_pseudo_labels(self, memory: StateDict) -> bool:
         return int(memory["round"]) > 0
 
-    def will_relabel(self, learner: TrainingContext, place: Position, accuracy: float) -> bool:
-        return self.needs_evaluation(place.epoch) and accuracy > self.gate and len(learner.unlabeled) > 0
+    def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
+        return self.needs_evaluation(position.epoch) and accuracy > self.gate and len(training.unlabeled) > 0
 
     def on_evaluation(
-        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+        self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        if not self.will_relabel(learner, place, accuracy):
+        if not self.will_relabel(training, position, accuracy):
             return memory
-        return (yield from self.relabel(learner, memory, place))
+        return (yield from self.relabel(training, memory, position))
 
-    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
+    def report(
+        self, training: TrainingContext, memory: StateDict, position: Position
+    ) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
 
     def relabel(
-        self, learner: TrainingContext, memory: StateDict, place: Position
+        self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
         """Label the pool and make what the policy keeps the new pseudo-labeled set."""
-        labels = yield from predict_unlabeled(learner, memory, place)
-        everything = torch.arange(len(learner.unlabeled), device=labels.targets.device)
-        selection, memory = apply_policy(learner, memory, labels, everything, learner.context(place, memory))
+        labels = yield from predict_unlabeled(training, memory, position)
+        everything = torch.arange(len(training.unlabeled), device=labels.targets.device)
+        selection, memory = apply_policy(training, memory, labels, everything, training.context(position, memory))
         index = selection.weight.nonzero().squeeze(1)
         kept = {"index": index, "targets": selection.targets[index], "weight": selection.weight[index]}
         memory = memory | kept | {"round": memory["round"] + 1}
-        yield pool_labeled_event(learner, place, int(memory["round"]), labels, selection)
+        yield pool_labeled_event(training, position, int(memory["round"]), labels, selection)
         return memory
 
 
 def predict_unlabeled(
-    learner: TrainingContext, memory: StateDict, place: Position
+    training: TrainingContext, memory: StateDict, position: Position
 ) -> Generator[Event, None, PseudoLabels]:
     """Label the whole pool with the teacher as it is now, through the images as they are.
 
@@ -140,12 +146,12 @@ def predict_unlabeled(
     Raises:
         DivergedError: the teacher's word is not a number.
     """
-    pixels, done = learner.unlabeled.pixels, 0
-    logits = torch.empty(len(pixels), learner.num_classes, device=pixels.device)
-    for some in iter_logits(learner.teacher, pixels, learner.eval_batch_size):
+    pixels, done = training.unlabeled.pixels, 0
+    logits = torch.empty(len(pixels), training.num_classes, device=pixels.device)
+    for some in iter_logits(training.teacher, pixels, training.eval_batch_size):
         logits[done : done + len(some)] = some
         done += len(some)
-        yield Progress(place.step, place.epoch, "scoring", done, len(pixels))
+        yield Progress(position.step, position.epoch, "scoring", done, len(pixels))
     if not bool(torch.isfinite(logits).all()):
-        raise DivergedError(place.step)
+        raise DivergedError(position.step)
     return predict(apply_temperature(logits, memory))

@@ -21,32 +21,34 @@ class Supervised:
     uses_weak: ClassVar[bool] = False
     needs_ema: ClassVar[bool] = False
 
-    def init(self, learner: TrainingContext) -> StateDict:
+    def init(self, training: TrainingContext) -> StateDict:
         return {}
 
-    def steps_in_epoch(self, learner: TrainingContext, memory: StateDict) -> int:
-        return num_batches(len(learner.labeled), learner.batch_size)
+    def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
+        return num_batches(len(training.labeled), training.batch_size)
 
-    def loss(self, learner: TrainingContext, memory: StateDict, place: Position) -> tuple[StepLoss, StateDict]:
-        return labeled_step_loss(learner, place, learner.augment), memory
+    def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
+        return labeled_step_loss(training, position, training.augment), memory
 
     def needs_evaluation(self, epoch: int) -> bool:
         return False
 
     def on_evaluation(
-        self, learner: TrainingContext, memory: StateDict, place: Position, accuracy: float
+        self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
 
-    def report(self, learner: TrainingContext, memory: StateDict, place: Position) -> Generator[Event, None, StateDict]:
+    def report(
+        self, training: TrainingContext, memory: StateDict, position: Position
+    ) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
 
 
-def labeled_step_loss(learner: TrainingContext, place: Position, augment: Augment) -> StepLoss:
+def labeled_step_loss(training: TrainingContext, position: Position, augment: Augment) -> StepLoss:
     """Mean cross-entropy of the labeled batch of this place."""
-    images, targets = learner.labeled_batch(place, augment)
-    logits = learner.student(images).float()
+    images, targets = training.labeled_batch(position, augment)
+    logits = training.student(images).float()
     loss = cross_entropy(logits, targets)
     return StepLoss(loss, labeled_sums(loss, logits, targets))

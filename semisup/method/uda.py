@@ -54,20 +54,20 @@ class UDA(OnlineMethod):
         check_choice("tsa", self.tsa, ("none", *TSA_SCHEDULES))
 
     def semi_supervised_loss(
-        self, learner: TrainingContext, memory: StateDict, place: Position
+        self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        images, targets = learner.labeled_batch(place, learner.weak)
-        batch = unlabeled_batch(learner, place, self.ratio)
+        images, targets = training.labeled_batch(position, training.weak)
+        batch = unlabeled_batch(training, position, self.ratio)
         seen, memory = forward_weak_strong(
-            learner, memory, place, images, targets, batch, self.skip_rejected, self.ema_teacher
+            training, memory, position, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
-        supervised = self._annealed(seen.labeled, targets, place.progress)
+        supervised = self._annealed(seen.labeled, targets, position.progress)
         soft = (seen.weak / self.temperature).softmax(dim=1)
         each = cross_entropy(seen.strong, soft, reduction="none")
         unlabeled = (each * seen.weight).sum() / len(batch.index)
-        unlabeled = add_policy_loss(learner, unlabeled, seen.strong, seen.weight, memory)
+        unlabeled = add_policy_loss(training, unlabeled, seen.strong, seen.weight, memory)
         sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(place.progress, self.ramp)
+        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory
 
     def _annealed(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:

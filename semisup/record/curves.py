@@ -60,10 +60,10 @@ def read_curves(path: Path) -> list[EvalThresholdCurve]:
 
 def class_rows(event: PoolLabeled, classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
     """The lines of classes.csv for one labeling."""
-    place = (event.round, event.epoch, event.step)
+    position = (event.round, event.epoch, event.step)
     for name, labeled, kept, known, right, threshold in zip(classes, *event.classes, strict=True):
         coverage, accuracy = kept / labeled if labeled else None, right / known if known else None
-        yield *place, name, labeled, kept, _share(coverage), _share(accuracy), f"{threshold:.6g}"
+        yield *position, name, labeled, kept, _share(coverage), _share(accuracy), f"{threshold:.6g}"
 
 
 def _share(value: float | None) -> str:

@@ -25,11 +25,11 @@ class PseudoLabelRow(NamedTuple):
 
 def label_rows(event: PoolLabeled, paths: list[str], classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
     """The lines of one labeling; `paths` are of all images of the pool."""
-    place = (event.round, event.epoch, event.step)
+    position = (event.round, event.epoch, event.step)
     labels, chosen = event.labels, event.selection
     each = zip(paths, chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), strict=True)
     return (
-        (*place, path, classes[target], sure, weight, int(weight > 0))
+        (*position, path, classes[target], sure, weight, int(weight > 0))
         for path, target, sure, weight in each
         if target >= 0
     )

@@ -50,31 +50,31 @@ def ranking_figure(figure: Figure, comparison: Comparison) -> None:
 
 def row_name(row: Row, most: int = 60) -> str:
     """Its settings, in at most so many letters."""
-    words = format_settings(row.settings) or escape(row.runs[0].plain["method"]["name"])
+    words = format_settings(row.settings) or escape(row.runs[0].config["method"]["name"])
     return words if len(words) <= most else words[: most - 3] + "..."
 
 
 def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         for pairs, color, marker, below in ((row.controls, ORANGE, "D", 0.05), (row.baselines, GREY, "x", 0.3)):
             runs = [pair.other for pair in pairs if pair.state == "done" and pair.other]
             reference = over_seeds(runs, split) if split_of(runs) == split else None
-            _point(panel, reference, place + below, color, marker, 100)
-        _point(panel, row.accuracy(split), place - 0.2, BLUE, "o", 100)
+            _point(panel, reference, position + below, color, marker, 100)
+        _point(panel, row.accuracy(split), position - 0.2, BLUE, "o", 100)
         seeds = [100 * value for run in row.runs if (value := run.accuracy(split)) is not None]
-        panel.plot(seeds, [place - 0.2] * len(seeds), "|", color=BLUE, markersize=12, alpha=0.6)
+        panel.plot(seeds, [position - 0.2] * len(seeds), "|", color=BLUE, markersize=12, alpha=0.6)
     panel.set_title(f"{split.capitalize()} accuracy, %", loc="left", fontsize=13)
     _finish(panel)
 
 
 def _draw_gains(panel: Axes, rows: list[Row]) -> None:
     panel.axvline(0, color="black", linewidth=1)
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         value = mean_gain(row.controls)
-        _point(panel, value, place, BLUE, "o", 1)
+        _point(panel, value, position, BLUE, "o", 1)
         words = f"{format_mean_std(value, signed=True)}" if value else _why(row.controls)
         where: dict[str, Any] = {"xytext": (6, 7), "textcoords": "offset points", "fontsize": 10}
-        panel.annotate(words, (value.mean if value else 0, place), color="black" if value else GREY, **where)
+        panel.annotate(words, (value.mean if value else 0, position), color="black" if value else GREY, **where)
     panel.plot([-1, 1], [0, 0], alpha=0)  # however small the gains are, a point is no wider than half of it
     panel.set_title("Gain over the control, percentage points", loc="left", fontsize=13)
     panel.tick_params(labelleft=False)
@@ -82,22 +82,22 @@ def _draw_gains(panel: Axes, rows: list[Row]) -> None:
 
 
 def _frame_best(panel: Axes, rows: list[Row], comparison: Comparison) -> None:
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         if row is comparison.best and len(rows) > 1:
-            panel.axhspan(place - 0.5, place + 0.5, color="#e8f1f8", zorder=0)
+            panel.axhspan(position - 0.5, position + 0.5, color="#e8f1f8", zorder=0)
 
 
 def _why(pairs: tuple[ReferenceGain, ...]) -> str:
     return missing_reason(pairs, "control") if pairs else "labels only"
 
 
-def _point(panel: Axes, value: Spread | None, place: float, color: str, marker: str, unit: float) -> None:
+def _point(panel: Axes, value: Spread | None, position: float, color: str, marker: str, unit: float) -> None:
     if value is None:
         return
     error = None if value.deviation is None else value.deviation * unit
     style: dict[str, Any] = {"fmt": marker, "color": color, "capsize": 3, "markersize": 8}
     fill = color if marker == "o" else "white"
-    panel.errorbar(value.mean * unit, place, xerr=error, markerfacecolor=fill, **style)
+    panel.errorbar(value.mean * unit, position, xerr=error, markerfacecolor=fill, **style)
 
 
 def _finish(panel: Axes) -> None:

@@ -48,8 +48,8 @@ def show_run(folder: Path, console: Console) -> int:
 
 def _print(console: Console, *lines: str) -> None:
     """The first line even if it is empty, for a gap; the others where there is something in them."""
-    for place, line in enumerate(lines):
-        if line or place == 0:
+    for position, line in enumerate(lines):
+        if line or position == 0:
             console.print(line, markup=False)
 
 
@@ -75,7 +75,7 @@ def changed_settings(run: Run) -> ChangedSettings:
     if not run.identity:
         return ChangedSettings([], "config.yaml cannot be read")
     try:
-        found = [(printable(key), printable(value), default) for key, value, default in _differing(run.plain)]
+        found = [(printable(key), printable(value), default) for key, value, default in _differing(run.config)]
     except SettingError as error:
         return ChangedSettings([], f"(the defaults of its options are not to be had: {printable(error)})")
     return ChangedSettings(found, "" if found else "none")
@@ -88,20 +88,20 @@ def _settings(run: Run) -> list[str]:
     return lines or [found.said]
 
 
-def _differing(plain: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
+def _differing(config: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
     """Key, value and default; "" where there is none: of a value that must be given."""
     from semisup.config.compose import defaults  # and with it Hydra
 
     standard = defaults([])
-    nodes = {node: plain[node].get("name") for node in schema.GROUP_NODES if isinstance(plain.get(node), dict)}
+    nodes = {node: config[node].get("name") for node in schema.GROUP_NODES if isinstance(config.get(node), dict)}
     for node, name in nodes.items():
         if name != standard[node]["name"]:
             yield node, name, printable(standard[node]["name"])
     words = [
         f"{group if node == group else f'{group}@{node}'}={nodes[node]}" for node, group in schema.GROUP_NODES.items()
     ]
-    own = flatten(defaults([*words, f"seed={plain['seed']}"])) | {"seed": standard["seed"]}  # others may follow it
-    for key, value in flatten(plain).items():
+    own = flatten(defaults([*words, f"seed={config['seed']}"])) | {"seed": standard["seed"]}  # others may follow it
+    for key, value in flatten(config).items():
         other = own.get(key)
         if key not in NOT_OF_INTEREST and other != "auto":
             same = key in own and canonical(other) == canonical(value)
@@ -126,7 +126,7 @@ def _curves(rows: list[dict[str, Any]], console: Console) -> list[str]:
 def _blocks(values: list[float], blocks: str) -> str:
     low, high = min(values), max(values)
     step = max(len(values) / WIDTH, 1)
-    picked = [values[int(place * step)] for place in range(min(len(values), WIDTH))]
+    picked = [values[int(position * step)] for position in range(min(len(values), WIDTH))]
     return "".join(blocks[round((value - low) / ((high - low) or 1) * (len(blocks) - 1))] for value in picked)
 
 

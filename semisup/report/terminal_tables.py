@@ -82,7 +82,7 @@ def _columns(comparison: Comparison) -> list[TableColumn]:
         TableColumn("steps", _mean("steps", 1, 0), rank=2),
         TableColumn("seconds", _mean("seconds", 1, 0), rank=3),
     ]
-    method = TableColumn("method", lambda row: _plain(escape(row.runs[0].plain["method"]["name"])), measured=False)
+    method = TableColumn("method", lambda row: _plain(escape(row.runs[0].config["method"]["name"])), measured=False)
     return [*(settings or [method]), *measured]
 
 

@@ -82,8 +82,8 @@ def _axis_of_thresholds(axes: Axes) -> None:
     def forward(tau: Any) -> Any:
         return -numpy.log10(1 - numpy.minimum(tau, 1) + NEAR_ONE)
 
-    def inverse(place: Any) -> Any:
-        return 1 + NEAR_ONE - 10.0 ** (-numpy.asarray(place))
+    def inverse(position: Any) -> Any:
+        return 1 + NEAR_ONE - 10.0 ** (-numpy.asarray(position))
 
     axes.set_xscale("function", functions=(forward, inverse))
     axes.set_xlim(0, 1)

@@ -71,7 +71,7 @@ def wandb_settings(comparison: Comparison, folders: list[Path], words: list[str]
 
 def _own_settings(comparison: Comparison) -> dict[str, Any]:
     """How the first tracked run was tracked."""
-    nodes = [run.plain.get("tracking") for run in comparison.runs]
+    nodes = [run.config.get("tracking") for run in comparison.runs]
     return next((node for node in nodes if isinstance(node, dict) and node.get("name") == "wandb"), {})
 
 
@@ -85,7 +85,7 @@ def default_location(identity: RunInfo) -> list[str]:
     return [f"shown in W&B as {printable(identity.name)} in the group {printable(identity.group)}"]
 
 
-def upload_comparison(mirror: Tracker, comparison: Comparison, words: str, beside: Path) -> None:
+def upload_comparison(tracker: Tracker, comparison: Comparison, words: str, beside: Path) -> None:
     """Fill an open mirror and close it.
 
     Args:
@@ -93,13 +93,13 @@ def upload_comparison(mirror: Tracker, comparison: Comparison, words: str, besid
     """
     for name, lines in (("settings", row_lines(comparison)), ("runs", run_lines(comparison, beside))):
         if lines:
-            mirror.table(name, list(lines[0]), [[_cell(value) for value in line.values()] for line in lines])
+            tracker.table(name, list(lines[0]), [[_cell(value) for value in line.values()] for line in lines])
     with tempfile.TemporaryDirectory(prefix="semisup-") as folder:
         pictures = {"comparison": heatmap_figure(comparison)} | _charts(comparison)
         for name, content in pictures.items():
             write_atomically(Path(folder) / f"{name}.png", content)
-        mirror.plots({name: Path(folder) / f"{name}.png" for name in pictures})
-        mirror.close(_summary(comparison, words), 0)
+        tracker.plots({name: Path(folder) / f"{name}.png" for name in pictures})
+        tracker.close(_summary(comparison, words), 0)
 
 
 def _charts(comparison: Comparison) -> dict[str, bytes]:

@@ -100,7 +100,7 @@ def _too_early(row: Row) -> str:
     if not found:
         return ""
     some = "" if len(row.runs) == 1 else f" of {len(found)} of {len(row.runs)} seeds"
-    chosen, first = (_range([pair[place] for pair in found]) for place in (0, 1))
+    chosen, first = (_range([pair[position] for pair in found]) for position in (0, 1))
     return f" The best weights{some} are of step {chosen}, before the first pseudo-label counted (step {first})."
 
 

@@ -24,42 +24,46 @@ from semisup.training.state import TrainingData
 LARGE_SIDE, LARGE_BYTES = 256, 2**29  # of images and weights: more is not tried in memory before a run
 
 
-def check_compatibility(checked: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int) -> None:
+def check_compatibility(
+    run_config: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int
+) -> None:
     """Raise SettingError where settings and data do not go together; nothing needs to be decoded yet."""
-    labeled, batch_size = counts["labeled"], checked.settings.train.batch_size
+    labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
     if batch_size > labeled:
         raise SettingError("train.batch_size", batch_size, f"must be at most the number of labeled images, {labeled}")
     if counts["validation"] == 0:
-        raise SettingError("dataset", checked.plain["dataset"]["name"], "leaves no image for validation")
-    if checked.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
-        name = checked.plain["method"]["name"]
+        raise SettingError("dataset", run_config.config["dataset"]["name"], "leaves no image for validation")
+    if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
+        name = run_config.config["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
-    size, name = checked.dataset.size, checked.plain["model"]["name"]
-    weights = weight_bytes(checked, channels, len(classes))
-    if not checked.elsewhere:
-        _check_image_memory(checked, sum(counts.values()), channels)
-        _check_memory("model", name, 2 * weights, "its weights and their gradients", _device_memory(checked.run.device))
-    _check_determinism(checked, channels, len(classes))
-    refusal, takes_one = _probe_model(checked.settings.model, channels, len(classes), size)
+    size, name = run_config.dataset.size, run_config.config["model"]["name"]
+    weights = weight_bytes(run_config, channels, len(classes))
+    if not run_config.elsewhere:
+        _check_image_memory(run_config, sum(counts.values()), channels)
+        _check_memory(
+            "model", name, 2 * weights, "its weights and their gradients", _device_memory(run_config.run.device)
+        )
+    _check_determinism(run_config, channels, len(classes))
+    refusal, takes_one = _probe_model(run_config.settings.model, channels, len(classes), size)
     if refusal is not None:
         raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
     if not takes_one and (batch_size == 1 or labeled % batch_size == 1):
         allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
         raise SettingError("train.batch_size", batch_size, allowed)
-    _warn_recompilation(checked)
+    _warn_recompilation(run_config)
 
 
-def _warn_recompilation(checked: RunConfig) -> None:
+def _warn_recompilation(run_config: RunConfig) -> None:
     """Warn where every labeling of the pool can mean another compilation of the model: the pseudo-labeled images of an
     epoch end in a batch of what is left, and a model is compiled for every size of a batch.
 
     Raises:
         SettingError: there could be more sizes than are compiled.
     """
-    method, name = checked.settings.method, checked.plain["method"]["name"]
-    if not checked.run.compile or not isinstance(method, OfflineMethod) or not method.uses_pseudo_labels():
+    method, name = run_config.settings.method, run_config.config["method"]["name"]
+    if not run_config.run.compile or not isinstance(method, OfflineMethod) or not method.uses_pseudo_labels():
         return
-    sizes = checked.settings.train.batch_size + 1
+    sizes = run_config.settings.train.batch_size + 1
     if sizes > MAX_SHAPES // 2:
         allowed = f"at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches have so many sizes"
         raise SettingError("train.batch_size", sizes - 1, allowed)
@@ -113,15 +117,15 @@ class _SkipWeightInit(TorchFunctionMode):
         return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
-def _check_image_memory(checked: RunConfig, images: int, channels: int) -> None:
+def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> None:
     """Raise SettingError unless they do in the processor's memory, where a GPU's may stay; where the cache's file can
     hold them, unless those of a step do."""
-    size, plain = checked.dataset.size, checked.plain["dataset"]
+    size, config = run_config.dataset.size, run_config.config["dataset"]
     what = "the images"
-    if "memory_gb" in plain and plain["cache"] is not None:
-        method = checked.settings.method
+    if "memory_gb" in config and config["cache"] is not None:
+        method = run_config.settings.method
         unlabeled = method.ratio if isinstance(method, OnlineMethod) else 0  # for each labeled one
-        images, what = min(images, checked.settings.train.batch_size * (1 + unlabeled)), "the images of a step"
+        images, what = min(images, run_config.settings.train.batch_size * (1 + unlabeled)), "the images of a step"
     _check_memory("dataset.size", size, images * channels * size**2, what, memory_limit_bytes())
 
 
@@ -139,29 +143,29 @@ def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -
         raise SettingError(key, value, allowed)
 
 
-def weight_bytes(checked: RunConfig, channels: int, num_classes: int) -> int:
+def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
     """What the model's weights and buffers take in memory, without taking it.
 
     Raises:
         SettingError: there can be no such model.
     """
-    name = checked.plain["model"]["name"]
+    name = run_config.config["model"]["name"]
     try:
-        network = _meta_model(checked.settings.model, channels, num_classes, checked.dataset.size)
+        network = _meta_model(run_config.settings.model, channels, num_classes, run_config.dataset.size)
     except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
         raise SettingError("model", name, f"cannot be built ({first_line(error)})") from None
     return _bytes(network)
 
 
-def _check_determinism(checked: RunConfig, channels: int, num_classes: int) -> None:
+def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -> None:
     """Raise SettingError where a GPU would refuse the first backward pass: of what is in torchvision's models, only
     pooling to several pixels a side (alexnet, vgg) has no algorithm there that adds in one order."""
-    if checked.run.device == "cpu" or not checked.run.deterministic:
+    if run_config.run.device == "cpu" or not run_config.run.deterministic:
         return
-    network = _meta_model(checked.settings.model, channels, num_classes, checked.dataset.size)
+    network = _meta_model(run_config.settings.model, channels, num_classes, run_config.dataset.size)
     pools = [each.output_size for each in network.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
     if any(side not in (1, (1, 1)) for side in pools):
-        name = checked.plain["model"].get("architecture", checked.plain["model"]["name"])
+        name = run_config.config["model"].get("architecture", run_config.config["model"]["name"])
         allowed = f"goes not with {name} on a GPU, whose pooling adds in any order there; use deterministic=false"
         raise SettingError("deterministic", True, allowed)
 
@@ -180,22 +184,22 @@ def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int
             return model.build(channels, num_classes, size, pretrained=False).to("meta")
 
 
-def check_control_is_fair(checked: RunConfig) -> None:
+def check_control_is_fair(run_config: RunConfig) -> None:
     """Raise SettingError where a run's control could not have its learning rates.
 
     A control is given as many steps as the run took. Where an epoch grows with the pseudo-labels, a schedule over
     epochs is another one over steps.
     """
-    factors = {checked.settings.schedule.factor(share / 8) for share in range(9)}
-    by_epochs = checked.settings.train.steps is None and checked.settings.method.uses_unlabeled
-    if checked.sweep.control and by_epochs and len(factors) > 1:
+    factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
+    by_epochs = run_config.settings.train.steps is None and run_config.settings.method.uses_unlabeled
+    if run_config.sweep.control and by_epochs and len(factors) > 1:
         allowed = "over train.epochs gives the control other learning rates; set train.steps, or sweep.control=false"
-        raise SettingError("schedule", checked.plain["schedule"]["name"], allowed)
+        raise SettingError("schedule", run_config.config["schedule"]["name"], allowed)
 
 
-def build_problem(checked: RunConfig, data: Data) -> TrainingData:
+def build_problem(run_config: RunConfig, data: Data) -> TrainingData:
     """The data on the run's device."""
-    device = local_device(checked.run.device)
+    device = local_device(run_config.run.device)
     images = {split: move_to_device(getattr(data, split), device) for split in SPLITS}
     return TrainingData(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
 

@@ -44,7 +44,7 @@ def sync_stop(stop: StopHandler, event: Event) -> None:
 
 
 def run_follower(
-    checked: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
+    run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
 ) -> bool:
     """What all processes but the first do; False where the leader had nothing to train.
 
@@ -52,26 +52,28 @@ def run_follower(
         DataError: this process found other data.
         ShortOfMemoryError, DivergedError, CollapsedError, StoppedError: as on the leader.
     """
-    with warnings.catch_warnings(), translate_oom(checked):
+    with warnings.catch_warnings(), translate_oom(run_config):
         warnings.simplefilter("ignore")  # the leader says it
-        return _follow(checked, load, stop, team)
+        return _follow(run_config, load, stop, team)
 
 
-def _follow(checked: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team) -> bool:
+def _follow(
+    run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
+) -> bool:
     news = team.hear()
     if news is None:
         return False
     stop.wait = True
     known = torch.load(io.BytesIO(news), map_location="cpu", weights_only=True)
-    configure_torch(checked.run.threads, deterministic=checked.run.deterministic)
+    configure_torch(run_config.run.threads, deterministic=run_config.run.deterministic)
     problem, data = load()
     if data.fingerprint != known["fingerprint"]:
         raise DataError(f"{Path.cwd()}: the data of this process are not those of the first")
-    state = start(problem, checked.settings)
+    state = start(problem, run_config.settings)
     if known["snapshot"] is not None:
         restore(state, known["snapshot"])
-    watch = CollapseWatch(checked.collapse, checked.id, data.classes, problem.validation.targets)
-    for event in train(problem, checked.settings, state):
+    watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.validation.targets)
+    for event in train(problem, run_config.settings, state):
         sync_stop(stop, event)
         watch.see(event)
         if stop.asked is not None and isinstance(event, SAFE_STOP_EVENTS):

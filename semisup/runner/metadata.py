@@ -11,20 +11,20 @@ from semisup.runtime.torchrun_env import world_size
 from semisup.tracking import RunInfo
 
 
-def initial_metadata(checked: RunConfig, job_type: str) -> dict[str, Any]:
+def initial_metadata(run_config: RunConfig, job_type: str) -> dict[str, Any]:
     """What run.json says besides status, times and data."""
     return {
-        "id": checked.id,
-        "name": checked.run.name,
+        "id": run_config.id,
+        "name": run_config.run.name,
         "job_type": job_type,
         "command": command_line(),
-        "environment": environment_of(checked),
+        "environment": environment_of(run_config),
     }
 
 
-def environment_of(checked: RunConfig) -> dict[str, Any]:
+def environment_of(run_config: RunConfig) -> dict[str, Any]:
     """What the numbers of a run that starts now depend on besides its config."""
-    return {**environment(checked.run.device), "threads": checked.run.threads, "processes": world_size()}
+    return {**environment(run_config.run.device), "threads": run_config.run.threads, "processes": world_size()}
 
 
 def dataset_metadata(data: Data) -> dict[str, Any]:
@@ -37,14 +37,14 @@ def dataset_metadata(data: Data) -> dict[str, Any]:
     }
 
 
-def wandb_info(plain: ConfigDict, id_: str, output_root: Path, job_type: str) -> RunInfo:
+def wandb_info(config: ConfigDict, id_: str, output_root: Path, job_type: str) -> RunInfo:
     """What a run is called in W&B, whoever shows it there, and whenever."""
     return RunInfo(
-        run_id=f"{plain['name']}-{id_}"[-128:],
+        run_id=f"{config['name']}-{id_}"[-128:],
         name=id_,
-        group=plain["name"],
+        group=config["name"],
         job_type=job_type,
-        tags=tuple(plain[group]["name"] for group in ("method", "threshold", "augment")),
+        tags=tuple(config[group]["name"] for group in ("method", "threshold", "augment")),
         folder=output_root / "wandb",
-        config=plain,
+        config=config,
     )

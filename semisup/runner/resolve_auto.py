@@ -30,28 +30,28 @@ def resolve_auto(config: DictConfig) -> RunConfig:
         SettingError: as `build.check`.
     """
     asked = [key for key in AUTO_VALUES if config.get(key) == "auto"]
-    checked = schema.validate(config)
-    folder = run_folder(checked)
+    run_config = schema.validate(config)
+    folder = run_folder(run_config)
     if not asked or _has_state(folder):
-        return checked
-    elsewhere = {folder.parent / run_id(plain): plain for plain in _other_machine_configs(checked.plain, asked)}
+        return run_config
+    elsewhere = {folder.parent / run_id(plain): plain for plain in _other_machine_configs(run_config.config, asked)}
     found = [each for each in elsewhere if _has_state(each)]
     for each in sorted(found, key=lambda each: not is_finished(each)):
         with contextlib.suppress(SettingError):  # it cannot be continued here: there is no such device
             return reusable_or_local(elsewhere[each])
-    return checked
+    return run_config
 
 
-def reusable_or_local(plain: ConfigDict) -> RunConfig:
+def reusable_or_local(config: ConfigDict) -> RunConfig:
     """The gate for what is finished, wherever it was made, and for what this machine is to make.
 
     Raises:
         SettingError: as `build.check`.
     """
     try:
-        return schema.validate(plain)
+        return schema.validate(config)
     except SettingError:
-        wherever = schema.validate(plain, elsewhere=True)
+        wherever = schema.validate(config, elsewhere=True)
         if is_finished(run_folder(wherever)):
             return wherever
         raise
@@ -61,7 +61,7 @@ def _has_state(folder: Path) -> bool:
     return is_finished(folder) or bool(newest(folder / "checkpoints", "last"))
 
 
-def _other_machine_configs(plain: ConfigDict, asked: list[str]) -> Iterator[ConfigDict]:
+def _other_machine_configs(config: ConfigDict, asked: list[str]) -> Iterator[ConfigDict]:
     """What other machines can have made of it."""
     for values in itertools.product(*(AUTO_VALUES[key] for key in asked)):
-        yield plain | dict(zip(asked, values, strict=True))
+        yield config | dict(zip(asked, values, strict=True))

@@ -41,9 +41,9 @@ class RunResult:
         return EXIT_STATUS[self.status] if self.code is None else self.code
 
 
-def run_folder(checked: RunConfig) -> Path:
+def run_folder(run_config: RunConfig) -> Path:
     """Where the run is, or will be."""
-    return Path(checked.run.output_root).expanduser() / checked.run.name / checked.id
+    return Path(run_config.run.output_root).expanduser() / run_config.run.name / run_config.id
 
 
 def traceback_tail(most: int = 4) -> list[str]:
@@ -52,10 +52,10 @@ def traceback_tail(most: int = 4) -> list[str]:
     return [line for line in lines if line.strip(" ^~")][-most - 1 : -1]
 
 
-def record_early_failure(checked: RunConfig, outcome: RunResult) -> None:
+def record_early_failure(run_config: RunConfig, result: RunResult) -> None:
     """A row for a run that failed before its first line."""
-    outcome.folder.mkdir(parents=True, exist_ok=True)
-    write_json(outcome.folder / "config.yaml", checked.plain)  # JSON is YAML
-    error = {"kind": outcome.status, "message": outcome.message}
-    about = {"schema": 1, "id": checked.id, "name": checked.run.name, "status": "failed", "error": error}
-    write_json(outcome.folder / "run.json", about)
+    result.folder.mkdir(parents=True, exist_ok=True)
+    write_json(result.folder / "config.yaml", run_config.config)  # JSON is YAML
+    error = {"kind": result.status, "message": result.message}
+    about = {"schema": 1, "id": run_config.id, "name": run_config.run.name, "status": "failed", "error": error}
+    write_json(result.folder / "run.json", about)

@@ -45,70 +45,68 @@ from semisup.training.state import State, TrainingData, restore, start
 WAIT_SECONDS = 0.5
 
 
-def run(checked: RunConfig, bars: Bars, *, in_sweep: bool, job_type: str = "train") -> RunResult:
+def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, job_type: str = "train") -> RunResult:
     """Do one run, or find it done. What goes wrong is an Outcome; in a sweep it is also a row on disk.
 
     `job_type` is what W&B calls it.
     """
     stop = StopHandler()
-    outcome = _run_to_result(checked, bars, stop, job_type, in_sweep=in_sweep)
-    if stop.asked is not None and not outcome.by:  # it came when the last step was made, or with a failure
-        outcome = replace(outcome, by=stop.asked.by)
-    return outcome
+    result = _run_to_result(run_config, bars, stop, job_type, in_sweep=in_sweep)
+    if stop.asked is not None and not result.by:  # it came when the last step was made, or with a failure
+        result = replace(result, by=stop.asked.by)
+    return result
 
 
-def _run_to_result(checked: RunConfig, bars: Bars, stop: StopHandler, job_type: str, *, in_sweep: bool) -> RunResult:
-    folder = run_folder(checked)
+def _run_to_result(run_config: RunConfig, bars: Bars, stop: StopHandler, job_type: str, *, in_sweep: bool) -> RunResult:
+    folder = run_folder(run_config)
     try:
-        with stop, process_group(checked.run.device) as team:
+        with stop, process_group(run_config.run.device) as team:
             if not is_rank_zero():
-                trained = run_follower(checked, lambda: load_data(checked, bars), stop, team)
+                trained = run_follower(run_config, lambda: load_data(run_config, bars), stop, team)
                 return RunResult(folder, "done", kept=not trained)
             if is_finished(folder):
-                return _reuse_finished(checked, folder, bars)
-            return _train(checked, folder, bars, stop, team, job_type, in_sweep=in_sweep)
+                return _reuse_finished(run_config, folder, bars)
+            return _train(run_config, folder, bars, stop, team, job_type, in_sweep=in_sweep)
     except FinishedError:
         return RunResult(folder, "done", read_json(folder / "summary.json"), kept=True)
     except InUseError as error:
         return RunResult(folder, "in use", message=str(error))
     except (SettingError, DataError, RecordError) as error:
-        outcome = RunResult(folder, "refused", message="; ".join([str(error), *getattr(error, "__notes__", ())]))
+        result = RunResult(folder, "refused", message="; ".join([str(error), *getattr(error, "__notes__", ())]))
     except DivergedError as error:
-        outcome = RunResult(folder, "diverged", message=str(error))
+        result = RunResult(folder, "diverged", message=str(error))
     except CollapsedError as error:
-        outcome = RunResult(folder, "collapsed", message=str(error))
+        result = RunResult(folder, "collapsed", message=str(error))
     except (StopRequested, KeyboardInterrupt) as error:
         code, by = (error.code, error.by) if isinstance(error, StopRequested) else (130, "SIGINT")
         return RunResult(folder, "interrupted", message="stopped; the same command continues", code=code, by=by)
     except SystemExit as error:
-        outcome = RunResult(
-            folder, "failed", message=f"it called sys.exit({error.code!r})", last_lines=traceback_tail()
-        )
+        result = RunResult(folder, "failed", message=f"it called sys.exit({error.code!r})", last_lines=traceback_tail())
     except (InsufficientMemoryError, OSError) as error:
-        outcome = RunResult(folder, "failed", message=str(error), last_lines=traceback_tail())
+        result = RunResult(folder, "failed", message=str(error), last_lines=traceback_tail())
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        outcome = RunResult(
+        result = RunResult(
             folder, "failed", message=redact(f"{type(error).__name__}: {error}"), last_lines=traceback_tail()
         )
     if in_sweep and not (folder / "run.json").exists():
-        record_early_failure(checked, outcome)
-    return outcome
+        record_early_failure(run_config, result)
+    return result
 
 
-def run_or_wait(checked: RunConfig, bars: Bars) -> RunResult:
+def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
     """As `run`, for a member of a sweep or its control: where another job is at it, wait and take its result."""
-    while (outcome := run(checked, bars, in_sweep=True)).status == "in use":
+    while (result := run(run_config, bars, in_sweep=True)).status == "in use":
         time.sleep(WAIT_SECONDS)
-    return outcome
+    return result
 
 
-def _reuse_finished(checked: RunConfig, folder: Path, bars: Bars) -> RunResult:
+def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResult:
     """A run that was finished before, if it was made of the same data."""
-    if checked.elsewhere:  # for its device, which need not be here
-        data = checked.dataset.read(checked.dataset.survey(), bars.watch)
+    if run_config.elsewhere:  # for its device, which need not be here
+        data = run_config.dataset.read(run_config.dataset.survey(), bars.watch)
     else:
-        _, data = load_data(checked, bars)
+        _, data = load_data(run_config, bars)
     dataset = (read_json(folder / "run.json") or {}).get("dataset") or {}
     if dataset.get("fingerprint") != data.fingerprint:
         raise DataError(f"{folder}: {OTHER_DATA}")
@@ -119,116 +117,120 @@ _loaded_data: dict[tuple[Dataset, str], tuple[TrainingData, Data]] = {}
 """The data of the last run: members of a sweep mostly want the same."""
 
 
-def load_data(checked: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
-    key = (checked.dataset, checked.run.device)
+def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
+    key = (run_config.dataset, run_config.run.device)
     if key not in _loaded_data:
         _loaded_data.clear()  # before the next is read, so that memory holds one
-        survey = checked.dataset.survey()
-        compatibility.check_compatibility(checked, survey.classes, survey.counts, survey.channels)
-        with translate_oom(checked, reading):
-            data = checked.dataset.read(survey, bars.watch)
-            _loaded_data[key] = compatibility.build_problem(checked, data), data
+        info = run_config.dataset.survey()
+        compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels)
+        with translate_oom(run_config, reading):
+            data = run_config.dataset.read(info, bars.watch)
+            _loaded_data[key] = compatibility.build_problem(run_config, data), data
     problem, data = _loaded_data[key]
     counts = {split: len(getattr(data, split)) for split in SPLITS}
-    compatibility.check_compatibility(checked, data.classes, counts, data.labeled.pixels.shape[1])
+    compatibility.check_compatibility(run_config, data.classes, counts, data.labeled.pixels.shape[1])
     return problem, data
 
 
 def _train(
-    checked: RunConfig, folder: Path, bars: Bars, stop: StopHandler, team: Team, job_type: str, *, in_sweep: bool
+    run_config: RunConfig, folder: Path, bars: Bars, stop: StopHandler, team: Team, job_type: str, *, in_sweep: bool
 ) -> RunResult:
-    configure_torch(checked.run.threads, deterministic=checked.run.deterministic)
+    configure_torch(run_config.run.threads, deterministic=run_config.run.deterministic)
     keep_freed_memory()
     with (
-        RunWriter(folder, checked.plain, initial_metadata(checked, job_type), git_diff()) as record,
-        translate_oom(checked),
+        RunWriter(folder, run_config.config, initial_metadata(run_config, job_type), git_diff()) as record,
+        translate_oom(run_config),
     ):
-        problem, data = load_data(checked, bars)
+        problem, data = load_data(run_config, bars)
         record.describe(dataset_metadata(data), data.report, data.unlabeled.paths)
-        state = start(problem, checked.settings)
+        state = start(problem, run_config.settings)
         snapshot = record.resume()
         broadcast_start(team, stop, data.fingerprint, snapshot)
         if snapshot is not None:
             restore(state, snapshot)
-        with SharedStartSession(checked, data, record, wanted=in_sweep and checked.sweep.share_start) as sharing:
+        with SharedStartSession(run_config, data, record, wanted=in_sweep and run_config.sweep.share_start) as sharing:
             state = sharing.begun(problem, state)
-            mirror = checked.tracking.open(wandb_info(checked.plain, checked.id, folder.parent.parent, job_type))
+            tracker = run_config.tracking.open(
+                wandb_info(run_config.config, run_config.id, folder.parent.parent, job_type)
+            )
             summary: dict[str, Any] = {}
             try:
-                summary = _train_and_record(checked, (problem, data, state), record, mirror, bars, stop, sharing)
+                summary = _train_and_record(run_config, (problem, data, state), record, tracker, bars, stop, sharing)
             finally:
                 flat = {name: value for name, value in summary.items() if not isinstance(value, dict)}
-                mirror.close(flat, EXIT_STATUS["done"] if summary else EXIT_STATUS["failed"])
+                tracker.close(flat, EXIT_STATUS["done"] if summary else EXIT_STATUS["failed"])
                 bars.end()
     return RunResult(folder, "done", summary, shared_start=record.about.get("shared_start"))
 
 
 def _train_and_record(
-    checked: RunConfig,
+    run_config: RunConfig,
     of: tuple[TrainingData, Data, State],
     record: RunWriter,
-    mirror: Tracker,
+    tracker: Tracker,
     bars: Bars,
     stop: StopHandler,
     sharing: SharedStartSession,
 ) -> dict[str, Any]:
     """Train, write and show every event, save the state where it is whole; returns the summary."""
-    settings, (problem, data, state) = checked.settings, of
+    settings, (problem, data, state) = run_config.settings, of
     for row in record.rows():
-        mirror.row(row)
-    bars.begin(checked.id, settings.train)
-    watch = CollapseWatch(checked.collapse, checked.id, data.classes, problem.validation.targets)
+        tracker.row(row)
+    bars.begin(run_config.id, settings.train)
+    watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.validation.targets)
     stop.wait = True
     events = train(problem, settings, state)
     for event in events:
         record.add(event)
         bars.add(event, settings.train)
         if event.row() is not None:
-            mirror.row(event.row() or {})
+            tracker.row(event.row() or {})
         watch.see(event)
         sharing.see(event, state)
         if isinstance(event, Finished):
-            _save(checked, state, record)
-            return _finish_run(checked, data, record, mirror, event)
+            _save(run_config, state, record)
+            return _finish_run(run_config, data, record, tracker, event)
         sync_stop(stop, event)
         if isinstance(event, Progress) and stop.asked is not None:
             events.close()  # which leaves the state whole
-        _save_if_due(checked, event, state, record, stop)
+        _save_if_due(run_config, event, state, record, stop)
     raise AssertionError("a training ends with Finished")
 
 
-def _save_if_due(checked: RunConfig, event: Event, state: State, record: RunWriter, stop: StopHandler) -> None:
+def _save_if_due(run_config: RunConfig, event: Event, state: State, record: RunWriter, stop: StopHandler) -> None:
     if not isinstance(event, SAFE_STOP_EVENTS) or (isinstance(event, Progress) and stop.asked is None):
         return
-    wanted = checked.checkpoint
+    wanted = run_config.checkpoint
     due = isinstance(event, StepEnd) and wanted.every_steps is not None and event.step % wanted.every_steps == 0
     late = record.seconds_since_save() >= wanted.every_seconds
     if due or late or stop.asked is not None:
-        _save(checked, state, record)
+        _save(run_config, state, record)
     if stop.asked is not None:
         raise stop.asked
 
 
-def _save(checked: RunConfig, state: State, record: RunWriter) -> None:
-    with translate_oom(checked, saving):
+def _save(run_config: RunConfig, state: State, record: RunWriter) -> None:
+    with translate_oom(run_config, saving):
         record.save(state.snapshot())
 
 
-def _finish_run(checked: RunConfig, data: Data, record: RunWriter, mirror: Tracker, event: Finished) -> dict[str, Any]:
-    last = record.last_round() if checked.run.plots or mirror.wanted_thumbnails else []
-    gate = checked.plain["method"].get("gate")  # of methods that label by rounds
+def _finish_run(
+    run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
+) -> dict[str, Any]:
+    last = record.last_round() if run_config.run.plots or tracker.wanted_thumbnails else []
+    gate = run_config.config["method"].get("gate")  # of methods that label by rounds
     plots: dict[str, Path] = {}
-    if checked.run.plots or (last and mirror.wanted_thumbnails):
+    if run_config.run.plots or (last and tracker.wanted_thumbnails):
         from semisup.report.run_plots import (  # matplotlib, 0.4 s: only where it draws
             draw_run,
             most_and_least_confident,
         )
-    if checked.run.plots:
+    if run_config.run.plots:
         plots = draw_run(record.folder, record.rows(), event, last, record.curves(), data, gate)
     summary = record.finish(replace(event, summary=event.summary | _pseudo_labels(record.rows())), sorted(plots))
-    mirror.plots(plots)
-    if last and mirror.wanted_thumbnails:
-        mirror.thumbnails("pseudo_labels", *most_and_least_confident(last, data, mirror.wanted_thumbnails))
+    tracker.plots(plots)
+    if last and tracker.wanted_thumbnails:
+        tracker.thumbnails("pseudo_labels", *most_and_least_confident(last, data, tracker.wanted_thumbnails))
     return summary
 
 

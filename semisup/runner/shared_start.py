@@ -25,12 +25,12 @@ from semisup.training.state import State, TrainingData, restore, start
 FOLDER = ".shared_start"  # in outputs/<name>/
 
 
-def shared_config(checked: RunConfig) -> ConfigDict | None:
+def shared_config(run_config: RunConfig) -> ConfigDict | None:
     """The part of a config that can change a number before the pool is first labeled; None: there is no such time."""
-    method = checked.settings.method
+    method = run_config.settings.method
     if not isinstance(method, OfflineMethod) or not method.uses_pseudo_labels():
         return None
-    kept = {key: value for key, value in result_config(checked.plain).items() if key != "threshold"}
+    kept = {key: value for key, value in result_config(run_config.config).items() if key != "threshold"}
     return kept | {"method": {key: value for key, value in kept["method"].items() if key not in method.later}}
 
 
@@ -41,10 +41,10 @@ class SharedStartSession:
         wanted: False: the run goes all its way itself, and keeps nothing.
     """
 
-    def __init__(self, checked: RunConfig, data: Data, record: RunWriter, *, wanted: bool) -> None:
-        self.checked, self.record = checked, record
+    def __init__(self, run_config: RunConfig, data: Data, record: RunWriter, *, wanted: bool) -> None:
+        self.checked, self.record = run_config, record
         self.store: SharedStartCache | None = None
-        config = shared_config(checked) if wanted else None
+        config = shared_config(run_config) if wanted else None
         if config is not None:
             of = {"config": config, "data": data.fingerprint, "computing": _result_environment(record.environment)}
             key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]

@@ -43,78 +43,78 @@ def job(config: DictConfig) -> float | None:
         assign_gpu(str(config.device))
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
     name = f"{int(os.environ[NUMBER] if NUMBER in os.environ else HydraConfig.get().job.num):05d}"
-    ledger = JobStore(Path(HydraConfig.get().sweep.dir))
-    if (status := _status(ledger, name)) not in ("running", "interrupted", "done"):
+    store = JobStore(Path(HydraConfig.get().sweep.dir))
+    if (status := _status(store, name)) not in ("running", "interrupted", "done"):
         return None  # by a process that died after it
-    if (halted := ledger.halted()) == STOPPED:
-        ledger.wait_for_others()
+    if (halted := store.halted()) == STOPPED:
+        store.wait_for_others()
         raise KeyboardInterrupt
     try:
-        checked = resolve_auto(config)
+        run_config = resolve_auto(config)
     except SettingError as error:
-        ledger.note(name, RunResult(Path(), "refused", message=str(error)))
+        store.note(name, RunResult(Path(), "refused", message=str(error)))
         return None
-    folder = run_folder(checked)
+    folder = run_folder(run_config)
     if halted is not None and status != "done":
-        ledger.note(name, RunResult(folder, "skipped", message=f"not started: {halted}"))
+        store.note(name, RunResult(folder, "skipped", message=f"not started: {halted}"))
         return None
     with Bars() as bars:
         if status == "done":  # by one that died, or was queued again, at what comes after it
-            outcome = RunResult(folder, "done", read_json(folder / "summary.json"))
+            result = RunResult(folder, "done", read_json(folder / "summary.json"))
         else:
-            outcome = _run_and_store(ledger, name, checked, bars)
-            safe_print(_line(outcome))
-            if outcome.status == "done" and (why := explain_unused(checked, folder, outcome.summary or {})):
+            result = _run_and_store(store, name, run_config, bars)
+            safe_print(_line(result))
+            if result.status == "done" and (why := explain_unused(run_config, folder, result.summary or {})):
                 safe_print(f"{'':<12}{why}")
-            _stop_if_requested(ledger, outcome)
-        if outcome.status == "done" and _has_references(checked):
-            for kind, plain in reference_configs(checked.plain, outcome.summary or {}).items():
+            _stop_if_requested(store, result)
+        if result.status == "done" and _has_references(run_config):
+            for kind, plain in reference_configs(run_config.config, result.summary or {}).items():
                 of_both = f"{name}-{kind}"
-                if ledger.halted() or _status(ledger, of_both) not in ("running", "interrupted"):
+                if store.halted() or _status(store, of_both) not in ("running", "interrupted"):
                     continue
                 try:
-                    _stop_if_requested(ledger, _run_and_store(ledger, of_both, reusable_or_local(plain), bars))
+                    _stop_if_requested(store, _run_and_store(store, of_both, reusable_or_local(plain), bars))
                 except SettingError as error:
-                    ledger.note(of_both, RunResult(Path(), "refused", message=str(error)))
-    return (outcome.summary or {}).get("best/val/accuracy")
+                    store.note(of_both, RunResult(Path(), "refused", message=str(error)))
+    return (result.summary or {}).get("best/val/accuracy")
 
 
-def _status(ledger: JobStore, name: str) -> str:
-    return str((ledger.entry(name) or {"status": "running"})["status"])
+def _status(store: JobStore, name: str) -> str:
+    return str((store.entry(name) or {"status": "running"})["status"])
 
 
-def _has_references(checked: "RunConfig") -> bool:
+def _has_references(run_config: "RunConfig") -> bool:
     """Whether the run gets a control and a baseline, which are runs on labels alone, and get none."""
-    return checked.sweep.control and checked.settings.method.uses_unlabeled
+    return run_config.sweep.control and run_config.settings.method.uses_unlabeled
 
 
-def _run_and_store(ledger: JobStore, name: str, checked: "RunConfig", bars: "Bars") -> "RunResult":
+def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "Bars") -> "RunResult":
     """A run of the sweep, or a companion, whose entry says what is becoming of it."""
     from semisup.runner.result import RunResult, run_folder
     from semisup.runner.run import run_or_wait
 
-    compared = _has_references(checked)
-    ledger.note(name, RunResult(run_folder(checked), "running", message="it is in progress"), compared=compared)
-    outcome = run_or_wait(checked, bars)
-    if checked.sweep.fail_fast and outcome.status not in ("done", "interrupted"):
-        ledger.halt(FAIL_FAST, job=name, status=outcome.status)
-    ledger.note(name, outcome, compared=compared)
-    return outcome
+    compared = _has_references(run_config)
+    store.note(name, RunResult(run_folder(run_config), "running", message="it is in progress"), compared=compared)
+    result = run_or_wait(run_config, bars)
+    if run_config.sweep.fail_fast and result.status not in ("done", "interrupted"):
+        store.halt(FAIL_FAST, job=name, status=result.status)
+    store.note(name, result, compared=compared)
+    return result
 
 
-def _stop_if_requested(ledger: JobStore, outcome: "RunResult") -> None:
+def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
     """What stopped a run, or came too late to, stops the sweep, when all its runs have saved; a launcher that listens
     for it is told first: submitit's queues this one again."""
     from semisup.runner.signals import forward_signal
 
-    if outcome.by:
-        if ledger.halted() == STOPPED:
-            ledger.wait_for_others()
-        forward_signal(outcome.by)
+    if result.by:
+        if store.halted() == STOPPED:
+            store.wait_for_others()
+        forward_signal(result.by)
         raise KeyboardInterrupt
 
 
-def _line(outcome: "RunResult") -> str:
-    accuracy = (outcome.summary or {}).get("best/val/accuracy")
-    said = "kept" if outcome.kept else outcome.status
-    return f"{said:<12}{outcome.folder.name}" + (f"  validation {accuracy:.3f}" if accuracy is not None else "")
+def _line(result: "RunResult") -> str:
+    accuracy = (result.summary or {}).get("best/val/accuracy")
+    said = "kept" if result.kept else result.status
+    return f"{said:<12}{result.folder.name}" + (f"  validation {accuracy:.3f}" if accuracy is not None else "")

@@ -50,13 +50,13 @@ class JobStore:
     def plan(self) -> list[list[str]] | None:
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
-    def note(self, name: str, outcome: "RunResult", *, compared: bool = False) -> None:
+    def note(self, name: str, result: "RunResult", *, compared: bool = False) -> None:
         """What became of a job, who is at it, and whether it gets a control and a baseline."""
         names = ("status", "message", "kept", "last_lines", "shared_start")
-        entry = {name: getattr(outcome, name) for name in names}
-        folder = None if outcome.folder == Path() else str(outcome.folder)  # none of what was refused
-        place = {"folder": folder, "code": outcome.exit_code, "companions": list(REFERENCE_KINDS) if compared else []}
-        self._write(f"jobs/{name}.json", entry | place | this_process())
+        entry = {name: getattr(result, name) for name in names}
+        folder = None if result.folder == Path() else str(result.folder)  # none of what was refused
+        position = {"folder": folder, "code": result.exit_code, "companions": list(REFERENCE_KINDS) if compared else []}
+        self._write(f"jobs/{name}.json", entry | position | this_process())
 
     def entry(self, name: str) -> Entry | None:
         return self._read(self.folder / "jobs" / f"{name}.json")

@@ -60,19 +60,19 @@ def validate_command(door: ComposedCommand) -> "dict[Dataset, DatasetInfo]":
         SettingError: as above.
         DataError: the folders are not what the settings say.
     """
-    surveyed: dict[Dataset, DatasetInfo] = {}
+    infos: dict[Dataset, DatasetInfo] = {}
     check = _check_swept if door.several else _check_one
-    check(door.config, surveyed)
+    check(door.config, infos)
     first = {each: values[0] for each, values in door.choices.items() if values}
     others = [(key, value) for key, values in door.choices.items() for value in values[1:]]
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         for key, value in others[:MAX_CHECKS]:
             if compose_cache.is_scalar_override(value, door.config):
                 with compose_cache.with_override(door.config, value) as config:
-                    check(config, surveyed)
+                    check(config, infos)
             else:
-                check(compose(list({**first, key: value}.values())), surveyed)
-    return surveyed
+                check(compose(list({**first, key: value}.values())), infos)
+    return infos
 
 
 def job_overrides(door: ComposedCommand, words: list[str]) -> list[list[str]] | None:
@@ -92,26 +92,26 @@ def expected_jobs(door: ComposedCommand, plan: list[list[str]] | None) -> int | 
     return None if trials is None else int(trials)
 
 
-def _check_one(config: DictConfig, surveyed: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":
+def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":
     """Settings among themselves, then settings and data; nothing is decoded, and each data set is surveyed once."""
     from semisup.config import schema
     from semisup.runner import compatibility
 
-    checked = schema.validate(without_hydra(config), elsewhere=elsewhere)
-    checked.tracking.require_installed()
-    if checked.dataset not in surveyed:
-        surveyed[checked.dataset] = checked.dataset.survey()
-    survey = surveyed[checked.dataset]
-    compatibility.check_compatibility(checked, survey.classes, survey.counts, survey.channels)
-    return checked
+    run_config = schema.validate(without_hydra(config), elsewhere=elsewhere)
+    run_config.tracking.require_installed()
+    if run_config.dataset not in infos:
+        infos[run_config.dataset] = run_config.dataset.survey()
+    info = infos[run_config.dataset]
+    compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels)
+    return run_config
 
 
-def _check_swept(config: DictConfig, surveyed: "dict[Dataset, DatasetInfo]") -> None:
+def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> None:
     """The same for a member of a sweep, whose control must be fair."""
     from semisup.runner import compatibility
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
-    compatibility.check_control_is_fair(_check_one(config, surveyed, elsewhere=elsewhere))
+    compatibility.check_control_is_fair(_check_one(config, infos, elsewhere=elsewhere))
 
 
 def is_sweep(config: DictConfig) -> bool:

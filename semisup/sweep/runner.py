@@ -45,26 +45,26 @@ def sweep(words: list[str], door: ComposedCommand) -> int:
     root = Path(str(config.output_root)).expanduser() / str(config.name)
     chosen = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("hydra.sweep.dir=")]
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # two sweeps of one second do not meet
-    ledger = JobStore(Path(chosen[-1]) if chosen else root / "sweeps" / stamp)
+    store = JobStore(Path(chosen[-1]) if chosen else root / "sweeps" / stamp)
     words = bind_group_settings(words)
     try:
         plan = job_overrides(door, words)
     except HydraException as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
-    words += [] if chosen else [f"hydra.sweep.dir={_quoted(ledger.folder)}"]
+    words += [] if chosen else [f"hydra.sweep.dir={_quoted(store.folder)}"]
     began = time.monotonic()
-    attempt = _attempt(lambda: _run_first_pass(words, door, ledger, plan, stamp), ledger)
-    if ledger.is_of(stamp):
-        stopped = rerun_remaining(attempt, words, door, ledger)
+    attempt = _attempt(lambda: _run_first_pass(words, door, store, plan, stamp), store)
+    if store.is_of(stamp):
+        stopped = rerun_remaining(attempt, words, door, store)
     elif attempt.code == REFUSED:  # at the door, which has said why
         return REFUSED
     else:  # its process ended before the first job
-        ledger.begin(plan, stamp)
+        store.begin(plan, stamp)
         stopped = attempt.stopped
-    summary = summarize(ledger, expected_jobs(door, plan), time.monotonic() - began)
-    write_summary(ledger.folder, summary)
-    where = f"all of it in {ledger.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
+    summary = summarize(store, expected_jobs(door, plan), time.monotonic() - began)
+    write_summary(store.folder, summary)
+    where = f"all of it in {store.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
     safe_print("", *summary_lines(summary), f"{summary['seconds']:.0f} s; {where}")
     status = exit_status(summary, stopped)
     if stopped is not None and status:
@@ -95,47 +95,47 @@ class Attempt(NamedTuple):
     dead: list[str]
 
 
-def _attempt(work: Callable[[], int], ledger: JobStore) -> Attempt:
+def _attempt(work: Callable[[], int], store: JobStore) -> Attempt:
     code, passed = run_in_subprocess(work)
-    ended = ledger.ended()
+    ended = store.ended()
     stopped = ended["stopped"] if ended else None
     if passed is not None and stopped is None:
         stopped = 130 if passed == signal.SIGINT else 75
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-    return Attempt(code, stopped, ledger.bury("a worker of the launcher" if ended else how))
+    return Attempt(code, stopped, store.bury("a worker of the launcher" if ended else how))
 
 
-def rerun_remaining(attempt: Attempt, words: list[str], door: ComposedCommand, ledger: JobStore) -> int | None:
+def rerun_remaining(attempt: Attempt, words: list[str], door: ComposedCommand, store: JobStore) -> int | None:
     """Go on after a process that died, as long as that helps; returns the exit status of a signal that said stop."""
     parallel = str(door.config.hydra.runtime.choices["hydra/launcher"]) != "basic"
     fail_fast = bool(door.config.sweep.fail_fast)
     while attempt.stopped is None:
-        known = len(ledger.entries())
+        known = len(store.entries())
         if (
-            attempt.dead and parallel and ledger.plan() is not None
+            attempt.dead and parallel and store.plan() is not None
         ):  # one is to blame, and the launcher took the others with it
             suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})
-            ledger.forget([*attempt.dead, *(f"{number:05d}" for number in suspects)])
+            store.forget([*attempt.dead, *(f"{number:05d}" for number in suspects)])
             for number in suspects:
-                attempt = _attempt(functools.partial(_run_serially, words, ledger, [number]), ledger)
+                attempt = _attempt(functools.partial(_run_serially, words, store, [number]), store)
                 if attempt.stopped is not None:
                     return attempt.stopped
                 if fail_fast and attempt.dead:
-                    ledger.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
+                    store.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
         elif attempt.dead and fail_fast:
-            ledger.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
-        left = ledger.missing()
-        if not left or ledger.halted():
+            store.halt(FAIL_FAST, job=attempt.dead[0], status="failed")
+        left = store.missing()
+        if not left or store.halted():
             return None
-        again = functools.partial(run_hydra_with_signals, lambda: with_hydra(["--multirun", *words]), ledger)
-        attempt = _attempt(again if parallel else functools.partial(_run_serially, words, ledger, left), ledger)
-        if len(ledger.entries()) <= known:
+        again = functools.partial(run_hydra_with_signals, lambda: with_hydra(["--multirun", *words]), store)
+        attempt = _attempt(again if parallel else functools.partial(_run_serially, words, store, left), store)
+        if len(store.entries()) <= known:
             return attempt.stopped
     return attempt.stopped
 
 
 def _run_first_pass(
-    words: list[str], door: ComposedCommand, ledger: JobStore, plan: list[list[str]] | None, name: str
+    words: list[str], door: ComposedCommand, store: JobStore, plan: list[list[str]] | None, name: str
 ) -> int:
     """In the child: what was typed is checked, images are decoded, and the jobs start."""
     from semisup.report.console import short_warnings
@@ -143,33 +143,33 @@ def _run_first_pass(
 
     short_warnings()
     try:
-        surveyed = validate_command(door)
+        infos = validate_command(door)
         with Bars() as bars:  # the cache is filled before the jobs, which only open it; bad images are said once
-            for dataset, survey in surveyed.items():
-                dataset.read(survey, bars.watch)
-        ledger.begin(plan, name)
+            for dataset, info in infos.items():
+                dataset.read(info, bars.watch)
+        store.begin(plan, name)
     except (SettingError, DataError, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
-    return run_hydra_with_signals(lambda: with_hydra(["--multirun", *words]), ledger)
+    return run_hydra_with_signals(lambda: with_hydra(["--multirun", *words]), store)
 
 
-def _run_serially(words: list[str], ledger: JobStore, numbers: list[int]) -> int:
+def _run_serially(words: list[str], store: JobStore, numbers: list[int]) -> int:
     """In the child: these jobs of the plan, one after the other in this process. Each is a run to Hydra, which composes
     it once (84 ms of processor time); of a sweep of one job it composes three."""
-    plan, own = ledger.plan() or [], [word for word in words if word.startswith("hydra.sweep.")]
+    plan, own = store.plan() or [], [word for word in words if word.startswith("hydra.sweep.")]
 
     def work() -> None:
         for number in numbers:
-            if ledger.halted():
+            if store.halted():
                 return
             os.environ[NUMBER] = str(number)
             with_hydra(["--run", *plan[number], *own])
 
-    return run_hydra_with_signals(work, ledger)
+    return run_hydra_with_signals(work, store)
 
 
-def run_hydra_with_signals(work: Callable[[], None], ledger: JobStore) -> int:
+def run_hydra_with_signals(work: Callable[[], None], store: JobStore) -> int:
     """In the child: whatever ends Hydra, it is written down."""
     from semisup.runner.signals import STOP_SIGNALS, TOGETHER_SECONDS, StopRequested, stop_error
 
@@ -180,12 +180,12 @@ def run_hydra_with_signals(work: Callable[[], None], ledger: JobStore) -> int:
         before, asked = asked, asked or time.monotonic()
         if before and time.monotonic() - before < TOGETHER_SECONDS:
             return
-        ledger.halt(STOPPED)
-        for process in ledger.others().values():
+        store.halt(STOPPED)
+        for process in store.others().values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
         if not before:  # else they were asked to save by the first, and waited for since
-            ledger.wait_for_others()
+            store.wait_for_others()
         raise KeyboardInterrupt if number == signal.SIGINT else stop_error(number)
 
     for each in STOP_SIGNALS:
@@ -198,7 +198,7 @@ def run_hydra_with_signals(work: Callable[[], None], ledger: JobStore) -> int:
         stopped = 75
     except SystemExit:  # a launcher that gave up
         pass
-    ledger.end(stopped)
+    store.end(stopped)
     return 0
 
 

@@ -10,17 +10,17 @@ from semisup.sweep.job_store import FAIL_FAST, Entry, JobStore, missing_referenc
 NOT_STARTED = "never started"
 
 
-def summarize(ledger: JobStore, expected: int | None, seconds: float) -> dict[str, Any]:
+def summarize(store: JobStore, expected: int | None, seconds: float) -> dict[str, Any]:
     """What became of the sweep, as plain data.
 
     Args:
         expected: how many jobs there should be; None where only the sweeper knew.
     """
-    entries, plan = ledger.entries(), ledger.plan()
+    entries, plan = store.entries(), store.plan()
     runs = {name: entry for name, entry in entries.items() if "-" not in name}
     companions = {name: entry for name, entry in entries.items() if "-" in name}
     count = max(expected or 0, len(plan or []), len(runs))
-    message = f"not started: {FAIL_FAST}" if ledger.halted() == FAIL_FAST else ""
+    message = f"not started: {FAIL_FAST}" if store.halted() == FAIL_FAST else ""
     first: dict[str, str] = {}
     jobs = {}
     for name in sorted({*(f"{number:05d}" for number in range(count)), *runs}):
@@ -70,9 +70,9 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     counts = ", ".join(f"{count} {status}" for status, count in summary["counts"].items()) or "none"
     before = f" ({summary['kept']} of them before)" if summary["kept"] else ""
     lines = [f"{len(summary['jobs'])} runs: {counts}{before}; {summary['companions']} controls and baselines"]
-    twins = {name: job["duplicate_of"] for name, job in summary["jobs"].items() if job.get("duplicate_of")}
-    if twins:
-        named = [f"{int(name)} = {int(first)}" for name, first in twins.items()]
+    duplicates = {name: job["duplicate_of"] for name, job in summary["jobs"].items() if job.get("duplicate_of")}
+    if duplicates:
+        named = [f"{int(name)} = {int(first)}" for name, first in duplicates.items()]
         lines.append(f"{summary['duplicates']} jobs had the settings of another, and ran once: {_some(named)}")
     shared = summary["shared"]
     if shared["runs"]:

@@ -40,15 +40,15 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
         DivergedError: a loss or a gradient was not finite; said before it is saved, and at the end of the epoch at the
             latest.
     """
-    learner = make_context(problem, settings, state)
+    training = make_context(problem, settings, state)
     method, plan = settings.method, settings.train
     while not _is_finished(plan, state):
-        steps = method.steps_in_epoch(learner, state.memory)
+        steps = method.steps_in_epoch(training, state.memory)
         if state.pending_accuracy is None:  # else the state is that of a BurnInEnd, and the evaluation was made
-            yield from _epoch(problem, settings, learner, state, steps)
+            yield from _epoch(problem, settings, training, state, steps)
         if (accuracy := state.pending_accuracy) is not None:
-            place = _current_position(plan, state, steps)
-            state.memory = yield from method.on_evaluation(learner, state.memory, place, accuracy)
+            position = _current_position(plan, state, steps)
+            state.memory = yield from method.on_evaluation(training, state.memory, position, accuracy)
             state.pending_accuracy = None
             state.started = time.monotonic()
         yield EpochEnd(state.step, state.epoch)
@@ -58,7 +58,7 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
 
 
 def _epoch(
-    problem: TrainingData, settings: TrainingConfig, learner: TrainingContext, state: State, steps: int
+    problem: TrainingData, settings: TrainingConfig, training: TrainingContext, state: State, steps: int
 ) -> Generator[Event, None, None]:
     """The steps of an epoch, or what is left of them, and its evaluation; leaves in `state.unheard` what the method is
     still to be told of it."""
@@ -66,9 +66,9 @@ def _epoch(
     while state.position < steps and not _steps_exhausted(plan, state):
         if _eval_due_by_step(plan, state):
             here = state.epoch, state.position
-            yield from _evaluate(problem, settings, learner, state, here, chooses=True)
-            state.memory = yield from method.report(learner, state.memory, _current_position(plan, state, steps))
-        training_step(learner, settings, state, _current_position(plan, state, steps))
+            yield from _evaluate(problem, settings, training, state, here, chooses=True)
+            state.memory = yield from method.report(training, state.memory, _current_position(plan, state, steps))
+        training_step(training, settings, state, _current_position(plan, state, steps))
         if problem.device.type == "cpu":  # elsewhere looking would wait for the device
             state.check()
         yield StepEnd(state.step, state.epoch)
@@ -77,12 +77,12 @@ def _epoch(
     state.epoch, state.position = state.epoch + 1, 0
     due = _eval_due_by_step(plan, state) or _eval_due_by_epoch(plan, state) or _is_finished(plan, state)
     if due or method.needs_evaluation(state.epoch):
-        accuracy = yield from _evaluate(problem, settings, learner, state, last, chooses=due)
-        place = _current_position(plan, state, steps)
-        state.memory = yield from method.report(learner, state.memory, place)
+        accuracy = yield from _evaluate(problem, settings, training, state, last, chooses=due)
+        position = _current_position(plan, state, steps)
+        state.memory = yield from method.report(training, state.memory, position)
         if not _is_finished(plan, state):
             state.pending_accuracy = accuracy
-            if _not_labeled_yet(method, state) and method.will_relabel(learner, place, accuracy):
+            if _not_labeled_yet(method, state) and method.will_relabel(training, position, accuracy):
                 yield BurnInEnd(state.step, state.epoch)
 
 
@@ -108,15 +108,15 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
     return Position(state.step, state.epoch, state.position, progress)
 
 
-def training_step(learner: TrainingContext, settings: TrainingConfig, state: State, place: Position) -> None:
+def training_step(training: TrainingContext, settings: TrainingConfig, state: State, position: Position) -> None:
     """One optimizer update. Nothing here waits for the device, unless the method looks at what is kept only."""
-    seed_dropout(settings.seed, place.step)
-    rate = settings.optimizer.lr * settings.schedule.factor(place.progress)
+    seed_dropout(settings.seed, position.step)
+    rate = settings.optimizer.lr * settings.schedule.factor(position.progress)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
     if not state.student.training:  # to say so again to every layer is a millisecond
         state.student.train()
-    losses, state.memory = settings.method.loss(learner, state.memory, place)
+    losses, state.memory = settings.method.loss(training, state.memory, position)
     state.optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
     all_reduce_gradients(state.student)
@@ -129,7 +129,7 @@ def training_step(learner: TrainingContext, settings: TrainingConfig, state: Sta
         update_average(state.average, state.student, decay, statistics=plan.ema_buffers)
     state.sums += losses.sums
     bad = ~finite & (state.first_bad_step < 0)
-    state.first_bad_step = torch.where(bad, place.step + 1, state.first_bad_step)
+    state.first_bad_step = torch.where(bad, position.step + 1, state.first_bad_step)
     state.step += 1
     state.position += 1
 
@@ -161,7 +161,7 @@ def _eval_due_by_epoch(plan: TrainSettings, state: State) -> bool:
 def _evaluate(
     problem: TrainingData,
     settings: TrainingConfig,
-    learner: TrainingContext,
+    training: TrainingContext,
     state: State,
     last: tuple[int, int],
     *,
@@ -179,7 +179,7 @@ def _evaluate(
     state.check()
     assert_replicas_equal(state.student)
     try:
-        found = yield from _run_evaluation(problem, state, "validation", learner.eval_batch_size)
+        found = yield from _run_evaluation(problem, state, "validation", training.eval_batch_size)
     except GeneratorExit:
         state.epoch, state.position = last
         raise

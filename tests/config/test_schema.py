@@ -37,7 +37,7 @@ def _configs() -> list[schema.ConfigDict]:
         for name in options(group):
             given_ = {"root": "/nowhere", "tau": 0.9} if group == "dataset" else {}
             average = ["train.ema_decay=0.9"] if group == "method" else []
-            found.append(checked("device=cpu", *choose(group, name, **given_), *average).plain)
+            found.append(checked("device=cpu", *choose(group, name, **given_), *average).config)
     return found
 
 
@@ -87,11 +87,11 @@ def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plai
     except SettingError:
         return
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(found.plain, sort_keys=False, allow_unicode=False))
+    path.write_text(yaml.safe_dump(found.config, sort_keys=False, allow_unicode=False))
     again = schema.validate(read_config(path))
-    assert again.plain == found.plain
+    assert again.config == found.config
     assert again.id == found.id
-    assert yaml.safe_dump(again.plain, sort_keys=False, allow_unicode=False) == path.read_text()
+    assert yaml.safe_dump(again.config, sort_keys=False, allow_unicode=False) == path.read_text()
 
 
 @QUICK

@@ -79,7 +79,7 @@ def test_what_is_wrong_is_said_by_key_value_and_what_is_allowed(overrides: list[
 
 
 def test_a_group_that_is_text_or_missing_is_named() -> None:
-    plain = checked().plain
+    plain = checked().config
     with pytest.raises(SettingError, match="optimizer=adam: must be one of adamw, sgd"):
         schema.validate({**plain, "optimizer": "adam"})
     with pytest.raises(SettingError, match="method=null: must be one of"):
@@ -101,12 +101,12 @@ def test_a_group_that_is_text_or_missing_is_named() -> None:
 )
 def test_a_saved_config_passes_the_gate_again_unchanged(overrides: list[str]) -> None:
     first = checked(*overrides)
-    text = yaml.safe_dump(first.plain, sort_keys=False)
+    text = yaml.safe_dump(first.config, sort_keys=False)
     second = schema.validate(yaml.safe_load(text))
-    assert second.plain == first.plain
+    assert second.config == first.config
     assert second.settings == first.settings
     assert second.id == first.id
-    assert yaml.safe_dump(second.plain, sort_keys=False) == text
+    assert yaml.safe_dump(second.config, sort_keys=False) == text
     assert "${" not in text
 
 
@@ -140,7 +140,7 @@ KEYS = [
 
 
 def test_the_keys_that_others_rely_on_are_there() -> None:
-    known = schema.dotted_keys(schema.validate(compose("dataset=folder", "dataset.root=x")).plain)
+    known = schema.dotted_keys(schema.validate(compose("dataset=folder", "dataset.root=x")).config)
     assert set(KEYS) <= set(known)
 
 
@@ -171,7 +171,7 @@ def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> N
 
 def test_a_saved_config_holds_no_interpolation() -> None:
     with pytest.raises(SettingError, match="a saved config holds values, and no interpolations"):
-        schema.validate({**checked().plain, "output_root": "${oc.env:HOME}"})
+        schema.validate({**checked().config, "output_root": "${oc.env:HOME}"})
 
 
 def test_a_method_without_unlabeled_images_does_not_depend_on_the_threshold() -> None:
@@ -181,22 +181,22 @@ def test_a_method_without_unlabeled_images_does_not_depend_on_the_threshold() ->
 
 def test_steps_take_the_place_of_epochs() -> None:
     both = checked("train.steps=50")
-    assert both.plain["train"]["epochs"] is None
+    assert both.config["train"]["epochs"] is None
     assert both.id == checked("train.steps=50", "train.epochs=7").id
 
 
 def test_control_and_baseline_are_runs_of_their_own() -> None:
     run = checked("seed=3", "train.epochs=5")
     summary: dict[str, Any] = {"steps": 120, "labeled_steps": 15}
-    control, baseline = (schema.validate(plain) for plain in reference_configs(run.plain, summary).values())
-    assert control.plain["method"] == {"name": "supervised"}
+    control, baseline = (schema.validate(plain) for plain in reference_configs(run.config, summary).values())
+    assert control.config["method"] == {"name": "supervised"}
     assert control.settings.train.steps == 120
     assert control.settings.augment == run.settings.augment
     assert control.run.seed == baseline.run.seed == 3
     assert baseline.settings.train.steps == 15
-    assert baseline.plain["augment"]["name"] == "none"
+    assert baseline.config["augment"]["name"] == "none"
     other = checked("seed=3", "train.epochs=5", "threshold.tau=0.5")
-    assert run_id(control_config(other.plain, summary)) == control.id, "one control for all thresholds"
+    assert run_id(control_config(other.config, summary)) == control.id, "one control for all thresholds"
 
 
 def test_small_helpers() -> None:

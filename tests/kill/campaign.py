@@ -152,7 +152,9 @@ class Trial:
     def _settings(self, name: str) -> RunConfig:
         root = str(self.place / name)
         return replace(
-            self.config, plain=self.config.plain | {"output_root": root}, run=replace(self.config.run, output_root=root)
+            self.config,
+            config=self.config.config | {"output_root": root},
+            run=replace(self.config.run, output_root=root),
         )
 
 

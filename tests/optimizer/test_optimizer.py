@@ -125,7 +125,7 @@ def test_norms_and_biases_may_be_left_out_of_weight_decay(name: str, model: str)
 
 
 def test_the_defaults_are_the_tutorials_and_fixmatchs() -> None:
-    adamw, sgd = (checked(f"optimizer={name}").plain["optimizer"] for name in ("adamw", "sgd"))
+    adamw, sgd = (checked(f"optimizer={name}").config["optimizer"] for name in ("adamw", "sgd"))
     assert (adamw["decay_norm_and_bias"], adamw["layer_decay"]) == (True, 1)
     assert (sgd["decay_norm_and_bias"], sgd["layer_decay"]) == (False, 1)
 

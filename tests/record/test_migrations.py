@@ -56,7 +56,7 @@ def test_every_key_that_came_later_says_what_an_old_config_meant(name: str) -> N
 
 def test_a_config_of_today_has_every_key_and_keeps_it() -> None:
     for overrides in ((), ("method=fixmatch", "optimizer=sgd")):
-        plain = checked(*overrides).plain
+        plain = checked(*overrides).config
         assert migrate(plain) == plain
 
 

@@ -19,7 +19,7 @@ STEPS, LABELED_STEPS = 1200, 300
 
 @functools.cache
 def _composed(*groups: str) -> schema.ConfigDict:
-    return checked("device=cpu", "name=mine", *groups).plain
+    return checked("device=cpu", "name=mine", *groups).config
 
 
 def plain_of(*overrides: str, seed: int = 0) -> schema.ConfigDict:

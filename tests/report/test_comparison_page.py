@@ -183,7 +183,7 @@ def about(folder: Path, **dataset: Any) -> None:
 
 
 def digits_of(folder: Path) -> Any:
-    dataset = schema.build_option("dataset", read_run(folder).plain["dataset"])
+    dataset = schema.build_option("dataset", read_run(folder).config["dataset"])
     return dataset.read(dataset.survey(), lambda items, *_: items)
 
 

@@ -64,9 +64,9 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     auto, named = checked("device=cpu", "precision=auto"), checked("device=cpu", f"precision={found}")
-    assert auto.plain["precision"] == auto.settings.precision == found
+    assert auto.config["precision"] == auto.settings.precision == found
     assert auto.id == named.id
-    assert schema.validate(auto.plain).plain == auto.plain, "the saved config says which"
+    assert schema.validate(auto.config).config == auto.config, "the saved config says which"
 
 
 @pytest.mark.parametrize(("native", "found"), [(True, "bfloat16"), (False, "float32")])
@@ -77,8 +77,8 @@ def test_auto_asks_a_gpu_whether_it_multiplies_in_bfloat16_itself(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert checked("precision=auto").plain["device"] == "cuda"
-    assert checked("device=cuda:1", "precision=auto").plain["precision"] == found
+    assert checked("precision=auto").config["device"] == "cuda"
+    assert checked("device=cuda:1", "precision=auto").config["precision"] == found
 
 
 def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def _charts(comparison: Comparison, grid: Grid | None, to: Link, suffix: str) ->
             ("curves", "Accuracy while training", accuracy_chart(curves, control_history(best)), f"{some}. {LOW}"),
             ("rounds", "Pseudo-labels: how many, how right", kept, _said_of_rounds(some, kept)),
         ]
-        tau = as_number(best.best_run.plain["threshold"].get("tau")) if best.best_run.uses_unlabeled else None
+        tau = as_number(best.best_run.config["threshold"].get("tau")) if best.best_run.uses_unlabeled else None
         trades = read_threshold_curves(best.best_run.folder)
         said = "What each threshold would keep in the best run: of the pool at its last labeling, and of validation."
         found.append(("what-if", "Other thresholds", threshold_chart(trades, tau), said))

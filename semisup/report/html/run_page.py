@@ -99,7 +99,7 @@ def _control(run: Run) -> Run | None:
 def _facts(run: Run) -> list[tuple[str, str, str]]:
     """Name, value, and where it leads to."""
     about = read_json(run.folder / "run.json") or {}
-    options = {group: run.plain.get(group) for group in ("method", "threshold", "augment", "model", "dataset")}
+    options = {group: run.config.get(group) for group in ("method", "threshold", "augment", "model", "dataset")}
     names = [str(node.get("name")) for node in options.values() if isinstance(node, dict)]
     control = _control(run)
     facts = [
@@ -138,7 +138,7 @@ def _percent(value: float | None) -> str:
 
 def _charts(run: Run, rows: list[dict[str, Any]], labels: LabelHistory) -> list[dict[str, Any]]:
     gate, tau = (
-        as_number((run.plain.get(group) or {}).get(key)) for group, key in (("method", "gate"), ("threshold", "tau"))
+        as_number((run.config.get(group) or {}).get(key)) for group, key in (("method", "gate"), ("threshold", "tau"))
     )
     chosen = as_number(run.summary.get("best/step"))
     some = "The ring is the model that validation chose; faint lines are labelings of the pool."
@@ -161,7 +161,7 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
     """A line a labeling."""
     if not rounds:
         return None
-    told = {place: row for row in rows if (place := as_number(row.get("pseudo/round"))) is not None}
+    told = {position: row for row in rows if (position := as_number(row.get("pseudo/round"))) is not None}
     names = ("round", "epoch", "step", "labeled", "kept", "gained", "lost", "flipped", "coverage", "right", "threshold")
     titles = {"coverage": "coverage\n%", "right": "right, of\nthe kept %", "flipped": "other\nclass"}
     lines = []
@@ -209,13 +209,13 @@ def _by_class(rounds: list[Round]) -> dict[str, Any] | None:
     if not names:
         return None
     count = min(len(rounds), MOST_ROUNDS)
-    picked = sorted({round(place * (len(rounds) - 1) / max(count - 1, 1)) for place in range(count)})
+    picked = sorted({round(position * (len(rounds) - 1) / max(count - 1, 1)) for position in range(count)})
     lines = []
     for name in names:
-        counts = [rounds[place].kept_of[name] for place in picked]
+        counts = [rounds[position].kept_of[name] for position in picked]
         most = max(*counts, 1)
         lines.append({"label": printable(name, 60), "cells": [(each, round(100 * each / most)) for each in counts]})
-    return {"rounds": [rounds[place].number for place in picked], "lines": lines}
+    return {"rounds": [rounds[position].number for position in picked], "lines": lines}
 
 
 def _digits(value: Any, unit: int, digits: int) -> str:

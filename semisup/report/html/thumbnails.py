@@ -57,7 +57,7 @@ def _images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
     from semisup.config import schema
     from semisup.dataset import some_images
 
-    node = run.plain["dataset"]
+    node = run.config["dataset"]
     dataset = schema.build_option("dataset", node | ({"download": False} if "download" in node else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the data set's flaws: said when it was trained on
