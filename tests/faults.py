@@ -1,6 +1,6 @@
 """The faults that are looked for, and where: what is done to the program, what must then hold, and the tests that do it.
 
-Whoever adds a test of a fault adds a line here; docs/reliability.md is made of it. A fault without a test has, in place
+Whoever adds a test of a fault adds a line here; docs/internals/reliability.md is made of it. A fault without a test has, in place
 of what then holds, why there is none.
 """
 

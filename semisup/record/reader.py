@@ -123,7 +123,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         raw = read_bytes(path, MAX_CONFIG_BYTES)
-        _reject_unsafe_yaml(raw)
+        _reject_yaml_features(raw)
         value = yaml.load(raw, Loader=LOADER)
     except OSError as error:
         raise RecordError(f"{path.name}: {error.strerror}") from None
@@ -134,7 +134,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return migrate(value)
 
 
-def _reject_unsafe_yaml(raw: bytes) -> None:
+def _reject_yaml_features(raw: bytes) -> None:
     """Look at YAML as a stream, before anything is made of it.
 
     Raises:

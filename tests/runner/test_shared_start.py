@@ -195,7 +195,7 @@ def test_a_failure_on_the_way_leaves_nobody_waiting(tmp_path: Path) -> None:
 OWNER = """
 import sys, time
 from pathlib import Path
-from semisup.record.owner import Owner
+from semisup.record.lock import RunLock
 Owner(Path(sys.argv[1])).take()
 print("taken", flush=True)
 time.sleep(600)

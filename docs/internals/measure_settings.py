@@ -1,6 +1,6 @@
-"""What `precision` and `channels_last` do to a step's processor time: the table of docs/performance.md, measured here.
+"""What `precision` and `channels_last` do to a step's processor time: the table of docs/internals/performance.md, measured here.
 
-    python -m docs.measure_settings      in the checkout, in two minutes
+    python -m docs.internals.measure_settings      in the checkout, in two minutes
 
 Supervised steps of the benchmark's three shapes, all four ways in turn; a value is the median ratio over five rounds.
 """

@@ -1,7 +1,7 @@
-"""What one more image of the pool costs: the constants of docs/scaling.md, measured here.
+"""What one more image of the pool costs: the constants of docs/internals/scaling.md, measured here.
 
-python docs/measure_scaling.py constants             prints them as a table, in two minutes; times are processor times
-python docs/measure_scaling.py pool FOLDER COUNT     makes a data set of COUNT unlabeled photographs, 32 pixels a side
+python docs/internals/measure_scaling.py constants             prints them as a table, in two minutes; times are processor times
+python docs/internals/measure_scaling.py pool FOLDER COUNT     makes a data set of COUNT unlabeled photographs, 32 pixels a side
 """
 
 import os
@@ -33,7 +33,7 @@ from semisup.record.writer import RunWriter
 from semisup.runtime.precision import configure_torch, wrap_forward
 from semisup.training.state import TrainingData, make_context, start
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
