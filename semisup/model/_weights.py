@@ -1,10 +1,12 @@
 """Files of pretrained weights: digest, reading without running code from the file, loading into a network."""
 
 import hashlib
+import io
+import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +16,7 @@ from semisup.errors import SettingError, first_line
 
 KEY = "model.weights"
 FILE_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+CODE = re.compile(r"GLOBAL (\S+)")  # in torch's refusal: the name of what the file asks to import
 MAX_NAMES = 5  # keys of a state_dict that an error message names
 
 
@@ -72,12 +75,20 @@ def file_state(path: Path) -> tuple[object, ...]:
 
 
 def check_digest(path: Path, expected: str | None) -> str:
-    """Return the sha256 of a file; raise SettingError, which names both digests, unless it is `expected` (None: any)."""
+    """Return the sha256 of a file.
+
+    Raises:
+        SettingError: it is not `expected` (None = any); names both digests.
+    """
     digest = file_digest(path)
+    _require_digest(path, digest, expected)
+    return digest
+
+
+def _require_digest(path: Path, digest: str, expected: str | None) -> None:
     if expected is not None and digest != expected:
         allowed = f"its sha256 is {digest}, but model.sha256 is {expected}; use the file that the run was trained from"
         raise SettingError(KEY, path, allowed)
-    return digest
 
 
 def download(url: str, path: Path, hash_prefix: str | None) -> None:
@@ -97,11 +108,12 @@ def download(url: str, path: Path, hash_prefix: str | None) -> None:
         raise SettingError(KEY, path.name, allowed) from None
 
 
-def read_state_dict(path: Path, max_bytes: int) -> dict[str, Tensor]:
+def read_state_dict(path: Path, max_bytes: int, sha256: str | None = None) -> dict[str, Tensor]:
     """Read a state_dict saved by `torch.save`, on the CPU, without running code from the file.
 
     Args:
         max_bytes: largest size of the file.
+        sha256: digest that the file must have; None = any.
 
     Raises:
         SettingError: the file is missing, larger, damaged, or holds anything but named finite tensors.
@@ -110,20 +122,27 @@ def read_state_dict(path: Path, max_bytes: int) -> dict[str, Tensor]:
     if size > max_bytes:
         allowed = f"too large: {size / 1e6:.4g} MB, where the weights of this model take at most {max_bytes / 1e6:.4g}"
         raise SettingError(KEY, path, allowed)
+    payload = path.read_bytes()
+    _require_digest(path, hashlib.sha256(payload).hexdigest(), sha256)
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
-                    raise SettingError(KEY, path, "cannot be read (it is compressed, as torch.save never writes)")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError:
-        allowed = "holds pickled objects that can run code, or is no file of torch.save; save model.state_dict() alone"
-        raise SettingError(KEY, path, allowed) from None
-    except SettingError:
-        raise
+        _reject_compressed(payload)
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises almost anything
-        raise SettingError(KEY, path, f"cannot be read ({first_line(error)[:200]})") from None
+        code = CODE.search(str(error))
+        if code is not None:
+            allowed = f"holds more than tensors: loading it would run {code[1]}; save model.state_dict() alone"
+        else:
+            allowed = f"damaged, or not a file of torch.save ({first_line(error)[:100] or type(error).__name__})"
+        raise SettingError(KEY, path, allowed) from None
     return _checked_state(path, state)
+
+
+def _reject_compressed(payload: bytes) -> None:
+    """Raise ValueError for an archive with compressed parts, of which torch would unpack 200 kB to 200 MB."""
+    if zipfile.is_zipfile(io.BytesIO(payload)):
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("a part is compressed")
 
 
 def _checked_state(path: Path, state: Any) -> dict[str, Tensor]:
@@ -151,7 +170,9 @@ def load_into(network: nn.Module, state: dict[str, Tensor], path: Path, architec
     shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
     reasons = []
     if not shapes:
-        result = network.load_state_dict(state, strict=False)
+        with warnings.catch_warnings():  # loading into the meta device only checks names and shapes
+            warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter", category=UserWarning)
+            result = network.load_state_dict(state, strict=False)
         for what, names in (("missing", result.missing_keys), ("not of this model", result.unexpected_keys)):
             reasons += [f"{what}: {_names(names)}"] if names else []
     else:
@@ -160,6 +181,11 @@ def load_into(network: nn.Module, state: dict[str, Tensor], path: Path, architec
         reasons += [f"missing: {_names(gone)}"] if (gone := [name for name in own if name not in state]) else []
     if reasons:
         raise SettingError(KEY, path, f"not the weights of {architecture}; {'; '.join(reasons)}")
+
+
+def size_bytes(network: nn.Module) -> int:
+    """Bytes of all weights and buffers of a network."""
+    return sum(value.nbytes for value in network.state_dict().values())
 
 
 def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
