@@ -25,12 +25,21 @@ def result_config(config: ConfigDict) -> ConfigDict:
     kept["device"] = str(kept["device"]).split(":")[0]
     dataset = {key: value for key, value in kept["dataset"].items() if key not in IGNORED_DATASET_KEYS}
     kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in ("root", "truth") if dataset.get(key)}
+    kept["model"] = _identified_weights(kept["model"])
     method: Any = registry.settings_class("method", kept["method"]["name"])
     return {
         key: value
         for key, value in kept.items()
         if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
     }
+
+
+def _identified_weights(model: ConfigDict) -> ConfigDict:
+    """Pretrained weights count by the digest of their file and its name, not by its folder; without any, `sha256` does
+    not count, so that a run keeps the id that it had before there was this key."""
+    if model.get("weights") is not None:
+        return model | {"weights": Path(model["weights"]).name}
+    return {key: value for key, value in model.items() if key != "sha256"}
 
 
 def run_id(config: ConfigDict) -> str:

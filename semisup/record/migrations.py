@@ -69,6 +69,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),
     ("method", ("self_training", "noisy_student"), {"ratio": None}),
+    ("model", ("torchvision",), {"sha256": None}),
     ("train", (), {"ema_warmup": False, "ema_buffers": False}),
 )
 """Section or group, the options of the group that have them, and keys that were added after 0.1.0."""

@@ -33,6 +33,7 @@ from semisup.runner.progress import Bars
 from semisup.runner.result import EXIT_STATUS, RunResult, record_early_failure, run_folder, traceback_tail
 from semisup.runner.shared_start import SharedStartSession
 from semisup.runner.signals import StopHandler, StopRequested
+from semisup.runner.weights import check_weights_unchanged
 from semisup.runtime.determinism import keep_freed_memory
 from semisup.runtime.distributed import Team, process_group
 from semisup.runtime.precision import configure_torch
@@ -66,6 +67,7 @@ def _run_to_result(run_config: RunConfig, bars: Bars, stop: StopHandler, job_typ
                 return RunResult(folder, "done", kept=not trained)
             if is_finished(folder):
                 return _reuse_finished(run_config, folder, bars)
+            check_weights_unchanged(run_config, folder)
             return _train(run_config, folder, bars, stop, team, job_type, in_sweep=in_sweep)
     except FinishedError:
         return RunResult(folder, "done", read_json(folder / "summary.json"), kept=True)
