@@ -14,12 +14,14 @@ from semisup.config import registry
 from semisup.core.events import EvalEnd, Finished, PoolLabeled
 from semisup.core.rng import torch_generator
 from semisup.core.sampling import infinite_batch
-from semisup.core.types import LabeledPredictions, PolicyContext, PseudoLabels
-from semisup.method import LOG_SUMS, Position
+from semisup.core.types import PseudoLabels
+from semisup.method import LOG_SUMS, OnlineMethod, Position
 from semisup.runner import compatibility
 from semisup.training.loop import train
 from semisup.training.state import make_context, start
 from tests.conftest import CONF, checked, choose, compose, options, toy_problem
+from tests.pseudo_labels import P1, labels_of, policy_context, random_labels
+from tests.second_values import second_values
 
 ALL = [(group, name) for group in registry.GROUPS for name in options(group)]
 WITH_ROOT = {name for name in options("dataset") if name != "digits"}
@@ -80,24 +82,7 @@ def an_experiment(name: str, *overrides: str) -> Any:
 
 # Threshold policies ---------------------------------------------------------------------------------------------------
 
-P1 = torch.tensor([[0.97, 0.02, 0.01], [0.10, 0.85, 0.05], [0.34, 0.33, 0.33], [0.96, 0.03, 0.01], [0.05, 0.05, 0.90]])
 POLICIES = options("threshold")
-
-
-def labels_of(probabilities: torch.Tensor) -> PseudoLabels:
-    confidence, targets = probabilities.max(dim=1)
-    return PseudoLabels(probabilities, confidence, targets)
-
-
-def context(progress: float = 0.5, classes: int = 3) -> PolicyContext:
-    """Two labeled images."""
-    first = torch.full((2, classes), 0.3 / (classes - 1))
-    first[0, 0] = first[1, 1] = 0.7
-    return PolicyContext(progress, LabeledPredictions(first, torch.tensor([0, 1])))
-
-
-def random_labels(count: int, classes: int, seed: int) -> PseudoLabels:
-    return labels_of(torch.rand(count, classes, generator=torch_generator(seed, "p")).mul(4).softmax(dim=1))
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -108,7 +93,7 @@ def test_weights_are_in_0_1_and_nothing_is_changed_in_place(name: str, pool: int
     for round_ in range(4):
         labels = labels_of(P1.roll(round_, 0))
         copies = [each.clone() for each in (*labels, *memory.values())]
-        selection, after = policy.select(labels, index, context(round_ / 4), memory)
+        selection, after = policy.select(labels, index, policy_context(progress=round_ / 4), memory)
         assert all(torch.equal(a, b) for a, b in zip(copies, (*labels, *memory.values()), strict=True))
         assert selection.weight.shape == (5,)
         assert selection.threshold.shape == (3,)
@@ -122,11 +107,11 @@ def test_weights_are_in_0_1_and_nothing_is_changed_in_place(name: str, pool: int
 @pytest.mark.parametrize("pool", [40, 400])
 def test_permuting_the_images_permutes_the_weights(name: str, pool: int) -> None:
     policy = chosen("threshold", name).settings.threshold
-    labels, index = random_labels(40, 5, seed=1), torch.arange(40)
+    labels, index = random_labels(40, 5, seed=1, sharpness=4), torch.arange(40)
     order = torch.randperm(40, generator=torch_generator(0, "order"))
-    straight, _ = policy.select(labels, index, context(classes=5), policy.init(5, pool))
+    straight, _ = policy.select(labels, index, policy_context(5), policy.init(5, pool))
     shuffled, _ = policy.select(
-        PseudoLabels(*(each[order] for each in labels)), index[order], context(classes=5), policy.init(5, pool)
+        PseudoLabels(*(each[order] for each in labels)), index[order], policy_context(5), policy.init(5, pool)
     )
     assert torch.allclose(straight.weight[order], shuffled.weight, atol=1e-6)
 
@@ -135,14 +120,17 @@ def test_permuting_the_images_permutes_the_weights(name: str, pool: int) -> None
 def test_nothing_to_choose_from_is_nothing_chosen(name: str) -> None:
     policy = chosen("threshold", name).settings.threshold
     none = PseudoLabels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    selection, _ = policy.select(none, none.targets, context(), policy.init(3, 0))
+    selection, _ = policy.select(none, none.targets, policy_context(), policy.init(3, 0))
     assert selection.weight.shape == (0,)
 
 
 def select(labels: PseudoLabels, *overrides: str, progress: float = 0.5) -> list[float]:
     policy = checked(*overrides).settings.threshold
     selection, _ = policy.select(
-        labels, torch.arange(len(labels.targets)), context(progress), policy.init(3, len(labels.targets))
+        labels,
+        torch.arange(len(labels.targets)),
+        policy_context(progress=progress),
+        policy.init(3, len(labels.targets)),
     )
     return [float(weight) for weight in selection.weight]
 
@@ -165,12 +153,12 @@ def test_ramp_moves_from_one_threshold_to_the_other() -> None:
     cosine = (*ramp, "threshold.shape=cosine")
     quarter = 0.9 - 0.4 * (1 - math.cos(math.pi / 4)) / 2
     policy = checked(*cosine).settings.threshold
-    selection, _ = policy.select(labels, torch.arange(3), context(0.25), {})
+    selection, _ = policy.select(labels, torch.arange(3), policy_context(progress=0.25), {})
     assert float(selection.threshold[0]) == pytest.approx(quarter)
 
 
 def test_quantile_takes_the_most_confident_share_of_the_pool() -> None:
-    labels = random_labels(100, 3, seed=2)
+    labels = random_labels(100, 3, seed=2, sharpness=4)
     for share, count in ((0.0, 0), (0.2, 20), (0.5, 50), (1.0, 100)):
         weights = select(labels, "threshold=quantile", f"threshold.q={share}")
         assert sum(weights) == count
@@ -183,7 +171,9 @@ def test_quantile_of_batches_runs_towards_the_share() -> None:
     policy = checked("threshold=quantile", "threshold.q=0.3", "threshold.momentum=0.9").settings.threshold
     memory, accepted = policy.init(3, 10_000), []
     for step in range(200):
-        selection, memory = policy.select(random_labels(50, 3, seed=step), torch.arange(50), context(), memory)
+        selection, memory = policy.select(
+            random_labels(50, 3, seed=step, sharpness=4), torch.arange(50), policy_context(), memory
+        )
         accepted.append(float(selection.weight.mean()))
     assert sum(accepted[50:]) / 150 == pytest.approx(0.3, abs=0.02)
     assert len(set(accepted)) > 5, "a running threshold accepts more of some batches than of others"
@@ -192,7 +182,7 @@ def test_quantile_of_batches_runs_towards_the_share() -> None:
 # Methods --------------------------------------------------------------------------------------------------------------
 
 METHODS = options("method")
-ONLINE = [name for name in METHODS if vars(registry.settings_class("method", name))["uses_weak"]]
+ONLINE = [name for name in METHODS if issubclass(registry.settings_class("method", name), OnlineMethod)]
 EMA = "train.ema_decay=0.9"  # mean_teacher needs it; the others may have it
 
 
@@ -364,15 +354,14 @@ def test_a_report_holds_the_images_of_the_steps_since_the_one_before(method: str
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_setting_of_a_method_can_matter(method: str) -> None:
-    node = checked(*choose("method", method), EMA).config["method"]
-    other = {"gate": 0.99, "refresh_every": 2, "lambda_unlabeled": 0.5, "ratio": 2, "ramp": 0.9, "temperature": 0.2,
-             "tsa": "linear", "alpha": 5.0, "skip_rejected": False, "ema_teacher": True}  # fmt: skip
-    usual = [*eager(method, "fixed"), "threshold.tau=0.35", "train.epochs=6"]
-    half = [*eager(method, "quantile"), "threshold.q=0.5", "train.epochs=6"]  # some are kept, and some not
-    first = {False: run(toy_problem(), *usual)[0]}
-    if "skip_rejected" in node:
-        first[True] = run(toy_problem(), *half)[0]
-    for key in sorted(set(node) - {"name"}):
-        partly = key == "skip_rejected"
-        assert run(toy_problem(), *(half if partly else usual), f"method.{key}={other[key]}")[0] != first[partly], key
+def test_every_setting_of_a_method_changes_a_run(method: str) -> None:
+    settings = checked(*choose("method", method), EMA).settings.method
+    all_accepted = [*eager(method, "fixed"), "threshold.tau=0.35", "train.epochs=6"]
+    half_accepted = [*eager(method, "quantile"), "threshold.q=0.5", "train.epochs=6"]
+    results = [(overrides, run(toy_problem(), *overrides)[0]) for overrides in (all_accepted, half_accepted)]
+    for field in dataclasses.fields(settings):
+        assert any(
+            run(toy_problem(), *overrides, f"method.{field.name}={value}")[0] != result
+            for value in second_values(settings, field.name)
+            for overrides, result in results
+        ), field.name

@@ -25,30 +25,14 @@ from semisup.threshold.freematch import FreeMatch
 from semisup.threshold.ramp import Ramp
 from semisup.threshold.softmatch import SoftMatch, align_distribution
 from tests.conftest import CONF, options
+from tests.pseudo_labels import P1, P2, labels_of, policy_context, random_labels
+from tests.second_values import second_values
 
-P1 = torch.tensor([[0.97, 0.02, 0.01], [0.1, 0.85, 0.05], [0.34, 0.33, 0.33], [0.96, 0.03, 0.01], [0.05, 0.05, 0.9]])
-P2 = torch.tensor([[0.99, 0.005, 0.005], [0.02, 0.96, 0.02], [0.2, 0.45, 0.35], [0.55, 0.25, 0.2], [0.36, 0.3, 0.34]])
 STRONG = torch.tensor([[3.0, 0, 0], [0, 3, 0], [0, 1, 2], [1, 0, 0], [2, 1, 0]])
 NAMES = options("threshold")
 NEW = [
     name for name in NAMES if name not in ("fixed", "ramp", "quantile")
 ]  # those of this file; the rest: test_contracts
-
-
-def labels_of(probabilities: Tensor) -> PseudoLabels:
-    return PseudoLabels(probabilities, *probabilities.max(dim=1))
-
-
-def random_labels(count: int, classes: int, seed: int, sharpness: float = 6.0) -> PseudoLabels:
-    return labels_of(torch.rand(count, classes, generator=torch_generator(seed, "p")).mul(sharpness).softmax(dim=1))
-
-
-def context_of(classes: int = 3, progress: float = 0.5) -> PolicyContext:
-    """Two labeled images; at three classes those of the published case."""
-    probabilities = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
-    if classes != 3:
-        probabilities = torch.rand(2, classes, generator=torch_generator(classes, "labeled")).softmax(dim=1)
-    return PolicyContext(progress, LabeledPredictions(probabilities, torch.tensor([0, 1])))
 
 
 def policy_of(name: str, **changes: Any) -> Any:
@@ -61,7 +45,7 @@ def ask(
     policy: Any, labels: PseudoLabels, memory: StateDict, index: Tensor | None = None
 ) -> tuple[PolicyOutput, StateDict]:
     index = torch.arange(len(labels.targets)) if index is None else index
-    selection, memory = policy.select(labels, index, context_of(labels.probabilities.shape[1]), memory)
+    selection, memory = policy.select(labels, index, policy_context(labels.probabilities.shape[1]), memory)
     return selection, memory
 
 
@@ -470,12 +454,11 @@ def test_a_value_out_of_range_is_named(name: str, key: str, value: float) -> Non
 @pytest.mark.parametrize("name", NEW)
 def test_every_setting_of_the_new_policies_can_matter(name: str) -> None:
     """Two values of each setting give two selections, or two penalties."""
-    others = {"q": 0.9, "tau": 0.3, "warmup": False, "momentum": 0.1, "lambda_fairness": 0.5, "n_sigma": 1.0}
-    others |= {"uniform_alignment": False, "scale": 0.3, "gamma": 9.0, "rho_min": 0.3, "every": 7}
     short = {"momentum": 0.5} if "momentum" in vars(policy_of(name)) else {}  # 20 selects are few for .999
-    plain = policy_of(name, **short)
-    for key in vars(plain):
-        assert outcome(plain) != outcome(policy_of(name, **short | {key: others[key]})), key
+    policy = policy_of(name, **short)
+    for key in vars(policy):
+        values = second_values(policy, key)
+        assert any(outcome(policy) != outcome(policy_of(name, **short | {key: value})) for value in values), key
 
 
 def outcome(policy: Any) -> list[list[float]]:
