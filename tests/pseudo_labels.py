@@ -20,9 +20,9 @@ def random_labels(count: int, classes: int, seed: int, sharpness: float = 6.0) -
     return labels_of(torch.rand(count, classes, generator=torch_generator(seed, "p")).mul(sharpness).softmax(dim=1))
 
 
-def policy_context(classes: int = 3, progress: float = 0.5) -> PolicyContext:
+def policy_context(classes: int = 3, progress: float = 0.5, epoch: int = 30) -> PolicyContext:
     """Context with two labeled images; with three classes they are those of the published case."""
     probabilities = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
     if classes != 3:
         probabilities = torch.rand(2, classes, generator=torch_generator(classes, "labeled")).softmax(dim=1)
-    return PolicyContext(progress, LabeledPredictions(probabilities, torch.tensor([0, 1])))
+    return PolicyContext(progress, LabeledPredictions(probabilities, torch.tensor([0, 1])), epoch)

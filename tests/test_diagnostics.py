@@ -165,7 +165,7 @@ def test_at_every_step_they_see_them_calibrated_too(method: str) -> None:
     for temperature in (0.1, 10.0):
         memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
         _, memory = chosen.method.loss(learner, memory, Position(0, 0, 0, 0.0))
-        thresholds.append(float(memory["said/threshold"].mean()))
+        thresholds.append(float(memory["last/threshold"].mean()))
     assert thresholds[0] > thresholds[1]
 
 

@@ -47,8 +47,8 @@ def test_confidence_and_class_are_those_of_the_average(method: str, skip_rejecte
     assert len(batch.index.unique()) == len(batch.index)
     state.student.train()
     _, memory = settings.method.loss(learner, state.memory, place)
-    torch.testing.assert_close(memory["said/confidence"][batch.index], said.amax(dim=1))
-    assert torch.equal(memory["said/predicted"][batch.index], said.argmax(dim=1))
+    torch.testing.assert_close(memory["last/confidence"][batch.index], said.amax(dim=1))
+    assert torch.equal(memory["last/predicted"][batch.index], said.argmax(dim=1))
     assert not torch.allclose(said, own, atol=1e-3)
 
 

@@ -42,10 +42,11 @@ def policy_of(name: str, **changes: Any) -> Any:
 
 
 def ask(
-    policy: Any, labels: PseudoLabels, memory: StateDict, index: Tensor | None = None
+    policy: Any, labels: PseudoLabels, memory: StateDict, index: Tensor | None = None, epoch: int = 30
 ) -> tuple[PolicyOutput, StateDict]:
+    """Apply a policy to pseudo-labels, by default those of the first images."""
     index = torch.arange(len(labels.targets)) if index is None else index
-    selection, memory = policy.select(labels, index, policy_context(labels.probabilities.shape[1]), memory)
+    selection, memory = policy.select(labels, index, policy_context(labels.probabilities.shape[1], epoch=epoch), memory)
     return selection, memory
 
 
@@ -204,27 +205,47 @@ RHO = [1.50015, 1.18122, 0.930095, 0.732358, 0.57666, 0.454063, 0.35753, 0.28152
 RHO += [0.174543, 0.137435, 0.108217, 0.08521, 0.067094, 0.05283, 0.05, 0.05]
 
 
+LABELED = LabeledPredictions(torch.tensor([[math.exp(-1), 0.1, 0.1], [0.1, math.exp(-2), 0.1]]), torch.tensor([0, 1]))
+
+
 @pytest.mark.parametrize("every", [1, 3])
-def test_dash(every: int) -> None:
-    policy = Dash(scale=1.0001, gamma=1.27, rho_min=0.05, every=every)
-    labeled = LabeledPredictions(
-        torch.tensor([[math.exp(-1), 0.1, 0.1], [0.1, math.exp(-2), 0.1]]), torch.tensor([0, 1])
-    )
+def test_dash_follows_the_published_curve_epoch_by_epoch(every: int) -> None:
+    policy = Dash(scale=1.0001, gamma=1.27, rho_min=0.05, every=every, warmup_epochs=0)
     later = LabeledPredictions(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1]))  # a true class of probability 0
     memory = policy.init(3, 50)
-    for select in range(len(RHO) * every):
-        context = PolicyContext(0, later if select else labeled)
-        selection, memory = policy.select(labels_of(P1), torch.arange(5), context, memory)
-        rho = RHO[select // every]
-        assert near(selection.threshold, [math.exp(-rho)] * 3, rel=1e-6)
-        assert selection.weight.tolist() == [float(-math.log(each) <= rho) for each in P1.amax(dim=1).tolist()]
-        assert near(memory["rho_0"], 1.5), "of the labeled images at the first select, for good"
+    for epoch in range(4, 4 + len(RHO) * every):
+        for step in range(2):
+            context = PolicyContext(0, later if epoch > 4 or step else LABELED, epoch)
+            selection, memory = policy.select(labels_of(P1), torch.arange(5), context, memory)
+            rho = RHO[(epoch - 4) // every]
+            assert near(selection.threshold, [math.exp(-rho)] * 3, rel=1e-6)
+            assert selection.weight.tolist() == [float(-math.log(each) <= rho) for each in P1.amax(dim=1).tolist()]
+            assert near(memory["rho_0"], 1.5), "that of the labeled images at the first call, for the whole training"
     assert math.isfinite(ask(policy, labels_of(P1), policy.init(3, 50))[0].threshold[0])
+
+
+def test_dash_takes_rho_0_from_the_last_epoch_on_labels_only() -> None:
+    policy = Dash(scale=1.0, gamma=1.27, rho_min=0.05, every=10, warmup_epochs=2)
+    memory = policy.init(3, 50)
+    for epoch, losses in enumerate(([9.0, 9.0], [0.5, 0.8])):
+        assert policy.is_labels_only(epoch)
+        selection, same = policy.select(labels_of(P1), torch.arange(5), PolicyContext(0, LABELED, epoch), memory)
+        assert selection.weight.tolist() == [0] * 5
+        assert all(torch.equal(memory[name], same[name]) for name in memory)
+        for loss, images in zip(losses, (4, 2), strict=True):
+            sums = torch.tensor([loss * images, images], dtype=torch.float64)
+            memory = policy.observe_labeled_loss(sums[0], sums[1], epoch, memory)
+    assert not policy.is_labels_only(2)
+    for epoch in (2, 11, 12):
+        context = PolicyContext(0, LABELED, epoch)
+        selection, memory = policy.select(labels_of(P1), torch.arange(5), context, memory)
+        assert near(memory["rho_0"], 0.6)
+        assert near(selection.threshold, [math.exp(-0.6 / (1.27 if epoch == 12 else 1))] * 3)
 
 
 def test_dash_starts_finite_where_softmax_is_0() -> None:
     policy = policy_of("dash")
-    context = PolicyContext(0, LabeledPredictions(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1])))
+    context = PolicyContext(0, LabeledPredictions(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1])), epoch=30)
     selection, memory = policy.select(labels_of(P1), torch.arange(5), context, policy.init(3, 50))
     assert torch.isfinite(memory["rho_0"])
     assert selection.weight.tolist() == [1] * 5
@@ -442,6 +463,7 @@ WRONG = [
     ("dash", "gamma", 0.9),
     ("dash", "rho_min", -0.1),
     ("dash", "every", 0),
+    ("dash", "warmup_epochs", -1),
 ]
 
 
@@ -462,11 +484,12 @@ def test_every_setting_of_the_new_policies_can_matter(name: str) -> None:
 
 
 def outcome(policy: Any) -> list[list[float]]:
-    memory, found = policy.init(3, 40), []
+    """The weights, thresholds and loss terms of 20 steps, three epochs apart."""
+    memory, values = policy.init(3, 40), []
     for step in range(20):
         labels = random_labels(40 if step < 10 else 20, 3, step, sharpness=9.0)
-        selection, memory = ask(policy, labels, memory)
-        found += [selection.weight.tolist(), selection.threshold.tolist()]
+        selection, memory = ask(policy, labels, memory, epoch=3 * step)
+        values += [selection.weight.tolist(), selection.threshold.tolist()]
         if isinstance(policy, PolicyWithLoss):
-            found.append([policy.penalty(STRONG, torch.ones(5), memory).item()])
-    return found
+            values.append([policy.penalty(STRONG, torch.ones(5), memory).item()])
+    return values
