@@ -153,8 +153,8 @@ def of_records(place: Path) -> Iterator[tuple[str, float, str]]:
     problem, settings = problem_of(count), settings_of("method=fixmatch")
     state = start(problem, settings)
     learner = make_context(problem, settings, state)
-    state.memory["said/targets"].fill_(1)
-    state.memory["said/predicted"].fill_(1)
+    state.memory["last/targets"].fill_(1)
+    state.memory["last/predicted"].fill_(1)
     began = time.process_time()
     (event,) = [each for each in report(settings, learner, state) if isinstance(each, PoolLabeled)]
     yield "telling of a labeling", (time.process_time() - began) / count * 1e6, "us an image, at an evaluation"

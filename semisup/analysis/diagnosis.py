@@ -9,12 +9,12 @@ from semisup.config.schema import RunConfig
 
 def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
     """One line of the finished run in `folder`; "" where it used some, ever, or was not to."""
-    if not run_config.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
-        return ""
     method = run_config.config["method"]
     if method.get("lambda_unlabeled") == 0:
-        why = "method.lambda_unlabeled=0 leaves them out"
-    elif "pseudo/coverage" in summary:
+        return "no pseudo-label was used: method.lambda_unlabeled=0 leaves them out"
+    if not run_config.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
+        return ""
+    if "pseudo/coverage" in summary:
         why = "nothing reached the threshold; a lower one keeps more (what_if.csv has how much)"
     else:
         gate, best = method.get("gate"), summary["best/val/accuracy"]

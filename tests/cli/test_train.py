@@ -203,7 +203,7 @@ def test_several_values_without_m_are_not_silently_one(
         (["dataset.root=photos"], "dataset.root=photos: no such key; dataset=folder has it"),
         (["optimizer=adam"], "optimizer=adam: must be one of adamw, sgd (did you mean adamw?)"),
         (["threshold.tau=nan"], "threshold.tau=nan: must be a finite number"),
-        (["train.batch_size=41"], "train.batch_size=41: must be at most the number of labeled images, 40"),
+        (["train.batch_size=0"], "train.batch_size=0: must be at least 1"),
         (["model=cnn"], "dataset.size=8: model=cnn halves the side 5 times: at least 32"),
         (["dataset=folder", "dataset.root=nowhere"], "nowhere: there is no such folder"),
         (["experiment=treshold_by_strength"], "did you mean threshold_by_strength?"),
