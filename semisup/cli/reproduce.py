@@ -177,10 +177,9 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """What to compose the caller's defaults from: nothing of it is the stranger's but the name of our data set."""
-    from semisup.config.compose import config_folder
+    from semisup.config.compose import option_files
 
-    names = {path.stem for path in (config_folder() / "dataset").glob("*.yaml")}
-    words = [f"dataset={dataset['name']}"] if dataset.get("name") in names else []
+    words = [f"dataset={dataset['name']}"] if dataset.get("name") in option_files("dataset") else []
     words += [f"tracking={given['tracking']}"] if "tracking" in given else []
     return words + ([f"output_root={json.dumps(str(given['output_root']))}"] if "output_root" in given else [])
 
