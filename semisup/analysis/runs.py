@@ -14,7 +14,7 @@ from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import result_config, run_id
 from semisup.errors import DataError, RecordError, escape
 from semisup.record.lock import HolderState, holder_state
-from semisup.record.reader import MAX_JSON_BYTES, open_regular_file, parse_json, read_bytes, read_config
+from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
 
 ConfigDict = dict[str, Any]
 
@@ -177,7 +177,16 @@ def _with_story(run: Run) -> Run:
     dataset = about.get("dataset")
     seen = dataset.get("fingerprint") if isinstance(dataset, dict) else None
     run = replace(run, fingerprint=seen if isinstance(seen, str) else None)
+    if (run.folder / "metrics.jsonl").is_file():
+        _check_steps(run.folder / "metrics.jsonl")
     return replace(run, status=status, reason=reason, seconds=as_number(about.get("seconds")))
+
+
+def _check_steps(path: Path) -> None:
+    try:
+        check_steps(path)
+    except RecordError as error:
+        raise UnreadableError(str(error)) from None
 
 
 def _with_results(run: Run) -> Run:

@@ -116,11 +116,13 @@ def _check_reproducible(run_config: Any, run: Path | None, *, download_weights: 
     """
     from semisup.errors import RecordError, SettingError
     from semisup.model import Downloadable
-    from semisup.record.reader import read_metrics
+    from semisup.record.reader import check_steps, read_metrics
 
     log = None if run is None else run / "metrics.jsonl"
     if log is not None and (not log.exists() or next(read_metrics(log), None) is None):
         raise RecordError(f"{run}: has no metrics to compare with; given its config.yaml, the run is simply made")
+    if log is not None:
+        check_steps(log)
     run_config.tracking.require_installed()
     model = run_config.settings.model
     if isinstance(model, Downloadable) and not download_weights and (address := model.download_url()) is not None:

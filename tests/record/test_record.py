@@ -7,9 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,11 @@ import pytest
 import torch
 
 import semisup.record.writer
-from semisup.core.events import EvalEnd, Finished, StepEnd
+from semisup.core.events import EvalEnd, Finished
 from semisup.core.types import Predictions
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
 from semisup.record import checkpoint, is_finished, write_json
+from semisup.record import environment as environment_module
 from semisup.record.append_log import AppendLog
 from semisup.record.reader import MAX_JSON_BYTES, read_config, read_json
 from semisup.record.writer import RunWriter
@@ -388,3 +387,21 @@ def test_a_summary_that_is_too_large_is_named(tmp_path: Path) -> None:
         file.truncate(MAX_JSON_BYTES + 1)
     with pytest.warns(UserWarning, match=r"summary\.json has more than 32 MB and is not read"):
         assert read_json(tmp_path / "summary.json") is None
+
+
+def test_instruction_set_variable_is_recorded_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment_module.RESULT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    before = environment_module.environment("cpu")
+    assert before["variables"] == {}
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    now = environment_module.environment("cpu")
+    assert now["variables"] == {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
+    differences = environment_module.diff_environments(before, now)
+    assert differences == {
+        "ATEN_CPU_CAPABILITY": "None then, default now",
+        "MKL_CBWR": "None then, COMPATIBLE now",
+    }
+    older = {key: value for key, value in before.items() if key != "variables"}
+    assert environment_module.diff_environments(older, now) == {}, "version 0.1.0 did not record them"
