@@ -316,12 +316,12 @@ def recorded(folder: Path, chosen: Any, stop: int | None = None) -> bool:
     """Train from the last checkpoint in a run directory; stop at step `stop`, two steps after a save."""
     problem = toy_problem()
     with RunWriter(folder, {"seed": 0}, {"id": "x"}) as record:
-        record.describe(DATA, {}, problem.unlabeled.paths)
+        record.set_dataset(DATA, {}, problem.unlabeled.paths)
         state = start(problem, chosen)
         if (snapshot := record.resume()) is not None:
             restore(state, snapshot)
         for event in train(problem, chosen, state):
-            record.add(event)
+            record.write_event(event)
             if isinstance(event, StepEnd) and stop is not None:
                 if event.step == stop - 2:
                     record.save(state.snapshot())

@@ -5,7 +5,6 @@ What a run says of itself is data: YAML without tags or aliases, JSON, numbers c
 
 import math
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import result_config, run_id
-from semisup.errors import DataError, InUseError, RecordError, escape
-from semisup.record.lock import STALE_SECONDS, RunLock
-from semisup.record.reader import MAX_JSON_BYTES, open_regular_file, parse_json, read_bytes, read_config
+from semisup.errors import DataError, RecordError, escape
+from semisup.record.lock import HolderState, holder_state
+from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
 
 ConfigDict = dict[str, Any]
 
@@ -178,7 +177,16 @@ def _with_story(run: Run) -> Run:
     dataset = about.get("dataset")
     seen = dataset.get("fingerprint") if isinstance(dataset, dict) else None
     run = replace(run, fingerprint=seen if isinstance(seen, str) else None)
+    if (run.folder / "metrics.jsonl").is_file():
+        _check_steps(run.folder / "metrics.jsonl")
     return replace(run, status=status, reason=reason, seconds=as_number(about.get("seconds")))
+
+
+def _check_steps(path: Path) -> None:
+    try:
+        check_steps(path)
+    except RecordError as error:
+        raise UnreadableError(str(error)) from None
 
 
 def _with_results(run: Run) -> Run:
@@ -246,18 +254,14 @@ def _present(path: Path) -> bool:
 
 
 def _signs_of_life(folder: Path) -> str:
-    """A run that was killed without warning says `running` for ever; its owner's heartbeat tells."""
-    try:
-        silent_seconds = time.time() - (folder / "owner.json").stat().st_mtime
-    except OSError:
-        return "no process is at it; the same command resumes it"
-    try:
-        RunLock(folder).check()
-    except InUseError:
+    """Why a run has the status `running`: a process that is killed leaves it behind."""
+    state, holder = holder_state(folder)
+    if state is HolderState.ALIVE:
         return "in progress"
-    if silent_seconds <= STALE_SECONDS:  # it was of this machine, where its process is no more
-        return "no process is at it; the same command resumes it"
-    return f"no sign of life for {silent_seconds / 60:.0f} minutes; the same command resumes it"
+    if state is HolderState.UNKNOWN:
+        who = holder or "another process"
+        return escape(f"held by {who}, which cannot be seen from here; the same command checks it")
+    return "no process is at it; the same command resumes it"
 
 
 def _error_message(error: Exception) -> str:

@@ -64,7 +64,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
         with AtomicFile(output.parent) as file:
             for text in parts:
                 file.write(text.encode())
-            file.put(output)
+            file.commit(output)
         print(f"{len(files)} images: {arguments.output}")
     return 0
 

@@ -127,11 +127,13 @@ def _check_reproducible(run_config: Any, run: Path | None) -> None:
         RecordError: the run has no numbers to compare with.
     """
     from semisup.errors import RecordError
-    from semisup.record.reader import read_metrics
+    from semisup.record.reader import check_steps, read_metrics
 
     log = None if run is None else run / "metrics.jsonl"
     if log is not None and (not log.exists() or next(read_metrics(log), None) is None):
         raise RecordError(f"{run}: has no metrics to compare with; given its config.yaml, the run is simply made")
+    if log is not None:
+        check_steps(log)
     run_config.tracking.require_installed()
 
 

@@ -88,7 +88,7 @@ class SharedStartSession:
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
             warnings.warn(f"the warm-up of {found.run} is not used: {str(error).splitlines()[0]}", stacklevel=2)
             return state
-        self.record.adopt(found)
+        self.record.adopt_shared_start(found)
         return fresh
 
     def see(self, event: Event, state: State) -> None:

@@ -196,7 +196,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from semisup.record.lock import RunLock
-Owner(Path(sys.argv[1])).take()
+RunLock(Path(sys.argv[1])).acquire()
 print("taken", flush=True)
 time.sleep(600)
 """
