@@ -33,7 +33,7 @@ ALLOWED_IMPORTERS = {
     "hydra": {"config/compose.py", "config/compose_cache.py", "config/shared_configs.py", "sweep"},
     "omegaconf": {"config", "cli/train.py", "sweep", "runner/resolve_auto.py"},
     "wandb": {"tracking/wandb.py"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report/figures"},
     "rich": {"report", "runner/progress.py"},
     "jinja2": {"report/html"},
     "markupsafe": {"report/html"},
