@@ -1,7 +1,7 @@
-"""What one more image of the pool costs: the constants of docs/internals/scaling.md, measured here.
+"""Measure the cost of one more unlabeled image: the constants of docs/internals/scaling.md.
 
-python docs/internals/measure_scaling.py constants             prints them as a table, in two minutes; times are processor times
-python docs/internals/measure_scaling.py pool FOLDER COUNT     makes a data set of COUNT unlabeled photographs, 32 pixels a side
+python docs/internals/measure_scaling.py constants            print them as a table (2 minutes; times are CPU times)
+python docs/internals/measure_scaling.py pool FOLDER COUNT    make a data set of COUNT unlabeled photographs of 32 pixels
 """
 
 import os
