@@ -57,7 +57,7 @@ def config(root: Path, shape: Shape, *words: str) -> Any:
 
 
 def read(dataset: Any) -> Any:
-    return dataset.read(dataset.survey(), lambda items, description, total: items)
+    return dataset.read(dataset.inspect(), lambda items, description, total: items)
 
 
 def _reading(root: Path, side: int) -> dict[str, Work]:
