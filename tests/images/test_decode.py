@@ -306,7 +306,8 @@ print("once", flush=True)
 for few in (2**40, 0):
     pool.FEW_BYTES = few
     files = scan.scan(Path(sys.argv[1]), Path(sys.argv[1]), follow_symlinks=False).files
-    print(len(files) == sum(1 for _ in pool.decode_files(files, DecodeSettings(16, "stretch", False, 0, 10**6), 2)), flush=True)
+    results = pool.decode_files(files, DecodeSettings(16, "stretch", False, 0, 10**6), 2)
+    print(len(files) == sum(1 for _ in results), flush=True)
 """
 
 
