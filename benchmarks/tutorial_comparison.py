@@ -29,7 +29,7 @@ from semisup.core.inference import iter_logits, predict
 from semisup.runner import compatibility
 from semisup.training.state import TrainingData, start
 
-PREFIX = "seed_over_ours"
+PREFIX = "tutorial_over_ours"
 BATCH = 16
 
 
