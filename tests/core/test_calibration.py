@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy
 
 from semisup.core.calibration import (
     BINS,
-    MIN_TEMPERATURE,
     MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     expected_calibration_error,
     fit_temperature,
     reliability,
