@@ -1,4 +1,4 @@
-"""Every entry of the benchmark by its name, which stays: what it is, and what it should be."""
+"""All entries of the benchmarks: stable name, description and goal."""
 
 from typing import NamedTuple
 

@@ -1,5 +1,4 @@
-"""What keeps a step as cheap as the bare model's: no work of Python's own for each image, no waiting for the device,
-memory that is kept, and no import that nothing needs."""
+"""Overhead of a step, counted and not timed: Python calls, device synchronizations, page faults and imports."""
 
 import gc
 import subprocess

@@ -1,4 +1,4 @@
-"""The one warp against torchvision's crop and rotation, the dial, and the draws."""
+"""Crop and rotation against torchvision's, strength, and draws."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The average of the weights: its formula, its buffers, and that it is one set of tensors, moved in place."""
+"""Moving average of the weights: formula, buffers, and update in place."""
 
 import pytest
 import torch

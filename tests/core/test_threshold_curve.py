@@ -1,4 +1,4 @@
-"""What every threshold would have kept: against a naive loop, and what must hold of any images."""
+"""Threshold curve: comparison with a naive loop, and properties for any images."""
 
 import pytest
 import torch

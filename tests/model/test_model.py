@@ -1,4 +1,4 @@
-"""Networks: shapes at any size, the tutorial's parameter count, torchvision's classifiers and the door to it."""
+"""Networks: shapes at any size, the tutorial's parameter count, torchvision's classifiers and its import."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Optimizers: which parameters share a rate and a decay, how deep each sits, and what a checkpoint keeps of it."""
+"""Optimizers: parameter groups, layer depths, and their state in checkpoints."""
 
 import dataclasses
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The W&B mirror against the real client: files read back, a fake server, and every way to fail that we know."""
+"""Tracking in W&B with the real client: files read back, a fake server, and all known failures."""
 
 import base64
 import contextlib
@@ -95,7 +95,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def use(mirror: Tracker, tmp_path: Path, exit_code: int = 0) -> None:
-    """All that a run does with a mirror."""
+    """Do everything that a run does with a tracker."""
     for row in ROWS:
         mirror.row(row)
     mirror.plots({"confusion": picture(tmp_path)})

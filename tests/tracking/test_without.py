@@ -1,4 +1,4 @@
-"""Where wandb is not installed all goes on without it, and who wants it is told at the door."""
+"""Without wandb installed everything else works, and tracking=wandb is rejected."""
 
 import json
 import os

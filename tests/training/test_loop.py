@@ -1,4 +1,4 @@
-"""The loop: repeats, resumes at any step, chooses by validation, reads test once, stops at what is not a number."""
+"""Training loop: determinism, resume at any step, model selection, single use of the test set, and NaN."""
 
 import dataclasses
 import io
