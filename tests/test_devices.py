@@ -1,6 +1,6 @@
 """On a GPU, which need not be there: no two devices meet, no step waits for it, and what it does is repeatable.
 
-Where there is one, `test_speed` and `test_resident` ask torch itself.
+Where there is one, `test_overhead` and `test_resident` ask torch itself.
 """
 
 import copy
