@@ -82,7 +82,7 @@ def test_a_step_stays_on_its_device_and_waits_for_nothing(
 ) -> None:
     words = [
         *choose("method", method, ratio=3, skip_rejected=False),
-        *choose("threshold", policy),
+        *choose("threshold", policy, warmup_epochs=0),
         "augment=randaugment",
     ]
     gpu = two_steps(monkeypatch, *words)
