@@ -41,7 +41,7 @@ def main() -> int:
         if not (interrupt.requested or isinstance(error, KeyboardInterrupt)):
             raise
         print("semisup: interrupted", file=sys.stderr, flush=True)
-        if is_program:  # Python itself would end by SIGINT if the exception passed through an exec() of a library
+        if is_program:  # Python itself would end by SIGINT if the exception passed through code that a library compiles
             os._exit(INTERRUPTED_STATUS)
         return INTERRUPTED_STATUS
     finally:

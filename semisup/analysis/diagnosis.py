@@ -20,10 +20,12 @@ def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, A
     Returns:
         "" if the run used a pseudo-label at any time, or its method uses none.
     """
+    config = run_config.config
+    if config["method"].get("lambda_unlabeled") == 0:  # then `uses_unlabeled` is False as well
+        return _reason(config, summary)
     if not run_config.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
         return ""
-    config = run_config.config
-    if config["method"].get("lambda_unlabeled") == 0 or "pseudo/coverage" in summary or "gate" not in config["method"]:
+    if "pseudo/coverage" in summary or "gate" not in config["method"]:
         return _reason(config, summary)
     return _never_labeled(config, _due_accuracies(run_config, folder, summary), summary["best/val/accuracy"])
 

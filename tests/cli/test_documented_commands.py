@@ -42,7 +42,8 @@ def commands_in(text: str) -> list[str]:
         match = COMMAND.search(line)
         if match is None or line[: match.start("rest")].endswith('="semisup '):  # a part of commands, in a variable
             continue
-        rest = END.split(match["rest"])[0].rstrip(' .:)"')
+        rest = END.split(match["rest"])[0].rstrip(" .:)")
+        rest = rest.rstrip('"') if rest.count('"') % 2 else rest
         if not any(part in f"{rest} " for part in PLACEHOLDERS) and not match["rest"][len(rest) :].startswith("..."):
             commands.append(f"semisup {rest}" + "'" * (rest.count("'") % 2 and not rest.endswith("'")))
     return commands
