@@ -2,7 +2,8 @@
 
 The first of them saves its state at that point, and the others start from it. What can make them differ is everything
 in a run's id except the threshold and the settings that the method lists in `settings_after_labeling`; the data; and
-the versions, code, CPU and number of threads, on which the last bit depends. The results are bit-identical to those of separate runs.
+the versions, code, CPU and number of threads, on which the last bit depends. The results are
+bit-identical to those of separate runs.
 """
 
 import hashlib
