@@ -154,7 +154,7 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
             raise SettingError(error.full_key or "config", "${...}", first_line(error)) from None
         for key, (value, _) in _leaves(plain, plain):
             if name := secret_in(value):
-                raise SettingError(key, f"${name}", "is a secret, and settings are saved and shown")
+                raise SettingError(key, name, "is a secret, and settings are saved and shown")
     else:
         plain = config
         refuse_interpolations(plain)

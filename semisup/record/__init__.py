@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from semisup.runtime.atomic_files import write_atomically
+from semisup.runtime.secrets import redact_values
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Plain JSON, whole or not at all. NaN and infinity, which JSON has not, become null."""
-    text = json.dumps(finite(value), indent=2, ensure_ascii=True, allow_nan=False)
+    """Write plain JSON in one step: NaN and infinity become null, secrets are replaced."""
+    text = json.dumps(finite(redact_values(value)), indent=2, ensure_ascii=True, allow_nan=False)
     write_atomically(path, text.encode() + b"\n")
 
 

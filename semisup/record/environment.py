@@ -95,7 +95,7 @@ def git_diff() -> str | None:
     if not text.strip():  # what the commit has not is no code of ours
         return None
     cut = f"\ncut at {LARGEST_DIFF} characters\n" if len(text) > LARGEST_DIFF else ""
-    return redact(text)[:LARGEST_DIFF] + cut
+    return redact(text[: 2 * LARGEST_DIFF])[:LARGEST_DIFF] + cut
 
 
 @cache
