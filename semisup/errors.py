@@ -15,6 +15,8 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 
+from semisup.text import escape
+
 
 class SettingError(ValueError):
     """A setting that cannot be. `key` gains its group on the way up (`tau` -> `threshold.tau`)."""
@@ -81,13 +83,6 @@ class InsufficientMemoryError(RuntimeError):
 
 class CollapsedError(ValueError):
     """The pseudo-labels ran together into few classes, and `collapse.stop_below` says to stop."""
-
-
-def escape(value: object) -> str:
-    """`value` as YAML users write it, with control characters escaped and the length bounded."""
-    text = {None: "null", True: "true", False: "false"}.get(value) if value is None or isinstance(value, bool) else None
-    text = text or str(value).encode("unicode_escape", "backslashreplace").decode()
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
@@ -74,8 +74,8 @@ def _parts(run: Path, files: list[Any]) -> Iterator[str]:
     import torch
 
     from semisup.images.pool import decode_files, max_workers
-    from semisup.record.append_log import escape_line
     from semisup.runner.progress import Bars
+    from semisup.text import escape_line
 
     run_config, model, classes, channels = _model_of(run)
     torch.set_num_threads(run_config.run.threads)
@@ -156,7 +156,7 @@ def _grey(pixels: Any) -> Any:
 
 def print_predictions(text: str) -> str:
     """The lines, and in them nothing that a terminal would obey."""
-    return "".join(printable(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
+    return "".join(printable(line, max_length=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
 
 
 def _csv(rows: Iterable[list[object]]) -> str:

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 EPILOG = """\
 RUN is a run's folder, wherever it was copied to, or a bare config.yaml (then there is nothing to compare with, and
@@ -219,8 +219,8 @@ def _what_differs(run: Path, before: dict[str, Any], found: Any) -> str:
     """As far as the record tells: classes, how many images, and the names of those that were judged."""
     from semisup.analysis.run_history import read_predictions
     from semisup.dataset import SPLITS
-    from semisup.record.append_log import escape_line
     from semisup.record.reader import read_section
+    from semisup.text import escape_line
 
     said, counts = [], read_section(before, "counts")
     if before.get("classes") != list(found.classes):

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 EPILOG = """\
 RUN is a run's folder, or one that holds runs. Settings after it are those of the mirror; the saved config's do not

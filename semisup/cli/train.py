@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 
 from semisup.config.compose import check_names, without_hydra
 from semisup.errors import DataError, SettingError
-from semisup.runtime.text import shell_quote
 from semisup.sweep.preflight import compose_command, validate_command
 from semisup.sweep.runner import sweep, with_hydra
+from semisup.text import shell_quote
 
 COMPLETION = ("--shell-completion", "-sc")  # whose own words look like settings: install=bash
 FLAGS_FOR_HYDRA = (

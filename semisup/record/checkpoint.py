@@ -21,9 +21,10 @@ from typing import Any
 
 import torch
 
-from semisup.errors import RecordError, escape
+from semisup.errors import RecordError
 from semisup.record.reader import read_bytes
 from semisup.runtime.atomic_files import write_atomically
+from semisup.text import escape
 
 NAME = re.compile(r"(best|last|shared_start)-(\d{8})-([0-9a-f]{16})\.pt", re.ASCII)
 FOREIGN = re.compile(r"GLOBAL (\S+)")

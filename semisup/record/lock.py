@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from semisup.errors import InUseError, LockLostError
 from semisup.record import heartbeat
 from semisup.record.wait_notice import WaitNotice
-from semisup.runtime.atomic_files import create_exclusive, rename_away, restore
+from semisup.runtime.atomic_files import create_exclusive, open_for_update, rename_away, restore
 from semisup.runtime.directory_handle import DirectoryHandle
 from semisup.runtime.liveness import boot_id, is_alive, is_local, this_process
 
@@ -159,7 +159,7 @@ class RunLock:
         self._nonce = nonce.encode()
         if not create_exclusive(path, json.dumps(content).encode()):
             raise InUseError(f"{self.folder}: in use by {read_holder(path) or 'another process'}")
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._descriptor = open_for_update(path)
         if self._nonce not in os.pread(self._descriptor, 4096, 0):
             os.close(self._descriptor)
             raise InUseError(f"{self.folder}: in use by another process, which took it over")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semisup.core.events import PoolLabeled
-from semisup.record.append_log import escape_line
+from semisup.text import escape_line
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
 

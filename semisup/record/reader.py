@@ -15,8 +15,9 @@ from typing import IO, Any
 
 import yaml
 
-from semisup.errors import RecordError, escape
+from semisup.errors import RecordError
 from semisup.record.migrations import migrate
+from semisup.text import escape
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language; the one in C is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")

@@ -17,7 +17,7 @@ from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabele
 from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, LockLostError, RecordError
 from semisup.record import checkpoint, finite, is_finished, write_json
-from semisup.record.append_log import AppendLog, escape_line
+from semisup.record.append_log import AppendLog
 from semisup.record.curves import (
     CLASSES,
     CURVES,
@@ -34,9 +34,10 @@ from semisup.record.lock import RunLock
 from semisup.record.pseudo_labels import COLUMNS, PseudoLabelRow, label_rows, last_round
 from semisup.record.reader import read_json
 from semisup.record.shared_start import SharedStart, event_from_dict, event_to_dict
-from semisup.record.status import interruptions, now, status_of
+from semisup.record.status import RunStatus, interruptions, now, status_of
 from semisup.runtime.atomic_files import make_folder, remove_stale_temporary_files, sync_folder, write_atomically
 from semisup.runtime.secrets import redact
+from semisup.text import escape_line
 
 SCHEMA = 1
 OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the folder"
@@ -139,7 +140,7 @@ class RunWriter:
             self.about = {"dataset": self.before["dataset"]} | self.about
         if "environment" in self.before:  # it is that of the numbers so far, until `resume` knows that there are none
             self.about = self.about | {"environment": self.before["environment"]}
-        self._write_status("running")
+        self._write_status(RunStatus.RUNNING)
 
     def _write_diff(self) -> None:
         if self.uncommitted is None:
@@ -185,7 +186,7 @@ class RunWriter:
         self.paths, self.classes = paths, tuple(dataset["classes"])
         self.about = self.about | {"dataset": dataset}
         self._write_json("data_report.json", report)
-        self._write_status("running")
+        self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
         """The state to go on from, or None; the logs are cut to where they were at that state.
@@ -226,7 +227,7 @@ class RunWriter:
                 log.overwrite(found.logs.get(log.path.name))
         self.evaluated = found.evaluated
         self.about = self.about | {"shared_start": found.metadata()}
-        self._write_status("running")
+        self._write_status(RunStatus.RUNNING)
 
     def read_metrics(self) -> list[MetricsRow]:
         """What metrics.jsonl holds so far."""
@@ -299,7 +300,7 @@ class RunWriter:
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])
             self._write("predictions.csv", escape_line(text).encode())
-        self._write_status("done", plots=plots)
+        self._write_status(RunStatus.DONE, plots=plots)
         self._write_json("summary.json", summary)
         return summary
 
@@ -319,7 +320,9 @@ class RunWriter:
             timespec="seconds"
         )
 
-    def _write_status(self, status: str, error: dict[str, str] | None = None, plots: list[str] | None = None) -> None:
+    def _write_status(
+        self, status: RunStatus, error: dict[str, str] | None = None, plots: list[str] | None = None
+    ) -> None:
         state = {
             "schema": SCHEMA,
             "status": status,
@@ -327,7 +330,7 @@ class RunWriter:
             "seconds": self._seconds(),
             "started_at": self.before.get("started_at") or self.started_at,
             "updated_at": self._now(),
-            "ended_at": None if status == "running" else self._now(),
+            "ended_at": None if status is RunStatus.RUNNING else self._now(),
             "resumed": int(self.before.get("resumed") or 0) + 1 if self.before else 0,
             "interruptions": interruptions(self.before),
             "plots": plots or [],

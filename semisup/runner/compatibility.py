@@ -14,13 +14,14 @@ from torch.overrides import TorchFunctionMode
 from semisup.config.schema import RunConfig
 from semisup.core.types import Images
 from semisup.dataset import SPLITS, Data, ScansFolders
-from semisup.errors import SettingError, escape, first_line
+from semisup.errors import SettingError, first_line
 from semisup.images.on_disk import LazyImages
 from semisup.method import OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings
 from semisup.runtime.distributed import local_device
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.precision import MAX_SHAPES
+from semisup.text import escape
 from semisup.training.state import TrainingData
 
 LARGE_SIDE, LARGE_BYTES = 256, 2**29  # of images and weights: more is not tried in memory before a run

@@ -151,6 +151,11 @@ def _claim_without_links(path: Path, content: bytes) -> bool:
     return True
 
 
+def open_for_update(path: Path) -> int:
+    """Open an existing file to overwrite bytes in place; returns the descriptor. For a lock's heartbeat only."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+
 def rename_away(path: Path) -> Path | None:
     """Move the file `path` aside, or None where there is none: of several processes that try, one gets it.
 

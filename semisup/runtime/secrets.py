@@ -125,7 +125,14 @@ def _redact(text: str, known: Mapping[str, str]) -> str:
 
 def _is_assigned_secret_name(name: str) -> bool:
     """In text, `key` alone is a word of code (`key=value`); `keys` and `tokens` count things."""
-    return is_secret_name(name) and name.lower().lstrip("-") not in ("key", "keys", "token", "tokens", "sort_key", "cache_key")
+    return is_secret_name(name) and name.lower().lstrip("-") not in (
+        "key",
+        "keys",
+        "token",
+        "tokens",
+        "sort_key",
+        "cache_key",
+    )
 
 
 def _redact_values(value: Any, known: Mapping[str, str]) -> Any:

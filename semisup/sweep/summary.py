@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from semisup.errors import escape
 from semisup.sweep.job_store import FAIL_FAST, Entry, JobStore, missing_references
+from semisup.text import escape
 
 NOT_STARTED = "never started"
 

@@ -108,7 +108,15 @@ def test_random_secrets_of_every_format_are_redacted_in_every_context(tmp_path: 
         "A_KEYS",
     )
     by_name = ("{}={}", "+hydra.job.env_set.{}={}", "hydra.launcher.setup=[export {}={}]", "{}: {}", "+    {}: '{}'")
-    by_name += ('  "{}": "{}",', '{} = "{}"', "- export {}={} ; run", "'{}': '{}'", "--{}={}", "a:\n  {}: {}", "--x={}={}")
+    by_name += (
+        '  "{}": "{}",',
+        '{} = "{}"',
+        "- export {}={} ; run",
+        "'{}': '{}'",
+        "--{}={}",
+        "a:\n  {}: {}",
+        "--x={}={}",
+    )
     leaked = []
     for _ in range(FUZZ_CASES // 40):
         for secret in random_secrets(draw):
