@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 import re
-import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -21,8 +20,8 @@ from semisup.runtime.liveness import pid_namespace, start_time
 _LIFE = os.urandom(4).hex()
 """Tells this process from a dead one that had the same id, as the first process of a container always has."""
 
-_FORGOTTEN_SECONDS = 3600
-"""Since the last write of what a process of another container left: whether that lives cannot be seen from here."""
+_ABANDONED_SECONDS = 3600
+"""Since the last write to a temporary file of another PID namespace, whose processes cannot be seen from here."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -241,10 +240,21 @@ def remove_stale_temporary_files(folder: Path) -> int:
 def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
     """Whether the process that a file aside is named after may still be writing it."""
     if of != pid_namespace():
-        return time.time() - path.stat().st_mtime < _FORGOTTEN_SECONDS
+        return _file_system_time(path) - path.stat().st_mtime < _ABANDONED_SECONDS
     if int(process) == os.getpid():
         return life == _LIFE
     return start_time(int(process)) == started
+
+
+def _file_system_time(beside: Path) -> float:
+    """The time by which the file system dates files, which may be another machine's: the date of a new file."""
+    probe = _temporary_path(beside)
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        return os.fstat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)
 
 
 def redirect_to_devnull(descriptor: int) -> None:
