@@ -1,4 +1,4 @@
-"""The writer of one run's folder, from the first byte to the last."""
+"""Write the record of one run, from its first file to summary.json."""
 
 import json
 import os
@@ -40,7 +40,7 @@ from semisup.runtime.secrets import redact
 from semisup.text import escape_line
 
 SCHEMA = 1
-OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the folder"
+OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the run directory"
 PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
@@ -138,7 +138,7 @@ class RunWriter:
         self._write_diff()
         if "dataset" in self.before:
             self.about = {"dataset": self.before["dataset"]} | self.about
-        if "environment" in self.before:  # it is that of the numbers so far, until `resume` knows that there are none
+        if "environment" in self.before:  # `resume` replaces it if there are no numbers yet
             self.about = self.about | {"environment": self.before["environment"]}
         self._write_status(RunStatus.RUNNING)
 
@@ -170,15 +170,15 @@ class RunWriter:
         self._write_status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
 
     def set_dataset(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
-        """What the data are, once they are read.
+        """Record the data set once it is read.
 
         Args:
             dataset: fingerprint, classes, counts, for run.json.
-            report: for data_report.json.
-            paths: what the rows of pseudo_labels.csv call the unlabeled images.
+            report: the content of data_report.json.
+            paths: names of the unlabeled images in pseudo_labels.csv.
 
         Raises:
-            DataError: this run began with other data.
+            DataError: this run started with other data.
         """
         before = self.before.get("dataset")
         if isinstance(before, dict) and before.get("fingerprint") not in (None, dataset["fingerprint"]):
@@ -189,15 +189,16 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
-        """The state to go on from, or None; the logs are cut to where they were at that state.
+        """Load the newest state, or None, and truncate the logs to it.
 
         Raises:
-            RecordError: there are checkpoints, and none can be used, or they are of another run, of other data or of
-                other versions of what computes.
+            RecordError: no checkpoint is usable, or they belong to another run, other data or other package versions.
         """
         found = checkpoint.load_state(self.folder / "checkpoints")
-        if found and (of := found[0].pop("of", None)) != self._of():
-            raise RecordError(f"{self.folder}: its checkpoint is of {of}, not of {self._of()}; delete the run's folder")
+        if found and (of := found[0].pop("of", None)) != self._identity():
+            raise RecordError(
+                f"{self.folder}: its checkpoint is of {of}, not of {self._identity()}; delete the run's folder"
+            )
         if found and "environment" in self.before:
             self.about = self.about | resume_environment(self.before["environment"], self.environment)
         elif self.environment:
@@ -213,7 +214,7 @@ class RunWriter:
         return found[0] if found else None
 
     def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
-        """This run up to here, for others."""
+        """The run so far, as a shared start for other runs."""
         logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
         spent = [row.get(name) for row in self.read_metrics() for name in ("train_seconds", "val_seconds")]
         return SharedStart(
@@ -221,7 +222,7 @@ class RunWriter:
         )
 
     def adopt_shared_start(self, found: SharedStart) -> None:
-        """Begin with what another run did: its logs become this run's own, and run.json says whose they are."""
+        """Start from a shared start: copy its logs and record its origin in run.json."""
         with self.writing():
             for log in self.logs:
                 log.overwrite(found.logs.get(log.path.name))
@@ -230,12 +231,12 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def read_metrics(self) -> list[MetricsRow]:
-        """What metrics.jsonl holds so far."""
+        """Read the rows of metrics.jsonl so far."""
         path = self.metrics.path
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def read_last_round(self) -> list[PseudoLabelRow]:
-        """The pseudo-labels of the last round; [] where there was none."""
+        """Read the pseudo-labels of the last round; [] if there was none."""
         return last_round(self.pseudo_labels.path, self.paths)
 
     def write_event(self, event: Event) -> None:
@@ -259,28 +260,29 @@ class RunWriter:
                 _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
                 self._add_diagnostics(event)
             elif isinstance(event, Finished) and event.what_if is not None:
-                self._add_chosen(event, event.what_if)
+                self._add_selected(event, event.what_if)
 
     def read_curves(self) -> list[EvalThresholdCurve]:
-        """What what_if.csv holds so far."""
+        """Read the curves of what_if.csv so far."""
         return read_curves(self.what_if.path)
 
     def save(self, snapshot: dict[str, Any]) -> None:
-        """Save the state of a training, and with it how long the logs are."""
+        """Save the state of the training and the number of lines of each log."""
         if "unheard" in snapshot and self.evaluated is not None:
             snapshot = snapshot | {"led_to_labeling": event_to_dict(self.evaluated)}
         with self.writing():
             lines = {log.path.name: log.sync() for log in self.logs}
             sync_folder(self.bound)
-            state = snapshot | {"of": self._of()}
+            state = snapshot | {"of": self._identity()}
             checkpoint.save_state(self.bound / "checkpoints", state, lines, self.lock.assert_held)
         self.saved = time.monotonic()
 
-    def _of(self) -> dict[str, str | None]:
-        """Whose states these are: of which settings that can matter, and of which data."""
+    def _identity(self) -> dict[str, str | None]:
+        """The run and the data set that checkpoints of this run belong to."""
         return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
 
     def seconds_since_save(self) -> float:
+        """Seconds since the last save of this process, or its start."""
         return time.monotonic() - self.saved
 
     def write_plots(self, draw: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
@@ -291,7 +293,7 @@ class RunWriter:
         return {name: self.lock.directory.public_path(path) for name, path in files.items()}
 
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
-        """The end: status, then summary.json, last of all. Returns the summary."""
+        """Write the predictions, the status and, last, summary.json; returns the summary."""
         with self.writing():
             checkpoint.prune(self.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
@@ -344,8 +346,8 @@ class RunWriter:
         self._add_curve(EvalThresholdCurve(event.step, event.epoch, POOL, event.what_if))
         _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
 
-    def _add_chosen(self, event: Finished, what_if: ThresholdCurve) -> None:
-        """The curve of the chosen model, unless it led to a labeling and is there."""
+    def _add_selected(self, event: Finished, what_if: ThresholdCurve) -> None:
+        """Add the curve of the selected model, unless it preceded a labeling and is present."""
         step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
         if (step, VALIDATION) not in {(each.step, each.on) for each in self.read_curves()}:
             self._add_curve(EvalThresholdCurve(step, epoch, VALIDATION, what_if))
@@ -355,6 +357,6 @@ class RunWriter:
 
 
 def _add_rows(log: AppendLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Append lines of CSV; the first of a file comes after the names of the columns."""
+    """Append lines of CSV, after a header if the file is new."""
     header = [] if log.path.exists() else [columns]
     log.append(csv_text([*header, *rows]))

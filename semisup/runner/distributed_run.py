@@ -28,7 +28,7 @@ SAFE_STOP_EVENTS = (StepEnd, EpochEnd, Progress)
 def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
     """The leader's word to the others: on which data, and from which state. From here on all stop at the same step, and
     none of them before the first."""
-    if not team.told:
+    if not team.announced:
         buffer = io.BytesIO()
         torch.save({"fingerprint": fingerprint, "snapshot": snapshot}, buffer)
         stop.wait = True

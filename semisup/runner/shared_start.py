@@ -97,7 +97,7 @@ class SharedStartSession:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
             try:
-                self.store.keep(self.record.export_start(snapshot | {"memory": memory}))
+                self.store.save(self.record.export_start(snapshot | {"memory": memory}))
             except OSError as error:
                 warnings.warn(f"the warm-up is not kept: {self.store.folder}: {error.strerror}", stacklevel=2)
                 self.store.release()

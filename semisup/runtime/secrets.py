@@ -1,8 +1,8 @@
 """Recognize secrets and replace them in everything that is written: the one definition of what a secret looks like.
 
 A secret is
-    by its name       the value of WANDB_API_KEY, PGPASSWORD, DB_PWD, GITHUB_PAT, ...: in the environment, and in text of
-                      the form NAME=value or `name: value`
+    by its name       the value of WANDB_API_KEY, PGPASSWORD, DB_PWD, GITHUB_PAT, ...: in the environment, and in text
+                      of the form NAME=value or `name: value`
     by its value      whatever an environment variable of such a name holds, anywhere in a text
     by its format     user information in a URL, and the tokens of well-known services (`FORMATS`)
 

@@ -84,7 +84,7 @@ def test_auto_precision_is_bfloat16_if_the_gpu_supports_it_natively(
 def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
-        SettingError, match="compile=true: needs a C\\+\\+ compiler, and there is no no-such-compiler here"
+        SettingError, match="compile=true: needs a C\\+\\+ compiler, and no-such-compiler is not installed"
     ):
         checked("compile=true", "device=cpu")
 
@@ -105,7 +105,7 @@ def test_number_of_compilations_per_round_is_reported() -> None:
 @pytest.mark.parametrize(
     ("device", "processes", "said"),
     [
-        ("cuda:1", 1, "there are 1 CUDA devices here, from cuda:0 on"),
+        ("cuda:1", 1, "this machine has 1 CUDA devices, from cuda:0 on"),
         ("cuda:0", 2, "torchrun started 2 processes, and each has a GPU of its own; use device=cuda"),
         ("cuda", 2, "torchrun started 2 processes here, and there are 1 CUDA devices"),
     ],
