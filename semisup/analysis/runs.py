@@ -15,7 +15,7 @@ from semisup.config import schema
 from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import result_config, run_id
 from semisup.errors import DataError, RecordError
-from semisup.record.lock import HolderState, holder_state
+from semisup.record.lock_holder import HolderState, holder_state
 from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
 from semisup.record.status import RECORDED_STATUSES, RunStatus
 from semisup.text import escape

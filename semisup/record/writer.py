@@ -1,11 +1,9 @@
 """Write the record of one run, from its first file to summary.json."""
 
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +14,7 @@ import yaml
 from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
 from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, LockLostError, RecordError
-from semisup.record import checkpoint, finite, is_finished, write_json
+from semisup.record import checkpoint, finite, is_finished
 from semisup.record.append_log import AppendLog
 from semisup.record.curves import (
     CLASSES,
@@ -30,12 +28,12 @@ from semisup.record.curves import (
     read_curves,
 )
 from semisup.record.environment import resume_environment
-from semisup.record.lock import RunLock
+from semisup.record.locked_directory import LockedDirectory
 from semisup.record.pseudo_labels import COLUMNS, PseudoLabelRow, label_rows, last_round
 from semisup.record.reader import read_json
 from semisup.record.shared_start import SharedStart, event_from_dict, event_to_dict
 from semisup.record.status import RunStatus, interruptions, now, status_of
-from semisup.runtime.atomic_files import make_folder, remove_stale_temporary_files, sync_folder, write_atomically
+from semisup.runtime.atomic_files import remove_stale_temporary_files, sync_folder
 from semisup.runtime.secrets import redact
 from semisup.text import escape_line
 
@@ -65,7 +63,7 @@ class RunWriter:
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
         self.evaluated: EvalEnd | None = None  # the last; a labeling that it led to comes before the next save
-        self.lock = RunLock(folder)
+        self.directory = LockedDirectory(folder)
         self.started = self.saved = time.monotonic()
         self.started_at = now()
         self.before: dict[str, Any] = {}  # run.json of the interrupted run that this one continues
@@ -77,64 +75,24 @@ class RunWriter:
         self.metrics, self.pseudo_labels, self.what_if, self.per_class = self.logs
 
     def __enter__(self) -> Self:
-        root = self.folder.parent.parent
-        if not self.folder.resolve().is_relative_to(root.resolve()):
-            raise RecordError(f"{self.folder}: a link that leads out of {root}; set output_root to where it leads")
+        self.directory.acquire("checkpoints", "plots")
         try:
-            for inner in ("checkpoints", "plots"):
-                make_folder(self.folder / inner)
-            self.lock.acquire()
-        except OSError as error:
-            raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
-        try:
-            self._open_logs(self.bound)
-            with self.writing():
+            self._open_logs(self.directory.bound)
+            with self.directory.writing():
                 self._begin()
         except BaseException:
-            self.lock.release()
+            self.directory.release()
             raise
         return self
 
-    @property
-    def bound(self) -> Path:
-        """The path to write through: it names the locked directory even if `folder` no longer does."""
-        assert self.lock.directory is not None, "inside the context"
-        return self.lock.directory.bound
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Surround every change of the directory.
-
-        Raises:
-            LockLostError: the lock is lost.
-            OSError: as raised inside, with the path as the user names it.
-        """
-        self.lock.assert_held()
-        try:
-            yield
-        except OSError as error:
-            self.lock.assert_held()
-            if self.lock.directory is None or not error.filename:
-                raise
-            name = self.lock.directory.public_path(os.fsdecode(error.filename))
-            raise OSError(error.errno, error.strerror, str(name)) from None
-
-    def _write_json(self, name: str, value: dict[str, Any]) -> None:
-        with self.writing():
-            write_json(self.bound / name, value)
-
-    def _write(self, name: str, content: bytes) -> None:
-        with self.writing():
-            write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
-
     def _begin(self) -> None:
-        if is_finished(self.bound):
+        if is_finished(self.directory.bound):
             raise FinishedError(f"{self.folder}: finished")
-        for folder in (self.bound, self.bound / "checkpoints", self.bound / "plots"):
+        for folder in (self.directory.bound, self.directory.bound / "checkpoints", self.directory.bound / "plots"):
             remove_stale_temporary_files(folder)
-        self.before = read_json(self.bound / "run.json") or {}
+        self.before = read_json(self.directory.bound / "run.json") or {}
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=False)
-        self._write("config.yaml", text.encode())
+        self.directory.write("config.yaml", text.encode())
         self._write_diff()
         if "dataset" in self.before:
             self.about = {"dataset": self.before["dataset"]} | self.about
@@ -146,9 +104,9 @@ class RunWriter:
         if self.uncommitted is None:
             return
         text, name = escape_line(self.uncommitted).encode(), "git.diff"
-        if (self.bound / name).exists() and (self.bound / name).read_bytes() != text:
+        if (self.directory.bound / name).exists() and (self.directory.bound / name).read_bytes() != text:
             name = "git-continued.diff"
-        self._write(name, text)
+        self.directory.write(name, text)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -161,11 +119,11 @@ class RunWriter:
         finally:
             for log in self.logs:
                 log.close()
-            self.lock.release()
+            self.directory.release()
 
     def _write_failure(self, error: BaseException) -> None:
         if isinstance(error, DataError) and error.report is not None:
-            self._write_json("data_report.json", dict(error.report))
+            self.directory.write_json("data_report.json", dict(error.report))
             error.add_note(f"all of them: {self.folder / 'data_report.json'}")
         self._write_status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
 
@@ -185,7 +143,7 @@ class RunWriter:
             raise DataError(f"{self.folder}: {OTHER_DATA}")
         self.paths, self.classes = paths, tuple(dataset["classes"])
         self.about = self.about | {"dataset": dataset}
-        self._write_json("data_report.json", report)
+        self.directory.write_json("data_report.json", report)
         self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
@@ -206,7 +164,7 @@ class RunWriter:
         if found and "shared_start" in self.before:
             self.about = self.about | {"shared_start": self.before["shared_start"]}
         lines = found[1] if found else {}
-        with self.writing():
+        with self.directory.writing():
             for log in self.logs:
                 log.truncate(lines.get(log.path.name, 0))
         if found and (evaluated := found[0].pop("led_to_labeling", None)) is not None:
@@ -223,7 +181,7 @@ class RunWriter:
 
     def adopt_shared_start(self, found: SharedStart) -> None:
         """Start from a shared start: copy its logs and record its origin in run.json."""
-        with self.writing():
+        with self.directory.writing():
             for log in self.logs:
                 log.overwrite(found.logs.get(log.path.name))
         self.evaluated = found.evaluated
@@ -246,14 +204,14 @@ class RunWriter:
             LockLostError: the lock is lost.
             OSError: disk full, EIO, ...
         """
-        if self.lock.lost:
-            self.lock.assert_held()
+        if self.directory.lock.lost:
+            self.directory.lock.assert_held()
         if isinstance(event, EvalEnd):
             self.evaluated = event
         row = event.row()
         if row is None and not isinstance(event, Finished):
             return
-        with self.writing():
+        with self.directory.writing():
             if row is not None:
                 self.metrics.append(json.dumps(finite(row)) + "\n")
             if isinstance(event, PoolLabeled):
@@ -270,11 +228,11 @@ class RunWriter:
         """Save the state of the training and the number of lines of each log."""
         if "unheard" in snapshot and self.evaluated is not None:
             snapshot = snapshot | {"led_to_labeling": event_to_dict(self.evaluated)}
-        with self.writing():
+        with self.directory.writing():
             lines = {log.path.name: log.sync() for log in self.logs}
-            sync_folder(self.bound)
+            sync_folder(self.directory.bound)
             state = snapshot | {"of": self._identity()}
-            checkpoint.save_state(self.bound / "checkpoints", state, lines, self.lock.assert_held)
+            checkpoint.save_state(self.directory.bound / "checkpoints", state, lines, self.directory.lock.assert_held)
         self.saved = time.monotonic()
 
     def _identity(self) -> dict[str, str | None]:
@@ -287,23 +245,22 @@ class RunWriter:
 
     def write_plots(self, draw: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
         """Call `draw` with the directory whose `plots/` it draws into; returns its name -> file, as users name them."""
-        with self.writing():
-            files = draw(self.bound)
-        assert self.lock.directory is not None
-        return {name: self.lock.directory.public_path(path) for name, path in files.items()}
+        with self.directory.writing():
+            files = draw(self.directory.bound)
+        return {name: self.directory.public_path(path) for name, path in files.items()}
 
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
         """Write the predictions, the status and, last, summary.json; returns the summary."""
-        with self.writing():
-            checkpoint.prune(self.bound / "checkpoints", keep=1)
+        with self.directory.writing():
+            checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
         found = {"confusion": event.confusion, "reliability": bins}
         summary = {**event.summary, **found, "total_seconds": self._seconds()}
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])
-            self._write("predictions.csv", escape_line(text).encode())
+            self.directory.write("predictions.csv", escape_line(text).encode())
         self._write_status(RunStatus.DONE, plots=plots)
-        self._write_json("summary.json", summary)
+        self.directory.write_json("summary.json", summary)
         return summary
 
     def _predictions(self, event: Finished) -> Iterator[tuple[object, ...]]:
@@ -337,7 +294,7 @@ class RunWriter:
             "interruptions": interruptions(self.before),
             "plots": plots or [],
         }
-        self._write_json("run.json", {**self.about, **state})
+        self.directory.write_json("run.json", {**self.about, **state})
 
     def _add_diagnostics(self, event: PoolLabeled) -> None:
         before = self.evaluated

@@ -1,4 +1,4 @@
-"""Killed anywhere, a run goes on and ends as if nothing had been; and the oracles that say so notice every defect."""
+"""A run that is killed at any point resumes bit-identically, and the oracles detect every planted defect."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the campaign found, as of tests.kill.__main__."""
+    """The results of tests.kill.__main__."""
     place = tmp_path_factory.mktemp("kill")
     if os.access("/dev/shm", os.W_OK):
         place = Path("/dev/shm") / f"semisup-kill-{os.getpid()}"  # a kill loses nothing there either, and it is faster

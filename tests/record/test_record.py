@@ -1,4 +1,4 @@
-"""The run's folder: status, logs that grow and are cut, checkpoints that are whole or refused, one owner."""
+"""The record of a run: status, logs, checkpoints, environment."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+import semisup.record.locked_directory
 import semisup.record.writer
 from semisup.core.events import EvalEnd, Finished
 from semisup.core.types import Predictions
@@ -117,7 +118,7 @@ def test_unreferenced_best_models_are_deleted(tmp_path: Path) -> None:
 
 
 class Payload:
-    """What an attacker puts into a pickle."""
+    """The content of a malicious pickle."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -175,7 +176,7 @@ def test_append_log_is_truncated_to_whole_lines(tmp_path: Path) -> None:
 
 
 def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
-    """A real limit on file sizes, in a process of its own."""
+    """A real limit on file sizes, in a separate process."""
     code = """
 import resource, signal, sys, torch
 from pathlib import Path
@@ -225,12 +226,12 @@ def test_predictions_are_written_before_the_run_counts_as_finished(
 ) -> None:
     said = Predictions(["a, b.png", "\udcff.png"], [0, 1], [1, 1], [0.75, 0.5])
     seen: list[bool] = []
-    real = semisup.record.writer.write_json
+    real = semisup.record.locked_directory.write_json
     with record(tmp_path / "run") as run:
         run.set_dataset(DATA, {}, ["a.png"])
         file = run.folder / "predictions.csv"
         monkeypatch.setattr(
-            semisup.record.writer, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
+            semisup.record.locked_directory, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
         )
         run.finish(Finished(3, 1, {"steps": 3}, predictions={"validation": said}), [])
     assert seen == [True, True]
@@ -275,7 +276,7 @@ def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
 
 
 def test_checkpoint_of_another_run_or_other_data_is_refused(tmp_path: Path) -> None:
-    """Files that someone copied: the digest in the name is right, and the content is not this run's."""
+    """Copied files: the digest in the name is correct, but the content belongs to another run."""
     for name, about, data in (("one", "a", "f"), ("other", "b", "f"), ("elsewhere", "a", "g")):
         with RunWriter(tmp_path / name, {}, {"id": about}) as run:
             run.set_dataset({**DATA, "fingerprint": data}, {}, [])
@@ -361,7 +362,7 @@ def test_git_diff_is_saved_and_a_later_one_beside_it(tmp_path: Path) -> None:
 
 
 def test_second_state_of_one_step_replaces_the_first(tmp_path: Path) -> None:
-    """A step is saved before the evaluation that follows it, and after; their names do not tell which is which."""
+    """A step is saved before and after its evaluation; their names do not tell which is newer."""
     for epoch in range(6):
         checkpoint.save_state(tmp_path, snapshot(3) | {"epoch": epoch}, {})
         state, _ = checkpoint.load_state(tmp_path) or ({}, {})
@@ -370,7 +371,7 @@ def test_second_state_of_one_step_replaces_the_first(tmp_path: Path) -> None:
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
-    """Whatever shares memory with what, and wherever a string comes from."""
+    """Regardless of shared memory and of the origin of strings."""
     whole = torch.arange(8.0)
     key = "".join(["w", "eight"])
     one = {"a": {key: whole[2:5], "pair": (1, 2)}, "b": {"weight": whole[2:5]}, "c": [key, "weight"]}

@@ -1,4 +1,4 @@
-"""Disks that are full, poor or broken, clocks that jump, and neighbors at the same folder."""
+"""Storage faults: full, limited and broken disks, clock jumps, and concurrent processes."""
 
 import errno
 import fcntl
@@ -33,7 +33,7 @@ SMALL = (
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """Makes the small run on toy data; gives its folder."""
+    """A function that makes the small run on synthetic data and returns its directory."""
     data = data_of(toy_problem(labeled=12, unlabeled=18))
     monkeypatch.setattr(run_module, "load_data", lambda *_: data)
 
@@ -46,7 +46,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]
 
 
 def interrupted(made: Callable[..., Path], name: str, after: int = 5) -> None:
-    """The same run, stopped after so many steps as if by Ctrl-C."""
+    """Interrupt the same run after `after` steps, as by Ctrl-C."""
     with pytest.MonkeyPatch.context() as patch:
         train = run_module.train
 
@@ -99,7 +99,7 @@ def test_unreadable_checkpoint_is_skipped(tmp_path: Path, monkeypatch: pytest.Mo
 def test_run_completes_without_hard_links_and_directory_fsync(
     made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither hard links nor fsync of folders, as on exFAT or some network disks; and NFS leaves files behind."""
+    """Neither hard links nor fsync of directories, as on exFAT or some network disks; and NFS leaves files behind."""
     reference = made("reference")
     fsync = os.fsync
 
@@ -145,7 +145,7 @@ def test_unwritable_tracker_directory_changes_no_number(
     assert wrong_end(reference, folder) == ""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root need not become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_directory_of_another_user_is_refused_before_training(open_path: Path) -> None:
     (open_path / "outputs").mkdir()
     (open_path / "outputs").chmod(0o755)
@@ -187,7 +187,7 @@ def test_of_many_processes_one_acquires_the_lock(tmp_path: Path) -> None:
 
 
 def test_concurrent_reader_gets_an_intact_checkpoint(tmp_path: Path) -> None:
-    """States come and go; whoever looks meanwhile finds one, or is told that it has gone, and looks again."""
+    """While states are written and deleted, a reader finds one, or an error that it was deleted."""
     checkpoint.save_state(tmp_path, snapshot(1, best=1), {})
 
     def write() -> None:
@@ -211,7 +211,7 @@ def test_concurrent_reader_gets_an_intact_checkpoint(tmp_path: Path) -> None:
 
 
 def test_clock_jumps_and_file_times_have_no_effect(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wall clock runs backwards by an hour a look, and every file's time is another."""
+    """The wall clock goes back by an hour at every call, and all file times are scrambled."""
     reference = made("reference")
     interrupted(made, "jumping")
     folder = next((reference.parents[2] / "jumping" / "runs").iterdir())
@@ -239,7 +239,7 @@ def test_unwritable_status_does_not_hide_the_error(tmp_path: Path, monkeypatch: 
 
     def run() -> None:
         with RunWriter(tmp_path / "run", {}, {}):
-            monkeypatch.setattr("semisup.record.writer.write_json", full)
+            monkeypatch.setattr("semisup.record.locked_directory.write_json", full)
             raise ValueError("the error itself")
 
     with (

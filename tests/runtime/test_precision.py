@@ -90,24 +90,24 @@ def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_number_of_compilations_per_round_is_reported() -> None:
-    def at_the_door(*words: str) -> None:
+    def check(*words: str) -> None:
         counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
         compatibility.check_compatibility(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
 
     with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
-        at_the_door("method=noisy_student", "train.batch_size=8")
+        check("method=noisy_student", "train.batch_size=8")
     with pytest.raises(SettingError, match=r"train\.batch_size=5000: at most 2047 with compile=true"):
-        at_the_door("train.batch_size=5000")
-    at_the_door("method=fixmatch", "method.skip_rejected=false")
-    at_the_door("method.lambda_unlabeled=0")
+        check("train.batch_size=5000")
+    check("method=fixmatch", "method.skip_rejected=false")
+    check("method.lambda_unlabeled=0")
 
 
 @pytest.mark.parametrize(
     ("device", "processes", "said"),
     [
         ("cuda:1", 1, "this machine has 1 CUDA devices, from cuda:0 on"),
-        ("cuda:0", 2, "torchrun started 2 processes, and each has a GPU of its own; use device=cuda"),
-        ("cuda", 2, "torchrun started 2 processes here, and there are 1 CUDA devices"),
+        ("cuda:0", 2, "torchrun started 2 processes, which need one GPU each; use device=cuda"),
+        ("cuda", 2, "torchrun started 2 processes on this machine, which has 1 CUDA devices"),
     ],
 )
 def test_missing_or_shared_gpu_is_refused(
