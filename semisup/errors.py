@@ -1,23 +1,25 @@
-"""What a user did, said in one line.
+"""Errors of users, each with a message of one line.
 
     SettingError        a setting: names key, value and what is allowed            exit 2
     DataError           the user's files: names the file or folder                 exit 2
-    RecordError         a run's folder: in use, finished, or not what it says      exit 2
+    RecordError         a run directory: in use, finished, damaged or foreign      exit 2
     DivergedError       a loss or gradient that is not finite: names the step      exit 3
-    ShortOfMemoryError  memory ran out: names the batch size to try                exit 1
-    CollapsedError      pseudo-labels of hardly more than one class, if asked for  exit 3
+    InsufficientMemoryError  out of memory: names the batch size to try            exit 1
+    CollapsedError      pseudo-labels of few classes, if collapse.stop_below is set exit 3
 
-All but the one of memory are ValueError, so that a notebook can catch one thing. Broken invariants of our own are
-assertions and never reach this file.
+All but InsufficientMemoryError are ValueErrors, so that a notebook can catch one class. Violated internal invariants
+are assertions.
 """
 
 import difflib
 import math
 from collections.abc import Iterable, Mapping
 
+from semisup.text import escape
+
 
 class SettingError(ValueError):
-    """A setting that cannot be. `key` gains its group on the way up (`tau` -> `threshold.tau`)."""
+    """An invalid setting. Callers add the group to `key` by `within` (`tau` -> `threshold.tau`)."""
 
     def __init__(self, key: str, value: object, allowed: str, nearest: str | None = None) -> None:
         super().__init__(key, value, allowed, nearest)
@@ -28,22 +30,22 @@ class SettingError(ValueError):
         return f"{self.key}={escape(self.value)}: {self.allowed}{hint}"
 
     def within(self, group: str) -> "SettingError":
-        """The same error with the key as a user types it."""
+        """Return the same error with the key as a user types it."""
         nearest = f"{group}.{self.nearest}" if self.nearest and self.allowed.startswith("no such key") else self.nearest
         return SettingError(f"{group}.{self.key}", self.value, self.allowed, nearest)
 
 
 class DataError(ValueError):
-    """The user's images or folders are not what the settings say.
+    """Images or folders do not match the settings.
 
-    `report`: which ones, where they are too many for one line: what data_report.json says of them.
+    `report`: the content of data_report.json, if one line cannot list the files.
     """
 
     report: Mapping[str, object] | None = None
 
 
 class RecordError(ValueError):
-    """A run's folder cannot be used as asked."""
+    """A run directory cannot be used as requested."""
 
 
 class InUseError(RecordError):
@@ -61,44 +63,37 @@ class LockLostError(RecordError):
 
 
 class FinishedError(RecordError):
-    """Another process finished this run in the meantime."""
+    """Another process has finished this run."""
 
 
 class DivergedError(ValueError):
-    """Training left the finite numbers at `step`."""
+    """A loss or gradient of `step` is not finite."""
 
     def __init__(self, step: int) -> None:
         super().__init__(step)
         self.step = step
 
     def __str__(self) -> str:
-        return f"the loss or a gradient of step {self.step} is not finite; a lower optimizer.lr is the usual cure"
+        return f"the loss or a gradient of step {self.step} is not finite; try a lower optimizer.lr"
 
 
 class InsufficientMemoryError(RuntimeError):
-    """The machine or the device has not the memory that the run asked for; says what to try."""
+    """The machine or the device ran out of memory; the message says what to try."""
 
 
 class CollapsedError(ValueError):
-    """The pseudo-labels ran together into few classes, and `collapse.stop_below` says to stop."""
-
-
-def escape(value: object) -> str:
-    """`value` as YAML users write it, with control characters escaped and the length bounded."""
-    text = {None: "null", True: "true", False: "false"}.get(value) if value is None or isinstance(value, bool) else None
-    text = text or str(value).encode("unicode_escape", "backslashreplace").decode()
-    return text if len(text) <= 120 else text[:117] + "..."
+    """The pseudo-labels collapsed to few classes and `collapse.stop_below` is set."""
 
 
 def first_line(error: Exception) -> str:
-    """What another library says, without its list of causes."""
+    """Return the first line of the message of another library."""
     return str(error).strip().split("\n")[0]
 
 
 def closest_match(word: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name that looks most like `word`, if one does."""
-    found = difflib.get_close_matches(word, [each for each in allowed if each != word], n=1, cutoff=0.6)
-    return found[0] if found else None
+    """Return the allowed name that is most similar to `word`, or None."""
+    matches = difflib.get_close_matches(word, [each for each in allowed if each != word], n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def check_range(key: str, value: float | None, low: float, high: float = math.inf, *, above: bool = False) -> None:

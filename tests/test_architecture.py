@@ -14,6 +14,7 @@ PACKAGE = ROOT / "semisup"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = {
+    "text": 0,
     "errors": 1,
     "core": 2,
     **dict.fromkeys(("threshold", "augment", "optimizer", "schedule", "tracking", "runtime"), 3),

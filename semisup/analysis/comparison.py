@@ -18,7 +18,7 @@ from typing import Any
 from semisup.analysis.runs import Run, as_number
 from semisup.config.run_id import dataset_keys
 from semisup.dataset import KeyRole
-from semisup.errors import escape
+from semisup.text import escape
 
 FlatSettings = dict[str, Any]
 """Dotted keys -> values, without the seed."""

@@ -8,7 +8,7 @@ from collections import defaultdict
 
 from semisup.analysis.comparison import Comparison, canonical, compare_runs
 from semisup.analysis.runs import Run
-from semisup.errors import escape
+from semisup.text import escape
 
 UNKNOWN_DATASET = "unreadable data set"
 

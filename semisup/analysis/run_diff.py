@@ -8,7 +8,7 @@ from typing import Any
 
 from semisup.analysis.runs import as_number
 from semisup.record.reader import read_json, read_metrics
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 
 @dataclass(frozen=True)

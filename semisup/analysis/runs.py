@@ -14,13 +14,14 @@ from typing import Any
 from semisup.config import schema
 from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import result_config, run_id
-from semisup.errors import DataError, RecordError, escape
-from semisup.record.lock import HolderState, holder_state
+from semisup.errors import DataError, RecordError
+from semisup.record.lock_holder import HolderState, holder_state
 from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
+from semisup.record.status import RECORDED_STATUSES, RunStatus
+from semisup.text import escape
 
 ConfigDict = dict[str, Any]
 
-STATUSES = ("running", "done", "failed", "diverged", "collapsed", "interrupted")
 PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """Everything that parsing a broken file, or reading settings of the wrong shape, can raise."""
 
@@ -35,7 +36,7 @@ class Run:
     """The record of one run directory.
 
     id: derived from the config; the folder's name where the config cannot be read
-    status: one of STATUSES, or unreadable
+    status: one of RECORDED_STATUSES, or unreadable
     reason: why the run is not done, on one line, safe to print
     identity: the settings that can change a number; {} where config.yaml cannot be read
     summary: summary.json; {} unless done
@@ -46,7 +47,7 @@ class Run:
 
     folder: Path
     id: str
-    status: str = "unreadable"
+    status: str = RunStatus.UNREADABLE
     reason: str = ""
     name: str | None = None
     seed: int | None = None
@@ -61,7 +62,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        return self.status == "done"
+        return self.status == RunStatus.DONE
 
     @property
     def uses_unlabeled(self) -> bool:
@@ -134,12 +135,12 @@ def read_run(folder: Path) -> Run:
         run = _with_status(run)
         return _with_results(run) if run.done else run
     except UnreadableError as error:
-        return replace(run, status="unreadable", reason=escape(error))
+        return replace(run, status=RunStatus.UNREADABLE, reason=escape(error))
     except OSError as error:
         file = Path(error.filename or folder).name
-        return replace(run, status="unreadable", reason=escape(f"{file}: {error.strerror}"))
+        return replace(run, status=RunStatus.UNREADABLE, reason=escape(f"{file}: {error.strerror}"))
     except PARSE_ERRORS as error:
-        return replace(run, status="unreadable", reason=escape(_error_message(error)))
+        return replace(run, status=RunStatus.UNREADABLE, reason=escape(_error_message(error)))
 
 
 def as_number(value: object) -> float | None:
@@ -177,15 +178,15 @@ def _with_settings(run: Run) -> Run:
 def _with_status(run: Run) -> Run:
     about = _read_json(run.folder / "run.json")
     status, error = about.get("status"), about.get("error")
-    if status not in STATUSES:
+    if status not in RECORDED_STATUSES:
         raise UnreadableError(f"run.json: status is {escape(status)}")
     reason = ""
-    if status == "running":
+    if status == RunStatus.RUNNING:
         reason = _liveness(run.folder)
     elif isinstance(error, dict):
         message = escape(str(error.get("message") or "").strip())
         kind = escape(error.get("kind"))
-        reason = message if message and status != "failed" else f"{kind}: {message}" if message else kind
+        reason = message if message and status != RunStatus.FAILED else f"{kind}: {message}" if message else kind
     if about.get("job_type") == "reproduce" and status != "done":
         reason = f"a reproduction; {reason}".removesuffix("; ")
     dataset = about.get("dataset")

@@ -126,7 +126,7 @@ def _report_user_errors(arguments: argparse.Namespace) -> int:
     except (SettingError, DataError, RecordError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _stdout_is_closed():
             raise
-        from semisup.runtime.text import printable
+        from semisup.text import printable
 
         print(f"semisup {arguments.command}: {printable(error, 2000)}", file=sys.stderr)
         return 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from semisup.errors import RecordError
 from semisup.runner.reproduction import PREFIX
 from semisup.runtime.atomic_files import write_atomically
-from semisup.runtime.text import shell_quote
+from semisup.text import shell_quote
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.core.csv_cells import protect_cell
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
@@ -79,8 +79,8 @@ def _csv_parts(run: Path, files: list[Any]) -> Iterator[str]:
     import torch
 
     from semisup.images.pool import decode_files, max_workers
-    from semisup.record.append_log import escape_line
     from semisup.runner.progress import Bars
+    from semisup.text import escape_line
 
     run_config, model, classes, channels = _load_model(run)
     torch.set_num_threads(run_config.run.threads)
@@ -170,7 +170,7 @@ def _to_gray(pixels: Any) -> Any:
 
 def printable_lines(text: str) -> str:
     """The lines with control characters escaped, for a terminal."""
-    return "".join(printable(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
+    return "".join(printable(line, max_length=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
 
 
 def _csv(rows: Iterable[list[object]]) -> str:

@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 if TYPE_CHECKING:
     from semisup.analysis.run_diff import Difference
@@ -254,8 +254,8 @@ def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
     """Differences in classes, numbers of images, and paths of the validation and test images, as far as recorded."""
     from semisup.analysis.run_history import read_predictions
     from semisup.dataset import SPLITS
-    from semisup.record.append_log import escape_line
     from semisup.record.reader import read_section
+    from semisup.text import escape_line
 
     lines, counts = [], read_section(before, "counts")
     if before.get("classes") != list(data.classes):

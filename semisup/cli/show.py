@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from semisup.runtime.atomic_files import write_atomically
-from semisup.runtime.text import shell_quote
+from semisup.text import shell_quote
 
 EPILOG = """\
 writes into RUN, where it changes nothing else:

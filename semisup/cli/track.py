@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 EPILOG = """\
 RUN is a run directory or a folder of runs. The settings after it are those of the upload; its defaults are in

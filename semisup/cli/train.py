@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 from semisup.config.compose import check_names, without_hydra
 from semisup.errors import DataError, SettingError
 from semisup.runner.output_root import check_output_root
-from semisup.runtime.text import printable, shell_quote
 from semisup.sweep.preflight import compose_command, validate_command
 from semisup.sweep.runner import sweep, with_hydra
+from semisup.text import printable, shell_quote
 
 FLAGS_FOR_HYDRA = (
     "--help",

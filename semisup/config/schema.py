@@ -20,11 +20,12 @@ from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
-from semisup.errors import SettingError, closest_match, escape, first_line
+from semisup.errors import SettingError, closest_match, first_line
 from semisup.model import identify_weights, is_file_name
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
 from semisup.runtime.precision import default_precision, require_compiler, require_device
 from semisup.runtime.secrets import secret_in
+from semisup.text import escape
 from semisup.training.state import TrainingConfig, TrainSettings
 
 AUTO_VALUES = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
@@ -154,7 +155,7 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
             raise SettingError(error.full_key or "config", "${...}", first_line(error)) from None
         for key, (value, _) in _leaves(plain, plain):
             if name := secret_in(value):
-                raise SettingError(key, f"${name}", "is a secret, and settings are saved and shown")
+                raise SettingError(key, name, "is a secret, and settings are saved and shown")
     else:
         plain = config
         refuse_interpolations(plain)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from semisup.dataset._file_index import FileSplit
 from semisup.errors import DataError
-from semisup.images.scan import ImageFile, image_name, printable
+from semisup.images.scan import ImageFile, image_name
+from semisup.text import escape_name
 
 
 def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
@@ -27,6 +28,6 @@ def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
         rows.append((ImageFile(os.fspath(path), image_name(root, path), status.st_size, *times, status.st_ino), target))
     if missing:
         listed = ", ".join(sorted(missing)[:5]) + (", ..." if len(missing) > 5 else "")
-        raise DataError(f"dataset.root={printable(str(root))}: {len(missing)} image(s) are missing: {listed}")
+        raise DataError(f"dataset.root={escape_name(str(root))}: {len(missing)} image(s) are missing: {listed}")
     rows.sort(key=lambda row: os.fsencode(row[0].path))
     return FileSplit([file for file, _ in rows], [target for _, target in rows])

@@ -299,4 +299,4 @@ def _write_index(path: Path, digests: Sequence[str]) -> None:
     with AtomicFile(path.parent) as file:
         for piece in json.JSONEncoder().iterencode([path.stem, *digests]):
             file.write(piece.encode())
-        file.commit(path, sure=False)
+        file.commit(path, durable=False)

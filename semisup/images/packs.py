@@ -50,7 +50,7 @@ def write_pack(path: Path, pack: ImagePack) -> None:
     pixels = pack.pixels.reshape(-1).data
     header = _header(path, pack.bad, pack.animated, checksum_blocks(pixels))
     _prepare_folder(path.parent)
-    write_atomically(path, _prefix(header), pixels, header, sure=False)
+    write_atomically(path, _prefix(header), pixels, header, durable=False)
 
 
 class PackWriter:
@@ -76,7 +76,7 @@ class PackWriter:
         """Write the header and publish the file under `path`."""
         header = _header(path, bad, animated, self.sums.all())
         self.file.write(header)
-        self.file.commit(path, _prefix(header), sure=False)
+        self.file.commit(path, _prefix(header), durable=False)
         return ImagePack(PackedImages(path, (self.count, 3, size, size), PREFIX.size), bad, animated)
 
     def __exit__(self, *error: object) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semisup.errors import DataError
+from semisup.text import escape_name
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
@@ -31,7 +32,7 @@ class ImageFile:
     """A file with an image suffix, as of the scan. There may be millions: text, not Path objects.
 
     path: where it is
-    name: posix path relative to the data set's root, printable (see `printable`); the image's name in a record
+    name: posix path relative to the data set's root, printable (see `text.escape_name`); the image's name in a record
     bytes_: its size
     mtime_ns, ctime_ns, inode: with the size, these change when the content does
     """
@@ -76,7 +77,7 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
     files = [
         ImageFile(
             path,
-            printable(_decode_path(inside + path.removeprefix(start))),
+            escape_name(_decode_path(inside + path.removeprefix(start))),
             status.st_size,
             status.st_mtime_ns,
             status.st_ctime_ns,
@@ -100,7 +101,7 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
     for entry in _entries(folder):
         if _is_hidden(entry.name) or not entry.is_dir(follow_symlinks=follow_symlinks):
             continue
-        name = printable(unicodedata.normalize("NFC", _decode_path(entry.name)))
+        name = escape_name(unicodedata.normalize("NFC", _decode_path(entry.name)))
         if name in folders:
             raise DataError(f"{shown(folder)}: two folders have the class name {name} in Unicode's form NFC")
         folders[name] = Path(entry.path)
@@ -109,26 +110,12 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
 
 def image_name(root: Path, path: Path) -> str:
     """Name of the image at `path` in a record: relative to `root`, printable."""
-    return printable(_decode_path(path.relative_to(root)))
+    return escape_name(_decode_path(path.relative_to(root)))
 
 
 def shown(path: Path | str) -> str:
     """`path` as printable text for messages."""
-    return printable(_decode_path(path))
-
-
-def printable(text: str) -> str:
-    r"""Escape characters that a terminal or a JSON file could misinterpret: a newline becomes \n.
-
-    Escapes controls, direction marks, bytes that are not UTF-8, and the backslash itself, so that different names stay
-    different.
-    """
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(
-        letter if letter.isprintable() and letter != "\\" else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
+    return escape_name(_decode_path(path))
 
 
 def _decode_path(path: Path | str) -> str:

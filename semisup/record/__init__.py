@@ -1,13 +1,13 @@
-"""A run's folder: the truth about a run. W&B and every table are made from it.
+"""The files of a run directory. W&B, tables and reports are derived from them.
 
-config.yaml          all settings, resolved, plain data
-run.json             status, environment, data set, what happened
-data_report.json     files ignored and quarantined, where the data set is made of files
+config.yaml          all settings, resolved, as plain data
+run.json             status, environment, data set, interruptions
+data_report.json     ignored and quarantined files of a data set made of files
 metrics.jsonl        one JSON object a line
-pseudo_labels.csv    every unlabeled image in every round: class, confidence, kept
-what_if.csv          what every threshold would have kept, and how much of it is right, at each labeling and in the end
-classes.csv          what became of each class in every labeling
-predictions.csv      every validation and test image, of the chosen model: true class, predicted class, confidence
+pseudo_labels.csv    every unlabeled image in every round: class, confidence, selected or not
+what_if.csv          coverage and accuracy of every threshold at each labeling and at the end
+classes.csv          counts of each class in every labeling
+predictions.csv      the selected model on every validation and test image: true class, predicted class, confidence
 checkpoints/         best-<step>-<digest>.pt, last-<step>-<digest>.pt (torch, weights_only)
 plots/               PNG
 summary.json         written last: a run that has it is finished
@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from semisup.runtime.atomic_files import write_atomically
+from semisup.runtime.secrets import redact_values
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Plain JSON, whole or not at all. NaN and infinity, which JSON has not, become null."""
-    text = json.dumps(finite(value), indent=2, ensure_ascii=True, allow_nan=False)
+    """Write plain JSON in one step: NaN and infinity become null, secrets are replaced."""
+    text = json.dumps(finite(redact_values(value)), indent=2, ensure_ascii=True, allow_nan=False)
     write_atomically(path, text.encode() + b"\n")
 
 
 def finite(value: Any) -> Any:
-    """The same nested data with None in place of every float that is not finite."""
+    """Replace every float that is not finite by None, in nested data."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -40,5 +41,5 @@ def finite(value: Any) -> Any:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` went to its end."""
+    """Whether the run in `folder` is finished."""
     return (folder / "summary.json").is_file()

@@ -11,11 +11,7 @@ from typing import IO
 
 from semisup.errors import RecordError
 from semisup.runtime.atomic_files import AtomicFile, with_path, write_atomically
-
-
-def escape_line(text: str) -> str:
-    """Encode what is not Unicode with backslashes: file names on Linux are arbitrary bytes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+from semisup.text import escape_line
 
 
 class AppendLog:

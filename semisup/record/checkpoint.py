@@ -1,12 +1,12 @@
 """Checkpoints: torch files of tensors and plain data, named by kind, step and the digest of their bytes.
 
     best-00000120-9f86d081884c7d65.pt      {"step", "epoch", "accuracy", "loss", "weights"}
-    last-00000150-2c26b46b68ffc68f.pt      the trainer's snapshot, the lines of the logs, and the name of its best file
-    shared_start-00000065-60303ae22b998861.pt   of record/shared_start.py, in a folder of its own
+    last-00000150-2c26b46b68ffc68f.pt      state of the training, number of lines of each log, name of the best file
+    shared_start-00000065-60303ae22b998861.pt   of record/shared_start.py, in a directory of its own
 
-The digest in the name makes a flipped bit visible before anything is loaded; loading never runs code
-(`weights_only`) and takes no more memory than the file has bytes: nothing in it is compressed. A new file is safe on
-disk before an old one is deleted. Equal content gives equal bytes, whether the run was interrupted or not.
+The digest in the name reveals a flipped bit before anything is loaded. Loading never runs code (`weights_only`) and
+takes no more memory than the file has bytes, because no part may be compressed. A new file is durable before an old one
+is deleted. Equal content gives equal bytes, whether the run was interrupted or not.
 """
 
 import hashlib
@@ -21,14 +21,15 @@ from typing import Any
 
 import torch
 
-from semisup.errors import RecordError, escape
+from semisup.errors import RecordError
 from semisup.record.reader import read_bytes
 from semisup.runtime.atomic_files import write_atomically
+from semisup.text import escape
 
 NAME = re.compile(r"(best|last|shared_start)-(\d{8})-([0-9a-f]{16})\.pt", re.ASCII)
 FOREIGN = re.compile(r"GLOBAL (\S+)")
 MAX_BYTES = 2**36
-KEEP = 2  # last ones
+KEEP = 2  # last states
 
 
 def save(
@@ -45,10 +46,9 @@ def save(
 
 
 def _normalize_storage(value: Any) -> Any:
-    """The same content as if it had just been made: what is written depends on which parts are one object in memory,
-    and on what else lies in a tensor's storage."""
+    """Remove shared objects and shared storage, so that equal content serializes to equal bytes."""
     if isinstance(value, torch.Tensor):
-        value = value.cpu()  # a file names the device of each tensor, and what was restored lies on another
+        value = value.cpu()  # the file names the device of each tensor
         return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
     if isinstance(value, dict):
         return {_normalize_storage(key): _normalize_storage(each) for key, each in value.items()}
@@ -61,17 +61,17 @@ def _normalize_storage(value: Any) -> Any:
     return sys.intern(value) if type(value) is str else value
 
 
-def load(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
-    """Read one checkpoint of at most so many bytes onto the CPU.
+def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """Load one checkpoint of at most `max_bytes` bytes onto the CPU.
 
     Raises:
-        RecordError: it is not whole, not ours, larger, or holds more than tensors and plain data.
+        RecordError: it is damaged, larger, not of semisup, or holds more than tensors and plain data.
     """
     match = NAME.fullmatch(path.name)
     if match is None:
-        raise RecordError(f"{path}: not a checkpoint of semisup by its name")
+        raise RecordError(f"{path}: not the name of a checkpoint of semisup")
     try:
-        payload = read_bytes(path, most)
+        payload = read_bytes(path, max_bytes)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
     except ValueError as error:
@@ -83,35 +83,37 @@ def load(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:
         foreign = FOREIGN.search(str(error))
-        said = f"asks for the code {foreign[1]}" if foreign else (str(error).splitlines() or [type(error).__name__])[0]
-        raise RecordError(f"{path}: refused, for it holds more than tensors and plain data ({escape(said)})") from None
+        reason = (
+            f"refers to the code {foreign[1]}" if foreign else (str(error).splitlines() or [type(error).__name__])[0]
+        )
+        raise RecordError(f"{path}: refused: holds more than tensors and plain data ({escape(reason)})") from None
     if not isinstance(content, dict):
         raise RecordError(f"{path}: not a checkpoint of semisup")
     return content
 
 
 def _reject_foreign_zip(payload: bytes) -> None:
-    """Look at the archive before torch does, which would unpack 200 kB to 200 MB.
+    """Refuse archives that torch.save does not write; torch would unpack 200 kB to 200 MB.
 
     Raises:
-        ValueError, BadZipFile: what is wrong with it.
+        ValueError, BadZipFile: the archive is compressed, damaged or has other names.
     """
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
             raise ValueError("a part is compressed")
         if sum(part.file_size for part in parts) > len(payload):
-            raise ValueError("its parts are larger than all of it")
+            raise ValueError("its parts are larger than the file")
         if any(".." in part.filename.split("/") or part.filename.startswith(("/", "\\")) for part in parts):
-            raise ValueError("a part has a name that leads elsewhere")
+            raise ValueError("the name of a part is not below the archive")
         if (broken := archive.testzip()) is not None:
             raise ValueError(f"the part {broken} is damaged")
 
 
 def newest(folder: Path, kind: str) -> list[Path]:
-    """The checkpoints of a kind, by the step in the name, newest first."""
-    found = [(int(match[2]), path) for path in folder.glob(f"{kind}-*.pt") if (match := NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    """List the checkpoints of a kind by the step in the name, newest first."""
+    matches = [(int(match[2]), path) for path in folder.glob(f"{kind}-*.pt") if (match := NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(matches, reverse=True)]
 
 
 def save_state(
@@ -131,12 +133,12 @@ def save_state(
     confirm()
     for other in newest(folder, "last"):
         if _step(other) == _step(path) and other != path:
-            other.unlink(missing_ok=True)  # from before the evaluation that follows the same step
+            other.unlink(missing_ok=True)  # saved before the evaluation that follows the same step
     prune(folder, KEEP)
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the `keep` newest last states, and the best models that none of these can need."""
+    """Delete all but the `keep` newest last states, and the best models that none of these refers to."""
     lasts = newest(folder, "last")
     for path in lasts[keep:]:
         path.unlink(missing_ok=True)
@@ -153,17 +155,17 @@ def _step(path: Path) -> int:
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
-    """The newest state that is whole, and how many lines of each log belong to it; None where none was ever saved.
+    """Load the newest intact state and the number of lines of each log; None if there are no checkpoints.
 
     Raises:
-        RecordError: there are checkpoints, and none can be used.
+        RecordError: there are checkpoints, but none is usable.
     """
     problems = []
     for path in newest(folder, "last"):
         try:
             snapshot = load(path)
             if "lines" not in snapshot:
-                raise RecordError(f"{path}: written by an earlier version of semisup, which this one does not continue")
+                raise RecordError(f"{path}: written by an earlier version of semisup; this version cannot resume it")
             lines, best = snapshot.pop("lines"), snapshot.get("best")
             if not isinstance(lines, dict) or not (best is None or NAME.fullmatch(str(best))):
                 raise RecordError(f"{path}: not a state of semisup")
@@ -171,7 +173,7 @@ def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
             return snapshot, lines
         except RecordError as error:
             problems.append(str(error))
-            warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)
+            warnings.warn(f"checkpoint skipped: {error}", stacklevel=2)
     if problems:
         raise RecordError("no usable checkpoint: " + "; ".join(problems))
     return None

@@ -1,10 +1,10 @@
-"""The two tables of a labeling of the pool: what every threshold would keep, and what became of every class.
+"""Two tables of each labeling of the unlabeled set: coverage and accuracy of every threshold, and counts by class.
 
-what_if.csv      step, epoch, on (validation or pool), tau, coverage, accuracy: of each labeling of the pool, of the
-                 evaluation just before it, and of the chosen model (at `best/step`) on validation
-classes.csv      round, epoch, step, class, labeled, kept, coverage, accuracy, threshold: one line a class and labeling
+what_if.csv      step, epoch, on (validation or pool), tau, coverage, accuracy: of each labeling of the unlabeled set,
+                 of the evaluation just before it, and of the selected model (at `best/step`) on validation
+classes.csv      round, epoch, step, class, labeled, kept, coverage, accuracy, threshold: one line per class
 
-Accuracy is empty where no kept image's class is known.
+Accuracy is empty where the true class of no selected image is known.
 """
 
 import csv
@@ -24,7 +24,7 @@ CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "ac
 
 
 class EvalThresholdCurve(NamedTuple):
-    """One curve of a run: whose, and on which images."""
+    """One curve of a run, where it was computed, and on which images."""
 
     step: int
     epoch: int
@@ -32,14 +32,14 @@ class EvalThresholdCurve(NamedTuple):
     curve: ThresholdCurve
 
 
-def curve_rows(found: EvalThresholdCurve) -> Iterable[tuple[object, ...]]:
-    """The lines of what_if.csv for one curve."""
-    for tau, covered, right in zip(THRESHOLDS, found.curve.coverage, found.curve.accuracy, strict=True):
-        yield found.step, found.epoch, found.on, f"{tau:g}", f"{covered:.6g}", _share(right)
+def curve_rows(point: EvalThresholdCurve) -> Iterable[tuple[object, ...]]:
+    """Yield the lines of what_if.csv for one curve."""
+    for tau, coverage, accuracy in zip(THRESHOLDS, point.curve.coverage, point.curve.accuracy, strict=True):
+        yield point.step, point.epoch, point.on, f"{tau:g}", f"{coverage:.6g}", _share(accuracy)
 
 
 def read_curves(path: Path) -> list[EvalThresholdCurve]:
-    """The curves in what_if.csv, as they were written; [] without that file."""
+    """Read the curves of what_if.csv in file order; [] without that file."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
@@ -60,11 +60,11 @@ def read_curves(path: Path) -> list[EvalThresholdCurve]:
 
 
 def class_rows(event: PoolLabeled, classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
-    """The lines of classes.csv for one labeling."""
+    """Yield the lines of classes.csv for one labeling."""
     position = (event.round, event.epoch, event.step)
-    for name, labeled, kept, known, right, threshold in zip(classes, *event.classes, strict=True):
-        coverage, accuracy = kept / labeled if labeled else None, right / known if known else None
-        yield *position, name, labeled, kept, _share(coverage), _share(accuracy), f"{threshold:.6g}"
+    for name, labeled, selected, known, correct, threshold in zip(classes, *event.classes, strict=True):
+        coverage, accuracy = selected / labeled if labeled else None, correct / known if known else None
+        yield *position, name, labeled, selected, _share(coverage), _share(accuracy), f"{threshold:.6g}"
 
 
 def _share(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Where a run was made: what its numbers depend on besides the config."""
+"""The environment of a run: what its numbers depend on besides the config."""
 
 import contextlib
 import ctypes
@@ -31,7 +31,7 @@ RESULT_PACKAGES = (
     "threads",
     "processes",
 )
-DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")  # another one gives other pixels
+DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")  # another version gives other pixels
 LARGEST_DIFF = 2**20  # characters
 OPTIONAL_KEYS = ("driver", "libraries", "variables")  # not recorded by version 0.1.0
 RESULT_VARIABLES = (
@@ -74,13 +74,13 @@ def _fixed_environment(device: str) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """How this process was called."""
+    """The command line of this process, without secrets."""
     return redact(" ".join(["semisup", *sys.argv[1:]]))
 
 
 @cache
 def git_diff() -> str | None:
-    """What semisup's own code has that its commit has not, as a diff without secrets; None where that is nothing."""
+    """`git diff HEAD` of the package and its conf, without secrets; None if there is none."""
     here = Path(__file__).resolve().parents[2]
     if not (_git() or {}).get("dirty"):
         return None
@@ -92,15 +92,15 @@ def git_diff() -> str | None:
             text += f"diff: {name} is new\n" + "".join(f"+{line}\n" for line in added.splitlines())
     except (OSError, subprocess.SubprocessError):
         return None
-    if not text.strip():  # what the commit has not is no code of ours
+    if not text.strip():  # the changes are outside the package
         return None
     cut = f"\ncut at {LARGEST_DIFF} characters\n" if len(text) > LARGEST_DIFF else ""
-    return redact(text)[:LARGEST_DIFF] + cut
+    return redact(text[: 2 * LARGEST_DIFF])[:LARGEST_DIFF] + cut
 
 
 @cache
 def source_digest() -> str:
-    """The digest of semisup's own source as it lies there, committed or not, in a checkout or installed."""
+    """The SHA-256 of the source of this package, committed or not, in a checkout or installed."""
     package, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         source = path.read_bytes()
@@ -109,7 +109,7 @@ def source_digest() -> str:
 
 
 def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """What two environments differ in, as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
+    """Compare two environments as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
     matters = ("python", "system", "processor", "instruction_set", "device", "driver", "threads")
     pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in OPTIONAL_KEYS}
     pairs["processes"] = before.get("processes", 1), now.get("processes", 1)
@@ -128,25 +128,25 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json says of a run that was begun in the environment `before` and is continued `now`.
+    """The environment for run.json of a run that started in `before` and is resumed in `now`.
 
-    Another processor, as on the next node of a cluster, is also said to the user; it may change the last bits.
+    Warns of another CPU, as on the next node of a cluster, which may change the last bits.
 
     Raises:
-        RecordError: other versions of what computes.
+        RecordError: a package that computes results has another version.
     """
-    found = diff_environments(before, now) if now else {}
-    others = [f"{name} {found[name]}" for name in RESULT_PACKAGES if name in found]
+    differences = diff_environments(before, now) if now else {}
+    others = [f"{name} {differences[name]}" for name in RESULT_PACKAGES if name in differences]
     if others:
         raise RecordError(f"the run was begun with other versions ({', '.join(others)}); use those, or another name=")
-    if found:
-        said = ", ".join(f"{name} {each}" for name, each in found.items())
-        warnings.warn(f"the run was begun elsewhere, and the last bits may differ: {said}", stacklevel=2)
+    if differences:
+        message = ", ".join(f"{name} {each}" for name, each in differences.items())
+        warnings.warn(f"the run started in another environment; the last bits may differ: {message}", stacklevel=2)
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
 def _driver() -> dict[str, Any]:
-    """Of a GPU: what CUDA its driver can do (12080 = 12.8; None where it does not say), CUDA and cuDNN."""
+    """Versions of CUDA and cuDNN, and the newest CUDA that the GPU driver supports (12080 = 12.8; None if unknown)."""
     number = ctypes.c_int(0)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
@@ -176,7 +176,7 @@ def _processor() -> str:
 
 @cache
 def _git() -> dict[str, Any] | None:
-    """Commit of semisup's own code, and whether it was changed; None where it is not a checkout."""
+    """Commit of the package, and whether the work tree is dirty; None if it is not a checkout."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
@@ -187,9 +187,14 @@ def _git() -> dict[str, Any] | None:
         return None
 
 
-def run_git(folder: Path, *words: str) -> str:
+def run_git(folder: Path, *arguments: str) -> str:
+    """Run git in `folder` and return its output.
+
+    Raises:
+        OSError, subprocess.SubprocessError: git is missing, fails or takes more than 10 s.
+    """
     quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "-C", str(folder), *words]
+    command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(  # a changed file need not be Unicode
         command, capture_output=True, encoding="utf-8", errors="backslashreplace", check=True, timeout=10, env=quiet
     ).stdout.strip()

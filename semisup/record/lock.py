@@ -17,16 +17,15 @@ import json
 import os
 import threading
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from semisup.errors import InUseError, LockLostError
 from semisup.record import heartbeat
+from semisup.record.lock_holder import Holder, read_holder
 from semisup.record.wait_notice import WaitNotice
-from semisup.runtime.atomic_files import create_exclusive, rename_away, restore
+from semisup.runtime.atomic_files import create_exclusive, open_for_update, rename_away, restore
 from semisup.runtime.directory_handle import DirectoryHandle
 from semisup.runtime.liveness import boot_id, is_alive, is_local, this_process
 
@@ -36,18 +35,6 @@ UNWRITTEN_SECONDS = 1.0
 
 POLL_SECONDS = 0.5
 JOIN_SECONDS = 5.0
-
-
-class Holder(NamedTuple):
-    """The process that owner.json names; `process` is {} if the file is empty or torn."""
-
-    fingerprint: heartbeat.Fingerprint
-    process: dict[str, Any]
-
-    def __str__(self) -> str:
-        if not self.process:
-            return "another process"
-        return f"process {self.process.get('process')} on {self.process.get('host')}"
 
 
 class RunLock:
@@ -159,7 +146,7 @@ class RunLock:
         self._nonce = nonce.encode()
         if not create_exclusive(path, json.dumps(content).encode()):
             raise InUseError(f"{self.folder}: in use by {read_holder(path) or 'another process'}")
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._descriptor = open_for_update(path)
         if self._nonce not in os.pread(self._descriptor, 4096, 0):
             os.close(self._descriptor)
             raise InUseError(f"{self.folder}: in use by another process, which took it over")
@@ -230,45 +217,6 @@ class RunLock:
                         raise
                     notice.show(str(error), error.stale_in_seconds)
                     time.sleep(min(POLL_SECONDS, max(error.stale_in_seconds, 0.01)))
-
-
-class HolderState(StrEnum):
-    """What can be told at once about the holder of a lock."""
-
-    NONE = "none"
-    ALIVE = "alive"
-    GONE = "gone"
-    UNKNOWN = "unknown"
-    """Of another host or PID namespace: only its heartbeat can tell, after a while."""
-
-
-def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:
-    """Look at the lock of a run directory, without waiting."""
-    try:
-        holder = read_holder(folder / "owner.json")
-    except OSError:
-        return HolderState.UNKNOWN, None
-    if holder is None:
-        return HolderState.NONE, None
-    if not holder.process or not is_local(holder.process):
-        return HolderState.UNKNOWN, holder
-    return HolderState.ALIVE if is_alive(holder.process) else HolderState.GONE, holder
-
-
-def read_holder(path: Path) -> Holder | None:
-    """Read who holds the lock file `path`; None if there is no such file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    fingerprint = heartbeat.read_fingerprint(path)
-    if fingerprint is None:
-        return None
-    try:
-        process = json.loads(fingerprint[2] or b"{}")
-    except ValueError:
-        process = {}
-    return Holder(fingerprint, process if isinstance(process, dict) else {})
 
 
 def _lock_file(path: Path) -> tuple[FileLock | None, bool]:

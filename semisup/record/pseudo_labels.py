@@ -1,6 +1,6 @@
-"""pseudo_labels.csv: what the images of the pool were labeled as, round by round.
+"""pseudo_labels.csv: the pseudo-labels of the unlabeled set in every round.
 
-round, epoch, step, path, class, confidence, weight, kept: a line for each image that was labeled.
+round, epoch, step, path, class, confidence, weight, kept: one line for each image that was labeled.
 """
 
 import csv
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from semisup.core.csv_cells import restore_cell
 from semisup.core.events import PoolLabeled
-from semisup.record.append_log import escape_line
+from semisup.text import escape_line
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
 
 
 class PseudoLabelRow(NamedTuple):
-    """What one unlabeled image was labeled as: which one it is, its class by name, confidence and weight in [0, 1]."""
+    """The pseudo-label of one unlabeled image: its index, class by name, confidence and weight in [0, 1]."""
 
     number: int
     target: str
@@ -25,7 +25,7 @@ class PseudoLabelRow(NamedTuple):
 
 
 def label_rows(event: PoolLabeled, paths: list[str], classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
-    """The lines of one labeling; `paths` are of all images of the pool."""
+    """Yield the lines of one labeling; `paths` are those of all unlabeled images."""
     position = (event.round, event.epoch, event.step)
     labels, chosen = event.labels, event.selection
     each = zip(paths, chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), strict=True)
@@ -37,7 +37,7 @@ def label_rows(event: PoolLabeled, paths: list[str], classes: tuple[str, ...]) -
 
 
 def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:
-    """The pseudo-labels of the last round in the file; [] where there was none."""
+    """Read the pseudo-labels of the last round; [] if there was none."""
     if not path.exists():
         return []
     numbers = {escape_line(each): number for number, each in enumerate(paths)}

@@ -1,7 +1,7 @@
-"""What a run's folder holds, as plain data: nothing in it is executed or looked up, and nothing can swell.
+"""Read the files of a run directory as plain data: nothing in them is executed, and no file can exhaust memory.
 
-Whoever sent the folder may have made its files by hand. Each is read only if it is a file, and only as far as its kind
-can reach; what would take more memory, or more time, than any of ours is refused before it is parsed.
+A run directory is untrusted. A file is read only if it is a regular file and not larger than its kind can be; content
+that would take more memory or time than any record is refused before it is parsed.
 """
 
 import json
@@ -15,8 +15,9 @@ from typing import IO, Any
 
 import yaml
 
-from semisup.errors import RecordError, escape
+from semisup.errors import RecordError
 from semisup.record.migrations import migrate
+from semisup.text import escape
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language; the one in C is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
@@ -30,36 +31,36 @@ MAX_LINE_BYTES = 2**20  # of a log; ours have 500
 
 
 def open_regular_file(path: Path) -> IO[bytes]:
-    """A regular file, for reading: pipes, which never answer, and devices, which never end, are none.
+    """Open a regular file for reading; pipes, which may never answer, and devices, which never end, are refused.
 
     Raises:
-        OSError: it is not there, or no file.
+        OSError: it does not exist or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise FileNotFoundError(None, "is no file", str(path))
+        raise FileNotFoundError(None, "is not a regular file", str(path))
     return open(descriptor, "rb")
 
 
-def read_bytes(path: Path, most: int) -> bytes:
-    """A whole file of at most so many bytes.
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a file of at most `max_bytes` bytes.
 
     Raises:
         OSError: as `open_regular_file`, or it cannot be read.
         ValueError: it is larger.
     """
     with open_regular_file(path) as file:
-        if os.fstat(file.fileno()).st_size > most:
-            raise ValueError(f"has more than {most} bytes")
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise ValueError(f"has more than {max_bytes} bytes")
         return file.read()
 
 
 def parse_json(raw: bytes) -> Any:
-    """JSON of a size that we would write.
+    """Parse JSON that is not larger than any record.
 
     Raises:
-        ValueError: it is none, or would take more than MOST_JSON_MEMORY.
+        ValueError: it is not JSON, or would take more than MAX_JSON_MEMORY.
     """
     memory = len(raw) + 40 * raw.count(b",") + 70 * (raw.count(b"[") + raw.count(b"{")) + 30 * raw.count(b'"')
     if memory > MAX_JSON_MEMORY:
@@ -71,8 +72,7 @@ def parse_json(raw: bytes) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from disk; None where there is none, or not a whole one, or not one that we would write: one that
-    is too large is named."""
+    """Read a JSON object; None if the file is missing, damaged, not an object, or too large, which is a warning."""
     try:
         if path.is_file() and path.stat().st_size > MAX_JSON_BYTES:
             warnings.warn(f"{path} has more than {MAX_JSON_BYTES >> 20} MB and is not read", stacklevel=2)
@@ -83,16 +83,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_section(about: dict[str, Any], name: str) -> dict[str, Any]:
-    """An object inside an object; {} where there is none."""
+    """Return the object `name` of a JSON object; {} if it is not an object."""
     value = about.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of metrics.jsonl, one at a time; a kill may have left a half one at its end.
+    """Yield the complete lines of metrics.jsonl; a kill may leave an incomplete one at the end.
 
     Raises:
-        RecordError: it cannot be read, or a line is no JSON object with a step, or longer than any of ours.
+        RecordError: it cannot be read, or a line is not a JSON object with a step, or is too long.
     """
     try:
         with open_regular_file(path) as file:
@@ -138,13 +138,13 @@ def check_steps(path: Path) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A saved config as data, with the keys that came after it; nothing in it is executed or looked up.
+    """Read a saved config as data and migrate it; nothing in it is executed or resolved.
 
-    Plain YAML as `semisup` writes it: aliases, a few of which can mean gigabytes, anchors, tags, merged or repeated
-    keys are refused, though some would do no harm.
+    Only plain YAML as `semisup` writes it: anchors, aliases (a few can expand to gigabytes), tags, merge keys and
+    repeated keys are refused.
 
     Raises:
-        RecordError: there is none, or it is not one mapping of plain YAML.
+        RecordError: it is missing or not one mapping of plain YAML.
     """
     try:
         raw = read_bytes(path, MAX_CONFIG_BYTES)
@@ -204,10 +204,10 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value, as after the `=` of an override: `0.5`, `null`, `photos`.
+    """Parse one YAML value, as after the `=` of an override: `0.5`, `null`, `photos`.
 
     Raises:
-        RecordError: it is not YAML, or looks like a date or a number and is none.
+        RecordError: it is not YAML, or looks like a date or number but is not valid.
     """
     try:
         return yaml.load(text, Loader=LOADER)

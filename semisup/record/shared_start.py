@@ -1,11 +1,10 @@
-"""The state of a training right before its pool is labeled for the first time, for other runs that come to it by the
-same way.
+"""The shared start of a sweep: the state of a run right before its first labeling, for runs with the same history.
 
-<folder>/shared_start-00000123-<digest>.pt    one checkpoint: the state, the lines of the logs so far, and what it is of
-<folder>/owner.json                      who is on the way there
+<folder>/shared_start-00000123-<digest>.pt    one checkpoint: the state, the logs so far, and its key
+<folder>/owner.json                      the process that computes it
 
-Of several runs one makes it while the others wait; if that one dies or fails, the next one does. What is damaged, or is
-of something else, is passed over with a warning and made anew.
+One of several runs computes it while the others wait; if that run dies or fails, the next one computes it. A file that
+is damaged or has another key is skipped with a warning and computed again.
 """
 
 import json
@@ -26,13 +25,13 @@ WAIT_SECONDS = 0.2
 
 
 class SharedStart(NamedTuple):
-    """What is kept.
+    """The content of a shared start.
 
-    snapshot: the state's
+    snapshot: the state of the training
     logs: file name -> its text so far
-    evaluated: the evaluation just made; it belongs to the labeling that comes next, if one does
-    run: the id of the run that made it
-    seconds: what training and evaluating took it
+    evaluated: the last evaluation; it belongs to the labeling that follows, if there is one
+    run: the id of the run that computed it
+    seconds: duration of its training and evaluation
     """
 
     snapshot: dict[str, Any]
@@ -42,17 +41,17 @@ class SharedStart(NamedTuple):
     seconds: float
 
     def metadata(self) -> dict[str, Any]:
-        """For run.json of a run that begins with it: whose it is, and what is not done again."""
+        """For run.json of a run that starts from it: its origin, and the work that is saved."""
         done = {"steps": self.snapshot["step"], "epochs": self.snapshot["epoch"]}
         return {"from": self.run, **done, "saved_seconds": self.seconds}
 
 
 class SharedStartCache:
-    """One warm-up on disk, or the place for it.
+    """One shared start on disk, or the directory for it.
 
     Args:
-        folder: made when it is needed.
-        of: plain data, all that the warm-up depends on.
+        folder: created when it is needed.
+        of: its key: everything that it depends on, as plain data.
     """
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:
@@ -61,7 +60,7 @@ class SharedStartCache:
         self.owned = False
 
     def wait(self) -> SharedStart | None:
-        """The warm-up, once it is there; None where the caller is the one to make it, until it calls `release`.
+        """Return the shared start once it exists; None if the caller must compute it and call `save` or `release`.
 
         Raises:
             OSError: read-only, disk full, ...
@@ -81,17 +80,17 @@ class SharedStartCache:
                 self.release()
             return found
 
-    def keep(self, found: SharedStart) -> None:
-        """Put it there, whole, and let the others have it.
+    def save(self, shared_start: SharedStart) -> None:
+        """Write the shared start and release the lock.
 
         Raises:
             OSError: disk full, read-only, ...
         """
-        evaluated = None if found.evaluated is None else event_to_dict(found.evaluated)
-        content = found._asdict() | {"of": self.of, "evaluated": evaluated}
-        assert self.lock.directory is not None, "only the holder keeps a state"
+        evaluated = None if shared_start.evaluated is None else event_to_dict(shared_start.evaluated)
+        content = shared_start._asdict() | {"of": self.of, "evaluated": evaluated}
+        assert self.lock.directory is not None, "only the lock holder saves"
         self.lock.assert_held()
-        checkpoint.save(self.lock.directory.bound, KIND, found.snapshot["step"], content, self.lock.assert_held)
+        checkpoint.save(self.lock.directory.bound, KIND, shared_start.snapshot["step"], content, self.lock.assert_held)
         self.release()
 
     def release(self) -> None:
@@ -104,33 +103,33 @@ class SharedStartCache:
             try:
                 return _read(checkpoint.load(path), self.of, path)
             except RecordError as error:
-                warnings.warn(f"warm-up passed over, and made anew: {error}", stacklevel=2)
+                warnings.warn(f"shared start skipped and computed again: {error}", stacklevel=2)
                 path.unlink(missing_ok=True)
         return None
 
 
 def _read(content: dict[str, Any], of: str, path: Path) -> SharedStart:
     if content.pop("of", None) != of:
-        raise RecordError(f"{path}: is of other settings, data or versions than its place says")
+        raise RecordError(f"{path}: has another key: settings, data or versions")
     try:
         evaluated = content.pop("evaluated")
         evaluated = None if evaluated is None else event_from_dict(evaluated)
         return SharedStart(**content, evaluated=evaluated)
     except (TypeError, KeyError, AttributeError) as error:
-        raise RecordError(f"{path}: is not a warm-up ({error})") from None
+        raise RecordError(f"{path}: not a shared start ({error})") from None
 
 
 def event_to_dict(event: EvalEnd) -> dict[str, Any]:
-    """An evaluation as tensors and plain data, for a checkpoint."""
+    """Convert an evaluation to tensors and plain data, for a checkpoint."""
     curve = None if event.what_if is None else event.what_if._asdict()
     return {**vars(event), "what_if": curve}
 
 
 def event_from_dict(content: dict[str, Any]) -> EvalEnd:
-    """The evaluation again.
+    """Convert it back.
 
     Raises:
-        TypeError, KeyError, AttributeError: it is none.
+        TypeError, KeyError, AttributeError: it is not an evaluation.
     """
     curve = content["what_if"]
     return EvalEnd(**content | {"what_if": None if curve is None else ThresholdCurve(**curve)})

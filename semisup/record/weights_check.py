@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semisup.errors import RecordError, escape
+from semisup.errors import RecordError
+from semisup.text import escape
 
 VARIANCE = "running_var"
 """Last part of the name of BatchNorm's running variance, of which the square root is taken."""

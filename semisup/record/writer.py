@@ -1,11 +1,9 @@
-"""The writer of one run's folder, from the first byte to the last."""
+"""Write the record of one run, from its first file to summary.json."""
 
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +14,8 @@ import yaml
 from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
 from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, LockLostError, RecordError
-from semisup.record import checkpoint, finite, is_finished, write_json
-from semisup.record.append_log import AppendLog, escape_line
+from semisup.record import checkpoint, finite, is_finished
+from semisup.record.append_log import AppendLog
 from semisup.record.curves import (
     CLASSES,
     CURVES,
@@ -30,16 +28,17 @@ from semisup.record.curves import (
     read_curves,
 )
 from semisup.record.environment import resume_environment
-from semisup.record.lock import RunLock
+from semisup.record.locked_directory import LockedDirectory
 from semisup.record.pseudo_labels import COLUMNS, PseudoLabelRow, label_rows, last_round
 from semisup.record.reader import read_json
 from semisup.record.shared_start import SharedStart, event_from_dict, event_to_dict
-from semisup.record.status import interruptions, now, status_of
-from semisup.runtime.atomic_files import make_folder, remove_stale_temporary_files, sync_folder, write_atomically
+from semisup.record.status import RunStatus, interruptions, now, status_of
+from semisup.runtime.atomic_files import remove_stale_temporary_files, sync_folder
 from semisup.runtime.secrets import redact
+from semisup.text import escape_line
 
 SCHEMA = 1
-OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the folder"
+OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the run directory"
 PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
@@ -64,7 +63,7 @@ class RunWriter:
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
         self.evaluated: EvalEnd | None = None  # the last; a labeling that it led to comes before the next save
-        self.lock = RunLock(folder)
+        self.directory = LockedDirectory(folder)
         self.started = self.saved = time.monotonic()
         self.started_at = now()
         self.before: dict[str, Any] = {}  # run.json of the interrupted run that this one continues
@@ -76,78 +75,38 @@ class RunWriter:
         self.metrics, self.pseudo_labels, self.what_if, self.per_class = self.logs
 
     def __enter__(self) -> Self:
-        root = self.folder.parent.parent
-        if not self.folder.resolve().is_relative_to(root.resolve()):
-            raise RecordError(f"{self.folder}: a link that leads out of {root}; set output_root to where it leads")
+        self.directory.acquire("checkpoints", "plots")
         try:
-            for inner in ("checkpoints", "plots"):
-                make_folder(self.folder / inner)
-            self.lock.acquire()
-        except OSError as error:
-            raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
-        try:
-            self._open_logs(self.bound)
-            with self.writing():
+            self._open_logs(self.directory.bound)
+            with self.directory.writing():
                 self._begin()
         except BaseException:
-            self.lock.release()
+            self.directory.release()
             raise
         return self
 
-    @property
-    def bound(self) -> Path:
-        """The path to write through: it names the locked directory even if `folder` no longer does."""
-        assert self.lock.directory is not None, "inside the context"
-        return self.lock.directory.bound
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Surround every change of the directory.
-
-        Raises:
-            LockLostError: the lock is lost.
-            OSError: as raised inside, with the path as the user names it.
-        """
-        self.lock.assert_held()
-        try:
-            yield
-        except OSError as error:
-            self.lock.assert_held()
-            if self.lock.directory is None or not error.filename:
-                raise
-            name = self.lock.directory.public_path(os.fsdecode(error.filename))
-            raise OSError(error.errno, error.strerror, str(name)) from None
-
-    def _write_json(self, name: str, value: dict[str, Any]) -> None:
-        with self.writing():
-            write_json(self.bound / name, value)
-
-    def _write(self, name: str, content: bytes) -> None:
-        with self.writing():
-            write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
-
     def _begin(self) -> None:
-        if is_finished(self.bound):
+        if is_finished(self.directory.bound):
             raise FinishedError(f"{self.folder}: finished")
-        for folder in (self.bound, self.bound / "checkpoints", self.bound / "plots"):
+        for folder in (self.directory.bound, self.directory.bound / "checkpoints", self.directory.bound / "plots"):
             remove_stale_temporary_files(folder)
-        self.before = read_json(self.bound / "run.json") or {}
+        self.before = read_json(self.directory.bound / "run.json") or {}
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=False)
-        self._write("config.yaml", text.encode())
+        self.directory.write("config.yaml", text.encode())
         self._write_diff()
         if "dataset" in self.before:
             self.about = {"dataset": self.before["dataset"]} | self.about
-        if "environment" in self.before:  # it is that of the numbers so far, until `resume` knows that there are none
+        if "environment" in self.before:  # `resume` replaces it if there are no numbers yet
             self.about = self.about | {"environment": self.before["environment"]}
-        self._write_status("running")
+        self._write_status(RunStatus.RUNNING)
 
     def _write_diff(self) -> None:
         if self.uncommitted is None:
             return
         text, name = escape_line(self.uncommitted).encode(), "git.diff"
-        if (self.bound / name).exists() and (self.bound / name).read_bytes() != text:
+        if (self.directory.bound / name).exists() and (self.directory.bound / name).read_bytes() != text:
             name = "git-continued.diff"
-        self._write(name, text)
+        self.directory.write(name, text)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -160,43 +119,44 @@ class RunWriter:
         finally:
             for log in self.logs:
                 log.close()
-            self.lock.release()
+            self.directory.release()
 
     def _write_failure(self, error: BaseException) -> None:
         if isinstance(error, DataError) and error.report is not None:
-            self._write_json("data_report.json", dict(error.report))
+            self.directory.write_json("data_report.json", dict(error.report))
             error.add_note(f"all of them: {self.folder / 'data_report.json'}")
         self._write_status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
 
     def set_dataset(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
-        """What the data are, once they are read.
+        """Record the data set once it is read.
 
         Args:
             dataset: fingerprint, classes, counts, for run.json.
-            report: for data_report.json.
-            paths: what the rows of pseudo_labels.csv call the unlabeled images.
+            report: the content of data_report.json.
+            paths: names of the unlabeled images in pseudo_labels.csv.
 
         Raises:
-            DataError: this run began with other data.
+            DataError: this run started with other data.
         """
         before = self.before.get("dataset")
         if isinstance(before, dict) and before.get("fingerprint") not in (None, dataset["fingerprint"]):
             raise DataError(f"{self.folder}: {OTHER_DATA}")
         self.paths, self.classes = paths, tuple(dataset["classes"])
         self.about = self.about | {"dataset": dataset}
-        self._write_json("data_report.json", report)
-        self._write_status("running")
+        self.directory.write_json("data_report.json", report)
+        self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
-        """The state to go on from, or None; the logs are cut to where they were at that state.
+        """Load the newest state, or None, and truncate the logs to it.
 
         Raises:
-            RecordError: there are checkpoints, and none can be used, or they are of another run, of other data or of
-                other versions of what computes.
+            RecordError: no checkpoint is usable, or they belong to another run, other data or other package versions.
         """
         found = checkpoint.load_state(self.folder / "checkpoints")
-        if found and (of := found[0].pop("of", None)) != self._of():
-            raise RecordError(f"{self.folder}: its checkpoint is of {of}, not of {self._of()}; delete the run's folder")
+        if found and (of := found[0].pop("of", None)) != self._identity():
+            raise RecordError(
+                f"{self.folder}: its checkpoint is of {of}, not of {self._identity()}; delete the run's folder"
+            )
         if found and "environment" in self.before:
             self.about = self.about | resume_environment(self.before["environment"], self.environment)
         elif self.environment:
@@ -204,7 +164,7 @@ class RunWriter:
         if found and "shared_start" in self.before:
             self.about = self.about | {"shared_start": self.before["shared_start"]}
         lines = found[1] if found else {}
-        with self.writing():
+        with self.directory.writing():
             for log in self.logs:
                 log.truncate(lines.get(log.path.name, 0))
         if found and (evaluated := found[0].pop("led_to_labeling", None)) is not None:
@@ -212,7 +172,7 @@ class RunWriter:
         return found[0] if found else None
 
     def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
-        """This run up to here, for others."""
+        """The run so far, as a shared start for other runs."""
         logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
         spent = [row.get(name) for row in self.read_metrics() for name in ("train_seconds", "val_seconds")]
         return SharedStart(
@@ -220,21 +180,21 @@ class RunWriter:
         )
 
     def adopt_shared_start(self, found: SharedStart) -> None:
-        """Begin with what another run did: its logs become this run's own, and run.json says whose they are."""
-        with self.writing():
+        """Start from a shared start: copy its logs and record its origin in run.json."""
+        with self.directory.writing():
             for log in self.logs:
                 log.overwrite(found.logs.get(log.path.name))
         self.evaluated = found.evaluated
         self.about = self.about | {"shared_start": found.metadata()}
-        self._write_status("running")
+        self._write_status(RunStatus.RUNNING)
 
     def read_metrics(self) -> list[MetricsRow]:
-        """What metrics.jsonl holds so far."""
+        """Read the rows of metrics.jsonl so far."""
         path = self.metrics.path
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def read_last_round(self) -> list[PseudoLabelRow]:
-        """The pseudo-labels of the last round; [] where there was none."""
+        """Read the pseudo-labels of the last round; [] if there was none."""
         return last_round(self.pseudo_labels.path, self.paths)
 
     def write_event(self, event: Event) -> None:
@@ -244,63 +204,63 @@ class RunWriter:
             LockLostError: the lock is lost.
             OSError: disk full, EIO, ...
         """
-        if self.lock.lost:
-            self.lock.assert_held()
+        if self.directory.lock.lost:
+            self.directory.lock.assert_held()
         if isinstance(event, EvalEnd):
             self.evaluated = event
         row = event.row()
         if row is None and not isinstance(event, Finished):
             return
-        with self.writing():
+        with self.directory.writing():
             if row is not None:
                 self.metrics.append(json.dumps(finite(row)) + "\n")
             if isinstance(event, PoolLabeled):
                 _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
                 self._add_diagnostics(event)
             elif isinstance(event, Finished) and event.what_if is not None:
-                self._add_chosen(event, event.what_if)
+                self._add_selected(event, event.what_if)
 
     def read_curves(self) -> list[EvalThresholdCurve]:
-        """What what_if.csv holds so far."""
+        """Read the curves of what_if.csv so far."""
         return read_curves(self.what_if.path)
 
     def save(self, snapshot: dict[str, Any]) -> None:
-        """Save the state of a training, and with it how long the logs are."""
+        """Save the state of the training and the number of lines of each log."""
         if "unheard" in snapshot and self.evaluated is not None:
             snapshot = snapshot | {"led_to_labeling": event_to_dict(self.evaluated)}
-        with self.writing():
+        with self.directory.writing():
             lines = {log.path.name: log.sync() for log in self.logs}
-            sync_folder(self.bound)
-            state = snapshot | {"of": self._of()}
-            checkpoint.save_state(self.bound / "checkpoints", state, lines, self.lock.assert_held)
+            sync_folder(self.directory.bound)
+            state = snapshot | {"of": self._identity()}
+            checkpoint.save_state(self.directory.bound / "checkpoints", state, lines, self.directory.lock.assert_held)
         self.saved = time.monotonic()
 
-    def _of(self) -> dict[str, str | None]:
-        """Whose states these are: of which settings that can matter, and of which data."""
+    def _identity(self) -> dict[str, str | None]:
+        """The run and the data set that checkpoints of this run belong to."""
         return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
 
     def seconds_since_save(self) -> float:
+        """Seconds since the last save of this process, or its start."""
         return time.monotonic() - self.saved
 
     def write_plots(self, draw: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
         """Call `draw` with the directory whose `plots/` it draws into; returns its name -> file, as users name them."""
-        with self.writing():
-            files = draw(self.bound)
-        assert self.lock.directory is not None
-        return {name: self.lock.directory.public_path(path) for name, path in files.items()}
+        with self.directory.writing():
+            files = draw(self.directory.bound)
+        return {name: self.directory.public_path(path) for name, path in files.items()}
 
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
-        """The end: status, then summary.json, last of all. Returns the summary."""
-        with self.writing():
-            checkpoint.prune(self.bound / "checkpoints", keep=1)
+        """Write the predictions, the status and, last, summary.json; returns the summary."""
+        with self.directory.writing():
+            checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
         found = {"confusion": event.confusion, "reliability": bins}
         summary = {**event.summary, **found, "total_seconds": self._seconds()}
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])
-            self._write("predictions.csv", escape_line(text).encode())
-        self._write_status("done", plots=plots)
-        self._write_json("summary.json", summary)
+            self.directory.write("predictions.csv", escape_line(text).encode())
+        self._write_status(RunStatus.DONE, plots=plots)
+        self.directory.write_json("summary.json", summary)
         return summary
 
     def _predictions(self, event: Finished) -> Iterator[tuple[object, ...]]:
@@ -319,7 +279,9 @@ class RunWriter:
             timespec="seconds"
         )
 
-    def _write_status(self, status: str, error: dict[str, str] | None = None, plots: list[str] | None = None) -> None:
+    def _write_status(
+        self, status: RunStatus, error: dict[str, str] | None = None, plots: list[str] | None = None
+    ) -> None:
         state = {
             "schema": SCHEMA,
             "status": status,
@@ -327,12 +289,12 @@ class RunWriter:
             "seconds": self._seconds(),
             "started_at": self.before.get("started_at") or self.started_at,
             "updated_at": self._now(),
-            "ended_at": None if status == "running" else self._now(),
+            "ended_at": None if status is RunStatus.RUNNING else self._now(),
             "resumed": int(self.before.get("resumed") or 0) + 1 if self.before else 0,
             "interruptions": interruptions(self.before),
             "plots": plots or [],
         }
-        self._write_json("run.json", {**self.about, **state})
+        self.directory.write_json("run.json", {**self.about, **state})
 
     def _add_diagnostics(self, event: PoolLabeled) -> None:
         before = self.evaluated
@@ -341,8 +303,8 @@ class RunWriter:
         self._add_curve(EvalThresholdCurve(event.step, event.epoch, POOL, event.what_if))
         _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
 
-    def _add_chosen(self, event: Finished, what_if: ThresholdCurve) -> None:
-        """The curve of the chosen model, unless it led to a labeling and is there."""
+    def _add_selected(self, event: Finished, what_if: ThresholdCurve) -> None:
+        """Add the curve of the selected model, unless it preceded a labeling and is present."""
         step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
         if (step, VALIDATION) not in {(each.step, each.on) for each in self.read_curves()}:
             self._add_curve(EvalThresholdCurve(step, epoch, VALIDATION, what_if))
@@ -352,6 +314,6 @@ class RunWriter:
 
 
 def _add_rows(log: AppendLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Append lines of CSV; the first of a file comes after the names of the columns."""
+    """Append lines of CSV, after a header if the file is new."""
     header = [] if log.path.exists() else [columns]
     log.append(csv_text([*header, *rows]))

@@ -15,8 +15,8 @@ from semisup.analysis.datasets import dataset_label
 from semisup.analysis.runs import Run
 from semisup.core.csv_cells import protect_cell
 from semisup.record import finite
-from semisup.record.append_log import escape_line
 from semisup.report.wording import mean_gain
+from semisup.text import escape_line
 
 SCHEMA = 1
 LENGTHS = ("steps", "epochs", "labeled_steps", "best/epoch")

@@ -6,7 +6,7 @@ from pathlib import Path
 from semisup.analysis.comparison import Comparison
 from semisup.analysis.runs import Run
 from semisup.report.export import as_csv, as_json
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 
 def comparison_files(parts: list[tuple[Comparison, str]], destination: Path) -> tuple[dict[str, bytes], list[str]]:

@@ -20,8 +20,8 @@ from semisup.analysis.comparison import (
     sort_key,
 )
 from semisup.analysis.runs import Run
-from semisup.errors import escape
 from semisup.report.wording import format_mean_std, mean_gain, missing_reason
+from semisup.text import escape
 
 MAX_VALUES = 24  # of an axis, in a PNG
 CONTROL = -1  # the row of controls

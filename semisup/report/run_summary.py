@@ -13,7 +13,7 @@ from semisup.analysis.runs import PARSE_ERRORS, Run, as_number, is_run, read_run
 from semisup.config import schema
 from semisup.errors import RecordError
 from semisup.report.wording import format_number, format_percent
-from semisup.runtime.text import printable, shell_quote
+from semisup.text import printable, shell_quote
 
 BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 WIDTH = 48  # letters of a curve

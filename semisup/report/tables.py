@@ -7,8 +7,9 @@ from typing import Any
 
 from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row
 from semisup.analysis.runs import Run, as_number
+from semisup.record.status import RunStatus
 from semisup.report.wording import format_gain, format_mean_std, format_number, mean_gain
-from semisup.runtime.text import printable, shell_quote
+from semisup.text import printable, shell_quote
 
 Link = Callable[[Path], str]
 
@@ -80,9 +81,9 @@ MEASURED = [
     Column("steps", "steps", priority=2),
     Column("seconds", "seconds", priority=3),
 ]
-STATUS_COLORS = {
-    **dict.fromkeys(("failed", "diverged", "collapsed", "unreadable"), "red"),
-    **dict.fromkeys(("interrupted", "running"), "yellow"),
+STATUS_COLORS: dict[str, str] = {
+    **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),
+    **dict.fromkeys((RunStatus.INTERRUPTED, RunStatus.RUNNING), "yellow"),
 }
 
 

@@ -25,7 +25,7 @@ from semisup.report.figures.heatmap import draw_heatmap
 from semisup.report.figures.style import figure_style, render_png
 from semisup.report.wording import mean_gain
 from semisup.runtime.atomic_files import write_atomically
-from semisup.runtime.text import printable, shell_quote
+from semisup.text import printable, shell_quote
 from semisup.tracking import RunInfo, Tracker
 
 GROUP = "tracking."

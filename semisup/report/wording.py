@@ -7,7 +7,7 @@ from dataclasses import replace
 from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, format_settings, summarize
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.run_history import chosen_before_selection
-from semisup.errors import escape
+from semisup.text import escape
 
 CONTROL_NOTE = "(labels only, the same augmentation, model and number of steps)"
 BASELINE_NOTE = "(no augmentation, labeled passes only)"

@@ -15,7 +15,7 @@ from semisup.config.sections import CollapseSettings
 from semisup.core.events import Event, PoolLabeled
 from semisup.core.metrics import normalized_entropy
 from semisup.errors import CollapsedError
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 MIN_IMAGES_PER_CLASS = 5  # selected, on average
 

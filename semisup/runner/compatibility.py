@@ -12,11 +12,12 @@ from torch.overrides import TorchFunctionMode
 
 from semisup.config.schema import RunConfig
 from semisup.dataset import ScansFolders
-from semisup.errors import SettingError, escape, first_line
+from semisup.errors import SettingError, first_line
 from semisup.method import OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.precision import MAX_SHAPES
+from semisup.text import escape
 
 LARGE_SIDE, LARGE_BYTES = 256, 2**29
 """Pixels a side and bytes of weights up to which the model is tried on real tensors before a run."""

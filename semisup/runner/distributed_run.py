@@ -30,7 +30,7 @@ def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: d
 
     From here on all processes stop at the same step, and none before the first step.
     """
-    if not team.told:
+    if not team.announced:
         buffer = io.BytesIO()
         torch.save({"fingerprint": fingerprint, "snapshot": snapshot}, buffer)
         stop.wait = True

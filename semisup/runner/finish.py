@@ -18,7 +18,7 @@ from semisup.errors import LockLostError
 from semisup.record.writer import RunWriter
 from semisup.runner.result import EXIT_STATUS
 from semisup.runtime.secrets import redact
-from semisup.runtime.text import printable
+from semisup.text import printable
 from semisup.tracking import Tracker
 
 

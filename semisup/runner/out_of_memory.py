@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import torch
 
 from semisup.config.schema import RunConfig
-from semisup.errors import InsufficientMemoryError, escape
+from semisup.errors import InsufficientMemoryError
+from semisup.text import escape
 
 MESSAGES = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 

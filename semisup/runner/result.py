@@ -7,17 +7,18 @@ from typing import Any
 
 from semisup.config.schema import RunConfig
 from semisup.record import write_json
+from semisup.record.status import RunStatus
 
-EXIT_STATUS = {
-    "done": 0,
-    "running": 1,
-    "skipped": 1,
-    "failed": 1,
-    "refused": 2,
-    "in use": 2,
-    "diverged": 3,
-    "collapsed": 3,
-    "interrupted": 130,
+EXIT_STATUS: dict[str, int] = {
+    RunStatus.DONE: 0,
+    RunStatus.RUNNING: 1,
+    RunStatus.SKIPPED: 1,
+    RunStatus.FAILED: 1,
+    RunStatus.REFUSED: 2,
+    RunStatus.IN_USE: 2,
+    RunStatus.DIVERGED: 3,
+    RunStatus.COLLAPSED: 3,
+    RunStatus.INTERRUPTED: 130,
 }
 
 
@@ -63,5 +64,5 @@ def record_early_failure(run_config: RunConfig, result: RunResult) -> None:
     result.folder.mkdir(parents=True, exist_ok=True)
     write_json(result.folder / "config.yaml", run_config.config)  # JSON is YAML
     error = {"kind": result.status, "message": result.message}
-    about = {"schema": 1, "id": run_config.id, "name": run_config.run.name, "status": "failed", "error": error}
+    about = {"schema": 1, "id": run_config.id, "name": run_config.run.name, "status": RunStatus.FAILED, "error": error}
     write_json(result.folder / "run.json", about)

@@ -112,7 +112,7 @@ class SharedStartSession:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
             try:
-                self.cache.keep(self.record.export_start(snapshot | {"memory": memory}))
+                self.cache.save(self.record.export_start(snapshot | {"memory": memory}))
             except OSError as error:
                 warnings.warn(f"the shared start is not saved: {self.cache.folder}: {error.strerror}", stacklevel=2)
                 self.cache.release()

@@ -5,10 +5,11 @@ from typing import Any
 
 from semisup.config.run_id import ConfigDict, result_config
 from semisup.config.schema import RunConfig
-from semisup.errors import RecordError, SettingError, escape
+from semisup.errors import RecordError, SettingError
 from semisup.record import is_finished
 from semisup.record.checkpoint import newest
 from semisup.record.reader import read_config
+from semisup.text import escape
 
 
 def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""How every file of ours comes to be: whole or not at all, even if the power goes.
+"""Write files atomically and durably: after a crash or power loss the old or the new file is there, never a part.
 
-Write aside, fsync, rename, fsync the folder. After a crash the old file or the new one is there, never a part of
-either; what was written aside is removed by the next process of this host that looks.
+Write a temporary file, fsync it, rename it, fsync the directory. Temporary files of dead processes are removed by
+`remove_stale_temporary_files`.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 import re
-import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -19,29 +18,29 @@ from typing import Self
 from semisup.runtime.liveness import pid_namespace, start_time
 
 _LIFE = os.urandom(4).hex()
-"""Tells this process from a dead one that had the same id, as the first process of a container always has."""
+"""Distinguishes this process from a dead one with the same id; the first process of a container always has id 1."""
 
-_FORGOTTEN_SECONDS = 3600
-"""Since the last write of what a process of another container left: whether that lives cannot be seen from here."""
+_ABANDONED_SECONDS = 3600
+"""Since the last write to a temporary file of another PID namespace, whose processes cannot be seen from here."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What a disk, a quota or a limit says that has no room left."""
+"""Error numbers of a full disk, an exceeded quota and a file size limit."""
 
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
 
 def write_atomically(
-    path: Path, *chunks: bytes | memoryview, sure: bool = True, confirm: Callable[[], None] = lambda: None
+    path: Path, *chunks: bytes | memoryview, durable: bool = True, confirm: Callable[[], None] = lambda: None
 ) -> None:
-    """Put the chunks, one after the other, into the file `path`, replacing it in one step.
+    """Replace the file `path` in one step by the concatenated chunks.
 
     Args:
-        path: the file; its folder must exist. Writers of one path need no lock: the last one wins, whole.
+        path: its directory must exist. Concurrent writers need no lock: the last one wins.
         chunks: the content; a memoryview must be contiguous, and is not copied.
-        sure: False: when the power goes, a part of it may be left under its name; for what is checked when it is read,
-            and can be made anew.
+        durable: False skips fsync: a power loss may leave a part of the file; only for files that are verified when
+            they are read and can be computed again.
         confirm: called right before the rename; if it raises, the old file stays.
 
     Raises:
@@ -49,7 +48,7 @@ def write_atomically(
     """
     temporary = _temporary_path(path)
     try:
-        _write_aside(temporary, chunks, sure=sure)
+        _write_temporary(temporary, chunks, durable=durable)
         confirm()
         os.replace(temporary, path)
     except BaseException as error:
@@ -57,12 +56,12 @@ def write_atomically(
         if isinstance(error, OSError):
             raise with_path(error, path, sum(len(memoryview(chunk).cast("B")) for chunk in chunks)) from None
         raise
-    if sure:
+    if durable:
         sync_folder(path.parent)
 
 
 def with_path(error: OSError, path: Path, need: int) -> OSError:
-    """The same error with the file that was to be written and, of a full disk, how many bytes too many."""
+    """Return the same error with the path and, for a full disk, the bytes needed and free."""
     if error.errno not in FULL:
         return OSError(error.errno, error.strerror, str(path))
     try:
@@ -74,10 +73,10 @@ def with_path(error: OSError, path: Path, need: int) -> OSError:
 
 
 class AtomicFile:
-    """A file that grows out of sight in `folder`, a context: `commit` makes it appear whole, else nothing is left of it.
+    """A temporary file in `folder` that `commit` renames; a context that removes it if it was not committed.
 
-    Raises, in all it does:
-        OSError: disk full, read-only, EIO, ...; names the file, or the folder while the file has no name.
+    Raises:
+        OSError: by every method: disk full, read-only, EIO, ...; names the file, or the folder before `commit`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,59 +88,59 @@ class AtomicFile:
         return self
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Put the chunk at the end."""
+        """Append the chunk."""
         self.size += len(memoryview(chunk).cast("B"))
         try:
             self.file.write(chunk)
         except OSError as error:
             raise with_path(error, self.folder, self.size) from None
 
-    def commit(self, path: Path, start: bytes = b"", *, sure: bool = True) -> None:
-        """Write `start` over the first bytes, and give the file its name; `sure` as above."""
+    def commit(self, path: Path, start: bytes = b"", *, durable: bool = True) -> None:
+        """Overwrite the first bytes by `start` and rename the file to `path`; `durable` as in `write_atomically`."""
         try:
             self.file.seek(0)
             self.file.write(start)
             self.file.flush()
-            if sure:
+            if durable:
                 os.fsync(self.file.fileno())
             os.replace(self.temporary, path)
         except OSError as error:
             raise with_path(error, path, self.size) from None
-        if sure:
+        if durable:
             sync_folder(path.parent)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.temporary.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # of what was not put, which is not wanted: it would hide why
+        with contextlib.suppress(OSError):  # of an uncommitted file: it would hide the first error
             self.file.close()
 
 
 def create_exclusive(path: Path, content: bytes) -> bool:
-    """Make the file `path`, unless there is one: of several processes that claim one path, one is told True.
+    """Create the file `path` unless it exists; of several processes that create one path, one gets True.
 
-    Where the file system has no hard links, a process that dies in here can leave the file empty.
+    Without hard links, a process that dies in this call may leave the file empty.
 
     Raises:
         OSError: disk full, read-only, EIO, ...
     """
     temporary = _temporary_path(path)
     try:
-        _write_aside(temporary, (content,))
+        _write_temporary(temporary, (content,))
         os.link(temporary, path)
     except FileExistsError:
         return False
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        return _claim_without_links(path, content)
+        return _create_without_links(path, content)
     finally:
         temporary.unlink(missing_ok=True)
     return True
 
 
-def _claim_without_links(path: Path, content: bytes) -> bool:
+def _create_without_links(path: Path, content: bytes) -> bool:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:
@@ -151,10 +150,15 @@ def _claim_without_links(path: Path, content: bytes) -> bool:
     return True
 
 
-def rename_away(path: Path) -> Path | None:
-    """Move the file `path` aside, or None where there is none: of several processes that try, one gets it.
+def open_for_update(path: Path) -> int:
+    """Open an existing file to overwrite bytes in place; returns the descriptor. For a lock's heartbeat only."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
-    The caller looks at it and removes it; if the caller dies, `remove_stale_temporary_files` does.
+
+def rename_away(path: Path) -> Path | None:
+    """Rename the file `path` to a temporary name and return it; None if there is no such file.
+
+    Of several processes, one gets it. The caller removes it; `remove_stale_temporary_files` does if the caller dies.
     """
     aside = _temporary_path(path)
     try:
@@ -179,7 +183,7 @@ def restore(aside: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _claim_without_links(path, aside.read_bytes())
+        _create_without_links(path, aside.read_bytes())
 
 
 def _temporary_path(path: Path) -> Path:
@@ -192,21 +196,21 @@ def _started(process: int) -> str | None:
     return start_time(process)
 
 
-def _write_aside(temporary: Path, chunks: Iterable[bytes | memoryview], *, sure: bool = True) -> None:
+def _write_temporary(temporary: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with open(descriptor, "wb") as file:
         for chunk in chunks:
             file.write(chunk)
         file.flush()
-        if sure:
+        if durable:
             os.fsync(descriptor)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, so that what is written into it is found after a crash.
+    """Create a directory and its missing parents durably.
 
     Raises:
-        OSError: read-only, a file is in the way, ...
+        OSError: read-only, a file has that name, ...
     """
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
@@ -215,10 +219,10 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_stale_temporary_files(folder: Path) -> int:
-    """Remove what processes of this host wrote aside in `folder` and did not live to rename.
+    """Remove the temporary files in `folder` of processes of this host that have died.
 
     Returns:
-        how many files were removed. A folder that is missing or not ours to clean counts as clean.
+        the number of removed files; 0 for a directory that is missing or not writable.
     """
     name = re.compile(rf"\.{re.escape(os.uname().nodename)}\.(\d*)\.(\d+)\.(\w+)\.([0-9a-f]+)\.[0-9a-f]+\.tmp")
     removed = 0
@@ -229,28 +233,39 @@ def remove_stale_temporary_files(folder: Path) -> int:
                 path.unlink(missing_ok=True)
                 removed += 1
     except OSError:
-        return removed  # cleaning is a courtesy: the caller's own write will say what is wrong
+        return removed  # the caller's own write reports what is wrong
     return removed
 
 
 def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
-    """Whether the process that a file aside is named after may still be writing it."""
+    """Whether the process that a temporary file is named after may still be writing it."""
     if of != pid_namespace():
-        return time.time() - path.stat().st_mtime < _FORGOTTEN_SECONDS
+        return _file_system_time(path) - path.stat().st_mtime < _ABANDONED_SECONDS
     if int(process) == os.getpid():
         return life == _LIFE
     return start_time(int(process)) == started
 
 
+def _file_system_time(beside: Path) -> float:
+    """The time by which the file system dates files, which may be another machine's: the date of a new file."""
+    probe = _temporary_path(beside)
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        return os.fstat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)
+
+
 def redirect_to_devnull(descriptor: int) -> None:
-    """Whatever is written to `descriptor` from now on is gone: of a pipe whose reader left."""
+    """Discard everything that is written to `descriptor` from now on, such as a pipe without a reader."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` last, where the file system can promise that."""
+    """Make renames in `folder` durable, where the file system supports that."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -262,8 +277,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """A file of this process's own, created if missing, until the descriptor that is returned is closed or the process
-    ends, however it ends; None where another process has it. Of this machine only. OSError where it cannot be."""
+    """Lock a file with flock, creating it if it is missing; on this machine only.
+
+    Returns:
+        a descriptor that holds the lock until it is closed or the process ends; None if another process holds it.
+
+    Raises:
+        OSError: the file cannot be created, or the file system does not support locks.
+    """
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

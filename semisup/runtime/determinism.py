@@ -1,4 +1,4 @@
-"""How a process of ours uses its machine: repeatable sums, and memory that is kept from one step to the next."""
+"""Configure deterministic algorithms and the allocator of this process."""
 
 import ctypes
 import os
@@ -11,10 +11,10 @@ _LARGEST_BLOCK, _MOST_KEPT = 2**30, 2**29  # bytes
 
 
 def use_deterministic_algorithms() -> None:
-    """Only algorithms that give the same bits each time, on every device; an operation without one raises.
+    """Allow only bit-reproducible algorithms; an operation without one raises.
 
-    The same as `torch.use_deterministic_algorithms(True)` without importing torch's compiler to tell it so (2 s), and
-    without filling new memory with NaN before it is written: 6 % of a step, and none of our operations reads it.
+    Equivalent to `torch.use_deterministic_algorithms(True)`, but does not import torch's compiler (2 s), and does not
+    fill new memory with NaN (6 % of a step; no operation here reads uninitialized memory).
     """
     set_cublas_workspace()
     torch.set_deterministic_debug_mode("error")
@@ -22,17 +22,19 @@ def use_deterministic_algorithms() -> None:
 
 
 def set_cublas_workspace() -> None:
-    """cuBLAS is told by the environment, before the first call of the process: also where the run need not repeat, for
-    one that must may follow. Where it was not told, torch refuses every product of matrices then."""
+    """Set the cuBLAS workspace, which is read at its first call in the process.
+
+    Also needed by a nondeterministic run: a deterministic one may follow in the same process, and torch would refuse
+    every matrix product without it.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what a step frees instead of giving it back and asking again.
+    """Make malloc keep freed memory instead of returning it to the system after each step.
 
-    A page that comes from the system is zeroed first, and activations of 224 pixels are 50,000 pages and more: 10 to
-    20 % of such a step, for a peak of memory that is up to a quarter higher. Does nothing where the C library is not
-    GNU's.
+    The system zeroes each page that it hands out, and the activations of 224-pixel images take 50,000 pages and more:
+    10 to 20 % of such a step. Peak memory rises by up to a quarter. Does nothing without the GNU C library.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,20 +1,20 @@
-"""Several processes, one training: `torchrun --nproc-per-node 2 -m semisup train ...`; on GPUs one process each.
+"""Train one run with several processes: `torchrun --nproc-per-node 2 -m semisup train ...`, one process per GPU.
 
-All processes draw the same batch, augment it, ask the policy about all of it and compute the same loss, as one process
-does; what is shared out is the model's work, in training and in scoring:
+All processes draw and augment the same batch, select pseudo-labels and compute the loss on the whole batch, as one
+process does. Only the model's work is distributed, in training and in evaluation:
 
-    forward     process r looks at its run of rows; the logits of all rows are gathered on every process
-    backward    the gradient of the whole loss reaches each row where it was looked at, and is summed over the processes
+    forward     process r computes its contiguous part of the rows; the logits of all rows are gathered everywhere
+    backward    the gradient of the whole loss goes to the process of each row and is summed over the processes
 
-So methods and policies know nothing of it, and whatever they do with a batch (a mean, a rank, a memory of every image)
-is what they do on one process. torch's DistributedDataParallel shares out the loss as well, and a policy's word or
-FreeMatch's fairness would then be of a part of the batch. What is paid: every process augments the whole batch, and the
-sum of the gradients waits for the end of the backward pass.
+Methods and policies need no code for it, and whatever they do with a batch (a mean, a rank, a memory of each image) is
+unchanged. torch's DistributedDataParallel distributes the loss, too: a policy or FreeMatch's fairness term would see a
+part of the batch. The cost: every process augments the whole batch, and the gradients are summed after the backward
+pass instead of during it.
 
-BatchNorm normalizes by the rows of all processes. Sums over rows are in another order than on one process, so that the
-last bits depend on the number of processes, and dropout has other draws; a repeat with as many is the same to the bit.
+BatchNorm normalizes over the rows of all processes. Sums have another order than in one process, so the last bits
+depend on the number of processes, and dropout has other draws; a repeat with the same number is bit-identical.
 
-With one process all of this is nothing at all.
+With one process, everything here does nothing.
 """
 
 import hashlib
@@ -32,64 +32,67 @@ from torch import Tensor, nn
 from semisup.runtime import torchrun_env
 
 TIMEOUT = timedelta(days=2)
-"""The first process may decode a large data set before the others hear of it; torchrun ends those whose peer died."""
+"""Long, because rank 0 may decode a large data set first; torchrun ends the processes whose peer died."""
 
 
 def world_size() -> int:
-    """How many processes work together now."""
+    """Number of processes of this run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is: 0 leads."""
+    """Index of this process; 0 is the leader."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def local_device(device: str) -> torch.device:
-    """`cuda` is another GPU for each process of a machine."""
+    """The device of this process: `cuda` is another GPU for each process of a machine."""
     if device == "cuda" and world_size() > 1:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(device)
 
 
 class Team:
-    """The processes of one run, seen from one of them."""
+    """The processes of one run, seen from one of them.
+
+    `announced`: whether the leader has sent its start message; `started`: whether that message started a run.
+    """
 
     def __init__(self) -> None:
-        self.told = world_size() == 1
-        self.began = False
+        self.announced = world_size() == 1
+        self.started = False
 
-    def broadcast(self, news: bytes | None) -> None:
-        """From the leader to the others: what they need to begin, or None = there is nothing to do."""
-        if not self.told:
-            self.told = True
-            dist.broadcast(torch.tensor(-1 if news is None else len(news)), 0)
-            if news:
-                dist.broadcast(torch.frombuffer(bytearray(news), dtype=torch.uint8), 0)
-                self.began = True
+    def broadcast(self, message: bytes | None) -> None:
+        """Send the leader's start message to the others, once; None = there is nothing to do."""
+        if not self.announced:
+            self.announced = True
+            dist.broadcast(torch.tensor(-1 if message is None else len(message)), 0)
+            if message:
+                dist.broadcast(torch.frombuffer(bytearray(message), dtype=torch.uint8), 0)
+                self.started = True
 
     def receive(self) -> bytes | None:
-        """What the leader tells."""
-        self.told = True
+        """Receive the leader's message."""
+        self.announced = True
         length = torch.tensor(0)
         dist.broadcast(length, 0)
         if int(length) < 0:
             return None
-        news = torch.empty(int(length), dtype=torch.uint8)
-        dist.broadcast(news, 0)
-        self.began = True
-        return news.numpy().tobytes()
+        message = torch.empty(int(length), dtype=torch.uint8)
+        dist.broadcast(message, 0)
+        self.started = True
+        return message.numpy().tobytes()
 
     def barrier(self) -> None:
-        """At an end that all have come to: nobody leaves while another still waits for what it had sent."""
-        if self.began:
-            with suppress(RuntimeError):  # the others may be gone a moment before this one
+        """Wait for all processes, so that none ends while another still receives from it."""
+        if self.started:
+            with suppress(RuntimeError):  # another process may have ended a moment earlier
                 dist.barrier()
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[Team]:
-    """In here the processes that torchrun started are one team; a leader that leaves early sends the others home."""
+    """Connect the processes of torchrun; if the leader leaves early, it tells the others to leave."""
     if torchrun_env.world_size() == 1:
         yield Team()
         return
@@ -100,7 +103,7 @@ def process_group(device: str) -> Iterator[Team]:
         team = Team()
         try:
             yield team
-        except SystemExit:  # a signal, upon which all agreed
+        except SystemExit:  # a stop signal, on which all processes agreed
             team.barrier()
             raise
         else:
@@ -113,7 +116,7 @@ def process_group(device: str) -> Iterator[Team]:
 
 
 def all_reduce_max(value: int) -> int:
-    """The largest of the processes' values, on all of them; the device is not waited for."""
+    """The maximum of `value` over the processes; does not synchronize the device."""
     if world_size() == 1:
         return value
     shared = torch.tensor(value)
@@ -122,8 +125,7 @@ def all_reduce_max(value: int) -> int:
 
 
 def assert_replicas_equal(model: nn.Module) -> None:
-    """Raise RuntimeError unless every bit of the model is the same on all processes: unlike processors may round
-    differently."""
+    """Raise RuntimeError unless the model is bit-identical on all processes; different CPUs may round differently."""
     if world_size() == 1:
         return
     digest = hashlib.sha256()
@@ -134,16 +136,13 @@ def assert_replicas_equal(model: nn.Module) -> None:
     dist.all_gather(digests, mine)
     if apart := [number for number, each in enumerate(digests) if not torch.equal(each, digests[0])]:
         raise RuntimeError(
-            f"the processes' models have come apart: {', '.join(map(str, apart))} of {world_size()} from the first; "
-            "are their processors or versions unlike?"
+            f"the models of processes {', '.join(map(str, apart))} of {world_size()} differ from that of process 0; "
+            "use machines with the same CPU and package versions"
         )
 
 
-# The model's work -----------------------------------------------------------------------------------------------------
-
-
 def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same function of (n, ...) rows -> (n, K) float32, each process looking at its part of the rows."""
+    """Distribute a function of (n, ...) rows -> (n, K) float32: each process computes its part of the rows."""
 
     def shared(rows: Tensor) -> Tensor:
         ends = _ends(len(rows))
@@ -155,13 +154,13 @@ def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _ends(rows: int) -> list[int]:
-    """Where the processes' parts begin, and where the last ends: equal parts, the first ones one row longer."""
+    """Boundaries of the processes' parts, world_size + 1 of them: equal parts, the first ones one row longer."""
     each, more = divmod(rows, world_size())
     return [part * each + min(part, more) for part in range(world_size() + 1)]
 
 
 class _Gathered(torch.autograd.Function):
-    """(m, K) of each process -> (n, K) of all, in order; a gradient goes to the rows that came from here."""
+    """Gather (m, K) of each process into (n, K) in order; the gradient goes to the rows of this process."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, ends: list[int]) -> Tensor:
@@ -179,7 +178,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def all_reduce_gradients(model: nn.Module) -> None:
-    """After backward: the gradients become their sums over the processes."""
+    """Sum the gradients over the processes, after backward."""
     if world_size() == 1:
         return
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
@@ -191,12 +190,11 @@ def all_reduce_gradients(model: nn.Module) -> None:
     torch._foreach_copy_(gradients, sums)
 
 
-# BatchNorm ------------------------------------------------------------------------------------------------------------
-
-
 def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
-    """BatchNorm of this model takes its means over the rows of all processes: by torch's SyncBatchNorm on GPUs, and on
-    processors, for which that is not made, by the same sums."""
+    """Make BatchNorm compute its statistics over the rows of all processes.
+
+    Uses torch's SyncBatchNorm on GPUs; it does not support CPUs, where the same sums are computed here.
+    """
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return
@@ -206,7 +204,7 @@ def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
 
 
 def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
-    """BatchNorm of (m, C, ...) rows; in training by mean and variance over the rows of all processes."""
+    """Apply BatchNorm to (m, C, ...) rows; in training with mean and variance over the rows of all processes."""
     if not norm.training:
         return type(norm).forward(norm, rows)
     values = rows.float()
@@ -215,7 +213,7 @@ def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
     total: Tensor = _Sum.apply(torch.cat((values.sum(over), each)))  # type: ignore[no-untyped-call]
     images = total[channels].detach()
     mean = total[:channels] / images
-    centered = values - _beside(mean, values)
+    centered = values - _per_channel(mean, values)
     squares: Tensor = _Sum.apply(centered.square().sum(over))  # type: ignore[no-untyped-call]
     variance = squares / images
     if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
@@ -225,19 +223,19 @@ def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
             norm.num_batches_tracked += 1
             norm.running_mean.lerp_(mean, norm.momentum)
             norm.running_var.lerp_(variance * images / (images - 1).clamp(min=1), norm.momentum)
-    result = centered * _beside((variance + norm.eps).rsqrt(), values)
+    result = centered * _per_channel((variance + norm.eps).rsqrt(), values)
     if norm.affine:
-        result = result * _beside(norm.weight, values) + _beside(norm.bias, values)
+        result = result * _per_channel(norm.weight, values) + _per_channel(norm.bias, values)
     return result.to(rows.dtype)
 
 
-def _beside(of_channels: Tensor, like: Tensor) -> Tensor:
-    """(C,) as (1, C, 1, ...)."""
+def _per_channel(of_channels: Tensor, like: Tensor) -> Tensor:
+    """Reshape (C,) to (1, C, 1, ...)."""
     return of_channels.view(1, -1, *[1] * (like.ndim - 2))
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the processes, on all of them; so is its gradient."""
+    """Sum over the processes, in forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:

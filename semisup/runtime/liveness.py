@@ -1,8 +1,8 @@
-"""Whether a process that left its name in a file still lives.
+"""Tell whether a process that is named in a file is alive.
 
-A number alone says little: it is given again, and two containers of one host name have the same numbers for other
-processes. So a process is named by the host, its boot, the namespace that its number is of, the number, and when it
-started; and only of those in our own namespace is it known whether they live.
+A process id is not enough: ids are reused, and two containers with one host name have the same ids for different
+processes. A process is identified by host, boot, PID namespace, id and start time; only for a process of this
+namespace can it be told whether it is alive.
 """
 
 import os
@@ -13,26 +13,29 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """This process, as plain data: host, boot, namespace, process, started."""
+    """Identify this process as plain data: host, boot, namespace, process, started."""
     process = os.getpid()
     here = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return here | {"process": process, "started": start_time(process)}
 
 
 def is_local(other: dict[str, Any]) -> bool:
-    """Whether `other`, as of `this_process`, is or was of our host and namespace, so that it can be seen whether it lives; an
-    earlier version did not say the namespace."""
+    """Whether `other`, made by `this_process`, is of this host, boot and PID namespace.
+
+    Version 0.1.0 did not record the namespace; this one is assumed then.
+    """
     mine = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return mine == {key: other.get(key, pid_namespace() if key == "namespace" else None) for key in mine}
 
 
 def is_alive(other: dict[str, Any]) -> bool:
-    """Whether a process that is `is_local` still does."""
+    """Whether a process for which `is_local` holds is alive."""
     return start_time(other.get("process", 0)) == other.get("started")
 
 
 @cache
 def boot_id() -> str:
+    """The id of this boot of the kernel; "" where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -40,7 +43,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """Of what our process numbers are; "" where there is no telling, and then there is but one."""
+    """The PID namespace of this process; "" where the system has only one."""
     try:
         return os.readlink("/proc/self/ns/pid").removeprefix("pid:").strip("[]")
     except OSError:
@@ -48,13 +51,12 @@ def pid_namespace() -> str:
 
 
 def start_time(process: int) -> str | None:
-    """When a process of this namespace started, in clock ticks since boot; None where there is no such process, or only
-    what its parent has not yet collected."""
+    """When a process of this namespace started, in clock ticks since boot; None if it does not exist or is a zombie."""
     try:
-        about = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return _alive_without_proc(process)
-    return None if about[0] in "ZX" else about[19]
+    return None if fields[0] in "ZX" else fields[19]
 
 
 def _alive_without_proc(process: int) -> str | None:

@@ -1,7 +1,7 @@
-"""How much memory there is for this process: of the machine, of its container or job, and beside its neighbors.
+"""Determine the memory that this process may use, given machine, container or job, and concurrent runs.
 
-A control group limits all that is in it, whichever level of the hierarchy says so: the group of a container or of a
-SLURM job is often above the one that the process is in.
+The limit of a control group applies to all groups below it: that of a container or SLURM job is often set on a parent
+of the group of the process.
 """
 
 import contextlib
@@ -10,42 +10,42 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONCURRENT_RUNS = "SEMISUP_SIDE_BY_SIDE"
-"""In the environment: how many runs of a sweep there are on this machine at a time."""
+"""Environment variable: number of concurrent runs of a sweep on this machine."""
 
 LIMITS = {"cgroup2": "memory.max", "cgroup": "memory.limit_in_bytes"}
 
 
 def memory_limit_bytes(root: Path = Path("/")) -> int:
-    """Memory that this process and those beside it may take: the machine's, or the least limit of a control group.
+    """Memory for this process and its concurrent ones: physical memory, or the lowest limit of a control group.
 
     Args:
-        root: where /proc and /sys are.
+        root: the directory that contains /proc and /sys.
     """
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([machine, *_limits(root)])
 
 
 def local_process_count() -> int:
-    """Processes of this machine that do the same as this one, itself included: torchrun's, and runs of a sweep."""
-    found = 1
+    """Number of training processes on this machine: processes of torchrun times concurrent runs of a sweep."""
+    count = 1
     for name in ("LOCAL_WORLD_SIZE", CONCURRENT_RUNS):
         with contextlib.suppress(ValueError):
-            found *= max(1, int(os.environ.get(name, "1")))
-    return found
+            count *= max(1, int(os.environ.get(name, "1")))
+    return count
 
 
 def _limits(root: Path) -> Iterator[int]:
-    """Of the groups of this process and of those above them, in both versions of control groups."""
+    """Yield the limits of the groups of this process and their parents, in both versions of control groups."""
     for kind, top, group in _groups(root):
         for folder in (group, *group.parents):
-            with contextlib.suppress(OSError, ValueError):  # none is set there, or it says "max"
+            with contextlib.suppress(OSError, ValueError):  # no limit is set there, or it is "max"
                 yield int((folder / LIMITS[kind]).read_text())
             if folder == top:
                 break
 
 
 def _groups(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Kind of the hierarchy, where it is mounted, and the folder of this process's group in it."""
+    """Yield kind of the hierarchy, its mount point, and the directory of this process's group in it."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
         mounts = (root / "proc/self/mountinfo").read_text().splitlines()

@@ -1,11 +1,11 @@
-"""How numbers are computed: threads, precision, layout, compilation, and whether a repeat is the same to the bit.
+"""Configure how numbers are computed: threads, precision, memory layout, compilation, determinism.
 
-precision        bfloat16 halves what a step costs where the device has an instruction for it; where it has none,
-                 a step costs more than in float32. `auto` asks the device
-deterministic    only operations whose sums have one order; on a GPU also no convolutions chosen by timing, and no
-                 TF32. Without it two runs of one config may differ in the last bits on a GPU; never on a processor
-compile          torch.compile, one kernel for every shape that comes: what a kernel does then depends on the shape
-                 alone, and not on which shapes came before it, so that a resumed run has the kernels of a whole one
+precision        bfloat16 halves the time of a step if the device has instructions for it, and is slower than float32
+                 otherwise; `auto` detects them
+deterministic    only operations with a fixed order of sums; on a GPU also no convolutions chosen by timing, and no
+                 TF32. Without it two runs of one config may differ in the last bits on a GPU; never on a CPU
+compile          torch.compile with static shapes: a kernel depends on the shape alone and not on earlier shapes, so
+                 that a resumed run uses the kernels of an uninterrupted one
 """
 
 import importlib.util
@@ -23,24 +23,24 @@ from semisup.runtime.determinism import set_cublas_workspace, use_deterministic_
 from semisup.runtime.torchrun_env import local_world_size, world_size
 
 MAX_SHAPES = 4096
-"""Compiled for one function, before torch would turn to the uncompiled one silently, and to its numbers."""
+"""Limit of recompilations of one function; beyond the limit, torch would silently run uncompiled, with other bits."""
 
 
-MULTIPLIES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""Capabilities of a processor, as torch names them; the last two are ARM's."""
+BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""CPU capabilities as torch names them; the last two are those of ARM."""
 
 
 def default_precision(device: str) -> str:
-    """float32 or bfloat16: which of the two is the faster on `cpu` or `cuda`, by what the device can multiply."""
+    """The faster of float32 and bfloat16 on `cpu` or `cuda`: bfloat16 if the device has instructions for it."""
     if device == "cpu":
-        able = torch.cpu.get_capabilities()
-        return "bfloat16" if any(able.get(name) for name in MULTIPLIES_BFLOAT16) else "float32"
+        capabilities = torch.cpu.get_capabilities()
+        return "bfloat16" if any(capabilities.get(name) for name in BFLOAT16_CAPABILITIES) else "float32"
     native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if native else "float32"
 
 
 def configure_torch(threads: int, *, deterministic: bool) -> None:
-    """Of this process, for the run that follows."""
+    """Set threads and determinism of this process for the next run."""
     torch.set_num_threads(threads)
     if deterministic:
         use_deterministic_algorithms()
@@ -53,37 +53,42 @@ def configure_torch(threads: int, *, deterministic: bool) -> None:
 
 
 def require_device(device: str) -> None:
-    """Raise SettingError unless this is a device here, for each of the processes that torchrun started on it."""
+    """Raise SettingError unless the device exists on this machine, one for each process of torchrun."""
     if device == "cpu":
         return
     if not torch.cuda.is_available():
-        raise SettingError("device", device, "there is no CUDA device here; use device=cpu")
-    wanted, there = device.removeprefix("cuda:"), torch.cuda.device_count()
+        raise SettingError("device", device, "this machine has no CUDA device; use device=cpu")
+    index, count = device.removeprefix("cuda:"), torch.cuda.device_count()
     if world_size() > 1 and device != "cuda":
-        allowed = f"torchrun started {world_size()} processes, and each has a GPU of its own; use device=cuda"
+        allowed = f"torchrun started {world_size()} processes, which need one GPU each; use device=cuda"
         raise SettingError("device", device, allowed)
-    if world_size() > 1 and local_world_size() > there:
-        allowed = f"torchrun started {local_world_size()} processes here, and there are {there} CUDA devices"
+    if world_size() > 1 and local_world_size() > count:
+        allowed = f"torchrun started {local_world_size()} processes on this machine, which has {count} CUDA devices"
         raise SettingError("device", device, allowed)
-    if device != "cuda" and int(wanted) >= there:
-        raise SettingError("device", device, f"there are {there} CUDA devices here, from cuda:0 on")
+    if device != "cuda" and int(index) >= count:
+        raise SettingError("device", device, f"this machine has {count} CUDA devices, from cuda:0 on")
 
 
 def require_compiler(device: str) -> None:
-    """Raise SettingError where torch.compile has not what it needs."""
+    """Raise SettingError if torch.compile cannot work here."""
     if world_size() > 1:
-        raise SettingError("compile", True, f"goes with one process, and torchrun started {world_size()}")
+        raise SettingError("compile", True, f"supports one process, and torchrun started {world_size()}")
     if device == "cpu":
         compiler = os.environ.get("CXX", "g++")
         if shutil.which(compiler) is None:
-            raise SettingError("compile", True, f"needs a C++ compiler, and there is no {compiler} here")
+            raise SettingError("compile", True, f"needs a C++ compiler, and {compiler} is not installed")
     elif importlib.util.find_spec("triton") is None:
-        raise SettingError("compile", True, "needs triton on a GPU, and it is not installed")
+        raise SettingError("compile", True, "needs triton on a GPU, which is not installed")
 
 
 def wrap_forward(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool, compile: bool) -> None:
-    """How this model computes, whoever calls it: with bfloat16 every forward pass is autocast, and where the weights
-    have their channels last, the images are brought into the same layout."""
+    """Replace `model.forward` so that every caller gets this precision, layout and compilation.
+
+    Args:
+        precision: float32, or bfloat16 = autocast.
+        channels_last: convert weights and images to torch.channels_last.
+        compile: use torch.compile.
+    """
     forward: Callable[..., Any] = model.forward
     if channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,25 +100,25 @@ def wrap_forward(model: nn.Module, precision: str, device: torch.device, *, chan
     if distributed.world_size() > 1:
         distributed.sync_batchnorm(model, device)
         forward = distributed.shard_forward(forward)
-    setattr(model, "forward", forward)  # noqa: B010  # its own, not its class's
+    setattr(model, "forward", forward)  # noqa: B010  # of the instance, not of its class
 
 
 def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Once for both passes: the first convolution would do it in each, and remembers what it was given."""
+    """Convert to channels_last once; the first convolution would convert in forward and again in backward."""
 
-    def laid_out(images: torch.Tensor) -> Any:
+    def converted(images: torch.Tensor) -> Any:
         return forward(images.contiguous(memory_format=torch.channels_last))
 
-    return laid_out
+    return converted
 
 
 def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled anew for every shape, mode and layout that comes; never silently not."""
-    import torch._dynamo.config as dynamo  # 2 s: only where it is used
+    """Compile for every shape, mode and layout; raises instead of falling back to uncompiled code."""
+    import torch._dynamo.config as dynamo  # 2 s: only if it is used
     import torch._inductor.config as inductor
 
     dynamo.recompile_limit = dynamo.accumulated_recompile_limit = MAX_SHAPES
     dynamo.fail_on_recompile_limit_hit = True
-    inductor.deterministic = torch.are_deterministic_algorithms_enabled()  # no kernel is chosen by timing
+    inductor.deterministic = torch.are_deterministic_algorithms_enabled()  # no kernel chosen by timing
     compiled: Callable[..., Any] = torch.compile(forward, dynamic=False)
     return compiled

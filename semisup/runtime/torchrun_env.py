@@ -1,18 +1,18 @@
-"""What torchrun says, in the environment, to the processes that it starts; needs no torch."""
+"""Read the environment variables that torchrun sets for its processes, without importing torch."""
 
 import os
 
 
 def world_size() -> int:
-    """How many processes torchrun started for this training; 1 without it."""
+    """Number of processes that torchrun started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def local_world_size() -> int:
-    """How many of those that torchrun started are here."""
+    """Number of these processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
 def is_rank_zero() -> bool:
-    """Whether this is the process that writes, shows and decides."""
+    """Whether this is the process that writes files, prints and decides."""
     return world_size() == 1 or os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""The door to torchvision: whole where it is whole, and usable beside a torch it was not compiled for.
+"""Import torchvision, working around builds that were compiled for another torch.
 
 torchvision from PyPI is built against CUDA torch. Beside a CPU-only torch its compiled operators cannot
 load, and `import torchvision` then fails because it describes operators that do not exist. An empty
@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 def torchvision(part: str = "") -> ModuleType:
-    """`torchvision`, or `torchvision.<part>`; repaired first if, and only if, it does not import."""
+    """Import `torchvision` or `torchvision.<part>`, with the workaround only if the import fails."""
     name = f"torchvision.{part}" if part else "torchvision"
     try:
         return importlib.import_module(name)

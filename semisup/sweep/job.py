@@ -18,6 +18,7 @@ from semisup.errors import SettingError
 from semisup.runtime.memory_limit import CONCURRENT_RUNS
 from semisup.sweep.gpu_assignment import assign_gpu
 from semisup.sweep.job_store import FAIL_FAST, STOPPED, JobStore
+from semisup.sweep.redacted_config import redact_saved_files
 
 if TYPE_CHECKING:
     from semisup.config.schema import RunConfig
@@ -37,6 +38,8 @@ def job(config: DictConfig) -> float | None:
     from semisup.runner.result import RunResult, run_folder
 
     short_warnings()
+    if (inner := HydraConfig.get().output_subdir) is not None:
+        redact_saved_files(Path(HydraConfig.get().runtime.output_dir) / inner)
     side_by_side = concurrent_runs(HydraConfig.get().launcher)
     os.environ[CONCURRENT_RUNS] = str(side_by_side)
     if side_by_side > 1:

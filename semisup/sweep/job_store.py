@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisup.config.controls import REFERENCE_KINDS
+from semisup.record.status import RunStatus
 from semisup.runtime.liveness import is_alive, is_local, this_process
 
 if TYPE_CHECKING:
@@ -92,10 +93,14 @@ class JobStore:
 
     def bury(self, how: str) -> list[str]:
         """Runs whose process is gone are failed ones; returns the names of their jobs."""
-        dead = [name for name, entry in self.entries().items() if entry["status"] == "running" and not alive(entry)]
+        dead = [
+            name for name, entry in self.entries().items() if entry["status"] == RunStatus.RUNNING and not alive(entry)
+        ]
         for name in dead:
             entry = self.entry(name) or {}
-            self._write(f"jobs/{name}.json", entry | {"status": "failed", "message": f"{DIED} ({how})", "code": 1})
+            self._write(
+                f"jobs/{name}.json", entry | {"status": RunStatus.FAILED, "message": f"{DIED} ({how})", "code": 1}
+            )
         return dead
 
     def forget(self, names: list[str]) -> None:
@@ -129,7 +134,9 @@ class JobStore:
 
 def missing_references(known: dict[str, Entry]) -> list[str]:
     """Names of the companions, of those jobs that are done, of which nothing is known."""
-    due = (f"{name}-{kind}" for name, job in known.items() if job["status"] == "done" for kind in job["companions"])
+    due = (
+        f"{name}-{kind}" for name, job in known.items() if job["status"] == RunStatus.DONE for kind in job["companions"]
+    )
     return [name for name in due if name not in known]
 
 
@@ -141,4 +148,4 @@ def alive(entry: Entry) -> bool:
 def _is_another(entry: Entry) -> bool:
     """Whether an entry's run is in progress in another process that this one can see."""
     here = is_local(entry) and entry["process"] != os.getpid()
-    return here and entry["status"] == "running" and is_alive(entry)
+    return here and entry["status"] == RunStatus.RUNNING and is_alive(entry)

@@ -25,6 +25,7 @@ from semisup.runtime.torchrun_env import is_rank_zero, world_size
 from semisup.sweep.job import NUMBER, job
 from semisup.sweep.job_store import FAIL_FAST, STOPPED, JobStore
 from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expected_jobs, job_overrides, validate_command
+from semisup.sweep.redacted_config import redacted_hydra_files
 from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
 from semisup.sweep.worker_process import run_in_subprocess
 
@@ -34,7 +35,8 @@ REFUSED = 2
 def with_hydra(words: list[str]) -> None:
     sys.argv = ["semisup train", *words]
     GlobalHydra.instance().clear()
-    hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
+    with redacted_hydra_files():
+        hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
 
 
 def sweep(words: list[str], door: ComposedCommand) -> int:

@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from semisup.errors import escape
 from semisup.sweep.job_store import FAIL_FAST, Entry, JobStore, missing_references
+from semisup.text import escape
 
 NOT_STARTED = "never started"
 
@@ -99,6 +99,7 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """sweep_summary.json and sweep_summary.md."""
     from semisup.record import write_json
     from semisup.runtime.atomic_files import make_folder, write_atomically
+    from semisup.runtime.secrets import redact
 
     make_folder(folder)
     write_json(folder / "sweep_summary.json", summary)
@@ -109,4 +110,4 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
         rows.append(f"| {int(name)} | {job['status']} | {overrides} | {run} |")
     table = ["| job | status | overrides | run |", "|---|---|---|---|", *rows]
     text = "\n".join([f"# {head}", "", *(f"- {line.strip()}" for line in rest), "", *table, ""])
-    write_atomically(folder / "sweep_summary.md", text.encode("utf-8", "backslashreplace"))
+    write_atomically(folder / "sweep_summary.md", redact(text).encode("utf-8", "backslashreplace"))

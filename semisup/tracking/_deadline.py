@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from semisup.errors import escape
+from semisup.text import escape
 
 T = TypeVar("T")
 

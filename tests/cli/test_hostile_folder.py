@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from semisup.images.scan import printable
+from semisup.text import escape_name
 from tests.images import outcomes
 from tests.images.outcomes import CONVERTED, KINDS, QUARANTINED
 from tests.images.test_outcomes import name_of
@@ -122,7 +122,7 @@ def test_every_file_has_its_row(place: Place) -> None:
     with open(run_of(place) / "pseudo_labels.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["path"] for row in rows} == {f"training/unlabeled/{name}" for name in named(CONVERTED)}
-    assert {row["class"] for row in rows} <= {printable(name.decode("utf-8", "surrogateescape")) for name in CLASSES}
+    assert {row["class"] for row in rows} <= {escape_name(name.decode("utf-8", "surrogateescape")) for name in CLASSES}
     with open(place.folder / "classes.csv", newline="", encoding="utf-8") as file:
         classified = {row["path"]: row["problem"] for row in csv.DictReader(file)}
     assert classified == dict.fromkeys(named(CONVERTED), "") | named(QUARANTINED)

@@ -108,7 +108,10 @@ class Counting(TorchDispatchMode):
 
 def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
     """All operations of a step, and those that wait, beyond the drawing of the batch: that is the CPU's everywhere."""
-    chosen = [*choose("method", method, ratio=ratio, gate=0, skip_rejected=False), *choose("threshold", policy)]
+    chosen = [
+        *choose("method", method, ratio=ratio, gate=0, skip_rejected=False),
+        *choose("threshold", policy, warmup_epochs=0),
+    ]
     chosen += ["augment=randaugment", "train.ema_decay=0.9", "model.widths=[4,8]", "train.batch_size=4"]
     one, problem = checked(*chosen).settings, toy_problem(unlabeled=90, channels=3)
     state = start(problem, one)

@@ -19,7 +19,8 @@ from PIL import Image, ImageOps
 from semisup.images.decode import REASONS
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.pool import decode_files
-from semisup.images.scan import printable, scan
+from semisup.images.scan import scan
+from semisup.text import escape_name
 from tests.images import outcomes
 from tests.images.outcomes import IGNORED, KINDS, NAMES, QUARANTINED, Kind, kind_of, specimens
 from tests.images.zoo import BACKGROUND, in_child, oriented, passes
@@ -64,7 +65,7 @@ def found() -> Iterator[dict[str, Any]]:
 def name_of(word: str) -> str:
     """The name that a record has for a file of the zoo."""
     odd = {repr(name): name for name in NAMES}
-    return printable(odd[word].decode("utf-8", "surrogateescape")) if word in odd else word
+    return escape_name(odd[word].decode("utf-8", "surrogateescape")) if word in odd else word
 
 
 def wrong(kind: Kind, found: dict[str, Any]) -> list[str]:

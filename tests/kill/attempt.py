@@ -1,6 +1,6 @@
-"""One process of a run, forked from a warm parent: nothing but the import of torch is saved by that.
+"""One process of a run, forked from a parent that has imported torch.
 
-The run is the real one from `commands._run.run` down; its data are made up, and its pictures are not really drawn.
+The run is the real one from `runner.run.run` down; its data are synthetic, and its plots are not drawn.
 """
 
 import base64
@@ -48,11 +48,11 @@ RUNS = {
         *("train.steps=6", "train.evaluate_every_steps=3", "checkpoint.every_steps=2", "plots=false"),
     ),
 }
-"""Small, and with everything that a checkpoint has to hold: an average, a schedule, BatchNorm, a policy's memory."""
+"""Small runs with everything that a checkpoint must hold: weight average, schedule, BatchNorm, policy memory."""
 
 
 class Operation(NamedTuple):
-    """What was about to be done to a file (`path`, perhaps to become `other`), or that the step `path` was saved."""
+    """An operation on a file (`path`, renamed or linked to `other`), or `saved` with the step as `path`."""
 
     kind: str
     path: str
@@ -62,15 +62,15 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one process.
+    """The result of one process.
 
     status: as of os.waitstatus_to_exitcode: -9 = killed
-    points: what it passed, in order; only told where asked for
-    began: the step from which it trained, None if it did not come so far
-    saved: the step of the last save that had returned, 0 if there was none
+    points: in order; only if requested
+    began: the step from which it trained, None if it did not train
+    saved: the step of the last completed save, 0 if there was none
     errors: its error stream
-    operations: on files below its root, and its saves; only told where asked for
-    audited: how often an audit hook saw a file below its root changed, by event; only told where asked for
+    operations: on files below its root, and its saves; only if requested
+    audited: changes of files below its root that an audit hook saw, by event; only if requested
     """
 
     status: int
@@ -83,18 +83,18 @@ class Attempt:
 
 
 class Blank(Figure):
-    """A picture that costs nothing to draw."""
+    """A figure that costs nothing to draw."""
 
     def savefig(self, buffer: Any, **_: Any) -> None:
         buffer.write(b"a picture")
 
 
 _ticks = itertools.cycle((1, 2, 3))
-"""A clock for `checkpoint.every_seconds`, so that every third whole moment is saved, on every machine."""
+"""A clock for `checkpoint.every_seconds`: every third opportunity is saved, on every machine."""
 
 
 def shared_start(scratch: Path) -> None:
-    """What a parent does once, so that its children do not do it each: whole runs, which import all that is late."""
+    """Prepare the parent: run everything once, so that children find all late imports done."""
     assert not torch.cuda.is_available(), "with a GPU, no child could train after its parent did"
     torch.set_num_threads(1)
     problem = toy_problem(labeled=12, unlabeled=18)
@@ -112,7 +112,7 @@ def shared_start(scratch: Path) -> None:
 
 
 def settings(run: str, root: Path) -> RunConfig:
-    """The checked settings of one of RUNS below `root`."""
+    """The validated settings of one of RUNS below `root`."""
     return checked(*COMMON, *RUNS[run], f"output_root={root}")
 
 
@@ -195,7 +195,7 @@ def _child(
 
 
 def _report_progress(say: Callable[..., None]) -> None:
-    """Say from which step a process trains, and of every save that has returned."""
+    """Report the step from which a process trains, and every completed save."""
     save, begin = RunWriter.save, run_module.train
 
     def saved(record: RunWriter, snapshot: dict[str, Any]) -> None:

@@ -1,7 +1,4 @@
-"""Mistakes made on purpose, each in the processes of a trial. An oracle that does not notice one is worth nothing.
-
-Each is a function that breaks something in the process that calls it.
-"""
+"""Planted defects: each breaks something in the process that calls it, and an oracle must detect it."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +11,7 @@ from torch import Tensor, nn
 
 from semisup import method
 from semisup.record import append_log as logs
-from semisup.record import checkpoint, writer
+from semisup.record import checkpoint, locked_directory, writer
 from semisup.record.writer import RunWriter
 from semisup.runner import run as run_module
 from semisup.runtime import atomic_files
@@ -27,7 +24,7 @@ Defect = Callable[[], None]
 
 @dataclass(frozen=True)
 class Planted:
-    """run: where it shows, of RUNS; judge: who must notice: kills, damage, or power."""
+    """run: the run of RUNS that shows it; judge: the test that must detect it: kills, damage, or power."""
 
     name: str
     plant: Defect
@@ -36,7 +33,7 @@ class Planted:
 
 
 def after_restore(change: Callable[[State, Snapshot], None]) -> Defect:
-    """The state is restored, and then something of it is changed."""
+    """Change the state after it is restored."""
 
     def plant() -> None:
         restore = run_module.restore
@@ -56,7 +53,7 @@ def counter(name: str) -> Defect:
 
 
 def memory(*prefixes: str) -> Defect:
-    """What the method remembers under these names is as before the first step."""
+    """Reset the method's memory under these prefixes."""
 
     def forget(state: State, snapshot: Snapshot) -> None:
         lost = {name: value for name, value in snapshot["fresh"].items() if name.startswith(prefixes)}
@@ -67,7 +64,7 @@ def memory(*prefixes: str) -> Defect:
 
 
 def generator_without_state() -> None:
-    """Draws come from one generator of the process, as with torch's global one; nobody saves where it stands."""
+    """Draw from one generator of the process, as from torch's global one; its state is not saved."""
     one = torch.Generator().manual_seed(0)
     method.stream = lambda *_: one  # type: ignore[assignment]
 
@@ -96,7 +93,7 @@ def no_sums(state: State, snapshot: Snapshot) -> None:
 
 
 def schedule_from_the_start() -> None:
-    """The learning rate follows the steps of this process, not those of the run."""
+    """Compute the learning rate from the steps of this process."""
     place, restore, began = loop._current_position, run_module.restore, [0]
 
     def restored(state: State, snapshot: Snapshot) -> None:
@@ -111,7 +108,7 @@ def schedule_from_the_start() -> None:
 
 
 def no_cut() -> None:
-    """What was logged after the last save stays, and comes again."""
+    """Keep the lines after the last save, so that they are repeated."""
 
     def keep_all(log: logs.AppendLog, lines: int) -> None:
         log.lines = lines
@@ -133,14 +130,14 @@ def cut_of_one_log_only() -> None:
 
 
 def in_place() -> None:
-    """Files are written where they shall be, not aside."""
+    """Write files in place."""
 
     def write(path: Path, *chunks: bytes | memoryview, **_: Any) -> None:
         with open(path, "wb") as file:
             file.write(b"".join(chunks))
 
     atomic_files.write_atomically = write
-    for module in (checkpoint, writer):
+    for module in (checkpoint, locked_directory):
         module.write_atomically = write  # type: ignore[attr-defined]
     import semisup.record
 
@@ -148,12 +145,12 @@ def in_place() -> None:
 
 
 def no_digest() -> None:
-    """What torch can load is believed."""
+    """Do not check the digest."""
     checkpoint.load = lambda path: torch.load(path, map_location="cpu", weights_only=True)
 
 
 def delete_first() -> None:
-    """The old states are deleted before the new one is written."""
+    """Delete the old states before the new one is written."""
     save = checkpoint.save
 
     def broken(place: Path, kind: str, step: int, content: Snapshot, *rest: Any) -> Path:
@@ -171,7 +168,7 @@ def oldest_state() -> None:
 
 
 def restart_in_silence() -> None:
-    """Where no state can be used, the run begins again as if there had been none."""
+    """Start again silently if no state is usable."""
     load = checkpoint.load_state
 
     def broken(place: Path) -> Any:
@@ -184,11 +181,11 @@ def restart_in_silence() -> None:
 
 
 def summary_first() -> None:
-    """The run counts as finished before its status says so."""
+    """Write summary.json before the status."""
     finish = RunWriter.finish
 
     def broken(record: RunWriter, event: Any, plots: list[str]) -> Any:
-        writer.write_json(record.folder / "summary.json", {**event.summary, "confusion": event.confusion})
+        locked_directory.write_json(record.folder / "summary.json", {**event.summary, "confusion": event.confusion})
         return finish(record, event, plots)
 
     RunWriter.finish = broken  # type: ignore[method-assign]
@@ -199,7 +196,7 @@ def leftovers_stay() -> None:
 
 
 def saved_before_it_is_whole() -> None:
-    """The state is also saved between an evaluation and what follows from it."""
+    """Save also between an evaluation and what follows from it."""
     due = run_module._save_if_due
 
     def broken(checked: Any, event: Any, state: State, record: RunWriter, stop: Any) -> None:
@@ -211,7 +208,7 @@ def saved_before_it_is_whole() -> None:
 
 
 def shared_storage() -> None:
-    """Half of the weights are saved as they were one save ago."""
+    """Save half of the weights as of the previous save."""
     save, before = RunWriter.save, {}
 
     def broken(record: RunWriter, snapshot: Snapshot) -> None:
@@ -247,7 +244,7 @@ def _rounded(value: Any) -> Any:
 
 
 def saved_rounded() -> None:
-    """Weights are saved in half of their digits."""
+    """Save the weights in half precision."""
     save = RunWriter.save
 
     def broken(record: RunWriter, snapshot: Snapshot) -> None:
@@ -258,7 +255,7 @@ def saved_rounded() -> None:
 
 
 def best_of_the_process(state: State, snapshot: Snapshot) -> None:
-    """The best model's weights are those of now."""
+    """Replace the best model's weights by the current ones."""
     if state.best is not None:
         weights = {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
         state.best = replace(state.best, weights=weights)

@@ -1,5 +1,5 @@
-"""What must hold of a run that was killed and continued: the end is that of a run which was not, and nothing that was
-saved is done again. Each answers with what is wrong, "" where nothing is.
+"""Checks of a run that was killed and resumed: its record equals that of an uninterrupted run, and no saved step is
+trained again. Each returns the problem, or "".
 """
 
 import json
@@ -11,11 +11,11 @@ import yaml
 from tests.kill.attempt import Attempt
 
 OF_THE_MOMENT = ("started_at", "updated_at", "ended_at", "resumed", "interruptions", "seconds")
-"""Of run.json: what a run that was killed may say differently."""
+"""Keys of run.json that differ in a run that was killed."""
 
 
 def wrong_end(reference: Path, folder: Path) -> str:
-    """The two folders hold the same files with the same content: every row, every label, every tensor."""
+    """Compare two run directories: the same files with the same content, every row, label and tensor."""
     here, there = files(folder), files(reference)
     if here.keys() != there.keys():
         return f"other files: {sorted(here.keys() ^ there.keys())}"
@@ -36,7 +36,7 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def content(name: str, path: Path) -> Any:
-    """What a file says, less wall-clock times and the place of the run."""
+    """Read a file without wall-clock times and the location of the run."""
     if name == "config.yaml":
         return yaml.safe_load(path.read_bytes()) | {"output_root": None}
     if name.endswith(".jsonl"):
@@ -51,10 +51,10 @@ def timeless(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def lost_progress(attempts: list[Attempt]) -> str:
-    """No process trains again what a save that had returned before it already holds."""
+    """Check that no process trains a step again that an earlier save holds."""
     saved = 0
-    for each in attempts:
-        if each.began is not None and each.began < saved:
-            return f"began at step {each.began}, and step {saved} was saved"
-        saved = max(saved, each.saved)
+    for attempt in attempts:
+        if attempt.began is not None and attempt.began < saved:
+            return f"started at step {attempt.began} although step {saved} was saved"
+        saved = max(saved, attempt.saved)
     return ""

@@ -1,6 +1,6 @@
-"""Every place where a run can be killed: before each of its operations on files, in the middle of each write, and at
-each event of the training. Patched into a process that was forked for it; the program has no hook for this. In place of
-the kill, the process may be asked to stop there, or find the disk full from there on.
+"""The points where a run can be killed: before each file operation, in the middle of each write, and at each event of
+the training. Patched into a forked process; the program has no hook for it. Instead of a kill, the process may get
+SIGTERM, or a full disk from that point on.
 """
 
 import builtins
@@ -19,18 +19,18 @@ from semisup.runtime import atomic_files
 
 WRITING = os.O_WRONLY | os.O_RDWR
 ON_PATHS = ("replace", "rename", "link", "unlink", "truncate", "mkdir", "utime")
-"""Of the module os; the path that is changed is the last one."""
+"""Functions of the module os; the last path is the one that changes."""
 
 NEED_ROOM = ("write", "fsync", "mkdir")
-"""What a full disk refuses."""
+"""Operations that fail on a full disk."""
 
 
 EVENTS = {kind: f"os.{kind}" for kind in ON_PATHS} | {"open": "open", "replace": "os.rename", "unlink": "os.remove"}
-"""What Python's audit hooks call the kinds of points that they see."""
+"""Kind of point -> name of its event in Python's audit hooks."""
 
 
 class Point(NamedTuple):
-    """kind: step, open, write, fsync or one of ON_PATHS; what: the event, or the file or folder without its numbers."""
+    """kind: step, open, write, fsync or one of ON_PATHS; what: the event, or the file without its numbers."""
 
     kind: str
     what: str
@@ -42,7 +42,7 @@ class Points:
 
     kill_at: the number of the point at which to die, or None
     torn: at a write, die when half of it is written, else before it
-    harm: what is done there: "kill", "ask to stop" (SIGTERM), or "full disk"
+    harm: "kill", "ask to stop" (SIGTERM), or "full disk"
     tell: called with each point before it happens
     record: called with each operation before it happens, or None
     """
@@ -57,7 +57,7 @@ class Points:
     targets: dict[str, Path] = field(default_factory=dict)  # temporary file -> what it is written for
 
     def reached(self, kind: str, what: str) -> bool:
-        """Tell of a point, and die here if this is the one. Returns whether to die in the middle of it."""
+        """Report a point, and die here if it is the chosen one; returns whether to die in the middle of it."""
         here = self.count == self.kill_at
         self.count += 1
         self.tell(Point(kind, what))
@@ -69,7 +69,7 @@ class Points:
         return here
 
     def hurt(self) -> None:
-        """Do here what is to be done.
+        """Apply the harm.
 
         Raises:
             OSError: the disk is full.
@@ -82,7 +82,7 @@ class Points:
             die()
 
     def at(self, kind: str, path: object, other: object = "", data: bytes = b"") -> bool:
-        """The same for an operation on a file, if the file is below the root.
+        """Report an operation on a file, if the file is below the root.
 
         Args:
             path: of the file, or its descriptor.
@@ -97,13 +97,13 @@ class Points:
         return self.reached(kind, name)
 
     def name(self, path: object) -> str | None:
-        """The file as it is called in the run's folder, without numbers; None if it is elsewhere."""
+        """The name of the file in the run directory without numbers; None if it is elsewhere."""
         whole = _path(path)
         whole = self.targets.get(str(whole), whole)
         if not whole.is_relative_to(self.root):
             return None
         parts = whole.relative_to(self.root).parts[2:]  # below outputs/NAME/RUN
-        return re.sub(r"-\d{8}-[0-9a-f]{16}\.pt$", "", "/".join(parts)) or "the run's folder"
+        return re.sub(r"-\d{8}-[0-9a-f]{16}\.pt$", "", "/".join(parts)) or "the run directory"
 
     def audit(self, event: str, details: tuple[Any, ...]) -> bool:
         """Whether an audit hook's event changes files below the root."""
@@ -114,7 +114,7 @@ class Points:
         return _path(details[1] if event in ("os.rename", "os.link") else details[0]).is_relative_to(self.root)
 
     def install(self) -> None:
-        """From here on this process is watched."""
+        """Patch this process."""
         opened, opened_low, beside, trained = builtins.open, os.open, atomic_files._temporary_path, run.train
 
         def low(path: Any, flags: int, *rest: Any, **more: Any) -> int:
@@ -153,7 +153,7 @@ class Points:
 
 
 class Watched:
-    """A file open for writing, each of whose writes is a point and reaches the system at once."""
+    """A file open for writing; each write is a point and is flushed at once."""
 
     def __init__(self, points: Points, file: Any, target: object) -> None:
         self._points, self._file, self._target = points, file, target
@@ -180,7 +180,7 @@ class Watched:
 
 
 def _path(path: Any) -> Path:
-    """Absolute; of a descriptor, that of its file; of a path through a directory's descriptor, by the directory's name."""
+    """The absolute path of a path, of a descriptor, or of a path through the descriptor of a directory."""
     name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.path.abspath(os.fsdecode(path))
     if match := re.match(r"/proc/(?:self|\d+)/fd/\d+(?=/|$)", name):
         name = os.readlink(match[0]) + name[match.end() :]
@@ -188,6 +188,6 @@ def _path(path: Any) -> Path:
 
 
 def die() -> None:
-    """As the kernel's killer does it: nothing of this process runs any more."""
+    """Die by SIGKILL: nothing of this process runs any more."""
     os.kill(os.getpid(), signal.SIGKILL)
     signal.pause()

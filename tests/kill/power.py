@@ -1,8 +1,8 @@
-"""What a disk may hold after the power went, made from what a run really wrote, in the order in which it did.
+"""Simulate power loss: every disk state that the recorded operations of a run may leave.
 
-A file's content is sure once the file was synced; a name made, changed or removed is sure once its folder was synced.
-What was not sure may be there or not: contents whole, by half or empty, names in any subset. That is more than any one
-file system does (as in ALICE, Pillai et al., OSDI 2014).
+The content of a file is durable once the file was synced; a name that was created, changed or removed is durable once
+its directory was synced. Everything else may be there or not: contents whole, half or empty, names in any subset. That
+covers more than any one file system does (as in ALICE, Pillai et al., OSDI 2014).
 """
 
 import itertools
@@ -23,9 +23,10 @@ Names = dict[str, int]  # path -> number of the content
 
 @dataclass
 class Disk:
-    """sure: the names that are on disk for good; pending: changes of names, by folder, that are not.
+    """A simulated disk.
 
-    contents: every file ever made: what is sure of it, and all of it
+    sure: durable names; pending: changes of names that are not durable, by directory
+    contents: of every file ever created, the durable part and all of it
     """
 
     root: str
@@ -66,7 +67,7 @@ class Disk:
         self.pending = [each for each in self.pending if each[0] != folder]
 
     def states(self) -> Iterator[dict[str, bytes]]:
-        """Every folder that may be there now: path -> content."""
+        """Yield every directory that may exist now: path -> content."""
         older = len(self.pending) - MOST_PENDING  # if so many are not sure, these are there or not as one
         groups = [self.pending[:older], *([each] for each in self.pending[older:])] if older > 0 else None
         each_alone = [[each] for each in self.pending]
@@ -80,7 +81,7 @@ class Disk:
                 yield {path: _torn(*self.contents[number], share) for path, number in here.items()}
 
     def _there(self, folder: str, names: Names) -> bool:
-        """Whether a folder can be reached."""
+        """Whether a directory is reachable."""
         return folder == self.root or (folder in names and self._there(os.path.dirname(folder), names))
 
 
@@ -97,9 +98,9 @@ def _torn(sure: bytes, whole: bytes, share: float) -> bytes:
 
 
 def outages(operations: Sequence[Operation], root: Path, scratch: Path) -> tuple[int, str]:
-    """Let the power go after each operation. Returns how many different disks were looked at, and what is wrong or "".
+    """Lose power after each operation; return the number of different disks, and the problem or "".
 
-    What must hold: of what a returned save holds, nothing is lost.
+    Nothing that a completed save holds may be lost.
     """
     disk, looked_at, saved = Disk(str(root)), set(), 0
     for operation in operations:
@@ -119,7 +120,7 @@ def outages(operations: Sequence[Operation], root: Path, scratch: Path) -> tuple
 
 
 def _wrong(state: dict[str, bytes], saved: int, scratch: Path) -> str:
-    """Whether the run would go on from the step `saved`, or a later one, with whole logs."""
+    """Check that the run would resume from the step `saved` or a later one, with complete logs."""
     shutil.rmtree(scratch, ignore_errors=True)
     folder = scratch / "checkpoints"
     folder.mkdir(parents=True)

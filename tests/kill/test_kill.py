@@ -1,4 +1,4 @@
-"""Killed anywhere, a run goes on and ends as if nothing had been; and the oracles that say so notice every defect."""
+"""A run that is killed at any point resumes bit-identically, and the oracles detect every planted defect."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the campaign found, as of tests.kill.__main__."""
+    """The results of tests.kill.__main__."""
     place = tmp_path_factory.mktemp("kill")
     if os.access("/dev/shm", os.W_OK):
         place = Path("/dev/shm") / f"semisup-kill-{os.getpid()}"  # a kill loses nothing there either, and it is faster
@@ -33,7 +33,9 @@ Told = Callable[[str, object], None]
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_kill_at_any_point_costs_nothing_but_time(found: dict[str, Any], run: str, record_property: Told) -> None:
+def test_run_killed_at_any_point_resumes_bit_identically(
+    found: dict[str, Any], run: str, record_property: Told
+) -> None:
     kills = found["kills"][run]
     told(record_property, kills)
     assert kills["wrong"] == []
@@ -42,7 +44,7 @@ def test_a_kill_at_any_point_costs_nothing_but_time(found: dict[str, Any], run: 
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_no_change_of_a_file_escapes_the_harness(found: dict[str, Any], run: str) -> None:
+def test_harness_sees_every_file_operation(found: dict[str, Any], run: str) -> None:
     assert found["unseen"][run] == {}
 
 
@@ -51,28 +53,26 @@ def told(record_property: Told, kills: dict[str, Any]) -> None:
     record_property("faults", (injected, injected - len(kills["wrong"])))
 
 
-def test_a_request_to_stop_is_obeyed_at_any_point(found: dict[str, Any], record_property: Told) -> None:
+def test_sigterm_at_any_point_saves_the_run(found: dict[str, Any], record_property: Told) -> None:
     told(record_property, found["asked to stop"])
     assert found["asked to stop"]["wrong"] == []
     assert {"step", "write", "fsync", "replace", "mkdir"} <= set(found["asked to stop"]["points"])
 
 
-def test_a_full_disk_at_any_write_is_named_and_costs_nothing_but_time(
-    found: dict[str, Any], record_property: Told
-) -> None:
+def test_full_disk_at_any_write_is_named_and_the_run_resumes(found: dict[str, Any], record_property: Told) -> None:
     told(record_property, found["full disk"])
     assert found["full disk"]["wrong"] == []
     assert set(found["full disk"]["points"]) == {"write", "write, half of it", "fsync", "mkdir"}
 
 
-def test_nor_does_a_kill_of_the_process_that_continues(found: dict[str, Any], record_property: Told) -> None:
+def test_process_killed_while_resuming_resumes_bit_identically(found: dict[str, Any], record_property: Told) -> None:
     told(record_property, found["second"])
     assert found["second"]["wrong"] == []
-    assert {"rename", "truncate"} <= set(found["second"]["points"]), "a dead owner moved away, logs cut"
+    assert {"rename", "replace", "unlink"} <= set(found["second"]["points"]), "the lock taken over, logs replaced"
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_crash_loop_comes_to_its_end(found: dict[str, Any], run: str, record_property: Told) -> None:
+def test_crash_loop_completes(found: dict[str, Any], run: str, record_property: Told) -> None:
     loops = found["loops"][run]
     record_property("faults", (loops["loops"], loops["loops"] - len(loops["wrong"])))
     assert loops["wrong"] == []
@@ -80,19 +80,19 @@ def test_a_crash_loop_comes_to_its_end(found: dict[str, Any], run: str, record_p
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_damaged_state_is_passed_over_and_never_begun_again_in_silence(found: dict[str, Any], run: str) -> None:
+def test_damaged_state_is_skipped_and_never_restarts_silently(found: dict[str, Any], run: str) -> None:
     assert [how for how, wrong in found["damage"][run].items() if wrong] == []
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_loss_of_power_loses_nothing_that_was_saved(found: dict[str, Any], run: str, record_property: Told) -> None:
+def test_power_loss_loses_nothing_that_was_saved(found: dict[str, Any], run: str, record_property: Told) -> None:
     disks, wrong = found["outages"][run]
     record_property("faults", (disks, 0 if wrong else disks))
     assert wrong == ""
     assert disks > 100
 
 
-def test_every_planted_defect_is_caught(found: dict[str, Any]) -> None:
+def test_every_planted_defect_is_detected(found: dict[str, Any]) -> None:
     assert [name for name, how in found["defects"] if not how] == []
 
 

@@ -16,7 +16,8 @@ import pytest
 from semisup.core.events import EvalEnd
 from semisup.errors import InUseError, LockLostError, RecordError
 from semisup.record import heartbeat
-from semisup.record.lock import HolderState, RunLock, holder_state
+from semisup.record.lock import RunLock
+from semisup.record.lock_holder import HolderState, holder_state
 from semisup.record.reader import read_json
 from semisup.record.writer import RunWriter
 from semisup.runtime.liveness import pid_namespace, this_process
@@ -213,7 +214,7 @@ def test_heartbeat_advances_and_a_run_that_was_taken_over_is_not_written_to(tmp_
         wait_until(lambda: int((read_json(path) or {})["heartbeat"]) > 1)
         write_lock(tmp_path, FOREIGN)
         (tmp_path / "run.json").write_text("{}")
-        wait_until(lambda: record.lock.lost)
+        wait_until(lambda: record.directory.lock.lost)
         record.write_event(EvalEnd(1, 0, {"val/accuracy": 0.5}, True))
     assert (read_json(tmp_path / "run.json"), path.exists()) == ({}, True), "both are the other process's"
     assert not (tmp_path / "metrics.jsonl").exists()
@@ -236,7 +237,7 @@ def test_no_write_reaches_a_directory_that_was_created_under_the_same_name(tmp_p
         record.metrics.append("late\n")  # between the check and the write
         with pytest.raises(OSError):
             record.pseudo_labels.append("late\n")
-        record.lock.assert_held()
+        record.directory.lock.assert_held()
     assert list(folder.iterdir()) == []
 
 
@@ -249,7 +250,7 @@ def test_late_line_of_a_holder_that_was_taken_over_is_in_no_file_that_is_read(tm
             assert second.resume() is not None
             first.metrics.append('{"step": 9}\n')
             assert [row["step"] for row in second.read_metrics()] == [1]
-            first.lock.assert_held()
+            first.directory.lock.assert_held()
 
 
 def test_lock_is_acquired_where_the_directory_cannot_be_locked_with_flock(

@@ -1,4 +1,4 @@
-"""The run's folder: status, logs that grow and are cut, checkpoints that are whole or refused, one owner."""
+"""The record of a run: status, logs, checkpoints, environment."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+import semisup.record.locked_directory
 import semisup.record.writer
 from semisup.core.events import EvalEnd, Finished
 from semisup.core.types import Predictions
@@ -44,7 +45,7 @@ def snapshot(step: int, best: int | None = None) -> dict[str, Any]:
         (SystemExit(0), "interrupted"),
     ],
 )
-def test_every_run_ends_with_a_status(tmp_path: Path, error: BaseException, status: str) -> None:
+def test_run_ends_with_the_status_of_its_exception(tmp_path: Path, error: BaseException, status: str) -> None:
     with pytest.raises(type(error)), record(tmp_path / "run"):
         assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
         raise error
@@ -55,7 +56,7 @@ def test_every_run_ends_with_a_status(tmp_path: Path, error: BaseException, stat
     assert not is_finished(tmp_path / "run")
 
 
-def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
+def test_nonfinite_metrics_become_null(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
         run.write_event(EvalEnd(3, 1, {"val/loss": math.nan, "val/accuracy": 0.5, "lr": math.inf}, True))
         assert run.read_metrics() == [{"step": 3, "epoch": 1, "val/loss": None, "val/accuracy": 0.5, "lr": None}]
@@ -63,7 +64,7 @@ def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, [1, None]], "b": {"c": None}}
 
 
-def test_resuming_cuts_the_logs_to_where_the_state_was_saved(tmp_path: Path) -> None:
+def test_resuming_truncates_the_logs_to_the_saved_state(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with record(folder) as run:
         run.write_event(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
@@ -79,7 +80,7 @@ def test_resuming_cuts_the_logs_to_where_the_state_was_saved(tmp_path: Path) -> 
         assert [row["step"] for row in run.read_metrics()] == [1]
 
 
-def test_without_a_checkpoint_resuming_starts_from_nothing(tmp_path: Path) -> None:
+def test_resuming_without_a_checkpoint_starts_empty(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
         run.write_event(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
     with record(tmp_path / "run") as run:
@@ -87,7 +88,7 @@ def test_without_a_checkpoint_resuming_starts_from_nothing(tmp_path: Path) -> No
         assert run.read_metrics() == []
 
 
-def test_the_newest_whole_checkpoint_is_taken_and_a_damaged_one_passed_over(tmp_path: Path) -> None:
+def test_newest_intact_checkpoint_is_loaded(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         checkpoint.save_state(tmp_path, snapshot(step, best=1), {"metrics.jsonl": step})
     last = checkpoint.newest(tmp_path, "last")
@@ -105,7 +106,7 @@ def test_the_newest_whole_checkpoint_is_taken_and_a_damaged_one_passed_over(tmp_
         checkpoint.load_state(tmp_path)
 
 
-def test_bests_that_nothing_refers_to_go_and_those_in_use_stay(tmp_path: Path) -> None:
+def test_unreferenced_best_models_are_deleted(tmp_path: Path) -> None:
     for step, best in ((1, 1), (2, 2), (3, 2), (4, 4)):
         checkpoint.save_state(tmp_path, snapshot(step, best=best), {})
     bests = sorted(int(path.name.split("-")[1]) for path in tmp_path.glob("best-*.pt"))
@@ -117,7 +118,7 @@ def test_bests_that_nothing_refers_to_go_and_those_in_use_stay(tmp_path: Path) -
 
 
 class Payload:
-    """What an attacker puts into a pickle."""
+    """The content of a malicious pickle."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -126,9 +127,7 @@ class Payload:
         return os.mkdir, (str(self.target),)
 
 
-def test_a_checkpoint_with_code_in_it_is_refused_and_nothing_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoint_with_code_is_refused_and_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     import hashlib
 
@@ -141,7 +140,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_nothing_runs(
     assert not (tmp_path / "canary").exists()
 
 
-def test_configs_are_data(tmp_path: Path) -> None:
+def test_config_with_yaml_features_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     for text in ("!!python/object/apply:os.mkdir [canary]", "a: &x [1]\nb: *x", "- 1", "a: [", ""):
         path.write_text(text)
@@ -158,7 +157,7 @@ def test_configs_are_data(tmp_path: Path) -> None:
         read_config(tmp_path / "none.yaml")
 
 
-def test_a_growing_log_is_cut_to_the_line(tmp_path: Path) -> None:
+def test_append_log_is_truncated_to_whole_lines(tmp_path: Path) -> None:
     log = AppendLog(tmp_path / "log")
     assert log.sync() == 0
     log.append("one\n")
@@ -176,8 +175,8 @@ def test_a_growing_log_is_cut_to_the_line(tmp_path: Path) -> None:
     assert again.sync() == 0
 
 
-def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
-    """A real limit on file sizes, in a process of its own."""
+def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
+    """A real limit on file sizes, in a separate process."""
     code = """
 import resource, signal, sys, torch
 from pathlib import Path
@@ -204,7 +203,7 @@ print(sorted(path.name.split("-")[1] for path in folder.iterdir()), checkpoint.l
 DATA = {"fingerprint": "f", "classes": ["one", "two"]}
 
 
-def test_a_run_is_not_continued_with_other_data(tmp_path: Path) -> None:
+def test_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
         run.set_dataset(DATA, {}, ["a.png"])
     with pytest.raises(DataError, match="the data set has changed"), record(tmp_path / "run") as run:
@@ -213,7 +212,7 @@ def test_a_run_is_not_continued_with_other_data(tmp_path: Path) -> None:
         run.set_dataset(DATA, {}, ["a.png"])
 
 
-def test_a_run_that_another_process_finished_is_not_touched(tmp_path: Path) -> None:
+def test_finished_run_is_not_changed(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
         run.finish(Finished(3, 1, {"steps": 3}), [])
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
@@ -222,15 +221,17 @@ def test_a_run_that_another_process_finished_is_not_touched(tmp_path: Path) -> N
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
 
 
-def test_predictions_are_there_when_a_run_counts_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_are_written_before_the_run_counts_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = Predictions(["a, b.png", "\udcff.png"], [0, 1], [1, 1], [0.75, 0.5])
     seen: list[bool] = []
-    real = semisup.record.writer.write_json
+    real = semisup.record.locked_directory.write_json
     with record(tmp_path / "run") as run:
         run.set_dataset(DATA, {}, ["a.png"])
         file = run.folder / "predictions.csv"
         monkeypatch.setattr(
-            semisup.record.writer, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
+            semisup.record.locked_directory, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
         )
         run.finish(Finished(3, 1, {"steps": 3}, predictions={"validation": said}), [])
     assert seen == [True, True]
@@ -241,13 +242,13 @@ def test_predictions_are_there_when_a_run_counts_as_finished(tmp_path: Path, mon
     ]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RecordError, match="cannot be written"), record(tmp_path / "file" / "run"):
         pass
 
 
-def test_a_log_shorter_than_its_checkpoint_is_an_error_and_is_not_filled_up(tmp_path: Path) -> None:
+def test_log_shorter_than_its_checkpoint_is_refused_and_unchanged(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with record(folder) as run:
         run.write_event(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
@@ -258,7 +259,7 @@ def test_a_log_shorter_than_its_checkpoint_is_an_error_and_is_not_filled_up(tmp_
     assert (folder / "metrics.jsonl").stat().st_size == 5
 
 
-def test_a_finished_run_keeps_one_state_and_its_best(tmp_path: Path) -> None:
+def test_finished_run_has_one_state_and_its_best_model(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
         for step in (1, 2, 3):
             run.save(snapshot(step, best=1))
@@ -274,8 +275,8 @@ def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
         raise SystemExit("SIGTERM")
 
 
-def test_a_state_of_another_run_or_of_other_data_is_refused(tmp_path: Path) -> None:
-    """Files that someone copied: the digest in the name is right, and the content is not this run's."""
+def test_checkpoint_of_another_run_or_other_data_is_refused(tmp_path: Path) -> None:
+    """Copied files: the digest in the name is correct, but the content belongs to another run."""
     for name, about, data in (("one", "a", "f"), ("other", "b", "f"), ("elsewhere", "a", "g")):
         with RunWriter(tmp_path / name, {}, {"id": about}) as run:
             run.set_dataset({**DATA, "fingerprint": data}, {}, [])
@@ -297,7 +298,7 @@ def digests_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_what_ended_a_run_before_its_end_is_counted(tmp_path: Path) -> None:
+def test_interruptions_are_counted_by_cause(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     for count in (1, 2):
         interrupted(tmp_path, {"id": "x"}, step=count)
@@ -318,7 +319,7 @@ def test_what_ended_a_run_before_its_end_is_counted(tmp_path: Path) -> None:
 ENVIRONMENT = {"packages": {"torch": "2.13.0", "wandb": "1"}, "processor": "one", "threads": 1}
 
 
-def test_a_run_is_not_continued_by_other_versions_of_what_computes(tmp_path: Path) -> None:
+def test_run_is_not_resumed_with_other_package_versions(tmp_path: Path) -> None:
     interrupted(tmp_path, {"environment": ENVIRONMENT})
     newer = ENVIRONMENT | {"packages": {"torch": "3.0", "wandb": "2"}}
     for _ in range(2):
@@ -331,7 +332,7 @@ def test_a_run_is_not_continued_by_other_versions_of_what_computes(tmp_path: Pat
     assert json.loads((tmp_path / "run.json").read_text())["environment"] == ENVIRONMENT
 
 
-def test_another_processor_is_said_and_kept(tmp_path: Path) -> None:
+def test_resuming_on_another_cpu_warns_and_is_recorded(tmp_path: Path) -> None:
     interrupted(tmp_path, {"environment": ENVIRONMENT})
     elsewhere = ENVIRONMENT | {"processor": "two"}
     with RunWriter(tmp_path, {"seed": 0}, {"environment": elsewhere}) as run:
@@ -342,7 +343,7 @@ def test_another_processor_is_said_and_kept(tmp_path: Path) -> None:
     assert (about["environment"], about["continued_in"]) == (ENVIRONMENT, elsewhere)
 
 
-def test_without_a_state_a_run_begins_again_in_its_new_environment(tmp_path: Path) -> None:
+def test_run_without_a_checkpoint_records_its_new_environment(tmp_path: Path) -> None:
     with pytest.raises(ValueError), RunWriter(tmp_path, {}, {"environment": ENVIRONMENT}):
         raise ValueError
     newer = ENVIRONMENT | {"packages": {"torch": "3.0"}}
@@ -352,7 +353,7 @@ def test_without_a_state_a_run_begins_again_in_its_new_environment(tmp_path: Pat
     assert json.loads((tmp_path / "run.json").read_text())["environment"] == newer
 
 
-def test_the_changes_of_the_code_are_kept_and_others_beside_them(tmp_path: Path) -> None:
+def test_git_diff_is_saved_and_a_later_one_beside_it(tmp_path: Path) -> None:
     for text in ("one", "one", "two"):
         with pytest.raises(ValueError), RunWriter(tmp_path, {}, {}, text):
             raise ValueError
@@ -360,8 +361,8 @@ def test_the_changes_of_the_code_are_kept_and_others_beside_them(tmp_path: Path)
     assert (tmp_path / "git-continued.diff").read_text() == "two"
 
 
-def test_two_states_of_one_step_are_not_kept(tmp_path: Path) -> None:
-    """A step is saved before the evaluation that follows it, and after; their names do not tell which is which."""
+def test_second_state_of_one_step_replaces_the_first(tmp_path: Path) -> None:
+    """A step is saved before and after its evaluation; their names do not tell which is newer."""
     for epoch in range(6):
         checkpoint.save_state(tmp_path, snapshot(3) | {"epoch": epoch}, {})
         state, _ = checkpoint.load_state(tmp_path) or ({}, {})
@@ -369,8 +370,8 @@ def test_two_states_of_one_step_are_not_kept(tmp_path: Path) -> None:
     assert len(checkpoint.newest(tmp_path, "last")) == 1
 
 
-def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
-    """Whatever shares memory with what, and wherever a string comes from."""
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    """Regardless of shared memory and of the origin of strings."""
     whole = torch.arange(8.0)
     key = "".join(["w", "eight"])
     one = {"a": {key: whole[2:5], "pair": (1, 2)}, "b": {"weight": whole[2:5]}, "c": [key, "weight"]}
@@ -382,7 +383,7 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
     assert checkpoint.save(tmp_path, "last", 1, one) == checkpoint.save(tmp_path, "last", 1, two)
 
 
-def test_a_summary_that_is_too_large_is_named(tmp_path: Path) -> None:
+def test_summary_that_is_too_large_is_reported(tmp_path: Path) -> None:
     with open(tmp_path / "summary.json", "wb") as file:
         file.truncate(MAX_JSON_BYTES + 1)
     with pytest.warns(UserWarning, match=r"summary\.json has more than 32 MB and is not read"):
@@ -405,3 +406,14 @@ def test_instruction_set_variable_is_recorded_and_compared(monkeypatch: pytest.M
     }
     older = {key: value for key, value in before.items() if key != "variables"}
     assert environment_module.diff_environments(older, now) == {}, "version 0.1.0 did not record them"
+
+
+def test_clock_that_is_set_back_during_a_run_gives_no_negative_duration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with record(tmp_path / "run") as run:
+        monkeypatch.setattr(semisup.record.writer, "now", lambda: "2001-01-01T00:00:00+00:00")
+        run.finish(Finished(3, 1, {"steps": 3}), [])
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["started_at"] <= about["updated_at"] == about["ended_at"]
+    assert about["seconds"] >= 0

@@ -1,4 +1,4 @@
-"""Disks that are full, poor or broken, clocks that jump, and neighbors at the same folder."""
+"""Storage faults: full, limited and broken disks, clock jumps, and concurrent processes."""
 
 import errno
 import fcntl
@@ -33,7 +33,7 @@ SMALL = (
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """Makes the small run on toy data; gives its folder."""
+    """A function that makes the small run on synthetic data and returns its directory."""
     data = data_of(toy_problem(labeled=12, unlabeled=18))
     monkeypatch.setattr(run_module, "load_data", lambda *_: data)
 
@@ -46,7 +46,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]
 
 
 def interrupted(made: Callable[..., Path], name: str, after: int = 5) -> None:
-    """The same run, stopped after so many steps as if by Ctrl-C."""
+    """Interrupt the same run after `after` steps, as by Ctrl-C."""
     with pytest.MonkeyPatch.context() as patch:
         train = run_module.train
 
@@ -63,9 +63,7 @@ def interrupted(made: Callable[..., Path], name: str, after: int = 5) -> None:
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ESTALE, errno.EROFS, errno.EDQUOT])
 @pytest.mark.parametrize("call", ["fsync", "replace", "open"])
-def test_a_disk_that_fails_is_named_by_its_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
-) -> None:
+def test_failing_write_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
     (tmp_path / "file").write_bytes(b"old")
 
     def fail(*_: object, **__: object) -> None:
@@ -81,7 +79,7 @@ def test_a_disk_that_fails_is_named_by_its_file(
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
-def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_checkpoint_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for step in (1, 2):
         checkpoint.save_state(tmp_path, snapshot(step, best=1), {})
     bad, real = checkpoint.newest(tmp_path, "last")[0], checkpoint.read_bytes
@@ -98,8 +96,10 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeyp
     assert bad.exists(), "it may come back"
 
 
-def test_a_poor_file_system_serves(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither hard links nor fsync of folders, as on exFAT or some network disks; and NFS leaves files behind."""
+def test_run_completes_without_hard_links_and_directory_fsync(
+    made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither hard links nor fsync of directories, as on exFAT or some network disks; and NFS leaves files behind."""
     reference = made("reference")
     fsync = os.fsync
 
@@ -121,7 +121,7 @@ def test_a_poor_file_system_serves(made: Callable[..., Path], monkeypatch: pytes
     assert wrong_end(reference, folder) == ""
 
 
-def test_nothing_is_locked_by_flock(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_completes_without_file_locks(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "no locks")
 
@@ -130,7 +130,7 @@ def test_nothing_is_locked_by_flock(made: Callable[..., Path], monkeypatch: pyte
     made("run")
 
 
-def test_a_mirror_that_cannot_be_written_changes_no_number(
+def test_unwritable_tracker_directory_changes_no_number(
     made: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("wandb")
@@ -145,8 +145,8 @@ def test_a_mirror_that_cannot_be_written_changes_no_number(
     assert wrong_end(reference, folder) == ""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root need not become somebody else")
-def test_a_folder_of_somebody_else_is_named_before_any_work(open_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_directory_of_another_user_is_refused_before_training(open_path: Path) -> None:
     (open_path / "outputs").mkdir()
     (open_path / "outputs").chmod(0o755)
 
@@ -162,7 +162,7 @@ def test_a_folder_of_somebody_else_is_named_before_any_work(open_path: Path) -> 
     assert list((open_path / "outputs").iterdir()) == []
 
 
-def test_of_many_that_take_a_folder_at_once_one_gets_it(tmp_path: Path) -> None:
+def test_of_many_processes_one_acquires_the_lock(tmp_path: Path) -> None:
     def wait_for(pattern: str, count: int) -> None:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.glob(pattern))) < count and time.monotonic() < deadline:
@@ -186,8 +186,8 @@ def test_of_many_that_take_a_folder_at_once_one_gets_it(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("lost-*"))) == 7
 
 
-def test_a_reader_beside_the_writer_gets_a_whole_checkpoint(tmp_path: Path) -> None:
-    """States come and go; whoever looks meanwhile finds one, or is told that it has gone, and looks again."""
+def test_concurrent_reader_gets_an_intact_checkpoint(tmp_path: Path) -> None:
+    """While states are written and deleted, a reader finds one, or an error that it was deleted."""
     checkpoint.save_state(tmp_path, snapshot(1, best=1), {})
 
     def write() -> None:
@@ -210,8 +210,8 @@ def test_a_reader_beside_the_writer_gets_a_whole_checkpoint(tmp_path: Path) -> N
     assert seen == sorted(seen)
 
 
-def test_clocks_and_times_of_files_decide_nothing(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wall clock runs backwards by an hour a look, and every file's time is another."""
+def test_clock_jumps_and_file_times_have_no_effect(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall clock goes back by an hour at every call, and all file times are scrambled."""
     reference = made("reference")
     interrupted(made, "jumping")
     folder = next((reference.parents[2] / "jumping" / "runs").iterdir())
@@ -233,13 +233,13 @@ def test_clocks_and_times_of_files_decide_nothing(made: Callable[..., Path], mon
     assert json.loads((folder / "run.json").read_text())["seconds"] >= 0
 
 
-def test_a_status_that_cannot_be_written_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_status_does_not_hide_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def run() -> None:
         with RunWriter(tmp_path / "run", {}, {}):
-            monkeypatch.setattr("semisup.record.writer.write_json", full)
+            monkeypatch.setattr("semisup.record.locked_directory.write_json", full)
             raise ValueError("the error itself")
 
     with (

@@ -27,7 +27,7 @@ from semisup.report.figures.comparison_curves import MAX_CURVES
 from semisup.report.html.comparison_page import comparison_page
 from semisup.report.html.confusion import MAX_CLASSES
 from semisup.report.html.thumbnails import MAX_ERRORS, SIDE_PIXELS, most_confident_errors
-from semisup.runtime.text import printable, relative_url, shell_quote
+from semisup.text import printable, relative_url, shell_quote
 from tests.conftest import CONF
 from tests.report.run_maker import make, make_with_references, plain_of
 

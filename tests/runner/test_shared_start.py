@@ -175,7 +175,7 @@ def test_what_is_damaged_or_of_something_else_is_made_anew(tmp_path: Path, harm:
     run(tmp_path, "together", "threshold.tau=0.2")
     (path,) = warm_ups(tmp_path, "together")
     harm(path)
-    with pytest.warns(UserWarning, match="passed over, and made anew"):
+    with pytest.warns(UserWarning, match="skipped and computed again"):
         outcome = run(tmp_path, "together", "threshold.tau=0.6")
     assert outcome.shared_start is None
     assert written(outcome.folder) == written(run(tmp_path, "apart", "threshold.tau=0.6", share=False).folder)

@@ -67,18 +67,18 @@ def tree(root: Path, groups: str, mounts: str, limits: dict[str, str]) -> Path:
         ("torn", "torn - \n\n - cgroup2", {}, MACHINE),
     ],
 )
-def test_the_least_limit_of_all_groups_above_counts(
+def test_lowest_limit_of_all_parent_groups_applies(
     tmp_path: Path, groups: str, mounts: str, limits: dict[str, str], wanted: int
 ) -> None:
     assert memory_limit_bytes(tree(tmp_path, groups, mounts, limits)) == wanted
 
 
-def test_without_proc_it_is_the_machines(tmp_path: Path) -> None:
+def test_limit_without_proc_is_the_physical_memory(tmp_path: Path) -> None:
     assert memory_limit_bytes(tmp_path) == MACHINE
     assert 0 < memory_limit_bytes() <= MACHINE
 
 
-def test_processes_side_by_side_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_processes_share_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CONCURRENT_RUNS, raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     alone = resident_bytes(None, copies=1)
@@ -92,7 +92,7 @@ def test_processes_side_by_side_share_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert local_process_count() == 8
 
 
-def test_runs_at_a_time_are_the_launchers() -> None:
+def test_number_of_concurrent_runs_is_the_launchers() -> None:
     assert concurrent_runs(OmegaConf.create({"_target_": "basic"})) == 1
     assert concurrent_runs(OmegaConf.create({"n_jobs": 3})) == 3
     assert concurrent_runs(OmegaConf.create({"n_jobs": -1})) >= 1

@@ -32,7 +32,7 @@ def one_run(**more: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what it imports to compile
-def test_a_compiled_run_is_compiled_repeats_and_resumes_to_the_bit() -> None:
+def test_compiled_run_repeats_and_resumes_bit_identically() -> None:
     import torch._dynamo
 
     torch._dynamo.reset()
@@ -59,7 +59,7 @@ def test_a_compiled_run_is_compiled_repeats_and_resumes_to_the_bit() -> None:
         ({"architecture": "x86_64", "avx2": True, "avx512_f": True, "avx512_bf16": False}, "float32"),
     ],
 )
-def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
+def test_auto_precision_is_bfloat16_if_the_cpu_has_instructions_for_it(
     able: dict[str, Any], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
@@ -70,7 +70,7 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
 
 
 @pytest.mark.parametrize(("native", "found"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_asks_a_gpu_whether_it_multiplies_in_bfloat16_itself(
+def test_auto_precision_is_bfloat16_if_the_gpu_supports_it_natively(
     native: bool, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -81,36 +81,36 @@ def test_auto_asks_a_gpu_whether_it_multiplies_in_bfloat16_itself(
     assert checked("device=cuda:1", "precision=auto").config["precision"] == found
 
 
-def test_without_a_compiler_compile_is_refused_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
-        SettingError, match="compile=true: needs a C\\+\\+ compiler, and there is no no-such-compiler here"
+        SettingError, match="compile=true: needs a C\\+\\+ compiler, and no-such-compiler is not installed"
     ):
         checked("compile=true", "device=cpu")
 
 
-def test_how_often_rounds_are_compiled_is_said_at_the_door() -> None:
-    def at_the_door(*words: str) -> None:
+def test_number_of_compilations_per_round_is_reported() -> None:
+    def check(*words: str) -> None:
         counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
         compatibility.check_compatibility(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
 
     with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
-        at_the_door("method=noisy_student", "train.batch_size=8")
+        check("method=noisy_student", "train.batch_size=8")
     with pytest.raises(SettingError, match=r"train\.batch_size=5000: at most 2047 with compile=true"):
-        at_the_door("train.batch_size=5000")
-    at_the_door("method=fixmatch", "method.skip_rejected=false")
-    at_the_door("method.lambda_unlabeled=0")
+        check("train.batch_size=5000")
+    check("method=fixmatch", "method.skip_rejected=false")
+    check("method.lambda_unlabeled=0")
 
 
 @pytest.mark.parametrize(
     ("device", "processes", "said"),
     [
-        ("cuda:1", 1, "there are 1 CUDA devices here, from cuda:0 on"),
-        ("cuda:0", 2, "torchrun started 2 processes, and each has a GPU of its own; use device=cuda"),
-        ("cuda", 2, "torchrun started 2 processes here, and there are 1 CUDA devices"),
+        ("cuda:1", 1, "this machine has 1 CUDA devices, from cuda:0 on"),
+        ("cuda:0", 2, "torchrun started 2 processes, which need one GPU each; use device=cuda"),
+        ("cuda", 2, "torchrun started 2 processes on this machine, which has 1 CUDA devices"),
     ],
 )
-def test_a_gpu_that_is_not_there_or_is_several_processes_is_refused_at_the_door(
+def test_missing_or_shared_gpu_is_refused(
     monkeypatch: pytest.MonkeyPatch, device: str, processes: int, said: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -124,7 +124,7 @@ def test_a_gpu_that_is_not_there_or_is_several_processes_is_refused_at_the_door(
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path, deterministic: bool) -> None:
+def test_earlier_run_in_the_process_does_not_change_torch_settings(tmp_path: Path, deterministic: bool) -> None:
     configure_torch(2, deterministic=not deterministic)
     words = ("tracking=none", "plots=false", "model.widths=[4,8]", "train.steps=3", "device=cpu", "method=supervised")
     config = compose(*words, f"output_root={tmp_path}", f"deterministic={str(deterministic).lower()}")
@@ -136,7 +136,7 @@ def test_a_run_computes_as_its_config_says_whatever_ran_before_it(tmp_path: Path
     assert torch.get_num_threads() == 1
 
 
-def test_bfloat16_and_layout_are_the_models_own_and_not_its_classs() -> None:
+def test_precision_and_layout_apply_to_the_instance_only() -> None:
     model, other = (nn.Conv2d(3, 4, 3) for _ in range(2))
     wrap_forward(model, "bfloat16", torch.device("cpu"), channels_last=True, compile=False)
     images = torch.rand(2, 3, 8, 8)

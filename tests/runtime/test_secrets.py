@@ -1,8 +1,10 @@
-"""A secret of whoever runs this is in no file of a run."""
+"""Secrets of the user are in no file that is written."""
 
 import base64
 import os
+import random
 import shutil
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 
 from semisup.config import schema
 from semisup.errors import SettingError
+from semisup.record import write_json
 from semisup.record.environment import LARGEST_DIFF, git_diff
-from semisup.runtime.secrets import redact, secrets
-from tests.conftest import compose
+from semisup.runtime.secrets import is_secret_name, redact, secrets
+from tests.conftest import SOAK, compose
 from tests.reliability import report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,28 +25,111 @@ PLANTED = {
     "HF_TOKEN": "hf_plantedtoken",
     "AWS_SECRET_ACCESS_KEY": "planted/secret+access",
     "DATABASE_PASSWORD": "planted pass word",
+    "PGPASSWORD": "plantedpostgres",
+    "SSHPASS": "plantedsshpass",
+    "BACKUP_PWD": "plantedbackup",
+    "GITHUB_PAT": "plantedgithubpat",
+    "API_KEYS": "plantedone,plantedtwo",
 }
 OF_THE_ADDRESS = "plantedremote"
+TYPED = {"MIRROR_API_KEY": "plantedmirror1", "DEPLOY_TOKEN": "planteddeploy2"}
+"""Given on the command line only, for Hydra to export."""
+
+IN_YAML = "plantedyamlkey"
+FUZZ_CASES = 20_000 if SOAK else 2_000
 
 
-def test_names_tell_what_is_a_secret() -> None:
+def test_secret_names() -> None:
     found = secrets({**PLANTED, "KEYBOARD": "qwertz-layout", "HOME": "/home/someone", "API_KEY": "short"})
     assert set(found) == set(PLANTED)
+    no_secrets = ("PWD", "OLDPWD", "PATH", "COMPASS", "MONKEY", "TOKENIZERS_PARALLELISM")
+    assert [name for name in no_secrets if is_secret_name(name)] == []
 
 
-def test_what_is_hidden_keeps_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redaction_keeps_the_rest_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
     text = f"train --key {PLANTED['HF_TOKEN']} https://me:{OF_THE_ADDRESS}@host/x and ssh://host:22/y"
     assert redact(text) == "train --key [HF_TOKEN] https://[hidden]@host/x and ssh://host:22/y"
+    code = "def f(key: str, token=tokenizer, cache_key=None): return sorted(x, key=operator.itemgetter(1))  # git@host"
+    assert redact(code) == code
+    assert redact(redact(text)) == redact(text)
 
 
-def test_a_setting_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", PLANTED["WANDB_API_KEY"])
     config = compose("name=a${oc.env:WANDB_API_KEY}", "tracking=none")
     with pytest.raises(SettingError, match=r"name=\$WANDB_API_KEY: is a secret") as caught:
         schema.validate(config)
     assert PLANTED["WANDB_API_KEY"] not in str(caught.value)
+
+
+@pytest.mark.parametrize("tag", ["ghp_" + "a1B2" * 9, PLANTED["WANDB_API_KEY"]])
+def test_tag_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch, tag: str) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", PLANTED["WANDB_API_KEY"])
+    with pytest.raises(SettingError, match=r"tracking\.tags\[0\]=.*: is a secret") as caught:
+        schema.validate(compose(f"tracking.tags=[{tag}]"))
+    assert tag not in str(caught.value)
+
+
+LETTERS = string.ascii_letters + string.digits
+
+
+def random_secrets(draw: random.Random) -> list[str]:
+    """One secret of each format that can be recognized without its name."""
+
+    def letters(count: int, alphabet: str = LETTERS) -> str:
+        return "".join(draw.choices(alphabet, k=count))
+
+    return [
+        *(f"{kind}_{letters(36)}" for kind in ("ghp", "gho", "ghs", "hf")),
+        *(f"github_pat_{letters(22)}_{letters(40)}", f"glpat-{letters(20)}", f"sk-{letters(40)}"),
+        *(f"sk-ant-api03-{letters(60)}", f"sk-proj-{letters(48)}", f"AKIA{letters(16, string.ascii_uppercase)}"),
+        *(f"AIza{letters(35)}", f"xoxb-{letters(12, string.digits)}-{letters(24)}", f"npm_{letters(36)}"),
+        *(f"pypi-{letters(60)}", f"dapi{letters(32, '0123456789abcdef')}"),
+        f"eyJ{letters(20)}.eyJ{letters(30)}.{letters(43)}",
+    ]
+
+
+def test_random_secrets_of_every_format_are_redacted_in_every_context(tmp_path: Path) -> None:
+    """Seeded; the contexts are those of shells, YAML, JSON, Python, logs and diffs."""
+    draw = random.Random(0)
+    by_format = ("{}", "x={}", "'{}'", 'see "{}", please', "+token: {}", "https://{}@host/x", "https://me:{}@host/x")
+    by_format += ("[{}]", "a\n{}\nb", "({})", "Authorization: Bearer {}")
+    names = (
+        "MY_API_KEY",
+        "api_key",
+        "dbPassword",
+        "PGPASSWORD",
+        "SSHPASS",
+        "X_PWD",
+        "GH_PAT",
+        "client_secret",
+        "A_KEYS",
+    )
+    by_name = ("{}={}", "+hydra.job.env_set.{}={}", "hydra.launcher.setup=[export {}={}]", "{}: {}", "+    {}: '{}'")
+    by_name += (
+        '  "{}": "{}",',
+        '{} = "{}"',
+        "- export {}={} ; run",
+        "'{}': '{}'",
+        "--{}={}",
+        "a:\n  {}: {}",
+        "--x={}={}",
+    )
+    leaked = []
+    for _ in range(FUZZ_CASES // 40):
+        for secret in random_secrets(draw):
+            text = draw.choice(by_format).format(secret)
+            leaked += [text] if secret in redact(text) else []
+        for name in names:
+            secret = "".join(draw.choices(LETTERS + "+/-._~", k=draw.randrange(8, 40)))
+            secret = draw.choice(LETTERS) + secret
+            text = draw.choice(by_name).format(name, secret)
+            leaked += [text] if secret in redact(text) else []
+            write_json(tmp_path / "x.json", {"of": [{name: secret}, text]})
+            leaked += [f"JSON of {text}"] if secret in (tmp_path / "x.json").read_text() else []
+    assert leaked == []
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +144,19 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(place, "add", ".")
     git(place, "-c", "user.name=n", "-c", "user.email=e", "commit", "--quiet", "--message", "all")
     with (place / "semisup" / "ema.py").open("a") as file:
-        file.write("# changed: " + " ".join(PLANTED.values()) + f" https://me:{OF_THE_ADDRESS}@example.org\n")
+        file.write("# changed: " + " ".join(PLANTED.values()) + f" https://me:{OF_THE_ADDRESS}@example.org")
+        file.write(f" https://{OF_THE_ADDRESS}@example.org\n")
     (place / "semisup" / "added.py").write_text(f'KEY = "{PLANTED["HF_TOKEN"]}"\nNEW = 1\n')
     (place / "home").mkdir()
+    (place / "conf" / "experiment" / "added.yaml").write_text(f"# @package _global_\nmirror:\n  api_key: {IN_YAML}\n")
     words = [
-        "train",
-        "train.steps=4",
-        "model.widths=[4,8]",
-        "plots=false",
-        "method=supervised",
-        "tracking.thumbnails=0",
+        *("train", "-m", "seed=0", "train.steps=4", "model.widths=[4,8]", "plots=false", "method=supervised"),
+        *("sweep.control=false", "tracking.thumbnails=0", f"tracking.tags=[{PLANTED['HF_TOKEN'][:6]}]"),
+        *(f"+hydra.job.env_set.{name}={value}" for name, value in TYPED.items()),
+        "hydra.output_subdir=.hydra",
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "semisup", *words, f"tracking.tags=[{PLANTED['HF_TOKEN'][:6]}]"],
+        [sys.executable, "-m", "semisup", *words],
         cwd=place,
         env={**os.environ, **PLANTED, "HOME": str(place / "home"), "WANDB_MODE": "offline"},
         capture_output=True,
@@ -85,14 +171,17 @@ def git(place: Path, *words: str) -> None:
     subprocess.run(["git", *words], cwd=place, check=True, capture_output=True, timeout=60)
 
 
-def test_a_planted_secret_is_in_no_file_of_a_run(checkout: Path) -> None:
+def test_planted_secrets_are_in_no_file_of_a_sweep(checkout: Path) -> None:
     kinds = {"the environment": list(PLANTED.values()), "the address of the git remote": [OF_THE_ADDRESS]}
-    kinds["both, as base64"] = [
+    kinds |= {"the command line": [*TYPED.values()], "a new YAML": [IN_YAML]}
+    kinds["the first two, as base64"] = [
         base64.b64encode(text.encode()).decode().rstrip("=")
         for text in (*PLANTED.values(), f"api:{PLANTED['WANDB_API_KEY']}", f"me:{OF_THE_ADDRESS}")
     ]
     files = [path for name in ("outputs", "home") for path in (checkout / name).rglob("*") if path.is_file()]
-    assert {"config.yaml", "run.json", "git.diff", "debug.log"} <= {path.name for path in files}
+    assert {"config.yaml", "run.json", "git.diff", "multirun.yaml", "hydra.yaml", "plan.json", "debug.log"} <= {
+        path.name for path in files
+    }
     assert [path for path in files if path.suffix == ".wandb"]
     content = {path: path.read_bytes() for path in files}
     found = {
@@ -109,16 +198,17 @@ def test_a_planted_secret_is_in_no_file_of_a_run(checkout: Path) -> None:
     assert not any(found.values()), found
 
 
-def test_uncommitted_changes_are_kept_and_the_secrets_in_them_are_not(checkout: Path) -> None:
+def test_uncommitted_changes_are_saved_without_their_secrets(checkout: Path) -> None:
     (path,) = (checkout / "outputs").glob("*/*/git.diff")
     text = path.read_text()
-    assert "+# changed: [WANDB_API_KEY] [HF_TOKEN] [AWS_SECRET_ACCESS_KEY] [DATABASE_PASSWORD]" in text
-    assert "https://[hidden]@example.org" in text
+    assert "+# changed: [WANDB_API_KEY] [HF_TOKEN] [AWS_SECRET_ACCESS_KEY] [DATABASE_PASSWORD] [PGPASSWORD]" in text
+    assert "https://[hidden]@example.org https://[hidden]@example.org" in text
+    assert "+  api_key: [hidden]" in text
     assert "diff: semisup/added.py is new" in text
     assert "+NEW = 1" in text
 
 
-def test_changes_that_are_not_unicode_cost_no_run(tmp_path: Path) -> None:
+def test_uncommitted_changes_need_not_be_unicode(tmp_path: Path) -> None:
     from semisup.record.environment import run_git
 
     git(tmp_path, "init", "--quiet")
@@ -129,7 +219,7 @@ def test_changes_that_are_not_unicode_cost_no_run(tmp_path: Path) -> None:
     assert "+caf\\xe9" in run_git(tmp_path, "diff", "HEAD")
 
 
-def test_a_file_elsewhere_in_the_checkout_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_outside_the_package_give_no_diff(monkeypatch: pytest.MonkeyPatch) -> None:
     from semisup.record import environment
 
     monkeypatch.setattr(environment, "_git", lambda: {"dirty": True})
@@ -137,7 +227,7 @@ def test_a_file_elsewhere_in_the_checkout_is_no_difference(monkeypatch: pytest.M
     assert git_diff.__wrapped__() is None
 
 
-def test_a_large_diff_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_diff_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     from semisup.record import environment
 
     monkeypatch.setattr(environment, "_git", lambda: {"dirty": True})

@@ -74,7 +74,7 @@ def test_processes_and_repeated_runs_are_bit_identical(team: list[dict[str, Any]
 
 def test_diverged_replicas_are_detected_for_any_sum(team: list[dict[str, Any]]) -> None:
     assert [each["apart"] for each in team] == [team[0]["apart"]] * 2
-    assert "have come apart: 1 of 2 from the first" in team[0]["apart"]
+    assert "models of processes 1 of 2 differ from that of process 0" in team[0]["apart"]
 
 
 class Post(processes.Team):
@@ -82,10 +82,10 @@ class Post(processes.Team):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told, self.news = False, b""
+        self.announced, self.news = False, b""
 
     def broadcast(self, news: bytes | None) -> None:
-        self.told, self.news = True, news or b""
+        self.announced, self.news = True, news or b""
 
     def receive(self) -> bytes:
         return self.news

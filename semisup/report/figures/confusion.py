@@ -3,7 +3,7 @@
 import numpy
 from matplotlib.figure import Figure
 
-from semisup.errors import escape
+from semisup.text import escape
 
 MAX_CLASSES_WITH_COUNTS = 20
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from semisup.dataset import Data
-from semisup.errors import escape
 from semisup.record.pseudo_labels import PseudoLabelRow
+from semisup.text import escape
 
 SHOWN = 24  # pseudo-labels in each half
 

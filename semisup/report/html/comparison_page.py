@@ -21,7 +21,7 @@ from semisup.report.heatmap_grid import CONTROL, Grid, HeatmapCell, make_grid
 from semisup.report.html.confusion import confusion_section, error_section
 from semisup.report.html.page import chart_section, render_page
 from semisup.report.tables import Link, reproduce_command, runs_table, settings_table
-from semisup.runtime.text import printable, run_url
+from semisup.text import printable, run_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

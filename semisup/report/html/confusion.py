@@ -5,7 +5,7 @@ from typing import Any
 from semisup.analysis.run_history import class_names, confusion_matrix
 from semisup.analysis.runs import Run
 from semisup.report.html.thumbnails import most_confident_errors
-from semisup.runtime.text import printable
+from semisup.text import printable
 
 MAX_CLASSES = 25  # of a legible confusion matrix
 MAX_PAIRS = 20

@@ -24,7 +24,7 @@ from semisup.report.html.thumbnails import thumbnails
 from semisup.report.run_summary import changed_settings
 from semisup.report.tables import Cell, Column, Line, Table, reproduce_command
 from semisup.report.wording import format_number, format_percent
-from semisup.runtime.text import printable, run_url
+from semisup.text import printable, run_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

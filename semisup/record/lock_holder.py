@@ -1,0 +1,60 @@
+"""Read who holds the lock of a run directory."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semisup.record import heartbeat
+from semisup.runtime.liveness import is_alive, is_local
+
+
+class Holder(NamedTuple):
+    """The process that owner.json names; `process` is {} if the file is empty or torn."""
+
+    fingerprint: heartbeat.Fingerprint
+    process: dict[str, Any]
+
+    def __str__(self) -> str:
+        if not self.process:
+            return "another process"
+        return f"process {self.process.get('process')} on {self.process.get('host')}"
+
+
+class HolderState(StrEnum):
+    """What can be told at once about the holder of a lock."""
+
+    NONE = "none"
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+    """Of another host or PID namespace: only its heartbeat can tell, after a while."""
+
+
+def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:
+    """Look at the lock of a run directory, without waiting."""
+    try:
+        holder = read_holder(folder / "owner.json")
+    except OSError:
+        return HolderState.UNKNOWN, None
+    if holder is None:
+        return HolderState.NONE, None
+    if not holder.process or not is_local(holder.process):
+        return HolderState.UNKNOWN, holder
+    return HolderState.ALIVE if is_alive(holder.process) else HolderState.GONE, holder
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Read who holds the lock file `path`; None if there is no such file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fingerprint = heartbeat.read_fingerprint(path)
+    if fingerprint is None:
+        return None
+    try:
+        process = json.loads(fingerprint[2] or b"{}")
+    except ValueError:
+        process = {}
+    return Holder(fingerprint, process if isinstance(process, dict) else {})

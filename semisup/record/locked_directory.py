@@ -1,0 +1,80 @@
+"""A run directory that this process has locked, and writes through its handle."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from semisup.errors import RecordError
+from semisup.record import write_json
+from semisup.record.lock import RunLock
+from semisup.runtime.atomic_files import make_folder, write_atomically
+
+
+class LockedDirectory:
+    """The directory of one run, locked from `acquire` to `release`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = RunLock(folder)
+
+    def acquire(self, *inner: str) -> None:
+        """Create the directory and the directories `inner` in it, and lock it.
+
+        Raises:
+            InUseError: another process holds the lock.
+            RecordError: it cannot be written, or is a link that leads out of the output root.
+        """
+        root = self.folder.parent.parent
+        if not self.folder.resolve().is_relative_to(root.resolve()):
+            raise RecordError(f"{self.folder}: a link that leads out of {root}; set output_root to where it leads")
+        try:
+            for name in inner:
+                make_folder(self.folder / name)
+            self.lock.acquire()
+        except OSError as error:
+            raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
+
+    def release(self) -> None:
+        """Release the lock."""
+        self.lock.release()
+
+    @property
+    def bound(self) -> Path:
+        """The path to write through: it names the locked directory even if `folder` no longer does."""
+        assert self.lock.directory is not None, "the lock is held"
+        return self.lock.directory.bound
+
+    def public_path(self, path: str | Path) -> Path:
+        """The path of a file in the directory as the user names it."""
+        assert self.lock.directory is not None, "the lock is held"
+        return self.lock.directory.public_path(path)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Surround every change of the directory.
+
+        Raises:
+            LockLostError: the lock is lost.
+            OSError: as raised inside, with the path as the user names it.
+        """
+        self.lock.assert_held()
+        try:
+            yield
+        except OSError as error:
+            self.lock.assert_held()
+            if not error.filename:
+                raise
+            path = self.public_path(os.fsdecode(error.filename))
+            raise OSError(error.errno, error.strerror, str(path)) from None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace the file `name`; raises as `writing`."""
+        with self.writing():
+            write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Replace the JSON file `name`; raises as `writing`."""
+        with self.writing():
+            write_json(self.bound / name, value)
