@@ -73,10 +73,11 @@ def test_recipe_differs_between_policies_in_the_threshold_only(name: str, policy
 
 
 def an_experiment(name: str, *overrides: str) -> Any:
-    """Validate an experiment, with a data folder if it requires one."""
+    """Validate an experiment without pretrained weights, with a data folder if it requires one."""
     composed = compose(f"experiment={name}")
     root = ["dataset.root=somewhere"] if OmegaConf.is_missing(composed.dataset, "root") else []
-    return checked(f"experiment={name}", *root, *overrides)
+    weights = ["model.weights=null"] if composed.model.get("weights") else []  # no download
+    return checked(f"experiment={name}", *root, *weights, *overrides)
 
 
 # Threshold policies ---------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def problem_with(method: str, policy: str) -> tuple[Any, Any, State, Banded]:
     config = checked(
         *("model.widths=[8]", "train.batch_size=6", "train.ema_decay=0.9", "augment=none"),
         *overrides,
-        *choose("threshold", policy, tau=0.2, q=0.5, momentum=0, lambda_fairness=0, warmup_epochs=0),
+        *choose("threshold", policy, tau_start=0.2, tau=0.2, q=0.5, momentum=0, lambda_fairness=0, warmup_epochs=0),
     )
     everything = toy_problem(labeled=36).labeled  # labeled images of class 2 only: alignment changes many labels
     index = (everything.targets == 2).nonzero().squeeze(1)
