@@ -105,6 +105,10 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
     """Build the parser of all commands but `train`, which is Hydra's; parse what it knows."""
     from semisup.cli import compare, predict, reproduce, show, track
 
+    if words[:1] == ["_sweep-worker"]:  # started by a sweep
+        from semisup.sweep.worker import run_worker
+
+        return run_worker()
     parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

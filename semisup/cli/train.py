@@ -11,7 +11,8 @@ from semisup.errors import DataError, SettingError
 from semisup.runner.output_root import check_output_root
 from semisup.runtime.text import printable, shell_quote
 from semisup.sweep.preflight import compose_command, validate_command
-from semisup.sweep.runner import sweep, with_hydra
+from semisup.sweep.runner import sweep
+from semisup.sweep.worker import run_hydra
 
 FLAGS_FOR_HYDRA = (
     "--help",
@@ -30,7 +31,7 @@ def train_command(words: list[str]) -> int:
     flags = [word for word in words if word.startswith("-")]
     overrides = [word for word in words if not word.startswith("-")]
     if {flag.split("=")[0] for flag in flags} & set(FLAGS_FOR_HYDRA):
-        return _print_with_hydra(words)
+        return _print_run_hydra(words)
     if any(flag not in ("-m", "--multirun") for flag in flags):
         return _print_error(
             f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, and -m starts a sweep"
@@ -55,7 +56,7 @@ def _print_with_hydra(words: list[str]) -> int:
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output):
-            with_hydra(words)
+            run_hydra(words)
     finally:
         print(output.getvalue(), end="")
     return 0

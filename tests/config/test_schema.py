@@ -65,7 +65,7 @@ def changed(draw: st.DrawFn) -> schema.ConfigDict:
 
 @QUICK
 @given(changed())
-def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: schema.ConfigDict) -> None:
+def test_any_value_of_any_setting_is_accepted_or_refused_by_key(plain: schema.ConfigDict) -> None:
     try:
         found = schema.validate(plain)
         if found.dataset.size <= 64:
@@ -81,7 +81,7 @@ def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: schema.Conf
 
 @QUICK
 @given(changed())
-def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plain: schema.ConfigDict) -> None:
+def test_saved_config_loads_and_saves_as_the_same_bytes(tmp_path: Path, plain: schema.ConfigDict) -> None:
     try:
         found = schema.validate(plain)
     except SettingError:
@@ -96,7 +96,7 @@ def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plai
 
 @QUICK
 @given(changed(), st.text(st.sampled_from(string.printable + "é\u202e\x00"), max_size=120))
-def test_the_folder_of_a_run_is_a_short_plain_name_below_the_root(plain: schema.ConfigDict, name: str) -> None:
+def test_run_folder_is_a_short_printable_name_below_the_root(plain: schema.ConfigDict, name: str) -> None:
     try:
         found = schema.validate(plain | {"output_root": "/root of all", "name": name or plain["name"]})
     except SettingError:
@@ -108,7 +108,7 @@ def test_the_folder_of_a_run_is_a_short_plain_name_below_the_root(plain: schema.
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"], ["-c", "all"], ["--info"]])
-def test_asked_to_show_a_config_a_misspelt_key_is_said_as_ever(
+def test_misspelled_key_is_reported_when_only_showing_the_config(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_command([*words, "treshold.tau=0.9"]) == 2

@@ -69,13 +69,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("overrides", "message"), REFUSED, ids=[" ".join(case[0]) for case in REFUSED])
-def test_what_is_wrong_is_said_by_key_value_and_what_is_allowed(overrides: list[str], message: str) -> None:
+def test_error_names_key_value_and_allowed_values(overrides: list[str], message: str) -> None:
     with pytest.raises(SettingError) as caught:
         checked(*overrides)
     assert re.match(message, str(caught.value)), str(caught.value)
 
 
-def test_a_group_that_is_text_or_missing_is_named() -> None:
+def test_invalid_or_missing_group_is_named() -> None:
     plain = checked().config
     with pytest.raises(SettingError, match="optimizer=adam: must be one of adamw, sgd"):
         schema.validate({**plain, "optimizer": "adam"})
@@ -96,7 +96,7 @@ def test_a_group_that_is_text_or_missing_is_named() -> None:
         ["method=supervised", "model=cnn"],
     ],
 )
-def test_a_saved_config_passes_the_gate_again_unchanged(overrides: list[str]) -> None:
+def test_saved_config_validates_unchanged(overrides: list[str]) -> None:
     first = checked(*overrides)
     text = yaml.safe_dump(first.config, sort_keys=False)
     second = schema.validate(yaml.safe_load(text))
@@ -136,12 +136,12 @@ KEYS = [
 ]
 
 
-def test_the_keys_that_others_rely_on_are_there() -> None:
+def test_keys_used_by_other_programs_exist() -> None:
     known = schema.dotted_keys(schema.validate(compose("dataset=folder", "dataset.root=x")).config)
     assert set(KEYS) <= set(known)
 
 
-def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
+def test_run_id_changes_only_with_settings_that_change_results() -> None:
     def id_of(*overrides: str) -> str:
         return checked("dataset=folder", "dataset.root=/a/photos", *overrides).id
 
@@ -156,7 +156,7 @@ def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
     assert len(ids) == len(different) + 1
 
 
-def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> None:
+def test_control_with_other_learning_rates_is_refused() -> None:
     with pytest.raises(
         SettingError, match=r"schedule=cosine: over train\.epochs gives the control other learning rates"
     ):
@@ -166,23 +166,23 @@ def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> N
     compatibility.check_control_is_fair(checked("train.epochs=5"))
 
 
-def test_a_saved_config_holds_no_interpolation() -> None:
+def test_saved_config_with_an_interpolation_is_refused() -> None:
     with pytest.raises(SettingError, match="a saved config holds values, and no interpolations"):
         schema.validate({**checked().config, "output_root": "${oc.env:HOME}"})
 
 
-def test_a_method_without_unlabeled_images_does_not_depend_on_the_threshold() -> None:
+def test_run_id_of_a_supervised_method_ignores_the_threshold() -> None:
     assert checked("method=supervised", "threshold.tau=0.5").id == checked("method=supervised", "threshold=ramp").id
     assert checked("threshold.tau=0.5").id != checked("threshold=ramp").id
 
 
-def test_steps_take_the_place_of_epochs() -> None:
+def test_steps_replace_epochs() -> None:
     both = checked("train.steps=50")
     assert both.config["train"]["epochs"] is None
     assert both.id == checked("train.steps=50", "train.epochs=7").id
 
 
-def test_small_helpers() -> None:
+def test_error_helpers() -> None:
     assert closest_match("treshold", ["threshold", "train"]) == "threshold"
     assert closest_match("zzz", ["threshold"]) is None
     check_range("x", None, 0, 1)

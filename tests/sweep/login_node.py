@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from semisup.config import schema
+from semisup.sweep import worker_process
 
 normal = schema._normalize
 
@@ -16,6 +17,7 @@ def of_this_machine(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 setattr(schema, "_normalize", of_this_machine)  # noqa: B010
+worker_process.COMMAND = (sys.executable, "-m", "tests.sweep.login_node", "_sweep-worker")
 
 if __name__ == "__main__":
     from semisup.__main__ import main

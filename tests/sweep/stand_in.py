@@ -17,6 +17,7 @@ from typing import Any
 from semisup.core.events import Event, Finished, StepEnd
 from semisup.errors import DivergedError
 from semisup.runner import run
+from semisup.sweep import worker_process
 
 
 def _raise(error: BaseException) -> None:
@@ -54,6 +55,7 @@ def train(problem: Any, settings: Any, state: Any) -> Iterator[Event]:
 
 
 setattr(run, "train", train)  # noqa: B010
+worker_process.COMMAND = (sys.executable, "-m", "tests.sweep.stand_in", "_sweep-worker")
 
 if __name__ == "__main__":
     from semisup.__main__ import main

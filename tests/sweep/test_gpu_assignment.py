@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from semisup.config import resolvers
 from semisup.sweep import gpu_assignment
 from semisup.sweep.preflight import compose_command
 
 HOLD = "import sys; from semisup.sweep import gpu_assignment as gpus; from pathlib import Path; "
-TAKE = HOLD + "print(gpus.take(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
-SETTLE = HOLD + "gpus.settle(sys.argv[1]); import os; print(os.environ.get(gpus.VISIBLE)); gpus.settle(sys.argv[1]);"
+TAKE = HOLD + "print(gpus.acquire_gpu(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
+SETTLE = (
+    HOLD + "gpus.assign_gpu(sys.argv[1]); import os; print(os.environ.get(gpus.VISIBLE)); gpus.assign_gpu(sys.argv[1]);"
+)
 
 
 def holder(folder: Path, *there: str) -> "subprocess.Popen[str]":
@@ -29,7 +32,7 @@ def taken(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
-def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tmp_path: Path) -> None:
+def test_each_process_takes_the_least_used_gpu_until_it_dies(tmp_path: Path) -> None:
     processes = [holder(tmp_path / "locks", "4", "5")]
     try:
         found = [taken(processes[0])]
@@ -61,7 +64,7 @@ def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tm
         ("cuda", "2,-1,3", "2,-1,3"),
     ],
 )
-def test_a_process_of_a_sweep_sees_one_of_several(tmp_path: Path, device: str, visible: str, seen: str) -> None:
+def test_process_of_a_sweep_sees_one_gpu(tmp_path: Path, device: str, visible: str, seen: str) -> None:
     environment = os.environ | {gpu_assignment.VISIBLE: visible, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", SETTLE + "print(os.environ.get(gpus.VISIBLE))", device]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -82,34 +85,34 @@ def somewhere_else(folder: Path) -> None:
         (lambda folder: (folder / "gpu-2-0.lock").mkdir(parents=True), os.getuid()),
     ],
 )
-def test_without_locks_of_its_own_a_process_goes_on_with_the_first_gpu(
+def test_process_without_locks_uses_the_first_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], object], user: int
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: user)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(gpu_assignment.VISIBLE, "2,3")
     spoil(tmp_path / f"semisup-{user}")
-    with pytest.warns(UserWarning, match="which GPU is not to be known.*going on with the first"):
+    with pytest.warns(UserWarning, match="cannot lock a GPU.*using the first visible one"):
         gpu_assignment.assign_gpu("cuda")
     assert os.environ[gpu_assignment.VISIBLE] == "2,3"
     assert not [each for each in tmp_path.rglob("*") if each.is_file() and each.suffix == ".lock"]
 
 
 @pytest.mark.parametrize(("visible", "jobs"), [(["0", "1", "2"], 3), ([], 1)])
-def test_the_preset_has_a_run_for_every_gpu(
+def test_gpus_preset_runs_one_job_per_gpu(
     visible: Sequence[str], jobs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(gpu_assignment.VISIBLE, ",".join(visible))
-    gpu_assignment.number_of_gpus.cache_clear()
+    resolvers.gpu_count.cache_clear()
     there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="there is no GPU here")
     with there_is_none:
         door = compose_command(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
         found = door.config.hydra.launcher.n_jobs
     assert found == jobs
-    gpu_assignment.number_of_gpus.cache_clear()
+    resolvers.gpu_count.cache_clear()
 
 
-def test_the_runs_of_a_sweep_are_spread(tmp_path: Path) -> None:
+def test_runs_of_a_sweep_are_spread_over_the_gpus(tmp_path: Path) -> None:
     """By the names alone: `auto` is the processor where these GPUs are not."""
     words = (
         "tracking=none",

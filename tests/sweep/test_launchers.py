@@ -88,20 +88,20 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return the_run(root)
 
 
-def test_runs_follow_cores_and_not_threads_cores() -> None:
+def test_runs_per_machine_follow_the_cores() -> None:
     cores = joblib.cpu_count()
     assert runs_per_machine(1) == cores
     assert runs_per_machine(2) == max(1, cores // 2)
     assert runs_per_machine(cores + 1) == 1, "a run of more threads than there are cores still runs"
 
 
-def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path: Path) -> None:
+def test_parallel_runs_with_a_shared_start_equal_separate_runs(tmp_path: Path) -> None:
     """From the command line; the two start together, and the second to come waits for the first."""
     words = (*LONG, "train.epochs=2", "threshold.tau=0.1,0.5")
     with sweep(tmp_path / "together", *words, "hydra/launcher=cores", "hydra.launcher.n_jobs=2") as process:
         said, wrong = process.communicate(timeout=240)
     assert process.returncode == 0, said + wrong
-    assert "1 runs began with the warm-up of another: 1 epochs" in said
+    assert "1 runs began from a shared start: 1 epochs" in said
     assert train_command(["-m", *words, "sweep.share_start=false", f"output_root={tmp_path / 'apart'}"]) == 0
     together, apart = (sorted((tmp_path / each / "runs").glob("self_training*")) for each in ("together", "apart"))
     assert [run.name for run in together] == [run.name for run in apart]
@@ -111,7 +111,7 @@ def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path
 
 
 @pytest.mark.parametrize("launcher", ["slurm", "cores", "basic"])
-def test_only_jobs_on_other_machines_may_have_a_device_that_is_not_here(launcher: str) -> None:
+def test_missing_device_is_allowed_only_for_jobs_on_other_machines(launcher: str) -> None:
     door = compose_command(["device=cuda:63", "tracking=none", f"hydra/launcher={launcher}"], asked=True)
     if launcher == "slurm":
         assert len(validate_command(door)) == 1
@@ -120,7 +120,7 @@ def test_only_jobs_on_other_machines_may_have_a_device_that_is_not_here(launcher
             validate_command(door)
 
 
-def test_a_signal_that_was_obeyed_goes_to_whoever_listened_before() -> None:
+def test_handled_signal_is_forwarded_to_the_previous_handler() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
     try:
@@ -137,9 +137,7 @@ def test_a_signal_that_was_obeyed_goes_to_whoever_listened_before() -> None:
     forward_signal("SIGINT")  # Python's own
 
 
-def test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_the_same_bits(
-    tmp_path: Path, alone: Path
-) -> None:
+def test_preempted_slurm_job_is_requeued_and_ends_bit_identical(tmp_path: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     slurm = tmp_path / "slurm"
     environment = fake_slurm.install(slurm)
@@ -159,7 +157,7 @@ def test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_
         assert f"#SBATCH --{wanted}" in script
 
 
-def test_sigterm_to_a_job_of_submitits_saves_it_and_the_same_sweep_continues(tmp_path: Path, alone: Path) -> None:
+def test_sigterm_to_a_submitit_job_saves_it_and_the_same_sweep_continues(tmp_path: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     with sweep(tmp_path, *LONG, EPOCHS, "hydra/launcher=submitit_local") as process:
         wait_for(lambda: under_way(tmp_path), process)
@@ -174,7 +172,7 @@ def test_sigterm_to_a_job_of_submitits_saves_it_and_the_same_sweep_continues(tmp
     assert difference(the_run(tmp_path), alone) == []
 
 
-def test_ray_gives_the_same_bits(tmp_path: Path, alone: Path) -> None:
+def test_ray_run_is_bit_identical(tmp_path: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="no Ray here (the extra `ray` brings it)")
     with sweep(tmp_path, *LONG, EPOCHS, "hydra/launcher=ray_cores") as process:
         said, wrong = process.communicate(timeout=240)

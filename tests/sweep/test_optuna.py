@@ -20,7 +20,7 @@ def search(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 
-def test_it_maximizes_validation_accuracy_outlives_a_failure_and_continues(tmp_path: Path) -> None:
+def test_search_maximizes_validation_accuracy_survives_a_failure_and_continues(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="no Optuna here (the extra `optuna` brings it)")
     done = search(tmp_path)
     entries = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("runs/sweeps/*/jobs/*.json"))]
@@ -38,5 +38,5 @@ def test_it_maximizes_validation_accuracy_outlives_a_failure_and_continues(tmp_p
     best = yaml.safe_load((Path(max(accuracies, key=lambda each: accuracies[each])) / "config.yaml").read_text())
     assert best["threshold"]["tau"] == found["best_params"]["threshold.tau"]
     again = search(tmp_path)
-    assert f"({len(accuracies)} of them before)" in again.stdout
+    assert f"({len(accuracies)} reused)" in again.stdout
     assert len(list(tmp_path.glob("runs/*/config.yaml"))) == 3, "it asks for the same settings"
