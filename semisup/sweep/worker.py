@@ -110,9 +110,10 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
 
 def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
     """Run all jobs with the launcher. Hydra's multirun.yaml, which can hold secrets in clear text, goes nowhere."""
+    from semisup.runtime.atomic_files import discard_writes
+
     multirun = store.folder / "multirun.yaml"
-    multirun.unlink(missing_ok=True)
-    multirun.symlink_to(os.devnull)
+    discard_writes(multirun)
     try:
         run_hydra(["--multirun", *request.hydra_overrides])
     finally:

@@ -1,4 +1,4 @@
-"""Whatever is typed for whatever setting: a run that could be made, or one line that names the key."""
+"""Any value of any setting gives a valid run or a one-line error that names the key."""
 
 import string
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The one gate: what is wrong is said before any work, by key, value, what is allowed and the nearest name."""
+"""Validation: every mistake is reported before any work, with key, value, allowed values and the nearest name."""
 
 import re
 
@@ -17,11 +17,11 @@ REFUSED = [
     (["threshold.tau=inf"], r"threshold\.tau=inf: must be a finite number"),
     (["threshold.tau=1e999"], r"threshold\.tau=inf: must be a finite number"),
     (["threshold.tau=abc"], r"threshold\.tau=abc: must be a number"),
-    (["threshold.tau='0.9'"], r"threshold\.tau=0\.9: must be a number, and this is text"),
+    (["threshold.tau='0.9'"], r"threshold\.tau=0\.9: must be a number, not text"),
     (["threshold.tau=null"], r"threshold\.tau=null: must be a number"),
     (["threshold.tau=true"], r"threshold\.tau=true: must be a number"),
     (["threshold.tau=[1]"], r"threshold\.tau=\[1\]: must be a number"),
-    (["threshold.strict=1"], r"threshold\.strict=1: must be true or false, and this is a whole number"),
+    (["threshold.strict=1"], r"threshold\.strict=1: must be true or false, not a whole number"),
     (["augment.strength=2"], r"augment\.strength=2\.0: must be in \[0, 1\]"),
     (["augment.strength=nan"], r"augment\.strength=nan"),
     (["augment=none", "augment.strength=0.5"], r"augment\.strength=0\.5: must be in \[0, 0\]"),
@@ -36,12 +36,12 @@ REFUSED = [
     (["train.batch_size=0"], r"train\.batch_size=0: must be at least 1"),
     (["seed=-1"], r"seed=-1: must be in \[0, 4294967295\]"),
     (["seed=4294967296"], r"seed=4294967296: must be in"),
-    (["name=1e3"], r"name=1000\.0: must be text, and this is a number"),
+    (["name=1e3"], r"name=1000\.0: must be text, not a number"),
     (["name='../up'"], r"name=\.\./up: must start with a letter"),
     (["name=wandb"], r"name=wandb: .* not be wandb"),
     (["precision=float16"], r"precision=float16: must be one of auto, bfloat16, float32"),
     (["compile=1"], r"compile=1: must be true or false"),
-    (["compile=true", "method=fixmatch", "method.skip_rejected=true"], r"compile=true: goes not with method\.skip_rejected=true"),  # noqa: E501
+    (["compile=true", "method=fixmatch", "method.skip_rejected=true"], r"compile=true: not supported with method\.skip_rejected=true"),  # noqa: E501
     (["deterministic=null"], r"deterministic=null: must be true or false"),
     (["device=tpu"], r"device=tpu: must be auto, cpu, cuda"),
     (["optimizer.lr=0"], r"optimizer\.lr=0\.0: must be above 0"),
@@ -167,13 +167,33 @@ def test_control_with_other_learning_rates_is_refused() -> None:
 
 
 def test_saved_config_with_an_interpolation_is_refused() -> None:
-    with pytest.raises(SettingError, match="a saved config holds values, and no interpolations"):
+    with pytest.raises(SettingError, match="a saved config must hold values, not interpolations"):
         schema.validate({**checked().config, "output_root": "${oc.env:HOME}"})
 
 
 def test_run_id_of_a_supervised_method_ignores_the_threshold() -> None:
     assert checked("method=supervised", "threshold.tau=0.5").id == checked("method=supervised", "threshold=ramp").id
     assert checked("threshold.tau=0.5").id != checked("threshold=ramp").id
+
+
+def test_supervised_config_does_not_depend_on_settings_that_it_ignores() -> None:
+    one = checked("method=supervised", "threshold.tau=0.5", "labeler.calibrate=true")
+    other = checked("method=supervised", "threshold=ramp", "augment@weak=none")
+    assert one.config == other.config
+
+
+def test_run_id_shows_every_number_of_the_threshold() -> None:
+    def shown(**threshold: Any) -> str:
+        return run_id(checked().config | {"threshold": {"name": "theirs", **threshold}}).split("-crop_rotate")[0]
+
+    assert shown(tau=0.9, strict=True) == "self_training-theirs-0.9"
+    assert shown(momentum=0.99, q=0.5) == "self_training-theirs-0.5-momentum0.99"
+    assert shown(zeta=2, cutoff=0.25, shape="linear") == "self_training-theirs-cutoff0.25-zeta2"
+    assert shown(cutoff=0.25, zeta=2) == shown(zeta=2, cutoff=0.25)
+    many = run_id(checked().config | {"threshold": {"name": "theirs", **{f"setting_{n}": n for n in range(20)}}})
+    assert len(many) <= 100
+    assert many.startswith("self_training-theirs-setting_00-setting_11-")
+    assert "-crop_rotate-0.5-seed0-" in many
 
 
 def test_steps_replace_epochs() -> None:

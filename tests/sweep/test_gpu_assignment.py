@@ -104,7 +104,7 @@ def test_gpus_preset_runs_one_job_per_gpu(
 ) -> None:
     monkeypatch.setenv(gpu_assignment.VISIBLE, ",".join(visible))
     resolvers.gpu_count.cache_clear()
-    there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="there is no GPU here")
+    there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="no GPU on this machine")
     with there_is_none:
         door = compose_command(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
         found = door.config.hydra.launcher.n_jobs
