@@ -43,7 +43,7 @@ class SweepSettings:
 class CollapseSettings:
     """When pseudo-labels count as collapsed: limits in [0, 1], null = never.
 
-    The limits apply to the entropy of the classes of the selected pseudo-labels, relative to that of the validation set.
+    The limits apply to the entropy of the classes of the selected pseudo-labels over that of the validation set.
 
     warn_below: warn once
     stop_below: stop the run with exit status 3

@@ -1,6 +1,6 @@
 """The files in which a sweep records its jobs: one file each, written when the job starts and when it ends.
 
-<folder>/plan.json           the overrides of each job (null where only the sweeper knows them); marks the folder as ours
+<folder>/plan.json           the overrides of each job (null where only the sweeper knows them); marks the folder
 <folder>/jobs/00003.json     the state of job 3; 00003-control.json and 00003-baseline.json of its reference runs
 <folder>/halt.json           no further run is to start, and why
 <folder>/end.json            the worker process reached its end; without this file, it died

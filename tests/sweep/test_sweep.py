@@ -125,7 +125,7 @@ def test_fail_fast_starts_no_run_after_a_failed_control(tmp_path: Path) -> None:
 
 def test_signal_after_the_last_step_ends_the_sweep(tmp_path: Path) -> None:
     words = ("method=self_training", "seed=0,1")
-    done = stand_in(tmp_path, {0: "asked after the last step"}, *words)
+    done = stand_in(tmp_path, {0: "signal after the last step"}, *words)
     assert done.returncode == 75, done.stdout + done.stderr
     assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "never started"]
     assert trained(tmp_path) == [0], "no control either"
@@ -134,11 +134,11 @@ def test_signal_after_the_last_step_ends_the_sweep(tmp_path: Path) -> None:
 
 
 def test_signal_after_all_jobs_are_done_exits_zero(tmp_path: Path) -> None:
-    done = stand_in(tmp_path, {1: "asked after the last step"}, "seed=0,1")
+    done = stand_in(tmp_path, {1: "signal after the last step"}, "seed=0,1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 runs: 2 done" in done.stdout
     assert "stopped" not in done.stdout
-    done = stand_in(tmp_path, {2: "asked after the last step"}, "method=self_training", "seed=2")
+    done = stand_in(tmp_path, {2: "signal after the last step"}, "method=self_training", "seed=2")
     assert done.returncode == 75, "its control and its baseline are not there"
     assert "never started: 00000-control, 00000-baseline" in done.stdout
 
