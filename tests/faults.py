@@ -52,6 +52,7 @@ REPRODUCE, STRANGER, NUMBERS = "cli/test_reproduce.py::", "cli/test_untrusted_ru
 SECRETS, CACHE, DISK = "runtime/test_secrets.py::", "images/test_cache.py::", "images/test_disk.py::"
 DECODE, SCAN, FOLDER = "images/test_decode.py::", "images/test_scan.py::", "dataset/test_folder.py::"
 WANDB, TRACK, COMPARE = "tracking/test_wandb.py::", "tracking/test_track.py::", "report/test_compare.py::"
+SWEEP_FAULTS = "sweep/test_sweep_faults.py::"
 SWEEP, SCHEMA, ALONE = "sweep/test_sweep.py::", "config/test_schema.py::", "test_independence.py::"
 INTERRUPTIONS = "cli/test_interruptions.py::"
 
@@ -266,6 +267,19 @@ FAULTS = _rows(
     ("I11", "SLURM preempts a job of an array", "saved, queued again, and ended with the same bits; whoever else listens hears the signal",
      "sweep/test_launchers.py::test_preempted_slurm_job_is_requeued_and_ends_bit_identical",
      "sweep/test_launchers.py::test_handled_signal_is_forwarded_to_the_previous_handler"),
+    ("I12", "workers of a parallel sweep killed for lack of memory, before their first record", "reported with the limit and the count of the control group; the sweep goes on with half as many runs at a time",
+     SWEEP_FAULTS + "test_killed_workers_are_reported_and_the_sweep_continues_with_fewer"),
+    ("I12", "a run that is killed even by itself", "a failed row that names the memory limit; the others are done", SWEEP_FAULTS + "test_a_run_too_large_for_its_control_group_is_reported_with_the_limit"),
+    ("I13", "`hydra.sweep.dir` is a folder with files of others", "refused in one line; no file is changed",
+     SWEEP_FAULTS + "test_sweep_refuses_a_folder_with_files_of_others", SWEEP_FAULTS + "test_sweep_deletes_only_its_own_job_files"),
+    ("I14", "hydra/launcher=slurm where there is no SLURM", "one line, exit 2, before any work", SWEEP_FAULTS + "test_slurm_launcher_without_slurm_is_refused_in_one_line"),
+    ("I15", "`~threshold.momentum` in a sweep over thresholds, some of which have no such key", "applied where the key exists; refused where no threshold has it",
+     SWEEP_FAULTS + "test_command_of_the_few_labels_experiment_is_valid", SWEEP_FAULTS + "test_deletion_applies_where_the_key_exists",
+     SWEEP_FAULTS + "test_deletion_of_a_key_that_never_exists_is_refused"),
+    ("I16", "a control that several runs share", "its saved config does not depend on which of them it was trained beside",
+     "config/test_validation.py::test_supervised_config_does_not_depend_on_settings_that_it_ignores"),
+    ("I17", "a secret in `hydra.job.env_set` of a sweep", "in no file of the sweep", SWEEP_FAULTS + "test_secrets_of_the_command_are_not_written"),
+    ("I18", "a signal while a worker process starts", "forwarded when the worker is ready", SWEEP + "test_signal_during_worker_start_is_forwarded"),
     ("J1", "the wall clock goes backwards; times of files are scrambled", "the same checkpoint is taken, the same bits; durations are not negative",
      STORAGE + "test_clocks_and_times_of_files_decide_nothing"),
     ("J2", "a process number that comes again, a dead owner", "forgotten", RECORD + "test_a_recycled_process_number_is_not_the_owner",

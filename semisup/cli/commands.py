@@ -90,6 +90,10 @@ def _run_command(words: list[str]) -> int:
         from semisup.cli.train import train_command
 
         return train_command(words[1:])
+    if words[:1] == ["_sweep-worker"]:  # started by a sweep
+        from semisup.sweep.worker import run_worker
+
+        return run_worker()
     parser, arguments, rest = _parse(words)
     if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -105,10 +109,6 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
     """Build the parser of all commands but `train`, which is Hydra's; parse what it knows."""
     from semisup.cli import compare, predict, reproduce, show, track
 
-    if words[:1] == ["_sweep-worker"]:  # started by a sweep
-        from semisup.sweep.worker import run_worker
-
-        return run_worker()
     parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

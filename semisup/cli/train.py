@@ -31,7 +31,7 @@ def train_command(words: list[str]) -> int:
     flags = [word for word in words if word.startswith("-")]
     overrides = [word for word in words if not word.startswith("-")]
     if {flag.split("=")[0] for flag in flags} & set(FLAGS_FOR_HYDRA):
-        return _print_run_hydra(words)
+        return _print_with_hydra(words)
     if any(flag not in ("-m", "--multirun") for flag in flags):
         return _print_error(
             f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, and -m starts a sweep"

@@ -1,6 +1,6 @@
 """`python -m tests.sweep.login_node WORDS...` is `semisup WORDS...` on a machine where `device=auto` means a GPU.
 
-The jobs that it hands to a cluster run in other processes, in which it means what it means here.
+The jobs that it submits run in other processes, in which `device=auto` has its usual meaning.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Runs that go side by side on a machine with several GPUs, none of which is needed here."""
+"""Parallel runs on a machine with several GPUs; the tests need none."""
 
 import contextlib
 import os
@@ -22,12 +22,12 @@ SETTLE = (
 
 
 def holder(folder: Path, *there: str) -> "subprocess.Popen[str]":
-    """A process that takes one of these GPUs and holds it; the first line that it prints says which."""
+    """Start a process that acquires one of these GPUs and prints its name."""
     command = [sys.executable, "-c", TAKE, str(folder), *there]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def taken(process: "subprocess.Popen[str]") -> str:
+def acquired(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -35,15 +35,15 @@ def taken(process: "subprocess.Popen[str]") -> str:
 def test_each_process_takes_the_least_used_gpu_until_it_dies(tmp_path: Path) -> None:
     processes = [holder(tmp_path / "locks", "4", "5")]
     try:
-        found = [taken(processes[0])]
+        gpus = [acquired(processes[0])]
         for _ in range(4):
             processes.append(holder(tmp_path / "locks", "4", "5"))
-            found.append(taken(processes[-1]))
-        assert found == ["4", "5", "4", "5", "4"]
+            gpus.append(acquired(processes[-1]))
+        assert gpus == ["4", "5", "4", "5", "4"]
         processes[1].kill()
         processes[1].wait()
         processes.append(holder(tmp_path / "locks", "4", "5"))
-        assert taken(processes[-1]) == "5", "which a killed process held"
+        assert acquired(processes[-1]) == "5", "which a killed process held"
     finally:
         for each in processes:
             each.kill()
@@ -55,7 +55,7 @@ def test_each_process_takes_the_least_used_gpu_until_it_dies(tmp_path: Path) -> 
     [
         ("cuda", "GPU-a, GPU-b", "GPU-a"),
         ("auto", "2,3", "2"),
-        ("cuda:1", "2,3", "2,3"),  # the user said which
+        ("cuda:1", "2,3", "2,3"),  # chosen by the user
         ("cpu", "2,3", "2,3"),
         ("cuda", "7", "7"),
         ("cuda", "", ""),
@@ -106,14 +106,14 @@ def test_gpus_preset_runs_one_job_per_gpu(
     resolvers.gpu_count.cache_clear()
     there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="no GPU on this machine")
     with there_is_none:
-        door = compose_command(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
-        found = door.config.hydra.launcher.n_jobs
-    assert found == jobs
+        command = compose_command(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
+        n_jobs = command.config.hydra.launcher.n_jobs
+    assert n_jobs == jobs
     resolvers.gpu_count.cache_clear()
 
 
 def test_runs_of_a_sweep_are_spread_over_the_gpus(tmp_path: Path) -> None:
-    """By the names alone: `auto` is the processor where these GPUs are not."""
+    """By the names alone: `auto` is the CPU where these GPUs do not exist."""
     words = (
         "tracking=none",
         "plots=false",

@@ -1,4 +1,4 @@
-"""Optuna's sweeper with our objective: it looks for the highest validation accuracy, and the same command continues."""
+"""Optuna's sweeper: it maximizes validation accuracy, and the same command continues the search."""
 
 import json
 import subprocess
@@ -33,10 +33,10 @@ def test_search_maximizes_validation_accuracy_survives_a_failure_and_continues(t
         for entry in entries
         if entry["status"] == "done"
     }
-    (found,) = (yaml.safe_load(path.read_text()) for path in tmp_path.glob("runs/sweeps/*/optimization_results.yaml"))
-    assert found["best_value"] == max(accuracies.values())
+    (results,) = (yaml.safe_load(path.read_text()) for path in tmp_path.glob("runs/sweeps/*/optimization_results.yaml"))
+    assert results["best_value"] == max(accuracies.values())
     best = yaml.safe_load((Path(max(accuracies, key=lambda each: accuracies[each])) / "config.yaml").read_text())
-    assert best["threshold"]["tau"] == found["best_params"]["threshold.tau"]
+    assert best["threshold"]["tau"] == results["best_params"]["threshold.tau"]
     again = search(tmp_path)
     assert f"({len(accuracies)} reused)" in again.stdout
     assert len(list(tmp_path.glob("runs/*/config.yaml"))) == 3, "it asks for the same settings"

@@ -1,4 +1,4 @@
-"""What a sweep leaves on disk about its jobs, whatever becomes of them: the real program in a subprocess."""
+"""The record of a sweep's jobs on disk, however they end: the real program in a subprocess."""
 
 import json
 import os
@@ -53,7 +53,7 @@ WAYS = ("exception", "exit 0", "diverged", "_exit", "exit 3", "killed")
 
 
 def stand_in(folder: Path, wrong: dict[int, str] | dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    """A sweep in which a training is one step of nothing, and some go wrong; `trained` says which were made."""
+    """Run a sweep of empty trainings, some of which fail as planted; `trained` lists the trainings."""
     folder.mkdir(exist_ok=True)
     (folder / "trained").write_text("")
     planted = {"STAND_IN": json.dumps(wrong), "STAND_IN_LOG": str(folder / "trained")}
@@ -66,12 +66,12 @@ def trained(folder: Path) -> list[int]:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(max(folder.glob("s/sweeps/*/sweep_summary.json")).read_text())
-    return found
+    recorded: dict[str, Any] = json.loads(max(folder.glob("s/sweeps/*/sweep_summary.json")).read_text())
+    return recorded
 
 
 def test_every_job_is_accounted_for_and_only_unfinished_jobs_rerun(tmp_path: Path) -> None:
-    """Seven kinds of failure: six that the sweep goes on after, and a signal that ends it."""
+    """Seven kinds of failure: six after which the sweep continues, and a signal that ends it."""
     step = max(JOBS // 16, 1)
     wrong = {step * (2 * number + 1): way for number, way in enumerate(WAYS)}
     stopped = step * 14
@@ -81,9 +81,9 @@ def test_every_job_is_accounted_for_and_only_unfinished_jobs_rerun(tmp_path: Pat
     print(f"{JOBS} jobs, {(time.monotonic() - began) / (stopped + 1):.3f} s each")
     assert done.returncode == 75, done.stdout + done.stderr
     assert trained(tmp_path) == list(range(stopped + 1)), "each once"
-    found = summary(tmp_path)
-    jobs = [found["jobs"][f"{number:05d}"] for number in range(JOBS)]
-    assert len(found["jobs"]) == JOBS
+    recorded = summary(tmp_path)
+    jobs = [recorded["jobs"][f"{number:05d}"] for number in range(JOBS)]
+    assert len(recorded["jobs"]) == JOBS
     status = {"diverged": "diverged"}
     expected = [status.get(wrong[seed], "failed") if seed in wrong else "done" for seed in range(stopped)]
     expected += ["interrupted", *["never started"] * (JOBS - stopped - 1)]
@@ -146,8 +146,10 @@ def test_signal_after_all_jobs_are_done_exits_zero(tmp_path: Path) -> None:
 def test_dead_control_process_does_not_lose_the_baseline(tmp_path: Path) -> None:
     done = stand_in(tmp_path, {"control 0": "killed"}, "method=self_training", "seed=0,1")
     assert done.returncode == 1
-    found = {name: job["status"] for name, job in summary(tmp_path)["companion_jobs"].items()}
-    assert found == {f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in REFERENCE_KINDS}
+    recorded = {name: job["status"] for name, job in summary(tmp_path)["companion_jobs"].items()}
+    assert recorded == {
+        f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in REFERENCE_KINDS
+    }
     assert trained(tmp_path) == [0, 0, 0, 1, 1, 1]
 
 
@@ -175,7 +177,7 @@ def test_signal_during_worker_start_is_forwarded(monkeypatch: pytest.MonkeyPatch
     assert worker_process.run_in_subprocess({}) == (-signal.SIGUSR1, signal.SIGUSR1)
 
 
-AT_A_RUN = """
+RUNNING_JOB = """
 import signal, sys, time
 from pathlib import Path
 from semisup.sweep.job_store import JobStore
@@ -185,7 +187,7 @@ def say(*_):
 signal.signal(signal.SIGTERM, say)
 store = JobStore(Path(sys.argv[1]))
 store.write_entry("00000", RunResult(Path("run"), "running"))
-print("at it", flush=True)
+print("running", flush=True)
 sys.stdin.readline()
 store.write_entry("00000", RunResult(Path("run"), "interrupted"))
 sys.stdin.readline()
@@ -204,11 +206,11 @@ sys.exit(run_with_stop_signals(lambda: (folder / "working").touch() or time.slee
 def test_stopped_sweep_waits_for_saving_runs_until_a_second_signal(tmp_path: Path, twice: bool) -> None:
     store, pipe = JobStore(tmp_path), subprocess.PIPE
     store.begin([["seed=0"]], "one")
-    command = [sys.executable, "-c", AT_A_RUN, str(tmp_path)]
+    command = [sys.executable, "-c", RUNNING_JOB, str(tmp_path)]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as run:
         assert run.stdin is not None
         assert run.stdout is not None
-        assert run.stdout.readline() == "at it\n"
+        assert run.stdout.readline() == "running\n"
         worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)])
         while not (tmp_path / "working").exists():
             time.sleep(0.02)
@@ -238,7 +240,7 @@ def test_closed_output_pipe_ends_no_job(tmp_path: Path, launcher: tuple[str, ...
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=planted)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
-    assert launcher or len({entry["process"] for entry in entries(tmp_path)}) == 1, "none died of it"
+    assert launcher or len({entry["process"] for entry in entries(tmp_path)}) == 1, "no process died"
 
 
 def test_refused_command_keeps_the_earlier_sweep_of_its_folder(tmp_path: Path) -> None:
@@ -260,32 +262,40 @@ def test_two_refused_jobs_are_not_duplicates(tmp_path: Path) -> None:
 
 
 def test_dead_job_of_a_search_is_a_failure(tmp_path: Path) -> None:
-    """Nobody but the sweeper knows what it was to be, so that it cannot be made again."""
-    door = compose_command(["hydra/launcher=cores", "seed=0,1"], True)
+    """Only the sweeper knows its settings, so that it cannot be trained again."""
+    composed = compose_command(["hydra/launcher=cores", "seed=0,1"], True)
     store = JobStore(tmp_path)
     store.begin(None, "a search")
     store.write_entry("00000", RunResult(tmp_path, "failed"))
     request = WorkerRequest([], [], str(tmp_path), None, None)
-    assert rerun_remaining(Attempt(0, None, ["00000"]), request, door, store) == (None, "")
+    assert rerun_remaining(Attempt(0, None, ["00000"]), request, composed, store) == (None, "")
     assert [entry["status"] for entry in store.entries().values()] == ["failed"]
 
 
 def test_requeued_job_trains_its_missing_reference_runs(tmp_path: Path) -> None:
-    """As submitit does it: the same job once more, in the same folder, when its control was stopped."""
+    """As submitit does: the same job again, in the same folder, after its control was stopped."""
     words = ("method=self_training", "seed=0")
     done = stand_in(tmp_path, {"control 0": "interrupted"}, *words)
     assert done.returncode == 75
     (folder,) = tmp_path.glob("s/sweeps/*")
     (folder / "halt.json").unlink()
-    again = [sys.executable, "-c", AGAIN, "--multirun", *TINY, f"output_root={tmp_path}", f"hydra.sweep.dir={folder}"]
+    again = [
+        sys.executable,
+        "-c",
+        REQUEUED,
+        "--multirun",
+        *TINY,
+        f"output_root={tmp_path}",
+        f"hydra.sweep.dir={folder}",
+    ]
     planted = os.environ | {"STAND_IN_LOG": str(tmp_path / "trained")}
     subprocess.run([*again, *words], env=planted, timeout=120, check=True, stdout=subprocess.DEVNULL)
-    found = {name: entry["status"] for name, entry in JobStore(folder).entries().items()}
-    assert found == {"00000": "done", "00000-baseline": "done", "00000-control": "done"}
+    recorded = {name: entry["status"] for name, entry in JobStore(folder).entries().items()}
+    assert recorded == {"00000": "done", "00000-baseline": "done", "00000-control": "done"}
     assert trained(tmp_path) == [0, 0, 0, 0], "the run once, the control twice, the baseline once"
 
 
-AGAIN = """
+REQUEUED = """
 import sys
 import tests.sweep.stand_in
 from semisup.sweep.worker import run_hydra
@@ -311,9 +321,9 @@ def test_killed_parallel_worker_loses_no_job(tmp_path: Path) -> None:
             assert time.monotonic() < limit
             time.sleep(0.02)
         os.kill(int(str(running[0]["process"])), signal.SIGKILL)
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    assert summary(tmp_path)["counts"] == {"done": 3}, "what died and what died with it were made again"
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert summary(tmp_path)["counts"] == {"done": 3}, "the killed run and those that ended with it are trained again"
 
 
 @pytest.mark.parametrize(("asked", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
@@ -332,12 +342,12 @@ def test_signal_to_the_sweep_lets_its_runs_save(
         while len(list(tmp_path.glob("s/*/metrics.jsonl"))) < wanted and time.monotonic() < limit:
             time.sleep(0.1)
         process.send_signal(asked)
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == status, said
-    found = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
-    assert found == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == status, output
+    recorded = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
+    assert recorded == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
     assert len(list(tmp_path.glob("s/*/checkpoints/last-*.pt"))) >= wanted, "they saved"
-    assert "the same command continues" in said
+    assert "the same command continues" in output
 
 
 def test_killed_parent_stops_its_run(tmp_path: Path) -> None:
@@ -346,7 +356,7 @@ def test_killed_parent_stops_its_run(tmp_path: Path) -> None:
     limit = time.monotonic() + 240
     while not list(tmp_path.glob("s/*/metrics.jsonl")) and time.monotonic() < limit:
         time.sleep(0.1)
-    assert [entry["status"] for entry in entries(tmp_path)] == ["running"], "it is on disk before it ends"
+    assert [entry["status"] for entry in entries(tmp_path)] == ["running"], "recorded before it ends"
     process.kill()
     process.wait(timeout=30)
     while not list(tmp_path.glob("s/*/checkpoints/last-*.pt")) and time.monotonic() < limit:
