@@ -1,11 +1,13 @@
 """Validation: every mistake is reported before any work, with key, value, allowed values and the nearest name."""
 
 import re
+from typing import Any
 
 import pytest
 import yaml
 
 from semisup.config import schema
+from semisup.config.run_id import run_id
 from semisup.errors import SettingError, check_choice, check_range, closest_match
 from semisup.runner import compatibility
 from tests.conftest import checked, compose
