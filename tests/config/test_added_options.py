@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from semisup.config.option_files import option_file
+from semisup.config.added_options import option_file
 
 from tests.conftest import CONF
 
