@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from semisup.config.added_options import option_file
 
+from semisup.config.added_options import option_file
 from tests.conftest import CONF
 
 SUBCLASSES = {
