@@ -31,7 +31,13 @@ LAYERS = {
 """Every package and top-level module. A module imports only from a lower layer or from its own package."""
 
 ALLOWED_IMPORTERS = {
-    "hydra": {"config/compose.py", "config/compose_cache.py", "config/shared_configs.py", "sweep"},
+    "hydra": {
+        "config/added_options.py",
+        "config/compose.py",
+        "config/scalar_override.py",
+        "config/shared_configs.py",
+        "sweep",
+    },
     "omegaconf": {"config", "cli/train.py", "sweep", "runner/resolve_auto.py"},
     "wandb": {"tracking/wandb.py"},
     "matplotlib": {"report/figures"},

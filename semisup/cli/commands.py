@@ -90,6 +90,10 @@ def _run_command(words: list[str]) -> int:
         from semisup.cli.train import train_command
 
         return train_command(words[1:])
+    if words[:1] == ["_sweep-worker"]:  # started by a sweep
+        from semisup.sweep.worker import run_worker
+
+        return run_worker()
     parser, arguments, rest = _parse(words)
     if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

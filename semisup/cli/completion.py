@@ -64,9 +64,9 @@ def _print_candidates(line: str, shell: str) -> None:
 
 def _run_hydra(request: str) -> str:
     """Output of Hydra's own completion of `semisup train`."""
-    from semisup.sweep.runner import with_hydra
+    from semisup.sweep.worker import run_hydra
 
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        with_hydra(["-sc", request])
+        run_hydra(["-sc", request])
     return output.getvalue()

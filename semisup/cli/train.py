@@ -10,7 +10,8 @@ from semisup.config.compose import check_names, without_hydra
 from semisup.errors import DataError, SettingError
 from semisup.runner.output_root import check_output_root
 from semisup.sweep.preflight import compose_command, validate_command
-from semisup.sweep.runner import sweep, with_hydra
+from semisup.sweep.runner import sweep
+from semisup.sweep.worker import run_hydra
 from semisup.text import printable, shell_quote
 
 FLAGS_FOR_HYDRA = (
@@ -55,7 +56,7 @@ def _print_with_hydra(words: list[str]) -> int:
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output):
-            with_hydra(words)
+            run_hydra(words)
     finally:
         print(output.getvalue(), end="")
     return 0

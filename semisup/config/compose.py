@@ -1,4 +1,4 @@
-"""Compose configs by Hydra, as `semisup train` would, and translate its errors into ours; needs no torch."""
+"""Compose configs with Hydra as `semisup train` does, and translate Hydra's errors; needs no torch."""
 
 import re
 from pathlib import Path
@@ -7,36 +7,39 @@ from typing import Any
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from semisup.config import compose_cache, resolvers, shared_configs
+from semisup.config import added_options, registry, resolvers, shared_configs
 from semisup.errors import SettingError, closest_match
 
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
-"""Launchers and sweepers of Hydra's that do not come with it, and the extra that brings each."""
+"""Hydra's launchers and sweepers that are packages of their own, and the extra that installs each."""
+
+DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
+"""An override that takes a setting out of the config, such as `~threshold.momentum`."""
 
 resolvers.register()
-compose_cache.install()
+added_options.register()
 shared_configs.install()
 
 
 def config_folder() -> Path:
-    """`conf/`: inside the installed package, or beside it in a checkout."""
+    """The folder `conf/`: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def check_names(overrides: list[str]) -> None:
-    """Raise SettingError where Hydra, asked to show a config, would only say that it cannot compose it."""
+    """Raise our own SettingError for a config that Hydra is asked to show and cannot compose."""
     if overrides:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             compose([values[0] for _, values in map(expand_sweep, overrides) if values])
 
 
 def expand_sweep(word: str) -> tuple[str, list[str]]:
-    """The key of an override, and the override once for each of its swept values: `a=1,2` -> a, [a=1, a=2].
+    """Expand an override to its key and one override per swept value: `a=1,2` -> a, [a=1, a=2].
 
-    Empty where only a sweeper knows the values, as of `interval(0, 1)`.
+    The list is empty where only a sweeper knows the values, as of `interval(0, 1)`.
     """
     key = word.partition("=")[0]
     try:
@@ -50,19 +53,47 @@ def expand_sweep(word: str) -> tuple[str, list[str]]:
         raise SettingError("override", word, f"not of the form key=value ({str(error).splitlines()[0]})") from None
 
 
+def split_deletions(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """Separate overrides such as `~threshold.momentum` from the others; return the others and the deleted keys.
+
+    Hydra refuses a deletion where the key does not exist, and in a sweep over options it may exist in some of them.
+    """
+    keys = [match[1] for match in map(DELETION.fullmatch, overrides) if match]
+    return [word for word in overrides if not DELETION.fullmatch(word)], keys
+
+
+def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
+    """Take these dotted keys out of `config`, in place; return those that existed."""
+    deleted = []
+    for key in keys:
+        parent, _, name = key.rpartition(".")
+        node = OmegaConf.select(config, parent, default=None)
+        if isinstance(node, DictConfig) and name in node.keys():  # noqa: SIM118  # `in` resolves interpolations
+            with open_dict(node):
+                del node[name]
+            deleted.append(key)
+    return deleted
+
+
 def without_hydra(config: DictConfig) -> DictConfig:
-    """The composed config without Hydra's own part, which its interpolations may still ask for."""
-    mine = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    assert isinstance(mine, DictConfig)
-    return mine
+    """The composed config without Hydra's own part, which interpolations can still refer to."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    assert isinstance(own, DictConfig)
+    return own
 
 
 def option_files(group: str) -> list[str]:
     """Names of the YAMLs that can be chosen in a group, sorted; none if there is no such group."""
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml") if shared_configs.is_option(path.stem))
+    files = {path.stem for path in (config_folder() / group).glob("*.yaml") if shared_configs.is_option(path.stem)}
+    return sorted(files | (registry.added_options(group).keys() if group in registry.GROUPS else set()))
 
 
 def compose(overrides: list[str]) -> DictConfig:
+    """Compose the config of a run, with Hydra's own part, inside an initialized Hydra.
+
+    Raises:
+        SettingError: a key or option does not exist; names the nearest.
+    """
     for group, _, name in (word.partition("=") for word in overrides):
         if not shared_configs.is_option(name) and (names := option_files(group.partition("@")[0])):
             raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
@@ -73,7 +104,7 @@ def compose(overrides: list[str]) -> DictConfig:
 
 
 def defaults(options: list[str]) -> dict[str, Any]:
-    """What `semisup train OPTIONS` composes, unchecked, as plain data; ??? where a value must be given.
+    """Compose `semisup train OPTIONS` to plain data without validation; ??? where a value must be given.
 
     Raises:
         SettingError: there is no such option.
@@ -84,7 +115,7 @@ def defaults(options: list[str]) -> dict[str, Any]:
 
 
 def _friendly_error(message: str, overrides: list[str]) -> SettingError:
-    """Hydra's refusal as ours, with the nearest name."""
+    """Translate an error of Hydra's, with the nearest name."""
     unknown = re.search(r"Could not override '([^']+)'", message) or re.search(
         r"Key '([^']+)' is not in struct", message
     )
@@ -94,7 +125,7 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
         elsewhere = _options_with_key(key, overrides)
         from semisup.config.schema import suggest_new_name
 
-        hint = None if elsewhere else closest_match(key, _known_keys())
+        hint = None if elsewhere else closest_match(key, _existing_keys())
         return suggest_new_name(SettingError(key, value, f"no such key{elsewhere}", hint))
     plugin = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(?:.*/)?([^/']+)'", message)
     if plugin and plugin[2] in PLUGINS:
@@ -102,16 +133,22 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
         return SettingError(plugin[1], typed, f"needs a plugin: pip install 'semisup[{PLUGINS[plugin[2]]}]'")
     choice = re.search(r"Could not find '([^']+)/([^/']+)'", message)
     if choice:
-        listed = message.partition("Available options in")[2].partition("Config search path")[0]
-        names = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
-        return SettingError(choice[1], choice[2], f"must be one of {', '.join(names)}", closest_match(choice[2], names))
+        return _unknown_option(choice[1], choice[2], message)
     return SettingError("config", " ".join(overrides), " ".join(message.split()))
 
 
-def _options_with_key(key: str, overrides: list[str]) -> str:
-    """Of a key that other options of its group have: `; dataset=folder has it`, the one for users' own files first."""
-    from semisup.config import registry
+def _unknown_option(group: str, name: str, message: str) -> SettingError:
+    if group in registry.GROUPS and (module := registry.added_options(group).get(name)):
+        path = added_options.option_file(module)
+        needs = f"needs its YAML file {path}" if path else f"names the module {module}, which is not installed"
+        return SettingError(group, name, needs)
+    listed = message.partition("Available options in")[2].partition("Config search path")[0]
+    names = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
+    return SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
 
+
+def _options_with_key(key: str, overrides: list[str]) -> str:
+    """Hint at an option of the group that has this key: `; dataset=folder has it`; users' own files come first."""
     group, _, inner = key.partition(".")
     if group not in registry.GROUPS or any(word.startswith(f"{group}=") for word in overrides):
         return ""
@@ -119,8 +156,8 @@ def _options_with_key(key: str, overrides: list[str]) -> str:
     return f"; {group}={min(names, key=lambda name: name != 'folder')} has it" if names else ""
 
 
-def _known_keys() -> list[str]:
-    """Every key of the defaults, and every group."""
+def _existing_keys() -> list[str]:
+    """Every key of the default config, and every group."""
     from semisup.config.schema import dotted_keys
 
     config = OmegaConf.to_container(without_hydra(hydra.compose("train", return_hydra_config=True)), resolve=False)

@@ -1,9 +1,9 @@
-"""A name picks a builder, from a closed list: the modules of a group's folder.
+"""Look up the options of each config group by name.
 
-`threshold: {name: fixed, tau: 0.9}` means the one public frozen dataclass of `semisup/threshold/fixed.py`.
-That class is the registration, and its fields (types, no defaults) are the schema. A module whose name
-starts with an underscore is not an option. Other packages add options by entry points of the group
-`semisup.threshold` (and so on) whose value is such a module.
+`threshold: {name: fixed, tau: 0.9}` names the one public frozen dataclass of `semisup/threshold/fixed.py`. That class
+is the registration, and its fields (types, no defaults) are the schema. A module whose name starts with an underscore
+is not an option. Other packages add options by entry points of the group `semisup.threshold` (and so on) whose value is
+such a module; its YAML is beside it (`config/added_options.py`).
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 
 from semisup.errors import check_choice
@@ -19,27 +20,38 @@ GROUPS = ("dataset", "model", "augment", "optimizer", "schedule", "threshold", "
 
 
 def option_names(group: str) -> list[str]:
-    """The options of a group, sorted; nothing is imported but the group's own `__init__`."""
-    package = importlib.import_module(f"semisup.{group}")
-    own = [module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
-    return sorted({*own, *(entry.name for entry in entry_points(group=f"semisup.{group}"))})
+    """List the options of a group, sorted. Imports nothing."""
+    return sorted({*_own_options(group), *added_options(group)})
+
+
+def added_options(group: str) -> dict[str, str]:
+    """The options of a group that other packages add: name -> module. Own options cannot be replaced."""
+    added = {entry.name: entry.value for entry in entry_points(group=f"semisup.{group}")}
+    if not added:
+        return {}
+    own = _own_options(group)
+    return {name: module for name, module in sorted(added.items()) if name not in own}
+
+
+def _own_options(group: str) -> list[str]:
+    folder = Path(__file__).resolve().parents[1] / group
+    return [module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_")]
 
 
 @cache
 def settings_class(group: str, name: str) -> type:
-    """The settings dataclass of one option.
+    """The settings dataclass of an option.
 
     Raises:
         SettingError: there is no such option; names the nearest.
     """
     check_choice("name", name, option_names(group))
-    others = [entry for entry in entry_points(group=f"semisup.{group}") if entry.name == name]
-    module = others[0].load() if others else importlib.import_module(f"semisup.{group}.{name}")
-    return _settings_dataclass(module)
+    module = added_options(group).get(name, f"semisup.{group}.{name}")
+    return _settings_dataclass(importlib.import_module(module))
 
 
 def options_with(group: str, field: str) -> list[str]:
-    """The options of a group that have a setting of this name, sorted; all of the group is imported."""
+    """List the options of a group that have a setting of this name, sorted. Imports the whole group."""
     return [
         name
         for name in option_names(group)
@@ -48,7 +60,7 @@ def options_with(group: str, field: str) -> list[str]:
 
 
 def _settings_dataclass(module: ModuleType) -> type:
-    found = [
+    classes = [
         value
         for key, value in vars(module).items()
         if isinstance(value, type)
@@ -56,5 +68,5 @@ def _settings_dataclass(module: ModuleType) -> type:
         and value.__module__ == module.__name__
         and not key.startswith("_")
     ]
-    assert len(found) == 1, f"{module.__name__} must hold one public dataclass, not {len(found)}"
-    return found[0]
+    assert len(classes) == 1, f"{module.__name__} must define one public dataclass, not {len(classes)}"
+    return classes[0]

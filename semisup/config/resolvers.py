@@ -1,7 +1,7 @@
-"""How many runs go side by side on one machine, for the launcher presets in conf/hydra/launcher/.
+"""Compute the number of parallel runs on a machine, for the launcher presets in conf/hydra/launcher/.
 
-A run uses exactly `threads` threads, because another number of them gives other last bits; so it is the number of runs
-that follows the number of cores, and never the other way round.
+A run uses exactly `threads` threads, because another number changes the last bits of its results. So the number of runs
+follows the number of cores, not the number of threads.
 """
 
 import functools
@@ -16,8 +16,10 @@ NO_GPU = ("", "-1")
 
 
 def runs_per_machine(threads: int) -> int:
-    """Runs of `threads` threads each that this process's cores hold, at least 1; in a container or under taskset its
-    share of the cores."""
+    """The number of runs of `threads` threads that fit the cores of this process, at least 1.
+
+    In a container or under taskset only the share of this process counts.
+    """
     import joblib
 
     cores: int = joblib.cpu_count()
@@ -25,7 +27,7 @@ def runs_per_machine(threads: int) -> int:
 
 
 def concurrent_runs(launcher: DictConfig) -> int:
-    """Runs that joblib has on this machine at a time; 1 with another launcher."""
+    """The number of runs that joblib has on this machine at a time; 1 with another launcher."""
     jobs = launcher.get("n_jobs") or 1
     if jobs > 0:
         return int(jobs)
@@ -35,8 +37,7 @@ def concurrent_runs(launcher: DictConfig) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them: those before the first
-    that is none. Starts none of them."""
+    """Visible GPUs by their names in CUDA_VISIBLE_DEVICES, up to the first invalid entry. Does not initialize CUDA."""
     if (visible := os.environ.get(VISIBLE)) is not None:
         return list(takewhile(lambda each: each not in NO_GPU, (each.strip() for each in visible.split(","))))
     import torch
@@ -44,16 +45,16 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-@functools.cache  # before `settle`, after which this process sees one
+@functools.cache  # called before `assign_gpu`, after which this process sees one GPU
 def gpu_count() -> int:
-    """At least 1: so many runs go side by side where there is none."""
-    there = len(visible_gpus())
-    if not there:
-        warnings.warn("hydra/launcher=gpus: there is no GPU here; the runs go one after another", stacklevel=2)
-    return max(1, there)
+    """The number of visible GPUs, at least 1."""
+    count = len(visible_gpus())
+    if not count:
+        warnings.warn("hydra/launcher=gpus: no GPU on this machine; running one job at a time", stacklevel=2)
+    return max(1, count)
 
 
 def register() -> None:
-    """Let configs say `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
+    """Register `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}` for configs."""
     OmegaConf.register_new_resolver("semisup.side_by_side", runs_per_machine, replace=True)
     OmegaConf.register_new_resolver("semisup.gpus", gpu_count, replace=True)

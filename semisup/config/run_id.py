@@ -1,4 +1,4 @@
-"""What a run is called: the hash of that part of its config that can change a number."""
+"""Identify runs by the part of their config that can change a result."""
 
 import hashlib
 import json
@@ -14,45 +14,49 @@ ConfigDict = dict[str, Any]
 """A config as plain data, resolved."""
 
 IGNORED_KEYS = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
+MAX_LENGTH = 100
+"""Characters of a run id."""
 
 
 def result_config(config: ConfigDict) -> ConfigDict:
-    """Return the part of a config that can change a number: the run's id is a hash of it.
+    """The part of a config that can change a result; the run id contains its hash.
 
-    Paths count by their last name only, so that a moved data set keeps its runs. The index of a device does not
-    count. For a run that uses no unlabeled image, neither the threshold, the labeler nor the other settings of the
-    method without an effect count: all runs of a sweep that differ in these share one control.
+    Of paths only the last name counts, so that a data set can be moved. The index of a device does not count. For a run
+    that uses no unlabeled image, the threshold, the labeler and the settings of the method without an effect do not
+    count: all runs of a sweep that differ only in these share one control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
-    kept = {key: value for key, value in config.items() if key not in IGNORED_KEYS}
-    kept["device"] = str(kept["device"]).split(":")[0]
-    ignored = dataset_keys(kept["dataset"], KeyRole.MACHINE, KeyRole.NO_EFFECT)
-    dataset = {key: value for key, value in kept["dataset"].items() if key not in ignored}
+    counted = {key: value for key, value in config.items() if key not in IGNORED_KEYS}
+    counted["device"] = str(counted["device"]).split(":")[0]
+    ignored = dataset_keys(counted["dataset"], KeyRole.MACHINE, KeyRole.NO_EFFECT)
+    dataset = {key: value for key, value in counted["dataset"].items() if key not in ignored}
     paths = dataset_keys(dataset, KeyRole.PATH)
-    kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
-    kept["model"] = _identified_weights(kept["model"])
-    node = kept["method"]
+    counted["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
+    counted["model"] = _identified_weights(counted["model"])
+    node = counted["method"]
     method: Any = registry.settings_class("method", node["name"])(**{key: node[key] for key in node if key != "name"})
     if not method.uses_unlabeled:
-        kept["method"] = {key: value for key, value in node.items() if key in ("name", *method.labels_only_settings)}
+        counted["method"] = {key: value for key, value in node.items() if key in ("name", *method.labels_only_settings)}
     return {
         key: value
-        for key, value in kept.items()
+        for key, value in counted.items()
         if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
     }
 
 
 def _identified_weights(model: ConfigDict) -> ConfigDict:
-    """Pretrained weights count by the digest of their file and its name, not by its folder; without any, `sha256` does
-    not count, so that a run keeps the id that it had before there was this key."""
+    """Identify pretrained weights by the digest and the name of their file, not by its folder.
+
+    Without weights `sha256` does not count, so that a run keeps the id that it had before this key existed.
+    """
     if model.get("weights") is not None:
         return model | {"weights": Path(model["weights"]).name}
     return {key: value for key, value in model.items() if key != "sha256"}
 
 
 def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
-    """Keys of a data set's config that its class declares with one of these roles.
+    """List the keys of a data set's config that its class declares with one of these roles.
 
     Raises:
         SettingError: there is no such data set.
@@ -63,16 +67,36 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
 
 
 def run_id(config: ConfigDict) -> str:
-    """A readable name and 8 digits of the hash: `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`."""
-    kept = result_config(config)
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [kept["method"]["name"]]
-    if "lambda_unlabeled" in kept["method"] and "threshold" not in kept:
-        parts.append("lambda0")
-    if "threshold" in kept:
-        parts += [
-            kept["threshold"]["name"],
-            *(f"{kept['threshold'][key]:g}" for key in ("tau", "q") if key in kept["threshold"]),
-        ]
-    parts += [kept["augment"]["name"], f"{kept['augment']['strength']:g}", f"seed{kept['seed']}", digest]
-    return "-".join(parts)
+    """The name of a run: readable parts and 8 digits of the hash of `result_config`.
+
+    `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`: method, threshold and its settings, augmentation and
+    strength, seed, hash. The settings of the threshold are all its numbers: `tau` and `q` first and bare, the others by
+    name in alphabetical order (`adamatch-0.9-momentum0.99`). They depend on the saved config alone, so that the id of a
+    run does not change with the defaults in conf/. Where the name would exceed 100 characters the last settings are
+    left out; the hash covers them.
+    """
+    counted = result_config(config)
+    digest = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
+    head = [counted["method"]["name"]]
+    settings = []
+    if "lambda_unlabeled" in counted["method"] and "threshold" not in counted:
+        head.append("lambda0")
+    if "threshold" in counted:
+        head.append(counted["threshold"]["name"])
+        settings = _numbers(counted["threshold"])
+    tail = [counted["augment"]["name"], f"{counted['augment']['strength']:g}", f"seed{counted['seed']}", digest]
+    while settings and len("-".join([*head, *settings, *tail])) > MAX_LENGTH:
+        settings.pop()
+    readable = "-".join([*head, *settings, *tail[:-1]])
+    return f"{readable[: MAX_LENGTH - len(digest) - 1]}-{digest}"
+
+
+def _numbers(threshold: ConfigDict) -> list[str]:
+    """The numeric settings of a threshold as parts of a run id."""
+    numbers = {
+        key: value
+        for key, value in threshold.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    bare = [f"{numbers[key]:g}" for key in ("tau", "q") if key in numbers]
+    return bare + [f"{key}{numbers[key]:g}" for key in sorted(numbers) if key not in ("tau", "q")]

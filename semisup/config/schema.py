@@ -1,8 +1,8 @@
-"""One gate: a composed or saved config becomes checked settings.
+"""Validate a composed or saved config and build the settings objects of a run.
 
-The command line, `reproduce`, `predict` and the tests all come through `validate`. Types come from the
-dataclasses (merged by OmegaConf), ranges from their own checks, and whatever is wrong is a SettingError
-that names the key as a user types it.
+The command line, `reproduce`, `predict` and the tests all call `validate`. Types come from the dataclasses (merged by
+OmegaConf), ranges from the checks of the dataclasses, and every mistake is a SettingError that names the key as a user
+types it.
 """
 
 import math
@@ -29,10 +29,10 @@ from semisup.text import escape
 from semisup.training.state import TrainingConfig, TrainSettings
 
 AUTO_VALUES = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
-"""Keys that may say `auto`, and all that it may mean: `_normalize` puts there what it means on this machine."""
+"""Keys that accept `auto`, and the values that `_normalize` may replace it by on a machine."""
 
 GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
-"""Every node of a config that names an option, and the group that the option is of."""
+"""Every node of a config that names an option, and the group of the option."""
 
 SECTIONS = {
     "train": TrainSettings,
@@ -45,10 +45,10 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A config that passed the gate.
+    """A validated config and the settings objects built from it.
 
-    plain: all of it as plain data, resolved: what config.yaml holds
-    elsewhere: the run is not for this machine, of whose devices and memory nothing is asked
+    config: the content of config.yaml, as plain data, resolved
+    elsewhere: the run is for another machine; devices and memory of this one are not checked
     """
 
     config: ConfigDict
@@ -67,15 +67,15 @@ class RunConfig:
 
 
 def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weights: bool = True) -> RunConfig:
-    """The gate.
+    """Validate a config.
 
     Args:
-        elsewhere: the run is for another machine, as a job of a cluster is; whether this one could is not asked.
+        elsewhere: the run is for another machine, such as a node of a cluster; do not check the hardware of this one.
         weights: download the pretrained weights of the model if missing, check them and fill in `model.sha256`; not
             with `elsewhere`. False = the caller needs no file of weights, as prediction does not.
 
     Raises:
-        SettingError: names key, value, what is allowed and the nearest name.
+        SettingError: names the key, its value, the allowed values and the nearest name.
     """
     try:
         return _build(config, elsewhere=elsewhere, weights=weights and not elsewhere)
@@ -84,7 +84,7 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
 
 
 def suggest_new_name(error: SettingError) -> SettingError:
-    """Name the new key where the error is about a key of version 0.1.0 that has another name now."""
+    """Name the new key in an error about a key that version 0.1.0 called otherwise."""
     if error.key not in RENAMED or not error.allowed.startswith("no such key"):
         return error
     new = RENAMED[error.key]
@@ -118,35 +118,50 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     if groups["method"].needs_ema and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
+    for key, node in _ignored_nodes(groups["method"]).items():
+        plain[key] = node
+        (groups if key in groups else sections)[key] = _build_node(key, node)
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
     train, labeler = sections.pop("train"), sections.pop("labeler")
     if run.compile and getattr(groups["method"], "skip_rejected", False):
-        allowed = "goes not with method.skip_rejected=true, whose passes are of another size at every step"
+        allowed = "not supported with method.skip_rejected=true (the batch size varies at every step)"
         raise SettingError("compile", run.compile, allowed)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
     settings = TrainingConfig(**how, train=train, labeler=labeler, **groups)
     return RunConfig(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking, elsewhere=elsewhere)
 
 
+def _ignored_nodes(method: Any) -> ConfigDict:
+    """The nodes that a supervised method ignores, in a fixed form; empty for any other method.
+
+    One control serves all thresholds, and its saved config must not depend on the run that it was trained beside.
+    """
+    if method.uses_unlabeled:
+        return {}
+    select_nothing = {"name": "fixed", "tau": 1.0, "strict": True}
+    weak = {} if method.uses_weak else {"weak": {"name": "none", "strength": 0.0}}
+    return {"threshold": select_nothing, "labeler": {"calibrate": False}} | weak
+
+
 def _check_hardware(run: RunSettings) -> None:
-    """Raise SettingError where the device that is asked for is not there, or a compiler."""
+    """Check that the device, and for `compile` a compiler, is available; raise SettingError if not."""
     require_device(run.device)
     if run.compile:
         require_compiler(run.device)
 
 
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
-    """Raise SettingError if a saved config would give other numbers now, because the meaning of a setting changed."""
+    """Raise SettingError if a saved config would give other results now because the meaning of a setting changed."""
     if not 1 <= run.definitions <= DEFINITIONS:
         allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
         raise SettingError("definitions", run.definitions, allowed)
     if changes := changes_since(config):
-        allowed = f"settings have another meaning now ({'; '.join(changes)}); use the semisup that made the run"
+        allowed = f"settings have another meaning now ({'; '.join(changes)}); use the semisup version of the run"
         raise SettingError("definitions", run.definitions, allowed)
 
 
 def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
-    """Plain data without interpolation; `???` is a SettingError. Saved data with an interpolation is refused."""
+    """Resolve a config to plain data; raise SettingError for `???` and for an interpolation in a saved config."""
     if isinstance(config, DictConfig):
         missing = sorted(OmegaConf.missing_keys(config))
         try:
@@ -155,7 +170,7 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
             raise SettingError(error.full_key or "config", "${...}", first_line(error)) from None
         for key, (value, _) in _leaves(plain, plain):
             if name := secret_in(value):
-                raise SettingError(key, name, "is a secret, and settings are saved and shown")
+                raise SettingError(key, name, "is a secret; settings are saved and shown")
     else:
         plain = config
         refuse_interpolations(plain)
@@ -166,15 +181,15 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
 
 
 def refuse_interpolations(config: ConfigDict) -> None:
-    """Raise SettingError if a value of a saved config stands for another."""
+    """Raise SettingError if a saved config holds an interpolation."""
     for key, (value, _) in _leaves(config, config):
         if isinstance(value, str) and "${" in value:
-            raise SettingError(key, value, "a saved config holds values, and no interpolations")
+            raise SettingError(key, value, "a saved config must hold values, not interpolations")
 
 
 def _normalize(config: ConfigDict) -> ConfigDict:
-    """One way to write each run: `steps` replaces `epochs`, a root is absolute, and `auto` gives way to the device that
-    is there and to the precision that it is fastest with."""
+    """Write equal runs equally: `steps` replaces `epochs`, a root is absolute, and `auto` becomes the available device
+    and the precision in which it is fastest."""
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         config = config | {"train": train | {"epochs": None}}
@@ -192,7 +207,7 @@ def _normalize(config: ConfigDict) -> ConfigDict:
 
 
 def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -> ConfigDict:
-    """The same config with every value as its field has it: `strength: 1` and `strength: 1.0` are one run."""
+    """Convert every value to the type of its field: `strength: 1` and `strength: 1.0` are one run."""
     typed: ConfigDict = {}
     for key, value in config.items():
         fields = asdict(nodes[key]) if key in nodes else {}
@@ -200,8 +215,13 @@ def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -
     return typed
 
 
+def _build_node(key: str, node: ConfigDict) -> Any:
+    """Build the settings object of a group's node or of a section, resolved."""
+    return _build_group(key, node) if key in GROUP_NODES else _build_section(key, SECTIONS[key], node)
+
+
 def build_option(key: str, node: ConfigDict) -> Any:
-    """The settings object of one node of a saved config, where the others do not matter.
+    """Build the settings object of one node of a saved config, without the others.
 
     Raises:
         SettingError: as `validate`.
@@ -210,7 +230,7 @@ def build_option(key: str, node: ConfigDict) -> Any:
 
 
 def _build_group(key: str, node: ConfigDict) -> Any:
-    """The settings object of a group's node: {name: fixed, tau: 0.9} -> Fixed(tau=0.9)."""
+    """Build the settings object of a group's node: {name: fixed, tau: 0.9} -> Fixed(tau=0.9)."""
     group = GROUP_NODES[key]
     if not isinstance(node.get("name"), str):
         raise SettingError(f"{key}.name", node.get("name"), f"must be one of {', '.join(registry.option_names(group))}")
@@ -225,8 +245,10 @@ def _build_group(key: str, node: ConfigDict) -> Any:
 
 
 def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingError:
-    """The same error; of a key that other options of the group have, it says which, and how to take it out. An
-    experiment that sets the key of one threshold does so too where another is chosen."""
+    """Name the options of the group that have the key, and how to take it out.
+
+    An experiment that sets a key of one threshold sets it too where another threshold is chosen.
+    """
     if not error.allowed.startswith("no such key"):
         return error
     others = registry.options_with(GROUP_NODES[key], error.key.removeprefix(f"{key}."))
@@ -237,7 +259,7 @@ def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingE
 
 
 def _build_section(name: str, cls: type, node: ConfigDict) -> Any:
-    """The same without a choice; an error's key gains the section's name."""
+    """Build the settings object of a section; an error names the key with its section."""
     try:
         return _merge_strictly(cls, node)
     except SettingError as error:
@@ -245,7 +267,7 @@ def _build_section(name: str, cls: type, node: ConfigDict) -> Any:
 
 
 def _merge_strictly(cls: type, values: ConfigDict) -> Any:
-    """`values` merged onto the dataclass by OmegaConf, then strictly: none missing, none of another kind, finite."""
+    """Merge `values` onto the dataclass with OmegaConf; refuse missing values, other types and non-finite numbers."""
     schema = OmegaConf.structured(cls)
     try:
         merged = OmegaConf.merge(schema, values)
@@ -276,7 +298,7 @@ TYPE_NAMES = {
 
 
 def _describe_type(cls: Any, key: str) -> str:
-    """What a field can be, in words: `int | None` -> "must be a whole number or null"."""
+    """Describe the type of a field in words: `int | None` -> "must be a whole number or null"."""
     type_ = cls.__dataclass_fields__[key.partition("[")[0]].type
     name = type_.__name__ if isinstance(type_, type) and not hasattr(type_, "__args__") else str(type_)
     if "[" in key:
@@ -287,11 +309,11 @@ def _describe_type(cls: Any, key: str) -> str:
 
 
 def _check_same_type(key: str, before: Any, after: Any) -> None:
-    """OmegaConf turns 1e3 into the name '1000.0' and 'nan' into a number; nothing is turned here but 1 into 1.0."""
+    """Refuse a value that OmegaConf converted (1e3 to the text '1000.0', 'nan' to a number), except 1 to 1.0."""
     same = type(before) is type(after) or (type(before) is int and type(after) is float)
     if not same:
         wanted, given = TYPE_NAMES.get(type(after).__name__), TYPE_NAMES.get(type(before).__name__)
-        raise SettingError(key, before, f"must be {wanted}, and this is {given}")
+        raise SettingError(key, before, f"must be {wanted}, not {given}")
     if isinstance(after, float) and not math.isfinite(after):
         raise SettingError(key, after, "must be a finite number")
 
@@ -308,7 +330,7 @@ def _leaves(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, tu
 
 
 def _value_at(values: Any, key: str) -> Any:
-    """The value at `key`, such as `widths[1]`; a list where that is as far as the key leads."""
+    """The value at `key`, such as `widths[1]`, or the deepest value on the way to it."""
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(values, dict) and part in values:
             values = values[part]
@@ -318,7 +340,7 @@ def _value_at(values: Any, key: str) -> Any:
 
 
 def dotted_keys(config: Any, prefix: str = "") -> list[str]:
-    """Every dotted key of nested plain data."""
+    """List every dotted key of nested plain data."""
     if not isinstance(config, dict):
         return []
     own = [f"{prefix}{key}" for key in config]

@@ -1,4 +1,4 @@
-"""The settings of a run that belong to no group: how it is computed and named, when it is saved, what a sweep does."""
+"""The settings of a run that belong to no config group: computation, name, checkpoints, sweeps."""
 
 import re
 from dataclasses import dataclass
@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from semisup.errors import SettingError, check_choice, check_range
 
 SLUG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
-RESERVED = ("wandb",)  # outputs/wandb is W&B's own folder
+RESERVED = ("wandb",)  # W&B writes to outputs/wandb
 
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """`every_seconds` >= 0: the state is saved after the first step or epoch that ends this long after the last save;
-    `every_steps` >= 1, or null: also after every so many steps."""
+    """When the training state is saved.
+
+    every_seconds: >= 0; save after the first step or epoch that ends this long after the last save
+    every_steps: >= 1; also save after this many steps; null = never
+    """
 
     every_seconds: float
     every_steps: int | None
@@ -24,8 +27,12 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """`control`: also train, for each run of a sweep, its control and its baseline; `fail_fast`: start no further run
-    once one has failed; `share_start`: what several runs have in common until the pool is labeled is made once."""
+    """The settings of a sweep.
+
+    control: train a control and a baseline beside each run
+    fail_fast: start no further run after a failure
+    share_start: train the common start of several runs, up to the first labeling of the unlabeled set, once
+    """
 
     control: bool
     fail_fast: bool
@@ -34,10 +41,12 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class CollapseSettings:
-    """When the pseudo-labels have run together into few classes: both in [0, 1], or null = never.
+    """When pseudo-labels count as collapsed: limits in [0, 1], null = never.
 
-    They are compared with the entropy of the classes that are kept, over that of the classes of the validation set.
-    `warn_below`: a warning, once; `stop_below`: the run stops, exit status 3.
+    The limits apply to the entropy of the classes of the selected pseudo-labels over that of the validation set.
+
+    warn_below: warn once
+    stop_below: stop the run with exit status 3
     """
 
     warn_below: float | None
@@ -50,7 +59,7 @@ class CollapseSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Every key of train.yaml that is in no group and no section."""
+    """The top-level keys of train.yaml that are in no group and no section."""
 
     name: str
     seed: int

@@ -294,3 +294,9 @@ def try_lock(path: Path) -> int | None:
             return None
         raise
     return descriptor
+
+
+def discard_writes(path: Path) -> None:
+    """Replace a file by a link to the null device, so that another library's writes to it go nowhere."""
+    path.unlink(missing_ok=True)
+    path.symlink_to(os.devnull)

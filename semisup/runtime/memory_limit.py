@@ -12,6 +12,7 @@ from pathlib import Path
 CONCURRENT_RUNS = "SEMISUP_SIDE_BY_SIDE"
 """Environment variable: number of concurrent runs of a sweep on this machine."""
 
+EVENTS = {"cgroup2": "memory.events", "cgroup": "memory.oom_control"}
 LIMITS = {"cgroup2": "memory.max", "cgroup": "memory.limit_in_bytes"}
 
 
@@ -23,6 +24,20 @@ def memory_limit_bytes(root: Path = Path("/")) -> int:
     """
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([machine, *_limits(root)])
+
+
+def oom_kill_count(root: Path = Path("/")) -> int:
+    """Count the processes of this control group that the kernel has killed for lack of memory; 0 where unknown.
+
+    Args:
+        root: where /proc and /sys are.
+    """
+    count = 0
+    for kind, _, group in _groups(root):
+        with contextlib.suppress(OSError, ValueError):
+            lines = (group / EVENTS[kind]).read_text().splitlines()
+            count += sum(int(line.split()[1]) for line in lines if line.split()[:1] == ["oom_kill"])
+    return count
 
 
 def local_process_count() -> int:

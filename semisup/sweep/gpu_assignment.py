@@ -1,7 +1,7 @@
-"""A GPU for each of the runs of a sweep that go side by side on one machine.
+"""Assign a GPU to each of the runs of a sweep that run at the same time on one machine.
 
-Each process that runs jobs takes one for as long as it lives: the one that the fewest others of this user hold. Who
-holds what is in locks on files, which end with their process, however that ends.
+Each process that runs jobs takes one GPU until it ends: the one that the fewest other processes of this user hold.
+GPUs are held by locks on files, which end with their process however it ends.
 """
 
 import errno
@@ -16,36 +16,41 @@ from urllib.parse import quote
 from semisup.config.resolvers import VISIBLE, visible_gpus
 from semisup.runtime.atomic_files import try_lock
 
-UNASSIGNED_DEVICES = ("cuda", "auto")  # values of `device` that name no GPU of their own
+UNASSIGNED_DEVICES = ("cuda", "auto")
+"""Values of `device` that name no particular GPU."""
 
 _held_locks: list[int] = []  # open files
 
 
 def assign_gpu(device: str) -> None:
-    """Let this process see one GPU from now on, unless `device` says which, or there are not several; before CUDA is
-    started in it. Where the locks cannot be had it sees them all, and CUDA takes the first."""
-    if device in UNASSIGNED_DEVICES and not _held_locks and len(there := visible_gpus()) > 1:
+    """Restrict this process to one GPU; call it before CUDA starts.
+
+    Does nothing if `device` names a GPU or if there is only one. Where the locks cannot be created, the process sees
+    all GPUs, and CUDA uses the first.
+    """
+    if device in UNASSIGNED_DEVICES and not _held_locks and len(visible := visible_gpus()) > 1:
         try:
-            os.environ[VISIBLE] = acquire_gpu(there, Path(tempfile.gettempdir()) / f"semisup-{os.getuid()}")
+            os.environ[VISIBLE] = acquire_gpu(visible, Path(tempfile.gettempdir()) / f"semisup-{os.getuid()}")
         except OSError as error:
-            warnings.warn(f"who uses which GPU is not to be known ({error}); going on with the first", stacklevel=2)
+            warnings.warn(f"cannot lock a GPU ({error}); using the first visible one", stacklevel=2)
 
 
-def acquire_gpu(there: Sequence[str], folder: Path) -> str:
-    """One of these GPUs, held until this process ends.
+def acquire_gpu(visible: Sequence[str], folder: Path) -> str:
+    """Lock one of the visible GPUs until this process ends; return its name.
 
     Args:
-        folder: of the locks; made where it is missing.
+        visible: names of the GPUs.
+        folder: of the locks; created if missing.
 
     Raises:
-        OSError: it cannot be made or used, or is somebody else's, who could keep us waiting or lead us elsewhere.
+        OSError: the folder cannot be used, is a symbolic link, or belongs to another user.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    if (found := folder.lstat()).st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+    if (status := folder.lstat()).st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
         raise PermissionError(errno.EPERM, "not a folder of this user's own", str(folder))
     holders = 0
     while True:
-        for gpu in there:
+        for gpu in visible:
             lock = try_lock(folder / f"gpu-{quote(gpu, safe='')}-{holders}.lock")  # MIG-GPU-.../1/0 is a name too
             if lock is not None:
                 _held_locks.append(lock)

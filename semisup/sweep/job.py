@@ -1,7 +1,7 @@
-"""One job of a sweep, in whatever process the launcher chose: its run, and those that it is to be compared with.
+"""Run one job of a sweep, in whatever process the launcher chose: its run and its reference runs.
 
-What becomes of it goes into the sweep's ledger, under the job's number: which run it is, the job alone can say, for
-what `auto` means is up to the machine that it is on.
+The state of the job is recorded in the sweep's folder under the job's number. Only the job knows which run it is: what
+`auto` means depends on the machine.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from semisup.config.compose import delete_keys
 from semisup.config.controls import reference_configs
 from semisup.config.resolvers import concurrent_runs
 from semisup.errors import SettingError
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from semisup.runner.progress import Bars
     from semisup.runner.result import RunResult
 
-NUMBER = "SEMISUP_JOB"  # in the environment: the number in our sweep of what is a single run to Hydra
+JOB_NUMBER = "SEMISUP_JOB"
+"""Environment variable: the number, in our sweep, of a job that is a single run to Hydra."""
 
 
 def job(config: DictConfig) -> float | None:
-    """One member of a sweep; its value is the validation accuracy."""
+    """Run one job of a sweep; return its validation accuracy in [0, 1], or None if there is none."""
     from semisup.analysis.diagnosis import explain_unused
     from semisup.record.reader import read_json
     from semisup.report.console import safe_print, short_warnings
@@ -40,45 +42,47 @@ def job(config: DictConfig) -> float | None:
     short_warnings()
     if (inner := HydraConfig.get().output_subdir) is not None:
         redact_saved_files(Path(HydraConfig.get().runtime.output_dir) / inner)
-    side_by_side = concurrent_runs(HydraConfig.get().launcher)
-    os.environ[CONCURRENT_RUNS] = str(side_by_side)
-    if side_by_side > 1:
+    at_a_time = concurrent_runs(HydraConfig.get().launcher)
+    os.environ[CONCURRENT_RUNS] = str(at_a_time)
+    if at_a_time > 1:
         assign_gpu(str(config.device))
-    sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task]  # what run.json calls the command of this run
-    name = f"{int(os.environ[NUMBER] if NUMBER in os.environ else HydraConfig.get().job.num):05d}"
+    name = f"{int(os.environ[JOB_NUMBER] if JOB_NUMBER in os.environ else HydraConfig.get().job.num):05d}"
     store = JobStore(Path(HydraConfig.get().sweep.dir))
+    deleted = [f"~{key}" for key in delete_keys(config, store.deleted_keys())]
+    sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task, *deleted]  # the command in run.json
     if (status := _status(store, name)) not in ("running", "interrupted", "done"):
-        return None  # by a process that died after it
-    if (halted := store.halted()) == STOPPED:
+        return None  # recorded by an earlier process
+    if (stop_reason := store.stop_reason()) == STOPPED:
         store.wait_for_others()
         raise KeyboardInterrupt
     try:
         run_config = resolve_auto(config)
     except SettingError as error:
-        store.note(name, RunResult(Path(), "refused", message=str(error)))
+        store.write_entry(name, RunResult(Path(), "refused", message=str(error)))
         return None
     folder = run_folder(run_config)
-    if halted is not None and status != "done":
-        store.note(name, RunResult(folder, "skipped", message=f"not started: {halted}"))
+    if stop_reason is not None and status != "done":
+        store.write_entry(name, RunResult(folder, "skipped", message=f"not started: {stop_reason}"))
         return None
     with Bars() as bars:
-        if status == "done":  # by one that died, or was queued again, at what comes after it
+        if status == "done":  # by a process that died, or was queued again, during the reference runs
             result = RunResult(folder, "done", read_json(folder / "summary.json"))
         else:
             result = _run_and_store(store, name, run_config, bars)
             safe_print(_line(result))
-            if result.status == "done" and (why := explain_unused(run_config, folder, result.summary or {})):
-                safe_print(f"{'':<12}{why}")
+            if result.status == "done" and (reason := explain_unused(run_config, folder, result.summary or {})):
+                safe_print(f"{'':<12}{reason}")
             _stop_if_requested(store, result)
         if result.status == "done" and _has_references(run_config):
-            for kind, plain in reference_configs(run_config.config, result.summary or {}).items():
-                of_both = f"{name}-{kind}"
-                if store.halted() or _status(store, of_both) not in ("running", "interrupted"):
+            for kind, reference in reference_configs(run_config.config, result.summary or {}).items():
+                reference_name = f"{name}-{kind}"
+                if store.stop_reason() or _status(store, reference_name) not in ("running", "interrupted"):
                     continue
                 try:
-                    _stop_if_requested(store, _run_and_store(store, of_both, reusable_or_local(plain), bars))
+                    run = _run_and_store(store, reference_name, reusable_or_local(reference), bars)
+                    _stop_if_requested(store, run)
                 except SettingError as error:
-                    store.note(of_both, RunResult(Path(), "refused", message=str(error)))
+                    store.write_entry(reference_name, RunResult(Path(), "refused", message=str(error)))
     return (result.summary or {}).get("best/val/accuracy")
 
 
@@ -87,31 +91,34 @@ def _status(store: JobStore, name: str) -> str:
 
 
 def _has_references(run_config: "RunConfig") -> bool:
-    """Whether the run gets a control and a baseline, which are runs on labels alone, and get none."""
+    """Whether a control and a baseline are trained beside the run; supervised runs get none."""
     return run_config.sweep.control and run_config.settings.method.uses_unlabeled
 
 
 def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "Bars") -> "RunResult":
-    """A run of the sweep, or a companion, whose entry says what is becoming of it."""
+    """Train a run of the sweep or a reference run, and record its state before and after."""
     from semisup.runner.result import RunResult, run_folder
     from semisup.runner.run import run_or_wait
 
     compared = _has_references(run_config)
-    store.note(name, RunResult(run_folder(run_config), "running", message="it is in progress"), compared=compared)
+    running = RunResult(run_folder(run_config), "running", message="it is in progress")
+    store.write_entry(name, running, compared=compared)
     result = run_or_wait(run_config, bars)
     if run_config.sweep.fail_fast and result.status not in ("done", "interrupted"):
-        store.halt(FAIL_FAST, job=name, status=result.status)
-    store.note(name, result, compared=compared)
+        store.request_stop(FAIL_FAST, job=name, status=result.status)
+    store.write_entry(name, result, compared=compared)
     return result
 
 
 def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
-    """What stopped a run, or came too late to, stops the sweep, when all its runs have saved; a launcher that listens
-    for it is told first: submitit's queues this one again."""
+    """Stop the sweep if a signal stopped the run or came after its last step, once all runs have saved.
+
+    The signal goes first to the launcher's own handler: submitit's queues the job again.
+    """
     from semisup.runner.signals import forward_signal
 
     if result.by:
-        if store.halted() == STOPPED:
+        if store.stop_reason() == STOPPED:
             store.wait_for_others()
         forward_signal(result.by)
         raise KeyboardInterrupt
@@ -119,5 +126,5 @@ def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
 
 def _line(result: "RunResult") -> str:
     accuracy = (result.summary or {}).get("best/val/accuracy")
-    said = "kept" if result.kept else result.status
-    return f"{said:<12}{result.folder.name}" + (f"  validation {accuracy:.3f}" if accuracy is not None else "")
+    status = "reused" if result.kept else result.status
+    return f"{status:<12}{result.folder.name}" + (f"  validation {accuracy:.3f}" if accuracy is not None else "")

@@ -1,121 +1,169 @@
-"""What became of every job of a sweep: one file each, written before it starts and when it ends.
+"""The files in which a sweep records its jobs: one file each, written when the job starts and when it ends.
 
-<folder>/plan.json           what each job is to be: its overrides; null where only the sweeper knows
-<folder>/jobs/00003.json     what became of job 3; 00003-control.json and -baseline.json of its companions
-<folder>/halt.json           no further run is to be started, and why
-<folder>/end.json            the sweep's process came to its end; without it, it died
+<folder>/plan.json           the overrides of each job (null where only the sweeper knows them); marks the folder
+<folder>/jobs/00003.json     the state of job 3; 00003-control.json and 00003-baseline.json of its reference runs
+<folder>/halt.json           no further run is to start, and why
+<folder>/end.json            the worker process reached its end; without this file, it died
 
-Exit codes of launchers say nothing: a worker may die, and a job may end its process.
+Exit codes of launchers are not used: a worker may die, and a job may call `sys.exit(0)`.
 """
 
 import json
 import os
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisup.config.controls import REFERENCE_KINDS
+from semisup.errors import SettingError
 from semisup.record.status import RunStatus
 from semisup.runtime.liveness import is_alive, is_local, this_process
 
 if TYPE_CHECKING:
     from semisup.runner.result import RunResult
 
-    pass
-
 Entry = dict[str, Any]
-DIED = "its process died without a word"
+DIED = "its process died without an error message"
 FAIL_FAST, STOPPED = "sweep.fail_fast", "stopped"
+JOB_FILE = re.compile(rf"\d{{5,}}(-({'|'.join(REFERENCE_KINDS)}))?\.json")
+PLAN_KEYS = {"sweep", "jobs"}
+"""Keys of every plan.json that a sweep wrote, of version 0.1.0 too."""
 
 
 @dataclass(frozen=True)
 class JobStore:
-    """The ledger in a sweep's folder; used by the sweep's processes side by side; each job has files of its own."""
+    """The record of a sweep's jobs in its folder. Safe for several processes: each job has its own files."""
 
     folder: Path
 
-    def begin(self, plan: list[list[str]] | None, sweep: str) -> None:
-        """Before the first job of the sweep of this name: the plan; what an earlier one left in the folder goes."""
+    def require_ownership(self) -> None:
+        """Check that the folder may be used: it is missing, empty, or an earlier sweep's.
+
+        Raises:
+            SettingError: it holds files that no sweep wrote; names some of them.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise SettingError("hydra.sweep.dir", self.folder, "is not a folder; name a new or empty folder")
+        names = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        if names and not (self._read(self.folder / "plan.json") or {}).keys() >= PLAN_KEYS:
+            listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            allowed = (
+                f"holds files that no sweep wrote ({listed}); name a new or empty folder, or leave the setting out"
+            )
+            raise SettingError("hydra.sweep.dir", self.folder, allowed)
+
+    def begin(self, plan: list[list[str]] | None, sweep: str, deleted_keys: Sequence[str] = ()) -> None:
+        """Write the plan of a new sweep and delete the job files of an earlier sweep in the same folder.
+
+        Args:
+            plan: the overrides of each job; None where only the sweeper knows them.
+            sweep: name of the sweep, other than that of any earlier one.
+            deleted_keys: keys that each job takes out of its config, where they exist.
+        """
         from semisup.runtime.atomic_files import make_folder
 
         make_folder(self.folder / "jobs")
-        for old in (self.folder / "halt.json", self.folder / "end.json", *(self.folder / "jobs").glob("*.json")):
+        old_jobs = [path for path in (self.folder / "jobs").iterdir() if JOB_FILE.fullmatch(path.name)]
+        for old in (self.folder / "halt.json", self.folder / "end.json", *old_jobs):
             old.unlink(missing_ok=True)
-        self._write("plan.json", {"sweep": sweep, "jobs": plan})
+        self._write("plan.json", {"sweep": sweep, "jobs": plan, "deleted_keys": list(deleted_keys)})
 
-    def is_of(self, sweep: str) -> bool:
-        """Whether that sweep has begun; else all that is here is of an earlier one."""
+    def belongs_to(self, sweep: str) -> bool:
+        """Whether the sweep of this name has begun here; otherwise all files are an earlier sweep's."""
         return (self._read(self.folder / "plan.json") or {}).get("sweep") == sweep
 
     def plan(self) -> list[list[str]] | None:
+        """The overrides of each job; None where only the sweeper knows them."""
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
-    def note(self, name: str, result: "RunResult", *, compared: bool = False) -> None:
-        """What became of a job, who is at it, and whether it gets a control and a baseline."""
+    def deleted_keys(self) -> list[str]:
+        """The keys that each job takes out of its config, where they exist."""
+        return (self._read(self.folder / "plan.json") or {}).get("deleted_keys") or []
+
+    def write_entry(self, name: str, result: "RunResult", *, compared: bool = False) -> None:
+        """Record the state of a job and the process that runs it.
+
+        Args:
+            compared: whether a control and a baseline are trained beside the run.
+        """
         names = ("status", "message", "kept", "last_lines", "shared_start")
         entry = {name: getattr(result, name) for name in names}
-        folder = None if result.folder == Path() else str(result.folder)  # none of what was refused
+        folder = None if result.folder == Path() else str(result.folder)  # a refused job has none
         position = {"folder": folder, "code": result.exit_code, "companions": list(REFERENCE_KINDS) if compared else []}
         self._write(f"jobs/{name}.json", entry | position | this_process())
 
     def entry(self, name: str) -> Entry | None:
+        """The recorded state of a job, or None."""
         return self._read(self.folder / "jobs" / f"{name}.json")
 
     def entries(self) -> dict[str, Entry]:
-        found = {path.stem: self._read(path) for path in sorted((self.folder / "jobs").glob("*.json"))}
-        return {name: entry for name, entry in found.items() if entry is not None}
+        """The recorded state of every job and reference run, by name."""
+        entries = {path.stem: self._read(path) for path in sorted((self.folder / "jobs").glob("*.json"))}
+        return {name: entry for name, entry in entries.items() if entry is not None}
 
-    def missing(self) -> list[int]:
-        """Numbers of the planned jobs of which nothing is known, or nothing of what they are to be compared with."""
-        known = self.entries()
-        half = {name.partition("-")[0] for name in missing_references(known)}
+    def missing_jobs(self) -> list[int]:
+        """Numbers of the planned jobs without an entry, or whose reference runs have none."""
+        entries = self.entries()
+        incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
-        return [int(name) for name in names if name not in known or name in half]
+        return [int(name) for name in names if name not in entries or name in incomplete]
 
-    def halt(self, why: str, **more: Any) -> None:
-        self._write("halt.json", {"why": why} | more)
+    def request_stop(self, reason: str, **details: Any) -> None:
+        """Start no further run of this sweep."""
+        self._write("halt.json", {"why": reason} | details)
 
-    def halted(self) -> str | None:
-        """Why no further run is to be started, or None."""
-        found = self._read(self.folder / "halt.json")
-        return None if found is None else str(found.get("why"))
+    def stop_reason(self) -> str | None:
+        """Why no further run is to start, or None."""
+        value = self._read(self.folder / "halt.json")
+        return None if value is None else str(value.get("why"))
 
-    def end(self, stopped: int | None) -> None:
-        """The sweep's process is through; `stopped` by a signal, whose exit status this is."""
-        self._write("end.json", {"stopped": stopped})
+    def write_end(self, stopped: int | None, killed: str | None = None) -> None:
+        """Record that the worker process reached its end.
 
-    def ended(self) -> dict[str, Any] | None:
-        """What `end` said, once."""
-        found = self._read(self.folder / "end.json")
+        Args:
+            stopped: exit status of the signal that stopped it, or None.
+            killed: the signal that killed a process of the launcher, or None.
+        """
+        self._write("end.json", {"stopped": stopped, "killed": killed})
+
+    def pop_end(self) -> dict[str, Any] | None:
+        """Read and delete what `write_end` recorded; None if the worker process died before."""
+        value = self._read(self.folder / "end.json")
         (self.folder / "end.json").unlink(missing_ok=True)
-        return found
+        return value
 
-    def bury(self, how: str) -> list[str]:
-        """Runs whose process is gone are failed ones; returns the names of their jobs."""
+    def mark_dead(self, cause: str) -> list[str]:
+        """Mark the runs whose process is gone as failed; return the names of their jobs."""
         dead = [
             name for name, entry in self.entries().items() if entry["status"] == RunStatus.RUNNING and not alive(entry)
         ]
         for name in dead:
             entry = self.entry(name) or {}
             self._write(
-                f"jobs/{name}.json", entry | {"status": RunStatus.FAILED, "message": f"{DIED} ({how})", "code": 1}
+                f"jobs/{name}.json", entry | {"status": RunStatus.FAILED, "message": f"{DIED} ({cause})", "code": 1}
             )
         return dead
 
-    def forget(self, names: list[str]) -> None:
+    def delete_entries(self, names: list[str]) -> None:
+        """Delete the recorded state of these jobs, so that they run again."""
         for name in names:
             (self.folder / "jobs" / f"{name}.json").unlink(missing_ok=True)
 
-    def others(self) -> dict[str, int]:
-        """Jobs whose run is in progress in another process of this host: name -> process."""
-        return {name: entry["process"] for name, entry in self.entries().items() if _is_another(entry)}
+    def running_elsewhere(self) -> dict[str, int]:
+        """Jobs that are running in another process of this host: name -> process number."""
+        return {name: entry["process"] for name, entry in self.entries().items() if _runs_elsewhere(entry)}
 
     def wait_for_others(self) -> None:
-        """Give other runs the time to save what they have, however long a batch is: the launcher ends them when the
-        first one is through. Whoever asks this process a second time to stop ends the wait."""
-        for name in self.others():
-            while (entry := self.entry(name)) is not None and _is_another(entry):
+        """Wait until the runs of other processes have saved, without a time limit.
+
+        The launcher ends the other processes as soon as the first one ends. A second stop signal to this process
+        ends the wait.
+        """
+        for name in self.running_elsewhere():
+            while (entry := self.entry(name)) is not None and _runs_elsewhere(entry):
                 time.sleep(0.05)
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
@@ -132,20 +180,23 @@ class JobStore:
         return value if isinstance(value, dict) else None
 
 
-def missing_references(known: dict[str, Entry]) -> list[str]:
-    """Names of the companions, of those jobs that are done, of which nothing is known."""
+def missing_references(entries: dict[str, Entry]) -> list[str]:
+    """Names of the reference runs of finished jobs that have no entry."""
     due = (
-        f"{name}-{kind}" for name, job in known.items() if job["status"] == RunStatus.DONE for kind in job["companions"]
+        f"{name}-{kind}"
+        for name, job in entries.items()
+        if job["status"] == RunStatus.DONE
+        for kind in job["companions"]
     )
-    return [name for name in due if name not in known]
+    return [name for name in due if name not in entries]
 
 
 def alive(entry: Entry) -> bool:
-    """Whether the process of an entry may still be at its run; of another host nobody knows better."""
+    """Whether the process of an entry may still be running; True for a process of another host."""
     return not is_local(entry) or is_alive(entry)
 
 
-def _is_another(entry: Entry) -> bool:
-    """Whether an entry's run is in progress in another process that this one can see."""
-    here = is_local(entry) and entry["process"] != os.getpid()
-    return here and entry["status"] == RunStatus.RUNNING and is_alive(entry)
+def _runs_elsewhere(entry: Entry) -> bool:
+    """Whether a job is running in another process that is visible to this one."""
+    other = is_local(entry) and entry["process"] != os.getpid()
+    return other and entry["status"] == RunStatus.RUNNING and is_alive(entry)

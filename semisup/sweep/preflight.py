@@ -1,99 +1,168 @@
-"""The door of `semisup train`: what was typed is composed and checked once, and for a sweep once more for every swept
-value, so that a mistake costs a second and not a night.
-"""
+"""Compose and validate the command line of `semisup train`, and every swept value, before the first run starts."""
 
-from collections.abc import Iterable
+import itertools
+import shutil
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from semisup.config import compose_cache
-from semisup.config.compose import compose, config_folder, expand_sweep, without_hydra
+from semisup.config.compose import compose, config_folder, delete_keys, expand_sweep, split_deletions, without_hydra
+from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import SettingError
 
 if TYPE_CHECKING:
     from semisup.config.schema import RunConfig
     from semisup.dataset import Dataset, DatasetInfo
 
-MAX_CHECKS = 64  # swept values that are checked before the first run
+MAX_CHECKS = 64
+"""Swept values that are validated before the first run."""
+
 LOCAL_LAUNCHERS = ("basic", "joblib", "cores", "gpus", "submitit_local", "submitit_debug")
-"""Launchers that start the runs on this machine; any other may start them where there are GPUs, and here are none."""
+"""Launchers that run the jobs on this machine; any other may run them on machines with other devices."""
+
+SLURM_LAUNCHERS = ("slurm", "submitit_slurm")
 
 
 class ComposedCommand(NamedTuple):
-    """What was typed, composed.
+    """The composed command line.
 
-    config: with Hydra's own part, for the first of all swept values
-    choices: key -> its override once for each swept value; none where only a sweeper knows the values
+    config: for the first of all swept values, with Hydra's own part
+    choices: key -> its override once for each swept value; empty where only a sweeper knows the values
+    several: it is a sweep
+    deleted_keys: keys to take out of each config, where they exist (`~threshold.momentum`)
     """
 
     config: DictConfig
     choices: dict[str, list[str]]
     several: bool
+    deleted_keys: list[str]
 
 
 def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
-    """Compose what was typed; `asked`: by -m. Needs no torch.
+    """Compose the command line. Needs no torch.
+
+    Args:
+        overrides: as typed.
+        asked: -m was given.
 
     Raises:
-        SettingError: with the nearest key or name where one is near.
+        SettingError: names the nearest key or option where there is one.
     """
+    overrides, deleted = split_deletions(overrides)
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         choices = dict(expand_sweep(word) for word in overrides)
         config = compose([values[0] for values in choices.values() if values])
         if not asked and not is_sweep(config):
-            _one_value_each(choices)
+            _require_single_values(choices)
         if is_sweep(config):
             swept = (config.hydra.sweeper.get("params") or {}).items()
             choices = dict(expand_sweep(f"{key}={value}") for key, value in swept) | choices
             config = compose([values[0] for values in choices.values() if values])
-    return ComposedCommand(config, choices, asked or is_sweep(config))
+    several = asked or is_sweep(config)
+    removed = delete_keys(config, deleted)
+    if not several and len(removed) < len(deleted):
+        raise _nothing_to_delete(next(key for key in deleted if key not in removed))
+    return ComposedCommand(config, choices, several, deleted)
 
 
-def validate_command(door: ComposedCommand) -> "dict[Dataset, DatasetInfo]":
-    """Check it, and in a sweep every swept value; returns every data set that is named.
+def validate_command(
+    command: ComposedCommand, plan: Sequence[Sequence[str]] | None = None
+) -> "dict[Dataset, DatasetInfo]":
+    """Validate the settings, in a sweep for every swept value, and survey every data set that they name.
+
+    Args:
+        plan: the overrides of every job of a sweep, each kind of which is composed once.
 
     Raises:
-        SettingError: as above.
-        DataError: the folders are not what the settings say.
+        SettingError: as `compose_command`.
+        DataError: the data do not fit the settings.
     """
     infos: dict[Dataset, DatasetInfo] = {}
-    check = _check_swept if door.several else _check_one
-    check(door.config, infos)
-    first = {each: values[0] for each, values in door.choices.items() if values}
-    others = [(key, value) for key, values in door.choices.items() for value in values[1:]]
+    check = _check_swept if command.several else _check_one
+    check(command.config, infos)
+    first = {each: values[0] for each, values in command.choices.items() if values}
+    others = [(key, value) for key, values in command.choices.items() for value in values[1:]]
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         for key, value in others[:MAX_CHECKS]:
-            if compose_cache.is_scalar_override(value, door.config):
-                with compose_cache.with_override(door.config, value) as config:
+            if is_scalar_override(value, command.config):
+                with with_override(command.config, value) as config:
                     check(config, infos)
             else:
-                check(compose(list({**first, key: value}.values())), infos)
+                config = compose(list({**first, key: value}.values()))
+                delete_keys(config, command.deleted_keys)
+                check(config, infos)
+        if plan is not None:
+            _compose_each_kind(command, plan)
     return infos
 
 
-def job_overrides(door: ComposedCommand, words: list[str]) -> list[list[str]] | None:
-    """The overrides of every job of a sweep, in the order of their numbers; None where only the sweeper knows."""
-    if door.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
+def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) -> None:
+    """Compose one job of each kind: options that do not go together are found before the first run."""
+    if command.config.hydra.runtime.choices["hydra/launcher"] != "basic" and not command.deleted_keys:
+        return  # Hydra composes every job of a parallel launcher itself
+    kinds: dict[tuple[str, ...], Sequence[str]] = {}
+    for words in plan:
+        kinds.setdefault(composition_key(words, command.config), words)
+    removed: set[str] = set()
+    for words in kinds.values():
+        removed.update(delete_keys(compose(list(words)), command.deleted_keys))
+    for key in command.deleted_keys:
+        if key not in removed:
+            raise _nothing_to_delete(key)
+
+
+def _nothing_to_delete(key: str) -> SettingError:
+    return SettingError("override", f"~{key}", "no such key to take out; leave the override out")
+
+
+def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]] | None:
+    """List the overrides of every job of a sweep, by job number; None where only the sweeper knows them.
+
+    Raises:
+        SettingError: a value is one that only a search can sweep, such as `interval(0, 1)`.
+    """
+    if command.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
         return None
-    swept = [f"{key}={value}" for key, value in (door.config.hydra.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*swept, *words])
-    parsed = [each for each in parsed if not each.key_or_group.startswith(("hydra.", "hydra/"))]
-    (jobs,) = BasicSweeper.split_arguments(parsed, None)
-    return jobs
+    swept = [f"{key}={value}" for key, value in (command.config.hydra.sweeper.get("params") or {}).items()]
+    values: dict[str, list[str]] = {}
+    for each in OverridesParser.create().parse_overrides([*swept, *words]):
+        key = each.get_key_element()
+        if each.key_or_group.startswith(("hydra.", "hydra/")):
+            continue
+        if each.is_sweep_override() and not each.is_discrete_sweep():
+            allowed = "is a range to search: add hydra/sweeper=search, or list the values"
+            raise SettingError(key, each.get_value_element_as_str(), allowed)
+        if each.is_sweep_override():
+            values[key] = [f"{key}={value}" for value in each.sweep_string_iterator()]
+        else:
+            values[key] = [str(each.input_line)]
+    return [list(job) for job in itertools.product(*values.values())]
 
 
-def expected_jobs(door: ComposedCommand, plan: list[list[str]] | None) -> int | None:
-    """How many jobs there are to be, as far as that is known before."""
-    trials = door.config.hydra.sweeper.get("n_trials") if plan is None else len(plan)
+def expected_jobs(command: ComposedCommand, plan: list[list[str]] | None) -> int | None:
+    """The number of jobs of a sweep; None where it is not known in advance."""
+    trials = command.config.hydra.sweeper.get("n_trials") if plan is None else len(plan)
     return None if trials is None else int(trials)
 
 
+def require_launcher(command: ComposedCommand) -> None:
+    """Check that the programs that the launcher calls are installed.
+
+    Raises:
+        SettingError: names the missing program.
+    """
+    launcher = str(command.config.hydra.runtime.choices["hydra/launcher"])
+    missing = [each for each in ("srun", "sbatch") if shutil.which(each) is None]
+    if launcher in SLURM_LAUNCHERS and missing:
+        allowed = f"needs SLURM's {missing[0]}, which is not on PATH here; start it on a login node of the cluster"
+        raise SettingError("hydra/launcher", launcher, f"{allowed}, or use hydra/launcher=cores")
+
+
 def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":
-    """Settings among themselves, then settings and data; nothing is decoded, and each data set is surveyed once."""
+    """Validate settings, then settings against data. Decodes no image; surveys each data set once."""
     from semisup.config import schema
     from semisup.runner import compatibility
 
@@ -108,7 +177,7 @@ def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsew
 
 
 def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> None:
-    """The same for a member of a sweep, whose control must be fair."""
+    """Validate a job of a sweep, whose control must be a fair one."""
     from semisup.runner import compatibility
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
@@ -120,15 +189,18 @@ def is_sweep(config: DictConfig) -> bool:
     return str(config.hydra.mode) == "RunMode.MULTIRUN"
 
 
-def _one_value_each(choices: dict[str, list[str]]) -> None:
+def _require_single_values(choices: dict[str, list[str]]) -> None:
     for key, values in choices.items():
         if len(values) != 1:
             raise SettingError(key, ",".join(value.partition("=")[2] for value in values), "several values need -m")
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:
-    """Settings of a swept group's options, `threshold.momentum=0.99` beside `threshold=freematch,softmatch`, as sweeps
-    of one value: Hydra would put all others onto the group's default option, which need not have them."""
+    """Write settings of a swept group's options as sweeps of one value.
+
+    Of `threshold=freematch,softmatch threshold.momentum=0.99` Hydra would put the second on the group's default
+    option, which need not have that setting, and refuse it.
+    """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
     words = []
@@ -136,5 +208,6 @@ def bind_group_settings(overrides: Iterable[str]) -> list[str]:
         word = str(each.input_line)
         key, _, value = word.partition("=")
         below = each.key_or_group.partition(".")[0] in swept and "." in each.key_or_group
-        words.append(f"{key}=choice({value})" if below and not each.is_sweep_override() else word)
+        bind = below and not each.is_sweep_override() and not each.is_delete()
+        words.append(f"{key}=choice({value})" if bind else word)
     return words

@@ -1,4 +1,4 @@
-"""The end of a sweep: every job accounted for, in the terminal and in sweep_summary.json and .md beside the ledger."""
+"""Summarize a sweep: account for every job, on the terminal and in sweep_summary.json and .md in the sweep's folder."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,36 +10,38 @@ from semisup.text import escape
 NOT_STARTED = "never started"
 
 
-def summarize(store: JobStore, expected: int | None, seconds: float) -> dict[str, Any]:
-    """What became of the sweep, as plain data.
+def summarize(store: JobStore, expected: int | None, seconds: float, cause: str = "") -> dict[str, Any]:
+    """Summarize a sweep as plain data.
 
     Args:
-        expected: how many jobs there should be; None where only the sweeper knew.
+        expected: the number of jobs; None where only the sweeper knew it.
+        seconds: duration of the sweep.
+        cause: why jobs were not started, or "".
     """
     entries, plan = store.entries(), store.plan()
     runs = {name: entry for name, entry in entries.items() if "-" not in name}
-    companions = {name: entry for name, entry in entries.items() if "-" in name}
+    references = {name: entry for name, entry in entries.items() if "-" in name}
     count = max(expected or 0, len(plan or []), len(runs))
-    message = f"not started: {FAIL_FAST}" if store.halted() == FAIL_FAST else ""
+    message = f"not started: {FAIL_FAST}" if store.stop_reason() == FAIL_FAST else cause
     first: dict[str, str] = {}
     jobs = {}
     for name in sorted({*(f"{number:05d}" for number in range(count)), *runs}):
-        found: Entry = runs.get(name) or {"status": NOT_STARTED, "message": message, "folder": None, "kept": False}
-        if found["status"] == "skipped":
-            found = found | {"status": NOT_STARTED}
+        entry: Entry = runs.get(name) or {"status": NOT_STARTED, "message": message, "folder": None, "kept": False}
+        if entry["status"] == "skipped":
+            entry = entry | {"status": NOT_STARTED}
         overrides = plan[int(name)] if plan and int(name) < len(plan) else None
-        jobs[name] = {"overrides": overrides, **found}
-        if found["folder"] and found["status"] != NOT_STARTED:
-            jobs[name]["duplicate_of"] = first.get(found["folder"])
-            first.setdefault(found["folder"], name)
-    own = [job for job in jobs.values() if not job.get("duplicate_of")]
-    shared = [job["shared_start"] for job in own if job.get("shared_start") and not job["kept"]]
+        jobs[name] = {"overrides": overrides, **entry}
+        if entry["folder"] and entry["status"] != NOT_STARTED:
+            jobs[name]["duplicate_of"] = first.get(entry["folder"])
+            first.setdefault(entry["folder"], name)
+    unique = [job for job in jobs.values() if not job.get("duplicate_of")]
+    shared = [job["shared_start"] for job in unique if job.get("shared_start") and not job["kept"]]
     return {
         "seconds": seconds,
         "counts": dict(sorted(Counter(job["status"] for job in jobs.values()).items())),
-        "kept": sum(bool(job["kept"]) for job in own),
+        "kept": sum(bool(job["kept"]) for job in unique),
         "duplicates": sum(bool(job.get("duplicate_of")) for job in jobs.values()),
-        "companions": len({entry["folder"] for entry in companions.values()}),
+        "companions": len({entry["folder"] for entry in references.values()}),
         "companions_left": missing_references(entries),
         "expected": expected,
         "shared": {
@@ -47,45 +49,48 @@ def summarize(store: JobStore, expected: int | None, seconds: float) -> dict[str
             **{key: sum(each[key] for each in shared) for key in ("epochs", "steps", "saved_seconds")},
         },
         "jobs": jobs,
-        "companion_jobs": companions,
+        "companion_jobs": references,
     }
 
 
 def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
-    """0 only if every job and every companion is done, even if a signal came after the last; that of the signal where
-    one stopped the sweep, or nothing is left but jobs that a signal stopped."""
+    """The exit status of a sweep.
+
+    0 only if every job and every reference run is done, even if a signal came after the last. The status of the signal
+    where one stopped the sweep, or where only jobs that a signal stopped are left. Otherwise 1.
+    """
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
     undone = [each for each in everything if each["status"] != "done"]
-    asked = [int(each["code"]) for each in undone if each["status"] == "interrupted"]
-    whole = bool(everything) and not undone and not summary["companions_left"]
-    if whole and (stopped is None or summary["expected"] is not None):  # else only the sweeper knew of more
+    interrupted = [int(each["code"]) for each in undone if each["status"] == "interrupted"]
+    complete = bool(everything) and not undone and not summary["companions_left"]
+    if complete and (stopped is None or summary["expected"] is not None):  # otherwise the sweeper may have had more
         return 0
-    if stopped is not None or (asked and len(asked) == len(undone)):
-        return asked[0] if asked else stopped or 1
+    if stopped is not None or (interrupted and len(interrupted) == len(undone)):
+        return interrupted[0] if interrupted else stopped or 1
     return 1
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """The same for people."""
+    """Describe the summary in lines for the terminal."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["counts"].items()) or "none"
-    before = f" ({summary['kept']} of them before)" if summary["kept"] else ""
-    lines = [f"{len(summary['jobs'])} runs: {counts}{before}; {summary['companions']} controls and baselines"]
+    reused = f" ({summary['kept']} reused)" if summary["kept"] else ""
+    lines = [f"{len(summary['jobs'])} runs: {counts}{reused}; {summary['companions']} controls and baselines"]
     duplicates = {name: job["duplicate_of"] for name, job in summary["jobs"].items() if job.get("duplicate_of")}
     if duplicates:
-        named = [f"{int(name)} = {int(first)}" for name, first in duplicates.items()]
-        lines.append(f"{summary['duplicates']} jobs had the settings of another, and ran once: {_some(named)}")
+        pairs = [f"{int(name)} = {int(first)}" for name, first in duplicates.items()]
+        lines.append(f"{summary['duplicates']} jobs are duplicates of another and ran once: {_some(pairs)}")
     shared = summary["shared"]
     if shared["runs"]:
-        spared = f"{shared['epochs']} epochs, {shared['steps']} steps, {shared['saved_seconds']:.0f} s not run"
-        lines.append(f"{shared['runs']} runs began with the warm-up of another: {spared}")
+        saved = f"{shared['epochs']} epochs, {shared['steps']} steps, {shared['saved_seconds']:.0f} s saved"
+        lines.append(f"{shared['runs']} runs began from a shared start: {saved}")
     for name, job in {**summary["jobs"], **summary["companion_jobs"]}.items():
         if job["status"] not in ("done", NOT_STARTED):
             lines.append(f"  {job['status']}: job {name}: {escape(job['message'])}")
             lines += [f"      {escape(line)}" for line in job.get("last_lines") or []]
     left = {name: job["message"] for name, job in summary["jobs"].items() if job["status"] == NOT_STARTED}
     if left:
-        why = next((f" ({message})" for message in left.values() if message), "")
-        lines.append(f"  never started: jobs {_some([str(int(name)) for name in left])}{why}")
+        reason = next((f" ({message})" for message in left.values() if message), "")
+        lines.append(f"  never started: jobs {_some([str(int(name)) for name in left])}{reason}")
     if summary["companions_left"]:
         lines.append(f"  never started: {_some(summary['companions_left'])}")
     return lines
@@ -96,7 +101,7 @@ def _some(names: list[str], most: int = 12) -> str:
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """sweep_summary.json and sweep_summary.md."""
+    """Write sweep_summary.json and sweep_summary.md."""
     from semisup.record import write_json
     from semisup.runtime.atomic_files import make_folder, write_atomically
     from semisup.runtime.secrets import redact

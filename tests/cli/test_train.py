@@ -286,12 +286,12 @@ def test_a_sweep_has_a_row_for_every_run_and_its_control_and_continues(tmp_path:
     before = {run: digests(run) for run in runs}
     again = semisup(tmp_path, *words)
     assert again.returncode == 0
-    assert "4 runs: 4 done (4 of them before)" in again.stdout
+    assert "4 runs: 4 done (4 reused)" in again.stdout
     assert {run: digests(run) for run in runs} == before
     missing = next(run for run in runs if run.name.startswith("self_training"))
     (missing / "summary.json").unlink()
     once_more = semisup(tmp_path, *words)
-    assert "(3 of them before)" in once_more.stdout
+    assert "(3 reused)" in once_more.stdout
     assert numbers(missing), "made again"
 
 

@@ -1,4 +1,4 @@
-"""Whatever is typed for whatever setting: a run that could be made, or one line that names the key."""
+"""Any value of any setting gives a valid run or a one-line error that names the key."""
 
 import string
 from pathlib import Path
@@ -32,13 +32,13 @@ VALUES = st.one_of(ODD, st.integers(), st.floats(), st.text(max_size=8), st.list
 
 def _configs() -> list[schema.ConfigDict]:
     """One config for each option of each group."""
-    found = []
+    configs = []
     for group in registry.GROUPS:
         for name in options(group):
             given_ = {"root": "/nowhere", "tau": 0.9} if group == "dataset" else {}
             average = ["train.ema_decay=0.9"] if group == "method" else []
-            found.append(checked("device=cpu", *choose(group, name, **given_), *average).config)
-    return found
+            configs.append(checked("device=cpu", *choose(group, name, **given_), *average).config)
+    return configs
 
 
 CONFIGS = _configs()
@@ -65,15 +65,15 @@ def changed(draw: st.DrawFn) -> schema.ConfigDict:
 
 @QUICK
 @given(changed())
-def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: schema.ConfigDict) -> None:
+def test_any_value_of_any_setting_is_accepted_or_refused_by_key(plain: schema.ConfigDict) -> None:
     try:
-        found = schema.validate(plain)
-        if found.dataset.size <= 64:
-            compatibility.check_compatibility(found, list("abcdefghij"), COUNTS, 3)
+        run_config = schema.validate(plain)
+        if run_config.dataset.size <= 64:
+            compatibility.check_compatibility(run_config, list("abcdefghij"), COUNTS, 3)
     except SettingError as caught:
         error = caught
     else:
-        assert found.id
+        assert run_config.id
         return
     assert error.key
     assert str(error).isprintable(), ascii(str(error))
@@ -81,37 +81,37 @@ def test_any_value_of_any_setting_is_taken_or_refused_by_name(plain: schema.Conf
 
 @QUICK
 @given(changed())
-def test_what_is_saved_loads_and_is_saved_as_the_same_bytes(tmp_path: Path, plain: schema.ConfigDict) -> None:
+def test_saved_config_loads_and_saves_as_the_same_bytes(tmp_path: Path, plain: schema.ConfigDict) -> None:
     try:
-        found = schema.validate(plain)
+        run_config = schema.validate(plain)
     except SettingError:
         return
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(found.config, sort_keys=False, allow_unicode=False))
+    path.write_text(yaml.safe_dump(run_config.config, sort_keys=False, allow_unicode=False))
     again = schema.validate(read_config(path))
-    assert again.config == found.config
-    assert again.id == found.id
+    assert again.config == run_config.config
+    assert again.id == run_config.id
     assert yaml.safe_dump(again.config, sort_keys=False, allow_unicode=False) == path.read_text()
 
 
 @QUICK
 @given(changed(), st.text(st.sampled_from(string.printable + "é\u202e\x00"), max_size=120))
-def test_the_folder_of_a_run_is_a_short_plain_name_below_the_root(plain: schema.ConfigDict, name: str) -> None:
+def test_run_folder_is_a_short_printable_name_below_the_root(plain: schema.ConfigDict, name: str) -> None:
     try:
-        found = schema.validate(plain | {"output_root": "/root of all", "name": name or plain["name"]})
+        run_config = schema.validate(plain | {"output_root": "/root of all", "name": name or plain["name"]})
     except SettingError:
         return
-    folder = run_folder(found)
+    folder = run_folder(run_config)
     assert str(folder.parent.parent) == "/root of all"
     assert ".." not in folder.parts
     assert all(0 < len(part) <= 160 and part.isprintable() for part in folder.parts[1:])
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"], ["-c", "all"], ["--info"]])
-def test_asked_to_show_a_config_a_misspelt_key_is_said_as_ever(
+def test_misspelled_key_is_reported_when_only_showing_the_config(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_command([*words, "treshold.tau=0.9"]) == 2
-    said = capsys.readouterr()
-    assert said.err == "semisup train: treshold.tau=0.9: no such key (did you mean threshold.tau?)\n"
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err == "semisup train: treshold.tau=0.9: no such key (did you mean threshold.tau?)\n"
+    assert output.out == ""

@@ -1,11 +1,13 @@
-"""The one gate: what is wrong is said before any work, by key, value, what is allowed and the nearest name."""
+"""Validation: every mistake is reported before any work, with key, value, allowed values and the nearest name."""
 
 import re
+from typing import Any
 
 import pytest
 import yaml
 
 from semisup.config import schema
+from semisup.config.run_id import run_id
 from semisup.errors import SettingError, check_choice, check_range, closest_match
 from semisup.runner import compatibility
 from tests.conftest import checked, compose
@@ -17,11 +19,11 @@ REFUSED = [
     (["threshold.tau=inf"], r"threshold\.tau=inf: must be a finite number"),
     (["threshold.tau=1e999"], r"threshold\.tau=inf: must be a finite number"),
     (["threshold.tau=abc"], r"threshold\.tau=abc: must be a number"),
-    (["threshold.tau='0.9'"], r"threshold\.tau=0\.9: must be a number, and this is text"),
+    (["threshold.tau='0.9'"], r"threshold\.tau=0\.9: must be a number, not text"),
     (["threshold.tau=null"], r"threshold\.tau=null: must be a number"),
     (["threshold.tau=true"], r"threshold\.tau=true: must be a number"),
     (["threshold.tau=[1]"], r"threshold\.tau=\[1\]: must be a number"),
-    (["threshold.strict=1"], r"threshold\.strict=1: must be true or false, and this is a whole number"),
+    (["threshold.strict=1"], r"threshold\.strict=1: must be true or false, not a whole number"),
     (["augment.strength=2"], r"augment\.strength=2\.0: must be in \[0, 1\]"),
     (["augment.strength=nan"], r"augment\.strength=nan"),
     (["augment=none", "augment.strength=0.5"], r"augment\.strength=0\.5: must be in \[0, 0\]"),
@@ -36,12 +38,12 @@ REFUSED = [
     (["train.batch_size=0"], r"train\.batch_size=0: must be at least 1"),
     (["seed=-1"], r"seed=-1: must be in \[0, 4294967295\]"),
     (["seed=4294967296"], r"seed=4294967296: must be in"),
-    (["name=1e3"], r"name=1000\.0: must be text, and this is a number"),
+    (["name=1e3"], r"name=1000\.0: must be text, not a number"),
     (["name='../up'"], r"name=\.\./up: must start with a letter"),
     (["name=wandb"], r"name=wandb: .* not be wandb"),
     (["precision=float16"], r"precision=float16: must be one of auto, bfloat16, float32"),
     (["compile=1"], r"compile=1: must be true or false"),
-    (["compile=true", "method=fixmatch", "method.skip_rejected=true"], r"compile=true: goes not with method\.skip_rejected=true"),  # noqa: E501
+    (["compile=true", "method=fixmatch", "method.skip_rejected=true"], r"compile=true: not supported with method\.skip_rejected=true"),  # noqa: E501
     (["deterministic=null"], r"deterministic=null: must be true or false"),
     (["device=tpu"], r"device=tpu: must be auto, cpu, cuda"),
     (["optimizer.lr=0"], r"optimizer\.lr=0\.0: must be above 0"),
@@ -69,13 +71,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("overrides", "message"), REFUSED, ids=[" ".join(case[0]) for case in REFUSED])
-def test_what_is_wrong_is_said_by_key_value_and_what_is_allowed(overrides: list[str], message: str) -> None:
+def test_error_names_key_value_and_allowed_values(overrides: list[str], message: str) -> None:
     with pytest.raises(SettingError) as caught:
         checked(*overrides)
     assert re.match(message, str(caught.value)), str(caught.value)
 
 
-def test_a_group_that_is_text_or_missing_is_named() -> None:
+def test_invalid_or_missing_group_is_named() -> None:
     plain = checked().config
     with pytest.raises(SettingError, match="optimizer=adam: must be one of adamw, sgd"):
         schema.validate({**plain, "optimizer": "adam"})
@@ -96,7 +98,7 @@ def test_a_group_that_is_text_or_missing_is_named() -> None:
         ["method=supervised", "model=cnn"],
     ],
 )
-def test_a_saved_config_passes_the_gate_again_unchanged(overrides: list[str]) -> None:
+def test_saved_config_validates_unchanged(overrides: list[str]) -> None:
     first = checked(*overrides)
     text = yaml.safe_dump(first.config, sort_keys=False)
     second = schema.validate(yaml.safe_load(text))
@@ -136,12 +138,12 @@ KEYS = [
 ]
 
 
-def test_the_keys_that_others_rely_on_are_there() -> None:
+def test_keys_used_by_other_programs_exist() -> None:
     known = schema.dotted_keys(schema.validate(compose("dataset=folder", "dataset.root=x")).config)
     assert set(KEYS) <= set(known)
 
 
-def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
+def test_run_id_changes_only_with_settings_that_change_results() -> None:
     def id_of(*overrides: str) -> str:
         return checked("dataset=folder", "dataset.root=/a/photos", *overrides).id
 
@@ -156,7 +158,7 @@ def test_the_id_changes_with_what_can_matter_and_with_nothing_else() -> None:
     assert len(ids) == len(different) + 1
 
 
-def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> None:
+def test_control_with_other_learning_rates_is_refused() -> None:
     with pytest.raises(
         SettingError, match=r"schedule=cosine: over train\.epochs gives the control other learning rates"
     ):
@@ -166,23 +168,43 @@ def test_a_control_that_could_not_have_the_runs_learning_rates_is_refused() -> N
     compatibility.check_control_is_fair(checked("train.epochs=5"))
 
 
-def test_a_saved_config_holds_no_interpolation() -> None:
-    with pytest.raises(SettingError, match="a saved config holds values, and no interpolations"):
+def test_saved_config_with_an_interpolation_is_refused() -> None:
+    with pytest.raises(SettingError, match="a saved config must hold values, not interpolations"):
         schema.validate({**checked().config, "output_root": "${oc.env:HOME}"})
 
 
-def test_a_method_without_unlabeled_images_does_not_depend_on_the_threshold() -> None:
+def test_run_id_of_a_supervised_method_ignores_the_threshold() -> None:
     assert checked("method=supervised", "threshold.tau=0.5").id == checked("method=supervised", "threshold=ramp").id
     assert checked("threshold.tau=0.5").id != checked("threshold=ramp").id
 
 
-def test_steps_take_the_place_of_epochs() -> None:
+def test_supervised_config_does_not_depend_on_settings_that_it_ignores() -> None:
+    one = checked("method=supervised", "threshold.tau=0.5", "labeler.calibrate=true")
+    other = checked("method=supervised", "threshold=ramp", "augment@weak=none")
+    assert one.config == other.config
+
+
+def test_run_id_shows_every_number_of_the_threshold() -> None:
+    def shown(**threshold: Any) -> str:
+        return run_id(checked().config | {"threshold": {"name": "theirs", **threshold}}).split("-crop_rotate")[0]
+
+    assert shown(tau=0.9, strict=True) == "self_training-theirs-0.9"
+    assert shown(momentum=0.99, q=0.5) == "self_training-theirs-0.5-momentum0.99"
+    assert shown(zeta=2, cutoff=0.25, shape="linear") == "self_training-theirs-cutoff0.25-zeta2"
+    assert shown(cutoff=0.25, zeta=2) == shown(zeta=2, cutoff=0.25)
+    many = run_id(checked().config | {"threshold": {"name": "theirs", **{f"setting_{n}": n for n in range(20)}}})
+    assert len(many) <= 100
+    assert many.startswith("self_training-theirs-setting_00-setting_11-")
+    assert "-crop_rotate-0.5-seed0-" in many
+
+
+def test_steps_replace_epochs() -> None:
     both = checked("train.steps=50")
     assert both.config["train"]["epochs"] is None
     assert both.id == checked("train.steps=50", "train.epochs=7").id
 
 
-def test_small_helpers() -> None:
+def test_error_helpers() -> None:
     assert closest_match("treshold", ["threshold", "train"]) == "threshold"
     assert closest_match("zzz", ["threshold"]) is None
     check_range("x", None, 0, 1)

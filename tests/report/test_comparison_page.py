@@ -242,7 +242,7 @@ def test_config_with_an_interpolation_reads_no_data_set(sweep: Path) -> None:
         each.write_text(each.read_text().replace("name: digits", "name: ${oc.env:HOME}"))
     predictions(folder, [("digits/0000", "a", "b", 0.9)])
     found = most_confident_errors(read_run(folder))
-    assert "a saved config holds values, and no interpolations" in found.message
+    assert "a saved config must hold values, not interpolations" in found.message
 
 
 def test_only_the_shown_files_are_opened(tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,10 @@
-"""A cluster of one machine that speaks SLURM's words as submitit uses them: `install` puts sbatch, srun, scontrol,
-sacct and scancel into a folder for PATH.
+"""Stand-ins for SLURM on one machine: `install` puts sbatch, srun, scontrol, sacct and scancel into a folder for PATH.
 
-    sbatch FILE              starts the members of its array, at most as many at a time as `%` in --array says
-    srun --OPTIONS COMMAND   the command, its output into the files of --output and --error
-    scontrol requeue ID      when the job has ended it starts again, with the same ID
-    scancel ID --signal S    sends S to the job's own process
-    sacct                    RUNNING, COMPLETED or FAILED of every job
+sbatch FILE              runs the jobs of its array
+srun --OPTIONS COMMAND   the command, its output into the files of --output and --error
+scontrol requeue ID      when the job has ended it starts again, with the same ID
+scancel ID --signal S    sends S to the job's own process
+sacct                    RUNNING, COMPLETED or FAILED of every job
 """
 
 import os
@@ -16,14 +15,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-WORDS = ("sbatch", "srun", "scontrol", "sacct", "scancel")
-HERE = Path(os.environ.get("FAKE_SLURM", "."))  # where the jobs' states lie
+PROGRAMS = ("sbatch", "srun", "scontrol", "sacct", "scancel")
+HERE = Path(os.environ.get("FAKE_SLURM", "."))  # the state files of the jobs
 
 
 def install(folder: Path) -> dict[str, str]:
-    """The environment in which SLURM is there."""
+    """Install the programs; return the environment in which they are on PATH."""
     (folder / "bin").mkdir(parents=True)
-    for word in WORDS:
+    for word in PROGRAMS:
         path = folder / "bin" / word
         path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" {word} "$@"\n')
         path.chmod(0o755)
@@ -31,7 +30,7 @@ def install(folder: Path) -> dict[str, str]:
 
 
 def sbatch(script: str) -> None:
-    """Submit: a process of its own looks after the jobs, so that this one can say its number and end."""
+    """Start a process that runs the jobs, and print the number of the array."""
     shutil.copy(script, HERE / "submitted.sh")
     print("Submitted batch job 7", flush=True)
     log = (HERE / "slurm.log").open("ab")
@@ -40,9 +39,9 @@ def sbatch(script: str) -> None:
 
 
 def array(script: str) -> None:
-    """Run the members one after the other, each as often as it is queued again."""
-    found = re.search(r"--array=0-(\d+)%", Path(script).read_text())
-    for number in range(int(found[1]) + 1 if found else 1):
+    """Run the jobs of the array one after another, each again as often as it is requeued."""
+    match = re.search(r"--array=0-(\d+)%", Path(script).read_text())
+    for number in range(int(match[1]) + 1 if match else 1):
         name = f"7_{number}"
         environment = os.environ | {
             "SLURM_JOB_ID": str(8 + number),
@@ -60,7 +59,7 @@ def array(script: str) -> None:
 
 
 def srun(*words: str) -> None:
-    """Become the command, with its output where it is to go."""
+    """Replace this process by the command, with its output redirected."""
     rest = list(words)
     while rest[0].startswith("--"):
         option = rest.pop(0)

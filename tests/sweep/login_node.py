@@ -1,12 +1,13 @@
 """`python -m tests.sweep.login_node WORDS...` is `semisup WORDS...` on a machine where `device=auto` means a GPU.
 
-The jobs that it hands to a cluster run in other processes, in which it means what it means here.
+The jobs that it submits run in other processes, in which `device=auto` has its usual meaning.
 """
 
 import sys
 from typing import Any
 
 from semisup.config import schema
+from semisup.sweep import worker_process
 
 normal = schema._normalize
 
@@ -16,6 +17,7 @@ def of_this_machine(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 setattr(schema, "_normalize", of_this_machine)  # noqa: B010
+worker_process.COMMAND = (sys.executable, "-m", "tests.sweep.login_node", "_sweep-worker")
 
 if __name__ == "__main__":
     from semisup.__main__ import main

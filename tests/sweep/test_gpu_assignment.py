@@ -1,4 +1,4 @@
-"""Runs that go side by side on a machine with several GPUs, none of which is needed here."""
+"""Parallel runs on a machine with several GPUs; the tests need none."""
 
 import contextlib
 import os
@@ -10,37 +10,40 @@ from pathlib import Path
 
 import pytest
 
+from semisup.config import resolvers
 from semisup.sweep import gpu_assignment
 from semisup.sweep.preflight import compose_command
 
 HOLD = "import sys; from semisup.sweep import gpu_assignment as gpus; from pathlib import Path; "
-TAKE = HOLD + "print(gpus.take(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
-SETTLE = HOLD + "gpus.settle(sys.argv[1]); import os; print(os.environ.get(gpus.VISIBLE)); gpus.settle(sys.argv[1]);"
+TAKE = HOLD + "print(gpus.acquire_gpu(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
+SETTLE = (
+    HOLD + "gpus.assign_gpu(sys.argv[1]); import os; print(os.environ.get(gpus.VISIBLE)); gpus.assign_gpu(sys.argv[1]);"
+)
 
 
 def holder(folder: Path, *there: str) -> "subprocess.Popen[str]":
-    """A process that takes one of these GPUs and holds it; the first line that it prints says which."""
+    """Start a process that acquires one of these GPUs and prints its name."""
     command = [sys.executable, "-c", TAKE, str(folder), *there]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def taken(process: "subprocess.Popen[str]") -> str:
+def acquired(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tmp_path: Path) -> None:
+def test_each_process_takes_the_least_used_gpu_until_it_dies(tmp_path: Path) -> None:
     processes = [holder(tmp_path / "locks", "4", "5")]
     try:
-        found = [taken(processes[0])]
+        gpus = [acquired(processes[0])]
         for _ in range(4):
             processes.append(holder(tmp_path / "locks", "4", "5"))
-            found.append(taken(processes[-1]))
-        assert found == ["4", "5", "4", "5", "4"]
+            gpus.append(acquired(processes[-1]))
+        assert gpus == ["4", "5", "4", "5", "4"]
         processes[1].kill()
         processes[1].wait()
         processes.append(holder(tmp_path / "locks", "4", "5"))
-        assert taken(processes[-1]) == "5", "which a killed process held"
+        assert acquired(processes[-1]) == "5", "which a killed process held"
     finally:
         for each in processes:
             each.kill()
@@ -52,7 +55,7 @@ def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tm
     [
         ("cuda", "GPU-a, GPU-b", "GPU-a"),
         ("auto", "2,3", "2"),
-        ("cuda:1", "2,3", "2,3"),  # the user said which
+        ("cuda:1", "2,3", "2,3"),  # chosen by the user
         ("cpu", "2,3", "2,3"),
         ("cuda", "7", "7"),
         ("cuda", "", ""),
@@ -61,7 +64,7 @@ def test_each_process_takes_the_gpu_that_the_fewest_others_hold_until_it_dies(tm
         ("cuda", "2,-1,3", "2,-1,3"),
     ],
 )
-def test_a_process_of_a_sweep_sees_one_of_several(tmp_path: Path, device: str, visible: str, seen: str) -> None:
+def test_process_of_a_sweep_sees_one_gpu(tmp_path: Path, device: str, visible: str, seen: str) -> None:
     environment = os.environ | {gpu_assignment.VISIBLE: visible, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", SETTLE + "print(os.environ.get(gpus.VISIBLE))", device]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -82,35 +85,35 @@ def somewhere_else(folder: Path) -> None:
         (lambda folder: (folder / "gpu-2-0.lock").mkdir(parents=True), os.getuid()),
     ],
 )
-def test_without_locks_of_its_own_a_process_goes_on_with_the_first_gpu(
+def test_process_without_locks_uses_the_first_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], object], user: int
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: user)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(gpu_assignment.VISIBLE, "2,3")
     spoil(tmp_path / f"semisup-{user}")
-    with pytest.warns(UserWarning, match="which GPU is not to be known.*going on with the first"):
+    with pytest.warns(UserWarning, match="cannot lock a GPU.*using the first visible one"):
         gpu_assignment.assign_gpu("cuda")
     assert os.environ[gpu_assignment.VISIBLE] == "2,3"
     assert not [each for each in tmp_path.rglob("*") if each.is_file() and each.suffix == ".lock"]
 
 
 @pytest.mark.parametrize(("visible", "jobs"), [(["0", "1", "2"], 3), ([], 1)])
-def test_the_preset_has_a_run_for_every_gpu(
+def test_gpus_preset_runs_one_job_per_gpu(
     visible: Sequence[str], jobs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(gpu_assignment.VISIBLE, ",".join(visible))
-    gpu_assignment.number_of_gpus.cache_clear()
-    there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="there is no GPU here")
+    resolvers.gpu_count.cache_clear()
+    there_is_none = contextlib.nullcontext() if visible else pytest.warns(UserWarning, match="no GPU on this machine")
     with there_is_none:
-        door = compose_command(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
-        found = door.config.hydra.launcher.n_jobs
-    assert found == jobs
-    gpu_assignment.number_of_gpus.cache_clear()
+        command = compose_command(["hydra/launcher=gpus", f"output_root={tmp_path}", "seed=0,1"], asked=True)
+        n_jobs = command.config.hydra.launcher.n_jobs
+    assert n_jobs == jobs
+    resolvers.gpu_count.cache_clear()
 
 
-def test_the_runs_of_a_sweep_are_spread(tmp_path: Path) -> None:
-    """By the names alone: `auto` is the processor where these GPUs are not."""
+def test_runs_of_a_sweep_are_spread_over_the_gpus(tmp_path: Path) -> None:
+    """By the names alone: `auto` is the CPU where these GPUs do not exist."""
     words = (
         "tracking=none",
         "plots=false",

@@ -1,7 +1,7 @@
-"""The launcher presets as a user types them: side by side on this machine, by submitit, on a SLURM cluster, by Ray.
+"""The launcher presets: parallel runs on this machine, submitit, a SLURM cluster, Ray.
 
-There is no SLURM here: submitit's own local executor, and words of SLURM's on PATH (fake_slurm.py), which the real
-plugin, the real submitit and the real program talk to.
+SLURM is replaced by submitit's local executor and by stand-ins for its programs on PATH (fake_slurm.py); the plugin,
+submitit and the program are the real ones.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ LINES = 6  # of metrics.jsonl, after which a run is stopped: some way into it, a
 def sweep(
     root: Path, *words: str, program: str = "semisup", environment: dict[str, str] | None = None
 ) -> Iterator["subprocess.Popen[str]"]:
-    """The program, in a group of processes of its own, none of which outlives this context."""
+    """Run the program in a process group that is killed at the end of the context."""
     command = [sys.executable, "-m", program, "train", "-m", *words, f"output_root={root}"]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
@@ -69,39 +69,39 @@ def the_run(root: Path) -> Path:
 
 
 def difference(run: Path, alone: Path) -> list[str]:
-    """Files that are not in both or do not say the same, but those that say where, how and from what checkout."""
+    """Files that differ or are in only one folder, except those that name the place, the command and the checkout."""
     one, other = ({name: content(name, path) for name, path in files(each).items()} for each in (run, alone))
     names = one.keys() | other.keys()
     return [name for name in names if name not in PLACES and one.get(name) != other.get(name)]
 
 
 def about(root: Path) -> dict[str, object]:
-    told: dict[str, object] = json.loads((the_run(root) / "run.json").read_text())
-    return told
+    metadata: dict[str, object] = json.loads((the_run(root) / "run.json").read_text())
+    return metadata
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run, made in one go and without a launcher."""
+    """The same run, uninterrupted and without a launcher."""
     root = tmp_path_factory.mktemp("alone")
     assert train_command([*LONG, EPOCHS, f"output_root={root}"]) == 0
     return the_run(root)
 
 
-def test_runs_follow_cores_and_not_threads_cores() -> None:
+def test_runs_per_machine_follow_the_cores() -> None:
     cores = joblib.cpu_count()
     assert runs_per_machine(1) == cores
     assert runs_per_machine(2) == max(1, cores // 2)
     assert runs_per_machine(cores + 1) == 1, "a run of more threads than there are cores still runs"
 
 
-def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path: Path) -> None:
-    """From the command line; the two start together, and the second to come waits for the first."""
+def test_parallel_runs_with_a_shared_start_equal_separate_runs(tmp_path: Path) -> None:
+    """Both runs start together, and the second one waits for the first."""
     words = (*LONG, "train.epochs=2", "threshold.tau=0.1,0.5")
     with sweep(tmp_path / "together", *words, "hydra/launcher=cores", "hydra.launcher.n_jobs=2") as process:
-        said, wrong = process.communicate(timeout=240)
-    assert process.returncode == 0, said + wrong
-    assert "1 runs began with the warm-up of another: 1 epochs" in said
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output + errors
+    assert "1 runs began from a shared start: 1 epochs" in output
     assert train_command(["-m", *words, "sweep.share_start=false", f"output_root={tmp_path / 'apart'}"]) == 0
     together, apart = (sorted((tmp_path / each / "runs").glob("self_training*")) for each in ("together", "apart"))
     assert [run.name for run in together] == [run.name for run in apart]
@@ -111,16 +111,16 @@ def test_runs_on_all_cores_share_their_warm_up_and_are_those_made_apart(tmp_path
 
 
 @pytest.mark.parametrize("launcher", ["slurm", "cores", "basic"])
-def test_only_jobs_on_other_machines_may_have_a_device_that_is_not_here(launcher: str) -> None:
-    door = compose_command(["device=cuda:63", "tracking=none", f"hydra/launcher={launcher}"], asked=True)
+def test_missing_device_is_allowed_only_for_jobs_on_other_machines(launcher: str) -> None:
+    command = compose_command(["device=cuda:63", "tracking=none", f"hydra/launcher={launcher}"], asked=True)
     if launcher == "slurm":
-        assert len(validate_command(door)) == 1
+        assert len(validate_command(command)) == 1
     else:
         with pytest.raises(SettingError, match="cuda:63"):
-            validate_command(door)
+            validate_command(command)
 
 
-def test_a_signal_that_was_obeyed_goes_to_whoever_listened_before() -> None:
+def test_handled_signal_is_forwarded_to_the_previous_handler() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
     try:
@@ -137,9 +137,7 @@ def test_a_signal_that_was_obeyed_goes_to_whoever_listened_before() -> None:
     forward_signal("SIGINT")  # Python's own
 
 
-def test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_the_same_bits(
-    tmp_path: Path, alone: Path
-) -> None:
+def test_preempted_slurm_job_is_requeued_and_ends_bit_identical(tmp_path: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     slurm = tmp_path / "slurm"
     environment = fake_slurm.install(slurm)
@@ -148,9 +146,9 @@ def test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_
     with sweep(tmp_path / "out", *words, program=typed_on, environment=environment) as process:
         wait_for(lambda: under_way(tmp_path / "out"), process)
         subprocess.run(["scancel", "7_0", "--signal", "USR2"], env=environment, check=True)
-        said, wrong = process.communicate(timeout=180)
-    assert process.returncode == 0, said + wrong
-    assert "2 runs: 2 done" in said
+        output, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, output + errors
+    assert "2 runs: 2 done" in output
     run = tmp_path / "out" / "runs" / alone.name
     assert json.loads((run / "run.json").read_text())["interruptions"] == {"SIGUSR2": 1}
     assert difference(run, alone) == []
@@ -159,24 +157,24 @@ def test_a_job_of_a_slurm_array_that_is_preempted_is_queued_again_and_ends_with_
         assert f"#SBATCH --{wanted}" in script
 
 
-def test_sigterm_to_a_job_of_submitits_saves_it_and_the_same_sweep_continues(tmp_path: Path, alone: Path) -> None:
+def test_sigterm_to_a_submitit_job_saves_it_and_the_same_sweep_continues(tmp_path: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     with sweep(tmp_path, *LONG, EPOCHS, "hydra/launcher=submitit_local") as process:
         wait_for(lambda: under_way(tmp_path), process)
         (folder,) = tmp_path.glob("runs/sweeps/*/.submitit/[0-9]*")
         os.kill(int(folder.name), signal.SIGTERM)  # of the process that looks after the job's, and passes it on
-        said, wrong = process.communicate(timeout=180)
-    assert process.returncode == 75, said + wrong
-    assert "1 interrupted" in said
+        output, errors = process.communicate(timeout=180)
+    assert process.returncode == 75, output + errors
+    assert "1 interrupted" in output
     assert about(tmp_path)["status"] == "interrupted"
     assert train_command(["-m", *LONG, EPOCHS, f"output_root={tmp_path}"]) == 0
     assert about(tmp_path)["interruptions"] == {"SIGTERM": 1}
     assert difference(the_run(tmp_path), alone) == []
 
 
-def test_ray_gives_the_same_bits(tmp_path: Path, alone: Path) -> None:
+def test_ray_run_is_bit_identical(tmp_path: Path, alone: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="no Ray here (the extra `ray` brings it)")
     with sweep(tmp_path, *LONG, EPOCHS, "hydra/launcher=ray_cores") as process:
-        said, wrong = process.communicate(timeout=240)
-    assert process.returncode == 0, said + wrong
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output + errors
     assert difference(the_run(tmp_path), alone) == []

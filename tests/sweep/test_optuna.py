@@ -1,4 +1,4 @@
-"""Optuna's sweeper with our objective: it looks for the highest validation accuracy, and the same command continues."""
+"""Optuna's sweeper: it maximizes validation accuracy, and the same command continues the search."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def search(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 
-def test_it_maximizes_validation_accuracy_outlives_a_failure_and_continues(tmp_path: Path) -> None:
+def test_search_maximizes_validation_accuracy_survives_a_failure_and_continues(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="no Optuna here (the extra `optuna` brings it)")
     done = search(tmp_path)
     entries = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("runs/sweeps/*/jobs/*.json"))]
@@ -33,10 +33,10 @@ def test_it_maximizes_validation_accuracy_outlives_a_failure_and_continues(tmp_p
         for entry in entries
         if entry["status"] == "done"
     }
-    (found,) = (yaml.safe_load(path.read_text()) for path in tmp_path.glob("runs/sweeps/*/optimization_results.yaml"))
-    assert found["best_value"] == max(accuracies.values())
+    (results,) = (yaml.safe_load(path.read_text()) for path in tmp_path.glob("runs/sweeps/*/optimization_results.yaml"))
+    assert results["best_value"] == max(accuracies.values())
     best = yaml.safe_load((Path(max(accuracies, key=lambda each: accuracies[each])) / "config.yaml").read_text())
-    assert best["threshold"]["tau"] == found["best_params"]["threshold.tau"]
+    assert best["threshold"]["tau"] == results["best_params"]["threshold.tau"]
     again = search(tmp_path)
-    assert f"({len(accuracies)} of them before)" in again.stdout
+    assert f"({len(accuracies)} reused)" in again.stdout
     assert len(list(tmp_path.glob("runs/*/config.yaml"))) == 3, "it asks for the same settings"

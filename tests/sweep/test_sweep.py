@@ -1,12 +1,10 @@
-"""What a sweep leaves on disk about its jobs, whatever becomes of them: the real program in a subprocess."""
+"""The record of a sweep's jobs on disk, however they end: the real program in a subprocess."""
 
-import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ import yaml
 from semisup.config.controls import REFERENCE_KINDS
 from semisup.runner.result import RunResult
 from semisup.runner.signals import TOGETHER_SECONDS
+from semisup.sweep import worker_process
 from semisup.sweep.job_store import JobStore
 from semisup.sweep.preflight import compose_command
-from semisup.sweep.runner import Attempt, rerun_remaining, run_hydra_with_signals
-from semisup.sweep.worker_process import run_in_subprocess
+from semisup.sweep.runner import Attempt, rerun_remaining
+from semisup.sweep.worker import WorkerRequest
 
 TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
 
@@ -34,7 +33,7 @@ def entries(tmp_path: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in sorted(tmp_path.glob("s/sweeps/*/jobs/*.json"))]
 
 
-def test_the_first_failure_is_the_last_start_if_asked(tmp_path: Path) -> None:
+def test_fail_fast_starts_no_run_after_a_failure(tmp_path: Path) -> None:
     words = ("optimizer.lr=1e12,0.001", "train.epochs=3")
     done = sweep(tmp_path / "on", *words, "sweep.fail_fast=true")
     assert done.returncode == 1
@@ -54,7 +53,7 @@ WAYS = ("exception", "exit 0", "diverged", "_exit", "exit 3", "killed")
 
 
 def stand_in(folder: Path, wrong: dict[int, str] | dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    """A sweep in which a training is one step of nothing, and some go wrong; `trained` says which were made."""
+    """Run a sweep of empty trainings, some of which fail as planted; `trained` lists the trainings."""
     folder.mkdir(exist_ok=True)
     (folder / "trained").write_text("")
     planted = {"STAND_IN": json.dumps(wrong), "STAND_IN_LOG": str(folder / "trained")}
@@ -67,12 +66,12 @@ def trained(folder: Path) -> list[int]:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(max(folder.glob("s/sweeps/*/sweep_summary.json")).read_text())
-    return found
+    recorded: dict[str, Any] = json.loads(max(folder.glob("s/sweeps/*/sweep_summary.json")).read_text())
+    return recorded
 
 
-def test_every_job_is_accounted_for_and_the_right_ones_run_again(tmp_path: Path) -> None:
-    """Seven kinds of failure: six that the sweep goes on after, and a signal that ends it."""
+def test_every_job_is_accounted_for_and_only_unfinished_jobs_rerun(tmp_path: Path) -> None:
+    """Seven kinds of failure: six after which the sweep continues, and a signal that ends it."""
     step = max(JOBS // 16, 1)
     wrong = {step * (2 * number + 1): way for number, way in enumerate(WAYS)}
     stopped = step * 14
@@ -82,9 +81,9 @@ def test_every_job_is_accounted_for_and_the_right_ones_run_again(tmp_path: Path)
     print(f"{JOBS} jobs, {(time.monotonic() - began) / (stopped + 1):.3f} s each")
     assert done.returncode == 75, done.stdout + done.stderr
     assert trained(tmp_path) == list(range(stopped + 1)), "each once"
-    found = summary(tmp_path)
-    jobs = [found["jobs"][f"{number:05d}"] for number in range(JOBS)]
-    assert len(found["jobs"]) == JOBS
+    recorded = summary(tmp_path)
+    jobs = [recorded["jobs"][f"{number:05d}"] for number in range(JOBS)]
+    assert len(recorded["jobs"]) == JOBS
     status = {"diverged": "diverged"}
     expected = [status.get(wrong[seed], "failed") if seed in wrong else "done" for seed in range(stopped)]
     expected += ["interrupted", *["never started"] * (JOBS - stopped - 1)]
@@ -107,7 +106,7 @@ def test_every_job_is_accounted_for_and_the_right_ones_run_again(tmp_path: Path)
     assert summary(tmp_path)["kept"] == stopped - len(wrong)
 
 
-def test_the_first_process_that_dies_is_the_last_start_if_asked(tmp_path: Path) -> None:
+def test_fail_fast_starts_no_run_after_a_dead_process(tmp_path: Path) -> None:
     done = stand_in(tmp_path, {1: "killed"}, "seed=0,1,2", "sweep.fail_fast=true")
     assert done.returncode == 1
     assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "failed", "never started"]
@@ -115,7 +114,7 @@ def test_the_first_process_that_dies_is_the_last_start_if_asked(tmp_path: Path) 
     assert "never started: jobs 2 (not started: sweep.fail_fast)" in done.stdout
 
 
-def test_a_control_that_fails_is_the_last_start_if_asked(tmp_path: Path) -> None:
+def test_fail_fast_starts_no_run_after_a_failed_control(tmp_path: Path) -> None:
     words = ("method=self_training", "seed=0,1", "sweep.fail_fast=true")
     done = stand_in(tmp_path, {"control 0": "exception"}, *words)
     assert done.returncode == 1
@@ -124,9 +123,9 @@ def test_a_control_that_fails_is_the_last_start_if_asked(tmp_path: Path) -> None
     assert trained(tmp_path) == [0, 0]
 
 
-def test_a_signal_after_the_last_step_of_a_run_ends_the_sweep(tmp_path: Path) -> None:
+def test_signal_after_the_last_step_ends_the_sweep(tmp_path: Path) -> None:
     words = ("method=self_training", "seed=0,1")
-    done = stand_in(tmp_path, {0: "asked after the last step"}, *words)
+    done = stand_in(tmp_path, {0: "signal after the last step"}, *words)
     assert done.returncode == 75, done.stdout + done.stderr
     assert [job["status"] for job in summary(tmp_path)["jobs"].values()] == ["done", "never started"]
     assert trained(tmp_path) == [0], "no control either"
@@ -134,62 +133,51 @@ def test_a_signal_after_the_last_step_of_a_run_ends_the_sweep(tmp_path: Path) ->
     assert trained(tmp_path) == [0, 0, 1, 1, 1], "the control and the baseline of the first, and all of the second"
 
 
-def test_a_signal_after_all_is_done_changes_nothing(tmp_path: Path) -> None:
-    done = stand_in(tmp_path, {1: "asked after the last step"}, "seed=0,1")
+def test_signal_after_all_jobs_are_done_exits_zero(tmp_path: Path) -> None:
+    done = stand_in(tmp_path, {1: "signal after the last step"}, "seed=0,1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 runs: 2 done" in done.stdout
     assert "stopped" not in done.stdout
-    done = stand_in(tmp_path, {2: "asked after the last step"}, "method=self_training", "seed=2")
+    done = stand_in(tmp_path, {2: "signal after the last step"}, "method=self_training", "seed=2")
     assert done.returncode == 75, "its control and its baseline are not there"
     assert "never started: 00000-control, 00000-baseline" in done.stdout
 
 
-def test_a_control_whose_process_dies_takes_no_baseline_with_it(tmp_path: Path) -> None:
+def test_dead_control_process_does_not_lose_the_baseline(tmp_path: Path) -> None:
     done = stand_in(tmp_path, {"control 0": "killed"}, "method=self_training", "seed=0,1")
     assert done.returncode == 1
-    found = {name: job["status"] for name, job in summary(tmp_path)["companion_jobs"].items()}
-    assert found == {f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in REFERENCE_KINDS}
+    recorded = {name: job["status"] for name, job in summary(tmp_path)["companion_jobs"].items()}
+    assert recorded == {
+        f"0000{seed}-{kind}": (seed and "done") or "failed" for seed in (0, 1) for kind in REFERENCE_KINDS
+    }
     assert trained(tmp_path) == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_process_of_the_same_number_is_not_the_one_that_died(tmp_path: Path) -> None:
-    ledger = JobStore(tmp_path)
-    ledger.begin([["seed=0"]], "one")
-    ledger.note("00000", RunResult(tmp_path, "running"))
-    assert ledger.bury("its end") == [], "it is this process"
+def test_reused_process_number_is_another_process(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    store.begin([["seed=0"]], "one")
+    store.write_entry("00000", RunResult(tmp_path, "running"))
+    assert store.mark_dead("its end") == [], "it is this process"
     entry = json.loads((tmp_path / "jobs" / "00000.json").read_text())
     (tmp_path / "jobs" / "00000.json").write_text(json.dumps(entry | {"started": "1"}))
-    assert ledger.bury("its end") == ["00000"]
+    assert store.mark_dead("its end") == ["00000"]
 
 
-def test_a_signal_that_comes_as_the_child_is_made_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    fork = os.fork
+def test_signal_during_worker_start_is_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
 
-    def forked_and_asked() -> int:
-        if child := fork():
-            signal.raise_signal(signal.SIGUSR1)  # to this thread: a worker of tests has others
-        return child
+    def start_and_signal(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        worker = start(*arguments, **options)
+        signal.raise_signal(signal.SIGUSR1)  # to this thread: a worker of pytest-xdist has others
+        return worker
 
-    monkeypatch.setattr(os, "fork", forked_and_asked)
-    assert run_in_subprocess(lambda: time.sleep(60) or 0) == (-signal.SIGUSR1, signal.SIGUSR1)
-
-
-def test_a_child_that_ends_leaves_the_parents_temporary_folders() -> None:
-    def work() -> int:
-        children = tempfile.TemporaryDirectory()
-        atexit.register(print, children.name)
-        return 0 if Path(children.name).is_dir() else 1
-
-    with tempfile.TemporaryDirectory() as place:
-        ours = tempfile.TemporaryDirectory(dir=place)  # as W&B has one as long as a process lives
-        atexit.register(ours.cleanup)
-        assert run_in_subprocess(work) == (0, None)
-        atexit.unregister(ours.cleanup)
-        assert Path(ours.name).is_dir()
-        ours.cleanup()
+    command = (sys.executable, "-c", "import signal, time; signal.pthread_sigmask(1, range(1, 32)); time.sleep(60)")
+    monkeypatch.setattr(worker_process, "COMMAND", command)
+    monkeypatch.setattr(subprocess, "Popen", start_and_signal)
+    assert worker_process.run_in_subprocess({}) == (-signal.SIGUSR1, signal.SIGUSR1)
 
 
-AT_A_RUN = """
+RUNNING_JOB = """
 import signal, sys, time
 from pathlib import Path
 from semisup.sweep.job_store import JobStore
@@ -197,45 +185,52 @@ from semisup.runner.result import RunResult
 def say(*_):
     print("asked", flush=True)
 signal.signal(signal.SIGTERM, say)
-ledger = JobStore(Path(sys.argv[1]))
-ledger.note("00000", RunResult(Path("run"), "running"))
-print("at it", flush=True)
+store = JobStore(Path(sys.argv[1]))
+store.write_entry("00000", RunResult(Path("run"), "running"))
+print("running", flush=True)
 sys.stdin.readline()
-ledger.note("00000", RunResult(Path("run"), "interrupted"))
+store.write_entry("00000", RunResult(Path("run"), "interrupted"))
 sys.stdin.readline()
+"""
+WORKER = """
+import sys, time
+from pathlib import Path
+from semisup.sweep.job_store import JobStore
+from semisup.sweep.worker import run_with_stop_signals
+folder = Path(sys.argv[1])
+sys.exit(run_with_stop_signals(lambda: (folder / "working").touch() or time.sleep(60), JobStore(folder)))
 """
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_a_sweep_waits_for_its_runs_however_long_they_save_unless_asked_twice(tmp_path: Path, twice: bool) -> None:
-    ledger, pipe = JobStore(tmp_path), subprocess.PIPE
-    ledger.begin([["seed=0"]], "one")
-    command = [sys.executable, "-c", AT_A_RUN, str(tmp_path)]
+def test_stopped_sweep_waits_for_saving_runs_until_a_second_signal(tmp_path: Path, twice: bool) -> None:
+    store, pipe = JobStore(tmp_path), subprocess.PIPE
+    store.begin([["seed=0"]], "one")
+    command = [sys.executable, "-c", RUNNING_JOB, str(tmp_path)]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as run:
         assert run.stdin is not None
         assert run.stdout is not None
-        assert run.stdout.readline() == "at it\n"
-        if (child := os.fork()) == 0:
-            os._exit(run_hydra_with_signals(lambda: (tmp_path / "at work").touch() or time.sleep(60), ledger))
-        while not (tmp_path / "at work").exists():
+        assert run.stdout.readline() == "running\n"
+        worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)])
+        while not (tmp_path / "working").exists():
             time.sleep(0.02)
-        os.kill(child, signal.SIGTERM)
+        worker.send_signal(signal.SIGTERM)
         assert run.stdout.readline() == "asked\n"
         time.sleep(TOGETHER_SECONDS + 0.1)
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it waits"
+        assert worker.poll() is None, "it waits"
         if twice:
-            os.kill(child, signal.SIGTERM)
+            worker.send_signal(signal.SIGTERM)
         else:
             run.stdin.write("\n")
             run.stdin.flush()
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert ledger.ended() == {"stopped": 75}
-        assert ledger.entries()["00000"]["status"] == ("running" if twice else "interrupted")
+        assert worker.wait(timeout=60) == 0
+        assert store.pop_end() == {"stopped": 75, "killed": None}
+        assert store.entries()["00000"]["status"] == ("running" if twice else "interrupted")
         run.kill()
 
 
 @pytest.mark.parametrize("launcher", [(), PARALLEL])
-def test_a_reader_that_leaves_early_ends_no_job(tmp_path: Path, launcher: tuple[str, ...]) -> None:
+def test_closed_output_pipe_ends_no_job(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     """`semisup train -m ... | head -1`"""
     reader, writer = os.pipe()
     os.close(reader)
@@ -245,10 +240,10 @@ def test_a_reader_that_leaves_early_ends_no_job(tmp_path: Path, launcher: tuple[
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=planted)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
-    assert launcher or len({entry["process"] for entry in entries(tmp_path)}) == 1, "none died of it"
+    assert launcher or len({entry["process"] for entry in entries(tmp_path)}) == 1, "no process died"
 
 
-def test_what_is_refused_at_the_door_is_no_earlier_sweep_of_the_same_folder(tmp_path: Path) -> None:
+def test_refused_command_keeps_the_earlier_sweep_of_its_folder(tmp_path: Path) -> None:
     place = f"hydra.sweep.dir={tmp_path}/here"
     assert stand_in(tmp_path, {}, "seed=0,1", place).returncode == 0
     before = (tmp_path / "here" / "sweep_summary.json").read_bytes()
@@ -258,7 +253,7 @@ def test_what_is_refused_at_the_door_is_no_earlier_sweep_of_the_same_folder(tmp_
     assert (tmp_path / "here" / "sweep_summary.json").read_bytes() == before
 
 
-def test_two_refused_jobs_are_not_one(tmp_path: Path) -> None:
+def test_two_refused_jobs_are_not_duplicates(tmp_path: Path) -> None:
     words = ("optimizer=sgd", "optimizer.momentum=0.9,0", "optimizer.nesterov=false,true", "seed=0,1")
     done = stand_in(tmp_path, {}, *words)
     assert done.returncode == 1
@@ -266,48 +261,57 @@ def test_two_refused_jobs_are_not_one(tmp_path: Path) -> None:
     assert summary(tmp_path)["duplicates"] == 0
 
 
-def test_of_a_search_whose_worker_died_the_job_is_a_failure(tmp_path: Path) -> None:
-    """Nobody but the sweeper knows what it was to be, so that it cannot be made again."""
-    door = compose_command(["hydra/launcher=cores", "seed=0,1"], True)
-    ledger = JobStore(tmp_path)
-    ledger.begin(None, "a search")
-    ledger.note("00000", RunResult(tmp_path, "failed"))
-    assert rerun_remaining(Attempt(0, None, ["00000"]), [], door, ledger) is None
-    assert [entry["status"] for entry in ledger.entries().values()] == ["failed"]
+def test_dead_job_of_a_search_is_a_failure(tmp_path: Path) -> None:
+    """Only the sweeper knows its settings, so that it cannot be trained again."""
+    composed = compose_command(["hydra/launcher=cores", "seed=0,1"], True)
+    store = JobStore(tmp_path)
+    store.begin(None, "a search")
+    store.write_entry("00000", RunResult(tmp_path, "failed"))
+    request = WorkerRequest([], [], str(tmp_path), None, None)
+    assert rerun_remaining(Attempt(0, None, ["00000"]), request, composed, store) == (None, "")
+    assert [entry["status"] for entry in store.entries().values()] == ["failed"]
 
 
-def test_a_job_that_is_queued_again_makes_what_its_run_is_compared_with(tmp_path: Path) -> None:
-    """As submitit does it: the same job once more, in the same folder, when its control was stopped."""
+def test_requeued_job_trains_its_missing_reference_runs(tmp_path: Path) -> None:
+    """As submitit does: the same job again, in the same folder, after its control was stopped."""
     words = ("method=self_training", "seed=0")
     done = stand_in(tmp_path, {"control 0": "interrupted"}, *words)
     assert done.returncode == 75
     (folder,) = tmp_path.glob("s/sweeps/*")
     (folder / "halt.json").unlink()
-    again = [sys.executable, "-c", AGAIN, "--multirun", *TINY, f"output_root={tmp_path}", f"hydra.sweep.dir={folder}"]
+    again = [
+        sys.executable,
+        "-c",
+        REQUEUED,
+        "--multirun",
+        *TINY,
+        f"output_root={tmp_path}",
+        f"hydra.sweep.dir={folder}",
+    ]
     planted = os.environ | {"STAND_IN_LOG": str(tmp_path / "trained")}
     subprocess.run([*again, *words], env=planted, timeout=120, check=True, stdout=subprocess.DEVNULL)
-    found = {name: entry["status"] for name, entry in JobStore(folder).entries().items()}
-    assert found == {"00000": "done", "00000-baseline": "done", "00000-control": "done"}
+    recorded = {name: entry["status"] for name, entry in JobStore(folder).entries().items()}
+    assert recorded == {"00000": "done", "00000-baseline": "done", "00000-control": "done"}
     assert trained(tmp_path) == [0, 0, 0, 0], "the run once, the control twice, the baseline once"
 
 
-AGAIN = """
+REQUEUED = """
 import sys
 import tests.sweep.stand_in
-from semisup.sweep.runner import with_hydra
-with_hydra(sys.argv[1:])
+from semisup.sweep.worker import run_hydra
+run_hydra(sys.argv[1:])
 """
 
 
-def test_equal_jobs_run_once_and_are_named(tmp_path: Path) -> None:
+def test_duplicate_jobs_run_once_and_are_listed(tmp_path: Path) -> None:
     done = stand_in(tmp_path, {}, "seed=1,1,2")
     assert done.returncode == 0
     assert trained(tmp_path) == [1, 2]
-    assert "1 jobs had the settings of another, and ran once: 1 = 0" in done.stdout
+    assert "1 jobs are duplicates of another and ran once: 1 = 0" in done.stdout
     assert (max(tmp_path.glob("s/sweeps/*")) / "sweep_summary.md").read_text().count("| done |") == 3
 
 
-def test_a_worker_that_dies_takes_no_job_with_it(tmp_path: Path) -> None:
+def test_killed_parallel_worker_loses_no_job(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = [*TINY, *PARALLEL, f"output_root={tmp_path}", "train.epochs=60", "seed=0,1,2"]
     command = [sys.executable, "-m", "semisup", "train", "-m", *words]
@@ -317,16 +321,16 @@ def test_a_worker_that_dies_takes_no_job_with_it(tmp_path: Path) -> None:
             assert time.monotonic() < limit
             time.sleep(0.02)
         os.kill(int(str(running[0]["process"])), signal.SIGKILL)
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    assert summary(tmp_path)["counts"] == {"done": 3}, "what died and what died with it were made again"
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert summary(tmp_path)["counts"] == {"done": 3}, "the killed run and those that ended with it are trained again"
 
 
 @pytest.mark.parametrize(("asked", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 @pytest.mark.parametrize(
     "launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=["basic", "joblib"]
 )
-def test_a_signal_to_the_sweep_lets_its_runs_save(
+def test_signal_to_the_sweep_lets_its_runs_save(
     tmp_path: Path, asked: signal.Signals, status: int, launcher: tuple[str, ...]
 ) -> None:
     if launcher:
@@ -338,21 +342,21 @@ def test_a_signal_to_the_sweep_lets_its_runs_save(
         while len(list(tmp_path.glob("s/*/metrics.jsonl"))) < wanted and time.monotonic() < limit:
             time.sleep(0.1)
         process.send_signal(asked)
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == status, said
-    found = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
-    assert found == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == status, output
+    recorded = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
+    assert recorded == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
     assert len(list(tmp_path.glob("s/*/checkpoints/last-*.pt"))) >= wanted, "they saved"
-    assert "the same command continues" in said
+    assert "the same command continues" in output
 
 
-def test_when_the_sweeps_own_process_is_killed_its_run_is_asked_to_stop(tmp_path: Path) -> None:
+def test_killed_parent_stops_its_run(tmp_path: Path) -> None:
     words = [*TINY, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1"]
     process = subprocess.Popen([sys.executable, "-m", "semisup", "train", "-m", *words], stdout=subprocess.DEVNULL)
     limit = time.monotonic() + 240
     while not list(tmp_path.glob("s/*/metrics.jsonl")) and time.monotonic() < limit:
         time.sleep(0.1)
-    assert [entry["status"] for entry in entries(tmp_path)] == ["running"], "it is on disk before it ends"
+    assert [entry["status"] for entry in entries(tmp_path)] == ["running"], "recorded before it ends"
     process.kill()
     process.wait(timeout=30)
     while not list(tmp_path.glob("s/*/checkpoints/last-*.pt")) and time.monotonic() < limit:
@@ -362,7 +366,7 @@ def test_when_the_sweeps_own_process_is_killed_its_run_is_asked_to_stop(tmp_path
     assert [entry["status"] for entry in entries(tmp_path)] == ["interrupted"]
 
 
-def test_a_setting_of_swept_options_is_given_to_each_of_them(tmp_path: Path) -> None:
+def test_setting_of_swept_options_applies_to_each_option(tmp_path: Path) -> None:
     words = ("threshold=freematch,softmatch", "threshold.momentum=0.5", "method=fixmatch", "sweep.control=false")
     done = sweep(tmp_path, *words)
     assert done.returncode == 0, done.stderr

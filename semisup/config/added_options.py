@@ -1,0 +1,49 @@
+"""The YAML files of options that other installed packages add by entry point.
+
+`theirs = their_package.policy` in the entry-point group `semisup.threshold` adds `threshold=theirs`. Its YAML is
+`policy.yaml` beside `policy.py`. It is stored in Hydra's ConfigStore, so that the command line, `--help` and error
+messages list it like the YAMLs of `conf/`. Nothing of the package is imported for that.
+"""
+
+import importlib.util
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from semisup.config import registry
+
+
+def register() -> None:
+    """Store the YAML of every added option in Hydra's ConfigStore."""
+    for group in registry.GROUPS:
+        for name, module in registry.added_options(group).items():
+            path = option_file(module)
+            if path is not None and path.is_file():
+                store = ConfigStore.instance()
+                store.store(name, OmegaConf.load(path), group=group, provider=module)
+
+
+def option_file(module: str) -> Path | None:
+    """The path at which a module's YAML is expected; None if the module does not exist."""
+    spec = _find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).with_suffix(".yaml")
+
+
+def _find_spec(module: str) -> ModuleSpec | None:
+    """Locate a module without importing its parent packages, as `importlib.util.find_spec` would."""
+    top, *parts = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:
+        return None
+    name = top
+    for part in parts:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+    return spec

@@ -1,0 +1,179 @@
+"""The worker process of a sweep: validates the command, decodes the images and runs the jobs."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+
+from semisup.config.compose import config_folder
+from semisup.errors import DataError, SettingError, first_line
+from semisup.sweep.job import JOB_NUMBER, job
+from semisup.sweep.job_store import STOPPED, JobStore
+from semisup.sweep.preflight import compose_command, validate_command
+from semisup.sweep.worker_process import FORWARDED_SIGNALS
+from semisup.text import escape
+
+REFUSED = 2
+"""Exit status where the command does not pass validation; the worker has printed why."""
+
+
+class WorkerRequest(NamedTuple):
+    """What a worker process is to do.
+
+    overrides: as typed
+    hydra_overrides: the same for Hydra, with every setting of a swept group as a sweep of one value
+    folder: of the sweep
+    numbers: run these jobs of the plan one after another; None = run all jobs with the launcher
+    begin: validate, decode the images and write this plan first; None = the sweep has begun
+    """
+
+    overrides: list[str]
+    hydra_overrides: list[str]
+    folder: str
+    numbers: list[int] | None
+    begin: dict[str, Any] | None
+
+
+def run_worker() -> int:
+    """Read a `WorkerRequest` from standard input and do it; return the exit status."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
+        request = _read_request()
+        if request is None:
+            return 1
+        store = JobStore(Path(request.folder))
+        if request.begin is not None and not _begin(request, store, request.begin):
+            return REFUSED
+        if request.numbers is None:
+            work = lambda: _run_with_launcher(request, store)  # noqa: E731
+        else:
+            work = lambda: _run_serially(request, store)  # noqa: E731
+        return run_with_stop_signals(work, store)
+    except KeyboardInterrupt:
+        return 130
+
+
+def run_hydra(words: list[str]) -> None:
+    """Run Hydra's application on `job` with these command-line words."""
+    sys.argv = ["semisup train", *words]
+    GlobalHydra.instance().clear()
+    hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
+
+
+def _read_request() -> WorkerRequest | None:
+    """Read the request, and keep watching its pipe; None where the parent ended first."""
+    pipe, data = os.dup(0), b""
+    while not data.endswith(b"\n"):
+        chunk = os.read(pipe, 1 << 16)
+        if not chunk:
+            return None
+        data += chunk
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    threading.Thread(target=_stop_with_parent, args=(pipe,), daemon=True).start()
+    return WorkerRequest(**json.loads(data))
+
+
+def _stop_with_parent(pipe: int) -> None:
+    """Stop this process as by SIGTERM when the parent dies, which ends its side of the pipe."""
+    while os.read(pipe, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bool:
+    """Validate the command, fill the image cache and write the plan; print the reason and return False if refused."""
+    from semisup.report.console import short_warnings
+    from semisup.runner.progress import Bars
+
+    short_warnings()
+    try:
+        command = compose_command(request.overrides, True)
+        infos = validate_command(command, begin["plan"])
+        with Bars() as bars:  # the jobs only open the cache, and unreadable images are reported once
+            for dataset, info in infos.items():
+                dataset.read(info, bars.watch)
+        store.begin(begin["plan"], begin["sweep"], command.deleted_keys)
+    except (SettingError, DataError, OSError) as error:
+        print(f"semisup train: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
+    """Run all jobs with the launcher. Hydra's multirun.yaml, which can hold secrets in clear text, goes nowhere."""
+    from semisup.runtime.atomic_files import discard_writes
+
+    multirun = store.folder / "multirun.yaml"
+    discard_writes(multirun)
+    try:
+        run_hydra(["--multirun", *request.hydra_overrides])
+    finally:
+        multirun.unlink(missing_ok=True)
+
+
+def _run_serially(request: WorkerRequest, store: JobStore) -> None:
+    """Run these jobs of the plan in this process. Each is a single run to Hydra, which composes it once (84 ms)."""
+    plan = store.plan() or []
+    hydra_words = [word for word in request.hydra_overrides if word.lstrip("+~").startswith("hydra.")]
+    hydra_words = [word for word in hydra_words if not word.lstrip("+~").startswith(PARALLEL_ONLY)]
+    for number in request.numbers or []:
+        if store.stop_reason() == STOPPED:
+            return
+        os.environ[JOB_NUMBER] = str(number)
+        run_hydra(["--run", *plan[number], *hydra_words])
+
+
+PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")
+"""Overrides of Hydra's that have no meaning for a single run."""
+
+
+def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
+    """Do the work, stop it on a signal when all runs have saved, and record how it ended; return the exit status."""
+    from semisup.runner.signals import STOP_SIGNALS, TOGETHER_SECONDS, StopRequested, stop_error
+
+    stopped, killed, first_signal = None, None, 0.0
+
+    def stop(number: int, frame: object) -> None:  # between two runs, or while other processes run theirs
+        nonlocal first_signal
+        before, first_signal = first_signal, first_signal or time.monotonic()
+        if before and time.monotonic() - before < TOGETHER_SECONDS:
+            return
+        store.request_stop(STOPPED)
+        for process in store.running_elsewhere().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+        if not before:  # otherwise the first signal made them save, and they were waited for
+            store.wait_for_others()
+        raise KeyboardInterrupt if number == signal.SIGINT else stop_error(number)
+
+    for each in STOP_SIGNALS:
+        signal.signal(each, stop)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra turns every error of a launcher into exit status 1
+    try:
+        work()
+    except KeyboardInterrupt:
+        stopped = 130
+    except StopRequested:
+        stopped = 75
+    except SystemExit:  # the launcher gave up
+        pass
+    except Exception as error:
+        killed = killed_by(error)
+        print(f"semisup train: the launcher failed: {escape(first_line(error))}", file=sys.stderr)
+    store.write_end(stopped, killed)
+    return 0
+
+
+def killed_by(error: Exception) -> Literal["SIGKILL"] | None:
+    """The signal that killed a worker of joblib's; None for any other error (joblib has no public type for it)."""
+    return "SIGKILL" if "SIGKILL" in str(error) else None
