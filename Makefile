@@ -1,53 +1,65 @@
-# Everything that a newcomer types. Each target sets up what it needs in .venv.
+# Everything that a new user or contributor types. Each target installs what it needs into .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 SECONDS ?= 600
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+RUN_READY := $(VENV)/.ready-run
+DEV_READY := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz check lint types bench bench-quick clean
+.PHONY: help setup demo test reliability soak fuzz check lint types bench bench-quick clean
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-setup: $(READY)  ## .venv with everything, pinned by constraints.txt
+setup: $(DEV_READY)  ## install everything for development into .venv, pinned by constraints.txt
 
-$(READY): pyproject.toml constraints.txt
-	@echo "setting up $(VENV): 1.7 GB, a minute or two on an idle machine"
+$(VENV)/bin/python:
+	@echo "setting up $(VENV): 1.7 GB, one or two minutes on an idle machine"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+$(RUN_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[parallel]"
 	@touch $@
 
-demo: setup  ## sweep threshold x strength on real digits, beside its fair control, and compare (2 minutes on two idle cores)
+$(DEV_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[dev]"
+	@touch $(RUN_READY) $@
+
+demo: $(RUN_READY)  ## sweep threshold x strength on real digits and compare with reference runs (2 minutes on two idle cores)
 	$(BIN)/semisup train -m experiment=threshold_by_strength hydra/launcher=cores
 	$(BIN)/semisup compare outputs/threshold_by_strength
 
-test: setup  ## all tests
+test: setup  ## run all tests; writes only to outputs/
 	$(BIN)/python -m pytest
 
-soak: setup  ## kill runs at every point there is, in 200 crash loops, a sweep of 1,000 jobs in seven ways, every method with every policy (30 minutes)
+reliability: setup  ## run all tests and write their counts into docs/internals/reliability.md
+	SEMISUP_WRITE_RELIABILITY=1 $(BIN)/python -m pytest
+
+soak: setup  ## long tests: kills at every write, 200 crash loops, a sweep of 1,000 jobs, every method with every policy (30 minutes)
 	$(BIN)/python -m tests.kill "$$(mktemp -d)/soak" --soak 200
 	SEMISUP_SOAK=1 $(BIN)/python -m pytest tests/test_contracts.py tests/training/test_loop.py tests/images/test_cache.py
 	SEMISUP_SWEEP_JOBS=1000 $(BIN)/python -m pytest -n 0 -s tests/sweep/test_sweep.py -k accounted
 
-fuzz: setup  ## mutate images for SECONDS=600; what fails is kept, and replayed by the tests
+fuzz: setup  ## mutate images for SECONDS=600; failing files are kept and replayed by the tests
 	$(BIN)/python -m tests.images.fuzz --seconds $(SECONDS)
 
-lint: setup  ## format and lint, without changing anything
+lint: setup  ## check format and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: setup  ## mypy, strict
+types: setup  ## check types (mypy, strict)
 	$(BIN)/mypy
 
 check: lint types test  ## what CI runs
 
-bench: setup  ## what this program costs, as ratios to what it cannot do without (half an hour on idle cores)
-	$(BIN)/python -m bench
+bench: setup  ## benchmarks, as ratios to the bare computation (half an hour on idle cores)
+	$(BIN)/python -m benchmarks
 
-bench-quick: setup  ## the same with smaller sizes, for a look (4 minutes)
-	$(BIN)/python -m bench --quick
+bench-quick: setup  ## the same with smaller sizes (4 minutes)
+	$(BIN)/python -m benchmarks --quick
 
-clean:  ## remove .venv and caches; outputs/ stays
+clean:  ## remove .venv and caches; outputs/ is kept
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist

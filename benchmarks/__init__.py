@@ -8,5 +8,5 @@ peer.py        the published FixMatch step over ours           reference_step.py
 seed.py        the Food-11 tutorial over ours                  tutorial.py         that program, plainly
 startup.py     a fresh process          sweeps.py   many runs          memory.py   bytes an image
 gpu.py         where there is a CUDA device
-results.py     the table, bench.json, and the part of docs/performance.md that is written by a command
+results.py     the table, bench.json, and the part of docs/internals/performance.md that is written by a command
 """

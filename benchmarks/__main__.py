@@ -3,7 +3,7 @@
 python -m bench                                   all of it (`make bench`)
 python -m bench --quick                           smaller sizes (`make bench-quick`)
 python -m bench --only step_over_bare --only sweep
-python -m bench --write docs/performance.md       and puts the table into the page
+python -m bench --write docs/internals/performance.md       and puts the table into the page
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The table, bench.json, and the part of docs/performance.md between the markers."""
+"""The table, bench.json, and the part of docs/internals/performance.md between the markers."""
 
 import json
 import re

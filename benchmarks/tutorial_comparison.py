@@ -123,7 +123,7 @@ def _peak(root: Path, shape: Shape) -> Measured:
 
 def _peak_of(kind: str, root: Path, shape: Shape) -> float:
     """MiB."""
-    command = [sys.executable, "-m", "bench.seed", kind, str(root), json.dumps(shape)]
+    command = [sys.executable, "-m", "benchmarks.tutorial_comparison", kind, str(root), json.dumps(shape)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )

@@ -47,7 +47,17 @@ class RecordError(ValueError):
 
 
 class InUseError(RecordError):
-    """Another process is at this run."""
+    """Another process holds the run's lock.
+
+    `stale_in_seconds`: after how long the lock counts as stale if its heartbeat does not change; None if the holder is
+    known to be alive.
+    """
+
+    stale_in_seconds: float | None = None
+
+
+class LockLostError(RecordError):
+    """The directory of a run was deleted, moved or taken over by another process while this one wrote to it."""
 
 
 class FinishedError(RecordError):

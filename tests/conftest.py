@@ -69,13 +69,13 @@ def checked(*overrides: str) -> RunConfig:
 
 def choose(group: str, name: str, **wanted: object) -> list[str]:
     """Overrides that choose an option and set those of the wanted keys that it has."""
-    keys = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
+    keys = list(compose(f"{group}={name}")[group])
     return [f"{group}={name}", *(f"{group}.{key}={value}" for key, value in wanted.items() if key in keys)]
 
 
 def options(group: str) -> list[str]:
-    """The YAMLs of a group, by existing."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """List the YAMLs of a group, without those that others include."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
 
 
 def combinations(methods: list[str], policies: list[str]) -> list[tuple[str, str]]:
@@ -225,7 +225,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-# What docs/reliability.md counts ------------------------------------------------------------------------------------
+# What docs/internals/reliability.md counts ------------------------------------------------------------------------------------
 
 _cases: dict[str, list[tuple[int, int]]] = {}
 """Test -> injected and survived of each of its cases in this session."""

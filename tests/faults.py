@@ -1,6 +1,6 @@
 """The faults that are looked for, and where: what is done to the program, what must then hold, and the tests that do it.
 
-Whoever adds a test of a fault adds a line here; docs/reliability.md is made of it. A fault without a test has, in place
+Whoever adds a test of a fault adds a line here; docs/internals/reliability.md is made of it. A fault without a test has, in place
 of what then holds, why there is none.
 """
 
@@ -146,10 +146,10 @@ FAULTS = _rows(
     ("E1", "NaN or inf in a loss, a gradient, a teacher's word", "stopped at the step, exit 3; the state before is kept",
      NUMBERS + "test_what_is_not_finite_stops_the_run_at_its_step_and_is_never_saved", TRAIN + "test_divergence_is_exit_3_and_a_named_step"),
     ("E1", "NaN in an image", "cannot be: pixels are 8 bits; floats are refused when they are decoded (D7)"),
-    ("E2", "no pseudo-label passes", "a loss of exactly 0, and it is said", "test_contracts.py::test_accepting_none_at_a_step_is_a_loss_of_exactly_0",
+    ("E2", "no pseudo-label passes", "a loss of exactly 0, and it is said", "test_contracts.py::test_selecting_none_gives_an_unlabeled_loss_of_exactly_0",
      TRAIN + "test_a_run_that_used_no_pseudo_label_says_so"),
     ("E3", "all pseudo-labels of one class", "warned of once; stopped with exit 3 if asked", TRAIN + "test_pseudo_labels_that_collapse_are_said_and_can_stop_the_run",
-     "test_diagnostics.py::test_a_constant_model_is_warned_of_once_and_a_healthy_one_never"),
+     "test_diagnostics.py::test_collapse_is_warned_about_once_and_only_for_a_constant_model"),
     ("E4-8", "settings out of range, NaN, 1e999, null", "refused at the door by key and value", NUMBERS + "test_what_cannot_be_is_said_at_the_door",
      "config/test_validation.py::test_what_is_wrong_is_said_by_key_value_and_what_is_allowed"),
     ("E5", "NaN in the average of the weights", "stopped", NUMBERS + "test_a_teacher_that_says_no_number_stops_the_run"),
@@ -159,7 +159,7 @@ FAULTS = _rows(
     ("E7", "models and images that no machine holds", "refused at the door, with the bytes", NUMBERS + "test_a_model_that_no_machine_holds_is_said_at_the_door",
      NUMBERS + "test_images_that_no_machine_holds_are_said_at_the_door"),
     ("E9", "true labels of unlabeled images permuted, their folders renamed", "no number moves but what is said of them",
-     "test_contracts.py::test_hidden_labels_feed_diagnostics_and_nothing_else", FOLDER + "test_what_folders_below_the_unlabeled_are_called_says_nothing"),
+     "test_contracts.py::test_hidden_labels_affect_diagnostics_only", FOLDER + "test_what_folders_below_the_unlabeled_are_called_says_nothing"),
     ("F1-4", "misspelt keys and names, wrong types, `+new=1`", "one line, exit 2, the nearest name", TRAIN + "test_a_mistake_costs_one_line_and_leaves_nothing",
      SCHEMA + "test_asked_to_show_a_config_a_misspelt_key_is_said_as_ever"),
     ("F5-6", "`name=1e3`, seeds out of range", "refused", "config/test_validation.py::test_what_is_wrong_is_said_by_key_value_and_what_is_allowed"),

@@ -1,10 +1,12 @@
-"""docs/reliability.md, written by the test run.
+"""Write the reliability page from the tests: docs/internals/reliability.md or outputs/reliability.md.
 
-Its tables of faults are those of `tests/faults.py`; injected and survived are the cases of the tests that ran and of
-those that passed (`tests/conftest.py` counts), or what a test says of itself by `record_property("faults", (9, 9))`.
-A test that has more to tell calls `report`. Sections stand in the order of their names; one that no test writes, as the
-comparison with others, is kept as it is. What a section says depends on nothing but the code, so that a second run of
-the tests changes nothing; where there is no docs/ that can be written, as in an installed package, nothing is.
+The tables of faults are those of `tests/faults.py`. Injected and survived are the cases of the tests that ran and of
+those that passed (`tests/conftest.py` counts), or what a test reports by `record_property("faults", (9, 9))`. A test with
+more results calls `report`. Sections are sorted by name; a section that no test writes, such as the comparison with
+other programs, is kept. The text of a section depends on the code alone, so a second test run changes nothing.
+
+`make reliability` (SEMISUP_WRITE_RELIABILITY=1) updates the page in docs/. Other test runs leave the checkout unchanged
+and write their copy to outputs/. Nothing is written where neither folder exists, as in an installed package.
 """
 
 import contextlib
@@ -17,12 +19,14 @@ from pathlib import Path
 from semisup.runtime.atomic_files import write_atomically
 from tests.faults import FAULTS, SECTIONS, Fault
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"
+ROOT = Path(__file__).resolve().parents[1]
+COMMITTED = ROOT / "docs" / "internals" / "reliability.md"
+PAGE = COMMITTED if os.environ.get("SEMISUP_WRITE_RELIABILITY") == "1" else ROOT / "outputs" / "reliability.md"
 HEAD = """\
 # Reliability
 
-Every figure comes from the tests of this version: `make test` writes them here (`tests/reliability.py`). Only the last
-section is written by hand.
+Every figure comes from the tests of this version: `make reliability` writes them here (`tests/reliability.py`). Only the
+last section is written by hand.
 """
 SECTION = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- end -->\n", re.DOTALL)
 COLUMNS = ("fault", "what happens", "what then holds", "injected", "survived", "test")
@@ -103,7 +107,8 @@ def _rewrite(how: Callable[[str], str]) -> None:
     if not os.access(PAGE.parent, os.W_OK):
         return
     with _alone():
-        before = PAGE.read_text() if PAGE.exists() else ""
+        source = PAGE if PAGE.exists() else COMMITTED
+        before = source.read_text() if source.exists() else ""
         if (page := how(before)) != before:
             write_atomically(PAGE, page.encode())
 

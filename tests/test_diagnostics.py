@@ -1,4 +1,4 @@
-"""What a run says of its labelings and of its confidence, from the passes that it makes anyway."""
+"""Diagnostics of pseudo-labels, calibration and collapse, computed from passes that a run makes anyway."""
 
 import csv
 import dataclasses
@@ -42,7 +42,7 @@ def events_of(chosen: Any, problem: Any = None) -> list[Any]:
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 
-def test_entropy_by_hand() -> None:
+def test_entropy_equals_manual_values() -> None:
     assert normalized_entropy(torch.tensor([5, 5, 5, 5])) == pytest.approx(1)
     assert normalized_entropy(torch.tensor([7, 0, 0])) == 0
     assert normalized_entropy(torch.tensor([8, 8, *[0] * 8])) == pytest.approx(math.log(2) / math.log(10))
@@ -51,23 +51,23 @@ def test_entropy_by_hand() -> None:
     assert normalized_entropy(torch.tensor([4])) == 1
 
 
-def test_classes_by_hand() -> None:
+def test_class_counts_equal_manual_values() -> None:
     targets, truth = torch.tensor([0, 0, 1, 1, 1, 2]), torch.tensor([0, 1, 1, -1, 0, 2])
     weight = torch.tensor([1, 0.5, 1, 1, 0, 0])
-    found = per_class(targets, weight, truth, torch.tensor([0.5, 0.75, 2.0]))
-    assert found == ClassCounts([2, 3, 1], [2, 2, 0], [2, 1, 0], [1, 1, 0], [0.5, 0.75, 2.0])
+    counts = per_class(targets, weight, truth, torch.tensor([0.5, 0.75, 2.0]))
+    assert counts == ClassCounts([2, 3, 1], [2, 2, 0], [2, 1, 0], [1, 1, 0], [0.5, 0.75, 2.0])
 
 
 def a_labeling(targets: list[int], confidence: list[float], weight: list[float], threshold: list[float]) -> PoolLabeled:
-    """The event, of images whose true class is 0, 1, 2, 0, 1, 2, ..."""
+    """Build the event of images whose true classes are 0, 1, 2, 0, 1, 2, ..."""
     problem, chosen = toy_problem(unlabeled=len(targets)), settings()
-    learner = make_context(problem, chosen, start(problem, chosen))
+    training = make_context(problem, chosen, start(problem, chosen))
     labels = PseudoLabels(torch.empty(len(targets), 0), torch.tensor(confidence), torch.tensor(targets))
     selection = PolicyOutput(torch.tensor(weight), torch.tensor(targets), torch.tensor(threshold))
-    return pool_labeled_event(learner, Position(7, 3, 0, 0.5), 1, labels, selection)
+    return pool_labeled_event(training, Position(7, 3, 0, 0.5), 1, labels, selection)
 
 
-def test_images_that_were_never_looked_at_have_no_part_in_any_number() -> None:
+def test_images_that_were_not_labeled_count_in_no_metric() -> None:
     seen = a_labeling([0, 1, 1, 0], [0.9, 0.8, 0.7, 0.6], [1, 1, 0.5, 0], [0.5] * 3)
     more = a_labeling([0, 1, 1, 0, -1, -1], [0.9, 0.8, 0.7, 0.6, 0, 0], [1, 1, 0.5, 0, 0, 0], [0.5] * 3)
     assert more.metrics == seen.metrics
@@ -80,9 +80,9 @@ def test_images_that_were_never_looked_at_have_no_part_in_any_number() -> None:
     assert "pseudo/threshold_min" not in seen.metrics
 
 
-def test_thresholds_that_differ_are_told_by_their_extremes() -> None:
-    found = a_labeling([0, 1, 2], [0.9] * 3, [1, 1, 1], [0.5, 0.25, 0.75]).metrics
-    assert (found["pseudo/threshold"], found["pseudo/threshold_min"], found["pseudo/threshold_max"]) == (
+def test_class_thresholds_are_logged_by_minimum_and_maximum() -> None:
+    metrics = a_labeling([0, 1, 2], [0.9] * 3, [1, 1, 1], [0.5, 0.25, 0.75]).metrics
+    assert (metrics["pseudo/threshold"], metrics["pseudo/threshold_min"], metrics["pseudo/threshold_max"]) == (
         0.5,
         0.25,
         0.75,
@@ -90,7 +90,7 @@ def test_thresholds_that_differ_are_told_by_their_extremes() -> None:
 
 
 @pytest.mark.parametrize("method", ["self_training", "fixmatch"])
-def test_what_the_curve_says_at_the_threshold_that_was_applied_is_what_happened(method: str) -> None:
+def test_threshold_curve_at_the_applied_threshold_equals_the_selection(method: str) -> None:
     labelings = [
         event for event in events_of(settings("train.epochs=12", method=method)) if isinstance(event, PoolLabeled)
     ]
@@ -100,16 +100,18 @@ def test_what_the_curve_says_at_the_threshold_that_was_applied_is_what_happened(
         assert event.what_if.coverage[at] == pytest.approx(event.metrics["pseudo/coverage"])
         assert event.what_if.accuracy[at] == pytest.approx(event.metrics["pseudo/accuracy"])
         assert sum(event.classes.kept) == sum(event.classes.known) == event.metrics["pseudo/count"]
-        right = (event.metrics["pseudo/accuracy"] or 0) * event.metrics["pseudo/count"]
-        assert sum(event.classes.right) == pytest.approx(right)
+        correct = (event.metrics["pseudo/accuracy"] or 0) * event.metrics["pseudo/count"]
+        assert sum(event.classes.right) == pytest.approx(correct)
 
 
-def test_validation_is_judged_by_the_model_that_was_evaluated() -> None:
+def test_validation_curve_is_that_of_the_evaluated_model() -> None:
     events = events_of(settings())
     for event in events:
         if isinstance(event, EvalEnd):
             assert event.what_if is not None
-            assert event.what_if.accuracy[0] == pytest.approx(event.metrics["val/accuracy"]), "at threshold 0 all count"
+            assert event.what_if.accuracy[0] == pytest.approx(event.metrics["val/accuracy"]), (
+                "at threshold 0 all images count"
+            )
             assert 0 <= event.metrics["val/ece"] <= 1
     end = events[-1]
     assert isinstance(end, Finished)
@@ -128,14 +130,16 @@ def test_validation_is_judged_by_the_model_that_was_evaluated() -> None:
 @pytest.mark.parametrize(
     "method", ["self_training", "noisy_student", "pseudo_label", "fixmatch", "uda", "mean_teacher", "mixmatch"]
 )
-def test_calibrating_changes_what_is_labeled_and_is_told(method: str) -> None:
-    plain, calibrated = (events_of(settings(f"labeler.calibrate={each}", method=method)) for each in ("false", "true"))
+def test_calibration_changes_pseudo_labels_and_is_logged(method: str) -> None:
+    uncalibrated, calibrated = (
+        events_of(settings(f"labeler.calibrate={each}", method=method)) for each in ("false", "true")
+    )
     confidences = [
         [event.metrics["pseudo/confidence"] for event in events if isinstance(event, PoolLabeled)]
-        for events in (plain, calibrated)
+        for events in (uncalibrated, calibrated)
     ]
     assert confidences[0] != confidences[1]
-    assert not any(TEMPERATURE in event.metrics for event in plain if isinstance(event, EvalEnd))
+    assert not any(TEMPERATURE in event.metrics for event in uncalibrated if isinstance(event, EvalEnd))
     for event in calibrated:
         if isinstance(event, EvalEnd):
             assert 1 / 20 <= event.metrics[TEMPERATURE] <= 20
@@ -143,34 +147,34 @@ def test_calibrating_changes_what_is_labeled_and_is_told(method: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["adamatch", "dash"])
-def test_policies_that_compare_with_labeled_images_see_these_calibrated_too(policy: str) -> None:
+def test_offline_policies_get_calibrated_predictions_of_labeled_images(policy: str) -> None:
     problem, chosen = toy_problem(), settings(policy=policy)
     state = start(problem, chosen)
-    learner = make_context(problem, chosen, state)
-    sure = []
+    training = make_context(problem, chosen, state)
+    confidences = []
     for temperature in (0.1, 10.0):
         memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
-        labeled = learner.context(Position(0, 0, 0, 0.0), memory).labeled
+        labeled = training.context(Position(0, 0, 0, 0.0), memory).labeled
         assert labeled is not None
-        sure.append(float(labeled.probabilities.amax(1).mean()))
-    assert sure[0] > sure[1]
+        confidences.append(float(labeled.probabilities.amax(1).mean()))
+    assert confidences[0] > confidences[1]
 
 
 @pytest.mark.parametrize("method", ["pseudo_label", "fixmatch", "uda", "mean_teacher", "mixmatch"])
-def test_at_every_step_they_see_them_calibrated_too(method: str) -> None:
+def test_online_policies_get_calibrated_predictions_of_labeled_images(method: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy="adamatch")
     state = start(problem, chosen)
-    learner = make_context(problem, chosen, state)
+    training = make_context(problem, chosen, state)
     thresholds = []  # tau times the mean confidence of the labeled images
     for temperature in (0.1, 10.0):
         memory = state.memory | {TEMPERATURE: torch.tensor(temperature, dtype=torch.float64)}
-        _, memory = chosen.method.loss(learner, memory, Position(0, 0, 0, 0.0))
-        thresholds.append(float(memory["said/threshold"].mean()))
+        _, memory = chosen.method.loss(training, memory, Position(0, 0, 0, 0.0))
+        thresholds.append(float(memory["last/threshold"].mean()))
     assert thresholds[0] > thresholds[1]
 
 
 @pytest.mark.parametrize("method", ["self_training", "fixmatch"])
-def test_a_calibrated_run_resumes_bit_for_bit(method: str) -> None:
+def test_calibrated_run_resumes_bit_identically(method: str) -> None:
     problem, chosen = toy_problem(), settings("labeler.calibrate=true", method=method)
     whole = [event for event in events_of(chosen, problem) if not isinstance(event, StepEnd)]
     for stop in (1, 4, 9, 13):
@@ -186,17 +190,17 @@ def test_a_calibrated_run_resumes_bit_for_bit(method: str) -> None:
         restore(other, torch.load(buffer, weights_only=True))
         assert torch.equal(other.memory[TEMPERATURE], state.memory[TEMPERATURE])
         events += train(problem, chosen, other)
-        assert told(events) == told(whole), stop
+        assert comparable(events) == comparable(whole), stop
 
 
-def told(events: list[Any]) -> list[Any]:
-    """Rows without times, and curves."""
+def comparable(events: list[Any]) -> list[Any]:
+    """Extract the rows without times, and the curves."""
     rows = [event.row() for event in events]
     clean = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows if row]
     return clean + [event.what_if for event in events if isinstance(event, EvalEnd | PoolLabeled | Finished)]
 
 
-def test_before_the_first_evaluation_the_temperature_is_1() -> None:
+def test_temperature_is_1_before_the_first_evaluation() -> None:
     problem, chosen = toy_problem(), settings("labeler.calibrate=true", method="fixmatch")
     state = start(problem, chosen)
     assert float(state.memory[TEMPERATURE]) == 1
@@ -207,15 +211,15 @@ def test_before_the_first_evaluation_the_temperature_is_1() -> None:
         assert float(state.memory[TEMPERATURE]) == 1
 
 
-def test_a_run_on_labels_alone_fits_no_temperature() -> None:
+def test_supervised_run_fits_no_temperature() -> None:
     events = [events_of(settings(f"labeler.calibrate={each}", method="supervised")) for each in ("false", "true")]
-    assert told(events[0]) == told(events[1])
+    assert comparable(events[0]) == comparable(events[1])
     ids = {checked("method=supervised", f"labeler.calibrate={each}").id for each in ("false", "true")}
     assert len(ids) == 1
     assert checked("labeler.calibrate=true").id != checked("labeler.calibrate=false").id
 
 
-def test_the_threshold_that_would_have_been_right_is_that_of_calibrated_confidences() -> None:
+def test_final_threshold_curve_uses_calibrated_confidences() -> None:
     problem, chosen = toy_problem(), settings("labeler.calibrate=true", "precision=float32")
     end = events_of(chosen)[-1]
     state = start(problem, chosen)
@@ -232,7 +236,7 @@ def test_the_threshold_that_would_have_been_right_is_that_of_calibrated_confiden
 
 
 class Constant(nn.Module):
-    """Says the same of every image, and is sure of it."""
+    """Predict the same class for every image, with high confidence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -252,7 +256,7 @@ def watch(warn: float | None = 0.3, stop: float | None = None) -> CollapseWatch:
     return CollapseWatch(CollapseSettings(warn, stop), "a-run", ("cat", "dog", "owl"), toy_problem().validation.targets)
 
 
-def test_a_constant_model_is_warned_of_once_and_a_healthy_one_never() -> None:
+def test_collapse_is_warned_about_once_and_only_for_a_constant_model() -> None:
     healthy, collapsed = watch(), watch()
     labelings = 0
     for event in events_of(settings("threshold.tau=0", "train.epochs=20", "method.gate=0.7")):
@@ -272,7 +276,7 @@ def test_a_constant_model_is_warned_of_once_and_a_healthy_one_never() -> None:
 
 
 def labeling(kept: list[int]) -> PoolLabeled:
-    """An event that says no more than how many are kept of each class."""
+    """Build an event that holds only the number of selected images of each class."""
     entropy = normalized_entropy(torch.tensor(kept))
     none = PseudoLabels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     selection = PolicyOutput(torch.zeros(0), none.targets, torch.zeros(3))
@@ -280,8 +284,8 @@ def labeling(kept: list[int]) -> PoolLabeled:
     return PoolLabeled(3, 1, 1, none, selection, {"pseudo/entropy": entropy}, classes, ThresholdCurve([], []))
 
 
-def test_what_counts_as_collapse() -> None:
-    watch(warn=0.3).see(labeling([14, 0, 0]))  # 14 of three classes say too little
+def test_collapse_depends_on_entropy_and_number_of_images() -> None:
+    watch(warn=0.3).see(labeling([14, 0, 0]))  # 14 images of three classes are too few to judge
     watch(warn=0.3).see(labeling([0, 0, 0]))
     watch(warn=0.3).see(labeling([88, 6, 6]))
     with pytest.warns(UserWarning, match="below collapse"):
@@ -293,12 +297,12 @@ def test_what_counts_as_collapse() -> None:
         watch(warn=0.3, stop=0.2).see(labeling([94, 3, 3]))
 
 
-def test_where_validation_itself_is_of_one_class_nothing_is_judged() -> None:
+def test_collapse_is_not_judged_if_validation_has_one_class() -> None:
     alone = CollapseWatch(CollapseSettings(0.3, 0.3), "a-run", ("cat", "dog"), torch.ones(9, dtype=torch.int64))
     alone.see(labeling([100, 0, 0]))
 
 
-def test_collapse_settings_change_no_number_and_no_run() -> None:
+def test_collapse_settings_do_not_change_the_run_id() -> None:
     ids = {checked(*more).id for more in ([], ["collapse.warn_below=null"], ["collapse.stop_below=0.1"])}
     assert len(ids) == 1
 
@@ -309,15 +313,15 @@ DATA = {"fingerprint": "f", "classes": ["cat", "dog", "owl"]}
 
 
 def recorded(folder: Path, chosen: Any, stop: int | None = None) -> bool:
-    """Train into a record, from its last checkpoint on; until step `stop`, two steps after a save."""
+    """Train from the last checkpoint in a run directory; stop at step `stop`, two steps after a save."""
     problem = toy_problem()
     with RunWriter(folder, {"seed": 0}, {"id": "x"}) as record:
-        record.describe(DATA, {}, problem.unlabeled.paths)
+        record.set_dataset(DATA, {}, problem.unlabeled.paths)
         state = start(problem, chosen)
         if (snapshot := record.resume()) is not None:
             restore(state, snapshot)
         for event in train(problem, chosen, state):
-            record.add(event)
+            record.write_event(event)
             if isinstance(event, StepEnd) and stop is not None:
                 if event.step == stop - 2:
                     record.save(state.snapshot())
@@ -327,7 +331,7 @@ def recorded(folder: Path, chosen: Any, stop: int | None = None) -> bool:
 
 
 @pytest.mark.parametrize("method", ["self_training", "fixmatch", "supervised"])
-def test_resuming_cuts_the_tables_and_ends_with_the_same_bytes(tmp_path: Path, method: str) -> None:
+def test_resumed_run_has_byte_identical_tables(tmp_path: Path, method: str) -> None:
     chosen = settings("labeler.calibrate=true", method=method)
     assert recorded(tmp_path / "whole", chosen)
     for stop in (5, 9, 11):
@@ -339,7 +343,7 @@ def test_resuming_cuts_the_tables_and_ends_with_the_same_bytes(tmp_path: Path, m
         assert not one.exists() or one.read_bytes() == other.read_bytes()
 
 
-def test_the_tables_hold_what_the_events_said(tmp_path: Path) -> None:
+def test_tables_hold_the_values_of_the_events(tmp_path: Path) -> None:
     chosen = settings()
     recorded(tmp_path / "run", chosen)
     events = events_of(chosen)
@@ -348,14 +352,14 @@ def test_the_tables_hold_what_the_events_said(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["step", "epoch", "on", "tau", "coverage", "accuracy"]
     places = [(int(row["step"]), row["on"]) for row in rows[:: len(THRESHOLDS)]]
-    led = [place for event in labelings for place in ((event.step, "validation"), (event.step, "pool"))]
+    expected = [place for event in labelings for place in ((event.step, "validation"), (event.step, "pool"))]
     chosen_step = events[-1].summary["best/step"]
-    assert places == led + ([] if (chosen_step, "validation") in led else [(chosen_step, "validation")])
+    assert places == expected + ([] if (chosen_step, "validation") in expected else [(chosen_step, "validation")])
     pool = [row for row in rows if row["on"] == "pool"][-len(THRESHOLDS) :]
     assert [float(row["tau"]) for row in pool] == list(THRESHOLDS)
     assert [float(row["coverage"]) for row in pool] == pytest.approx(labelings[-1].what_if.coverage, abs=1e-6)
-    told = [share for share in labelings[-1].what_if.accuracy if share is not None]
-    assert [float(row["accuracy"]) for row in pool if row["accuracy"]] == pytest.approx(told, abs=1e-6)
+    accuracies = [share for share in labelings[-1].what_if.accuracy if share is not None]
+    assert [float(row["accuracy"]) for row in pool if row["accuracy"]] == pytest.approx(accuracies, abs=1e-6)
     with (tmp_path / "run" / "classes.csv").open() as file:
         classes = list(csv.DictReader(file))
     assert len(classes) == 3 * len(labelings)
@@ -365,7 +369,7 @@ def test_the_tables_hold_what_the_events_said(tmp_path: Path) -> None:
         assert sum(int(row["labeled"]) for row in lines) == 30
 
 
-def test_a_supervised_run_tells_of_its_chosen_model_alone(tmp_path: Path) -> None:
+def test_supervised_run_has_the_curve_of_its_best_model_only(tmp_path: Path) -> None:
     recorded(tmp_path / "run", settings(method="supervised"))
     rows = (tmp_path / "run" / "what_if.csv").read_text().splitlines()
     assert len(rows) == 1 + len(THRESHOLDS)

@@ -150,7 +150,6 @@ def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
 @pytest.mark.parametrize(
     ("overrides", "counts", "said"),
     [
-        (["train.batch_size=41"], {}, "train.batch_size=41: must be at most the number of labeled images, 40"),
         ([], {"validation": 0}, "leaves no image for validation"),
         ([], {"unlabeled": 0}, "needs unlabeled images, and there are none"),
     ],

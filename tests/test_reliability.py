@@ -33,6 +33,7 @@ def test_what_was_counted_before_stays_until_it_is_counted_anew(
 ) -> None:
     one, other = Fault("A1", "one", "holds", ("x.py::y",)), Fault("A1-2", "other (a, b)", "holds", ("x.py::z",))
     monkeypatch.setattr(reliability, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(reliability, "COMMITTED", tmp_path / "none.md")
     monkeypatch.setattr(reliability, "FAULTS", (one, other, Fault("A3", "none", "for this reason", ())))
     monkeypatch.setattr(reliability, "SECTIONS", {"A": ("Title", "Text.")})
     reliability.report("z-peers", "Beside others", "By hand.", ["a"], [["b"]])

@@ -1,0 +1,1 @@
+"""Analysis of finished runs: reading, comparing and diagnosing them; numbers only."""

@@ -1,10 +1,10 @@
-"""What a set of runs says: each beside its control and baseline, then those that differ only in the seed together.
+"""Compare runs: pair each with its control and baseline, then group runs that differ only in the seed into rows.
 
     gain of a run   = 100 (accuracy of the run - accuracy of its control), in percentage points, seed by seed
     mean and spread = arithmetic mean and sample standard deviation over the seeds; one seed has no spread
 
-Accuracy is the test set's, or the validation set's where there is no test set. What is *chosen*, the order of
-the rows and the best of them, is chosen on validation alone.
+Accuracy is measured on the test set, or on the validation set where there is no test set. Selection (the order of the
+rows and the best row) uses validation alone.
 """
 
 import json
@@ -19,36 +19,37 @@ from semisup.analysis.runs import Run, as_number
 from semisup.errors import escape
 
 FlatSettings = dict[str, Any]
-"""Dotted keys -> values, the seed left out."""
+"""Dotted keys -> values, without the seed."""
 
-LENGTHS = ("train.steps", "train.epochs")  # differ between the controls of runs that differ in what they kept
+LENGTHS = ("train.steps", "train.epochs")
+"""Settings in which controls of one group may differ: a run whose labelings selected more took more steps."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """deviation: sample standard deviation; None of a single value."""
+    """Mean and sample standard deviation over seeds; the deviation of a single value is None."""
 
     mean: float
     deviation: float | None
     count: int
 
     @property
-    def clear(self) -> bool:
-        """The mean is above 0 by more than the spread; never of a single value."""
+    def is_significant(self) -> bool:
+        """Whether the mean exceeds 0 by more than the deviation; never for a single value."""
         return self.deviation is not None and self.mean > self.deviation
 
 
 def summarize(values: Iterable[float | None]) -> Spread | None:
-    """Mean and spread of the values that are there; None of none."""
-    known = [value for value in values if value is not None]
-    if not known:
+    """Mean and spread of the values that are not None; None if there are none."""
+    present = [value for value in values if value is not None]
+    if not present:
         return None
-    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+    return Spread(statistics.fmean(present), statistics.stdev(present) if len(present) > 1 else None, len(present))
 
 
 @dataclass(frozen=True)
 class ReferenceGain:
-    """A finished run beside the run it must be measured against.
+    """Gain of a finished run over its control or baseline.
 
     state: "done", the status of the other run, or "missing"
     points: the gain; None unless done
@@ -61,11 +62,11 @@ class ReferenceGain:
 
 @dataclass(frozen=True)
 class Row:
-    """Finished runs that differ in nothing but the seed, sorted by seed, one a seed."""
+    """Finished runs that differ only in the seed, sorted by seed, one for each seed."""
 
-    settings: FlatSettings  # of the varied keys, those that it has
+    settings: FlatSettings  # of the varied keys, those that the runs have
     runs: tuple[Run, ...]
-    controls: tuple[ReferenceGain, ...]  # one a run; none of labels-only runs
+    controls: tuple[ReferenceGain, ...]  # one for each run; empty for labels-only runs
     baselines: tuple[ReferenceGain, ...]
 
     @property
@@ -76,20 +77,20 @@ class Row:
         return summarize(run.accuracy(split) for run in self.runs)
 
     def mean(self, name: str) -> float | None:
-        found = summarize(run.seconds if name == "seconds" else run.number(name) for run in self.runs)
-        return found.mean if found else None
+        spread = summarize(run.seconds if name == "seconds" else run.number(name) for run in self.runs)
+        return spread.mean if spread else None
 
     @property
     def best_run(self) -> Run:
-        """The seed that validation likes best; of equals the lowest."""
+        """The run of best validation accuracy; among equals the lowest seed."""
         return max(self.runs, key=lambda run: (run.accuracy("validation") or 0, -(run.seed or 0)))
 
 
 @dataclass(frozen=True)
 class ReferenceGroup:
-    """The controls (or baselines) of some rows that differ in nothing but seed and length.
+    """Controls (or baselines) that differ only in seed and length.
 
-    accuracy: over seeds, of each seed's mean over lengths
+    accuracy: over seeds; several lengths of one seed count by their mean
     """
 
     kind: str  # control or baseline
@@ -101,14 +102,14 @@ class ReferenceGroup:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What there is to tell.
+    """The result of comparing runs.
 
-    runs: all that was read, unfinished ones and controls too
-    flats: of each run folder
-    columns: the keys that differ
+    runs: all runs, unfinished ones and controls included
+    flats: run folder -> flat settings
+    columns: keys of the settings that differ
     rows: best on validation first
-    references_of: control and baseline, of each folder of a finished run that uses unlabeled images
-    data_set: its name, where there are several beside each other; else ""
+    references_of: folder of a finished run that uses unlabeled images -> gains over its control and baseline
+    data_set: name of the data set where several are compared side by side; else ""
     """
 
     runs: list[Run]
@@ -122,7 +123,7 @@ class Comparison:
 
     @property
     def best(self) -> Row | None:
-        """The row that validation likes best; one that uses unlabeled images, if there is one."""
+        """The row of best validation accuracy, among those that use unlabeled images if there are any."""
         candidates = [row for row in self.rows if row.controls] or self.rows
         return candidates[0] if candidates else None
 
@@ -130,27 +131,31 @@ class Comparison:
         return self.flats[str(run.folder)]
 
     def roles(self, run: Run) -> str:
-        """What the run is for the others: control, baseline, both, or a run of its own."""
-        kinds = {reference.kind for reference in self.references for each in reference.runs if each.id == run.id}
+        """Role of the run: control, baseline, both, or run."""
+        kinds = {group.kind for group in self.references for reference in group.runs if reference.id == run.id}
         return " and ".join(sorted(kinds, reverse=True)) or "run"
 
 
 def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
-    """Pair, group and sort; `data_set` is what they are of, where that has to be said."""
+    """Pair, group and sort runs of one data set.
+
+    Args:
+        data_set: its name, where several are compared side by side.
+    """
     flats = _flats([run for run in runs if run.identity])
     finished = _one_each([run for run in runs if run.done])
-    known = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
+    by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
     pairs = {
-        str(run.folder): (_pair(run, known.get(run.control_id)), _pair(run, known.get(run.baseline_id)))
+        str(run.folder): (_pair(run, by_id.get(run.control_id)), _pair(run, by_id.get(run.baseline_id)))
         for run in finished
         if run.control_id and run.baseline_id
     }
-    wanted = {each for run in finished for each in (run.control_id, run.baseline_id) if each}
-    own = [run for run in runs if run.identity and run.id not in wanted]
+    reference_ids = {id_ for run in finished for id_ in (run.control_id, run.baseline_id) if id_}
+    own = [run for run in runs if run.identity and run.id not in reference_ids]
     columns = _varied([flats[str(run.folder)] for run in own])
     groups = defaultdict(list)
     for run in finished:
-        if run.id not in wanted:
+        if run.id not in reference_ids:
             groups[canonical(flats[str(run.folder)])].append(run)
     rows = [_row(group, columns, flats, pairs) for group in groups.values()]
     rows.sort(key=lambda row: (-_validation(row), [sort_key(row.settings.get(key)) for key in columns]))
@@ -167,21 +172,21 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
 
 
 def split_of(runs: Iterable[Run]) -> str:
-    """The split that accuracy is told on: test where every run has it."""
+    """The split on which accuracy is reported: test if every run has it, else validation."""
     return "test" if all(run.accuracy("test") is not None for run in runs) else "validation"
 
 
 def canonical(value: Any) -> str:
-    """Equal for equal settings: 1 and 1.0 are one value, true is another."""
+    """Text that is equal for equal settings: 1 and 1.0 are one value, true is another."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{canonical(value[key])}" for key in sorted(value)) + "}"
+        return "{" + ",".join(f"{key}:{canonical(value[key])}" for key in sorted(value, key=str)) + "}"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value) if type(value) is int else json.dumps(value)
+    return str(value) if type(value) is int else json.dumps(value, default=str)
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
-    """Nothing, then numbers by size, then words."""
+    """Order of values: missing, then numbers by size, then text."""
     if (size := as_number(value)) is not None:
         return (1, float(size), "")
     return (0, 0.0, "") if value is None else (2, 0.0, canonical(value))
@@ -193,9 +198,9 @@ def format_settings(settings: FlatSettings) -> str:
 
 
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
-    """The settings of each run without the seed, nor a split seed that follows the seed.
+    """Flat settings of each run without the seed, and without a split seed that equals the seed.
 
-    One run alone cannot tell whether its split seed follows; those that agree in all else can.
+    Whether the split seed follows the seed shows only in a group of runs whose other settings are equal.
     """
     flats = {str(run.folder): flatten(run.identity) for run in runs}
     alike = defaultdict(list)
@@ -207,12 +212,12 @@ def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
     for group in alike.values():
         if all(flats[str(run.folder)].get("dataset.split_seed") == run.seed for run in group):
             for run in group:
-                del flats[str(run.folder)]["dataset.split_seed"]
+                flats[str(run.folder)].pop("dataset.split_seed", None)
     return flats
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
-    """Nested settings by their dotted keys."""
+    """Flatten nested settings to dotted keys."""
     flat: FlatSettings = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -220,17 +225,17 @@ def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
 
 
 def _varied(flats: list[FlatSettings]) -> list[str]:
-    """The keys that take several values, threshold and augmentation first; not to have a key is no value of it."""
+    """Keys that take several values, threshold and augmentation first; a missing key is not a value."""
     values = defaultdict(set)
     for flat in flats:
         for key, value in flat.items():
             values[key].add(canonical(value))
-    varied = [key for key, several in values.items() if len(several) > 1]
+    varied = [key for key, texts in values.items() if len(texts) > 1]
     return sorted(varied, key=lambda key: (not key.startswith("threshold."), not key.startswith("augment.")))
 
 
 def _one_each(runs: list[Run]) -> list[Run]:
-    """A run that lies in two experiments is still one run."""
+    """One run for each id: a run may lie in several experiments."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 
@@ -242,8 +247,8 @@ def _row(
 ) -> Row:
     runs = tuple(sorted({run.seed: run for run in reversed(group)}.values(), key=lambda run: run.seed or 0))
     flat = flats[str(runs[0].folder)]
-    found = [pairs[str(run.folder)] for run in runs if str(run.folder) in pairs]
-    controls, baselines = tuple(pair[0] for pair in found), tuple(pair[1] for pair in found)
+    gains = [pairs[str(run.folder)] for run in runs if str(run.folder) in pairs]
+    controls, baselines = tuple(pair[0] for pair in gains), tuple(pair[1] for pair in gains)
     return Row({key: flat[key] for key in columns if key in flat}, runs, controls, baselines)
 
 
@@ -253,39 +258,39 @@ def _pair(run: Run, other: Run | None) -> ReferenceGain:
     if not other.done:
         return ReferenceGain(other.status, other, None)
     split = split_of((run, other))
-    ours, theirs = run.accuracy(split), other.accuracy(split)
-    assert ours is not None, run.id  # a finished run has its validation accuracy
-    assert theirs is not None, other.id
-    return ReferenceGain("done", other, 100 * (ours - theirs))
+    accuracy, reference = run.accuracy(split), other.accuracy(split)
+    assert accuracy is not None, run.id  # a finished run has a validation accuracy
+    assert reference is not None, other.id
+    return ReferenceGain("done", other, 100 * (accuracy - reference))
 
 
 def _references(rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]) -> list[ReferenceGroup]:
-    """The controls by what they were varied in, then the baselines."""
-    found: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
+    """Controls grouped by their settings, then baselines."""
+    groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
         for kind, pairs in (("control", row.controls), ("baseline", row.baselines)):
             for run in (pair.other for pair in pairs if pair.state == "done" and pair.other):
                 flat = {key: value for key, value in flats[str(run.folder)].items() if key not in LENGTHS}
-                found[kind, canonical(flat)][run.id] = run
+                groups[kind, canonical(flat)][run.id] = run
     shown = [key for key in columns if not key.startswith(("train.", "method.", "threshold."))]
     references = []
-    for (kind, _), group in found.items():
+    for (kind, _), group in groups.items():
         runs = tuple(group.values())
         flat = flats[str(runs[0].folder)]
         keys = [key for key in shown if key in flat and (kind == "control" or not key.startswith("augment."))]
         settings = {key: flat[key] for key in keys}
         references.append(ReferenceGroup(kind, settings, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
-    references.sort(key=lambda each: (each.kind != "control", [sort_key(each.settings.get(key)) for key in shown]))
+    references.sort(key=lambda group: (group.kind != "control", [sort_key(group.settings.get(key)) for key in shown]))
     return references
 
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
-    """Accuracy over seeds; several runs of one seed (other lengths) count by their mean."""
+    """Accuracy over seeds; several runs of one seed (of different length) count by their mean."""
     by_seed = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
         by_seed[run.seed].append(run.accuracy(split))
-    each = [summarize(values) for values in by_seed.values()]
-    return summarize(value.mean for value in each if value)
+    means = [summarize(values) for values in by_seed.values()]
+    return summarize(spread.mean for spread in means if spread)
 
 
 def _validation(row: Row) -> float:

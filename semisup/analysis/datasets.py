@@ -1,7 +1,7 @@
-"""Which data set a run is of: accuracies of one say nothing about another, so each is compared by itself.
+"""Compare runs data set by data set: accuracies on different data sets cannot be compared.
 
-Several splits of one data set are settings of it like any other, and become columns. Whether the images themselves
-changed between two runs of the same settings, only the fingerprints tell.
+Different splits of one data set are settings like any other, and become columns. Only the fingerprints show whether the
+images themselves changed between two runs of the same settings.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from semisup.analysis.comparison import Comparison, canonical, compare_runs
 from semisup.analysis.runs import Run
 from semisup.errors import escape
 
-UNKNOWN_DATASET = "no data set that could be read"
+UNKNOWN_DATASET = "unreadable data set"
 
 
 def dataset_label(run: Run) -> str:
@@ -23,22 +23,22 @@ def dataset_label(run: Run) -> str:
 
 
 def compare_by_dataset(runs: list[Run]) -> list[Comparison]:
-    """One comparison a data set, by name; one of all runs where there is one data set."""
-    names = {id(run): dataset_label(run) for run in runs}
-    known = sorted(set(names.values()) - {""})
-    if len(known) < 2:
+    """One comparison for each data set, by name; a single comparison of all runs where there is one data set."""
+    labels = {id(run): dataset_label(run) for run in runs}
+    names = sorted(set(labels.values()) - {""})
+    if len(names) < 2:
         return [compare_runs(runs)]
-    parts = [(name, [run for run in runs if names[id(run)] == name]) for name in [*known, ""]]
-    return [compare_runs(some, data_set=name or UNKNOWN_DATASET) for name, some in parts if some]
+    parts = [(name, [run for run in runs if labels[id(run)] == name]) for name in [*names, ""]]
+    return [compare_runs(part, data_set=name or UNKNOWN_DATASET) for name, part in parts if part]
 
 
-def changed_settings(runs: list[Run]) -> list[str]:
-    """The data sets of which some runs saw other images than others, though their settings are the same."""
-    seen: dict[str, set[str]] = defaultdict(set)
+def changed_datasets(runs: list[Run]) -> list[str]:
+    """List the data sets whose runs have different fingerprints although their settings are equal."""
+    fingerprints: dict[str, set[str]] = defaultdict(set)
     names: dict[str, str] = {}
     for run in runs:
         if run.fingerprint is not None and run.identity:
             key = canonical(run.identity["dataset"])
-            seen[key].add(run.fingerprint)
+            fingerprints[key].add(run.fingerprint)
             names[key] = dataset_label(run)
-    return sorted({names[key] for key, several in seen.items() if len(several) > 1})
+    return sorted({names[key] for key, values in fingerprints.items() if len(values) > 1})

@@ -1,7 +1,7 @@
-"""The pseudo-labels of one run, round by round: what was gained, lost, and given another class. From
-pseudo_labels.csv, read line by line: a pool of 50,000 images labeled twenty times is a million lines.
+"""Read the pseudo-labels of one run, round by round: selected, gained, lost and relabeled images.
 
-As in `_details`, nothing here raises: what is missing or broken is as if it had never been written.
+pseudo_labels.csv is read line by line: an unlabeled set of 50,000 images labeled twenty times has a million lines.
+As in `runs.py`, nothing here raises: a missing or broken part counts as not written.
 """
 
 import csv
@@ -11,78 +11,83 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semisup.analysis.runs import NOT_DATA
+from semisup.analysis.run_history import MAX_POSITION
+from semisup.analysis.runs import PARSE_ERRORS
+from semisup.record.reader import open_regular_file
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "kept")
-NONE = -1  # the class of an image that a round did not label
+UNLABELED = -1
+"""Class of an image without a pseudo-label so far."""
 
 
 @dataclass
 class Round:
-    """One labeling of the pool against the one before it; in the first, all that is kept is gained.
+    """One labeling of the unlabeled set, compared with the previous one; in the first, every selected image is gained.
 
-    labeled, kept: images with a pseudo-label, and with one that counts
-    gained, lost: kept now and not before, before and not now
-    flipped: kept in both, under another class
+    labeled, selected: number of images with a pseudo-label, and with one of weight above 0
+    gained, lost: selected now and not before, before and not now
+    flipped: selected in both, with another class
     """
 
     number: int
     epoch: int
     step: int
     labeled: int = 0
-    kept: int = 0
+    selected: int = 0
     gained: int = 0
     lost: int = 0
     flipped: int = 0
-    kept_of: Counter[str] = field(default_factory=Counter)
+    selected_by_class: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """The last pseudo-label of an image, and the classes that it had one after the other."""
+    """The last pseudo-label of an image, and its classes over the rounds."""
 
     path: str
     classes: tuple[str, ...]
     confidence: float
-    kept: bool
+    selected: bool
 
 
 @dataclass(frozen=True)
 class LabelHistory:
-    """surest, least_sure: of the last round's kept, else of its labels, at most `count` each, without overlap.
+    """The rounds of a run and samples of its images.
 
-    flipped: the images whose class changed most often, those first; of equals the surest last label
-    changed: how many images ever changed their class
+    most_confident, least_confident: at most `count` each without overlap, of the last round's selected images, or of
+        all its labels if none is selected
+    flipped: the images whose class changed most often, those first; among equals the most confident first
+    changed: number of images whose class ever changed
     """
 
     rounds: list[Round]
-    surest: list[ImageLabels]
-    least_sure: list[ImageLabels]
+    most_confident: list[ImageLabels]
+    least_confident: list[ImageLabels]
     flipped: list[ImageLabels]
     changed: int
-    any_kept: bool
+    any_selected: bool
 
 
 def read_label_history(folder: Path, count: int) -> LabelHistory:
-    """All of it, with `count` images of each kind."""
+    """Read pseudo_labels.csv, with samples of `count` images of each kind."""
     reader = _Reader()
     try:
-        with open(folder / "pseudo_labels.csv", newline="", encoding="utf-8") as file:
-            reader.read(csv.reader(file))
-    except (OSError, csv.Error, *NOT_DATA):
-        pass  # of a file that ends in the middle of a line, the lines before it
+        with open_regular_file(folder / "pseudo_labels.csv") as file:
+            reader.read(csv.reader(line.decode("utf-8") for line in file))
+    except (OSError, csv.Error, *PARSE_ERRORS):
+        pass  # a truncated or broken file counts up to its first broken line
     reader.end_round()
-    return reader.found(count)
+    return reader.result(count)
 
 
 class _Reader:
-    """What there is to know of each image while the rounds go by. Lists are by the image's number."""
+    """State of every image while the rounds are read. Arrays are indexed by the image's number."""
 
     def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-        self.names: dict[str, int] = {}  # of classes, in the order of their appearance
-        self.label, self.before = array("i"), array("i")
-        self.kept, self.kept_before = bytearray(), bytearray()
+        self.numbers: dict[str, int] = {}  # path -> number
+        self.names: dict[str, int] = {}  # class -> number, in order of appearance
+        self.label, self.previous_label = array("i"), array("i")
+        self.selected, self.previously_selected = bytearray(), bytearray()
         self.confidence = array("d")
         self.changes = array("i")
         self.history: dict[int, list[int]] = {}  # of the images whose class changed
@@ -91,69 +96,74 @@ class _Reader:
 
     def read(self, rows: Iterator[list[str]]) -> None:
         header: list[str] = next(rows, [])
-        position, epoch, step, path, target, sure, kept = (header.index(name) for name in COLUMNS)
+        position, epoch, step, path, target, confidence, selected = (header.index(name) for name in COLUMNS)
         last = None
         for row in rows:
             if row[position] != last:
                 self.end_round()
                 last = row[position]
-                self.rounds.append(Round(int(row[position]), int(row[epoch]), int(row[step])))
+                place = [int(row[column]) for column in (position, epoch, step)]
+                if not all(0 <= number <= MAX_POSITION for number in place):
+                    raise ValueError("not a round, epoch and step")
+                self.rounds.append(Round(place[0], place[1], place[2]))
                 self.open = True
-            self._see(self._number(row[path]), row[target], float(row[sure]), row[kept] == "1")
+            self._add(self._number(row[path]), row[target], float(row[confidence]), row[selected] == "1")
 
     def _number(self, path: str) -> int:
         number = self.numbers.setdefault(path, len(self.numbers))
         if number == len(self.label):
-            for each, value in ((self.label, NONE), (self.before, NONE), (self.confidence, 0.0), (self.changes, 0)):
-                each.append(value)  # type: ignore[arg-type]  # 0.0 goes where doubles are
-            self.kept.append(0)
-            self.kept_before.append(0)
+            self.label.append(UNLABELED)
+            self.previous_label.append(UNLABELED)
+            self.confidence.append(0.0)
+            self.changes.append(0)
+            self.selected.append(0)
+            self.previously_selected.append(0)
         return number
 
-    def _see(self, number: int, target: str, confidence: float, kept: bool) -> None:
+    def _add(self, number: int, target: str, confidence: float, selected: bool) -> None:
         label, now = self.names.setdefault(target, len(self.names)), self.rounds[-1]
-        before = self.before[number]
+        previous = self.previous_label[number]
         self.label[number], self.confidence[number] = label, confidence
         now.labeled += 1
-        if label != before != NONE:
+        if label != previous != UNLABELED:
             self.changes[number] += 1
-            self.history.setdefault(number, [before]).append(label)
-        if kept:
-            self.kept[number] = 1
-            now.kept += 1
-            now.kept_of[target] += 1
-            if not self.kept_before[number]:
+            self.history.setdefault(number, [previous]).append(label)
+        if selected:
+            self.selected[number] = 1
+            now.selected += 1
+            now.selected_by_class[target] += 1
+            if not self.previously_selected[number]:
                 now.gained += 1
-            elif label != before:
+            elif label != previous:
                 now.flipped += 1
 
     def end_round(self) -> None:
-        """What was kept before and is not now is lost; what was not labeled now keeps the class that it had."""
+        """Count the lost images; an image without a label in this round keeps its previous class."""
         if not self.open:
             return
         self.open = False
         now = self.rounds[-1]
-        now.lost = sum(self.kept_before) - (now.kept - now.gained)
-        self.before = array("i", self.label)
-        self.kept_before, self.kept = self.kept, bytearray(len(self.kept))
+        now.lost = sum(self.previously_selected) - (now.selected - now.gained)
+        self.previous_label = array("i", self.label)
+        self.previously_selected, self.selected = self.selected, bytearray(len(self.selected))
 
-    def found(self, count: int) -> LabelHistory:
+    def result(self, count: int) -> LabelHistory:
         names, paths = list(self.names), list(self.numbers)
-        kept = [number for number, each in enumerate(self.kept_before) if each]
-        seen = kept or list(range(len(paths)))
+        selected = [number for number, flag in enumerate(self.previously_selected) if flag]
+        candidates = selected or list(range(len(paths)))
 
-        def label(number: int) -> ImageLabels:
-            classes = tuple(names[each] for each in self.history.get(number, [self.before[number]]))
-            return ImageLabels(paths[number], classes, self.confidence[number], bool(self.kept_before[number]))
+        def labels_of(number: int) -> ImageLabels:
+            classes = tuple(names[label] for label in self.history.get(number, [self.previous_label[number]]))
+            return ImageLabels(paths[number], classes, self.confidence[number], bool(self.previously_selected[number]))
 
-        by_confidence = sorted(seen, key=lambda number: -self.confidence[number])
+        order = sorted(candidates, key=lambda number: -self.confidence[number])
         flipped = sorted(self.history, key=lambda number: (-self.changes[number], -self.confidence[number]))
-        surest, least = by_confidence[:count], by_confidence[count:][-count:][::-1]
+        most, least = order[:count], (order[count:][-count:] if count else [])[::-1]
         return LabelHistory(
             rounds=self.rounds,
-            surest=[label(number) for number in surest],
-            least_sure=[label(number) for number in least],
-            flipped=[label(number) for number in flipped[:count]],
+            most_confident=[labels_of(number) for number in most],
+            least_confident=[labels_of(number) for number in least],
+            flipped=[labels_of(number) for number in flipped[:count]],
             changed=len(self.history),
-            any_kept=bool(kept),
+            any_selected=bool(selected),
         )

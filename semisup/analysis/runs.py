@@ -1,43 +1,47 @@
-"""Run folders as they lie on disk. Whatever is in them, each becomes one Run, and none raises.
+"""Read run directories. A record is untrusted: every folder becomes one Run, and no content of its files raises.
 
-What a run says of itself is data: YAML without tags or aliases, JSON, numbers checked before they are used.
+Configs are YAML without tags or aliases, records are JSON, and every number is checked before it is used. A record that
+cannot be used becomes a Run of status `unreadable` whose `reason` names the file and what is wrong with it.
 """
 
 import math
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from semisup.config import schema
 from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import result_config, run_id
-from semisup.errors import DataError, InUseError, RecordError, escape
-from semisup.record.lock import STALE_SECONDS, RunLock
-from semisup.record.reader import MAX_JSON_BYTES, open_regular_file, parse_json, read_bytes, read_config
+from semisup.errors import DataError, RecordError, escape
+from semisup.record.lock import HolderState, holder_state
+from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
 
 ConfigDict = dict[str, Any]
 
 STATUSES = ("running", "done", "failed", "diverged", "collapsed", "interrupted")
-NOT_DATA = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-"""All that parsing a broken file, or reading settings of the wrong shape, can raise."""
+PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""Everything that parsing a broken file, or reading settings of the wrong shape, can raise."""
+
+LARGEST_NUMBER = 1e100
+"""Larger values count as missing: no metric reaches them, and their squares and percentages overflow."""
 
 TAIL_BYTES = 2**18
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run folder says.
+    """The record of one run directory.
 
-    id: from its config; the folder's name where that cannot be read
+    id: derived from the config; the folder's name where the config cannot be read
     status: one of STATUSES, or unreadable
-    reason: why it is not done, on one line, safe to print
+    reason: why the run is not done, on one line, safe to print
     identity: the settings that can change a number; {} where config.yaml cannot be read
     summary: summary.json; {} unless done
-    labeling: the last row of metrics.jsonl that tells of a labeling of the pool; {} where there was none
-    control_id, baseline_id: of a finished run that uses unlabeled images
-    fingerprint: of the images that it saw; None where run.json has none
+    labeling: the last labeling row of metrics.jsonl; {} where there is none
+    control_id, baseline_id: set for a finished run that uses unlabeled images
+    fingerprint: of the data set the run saw; None where run.json has none
     """
 
     folder: Path
@@ -61,44 +65,47 @@ class Run:
 
     @property
     def uses_unlabeled(self) -> bool:
-        return "threshold" in self.identity  # identity() drops it where it cannot matter
+        return "threshold" in self.identity  # result_config drops it where it cannot matter
 
     def number(self, name: str) -> float | None:
-        """A finite number of the summary or the last labeling, else None."""
+        """A finite number of the summary or of the last labeling, else None."""
         return as_number(self.labeling.get(name) if name.startswith("pseudo/") else self.summary.get(name))
 
     def accuracy(self, split: str) -> float | None:
-        """In [0, 1]; `split` is test or validation."""
+        """Accuracy in [0, 1] on `split`: test or validation."""
         return self.number({"test": "test/accuracy", "validation": "best/val/accuracy"}[split])
 
     def images(self, split: str) -> int | None:
-        """How many images of the split were judged, as far as its confusion counts say."""
+        """Number of evaluated images of the split, from its confusion counts; None where they are missing."""
         confusion = self.summary.get("confusion")
         rows = confusion.get(split) if isinstance(confusion, dict) else None
         counts = [count for row in rows if isinstance(row, list) for count in row] if isinstance(rows, list) else []
-        return int(sum(as_number(count) or 0 for count in counts)) or None
+        return int(sum(max(as_number(count) or 0, 0) for count in counts)) or None
 
 
 class UnreadableError(ValueError):
-    """A file of a run is not what it must be; says which and why."""
+    """A file of a run cannot be used; the message names the file and the reason."""
 
 
 def find_runs(folders: list[Path]) -> list[Path]:
-    """The run folders in the folders, sorted within each, none twice.
+    """List the run directories in the folders, sorted within each folder, without repetition.
 
     Raises:
-        DataError: a folder is missing or holds no run.
+        DataError: a folder is missing, cannot be read or holds no run.
     """
-    found: dict[str, Path] = {}
+    by_path: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{escape(folder)}: there is no such folder")
-        runs = sorted(_below(folder, depth=2))
+        try:
+            runs = sorted(_runs_below(folder, depth=2))
+        except OSError as error:
+            raise DataError(f"{escape(folder)}: cannot be read: {error.strerror}") from None
         if not runs:
             raise DataError(f"{escape(folder)}: no runs here; give outputs/NAME, one run's folder or outputs")
         for run in runs:
-            found.setdefault(os.path.realpath(run), run)
-    return list(found.values())
+            by_path.setdefault(os.path.realpath(run), run)
+    return list(by_path.values())
 
 
 def is_run(folder: Path) -> bool:
@@ -106,42 +113,43 @@ def is_run(folder: Path) -> bool:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """The runs in these run folders, then the controls and baselines that lie beside them unasked for."""
+    """Read these run directories, then the controls and baselines that lie beside them."""
     runs = [read_run(folder) for folder in folders]
-    known = {run.id for run in runs}
+    ids, paths = {run.id for run in runs}, {os.path.realpath(folder) for folder in folders}
     beside: dict[str, Path] = {}
     for run in runs:
         for reference in (run.control_id, run.baseline_id):
-            if reference and reference not in known and "/" not in reference and is_run(run.folder.parent / reference):
-                beside.setdefault(reference, run.folder.parent / reference)
+            if reference and reference not in ids and "/" not in reference:
+                folder = run.folder.parent / reference
+                if is_run(folder) and os.path.realpath(folder) not in paths:  # else its config gives another id
+                    beside.setdefault(reference, folder)
     return runs + [read_run(folder) for folder in beside.values()]
 
 
 def read_run(folder: Path) -> Run:
-    """One run; what was readable before the first broken file is kept."""
+    """Read one run; what was readable before the first broken file is kept."""
     run = Run(folder, folder.resolve().name)
     try:
         run = _with_settings(run)
-        run = _with_story(run)
+        run = _with_status(run)
         return _with_results(run) if run.done else run
     except UnreadableError as error:
         return replace(run, status="unreadable", reason=escape(error))
     except OSError as error:
-        where = Path(error.filename or folder).name
-        return replace(run, status="unreadable", reason=escape(f"{where}: {error.strerror}"))
+        file = Path(error.filename or folder).name
+        return replace(run, status="unreadable", reason=escape(f"{file}: {error.strerror}"))
+    except PARSE_ERRORS as error:
+        return replace(run, status="unreadable", reason=escape(_error_message(error)))
 
 
 def as_number(value: object) -> float | None:
-    """`value` if it is a finite number, else None."""
+    """Return `value` if it is a finite number of plausible size, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        return value if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return value if -LARGEST_NUMBER <= value <= LARGEST_NUMBER and not math.isnan(value) else None
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
+def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
     if is_run(folder):
         yield folder
     elif depth:
@@ -149,28 +157,31 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
             inner = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
         for name in inner:
             if os.access(folder / name, os.R_OK | os.X_OK):
-                yield from _below(folder / name, depth - 1)
+                yield from _runs_below(folder / name, depth - 1)
 
 
 def _with_settings(run: Run) -> Run:
-    config = _yaml(run.folder / "config.yaml")
+    config = _read_yaml(run.folder / "config.yaml")
+    for section in (*schema.GROUP_NODES, *schema.SECTIONS):
+        if not isinstance(config.get(section), dict):
+            raise UnreadableError(f"config.yaml: {section} is {'not a section' if section in config else 'missing'}")
     try:
         identity, id_ = result_config(config), run_id(config)
-    except NOT_DATA as error:
+    except PARSE_ERRORS as error:
         raise UnreadableError(f"config.yaml: {_error_message(error)}") from None
     if type(config.get("seed")) is not int:
         raise UnreadableError("config.yaml: seed is not a number")
     return replace(run, id=id_, config=config, identity=identity, seed=config["seed"], name=str(config.get("name")))
 
 
-def _with_story(run: Run) -> Run:
-    about = _json(run.folder / "run.json")
+def _with_status(run: Run) -> Run:
+    about = _read_json(run.folder / "run.json")
     status, error = about.get("status"), about.get("error")
     if status not in STATUSES:
         raise UnreadableError(f"run.json: status is {escape(status)}")
     reason = ""
     if status == "running":
-        reason = _signs_of_life(run.folder)
+        reason = _liveness(run.folder)
     elif isinstance(error, dict):
         message = escape(str(error.get("message") or "").strip())
         kind = escape(error.get("kind"))
@@ -178,90 +189,96 @@ def _with_story(run: Run) -> Run:
     dataset = about.get("dataset")
     seen = dataset.get("fingerprint") if isinstance(dataset, dict) else None
     run = replace(run, fingerprint=seen if isinstance(seen, str) else None)
+    if (run.folder / "metrics.jsonl").is_file():
+        _check_steps(run.folder / "metrics.jsonl")
     return replace(run, status=status, reason=reason, seconds=as_number(about.get("seconds")))
 
 
+def _check_steps(path: Path) -> None:
+    try:
+        check_steps(path)
+    except RecordError as error:
+        raise UnreadableError(str(error)) from None
+
+
 def _with_results(run: Run) -> Run:
-    summary = _json(run.folder / "summary.json")
+    summary = _read_json(run.folder / "summary.json")
     for name in ("steps", "labeled_steps", "best/val/accuracy"):
         if as_number(summary.get(name)) is None:
             raise UnreadableError(f"summary.json: {name} is not a number")
     for name in ("best/val/accuracy", "test/accuracy"):
-        if not 0 <= (as_number(summary.get(name)) or 0) <= 1:
+        if summary.get(name) is not None and not 0 <= (as_number(summary[name]) or 0) <= 1:
             raise UnreadableError(f"summary.json: {name} is not in [0, 1]")
     labeling = _last_labeling(run.folder / "metrics.jsonl")
     run = replace(run, summary=summary, labeling=labeling if run.uses_unlabeled else {})
     if not run.uses_unlabeled:
         return run
-    control, baseline = control_config(run.config, summary), baseline_config(run.config, summary)
-    return replace(run, control_id=run_id(control), baseline_id=run_id(baseline))
+    try:
+        control, baseline = control_config(run.config, summary), baseline_config(run.config, summary)
+        return replace(run, control_id=run_id(control), baseline_id=run_id(baseline))
+    except PARSE_ERRORS as error:
+        raise UnreadableError(f"config.yaml: gives no control: {_error_message(error)}") from None
 
 
 def _last_labeling(path: Path) -> ConfigDict:
-    """The last row with a `pseudo/round`; the file's end is looked at first, for it may be long."""
-    size = path.stat().st_size if _present(path) else 0
+    """The last row with a `pseudo/round`; the end of the file is searched first, because the file may be long."""
+    size = path.stat().st_size if _require_file(path) else 0
     with open_regular_file(path) as file:
         for start in sorted({max(0, size - TAIL_BYTES), 0}, reverse=True):
             file.seek(start)
             text = file.read()
-            begins = text.rfind(b"\n", 0, max(text.rfind(b'"pseudo/round"'), 0)) + 1
-            if b'"pseudo/round"' in text and (begins or not start):  # else the first line may be the end of one
-                return _object(path, text[begins:].partition(b"\n")[0])
+            begin = text.rfind(b"\n", 0, max(text.rfind(b'"pseudo/round"'), 0)) + 1
+            if b'"pseudo/round"' in text and (begin or not start):  # else the tail may begin in the middle of the row
+                return _parse_object(path, text[begin:].partition(b"\n")[0])
     return {}
 
 
-def _yaml(path: Path) -> ConfigDict:
-    _present(path)
+def _read_yaml(path: Path) -> ConfigDict:
+    _require_file(path)
     try:
         return read_config(path)
     except RecordError as error:
         raise UnreadableError(str(error)) from None
 
 
-def _json(path: Path) -> ConfigDict:
-    _present(path)
+def _read_json(path: Path) -> ConfigDict:
+    _require_file(path)
     try:
         raw = read_bytes(path, MAX_JSON_BYTES)
     except ValueError as error:
         raise UnreadableError(f"{path.name}: {error}") from None
-    return _object(path, raw)
+    return _parse_object(path, raw)
 
 
-def _object(path: Path, raw: bytes) -> ConfigDict:
+def _parse_object(path: Path, raw: bytes) -> ConfigDict:
     try:
         value = parse_json(raw)
     except ValueError:
-        raise UnreadableError(
-            f"{path.name}: {'is not JSON, or only half of it' if raw.strip() else 'is empty'}"
-        ) from None
+        raise UnreadableError(f"{path.name}: {'is not JSON, or truncated' if raw.strip() else 'is empty'}") from None
     if not isinstance(value, dict):
         raise UnreadableError(f"{path.name}: is not a JSON object")
     return value
 
 
-def _present(path: Path) -> bool:
+def _require_file(path: Path) -> bool:
     if not path.is_file():
         raise UnreadableError(f"{path.name} is missing")
     return True
 
 
-def _signs_of_life(folder: Path) -> str:
-    """A run that was killed without warning says `running` for ever; its owner's heartbeat tells."""
-    try:
-        silent_seconds = time.time() - (folder / "owner.json").stat().st_mtime
-    except OSError:
-        return "no process is at it; the same command resumes it"
-    try:
-        RunLock(folder).check()
-    except InUseError:
+def _liveness(folder: Path) -> str:
+    """Why a run has the status `running`: a process that is killed leaves it behind."""
+    state, holder = holder_state(folder)
+    if state is HolderState.ALIVE:
         return "in progress"
-    if silent_seconds <= STALE_SECONDS:  # it was of this machine, where its process is no more
-        return "no process is at it; the same command resumes it"
-    return f"no sign of life for {silent_seconds / 60:.0f} minutes; the same command resumes it"
+    if state is HolderState.UNKNOWN:
+        who = holder or "another process"
+        return escape(f"held by {who}, which cannot be seen from here; the same command checks it")
+    return "not running; the same command resumes it"
 
 
 def _error_message(error: Exception) -> str:
-    """One line of it; a bare KeyError says too little."""
+    """The error on one line; a bare KeyError shows only the key."""
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return " ".join(str(error).split()) or type(error).__name__

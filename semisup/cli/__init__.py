@@ -1,1 +1,1 @@
-"""What a user types: one file a command. Only here are terminals and pictures drawn."""
+"""Commands of `semisup`: one file per command, arguments only."""

@@ -79,10 +79,10 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
         RecordError: the files cannot be written; the tables have been printed by then.
         SettingError: what `track` says cannot be.
     """
-    from semisup.analysis.datasets import changed_settings, compare_by_dataset
+    from semisup.analysis.datasets import changed_datasets, compare_by_dataset
     from semisup.analysis.runs import find_runs, is_run, read_runs
     from semisup.report.export import as_csv, as_json
-    from semisup.report.heatmap import draw_heatmaps
+    from semisup.report.figures.heatmap import draw_heatmaps
     from semisup.report.html.comparison_page import comparison_page
     from semisup.report.terminal_tables import comparison_tables
     from semisup.report.wording import summary_sentence
@@ -108,7 +108,7 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     tracked = show_in_mirror(destination)
     hints = [line for comparison in comparisons for line in _print_hints(comparison)]
     hints += [
-        f"{name} changed between these runs (data set fingerprints differ): {UNFAIR}" for name in changed_settings(runs)
+        f"{name} changed between these runs (data set fingerprints differ): {UNFAIR}" for name in changed_datasets(runs)
     ]
     lines = [*dict.fromkeys(hints), *([""] if hints else [])]
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]

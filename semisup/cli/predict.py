@@ -64,7 +64,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
         with AtomicFile(output.parent) as file:
             for text in parts:
                 file.write(text.encode())
-            file.put(output)
+            file.commit(output)
         print(f"{len(files)} images: {arguments.output}")
     return 0
 
@@ -125,7 +125,7 @@ def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
         raise RecordError(f"{run}: not the folder of a run with a best model (run.json and checkpoints/best-*.pt)")
-    run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False})
+    run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
     dataset, settings = read_section(about, "dataset"), run_config.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):

@@ -33,6 +33,7 @@ SETTABLE_KEYS = (
     "output_root",
     "plots",
     "tracking",
+    "model.weights",
     *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "memory_gb", "download")),
 )
 
@@ -79,9 +80,10 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
 
     short_warnings()
     config = merge_caller_settings(config, arguments.settings) | {"name": f"reproduced-{secrets.token_hex(3)}"}
+    _check_weights_present(schema.validate(config, weights=False), download=arguments.download_weights)
     run_config = schema.validate(config)
     if not arguments.check_only:
-        _check_reproducible(run_config, None if bare else arguments.run, download_weights=arguments.download_weights)
+        _check_reproducible(run_config, None if bare else arguments.run)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
     differences = _environment_differences(about, run_config)
     for line in differences if is_rank_zero() else ():
@@ -107,25 +109,32 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
     return print_result(compare_metrics(arguments.run, result.folder), result.folder, differences, arguments.tolerance)
 
 
-def _check_reproducible(run_config: Any, run: Path | None, *, download_weights: bool) -> None:
-    """What would only be seen when all of it is trained, and what nobody asked to be fetched.
+def _check_weights_present(run_config: Any, *, download: bool) -> None:
+    """Raise SettingError if the pretrained weights of the model are not on this machine and may not be downloaded."""
+    from semisup.errors import SettingError
+    from semisup.model import Pretrained
+
+    model = run_config.settings.model
+    if isinstance(model, Pretrained) and not download and (address := model.download_url()) is not None:
+        allowed = f"is not on this machine; --download-weights fetches {address}"
+        raise SettingError("model.weights", run_config.config["model"]["weights"], allowed)
+
+
+def _check_reproducible(run_config: Any, run: Path | None) -> None:
+    """What would only be seen when all of it is trained.
 
     Raises:
         RecordError: the run has no numbers to compare with.
-        SettingError: its weights are not here.
     """
-    from semisup.errors import RecordError, SettingError
-    from semisup.model import Downloadable
-    from semisup.record.reader import read_metrics
+    from semisup.errors import RecordError
+    from semisup.record.reader import check_steps, read_metrics
 
     log = None if run is None else run / "metrics.jsonl"
     if log is not None and (not log.exists() or next(read_metrics(log), None) is None):
         raise RecordError(f"{run}: has no metrics to compare with; given its config.yaml, the run is simply made")
+    if log is not None:
+        check_steps(log)
     run_config.tracking.require_installed()
-    model = run_config.settings.model
-    if isinstance(model, Downloadable) and not download_weights and (address := model.download_url()) is not None:
-        allowed = f"is not on this machine; --download-weights fetches {address}"
-        raise SettingError("model.weights", run_config.config["model"]["weights"], allowed)
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
@@ -146,6 +155,10 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
         if not equals or (key not in SETTABLE_KEYS and not key.startswith("tracking.")):
             raise SettingError(key, text, f"may not be set here, only {', '.join(SETTABLE_KEYS)} and tracking.*")
         given[key] = parse_value(text)
+    model = config.get("model")
+    if "model.weights" in given and not (isinstance(model, dict) and model.get("sha256")):
+        allowed = "may only be set for a run whose config has model.sha256, which says whether it is the same file"
+        raise SettingError("model.weights", given["model.weights"], allowed)
     dataset = config.get("dataset")
     if not isinstance(dataset, dict):
         raise SettingError("dataset", dataset, "must be one of the data sets")
@@ -166,10 +179,9 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 def _options(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """What to compose the caller's defaults from: nothing of it is the stranger's but the name of our data set."""
-    from semisup.config.compose import config_folder
+    from semisup.config.compose import option_files
 
-    names = {path.stem for path in (config_folder() / "dataset").glob("*.yaml")}
-    words = [f"dataset={dataset['name']}"] if dataset.get("name") in names else []
+    words = [f"dataset={dataset['name']}"] if dataset.get("name") in option_files("dataset") else []
     words += [f"tracking={given['tracking']}"] if "tracking" in given else []
     return words + ([f"output_root={json.dumps(str(given['output_root']))}"] if "output_root" in given else [])
 

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from semisup.config import compose_cache, resolvers
+from semisup.config import compose_cache, resolvers, shared_configs
 from semisup.errors import SettingError, closest_match
 
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
@@ -17,6 +17,7 @@ PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "s
 
 resolvers.register()
 compose_cache.install()
+shared_configs.install()
 
 
 def config_folder() -> Path:
@@ -56,7 +57,15 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return mine
 
 
+def option_files(group: str) -> list[str]:
+    """Names of the YAMLs that can be chosen in a group, sorted; none if there is no such group."""
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml") if shared_configs.is_option(path.stem))
+
+
 def compose(overrides: list[str]) -> DictConfig:
+    for group, _, name in (word.partition("=") for word in overrides):
+        if not shared_configs.is_option(name) and (names := option_files(group.partition("@")[0])):
+            raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
     try:
         return hydra.compose("train", overrides=overrides, return_hydra_config=True)
     except (HydraException, ValueError) as error:

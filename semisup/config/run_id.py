@@ -16,16 +16,21 @@ IGNORED_DATASET_KEYS = ("cache", "workers", "memory_gb", "download", "max_bad_fr
 
 
 def result_config(config: ConfigDict) -> ConfigDict:
-    """The part of a config that can change a number: what the run's id is the hash of.
+    """Return the part of a config that can change a number: the run's id is a hash of it.
 
-    Paths count by their last name only, so that a moved data set keeps its runs; the index of a device, and threshold
-    and labeler of a method that labels nothing, do not count.
+    Paths count by their last name only, so that a moved data set keeps its runs. The index of a device does not
+    count. For a run that uses no unlabeled image, neither the threshold, the labeler nor the other settings of the
+    method without an effect count: all runs of a sweep that differ in these share one control.
     """
     kept = {key: value for key, value in config.items() if key not in IGNORED_KEYS}
     kept["device"] = str(kept["device"]).split(":")[0]
     dataset = {key: value for key, value in kept["dataset"].items() if key not in IGNORED_DATASET_KEYS}
     kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in ("root", "truth") if dataset.get(key)}
-    method: Any = registry.settings_class("method", kept["method"]["name"])
+    kept["model"] = _identified_weights(kept["model"])
+    node = kept["method"]
+    method: Any = registry.settings_class("method", node["name"])(**{key: node[key] for key in node if key != "name"})
+    if not method.uses_unlabeled:
+        kept["method"] = {key: value for key, value in node.items() if key in ("name", *method.labels_only_settings)}
     return {
         key: value
         for key, value in kept.items()
@@ -33,11 +38,21 @@ def result_config(config: ConfigDict) -> ConfigDict:
     }
 
 
+def _identified_weights(model: ConfigDict) -> ConfigDict:
+    """Pretrained weights count by the digest of their file and its name, not by its folder; without any, `sha256` does
+    not count, so that a run keeps the id that it had before there was this key."""
+    if model.get("weights") is not None:
+        return model | {"weights": Path(model["weights"]).name}
+    return {key: value for key, value in model.items() if key != "sha256"}
+
+
 def run_id(config: ConfigDict) -> str:
     """A readable name and 8 digits of the hash: `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`."""
     kept = result_config(config)
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     parts = [kept["method"]["name"]]
+    if "lambda_unlabeled" in kept["method"] and "threshold" not in kept:
+        parts.append("lambda0")
     if "threshold" in kept:
         parts += [
             kept["threshold"]["name"],

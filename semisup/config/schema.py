@@ -21,6 +21,7 @@ from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSet
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
 from semisup.errors import SettingError, closest_match, escape, first_line
+from semisup.model import identify_weights, is_file_name
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
 from semisup.runtime.precision import default_precision, require_compiler, require_device
 from semisup.runtime.secrets import secret_in
@@ -64,17 +65,19 @@ class RunConfig:
         return run_id(self.config)
 
 
-def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False) -> RunConfig:
+def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weights: bool = True) -> RunConfig:
     """The gate.
 
     Args:
         elsewhere: the run is for another machine, as a job of a cluster is; whether this one could is not asked.
+        weights: download the pretrained weights of the model if missing, check them and fill in `model.sha256`; not
+            with `elsewhere`. False = the caller needs no file of weights, as prediction does not.
 
     Raises:
         SettingError: names key, value, what is allowed and the nearest name.
     """
     try:
-        return _build(config, elsewhere=elsewhere)
+        return _build(config, elsewhere=elsewhere, weights=weights and not elsewhere)
     except SettingError as error:
         raise suggest_new_name(error) from None
 
@@ -87,7 +90,7 @@ def suggest_new_name(error: SettingError) -> SettingError:
     return SettingError(error.key, error.value, f"is now called {new}; type {new}={escape(error.value)}")
 
 
-def _build(config: DictConfig | ConfigDict, *, elsewhere: bool) -> RunConfig:
+def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -> RunConfig:
     plain = _normalize(_resolve(config))
     nodes = [*GROUP_NODES, *SECTIONS]
     known = [*nodes, *RunSettings.__dataclass_fields__]
@@ -108,6 +111,8 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool) -> RunConfig:
     if not elsewhere:
         _check_hardware(run)
         _check_definitions(run, plain)
+    if weights:
+        groups["model"] = identify_weights(groups["model"])
     plain = _coerce_types(plain, run, groups | sections)
     if groups["method"].needs_ema and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
@@ -175,6 +180,9 @@ def _normalize(config: ConfigDict) -> ConfigDict:
     dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
         config = config | {"dataset": dataset | {"root": os.path.abspath(os.path.expanduser(dataset["root"]))}}
+    model = config.get("model")
+    if isinstance(model, dict) and isinstance(model.get("weights"), str) and is_file_name(model["weights"]):
+        config = config | {"model": model | {"weights": os.path.abspath(os.path.expanduser(model["weights"]))}}
     if config.get("device") == "auto":
         config = config | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
     if config.get("precision") == "auto":

@@ -19,7 +19,12 @@ def num_batches(images: int, batch_size: int) -> int:
 
 
 def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
-    """(<= batch_size,) int64: batch `position` of pass number `epoch` over `images`, each image once a pass."""
+    """(<= batch_size,) int64: batch `position` of epoch number `epoch` over `images`, each image once an epoch.
+
+    A batch larger than the set is an epoch of its own and repeats the set: batch `epoch` of repeated passes.
+    """
+    if batch_size > images:
+        return infinite_batch(seed, name, images, batch_size, epoch)
     return permutation(seed, name, epoch, images)[position * batch_size : (position + 1) * batch_size]
 
 

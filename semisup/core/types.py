@@ -107,10 +107,12 @@ class PolicyContext(NamedTuple):
 
     progress: share of the training that is done, in [0, 1]
     labeled: of the labeled batch (at every step) or the labeled set (by rounds); None unless the policy asks for it
+    epoch: epochs completed before this step or labeling
     """
 
     progress: float
     labeled: LabeledPredictions | None = None
+    epoch: int = 0
 
 
 class PolicyOutput(NamedTuple):

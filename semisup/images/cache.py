@@ -290,4 +290,4 @@ def _write(path: Path, known: Sequence[str]) -> None:
     with AtomicFile(path.parent) as file:
         for piece in json.JSONEncoder().iterencode([path.stem, *known]):
             file.write(piece.encode())
-        file.put(path, sure=False)
+        file.commit(path, sure=False)

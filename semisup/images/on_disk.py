@@ -2,7 +2,7 @@
 
 A step reads its own rows; the next step's are read while it computes. Rows are read and not mapped: a map's pages count
 as the process's memory, many around each row, and to give them back costs 24 ms a step where reading costs 0.8
-(448 images of 32 x 32, docs/scaling.md).
+(448 images of 32 x 32, docs/internals/scaling.md).
 """
 
 import os

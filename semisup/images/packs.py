@@ -71,7 +71,7 @@ class PackWriter:
     def end(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> ImagePack:
         header = _header(path, bad, animated, self.sums.all())
         self.file.write(header)
-        self.file.put(path, _prefix(header), sure=False)
+        self.file.commit(path, _prefix(header), sure=False)
         return ImagePack(PackedImages(path, (self.count, 3, size, size), PREFIX.size), bad, animated)
 
     def __exit__(self, *error: object) -> None:

@@ -1,8 +1,8 @@
-"""Methods: how pseudo-labels are made and used.
+"""Methods: how pseudo-labels are computed and used.
 
-A method is settings and functions; what it learns is a Memory that it returns. The trainer owns the model,
-the optimizer and the clock; a method says how many steps an epoch has, what the loss of a step is, and
-what happens when an epoch was evaluated.
+A method is a frozen dataclass of settings with functions; what it learns is a `StateDict` that it returns. The
+training loop owns the model, the optimizer and the step counter. A method defines how many steps an epoch has, the
+loss of a step and what follows an evaluation.
 """
 
 from semisup.method._diagnostics import pool_labeled_event

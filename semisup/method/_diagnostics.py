@@ -1,4 +1,4 @@
-"""What a labeling of the pool is worth: the event that tells of it, for methods by rounds and at every step alike."""
+"""The event that reports one labeling of the unlabeled set, for offline and online methods alike."""
 
 from torch import Tensor
 
@@ -12,18 +12,21 @@ from semisup.method._protocol import Position, TrainingContext
 def pool_labeled_event(
     training: TrainingContext, position: Position, round_: int, labels: PseudoLabels, selection: PolicyOutput
 ) -> PoolLabeled:
-    """The event of one labeling of the pool. Hidden labels feed `pseudo/accuracy`, `known` and `right` of the classes
-    and the accuracy of the curve, and nothing else.
+    """Build the event of one labeling of the unlabeled set.
+
+    True classes (`training.hidden_targets`) enter `pseudo/accuracy`, the counts `known` and `right` of the classes and
+    the accuracy of the threshold curve, and nothing else.
 
     Args:
-        labels: `confidence` and `targets` (N,) are read, `probabilities` are not; a target of -1 = the image was not
-            looked at: it has no part in any of the numbers.
-        selection: of the same N images; `threshold` (K,).
+        round_: number of this labeling in the run, from 1.
+        labels: `confidence` and `targets` (N,) are read, `probabilities` are not. A target of -1 means that the image
+            was not labeled this time; it is left out of every number.
+        selection: the policy's output for the same N images; `threshold` is (K,).
     """
-    labels = PseudoLabels(*(each.cpu() for each in labels))
-    selection = PolicyOutput(*(each.cpu() for each in selection))
-    seen = labels.targets >= 0
-    targets, weight, truth = selection.targets[seen], selection.weight[seen], training.hidden_targets[seen]
+    labels = PseudoLabels(*(values.cpu() for values in labels))
+    selection = PolicyOutput(*(values.cpu() for values in selection))
+    labeled = labels.targets >= 0
+    targets, weight, truth = selection.targets[labeled], selection.weight[labeled], training.hidden_targets[labeled]
     metrics: dict[str, float | int | None] = {
         "pseudo/round": round_,
         "pseudo/coverage": coverage(weight),
@@ -31,14 +34,14 @@ def pool_labeled_event(
         "pseudo/accuracy": pseudo_accuracy(targets, weight, truth),
         "pseudo/entropy": normalized_entropy(targets[weight > 0].bincount(minlength=training.num_classes)),
         "pseudo/threshold": _mean(selection.threshold),
-        "pseudo/confidence": _mean(labels.confidence[seen]),
+        "pseudo/confidence": _mean(labels.confidence[labeled]),
     }
     lowest, highest = float(selection.threshold.min()), float(selection.threshold.max())
     if lowest < highest:
         metrics |= {"pseudo/threshold_min": lowest, "pseudo/threshold_max": highest}
     classes = per_class(targets, weight, truth, selection.threshold)
-    found = threshold_curve(labels.confidence, labels.targets, training.hidden_targets)
-    return PoolLabeled(position.step, position.epoch, round_, labels, selection, metrics, classes, found)
+    curve = threshold_curve(labels.confidence, labels.targets, training.hidden_targets)
+    return PoolLabeled(position.step, position.epoch, round_, labels, selection, metrics, classes, curve)
 
 
 def _mean(values: Tensor) -> float:

@@ -1,10 +1,14 @@
-"""What methods that make their labels at every step share: the batch, the policy's word, the passes, the record."""
+"""The base of online methods: the unlabeled batch, the call of the policy, the forward passes and the log.
+
+Without unlabeled images, or with lambda_unlabeled=0, a step is `labeled_loss`: everything that the method does to
+labeled images, at no cost for unlabeled ones. A run with lambda_unlabeled=0 is the control of its method.
+"""
 
 from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,48 +20,61 @@ from semisup.core.sampling import gather_images, infinite_batch, num_batches
 from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, Prefetchable, PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._diagnostics import pool_labeled_event
-from semisup.method._policy import apply_policy, initial_memory, policy_memory
+from semisup.method._policy import align_logits, apply_policy, initial_memory, observe_labeled_loss, policy_memory
 from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout
 from semisup.method.supervised import labeled_step_loss
-from semisup.threshold import PolicyWithLoss
+from semisup.threshold import LabelsFirstPolicy, PolicyWithLoss
 
 
 @dataclass(frozen=True)
 class OnlineMethod:
-    """What is the same for all methods that label at every step; abstract.
+    """Settings and steps that all online methods share; abstract.
 
-    Labeled images are unlabeled ones too: N + L images in all, the labeled ones last.
+    Labeled images also belong to the unlabeled set: it has N + L images, the labeled ones last.
 
-    lambda_unlabeled: weight of the unlabeled loss, 0 or more
-    ratio: unlabeled images of a step for each labeled one, 1 or more
+    lambda_unlabeled: weight of the unlabeled loss, at least 0; 0 = labels only
+    ratio: unlabeled images per labeled image of a step (mu in the papers), at least 1
     """
 
     lambda_unlabeled: float
     ratio: int
 
+    uses_weak: ClassVar[bool] = True
+    labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
+
     def __post_init__(self) -> None:
         check_range("lambda_unlabeled", self.lambda_unlabeled, 0)
         check_range("ratio", self.ratio, 1)
 
+    @property
+    def uses_unlabeled(self) -> bool:
+        return self.lambda_unlabeled > 0
+
     def init(self, training: TrainingContext) -> StateDict:
         size = len(training.unlabeled) + len(training.labeled)
-        return (
-            empty_label_memory(size, training.num_classes) | {"round": torch.tensor(0)} | initial_memory(training, size)
-        )
+        labels = empty_label_memory(size, training.num_classes)
+        return labels | {"round": torch.tensor(0)} | initial_memory(training, size)
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
         return num_batches(len(training.labeled), training.batch_size)
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
-        if self.lambda_unlabeled == 0 or len(training.unlabeled) == 0:
-            return labeled_step_loss(training, position, training.weak), memory
+        if not self.uses_unlabeled or len(training.unlabeled) == 0:
+            return self.labeled_loss(training, position), memory
+        if isinstance(training.policy, LabelsFirstPolicy) and training.policy.is_labels_only(position.epoch):
+            loss = self.labeled_loss(training, position)
+            return loss, observe_labeled_loss(training, memory, loss, position)
         return self.semi_supervised_loss(training, memory, position)
+
+    def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
+        """Compute the loss of a step on labeled images only: mean cross-entropy of their weak views."""
+        return labeled_step_loss(training, position, training.weak)
 
     @abstractmethod
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        """The loss of a step on labeled and unlabeled images."""
+        """Compute the loss of a step on labeled and unlabeled images."""
 
     def needs_evaluation(self, epoch: int) -> bool:
         return False
@@ -71,38 +88,39 @@ class OnlineMethod:
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """The last pseudo-label of every unlabeled image that got one since the report before."""
+        """Yield the last pseudo-label of every unlabeled image that was labeled since the previous report."""
         size = len(training.unlabeled)
         names = ("targets", "predicted", "confidence", "weight")
-        targets, predicted, confidence, weight = (memory[f"said/{name}"][:size] for name in names)
+        targets, predicted, confidence, weight = (memory[f"last/{name}"][:size] for name in names)
         if not bool((targets >= 0).any()):
             return memory
         memory = memory | {"round": memory["round"] + 1}
         labels = PseudoLabels(torch.empty(size, 0), confidence, predicted)
-        selection = PolicyOutput(weight, targets, memory["said/threshold"])
+        selection = PolicyOutput(weight, targets, memory["last/threshold"])
         yield pool_labeled_event(training, position, int(memory["round"]), labels, selection)
-        return memory | empty_label_memory(len(memory["said/targets"]), training.num_classes, targets.device)
+        return memory | empty_label_memory(len(memory["last/targets"]), training.num_classes, targets.device)
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
-    """What was last said of each image, before anything was.
+    """Build the record of the last pseudo-label of each image, while there is none.
 
     Returns:
-        targets: (size,) int64, the pseudo-label, and predicted, the surest class, which it need not be; -1 = nothing.
-        confidence, weight: (size,) float32. threshold: (K,) float32.
+        last/targets: (size,) int64, the pseudo-label; last/predicted: the most probable class, which differs from it
+            where the policy aligns distributions; -1 = none. last/confidence, last/weight: (size,) float32.
+            last/threshold: (K,) float32.
     """
     return {
-        "said/targets": torch.full((size,), -1, device=device),
-        "said/predicted": torch.full((size,), -1, device=device),
-        "said/confidence": torch.zeros(size, device=device),
-        "said/weight": torch.zeros(size, device=device),
-        "said/threshold": torch.zeros(num_classes, device=device),
+        "last/targets": torch.full((size,), -1, device=device),
+        "last/predicted": torch.full((size,), -1, device=device),
+        "last/confidence": torch.zeros(size, device=device),
+        "last/weight": torch.zeros(size, device=device),
+        "last/threshold": torch.zeros(num_classes, device=device),
     }
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The unlabeled images of a step, on the device.
+    """Unlabeled images of a step, on the device.
 
     index: (U,) int64 in [0, N + L)
     pixels: (U, C, S, S) uint8
@@ -113,18 +131,18 @@ class Batch:
 
 
 def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
-    """U = ratio * batch size of the N unlabeled and L labeled images; the labeled ones of them last."""
-    own, others = _drawn(training, position.step, ratio)
-    pixels = gather_images(training.unlabeled, own)
+    """Load the U = ratio * batch size images of a step from the N unlabeled and L labeled ones; labeled ones last."""
+    unlabeled, labeled = _draw_indices(training, position.step, ratio)
+    pixels = gather_images(training.unlabeled, unlabeled)
     if isinstance(training.unlabeled.pixels, Prefetchable):
-        training.unlabeled.pixels.ahead(_drawn(training, position.step + 1, ratio)[0])
-    if len(others):
-        pixels = torch.cat((pixels, gather_images(training.labeled, others - len(training.unlabeled))))
-    return Batch(to_device(torch.cat((own, others)), pixels.device), pixels)
+        training.unlabeled.pixels.ahead(_draw_indices(training, position.step + 1, ratio)[0])
+    if len(labeled):
+        pixels = torch.cat((pixels, gather_images(training.labeled, labeled - len(training.unlabeled))))
+    return Batch(to_device(torch.cat((unlabeled, labeled)), pixels.device), pixels)
 
 
-def _drawn(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
-    """The numbers of a step's images in [0, N) and in [N, N + L), on the CPU."""
+def _draw_indices(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
+    """Draw the indices of a step's images in [0, N) and in [N, N + L), on the CPU."""
     size = len(training.unlabeled) + len(training.labeled)
     index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step)
     return index[index < len(training.unlabeled)], index[index >= len(training.unlabeled)]
@@ -139,31 +157,37 @@ def select_and_record(
     logits: Tensor | None,
     targets: Tensor,
 ) -> tuple[PolicyOutput, StateDict]:
-    """Ask the policy about a batch, and note its word on every image; `logits` (B, K) and `targets` (B,) are of the
-    labeled images, None only for a policy that does not ask for them."""
+    """Weight the pseudo-labels of a batch by the policy, and record them for the next report.
+
+    Args:
+        labels, index: of the U unlabeled images.
+        logits: (B, K) of the labeled images; None only if the policy does not use them.
+        targets: (B,) classes of the labeled images.
+    """
     labeled = None
     if training.policy.uses_labeled:
         assert logits is not None
         labeled = LabeledPredictions(apply_temperature(logits.detach(), memory).softmax(dim=1), targets)
-    selection, memory = apply_policy(training, memory, labels, index, PolicyContext(position.progress, labeled))
-    said = {
+    context = PolicyContext(position.progress, labeled, position.epoch)
+    selection, memory = apply_policy(training, memory, labels, index, context)
+    record = {
         "targets": selection.targets,
         "predicted": labels.targets,
         "confidence": labels.confidence.float(),
         "weight": selection.weight.float(),
     }
-    for name, values in said.items():
-        memory[f"said/{name}"].index_copy_(0, index, values)  # in place: a copy of N at every step would cost more
-    memory = memory | {"said/threshold": selection.threshold.float()}
+    for name, values in record.items():
+        memory[f"last/{name}"].index_copy_(0, index, values)  # in place: copying N values at every step costs more
+    memory = memory | {"last/threshold": selection.threshold.float()}
     return selection, memory
 
 
 class ForwardPass(NamedTuple):
-    """What the student says of a step's images, and what the policy makes of it.
+    """Logits of a step's images and the policy's output.
 
     labeled: (B, K) float logits with gradient
-    weak: (V, K) float logits without, calibrated
-    strong: (V, K) float logits with gradient, of the images that are learned
+    weak: (V, K) float logits without gradient, calibrated, and aligned if the policy aligns distributions
+    strong: (V, K) float logits with gradient, of the images in the loss
     targets, weight: (V,), of the same images
     """
 
@@ -184,12 +208,16 @@ def forward_weak_strong(
     skip_rejected: bool,
     ema_teacher: bool,
 ) -> tuple[ForwardPass, StateDict]:
-    """Label the weak views of a batch, weigh them, and look at its strong views.
+    """Label the weak views of a batch, weight them by the policy, and run the student on the strong views.
 
-    Together: one pass of [labeled, weak, strong], V = U, so that BatchNorm sees all.
-    `skip_rejected`: what has weight 0 is not looked at. The weak views go first, without gradient, and BatchNorm remembers
-    nothing of them; then one pass of [labeled, strong of the V kept]. None kept = the supervised step, bit for bit.
-    `ema_teacher`: the average of the weights, in eval mode, looks at the weak views (arXiv 2101.08482, section 3).
+    Default: one pass of [labeled, weak, strong] as in the papers, V = U, so that BatchNorm normalizes all together.
+
+    Args:
+        images, targets: the labeled batch.
+        skip_rejected: leave out strong views of weight 0. The weak views come first, without gradient and without an
+            effect on BatchNorm's statistics; then one pass of [labeled, the V selected strong views]. If none is
+            selected, the step is bit-identical to `labeled_loss`.
+        ema_teacher: the weight average, in eval mode, labels the weak views (arXiv 2101.08482, section 3).
     """
     weak = training.view(training.weak, batch.pixels, "weak", position.step)
     if not (skip_rejected or ema_teacher):
@@ -200,29 +228,35 @@ def forward_weak_strong(
         selection, memory = select_and_record(
             training, memory, position, predict(weak_logits), batch.index, labeled, targets
         )
+        weak_logits = align_logits(training, memory, weak_logits)
         return ForwardPass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
-    known, weak_logits = (ema_logits if ema_teacher else no_grad_logits)(training, images, weak)
+    compute_logits = ema_logits if ema_teacher else no_grad_logits
+    labeled_logits, weak_logits = compute_logits(training, images, weak)
     weak_logits = apply_temperature(weak_logits, memory)
-    selection, memory = select_and_record(training, memory, position, predict(weak_logits), batch.index, known, targets)
+    selection, memory = select_and_record(
+        training, memory, position, predict(weak_logits), batch.index, labeled_logits, targets
+    )
+    weak_logits = align_logits(training, memory, weak_logits)
     weight = selection.weight
-    kept = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
-    strong = training.view(training.augment, batch.pixels.index_select(0, kept), "strong", position.step)
-    seed_dropout(training.seed, position.step)  # as if there had been no weak pass
+    selected = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
+    strong = training.view(training.augment, batch.pixels.index_select(0, selected), "strong", position.step)
+    seed_dropout(training.seed, position.step)  # the same draws as if there had been no weak pass
     labeled, strong_logits = training.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
-    return ForwardPass(labeled, weak_logits[kept], strong_logits, selection.targets[kept], weight[kept]), memory
+    forward = ForwardPass(labeled, weak_logits[selected], strong_logits, selection.targets[selected], weight[selected])
+    return forward, memory
 
 
 @torch.no_grad()
 def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Logits, by the average, of the labeled images, if the policy asks for them, and of the weak views."""
+    """Compute the average model's logits of the labeled images, if the policy uses them, and of the weak views."""
     teacher = training.teacher.eval()
-    known = teacher(images).float() if training.policy.uses_labeled else None
-    return known, teacher(weak).float()
+    labeled = teacher(images).float() if training.policy.uses_labeled else None
+    return labeled, teacher(weak).float()
 
 
 @torch.no_grad()
 def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Logits of the labeled images, if the policy asks for them, and of the weak views."""
+    """Compute the student's logits of the labeled images, if the policy uses them, and of the weak views."""
     with freeze_bn_stats(training.student):
         if not training.policy.uses_labeled:
             return None, training.student(weak).float()
@@ -233,26 +267,31 @@ def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> t
 def add_policy_loss(
     training: TrainingContext, loss: Tensor, logits: Tensor, weight: Tensor, memory: StateDict
 ) -> Tensor:
-    """The unlabeled loss () and the policy's own term of it, if it has one; `logits` (V, K) are what is learned on."""
+    """Add the policy's own loss term, if it has one, to the unlabeled loss ().
+
+    Args:
+        logits: (V, K) with gradient, of the images in the unlabeled loss.
+        weight: (V,), of the same images.
+    """
     if not isinstance(training.policy, PolicyWithLoss):
         return loss
     return loss + training.policy.penalty(logits, weight, policy_memory(memory))
 
 
 def rampup_weight(progress: float, share: float) -> float:
-    """min(1, t / (share T)): the weight of the unlabeled loss while it is phased in; 1 throughout with share 0."""
+    """Return the factor of the unlabeled loss during ramp-up: min(1, t / (share T)); 1 throughout if share is 0."""
     return min(1.0, progress / share) if share > 0 else 1.0
 
 
 @contextmanager
 def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
-    """In here BatchNorm normalizes by the batch and remembers nothing of it."""
-    norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
-    tracked = [each.track_running_stats for each in norms]
-    for each in norms:
-        each.track_running_stats = False
+    """Context in which BatchNorm normalizes by the batch and leaves its running statistics unchanged."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    tracked = [norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for each, before in zip(norms, tracked, strict=True):
-            each.track_running_stats = before
+        for norm, before in zip(norms, tracked, strict=True):
+            norm.track_running_stats = before

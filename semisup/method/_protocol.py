@@ -1,9 +1,4 @@
-"""Methods: how pseudo-labels are made and used.
-
-A method is settings and functions; what it learns is a Memory that it returns. The trainer owns the model,
-the optimizer and the clock; a method says how many steps an epoch has, what the loss of a step is, and
-what happens when an epoch was evaluated.
-"""
+"""The interface of methods, and the values that the training loop passes to them."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -24,10 +19,10 @@ from semisup.threshold import Policy
 
 
 class Position(NamedTuple):
-    """Where in the training a step is.
+    """Position of a step in the training.
 
     step: optimizer updates done before it
-    epoch: labeled passes completed before it
+    epoch: epochs completed before it
     position: steps of this epoch done before it
     progress: share of the training done before it, in [0, 1]
     """
@@ -40,17 +35,24 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What every method works with. `student` learns, `teacher` (it, or the average of its weights) labels the pool;
-    the images are where the device reaches them; `restart(round)` gives the student fresh weights."""
+    """Models, data and settings that every method works with.
+
+    student: the model that is trained
+    teacher: the model that labels the unlabeled set offline: the student, or the average of its weights
+    restart: `restart(round)` reinitializes the student, its optimizer and its average
+    hidden_targets: (N,) int64 in [0, K), true classes of the unlabeled images or -1; for diagnostics only, on the CPU
+    augment: training augmentation; of the strong views in online methods
+    weak: augmentation of the weak views
+    """
 
     student: nn.Module
     teacher: nn.Module
     restart: Callable[[int], None]
     labeled: Images
     unlabeled: Images
-    hidden_targets: Tensor  # (N,) int64 in [0, K) or -1: for diagnostics only, on the CPU
+    hidden_targets: Tensor
     num_classes: int
-    augment: Augment  # in training; of the strong views
+    augment: Augment
     weak: Augment
     policy: Policy
     seed: int
@@ -58,36 +60,41 @@ class TrainingContext:
     eval_batch_size: int
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
-        """(n, C, S, S) float: the images, augmented by the draws that belong to (name, step)."""
+        """Augment (n, C, S, S) uint8 images to float, with the random draws of (name, step)."""
         return augment.apply(pixels, torch_generator(self.seed, "augment", name, step))
 
     def labeled_batch(self, position: Position, augment: Augment) -> tuple[Tensor, Tensor]:
-        """Augmented images (n, C, S, S) and classes (n,) of the labeled batch of this place; n <= batch_size."""
+        """Load the labeled batch of a step.
+
+        Returns:
+            Augmented images (n, C, S, S) float and classes (n,) int64; n <= batch_size.
+        """
         images = self.labeled
         index = epoch_batch(self.seed, "labeled", position.epoch, len(images), self.batch_size, position.position)
         pixels, index = gather_images(images, index), to_device(index, images.targets.device)
         return self.view(augment, pixels, "labeled", position.step), images.targets[index]
 
     def context(self, position: Position, memory: StateDict) -> PolicyContext:
-        """What the policy may know of this place; by rounds the whole labeled set is scored, if it asks for that."""
+        """Build the policy's context for offline labeling; predicts the whole labeled set if the policy needs it."""
         if not self.policy.uses_labeled:
-            return PolicyContext(position.progress)
+            return PolicyContext(position.progress, None, position.epoch)
         batches = iter_logits(self.teacher, self.labeled.pixels, self.eval_batch_size)
         logits = apply_temperature(torch.cat(list(batches)), memory)
-        return PolicyContext(position.progress, LabeledPredictions(predict(logits).probabilities, self.labeled.targets))
+        labeled = LabeledPredictions(predict(logits).probabilities, self.labeled.targets)
+        return PolicyContext(position.progress, labeled, position.epoch)
 
 
 def seed_dropout(seed: int, step: int) -> None:
-    """What the model itself draws at a step, dropout and stochastic depth: other draws on every process."""
-    which = (distributed.rank(),) if distributed.world_size() > 1 else ()
-    seed_global(derive_seed(seed, "forward", step, *which))
+    """Seed the model's own random draws (dropout, stochastic depth) for a step; they differ between processes."""
+    rank = (distributed.rank(),) if distributed.world_size() > 1 else ()
+    seed_global(derive_seed(seed, "forward", step, *rank))
 
 
 class StepLoss(NamedTuple):
-    """What one step minimizes, and what the log wants to know of it without waiting for the device.
+    """Loss of one step, and sums for the log that need no synchronization with the device.
 
     total: () float with gradient
-    sums: (len(SUMS),) float64, added up over an epoch: see SUMS
+    sums: (len(LOG_SUMS),) float64, added up over an epoch
     """
 
     total: Tensor
@@ -98,15 +105,15 @@ LOG_SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps"
 
 
 def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
-    """(len(SUMS),) float64 on the device of `like`: the named ones, and 0."""
+    """Build a (len(LOG_SUMS),) float64 tensor on the device of `like`: the named values, and 0 for the others."""
     sums = torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=like.device)
     for name, value in values.items():
-        sums[LOG_SUMS.index(name)].fill_(value)  # a number put in by [] = is sent to a GPU, and waited for
+        sums[LOG_SUMS.index(name)].fill_(value)  # assignment by [] would wait for the GPU
     return sums
 
 
 def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-    """SUMS of a step on n labeled images with mean loss `loss` ()."""
+    """Build the sums of a step on n labeled images with mean loss `loss` ()."""
     correct = (logits.argmax(dim=1) == targets).sum()
     count = len(targets)
     return make_sums(
@@ -115,68 +122,80 @@ def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
-    """SUMS of the unlabeled part of a step with mean loss `loss` () over `count` images."""
+    """Build the sums of the unlabeled part of a step with mean loss `loss` () over `count` images."""
     return make_sums(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
 class Method(Protocol):
-    """What every method does."""
+    """Interface of a method.
 
-    uses_unlabeled: ClassVar[bool]  # False: neither the unlabeled images nor the threshold policy can matter
-    uses_weak: ClassVar[bool]  # False: the weak augmentation cannot matter
+    uses_weak: False if the weak augmentation has no effect.
+    labels_only_settings: the method's settings that identify a run which uses no unlabeled image, such as the control;
+        the others have no effect there.
+    """
+
+    uses_weak: ClassVar[bool]
+    labels_only_settings: ClassVar[tuple[str, ...]]
+
+    @property
+    def uses_unlabeled(self) -> bool:
+        """Whether unlabeled images and the threshold policy can have an effect."""
+        ...
 
     @property
     def needs_ema(self) -> bool:
-        """Whether it works only with train.ema_decay."""
+        """Whether the method requires train.ema_decay."""
         ...
 
     def init(self, training: TrainingContext) -> StateDict:
-        """The memory before the first step."""
+        """Build the memory before the first step."""
         ...
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
-        """Optimizer steps of an epoch that starts with this memory."""
+        """Return the optimizer steps of an epoch that starts with this memory."""
         ...
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
-        """The loss of one step. The student is in training mode."""
+        """Compute the loss of one step; the student is in training mode."""
         ...
 
     def needs_evaluation(self, epoch: int) -> bool:
-        """Whether `on_evaluation` may have something to do when `epoch` epochs are done."""
+        """Whether `on_evaluation` may act after `epoch` epochs, so that an evaluation is required."""
         ...
 
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        """What follows an evaluation with this validation accuracy; yields what is worth telling.
+        """Act on an evaluation at the end of an epoch; yields events and returns the memory.
 
-        `place.epoch` counts the epoch just done.
+        Args:
+            position: `epoch` counts the epoch that has just ended.
+            accuracy: validation accuracy, in [0, 1].
         """
         ...
 
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """What there is to tell at every evaluation, in the middle of an epoch too; no number depends on it."""
+        """Yield diagnostic events at an evaluation, possibly within an epoch; must not affect the training."""
         ...
 
 
 @runtime_checkable
 class OfflineMethod(Protocol):
-    """A method that learns from labels alone, and does not ask the policy, until it first labels the pool: up to there
-    the policy has no more than its own `init`, and cannot matter."""
+    """A method that is purely supervised, and does not call the policy, until it first labels the unlabeled set.
 
-    later: ClassVar[tuple[str, ...]]  # settings of the method that cannot matter before that either
+    Before that, the policy's memory is that of its `init`, and runs that differ in the policy only are identical.
 
-    def uses_pseudo_labels(self) -> bool:
-        """Whether there can be a first time; then alone the above holds."""
-        ...
+    settings_after_labeling: the method's settings that have no effect before the first labeling either.
+    """
+
+    settings_after_labeling: ClassVar[tuple[str, ...]]
 
     def has_pseudo_labels(self, memory: StateDict) -> bool:
-        """Whether the pool was labeled."""
+        """Whether the unlabeled set has been labeled."""
         ...
 
     def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
-        """Whether `on_evaluation` at this place, with this validation accuracy, labels the pool."""
+        """Whether `on_evaluation` with these arguments labels the unlabeled set."""
         ...

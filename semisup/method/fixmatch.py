@@ -1,15 +1,14 @@
-"""FixMatch (arXiv 2001.07685): label the weak view, learn it on the strong view.
+"""FixMatch (arXiv 2001.07685): label the weak view and train the strong view on that label.
 
     loss = mean CE(labeled) + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, target_i)
 
-Targets are the surest classes of the weak views, weights are the threshold policy's: `threshold=fixed` is FixMatch,
-and flexmatch, freematch (whose own term is added), softmatch, adamatch and dash are those papers' methods. Nothing
-flows back through the labels. The papers' one pass of [labeled, weak, strong], or only what is kept of it:
-`_steps.weak_and_strong`.
+`target_i` is the most probable class of the weak view and `weight_i` comes from the threshold policy: with
+`threshold=fixed` this is FixMatch; with flexmatch, freematch (whose own term is added), softmatch, adamatch or dash
+it is the method of that paper. There is no gradient through the labels. `forward_weak_strong` in `_online.py`
+describes the forward passes.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch.nn.functional import cross_entropy
 
@@ -22,16 +21,16 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class FixMatch(OnlineMethod):
-    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one (mu); `ramp` in [0, 1]:
-    the share of the training over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `skip_rejected`:
-    strong views of weight 0 are not looked at; `ema_teacher`: the average of the weights labels the weak views."""
+    """Settings of FixMatch; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+
+    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]: r(t) = min(1, t / (ramp T))
+    skip_rejected: leave strong views of weight 0 out of the forward pass
+    ema_teacher: the average of the weights labels the weak views
+    """
 
     ramp: float
     skip_rejected: bool
     ema_teacher: bool
-
-    uses_unlabeled: ClassVar[bool] = True
-    uses_weak: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,12 +45,12 @@ class FixMatch(OnlineMethod):
     ) -> tuple[StepLoss, StateDict]:
         images, targets = training.labeled_batch(position, training.weak)
         batch = unlabeled_batch(training, position, self.ratio)
-        seen, memory = forward_weak_strong(
+        forward, memory = forward_weak_strong(
             training, memory, position, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
-        supervised = cross_entropy(seen.labeled, targets)
-        unlabeled = weighted_cross_entropy(seen.strong, seen.targets, seen.weight, len(batch.index))
-        unlabeled = add_policy_loss(training, unlabeled, seen.strong, seen.weight, memory)
-        sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
+        supervised = cross_entropy(forward.labeled, targets)
+        unlabeled = weighted_cross_entropy(forward.strong, forward.targets, forward.weight, len(batch.index))
+        unlabeled = add_policy_loss(training, unlabeled, forward.strong, forward.weight, memory)
+        sums = labeled_sums(supervised, forward.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory

@@ -1,11 +1,14 @@
-"""MixMatch (arXiv 1905.02249): guess by two views, sharpen, and mix everything with everything.
+"""MixMatch (arXiv 1905.02249): average the predictions of two views, sharpen them, and mix all images.
 
     q_i = sharpen(mean of 2 weak predictions, temperature)
     l' = max(l, 1 - l), l ~ Beta(alpha, alpha)
     x' = l' x + (1 - l') x_shuffled, targets likewise, over [labeled, weak, weak']
     loss = mean CE(labeled') + lambda_unlabeled r(t) / (2 U K)  sum_i weight_i |softmax(z'_i) - q'_i|^2
 
-The guesses leave no trace in BatchNorm; the policy weighs the averaged guess, and its weight goes with the image.
+The two predictions leave BatchNorm's running statistics unchanged; the policy weights their mean, and each image
+keeps its weight when it is mixed. A policy that aligns distributions aligns the mean before it is sharpened; the loss
+term of a policy that has one is computed on z' and is part of the unlabeled loss. With lambda_unlabeled=0 the labeled
+images are mixed with each other, by the same l'.
 """
 
 from dataclasses import dataclass
@@ -20,28 +23,46 @@ from semisup.core.inference import apply_temperature, predict
 from semisup.core.rng import numpy_generator, torch_generator
 from semisup.core.types import PseudoLabels, StateDict
 from semisup.errors import check_range
-from semisup.method._online import OnlineMethod, freeze_bn_stats, rampup_weight, select_and_record, unlabeled_batch
+from semisup.method._online import (
+    OnlineMethod,
+    add_policy_loss,
+    freeze_bn_stats,
+    rampup_weight,
+    select_and_record,
+    unlabeled_batch,
+)
+from semisup.method._policy import align_probabilities
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
 
 
 @dataclass(frozen=True)
 class MixMatch(OnlineMethod):
-    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
-    share of the training over which the unlabeled loss is phased in; `temperature`, `alpha` > 0."""
+    """Settings of MixMatch; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+
+    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]
+    temperature: above 0, of the sharpened targets
+    alpha: above 0, of the Beta distribution of the mixing coefficient
+    """
 
     ramp: float
     temperature: float
     alpha: float
 
-    uses_unlabeled: ClassVar[bool] = True
-    uses_weak: ClassVar[bool] = True
     needs_ema: ClassVar[bool] = False
+    labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "alpha")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("ramp", self.ramp, 0, 1)
         check_range("temperature", self.temperature, 0, above=True)
         check_range("alpha", self.alpha, 0, above=True)
+
+    def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
+        images, targets = training.labeled_batch(position, training.weak)
+        mixed, soft = self._mix(training, position, images, one_hot(targets, training.num_classes))
+        logits = training.student(mixed).float()
+        loss = cross_entropy(logits, soft)
+        return StepLoss(loss, labeled_sums(loss, logits, targets))
 
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
@@ -50,36 +71,43 @@ class MixMatch(OnlineMethod):
         batch = unlabeled_batch(training, position, self.ratio)
         views = [training.view(training.weak, batch.pixels, name, position.step) for name in ("weak", "other_weak")]
         with torch.no_grad(), freeze_bn_stats(training.student):
-            guesses = training.student(torch.cat((images, *views))).float()
-        known, *guessed = guesses.split((len(images), *map(len, views)))
-        mean = torch.stack([predict(apply_temperature(each, memory)).probabilities for each in guessed]).mean(dim=0)
-        confidence, surest = mean.max(dim=1)
-        selection, memory = select_and_record(
-            training, memory, position, PseudoLabels(mean, confidence, surest), batch.index, known, targets
-        )
+            predictions = training.student(torch.cat((images, *views))).float()
+        labeled_logits, *view_logits = predictions.split((len(images), *map(len, views)))
+        mean = torch.stack([predict(apply_temperature(each, memory)).probabilities for each in view_logits]).mean(dim=0)
+        labels = PseudoLabels(mean, *mean.max(dim=1))
+        selection, memory = select_and_record(training, memory, position, labels, batch.index, labeled_logits, targets)
 
-        sharp = sharpen(mean, self.temperature)
-        everything = torch.cat((images, *views))
-        certain = torch.eye(training.num_classes, dtype=sharp.dtype, device=sharp.device)[targets]
-        wanted = torch.cat((certain, sharp, sharp))
-        order = torch.randperm(
-            len(everything), generator=torch_generator(training.seed, "mixup", "order", position.step)
-        )
-        order = to_device(order, everything.device)
-        share = float(numpy_generator(training.seed, "mixup", "share", position.step).beta(self.alpha, self.alpha))
-        share = max(share, 1 - share)
-        logits = training.student(everything.lerp(everything[order], 1 - share)).float()
-        wanted = wanted.lerp(wanted[order], 1 - share)
+        sharp = sharpen(align_probabilities(training, memory, mean), self.temperature)
+        soft = torch.cat((one_hot(targets, training.num_classes).to(sharp), sharp, sharp))
+        mixed, soft = self._mix(training, position, torch.cat((images, *views)), soft)
+        logits = training.student(mixed).float()
 
-        labeled, rest = logits[: len(images)], logits[len(images) :]
-        supervised = cross_entropy(labeled, wanted[: len(images)])
-        distance = (rest.softmax(dim=1) - wanted[len(images) :]).square().mean(dim=1)  # (2 U,)
-        unlabeled = (distance * selection.weight.repeat(2)).sum() / len(rest)
+        labeled, unlabeled_logits = logits[: len(images)], logits[len(images) :]
+        supervised = cross_entropy(labeled, soft[: len(images)])
+        distance = (unlabeled_logits.softmax(dim=1) - soft[len(images) :]).square().mean(dim=1)  # (2 U,)
+        weight = selection.weight.repeat(2)
+        unlabeled = (distance * weight).sum() / len(unlabeled_logits)
+        unlabeled = add_policy_loss(training, unlabeled, unlabeled_logits, weight, memory)
         sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory
 
+    def _mix(
+        self, training: TrainingContext, position: Position, images: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mix (n, C, S, S) images and (n, K) targets with a permutation of themselves, by one coefficient l'."""
+        order = torch.randperm(len(images), generator=torch_generator(training.seed, "mixup", "order", position.step))
+        order = to_device(order, images.device)
+        share = float(numpy_generator(training.seed, "mixup", "share", position.step).beta(self.alpha, self.alpha))
+        share = max(share, 1 - share)
+        return images.lerp(images[order], 1 - share), targets.lerp(targets[order], 1 - share)
+
+
+def one_hot(targets: Tensor, num_classes: int) -> Tensor:
+    """Encode (n,) classes as (n, K) float32 probabilities."""
+    return torch.eye(num_classes, device=targets.device)[targets]
+
 
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
-    """(U, K) -> p^(1 / temperature), rows summing to 1 again."""
+    """Raise (U, K) probabilities to the power 1 / temperature and normalize the rows."""
     return torch.softmax(probabilities.clamp(min=1e-12).log() / temperature, dim=1)

@@ -1,9 +1,9 @@
-"""Pseudo-Label (Lee, ICML 2013 workshop) at every step: one view is labeled and learned.
+"""Online Pseudo-Label (Lee, ICML 2013 workshop): one weak view is both labeled and trained on.
 
     loss = mean CE(labeled) + lambda_unlabeled r(t) / U  sum_i weight_i CE(u_i, target_i)
     r(t) = min(1, t / (ramp T))
 
-BatchNorm remembers nothing of the unlabeled pass.
+The unlabeled pass leaves BatchNorm's running statistics unchanged.
 """
 
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class PseudoLabel(OnlineMethod):
-    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `ramp` in [0, 1]: the
-    share of the training over which the unlabeled loss is phased in."""
+    """Settings of Pseudo-Label; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+
+    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]
+    """
 
     ramp: float
 
-    uses_unlabeled: ClassVar[bool] = True
-    uses_weak: ClassVar[bool] = True
     needs_ema: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

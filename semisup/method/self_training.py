@@ -1,19 +1,24 @@
-"""Self-training by rounds (arXiv 1908.02983, "offline" pseudo-labels), as in the Food-11 tutorial.
+"""Offline self-training (arXiv 1908.02983), as in the Food-11 tutorial.
 
-Every epoch is one shuffled pass over the labeled images and, once there are pseudo-labels, one pass over
-the pseudo-labeled ones, in the order of the set, with the same augmentation and batch size. After the
-evaluation of epoch e = 0, 1, ... the whole pool is labeled again if
+An epoch is one shuffled pass over the labeled images and, once there are pseudo-labels, one pass over the
+pseudo-labeled images, in the order of the set, with the same augmentation and batch size. After the evaluation of
+epoch e = 0, 1, ... the whole unlabeled set is labeled again if
 
     e mod refresh_every = 0   and   validation accuracy > gate
 
-with the student in eval mode on the images as they are; what the threshold policy gives a weight above 0
-becomes the new pseudo-labeled set, hard labels and all (a single image left over joins the batch before it: BatchNorm
-cannot normalize one). None kept = no pseudo-labeled set. Accuracy may
-fall below the gate later: the old set stays in use.
+by the teacher in eval mode, on images without augmentation. Images to which the threshold policy gives a weight above
+0 become the new pseudo-labeled set, with hard labels. (A last batch of a single image is joined to the batch before
+it: BatchNorm cannot normalize one image.) If no image is selected, there is no pseudo-labeled set. If accuracy falls
+below the gate later, the previous set stays in use.
 
-A pool of 50,000 beside 40 labels would make an epoch of 3 labeled and 3,000 pseudo-labeled batches, and the pool would
-not be labeled again before its end. With `ratio` an epoch has at most that many pseudo-labeled images for each labeled
-one: the next of passes without end over the set, each pass shuffled anew.
+An unlabeled set of 50,000 images beside 40 labels would make an epoch of 3 labeled and 3,000 pseudo-labeled batches,
+and the unlabeled set would not be labeled again before the end of that epoch. With `ratio`, an epoch has at most that
+many pseudo-labeled images per labeled image: the next ones of repeated passes over the set, each pass shuffled
+differently.
+
+With lambda_unlabeled=0 an epoch is the pass over the labeled images. Until the unlabeled set is first labeled, a run
+equals that run (its control) at every step. From then on its epochs are longer, so that at equal steps the control is
+in a later epoch: it sees the same labeled batches in the same order, but at other steps, learning rates and views.
 """
 
 from collections.abc import Generator
@@ -38,19 +43,23 @@ from semisup.method.supervised import labeled_step_loss
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """`gate`: validation accuracy, in [0, 1], above which the pool is labeled; `refresh_every` >= 1 epochs;
-    `ratio` >= 1: at most so many pseudo-labeled images an epoch for each labeled one, None = all of them;
-    `lambda_unlabeled` >= 0: weight of the loss on pseudo-labeled images, 0 = they are not used."""
+    """Settings of self-training.
+
+    gate: validation accuracy above which the unlabeled set is labeled, in [0, 1]
+    refresh_every: epochs from one labeling to the next, at least 1
+    ratio: at most this many pseudo-labeled images per labeled image in an epoch, at least 1; None = all of them
+    lambda_unlabeled: weight of the loss on pseudo-labeled images, at least 0; 0 = labels only
+    """
 
     gate: float
     refresh_every: int
     ratio: int | None
     lambda_unlabeled: float
 
-    uses_unlabeled: ClassVar[bool] = True
     uses_weak: ClassVar[bool] = False
     needs_ema: ClassVar[bool] = False
-    later: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
+    labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
+    settings_after_labeling: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
 
     def __post_init__(self) -> None:
         check_range("gate", self.gate, 0, 1)
@@ -59,37 +68,44 @@ class SelfTraining:
             check_range("ratio", self.ratio, 1)
         check_range("lambda_unlabeled", self.lambda_unlabeled, 0)
 
+    @property
+    def uses_unlabeled(self) -> bool:
+        return self.lambda_unlabeled > 0
+
     def init(self, training: TrainingContext) -> StateDict:
-        none = torch.zeros(0, dtype=torch.int64)
-        start = {"index": none, "targets": none, "weight": torch.zeros(0), "round": torch.tensor(0)}
+        empty = torch.zeros(0, dtype=torch.int64)
+        start = {"index": empty, "targets": empty, "weight": torch.zeros(0), "round": torch.tensor(0)}
         return start | initial_memory(training, len(training.unlabeled))
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
-        used = self._used(training, memory) if self.lambda_unlabeled > 0 else 0
-        left_over = 1 if used > training.batch_size > 1 and used % training.batch_size == 1 else 0
-        return num_batches(len(training.labeled), training.batch_size) + num_batches(
-            used - left_over, training.batch_size
-        )
+        size = self._pseudo_labeled_size(training, memory)
+        joined = 1 if size > training.batch_size > 1 and size % training.batch_size == 1 else 0
+        labeled_steps = num_batches(len(training.labeled), training.batch_size)
+        return labeled_steps + num_batches(size - joined, training.batch_size)
 
-    def _used(self, training: TrainingContext, memory: StateDict) -> int:
-        """How many of the kept images an epoch has."""
-        kept = len(memory["index"])
-        return kept if self.ratio is None else min(kept, self.ratio * len(training.labeled))
+    def _pseudo_labeled_size(self, training: TrainingContext, memory: StateDict) -> int:
+        """Count the pseudo-labeled images of an epoch."""
+        selected = len(memory["index"])
+        return selected if self.ratio is None else min(selected, self.ratio * len(training.labeled))
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
         batch = position.position - num_batches(len(training.labeled), training.batch_size)
         if batch < 0:
             return labeled_step_loss(training, position, training.augment), memory
-        return self._pseudo_labeled(training, memory, position, batch), memory
+        return self._pseudo_labeled_loss(training, memory, position, batch), memory
 
-    def _pseudo_labeled(self, training: TrainingContext, memory: StateDict, position: Position, batch: int) -> StepLoss:
-        begin, kept, used = batch * training.batch_size, len(memory["index"]), self._used(training, memory)
-        end = used if used - begin == training.batch_size + 1 else begin + training.batch_size
-        of_epoch: Tensor | slice = slice(begin, end)
-        if used < kept:
-            chosen = infinite_batch(training.seed, "pseudo_labeled", kept, used, position.epoch)[begin:end]
-            of_epoch = to_device(chosen, memory["index"].device)
-        index, targets, weight = (memory[name][of_epoch] for name in ("index", "targets", "weight"))
+    def _pseudo_labeled_loss(
+        self, training: TrainingContext, memory: StateDict, position: Position, batch: int
+    ) -> StepLoss:
+        """Compute the loss of pseudo-labeled batch number `batch` of an epoch."""
+        selected, size = len(memory["index"]), self._pseudo_labeled_size(training, memory)
+        begin = batch * training.batch_size
+        end = size if size - begin == training.batch_size + 1 else begin + training.batch_size
+        members: Tensor | slice = slice(begin, end)
+        if size < selected:
+            drawn = infinite_batch(training.seed, "pseudo_labeled", selected, size, position.epoch)[begin:end]
+            members = to_device(drawn, memory["index"].device)
+        index, targets, weight = (memory[name][members] for name in ("index", "targets", "weight"))
         view = training.view(
             training.augment, gather_images(training.unlabeled, index), "pseudo_labeled", position.step
         )
@@ -97,16 +113,14 @@ class SelfTraining:
         return StepLoss(self.lambda_unlabeled * loss, unlabeled_sums(loss, len(index)))
 
     def needs_evaluation(self, epoch: int) -> bool:
-        return (epoch - 1) % self.refresh_every == 0 and self.lambda_unlabeled > 0
-
-    def uses_pseudo_labels(self) -> bool:
-        return self.lambda_unlabeled > 0
+        return (epoch - 1) % self.refresh_every == 0 and self.uses_unlabeled
 
     def has_pseudo_labels(self, memory: StateDict) -> bool:
         return int(memory["round"]) > 0
 
     def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
-        return self.needs_evaluation(position.epoch) and accuracy > self.gate and len(training.unlabeled) > 0
+        due = self.needs_evaluation(position.epoch) and accuracy > self.gate
+        return due and self.uses_unlabeled and len(training.unlabeled) > 0
 
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
@@ -124,13 +138,17 @@ class SelfTraining:
     def relabel(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Label the pool and make what the policy keeps the new pseudo-labeled set."""
+        """Label the unlabeled set; the images that the policy selects become the new pseudo-labeled set."""
         labels = yield from predict_unlabeled(training, memory, position)
-        everything = torch.arange(len(training.unlabeled), device=labels.targets.device)
-        selection, memory = apply_policy(training, memory, labels, everything, training.context(position, memory))
-        index = selection.weight.nonzero().squeeze(1)
-        kept = {"index": index, "targets": selection.targets[index], "weight": selection.weight[index]}
-        memory = memory | kept | {"round": memory["round"] + 1}
+        index = torch.arange(len(training.unlabeled), device=labels.targets.device)
+        selection, memory = apply_policy(training, memory, labels, index, training.context(position, memory))
+        selected = selection.weight.nonzero().squeeze(1)
+        memory = memory | {
+            "index": selected,
+            "targets": selection.targets[selected],
+            "weight": selection.weight[selected],
+            "round": memory["round"] + 1,
+        }
         yield pool_labeled_event(training, position, int(memory["round"]), labels, selection)
         return memory
 
@@ -138,19 +156,18 @@ class SelfTraining:
 def predict_unlabeled(
     training: TrainingContext, memory: StateDict, position: Position
 ) -> Generator[Event, None, PseudoLabels]:
-    """Label the whole pool with the teacher as it is now, through the images as they are.
+    """Predict the whole unlabeled set with the present teacher, on images without augmentation.
 
-    What is said goes into one tensor: kept batch by batch, it would lie between what the passes free, which then cannot
-    be used again.
+    The logits go into one preallocated tensor: a list of batches would fragment the memory that the passes free.
 
     Raises:
-        DivergedError: the teacher's word is not a number.
+        DivergedError: a logit is not finite.
     """
     pixels, done = training.unlabeled.pixels, 0
     logits = torch.empty(len(pixels), training.num_classes, device=pixels.device)
-    for some in iter_logits(training.teacher, pixels, training.eval_batch_size):
-        logits[done : done + len(some)] = some
-        done += len(some)
+    for batch in iter_logits(training.teacher, pixels, training.eval_batch_size):
+        logits[done : done + len(batch)] = batch
+        done += len(batch)
         yield Progress(position.step, position.epoch, "scoring", done, len(pixels))
     if not bool(torch.isfinite(logits).all()):
         raise DivergedError(position.step)

@@ -1,4 +1,4 @@
-"""Labels only: cross-entropy on shuffled passes over the labeled images. The control of every other method."""
+"""Supervised training: cross-entropy on shuffled passes over the labeled images, under the training augmentation."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class Supervised:
-    """Nothing to set."""
+    """Supervised training has no settings."""
 
     uses_unlabeled: ClassVar[bool] = False
     uses_weak: ClassVar[bool] = False
     needs_ema: ClassVar[bool] = False
+    labels_only_settings: ClassVar[tuple[str, ...]] = ()
 
     def init(self, training: TrainingContext) -> StateDict:
         return {}
@@ -47,7 +48,7 @@ class Supervised:
 
 
 def labeled_step_loss(training: TrainingContext, position: Position, augment: Augment) -> StepLoss:
-    """Mean cross-entropy of the labeled batch of this place."""
+    """Compute the mean cross-entropy of the labeled batch of a step, under `augment`."""
     images, targets = training.labeled_batch(position, augment)
     logits = training.student(images).float()
     loss = cross_entropy(logits, targets)

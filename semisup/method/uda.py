@@ -3,8 +3,10 @@
     loss = mean_B CE(labeled) [p(true) <= eta_t] + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, soft_i)
     soft_i = softmax(weak logits_i / temperature)
 
-Training-signal annealing drops labeled images that are learned already: eta_t = a_t (1 - 1/K) + 1/K with
-a_t = t (linear), 1 - exp(-5 t) (log), exp(5 (t - 1)) (exp), t in [0, 1]; none keeps all.
+Training-signal annealing leaves out labeled images that the model already classifies with confidence:
+eta_t = a_t (1 - 1/K) + 1/K with a_t = t (linear), 1 - exp(-5 t) (log), exp(5 (t - 1)) (exp), t in [0, 1]; `none` keeps
+all. It also applies with lambda_unlabeled=0. A policy that aligns distributions aligns the weak predictions before they
+are sharpened.
 """
 
 import math
@@ -29,10 +31,14 @@ TSA_SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class UDA(OnlineMethod):
-    """`lambda_unlabeled` >= 0; `ratio` >= 1: unlabeled images of a step for each labeled one; `temperature` > 0 of the
-    targets; `tsa` of the labeled signal: none, linear, log or exp; `ramp` in [0, 1]: the share of the training
-    over which the unlabeled loss is phased in, r(t) = min(1, t / (ramp T)); `skip_rejected`: strong views of weight 0 are
-    not looked at; `ema_teacher`: the average of the weights labels the weak views."""
+    """Settings of UDA; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+
+    temperature: above 0, of the soft targets
+    tsa: training-signal annealing: none, linear, log or exp
+    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]: r(t) = min(1, t / (ramp T))
+    skip_rejected: leave strong views of weight 0 out of the forward pass
+    ema_teacher: the average of the weights labels the weak views
+    """
 
     temperature: float
     tsa: str
@@ -40,8 +46,7 @@ class UDA(OnlineMethod):
     skip_rejected: bool
     ema_teacher: bool
 
-    uses_unlabeled: ClassVar[bool] = True
-    uses_weak: ClassVar[bool] = True
+    labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "tsa")
 
     @property
     def needs_ema(self) -> bool:
@@ -53,25 +58,31 @@ class UDA(OnlineMethod):
         check_range("temperature", self.temperature, 0, above=True)
         check_choice("tsa", self.tsa, ("none", *TSA_SCHEDULES))
 
+    def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
+        images, targets = training.labeled_batch(position, training.weak)
+        logits = training.student(images).float()
+        loss = self._annealed_loss(logits, targets, position.progress)
+        return StepLoss(loss, labeled_sums(loss, logits, targets))
+
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
         images, targets = training.labeled_batch(position, training.weak)
         batch = unlabeled_batch(training, position, self.ratio)
-        seen, memory = forward_weak_strong(
+        forward, memory = forward_weak_strong(
             training, memory, position, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
-        supervised = self._annealed(seen.labeled, targets, position.progress)
-        soft = (seen.weak / self.temperature).softmax(dim=1)
-        each = cross_entropy(seen.strong, soft, reduction="none")
-        unlabeled = (each * seen.weight).sum() / len(batch.index)
-        unlabeled = add_policy_loss(training, unlabeled, seen.strong, seen.weight, memory)
-        sums = labeled_sums(supervised, seen.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
+        supervised = self._annealed_loss(forward.labeled, targets, position.progress)
+        soft = (forward.weak / self.temperature).softmax(dim=1)
+        losses = cross_entropy(forward.strong, soft, reduction="none")  # (V,)
+        unlabeled = (losses * forward.weight).sum() / len(batch.index)
+        unlabeled = add_policy_loss(training, unlabeled, forward.strong, forward.weight, memory)
+        sums = labeled_sums(supervised, forward.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
         factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
         return StepLoss(supervised + factor * unlabeled, sums), memory
 
-    def _annealed(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """Mean cross-entropy of the labeled images that are not yet surer than eta_t; 0 where all are."""
+    def _annealed_loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+        """Compute the mean cross-entropy of labeled images with p(true) <= eta_t; 0 if there are none."""
         if self.tsa == "none":
             return cross_entropy(logits, targets)
         classes = logits.shape[1]

@@ -1,29 +1,83 @@
-"""Models: settings that build a network for C channels, K classes and images of side S."""
+"""Models: settings that build a network for images of C channels and S x S pixels, and K classes."""
 
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
+from semisup.errors import SettingError
+from semisup.model._weights import WeightsInfo, check_digest, is_file_name
+
+__all__ = ["ModelSettings", "Pretrained", "WeightsInfo", "check_digest", "identify_weights", "is_file_name"]
+
 
 class ModelSettings(Protocol):
-    """What every model's settings do."""
+    """The settings of one model."""
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
-        """A network from (n, channels, size, size) float in [0, 1] to (n, num_classes) logits.
+        """Build a network that maps (n, channels, size, size) float in [0, 1] to (n, num_classes) logits.
 
         Args:
-            pretrained: False = leave out pretrained weights, if the settings ask for any: the caller has its own.
+            pretrained: False = do not load pretrained weights, even if the settings name some: the caller loads its
+                own into the same structure.
 
         Raises:
-            SettingError: it cannot take images of this size, or its weights cannot be had.
+            SettingError: the model cannot take images of this size, or its weights cannot be loaded.
         """
         ...
 
 
 @runtime_checkable
-class Downloadable(Protocol):
-    """Settings that may ask for weights of somewhere else."""
+class Pretrained(Protocol):
+    """Settings of a model that can start from pretrained weights, which are one file on this machine.
+
+    `weights` in the config names the file or an entry of a library's list; `sha256` in the config identifies it.
+    """
+
+    @property
+    def weights(self) -> str | None: ...
+
+    @property
+    def sha256(self) -> str | None: ...
+
+    def weights_file(self) -> Path | None:
+        """Return the path that the weights are read from, whether it exists or not; None without pretrained weights."""
+        ...
 
     def download_url(self) -> str | None:
-        """The address from which `build` would fetch weights now; None where it needs none, or has them."""
+        """Return the URL that `weights_digest` would download now; None if nothing is missing or nothing can be."""
         ...
+
+    def weights_digest(self) -> str | None:
+        """Return the sha256 of the weights' file, downloaded if missing; None without pretrained weights.
+
+        Raises:
+            SettingError: there is no such file, or it does not hold the weights of this model.
+        """
+        ...
+
+    def weights_info(self) -> WeightsInfo | None:
+        """Describe the weights for run.json; None without pretrained weights."""
+        ...
+
+
+def identify_weights(model: Any) -> Any:
+    """Return the settings of a model with `sha256` filled in from the file of its weights.
+
+    Raises:
+        SettingError: the file is missing, unusable, or not the one whose `sha256` is given.
+    """
+    if not isinstance(model, Pretrained):
+        return model
+    if model.weights is None:
+        if model.sha256 is not None:
+            raise SettingError("model.sha256", model.sha256, "must be null where model.weights is null")
+        return model
+    file = model.weights_file()
+    if file is not None and file.exists():
+        check_digest(file, model.sha256)  # before the contents: a replaced file is named as such
+    digest = model.weights_digest()
+    if file is not None:
+        check_digest(file, model.sha256)
+    return replace(model, sha256=digest)  # type: ignore[type-var]

@@ -1,10 +1,11 @@
-"""Any of torchvision's classifiers by name, pretrained or not, with a head for K classes.
+"""Any classifier of torchvision by name, with random or pretrained weights and a head for K classes.
 
-Pretrained weights come with the normalization that they were trained with; images in [0, 1] are
-normalized inside the model, and grey ones are repeated over the channels, so that the rest of the program
-need not know. Weights are downloaded by torchvision into its own cache the first time.
+Pretrained weights require the normalization that they were trained with: images in [0, 1] are normalized inside the
+model, and gray images are repeated over three channels. Weights are one file: of torchvision's list, downloaded once
+to the cache of torch.hub, or any state_dict of the same architecture saved by `torch.save`.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,41 +16,114 @@ import torch
 from torch import Tensor, nn
 
 from semisup.errors import SettingError, closest_match
+from semisup.model import _weights
 from semisup.runtime.torchvision_compat import torchvision
 
-PLAIN = {"aux_logits": False, "init_weights": False}  # one head, torch's own first weights
+AUXILIARY_HEADS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
+OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
+"""torchvision's files have `denselayer1.norm.1.weight` for what is `denselayer1.norm1.weight` now."""
 
 
 @dataclass(frozen=True)
 class TorchvisionClassifier:
-    """`architecture`: as in `torchvision.models.list_models(torchvision.models)`; `weights`: null, or a name such as
-    DEFAULT or IMAGENET1K_V1."""
+    """Settings of a torchvision classifier.
+
+    architecture: a name of `torchvision.models.list_models(torchvision.models)`
+    weights: null = random; an entry of torchvision's list, such as DEFAULT or IMAGENET1K_V1; or the path of a file,
+        whose images are normalized as those of DEFAULT
+    sha256: of the weights' file; null = any, filled in during validation
+    """
 
     architecture: str
     weights: str | None
+    sha256: str | None
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         models = self._models()
-        weights = None if self.weights is None else self._pretrained(models)
-        preset = weights.transforms() if weights is not None else None
+        entry = self._entry(models)
+        preset = entry.transforms() if entry is not None else None
         mean, std = (tuple(preset.mean), tuple(preset.std)) if preset else ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-        if weights is None or not pretrained:
-            settings = PLAIN if self.architecture in ("googlenet", "inception_v3") else {}
-            network = models.get_model(self.architecture, weights=None, num_classes=num_classes, **settings)
-            return _Classifier(network, mean, std)
-        try:
-            network = models.get_model(self.architecture, weights=weights)
-        except OSError as error:
-            raise SettingError("model.weights", self.weights, f"could not be downloaded ({error})") from None
+        file = self.weights_file()
+        if file is None or not pretrained:
+            return _Classifier(self._network(models, num_classes), mean, std)
+        self._fetch(file)
+        network = self._load(models, file)
         _replace_head(network, num_classes)
         return _Classifier(network, mean, std)
 
-    def download_url(self) -> str | None:
+    def weights_file(self) -> Path | None:
         if self.weights is None:
             return None
-        address: str = self._pretrained(self._models()).url
-        here = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(address).path).name  # as torch.hub names it
-        return None if here.exists() else address
+        if _weights.is_file_name(self.weights):
+            return Path(self.weights).expanduser()
+        name = Path(urlparse(self._entry(self._models()).url).path).name  # as torch.hub names it
+        return Path(torch.hub.get_dir()) / "checkpoints" / name
+
+    def download_url(self) -> str | None:
+        file = self.weights_file()
+        return None if file is None or file.exists() else self._source()
+
+    def weights_digest(self) -> str | None:
+        file = self.weights_file()
+        if file is None:
+            return None
+        self._fetch(file)
+        state = (self.architecture, *_weights.file_state(file))
+        if state not in _checked_files:
+            _weights.without_memory(lambda: self._load(self._models(), file))
+            _checked_files.add(state)
+        return _weights.file_digest(file)
+
+    def weights_info(self) -> _weights.WeightsInfo | None:
+        file = self.weights_file()
+        if file is None:
+            return None
+        source = self._source()
+        license_ = self._entry(self._models()).meta.get("license") if source is not None else None
+        return _weights.WeightsInfo(file.name, self.sha256 or _weights.file_digest(file), source, license_)
+
+    def _source(self) -> str | None:
+        """The URL of the weights; None for a local file."""
+        local = self.weights is None or _weights.is_file_name(self.weights)
+        return None if local else str(self._entry(self._models()).url)
+
+    def _fetch(self, file: Path) -> None:
+        """Download the file if it is missing and has a URL."""
+        if (url := self.download_url()) is not None:
+            hash_in_name = re.search(r"-([0-9a-f]{8,})\.", file.name)
+            _weights.download(url, file, hash_in_name and hash_in_name[1])
+
+    def _load(self, models: ModuleType, file: Path) -> nn.Module:
+        """Build the network with the head of the file, and load the file into it."""
+        expected = _weights.without_memory(lambda: self._network(models, 1000, loading=True))
+        state = _weights.read_state_dict(file, 2 * _weights.size_bytes(expected) + 2**26, self.sha256)
+        if self.architecture.startswith("densenet"):
+            state = {OLD_DENSENET_KEY.sub(r"\1\2", name): value for name, value in state.items()}
+        last = next(reversed(state.values()))  # of the head, whose first dimension is the number of classes
+        classes = last.shape[0] if last.ndim else 0
+        network = self._network(models, max(1, classes), loading=True)
+        _weights.load_into(network, state, file, self.architecture)
+        return _without_auxiliary_heads(network, self.architecture)
+
+    def _network(self, models: ModuleType, num_classes: int, *, loading: bool = False) -> nn.Module:
+        """Build the network with random weights.
+
+        Args:
+            loading: with all that torchvision's files of weights hold, and torch's default random weights.
+        """
+        settings: dict[str, Any] = {}
+        if self.architecture in AUXILIARY_HEADS:
+            settings = {
+                "aux_logits": loading,
+                "init_weights": False,
+                "transform_input": self.weights is not None,  # the weights were trained with (x - 0.5) / 0.5
+            }
+        elif self.architecture.startswith("vgg") and loading:
+            settings = {"init_weights": False}
+        elif self.architecture.startswith("vit") and self.weights is not None:
+            settings = {"image_size": self._entry(models).meta["min_size"][0]}
+        network: nn.Module = models.get_model(self.architecture, weights=None, num_classes=num_classes, **settings)
+        return network
 
     def _models(self) -> ModuleType:
         models = torchvision("models")
@@ -61,18 +135,25 @@ class TorchvisionClassifier:
             )
         return models
 
-    def _pretrained(self, models: ModuleType) -> Any:
+    def _entry(self, models: ModuleType) -> Any:
+        """The entry of torchvision's list of weights; DEFAULT for a local file; None without pretrained weights."""
+        if self.weights is None:
+            return None
         choices = models.get_model_weights(self.architecture)
+        if _weights.is_file_name(self.weights):
+            return choices.DEFAULT
         if self.weights not in choices.__members__:
-            allowed = f"must be null or one of {', '.join(choices.__members__)}"
-            raise SettingError(
-                "model.weights", self.weights, allowed, closest_match(str(self.weights), choices.__members__)
-            )
+            allowed = f"must be null, the path of a .pth file, or one of {', '.join(choices.__members__)}"
+            raise SettingError("model.weights", self.weights, allowed, closest_match(self.weights, choices.__members__))
         return choices[self.weights]
 
 
+_checked_files: set[tuple[object, ...]] = set()
+"""Architecture and state of the files that were found to fit: the jobs of a sweep read a file once to check it."""
+
+
 class _Classifier(nn.Module):
-    """Three channels and the network's own normalization, then the network."""
+    """Repeat gray images over three channels, normalize, then apply the network."""
 
     mean: Tensor
     std: Tensor
@@ -88,8 +169,16 @@ class _Classifier(nn.Module):
         return logits if isinstance(logits, Tensor) else logits.logits  # inception and googlenet, in training
 
 
+def _without_auxiliary_heads(network: nn.Module, architecture: str) -> nn.Module:
+    """Remove the heads that only take part in training with a loss of their own."""
+    for name in AUXILIARY_HEADS.get(architecture, ()):
+        network.aux_logits = False  # type: ignore[assignment]
+        setattr(network, name, None)
+    return network
+
+
 def _replace_head(network: nn.Module, num_classes: int) -> None:
-    """Put a fresh layer of `num_classes` outputs where the last linear (or 1x1 convolution, in squeezenet) was."""
+    """Replace the last linear layer (or 1x1 convolution, in squeezenet) by a new one of `num_classes` outputs."""
     name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     if isinstance(last, nn.Linear):
         head: nn.Module = nn.Linear(last.in_features, num_classes, bias=last.bias is not None)

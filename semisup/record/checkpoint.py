@@ -15,6 +15,7 @@ import re
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,16 @@ MAX_BYTES = 2**36
 KEEP = 2  # last ones
 
 
-def save(folder: Path, kind: str, step: int, content: dict[str, Any]) -> Path:
-    """Write one checkpoint; returns its path."""
+def save(
+    folder: Path, kind: str, step: int, content: dict[str, Any], confirm: Callable[[], None] = lambda: None
+) -> Path:
+    """Write one checkpoint and return its path; `confirm` is called right before it gets its name."""
     buffer = io.BytesIO()
     torch.save(_normalize_storage(content), buffer)
     payload = buffer.getbuffer()
     path = folder / f"{kind}-{step:08d}-{hashlib.sha256(payload).hexdigest()[:16]}.pt"
     if not path.exists():
-        write_atomically(path, payload)
+        write_atomically(path, payload, confirm=confirm)
     return path
 
 
@@ -111,11 +114,21 @@ def newest(folder: Path, kind: str) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def save_state(folder: Path, snapshot: dict[str, Any], lines: dict[str, int]) -> None:
-    """The best model (if new) and the last state, then delete what neither they nor the one before need."""
+def save_state(
+    folder: Path, snapshot: dict[str, Any], lines: dict[str, int], confirm: Callable[[], None] = lambda: None
+) -> None:
+    """Save the best model (if new) and the last state, then delete what neither they nor the state before need.
+
+    Args:
+        folder: of the checkpoints.
+        snapshot: the state of the training.
+        lines: name of each log -> its number of lines.
+        confirm: called before every change of the folder; raises if this process may no longer write.
+    """
     best = snapshot["best"]
-    best_name = save(folder, "best", best["step"], best).name if best else None
-    path = save(folder, "last", snapshot["step"], snapshot | {"best": best_name, "lines": lines})
+    best_name = save(folder, "best", best["step"], best, confirm).name if best else None
+    path = save(folder, "last", snapshot["step"], snapshot | {"best": best_name, "lines": lines}, confirm)
+    confirm()
     for other in newest(folder, "last"):
         if _step(other) == _step(path) and other != path:
             other.unlink(missing_ok=True)  # from before the evaluation that follows the same step

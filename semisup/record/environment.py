@@ -33,13 +33,32 @@ RESULT_PACKAGES = (
 )
 DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")  # another one gives other pixels
 LARGEST_DIFF = 2**20  # characters
-OPTIONAL_KEYS = ("driver", "libraries")  # what earlier versions did not note
+OPTIONAL_KEYS = ("driver", "libraries", "variables")  # not recorded by version 0.1.0
+RESULT_VARIABLES = (
+    *("ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "OPENBLAS_CORETYPE"),
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_DYNAMIC", "GLIBC_TUNABLES"),
+    *("ONEDNN_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("DNNL_MAX_CPU_ISA", "DNNL_CPU_ISA_HINTS", "DNNL_DEFAULT_FPMATH_MODE"),
+    *("KMP_DETERMINISTIC_REDUCTION", "KMP_FORCE_REDUCTION", "JSIMD_FORCENONE", "JSIMD_FORCESSE2", "JSIMD_FORCEAVX2"),
+    *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+)
+"""Environment variables that choose instructions, kernels or the order of sums, and with these the last bits."""
+
 PACKAGES = ("semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core", "omegaconf", "wandb")
 
 
-@cache
 def environment(device: str) -> dict[str, Any]:
-    """Versions, processor, `device` (cpu, cuda, cuda:1) and code of this process, as plain data; no secrets."""
+    """Describe what the numbers of this process depend on besides the config, as plain data without secrets.
+
+    Args:
+        device: cpu, cuda or cuda:N.
+    """
+    variables = {name: redact(os.environ[name]) for name in RESULT_VARIABLES if name in os.environ}
+    return {**_fixed_environment(device), "variables": variables}
+
+
+@cache
+def _fixed_environment(device: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -98,7 +117,14 @@ def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict
         known = before.get(group, {} if group not in OPTIONAL_KEYS else now.get(group))
         known = known if isinstance(known, Mapping) else {}
         pairs |= {name: (known.get(name), version) for name, version in now.get(group, {}).items()}
+    if "variables" in before:
+        then, there = _mapping(before.get("variables")), _mapping(now.get("variables"))
+        pairs |= {name: (then.get(name), there.get(name)) for name in sorted({*then, *there})}
     return {key: f"{old} then, {new} now" for key, (old, new) in pairs.items() if old != new}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

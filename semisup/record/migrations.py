@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 ConfigDict = dict[str, Any]
 
-DEFINITIONS = 1
+DEFINITIONS = 2
 """Version of the meaning of settings; `definitions` in `conf/train.yaml` has the same number."""
 
 
@@ -21,18 +21,56 @@ class Change(NamedTuple):
     """One change of meaning.
 
     version: value of `DEFINITIONS` from which it applies
-    section, options: configs whose `section` (a group) names one of these options are affected; no options = all
+    affected: dotted keys and the values that a config must have, all of them, to be affected
     sentence: what changed, for the error message
     """
 
     version: int
-    section: str
-    options: tuple[str, ...]
+    affected: dict[str, tuple[object, ...]]
     sentence: str
 
 
-CHANGES: tuple[Change, ...] = ()
-"""Every change of meaning since version 1, oldest first."""
+CHANGES: tuple[Change, ...] = (
+    Change(
+        2,
+        {"method.name": ("uda",), "method.lambda_unlabeled": (0,), "method.tsa": ("linear", "log", "exp")},
+        "method.tsa also applies with method.lambda_unlabeled=0",
+    ),
+    Change(
+        2,
+        {"method.name": ("mixmatch",), "method.lambda_unlabeled": (0,)},
+        "mixmatch mixes the labeled images with each other with method.lambda_unlabeled=0",
+    ),
+    Change(
+        2,
+        {"method.name": ("noisy_student",), "method.lambda_unlabeled": (0,)},
+        "noisy_student restarts with method.lambda_unlabeled=0 too",
+    ),
+    Change(
+        2,
+        {"threshold.name": ("dash",)},
+        "threshold=dash shrinks its limit by epochs, after threshold.warmup_epochs epochs on labels only",
+    ),
+    Change(
+        2,
+        {"threshold.name": ("quantile",)},
+        "threshold=quantile no longer selects one image too many where threshold.q times the images is a whole number",
+    ),
+    Change(
+        2,
+        {"threshold.name": ("adamatch",), "method.name": ("uda", "mixmatch", "mean_teacher")},
+        "soft targets are those that threshold=adamatch aligned, as in the log",
+    ),
+    Change(
+        2,
+        {"threshold.name": ("freematch",), "method.name": ("mixmatch", "mean_teacher")},
+        "threshold.lambda_fairness also applies with method=mixmatch and method=mean_teacher",
+    ),
+)
+"""Every change of meaning since version 1, oldest first.
+
+Version 2 also changed the control of a run (`config/controls.py`), which affects no number of the run itself.
+"""
 
 RENAMED: dict[str, str] = {
     "schedule.warm_up": "schedule.warmup",
@@ -69,6 +107,8 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),
     ("method", ("self_training", "noisy_student"), {"ratio": None}),
+    ("model", ("torchvision",), {"sha256": None}),
+    ("threshold", ("dash",), {"warmup_epochs": 0}),
     ("train", (), {"ema_warmup": False, "ema_buffers": False}),
 )
 """Section or group, the options of the group that have them, and keys that were added after 0.1.0."""
@@ -98,9 +138,15 @@ def changes_since(config: ConfigDict) -> list[str]:
     return [
         change.sentence
         for change in CHANGES
-        if isinstance(made, int) and change.version > made and _affects(change, config.get(change.section))
+        if isinstance(made, int) and change.version > made and _is_affected(change, config)
     ]
 
 
-def _affects(change: Change, node: Any) -> bool:
-    return not change.options or (isinstance(node, dict) and node.get("name") in change.options)
+def _is_affected(change: Change, config: ConfigDict) -> bool:
+    return all(_value_at(config, key) in values for key, values in change.affected.items())
+
+
+def _value_at(config: ConfigDict, dotted_key: str) -> Any:
+    section, _, key = dotted_key.partition(".")
+    node = config.get(section)
+    return node.get(key) if isinstance(node, dict) else None

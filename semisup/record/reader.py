@@ -112,6 +112,31 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
         raise RecordError(f"{path}: is not JSON, line by line ({escape(error)})") from None
 
 
+def check_steps(path: Path) -> None:
+    """Check that the steps of metrics.jsonl never decrease and that no step has the same metric twice.
+
+    Neither happens in a run with one writer. An evaluation and a labeling may share a step: their names differ.
+
+    Raises:
+        RecordError: they do, or the file cannot be read; names the file, the line and the steps.
+    """
+    last, names = -1, set[str]()
+    for number, row in enumerate(read_metrics(path), start=1):
+        step, metrics = row["step"], row.keys() - {"step", "epoch"}
+        if step < last:
+            problem = f"step {step} follows step {last}"
+        elif step == last and names & metrics:
+            problem = f"step {step} occurs twice"
+        else:
+            names = names | metrics if step == last else set(metrics)
+            last = step
+            continue
+        raise RecordError(
+            f"{path.name}: {problem} (line {number}): two processes wrote to this run, or the file was edited; "
+            "delete its directory and run the same command again"
+        )
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """A saved config as data, with the keys that came after it; nothing in it is executed or looked up.
 
@@ -123,7 +148,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         raw = read_bytes(path, MAX_CONFIG_BYTES)
-        _reject_unsafe_yaml(raw)
+        _reject_yaml_features(raw)
         value = yaml.load(raw, Loader=LOADER)
     except OSError as error:
         raise RecordError(f"{path.name}: {error.strerror}") from None
@@ -134,7 +159,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return migrate(value)
 
 
-def _reject_unsafe_yaml(raw: bytes) -> None:
+def _reject_yaml_features(raw: bytes) -> None:
     """Look at YAML as a stream, before anything is made of it.
 
     Raises:

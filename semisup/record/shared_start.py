@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from semisup.core.events import EvalEnd
 from semisup.core.types import ThresholdCurve
-from semisup.errors import RecordError
+from semisup.errors import InUseError, RecordError
 from semisup.record import checkpoint
 from semisup.record.lock import RunLock
 from semisup.runtime.atomic_files import make_folder, remove_stale_temporary_files
@@ -41,7 +41,7 @@ class SharedStart(NamedTuple):
     run: str
     seconds: float
 
-    def said(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """For run.json of a run that begins with it: whose it is, and what is not done again."""
         done = {"steps": self.snapshot["step"], "epochs": self.snapshot["epoch"]}
         return {"from": self.run, **done, "saved_seconds": self.seconds}
@@ -57,7 +57,7 @@ class SharedStartCache:
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:
         self.folder, self.of = folder, json.dumps(of, sort_keys=True)
-        self.owner = RunLock(folder)
+        self.lock = RunLock(folder)
         self.owned = False
 
     def wait(self) -> SharedStart | None:
@@ -69,8 +69,8 @@ class SharedStartCache:
         make_folder(self.folder)
         while True:
             try:
-                self.owner.take()
-            except RecordError:  # in use
+                self.lock.try_acquire()
+            except InUseError:
                 if (found := self._find()) is not None:
                     return found
                 time.sleep(WAIT_SECONDS)
@@ -89,13 +89,15 @@ class SharedStartCache:
         """
         evaluated = None if found.evaluated is None else event_to_dict(found.evaluated)
         content = found._asdict() | {"of": self.of, "evaluated": evaluated}
-        checkpoint.save(self.folder, KIND, found.snapshot["step"], content)
+        assert self.lock.directory is not None, "only the holder keeps a state"
+        self.lock.assert_held()
+        checkpoint.save(self.lock.directory.bound, KIND, found.snapshot["step"], content, self.lock.assert_held)
         self.release()
 
     def release(self) -> None:
         if self.owned:
             self.owned = False
-            self.owner.release()
+            self.lock.release()
 
     def _find(self) -> SharedStart | None:
         for path in checkpoint.newest(self.folder, KIND):

@@ -1,9 +1,12 @@
 """The writer of one run's folder, from the first byte to the last."""
 
 import json
+import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +15,7 @@ import yaml
 
 from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
 from semisup.core.types import ThresholdCurve
-from semisup.errors import DataError, FinishedError, RecordError
+from semisup.errors import DataError, FinishedError, LockLostError, RecordError
 from semisup.record import checkpoint, finite, is_finished, write_json
 from semisup.record.append_log import AppendLog, escape_line
 from semisup.record.curves import (
@@ -41,13 +44,16 @@ PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
 class RunWriter:
-    """Writes a run's folder while the run goes on; a context, so that every run ends with a status.
+    """Writes a run directory during training; a context, so that every run ends with a status.
+
+    All writes go through handles of the directory that was locked: a process whose directory was deleted, moved or
+    taken over raises LockLostError and changes nothing in a new directory of the same name.
 
     Args:
-        folder: created if missing; taken for this process until the end of the context.
-        config: plain data, all of it.
+        folder: created if missing; locked until the end of the context.
+        config: all settings, as plain data.
         about: what run.json holds besides status and times: id, name, environment.
-        uncommitted: what the code has that its commit has not, for git.diff; None = nothing.
+        uncommitted: the diff of uncommitted code, for git.diff; None if there is none.
     """
 
     def __init__(
@@ -57,15 +63,17 @@ class RunWriter:
         self.environment: dict[str, Any] = about.get("environment") or {}
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
-        self.metrics = AppendLog(folder / "metrics.jsonl")
-        self.pseudo_labels = AppendLog(folder / "pseudo_labels.csv")
-        self.what_if, self.per_class = AppendLog(folder / "what_if.csv"), AppendLog(folder / "classes.csv")
-        self.logs = (self.metrics, self.pseudo_labels, self.what_if, self.per_class)
         self.evaluated: EvalEnd | None = None  # the last; a labeling that it led to comes before the next save
-        self.owner = RunLock(folder)
+        self.lock = RunLock(folder)
         self.started = self.saved = time.monotonic()
         self.started_at = now()
         self.before: dict[str, Any] = {}  # run.json of the interrupted run that this one continues
+        self._open_logs(folder)
+
+    def _open_logs(self, bound: Path) -> None:
+        names = ("metrics.jsonl", "pseudo_labels.csv", "what_if.csv", "classes.csv")
+        self.logs = tuple(AppendLog(bound / name, self.folder / name) for name in names)
+        self.metrics, self.pseudo_labels, self.what_if, self.per_class = self.logs
 
     def __enter__(self) -> Self:
         root = self.folder.parent.parent
@@ -74,54 +82,93 @@ class RunWriter:
         try:
             for inner in ("checkpoints", "plots"):
                 make_folder(self.folder / inner)
-            self.owner.take()
+            self.lock.acquire()
         except OSError as error:
             raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
         try:
-            self._begin()
+            self._open_logs(self.bound)
+            with self.writing():
+                self._begin()
         except BaseException:
-            self.owner.release()
+            self.lock.release()
             raise
         return self
 
+    @property
+    def bound(self) -> Path:
+        """The path to write through: it names the locked directory even if `folder` no longer does."""
+        assert self.lock.directory is not None, "inside the context"
+        return self.lock.directory.bound
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Surround every change of the directory.
+
+        Raises:
+            LockLostError: the lock is lost.
+            OSError: as raised inside, with the path as the user names it.
+        """
+        self.lock.assert_held()
+        try:
+            yield
+        except OSError as error:
+            self.lock.assert_held()
+            if self.lock.directory is None or not error.filename:
+                raise
+            name = self.lock.directory.public_path(os.fsdecode(error.filename))
+            raise OSError(error.errno, error.strerror, str(name)) from None
+
+    def _write_json(self, name: str, value: dict[str, Any]) -> None:
+        with self.writing():
+            write_json(self.bound / name, value)
+
+    def _write(self, name: str, content: bytes) -> None:
+        with self.writing():
+            write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
+
     def _begin(self) -> None:
-        if is_finished(self.folder):
+        if is_finished(self.bound):
             raise FinishedError(f"{self.folder}: finished")
-        for folder in (self.folder, self.folder / "checkpoints", self.folder / "plots"):
+        for folder in (self.bound, self.bound / "checkpoints", self.bound / "plots"):
             remove_stale_temporary_files(folder)
-        self.before = read_json(self.folder / "run.json") or {}
+        self.before = read_json(self.bound / "run.json") or {}
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=False)
-        write_atomically(self.folder / "config.yaml", text.encode())
-        self._keep_uncommitted()
+        self._write("config.yaml", text.encode())
+        self._write_diff()
         if "dataset" in self.before:
             self.about = {"dataset": self.before["dataset"]} | self.about
         if "environment" in self.before:  # it is that of the numbers so far, until `resume` knows that there are none
             self.about = self.about | {"environment": self.before["environment"]}
-        self._status("running")
+        self._write_status("running")
 
-    def _keep_uncommitted(self) -> None:
+    def _write_diff(self) -> None:
         if self.uncommitted is None:
             return
-        text, path = escape_line(self.uncommitted).encode(), self.folder / "git.diff"
-        if path.exists() and path.read_bytes() != text:
-            path = self.folder / "git-continued.diff"
-        write_atomically(path, text)
+        text, name = escape_line(self.uncommitted).encode(), "git.diff"
+        if (self.bound / name).exists() and (self.bound / name).read_bytes() != text:
+            name = "git-continued.diff"
+        self._write(name, text)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is not None and not self.owner.lost:
-                if isinstance(error, DataError) and error.report is not None:
-                    write_json(self.folder / "data_report.json", dict(error.report))
-                    error.add_note(f"all of them: {self.folder / 'data_report.json'}")
-                self._status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
-        except OSError as other:  # a full disk, mostly, and that is what `error` says
+            if error is not None and not isinstance(error, LockLostError):
+                self._write_failure(error)
+        except (OSError, LockLostError) as other:  # a full disk, mostly, and `error` says the same
             warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
         finally:
-            self.owner.release()
+            for log in self.logs:
+                log.close()
+            self.lock.release()
 
-    def describe(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
+    def _write_failure(self, error: BaseException) -> None:
+        if isinstance(error, DataError) and error.report is not None:
+            self._write_json("data_report.json", dict(error.report))
+            error.add_note(f"all of them: {self.folder / 'data_report.json'}")
+        self._write_status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
+
+    def set_dataset(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
         """What the data are, once they are read.
 
         Args:
@@ -137,8 +184,8 @@ class RunWriter:
             raise DataError(f"{self.folder}: {OTHER_DATA}")
         self.paths, self.classes = paths, tuple(dataset["classes"])
         self.about = self.about | {"dataset": dataset}
-        write_json(self.folder / "data_report.json", report)
-        self._status("running")
+        self._write_json("data_report.json", report)
+        self._write_status("running")
 
     def resume(self) -> dict[str, Any] | None:
         """The state to go on from, or None; the logs are cut to where they were at that state.
@@ -157,8 +204,9 @@ class RunWriter:
         if found and "shared_start" in self.before:
             self.about = self.about | {"shared_start": self.before["shared_start"]}
         lines = found[1] if found else {}
-        for log in self.logs:
-            log.cut(lines.get(log.path.name, 0))
+        with self.writing():
+            for log in self.logs:
+                log.truncate(lines.get(log.path.name, 0))
         if found and (evaluated := found[0].pop("led_to_labeling", None)) is not None:
             self.evaluated = event_from_dict(evaluated)
         return found[0] if found else None
@@ -166,53 +214,65 @@ class RunWriter:
     def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
         """This run up to here, for others."""
         logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
-        spent = [row.get(name) for row in self.rows() for name in ("train_seconds", "val_seconds")]
+        spent = [row.get(name) for row in self.read_metrics() for name in ("train_seconds", "val_seconds")]
         return SharedStart(
             snapshot, logs, self.evaluated, str(self.about["id"]), float(sum(each or 0.0 for each in spent))
         )
 
-    def adopt(self, found: SharedStart) -> None:
+    def adopt_shared_start(self, found: SharedStart) -> None:
         """Begin with what another run did: its logs become this run's own, and run.json says whose they are."""
-        for log in self.logs:
-            log.replace(found.logs.get(log.path.name))
+        with self.writing():
+            for log in self.logs:
+                log.overwrite(found.logs.get(log.path.name))
         self.evaluated = found.evaluated
-        self.about = self.about | {"shared_start": found.said()}
-        self._status("running")
+        self.about = self.about | {"shared_start": found.metadata()}
+        self._write_status("running")
 
-    def rows(self) -> list[MetricsRow]:
+    def read_metrics(self) -> list[MetricsRow]:
         """What metrics.jsonl holds so far."""
         path = self.metrics.path
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def last_round(self) -> list[PseudoLabelRow]:
+    def read_last_round(self) -> list[PseudoLabelRow]:
         """The pseudo-labels of the last round; [] where there was none."""
         return last_round(self.pseudo_labels.path, self.paths)
 
-    def add(self, event: Event) -> None:
-        """Write what an event has for the record."""
-        self.owner.held()
-        row = event.row()
-        if row is not None:
-            self.metrics.append(json.dumps(finite(row)) + "\n")
+    def write_event(self, event: Event) -> None:
+        """Write the numbers and the pseudo-labels of an event.
+
+        Raises:
+            LockLostError: the lock is lost.
+            OSError: disk full, EIO, ...
+        """
+        if self.lock.lost:
+            self.lock.assert_held()
         if isinstance(event, EvalEnd):
             self.evaluated = event
-        elif isinstance(event, PoolLabeled):
-            _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
-            self._add_diagnostics(event)
-        elif isinstance(event, Finished) and event.what_if is not None:
-            self._add_chosen(event, event.what_if)
+        row = event.row()
+        if row is None and not isinstance(event, Finished):
+            return
+        with self.writing():
+            if row is not None:
+                self.metrics.append(json.dumps(finite(row)) + "\n")
+            if isinstance(event, PoolLabeled):
+                _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
+                self._add_diagnostics(event)
+            elif isinstance(event, Finished) and event.what_if is not None:
+                self._add_chosen(event, event.what_if)
 
-    def curves(self) -> list[EvalThresholdCurve]:
+    def read_curves(self) -> list[EvalThresholdCurve]:
         """What what_if.csv holds so far."""
         return read_curves(self.what_if.path)
 
     def save(self, snapshot: dict[str, Any]) -> None:
         """Save the state of a training, and with it how long the logs are."""
-        lines = {log.path.name: log.committed() for log in self.logs}
-        sync_folder(self.folder)
         if "unheard" in snapshot and self.evaluated is not None:
             snapshot = snapshot | {"led_to_labeling": event_to_dict(self.evaluated)}
-        checkpoint.save_state(self.folder / "checkpoints", snapshot | {"of": self._of()}, lines)
+        with self.writing():
+            lines = {log.path.name: log.sync() for log in self.logs}
+            sync_folder(self.bound)
+            state = snapshot | {"of": self._of()}
+            checkpoint.save_state(self.bound / "checkpoints", state, lines, self.lock.assert_held)
         self.saved = time.monotonic()
 
     def _of(self) -> dict[str, str | None]:
@@ -222,17 +282,25 @@ class RunWriter:
     def seconds_since_save(self) -> float:
         return time.monotonic() - self.saved
 
+    def write_plots(self, draw: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
+        """Call `draw` with the directory whose `plots/` it draws into; returns its name -> file, as users name them."""
+        with self.writing():
+            files = draw(self.bound)
+        assert self.lock.directory is not None
+        return {name: self.lock.directory.public_path(path) for name, path in files.items()}
+
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
         """The end: status, then summary.json, last of all. Returns the summary."""
-        checkpoint.prune(self.folder / "checkpoints", keep=1)
+        with self.writing():
+            checkpoint.prune(self.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
         found = {"confusion": event.confusion, "reliability": bins}
         summary = {**event.summary, **found, "total_seconds": self._seconds()}
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])
-            write_atomically(self.folder / "predictions.csv", escape_line(text).encode())
-        self._status("done", plots=plots)
-        write_json(self.folder / "summary.json", summary)
+            self._write("predictions.csv", escape_line(text).encode())
+        self._write_status("done", plots=plots)
+        self._write_json("summary.json", summary)
         return summary
 
     def _predictions(self, event: Finished) -> Iterator[tuple[object, ...]]:
@@ -245,20 +313,26 @@ class RunWriter:
         before = self.before.get("seconds")
         return (before if isinstance(before, float) else 0.0) + time.monotonic() - self.started
 
-    def _status(self, status: str, error: dict[str, str] | None = None, plots: list[str] | None = None) -> None:
+    def _now(self) -> str:
+        """The start of this process plus its duration: a clock that is set during the run changes nothing."""
+        return (datetime.fromisoformat(self.started_at) + timedelta(seconds=time.monotonic() - self.started)).isoformat(
+            timespec="seconds"
+        )
+
+    def _write_status(self, status: str, error: dict[str, str] | None = None, plots: list[str] | None = None) -> None:
         state = {
             "schema": SCHEMA,
             "status": status,
             "error": error,
             "seconds": self._seconds(),
             "started_at": self.before.get("started_at") or self.started_at,
-            "updated_at": now(),
-            "ended_at": None if status == "running" else now(),
+            "updated_at": self._now(),
+            "ended_at": None if status == "running" else self._now(),
             "resumed": int(self.before.get("resumed") or 0) + 1 if self.before else 0,
             "interruptions": interruptions(self.before),
             "plots": plots or [],
         }
-        write_json(self.folder / "run.json", {**self.about, **state})
+        self._write_json("run.json", {**self.about, **state})
 
     def _add_diagnostics(self, event: PoolLabeled) -> None:
         before = self.evaluated
@@ -270,7 +344,7 @@ class RunWriter:
     def _add_chosen(self, event: Finished, what_if: ThresholdCurve) -> None:
         """The curve of the chosen model, unless it led to a labeling and is there."""
         step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
-        if (step, VALIDATION) not in {(each.step, each.on) for each in self.curves()}:
+        if (step, VALIDATION) not in {(each.step, each.on) for each in self.read_curves()}:
             self._add_curve(EvalThresholdCurve(step, epoch, VALIDATION, what_if))
 
     def _add_curve(self, found: EvalThresholdCurve) -> None:

@@ -1,4 +1,4 @@
-"""What a user reads on a terminal, in a file, or in a pipe whose reader may leave early (`| head`)."""
+"""Print on a terminal, into a file, or into a pipe whose reader may close it early (`| head`)."""
 
 import io
 import os
@@ -11,18 +11,18 @@ from rich.console import Console
 from semisup.runtime.atomic_files import redirect_to_devnull
 from semisup.runtime.text import printable
 
-FILE_COLUMNS = 160  # where the output is a file or a pipe, and nobody said how wide it is
+FILE_COLUMNS = 160  # width where the output is a file or a pipe and COLUMNS is not set
 
 
 class _Terminal(Console):
     def on_broken_pipe(self) -> None:
-        """Say no more, and do the rest of the work: who wanted the first lines alone wants the files all the same."""
+        """Print nothing more, and continue: the files are written although the reader has left."""
         self.quiet = True
         redirect_to_devnull(sys.stdout.fileno())
 
 
 def safe_print(*lines: str) -> None:
-    """Print; where the reader has left, the work goes on all the same."""
+    """Print; continue silently if the reader has closed the pipe."""
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:
@@ -30,7 +30,7 @@ def safe_print(*lines: str) -> None:
 
 
 def terminal(**options: Any) -> Console:
-    """Rich's console on this process's standard output; `options` are its own."""
+    """Create a rich Console on standard output; `options` are passed to it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± gets a ?, not a traceback
     console = _Terminal(**options)
@@ -40,5 +40,5 @@ def terminal(**options: Any) -> Console:
 
 
 def short_warnings() -> None:
-    """Warnings as one line each: a user wants to read what, not where in our code."""
+    """Print each warning as one line, without its position in the code."""
     warnings.formatwarning = lambda message, *_: f"semisup: warning: {printable(message, 2000)}\n"

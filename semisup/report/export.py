@@ -1,6 +1,6 @@
-"""A comparison as files for other programs: one CSV line a run, and JSON with the rows as well.
+"""Export a comparison for other programs: CSV with one line for each run, and JSON with the rows as well.
 
-Accuracies are shares in [0, 1] under the names they have in summary.json; gains are percentage points and say so.
+Accuracies are shares in [0, 1] under the names they have in summary.json; gains are in percentage points, and named so.
 """
 
 import csv
@@ -24,7 +24,7 @@ LABELING = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
 
 
 def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
-    """One line a run, controls, baselines and unfinished runs too. Empty: not known, or no setting of this run."""
+    """One line for each run, controls, baselines and unfinished runs too; empty: unknown, or no setting of the run."""
     lines = [line for comparison in comparisons for line in run_lines(comparison, beside)]
     names = list(dict.fromkeys(name for line in lines for name in line))
     buffer = io.StringIO()
@@ -34,13 +34,14 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
     return escape_line(buffer.getvalue()).encode()
 
 
-def as_json(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
-    """All of it; the best row is the one called `best`, the others follow in the order of validation accuracy.
+def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
+    """The whole comparison: the best row as `best`, the rows in the order of validation accuracy, and the runs.
 
     Args:
-        told: of each data set, with what it comes to; several stand in a list `data_sets`, whose runs are one list.
+        parts: the comparison of each data set, with its summary; several stand in a list `data_sets`, and their runs in
+            one list.
     """
-    parts: list[dict[str, Any]] = [
+    objects: list[dict[str, Any]] = [
         {
             "sentence": sentence,
             "columns": comparison.columns,
@@ -48,11 +49,11 @@ def as_json(told: list[tuple[Comparison, str]], beside: Path) -> bytes:
             "rows": [_row(row) for row in comparison.rows],
             "references": [_reference(reference) for reference in comparison.references],
         }
-        for comparison, sentence in told
+        for comparison, sentence in parts
     ]
-    named = [{"dataset": comparison.data_set} | part for (comparison, _), part in zip(told, parts, strict=True)]
-    value: dict[str, Any] = {"schema": SCHEMA} | (parts[0] if len(parts) == 1 else {"data_sets": named})
-    value["runs"] = [line for comparison, _ in told for line in run_lines(comparison, beside)]
+    named = [{"dataset": comparison.data_set} | part for (comparison, _), part in zip(parts, objects, strict=True)]
+    value: dict[str, Any] = {"schema": SCHEMA} | (objects[0] if len(objects) == 1 else {"data_sets": named})
+    value["runs"] = [line for comparison, _ in parts for line in run_lines(comparison, beside)]
     return json.dumps(finite(value), indent=2, allow_nan=False).encode() + b"\n"
 
 
@@ -86,12 +87,12 @@ def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, A
 
 
 def run_lines(comparison: Comparison, beside: Path) -> list[dict[str, Any]]:
-    """The lines of the CSV, values as they are."""
+    """The lines of the CSV, with unformatted values."""
     return [_run(comparison, run, beside) for run in comparison.runs]
 
 
 def row_lines(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat line for each row over seeds, with the same keys in each; spreads are `NAME deviation`."""
+    """One flat line for each row over seeds, all with the same keys; a deviation is called `NAME deviation`."""
     return [_flat_row(comparison, row) for row in comparison.rows]
 
 
@@ -137,7 +138,7 @@ def _spread(value: Spread | None) -> dict[str, Any] | None:
 
 
 def _cell(value: Any) -> Any:
-    """Lists and true/false as JSON writes them; text that a spreadsheet would run as a formula gets a quote."""
+    """Lists and booleans as JSON; text that a spreadsheet would execute as a formula gets a quote."""
     if isinstance(value, str):
         return "'" + value if value.startswith(("=", "+", "-", "@")) else value
     return json.dumps(value) if isinstance(value, bool | list) else value

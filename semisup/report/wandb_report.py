@@ -1,26 +1,28 @@
-"""The comparison as a run of its own in W&B, in the group of the sweep: the same tables and the same pictures.
+"""Upload a comparison to W&B as a run in the group of the sweep, with the same tables and charts.
 
-Its id comes from the folders that are compared, so that comparing them again shows in the same place.
+Its id is derived from the compared folders, so that comparing them again updates the same run.
 """
 
 import hashlib
-import io
 import os
 import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from semisup.analysis.comparison import Comparison
 from semisup.config import schema
 from semisup.errors import DataError, SettingError
 from semisup.record.reader import parse_value, read_config
-from semisup.report.comparison_charts import accuracy_chart, control_history, rounds_chart, training_curves
 from semisup.report.export import row_lines, run_lines
-from semisup.report.heatmap import heatmap_figure
+from semisup.report.figures.comparison_curves import (
+    accuracy_figure,
+    control_history,
+    coverage_figure,
+    training_curves,
+)
+from semisup.report.figures.heatmap import draw_heatmap
+from semisup.report.figures.style import figure_style, render_png
 from semisup.report.wording import mean_gain
 from semisup.runtime.atomic_files import write_atomically
 from semisup.runtime.text import printable, shell_quote
@@ -29,34 +31,34 @@ from semisup.tracking import RunInfo, Tracker
 GROUP = "tracking."
 
 
-def wandb_settings(comparison: Comparison, folders: list[Path], words: list[str]) -> tuple[Any, RunInfo]:
-    """The settings of the mirror, and what it is to be opened with.
+def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[str]) -> tuple[Any, RunInfo]:
+    """Settings of the tracker, and the W&B run to open.
 
-    They are those of conf/tracking/wandb.yaml, then of the first run that was tracked, then of `words`.
+    Settings come from conf/tracking/wandb.yaml, then from the first tracked run, then from `overrides`.
 
     Args:
         folders: as given by the user.
-        words: `tracking.KEY=VALUE`.
+        overrides: `tracking.KEY=VALUE`.
 
     Raises:
-        SettingError: a word is not of that form, or no such setting.
-        DataError: there is no run to tell of.
+        SettingError: an override has another form, or names no setting.
+        DataError: no run can be read.
     """
     from semisup.config.compose import config_folder
 
     run = next((run for run in comparison.runs if run.identity), None)
     if run is None:
-        raise DataError("--track: there is no run that could be read")
-    node = read_config(config_folder() / "tracking" / "wandb.yaml") | _own_settings(comparison)
-    for word in words:
-        key, equals, text = word.partition("=")
+        raise DataError("--track: no run can be read")
+    node = read_config(config_folder() / "tracking" / "wandb.yaml") | _tracked_settings(comparison)
+    for override in overrides:
+        key, equals, text = override.partition("=")
         if not equals or not key.startswith(GROUP):
-            raise SettingError("--track", word, "must be tracking.KEY=VALUE; folders come before --track")
+            raise SettingError("--track", override, "must be tracking.KEY=VALUE; folders come before --track")
         node[key.removeprefix(GROUP)] = parse_value(text)
     name = run.name or "runs"
-    places = sorted(os.path.realpath(folder) for folder in folders)
-    places += [comparison.data_set] if comparison.data_set else []
-    digest = hashlib.sha256("\0".join(places).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    parts = sorted(os.path.realpath(folder) for folder in folders)
+    parts += [comparison.data_set] if comparison.data_set else []
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     identity = RunInfo(
         run_id=f"comparison-{re.sub('[^A-Za-z0-9._-]', '-', name)[:80]}-{digest}",
         name=f"comparison of {name}" + (f", {comparison.data_set}" if comparison.data_set else ""),
@@ -69,57 +71,52 @@ def wandb_settings(comparison: Comparison, folders: list[Path], words: list[str]
     return schema.build_option("tracking", node), identity
 
 
-def _own_settings(comparison: Comparison) -> dict[str, Any]:
-    """How the first tracked run was tracked."""
+def _tracked_settings(comparison: Comparison) -> dict[str, Any]:
+    """Tracking settings of the first tracked run."""
     nodes = [run.config.get("tracking") for run in comparison.runs]
     return next((node for node in nodes if isinstance(node, dict) and node.get("name") == "wandb"), {})
 
 
 def default_location(identity: RunInfo) -> list[str]:
-    """Where the comparison is, as far as it is on disk, and how to send it; nothing where W&B failed, and was told."""
-    kept = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
-    if not kept:
+    """Lines that state where the comparison is and how to send it; none where W&B failed, which was reported."""
+    folders = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
+    if not folders:
         return []
-    if kept[-1].name.startswith("offline-"):
-        return [f"wrote {shell_quote(kept[-1])} for W&B; to send it: wandb sync {shell_quote(kept[-1])}"]
+    if folders[-1].name.startswith("offline-"):
+        return [f"wrote {shell_quote(folders[-1])} for W&B; to send it: wandb sync {shell_quote(folders[-1])}"]
     return [f"shown in W&B as {printable(identity.name)} in the group {printable(identity.group)}"]
 
 
-def upload_comparison(tracker: Tracker, comparison: Comparison, words: str, beside: Path) -> None:
-    """Fill an open mirror and close it.
+def upload_comparison(tracker: Tracker, comparison: Comparison, sentence: str, beside: Path) -> None:
+    """Send tables, charts and summary to an open tracker, and close it.
 
     Args:
-        words: what the comparison comes to.
+        sentence: summary of the comparison.
     """
     for name, lines in (("settings", row_lines(comparison)), ("runs", run_lines(comparison, beside))):
         if lines:
             tracker.table(name, list(lines[0]), [[_cell(value) for value in line.values()] for line in lines])
     with tempfile.TemporaryDirectory(prefix="semisup-") as folder:
-        pictures = {"comparison": heatmap_figure(comparison)} | _charts(comparison)
-        for name, content in pictures.items():
+        charts = {"comparison": draw_heatmap(comparison)} | _charts(comparison)
+        for name, content in charts.items():
             write_atomically(Path(folder) / f"{name}.png", content)
-        tracker.plots({name: Path(folder) / f"{name}.png" for name in pictures})
-        tracker.close(_summary(comparison, words), 0)
+        tracker.plots({name: Path(folder) / f"{name}.png" for name in charts})
+        tracker.close(_summary(comparison, sentence), 0)
 
 
 def _charts(comparison: Comparison) -> dict[str, bytes]:
     if comparison.best is None:
         return {}
-    curves = training_curves(comparison, lambda folder: "")
-    figures = {"curves": accuracy_chart(curves, control_history(comparison.best)), "rounds": rounds_chart(curves)}
-    return {name: _png(figure) for name, figure in figures.items() if figure is not None}
+    with figure_style():
+        curves = training_curves(comparison, lambda folder: "")
+        accuracy, coverage = accuracy_figure(curves, control_history(comparison.best)), coverage_figure(curves)
+        figures = {"curves": accuracy, "rounds": coverage}
+        return {name: render_png(figure) for name, figure in figures.items() if figure is not None}
 
 
-def _png(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _summary(comparison: Comparison, words: str) -> dict[str, object]:
+def _summary(comparison: Comparison, sentence: str) -> dict[str, object]:
     best = comparison.best
-    summary: dict[str, object] = {"sentence": words, "count/runs": len(comparison.runs)}
+    summary: dict[str, object] = {"sentence": sentence, "count/runs": len(comparison.runs)}
     summary |= {"count/settings": len(comparison.rows), "count/unfinished": len(comparison.unfinished)}
     if best is not None:
         spreads = {"best/val/accuracy": best.accuracy("validation"), "test/accuracy": best.accuracy("test")}
@@ -129,5 +126,5 @@ def _summary(comparison: Comparison, words: str) -> dict[str, object]:
 
 
 def _cell(value: object) -> object:
-    """W&B's tables hold numbers and text."""
+    """A value for a W&B table: a number or text."""
     return value if value is None or isinstance(value, bool | int | float) else printable(value)

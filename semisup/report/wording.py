@@ -1,44 +1,64 @@
-"""What a comparison comes to, in plain words: the best row, its gain over the control, and how far to trust it."""
+"""Sentences and numbers of a comparison: the best row, its gain over the control, and how far to trust it."""
 
 import math
 from collections import Counter
 from dataclasses import replace
 
 from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, format_settings, summarize
+from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.run_history import chosen_before_selection
+from semisup.errors import escape
 
 CONTROL_NOTE = "(labels only, the same augmentation, model and number of steps)"
-BASELINE_NOTE = "(no augmentation, the labeled passes alone)"
+BASELINE_NOTE = "(no augmentation, labeled passes only)"
 
 
 def summary_sentence(comparison: Comparison) -> str:
-    """The best row chosen on validation, what it does on test, and what unlabeled images have to do with it."""
-    best, of = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
+    """State the best row on validation, its accuracy, and what the unlabeled images contributed."""
+    best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
         statuses = Counter(run.status for run in comparison.unfinished)
-        return f"{of}No run is finished yet: {', '.join(f'{count} {status}' for status, count in statuses.items())}."
-    parts = [f"{of}{_which(comparison, best)}: {_accuracy(best)} {_over(len(best.runs))}"]
+        return (
+            f"{prefix}No run is finished yet: {', '.join(f'{count} {status}' for status, count in statuses.items())}."
+        )
+    parts = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {_seeds(len(best.runs))}"]
     if best.controls:
         parts.append(f"; {_gain(best.controls)} the control {CONTROL_NOTE}")
         parts.append(f", {_gain(best.baselines)} the plain baseline {BASELINE_NOTE}")
-    return "".join(parts) + "." + _verdict(best)
+    return "".join(parts) + "." + _assessment(best)
 
 
 def title(comparison: Comparison) -> str:
-    """The same in one short line, for a picture."""
-    best, of = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
+    """The summary as a short title of a figure."""
+    best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
-        return f"{of}No run is finished yet"
-    where = f": {format_settings(best.settings)}" if best.settings else ""
-    over = mean_gain(best.controls)
-    tail = f", {format_mean_std(over, signed=True)} points over the control" if over else ""
-    tail += "" if over is None or over.clear or over.deviation is None else " (not clear of the spread)"
+        return f"{prefix}No run is finished yet"
+    settings = f": {format_settings(best.settings)}" if best.settings else ""
+    gain = mean_gain(best.controls)
+    tail = f", {format_mean_std(gain, signed=True)} points over the control" if gain else ""
+    tail += "" if gain is None or gain.is_significant or gain.deviation is None else " (within the spread)"
     accuracy = format_mean_std(best.accuracy(best.split), unit=100)
-    return f"{of}Best on validation{where}\n{best.split} {accuracy} %{tail}, {_over(len(best.runs))}"
+    return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {_seeds(len(best.runs))}"
+
+
+def row_name(row: Row, max_letters: int = 60) -> str:
+    """The row's settings, or its method, in at most `max_letters` letters."""
+    text = format_settings(row.settings) or escape(row.runs[0].config["method"]["name"])
+    return text if len(text) <= max_letters else text[: max_letters - 3] + "..."
+
+
+def format_number(value: float | None, unit: float = 1.0, digits: int = 0, missing: str = "") -> str:
+    """Format `unit * value`; `missing` if it is None."""
+    return missing if value is None else f"{value * unit:.{digits}f}"
+
+
+def format_percent(value: float | None) -> str:
+    """`81.2 %`; `-` if it is None."""
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def format_mean_std(value: Spread | None, *, signed: bool = False, unit: float = 1.0) -> str:
-    """`81.2 ± 1.1`; `unit` is what the values are multiplied with to be percent or points."""
+    """`81.2 ± 1.1`; `unit` converts the values to percent or points."""
     if value is None:
         return "-"
     mean = f"{value.mean * unit:{'+' if signed else ''}z.1f}"
@@ -46,30 +66,40 @@ def format_mean_std(value: Spread | None, *, signed: bool = False, unit: float =
 
 
 def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
-    """Percentage points over the runs that have what they must be measured against."""
+    """Gain in percentage points over the runs whose reference is finished."""
     return summarize(pair.points for pair in pairs)
 
 
 def missing_reason(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
-    """Why there is no gain to tell: `no control`, `control failed`."""
+    """Why there is no gain: `no control`, `control failed`."""
     states = {pair.state for pair in pairs} - {"done"}
     worst = min(states - {"missing"}, default="missing")
     return f"no {kind}" if worst == "missing" else f"{kind} {worst}"
 
 
-def _which(comparison: Comparison, best: Row) -> str:
+def format_gain(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
+    """Gain of a row for a table, or why there is none; "" for a row that has no references."""
+    value = mean_gain(pairs)
+    if value is None:
+        return missing_reason(pairs, kind) if pairs else ""
+    return format_mean_std(value, signed=True) + (
+        "" if value.count == len(pairs) else f" ({value.count} of {len(pairs)})"
+    )
+
+
+def _best_settings(comparison: Comparison, best: Row) -> str:
     count = len(comparison.rows)
-    of = f"Best of {count} settings, chosen on validation" if count > 1 else "One setting"
-    return f"{of}: {format_settings(best.settings)}" if best.settings else of
+    text = f"Best of {count} settings, selected on validation" if count > 1 else "One setting"
+    return f"{text}: {format_settings(best.settings)}" if best.settings else text
 
 
 def _accuracy(row: Row) -> str:
     value = format_mean_std(row.accuracy(row.split), unit=100)
-    none = "" if row.split == "test" else " (there is no test set)"
-    return f"{row.split} accuracy {value} %{none}"
+    note = "" if row.split == "test" else " (there is no test set)"
+    return f"{row.split} accuracy {value} %{note}"
 
 
-def _over(count: int) -> str:
+def _seeds(count: int) -> str:
     return "with one seed" if count == 1 else f"over {count} seeds"
 
 
@@ -77,57 +107,63 @@ def _gain(pairs: tuple[ReferenceGain, ...]) -> str:
     value = mean_gain(pairs)
     if value is None:
         return "an unknown gain over"
-    some = "" if value.count == len(pairs) else f" ({value.count} of {len(pairs)} seeds)"
+    part = "" if value.count == len(pairs) else f" ({value.count} of {len(pairs)} seeds)"
     if value.mean < 0:
-        return f"{format_mean_std(replace(value, mean=-value.mean))} points{some} below"
-    return f"{format_mean_std(value, signed=True)} points{some} over"
+        return f"{format_mean_std(replace(value, mean=-value.mean))} points{part} below"
+    return f"{format_mean_std(value, signed=True)} points{part} over"
 
 
-def _verdict(row: Row) -> str:
+def _assessment(row: Row) -> str:
+    """Sentences on how far to trust the gain of a row."""
     if not row.controls:
         return ""
     value = mean_gain(row.controls)
     if value is None:
-        return f" There is {missing_reason(row.controls, 'control')}, so nobody can say what the unlabeled images gave."
-    if _unused(row):
-        return " No unlabeled image was used: the gate was never passed, or nothing reached the threshold."
-    return _of_the_gain(row, value) + _too_early(row)
+        reason = missing_reason(row.controls, "control").capitalize()
+        return f" {reason}: the effect of the unlabeled images is unknown."
+    if _is_unused(row):
+        reasons = dict.fromkeys(reason for run in row.runs if (reason := unused_reason(run)))
+        tail = f": {escape(next(iter(reasons)))}." if reasons else " in the last labeling, and the gain is 0."
+        return f" No pseudo-label was used{tail}"
+    return _significance(row, value) + _early_weights(row)
 
 
-def _too_early(row: Row) -> str:
-    """Where validation chose weights from before any pseudo-label: they show nothing of what those gave."""
-    found = [steps for run in row.runs if (steps := chosen_before_selection(run))]
-    if not found:
+def _early_weights(row: Row) -> str:
+    """Warn where the selected weights are older than the first used pseudo-label, which cannot have affected them."""
+    steps = [pair for run in row.runs if (pair := chosen_before_selection(run))]
+    if not steps:
         return ""
-    some = "" if len(row.runs) == 1 else f" of {len(found)} of {len(row.runs)} seeds"
-    chosen, first = (_range([pair[position] for pair in found]) for position in (0, 1))
-    return f" The best weights{some} are of step {chosen}, before the first pseudo-label counted (step {first})."
+    part = "" if len(row.runs) == 1 else f" of {len(steps)} of {len(row.runs)} seeds"
+    best, first = (_range([pair[end] for pair in steps]) for end in (0, 1))
+    return f" The best weights{part} are of step {best}, before the first pseudo-label was used (step {first})."
 
 
 def _range(steps: list[float]) -> str:
     return f"{min(steps):.0f}" + (f" to {max(steps):.0f}" if max(steps) > min(steps) else "")
 
 
-def _of_the_gain(row: Row, value: Spread) -> str:
-    tail = "" if row.split == "test" else " It is told on the images that chose it, so it flatters."
+def _significance(row: Row, value: Spread) -> str:
+    tail = ""
+    if row.split != "test":
+        tail = " Measured on the validation set used for selection, so it is optimistic."
     if value.deviation is None:
-        return f" One seed has no spread{_of_images(row)}: the difference may be chance.{tail}"
+        return f" One seed has no spread{_sampling_error(row)}: the difference may be chance.{tail}"
     if value.mean < -value.deviation:
         return f" The unlabeled images did harm: the control is better by more than the spread over seeds.{tail}"
-    if not value.clear:
-        return f" The gain over the control is not clear of the spread over seeds.{tail}"
-    return f" The gain over the control is clear of the spread over seeds.{tail}"
+    if not value.is_significant:
+        return f" The gain over the control is within the spread over seeds.{tail}"
+    return f" The gain over the control exceeds the spread over seeds.{tail}"
 
 
-def _unused(row: Row) -> bool:
-    """Each run is its control to the last bit, and its last labeling, if any, kept nothing."""
+def _is_unused(row: Row) -> bool:
+    """Whether every run equals its control and no last labeling selected anything."""
     return all(pair.points == 0 for pair in row.controls) and not any(run.number("pseudo/coverage") for run in row.runs)
 
 
-def _of_images(row: Row) -> str:
-    """How far an accuracy moves by the choice of the images alone: one standard error."""
+def _sampling_error(row: Row) -> str:
+    """Standard error of an accuracy over the evaluated images."""
     images, value = row.runs[0].images(row.split), row.accuracy(row.split)
     if images is None or value is None:
         return ""
     error = 100 * math.sqrt(value.mean * (1 - value.mean) / images)
-    return f", and {images} {row.split} images alone leave ± {error:.1f} points"
+    return f", and the standard error over {images} {row.split} images is {error:.1f} points"

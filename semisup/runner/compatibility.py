@@ -29,8 +29,6 @@ def check_compatibility(
 ) -> None:
     """Raise SettingError where settings and data do not go together; nothing needs to be decoded yet."""
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
-    if batch_size > labeled:
-        raise SettingError("train.batch_size", batch_size, f"must be at most the number of labeled images, {labeled}")
     if counts["validation"] == 0:
         raise SettingError("dataset", run_config.config["dataset"]["name"], "leaves no image for validation")
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
@@ -47,7 +45,7 @@ def check_compatibility(
     refusal, takes_one = _probe_model(run_config.settings.model, channels, len(classes), size)
     if refusal is not None:
         raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
-    if not takes_one and (batch_size == 1 or labeled % batch_size == 1):
+    if not takes_one and (batch_size == 1 or (batch_size <= labeled and labeled % batch_size == 1)):
         allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
         raise SettingError("train.batch_size", batch_size, allowed)
     _warn_recompilation(run_config)
@@ -61,7 +59,7 @@ def _warn_recompilation(run_config: RunConfig) -> None:
         SettingError: there could be more sizes than are compiled.
     """
     method, name = run_config.settings.method, run_config.config["method"]["name"]
-    if not run_config.run.compile or not isinstance(method, OfflineMethod) or not method.uses_pseudo_labels():
+    if not run_config.run.compile or not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
         return
     sizes = run_config.settings.train.batch_size + 1
     if sizes > MAX_SHAPES // 2:

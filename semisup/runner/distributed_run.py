@@ -32,7 +32,7 @@ def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: d
         buffer = io.BytesIO()
         torch.save({"fingerprint": fingerprint, "snapshot": snapshot}, buffer)
         stop.wait = True
-        team.tell(buffer.getvalue())
+        team.broadcast(buffer.getvalue())
 
 
 def sync_stop(stop: StopHandler, event: Event) -> None:
@@ -60,7 +60,7 @@ def run_follower(
 def _follow(
     run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
 ) -> bool:
-    news = team.hear()
+    news = team.receive()
     if news is None:
         return False
     stop.wait = True

@@ -6,6 +6,7 @@ from typing import Any
 from semisup.config.run_id import ConfigDict
 from semisup.config.schema import RunConfig
 from semisup.dataset import SPLITS, Data
+from semisup.model import Pretrained
 from semisup.record.environment import command_line, environment
 from semisup.runtime.torchrun_env import world_size
 from semisup.tracking import RunInfo
@@ -13,12 +14,15 @@ from semisup.tracking import RunInfo
 
 def initial_metadata(run_config: RunConfig, job_type: str) -> dict[str, Any]:
     """What run.json says besides status, times and data."""
+    model = run_config.settings.model
+    weights = model.weights_info() if isinstance(model, Pretrained) else None
     return {
         "id": run_config.id,
         "name": run_config.run.name,
         "job_type": job_type,
         "command": command_line(),
         "environment": environment_of(run_config),
+        **({} if weights is None else {"weights": weights._asdict()}),
     }
 
 

@@ -17,6 +17,7 @@ from semisup.errors import (
     FinishedError,
     InsufficientMemoryError,
     InUseError,
+    LockLostError,
     RecordError,
     SettingError,
 )
@@ -33,6 +34,7 @@ from semisup.runner.progress import Bars
 from semisup.runner.result import EXIT_STATUS, RunResult, record_early_failure, run_folder, traceback_tail
 from semisup.runner.shared_start import SharedStartSession
 from semisup.runner.signals import StopHandler, StopRequested
+from semisup.runner.weights import check_weights_unchanged
 from semisup.runtime.determinism import keep_freed_memory
 from semisup.runtime.distributed import Team, process_group
 from semisup.runtime.precision import configure_torch
@@ -66,9 +68,12 @@ def _run_to_result(run_config: RunConfig, bars: Bars, stop: StopHandler, job_typ
                 return RunResult(folder, "done", kept=not trained)
             if is_finished(folder):
                 return _reuse_finished(run_config, folder, bars)
+            check_weights_unchanged(run_config, folder)
             return _train(run_config, folder, bars, stop, team, job_type, in_sweep=in_sweep)
     except FinishedError:
         return RunResult(folder, "done", read_json(folder / "summary.json"), kept=True)
+    except LockLostError as error:  # nothing may be written into what is another process's folder now
+        return RunResult(folder, "refused", message=str(error))
     except InUseError as error:
         return RunResult(folder, "in use", message=str(error))
     except (SettingError, DataError, RecordError) as error:
@@ -142,7 +147,7 @@ def _train(
         translate_oom(run_config),
     ):
         problem, data = load_data(run_config, bars)
-        record.describe(dataset_metadata(data), data.report, data.unlabeled.paths)
+        record.set_dataset(dataset_metadata(data), data.report, data.unlabeled.paths)
         state = start(problem, run_config.settings)
         snapshot = record.resume()
         broadcast_start(team, stop, data.fingerprint, snapshot)
@@ -174,14 +179,14 @@ def _train_and_record(
 ) -> dict[str, Any]:
     """Train, write and show every event, save the state where it is whole; returns the summary."""
     settings, (problem, data, state) = run_config.settings, of
-    for row in record.rows():
+    for row in record.read_metrics():
         tracker.row(row)
     bars.begin(run_config.id, settings.train)
     watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.validation.targets)
     stop.wait = True
     events = train(problem, settings, state)
     for event in events:
-        record.add(event)
+        record.write_event(event)
         bars.add(event, settings.train)
         if event.row() is not None:
             tracker.row(event.row() or {})
@@ -217,7 +222,7 @@ def _save(run_config: RunConfig, state: State, record: RunWriter) -> None:
 def _finish_run(
     run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
 ) -> dict[str, Any]:
-    last = record.last_round() if run_config.run.plots or tracker.wanted_thumbnails else []
+    last = record.read_last_round() if run_config.run.plots or tracker.wanted_thumbnails else []
     gate = run_config.config["method"].get("gate")  # of methods that label by rounds
     plots: dict[str, Path] = {}
     if run_config.run.plots or (last and tracker.wanted_thumbnails):
@@ -226,8 +231,11 @@ def _finish_run(
             most_and_least_confident,
         )
     if run_config.run.plots:
-        plots = draw_run(record.folder, record.rows(), event, last, record.curves(), data, gate)
-    summary = record.finish(replace(event, summary=event.summary | _pseudo_labels(record.rows())), sorted(plots))
+        rows, curves = record.read_metrics(), record.read_curves()
+        plots = record.write_plots(lambda folder: draw_run(folder, rows, event, last, curves, data, gate))
+    summary = record.finish(
+        replace(event, summary=event.summary | _pseudo_labels(record.read_metrics())), sorted(plots)
+    )
     tracker.plots(plots)
     if last and tracker.wanted_thumbnails:
         tracker.thumbnails("pseudo_labels", *most_and_least_confident(last, data, tracker.wanted_thumbnails))

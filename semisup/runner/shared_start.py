@@ -1,7 +1,7 @@
 """Runs of a sweep that differ in nothing that can matter before the pool is first labeled are one run up to there: the
 first to come keeps its state, the others begin with it.
 
-What can matter is all that a run's id is made of, less the threshold and what the method names as `later`; the data;
+What can matter is all that a run's id is made of, less the threshold and what the method names in `settings_after_labeling`; the data;
 and the versions, code, processor and threads on which the last bit depends. So the numbers are those of a run alone.
 """
 
@@ -28,10 +28,12 @@ FOLDER = ".shared_start"  # in outputs/<name>/
 def shared_config(run_config: RunConfig) -> ConfigDict | None:
     """The part of a config that can change a number before the pool is first labeled; None: there is no such time."""
     method = run_config.settings.method
-    if not isinstance(method, OfflineMethod) or not method.uses_pseudo_labels():
+    if not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
         return None
     kept = {key: value for key, value in result_config(run_config.config).items() if key != "threshold"}
-    return kept | {"method": {key: value for key, value in kept["method"].items() if key not in method.later}}
+    return kept | {
+        "method": {key: value for key, value in kept["method"].items() if key not in method.settings_after_labeling}
+    }
 
 
 class SharedStartSession:
@@ -86,7 +88,7 @@ class SharedStartSession:
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
             warnings.warn(f"the warm-up of {found.run} is not used: {str(error).splitlines()[0]}", stacklevel=2)
             return state
-        self.record.adopt(found)
+        self.record.adopt_shared_start(found)
         return fresh
 
     def see(self, event: Event, state: State) -> None:

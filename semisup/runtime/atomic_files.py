@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,9 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
 
-def write_atomically(path: Path, *chunks: bytes | memoryview, sure: bool = True) -> None:
+def write_atomically(
+    path: Path, *chunks: bytes | memoryview, sure: bool = True, confirm: Callable[[], None] = lambda: None
+) -> None:
     """Put the chunks, one after the other, into the file `path`, replacing it in one step.
 
     Args:
@@ -40,6 +42,7 @@ def write_atomically(path: Path, *chunks: bytes | memoryview, sure: bool = True)
         chunks: the content; a memoryview must be contiguous, and is not copied.
         sure: False: when the power goes, a part of it may be left under its name; for what is checked when it is read,
             and can be made anew.
+        confirm: called right before the rename; if it raises, the old file stays.
 
     Raises:
         OSError: disk full, read-only, EIO, ... The file that was there before is untouched, nothing is left behind.
@@ -47,6 +50,7 @@ def write_atomically(path: Path, *chunks: bytes | memoryview, sure: bool = True)
     temporary = _temporary_path(path)
     try:
         _write_aside(temporary, chunks, sure=sure)
+        confirm()
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
@@ -70,7 +74,7 @@ def with_path(error: OSError, path: Path, need: int) -> OSError:
 
 
 class AtomicFile:
-    """A file that grows out of sight in `folder`, a context: `put` makes it appear whole, else nothing is left of it.
+    """A file that grows out of sight in `folder`, a context: `commit` makes it appear whole, else nothing is left of it.
 
     Raises, in all it does:
         OSError: disk full, read-only, EIO, ...; names the file, or the folder while the file has no name.
@@ -92,7 +96,7 @@ class AtomicFile:
         except OSError as error:
             raise with_path(error, self.folder, self.size) from None
 
-    def put(self, path: Path, start: bytes = b"", *, sure: bool = True) -> None:
+    def commit(self, path: Path, start: bytes = b"", *, sure: bool = True) -> None:
         """Write `start` over the first bytes, and give the file its name; `sure` as above."""
         try:
             self.file.seek(0)
@@ -158,6 +162,24 @@ def rename_away(path: Path) -> Path | None:
     except FileNotFoundError:
         return None
     return aside
+
+
+def restore(aside: Path, path: Path) -> None:
+    """Give a file of `rename_away` its name back, as the same inode, unless the name is in use again.
+
+    Where the file system has no hard links, a copy gets the name.
+
+    Raises:
+        OSError: disk full, read-only, EIO, ...
+    """
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _claim_without_links(path, aside.read_bytes())
 
 
 def _temporary_path(path: Path) -> Path:

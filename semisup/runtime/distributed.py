@@ -59,7 +59,7 @@ class Team:
         self.told = world_size() == 1
         self.began = False
 
-    def tell(self, news: bytes | None) -> None:
+    def broadcast(self, news: bytes | None) -> None:
         """From the leader to the others: what they need to begin, or None = there is nothing to do."""
         if not self.told:
             self.told = True
@@ -68,7 +68,7 @@ class Team:
                 dist.broadcast(torch.frombuffer(bytearray(news), dtype=torch.uint8), 0)
                 self.began = True
 
-    def hear(self) -> bytes | None:
+    def receive(self) -> bytes | None:
         """What the leader tells."""
         self.told = True
         length = torch.tensor(0)
@@ -80,7 +80,7 @@ class Team:
         self.began = True
         return news.numpy().tobytes()
 
-    def part(self) -> None:
+    def barrier(self) -> None:
         """At an end that all have come to: nobody leaves while another still waits for what it had sent."""
         if self.began:
             with suppress(RuntimeError):  # the others may be gone a moment before this one
@@ -101,13 +101,13 @@ def process_group(device: str) -> Iterator[Team]:
         try:
             yield team
         except SystemExit:  # a signal, upon which all agreed
-            team.part()
+            team.barrier()
             raise
         else:
-            team.part()
+            team.barrier()
         finally:
             if rank() == 0:
-                team.tell(None)
+                team.broadcast(None)
     finally:
         dist.destroy_process_group()
 

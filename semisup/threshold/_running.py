@@ -1,18 +1,19 @@
-"""How fast running means move: by the momentum from batch to batch, all the way where the whole pool is asked about."""
+"""Update rate of running means: 1 - momentum for a batch, 1 for the whole unlabeled set."""
 
 import torch
 from torch import Tensor
 
 from semisup.core.types import StateDict
 
-POOL = "pool"
-"""Name in a policy's memory: () int64, N."""
+SIZE = "pool"
+"""Name of N, () int64, in a policy's memory."""
 
 
 def pool_size_memory(num_unlabeled: int) -> StateDict:
-    return {POOL: torch.tensor(num_unlabeled)}
+    """Store the size N of the unlabeled set in a policy's memory."""
+    return {SIZE: torch.tensor(num_unlabeled)}
 
 
 def update_rate(momentum: float, count: int, memory: StateDict) -> Tensor:
-    """() float32: 1 - momentum for a batch of `count` < N images; 1 for the pool, which has its means in itself."""
-    return torch.where(memory[POOL] > count, 1 - momentum, 1.0)
+    """Compute the update rate for `count` images: () float32, 1 - momentum if count < N, else 1 (the exact mean)."""
+    return torch.where(memory[SIZE] > count, 1 - momentum, 1.0)

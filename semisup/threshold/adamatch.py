@@ -5,15 +5,14 @@
     p~_i     = norm(p_i (p_target + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x                    (U, K)
     weight_i = 1 if max p~_i >= tau (mean of the labeled images' largest probability) else 0
 
-Both are updated before they are used. The pseudo-label is argmax p~_i, which need not be that of p_i: use
-`Selection.targets`. `threshold` is the cut-off, for p~, the same for every class. tau = 1 does not mean none:
-what is surer than labeled images are on average is accepted.
+Both means are updated before they are used. The pseudo-label is argmax p~_i, which can differ from that of p_i: use
+`PolicyOutput.targets`, and `align` for soft targets. `threshold` is the cutoff for p~, the same for every class. tau
+= 1 still accepts images: those that are more confident than the mean of the labeled images.
 
-    at every step (a batch of the set)    labeled = the labeled batch, as in the paper; m = .999 has a time constant of
-                                          1,000 steps, short runs want .99
-    by rounds (the whole pool at once)    labeled = the whole labeled set, on which a model trained on it is nearly
-                                          certain, so that the cut-off is close to tau; the pool's own mean is aligned
-                                          with the labeled set's (m = 0)
+    online     labeled = the labeled batch, as in the paper; m = .999 has a time constant of 1,000 steps, use .99 for
+               short runs
+    offline    labeled = the whole labeled set, on which a model trained on it is nearly certain, so that the cutoff is
+               close to tau; the mean prediction of the unlabeled set is aligned to that of the labeled set (m = 0)
 """
 
 from dataclasses import dataclass
@@ -30,8 +29,11 @@ from semisup.threshold.softmatch import align_distribution, running_mean
 
 @dataclass(frozen=True)
 class AdaMatch:
-    """`tau` in [0, 1], the share of the labeled images' mean confidence that has to be reached; `momentum` m in [0, 1)
-    of both means, with a time constant of 1 / (1 - m) selects."""
+    """Settings of AdaMatch.
+
+    tau: required share of the labeled images' mean confidence, in [0, 1]
+    momentum: m of both running means, in [0, 1); their time constant is 1 / (1 - m) steps
+    """
 
     tau: float
     momentum: float
@@ -43,23 +45,26 @@ class AdaMatch:
         check_range("momentum", self.momentum, 0, 0.9999999)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """p_target: (K,) float32; p_bar: (K,) float32, all 0 = none yet."""
+        """Build the memory: p_target (K,) float32; p_bar (K,) float32, all 0 = no update yet."""
         start = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)
 
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        assert context.labeled is not None, "adamatch compares with labeled images"
+        assert context.labeled is not None, "adamatch needs predictions of labeled images"
         labeled = context.labeled.probabilities.float()
         memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         if len(labels.confidence) > 0:
-            step = update_rate(self.momentum, len(labels.confidence), memory)
+            rate = update_rate(self.momentum, len(labels.confidence), memory)
             memory = memory | {
-                "p_target": memory["p_target"].lerp(labeled.mean(dim=0), step),
-                "p_bar": running_mean(memory["p_bar"], labels.probabilities, step),
+                "p_target": memory["p_target"].lerp(labeled.mean(dim=0), rate),
+                "p_bar": running_mean(memory["p_bar"], labels.probabilities, rate),
             }
-        confidence, targets = align_distribution(labels.probabilities, memory["p_target"], memory["p_bar"]).max(dim=1)
-        cut_off = self.tau * labeled.amax(dim=1).mean()
-        kept = (confidence >= cut_off).to(labels.confidence.dtype)
-        return PolicyOutput(kept, targets, cut_off.expand(labeled.shape[1])), memory
+        confidence, targets = self.align(labels.probabilities, memory).max(dim=1)
+        cutoff = self.tau * labeled.amax(dim=1).mean()
+        selected = (confidence >= cutoff).to(labels.confidence.dtype)
+        return PolicyOutput(selected, targets, cutoff.expand(labeled.shape[1])), memory
+
+    def align(self, probabilities: Tensor, memory: StateDict) -> Tensor:
+        return align_distribution(probabilities, memory["p_target"], memory["p_bar"])

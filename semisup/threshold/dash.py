@@ -1,19 +1,20 @@
-"""A limit on the loss that shrinks while the model learns: Dash (arXiv 2109.00650).
+"""A limit on the loss that shrinks during the training: Dash (arXiv 2109.00650).
 
-    rho_k    = max(C gamma^-k rho_0, rho_min)
+    rho_k    = max(C gamma^-k rho_0, rho_min),  k = floor((e - e_0) / every)
     weight_i = 1 if -log confidence_i <= rho_k else 0
 
--log confidence_i is the cross-entropy of an image with its own pseudo-label: a rising threshold on confidence,
-exp(-rho_k), which is what `threshold` reports; rho_min = .05 ends at .951. rho_0 is the mean cross-entropy of labeled
-images with their true classes when the policy is first asked; never of test images, as in one published code.
-k = 0 at first and grows by one every `every` selects.
+-log confidence_i is the cross-entropy of an image with its own pseudo-label: exp(-rho_k) is a rising threshold on the
+confidence, reported as `threshold`; rho_min = .05 ends at .951. e counts epochs, that is passes over the labeled
+images, and e_0 is the first epoch with pseudo-labels. The training begins on labels only, and rho_0 is the labeled
+loss at the end of that phase (never that of test images, as in one published code).
 
-    at every step (a batch of the set)    rho_0 is of the first labeled batch: ask for the first time after a warm-up on
-                                          labels; `every` counts steps (published: as many as 10 epochs have)
-    by rounds (the whole pool at once)    rho_0 is of the whole labeled set, after the epochs before the gate; `every`
-                                          counts rounds
+    online     the first `warmup_epochs` epochs are on labels only; rho_0 is the mean labeled loss of the last of them.
+               Without them, rho_0 is the loss of the first labeled batch
+    offline    the labels-only phase is the training before the first labeling, and at least `warmup_epochs` epochs;
+               rho_0 is the mean cross-entropy of the whole labeled set at the first labeling
 
-Labels stay hard throughout; the published code softens them until rho_min is reached.
+In the paper's code an epoch is 1,024 steps: 2 on labels only, then one reduction every 10. Labels are hard
+throughout; that code softens them until rho_min is reached.
 """
 
 from dataclasses import dataclass
@@ -28,12 +29,20 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Dash:
-    """`scale` C > 0; `gamma` >= 1, by which rho shrinks `every` >= 1 selects; `rho_min` >= 0, where it stops."""
+    """Settings of Dash.
+
+    scale: C, above 0
+    gamma: factor by which rho shrinks, at least 1
+    rho_min: smallest rho, at least 0
+    every: epochs from one reduction to the next, at least 1
+    warmup_epochs: epochs on labels only, at least 0
+    """
 
     scale: float
     gamma: float
     rho_min: float
     every: int
+    warmup_epochs: int
 
     uses_labeled: ClassVar[bool] = True
 
@@ -42,27 +51,55 @@ class Dash:
         check_range("gamma", self.gamma, 1)
         check_range("rho_min", self.rho_min, 0)
         check_range("every", self.every, 1)
+        check_range("warmup_epochs", self.warmup_epochs, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """rho_0: () float32, -1 = none yet; selects: () int64, how often the policy was asked."""
-        return {"rho_0": torch.tensor(-1.0), "selects": torch.tensor(0)}
+        """Build the memory.
+
+        Returns:
+            rho_0: () float32, -1 = not set. first_epoch: () int64, e_0, -1 = not set. warmup_epoch: () int64, the last
+            epoch on labels only; warmup_loss, warmup_images: () float64, its sum of losses and number of images.
+        """
+        zero = torch.zeros((), dtype=torch.float64)
+        rho = {"rho_0": torch.tensor(-1.0), "first_epoch": torch.tensor(-1)}
+        return rho | {"warmup_epoch": torch.tensor(-1), "warmup_loss": zero, "warmup_images": zero.clone()}
+
+    def is_labels_only(self, epoch: int) -> bool:
+        return epoch < self.warmup_epochs
+
+    def observe_labeled_loss(self, loss_sum: Tensor, images: Tensor, epoch: int, memory: StateDict) -> StateDict:
+        memory = {name: value.to(loss_sum.device) for name, value in memory.items()}
+        same_epoch = (memory["warmup_epoch"] == epoch).double()
+        return memory | {
+            "warmup_epoch": torch.full_like(memory["warmup_epoch"], epoch),
+            "warmup_loss": memory["warmup_loss"] * same_epoch + loss_sum,
+            "warmup_images": memory["warmup_images"] * same_epoch + images,
+        }
 
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        assert context.labeled is not None, "dash starts from labeled images"
-        memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
-        rho_0 = torch.where(memory["rho_0"] < 0, cross_entropy(context.labeled), memory["rho_0"])
-        k = memory["selects"] // self.every
+        assert context.labeled is not None, "dash needs predictions of labeled images"
+        confidence, num_classes = labels.confidence, labels.probabilities.shape[1]
+        if self.is_labels_only(context.epoch):
+            none = torch.zeros_like(confidence)
+            return PolicyOutput(none, labels.targets, confidence.new_full((num_classes,), 2.0)), memory  # 2: above all
+        memory = {name: value.to(confidence.device) for name, value in memory.items()}
+        images = memory["warmup_images"]
+        warmup_mean = (memory["warmup_loss"] / images.clamp(min=1)).float()
+        start = torch.where(images > 0, warmup_mean, cross_entropy(context.labeled))
+        rho_0 = torch.where(memory["rho_0"] < 0, start, memory["rho_0"])
+        first_epoch = torch.where(memory["first_epoch"] < 0, context.epoch, memory["first_epoch"])
+        k = (context.epoch - first_epoch) // self.every
         rho = (self.scale * rho_0 * self.gamma**-k).clamp(min=self.rho_min)
         threshold = (-rho).exp()
-        kept = (labels.confidence >= threshold).to(labels.confidence.dtype)
-        if len(labels.confidence) > 0:
-            memory = {"rho_0": rho_0, "selects": memory["selects"] + 1}
-        return PolicyOutput(kept, labels.targets, threshold.expand(labels.probabilities.shape[1])), memory
+        selected = (confidence >= threshold).to(confidence.dtype)
+        if len(confidence) > 0:
+            memory = memory | {"rho_0": rho_0, "first_epoch": first_epoch}
+        return PolicyOutput(selected, labels.targets, threshold.expand(num_classes)), memory
 
 
 def cross_entropy(labeled: LabeledPredictions) -> Tensor:
-    """() float32, the mean of -log of the true classes' probabilities; finite where softmax is 0."""
-    of_truth = labeled.probabilities.float().gather(1, labeled.targets[:, None])
-    return -of_truth.clamp(min=1e-30).log().mean()
+    """Compute the mean -log probability of the true classes, () float32; finite where a probability is 0."""
+    true = labeled.probabilities.float().gather(1, labeled.targets[:, None])
+    return -true.clamp(min=1e-30).log().mean()

@@ -1,4 +1,4 @@
-"""One threshold for every class and all of the training: FixMatch (arXiv 2001.07685), section 2.
+"""One threshold for all classes and the whole training: FixMatch (arXiv 2001.07685), section 2.
 
 weight_i = 1 if confidence_i >= tau else 0        (`strict`: > instead of >=)
 """
@@ -14,7 +14,11 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Fixed:
-    """Accept what is at least as confident as `tau`, in [0, 1]."""
+    """Settings of a fixed threshold.
+
+    tau: minimum confidence, in [0, 1]
+    strict: require more than tau instead of at least tau
+    """
 
     tau: float
     strict: bool
@@ -31,6 +35,6 @@ class Fixed:
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
         confidence = labels.confidence
-        kept = confidence > self.tau if self.strict else confidence >= self.tau
+        selected = confidence > self.tau if self.strict else confidence >= self.tau
         threshold = confidence.new_full((labels.probabilities.shape[1],), self.tau)
-        return PolicyOutput(kept.to(confidence.dtype), labels.targets, threshold), memory
+        return PolicyOutput(selected.to(confidence.dtype), labels.targets, threshold), memory

@@ -1,10 +1,10 @@
-"""The most confident share `q` of the unlabeled images, whatever their confidence is.
+"""The most confident share `q` of the unlabeled images, regardless of the confidence itself.
 
-    by rounds (the whole pool at once)    tau = the confidence of the ceil(q N)-th most confident image
-    at every step (a batch of it)         tau_t = m tau_(t-1) + (1 - m) (the same of the batch); the first as it is
+    offline    tau = the confidence of the ceil(q N)-th most confident image of the unlabeled set
+    online     tau_t = m tau_(t-1) + (1 - m) (the same of the batch); the first is that of the batch
 
-With q = 0.2 growing by rounds this is curriculum labeling's percentile (arXiv 2001.06001). Ties at the
-threshold are all accepted.
+If q = 0.2 grew from round to round, this would be the percentile of curriculum labeling (arXiv 2001.06001). All ties at
+the threshold are selected.
 """
 
 import math
@@ -20,8 +20,11 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Quantile:
-    """Accept the share `q` in [0, 1]; `momentum` in [0, 1) of the running quantile, with a time constant of
-    1 / (1 - momentum) batches."""
+    """Settings of the quantile policy.
+
+    q: share of the images to select, in [0, 1]
+    momentum: m of the running quantile, in [0, 1); its time constant is 1 / (1 - m) steps
+    """
 
     q: float
     momentum: float
@@ -39,13 +42,13 @@ class Quantile:
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
         confidence = labels.confidence
-        count = math.ceil(self.q * len(confidence))
+        count = math.ceil(self.q * len(confidence) - 1e-9)  # 1e-9: in floating point, 0.07 * 100 > 7
         if count == 0:
             tau = confidence.new_tensor(2.0)  # above every confidence
         else:
             tau = confidence.topk(count).values[-1]
             running = (memory["tau"] >= 0) & (memory["num_unlabeled"] > len(confidence))
             tau = torch.where(running, memory["tau"].lerp(tau, 1 - self.momentum), tau)
-        kept = (confidence >= tau).to(confidence.dtype)
+        selected = (confidence >= tau).to(confidence.dtype)
         threshold = tau.expand(labels.probabilities.shape[1])
-        return PolicyOutput(kept, labels.targets, threshold), {**memory, "tau": tau}
+        return PolicyOutput(selected, labels.targets, threshold), {**memory, "tau": tau}

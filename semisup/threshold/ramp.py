@@ -1,9 +1,9 @@
-"""A threshold that moves over the training: from `tau_start` to `tau`, straight or along half a cosine.
+"""A threshold that moves from `tau_start` to `tau` during the training, linearly or along half a cosine.
 
     tau_t = tau_start + (tau - tau_start) r(t)        r(t) = t, or (1 - cos(pi t)) / 2;  t in [0, 1]
 
-A falling threshold is careful while the model is young (curriculum labeling, arXiv 2001.06001); a rising
-one uses much early and cleans up later.
+A falling threshold selects few images while predictions are poor (curriculum labeling, arXiv 2001.06001); a rising one
+selects many images early and fewer, more reliable ones later.
 """
 
 import math
@@ -25,7 +25,11 @@ SHAPES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Ramp:
-    """`tau_start` at the start of the training, `tau` at its end, both in [0, 1]; `shape`: linear or cosine."""
+    """Settings of a moving threshold.
+
+    tau_start, tau: threshold at the start and at the end of the training, in [0, 1]
+    shape: linear or cosine
+    """
 
     tau_start: float
     tau: float

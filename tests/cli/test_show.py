@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from semisup.errors import RecordError
-from semisup.report.run_summary import MOST_ROUNDS, WIDTH, show_run
+from semisup.report.run_summary import MAX_ROUNDS, WIDTH, show_run
 from tests.report.run_maker import make, plain_of
 from tests.report.test_compare import BROKEN
 
@@ -38,8 +38,8 @@ def test_settings_that_differ_from_the_defaults(tmp_path: Path) -> None:
 
 def test_how_it_went_and_what_was_labeled(tmp_path: Path) -> None:
     folder = make(tmp_path / "mine", plain_of(), val=0.8, test=0.75)
-    rows = [{"step": at, "epoch": at, "val/accuracy": at / 100, "train/loss": 100 - at} for at in range(100)]
-    rows += [
+    evaluations = [{"step": at, "epoch": at, "val/accuracy": at / 100, "train/loss": 100 - at} for at in range(100)]
+    labelings = [
         {
             "step": at,
             "epoch": at,
@@ -48,8 +48,9 @@ def test_how_it_went_and_what_was_labeled(tmp_path: Path) -> None:
             "pseudo/accuracy": None,
             "pseudo/threshold": 0.9,
         }
-        for at in range(MOST_ROUNDS + 3)
+        for at in range(MAX_ROUNDS + 3)
     ]
+    rows = sorted(evaluations + labelings, key=lambda row: row["step"])
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "plots").mkdir()
     (folder / "plots" / "curves.png").write_bytes(b"")
@@ -89,11 +90,11 @@ def test_options_of_another_version_are_said(tmp_path: Path) -> None:
     folder = make(tmp_path / "mine", plain_of())
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("name: fixed", "name: of_another_version"))
-    assert "the defaults of its options are not to be had" in shown(folder)
+    assert "no defaults for its options" in shown(folder)
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="not the folder of a run"):
+    with pytest.raises(RecordError, match="not a run directory"):
         shown(tmp_path)
 
 
@@ -106,4 +107,4 @@ def test_the_command_line_in_a_terminal_of_ascii(tmp_path: Path) -> None:
     assert "val/accuracy   ____ " in done.stdout
     again = subprocess.run([*command[:-1], str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 2
-    assert "not the folder of a run" in again.stderr
+    assert "not a run directory" in again.stderr

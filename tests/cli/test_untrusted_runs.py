@@ -170,7 +170,7 @@ JSON_BOMBS = (
 READER = """
 import sys, time
 from pathlib import Path
-from semisup.record.reading import read_config, read_json, read_rows
+from semisup.record.reader import read_config, read_json, read_metrics
 from semisup.errors import RecordError
 for path in map(Path, sys.argv[1:]):
     for read in [read_config] if path.suffix == ".yaml" else [read_json, lambda path: [*read_rows(path)]]:

@@ -1,14 +1,11 @@
 """The one gate: what is wrong is said before any work, by key, value, what is allowed and the nearest name."""
 
 import re
-from typing import Any
 
 import pytest
 import yaml
 
 from semisup.config import schema
-from semisup.config.controls import control_config, reference_configs
-from semisup.config.run_id import run_id
 from semisup.errors import SettingError, check_choice, check_range, closest_match
 from semisup.runner import compatibility
 from tests.conftest import checked, compose
@@ -183,20 +180,6 @@ def test_steps_take_the_place_of_epochs() -> None:
     both = checked("train.steps=50")
     assert both.config["train"]["epochs"] is None
     assert both.id == checked("train.steps=50", "train.epochs=7").id
-
-
-def test_control_and_baseline_are_runs_of_their_own() -> None:
-    run = checked("seed=3", "train.epochs=5")
-    summary: dict[str, Any] = {"steps": 120, "labeled_steps": 15}
-    control, baseline = (schema.validate(plain) for plain in reference_configs(run.config, summary).values())
-    assert control.config["method"] == {"name": "supervised"}
-    assert control.settings.train.steps == 120
-    assert control.settings.augment == run.settings.augment
-    assert control.run.seed == baseline.run.seed == 3
-    assert baseline.settings.train.steps == 15
-    assert baseline.config["augment"]["name"] == "none"
-    other = checked("seed=3", "train.epochs=5", "threshold.tau=0.5")
-    assert run_id(control_config(other.config, summary)) == control.id, "one control for all thresholds"
 
 
 def test_small_helpers() -> None:

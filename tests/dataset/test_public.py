@@ -16,7 +16,6 @@ from typing import Any
 import numpy
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from semisup.core.class_split import long_tail
@@ -26,7 +25,7 @@ from semisup.images import cache, pool
 from semisup.runner import compatibility
 from semisup.training.loop import train
 from semisup.training.state import start
-from tests.conftest import CONF, checked, options
+from tests.conftest import checked, compose, options
 from tests.dataset import formats, settings, watch
 from tests.dataset.formats import ARRAYS, OWN_UNLABELED, PER_CLASS, TEST_PER_CLASS, Original
 
@@ -147,11 +146,9 @@ def test_looking_decodes_nothing(name: str, tmp_path: Path, monkeypatch: pytest.
     assert survey.channels == (1 if "mnist" in name else 3)
 
 
-def test_mirroring_is_a_property_of_the_data_set() -> None:
-    mirrored = {}
-    for name in options("dataset"):
-        mirrored[name] = yaml.safe_load((CONF / f"dataset/{name}.yaml").read_text()).get("hflip", "inherited")
-    assert {name for name, value in mirrored.items() if not value} == {"digits", "mnist", "svhn"}
+def test_horizontal_flips_are_a_property_of_the_data_set() -> None:
+    flipped = {name: compose(f"dataset={name}").dataset.hflip for name in options("dataset")}
+    assert {name for name, value in flipped.items() if not value} == {"digits", "mnist", "svhn"}
 
 
 @pytest.mark.parametrize("name", NAMES)

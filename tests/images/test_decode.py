@@ -278,7 +278,7 @@ ORPHANS = """
 import os, signal, sys, time
 from pathlib import Path
 from semisup.images import pool, scan
-from semisup.images.recipe import Recipe
+from semisup.images.decode_settings import DecodeSettings
 if __name__ == "__main__":
     pool.FEW_BYTES = 0
     files = scan.scan(Path(sys.argv[1]), Path(sys.argv[1]), follow_symlinks=False).files
@@ -301,7 +301,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from semisup.images import pool, scan
-from semisup.images.recipe import Recipe
+from semisup.images.decode_settings import DecodeSettings
 print("once", flush=True)
 for few in (2**40, 0):
     pool.FEW_BYTES = few

@@ -56,7 +56,7 @@ def test_a_file_that_grows_on_a_full_disk_says_where_and_leaves_nothing(tmp_path
         with pytest.raises(OSError, match=r"bytes are needed") as failed, AtomicFile(tmp_path) as file:
             file.write(b"x" * chunk)
             file.write(b"x" * chunk)
-            file.put(tmp_path / "file")
+            file.commit(tmp_path / "file")
         assert failed.value.filename == f"{tmp_path}{where}"
 
     assert passes(in_child(write))

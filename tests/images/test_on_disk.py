@@ -116,7 +116,7 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import numpy, torch
-from semisup.images.stored import Rows, Stored
+from semisup.images.on_disk import PackedImages, LazyImages
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 path = Path(sys.argv[1])

@@ -126,7 +126,7 @@ def test_the_page_says_the_same() -> None:
 MEMORY = """
 import sys
 from semisup.images.decode import BadImageError, decode
-from semisup.images.recipe import Recipe
+from semisup.images.decode_settings import DecodeSettings
 def peak():  # kB, of this program alone: ru_maxrss has that of the process that started it
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 data = open(sys.argv[1], "rb").read()

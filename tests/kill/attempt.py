@@ -102,7 +102,7 @@ def shared_start(scratch: Path) -> None:
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, classes, "made up", {"quarantined": []})
     run_module.load_data = lambda *_: (problem, data)
-    run_plots.draw_run = lambda folder, *_: {"curves": run_plots._saved(Blank(), folder / "plots" / "curves.png")}
+    run_plots.draw_run = lambda folder, *_: {"curves": run_plots.save_figure(Blank(), folder / "plots" / "curves.png")}
     run_module.git_diff = lambda: "a change of the code"
     RunWriter.seconds_since_save = lambda record: next(_ticks)  # type: ignore[method-assign]
     for run in RUNS:

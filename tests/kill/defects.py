@@ -113,10 +113,10 @@ def schedule_from_the_start() -> None:
 def no_cut() -> None:
     """What was logged after the last save stays, and comes again."""
 
-    def cut(log: logs.AppendLog, lines: int) -> None:
+    def keep_all(log: logs.AppendLog, lines: int) -> None:
         log.lines = lines
 
-    logs.AppendLog.cut = cut  # type: ignore[method-assign]
+    logs.AppendLog.truncate = keep_all  # type: ignore[method-assign]
 
 
 def cut_of_one_log_only() -> None:
@@ -135,7 +135,7 @@ def cut_of_one_log_only() -> None:
 def in_place() -> None:
     """Files are written where they shall be, not aside."""
 
-    def write(path: Path, *chunks: bytes | memoryview) -> None:
+    def write(path: Path, *chunks: bytes | memoryview, **_: Any) -> None:
         with open(path, "wb") as file:
             file.write(b"".join(chunks))
 
@@ -156,11 +156,11 @@ def delete_first() -> None:
     """The old states are deleted before the new one is written."""
     save = checkpoint.save
 
-    def broken(place: Path, kind: str, step: int, content: Snapshot) -> Path:
+    def broken(place: Path, kind: str, step: int, content: Snapshot, *rest: Any) -> Path:
         if kind == "last":
             for path in checkpoint.newest(place, "last"):
                 path.unlink()
-        return save(place, kind, step, content)
+        return save(place, kind, step, content, *rest)
 
     checkpoint.save = broken
 
@@ -203,7 +203,7 @@ def saved_before_it_is_whole() -> None:
     due = run_module._save_if_due
 
     def broken(checked: Any, event: Any, state: State, record: RunWriter, stop: Any) -> None:
-        if type(event).__name__ == "Evaluated":
+        if type(event).__name__ == "EvalEnd":
             record.save(state.snapshot())
         due(checked, event, state, record, stop)
 

@@ -30,9 +30,9 @@ def wrong_end(reference: Path, folder: Path) -> str:
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """All but `owner.json`: whoever died at the very end of a finished run leaves it, and nobody comes after."""
+    """All but the lock's files: a process that dies at the very end of a finished run leaves them."""
     found = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name: path for name, path in found.items() if name != "owner.json"}
+    return {name: path for name, path in found.items() if name not in ("owner.json", "owner.lock")}
 
 
 def content(name: str, path: Path) -> Any:

@@ -131,7 +131,7 @@ class Points:
 
         def aside(path: Path) -> Path:
             temporary = beside(path)
-            self.targets[os.path.abspath(temporary)] = Path(os.path.abspath(path))
+            self.targets[str(_path(temporary))] = _path(path)
             return temporary
 
         def train(*words: Any) -> Iterator[Any]:
@@ -159,14 +159,15 @@ class Watched:
         self._points, self._file, self._target = points, file, target
 
     def write(self, data: Any) -> int:
+        written = 0
         if self._points.at("write", self._target, data=data):
-            self._file.write(data[: len(data) // 2])
+            written = int(self._file.write(data[: len(data) // 2]))
             self._file.flush()
             self._points.hurt()
             data = data[len(data) // 2 :]
-        count = self._file.write(data)
+        written += int(self._file.write(data))
         self._file.flush()
-        return int(count)
+        return written
 
     def __enter__(self) -> "Watched":
         return self
@@ -179,8 +180,11 @@ class Watched:
 
 
 def _path(path: Any) -> Path:
-    """Absolute; of a descriptor, that of its file."""
-    return Path(os.path.abspath(os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.fsdecode(path)))
+    """Absolute; of a descriptor, that of its file; of a path through a directory's descriptor, by the directory's name."""
+    name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.path.abspath(os.fsdecode(path))
+    if match := re.match(r"/proc/(?:self|\d+)/fd/\d+(?=/|$)", name):
+        name = os.readlink(match[0]) + name[match.end() :]
+    return Path(name)
 
 
 def die() -> None:

@@ -1,7 +1,7 @@
-"""The seed's method against a plain restatement of the Food-11 tutorial's loop, and the tutorial's faults.
+"""Self-training against an independent implementation of the Food-11 tutorial's loop, and the tutorial's faults.
 
-The restatement is written from its description, not from our code: one pass over the labeled images, one over the
-pseudo-labeled ones, evaluation, and every third epoch above the gate a new pseudo-labeled set.
+The reference is written from the tutorial's description: one pass over the labeled images, one over the pseudo-labeled
+images, evaluation, and at every third epoch above the gate a new pseudo-labeled set.
 """
 
 import itertools
@@ -23,12 +23,12 @@ EPOCHS, BATCH, TAU, GATE, EVERY, RATE = 6, 4, 0.45, 0.34, 3, 0.01
 
 
 def tutorial(problem: Any, model: nn.Module, seed: int) -> dict[str, list[Any]]:
-    """The tutorial's loop, plainly; returns everything that it could have logged."""
+    """Run the tutorial's loop; return everything that it could have logged."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-4, fused=True)
     labeled = problem.labeled.pixels.float() / 255
-    pool = problem.unlabeled.pixels.float() / 255
+    unlabeled = problem.unlabeled.pixels.float() / 255
     validation = problem.validation.pixels.float() / 255
-    kept, pseudo = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+    selected, pseudo = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
     log: dict[str, list[Any]] = {"train": [], "unlabeled": [], "val": [], "accuracy": [], "sets": []}
 
     def learn(images: torch.Tensor, targets: torch.Tensor) -> float:
@@ -46,9 +46,9 @@ def tutorial(problem: Any, model: nn.Module, seed: int) -> dict[str, list[Any]]:
             total += learn(labeled[index], problem.labeled.targets[index])
         log["train"].append(total / len(labeled))
         total = 0.0
-        for begin in range(0, len(kept), BATCH):
-            total += learn(pool[kept[begin : begin + BATCH]], pseudo[begin : begin + BATCH])
-        log["unlabeled"].append(total / len(kept) if len(kept) else None)
+        for begin in range(0, len(selected), BATCH):
+            total += learn(unlabeled[selected[begin : begin + BATCH]], pseudo[begin : begin + BATCH])
+        log["unlabeled"].append(total / len(selected) if len(selected) else None)
         model.eval()
         with torch.no_grad():
             logits = model(validation)
@@ -56,10 +56,10 @@ def tutorial(problem: Any, model: nn.Module, seed: int) -> dict[str, list[Any]]:
             accuracy = (logits.argmax(1) == problem.validation.targets).float().mean().item()
             log["accuracy"].append(accuracy)
             if epoch % EVERY == 0 and accuracy > GATE:
-                confidence, target = model(pool).softmax(dim=1).max(dim=1)
-                kept = (confidence > TAU).nonzero().squeeze(1)
-                pseudo = target[kept]
-                log["sets"].append((epoch, kept.tolist(), pseudo.tolist()))
+                confidence, target = model(unlabeled).softmax(dim=1).max(dim=1)
+                selected = (confidence > TAU).nonzero().squeeze(1)
+                pseudo = target[selected]
+                log["sets"].append((epoch, selected.tolist(), pseudo.tolist()))
     return log
 
 
@@ -72,8 +72,8 @@ def ours(problem: Any, config: Any) -> tuple[dict[str, list[Any]], Any]:
                 log[name].append(event.metrics[key])
             log["accuracy"].append(event.metrics["val/accuracy"])
         elif isinstance(event, PoolLabeled):
-            kept = (event.selection.weight > 0).nonzero().squeeze(1)
-            log["sets"].append((event.epoch - 1, kept.tolist(), event.selection.targets[kept].tolist()))
+            selected = (event.selection.weight > 0).nonzero().squeeze(1)
+            log["sets"].append((event.epoch - 1, selected.tolist(), event.selection.targets[selected].tolist()))
     return log, state
 
 
@@ -94,13 +94,13 @@ def settings(*more: str) -> Any:
 
 @pytest.mark.parametrize("model", ["small_cnn", "cnn"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_same_start_and_data_give_the_tutorials_losses_labels_and_accuracies(model: str, seed: int) -> None:
+def test_losses_labels_and_accuracies_equal_the_tutorials(model: str, seed: int) -> None:
     small = ["model.widths=[8,16]", *(["model.hidden=16"] if model == "cnn" else [])]
     config = settings(f"model={model}", *small, f"seed={seed}")
     problem = toy_problem(labeled=24, unlabeled=30, size=8)
     reference = tutorial(problem, start(problem, config.settings).student, seed)
     log, _ = ours(problem, config)
-    assert reference["sets"], "the gate was never passed: the test would prove nothing"
+    assert reference["sets"], "accuracy never exceeded the gate: the test would prove nothing"
     assert any(loss is not None for loss in reference["unlabeled"])
     assert log["sets"] == reference["sets"]
     for name in ("train", "unlabeled", "val", "accuracy"):
@@ -109,7 +109,7 @@ def test_the_same_start_and_data_give_the_tutorials_losses_labels_and_accuracies
             assert mine is None or mine == pytest.approx(theirs, rel=1e-5), name
 
 
-def test_the_best_model_is_the_first_of_the_highest_validation_accuracy() -> None:
+def test_best_model_is_the_first_of_the_highest_validation_accuracy() -> None:
     """The tutorial compared the accuracy with a loss."""
     config = settings("model.widths=[8,16]")
     problem = toy_problem()
@@ -122,10 +122,10 @@ def test_the_best_model_is_the_first_of_the_highest_validation_accuracy() -> Non
     assert finished.summary["best/val/accuracy"] == max(accuracies)
     assert finished.summary["best/epoch"] == accuracies.index(max(accuracies)) + 1
     correct = sum(row[number] for number, row in enumerate(finished.confusion["validation"]))
-    assert correct / len(problem.validation) == max(accuracies), "the model that is tested is not the best one"
+    assert correct / len(problem.validation) == max(accuracies), "the tested model is not the best one"
 
 
-def test_the_pseudo_label_loss_is_that_of_the_pseudo_labeled_images() -> None:
+def test_pseudo_label_loss_is_that_of_the_pseudo_labeled_images() -> None:
     """The tutorial logged the labeled batch's."""
     log, _ = ours(toy_problem(labeled=24), settings("model.widths=[8,16]"))
     pairs = [(a, b) for a, b in zip(log["train"], log["unlabeled"], strict=True) if b is not None]
@@ -133,9 +133,9 @@ def test_the_pseudo_label_loss_is_that_of_the_pseudo_labeled_images() -> None:
     assert all(labeled != unlabeled for labeled, unlabeled in pairs)
 
 
-def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
+def test_previous_set_stays_in_use_if_accuracy_falls_below_the_gate() -> None:
     class Falling(nn.Module):
-        """A model whose answers are set from outside."""
+        """A model with fixed predictions."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -155,11 +155,11 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
     chosen = replace(config.settings, method=method, threshold=Fixed(tau=0.0, strict=False))
     state = start(problem, chosen)
     state.student = Falling()
-    learner = make_context(problem, chosen, state)
-    memory = method.init(learner)
+    training = make_context(problem, chosen, state)
+    memory = method.init(training)
 
     def after(epoch: int, accuracy: float, memory: Any) -> tuple[Any, int]:
-        events, steps = [], method.on_evaluation(learner, memory, Position(0, epoch, 0, 0.5), accuracy)
+        events, steps = [], method.on_evaluation(training, memory, Position(0, epoch, 0, 0.5), accuracy)
         while True:
             try:
                 events.append(next(steps))
@@ -178,7 +178,7 @@ def test_an_old_set_stays_in_use_when_accuracy_falls_below_the_gate() -> None:
     assert after(4, 0.7, memory)[1] == 1
 
 
-def test_every_unlabeled_image_is_scored_in_eval_mode_and_softmax_is_over_classes() -> None:
+def test_every_unlabeled_image_is_predicted_with_softmax_over_classes() -> None:
     problem = toy_problem(unlabeled=31)
     config = settings("model.widths=[8,16]", "method.gate=0")
     for event in train(problem, config.settings, start(problem, config.settings)):

@@ -191,7 +191,9 @@ def test_networks_with_helper_heads_give_one_answer_in_training_too(name: str, s
 def test_a_misspelt_architecture_and_unknown_weights_are_named() -> None:
     with pytest.raises(SettingError, match=r"model\.architecture=resnt18: .* \(did you mean resnet18\?\)"):
         network("model=torchvision", "model.architecture=resnt18")
-    with pytest.raises(SettingError, match=r"model\.weights=imagenet: must be null or one of IMAGENET1K_V1"):
+    with pytest.raises(
+        SettingError, match=r"model\.weights=imagenet: must be null, the path of a .pth file, or one of IMAGENET1K_V1"
+    ):
         network("model=torchvision", "model.weights=imagenet")
 
 

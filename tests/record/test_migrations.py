@@ -14,8 +14,9 @@ import yaml
 
 from semisup.analysis.runs import read_run
 from semisup.config import schema
+from semisup.errors import SettingError
 from semisup.record import checkpoint
-from semisup.record.migrations import migrate
+from semisup.record.migrations import RENAMED, migrate
 from semisup.record.reader import read_config
 from tests.conftest import CONF, checked
 
@@ -45,13 +46,28 @@ def nested(flat: Plain) -> Plain:
 def test_every_key_that_came_later_says_what_an_old_config_meant(name: str) -> None:
     whole = yaml.safe_load((CONF / name).read_text())
     group = name.rpartition("/")[0]
+    if whole.get("defaults") == ["_torchvision_arrays"]:
+        whole = yaml.safe_load((CONF / group / "_torchvision_arrays.yaml").read_text()) | whole | {"defaults": []}
     of_the_run = {key: value for key, value in whole.items() if key not in ("defaults", "hydra")}
     now = leaves({group: of_the_run} if group else of_the_run)
     then = {f"{group}.{key}" if group else key for key in KEYS[name]}
-    assert then <= set(now), "a key that is gone makes old configs unreadable"
+    assert {RENAMED.get(key, key) for key in then} <= set(now), "a key that is gone makes old configs unreadable"
     named = {f"{group}.name": Path(base).stem for base in whole.get("defaults", []) if group and base != "_self_"}
-    found = leaves(migrate({"method": {}} | nested(named | {key: now[key] for key in then})))
+    found = leaves(migrate({"method": {}} | nested(named | {key: now[RENAMED.get(key, key)] for key in then})))
     assert set(now) <= set(found), f"no line in semisup/record/migrations.py for {sorted(set(now) - set(found))}"
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_renamed_key_keeps_its_value_and_is_refused_under_its_old_name(old: str, new: str) -> None:
+    section, _, key = old.partition(".")
+    migrated = migrate({"method": {}, section: {key: "kept"}})
+    assert migrated[section][new.partition(".")[2]] == "kept"
+    assert key not in migrated[section]
+    config = checked().config
+    config = config | {section: {**config[section], key: 1}}
+    with pytest.raises(SettingError) as error:
+        schema.validate(config)
+    assert str(error.value) == f"{old}=1: is now called {new}; type {new}=1"
 
 
 def test_a_config_of_today_has_every_key_and_keeps_it() -> None:

@@ -7,9 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,14 @@ import pytest
 import torch
 
 import semisup.record.writer
-from semisup.core.events import EvalEnd, Finished, StepEnd
+from semisup.core.events import EvalEnd, Finished
 from semisup.core.types import Predictions
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
 from semisup.record import checkpoint, is_finished, write_json
+from semisup.record import environment as environment_module
 from semisup.record.append_log import AppendLog
-from semisup.record.lock import STALE_SECONDS, RunLock
 from semisup.record.reader import MAX_JSON_BYTES, read_config, read_json
 from semisup.record.writer import RunWriter
-from semisup.runtime.liveness import pid_namespace
 
 
 def record(folder: Path) -> RunWriter:
@@ -60,8 +57,8 @@ def test_every_run_ends_with_a_status(tmp_path: Path, error: BaseException, stat
 
 def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
-        run.add(EvalEnd(3, 1, {"val/loss": math.nan, "val/accuracy": 0.5, "lr": math.inf}, True))
-        assert run.rows() == [{"step": 3, "epoch": 1, "val/loss": None, "val/accuracy": 0.5, "lr": None}]
+        run.write_event(EvalEnd(3, 1, {"val/loss": math.nan, "val/accuracy": 0.5, "lr": math.inf}, True))
+        assert run.read_metrics() == [{"step": 3, "epoch": 1, "val/loss": None, "val/accuracy": 0.5, "lr": None}]
     write_json(tmp_path / "x.json", {"a": [math.nan, (1, math.inf)], "b": {"c": -math.inf}})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, [1, None]], "b": {"c": None}}
 
@@ -69,9 +66,9 @@ def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
 def test_resuming_cuts_the_logs_to_where_the_state_was_saved(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with record(folder) as run:
-        run.add(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
+        run.write_event(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
         run.save(snapshot(1, best=1))
-        run.add(EvalEnd(2, 2, {"val/accuracy": 0.2}, True))
+        run.write_event(EvalEnd(2, 2, {"val/accuracy": 0.2}, True))
         with (folder / "metrics.jsonl").open("a") as file:
             file.write('{"torn":')
     with record(folder) as run:
@@ -79,15 +76,15 @@ def test_resuming_cuts_the_logs_to_where_the_state_was_saved(tmp_path: Path) -> 
         assert state is not None
         assert state["step"] == 1
         assert torch.equal(state["best"]["weights"]["w"], torch.ones(3))
-        assert [row["step"] for row in run.rows()] == [1]
+        assert [row["step"] for row in run.read_metrics()] == [1]
 
 
 def test_without_a_checkpoint_resuming_starts_from_nothing(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
-        run.add(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
+        run.write_event(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
     with record(tmp_path / "run") as run:
         assert run.resume() is None
-        assert run.rows() == []
+        assert run.read_metrics() == []
 
 
 def test_the_newest_whole_checkpoint_is_taken_and_a_damaged_one_passed_over(tmp_path: Path) -> None:
@@ -161,112 +158,22 @@ def test_configs_are_data(tmp_path: Path) -> None:
         read_config(tmp_path / "none.yaml")
 
 
-def test_one_owner_at_a_time_and_the_dead_are_forgotten(tmp_path: Path) -> None:
-    first = RunLock(tmp_path)
-    first.take()
-    with pytest.raises(RecordError, match=rf"in use by process {os.getpid()} on \S+, last seen \d+ s ago"):
-        RunLock(tmp_path).take()
-    first.release()
-    code = "import sys; from pathlib import Path; from semisup.record.lock import RunLock; RunLock(Path(sys.argv[1])).take()"
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
-    assert (tmp_path / "owner.json").exists(), "it died without a word"
-    RunLock(tmp_path).take()
-
-
-def test_an_owner_elsewhere_is_believed_until_its_heart_stops(tmp_path: Path) -> None:
-    path = tmp_path / "owner.json"
-    path.write_text(json.dumps({"host": "elsewhere", "boot": "b", "process": 1, "started": "2"}))
-    with pytest.raises(RecordError, match="in use by process 1 on elsewhere"):
-        RunLock(tmp_path).take()
-    old = path.stat().st_mtime - STALE_SECONDS - 5
-    os.utime(path, (old, old))
-    RunLock(tmp_path).take()
-    assert read_json(path) != {}
-
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from semisup.record.lock import RunLock
-RunLock(Path(sys.argv[1])).take()
-print("taken", flush=True)
-time.sleep(60)
-"""
-
-
-def test_an_owner_in_another_container_of_the_same_name_is_not_taken_for_dead(tmp_path: Path) -> None:
-    """Its numbers are of another namespace, where 1 is a process of ours, or none."""
-    container = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if shutil.which("unshare") is None or subprocess.run([*container, "true"], capture_output=True).returncode != 0:
-        pytest.skip("no namespaces may be made here")
-    path = tmp_path / "owner.json"
-    holder = [*container, sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(holder, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "taken\n"
-            with pytest.raises(RecordError, match="in use by process 1 on "):
-                RunLock(tmp_path).take()
-            about = json.loads(path.read_text())
-            assert about["namespace"] != pid_namespace()
-        finally:
-            process.kill()
-    with pytest.raises(RecordError, match="in use by process 1 on "):
-        RunLock(tmp_path).take()  # nobody here can see that it died
-    old = path.stat().st_mtime - STALE_SECONDS - 5
-    os.utime(path, (old, old))
-    RunLock(tmp_path).take()
-    mine = json.loads(path.read_text())
-    path.write_text(json.dumps({key: about[key] for key in ("host", "boot", "process", "started")}))
-    RunLock(tmp_path).take()  # an earlier version said no namespace
-    assert json.loads(path.read_text()) == mine
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_the_heart_beats_whatever_its_owner_is_at_and_a_folder_that_was_taken_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("semisup.record.lock.HEARTBEAT_SECONDS", 0.02)
-    with pytest.raises(RecordError, match="no longer this process's"), RunWriter(tmp_path, {}, {"id": "a"}) as record:
-        owner = tmp_path / "owner.json"
-        os.utime(owner, (0, 0))
-        until(lambda: owner.stat().st_mtime > 0)
-        owner.write_text(json.dumps({"host": "elsewhere", "boot": "b", "process": 1, "started": "2"}))
-        (tmp_path / "run.json").write_text("{}")
-        until(lambda: record.owner.lost)
-        record.add(StepEnd(1, 0))
-    assert (read_json(tmp_path / "run.json"), owner.exists()) == ({}, True), "both are the other's"
-
-
-def test_a_recycled_process_number_is_not_the_owner(tmp_path: Path) -> None:
-    owner = RunLock(tmp_path)
-    owner.take()
-    me = json.loads((tmp_path / "owner.json").read_text())
-    (tmp_path / "owner.json").write_text(json.dumps(me | {"started": "1"}))
-    RunLock(tmp_path).take()
-
-
 def test_a_growing_log_is_cut_to_the_line(tmp_path: Path) -> None:
     log = AppendLog(tmp_path / "log")
-    assert log.committed() == 0
+    assert log.sync() == 0
     log.append("one\n")
-    lines = log.committed()
+    lines = log.sync()
     log.append("two \udcff\nthree\n")
-    assert (lines, log.committed()) == (1, 3)
+    assert (lines, log.sync()) == (1, 3)
+    log.close()
     again = AppendLog(tmp_path / "log")
-    again.cut(lines)
+    again.truncate(lines)
     assert (tmp_path / "log").read_text() == "one\n"
     again.append("two\n")
-    assert again.committed() == 2
-    again.cut(0)
+    assert again.sync() == 2
+    again.truncate(0)
     assert not (tmp_path / "log").exists()
-    assert again.committed() == 0
+    assert again.sync() == 0
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
@@ -299,11 +206,11 @@ DATA = {"fingerprint": "f", "classes": ["one", "two"]}
 
 def test_a_run_is_not_continued_with_other_data(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
-        run.describe(DATA, {}, ["a.png"])
+        run.set_dataset(DATA, {}, ["a.png"])
     with pytest.raises(DataError, match="the data set has changed"), record(tmp_path / "run") as run:
-        run.describe({**DATA, "fingerprint": "g"}, {}, ["a.png"])
+        run.set_dataset({**DATA, "fingerprint": "g"}, {}, ["a.png"])
     with record(tmp_path / "run") as run:
-        run.describe(DATA, {}, ["a.png"])
+        run.set_dataset(DATA, {}, ["a.png"])
 
 
 def test_a_run_that_another_process_finished_is_not_touched(tmp_path: Path) -> None:
@@ -320,7 +227,7 @@ def test_predictions_are_there_when_a_run_counts_as_finished(tmp_path: Path, mon
     seen: list[bool] = []
     real = semisup.record.writer.write_json
     with record(tmp_path / "run") as run:
-        run.describe(DATA, {}, ["a.png"])
+        run.set_dataset(DATA, {}, ["a.png"])
         file = run.folder / "predictions.csv"
         monkeypatch.setattr(
             semisup.record.writer, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
@@ -343,7 +250,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_log_shorter_than_its_checkpoint_is_an_error_and_is_not_filled_up(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with record(folder) as run:
-        run.add(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
+        run.write_event(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
         run.save(snapshot(1, best=1))
     os.truncate(folder / "metrics.jsonl", 5)
     with pytest.raises(RecordError, match="has 0 whole lines, and its checkpoint says 1"), record(folder) as run:
@@ -360,15 +267,6 @@ def test_a_finished_run_keeps_one_state_and_its_best(tmp_path: Path) -> None:
     assert names == ["best-00000001", "last-00000003"]
 
 
-def test_only_the_owner_gives_a_folder_free(tmp_path: Path) -> None:
-    owner = RunLock(tmp_path)
-    owner.take()
-    other = json.loads((tmp_path / "owner.json").read_text()) | {"process": 1}
-    (tmp_path / "owner.json").write_text(json.dumps(other))
-    owner.release()
-    assert (tmp_path / "owner.json").exists()
-
-
 def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
     with pytest.raises(SystemExit), RunWriter(folder, {"seed": 0}, about) as run:
         run.resume()
@@ -380,7 +278,7 @@ def test_a_state_of_another_run_or_of_other_data_is_refused(tmp_path: Path) -> N
     """Files that someone copied: the digest in the name is right, and the content is not this run's."""
     for name, about, data in (("one", "a", "f"), ("other", "b", "f"), ("elsewhere", "a", "g")):
         with RunWriter(tmp_path / name, {}, {"id": about}) as run:
-            run.describe({**DATA, "fingerprint": data}, {}, [])
+            run.set_dataset({**DATA, "fingerprint": data}, {}, [])
             run.save(snapshot(1, best=1))
     for name in ("other", "elsewhere"):
         shutil.rmtree(tmp_path / "one" / "checkpoints")
@@ -390,7 +288,7 @@ def test_a_state_of_another_run_or_of_other_data_is_refused(tmp_path: Path) -> N
             pytest.raises(RecordError, match="its checkpoint is of"),
             RunWriter(tmp_path / "one", {}, {"id": "a"}) as run,
         ):
-            run.describe(DATA, {}, [])
+            run.set_dataset(DATA, {}, [])
             run.resume()
         assert digests_of(tmp_path / "one" / "checkpoints") == before
 
@@ -489,3 +387,21 @@ def test_a_summary_that_is_too_large_is_named(tmp_path: Path) -> None:
         file.truncate(MAX_JSON_BYTES + 1)
     with pytest.warns(UserWarning, match=r"summary\.json has more than 32 MB and is not read"):
         assert read_json(tmp_path / "summary.json") is None
+
+
+def test_instruction_set_variable_is_recorded_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment_module.RESULT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    before = environment_module.environment("cpu")
+    assert before["variables"] == {}
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    now = environment_module.environment("cpu")
+    assert now["variables"] == {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
+    differences = environment_module.diff_environments(before, now)
+    assert differences == {
+        "ATEN_CPU_CAPABILITY": "None then, default now",
+        "MKL_CBWR": "None then, COMPATIBLE now",
+    }
+    older = {key: value for key, value in before.items() if key != "variables"}
+    assert environment_module.diff_environments(older, now) == {}, "version 0.1.0 did not record them"

@@ -53,7 +53,7 @@ def interrupted(made: Callable[..., Path], name: str, after: int = 5) -> None:
         def stopping(*words: Any) -> Any:
             for event in train(*words):
                 yield event
-                if event.step == after and type(event).__name__ == "StepDone":
+                if event.step == after and type(event).__name__ == "StepEnd":
                     raise KeyboardInterrupt
 
         patch.setattr(run_module, "train", stopping)
@@ -172,7 +172,7 @@ def test_of_many_that_take_a_folder_at_once_one_gets_it(tmp_path: Path) -> None:
         (tmp_path / f"ready-{os.getpid()}").touch()
         wait_for("ready-*", 8)
         try:
-            RunLock(tmp_path).take()
+            RunLock(tmp_path).acquire()
         except RecordError:
             (tmp_path / f"lost-{os.getpid()}").touch()
             return

@@ -16,8 +16,8 @@ from selenium.webdriver.common.keys import Keys
 from semisup.analysis.comparison import compare_runs
 from semisup.analysis.runs import find_runs, read_runs
 from semisup.config import schema
+from semisup.report.figures.style import COLORS
 from semisup.report.html.comparison_page import comparison_page
-from semisup.report.html.svg import COLORS
 from tests.report.run_maker import make, make_with_references, plain_of
 
 Driver = webdriver.Chrome

@@ -16,16 +16,17 @@ import pytest
 import yaml
 from PIL import Image
 
+import semisup.dataset
 from semisup.analysis.comparison import Comparison, compare_runs
 from semisup.analysis.run_history import history, read_threshold_curves
 from semisup.analysis.runs import find_runs, read_run, read_runs
 from semisup.config import schema
-from semisup.dataset import _lookup
+from semisup.dataset import some_images
 from semisup.errors import DataError
-from semisup.report.comparison_charts import MAX_CURVES
+from semisup.report.figures.comparison_curves import MAX_CURVES
 from semisup.report.html.comparison_page import comparison_page
-from semisup.report.html.confusion import MOST_CLASSES
-from semisup.report.html.thumbnails import MOST_MISTAKES, SIDE_PIXELS, most_confident_errors
+from semisup.report.html.confusion import MAX_CLASSES
+from semisup.report.html.thumbnails import MAX_ERRORS, SIDE_PIXELS, most_confident_errors
 from semisup.runtime.text import printable, relative_url, shell_quote
 from tests.conftest import CONF
 from tests.report.run_maker import make, make_with_references, plain_of
@@ -195,24 +196,24 @@ def test_surest_mistakes_first_with_their_pictures(sweep: Path) -> None:
     rows = [(name, "zero", "one" if number % 2 else "zero", 0.5 + number / 100) for number, name in enumerate(names)]
     predictions(folder, rows)
     found = most_confident_errors(read_run(folder))
-    assert (found.count, found.judged, found.said) == (20, 40, "")
-    assert [guess.path for guess, _ in found.shown] == names[39::-2][:MOST_MISTAKES]
+    assert (found.count, found.judged, found.message) == (20, 40, "")
+    assert [guess.path for guess, _ in found.shown] == names[39::-2][:MAX_ERRORS]
     assert all((uri or "").startswith("data:image/png;base64,") for _, uri in found.shown)
     text = page(sweep)
     images = Seen(text).values("img", "alt")
-    assert images == ["zero, taken for one"] * 20
-    assert "20 of 40 images are wrong" in text
+    assert images == ["zero, predicted as one"] * 20
+    assert "20 of 40 images are incorrect" in text
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ("no_file", "no predictions.csv"),
-        ("all_right", "There are none: all 1 are right"),
+        ("all_right", "None: all 1 are correct"),
         ("other_data", "the data set is not the one of the run"),
         ("no_data", "the data set cannot be read here"),
         ("other_names", "1 of these images are no longer in the data set"),
-        ("empty", "predictions.csv tells of no image"),
+        ("empty", "predictions.csv has no validation image"),
     ],
 )
 def test_what_is_missing_of_the_mistakes_is_said(sweep: Path, change: str, said: str) -> None:
@@ -241,7 +242,7 @@ def test_a_data_set_of_a_config_with_an_interpolation_is_not_looked_for(sweep: P
         each.write_text(each.read_text().replace("name: digits", "name: ${oc.env:HOME}"))
     predictions(folder, [("digits/0000", "a", "b", 0.9)])
     found = most_confident_errors(read_run(folder))
-    assert "a saved config holds values, and no interpolations" in found.said
+    assert "a saved config holds values, and no interpolations" in found.message
 
 
 def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,23 +266,24 @@ def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypat
     folder = make(outputs / "mine", plain)
     part = schema.build_option("dataset", node).survey().found.parts["validation"].files[:3]
     opened: list[str] = []
-    real = _lookup.read
+    real = semisup.dataset._lookup.read
     monkeypatch.setattr(
-        _lookup, "read", lambda files, *more: opened.extend(each.name for each in files) or real(files, *more)
+        "semisup.dataset._lookup.read",
+        lambda files, *more: opened.extend(each.name for each in files) or real(files, *more),
     )
     predictions(folder, [(file.name, "a", "b", 0.9) for file in part])
     found = most_confident_errors(read_run(folder))
     assert opened == [file.name for file in part]
-    assert found.said == ""
+    assert found.message == ""
     assert all((uri or "").startswith("data:image/jpeg;base64,") for _, uri in found.shown)
     assert max(len(uri or "") for _, uri in found.shown) < 4 * SIDE_PIXELS**2
 
 
 def test_a_data_set_too_large_to_read_for_a_few_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lookup, "MAX_BYTES", 1000)
+    monkeypatch.setattr("semisup.dataset._lookup.MAX_BYTES", 1000)
     dataset = schema.build_option("dataset", plain_of()["dataset"])
     with pytest.raises(DataError, match="too many to read for a few"):
-        _lookup.some_images(dataset, "validation", ["digits/0001"], None)
+        some_images(dataset, "validation", ["digits/0001"], None)
 
 
 def test_confusion_as_a_table_or_as_pairs(sweep: Path) -> None:
@@ -289,7 +291,7 @@ def test_confusion_as_a_table_or_as_pairs(sweep: Path) -> None:
     about(folder, classes=["cat", "dog"])
     text = page(sweep)
     assert text.count('<table class="confusion">') == 2
-    many = MOST_CLASSES + 1
+    many = MAX_CLASSES + 1
     counts = [[int(true == said) * 5 for said in range(many)] for true in range(many)]
     counts[3][7] = 4
     summary = json.loads((folder / "summary.json").read_text())
@@ -316,7 +318,7 @@ def test_what_other_thresholds_keep(sweep: Path) -> None:
         for on in ("pool", "validation"):
             lines += [f"{step},1,{on},{tau},{1 - tau * step / 100},{'' if tau == 0.9 else tau}" for tau in (0.5, 0.9)]
     (folder / "what_if.csv").write_text("\n".join([*lines, "x,y,pool", "20,1,pool,nan,0.5,0.5", "30,1,moon,0.5,1,1"]))
-    found = read_threshold_curves(folder)
+    found = {curve.split: curve for curve in read_threshold_curves(folder)}
     assert found["pool"].coverage == [(0.5, 0.9), (0.9, pytest.approx(0.82))]
     assert found["validation"].accuracy == [(0.5, 0.5)]
     assert 'id="what-if"' in page(sweep)
@@ -348,14 +350,14 @@ def test_only_the_first_curves_are_drawn_and_that_is_said(outputs: Path) -> None
     for number in range(count):
         make(outputs / "mine", plain_of(f"optimizer.lr={1 + number}e-5"), val=0.5 + number / 100)
     text = page(outputs / "mine")
-    assert f"the {MAX_CURVES} settings that validation likes best, of {count}" in text
+    assert f"the {MAX_CURVES} settings of best validation accuracy, of {count}" in text
     curves = text[text.index('<section id="curves"') :]
     assert curves[: curves.index("</section>")].count("<a tabindex") == MAX_CURVES
 
 
 def test_without_true_classes_that_is_said(outputs: Path) -> None:
     make(outputs / "mine", plain_of(), labelings=[(0.5, None)])
-    assert "No run knows how right its pseudo-labels are" in page(outputs / "mine")
+    assert "No pseudo-accuracy: the true classes of the unlabeled images are unknown" in page(outputs / "mine")
 
 
 # Nothing foreign acts in it -------------------------------------------------------------------------------------------

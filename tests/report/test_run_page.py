@@ -32,7 +32,7 @@ def write_labels(folder: Path, rows: list[tuple[object, ...]]) -> None:
 
 
 def counts(found: LabelHistory) -> list[tuple[int, ...]]:
-    return [(each.number, each.labeled, each.kept, each.gained, each.lost, each.flipped) for each in found.rounds]
+    return [(each.number, each.labeled, each.selected, each.gained, each.lost, each.flipped) for each in found.rounds]
 
 
 def test_gained_lost_and_flipped(tmp_path: Path) -> None:
@@ -46,12 +46,12 @@ def test_gained_lost_and_flipped(tmp_path: Path) -> None:
     )
     found = read_label_history(tmp_path, 1)
     assert counts(found) == [(1, 3, 2, 2, 0, 0), (2, 3, 2, 1, 1, 1), (3, 2, 1, 0, 1, 1)]
-    assert [dict(each.kept_of) for each in found.rounds] == [{"3": 1, "7": 1}, {"8": 1, "3": 1}, {"3": 1}]
+    assert [dict(each.selected_by_class) for each in found.rounds] == [{"3": 1, "7": 1}, {"8": 1, "3": 1}, {"3": 1}]
     assert found.changed == 2
     (flipped,) = found.flipped
-    assert (flipped.path, flipped.classes, flipped.confidence, flipped.kept) == ("a", ("3", "8", "3"), 0.95, True)
-    assert [each.path for each in found.surest] == ["a"]
-    assert found.least_sure == [], "no image is both"
+    assert (flipped.path, flipped.classes, flipped.confidence, flipped.selected) == ("a", ("3", "8", "3"), 0.95, True)
+    assert [each.path for each in found.most_confident] == ["a"]
+    assert found.least_confident == [], "no image is both"
 
 
 def test_the_counts_are_those_of_a_slow_restatement(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_the_counts_are_those_of_a_slow_restatement(tmp_path: Path) -> None:
     found = read_label_history(tmp_path, 5)
     assert counts(found) == wanted
     assert found.changed == len(changed)
-    sure = [each.confidence for each in found.surest]
+    sure = [each.confidence for each in found.most_confident]
     assert sure == sorted(sure, reverse=True)
-    assert max(each.confidence for each in found.least_sure) <= min(sure)
+    assert max(each.confidence for each in found.least_confident) <= min(sure)
 
 
 @pytest.mark.parametrize(

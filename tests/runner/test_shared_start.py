@@ -195,8 +195,8 @@ def test_a_failure_on_the_way_leaves_nobody_waiting(tmp_path: Path) -> None:
 OWNER = """
 import sys, time
 from pathlib import Path
-from semisup.record.owner import Owner
-Owner(Path(sys.argv[1])).take()
+from semisup.record.lock import RunLock
+RunLock(Path(sys.argv[1])).acquire()
 print("taken", flush=True)
 time.sleep(600)
 """

@@ -195,7 +195,7 @@ def test_what_cannot_be_shown_is_named(
     elif harm == "config":
         (folder / "config.yaml").write_text("name: runs\nmethod: {name: supervised}")
     elif harm == "owner":
-        RunLock(folder).take()
+        RunLock(folder).acquire()
     found = track(capsys, folder, *words)
     assert found[0] == status, found[1]
     assert said in found[1]

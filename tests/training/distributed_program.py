@@ -67,7 +67,7 @@ def main() -> None:
     """One process's part."""
     configure_torch(1, deterministic=True)
     with processes.process_group("cpu") as team:
-        heard = team.hear() if processes.rank() else team.tell(b"the news")
+        heard = team.receive() if processes.rank() else team.broadcast(b"the news")
         assert heard == (b"the news" if processes.rank() else None)
         found = {name: trained(settings) for name, settings in members().items()}
         found["again"] = trained(members()["fixmatch"])

@@ -84,10 +84,10 @@ class Post(processes.Team):
         super().__init__()
         self.told, self.news = False, b""
 
-    def tell(self, news: bytes | None) -> None:
+    def broadcast(self, news: bytes | None) -> None:
         self.told, self.news = True, news or b""
 
-    def hear(self) -> bytes:
+    def receive(self) -> bytes:
         return self.news
 
 
@@ -188,7 +188,7 @@ def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: py
     assert torchrun_env.is_rank_zero()
     assert processes.all_reduce_max(7) == 7
     with processes.process_group("cpu") as team:
-        team.tell(b"nobody is there")
+        team.broadcast(b"nobody is there")
 
 
 def test_a_sweep_is_not_for_torchrun(tmp_path: Path) -> None:

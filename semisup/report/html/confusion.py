@@ -1,4 +1,4 @@
-"""What both pages, of a comparison and of one run, show of one run's chosen model: confusion and surest mistakes."""
+"""Confusion of one run's selected model and its most confident errors, for both pages."""
 
 from typing import Any
 
@@ -7,36 +7,36 @@ from semisup.analysis.runs import Run
 from semisup.report.html.thumbnails import most_confident_errors
 from semisup.runtime.text import printable
 
-MOST_CLASSES = 25  # of a confusion matrix that can be read
-MOST_PAIRS = 20
+MAX_CLASSES = 25  # of a legible confusion matrix
+MAX_PAIRS = 20
 
 
-def confusion_rows(run: Run) -> dict[str, Any]:
-    """Where it was most sure and wrong on validation, with thumbnails, and what is missing of that."""
-    found = most_confident_errors(run)
+def error_section(run: Run) -> dict[str, Any]:
+    """The most confident errors on validation, with thumbnails, and why some are missing."""
+    errors = most_confident_errors(run)
     shown = [
         {
             "uri": uri,
-            "path": printable(guess.path),
-            "target": printable(guess.target, 60),
-            "predicted": printable(guess.predicted, 60),
-            "confidence": f"{guess.confidence:.2f}",
+            "path": printable(prediction.path),
+            "target": printable(prediction.target, 60),
+            "predicted": printable(prediction.predicted, 60),
+            "confidence": f"{prediction.confidence:.2f}",
         }
-        for guess, uri in found.shown
+        for prediction, uri in errors.shown
     ]
-    return {"shown": shown, "count": found.count, "judged": found.judged, "said": printable(found.said, 600)}
+    return {"shown": shown, "count": errors.count, "judged": errors.judged, "message": printable(errors.message, 600)}
 
 
-def confusions(run: Run) -> dict[str, Any]:
-    """Matrices that can be read, or the pairs that are confused most often."""
+def confusion_section(run: Run) -> dict[str, Any]:
+    """Confusion matrices of few classes; of many classes, the pairs confused most often."""
     names = [printable(name, 60) for name in class_names(run.folder)]
-    counts = {split: found for split in ("validation", "test") if (found := confusion_matrix(run, split, len(names)))}
-    few = len(names) <= MOST_CLASSES
+    counts = {split: matrix for split in ("validation", "test") if (matrix := confusion_matrix(run, split, len(names)))}
+    few = len(names) <= MAX_CLASSES
     split = "test" if "test" in counts else "validation"
     pairs = [] if few or not counts else _pairs(counts[split], names)
-    said = f"The {len(pairs)} most frequent of {len(names)} x {len(names)} pairs"
-    matrices = [_matrix(split, each, names) for split, each in counts.items()] if few else []
-    return {"matrices": matrices, "pairs": pairs, "pairs_split": split, "pairs_said": said}
+    caption = f"The {len(pairs)} most frequent of {len(names)} x {len(names)} pairs"
+    matrices = [_matrix(split, matrix, names) for split, matrix in counts.items()] if few else []
+    return {"matrices": matrices, "pairs": pairs, "pairs_split": split, "pairs_caption": caption}
 
 
 def _matrix(split: str, counts: list[list[int]], names: list[str]) -> dict[str, Any]:
@@ -48,11 +48,12 @@ def _matrix(split: str, counts: list[list[int]], names: list[str]) -> dict[str, 
 
 
 def _pairs(counts: list[list[int]], names: list[str]) -> list[tuple[str, str, int]]:
-    wrong = [
+    """(true class, predicted class, count) of the most frequent confusions."""
+    pairs = [
         (count, true, predicted)
         for true, row in enumerate(counts)
         for predicted, count in enumerate(row)
         if count and true != predicted
     ]
-    wrong.sort(key=lambda each: (-each[0], each[1], each[2]))
-    return [(names[true], names[predicted], count) for count, true, predicted in wrong[:MOST_PAIRS]]
+    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    return [(names[true], names[predicted], count) for count, true, predicted in pairs[:MAX_PAIRS]]

@@ -1,30 +1,37 @@
-"""report.html of one run: what it was, how it went, what became of its pseudo-labels, and what its model gets wrong."""
+"""report.html of one run: settings, curves, pseudo-labels round by round, and the errors of the selected model."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.pseudo_label_history import ImageLabels, LabelHistory, Round, read_label_history
 from semisup.analysis.run_history import (
     chosen_before_selection,
     last_class_rows,
+    position,
     read_metric_rows,
     read_threshold_curves,
 )
 from semisup.analysis.runs import Run, as_number, is_run, read_run
 from semisup.record.reader import read_json
-from semisup.report.comparison_charts import threshold_chart
-from semisup.report.html.confusion import confusion_rows, confusions
-from semisup.report.html.page import render_page
-from semisup.report.html.svg import svg, svg_style
-from semisup.report.html.tables import HtmlCell, HtmlColumn, Line, Table, run_command_text
+from semisup.report.figures.rounds import rounds_figure
+from semisup.report.figures.style import figure_style
+from semisup.report.figures.threshold_curve import threshold_figure
+from semisup.report.figures.training import training_figure
+from semisup.report.html.confusion import confusion_section, error_section
+from semisup.report.html.page import chart_section, render_page
 from semisup.report.html.thumbnails import thumbnails
-from semisup.report.run_charts import rounds_chart, training_chart
 from semisup.report.run_summary import changed_settings
+from semisup.report.tables import Cell, Column, Line, Table, reproduce_command
+from semisup.report.wording import format_number, format_percent
 from semisup.runtime.text import printable, run_url
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SHOWN = 24  # thumbnails of each kind
-MOST_STEPS = 6  # of a label's history that are written out
-MOST_ROUNDS = 12  # columns of the table of classes by round
+MAX_LABELS = 6  # of an image's history that are written out
+MAX_ROUNDS = 12  # columns of the table of classes by round
 FILES = (
     *("config.yaml", "run.json", "summary.json", "metrics.jsonl", "pseudo_labels.csv", "classes.csv", "what_if.csv"),
     *("predictions.csv", "data_report.json", "git.diff", "plots"),
@@ -32,72 +39,76 @@ FILES = (
 
 
 def run_page(run: Run) -> bytes:
-    """The page, for the run's own folder; the same bytes for the same folder."""
+    """Render the page for the run's own folder; equal folders give equal bytes."""
     rows = list(read_metric_rows(run.folder))
     labels = read_label_history(run.folder, SHOWN)
-    with svg_style():
-        charts = _charts(run, rows, labels)
-    pictures = _pictures(run, labels)
+    charts = _charts(run, rows, labels)
+    images = _images(run, labels)
     rounds, classes = _rounds_table(labels.rounds, rows), _classes_table(run.folder)
-    model = confusions(run) | {"mistakes": confusion_rows(run)} if run.done else None
-    settings = changed_settings(run)
-    named: list[tuple[str, str, object]] = [
-        ("settings", "What it was", True),
+    model = confusion_section(run) | {"mistakes": error_section(run)} if run.done else None
+    sections: list[tuple[str, str, object]] = [
+        ("settings", "Settings", True),
         *((chart["id"], chart["title"], True) for chart in charts),
+        ("rounds-section", "Rounds in numbers", rounds),
+        ("classes-section", "Classes", classes),
+        ("pictures", "Pseudo-labeled images", images["groups"]),
+        ("model", "Selected model", model),
+        ("files", "Files", True),
     ]
-    named += [("rounds-section", "Round by round", rounds), ("classes-section", "Classes", classes)]
-    named += [("pictures", "Pictures", pictures["groups"]), ("model", "The chosen model", model)]
     return render_page(
         "run.html",
         title=printable(run.id),
         sentence=printable(_sentence(run), 2000),
         facts=_facts(run),
-        sections=[(id_, title) for id_, title, there in [*named, ("files", "Files", True)] if there],
-        settings=settings,
+        sections=[(id_, title) for id_, title, content in sections if content],
+        settings=changed_settings(run),
         commands=_commands(run),
         charts=charts,
         rounds=rounds,
         classes=classes,
-        by_class=_by_class(labels.rounds),
-        pictures=pictures,
+        by_class=_selected_by_class(labels.rounds),
+        images=images,
         model=model,
         files=[(name, f"./{name}") for name in FILES if (run.folder / name).exists()],
     )
 
 
-# What it was --------------------------------------------------------------------------------------------------------
+# Facts --------------------------------------------------------------------------------------------------------------
 
 
 def _sentence(run: Run) -> str:
     if not run.done:
         return f"This run is not done: {run.status}" + (f" ({run.reason})" if run.reason else "") + "."
-    said = f"Validation accuracy {_percent(run.accuracy('validation'))}"
+    text = f"Validation accuracy {format_percent(run.accuracy('validation'))}"
     if run.accuracy("test") is not None:
-        said += f", test accuracy {_percent(run.accuracy('test'))}"
-    said += (
-        f", of the model after step {as_number(run.summary.get('best/step')) or 0:.0f} of {run.number('steps'):.0f}."
-    )
+        text += f", test accuracy {format_percent(run.accuracy('test'))}"
+    best = format_number(as_number(run.summary.get("best/step")), missing="?")
+    text += f", of the model after step {best} of {format_number(run.number('steps'))}."
+    if reason := unused_reason(run):
+        text += f" No pseudo-label was used: {reason}."
     if early := chosen_before_selection(run):
-        said += f" That is before its first pseudo-label counted (step {early[1]:.0f})."
+        text += f" That is before its first pseudo-label was used (step {early[1]:.0f})."
     control = _control(run)
     split = "test" if run.accuracy("test") is not None else "validation"
-    mine, other = run.accuracy(split), control.accuracy(split) if control else None
-    if mine is None or other is None:
-        return said
-    gain = 100 * (mine - other)
-    return said + f" Its control, labels only, has {_percent(other)} on {split}: a gain of {gain:+z.1f} points."
+    accuracy, reference = run.accuracy(split), control.accuracy(split) if control else None
+    if accuracy is None or reference is None:
+        return text
+    gain = 100 * (accuracy - reference)
+    return (
+        text + f" Its control, labels only, has {format_percent(reference)} on {split}: a gain of {gain:+z.1f} points."
+    )
 
 
 def _control(run: Run) -> Run | None:
-    """The finished control that lies beside it."""
+    """The finished control in the same experiment."""
     if not run.control_id or "/" in run.control_id or not is_run(run.folder.resolve().parent / run.control_id):
         return None
-    found = read_run(run.folder.resolve().parent / run.control_id)
-    return found if found.done else None
+    control = read_run(run.folder.resolve().parent / run.control_id)
+    return control if control.done else None
 
 
 def _facts(run: Run) -> list[tuple[str, str, str]]:
-    """Name, value, and where it leads to."""
+    """Name, value, and relative address."""
     about = read_json(run.folder / "run.json") or {}
     options = {group: run.config.get(group) for group in ("method", "threshold", "augment", "model", "dataset")}
     names = [str(node.get("name")) for node in options.values() if isinstance(node, dict)]
@@ -106,12 +117,12 @@ def _facts(run: Run) -> list[tuple[str, str, str]]:
         ("status", run.status, ""),
         ("method, threshold, augmentation, model, data", ", ".join(names), ""),
         ("seed", "" if run.seed is None else str(run.seed), ""),
-        ("began", str(about.get("started_at") or ""), ""),
-        ("took", "" if run.seconds is None else f"{run.seconds:.0f} s", ""),
+        ("started", str(about.get("started_at") or ""), ""),
+        ("duration", format_number(run.seconds) + " s" if run.seconds is not None else "", ""),
         ("interrupted", _interruptions(about), ""),
         ("control", control.id if control else "", run_url(control.folder, run.folder) if control else ""),
     ]
-    return [(name, printable(value), to) for name, value, to in facts if value]
+    return [(name, printable(value), href) for name, value, href in facts if value]
 
 
 def _interruptions(about: dict[str, Any]) -> str:
@@ -120,138 +131,133 @@ def _interruptions(about: dict[str, Any]) -> str:
 
 
 def _commands(run: Run) -> list[tuple[str, str]]:
-    """What is to be typed, and what was."""
+    """Commands with their descriptions."""
     about = read_json(run.folder / "run.json") or {}
-    made, again = about.get("command"), run_command_text(run)
-    found = [("makes it again and compares every number; to be typed where semisup show was", again)]
-    return [
-        (said, printable(each, 2000)) for said, each in [*found, ("made it", made)] if isinstance(each, str) and each
+    commands = [
+        ("reproduces the run and compares every number; type it where semisup show was typed", reproduce_command(run)),
+        ("the command of this run", about.get("command")),
     ]
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return [(text, printable(command, 2000)) for text, command in commands if isinstance(command, str) and command]
 
 
 # Charts and tables --------------------------------------------------------------------------------------------------
 
 
 def _charts(run: Run, rows: list[dict[str, Any]], labels: LabelHistory) -> list[dict[str, Any]]:
-    gate, tau = (
+    start, tau = (
         as_number((run.config.get(group) or {}).get(key)) for group, key in (("method", "gate"), ("threshold", "tau"))
     )
-    chosen = as_number(run.summary.get("best/step"))
-    some = "The ring is the model that validation chose; faint lines are labelings of the pool."
-    kept = "Gained: kept now and not at the labeling before. Lost: the other way round. In the first all is gained."
-    would = "What each threshold would keep of the pool at its last labeling, and of validation."
+    best = as_number(run.summary.get("best/step"))
     tau = tau if run.uses_unlabeled else None
-    found = [
-        ("curves", "How it went", training_chart(rows, gate, chosen), some),
-        ("by-round", "Pseudo-labels by round", rounds_chart(labels.rounds, rows), kept),
-        ("what-if", "Other thresholds", threshold_chart(read_threshold_curves(run.folder), tau), would),
-    ]
-    return [
-        {"id": id_, "title": title, "svg": svg(figure, f"{id_}-", f"{title}. {said}"), "caption": said}
-        for id_, title, figure, said in found
-        if figure is not None
-    ]
+    with figure_style(transparent=True):
+        charts: list[tuple[str, str, Figure | None, str]] = [
+            (
+                "curves",
+                "Training",
+                training_figure(rows, start, best),
+                "The ring is the model selected on validation; faint lines are labelings of the unlabeled set.",
+            ),
+            (
+                "by-round",
+                "Pseudo-labels by round",
+                rounds_figure(labels.rounds, rows),
+                "Gained: selected now and not in the round before; lost: the reverse. In the first, all are gained.",
+            ),
+            (
+                "what-if",
+                "Other thresholds",
+                threshold_figure(read_threshold_curves(run.folder), rows, run.summary, tau),
+                "What each threshold would select of the unlabeled set (pool) and of validation.",
+            ),
+        ]
+        return [chart_section(*chart) for chart in charts if chart[2] is not None]
 
 
 def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | None:
-    """A line a labeling."""
+    """One line for each round."""
     if not rounds:
         return None
-    told = {position: row for row in rows if (position := as_number(row.get("pseudo/round"))) is not None}
+    by_round = {number: row for row in rows if (number := position(row.get("pseudo/round"))) is not None}
+    titles = {"coverage": "coverage\n%", "right": "pseudo-\naccuracy %", "flipped": "other\nclass", "kept": "selected"}
     names = ("round", "epoch", "step", "labeled", "kept", "gained", "lost", "flipped", "coverage", "right", "threshold")
-    titles = {"coverage": "coverage\n%", "right": "right, of\nthe kept %", "flipped": "other\nclass"}
     lines = []
     for each in rounds:
-        row = told.get(each.number, {})
-        counts = (each.number, each.epoch, each.step, each.labeled, each.kept, each.gained, each.lost, each.flipped)
-        shares = [_digits(row.get(f"pseudo/{name}"), 100, 1) for name in ("coverage", "accuracy")]
-        lines.append(
-            Line([HtmlCell(text) for text in (*map(str, counts), *shares, _digits(row.get("pseudo/threshold"), 1, 3))])
-        )
-    caption = "Each labeling of the pool against the one before it; images"
-    return Table(
-        "by_round", caption, "kept>100 lost>0", [HtmlColumn(name, titles.get(name, name)) for name in names], lines
-    )
+        row = by_round.get(each.number, {})
+        counts = (each.number, each.epoch, each.step, each.labeled, each.selected, each.gained, each.lost, each.flipped)
+        shares = [format_number(as_number(row.get(f"pseudo/{name}")), 100, 1) for name in ("coverage", "accuracy")]
+        threshold = format_number(as_number(row.get("pseudo/threshold")), digits=3)
+        lines.append(Line([Cell(text) for text in (*map(str, counts), *shares, threshold)]))
+    caption = "Each labeling of the unlabeled set against the one before it; numbers of images"
+    columns = [Column(name, titles.get(name, name)) for name in names]
+    return Table("by_round", caption, "kept>100 lost>0", columns, lines)
 
 
 def _classes_table(folder: Path) -> Table | None:
-    """A line a class, of the last labeling."""
-    found = last_class_rows(folder)
-    if not found:
+    """One line for each class, of the last round."""
+    rows = last_class_rows(folder)
+    if not rows:
         return None
-    titles = {"coverage": "coverage\n%", "accuracy": "right, of\nthe kept %"}
-    names = ("class", "labeled", "kept", "coverage", "accuracy", "threshold")
-    columns = [HtmlColumn(name, titles.get(name, name), number=name != "class") for name in names]
+    titles = {"coverage": "coverage\n%", "accuracy": "pseudo-\naccuracy %", "kept": "selected"}
+    formats = {"labeled": (1, 0), "kept": (1, 0), "coverage": (100, 1), "accuracy": (100, 1), "threshold": (1, 3)}
+    columns = [Column(name, titles.get(name, name), number=name != "class") for name in ("class", *formats)]
     lines = [
         Line(
             [
-                HtmlCell(printable(row["class"], 60), False),
-                *(HtmlCell(_digits(row.get(name), 1, 0)) for name in ("labeled", "kept")),
-                *(HtmlCell(_digits(row.get(name), 100, 1)) for name in ("coverage", "accuracy")),
-                HtmlCell(_digits(row.get("threshold"), 1, 3)),
+                Cell(printable(row["class"], 60)),
+                *(Cell(format_number(row.get(name), unit, digits)) for name, (unit, digits) in formats.items()),
             ]
         )
-        for row in found
+        for row in rows
     ]
-    caption = (
-        "What became of each class at the last labeling: images labeled as it, kept, and how much of that is right"
-    )
+    caption = "Classes in the last labeling: images labeled as the class, selected, and the share that is correct"
     return Table("classes", caption, "coverage<50", columns, lines)
 
 
-def _by_class(rounds: list[Round]) -> dict[str, Any] | None:
-    """Kept images of each class, at the first, the last and some rounds in between; shaded by the row's largest."""
-    names = sorted({name for each in rounds for name in each.kept_of})
+def _selected_by_class(rounds: list[Round]) -> dict[str, Any] | None:
+    """Selected images of each class in at most MAX_ROUNDS rounds, shaded by the largest count of the class."""
+    names = sorted({name for each in rounds for name in each.selected_by_class})
     if not names:
         return None
-    count = min(len(rounds), MOST_ROUNDS)
-    picked = sorted({round(position * (len(rounds) - 1) / max(count - 1, 1)) for position in range(count)})
+    count = min(len(rounds), MAX_ROUNDS)
+    places = sorted({round(place * (len(rounds) - 1) / max(count - 1, 1)) for place in range(count)})
     lines = []
     for name in names:
-        counts = [rounds[position].kept_of[name] for position in picked]
+        counts = [rounds[place].selected_by_class[name] for place in places]
         most = max(*counts, 1)
-        lines.append({"label": printable(name, 60), "cells": [(each, round(100 * each / most)) for each in counts]})
-    return {"rounds": [rounds[position].number for position in picked], "lines": lines}
+        cells = [(number, round(100 * number / most)) for number in counts]
+        lines.append({"label": printable(name, 60), "cells": cells})
+    return {"rounds": [rounds[place].number for place in places], "lines": lines}
 
 
-def _digits(value: Any, unit: int, digits: int) -> str:
-    found = as_number(value)
-    return "" if found is None else f"{unit * found:.{digits}f}"
+# Images -------------------------------------------------------------------------------------------------------------
 
 
-# Pictures -----------------------------------------------------------------------------------------------------------
-
-
-def _pictures(run: Run, labels: LabelHistory) -> dict[str, Any]:
-    kept = "of what is kept" if labels.any_kept else "though none is kept"
+def _images(run: Run, labels: LabelHistory) -> dict[str, Any]:
+    suffix = "of the selected" if labels.any_selected else "(none is selected)"
     groups = [
-        ("surest", f"The surest pseudo-labels, {kept}", labels.surest),
-        ("least-sure", f"The least sure, {kept}", labels.least_sure),
-        ("flipped", f"The ones that changed their class most often, of {labels.changed} that ever did", labels.flipped),
+        ("surest", f"Most confident {suffix}", labels.most_confident),
+        ("least-sure", f"Least confident {suffix}", labels.least_confident),
+        ("flipped", f"Class changed most often, of {labels.changed} images whose class ever changed", labels.flipped),
     ]
-    paths = list(dict.fromkeys(each.path for _, _, some in groups for each in some))
-    uris, said = thumbnails(run, "unlabeled", paths)
-    drawn = [
-        {"id": id_, "title": title, "shown": [_shown(each, uris) for each in some]}
-        for id_, title, some in groups
-        if some
+    paths = list(dict.fromkeys(image.path for _, _, images in groups for image in images))
+    uris, message = thumbnails(run, "unlabeled", paths)
+    shown = [
+        {"id": id_, "title": title, "shown": [_image(image, uris) for image in images]}
+        for id_, title, images in groups
+        if images
     ]
-    return {"groups": drawn, "said": printable(said, 600)}
+    return {"groups": shown, "message": printable(message, 600)}
 
 
-def _shown(label: ImageLabels, uris: dict[str, str]) -> dict[str, Any]:
-    few = (
-        label.classes if len(label.classes) <= MOST_STEPS else (label.classes[0], "…", *label.classes[2 - MOST_STEPS :])
-    )
+def _image(labels: ImageLabels, uris: dict[str, str]) -> dict[str, Any]:
+    classes = labels.classes
+    if len(classes) > MAX_LABELS:
+        classes = (classes[0], "…", *classes[2 - MAX_LABELS :])
     return {
-        "uri": uris.get(label.path),
-        "path": printable(label.path),
-        "target": printable(label.classes[-1], 60),
-        "history": [printable(name, 60) for name in few] if len(few) > 1 else [],
-        "confidence": f"{label.confidence:.2f}",
-        "kept": label.kept,
+        "uri": uris.get(labels.path),
+        "path": printable(labels.path),
+        "target": printable(labels.classes[-1], 60),
+        "history": [printable(name, 60) for name in classes] if len(classes) > 1 else [],
+        "confidence": f"{labels.confidence:.2f}",
+        "selected": labels.selected,
     }

@@ -1,15 +1,15 @@
 "use strict";
-// Sorting, filtering, copying. Without it the page is whole, and says the same.
-// What is sorted and filtered is in the address, so that a view can be sent: #runs.sort=-val&runs.filter=tau%3D0.9
+// Sorting, filtering and copying; the page is complete without it.
+// Sort order and filter are kept in the address, so that a view can be shared: #runs.sort=-val&runs.filter=tau%3D0.9
 {
-  const asked = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+  const view = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 
   const remember = (name, value) => {
-    const view = asked();
-    if (value) view.set(name, value);
-    else view.delete(name);
-    const words = view.toString();
-    try { history.replaceState(null, "", words ? "#" + words : location.pathname); } catch { /* a page that may not */ }
+    const state = view();
+    if (value) state.set(name, value);
+    else state.delete(name);
+    const text = state.toString();
+    try { history.replaceState(null, "", text ? "#" + text : location.pathname); } catch { /* not allowed for file: in some browsers */ }
   };
 
   const read = (cell, isNumber) => {
@@ -23,12 +23,12 @@
     typeof one === "number" && typeof other === "number" ? one - other
       : String(one).localeCompare(String(other), "en", { numeric: true });
 
-  const HOLDS = {
+  const OPERATORS = {
     "=": (a, b) => a === b, "!=": (a, b) => a !== b,
     "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b,
   };
 
-  const FIRST = 200;  // rows that are laid out at once: more of them make every click wait
+  const FIRST = 200;  // rows that are laid out at once: more would make every click slow
 
   class Table {
     constructor(table) {
@@ -42,21 +42,21 @@
         text: row.textContent.toLowerCase(),
         values: [...row.cells].map((cell, number) => read(cell, this.heads[number].dataset.kind === "number")),
       }));
-      this.heads.forEach((head, number) => this.offer(head, number));
+      this.heads.forEach((head, number) => this.addSortButton(head, number));
       const form = document.querySelector(`form[data-for="${this.id}"]`);
       this.input = form.querySelector("input");
       this.output = form.querySelector("output");
       this.all = form.querySelector("button");
-      this.all.addEventListener("click", () => { this.most = Infinity; this.lay(); });
+      this.all.addEventListener("click", () => { this.most = Infinity; this.layout(); });
       form.addEventListener("submit", (event) => event.preventDefault());
       this.input.addEventListener("input", () => { remember(this.id + ".filter", this.input.value); this.filter(); });
       form.hidden = false;
     }
 
-    offer(head, number) {
+    addSortButton(head, number) {
       const button = document.createElement("button");
       button.type = "button";
-      head.dataset.title = head.textContent;  // a button is not printed again at the top of the next page; this is
+      head.dataset.title = head.textContent;  // printed at the top of every page, where a button is not
       button.append(...head.childNodes);
       button.addEventListener("click", () => {
         const now = head.getAttribute("aria-sort");
@@ -71,13 +71,13 @@
       const value = (each) => each.values[number];
       this.rows.sort((one, other) => {
         const [a, b] = [value(one), value(other)];
-        if (a === "" || b === "") return (a === "") - (b === "") || one.place - other.place;  // what is missing comes last
+        if (a === "" || b === "") return (a === "") - (b === "") || one.place - other.place;  // missing values come last
         return (down ? compare(b, a) : compare(a, b)) || one.place - other.place;
       });
       this.heads.forEach((head) => head.removeAttribute("aria-sort"));
       this.heads[number].setAttribute("aria-sort", down ? "descending" : "ascending");
       this.body.append(...this.rows.map((each) => each.row));
-      this.lay();
+      this.layout();
     }
 
     column(name) {
@@ -87,26 +87,26 @@
     }
 
     test(word) {
-      const found = /^([^<>=!]+)(<=|>=|!=|=|<|>)(.+)$/.exec(word);
-      const number = found ? this.column(found[1]) : -1;
+      const match = /^([^<>=!]+)(<=|>=|!=|=|<|>)(.+)$/.exec(word);
+      const number = match ? this.column(match[1]) : -1;
       if (number < 0) return (each) => each.text.includes(word);
-      const holds = HOLDS[found[2]], size = Number(found[3]);
+      const holds = OPERATORS[match[2]], size = Number(match[3]);
       return (each) => {
         const value = each.values[number];
-        if (value === "") return found[2] === "!=";
+        if (value === "") return match[2] === "!=";
         if (typeof value === "number" && !Number.isNaN(size)) return holds(value, size);
-        return holds(String(value).toLowerCase(), found[3]);
+        return holds(String(value).toLowerCase(), match[3]);
       };
     }
 
     filter() {
       const tests = this.input.value.toLowerCase().split(/\s+/).filter(Boolean).map((word) => this.test(word));
       for (const each of this.rows) each.row.hidden = !tests.every((test) => test(each));
-      this.lay();
+      this.layout();
     }
 
-    // Of the rows that the filter lets through, the first; on paper all of them.
-    lay() {
+    // Show the first of the rows that pass the filter; print all of them.
+    layout() {
       let count = 0;
       for (const { row } of this.rows) {
         count += !row.hidden;
@@ -118,12 +118,12 @@
     }
 
     show() {
-      const view = asked(), sort = view.get(this.id + ".sort");
+      const state = view(), sort = state.get(this.id + ".sort");
       if (sort) {
         const number = this.column(sort.replace(/^-/, "").toLowerCase());
         if (number >= 0) this.sort(number, sort.startsWith("-"));
       }
-      this.input.value = view.get(this.id + ".filter") ?? "";
+      this.input.value = state.get(this.id + ".filter") ?? "";
       this.filter();
     }
   }

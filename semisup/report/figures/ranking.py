@@ -1,4 +1,4 @@
-"""The rows of a comparison one by one: accuracy beside control and baseline, and the gain over the control."""
+"""Chart of the rows of a comparison one by one: accuracy beside control and baseline, and gain over the control."""
 
 from typing import Any
 
@@ -11,28 +11,27 @@ from semisup.analysis.comparison import (
     ReferenceGain,
     Row,
     Spread,
-    format_settings,
     over_seeds,
     sort_key,
     split_of,
 )
-from semisup.errors import escape
-from semisup.report.wording import format_mean_std, mean_gain, missing_reason, title
+from semisup.report.figures.style import BLACK, BLUE, GRAY, GRID, ORANGE, PALE
+from semisup.report.wording import format_mean_std, mean_gain, missing_reason, row_name, title
 
-MOST_ROWS = 30
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # Okabe and Ito's, told apart by shape as well
+MAX_ROWS = 30
 WIDTH_INCHES = 14
 
 
-def ranking_figure(figure: Figure, comparison: Comparison) -> None:
-    """Best on validation at the top, or in the order of the one setting that differs; at most MOST_ROWS."""
-    rows = comparison.rows[:MOST_ROWS]
+def ranking_figure(comparison: Comparison) -> Figure:
+    """Draw at most MAX_ROWS rows, best on validation at the top, or in the order of the one setting that differs."""
+    figure = Figure(layout="constrained")
+    rows = comparison.rows[:MAX_ROWS]
     if len(comparison.columns) == 1:
         rows.sort(key=lambda row: sort_key(row.settings.get(comparison.columns[0])))
-    figure.suptitle(title(comparison), fontsize=15, x=0.01, ha="left", parse_math=False)
+    figure.suptitle(title(comparison), fontsize=15, x=0.01, ha="left")
     if not rows:
         figure.set_size_inches(WIDTH_INCHES, 2)
-        return
+        return figure
     figure.set_size_inches(WIDTH_INCHES, 2.4 + 0.6 * len(rows))
     split = "test" if all(row.split == "test" for row in comparison.rows) else "validation"
     if any(row.controls for row in rows):
@@ -43,20 +42,15 @@ def ranking_figure(figure: Figure, comparison: Comparison) -> None:
     for panel in figure.axes:
         _frame_best(panel, rows, comparison)
     _draw_accuracies(left, rows, split)
-    left.set_yticks(range(len(rows)), [row_name(row) for row in rows], parse_math=False)
+    left.set_yticks(range(len(rows)), [row_name(row) for row in rows])
     left.set_ylim(len(rows) - 0.5, -0.5)
     figure.legend(handles=_handles(rows), loc="outside lower left", ncols=3, frameon=False, fontsize=10)
-
-
-def row_name(row: Row, most: int = 60) -> str:
-    """Its settings, in at most so many letters."""
-    words = format_settings(row.settings) or escape(row.runs[0].config["method"]["name"])
-    return words if len(words) <= most else words[: most - 3] + "..."
+    return figure
 
 
 def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:
     for position, row in enumerate(rows):
-        for pairs, color, marker, below in ((row.controls, ORANGE, "D", 0.05), (row.baselines, GREY, "x", 0.3)):
+        for pairs, color, marker, below in ((row.controls, ORANGE, "D", 0.05), (row.baselines, GRAY, "x", 0.3)):
             runs = [pair.other for pair in pairs if pair.state == "done" and pair.other]
             reference = over_seeds(runs, split) if split_of(runs) == split else None
             _point(panel, reference, position + below, color, marker, 100)
@@ -68,14 +62,14 @@ def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:
 
 
 def _draw_gains(panel: Axes, rows: list[Row]) -> None:
-    panel.axvline(0, color="black", linewidth=1)
+    panel.axvline(0, color=BLACK, linewidth=1)
     for position, row in enumerate(rows):
         value = mean_gain(row.controls)
         _point(panel, value, position, BLUE, "o", 1)
-        words = f"{format_mean_std(value, signed=True)}" if value else _why(row.controls)
-        where: dict[str, Any] = {"xytext": (6, 7), "textcoords": "offset points", "fontsize": 10}
-        panel.annotate(words, (value.mean if value else 0, position), color="black" if value else GREY, **where)
-    panel.plot([-1, 1], [0, 0], alpha=0)  # however small the gains are, a point is no wider than half of it
+        text = format_mean_std(value, signed=True) if value else _missing(row.controls)
+        options: dict[str, Any] = {"xytext": (6, 7), "textcoords": "offset points", "fontsize": 10}
+        panel.annotate(text, (value.mean if value else 0, position), color=BLACK if value else GRAY, **options)
+    panel.plot([-1, 1], [0, 0], alpha=0)  # the axis spans at least 2 points, however small the gains are
     panel.set_title("Gain over the control, percentage points", loc="left", fontsize=13)
     panel.tick_params(labelleft=False)
     _finish(panel)
@@ -84,10 +78,10 @@ def _draw_gains(panel: Axes, rows: list[Row]) -> None:
 def _frame_best(panel: Axes, rows: list[Row], comparison: Comparison) -> None:
     for position, row in enumerate(rows):
         if row is comparison.best and len(rows) > 1:
-            panel.axhspan(position - 0.5, position + 0.5, color="#e8f1f8", zorder=0)
+            panel.axhspan(position - 0.5, position + 0.5, color=PALE, zorder=0)
 
 
-def _why(pairs: tuple[ReferenceGain, ...]) -> str:
+def _missing(pairs: tuple[ReferenceGain, ...]) -> str:
     return missing_reason(pairs, "control") if pairs else "labels only"
 
 
@@ -101,7 +95,7 @@ def _point(panel: Axes, value: Spread | None, position: float, color: str, marke
 
 
 def _finish(panel: Axes) -> None:
-    panel.grid(axis="x", color="#dddddd")
+    panel.grid(axis="x", color=GRID)
     panel.set_axisbelow(True)
     panel.tick_params(labelsize=11, length=0)
     panel.spines[:].set_visible(False)
@@ -110,10 +104,10 @@ def _finish(panel: Axes) -> None:
 
 def _handles(rows: list[Row]) -> list[Line2D]:
     shared: dict[str, Any] = {"linestyle": "none", "markersize": 8}
-    words = "run: mean ± spread, ticks: seeds, shaded: best on validation"
-    handles = [Line2D([], [], color=BLUE, marker="o", label=words, **shared)]
+    run = "run: mean ± spread, ticks: seeds, shaded: best on validation"
+    handles = [Line2D([], [], color=BLUE, marker="o", label=run, **shared)]
     if any(row.controls for row in rows):
-        control, baseline = "control: labels only, as many steps", "baseline: no augmentation, labeled passes alone"
+        control, baseline = "control: labels only, as many steps", "baseline: no augmentation, labeled passes only"
         handles.append(Line2D([], [], color=ORANGE, marker="D", markerfacecolor="white", label=control, **shared))
-        handles.append(Line2D([], [], color=GREY, marker="x", label=baseline, **shared))
+        handles.append(Line2D([], [], color=GRAY, marker="x", label=baseline, **shared))
     return handles

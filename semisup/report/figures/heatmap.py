@@ -1,73 +1,66 @@
-"""The picture of a comparison: threshold x strength as two heat maps, accuracy and gain over the control.
+"""Chart of a comparison: threshold x strength as two heat maps, accuracy and gain over the control.
 
-Where there is no grid to draw, the rows are drawn one by one. Color maps are readable without color vision (cividis;
-brown to violet, white at 0), and every cell says its number.
+Without a grid, the rows are drawn one by one. The color maps are readable without color vision (cividis; brown to
+violet, white at 0), and every cell shows its number.
 """
 
 import io
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.colors import Normalize, TwoSlopeNorm, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from semisup.analysis.comparison import Comparison, over_seeds, split_of
+from semisup.report.figures.ranking import WIDTH_INCHES, ranking_figure
+from semisup.report.figures.style import figure_style, render_png
 from semisup.report.heatmap_grid import CONTROL, SEVERAL, Grid, HeatmapCell, make_grid
-from semisup.report.ranking_chart import ranking_figure
 from semisup.report.wording import format_mean_std, title
 
-DOTS_PER_INCH = 100
-WIDTH_INCHES = 14
-MAX_COLUMNS = 7  # columns of cells; more of them, and the two panels stand one above the other
+MAX_COLUMNS = 7  # of cells; with more, the two panels stand one above the other
 GAP = 0.35  # between the cells and the row of controls, in cells
 HATCHED: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#b0b0b0", "hatch": "///"}
 Color = tuple[float, float, float, float]
 
+__all__ = ["Color", "color_of", "draw_heatmap", "draw_heatmaps", "is_dark", "legend", "scales", "to_hex"]
+
 
 def draw_heatmaps(comparisons: list[Comparison]) -> bytes:
-    """A PNG, 1,400 pixels wide; of several data sets one below the other."""
+    """Draw a PNG, 1,400 pixels wide; several data sets stand one below the other."""
     if len(comparisons) == 1:
-        return heatmap_figure(comparisons[0])
-    parts = [Image.open(io.BytesIO(heatmap_figure(each))).convert("RGB") for each in comparisons]
-    whole = Image.new("RGB", (max(each.width for each in parts), sum(each.height for each in parts)), "white")
+        return draw_heatmap(comparisons[0])
+    parts = [Image.open(io.BytesIO(draw_heatmap(comparison))).convert("RGB") for comparison in comparisons]
+    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
     top = 0
-    for each in parts:
-        whole.paste(each, (0, top))
-        top += each.height
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
     buffer = io.BytesIO()
     whole.save(buffer, format="png")
     return buffer.getvalue()
 
 
-def heatmap_figure(comparison: Comparison) -> bytes:
-    """A PNG, 1,400 pixels wide."""
-    figure = Figure(figsize=(WIDTH_INCHES, 6), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = make_grid(comparison)
-    if grid is None:
-        ranking_figure(figure, comparison)
-    else:
-        _draw_heat_maps(figure, comparison, grid)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+def draw_heatmap(comparison: Comparison) -> bytes:
+    """Draw a PNG, 1,400 pixels wide, of one data set."""
+    with figure_style():
+        grid = make_grid(comparison)
+        return render_png(ranking_figure(comparison) if grid is None else _heatmap_figure(comparison, grid))
 
 
 def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
-    """From accuracy in percent to color, and from gain in points to color."""
+    """Color scales of accuracy in percent and of gain in percentage points."""
     values = [100 * cell.value.mean for cell in grid.accuracies if cell.value]
-    size = Normalize(min(values, default=0) - 0.5, max(values, default=100) + 0.5)
+    accuracy = Normalize(min(values, default=0) - 0.5, max(values, default=100) + 0.5)
     reach = max([1.0, *(abs(cell.value.mean) for cell in grid.gains if cell.value)])
-    return ScalarMappable(size, "cividis"), ScalarMappable(TwoSlopeNorm(0, -reach, reach), "PuOr")
+    return ScalarMappable(accuracy, "cividis"), ScalarMappable(TwoSlopeNorm(0, -reach, reach), "PuOr")
 
 
 def color_of(cell: HeatmapCell, scale: ScalarMappable, unit: float) -> Color | None:
-    """What the cell is filled with; None is hatched."""
+    """Fill color of the cell; None is hatched."""
     if cell.value is None:
         return None
     assert isinstance(scale.norm, Normalize)
@@ -76,35 +69,36 @@ def color_of(cell: HeatmapCell, scale: ScalarMappable, unit: float) -> Color | N
 
 
 def is_dark(color: Color) -> bool:
-    """Whether white is read better on it than black."""
+    """Whether white text is more legible on the color than black text."""
     red, green, blue, _ = color
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
 
 
 def legend(comparison: Comparison, grid: Grid) -> list[str]:
-    """What has to be known to read the cells, then the baseline, which has no cell."""
-    words = ["Framed: best on validation", "± spread over seeds", "bold: gain larger than its spread"]
-    words.append("hatched: no number, and why")
+    """Two lines: how to read the cells, then the references."""
+    notes = ["Framed: best on validation", "± spread over seeds", "bold: gain larger than its spread"]
+    notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:
-        words.append("other settings differ too: each cell shows the row that validation likes best")
+        notes.append("other settings differ too: each cell shows the row of best validation accuracy")
     below = "Control: labels only, the same augmentation, model and number of steps"
     if any(cell.text == SEVERAL for cell in grid.accuracies):
-        below += f" ({SEVERAL}: the cells above have different ones, and each gain is over its own)"
+        below += f" ({SEVERAL}: the cells above have different ones; each gain is over its own)"
     runs = [run for reference in comparison.references if reference.kind == "baseline" for run in reference.runs]
     if baseline := over_seeds(runs, split_of(runs)):
         value = format_mean_std(baseline, unit=100)
-        below += f"   |   plain baseline (no augmentation, labeled passes alone): {split_of(runs)} {value} %"
-    return ["   |   ".join(words), below]
+        below += f"   |   plain baseline (no augmentation, labeled passes only): {split_of(runs)} {value} %"
+    return ["   |   ".join(notes), below]
 
 
-def _draw_heat_maps(figure: Figure, comparison: Comparison, grid: Grid) -> None:
+def _heatmap_figure(comparison: Comparison, grid: Grid) -> Figure:
+    figure = Figure(layout="constrained")
     beside = len(grid.horizontal.values) <= MAX_COLUMNS
     panel_inches = 1.3 + 0.62 * (len(grid.vertical.values) + 1 + GAP)
     figure.set_size_inches(WIDTH_INCHES, 1.4 + panel_inches * (1 if beside else 2))
     left, right = figure.subplots(1, 2, sharey=True) if beside else figure.subplots(2, 1)
-    size, reach = scales(grid)
-    _draw_cells(left, grid.accuracies, size, 100)
-    _draw_cells(right, grid.gains, reach, 1)
+    accuracy, gain = scales(grid)
+    _draw_cells(left, grid.accuracies, accuracy, 100)
+    _draw_cells(right, grid.gains, gain, 1)
     left.set_title(f"{grid.split.capitalize()} accuracy, %", loc="left", fontsize=13)
     right.set_title("Gain over the control, percentage points", loc="left", fontsize=13)
     _finish_panel(left, grid, grid.has_controls)
@@ -112,9 +106,10 @@ def _draw_heat_maps(figure: Figure, comparison: Comparison, grid: Grid) -> None:
     if beside:
         right.tick_params(labelleft=False)
         right.set_ylabel("")
-    left_edge: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
+    left_edge: dict[str, Any] = {"x": 0.01, "ha": "left"}
     figure.suptitle(title(comparison), fontsize=15, **left_edge)
     figure.supxlabel("\n".join(legend(comparison, grid)), fontsize=10, color="#444444", **left_edge)
+    return figure
 
 
 def _height(cell: HeatmapCell) -> float:
@@ -126,7 +121,7 @@ def _draw_cells(panel: Axes, cells: list[HeatmapCell], scale: ScalarMappable, un
         _draw_cell(panel, cell, color_of(cell, scale, unit))
     for cell in cells:
         if cell.best:
-            _outline(panel, cell, inset=0.009 * (1 + max(each.x for each in cells)))
+            _outline(panel, cell, inset=0.009 * (1 + max(other.x for other in cells)))
     if panel.figure is not None:
         bar = panel.figure.colorbar(scale, ax=panel, fraction=0.04, pad=0.02, aspect=30)
         bar.outline.set_visible(False)
@@ -158,9 +153,9 @@ def _finish_panel(panel: Axes, grid: Grid, has_controls: bool) -> None:
     panel.set_xlim(-0.5, len(horizontal.values) - 0.5)
     panel.set_ylim(-1.5 - GAP if has_controls else -0.5, len(vertical.values) - 0.5)
     controls = ([-1 - GAP], ["control"]) if has_controls else ([], [])
-    panel.set_xticks(range(len(horizontal.values)), horizontal.labels, parse_math=False)
-    panel.set_yticks([*controls[0], *range(len(vertical.values))], [*controls[1], *vertical.labels], parse_math=False)
-    panel.set_xlabel(horizontal.title, fontsize=12, parse_math=False)
-    panel.set_ylabel(vertical.title, fontsize=12, parse_math=False)
+    panel.set_xticks(range(len(horizontal.values)), horizontal.labels)
+    panel.set_yticks([*controls[0], *range(len(vertical.values))], [*controls[1], *vertical.labels])
+    panel.set_xlabel(horizontal.title, fontsize=12)
+    panel.set_ylabel(vertical.title, fontsize=12)
     panel.tick_params(length=0, labelsize=11)
     panel.spines[:].set_visible(False)

@@ -1,7 +1,7 @@
-"""What one more image of the pool costs: the constants of docs/scaling.md, measured here.
+"""Measure the cost of one more unlabeled image: the constants of docs/internals/scaling.md.
 
-python docs/measure_scaling.py constants             prints them as a table, in two minutes; times are processor times
-python docs/measure_scaling.py pool FOLDER COUNT     makes a data set of COUNT unlabeled photographs, 32 pixels a side
+python docs/internals/measure_scaling.py constants            print them as a table (2 minutes; times are CPU times)
+python docs/internals/measure_scaling.py pool FOLDER COUNT    make a data set of COUNT unlabeled photographs of 32 pixels
 """
 
 import os
@@ -33,7 +33,7 @@ from semisup.record.writer import RunWriter
 from semisup.runtime.precision import configure_torch, wrap_forward
 from semisup.training.state import TrainingData, make_context, start
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
@@ -153,8 +153,8 @@ def of_records(place: Path) -> Iterator[tuple[str, float, str]]:
     problem, settings = problem_of(count), settings_of("method=fixmatch")
     state = start(problem, settings)
     learner = make_context(problem, settings, state)
-    state.memory["said/targets"].fill_(1)
-    state.memory["said/predicted"].fill_(1)
+    state.memory["last/targets"].fill_(1)
+    state.memory["last/predicted"].fill_(1)
     began = time.process_time()
     (event,) = [each for each in report(settings, learner, state) if isinstance(each, PoolLabeled)]
     yield "telling of a labeling", (time.process_time() - began) / count * 1e6, "us an image, at an evaluation"

@@ -1,8 +1,8 @@
-"""What `precision` and `channels_last` do to a step's processor time: the table of docs/performance.md, measured here.
+"""Measure how `precision` and `channels_last` change a step's CPU time: a table of docs/internals/performance.md.
 
-    python -m docs.measure_settings      in the checkout, in two minutes
+    python -m docs.internals.measure_settings      in the checkout, 2 minutes
 
-Supervised steps of the benchmark's three shapes, all four ways in turn; a value is the median ratio over five rounds.
+Supervised steps of the benchmark's three shapes, all four settings in turn; a value is the median ratio of five rounds.
 """
 
 from benchmarks.clock import in_turn, ratio

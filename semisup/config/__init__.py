@@ -1,0 +1,1 @@
+"""Configs: composition, schema, registry of options, run ids and reference runs."""

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: types, events, losses, metrics, random streams, image operations."""

@@ -1,0 +1,37 @@
+"""Show how long a process will wait for a lock: one updated line on a terminal, a few plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+PLAIN_INTERVAL_SECONDS = 30.0
+
+
+class WaitNotice:
+    """A countdown on the error stream; a context, so that the line of a terminal is erased at the end."""
+
+    def __init__(self) -> None:
+        self.width = 0
+        self.last_plain = -PLAIN_INTERVAL_SECONDS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def show(self, message: str, seconds: float) -> None:
+        """Show `message` and the seconds that are left at most."""
+        text = f"{message}; waiting up to {max(seconds, 0):.0f} s for its heartbeat"
+        if sys.stderr.isatty():
+            sys.stderr.write("\r" + text.ljust(self.width))
+            self.width = len(text)
+        elif time.monotonic() - self.last_plain >= PLAIN_INTERVAL_SECONDS:
+            self.last_plain = time.monotonic()
+            sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.width:
+            sys.stderr.write("\r" + " " * self.width + "\r")
+            sys.stderr.flush()

@@ -1,0 +1,27 @@
+"""Chart of a confusion matrix."""
+
+import numpy
+from matplotlib.figure import Figure
+
+from semisup.errors import escape
+
+MAX_CLASSES_WITH_COUNTS = 20
+
+
+def confusion_figure(counts: list[list[int]], classes: tuple[str, ...]) -> Figure:
+    """Draw counts by true class (row) and predicted class (column), colored by the share of the row."""
+    matrix = numpy.array(counts)
+    side = min(3 + 0.35 * len(classes), 14)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / numpy.maximum(matrix.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [escape(name)[:16] for name in classes]
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    if len(classes) <= MAX_CLASSES_WITH_COUNTS:
+        for (row, column), count in numpy.ndenumerate(matrix):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, count, ha="center", va="center", fontsize=7, color=color)
+    return figure

@@ -1,0 +1,49 @@
+"""Render a matplotlib figure as an SVG element whose colors follow the style of the page it stands in.
+
+Colors of THEME become CSS variables, so that the figure is legible in a light, dark or printed page. Text stays text.
+matplotlib escapes names; nothing in the result can be fetched or run.
+"""
+
+import io
+import re
+from html import escape
+
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from semisup.report.figures.style import BLACK, COLORS, GRAY, GRID, PALE, WHITE
+
+THEME = {
+    BLACK: "var(--ink)",
+    WHITE: "var(--paper)",
+    GRAY: "var(--faint)",
+    PALE: "var(--pale)",
+    GRID: "var(--line)",
+} | {color: f"var(--color{number})" for number, color in enumerate(COLORS)}
+
+
+def render_svg(figure: Figure, name: str, alternative: str) -> str:
+    """Render the figure as an <svg> element; equal figures give equal text.
+
+    Args:
+        figure: drawn within `figure_style(transparent=True)`.
+        name: prefix of its ids: letters, unique in the page.
+        alternative: description for readers who cannot see it.
+    """
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure)
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"#[0-9a-f]{6}\b", lambda match: THEME.get(match[0], match[0]), text)
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
+    text = re.sub(r'\b(?:d|x|y|transform)="[^"]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), text)
+    text = re.sub(r"\n\s+", "\n", text)  # of 30 curves of 300 points, half of it was decimals and indentation
+    text = text.replace("<a ", '<a tabindex="-1" ').replace(' target="_blank"', "")
+    opening, rest = text.split(">", 1)
+    size = re.search(r'viewBox="[^"]*"', opening)
+    assert size is not None
+    label = escape(alternative)
+    return f'<svg {size[0]} xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{label}">{rest}'

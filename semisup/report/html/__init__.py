@@ -1,0 +1,1 @@
+"""HTML pages: self-contained files that need neither server nor network."""

@@ -1,0 +1,228 @@
+"""The tables of a comparison as data, for the terminal and for HTML: rows over seeds, references, and single runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row
+from semisup.analysis.runs import Run, as_number
+from semisup.report.wording import format_gain, format_mean_std, format_number, mean_gain
+from semisup.runtime.text import printable, shell_quote
+
+Link = Callable[[Path], str]
+
+ROLE_ORDER = {"control": 0, "baseline": 1}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    key: name of the column in a filter
+    number: the cells begin with a number
+    sorted: the rows are in descending order of this column
+    priority: on a narrow terminal, columns of the highest priority are left out first
+    """
+
+    key: str
+    title: str
+    number: bool = True
+    sorted: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    href: relative address of what it names
+    command: the text is a command to type
+    color: on a terminal
+    """
+
+    text: str
+    href: str = ""
+    command: bool = False
+    color: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    cells: list[Cell]
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; id: unique in a page; example: of a filter."""
+
+    id: str
+    caption: str
+    example: str
+    columns: list[Column]
+    rows: list[Line]
+
+    def select(self, keys: Sequence[str]) -> "Table":
+        """The table with these columns only."""
+        places = [place for place, column in enumerate(self.columns) if column.key in keys]
+        rows = [Line([row.cells[place] for place in places], row.best) for row in self.rows]
+        return Table(self.id, self.caption, self.example, [self.columns[place] for place in places], rows)
+
+
+MEASURED = [
+    Column("val", "val %", sorted=True),
+    Column("test", "test %"),
+    Column("gain", "gain over\ncontrol"),
+    Column("gain_over_baseline", "gain over\nbaseline"),
+    Column("coverage", "coverage\n%", priority=1),
+    Column("pseudo_accuracy", "pseudo-\naccuracy %", priority=1),
+    Column("steps", "steps", priority=2),
+    Column("seconds", "seconds", priority=3),
+]
+STATUS_COLORS = {
+    **dict.fromkeys(("failed", "diverged", "collapsed", "unreadable"), "red"),
+    **dict.fromkeys(("interrupted", "running"), "yellow"),
+}
+
+
+def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Table | None:
+    """One line for each row of the comparison; None without rows."""
+    if not comparison.rows:
+        return None
+    varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
+    columns = [Column("best", "best run", number=False), *(varied or [METHOD]), Column("seeds", "seeds"), *MEASURED]
+    lines = [Line(_row_cells(comparison, row, link), row is comparison.best) for row in comparison.rows]
+    caption = "Mean ± spread over seeds, best on validation first; gains in percentage points, seed by seed"
+    return Table(f"settings{suffix}", caption, _filter_example(varied), columns, lines)
+
+
+def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
+    """One line for each run, those that are not done last."""
+    varied = _setting_columns(comparison, [comparison.flat(run) for run in comparison.runs])
+    columns = [Column("run", "run", number=False), Column("role", "role", number=False)]
+    columns += [Column("status", "status", number=False), *varied, Column("seed", "seed"), *MEASURED]
+    columns += [Column("reason", "reason", number=False), Column("command", "command", number=False)]
+    roles = _roles(comparison)
+    runs = sorted(comparison.runs, key=lambda run: (not run.done, -(run.accuracy("validation") or 0)))
+    lines = [Line(_run_cells(comparison, run, roles.get(run.id, "run"), link)) for run in runs]
+    return Table(
+        f"runs{suffix}", "Every run, controls and failures too", "status!=done  or  val>90 seed=0", columns, lines
+    )
+
+
+def references_table(comparison: Comparison) -> Table | None:
+    """One line for each group of controls or baselines; None without any."""
+    references = comparison.references
+    if not references:
+        return None
+    keys = [key for key in comparison.columns if any(key in group.settings for group in references)]
+    split = "test" if all(group.split == "test" for group in references) else "validation"
+    columns = [Column("kind", "", number=False), *(_setting_column(key) for key in keys)]
+    columns += [Column("seeds", "seeds"), Column("accuracy", f"{split} %"), Column("steps", "steps")]
+    lines = [
+        Line(
+            [
+                Cell(group.kind),
+                *_setting_cells(keys, group.settings),
+                Cell(str(group.accuracy.count if group.accuracy else 0)),
+                Cell(format_mean_std(group.accuracy, unit=100)),
+                Cell(_steps(group)),
+            ]
+        )
+        for group in references
+    ]
+    return Table("references", "References of the gains: labels only", "", columns, lines)
+
+
+def reproduce_command(run: Run) -> str:
+    """The command that reproduces the run; "" where its config cannot be read."""
+    return f"semisup reproduce {shell_quote(run.folder)}" if run.identity else ""
+
+
+METHOD = Column("method", "method", number=False)
+
+
+def _roles(comparison: Comparison) -> dict[str, str]:
+    kinds: dict[str, set[str]] = {}
+    for group in comparison.references:
+        for run in group.runs:
+            kinds.setdefault(run.id, set()).add(group.kind)
+    return {id_: " and ".join(sorted(names, key=ROLE_ORDER.__getitem__)) for id_, names in kinds.items()}
+
+
+def _setting_columns(comparison: Comparison, flats: list[dict[str, Any]]) -> list[Column]:
+    return [
+        _setting_column(key, all(flat.get(key) is None or as_number(flat[key]) is not None for flat in flats))
+        for key in comparison.columns
+    ]
+
+
+def _setting_column(key: str, number: bool = True) -> Column:
+    return Column(printable(key), printable(key).replace(".", ".\n"), number)
+
+
+def _setting_cells(keys: list[str], settings: dict[str, Any]) -> list[Cell]:
+    return [Cell(printable(settings[key]) if key in settings else "") for key in keys]
+
+
+def _filter_example(varied: list[Column]) -> str:
+    numeric = [column.key.rpartition(".")[2] for column in varied if column.number]
+    return f"{numeric[0]}>0.5  or  val>90" if numeric else "val>90"
+
+
+def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
+    best = row.best_run
+    settings = _setting_cells(comparison.columns, row.settings)
+    return [
+        Cell(f"seed {best.seed}", link(best.folder)),
+        *(settings or [Cell(printable(best.config["method"]["name"]))]),
+        Cell(str(len(row.runs))),
+        Cell(format_mean_std(row.accuracy("validation"), unit=100)),
+        Cell(format_mean_std(row.accuracy("test"), unit=100)),
+        _gain_cell(row.controls, "control"),
+        _gain_cell(row.baselines, "baseline"),
+        Cell(format_number(row.mean("pseudo/coverage"), 100, 1)),
+        Cell(format_number(row.mean("pseudo/accuracy"), 100, 1)),
+        Cell(format_number(row.mean("steps"))),
+        Cell(format_number(row.mean("seconds"))),
+    ]
+
+
+def _run_cells(comparison: Comparison, run: Run, role: str, link: Link) -> list[Cell]:
+    control, baseline = comparison.references_of.get(str(run.folder), (None, None))
+    command = reproduce_command(run)
+    return [
+        Cell(printable(run.id), link(run.folder)),
+        Cell(role),
+        Cell(run.status, color=STATUS_COLORS.get(run.status, "")),
+        *_setting_cells(comparison.columns, comparison.flat(run)),
+        Cell("" if run.seed is None else printable(run.seed)),
+        Cell(format_number(run.accuracy("validation") if run.done else None, 100, 1)),
+        Cell(format_number(run.accuracy("test") if run.done else None, 100, 1)),
+        Cell(_points(control)),
+        Cell(_points(baseline)),
+        Cell(format_number(run.number("pseudo/coverage"), 100, 1)),
+        Cell(format_number(run.number("pseudo/accuracy"), 100, 1)),
+        Cell(format_number(run.number("steps"))),
+        Cell(format_number(run.seconds)),
+        Cell(printable(run.reason)),
+        Cell(command, command=bool(command)),
+    ]
+
+
+def _gain_cell(pairs: tuple[ReferenceGain, ...], kind: str) -> Cell:
+    value = mean_gain(pairs)
+    color = "yellow" if value is None else "green" if value.is_significant else ""
+    return Cell(format_gain(pairs, kind), color=color)
+
+
+def _points(pair: ReferenceGain | None) -> str:
+    if pair is None:
+        return ""
+    return pair.state if pair.points is None else f"{pair.points:+z.1f}"
+
+
+def _steps(group: ReferenceGroup) -> str:
+    steps = [int(run.number("steps") or 0) for run in group.runs]
+    return f"{min(steps)}" if min(steps) == max(steps) else f"{min(steps)}-{max(steps)}"

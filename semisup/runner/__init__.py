@@ -1,0 +1,1 @@
+"""Runs: from a checked config to a finished run directory."""

@@ -1,0 +1,1 @@
+"""The machine: files, processes, memory, devices, threads and secrets."""

@@ -1,0 +1,34 @@
+"""YAMLs whose name starts with an underscore are included by others and are no options."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import CONF, Program, options
+
+SHARED = list(CONF.rglob("_*.yaml"))
+
+
+def test_data_sets_share_a_yaml_that_is_no_option() -> None:
+    assert [path.stem for path in SHARED] == ["_torchvision_arrays"]
+    assert not any(name.startswith("_") for name in options("dataset"))
+
+
+def test_help_and_shell_completion_list_no_shared_yaml() -> None:
+    command = [sys.executable, "-m", "semisup", "train"]
+    text = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
+    listed = next(line for line in text.splitlines() if line.startswith("dataset: "))
+    assert listed == f"dataset: {', '.join(options('dataset'))}"
+    query = [*command, "--shell-completion", "query=bash"]
+    line = {"COMP_LINE": "semisup dataset=", "COMP_POINT": "16"}
+    done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True, env=os.environ | line)
+    assert done.stdout.split() == [f"dataset={name}" for name in options("dataset")]
+
+
+@pytest.mark.parametrize("name", ["cifar1", "_torchvision_arrays"])
+def test_a_refused_option_names_the_options_without_shared_yamls(program: Program, name: str) -> None:
+    code, text = program("train", f"dataset={name}", "dataset.root=x")
+    assert code == 2
+    assert f"dataset={name}: must be one of {', '.join(options('dataset'))}" in text
