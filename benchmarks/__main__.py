@@ -1,9 +1,9 @@
-"""`python -m bench`: measures, prints the table, writes outputs/bench/bench.json.
+"""`python -m benchmarks`: run the benchmarks, print the table and write outputs/bench/bench.json.
 
-python -m bench                                   all of it (`make bench`)
-python -m bench --quick                           smaller sizes (`make bench-quick`)
-python -m bench --only step_over_bare --only sweep
-python -m bench --write docs/internals/performance.md       and puts the table into the page
+python -m benchmarks                                   all of it (`make bench`)
+python -m benchmarks --quick                           smaller sizes (`make bench-quick`)
+python -m benchmarks --only step_over_bare --only sweep
+python -m benchmarks --write docs/internals/performance.md       also writes the table to the page
 """
 
 import argparse
@@ -34,17 +34,17 @@ SECTIONS: tuple[Callable[[Plan], Iterator[tuple[str, Measured]]], ...] = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        "python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer rounds")
-    parser.add_argument("--only", action="append", default=[], help="entries whose name begins like this")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    asked = parser.parse_args()
-    plan = Plan(asked.quick, 5 if asked.quick else 7, tuple(asked.only))
+    parser.add_argument("--only", action="append", default=[], help="only entries whose name starts with this")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the table to this page")
+    arguments = parser.parse_args()
+    plan = Plan(arguments.quick, 5 if arguments.quick else 7, tuple(arguments.only))
     known = entries(os.cpu_count() or 1)
     wanted = [entry for entry in known if plan.wants(entry.name)]
     if not wanted:
-        parser.error(f"no entry begins with {', '.join(asked.only)}")
+        parser.error(f"no entry starts with {', '.join(arguments.only)}")
     begin()
     began, found = time.perf_counter(), {}
     for section in SECTIONS:
@@ -53,11 +53,11 @@ def main() -> int:
                 found[name] = measured
                 print(f"{name} {results.number(measured.value)}", flush=True)
             assert any(entry.name == name for entry in known), f"{name} is not in goals.py"
-    _tell(plan, wanted, found, time.perf_counter() - began, asked.write)
+    _report(plan, wanted, found, time.perf_counter() - began, arguments.write)
     return 0
 
 
-def _tell(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: float, page: Path | None) -> None:
+def _report(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: float, page: Path | None) -> None:
     reasons = {entry.name: _why_not(entry.name) for entry in wanted}
     rows = [results.row(entry, found.get(entry.name), reasons[entry.name]) for entry in wanted]
     machine, cores = environment("cpu" if gpu.why_not() else "cuda"), os.cpu_count()
@@ -84,7 +84,7 @@ def _tell(plan: Plan, wanted: list[Entry], found: dict[str, Measured], seconds: 
 
 
 def _why_not(name: str) -> str:
-    return (gpu.why_not() if name.startswith("gpu.") else None) or "not asked for"
+    return (gpu.why_not() if name.startswith("gpu.") else None) or "not selected"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Works are measured in turn, round by round, and compared within a round: what a busy machine slows, it slows for all.
+"""Paired timing: functions are timed in alternation and compared within a round, so that machine load affects all.
 
-A ratio is the median over the rounds of (seconds of one) / (seconds of the other in the same round); the order of the
-works turns by one from round to round.
+A ratio is the median over the rounds of (seconds of one) / (seconds of the other in the same round); the order
+rotates by one from round to round.
 """
 
 import statistics
@@ -14,8 +14,12 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Plan:
-    """`quick`: smaller sizes, for a look; `rounds`: measurements of each work, 5 or more; `only`: names of entries
-    that are wanted, or beginnings of names; none = all."""
+    """Options of a benchmark run.
+
+    quick: smaller sizes
+    rounds: measurements of each function, at least 5
+    only: names, or starts of names, of the entries to measure; empty = all
+    """
 
     quick: bool
     rounds: int
@@ -23,17 +27,17 @@ class Plan:
 
     @property
     def shortest(self) -> float:
-        """Seconds: a work that is done sooner is done several times a round."""
+        """Seconds per round; faster functions are called repeatedly."""
         return 0.1 if self.quick else 0.25
 
     def wants(self, *names: str) -> bool:
-        """Whether one of these entries, or one whose name begins like this, is wanted."""
+        """Whether one of these entries, or one whose name starts with one of them, is selected."""
         return not self.only or any(a.startswith(b) or b.startswith(a) for a in names for b in self.only)
 
 
 @dataclass(frozen=True)
 class Times:
-    """Of one work: seconds a call in each round, by the clock and of this process's CPU time."""
+    """Seconds per call in each round: wall-clock time and CPU time of this process."""
 
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
@@ -45,13 +49,13 @@ class Times:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one entry came to.
+    """Result of one entry.
 
-    value: a ratio, or in the entry's unit
-    cpu: the same ratio of CPU time, which other programs on the machine change less; None where others do the work
-    spread: its least and its largest value over the rounds
-    rounds: how many there were
-    seconds: of each work, median a call
+    value: a ratio, or a quantity in the unit of the entry
+    cpu: the same by CPU time, which depends less on the load of the machine; None if other processes do the work
+    spread: lowest and highest value over the rounds
+    rounds: number of rounds
+    seconds: median per call of each function
     """
 
     value: float
@@ -62,7 +66,7 @@ class Measured:
 
 
 def in_turn(rounds: int, works: Mapping[str, Work], shortest: float) -> dict[str, Times]:
-    """Call each work once to warm up, then in each of the rounds; `shortest` seconds at least, by calling again."""
+    """Time each function in each round, for at least `shortest` seconds, after a first call that is not counted."""
     repeats = {name: _repeats(work, shortest) for name, work in works.items()}
     names, found = list(works), {name: ([], []) for name in works}  # type: dict[str, tuple[list[float], list[float]]]
     for number in range(rounds):
@@ -84,7 +88,7 @@ def _repeats(work: Work, shortest: float) -> int:
 
 
 def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool = True) -> Measured:
-    """`above` over `below`; not `own_work`: other processes do it, and CPU time of this one says nothing."""
+    """Compute `above` over `below`; `own_work` = False: other processes do the work, so there is no CPU time."""
     a, b = times[above], times[below]
     shares = [x / y for x, y in zip(a.wall, b.wall, strict=True)]
     cpu = statistics.median(x / y for x, y in zip(a.cpu, b.cpu, strict=True)) if own_work else None
@@ -93,5 +97,5 @@ def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool 
 
 
 def single(values: list[float], *, seconds: Mapping[str, float] | None = None) -> Measured:
-    """A quantity by itself: the median."""
+    """Summarize a single quantity by its median."""
     return Measured(statistics.median(values), None, (min(values), max(values)), len(values), seconds or {})

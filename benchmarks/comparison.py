@@ -1,10 +1,10 @@
-"""How long `semisup compare` takes over 1,000 runs, process and all.
+"""Time of `semisup compare` for 1,000 runs, including process start.
 
 The runs are one real run of the built-in digits, told again under other settings: its files whole, of metrics.jsonl
 several hundred lines, its accuracy moved a little. 25 thresholds x 7 strengths x 5 seeds with their controls and
 baselines, and 85 that failed.
 
-python -m bench.comparison FOLDER     makes them, to look at
+python -m benchmarks.comparison FOLDER     generates them
 """
 
 import argparse
@@ -110,7 +110,7 @@ def _moved(value: float, gain: float) -> float:
 
 
 if __name__ == "__main__":
-    asked = argparse.ArgumentParser("python -m bench.comparison", description=__doc__)
+    asked = argparse.ArgumentParser("python -m benchmarks.comparison", description=__doc__)
     asked.add_argument("folder", type=Path)
     wanted: Path = asked.parse_args().folder
     wanted.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Every entry of the benchmark by its name, which stays: what it is, and what it should be."""
+"""All entries of the benchmarks: stable name, description and goal."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ def entries(cores: int) -> tuple[Entry, ...]:
         for end in ("", ".fixmatch")
     ]
     peer = "peer_step_over_ours.wrn_32_fixmatch"
-    seed = "seed_over_ours"
+    tutorial = "tutorial_over_ours"
     return (
         *steps,
         *shares,
@@ -51,17 +51,17 @@ def entries(cores: int) -> tuple[Entry, ...]:
         Entry(f"{peer}.default_float32_half_kept", "over our defaults in float32, half kept", least=3),
         Entry(f"{peer}.default_bfloat16", "over our defaults in bfloat16, all kept", least=3),
         Entry(f"{peer}.default_bfloat16_half_kept", "over our defaults in bfloat16, half kept", least=3),
-        Entry(f"{seed}.load", "tutorial's reading over ours, 224 pixels", least=2 * cores),
-        Entry(f"{seed}.load_64", "the same, 64 pixels", least=2 * cores),
-        Entry(f"{seed}.second_start", "tutorial's reading over our second one, 224 pixels", least=50),
-        Entry(f"{seed}.second_start_64", "the same, 64 pixels", least=50),
-        Entry(f"{seed}.train", "tutorial's step over ours, our default precision", least=2),
-        Entry(f"{seed}.train_float32", "over ours in float32", least=2),
-        Entry(f"{seed}.train_bfloat16", "over ours in bfloat16", least=2),
-        Entry(f"{seed}.score", "tutorial's labeling over ours, our default precision", least=3),
-        Entry(f"{seed}.score_float32", "over ours in float32", least=3),
-        Entry(f"{seed}.score_bfloat16", "over ours in bfloat16", least=3),
-        Entry(f"{seed}.peak_memory", "peak memory of ours over the tutorial's", most=0.5),
+        Entry(f"{tutorial}.load", "tutorial's reading over ours, 224 pixels", least=2 * cores),
+        Entry(f"{tutorial}.load_64", "the same, 64 pixels", least=2 * cores),
+        Entry(f"{tutorial}.second_start", "tutorial's reading over our second one, 224 pixels", least=50),
+        Entry(f"{tutorial}.second_start_64", "the same, 64 pixels", least=50),
+        Entry(f"{tutorial}.train", "tutorial's step over ours, our default precision", least=2),
+        Entry(f"{tutorial}.train_float32", "over ours in float32", least=2),
+        Entry(f"{tutorial}.train_bfloat16", "over ours in bfloat16", least=2),
+        Entry(f"{tutorial}.score", "tutorial's labeling over ours, our default precision", least=3),
+        Entry(f"{tutorial}.score_float32", "over ours in float32", least=3),
+        Entry(f"{tutorial}.score_bfloat16", "over ours in bfloat16", least=3),
+        Entry(f"{tutorial}.peak_memory", "peak memory of ours over the tutorial's", most=0.5),
         Entry("sweep.shared_over_separate", "9 x 4 runs, warm-up shared, over separate", most=0.7),
         Entry("sweep.two_jobs_over_one", "runs two at a time over one at a time", most=0.65),
         Entry("sweep.job_overhead_seconds", "one more run in a warm process", most=0.3, unit="s"),

@@ -1,6 +1,6 @@
-"""Where there is a CUDA device: images a second, how long it is idle, where the pool lies, compiled or not, bfloat16.
+"""Benchmarks on a CUDA device: images per second, idle time, location of the images, compilation, bfloat16.
 
-WRN-28-2 at 32 pixels by FixMatch's recipe: 64 labeled and 448 unlabeled images a step.
+WRN-28-2 at 32 pixels by FixMatch's recipe: 64 labeled and 448 unlabeled images per step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.clock import Measured, Plan, Work, in_turn, ratio, single
-from benchmarks.made import Shape, problem, settings
+from benchmarks.inputs import Shape, problem, settings
 from benchmarks.steps import bare_step, our_step
 from semisup.core.types import Images
 from semisup.images.on_disk import LazyImages

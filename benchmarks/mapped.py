@@ -1,11 +1,11 @@
-"""A pool that stays in the cache's file (`dataset.memory_gb=0`) instead of memory: our step over the bare model's."""
+"""An unlabeled set read from the cache file (`dataset.memory_gb=0`) instead of memory: our step over the bare one."""
 
 from collections.abc import Iterator
 
 from torch import Tensor
 
 from benchmarks.clock import Measured, Plan, in_turn, ratio
-from benchmarks.made import QUICK, SHAPES, photographs, settings
+from benchmarks.inputs import QUICK, SHAPES, photographs, settings
 from benchmarks.steps import METHODS, bare_step, our_step
 from benchmarks.tutorial_comparison import config, read
 from semisup.runner import compatibility

@@ -1,11 +1,11 @@
-"""Bytes that an image of the pool costs in memory, pixels and all that is kept beside them."""
+"""Memory per unlabeled image in bytes, including everything stored beside its pixels."""
 
 import gc
 import tracemalloc
 from collections.abc import Iterator
 
 from benchmarks.clock import Measured, Plan, single
-from benchmarks.made import SHAPES, photographs
+from benchmarks.inputs import SHAPES, photographs
 from benchmarks.tutorial_comparison import config, read
 
 NAME = "memory.per_image_bytes"

@@ -3,12 +3,13 @@
 Equal in all of these: the model, the number of images, SGD with Nesterov's momentum and its weight decay, the average
 of the weights, RandAugment with CutOut, one thread; both augment in the process that trains.
 
-    equal                 ours in float32 and one pass of [labeled, weak, strong] (`method.skip_rejected=false`): the same
-                          sums in another order. What differs: layout, batched augmentation, fused optimizer and average
+    equal                 ours in float32 and one pass of [labeled, weak, strong] (`method.skip_rejected=false`):
+                          the same sums in another order. Differences: layout, batched augmentation, fused optimizer
+                          and average
     equal_bfloat16        the same in bfloat16 (`precision=bfloat16`), which the reference does not do
-    default               what our defaults come to on this machine, whatever `precision` and `method.skip_rejected` they
-                          hold; all strong views are kept, the most work there is
-    default_half_kept     the same where half of the strong views are kept, as `threshold=quantile` does with
+    default               our defaults on this machine, including `precision` and `method.skip_rejected`; all strong
+                          views are selected, which is the most work
+    default_half_kept     the same if half of the strong views are selected, as `threshold=quantile` does with
                           `threshold.q=0.5 threshold.momentum=0`
     default_float32, default_float32_half_kept, default_bfloat16, default_bfloat16_half_kept
                           both in the precision named
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.clock import Measured, Plan, Work, in_turn, ratio
-from benchmarks.made import CLASSES, QUICK, SHAPES, Shape, problem, settings
+from benchmarks.inputs import CLASSES, QUICK, SHAPES, Shape, problem, settings
 from benchmarks.reference_step import ReferenceStep
 from benchmarks.steps import our_step
 

@@ -1,4 +1,4 @@
-"""How the measuring process computes: as a run of ours does, with one thread."""
+"""Configuration of the measuring process: as in a run, with one thread."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""How long a fresh process takes: until it has said what it was asked, or trained its first step."""
+"""Time of a new process: for help, for shell completion, and until the first training step is done."""
 
 import os
 import resource

@@ -1,8 +1,8 @@
 """Our training step over the bare model's, augmentation's share of it, and scoring over a bare forward pass.
 
-The bare step is what a method cannot do without, at the same precision and layout: its forward and backward passes and
-the optimizer, on one float batch that is there already, in the layout that convolutions want. No reading, no shuffle,
-no augmentation, no threshold, no record. Of FixMatch it is the weak views without gradient, then labeled and strong
+The bare step is the minimum that a method needs, at the same precision and memory layout: its forward and backward
+passes and the optimizer, on one resident float batch in the layout of the convolutions. No reading, no shuffling, no
+augmentation, no threshold, no logging. For FixMatch it is the weak views without gradient, then labeled and strong
 views together, all of them kept; of the other two the cross-entropy of a batch.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from benchmarks.clock import Measured, Plan, Work, in_turn, ratio
-from benchmarks.made import QUICK, SHAPES, Shape, problem, settings
+from benchmarks.inputs import QUICK, SHAPES, Shape, problem, settings
 from semisup.core.events import PoolLabeled, StepEnd
 from semisup.core.inference import iter_logits, to_float
 from semisup.core.rng import torch_generator

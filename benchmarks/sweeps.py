@@ -1,8 +1,8 @@
-"""What many runs cost beside the work of each, on the built-in digits.
+"""Overhead of sweeps, on the built-in digits.
 
 job_overhead_seconds    one more run in a warm process: nine runs of one step less one, over eight
 two_jobs_over_one       the same runs two at a time by joblib, over one after another
-shared_over_separate    9 thresholds x 4 strengths with the warm-up before the gate shared, over 36 runs by themselves;
+shared_over_separate    9 thresholds x 4 strengths with a shared start before the gate, over 36 separate runs;
                         the gate at 40 % of a run
 """
 

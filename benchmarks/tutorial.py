@@ -1,9 +1,9 @@
-"""The Food-11 tutorial's program (self-training by rounds), plainly: what a newcomer would run.
+"""The Food-11 tutorial's program (offline self-training), unoptimized, as published.
 
 Written from its description, for this benchmark only: images are read one after another into arrays that grow by
-concatenation; every image goes through Pillow's transforms by itself at each look; the pool is scored through a loader
-whose items are (transformed, original), softmax and lists are extended batch by batch, and what is kept is appended
-image by image; the optimizer is torch's AdamW as it comes.
+concatenation; every image goes through Pillow's transforms by itself each time; the unlabeled set is labeled through a
+loader whose items are (transformed, original), softmax and lists are extended batch by batch, and selected images are
+appended one by one; the optimizer is torch's AdamW with its defaults.
 """
 
 import math

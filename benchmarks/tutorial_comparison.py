@@ -23,13 +23,13 @@ import torch
 
 from benchmarks import tutorial
 from benchmarks.clock import Measured, Plan, Work, in_turn, ratio, single
-from benchmarks.made import CLASSES, QUICK, SHAPES, Shape, checked, photographs
+from benchmarks.inputs import CLASSES, QUICK, SHAPES, Shape, checked, photographs
 from benchmarks.steps import METHODS, our_step
 from semisup.core.inference import iter_logits, predict
 from semisup.runner import compatibility
 from semisup.training.state import TrainingData, start
 
-PREFIX = "seed_over_ours"
+PREFIX = "tutorial_over_ours"
 BATCH = 16
 
 
@@ -57,7 +57,7 @@ def config(root: Path, shape: Shape, *words: str) -> Any:
 
 
 def read(dataset: Any) -> Any:
-    return dataset.read(dataset.survey(), lambda items, description, total: items)
+    return dataset.read(dataset.inspect(), lambda items, description, total: items)
 
 
 def _reading(root: Path, side: int) -> dict[str, Work]:

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import goals, gpu, results, steps
 from benchmarks.clock import Plan
-from benchmarks.made import Shape
+from benchmarks.inputs import Shape
 
 
 def test_an_entry_is_measured_and_has_a_goal() -> None:

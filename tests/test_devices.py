@@ -1,6 +1,6 @@
 """On a GPU, which need not be there: no two devices meet, no step waits for it, and what it does is repeatable.
 
-Where there is one, `test_speed` and `test_resident` ask torch itself.
+Where there is one, `test_overhead` and `test_resident` ask torch itself.
 """
 
 import copy
@@ -82,7 +82,7 @@ def test_a_step_stays_on_its_device_and_waits_for_nothing(
 ) -> None:
     words = [
         *choose("method", method, ratio=3, skip_rejected=False),
-        *choose("threshold", policy),
+        *choose("threshold", policy, warmup_epochs=0),
         "augment=randaugment",
     ]
     gpu = two_steps(monkeypatch, *words)

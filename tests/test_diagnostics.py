@@ -30,7 +30,7 @@ SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augm
 
 def settings(*more: str, method: str = "self_training", policy: str = "fixed") -> Any:
     average = ["train.ema_decay=0.9"] if method == "mean_teacher" else []
-    eager = choose("method", method, gate=0, refresh_every=2) + choose("threshold", policy, tau=0.4)
+    eager = choose("method", method, gate=0, refresh_every=2) + choose("threshold", policy, tau=0.4, warmup_epochs=0)
     return checked(*SMALL, *eager, *average, *more).settings
 
 

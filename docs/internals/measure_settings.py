@@ -6,7 +6,7 @@ Supervised steps of the benchmark's three shapes, all four settings in turn; a v
 """
 
 from benchmarks.clock import in_turn, ratio
-from benchmarks.made import SHAPES, problem, settings
+from benchmarks.inputs import SHAPES, problem, settings
 from benchmarks.process import begin
 from benchmarks.steps import METHODS, our_step
 

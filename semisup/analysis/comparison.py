@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from semisup.analysis.runs import Run, as_number
+from semisup.config.run_id import dataset_keys
+from semisup.dataset import KeyRole
 from semisup.errors import escape
 
 FlatSettings = dict[str, Any]
@@ -207,12 +209,14 @@ def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
     for run in runs:
         flat = flats[str(run.folder)]
         del flat["seed"]
-        rest = {key: value for key, value in flat.items() if key != "dataset.split_seed"}
-        alike[canonical(rest)].append(run)
+        seeds = {f"dataset.{key}" for key in dataset_keys(run.identity["dataset"], KeyRole.SPLIT_SEED)}
+        rest = {key: value for key, value in flat.items() if key not in seeds}
+        alike[canonical(rest)].append((flat, seeds, run.seed))
     for group in alike.values():
-        if all(flats[str(run.folder)].get("dataset.split_seed") == run.seed for run in group):
-            for run in group:
-                flats[str(run.folder)].pop("dataset.split_seed", None)
+        if all(flat.get(key) == seed for flat, seeds, seed in group for key in seeds):
+            for flat, seeds, _ in group:
+                for key in seeds:
+                    flat.pop(key, None)
     return flats
 
 

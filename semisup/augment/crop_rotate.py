@@ -1,15 +1,15 @@
-"""The tutorial's augmentation with one dial: torchvision's RandomResizedCrop, then RandomRotation.
+"""The tutorial's augmentation with one strength: torchvision's RandomResizedCrop, then RandomRotation.
 
 With strength s in [0, 1]:
 
-    area of the crop, as a share of the image    uniform in [1 - s (1 - scale_min), 1]
+    area of the crop, as a fraction of the image uniform in [1 - s (1 - scale_min), 1]
     width / height                               log-uniform in [ratio_max^-s, ratio_max^s]
     rotation in degrees                          uniform in [-s degrees, s degrees]
 
 s = 1 with scale_min .08, ratio_max 4/3, degrees 50 are the tutorial's RandomResizedCrop(scale=(.08, 1),
-ratio=(3/4, 4/3)) and RandomRotation(50); s = 0 is the identity. As in torchvision ten boxes are drawn and the
-first that fits is taken, else the largest centered one. Boxes are not rounded to whole pixels, and crop and
-rotation are one bilinear resampling (torchvision: two, the second one nearest).
+ratio=(3/4, 4/3)) and RandomRotation(50); s = 0 is the identity. As in torchvision, ten boxes are
+drawn and the first one inside the image is used, or else the whole image. Boxes are not rounded to whole pixels, and
+crop and rotation are one bilinear resampling (torchvision: two, the second one nearest).
 """
 
 import math
@@ -23,7 +23,7 @@ from semisup.core.image_warp import crop_and_rotate
 from semisup.core.inference import to_float
 from semisup.errors import check_range
 
-TRIES = 10  # torchvision's
+TRIES = 10  # as torchvision
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class CropRotate:
         return crop_and_rotate(images, box, degrees)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(count, 4) boxes as shares of the side (left, top, width, height), and (count,) degrees; on the CPU."""
+        """Draw (count, 4) boxes (left, top, width, height, in fractions of the side) and (count,) degrees, on CPU."""
         uniform = torch.rand(count, 2 * TRIES + 3, generator=generator)
         area = 1 - self.strength * (1 - self.scale_min) * uniform[:, :TRIES]
         ratio = torch.exp((2 * uniform[:, TRIES : 2 * TRIES] - 1) * self.strength * math.log(self.ratio_max))
         width, height = (area * ratio).sqrt(), (area / ratio).sqrt()  # (count, TRIES)
         fits = (width <= 1) & (height <= 1)
-        first = fits.int().argmax(1, keepdim=True)  # 0 where none fits
+        first = fits.int().argmax(1, keepdim=True)  # 0 if none fits
         width, height, fits = (each.gather(1, first).squeeze(1) for each in (width, height, fits))
         width, height = width.where(fits, torch.ones(())), height.where(fits, torch.ones(()))
         position, turn = uniform[:, -3:-1], uniform[:, -1]

@@ -1,4 +1,4 @@
-"""No augmentation: the images as they are."""
+"""No augmentation."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class NoAugmentation:
-    """`strength` can only be 0: the key exists so that one sweep can name every augmentation."""
+    """`strength` must be 0; the key exists so that one sweep can include every augmentation."""
 
     strength: float
 

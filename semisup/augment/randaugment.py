@@ -1,28 +1,28 @@
 """RandAugment (arXiv 1909.13719) as FixMatch's strong augmentation (2001.07685, section 2.3).
 
-First the weak augmentation (weak.py, same strength); then `n` of 14 operations, drawn with replacement, one after
-another; then CutOut, a gray square. Every image has its own draws. An operation's amount is uniform between
+First the weak augmentation (weak.py, same strength), then `n` of 14 operations, drawn with replacement, then CutOut, a
+gray square. Draws are independent for each image. The magnitude of an operation is uniform between
 
     neutral + s (low - neutral)    and    neutral + s (high - neutral)
 
 with s the strength in [0, 1]; s = 1 is the full range [low, high] and s = 0 the identity:
 
                                             neutral    low      high
-    AutoContrast, Equalize                  0          1        1        share of the result in a blend with the image
-    Brightness, Color, Contrast, Sharpness  1          .05      .95      Pillow's enhance factor: 1 is the image, 0
-                                                                         black, gray, its mean gray, its 3x3 means
-    Posterize                               8          4        8        bits kept, rounded to whole ones
+    AutoContrast, Equalize                  0          1        1        fraction of the result in the blend
+    Brightness, Color, Contrast, Sharpness  1          .05      .95      Pillow's enhance factor: 1 = the image, 0 =
+                                                                         black, gray, mean gray, 3x3 mean
+    Posterize                               8          4        8        bits kept, rounded to integers
     Solarize                                256        0        256      values from here on are inverted
     Rotate                                  0          -30      30       degrees
     ShearX, ShearY                          0          -.3      .3       pixels per pixel
-    TranslateX, TranslateY                  0          -.3      .3       share of the side
+    TranslateX, TranslateY                  0          -.3      .3       fraction of the side
     Identity
-    CutOut                                  0          0        cutout   side of the square, as a share of the image's
+    CutOut                                  0          0        cutout   side of the square, fraction of the image's
 
 So at s = .5 factors are .525-.975, bits 6-8, thresholds 128-256, angles +-15. A factor just below 1 already rounds
-values down by 1/255, and that is the largest step from s = 0 to the smallest s above it. Warps take the nearest pixel
-and fill with black, as Pillow does by default and FixMatch's code with it. The square's center is uniform in the
-image, what lies outside of it is cut off, and it is filled with 127/255.
+values down by 1/255, which is the largest change from s = 0 to the smallest s above it. Warps use the nearest pixel
+and fill with black, the default of Pillow and FixMatch's code. The center of the square is uniform in the image; the
+part of the square inside the image is filled with 127/255.
 """
 
 from dataclasses import dataclass
@@ -36,12 +36,12 @@ from semisup.core.image_operations import OPERATIONS, apply_operations, magnitud
 from semisup.core.inference import to_float
 from semisup.errors import check_range
 
-GRAY = 127  # CutOut's, as in google-research/fixmatch and kekmodel/FixMatch-pytorch
+GRAY = 127  # fill value of CutOut, as in google-research/fixmatch and kekmodel/FixMatch-pytorch
 
 
 @dataclass(frozen=True)
 class RandAugment:
-    """`strength` and `cutout` in [0, 1]; `n` >= 0 operations; `flip` and `shift` are the weak augmentation's."""
+    """`strength` and `cutout` in [0, 1]; `n` >= 0 operations; `flip` and `shift` as in the weak augmentation."""
 
     strength: float
     n: int
@@ -58,18 +58,18 @@ class RandAugment:
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         if self.strength == 0:
             return to_float(pixels)
-        pixels = WeakAugment(self.strength, self.flip, self.shift).move(pixels, generator)
+        pixels = WeakAugment(self.strength, self.flip, self.shift).augment_uint8(pixels, generator)
         kinds, amount, square = self.draw(len(pixels), generator)
         for slot in range(self.n):
             pixels = apply_operations(pixels, kinds[:, slot], amount[:, slot])
-        return to_float(cut_out(pixels, to_device(square, pixels.device)))
+        return to_float(fill_square(pixels, to_device(square, pixels.device)))
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """What is done to `count` images, drawn on the CPU.
+        """Draw the parameters of `count` images, on the CPU.
 
         Returns:
-            (count, n) int64, operations, in order, as places in OPERATIONS; (count, n) float32, their amounts;
-            (count, 3) float32 in [0, 1], CutOut's center (x, y) and side as shares of the image's side.
+            (count, n) int64, operations in order, as indices into OPERATIONS; (count, n) float32, their magnitudes;
+            (count, 3) float32 in [0, 1], center (x, y) and side of the square, as fractions of the image's side.
         """
         kinds = torch.randint(len(OPERATIONS), (count, self.n), generator=generator)
         uniform = torch.rand(count, self.n + 3, generator=generator)
@@ -77,12 +77,12 @@ class RandAugment:
         return kinds, magnitudes(kinds, uniform[:, : self.n], self.strength), square
 
 
-def cut_out(pixels: Tensor, square: Tensor) -> Tensor:
-    """Gray where a pixel's center lies in the image's square.
+def fill_square(pixels: Tensor, square: Tensor) -> Tensor:
+    """Fill the pixels whose center lies in a square with gray (CutOut, arXiv 1708.04552).
 
     Args:
         pixels: (n, C, S, S) uint8.
-        square: (n, 3) float32, center (x, y) and side as shares of S, on the same device.
+        square: (n, 3) float32, center (x, y) and side as fractions of S, on the same device.
 
     Returns:
         (n, C, S, S) uint8, new.
@@ -93,4 +93,4 @@ def cut_out(pixels: Tensor, square: Tensor) -> Tensor:
     row = ((torch.arange(height, device=pixels.device) + 0.5) / height).view(height, 1)
     across, down = ((position - center).abs() < side / 2 for position, center in ((column, x), (row, y)))
     gray = (across.view(torch.uint8) * down.view(torch.uint8)).unsqueeze(1)  # (n, 1, S, S), 1 inside and 0 outside
-    return (pixels * (1 - gray)).add_(gray, alpha=GRAY)  # 20 times as fast as to fill by a mask
+    return (pixels * (1 - gray)).add_(gray, alpha=GRAY)  # 20 times as fast as masked_fill

@@ -1,11 +1,11 @@
-"""FixMatch's weak augmentation (arXiv 2001.07685, section 2.3): a mirror image half of the time, and a shifted crop.
+"""FixMatch's weak augmentation (arXiv 2001.07685, section 2.3): random horizontal flip and translation.
 
 With strength s in [0, 1] and an image of side S in pixels:
 
-    mirrored left and right    with probability 1/2 where `flip` is on and s > 0
-    shifted, both ways         by a whole number of pixels, each from -p to p as likely, p = floor(s shift S)
+    horizontal flip     with probability 1/2 if `flip` is set and s > 0
+    translation         by integers, uniform in [-p, p] pixels in each direction, p = floor(s shift S)
 
-What the shift brings in is the image reflected at its border. s = 1 with shift 1/8 is FixMatch's random crop with
+Borders are filled by reflect padding. s = 1 with shift 1/8 is FixMatch's random crop with
 reflect padding of 1/8; s = 0 is the identity.
 """
 
@@ -22,7 +22,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class WeakAugment:
-    """`strength` in [0, 1]; `shift` in [0, 0.5], a share of the side; `flip` only where it keeps an image's class."""
+    """`strength` in [0, 1]; `shift` in [0, 0.5], a fraction of the side; `flip`: only if it preserves the class."""
 
     strength: float
     flip: bool
@@ -33,22 +33,22 @@ class WeakAugment:
         check_range("shift", self.shift, 0, 0.5)
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        return to_float(self.move(pixels, generator))
+        return to_float(self.augment_uint8(pixels, generator))
 
-    def move(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """The same before it is made float: (n, C, S, S) uint8 -> (n, C, S, S) uint8."""
+    def augment_uint8(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment (n, C, S, S) uint8 images without conversion to float."""
         if self.strength == 0 or len(pixels) == 0:
             return pixels
-        mirrored, shift = self.draw(len(pixels), pixels.shape[-1], generator)
-        mirrored, shift = (to_device(each, pixels.device) for each in (mirrored, shift))
-        return flip_and_translate(pixels, mirrored, shift, self.most(pixels.shape[-1]))
+        flipped, shift = self.draw(len(pixels), pixels.shape[-1], generator)
+        flipped, shift = (to_device(each, pixels.device) for each in (flipped, shift))
+        return flip_and_translate(pixels, flipped, shift, self.max_shift(pixels.shape[-1]))
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(count,) bool, mirrored or not, and (count, 2) int64, pixels; on the CPU."""
+        """Draw (count,) bool, whether to flip, and (count, 2) int64, the shift in pixels; on the CPU."""
         uniform = torch.rand(count, 3, generator=generator)
-        most = self.most(side)
-        return (uniform[:, 0] < 0.5) & self.flip, (uniform[:, 1:] * (2 * most + 1)).long() - most
+        max_shift = self.max_shift(side)
+        return (uniform[:, 0] < 0.5) & self.flip, (uniform[:, 1:] * (2 * max_shift + 1)).long() - max_shift
 
-    def most(self, side: int) -> int:
-        """Pixels of the largest shift."""
+    def max_shift(self, side: int) -> int:
+        """Return the largest shift in pixels."""
         return int(self.strength * self.shift * side)

@@ -81,9 +81,7 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     """
     from semisup.analysis.datasets import changed_datasets, compare_by_dataset
     from semisup.analysis.runs import find_runs, is_run, read_runs
-    from semisup.report.export import as_csv, as_json
-    from semisup.report.figures.heatmap import draw_heatmaps
-    from semisup.report.html.comparison_page import comparison_page
+    from semisup.report.files import comparison_files
     from semisup.report.terminal_tables import comparison_tables
     from semisup.report.wording import summary_sentence
 
@@ -97,12 +95,7 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
             console.print(table)
     destination = folders[0].resolve().parent if is_run(folders[0]) else folders[0]
     comparisons = [comparison for comparison, _ in told]
-    contents = {
-        "comparison.csv": as_csv(comparisons, destination),
-        "comparison.json": as_json(told, destination),
-        "comparison.png": draw_heatmaps(comparisons),
-        "report.html": comparison_page(told, destination),
-    }
+    contents, problems = comparison_files(told, destination)
     for name, content in contents.items():
         _write(destination / name, content)
     tracked = show_in_mirror(destination)
@@ -110,6 +103,7 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     hints += [
         f"{name} changed between these runs (data set fingerprints differ): {UNFAIR}" for name in changed_datasets(runs)
     ]
+    hints += problems
     lines = [*dict.fromkeys(hints), *([""] if hints else [])]
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
     lines += [line for comparison in comparisons for line in _next_command(comparison)]

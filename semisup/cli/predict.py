@@ -83,7 +83,9 @@ def _parts(run: Path, files: list[Any]) -> Iterator[str]:
     yield _csv([["path", "class", "confidence", "problem"]])
     with Bars() as bars:
         outcomes = iter(
-            bars.watch(decode_files(files, run_config.dataset.recipe(), max_workers()), "classifying", len(files))
+            bars.watch(
+                decode_files(files, run_config.dataset.decode_settings(), max_workers()), "classifying", len(files)
+            )
         )
         while some := list(islice(outcomes, size)):
             yield escape_line(_csv(_rows(some, model, classes, channels)))

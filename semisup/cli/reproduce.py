@@ -28,14 +28,8 @@ Exit status: 0 identical (or within --tolerance where the environment differs), 
 """
 
 CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
-CALLER_DATASET_KEYS = ("cache", "workers", "memory_gb", "download")
-SETTABLE_KEYS = (
-    "output_root",
-    "plots",
-    "tracking",
-    "model.weights",
-    *(f"dataset.{key}" for key in ("root", "truth", "cache", "workers", "memory_gb", "download")),
-)
+SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights")
+"""With tracking.* and the settings that say where the data are and how this machine reads them (`KeyRole`)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a saved config again, into a new folder, and compare every metric of every step exactly."
     parser.epilog = EPILOG
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a config.yaml")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"{', '.join(SETTABLE_KEYS)}, tracking.*")
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help=f"{', '.join(SETTABLE_KEYS)}, tracking.*, and where the data are: dataset.root, dataset.cache, ...",
+    )
     parser.add_argument("--check-only", action="store_true", help="compare environment and data, and train nothing")
     parser.add_argument(
         "--tolerance", type=float, metavar="X", help="largest difference allowed where environments differ"
@@ -145,30 +144,37 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     """
     from semisup.config import schema
     from semisup.config.compose import defaults
+    from semisup.config.run_id import dataset_keys
+    from semisup.dataset import KeyRole
     from semisup.errors import SettingError
     from semisup.record.reader import parse_value
 
     schema.refuse_interpolations(config)
+    dataset = config.get("dataset")
+    if not isinstance(dataset, dict) or not isinstance(dataset.get("name"), str):
+        raise SettingError("dataset", dataset, "must be one of the data sets")
+    try:
+        of_this_machine = dataset_keys(dataset, KeyRole.MACHINE)
+        settable = [*SETTABLE_KEYS, *(f"dataset.{key}" for key in dataset_keys(dataset, KeyRole.PATH, KeyRole.MACHINE))]
+    except SettingError as error:
+        raise error.within("dataset") from None
     given = {}
     for word in settings:
         key, equals, text = word.partition("=")
-        if not equals or (key not in SETTABLE_KEYS and not key.startswith("tracking.")):
-            raise SettingError(key, text, f"may not be set here, only {', '.join(SETTABLE_KEYS)} and tracking.*")
+        if not equals or (key not in settable and not key.startswith("tracking.")):
+            raise SettingError(key, text, f"may not be set here, only {', '.join(settable)} and tracking.*")
         given[key] = parse_value(text)
     model = config.get("model")
     if "model.weights" in given and not (isinstance(model, dict) and model.get("sha256")):
         allowed = "may only be set for a run whose config has model.sha256, which says whether it is the same file"
         raise SettingError("model.weights", given["model.weights"], allowed)
-    dataset = config.get("dataset")
-    if not isinstance(dataset, dict):
-        raise SettingError("dataset", dataset, "must be one of the data sets")
     tracking = config.get("tracking")
     asked = any(key.startswith("tracking") for key in given)
     if isinstance(tracking, dict) and tracking.get("name") == "none" and not asked:
         given["tracking"] = "none"  # a run that was shown nowhere is not shown when it is made again
     mine = defaults(_options(dataset, given))
     config = config | {key: mine[key] for key in CALLER_KEYS}
-    own = {key: mine["dataset"].get(key) for key in CALLER_DATASET_KEYS if key in dataset}
+    own = {key: mine["dataset"].get(key) for key in of_this_machine if key in dataset}
     config = config | {"dataset": dataset | own}
     for key, value in given.items():
         group, _, field = key.partition(".")
@@ -204,7 +210,7 @@ def _same_data(run_config: Any, run: Path, about: dict[str, Any], bars: Any) -> 
     from semisup.record.reader import read_section
 
     before = read_section(about, "dataset")
-    wanted, found = before.get("fingerprint"), run_config.dataset.read(run_config.dataset.survey(), bars.watch)
+    wanted, found = before.get("fingerprint"), run_config.dataset.read(run_config.dataset.inspect(), bars.watch)
     if wanted is not None and wanted != found.fingerprint:
         raise DataError(f"the data set is not the one of the run: {_what_differs(run, before, found)}")
 

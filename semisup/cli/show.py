@@ -33,13 +33,16 @@ def show_command(arguments: argparse.Namespace) -> int:
     """`show`, on this process's standard output."""
     from semisup.analysis.runs import read_run
     from semisup.report.console import terminal
-    from semisup.report.html.run_page import run_page
+    from semisup.report.files import run_report
     from semisup.report.run_summary import show_run
 
     console = terminal(highlight=False, soft_wrap=True)
     status = show_run(arguments.run, console)
     path = arguments.run / "report.html"
-    content = run_page(read_run(arguments.run))
+    content, problem = run_report(read_run(arguments.run))
+    if content is None:
+        console.print(problem, markup=False)
+        return status
     try:
         write_atomically(path, content)
     except OSError as error:

@@ -3,16 +3,17 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semisup.config import registry
+
+if TYPE_CHECKING:
+    from semisup.dataset import KeyRole
 
 ConfigDict = dict[str, Any]
 """A config as plain data, resolved."""
 
 IGNORED_KEYS = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
-IGNORED_DATASET_KEYS = ("cache", "workers", "memory_gb", "download", "max_bad_fraction", "on_duplicate", "hflip")
-"""`hflip` by way of augment.flip alone."""
 
 
 def result_config(config: ConfigDict) -> ConfigDict:
@@ -22,10 +23,14 @@ def result_config(config: ConfigDict) -> ConfigDict:
     count. For a run that uses no unlabeled image, neither the threshold, the labeler nor the other settings of the
     method without an effect count: all runs of a sweep that differ in these share one control.
     """
+    from semisup.dataset import KeyRole  # which imports torch
+
     kept = {key: value for key, value in config.items() if key not in IGNORED_KEYS}
     kept["device"] = str(kept["device"]).split(":")[0]
-    dataset = {key: value for key, value in kept["dataset"].items() if key not in IGNORED_DATASET_KEYS}
-    kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in ("root", "truth") if dataset.get(key)}
+    ignored = dataset_keys(kept["dataset"], KeyRole.MACHINE, KeyRole.NO_EFFECT)
+    dataset = {key: value for key, value in kept["dataset"].items() if key not in ignored}
+    paths = dataset_keys(dataset, KeyRole.PATH)
+    kept["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
     kept["model"] = _identified_weights(kept["model"])
     node = kept["method"]
     method: Any = registry.settings_class("method", node["name"])(**{key: node[key] for key in node if key != "name"})
@@ -44,6 +49,17 @@ def _identified_weights(model: ConfigDict) -> ConfigDict:
     if model.get("weights") is not None:
         return model | {"weights": Path(model["weights"]).name}
     return {key: value for key, value in model.items() if key != "sha256"}
+
+
+def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
+    """Keys of a data set's config that its class declares with one of these roles.
+
+    Raises:
+        SettingError: there is no such data set.
+    """
+    from semisup.dataset import keys_with_role
+
+    return keys_with_role(registry.settings_class("dataset", dataset["name"]), *roles)
 
 
 def run_id(config: ConfigDict) -> str:

@@ -1,11 +1,11 @@
-"""How far confidence is from accuracy, and the temperature that brings it closer (arXiv 1706.04599).
+"""Calibration: the gap between confidence and accuracy, and temperature scaling (arXiv 1706.04599).
 
     ECE = sum_b |B_b| / n  |accuracy(B_b) - confidence(B_b)|        over 15 bins of equal width, (b / 15, (b + 1) / 15]
     T   = argmin_T  1/n sum_i -log softmax(z_i / T)[y_i]            one number, which changes no prediction
 
-The mean loss is convex in 1 / T; Newton's steps on its slope, inside a bracket that is halved where they lead out of it
-or shrink too slowly, find its minimum to the last digits of float64. It is sought in [1/20, 20]: a model without an
-error on these images has none, and gets T = 1/20; one that is wrong throughout gets 20.
+The mean loss is convex in 1 / T. Newton's method on its derivative, inside a bracket that is halved where a step leaves
+it or shrinks too slowly, finds the minimum to the last digits of float64. The search is limited to [1/20, 20]: for a
+model without errors on these images the minimum does not exist and T = 1/20; for one that is always wrong T = 20.
 """
 
 import torch
@@ -15,57 +15,64 @@ from torch.nn.functional import one_hot
 from semisup.core.types import Reliability
 
 BINS = 15
-COLDEST, HOTTEST = 1 / 20, 20.0
-MAX_STEPS = 100  # 60 halvings of the bracket are all that float64 has; Newton needs about 6
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1 / 20, 20.0
+MAX_STEPS = 100  # 60 halvings exhaust float64; Newton's method needs about 6
 
 
-def reliability(confidence: Tensor, right: Tensor) -> Reliability:
-    """Confidence and accuracy, bin by bin, of n predictions.
+def reliability(confidence: Tensor, correct: Tensor) -> Reliability:
+    """Compute mean confidence and accuracy per bin of n predictions.
 
     Args:
         confidence: (n,) float in [0, 1].
-        right: (n,) bool.
+        correct: (n,) bool.
     """
     number = (confidence.double() * BINS).ceil().long().sub(1).clamp(0, BINS - 1)  # (n,)
     member = one_hot(number, BINS).double()  # (n, BINS)
     count = member.sum(dim=0)
-    sure, correct = (
-        (member * each.double().unsqueeze(1)).sum(dim=0) / count.clamp(min=1) for each in (confidence, right)
+    mean_confidence, accuracy = (
+        (member * values.double().unsqueeze(1)).sum(dim=0) / count.clamp(min=1) for values in (confidence, correct)
     )
-    return Reliability(count.long().tolist(), sure.tolist(), correct.tolist())
+    return Reliability(count.long().tolist(), mean_confidence.tolist(), accuracy.tolist())
 
 
-def expected_calibration_error(found: Reliability) -> float:
-    """ECE in [0, 1]; NaN of nothing."""
-    total = sum(found.images)
+def expected_calibration_error(bins: Reliability) -> float:
+    """Compute the ECE in [0, 1]; NaN without predictions."""
+    total = sum(bins.images)
     gaps = (
-        count * abs(sure - right)
-        for count, sure, right in zip(found.images, found.confidence, found.accuracy, strict=True)
+        count * abs(confidence - accuracy)
+        for count, confidence, accuracy in zip(bins.images, bins.confidence, bins.accuracy, strict=True)
     )
     return sum(gaps) / total if total else float("nan")
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
-    """T in [1/20, 20] for which (n, K) `logits` / T have the least mean cross-entropy on the classes (n,) `targets`; 1
-    of no images. Waits for the device a few times."""
+    """Find the temperature that minimizes the mean cross-entropy of logits / T. Synchronizes the device a few times.
+
+    Args:
+        logits: (n, K) float.
+        targets: (n,) int64 in [0, K).
+
+    Returns:
+        T in [1/20, 20]; 1 if there are no images.
+    """
     if len(logits) == 0:
         return 1.0
     logits = logits.detach().double()
     margins = logits - logits.gather(1, targets.unsqueeze(1))  # the loss of an image is logsumexp(margins / T)
 
     def slope(beta: float) -> tuple[float, float]:
-        """First and second derivative of the mean loss by beta = 1 / T."""
-        chance = (margins * beta).softmax(dim=1)
-        mean = (chance * margins).sum(dim=1)
-        spread = (chance * (margins - mean.unsqueeze(1)).square()).sum(dim=1)
-        first, second = torch.stack((mean.mean(), spread.mean())).tolist()
+        """Compute the first and second derivative of the mean loss with respect to beta = 1 / T."""
+        probabilities = (margins * beta).softmax(dim=1)
+        mean = (probabilities * margins).sum(dim=1)
+        variance = (probabilities * (margins - mean.unsqueeze(1)).square()).sum(dim=1)
+        first, second = torch.stack((mean.mean(), variance.mean())).tolist()
         return first, second
 
-    low, high, beta, last = 1 / HOTTEST, 1 / COLDEST, 1.0, float("inf")
+    low, high, beta, last = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, 1.0, float("inf")
     if slope(low)[0] >= 0:
-        return HOTTEST
+        return MAX_TEMPERATURE
     if slope(high)[0] <= 0:
-        return COLDEST
+        return MIN_TEMPERATURE
     for _ in range(MAX_STEPS):
         first, second = slope(beta)
         low, high = (beta, high) if first < 0 else (low, beta)

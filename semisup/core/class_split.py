@@ -1,9 +1,9 @@
-"""Who learns what: the images of each class are dealt out by seed to test, validation, labeled and unlabeled.
+"""Split the images of each class into test, validation, labeled and unlabeled sets, by seed.
 
-Each class is shuffled by a stream of its own and dealt from the top, so that the 4 labels a class of one run are among
-the 10 of another, and a class more or less moves no image of the others.
+Each class is shuffled by its own random stream and split in that order: the 4 labeled images per class of one run are
+among the 10 of another, and adding a class moves no image of the other classes.
 
-Long tail, for the labeled and the unlabeled part each: n_c = n_0 * imbalance^(-c / (K - 1)), rounded down; class 0 is
+Long tail, of the labeled and of the unlabeled set: n_c = n_0 * imbalance^(-c / (K - 1)), rounded down; class 0 is
 the most frequent. References: DARP (arXiv:2007.08844), CReST (arXiv:2102.09559), which call the ratio gamma.
 """
 
@@ -19,20 +19,21 @@ from semisup.errors import SettingError, check_range
 Index = NDArray[numpy.int64]
 
 ROUNDING = 1e-9
-"""What a power of floats may lack of a whole number: 1500 * 100^-1 is 15, on every machine."""
+"""Largest rounding error of a power of floats: 1500 * 100^-1 must be 15 on every machine."""
 
 
 @dataclass(frozen=True)
 class SplitFractions:
-    """How the images of a class are dealt out.
+    """Settings of a split.
 
-    test_share, validation_share: of each class, in [0, 0.9] together; a validation set there must be
-    labels_per_class: labeled images of the most frequent class, at least 1; null: all that are left
-    imbalance, imbalance_unlabeled: most to least frequent class, >= 1; 1 = as they come. Above 1 the most frequent
-        class gets `labels_per_class`, or (without, and for the unlabeled) as many as let every class supply its share
+    test_share, validation_share: fractions of each class; in [0, 0.9] together, `validation_share` above 0
+    labels_per_class: labeled images of the most frequent class, at least 1; null = all images that remain
+    imbalance, imbalance_unlabeled: ratio of the most to the least frequent class, >= 1; 1 = unchanged. Above 1 the most
+        frequent class gets `labels_per_class`, or (without it, and for the unlabeled set) as many images as let every
+        class supply its share
 
     Raises:
-        SettingError: a setting out of range, by its key in the data set.
+        SettingError: a setting is out of range; names its key in the dataset.
     """
 
     test_share: float
@@ -50,17 +51,17 @@ class SplitFractions:
         check_range("imbalance_unlabeled", self.imbalance_unlabeled, 1)
 
 
-def split_by_class(targets: Index, classes: Sequence[str], seed: int, portions: SplitFractions) -> dict[str, Index]:
-    """The images of each split.
+def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions: SplitFractions) -> dict[str, Index]:
+    """Split images by class.
 
     Args:
         targets: (n,) in [0, K).
-        classes: K names, for what goes wrong.
-        seed: another seed, another split.
-        portions: how many.
+        classes: K names, for error messages.
+        seed: selects the split.
+        fractions: sizes of the sets.
 
     Returns:
-        for labeled, unlabeled, validation, test: indices into `targets`, ascending; no image is in two.
+        ascending indices into `targets` for labeled, unlabeled, validation and test; the sets are disjoint.
 
     Raises:
         SettingError: a class has too few images.
@@ -68,42 +69,42 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, portions: 
     tests, validations, rests = [], [], []
     for number, name in enumerate(classes):
         order = shuffled_by_class(targets, number, seed)
-        test = _share("test_share", portions.test_share, name, len(order))
-        validation = _share("validation_share", portions.validation_share, name, len(order))
+        test = _share("test_share", fractions.test_share, name, len(order))
+        validation = _share("validation_share", fractions.validation_share, name, len(order))
         tests.append(order[:test])
         validations.append(order[test : test + validation])
         rests.append(order[test + validation :])
-    labels = labeled_counts([len(rest) for rest in rests], classes, portions.labels_per_class, portions.imbalance)
+    labels = labeled_counts([len(rest) for rest in rests], classes, fractions.labels_per_class, fractions.imbalance)
     left = [rest[count:] for rest, count in zip(rests, labels, strict=True)]
-    pool = unlabeled_counts([len(rest) for rest in left], portions.imbalance_unlabeled)
+    unlabeled = unlabeled_counts([len(rest) for rest in left], fractions.imbalance_unlabeled)
     return {
         "labeled": _joined([rest[:count] for rest, count in zip(rests, labels, strict=True)]),
-        "unlabeled": _joined([rest[:count] for rest, count in zip(left, pool, strict=True)]),
+        "unlabeled": _joined([rest[:count] for rest, count in zip(left, unlabeled, strict=True)]),
         "validation": _joined(validations),
         "test": _joined(tests),
     }
 
 
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
-    """Where the images of class `number` are, in the order in which they are dealt."""
+    """Return the indices of the images of class `number`, in the order in which they are assigned to sets."""
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
 def labeled_counts(
     available: Sequence[int], classes: Sequence[str], labels_per_class: int | None, imbalance: float
 ) -> list[int]:
-    """How many images of each class are labeled.
+    """Count the labeled images of each class.
 
     Raises:
-        SettingError: a class has fewer, or would have none.
+        SettingError: a class has fewer images, or would have no labeled image.
     """
     if labels_per_class is None:
         counts = unlabeled_counts(available, imbalance)
     else:
         counts = long_tail(labels_per_class, imbalance, len(available))
-    for name, count, there in zip(classes, counts, available, strict=True):
-        if count > there:
-            allowed = f"class {name} has only {there} images for training"
+    for name, count, images in zip(classes, counts, available, strict=True):
+        if count > images:
+            allowed = f"class {name} has only {images} images for training"
             raise SettingError("dataset.labels_per_class", labels_per_class, allowed)
         if count == 0 and imbalance > 1:
             allowed = f"leaves class {name} no labeled image; give more dataset.labels_per_class or a lower ratio"
@@ -115,24 +116,26 @@ def labeled_counts(
 
 
 def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
-    """How many images of each class are used: all, or the largest long tail that every class can supply."""
+    """Count the images of each class to use: all, or the largest long tail that every class can supply."""
     if imbalance == 1:
         return list(available)
     tail = [imbalance ** (c / (len(available) - 1)) for c in range(len(available))]
-    head = min(int(there * factor + ROUNDING) for there, factor in zip(available, tail, strict=True))
+    head = min(int(images * factor + ROUNDING) for images, factor in zip(available, tail, strict=True))
     return long_tail(head, imbalance, len(available))
 
 
 def long_tail(head: int, imbalance: float, num_classes: int) -> list[int]:
-    """n_c = head * imbalance^(-c / (K - 1)), rounded down."""
+    """Compute n_c = head * imbalance^(-c / (K - 1)), rounded down, for each class c."""
     return [int(head * imbalance ** (-c / (num_classes - 1)) + ROUNDING) for c in range(num_classes)]
 
 
 def _share(key: str, share: float, name: str, count: int) -> int:
-    """`share` of `count` images, rounded; at least one if it is any."""
+    """Round `share` of `count` images to a whole number; raise SettingError if a positive share rounds to 0."""
     number = round(share * count)
     if share > 0 and number == 0:
-        raise SettingError(f"dataset.{key}", share, f"class {name} has only {count} images, and this is none of them")
+        raise SettingError(
+            f"dataset.{key}", share, f"class {name} has only {count} images, of which this is less than one"
+        )
     return number
 
 

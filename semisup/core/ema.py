@@ -1,13 +1,13 @@
 """An exponential moving average of a model's weights (Mean Teacher, arXiv 1703.01780).
 
     ema_t = d_t ema_(t-1) + (1 - d_t) student_t        after every optimizer step t = 1, 2, ..., parameters only
-    d_t   = d, or with a warm-up min(d, t / (t + 9))
+    d_t   = d, or with warmup min(d, t / (t + 9))
 
-Without a warm-up the first weights, which know nothing, fade by d a step: a third of them is left after 1 / (1 - d)
-steps. With it the average is of the last ninth of the steps, until d is reached (TensorFlow's `num_updates`).
-Buffers (BatchNorm's statistics) are averages already and are copied, as FixMatch does. They are of the student's
-activations, though, and not of the average's where weights move fast: with `statistics` they are averaged alike (EMAN,
-arXiv 2101.08482, section 3.2). One fused call for all tensors of a type.
+Without warmup the random initial weights decay by d per step: a third of them is left after 1 / (1 - d) steps. With
+warmup the average covers about the last ninth of the steps until d is reached (TensorFlow's `num_updates`). Buffers
+(statistics of BatchNorm) are averages already and are copied, as in FixMatch. They describe the activations of the
+student, which differ from those of the average while weights move fast: with `statistics` they are averaged as well
+(EMAN, arXiv 2101.08482, section 3.2). All tensors of a type are updated by one fused call.
 """
 
 import copy
@@ -17,26 +17,31 @@ from torch import Tensor, nn
 
 
 def start_average(student: nn.Module) -> nn.Module:
-    """A copy of the student that needs no gradient."""
+    """Copy the student, without gradients."""
     return copy.deepcopy(student).requires_grad_(False)
 
 
 def decay_at(decay: float, update: int, *, warmup: bool) -> float:
-    """d_t of the update t = 1, 2, ... since the average was started."""
+    """Compute d_t of update t = 1, 2, ... since the start of the average."""
     return min(decay, update / (update + 9)) if warmup else decay
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, student: nn.Module, decay: float, *, statistics: bool) -> None:
-    """Move `average` towards `student`, in place; `decay` in [0, 1). `statistics`: BatchNorm's too."""
-    moved: list[tuple[Tensor, Tensor]] = list(zip(average.parameters(), student.parameters(), strict=True))
+    """Update `average` in place.
+
+    Args:
+        decay: d_t in [0, 1).
+        statistics: average the statistics of BatchNorm too, instead of copying them.
+    """
+    averaged: list[tuple[Tensor, Tensor]] = list(zip(average.parameters(), student.parameters(), strict=True))
     buffers = list(zip(average.buffers(), student.buffers(), strict=True))
     means = [pair for pair in buffers if pair[0].is_floating_point()]
     counters = [pair for pair in buffers if not pair[0].is_floating_point()]
     if statistics:
-        moved += means
+        averaged += means
         means = []
-    torch._foreach_lerp_([own for own, _ in moved], [other for _, other in moved], 1 - decay)
-    for copied in (means, counters):  # tensors of several types a GPU would copy one by one
+    torch._foreach_lerp_([own for own, _ in averaged], [other for _, other in averaged], 1 - decay)
+    for copied in (means, counters):  # a GPU copies a list of several types one tensor at a time
         if copied:
             torch._foreach_copy_([own for own, _ in copied], [other for _, other in copied])

@@ -1,6 +1,6 @@
-"""What a training says while it runs. The trainer yields these; the caller writes, draws or ignores them.
+"""Events that the training loop yields; the caller writes, draws or ignores them.
 
-An event's kind is its class. Those with numbers for the log give them by `row()`.
+The class of an event is its kind. `row()` returns the metrics of an event for the log.
 """
 
 from dataclasses import dataclass, field
@@ -13,40 +13,44 @@ MetricsRow = dict[str, float | int | None]
 
 @dataclass(frozen=True)
 class Event:
-    """Where in the training it happened.
+    """A point in the training.
 
     step: optimizer updates done so far
-    epoch: passes over the labeled set completed so far (the running one not counted)
+    epoch: completed passes over the labeled set
     """
 
     step: int
     epoch: int
 
     def row(self) -> MetricsRow | None:
-        """The numbers for the log, or None."""
+        """Return the metrics for the log, or None."""
         return None
 
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Something long goes on: for a progress bar; and a place to stop at, by closing the training, and then to save."""
+    """Progress of a long operation. Training can be stopped here, by closing the generator, and its state saved.
 
-    doing: str
+    phase: name of the operation
+    done, total: images
+    """
+
+    phase: str
     done: int
     total: int
 
 
 @dataclass(frozen=True)
 class StepEnd(Event):
-    """One optimizer update. The state is whole: a good place to stop or to save it."""
+    """The end of an optimizer update. The state is consistent and can be saved."""
 
 
 @dataclass(frozen=True)
 class EvalEnd(Event):
-    """The validation set was looked at.
+    """The end of an evaluation on the validation set.
 
-    improved: the best validation accuracy so far, strictly
-    what_if: what every threshold would keep of the validation images; None where no threshold can matter
+    improved: whether the validation accuracy is above all earlier ones
+    what_if: threshold curve of the validation images; None for methods without pseudo-labels
     """
 
     metrics: dict[str, float | int | None]
@@ -59,18 +63,18 @@ class EvalEnd(Event):
 
 @dataclass(frozen=True)
 class BurnInEnd(Event):
-    """All is done that no threshold policy can have changed: the pool is about to be labeled for the first time, or
-    the training is over without. The state is whole; comes once, in a method by rounds."""
+    """The end of the part of training that no threshold policy can affect: the unlabeled set is about to be labeled for
+    the first time, or training ends before that. Yielded once, by offline methods. The state is consistent."""
 
 
 @dataclass(frozen=True)
 class PoolLabeled(Event):
-    """The unlabeled images got pseudo-labels and weights; those whose target is -1 got none this time.
+    """The end of a labeling of the unlabeled set. Images whose target is -1 were not labeled in this round.
 
     round: 1, 2, ... in this run
-    labels, selection: of the whole pool, on the CPU, in the order of the unlabeled set
-    classes: what became of each class
-    what_if: what every threshold would keep of the pool
+    labels, selection: of the unlabeled set, in its order, on the CPU
+    classes: counts per class
+    what_if: threshold curve of the unlabeled set
     """
 
     round: int
@@ -86,18 +90,18 @@ class PoolLabeled(Event):
 
 @dataclass(frozen=True)
 class EpochEnd(Event):
-    """All of an epoch is done, evaluation and labeling included. The state is whole."""
+    """The end of an epoch, including evaluation and labeling. The state is consistent."""
 
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The end: what the chosen (best on validation) model does.
+    """The end of training, with the results of the model of the highest validation accuracy.
 
-    summary: flat names and plain numbers, as in summary.json
+    summary: metrics by name, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)
-    reliability: split -> as the model is, and with its logits divided by `best/temperature`
-    what_if: what every threshold would keep of the validation images
-    predictions: split -> image by image, from the pass that was counted
+    reliability: split -> bins of the uncalibrated model, and with logits divided by `best/temperature`
+    what_if: threshold curve of the validation images
+    predictions: split -> predictions for each image
     """
 
     summary: dict[str, float | int | None]

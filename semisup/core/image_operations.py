@@ -1,16 +1,16 @@
-"""RandAugment's 14 operations (arXiv 1909.13719, with FixMatch's ranges, 2001.07685), a batch at a time.
+"""RandAugment's 14 operations (arXiv 1909.13719, with FixMatch's ranges, 2001.07685), applied to a batch.
 
-Every image has its own operation and its own amount. Each operation is a table of 256 entries per channel, a blend
-of pixels, or a warp; so a batch is sorted by operation, all tables are looked up at once, all warps are one warp,
-and the order is restored. Nothing loops over images, and what no image has is not computed.
+Every image has its own operation and magnitude. An operation is a lookup table of 256 entries per channel, a blend of
+pixels, or a warp: a batch is sorted by operation, all lookups and all warps are one call each, and the order is
+restored. There is no loop over images, and operations that no image has are not computed.
 
-Whole numbers below 2^24 are exact in float32, whose vectors a processor is best at: so sums, products and quotients
-are taken there, and what was to be rounded down is.
+Integers below 2^24 are exact in float32, for which CPUs have the fastest vector instructions: sums, products and
+quotients are computed in float32 and rounded down explicitly.
 
-Values are whole after every operation, as in Pillow, by whose operations FixMatch was trained: the results are
-Pillow's to the bit, but for AutoContrast, which is exact here and may be 1/255 less there, and for the few pixels of
-a rotation or a shear whose source lies on the border of two. torchvision's uint8 operations differ by 1/255 where its
-gray is rounded down and Pillow's to nearest.
+Values are integers after every operation, as in Pillow, which FixMatch was trained with. Results are bit-identical to
+Pillow's except for AutoContrast, which is exact here and may be 1/255 lower in Pillow, and for the few pixels of a
+rotation or a shear whose source lies on the border of two pixels. torchvision's uint8 operations differ by 1/255,
+because it rounds gray values down and Pillow rounds to nearest.
 """
 
 from collections.abc import Callable
@@ -37,18 +37,18 @@ RANGES = {
     "sharpness": (1.0, 0.05, 0.95),
     "identity": (0.0, 0.0, 0.0),
 }
-"""Operation -> the amount that changes nothing, and the least and the largest amount at full strength."""
+"""Operation -> the magnitude that changes nothing, and the lowest and highest magnitude at full strength."""
 
 OPERATIONS = tuple(RANGES)
 
 
 def magnitudes(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
-    """What `uniform` in [0, 1) means to each operation, between its neutral amount and its full range:
+    """Map `uniform` in [0, 1) to the magnitude of each operation:
 
         neutral + strength (low + uniform (high - low) - neutral)
 
     Args:
-        kind: int64, places in OPERATIONS.
+        kind: int64, indices into OPERATIONS.
         uniform: float32 of the same shape.
 
     Returns:
@@ -59,12 +59,12 @@ def magnitudes(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
 
 
 def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Every image by its own operation.
+    """Apply one operation to each image.
 
     Args:
         pixels: (n, C, S, S) uint8, C 1 or 3, on any device.
-        kind: (n,) int64 on the CPU, places in OPERATIONS; so how many images each has is known without waiting.
-        amount: (n,) float32 on the CPU; what it means stands at each operation.
+        kind: (n,) int64 on the CPU, indices into OPERATIONS; on the CPU, so that counting them does not wait for a GPU.
+        amount: (n,) float32 on the CPU; see each operation for its unit.
 
     Returns:
         (n, C, S, S) uint8, new.
@@ -84,7 +84,7 @@ def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
         tables = [make(image[name], value[name]) for name, make in _TABLES.items() if len(image[name])]
         table = torch.cat([each.expand(-1, pixels.shape[1], -1) for each in tables])
         part = ordered[:tabled].flatten(2)
-        part.copy_(table.gather(2, part.int()))  # of int64 it takes half as long again
+        part.copy_(table.gather(2, part.int()))  # an int64 index takes 1.5 times as long
     if warped > tabled:
         matrices = [make(on_cpu[name], pixels.shape[-1]) for name, make in _MATRICES.items() if len(on_cpu[name])]
         ordered[tabled:warped] = warp_nearest(ordered[tabled:warped], move(torch.cat(matrices)))
@@ -95,7 +95,7 @@ def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 
 
 def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
-    """Each channel stretched to 0 ... 255; `share` (m,) in [0, 1] of that in a blend. A table, (m, C, 256) uint8."""
+    """Stretch each channel to 0 ... 255 and blend with the image by `share` (m,) in [0, 1]: (m, C, 256) uint8 table."""
     values = _values(pixels)
     low, high = (each.unsqueeze(2).float() for each in (pixels.amin((2, 3)), pixels.amax((2, 3))))
     spread = high - low
@@ -104,14 +104,14 @@ def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
 
 
 def equalize(pixels: Tensor, share: Tensor) -> Tensor:
-    """Each channel's histogram made even; `share` (m,) in [0, 1] of that in a blend. A table, (m, C, 256) uint8.
+    """Equalize the histogram of each channel and blend by `share` (m,) in [0, 1]: (m, C, 256) uint8 table.
 
-    As Pillow: with step = (pixels less those of the largest value) // 255, value v becomes
-    (pixels below v + step // 2) // step. Where the step is 0 nothing changes: always below 16 x 16 pixels.
+    As Pillow: with step = (number of pixels below the largest value) // 255, value v becomes
+    (number of pixels below v + step // 2) // step. A step of 0 changes nothing: always below 16 x 16 pixels.
     """
     m, channels, height, width = pixels.shape
     values = _values(pixels)
-    # in one row: where a GPU is to add in one order, torch waits for it to do so in several
+    # one dimension: deterministic addition in several dimensions would synchronize a GPU
     first = torch.arange(0, m * channels * 256, 256, dtype=torch.int32, device=pixels.device).view(m, channels, 1)
     one = torch.ones((), dtype=torch.int32, device=pixels.device).expand(pixels.numel())
     count = torch.zeros(m * channels * 256, dtype=torch.int32, device=pixels.device)
@@ -124,54 +124,54 @@ def equalize(pixels: Tensor, share: Tensor) -> Tensor:
 
 
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """`factor` (m,) in [0, 1]: 1 is the image, 0 black. A table, (m, 1, 256) uint8."""
+    """Blend with black by `factor` (m,) in [0, 1], 1 = the image: (m, 1, 256) uint8 table."""
     values = _values(pixels)
     return _blend(torch.zeros_like(values), values, factor.view(-1, 1, 1))
 
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    """`factor` (m,) in [0, 1]: 1 is the image, 0 its mean gray. A table, (m, 1, 256) uint8."""
+    """Blend with the mean gray value by `factor` (m,) in [0, 1], 1 = the image: (m, 1, 256) uint8 table."""
     size = pixels.shape[-2] * pixels.shape[-1]
-    total = _gray(pixels).sum(3).double().sum(2)  # a row's is below 2^24
-    mean = (2 * total + size).div_(2 * size).floor_().float()  # to nearest, (m, 1)
+    total = _gray(pixels).sum(3).double().sum(2)  # the sum of a row is below 2^24
+    mean = (2 * total + size).div_(2 * size).floor_().float()  # rounded to nearest, (m, 1)
     return _blend(mean.unsqueeze(2), _values(pixels), factor.view(-1, 1, 1))
 
 
 def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
-    """Only the upper `bits` (m,) of 8 are kept, rounded to whole bits. A table, (m, 1, 256) uint8."""
+    """Keep the upper `bits` (m,) of 8, rounded to a whole number: (m, 1, 256) uint8 table."""
     level = torch.exp2(8 - bits.round()).view(-1, 1, 1)
     values = _values(pixels)
     return _bytes((values / level).floor_() * level)
 
 
 def solarize(pixels: Tensor, threshold: Tensor) -> Tensor:
-    """Values of at least `threshold` (m,) are inverted: 256 is the image. A table, (m, 1, 256) uint8."""
+    """Invert values of at least `threshold` (m,), 256 = the image: (m, 1, 256) uint8 table."""
     values = _values(pixels)
     return _bytes(torch.where(values >= threshold.view(-1, 1, 1), 255 - values, values))
 
 
 def color(pixels: Tensor, factor: Tensor) -> Tensor:
-    """`factor` (m,) in [0, 1]: 1 is the image, 0 its gray. (m, C, S, S) uint8; a gray image stays as it is."""
+    """Blend with the gray image by `factor` (m,) in [0, 1], 1 = the image: (m, C, S, S) uint8."""
     return _blend(_gray(pixels), pixels.float(), factor.view(-1, 1, 1, 1))
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """`factor` (m,) in [0, 1]: 1 is the image, 0 its 3x3 means (the middle counts 5 times). (m, C, S, S) uint8.
+    """Blend with the 3x3 mean (center weight 5) by `factor` (m,) in [0, 1], 1 = the image: (m, C, S, S) uint8.
 
-    The outermost pixels stay as they are. All pixels are one row here, for vectors as long as can be: what is a
-    neighbor only in that row is of the outermost pixels, which are not used.
+    The outermost pixels do not change. All pixels are processed as one row, for the longest vector operations: only
+    outermost pixels have false neighbors in that row, and their values are not used.
     """
     width = pixels.shape[-1]
     row = pixels.flatten().float()
     three = row[:-2] + row[1:-1]
-    three += row[2:]  # of the pixel on the right, from the second on
+    three += row[2:]  # sums of three neighbors in a row
     total = three[: -2 * width] + three[width:-width]
-    total += three[2 * width :]  # around every pixel from that of the second row and column on
-    middle = row[width + 1 : -width - 1]
-    smooth = total.add_(middle, alpha=4).add_(6).div_(13).floor_()  # to nearest: a 13th never lies half way
-    around = torch.zeros_like(row)
-    around[width + 1 : -width - 1] = smooth
-    blended = _blend(around.view(pixels.shape), row.view(pixels.shape), factor.view(-1, 1, 1, 1))
+    total += three[2 * width :]  # 3x3 sums, from the pixel in the second row and column on
+    center = row[width + 1 : -width - 1]
+    smooth = total.add_(center, alpha=4).add_(6).div_(13).floor_()  # to nearest: there are no ties
+    means = torch.zeros_like(row)
+    means[width + 1 : -width - 1] = smooth
+    blended = _blend(means.view(pixels.shape), row.view(pixels.shape), factor.view(-1, 1, 1, 1))
     blended[..., 0] = pixels[..., 0]
     blended[..., -1] = pixels[..., -1]
     blended[..., 0, :] = pixels[..., 0, :]
@@ -180,29 +180,29 @@ def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def rotate(degrees: Tensor, side: int) -> Tensor:
-    """Counterclockwise around the center. A matrix of `warp_nearest`, (m, 6)."""
+    """Rotate counterclockwise around the center: (m, 6) matrices for `warp_nearest`."""
     angle = torch.deg2rad(degrees)
     cos, sin, center = angle.cos(), angle.sin(), side / 2
     return torch.stack((cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos)), 1)
 
 
 def shear_x(share: Tensor, side: int) -> Tensor:
-    """Row y moves left by `share` y; the top stays. A matrix of `warp_nearest`, (m, 6)."""
+    """Shift row y left by `share` y: (m, 6) matrices for `warp_nearest`."""
     return _matrix(share, 1)
 
 
 def shear_y(share: Tensor, side: int) -> Tensor:
-    """Column x moves up by `share` x; the left side stays. A matrix of `warp_nearest`, (m, 6)."""
+    """Shift column x up by `share` x: (m, 6) matrices for `warp_nearest`."""
     return _matrix(share, 3)
 
 
 def translate_x(share: Tensor, side: int) -> Tensor:
-    """Moves left by `share` of the side, to the nearest pixel. A matrix of `warp_nearest`, (m, 6)."""
+    """Shift left by `share` of the side, to the nearest pixel: (m, 6) matrices for `warp_nearest`."""
     return _matrix(share * side, 2)
 
 
 def translate_y(share: Tensor, side: int) -> Tensor:
-    """Moves up by `share` of the side, to the nearest pixel. A matrix of `warp_nearest`, (m, 6)."""
+    """Shift up by `share` of the side, to the nearest pixel: (m, 6) matrices for `warp_nearest`."""
     return _matrix(share * side, 5)
 
 
@@ -222,31 +222,31 @@ _MATRICES: dict[str, Callable[[Tensor, int], Tensor]] = {
     "translate_y": translate_y,
 }
 _CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"color": color, "sharpness": sharpness}
-assert (*_TABLES, *_MATRICES, *_CHANGES, "identity") == OPERATIONS, "operate() relies on this order"
+assert (*_TABLES, *_MATRICES, *_CHANGES, "identity") == OPERATIONS, "apply_operations() relies on this order"
 
 
 def _runs(values: Tensor, counts: list[int]) -> dict[str, Tensor]:
-    """Operation -> its part of what is sorted by operation."""
+    """Split values that are sorted by operation: operation -> its part."""
     return dict(zip(OPERATIONS, values.split(counts), strict=True))
 
 
 def _values(like: Tensor) -> Tensor:
-    """(256,) float32, every value that a pixel can have."""
+    """Return all values of a pixel, (256,) float32."""
     return torch.arange(256, dtype=torch.float32, device=like.device)
 
 
 def _blend(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """From `start` at 0 to `end` at 1, whole floats in [0, 255]; rounded down to uint8, as Pillow's `blend`."""
+    """Blend integral floats in [0, 255] from `start` (share 0) to `end` (share 1); round down, as Pillow's `blend`."""
     return _bytes((end - start).mul(share).add_(start))
 
 
 def _bytes(values: Tensor) -> Tensor:
-    """Floats in [0, 256) rounded down to uint8, by way of int16: a processor is four times as fast so."""
+    """Round floats in [0, 256) down to uint8, through int16, which is four times as fast on a CPU."""
     return values.to(torch.int16).to(torch.uint8)
 
 
 def _gray(pixels: Tensor) -> Tensor:
-    """(m, 1, S, S) whole float32 in [0, 255], Pillow's "L" of (m, C, S, S) uint8."""
+    """Convert (m, C, S, S) uint8 to gray as Pillow's "L": (m, 1, S, S) integral float32 in [0, 255]."""
     if pixels.shape[1] == 1:
         return pixels.float()
     red, green, blue = pixels.float().unsqueeze(2).unbind(1)
@@ -254,7 +254,7 @@ def _gray(pixels: Tensor) -> Tensor:
 
 
 def _matrix(amount: Tensor, position: int) -> Tensor:
-    """(m, 6): the identity of `warp_nearest`, plus `amount` (m,) at one place."""
+    """Return (m, 6) identity matrices of `warp_nearest` plus `amount` (m,) at one position."""
     matrix = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(amount), 1)
     matrix[:, position] += amount
     return matrix

@@ -1,4 +1,4 @@
-"""Warps of a batch, every image by its own: bilinear for crops and rotations, whole pixels for FixMatch's views."""
+"""Warps of a batch, one per image: bilinear for crops and rotations, to whole pixels for FixMatch's views."""
 
 import torch
 from torch import Tensor
@@ -6,17 +6,17 @@ from torch.nn.functional import grid_sample
 
 
 def crop_and_rotate(images: Tensor, box: Tensor, degrees: Tensor) -> Tensor:
-    """Crop to a box, stretch the crop to the whole image, rotate it; what rotates in from outside is black.
+    """Crop to a box, resize the crop to the image size, rotate it and fill with black.
 
-    Let (x, y) in [-1, 1] be an output pixel's center, x to the right and y down. Turning back by the angle a
-    gives its place in the crop, and the crop's box gives its place in the input:
+    Let (x, y) in [-1, 1] be the center of an output pixel, x to the right and y down. Rotating back by the angle a
+    gives its position in the crop, and the box gives its position in the input:
 
         u = x cos a - y sin a        X = width u + (2 left + width - 1)
         v = x sin a + y cos a        Y = height v + (2 top + height - 1)
 
     Args:
         images: (n, C, S, S) float.
-        box: (n, 4) float, left, top, width, height as shares of the side, in [0, 1].
+        box: (n, 4) float, left, top, width, height as fractions of the side, in [0, 1].
         degrees: (n,) float, counterclockwise, as torchvision's `rotate`.
 
     Returns:
@@ -32,17 +32,17 @@ def crop_and_rotate(images: Tensor, box: Tensor, degrees: Tensor) -> Tensor:
     left, top, box_width, box_height = box.view(n, 4, 1, 1).unbind(1)
     across = (u * box_width).add_(2 * left + box_width - 1)
     down = (v * box_height).add_(2 * top + box_height - 1)
-    inside = torch.maximum(u.abs_(), v.abs_()).le_(1)  # (n, S, S) float, 1 or 0: 20 times as fast as a mask
-    grid = torch.view_as_real(torch.complex(across, down))  # side by side, in an eighth of the time of `stack`
+    inside = torch.maximum(u.abs_(), v.abs_()).le_(1)  # (n, S, S) float, 1 or 0: 20 times as fast as a boolean mask
+    grid = torch.view_as_real(torch.complex(across, down))  # interleaved, in an eighth of the time of `stack`
     warped = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return warped.mul_(inside.unsqueeze(1))
 
 
 def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
-    """Every output pixel takes the input pixel that its center falls on; black where there is none.
+    """Warp by an affine map with nearest-neighbor sampling; fill with black.
 
-    Let (x, y) be an output pixel's center in pixels from the top left corner of the image, so that the first
-    pixel's is (.5, .5). It takes the pixel that holds
+    Let (x, y) be the center of an output pixel, in pixels from the top left corner of the image, so that the first
+    pixel has (.5, .5). It gets the value of the input pixel that contains
 
         X = a x + b y + c
         Y = d x + e y + f
@@ -63,43 +63,43 @@ def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
     y = (torch.arange(height, device=pixels.device) + 0.5).view(height, 1)
     position = torch.complex(a * x, d * x) + torch.complex(
         b * y, e * y
-    )  # X + i Y: one pass, and as grid_sample wants it
+    )  # X + i Y: one pass, in the memory layout of grid_sample
     position += torch.complex(c, f)
     whole = torch.view_as_real(position).floor_()  # (n, S, S, 2)
-    grid = whole.mul_(2).add_(1).div_(width).sub_(1)  # its center between -1 and 1
-    taken = grid_sample(pixels.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return taken.to(torch.int16).to(pixels.dtype)  # by way of int16, which is faster
+    grid = whole.mul_(2).add_(1).div_(width).sub_(1)  # center of the source pixel, in [-1, 1]
+    sampled = grid_sample(pixels.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return sampled.to(torch.int16).to(pixels.dtype)  # through int16, which is faster
 
 
-def flip_and_translate(pixels: Tensor, mirrored: Tensor, shift: Tensor, most: int) -> Tensor:
-    """Mirror left and right, then shift by whole pixels; what comes in from outside is the image reflected.
+def flip_and_translate(pixels: Tensor, flipped: Tensor, shift: Tensor, max_shift: int) -> Tensor:
+    """Flip images horizontally, then translate them by whole pixels with reflect padding.
 
-    As torchvision's RandomCrop(S, padding=most, padding_mode="reflect") whose corner lies at most + shift. Every row is
-    one piece of a row of the image made wider, or of its mirror image: rows are copied, and not pixels gathered.
+    As torchvision's RandomCrop(S, padding=max_shift, padding_mode="reflect") with its corner at max_shift + shift. Each
+    output row is a contiguous part of a padded row of the image or of its mirror image, so whole rows are copied.
 
     Args:
         pixels: (n, C, S, S), n at least 1.
-        mirrored: (n,) bool, on the same device.
-        shift: (n, 2) int64 in [-most, most], columns and rows, on the same device; above 0, what is seen moves left and
+        flipped: (n,) bool, on the same device.
+        shift: (n, 2) int64 in [-max_shift, max_shift], columns and rows, on the same device; positive = to the left and
             up.
-        most: pixels, less than S.
+        max_shift: pixels, less than S.
 
     Returns:
         (n, C, S, S) of the same type, new.
     """
     n, channels, height, width = pixels.shape
-    flipped = pixels.flip(-1)
-    before, after = flipped[..., width - 1 - most : width - 1], pixels[..., 1 : most + 1]
-    endless = torch.cat((before, pixels, flipped[..., 1:], after), 3)  # reflected on and on; width - 1 on is mirrored
-    pieces = endless.flatten().unfold(0, width, 1)  # (m, S), one from each pixel on
+    mirror = pixels.flip(-1)
+    before, after = mirror[..., width - 1 - max_shift : width - 1], pixels[..., 1 : max_shift + 1]
+    padded = torch.cat((before, pixels, mirror[..., 1:], after), 3)  # the mirror image starts width - 1 to the right
+    pieces = padded.flatten().unfold(0, width, 1)  # (m, S), one starting at each pixel
     position = torch.arange(height, device=pixels.device) + shift[:, 1:]
-    row = height - 1 - (height - 1 - position.abs()).abs()  # (n, S), reflected too
+    row = height - 1 - (height - 1 - position.abs()).abs()  # (n, S), reflected at the border
     plane = torch.arange(0, n * channels * height, height, device=pixels.device).view(n, channels, 1)
-    column = most + shift[:, 0] + (width - 1) * mirrored
-    start = (plane + row.unsqueeze(1)).mul_(endless.shape[3]).add_(column.view(n, 1, 1))
+    column = max_shift + shift[:, 0] + (width - 1) * flipped
+    start = (plane + row.unsqueeze(1)).mul_(padded.shape[3]).add_(column.view(n, 1, 1))
     return pieces.index_select(0, start.flatten()).view(pixels.shape)
 
 
 def _centers(count: int, like: Tensor) -> Tensor:
-    """(count,) the centers of `count` pixels between -1 and 1."""
+    """Return the centers of `count` pixels in [-1, 1], (count,)."""
     return (torch.arange(count, device=like.device, dtype=like.dtype) * 2 + 1) / count - 1

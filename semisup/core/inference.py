@@ -1,6 +1,6 @@
-"""From logits to labels: the probabilities, the surest class, and how sure.
+"""Inference: from images to logits, and from logits to probabilities, classes and confidence.
 
-The logits that make pseudo-labels are divided by a temperature, `apply_temperature`, that a method remembers: 1, unless
+Logits that give pseudo-labels are divided by a temperature, which is part of the state of a method: 1, unless
 `labeler.calibrate` fits it on the validation set at every evaluation (arXiv 1706.04599, section 4.2).
 """
 
@@ -13,36 +13,39 @@ from torch import Tensor, nn
 from semisup.core.types import Pixels, PseudoLabels, StateDict
 
 TEMPERATURE = "labeler/temperature"
-"""Its name in a method's memory, () float64, and in the log."""
+"""Key of the temperature, () float64, in the state of a method and in the log."""
 
 MAX_PIXELS_PER_PASS = 2**20
-"""Of a pass on a processor."""
+"""Largest number of pixels of a forward pass on a CPU, images times S x S."""
 
 
 @dataclass(frozen=True)
 class LabelerSettings:
-    """`calibrate`: divide the logits that make pseudo-labels by the temperature that fits the validation set best."""
+    """Settings of pseudo-labels.
+
+    calibrate: divide logits by the temperature that minimizes the loss on the validation set
+    """
 
     calibrate: bool
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """(n, C, S, S) uint8 -> float32 in [0, 1]: what a model sees when nothing is augmented."""
+    """Convert (n, C, S, S) uint8 images to float32 in [0, 1], without augmentation."""
     return pixels.to(torch.float32).div_(255)
 
 
 def initial_temperature() -> StateDict:
-    """Before the first evaluation: 1, as the model is."""
+    """Return the temperature before the first evaluation, 1."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 
 def apply_temperature(logits: Tensor, memory: StateDict) -> Tensor:
-    """(U, K) logits divided by the temperature, in float32; by 1 they stay what they are, to the bit."""
+    """Divide (U, K) logits by the temperature, in float32; a temperature of 1 leaves them bit-identical."""
     return logits.float() / memory[TEMPERATURE]
 
 
 def predict(logits: Tensor) -> PseudoLabels:
-    """(U, K) logits -> Labels; softmax over the classes in float32. Nothing flows back through it."""
+    """Compute pseudo-labels of (U, K) logits: softmax over the classes in float32, without gradient."""
     probabilities = logits.detach().float().softmax(dim=1)
     confidence, targets = probabilities.max(dim=1)
     return PseudoLabels(probabilities, confidence, targets)
@@ -50,7 +53,7 @@ def predict(logits: Tensor) -> PseudoLabels:
 
 @torch.no_grad()
 def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[Tensor]:
-    """The logits of (n, C, S, S) uint8 images as they are, batch by batch, in eval mode; the mode is put back."""
+    """Yield the logits of (n, C, S, S) uint8 images, batch by batch, in eval mode; restores the mode at the end."""
     was_training = model.training
     model.eval()
     try:
@@ -62,9 +65,11 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
 
 
 def _micro_batches(batch: Tensor) -> int:
-    """In how many passes of nearly equal size the model looks at a batch: on a processor at no more at once than pays,
-    for activations, and not the pool, are what a run's memory is spent on. One for 256 images up to 64 pixels a side,
-    13 at 224. A single image left over would have other last bits."""
+    """Count the forward passes, of nearly equal size, that a batch is divided into on a CPU.
+
+    Activations take most of the memory of a run. 256 images need 1 pass up to 64 x 64 pixels and 13 at 224 x 224. Equal
+    sizes avoid a last pass of a single image, whose last bits would differ.
+    """
     if batch.device.type != "cpu":
         return 1
     most = max(1, MAX_PIXELS_PER_PASS // (batch.shape[2] * batch.shape[3]))

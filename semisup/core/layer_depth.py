@@ -1,12 +1,12 @@
-"""How deep in a network each parameter sits: 0 in its first block, one more in each that follows.
+"""Depth of each parameter of a network: 0 in the first block, one more in each block that follows.
 
-A network is walked in the order in which it declares its modules, which torchvision's and ours do in the order of use:
+Modules are visited in the order in which they are declared, which is the order of use in torchvision's models and ours:
 
-    opened      containers (Sequential, ModuleList, ModuleDict), and what is in no container and holds more than half of
-                all parameters: the network itself, the network in a wrapper, the encoder of a vision transformer
-    a block     everything else: a residual or transformer block, a convolution, a linear layer
-    no block    a norm of its own (nothing in it has two dimensions) and a loose parameter (class token, position
-                embedding) go with the block before them, or with the first
+    traversed   containers (Sequential, ModuleList, ModuleDict), and modules outside containers that hold more than half
+                of all parameters: the network itself, a wrapped network, the encoder of a vision transformer
+    a block     every other module: a residual or transformer block, a convolution, a linear layer
+    no block    a separate normalization layer (no parameter with two dimensions) and a single parameter (class token,
+                position embedding) have the depth of the block before them, or of the first block
 """
 
 from collections.abc import Iterator
@@ -18,20 +18,25 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def layer_depths(model: nn.Module) -> dict[Parameter, int]:
-    """The depth of every parameter, from 0 at the input to that of the last layer."""
+    """Compute the depth of every parameter, from 0 at the input."""
     half = _size(model) / 2
-    found: dict[Parameter, int] = {}
+    depths: dict[Parameter, int] = {}
     depth = -1
     for parameters, block in _iter_blocks(model, half, entry=False):
         if block and any(each.ndim > 1 for each in parameters):
             depth += 1
         for each in parameters:
-            found.setdefault(each, max(depth, 0))
-    return found
+            depths.setdefault(each, max(depth, 0))
+    return depths
 
 
 def _iter_blocks(module: nn.Module, half: float, *, entry: bool) -> Iterator[tuple[list[Parameter], bool]]:
-    """Parameters in order, a block's together, and whether they are a block's; `entry`: the module is a container's."""
+    """Yield the parameters of each part of a module, in order, and whether the part is a block.
+
+    Args:
+        half: half of the number of parameters of the network.
+        entry: whether the module is an entry of a container.
+    """
     container = isinstance(module, CONTAINERS)
     trunk = not entry and any(True for _ in module.children()) and _size(module) > half
     if not (container or trunk):

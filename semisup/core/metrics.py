@@ -1,4 +1,4 @@
-"""Numbers that say how well it goes, from counts that add up over batches."""
+"""Metrics computed from counts that add up over batches."""
 
 import math
 
@@ -9,32 +9,34 @@ from semisup.core.types import ClassCounts
 
 
 def confusion_counts(targets: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """(K, K) int64: row = true class, column = predicted class; images of unknown class (-1) do not count."""
+    """Count predictions as (K, K) int64: row = true class, column = predicted class; a class of -1 is ignored."""
     known = targets >= 0
     flat = torch.where(known, targets * num_classes + predicted, num_classes**2)
-    counts = flat.new_zeros(num_classes**2 + 1).index_add(0, flat, torch.ones_like(flat))  # bincount waits for a GPU
+    counts = flat.new_zeros(num_classes**2 + 1).index_add(
+        0, flat, torch.ones_like(flat)
+    )  # bincount would synchronize a GPU
     return counts[:-1].view(num_classes, num_classes)
 
 
 def accuracy_from_confusion(confusion: Tensor) -> float:
-    """The share on the diagonal, in [0, 1]; NaN where nothing was counted."""
+    """Compute the accuracy in [0, 1]; NaN without counts."""
     total = int(confusion.sum())
     return float(confusion.diagonal().sum()) / total if total else float("nan")
 
 
 def coverage(weight: Tensor) -> float:
-    """The share of the images that are used at all; 0 of none."""
+    """Compute the fraction of images with weight > 0; 0 without images."""
     return float((weight > 0).float().mean()) if len(weight) else 0.0
 
 
 def pseudo_accuracy(targets: Tensor, weight: Tensor, hidden_targets: Tensor) -> float | None:
-    """The share of the used images whose pseudo-label is the true class; None where none is used or known."""
-    judged = (weight > 0) & (hidden_targets >= 0)
-    return float((targets == hidden_targets)[judged].float().mean()) if bool(judged.any()) else None
+    """Compute the fraction of correct pseudo-labels among selected images of known class; None if there are none."""
+    counted = (weight > 0) & (hidden_targets >= 0)
+    return float((targets == hidden_targets)[counted].float().mean()) if bool(counted.any()) else None
 
 
 def normalized_entropy(counts: Tensor) -> float | None:
-    """Entropy of (K,) counts as shares, over that of K equal shares: in [0, 1]; 1 where K = 1, None of nothing."""
+    """Compute the entropy of (K,) counts relative to the uniform distribution, in [0, 1]; None if all are 0."""
     total = int(counts.sum())
     if total == 0:
         return None
@@ -45,13 +47,13 @@ def normalized_entropy(counts: Tensor) -> float | None:
 
 
 def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold: Tensor) -> ClassCounts:
-    """What became of (U,) pseudo-labels, class by class; `hidden_targets` are -1 where unknown, `threshold` is (K,)."""
-    kept = weight > 0
-    known = kept & (hidden_targets >= 0)
+    """Count (U,) pseudo-labels per class; `hidden_targets` (U,) are -1 if unknown, `threshold` is (K,)."""
+    selected = weight > 0
+    known = selected & (hidden_targets >= 0)
 
-    def count(which: Tensor) -> list[int]:
-        counts: list[int] = torch.bincount(targets[which], minlength=len(threshold)).tolist()
+    def count(images: Tensor) -> list[int]:
+        counts: list[int] = torch.bincount(targets[images], minlength=len(threshold)).tolist()
         return counts
 
-    right = known & (targets == hidden_targets)
-    return ClassCounts(count(targets >= 0), count(kept), count(known), count(right), threshold.double().tolist())
+    correct = known & (targets == hidden_targets)
+    return ClassCounts(count(targets >= 0), count(selected), count(known), count(correct), threshold.double().tolist())

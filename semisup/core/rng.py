@@ -1,7 +1,7 @@
-"""Every draw comes from a named stream: a function of the seed and of what the draw is for.
+"""Named random streams: every draw is a function of the seed and of the purpose of the draw.
 
-Adding a draw in one place changes no number elsewhere, and a run resumed at step k needs no
-generator's state: stream(seed, "augment", "weak", k) is the same whoever asks, whenever.
+Adding a draw in one place changes no other draw, and a run that resumes at step k needs no generator state:
+torch_generator(seed, "augment", "weak", k) does not depend on earlier draws.
 """
 
 import hashlib
@@ -11,24 +11,27 @@ import torch
 
 
 def derive_seed(seed: int, *name: str | int) -> int:
-    """A 63-bit number that depends on the seed and on every part of the name."""
+    """Derive a 63-bit seed from the seed and every part of the name."""
     text = "/".join(f"{type(part).__name__}:{part}" for part in (seed, *name))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def torch_generator(seed: int, *name: str | int) -> torch.Generator:
-    """A CPU generator for one purpose. Draw on the CPU and move the draw, so that every device sees the same."""
+    """Return a CPU generator for one purpose. Draw on the CPU and move the result: every device gets the same."""
     return torch.Generator().manual_seed(derive_seed(seed, *name))
 
 
 def seed_global(seed: int) -> None:
-    """What dropout, stochastic depth and first weights draw from, on every device; as `torch.manual_seed`, which
-    besides formats a traceback at each call where there is CUDA and it was not started (2 to 5 % of a small step)."""
+    """Seed the global generators of all devices, which dropout, stochastic depth and weight initialization draw from.
+
+    As `torch.manual_seed`, which also formats a traceback at each call if CUDA is available and not initialized: 2 to
+    5 % of a small step.
+    """
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
 
 
 def numpy_generator(seed: int, *name: str | int) -> numpy.random.Generator:
-    """The same for numpy, where data are split before torch is needed."""
+    """Return a numpy generator for one purpose, for splits that are made before torch is imported."""
     return numpy.random.Generator(numpy.random.Philox(derive_seed(seed, *name)))

@@ -1,6 +1,6 @@
-"""Which images make up a step: a function of the seed and of where the step is, and of nothing else.
+"""The images of each step, as a function of the seed and the position of the step.
 
-Nothing is remembered between two steps, so a run resumed in the middle of an epoch sees the same images.
+There is no state between steps, so a run that resumes in the middle of an epoch draws the same images.
 """
 
 from functools import lru_cache
@@ -14,14 +14,14 @@ from semisup.core.types import Images
 
 
 def num_batches(images: int, batch_size: int) -> int:
-    """Batches in one pass over `images`, the last one possibly smaller."""
+    """Count the batches of one pass over `images`; the last one may be smaller."""
     return -(-images // batch_size)
 
 
 def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
-    """(<= batch_size,) int64: batch `position` of epoch number `epoch` over `images`, each image once an epoch.
+    """Return the int64 indices of batch `position` of an epoch, which has each image once: (<= batch_size,).
 
-    A batch larger than the set is an epoch of its own and repeats the set: batch `epoch` of repeated passes.
+    If `batch_size` exceeds the set, an epoch is one batch that repeats the set: batch `epoch` of endless passes.
     """
     if batch_size > images:
         return infinite_batch(seed, name, images, batch_size, epoch)
@@ -29,22 +29,24 @@ def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, 
 
 
 def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int) -> Tensor:
-    """(batch_size,) int64: batch `step` of passes without end over `images`, each pass shuffled anew."""
+    """Return the (batch_size,) int64 indices of batch `step` of endless passes, each shuffled by itself."""
     begin, end = step * batch_size, (step + 1) * batch_size
     passes = range(begin // images, (end - 1) // images + 1)
     parts = [
-        permutation(seed, name, each, images)[max(begin - each * images, 0) : end - each * images] for each in passes
+        permutation(seed, name, epoch, images)[max(begin - epoch * images, 0) : end - epoch * images]
+        for epoch in passes
     ]
     return torch.cat(parts)
 
 
 def gather_images(images: Images, index: Tensor) -> Tensor:
-    """(U, C, S, S) uint8 on the device: the images of these (U,) numbers, which were drawn on the CPU."""
+    """Gather the (U, C, S, S) uint8 images at the (U,) indices, which are on the CPU, on the device."""
     if isinstance(images.pixels, Tensor):
-        return images.pixels.index_select(0, to_device(index, images.pixels.device))  # whole images, not pixel by pixel
+        return images.pixels.index_select(0, to_device(index, images.pixels.device))  # copies whole images
     return images.pixels[index]
 
 
-@lru_cache(maxsize=4)  # of labeled and unlabeled, this pass and the next: 8 bytes an image each
+@lru_cache(maxsize=4)  # labeled and unlabeled set, this pass and the next: 8 bytes per image each
 def permutation(seed: int, name: str, epoch: int, images: int) -> Tensor:
+    """Return the (images,) int64 order of an epoch."""
     return torch.randperm(images, generator=torch_generator(seed, "order", name, epoch))

@@ -1,7 +1,7 @@
-"""One legend of letters, and the few values that travel between rooms.
+"""Types shared by all packages, and the letters used for dimensions.
 
 K classes        N unlabeled images in the set      B labeled images in a batch
-U unlabeled images in a batch (or the whole pool, when labels are made by rounds)
+U unlabeled images in a batch (or N, in offline pseudo-labeling)
 C channels       S side of an image in pixels
 """
 
@@ -16,11 +16,11 @@ SPLITS = ("labeled", "unlabeled", "validation", "test")
 """The four parts of a data set."""
 
 StateDict = dict[str, Tensor]
-"""What was learned, as named tensors: saved and restored by one piece of code for all."""
+"""Learned state of a method or policy, as named tensors."""
 
 
 class Pixels(Protocol):
-    """(n, C, S, S) uint8 images: a tensor, or what is asked in the same way and read from where it lies."""
+    """(n, C, S, S) uint8 images: a tensor, or an object with the same methods that reads images from disk."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -39,18 +39,20 @@ class Pixels(Protocol):
 
 @runtime_checkable
 class Prefetchable(Protocol):
-    """Pixels for which it is worth knowing what will be asked for next."""
+    """Pixels that can be read in advance."""
 
-    def ahead(self, index: Tensor) -> None: ...
+    def ahead(self, index: Tensor) -> None:
+        """Start to read the images at these indices."""
+        ...
 
 
 @dataclass(frozen=True)
 class Images:
-    """One part of a data set, resident where the device can reach it, or read from where it lies.
+    """One split of a dataset, in memory or read from disk.
 
     pixels: (n, C, S, S) uint8
-    targets: (n,) int64 in [0, K); -1 where the class is not known
-    paths: n names, relative to the data set's root; what a record calls an image
+    targets: (n,) int64 in [0, K); -1 if the class is unknown
+    paths: n names, relative to the root of the dataset, as recorded in the files of a run
     """
 
     pixels: Pixels
@@ -65,11 +67,11 @@ class Images:
 
 
 class PseudoLabels(NamedTuple):
-    """What the labeler says of U unlabeled images.
+    """Pseudo-labels of U unlabeled images.
 
     probabilities: (U, K) float in [0, 1], rows sum to 1
     confidence: (U,) float in [0, 1], the largest probability
-    targets: (U,) int64 in [0, K), its class: the pseudo-label
+    targets: (U,) int64 in [0, K), the class of the largest probability
     """
 
     probabilities: Tensor
@@ -78,7 +80,7 @@ class PseudoLabels(NamedTuple):
 
 
 class LabeledPredictions(NamedTuple):
-    """What the model says of labeled images, whose classes are known.
+    """Predictions for B labeled images.
 
     probabilities: (B, K) float in [0, 1], rows sum to 1
     targets: (B,) int64 in [0, K), the true classes
@@ -89,11 +91,11 @@ class LabeledPredictions(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What a model says of n images of known class.
+    """Predictions for n images of known class.
 
     paths: n names
-    targets, predicted: n numbers in [0, K), the true class and the surest one
-    confidence: n numbers in [0, 1], the probability of that one
+    targets, predicted: n numbers in [0, K), the true and the predicted class
+    confidence: n numbers in [0, 1], the probability of the predicted class
     """
 
     paths: list[str]
@@ -103,10 +105,10 @@ class Predictions(NamedTuple):
 
 
 class PolicyContext(NamedTuple):
-    """What a threshold policy may know besides the labels that it weighs.
+    """Input of a threshold policy besides the pseudo-labels.
 
-    progress: share of the training that is done, in [0, 1]
-    labeled: of the labeled batch (at every step) or the labeled set (by rounds); None unless the policy asks for it
+    progress: completed fraction of the training, in [0, 1]
+    labeled: predictions for the labeled batch (online) or the labeled set (offline); None unless the policy uses them
     epoch: epochs completed before this step or labeling
     """
 
@@ -116,11 +118,11 @@ class PolicyContext(NamedTuple):
 
 
 class PolicyOutput(NamedTuple):
-    """What a threshold policy makes of Labels.
+    """Selection by a threshold policy.
 
-    weight: (U,) float in [0, 1]; 0 = not used
-    targets: (U,) int64 in [0, K), the pseudo-labels to use: the labeler's, unless the policy aligns distributions
-    threshold: (K,) float, what confidence had to reach for each class
+    weight: (U,) float in [0, 1]; 0 = not selected
+    targets: (U,) int64 in [0, K), the pseudo-labels to use; changed only by policies that align distributions
+    threshold: (K,) float, the minimum confidence for each class
     """
 
     weight: Tensor
@@ -129,10 +131,10 @@ class PolicyOutput(NamedTuple):
 
 
 class ThresholdCurve(NamedTuple):
-    """What every threshold of `what_if.TAUS` would keep of some images.
+    """Selection of n images by each of the T values of `threshold_curve.THRESHOLDS`.
 
-    coverage: T numbers in [0, 1], the share of the images that is kept
-    accuracy: T numbers in [0, 1], the share of the kept that is right; None where no kept image's class is known
+    coverage: T numbers in [0, 1], the fraction of selected images
+    accuracy: T numbers in [0, 1], the fraction of correct ones among them; None if the class of none is known
     """
 
     coverage: list[float]
@@ -140,12 +142,12 @@ class ThresholdCurve(NamedTuple):
 
 
 class ClassCounts(NamedTuple):
-    """What became of one labeling of the pool, pseudo-class by pseudo-class: K numbers each.
+    """Counts of one labeling of the unlabeled set: K numbers each, by pseudo-label.
 
     labeled: images with this pseudo-label
-    kept: those of them with weight > 0
-    known, right: of the kept, those whose true class is known, and those that have it
-    threshold: what confidence had to reach
+    kept: selected images, with weight > 0
+    known, right: selected images whose true class is known, and those whose pseudo-label is correct
+    threshold: the minimum confidence
     """
 
     labeled: list[int]
@@ -158,8 +160,8 @@ class ClassCounts(NamedTuple):
 class Reliability(NamedTuple):
     """Predictions in bins of equal width by confidence, `calibration.BINS` numbers each.
 
-    images: how many are in the bin
-    confidence, accuracy: their means; 0 where there are none
+    images: number of images in the bin
+    confidence, accuracy: their means; 0 in an empty bin
     """
 
     images: list[int]

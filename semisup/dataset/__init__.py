@@ -1,12 +1,22 @@
-"""Data sets: labeled, unlabeled, validation and test images, resident as uint8.
+"""Data sets: labeled, unlabeled, validation and test images, in memory as uint8.
 
-Two calls, so that everything that can be wrong is said before any image is decoded: `survey` looks, `read`
-reads.
+`inspect` looks at what is there, `read` decodes it: every error that can be found without decoding comes first.
 """
 
 from semisup.core.types import SPLITS
 from semisup.dataset._image_files import resident_bytes
 from semisup.dataset._lookup import some_images
-from semisup.dataset._protocol import Data, Dataset, DatasetInfo
+from semisup.dataset._protocol import Data, Dataset, DatasetInfo, ScansFolders
+from semisup.dataset._roles import KeyRole, keys_with_role
 
-__all__ = ["SPLITS", "Data", "Dataset", "DatasetInfo", "resident_bytes", "some_images"]
+__all__ = [
+    "SPLITS",
+    "Data",
+    "Dataset",
+    "DatasetInfo",
+    "KeyRole",
+    "ScansFolders",
+    "keys_with_role",
+    "resident_bytes",
+    "some_images",
+]

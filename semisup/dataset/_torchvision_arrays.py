@@ -1,11 +1,11 @@
-"""Data sets that torchvision reads: files in place are read, and `download` fetches them by torchvision's own code.
+"""Data sets that torchvision reads into one array; `download` lets torchvision fetch missing files.
 
-The official test part is the test part; the training part is dealt out by seed to validation, labeled and unlabeled.
+The official test part is the test split; the training part is split by seed into validation, labeled and unlabeled.
 """
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from semisup.core.class_split import Index, SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
 from semisup.dataset._protocol import Data, DatasetInfo
+from semisup.dataset._roles import MACHINE, NO_EFFECT, PATH, SPLIT_SEED
 from semisup.dataset._torchvision_readers import ReaderSpec, open_reader, read_labels
 from semisup.errors import check_choice, check_range
 from semisup.images.cache import ProgressCallback
@@ -24,11 +25,12 @@ from semisup.images.decode import Pixels
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.duplicates import IGNORE, ON_DUPLICATE, DuplicateImage, equal_only, report_duplicates, to_report
 
-CHUNK = 1024  # images that are copied, hashed and resized at once
+CHUNK = 1024
+"""Images that are copied, hashed and resized at once."""
 
 
 class _Piece(NamedTuple):
-    """Which images of a part of the original (train, test, own_unlabeled) belong to a split, and their classes."""
+    """Rows of an original part (train, test, own_unlabeled) that belong to a split, and their class numbers."""
 
     split: str
     rows: Index
@@ -37,50 +39,50 @@ class _Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class TorchvisionArrays:
-    """Settings of a data set that is read as one array of equally large images.
+    """Settings of a data set that is read as one array of images of equal size.
 
-    root: the folder that holds torchvision's own folder or files of this data set
-    download: whether torchvision may fetch what is not there
-    size: side in pixels, 1 to 4096; other than the original's: resized (bilinear)
+    root: folder that contains torchvision's folder or files of this data set
+    download: whether torchvision may download missing files
+    size: side in pixels, 1 to 4096; images of another size are resized (bilinear)
     labels_per_class: labeled images of each class, 1 or more; null: all
     validation_share: of the training part of each class, in (0, 0.9]
-    split_seed: what the split depends on
-    imbalance, imbalance_unlabeled: most to least frequent class of that part, 1 or more; 1 = as they come
-    hflip: whether a mirrored image keeps its class
-    on_duplicate: of equal images in training and validation or test, in these two, or under two classes: `error`, `warn`, or
-        `ignore` = they are not looked for
+    split_seed: seed of the split
+    imbalance, imbalance_unlabeled: most to least frequent class, 1 or more; 1 = unchanged
+    hflip: whether a horizontally flipped image keeps its class
+    on_duplicate: for equal images in training and validation or test, in these two, or in two classes: `error`,
+        `warn`, or `ignore` = no search
     """
 
-    root: str
-    download: bool
+    root: str = field(metadata=PATH)
+    download: bool = field(metadata=MACHINE)
     size: int
     labels_per_class: int | None
     validation_share: float
-    split_seed: int
+    split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
-    hflip: bool
-    on_duplicate: str
+    hflip: bool = field(metadata=NO_EFFECT)
+    on_duplicate: str = field(metadata=NO_EFFECT)
 
     source: ClassVar[ReaderSpec]
 
     def __post_init__(self) -> None:
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check_choice("on_duplicate", self.on_duplicate, ON_DUPLICATE)
-        self.recipe()
-        self._portions()
+        self.decode_settings()
+        self._fractions()
 
-    def _portions(self) -> SplitFractions:
+    def _fractions(self) -> SplitFractions:
         return SplitFractions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
 
-    def recipe(self) -> DecodeSettings:
-        """For image files; transparent ones lie on black."""
+    def decode_settings(self) -> DecodeSettings:
+        """Return the settings for image files; transparent pixels become black."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
-    def survey(self) -> DatasetInfo:
+    def inspect(self) -> DatasetInfo:
         source = self.source
         labels = read_labels(source, Path(self.root).expanduser(), self.download)
-        rows = split_by_class(labels.train, labels.classes, self.split_seed, self._portions())
+        rows = split_by_class(labels.train, labels.classes, self.split_seed, self._fractions())
         hidden = numpy.full(labels.own_unlabeled, -1, dtype=numpy.int64)
         pieces = {
             "train": [_Piece(split, rows[split], labels.train[rows[split]]) for split in SPLITS[:3]],
@@ -94,45 +96,43 @@ class TorchvisionArrays:
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
         source, root = self.source, Path(self.root).expanduser()
-        asked = {"train": source.train, "test": source.test}
+        arguments = {"train": source.train, "test": source.test}
         if source.own_unlabeled:
-            asked["own_unlabeled"] = source.own_unlabeled[0]
-        filling = _ArrayLoader(info, watch, self.on_duplicate)
-        for part, argument in asked.items():
+            arguments["own_unlabeled"] = source.own_unlabeled[0]
+        loader = _ArrayLoader(info, watch, self.on_duplicate)
+        for part, argument in arguments.items():
             reader = open_reader(source.reader, source.files, root, self.download, argument)
-            filling.add(part, source.planes(reader))
-        return filling.data()
+            loader.add(part, source.planes(reader))
+        return loader.data()
 
 
 class _ArrayLoader:
-    """A data set on its way into memory: every part of the original is read once, and let go."""
+    """Load a data set part by part: each original part is read once and freed."""
 
     def __init__(self, info: DatasetInfo, watch: ProgressCallback, on_duplicate: str) -> None:
         shape = (info.channels, info.size, info.size)
-        self.survey, self.watch, self.on_duplicate = info, watch, on_duplicate
-        self.equal: dict[bytes, list[DuplicateImage]] = defaultdict(
-            list
-        )  # digest of an image, as in the file -> which it is
+        self.info, self.watch, self.on_duplicate = info, watch, on_duplicate
+        self.by_digest: dict[bytes, list[DuplicateImage]] = defaultdict(list)  # digest of the original pixels -> images
         self.pixels = {split: torch.empty(count, *shape, dtype=torch.uint8) for split, count in info.counts.items()}
         self.targets: dict[str, list[int]] = {split: [] for split in SPLITS}
         self.paths: dict[str, list[str]] = {split: [] for split in SPLITS}
         self.digest = hashlib.sha256(repr(info.classes).encode())
 
     def add(self, part: str, planes: Pixels) -> None:
-        """The images of one part of the original go where they belong.
+        """Copy the images of one original part to their splits.
 
         Args:
-            part: its name.
-            planes: (n, C, s, s), as in the file: these, and not the resized ones, are in the fingerprint.
+            part: name of the part.
+            planes: (n, C, s, s), before resizing: the fingerprint covers these.
         """
-        for split, rows, targets in self.survey.found[part]:
+        for split, rows, targets in self.info.index[part]:
             self.digest.update(repr((part, split, planes.shape[1:], rows.tolist(), targets.tolist())).encode())
             starts = range(0, len(rows), CHUNK)
             for start in self.watch(starts, f"reading {split}", len(starts)):
                 original = numpy.ascontiguousarray(planes[rows[start : start + CHUNK]])
                 self.digest.update(original.data)
                 first = len(self.paths[split])
-                self.pixels[split][first : first + len(original)] = _resized(original, self.survey.size)
+                self.pixels[split][first : first + len(original)] = _resized(original, self.info.size)
                 names = [f"{part}/{number:06d}" for number in rows[start : start + CHUNK]]
                 self.paths[split] += names
                 if self.on_duplicate != IGNORE:
@@ -142,15 +142,15 @@ class _ArrayLoader:
     def _compare(self, split: str, names: list[str], targets: list[int], original: Pixels) -> None:
         for name, target, image in zip(names, targets, original, strict=True):
             member = DuplicateImage(split, name, -1 if split == "unlabeled" else target)
-            self.equal[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
+            self.by_digest[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
 
     def _report(self) -> dict[str, Any]:
-        """What is there twice. Near duplicates are not looked for: everything published would be compared with all."""
+        """Report exact duplicates. A search for near ones would compare every image with all others."""
         if self.on_duplicate == IGNORE:
             return {}
-        duplicates = equal_only(group for group in self.equal.values() if len(group) > 1)
-        report_duplicates(duplicates, self.survey.classes, self.on_duplicate)
-        return {"duplicates": to_report(duplicates, self.survey.classes)}
+        duplicates = equal_only(group for group in self.by_digest.values() if len(group) > 1)
+        report_duplicates(duplicates, self.info.classes, self.on_duplicate)
+        return {"duplicates": to_report(duplicates, self.info.classes)}
 
     def data(self) -> Data:
         report = self._report()
@@ -159,13 +159,11 @@ class _ArrayLoader:
         targets["unlabeled"] = torch.full_like(hidden, -1)
         images: dict[str, Any] = {s: Images(self.pixels[s], targets[s], self.paths[s]) for s in SPLITS}
         fingerprint = self.digest.hexdigest()
-        return Data(
-            **images, hidden_targets=hidden, classes=self.survey.classes, fingerprint=fingerprint, report=report
-        )
+        return Data(**images, hidden_targets=hidden, classes=self.info.classes, fingerprint=fingerprint, report=report)
 
 
 def _resized(images: Pixels, size: int) -> Tensor:
-    """(n, C, s, s) -> (n, C, size, size), as Pillow resizes a file."""
+    """Resize (n, C, s, s) to (n, C, size, size) with Pillow, as image files are."""
     if images.shape[2:] == (size, size):
         return torch.from_numpy(images)
     planes = [

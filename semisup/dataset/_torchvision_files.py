@@ -1,19 +1,19 @@
-"""Data sets that torchvision knows as lists of image files: the list is torchvision's, decoding is ours."""
+"""Data sets that torchvision lists as image files: torchvision supplies the list, this program decodes."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from semisup.dataset._image_files import FileSplit
+from semisup.dataset._file_index import FileSplit
 from semisup.errors import DataError
 from semisup.images.scan import ImageFile, image_name, printable
 
 
-def part_of(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
-    """The files of torchvision's list, in the order of their names, with their class numbers.
+def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
+    """Collect the files of torchvision's list, sorted by path, with their class numbers.
 
     Raises:
-        DataError: files of the list are not there.
+        DataError: files of the list are missing.
     """
     rows: list[tuple[ImageFile, int]] = []
     missing: list[str] = []
@@ -26,7 +26,7 @@ def part_of(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
         times = status.st_mtime_ns, status.st_ctime_ns
         rows.append((ImageFile(os.fspath(path), image_name(root, path), status.st_size, *times, status.st_ino), target))
     if missing:
-        said = ", ".join(sorted(missing)[:5]) + (", ..." if len(missing) > 5 else "")
-        raise DataError(f"dataset.root={printable(str(root))}: {len(missing)} image(s) are missing: {said}")
+        listed = ", ".join(sorted(missing)[:5]) + (", ..." if len(missing) > 5 else "")
+        raise DataError(f"dataset.root={printable(str(root))}: {len(missing)} image(s) are missing: {listed}")
     rows.sort(key=lambda row: os.fsencode(row[0].path))
     return FileSplit([file for file, _ in rows], [target for _, target in rows])

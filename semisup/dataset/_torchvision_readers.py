@@ -1,6 +1,6 @@
-"""torchvision's readers of data sets: what each holds, how it is asked, and what to do about what it refuses.
+"""torchvision's data set readers: their arguments and layouts, and their errors translated.
 
-torchvision compares the files with the published checksums before it opens them, so that nothing foreign is unpacked.
+torchvision compares files with the published checksums before it opens them, so that no foreign pickle is loaded.
 """
 
 import os
@@ -17,16 +17,16 @@ from semisup.runtime.torchvision_compat import torchvision
 
 
 class ReaderSpec(NamedTuple):
-    """How torchvision knows a data set.
+    """How to read a data set with torchvision.
 
-    reader: the name of its class in torchvision.datasets
+    reader: name of the class in torchvision.datasets
     channels: C
-    train, test: the argument by which the reader is asked for a part, and its value
-    planes: the reader's pixels as (n, C, s, s)
-    targets: the name of the reader's class numbers
-    classes: names, where the reader has none
-    files: what it needs, relative to `dataset.root`
-    own_unlabeled: the same for a part without classes, its file and the bytes of an image in that; None = there is none
+    train, test: name and value of the argument that selects a part
+    planes: returns the reader's pixels as (n, C, s, s)
+    targets: name of the reader's attribute with the class numbers
+    classes: class names, where the reader has none
+    files: required files, relative to `dataset.root`
+    own_unlabeled: for a part without classes: its argument, its file, and bytes per image; None = no such part
     """
 
     reader: str
@@ -41,7 +41,7 @@ class ReaderSpec(NamedTuple):
 
 
 class ReaderLabels(NamedTuple):
-    """What is known without keeping a pixel: class names, (n,) int64 class numbers of a part, images without one."""
+    """Class names, (n,) int64 class numbers of each part, and the number of images without a class."""
 
     classes: tuple[str, ...]
     train: Index
@@ -50,25 +50,25 @@ class ReaderLabels(NamedTuple):
 
 
 def nchw(reader: Any) -> Pixels:
-    """Pixels that are kept as (n, C, s, s)."""
+    """Return pixels that the reader stores as (n, C, s, s)."""
     pixels: Pixels = reader.data
     return pixels
 
 
 def nhwc(reader: Any) -> Pixels:
-    """Pixels that are kept as (n, s, s, C)."""
+    """Return pixels that the reader stores as (n, s, s, C)."""
     pixels: Pixels = reader.data.transpose(0, 3, 1, 2)
     return pixels
 
 
 def grayscale(reader: Any) -> Pixels:
-    """Pixels that are kept as a tensor (n, s, s)."""
+    """Return pixels that the reader stores as a tensor (n, s, s)."""
     pixels: Pixels = reader.data.numpy()[:, None]
     return pixels
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """A data set whose reader is asked for a part by train=True or False, and names its classes itself."""
+    """Describe a reader that selects a part by train=True or False and names its classes."""
     return ReaderSpec(
         reader=reader,
         channels=channels,
@@ -82,24 +82,24 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
 
 
 def idx_source(reader: str) -> ReaderSpec:
-    """MNIST, and what took over its files: grey, in four files of the IDX format."""
+    """Describe MNIST and data sets in its format: gray images in four IDX files."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 
 
-_known: dict[tuple[ReaderSpec, Path, tuple[tuple[int, int], ...]], ReaderLabels] = {}
-"""Labels of files that were read before, by their sizes and times: the members of a sweep ask again and again."""
+_labels: dict[tuple[ReaderSpec, Path, tuple[tuple[int, int], ...]], ReaderLabels] = {}
+"""Labels by sizes and times of the files: the runs of a sweep read the same ones repeatedly."""
 
 
 def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
-    """The classes of all images; arguments as in the settings of `Arrays`.
+    """Read the class numbers of all images; arguments as in `TorchvisionArrays`.
 
     Raises:
-        SettingError, DataError: as `open_reader`; or images and labels do not go together.
+        SettingError, DataError: as `open_reader`; or images and labels do not match.
     """
     key = (source, root, _stamps(source, root))
-    if key[2] and key in _known:
-        return _known[key]
+    if key[2] and key in _labels:
+        return _labels[key]
     train = open_reader(source.reader, source.files, root, download, source.train)
     test = open_reader(source.reader, source.files, root, download, source.test)
     classes = source.classes or tuple(getattr(train, "classes", ()))
@@ -108,18 +108,18 @@ def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
     targets = [numpy.asarray(getattr(reader, source.targets), dtype=numpy.int64) for reader in (train, test)]
     for reader, each in zip((train, test), targets, strict=True):
         if len(reader) != len(each) or not set(each.tolist()) <= set(range(len(classes))):
-            raise DataError(f"dataset.root={root}: the images and the labels of {source.reader} do not go together")
+            raise DataError(f"dataset.root={root}: the images and the labels of {source.reader} do not match")
     unlabeled = 0
     if source.own_unlabeled:
         _, file, bytes_ = source.own_unlabeled
         unlabeled = (root / file).stat().st_size // bytes_
-    found = ReaderLabels(classes, targets[0], targets[1], unlabeled)
-    _known[(source, root, _stamps(source, root))] = found
-    return found
+    labels = ReaderLabels(classes, targets[0], targets[1], unlabeled)
+    _labels[(source, root, _stamps(source, root))] = labels
+    return labels
 
 
 def _stamps(source: ReaderSpec, root: Path) -> tuple[tuple[int, int], ...]:
-    """Size and time of every file; nothing if one is missing."""
+    """Size and modification time of every file; empty if one is missing."""
     try:
         stats = [(root / file).stat() for file in source.files]
     except OSError:
@@ -130,36 +130,41 @@ def _stamps(source: ReaderSpec, root: Path) -> tuple[tuple[int, int], ...]:
 def open_reader(
     name: str, files: tuple[str, ...], root: Path, download: bool, *arguments: tuple[str, bool | str]
 ) -> Any:
-    """torchvision's reader of a data set, which has read it.
+    """Open a data set with torchvision's reader.
 
     Args:
-        name: its class in torchvision.datasets.
-        files: what it needs, relative to `root`: what is missing of these is named.
+        name: class in torchvision.datasets.
+        files: required files, relative to `root`, for the error that names missing ones.
         root, download: as in the settings.
-        arguments: further ones, by name.
+        arguments: further keyword arguments, as (name, value).
 
     Raises:
         SettingError: files are missing.
-        DataError: they are there, but torchvision does not take them; or they could not be fetched.
+        DataError: torchvision rejects the files, or the download failed.
     """
     reader = getattr(torchvision("datasets"), name)
     try:
         return reader(os.fspath(root), download=download, **dict(arguments))
     except (RuntimeError, OSError, ValueError, TypeError, LookupError, AssertionError, EOFError) as error:
-        raise _refused(name, [file for file in files if not (root / file).exists()], root, download, error) from error
+        raise _translated_error(
+            name, [file for file in files if not (root / file).exists()], root, download, error
+        ) from error
 
 
-def _refused(name: str, missing: list[str], root: Path, download: bool, error: Exception) -> SettingError | DataError:
-    """What torchvision raised, as what to do about it."""
+def _translated_error(
+    name: str, missing: list[str], root: Path, download: bool, error: Exception
+) -> SettingError | DataError:
+    """Translate torchvision's error into one that says how to fix it."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if missing and download:
-        return DataError(f"dataset.download=true: {name} could not be fetched into {root} ({reason})")
+        return DataError(f"dataset.download=true: {name} could not be downloaded into {root} ({reason})")
     if missing and not root.is_dir():
         near = closest_match(root.name, [each.name for each in root.parent.glob("*/")])
-        allowed = f"there is no such folder; dataset.download=true makes it and fetches {name}"
+        allowed = f"there is no such folder; dataset.download=true creates it and downloads {name}"
         return SettingError("dataset.root", str(root), allowed, near and str(root.parent / near))
     if missing:
-        said = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
-        return SettingError("dataset.root", str(root), f"{name} needs {said} there; dataset.download=true fetches them")
-    hint = f"remove the files of {name}, and dataset.download=true fetches them again"
-    return DataError(f"dataset.root={root}: torchvision does not take what is there ({reason}); {hint}")
+        listed = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
+        allowed = f"{name} needs {listed} there; dataset.download=true downloads them"
+        return SettingError("dataset.root", str(root), allowed)
+    hint = f"remove the files of {name} and download them again with dataset.download=true"
+    return DataError(f"dataset.root={root}: torchvision rejects these files ({reason}); {hint}")

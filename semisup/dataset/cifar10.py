@@ -12,7 +12,7 @@ from semisup.dataset._torchvision_readers import ReaderSpec, by_flag, nhwc
 
 @dataclass(frozen=True)
 class Cifar10(TorchvisionArrays):
-    """What conf/dataset/cifar10.yaml says of each key; ranges in `TorchvisionArrays`."""
+    """Settings; documented in `TorchvisionArrays`."""
 
     source: ClassVar[ReaderSpec] = by_flag(
         "CIFAR10",

@@ -12,7 +12,7 @@ from semisup.dataset._torchvision_readers import ReaderSpec, by_flag, nhwc
 
 @dataclass(frozen=True)
 class Cifar100(TorchvisionArrays):
-    """What conf/dataset/cifar100.yaml says of each key; ranges in `TorchvisionArrays`."""
+    """Settings; documented in `TorchvisionArrays`."""
 
     source: ClassVar[ReaderSpec] = by_flag(
         "CIFAR100", 3, nhwc, ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")

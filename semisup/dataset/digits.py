@@ -1,13 +1,13 @@
-"""Real handwritten digits that come with scikit-learn: 1,797 grey images of 8 x 8 pixels, ten classes.
+"""Real handwritten digits that come with scikit-learn: 1,797 gray images of 8 x 8 pixels, ten classes.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
-(1998), the test part. Split by seed, the same share of every class in each part.
+(1998), the test part. Split by seed, with the same share of every class in each split.
 """
 
 import gzip
 import hashlib
 import importlib.util
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from PIL import Image
 from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
 from semisup.dataset._protocol import Data, DatasetInfo
+from semisup.dataset._roles import NO_EFFECT, SPLIT_SEED
 from semisup.errors import check_range
 from semisup.images.cache import ProgressCallback
 from semisup.images.decode_settings import DecodeSettings
@@ -25,42 +26,47 @@ from semisup.images.decode_settings import DecodeSettings
 
 @dataclass(frozen=True)
 class Digits:
-    """`size`: side in pixels, 8 or more (bilinear); `labels_per_class` >= 1; `validation_share`, `test_share`: above 0,
-    together at most 0.9; `split_seed`: what the split depends on; `hflip`: whether a mirrored image keeps its class.
+    """Settings.
+
+    size: side in pixels, 8 to 1024 (bilinear)
+    labels_per_class: labeled images of each class, 1 or more
+    validation_share, test_share: above 0, together at most 0.9
+    split_seed: seed of the split
+    hflip: whether a horizontally flipped image keeps its class
     """
 
     size: int
     labels_per_class: int
     validation_share: float
     test_share: float
-    split_seed: int
-    hflip: bool
+    split_seed: int = field(metadata=SPLIT_SEED)
+    hflip: bool = field(metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         check_range("size", self.size, 8, 1024)
         check_range("test_share", self.test_share, 0, 1, above=True)
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
-        self._portions()
+        self._fractions()
 
-    def _portions(self) -> SplitFractions:
+    def _fractions(self) -> SplitFractions:
         return SplitFractions(self.test_share, self.validation_share, self.labels_per_class, 1, 1)
 
-    def recipe(self) -> DecodeSettings:
-        """For image files of white digits on black."""
+    def decode_settings(self) -> DecodeSettings:
+        """Return the settings for image files of white digits on black."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
-    def survey(self) -> DatasetInfo:
+    def inspect(self) -> DatasetInfo:
         images, targets = load_digits_csv()
         classes = tuple(str(name) for name in range(10))
-        parts = split_by_class(targets, classes, self.split_seed, self._portions())
+        parts = split_by_class(targets, classes, self.split_seed, self._fractions())
         return DatasetInfo(
             classes, 1, self.size, {split: len(parts[split]) for split in SPLITS}, (images, targets, parts)
         )
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
-        images, targets, parts = info.found
-        grey = numpy.rint(images * (255 / 16)).astype(numpy.uint8)  # 0..16 -> 0..255
-        pixels = numpy.stack([self._resized(image) for image in watch(grey, "reading digits", len(grey))])
+        images, targets, parts = info.index
+        gray = numpy.rint(images * (255 / 16)).astype(numpy.uint8)  # 0..16 -> 0..255
+        pixels = numpy.stack([self._resized(image) for image in watch(gray, "reading digits", len(gray))])
         split: dict[str, Any] = {name: _images(pixels, targets, parts[name]) for name in SPLITS}
         hidden = split["unlabeled"].targets
         split["unlabeled"] = replace(split["unlabeled"], targets=torch.full_like(hidden, -1))
@@ -74,19 +80,22 @@ class Digits:
 
 
 def load_digits_csv() -> tuple[Any, Any]:
-    """(1797, 8, 8) float64 in [0, 16], and (1797,) int64: scikit-learn's `load_digits` without importing it (2 s)."""
+    """Load (1797, 8, 8) float64 in [0, 16] and (1797,) int64.
+
+    As scikit-learn's `load_digits`, without importing scikit-learn, which takes 2 s.
+    """
     package = importlib.util.find_spec("sklearn")
-    where = [
+    candidates = [
         Path(each) / "datasets" / "data" / "digits.csv.gz"
         for each in getattr(package, "submodule_search_locations", [])
     ]
-    found = [each for each in where if each.is_file()]
-    if not found:  # it lies elsewhere in this version
+    files = [each for each in candidates if each.is_file()]
+    if not files:  # another layout of scikit-learn
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         return digits.images, digits.target.astype(numpy.int64)
-    with gzip.open(found[0], "rt") as file:
+    with gzip.open(files[0], "rt") as file:
         table = numpy.loadtxt(file, delimiter=",")
     return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(numpy.int64)
 

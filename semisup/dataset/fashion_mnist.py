@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 grey images of clothes, 28 x 28 pixels, ten classes; 60,000 to train, 10,000 to test.
+"""Fashion-MNIST: 70,000 gray images of clothes, 28 x 28 pixels, ten classes; 60,000 to train, 10,000 to test.
 
 Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms" (arXiv:1708.07747).
@@ -13,6 +13,6 @@ from semisup.dataset._torchvision_readers import ReaderSpec, idx_source
 
 @dataclass(frozen=True)
 class FashionMnist(TorchvisionArrays):
-    """What conf/dataset/fashion_mnist.yaml says of each key; ranges in `TorchvisionArrays`."""
+    """Settings; documented in `TorchvisionArrays`."""
 
     source: ClassVar[ReaderSpec] = idx_source("FashionMNIST")

@@ -2,75 +2,86 @@
 
     training/labeled/<class>/...     training/unlabeled/...     validation/<class>/...     testing/<class>/...
 
-The classes are the folders of the labeled training images, and of nothing else. What folders below the
-unlabeled ones are called is ignored. A test folder without class folders has no known classes and is not
-read: `semisup predict` classifies it.
+The classes are the subfolders of the labeled training images. Folder names below the unlabeled images are ignored.
+A test folder without class folders has no known classes and is not read: `semisup predict` classifies it.
 """
 
-import csv
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy
 
 from semisup.core.class_split import labeled_counts, shuffled_by_class
-from semisup.dataset._image_files import FileIndex, FileSplit, check, read_files
-from semisup.dataset._protocol import Data, DatasetInfo
+from semisup.dataset._file_index import FileIndex, FileSplit
+from semisup.dataset._folder_layout import missing_folder, read_hidden_classes, subfolders
+from semisup.dataset._image_files import ImageFiles
+from semisup.dataset._protocol import DatasetInfo
+from semisup.dataset._roles import NO_EFFECT, PATH, SPLIT_SEED
 from semisup.errors import DataError, SettingError, check_range, closest_match
-from semisup.images.cache import ProgressCallback
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.scan import ImageFile, class_folders, scan, shown
+from semisup.images.scan import OUTPUT_FOLDER, ImageFile, class_folders, scan, shown
 
 
 @dataclass(frozen=True)
-class Folder:
-    """What conf/dataset/folder.yaml says of each key. `root` must exist; `size` in [1, 4096] pixels; `labels_per_class`
-    >= 1 or null for all; `imbalance` >= 1; `max_bad_fraction` in [0, 1] of each split; `workers` >= 1 or null for one a
-    core; `memory_gb` >= 0 or null."""
+class Folder(ImageFiles):
+    """Settings; those of image files in `ImageFiles`, those of decoding in `DecodeSettings`.
 
-    root: str
+    root: existing folder; the other folders are relative to it
+    size: side in pixels, 1 to 4096
+    labeled, validation: folders with one subfolder per class
+    unlabeled: folder of images; null: none
+    test: as validation; null, missing or without class folders: no test split
+    truth: CSV with the columns file,class of unlabeled images, for diagnostics; null: none
+    labels_per_class: labeled images of each class, 1 or more; the others become unlabeled; null: all
+    split_seed: seed of the choice of these
+    imbalance: most to least frequent labeled class, 1 or more; the others become unlabeled
+    hflip: whether a horizontally flipped image keeps its class
+    follow_symlinks: whether linked files and folders are included
+    """
+
+    root: str = field(metadata=PATH)
     size: int
     resize: str
     labeled: str
     unlabeled: str | None
     validation: str
     test: str | None
-    truth: str | None
+    truth: str | None = field(metadata=PATH)
     labels_per_class: int | None
-    split_seed: int
+    split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
-    hflip: bool
-    max_bad_fraction: float
-    on_duplicate: str
+    hflip: bool = field(metadata=NO_EFFECT)
     follow_symlinks: bool
     draft: bool
     background: int
     max_pixels: int
-    workers: int | None
-    cache: str | None
-    memory_gb: float | None
 
     def __post_init__(self) -> None:
         check_range("labels_per_class", self.labels_per_class, 1)
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check_range("imbalance", self.imbalance, 1)
-        check(self)
+        super().__post_init__()
 
-    def recipe(self) -> DecodeSettings:
+    def decode_settings(self) -> DecodeSettings:
         return DecodeSettings(self.size, self.resize, self.draft, self.background, self.max_pixels)
 
-    def survey(self) -> DatasetInfo:
+    def scanned_folders(self) -> Mapping[str, Path]:
+        root = Path(self.root).expanduser()
+        folders = {key: getattr(self, key) for key in ("labeled", "unlabeled", "validation", "test")}
+        return {f"dataset.{key}": root / folder for key, folder in folders.items() if folder is not None}
+
+    def inspect(self) -> DatasetInfo:
         root = Path(self.root).expanduser()
         if not root.is_dir():
-            near = closest_match(root.name, [each.name for each in _folders(root.parent)])
+            near = closest_match(root.name, [each.name for each in subfolders(root.parent)])
             raise SettingError("dataset.root", self.root, "there is no such folder", near and str(root.parent / near))
         ignored: Counter[str] = Counter()
         classes = self._classes(root)
-        named = self._by_class(root, "labeled", self.labeled, classes, ignored)
-        labeled, rest = self._labeled(named, classes)
+        labeled_files = self._by_class(root, "labeled", self.labeled, classes, ignored)
+        labeled, rest = self._choose_labeled(labeled_files, classes)
         unlabeled = self._unlabeled(root, ignored)
         parts = {
             "labeled": labeled,
@@ -78,51 +89,54 @@ class Folder:
             "validation": self._by_class(root, "validation", self.validation, classes, ignored),
             "test": self._test(root, classes, ignored),
         }
-        hidden = self._hidden(root, unlabeled, classes) + rest.targets
-        pools = {split: part.files for split, part in parts.items()} | {"labeled": named.files, "unlabeled": unlabeled}
+        if outputs := ignored[OUTPUT_FOLDER]:
+            message = f"dataset.root={shown(root)}: {outputs} folder(s) of semisup's own output in it are not data"
+            warnings.warn(f"{message}; move them elsewhere", stacklevel=2)
+        hidden = read_hidden_classes(root, self.truth, unlabeled, classes) + rest.targets
+        lists = {split: part.files for split, part in parts.items()}
+        lists |= {"labeled": labeled_files.files, "unlabeled": unlabeled}
         counts = {split: len(part.files) for split, part in parts.items()}
-        return DatasetInfo(tuple(classes), 3, self.size, counts, FileIndex(parts, hidden, pools, ignored))
+        return DatasetInfo(tuple(classes), 3, self.size, counts, FileIndex(parts, hidden, lists, ignored))
 
     def _classes(self, root: Path) -> list[str]:
         folder = root / self.labeled
         if not folder.is_dir():
-            raise DataError(f"dataset.labeled={self.labeled}: {_no_folder(root, self.labeled)}")
+            raise DataError(f"dataset.labeled={self.labeled}: {missing_folder(root, self.labeled)}")
         classes = list(class_folders(folder, follow_symlinks=self.follow_symlinks))
         if len(classes) < 2:
             raise DataError(f"{shown(folder)}: {len(classes)} class folder(s); there must be at least 2")
-        for duplicates in _case_duplicates(classes):
-            warnings.warn(f"{shown(folder)}: classes that differ in nothing but case: {duplicates}", stacklevel=2)
+        for names in _equal_but_for_case(classes):
+            warnings.warn(f"{shown(folder)}: classes that differ only in case: {names}", stacklevel=2)
         return classes
 
-    def _labeled(self, named: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit]:
-        """The labeled images, and those whose labels `labels_per_class` and `imbalance` take away."""
-        targets = numpy.array(named.targets, dtype=numpy.int64)
+    def _choose_labeled(self, files: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit]:
+        """Split into the labeled images and those that `labels_per_class` and `imbalance` make unlabeled."""
+        targets = numpy.array(files.targets, dtype=numpy.int64)
         orders = [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
         chosen = {row for order, count in zip(orders, counts, strict=True) for row in order[:count].tolist()}
-        rows = range(len(named.files))
-        return named.rows([row for row in rows if row in chosen]), named.rows(
-            [row for row in rows if row not in chosen]
-        )
+        rows = range(len(files.files))
+        rest = files.rows([row for row in rows if row not in chosen])
+        return files.rows([row for row in rows if row in chosen]), rest
 
     def _by_class(self, root: Path, split: str, where: str, classes: list[str], ignored: Counter[str]) -> FileSplit:
-        """The images of one split with class folders; the class numbers are those of the training folders."""
+        """List the images of a split with class folders; class numbers are those of the labeled images."""
         folder = root / where
         if not folder.is_dir():
-            raise DataError(f"dataset.{split}={where}: {_no_folder(root, where)}")
-        found = class_folders(folder, follow_symlinks=self.follow_symlinks)
-        strangers = sorted(set(found) - set(classes))
-        if strangers:
-            near = closest_match(strangers[0], classes)
+            raise DataError(f"dataset.{split}={where}: {missing_folder(root, where)}")
+        folders = class_folders(folder, follow_symlinks=self.follow_symlinks)
+        unknown = sorted(set(folders) - set(classes))
+        if unknown:
+            near = closest_match(unknown[0], classes)
             raise DataError(
-                f"{shown(folder)}: classes that the labeled training images do not have: {', '.join(strangers[:5])}"
+                f"{shown(folder)}: classes that the labeled training images do not have: {', '.join(unknown[:5])}"
                 + (f" (did you mean {near}?)" if near else "")
             )
         part = FileSplit([], [])
         for number, name in enumerate(classes):
-            files = list(self._scan(root, found[name], ignored)) if name in found else []
+            files = list(self._scan(root, folders[name], ignored)) if name in folders else []
             if not files and split == "labeled":
-                raise DataError(f"{shown(found[name])}: no image of class {name}")
+                raise DataError(f"{shown(folders[name])}: no image of class {name}")
             if not files:
                 warnings.warn(f"{shown(folder)}: no image of class {name}", stacklevel=2)
             part.files.extend(files)
@@ -136,9 +150,9 @@ class Folder:
             return []
         folder = root / self.unlabeled
         if not folder.is_dir():
-            others = [each.name for each in _folders(folder.parent) if each != root / self.labeled]
+            others = [each.name for each in subfolders(folder.parent) if each != root / self.labeled]
             near = closest_match(folder.name, others)
-            allowed = f"there is no folder {shown(folder)}; null, with method=supervised, where nothing is unlabeled"
+            allowed = f"there is no folder {shown(folder)}; without unlabeled images use null and method=supervised"
             raise SettingError("dataset.unlabeled", self.unlabeled, allowed, near)
         return list(self._scan(root, folder, ignored))
 
@@ -152,52 +166,14 @@ class Folder:
         return FileSplit([], [])
 
     def _scan(self, root: Path, folder: Path, ignored: Counter[str]) -> tuple[ImageFile, ...]:
-        found = scan(root, folder, follow_symlinks=self.follow_symlinks)
-        ignored.update(found.ignored)
-        return found.files
-
-    def _hidden(self, root: Path, files: list[ImageFile], classes: list[str]) -> list[int]:
-        """Class numbers of the unlabeled files from `truth`, by name or number of the class; -1 where it is silent."""
-        if self.truth is None:
-            return [-1] * len(files)
-        path = root / self.truth
-        try:
-            with open(path, newline="", encoding="utf-8") as file:
-                table = {row["file"]: row["class"] for row in csv.DictReader(file)}
-        except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(
-                f"dataset.truth={self.truth}: {path} must be a CSV with columns file,class ({error})"
-            ) from None
-        if files and not any(file.name in table for file in files):
-            allowed = f"none of its files is unlabeled; one is called {files[0].name}, from dataset.root on"
-            raise DataError(f"dataset.truth={self.truth}: {allowed}")
-        numbers = {str(number): number for number in range(len(classes))} | {name: n for n, name in enumerate(classes)}
-        return [numbers.get(table.get(file.name, ""), -1) for file in files]
-
-    def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
-        return read_files(self, info.classes, info.found, watch)
+        result = scan(root, folder, follow_symlinks=self.follow_symlinks)
+        ignored.update(result.ignored)
+        return result.files
 
 
-def _case_duplicates(classes: Iterable[str]) -> list[str]:
-    """Names that are the same in lower case, as `Apple, apple`."""
+def _equal_but_for_case(classes: Iterable[str]) -> list[str]:
+    """Groups of names that are equal in lower case, such as `Apple, apple`."""
     groups = defaultdict(list)
     for name in classes:
         groups[name.casefold()].append(name)
     return [", ".join(group) for group in groups.values() if len(group) > 1]
-
-
-def _no_folder(root: Path, where: str) -> str:
-    """What is missing, what it would hold, and what is there instead."""
-    there = ", ".join(f"{shown(each.name)}/" for each in _folders(root)[:8])
-    for above in (root.parent, *_folders(root)):
-        if (above / where).is_dir():
-            there += f" (did you mean dataset.root={shown(above)}?)"
-            break
-    return f"there is no folder {shown(root / where)}, with a folder a class; dataset.root holds {there or 'no folder'}"
-
-
-def _folders(parent: Path) -> list[Path]:
-    try:
-        return sorted(each for each in parent.iterdir() if each.is_dir())
-    except OSError:
-        return []

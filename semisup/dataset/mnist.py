@@ -1,4 +1,4 @@
-"""MNIST: 70,000 grey images of handwritten digits, 28 x 28 pixels, ten classes; 60,000 to train, 10,000 to test.
+"""MNIST: 70,000 gray images of handwritten digits, 28 x 28 pixels, ten classes; 60,000 to train, 10,000 to test.
 
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits" (1998).
 """
@@ -12,6 +12,6 @@ from semisup.dataset._torchvision_readers import ReaderSpec, idx_source
 
 @dataclass(frozen=True)
 class Mnist(TorchvisionArrays):
-    """What conf/dataset/mnist.yaml says of each key; ranges in `TorchvisionArrays`."""
+    """Settings; documented in `TorchvisionArrays`."""
 
     source: ClassVar[ReaderSpec] = idx_source("MNIST")

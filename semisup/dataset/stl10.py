@@ -1,6 +1,6 @@
 """STL-10: color photographs of 96 x 96 pixels, ten classes; 5,000 to train, 8,000 to test, 100,000 without a class.
 
-The unlabeled part are the 100,000 (of the ten classes and of other things) and what is left of the 5,000.
+The unlabeled set is the 100,000 (of the ten classes and others) and the rest of the 5,000.
 
 Source: A. Coates, H. Lee, A. Y. Ng, "An Analysis of Single-Layer Networks in Unsupervised Feature Learning" (2011).
 """
@@ -16,7 +16,7 @@ UNLABELED = "stl10_binary/unlabeled_X.bin"
 
 @dataclass(frozen=True)
 class Stl10(TorchvisionArrays):
-    """What conf/dataset/stl10.yaml says of each key; ranges in `TorchvisionArrays`."""
+    """Settings; documented in `TorchvisionArrays`."""
 
     source: ClassVar[ReaderSpec] = ReaderSpec(
         reader="STL10",

@@ -14,7 +14,7 @@ from semisup.dataset._torchvision_readers import ReaderSpec, nchw
 
 @dataclass(frozen=True)
 class Svhn(TorchvisionArrays):
-    """What conf/dataset/svhn.yaml says of each key; ranges in `TorchvisionArrays`."""
+    """Settings; documented in `TorchvisionArrays`."""
 
     source: ClassVar[ReaderSpec] = ReaderSpec(
         reader="SVHN",

@@ -1,13 +1,17 @@
-"""From files to uint8 pixels: scan a folder, decode each picture once, keep the result.
+"""From image files to uint8 pixels: scan folders, decode each image once, cache the pixels.
 
-    scan.py     which files are pictures, in an order that depends on nothing but their names
-    recipe.py   how a picture becomes S x S pixels, and the fingerprint of that
-    decode.py   the bytes of one file -> (3, S, S), or the reason why not
-    framing.py  what the bytes say before that: cut short, checksums wrong, work without an end
-    silence.py  what a library would write to the terminal meanwhile
-    pool.py     many files, in order, by several processes
-    alone.py    one after the other, to find the one that kills its process; bounds.py: the time and memory it has
-    cache.py    the same, remembered: a second start opens no picture
+    scan.py             find image files, in an order that depends only on their names
+    decode_settings.py  how an image becomes S x S pixels, with a fingerprint of it
+    decode.py           the bytes of one file -> (3, S, S), or the reason why not
+    integrity.py        checks of the bytes before decoding: truncation, checksums, unbounded work
+    quiet_decoders.py   keep decoders from writing to the terminal
+    pool.py             decode many files, in order, in several processes
+    isolated.py         decode one file at a time, to find one that kills its process
+    resource_limits.py  time and memory limits of a decoding process
+    cache.py            cached pixels: a second start decodes nothing
+    packs.py            the cache's file format; checksums.py: its checksums
+    on_disk.py          images that stay on disk and are read when needed
+    duplicates.py       images that occur more than once
 
-Nothing here imports torch: it runs in decoding processes too, which must start fast.
+Decoding processes import no torch, so that they start quickly: only on_disk.py and duplicates.py need it.
 """

@@ -1,12 +1,15 @@
-"""Pixels remembered: a second start with the same files and the same recipe opens no picture.
+"""Cache decoded pixels: a second start with the same files and settings decodes nothing.
 
-    index/KEY.json   KEY = hash of every file's (name, size, times, inode)
-                     -> the digest of every file's bytes, whatever the recipe: known without reading them
-    packs/KEY.pack   KEY = hash of the recipe and of those digests -> pixels, header
+    index/KEY.json   KEY = hash of the (name, size, times, inode) of every file
+                     -> the digest of every file's content, without reading the files
+    packs/KEY.pack   KEY = hash of the decode settings and of those digests -> pixels, header
 
-Files that were only touched, copied or moved miss the index and are hashed, then find their pack. Everything read is
-checked, and what is not right is made anew. There are no locks: builders of one key write the same bytes, and a
-rename puts them in place. Nothing is removed but what dead builders left half written.
+Files that were only touched, copied or moved miss the index; they are hashed and then hit their pack. Everything read
+from the cache is verified, and damaged entries are rebuilt. No locks are needed: concurrent writers of one key write
+the same bytes, and a rename publishes them. Only stale temporary files of dead writers are removed.
+
+A general cache (joblib.Memory, diskcache) was not used: neither verifies what it reads, and neither can serve rows of a
+file that is larger than memory.
 """
 
 import functools
@@ -35,191 +38,197 @@ from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_file
 T = TypeVar("T")
 Files = Sequence[ImageFile]
 
-AT_ONCE = 1024  # files that are hashed
+HASH_CHUNK = 1024
+"""Files that are submitted for hashing at once: each queued task of a thread pool takes 2 kB."""
 
 RACY_NS = 2_000_000_000
-"""A file written this shortly before it was read may be written again within one tick of its times (git's rule)."""
+"""A file modified this shortly before it was read may change again within one tick of its times (git's rule)."""
 
 
 class ProgressCallback(Protocol):
-    """Shows progress: gives the items on, as tqdm does. Called with the items, what is done, how many there are."""
+    """Wraps an iterable to show progress, as tqdm does. Arguments: the items, a description, the number of items."""
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]: ...
 
 
+def no_progress(items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
+    """A `ProgressCallback` that shows nothing."""
+    return items
+
+
 @dataclass(frozen=True)
 class DecodedImages:
-    """What was asked for.
+    """Pixels of a list of files.
 
-    pixels: (n, 3, S, S) uint8, a plain contiguous array that is the caller's own; or rows of the pack
+    pixels: (n, 3, S, S) uint8, a contiguous array owned by the caller; or rows of the pack on disk
     names: of the n rows
-    kept: for each row the position of its file among those asked for; ascending
-    digests: for each file asked for the sha256 of its bytes, hex; "" where they were not read
+    decoded: position of the file of each row in the list; ascending
+    digests: sha256 of the content of each file of the list, hex; "" where it was not read
     quarantined: name and reason (a key of decode.REASONS) of each file without a row
-    animated: how many rows are the first of several frames or pages
-    came_from: "cache" where no picture was decoded
+    animated: number of rows that are the first of several frames or pages
+    source: "cache" where nothing was decoded
     """
 
     pixels: Pixels | PackedImages
     names: tuple[str, ...]
-    kept: Sequence[int]
+    decoded: Sequence[int]
     digests: tuple[str, ...]
     quarantined: tuple[tuple[str, str], ...]
     animated: int
-    came_from: Literal["cache", "files"]
+    source: Literal["cache", "files"]
 
 
-class _Sought(NamedTuple):
-    """What the cache has of a list of files.
+class _CacheEntry(NamedTuple):
+    """What the cache holds of a list of files.
 
-    entry: where its index is; None without a cache
-    indexed: what that says of every file, its digest or its reason, or None
-    known: the same, from the index or from the files themselves; None where a decoder is to say it
-    pack: or None
+    path: of the index; None without a cache
+    indexed: digest or reason of every file according to the index; None if it has none
+    digests: the same, from the index or from hashing; None where the decoder will compute it
+    pack: None if there is none
     """
 
-    entry: Path | None
+    path: Path | None
     indexed: Sequence[str] | None
-    known: Sequence[str] | None
+    digests: Sequence[str] | None
     pack: ImagePack | None
 
 
 def read(
     files: Files,
-    recipe: DecodeSettings,
+    settings: DecodeSettings,
     cache: Path | None,
     workers: int,
     watch: ProgressCallback,
     *,
-    stored: bool = False,
+    on_disk: bool = False,
 ) -> DecodedImages:
-    """The pixels of `files`, as `read_pools` reads them."""
-    return read_pools({"": files}, recipe, cache, workers, watch, stored=stored)[""]
+    """Read the pixels of one list of files, as `read_lists` does."""
+    return read_lists({"": files}, settings, cache, workers, watch, on_disk=on_disk)[""]
 
 
-def read_pools(
-    pools: Mapping[str, Files],
-    recipe: DecodeSettings,
+def read_lists(
+    file_lists: Mapping[str, Files],
+    settings: DecodeSettings,
     cache: Path | None,
     workers: int,
     watch: ProgressCallback,
     *,
-    stored: bool = False,
+    on_disk: bool = False,
 ) -> dict[str, DecodedImages]:
-    """The pixels of some lists of files: out of `cache` what it has, the others decoded and put there.
+    """Read the pixels of several lists of files from the cache; decode and cache what is missing.
 
-    A cache that cannot be written costs a warning, no more; one that cannot be read counts as empty.
+    A cache that cannot be written causes a warning only; one that cannot be read counts as empty.
 
     Args:
-        pools: name -> files, as scanned; each list has an entry of its own.
-        recipe: how they are decoded.
-        cache: a folder, made if need be, that any number of processes may share; None for none.
-        workers: processes that decode and threads that hash; changes nothing but the time.
-        watch: called with ("hashing" | "decoding") for what takes long.
-        stored: the pixels are never in memory as a whole: decoded into the pack, which is then stored.
+        file_lists: name -> files, as scanned; each list has its own cache entry.
+        settings: how the files are decoded.
+        cache: directory, created if necessary, that any number of processes may share; None for no cache.
+        workers: processes that decode and threads that hash; affects only the time.
+        watch: called with the description "hashing" or "decoding".
+        on_disk: decode into the pack and leave the pixels there; they are never in memory as a whole.
 
     Raises:
         SettingError: `workers` below 1.
-        DataError: a decoding process died, or memory ran out; with `stored`, the cache cannot be written.
+        DataError: a decoding process died, or memory ran out; with `on_disk`, the cache cannot be written.
     """
     check_range("workers", workers, 1)
-    assert cache is not None or not stored
+    assert cache is not None or not on_disk
     started = time.time_ns()
-    sought = {name: _lookup(files, recipe, cache, workers, watch, stored=stored) for name, files in pools.items()}
-    left = [file for name, files in pools.items() if sought[name].pack is None for file in files]
-    outcomes = (
-        decode_files(left, recipe, workers) if left else iter(())
-    )  # of all at once: no process waits between two lists
-    found = {}
-    for name, files in pools.items():
-        entry, indexed, known, pack = sought.pop(name)
-        made = known is None or pack is None
-        if known is None or pack is None:
-            own = watch(itertools.islice(outcomes, len(files)), "decoding", len(files))
-            if stored and cache is not None:
-                known, pack = _streamed(own, files, recipe, cache)
+    entries = {
+        name: _lookup(each, settings, cache, workers, watch, on_disk=on_disk) for name, each in file_lists.items()
+    }
+    missing = [file for name, files in file_lists.items() if entries[name].pack is None for file in files]
+    # one pass over all lists, so that no process waits between two of them
+    results = decode_files(missing, settings, workers) if missing else iter(())
+    images = {}
+    for name, files in file_lists.items():
+        path, indexed, digests, pack = entries.pop(name)
+        is_new = digests is None or pack is None
+        if digests is None or pack is None:
+            own = watch(itertools.islice(results, len(files)), "decoding", len(files))
+            if on_disk and cache is not None:
+                digests, pack = _decode_to_pack(own, files, settings, cache)
             else:
-                known, pack = _decoded(own, files, recipe)
-        found[name] = _pictures(files, known, pack, "files" if made else "cache")
-        if cache is None or entry is None:
+                digests, pack = _decode(own, files, settings)
+        images[name] = _decoded_images(files, digests, pack, "files" if is_new else "cache")
+        if cache is None or path is None:
             continue
         try:
-            if made and not stored:
-                write_pack(_pack_path(cache, recipe, known), pack)
-            if known != indexed and _timestamps_stable(files, known, started):
-                _write(entry, known)
+            if is_new and not on_disk:
+                write_pack(_pack_path(cache, settings, digests), pack)
+            if digests != indexed and _timestamps_stable(files, digests, started):
+                _write_index(path, digests)
         except OSError as error:
-            message = f"the image cache {cache} cannot be written ({error}); going on without"
+            message = f"the image cache {cache} cannot be written ({error}); continuing without it"
             warnings.warn(message, stacklevel=2)
-    return found
+    return images
 
 
 def _lookup(
-    files: Files, recipe: DecodeSettings, cache: Path | None, workers: int, watch: ProgressCallback, *, stored: bool
-) -> _Sought:
+    files: Files, settings: DecodeSettings, cache: Path | None, workers: int, watch: ProgressCallback, *, on_disk: bool
+) -> _CacheEntry:
     if cache is None:
-        return _Sought(None, None, None, None)
-    entry = cache / "index" / f"{_key(map(_stats, files))}.json"
-    indexed = known = _read_index(entry)
-    if known is None and _holds_packs(cache):
-        known = list(watch(_hashed(files, recipe, workers), "hashing", len(files)))
+        return _CacheEntry(None, None, None, None)
+    path = cache / "index" / f"{_key(map(_file_key, files))}.json"
+    indexed = digests = _read_index(path)
+    if digests is None and _has_packs(cache):
+        digests = list(watch(_hash_files(files, settings, workers), "hashing", len(files)))
     pack = None
-    if known is not None:
-        pack = read_pack(_pack_path(cache, recipe, known), len(files), recipe.size, stored=stored)
-    return _Sought(entry, indexed, known, pack)
+    if digests is not None:
+        pack = read_pack(_pack_path(cache, settings, digests), len(files), settings.size, on_disk=on_disk)
+    return _CacheEntry(path, indexed, digests, pack)
 
 
-def _decoded(outcomes: Iterable[DecodeResult], files: Files, recipe: DecodeSettings) -> tuple[list[str], ImagePack]:
-    """Every file's digest, or its reason where it was not read; and what they hold."""
-    pixels = numpy.empty((len(files), 3, recipe.size, recipe.size), numpy.uint8)
-    known: list[str] = []
+def _decode(results: Iterable[DecodeResult], files: Files, settings: DecodeSettings) -> tuple[list[str], ImagePack]:
+    """Return the digest of every file, or its reason where it was not read, and the pixels in memory."""
+    pixels = numpy.empty((len(files), 3, settings.size, settings.size), numpy.uint8)
+    digests: list[str] = []
     bad: dict[int, str] = {}
     rows = animated = 0
-    for picture, moves in _good(outcomes, known, bad):
-        pixels[rows] = picture
-        rows, animated = rows + 1, animated + moves
-    return known, ImagePack(pixels[:rows], bad, animated)
+    for image, is_animated in _usable(results, digests, bad):
+        pixels[rows] = image
+        rows, animated = rows + 1, animated + is_animated
+    return digests, ImagePack(pixels[:rows], bad, animated)
 
 
-def _good(outcomes: Iterable[DecodeResult], known: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
-    """The pictures among the outcomes, and whether each is the first of several; what is said of every file is added to
-    `known`, and the reason of each without a picture to `bad`."""
-    for position, result in enumerate(outcomes):
-        known.append(result.sha256 or str(result.reason))
+def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
+    """Yield each decoded image and whether it is animated; append to `digests`, and add reasons to `bad`."""
+    for position, result in enumerate(results):
+        digests.append(result.sha256 or str(result.reason))
         if result.pixels is None:
             bad[position] = str(result.reason)
         else:
             yield result.pixels, result.animated
 
 
-def _streamed(
-    outcomes: Iterable[DecodeResult], files: Files, recipe: DecodeSettings, cache: Path
+def _decode_to_pack(
+    results: Iterable[DecodeResult], files: Files, settings: DecodeSettings, cache: Path
 ) -> tuple[list[str], ImagePack]:
-    """As `_decoded`, but into a pack as they come, whose rows are returned.
+    """As `_decode`, but write the pixels to a pack one by one and return its rows.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the pack cannot be written.
     """
-    known: list[str] = []
+    digests: list[str] = []
     bad: dict[int, str] = {}
     animated = 0
     try:
-        with PackWriter(cache / "packs") as growing:
-            for picture, moves in _good(outcomes, known, bad):
-                growing.add(picture)
-                animated += moves
-            return known, growing.end(_pack_path(cache, recipe, known), bad, animated, recipe.size)
+        with PackWriter(cache / "packs") as writer:
+            for image, is_animated in _usable(results, digests, bad):
+                writer.add(image)
+                animated += is_animated
+            return digests, writer.finish(_pack_path(cache, settings, digests), bad, animated, settings.size)
     except OSError as error:
-        allowed = "pixels of more than dataset.memory_gb stay in it; raise that, or give dataset.cache room"
-        raise DataError(f"the image cache {cache} cannot be written ({error}): {allowed}") from error
+        reason = "pixels beyond dataset.memory_gb are kept there; increase that, or free space in dataset.cache"
+        raise DataError(f"the image cache {cache} cannot be written ({error}): {reason}") from error
 
 
-def _hashed(files: Files, recipe: DecodeSettings, workers: int) -> Iterator[str]:
-    """What `_decoded` says of every file first, without decoding."""
+def _hash_files(files: Files, settings: DecodeSettings, workers: int) -> Iterator[str]:
+    """Yield the digest of every file, or its reason, without decoding."""
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(files), AT_ONCE):  # a task of the pool takes 2 kB
-            some = files[start : start + AT_ONCE]
-            yield from pool.map(functools.partial(_digest, limit=recipe.max_bytes), some)
+        for start in range(0, len(files), HASH_CHUNK):
+            chunk = files[start : start + HASH_CHUNK]
+            yield from pool.map(functools.partial(_digest, limit=settings.max_bytes), chunk)
 
 
 def _digest(file: ImageFile, limit: int) -> str:
@@ -229,45 +238,45 @@ def _digest(file: ImageFile, limit: int) -> str:
         return bad.reason
 
 
-def _pictures(
-    files: Files, known: Sequence[str], pack: ImagePack, came_from: Literal["cache", "files"]
+def _decoded_images(
+    files: Files, digests: Sequence[str], pack: ImagePack, source: Literal["cache", "files"]
 ) -> DecodedImages:
-    everything = range(len(files))
-    kept = tuple(position for position in everything if position not in pack.bad) if pack.bad else everything
+    positions = range(len(files))
+    decoded = tuple(position for position in positions if position not in pack.bad) if pack.bad else positions
     return DecodedImages(
         pixels=pack.pixels,
-        names=tuple(files[position].name for position in kept),
-        kept=kept,
-        digests=tuple("" if digest in REASONS else digest for digest in known),
+        names=tuple(files[position].name for position in decoded),
+        decoded=decoded,
+        digests=tuple("" if digest in REASONS else digest for digest in digests),
         quarantined=tuple((files[position].name, reason) for position, reason in pack.bad.items()),
         animated=pack.animated,
-        came_from=came_from,
+        source=source,
     )
 
 
-def _timestamps_stable(files: Files, known: Sequence[str], started: int) -> bool:
-    """Whether a later start may trust the files' times: none is racy, and none was out of reach only today."""
+def _timestamps_stable(files: Files, digests: Sequence[str], started: int) -> bool:
+    """Whether the index may be trusted later: no file is racy, and none was temporarily unreadable."""
     latest = max((max(file.mtime_ns, file.ctime_ns) for file in files), default=0)
-    return latest < started - RACY_NS and "unreadable" not in known
+    return latest < started - RACY_NS and "unreadable" not in digests
 
 
 def _key(parts: Iterable[str]) -> str:
-    """Of lines of text, without holding them all."""
+    """Hash lines of text without holding them all in memory."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\n")
     return digest.hexdigest()
 
 
-def _stats(file: ImageFile) -> str:
+def _file_key(file: ImageFile) -> str:
     return f"{json.dumps(file.name)} {file.bytes_} {file.mtime_ns} {file.ctime_ns} {file.inode}"
 
 
-def _pack_path(cache: Path, recipe: DecodeSettings, known: Sequence[str]) -> Path:
-    return cache / "packs" / f"{_key(itertools.chain([recipe.fingerprint()], known))}.pack"
+def _pack_path(cache: Path, settings: DecodeSettings, digests: Sequence[str]) -> Path:
+    return cache / "packs" / f"{_key(itertools.chain([settings.fingerprint()], digests))}.pack"
 
 
-def _holds_packs(cache: Path) -> bool:
+def _has_packs(cache: Path) -> bool:
     try:
         return any((cache / "packs").iterdir())
     except OSError:
@@ -275,19 +284,19 @@ def _holds_packs(cache: Path) -> bool:
 
 
 def _read_index(path: Path) -> list[str] | None:
-    """The digest, or the reason, of every file. What is wrong here leads to no pack, unless it is another's index."""
+    """Read the digest, or the reason, of every file. Wrong digests lead to no pack, so only the key is verified."""
     try:
-        found = json.loads(path.read_bytes())
+        entry = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return found[1:] if isinstance(found, list) and found[:1] == [path.stem] else None
+    return entry[1:] if isinstance(entry, list) and entry[:1] == [path.stem] else None
 
 
-def _write(path: Path, known: Sequence[str]) -> None:
-    """An index, piece by piece; it may be torn by a power cut: it is then not believed."""
+def _write_index(path: Path, digests: Sequence[str]) -> None:
+    """Write an index in pieces, without fsync: one that a power cut tore is rejected when it is read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_temporary_files(path.parent)
     with AtomicFile(path.parent) as file:
-        for piece in json.JSONEncoder().iterencode([path.stem, *known]):
+        for piece in json.JSONEncoder().iterencode([path.stem, *digests]):
             file.write(piece.encode())
         file.commit(path, sure=False)

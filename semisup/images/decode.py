@@ -1,8 +1,7 @@
-"""The bytes of one file -> its pixels, or the reason why there are none. Never pixels that are silently wrong.
+"""Decode the bytes of one file into pixels, or give the reason why not. Pixels are never silently wrong.
 
-What a file is, is decided by its content: a PNG named .jpg is a PNG. What is not done is as much a part of it:
-Pillow's LOAD_TRUNCATED_IMAGES stays off (it paints what is missing gray), and formats that start a program to be read
-(EPS, PDF: Ghostscript) are never tried.
+The content decides the format: a PNG named .jpg is a PNG. Pillow's LOAD_TRUNCATED_IMAGES stays off (it fills missing
+parts with gray), and formats whose readers start a program (EPS, PDF: Ghostscript) are never tried.
 """
 
 import io
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-# Imported by name, or the first WebP would make Pillow import all of its forty formats.
+# Imported by name: otherwise the first WebP makes Pillow import all of its forty formats.
 from PIL import (  # noqa: F401
     BmpImagePlugin,
     GifImagePlugin,
@@ -35,17 +34,17 @@ silence_decoders()
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 REASONS = {
-    "unreadable": "not a regular file any more, no permission, or a fault of the disk",
+    "unreadable": "no longer a regular file, no permission, or a disk error",
     "unidentified": "none of JPEG, PNG, WebP, BMP, GIF, TIFF",
-    "truncated": "the data end before the picture does",
-    "corrupt": "the decoder found the data wrong",
-    "too large": "more pixels than max_pixels, or more bytes, memory or pixels in a tile than that needs",
-    "too slow": "more scans than pictures have, or more seconds of a processor than a picture may take",
-    "crashed": "the process that decoded it died of it, twice",
-    "too narrow": "center_crop would have to make more than max_pixels of it first",
-    "unsupported mode": "no rule makes 8 bits of its values: 12- or 32-bit integers, floats, LAB, inverted 16-bit gray",
+    "truncated": "the data end before the image does",
+    "corrupt": "a checksum or the decoder rejects the data",
+    "too large": "more than max_pixels pixels, or more bytes, memory or pixels in a tile than such an image needs",
+    "too slow": "more scans than encoders write, or more CPU seconds than allowed for one image",
+    "crashed": "decoding it killed the process, twice",
+    "too narrow": "center_crop would first have to enlarge it to more than max_pixels",
+    "unsupported mode": "no defined conversion to 8 bits: 12- or 32-bit integers, floats, LAB, inverted 16-bit gray",
 }
-"""Why a file is no picture: every reason there is."""
+"""All reasons why a file gives no pixels."""
 
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 _EXIF_ORIENTATION, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_TILE = 0x0112, 258, 262, (322, 323)
@@ -63,7 +62,7 @@ Pixels = NDArray[numpy.uint8]
 
 
 class BadImageError(ValueError):
-    """A file that gives no pixels. `reason` is a key of REASONS."""
+    """A file that cannot be decoded. `reason` is a key of REASONS."""
 
     def __init__(self, reason: str) -> None:
         assert reason in REASONS, reason
@@ -72,66 +71,66 @@ class BadImageError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """One picture.
+    """A decoded image.
 
     pixels: (3, S, S) uint8, contiguous, RGB
-    animated: the file holds more frames or pages; `pixels` are of the first
+    animated: whether the file has more frames or pages; `pixels` are of the first
     """
 
     pixels: Pixels
     animated: bool
 
 
-def decode(data: bytes, recipe: DecodeSettings) -> Decoded:
-    """Decode, turn upright by EXIF, lay transparency on the background, resize.
+def decode(data: bytes, settings: DecodeSettings) -> Decoded:
+    """Decode an image, apply its EXIF orientation, blend transparency with the background, and resize.
 
-    16-bit gray keeps its upper 8 bits; 1-bit, gray, palette and CMYK are converted to RGB as Pillow does.
-    Not thread-safe: the filter of warnings is set meanwhile.
+    16-bit gray keeps its upper 8 bits; 1-bit, gray, palette and CMYK are converted to RGB by Pillow.
+    Not thread-safe: the filter of warnings is changed meanwhile.
 
     Raises:
-        BadImageError: with one of REASONS; no other error of Pillow comes through.
-        MemoryError: this machine's lack, not the file's.
+        BadImageError: with one of REASONS; no other error of Pillow is passed on.
+        MemoryError: the machine has too little memory.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _decode(data, recipe)
+            return _decode(data, settings)
         except (BadImageError, MemoryError):
             raise
         except UnidentifiedImageError as error:
             raise BadImageError("unidentified") from error
         except Image.DecompressionBombError as error:
             raise BadImageError("too large") from error
-        except Exception as error:  # Pillow raises nearly everything on bytes gone wrong
-            early = isinstance(error, EOFError) or "truncated" in str(error).lower()
-            raise BadImageError("truncated" if early else "corrupt") from error
+        except Exception as error:  # Pillow raises almost any exception for damaged data
+            is_truncated = isinstance(error, EOFError) or "truncated" in str(error).lower()
+            raise BadImageError("truncated" if is_truncated else "corrupt") from error
 
 
-def _decode(data: bytes, recipe: DecodeSettings) -> Decoded:
+def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
     if reason := find_corruption(data):
         raise BadImageError(reason)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if max(image.width * image.height, _tile(image)) > recipe.max_pixels:
+        if max(image.width * image.height, _tile_pixels(image)) > settings.max_pixels:
             raise BadImageError("too large")
         if not _is_convertible(image):
             raise BadImageError("unsupported mode")
         animated = bool(getattr(image, "is_animated", False))
-        if recipe.draft:
-            image.draft(None, (2 * recipe.size, 2 * recipe.size))
+        if settings.draft:
+            image.draft(None, (2 * settings.size, 2 * settings.size))
         image.load()
-        opaque = _to_rgb(_apply_exif_orientation(image), recipe.background)
-    resized = _RESIZE[recipe.resize](opaque, recipe)
+        opaque = _to_rgb(_apply_exif_orientation(image), settings.background)
+    resized = _RESIZE[settings.resize](opaque, settings)
     return Decoded(numpy.ascontiguousarray(numpy.asarray(resized).transpose(2, 0, 1)), animated)
 
 
-def _tile(image: Image.Image) -> int:
-    """The pixels that have to be decoded at once: a TIFF's tile may be larger than the picture."""
+def _tile_pixels(image: Image.Image) -> int:
+    """Pixels that must be decoded at once: the tile of a TIFF may be larger than the image."""
     sides = (getattr(image, "tag_v2", {}).get(tag, 0) for tag in _TIFF_TILE)
     return math.prod(side if isinstance(side, int) else 0 for side in sides)
 
 
 def _is_convertible(image: Image.Image) -> bool:
-    """Whether the values become 8 bits without a guess: Pillow gives 12-bit and inverted TIFF as 16-bit gray too."""
+    """Whether the values have a defined conversion to 8 bits; Pillow opens 12-bit and inverted TIFF as 16-bit gray."""
     if image.mode.startswith("I;16"):
         tags = getattr(image, "tag_v2", {_TIFF_BITS: (16,), _TIFF_PHOTOMETRIC: 1})
         return tags.get(_TIFF_BITS) == (16,) and tags.get(_TIFF_PHOTOMETRIC) == 1
@@ -139,10 +138,10 @@ def _is_convertible(image: Image.Image) -> bool:
 
 
 def _apply_exif_orientation(image: Image.Image) -> Image.Image:
-    """Turned as EXIF says. Unlike ImageOps.exif_transpose this never writes EXIF again, which fails on broken ones."""
+    """Apply the EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF data, which fails on broken ones."""
     try:
         method = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # EXIF that cannot be read says nothing of the pixels, which can
+    except Exception:  # unreadable EXIF; the pixels may be intact
         return image
     return image if method is None else image.transpose(method)
 
@@ -159,7 +158,7 @@ def _to_rgb(image: Image.Image, background: int) -> Image.Image:
 
 
 def _to_8bit(image: Image.Image, background: int) -> Image.Image:
-    """16-bit gray, by its upper 8 bits; Pillow's own conversion makes white of all above 255."""
+    """Convert 16-bit gray by its upper 8 bits; Pillow's own conversion turns all values above 255 white."""
     values = numpy.asarray(image)
     gray = (values >> 8).astype(numpy.uint8)
     if "transparency" in image.info:
@@ -167,18 +166,18 @@ def _to_8bit(image: Image.Image, background: int) -> Image.Image:
     return Image.fromarray(gray).convert("RGB")
 
 
-def _stretch(image: Image.Image, recipe: DecodeSettings) -> Image.Image:
-    """torchvision's Resize((S, S)) of a PIL image."""
-    return image.resize((recipe.size, recipe.size), Image.Resampling.BILINEAR)
+def _stretch(image: Image.Image, settings: DecodeSettings) -> Image.Image:
+    """Resize as torchvision's Resize((S, S)) does for a PIL image."""
+    return image.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
 
 
-def _center_crop(image: Image.Image, recipe: DecodeSettings) -> Image.Image:
-    """torchvision's Resize(S), then CenterCrop(S). Pillow's `box` would spare the rest, but rounds to float32."""
-    size, (width, height) = recipe.size, image.size
-    long = int(size * max(width, height) / min(width, height))
-    if size * long > recipe.max_pixels:
+def _center_crop(image: Image.Image, settings: DecodeSettings) -> Image.Image:
+    """Resize as torchvision's Resize(S) and CenterCrop(S). Pillow's `box` would be faster, but rounds to float32."""
+    size, (width, height) = settings.size, image.size
+    long_side = int(size * max(width, height) / min(width, height))
+    if size * long_side > settings.max_pixels:
         raise BadImageError("too narrow")
-    width, height = (size, long) if width <= height else (long, size)
+    width, height = (size, long_side) if width <= height else (long_side, size)
     left, top = round((width - size) / 2), round((height - size) / 2)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return resized.crop((left, top, left + size, top + size))

@@ -1,7 +1,7 @@
-"""How a picture becomes S x S pixels; all that does so, and nothing else, is in the fingerprint.
+"""How an image becomes S x S pixels, with a fingerprint of everything that decides them and of nothing else.
 
-Two starts with one fingerprint and one file have the same pixels, so the cache is keyed by it. Decoders are part of
-it: another libjpeg gives other pixels.
+Equal fingerprints and equal files give equal pixels, so the cache is keyed by the fingerprint. It contains the versions
+of the decoders: another libjpeg gives other pixels.
 """
 
 import dataclasses
@@ -14,26 +14,26 @@ from PIL import features
 from semisup.errors import check_choice, check_range
 
 VERSION = 2
-"""Raise this when decode.py gives other pixels for the same settings."""
+"""Increase this when decode.py gives other pixels for the same settings."""
 
 RESIZES = ("stretch", "center_crop")
 LARGEST_MAX_PIXELS = 178_956_970
-"""Where Pillow itself refuses a picture."""
+"""Pillow itself refuses larger images."""
 
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """The settings of decoding.
+    """Settings of decoding.
 
-    size: S, the side of the result in pixels, 1 to 4096
-    resize: "stretch" = both sides to S, whatever the shape was; "center_crop" = the short side to S, then the middle
-    draft: let the JPEG decoder scale down by 2, 4 or 8 first, never below 2 S: faster on large photographs, and a
-        little different
-    background: the gray, 0 (black) to 255 (white), that shows through where a picture is transparent
-    max_pixels: a picture of more is refused by its header, before memory is spent on it
+    size: S, side of the result in pixels, 1 to 4096
+    resize: "stretch" = both sides to S, whatever the aspect ratio; "center_crop" = short side to S, then the center
+    draft: let the JPEG decoder reduce by 2, 4 or 8 first, never below 2 S: faster on large photographs, with slightly
+        different pixels
+    background: gray behind transparent pixels, 0 (black) to 255 (white)
+    max_pixels: larger images are refused by their header, before memory is allocated
 
     Raises:
-        SettingError: a setting out of range, by its key.
+        SettingError: a setting is out of range.
     """
 
     size: int
@@ -50,11 +50,11 @@ class DecodeSettings:
 
     @property
     def max_bytes(self) -> int:
-        """A file of more is refused unread: even uncompressed, max_pixels of 16-bit RGBA and 16 MiB of metadata fit."""
+        """Larger files are refused unread: uncompressed 16-bit RGBA of max_pixels and 16 MiB of metadata fit."""
         return 8 * self.max_pixels + 2**24
 
     def fingerprint(self) -> str:
-        """All that decides the pixels of a file, as text: the settings, our version, the decoders' versions."""
+        """Everything that decides the pixels of a file, as text: the settings, VERSION, the decoders' versions."""
         decoders = {name: features.version(name) for name in ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")}
         decoders["pillow"] = PIL.__version__
         return json.dumps({"version": VERSION, **dataclasses.asdict(self), "decoders": decoders}, sort_keys=True)

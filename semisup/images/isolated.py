@@ -1,6 +1,7 @@
-"""One file after the other in a process of its own, so that it is known which of them kills it.
+"""Decode one file at a time in a separate process, to find out which file kills it.
 
-For few files, and for those that were under way when one process of many died.
+For few files, and for those in progress when a worker of the process pool died: a `ProcessPoolExecutor` does not tell
+which task killed its worker, and fails all pending ones.
 """
 
 import contextlib
@@ -21,16 +22,16 @@ from semisup.images.scan import ImageFile
 R = TypeVar("R")
 
 MAX_CONSECUTIVE_CRASHES = 16
-"""So many in a row that kill their process: it is not them."""
+"""After this many consecutive crashes the machine is to blame, not the files."""
 
 SPAWNER = multiprocessing.get_context("forkserver")
-"""Starts processes that know none of our threads and locks: the first in 0.5 s, all others in 10 ms."""
+"""Starts processes without our threads and locks: the first in 0.5 s, the others in 10 ms."""
 SPAWNER.set_forkserver_preload(["semisup.images.pool"])
 
 
 @contextlib.contextmanager
 def hide_main_module() -> Iterator[None]:
-    """A process started in here does not run the user's script again, which need not be written for that."""
+    """Hide `__main__`, so that processes started inside do not import the user's script again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
@@ -40,7 +41,7 @@ def hide_main_module() -> Iterator[None]:
 
 
 class WorkerDiedError(Exception):
-    """The process died. `reason`: "too slow" or "crashed"."""
+    """A worker process died. `reason`: "too slow" or "crashed"."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -53,91 +54,96 @@ def decode_isolated(
     first: Callable[[], None],
     died: Callable[[ImageFile, str], R],
 ) -> Iterator[R]:
-    """`act` of each file, in order, in one process for as long as that lives.
+    """Yield `act` of each file, in order, computed in one process that is restarted when it dies.
 
     Args:
-        act: what the process does; its errors come through.
-        first: what it does before anything else.
-        died: takes the place of `act` for what killed a process twice ("crashed"), or once by its time ("too slow").
+        act: runs in the process; its exceptions are re-raised here.
+        first: runs in the process before anything else.
+        died: result for a file that killed the process twice ("crashed"), or exceeded its time once ("too slow").
 
     Raises:
-        DataError: whatever comes next kills its process.
+        DataError: MAX_CONSECUTIVE_CRASHES files in a row killed the process.
     """
-    with contextlib.closing(_Child(act, first)) as child:
-        deaths = 0
+    with contextlib.closing(_Worker(act, first)) as worker:
+        crashes = 0
         for file in files:
             try:
-                yield _retry_once(child, file)
-                deaths = 0
+                yield _retry_once(worker, file)
+                crashes = 0
             except WorkerDiedError as error:
-                deaths += 1
-                if deaths == MAX_CONSECUTIVE_CRASHES:
+                crashes += 1
+                if crashes == MAX_CONSECUTIVE_CRASHES:
                     raise DataError(
-                        f"decoding processes die of {MAX_CONSECUTIVE_CRASHES} files in a row, {file.name} the last: killed for lack "
-                        "of memory? Fewer workers or a lower max_pixels need less"
+                        f"decoding {MAX_CONSECUTIVE_CRASHES} files in a row killed the process, {file.name} the last: "
+                        "out of memory? Use fewer workers or a lower max_pixels"
                     ) from error
                 yield died(file, error.reason)
 
 
-def _retry_once(child: "_Child[R]", file: ImageFile) -> R:
+def _retry_once(worker: "_Worker[R]", file: ImageFile) -> R:
     try:
-        return child.do(file)
+        return worker.run(file)
     except WorkerDiedError as error:
         if error.reason == "too slow":
             raise
-        return child.do(file)
+        return worker.run(file)
 
 
-class _Child(Generic[R]):
-    """A process that does one file at a time; begun when it is needed, and again when it died."""
+class _Worker(Generic[R]):
+    """A process that handles one file at a time; started when needed, and again after it died."""
 
     def __init__(self, act: Callable[[ImageFile], R], first: Callable[[], None]) -> None:
         self.act, self.first = act, first
         self.process: Any = None
 
-    def do(self, file: ImageFile) -> R:
-        """Raises DiedError, or what `act` raised."""
+    def run(self, file: ImageFile) -> R:
+        """Return `act` of the file.
+
+        Raises:
+            WorkerDiedError: the process died. Exceptions of `act` are re-raised.
+        """
         if self.process is None:
-            self.line, theirs = SPAWNER.Pipe()
+            self.pipe, theirs = SPAWNER.Pipe()
             self.process = SPAWNER.Process(target=_serve, args=(theirs, self.act, self.first), daemon=True)
             with hide_main_module():
                 self.process.start()
             theirs.close()
         try:
-            self.line.send(file)
-            good, result = self.line.recv()
+            self.pipe.send(file)
+            succeeded, result = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
             code, self.process = self.process.exitcode, None
             raise WorkerDiedError("too slow" if code == TOO_SLOW else "crashed") from None
-        if good:
+        if succeeded:
             return result  # type: ignore[no-any-return]
         raise result
 
     def close(self) -> None:
+        """Kill the process."""
         if self.process is not None and self.process.is_alive():
             self.process.kill()
             self.process.join()
 
 
-def _serve(line: Any, act: Callable[[Any], Any], first: Callable[[], None]) -> None:
+def _serve(pipe: Any, act: Callable[[Any], Any], first: Callable[[], None]) -> None:
     init_worker()
     first()
     while True:
-        file = line.recv()
+        file = pipe.recv()
         try:
-            line.send((True, act(file)))
+            pipe.send((True, act(file)))
         except Exception as error:
-            line.send((False, error))
+            pipe.send((False, error))
 
 
 def init_worker() -> None:
-    """A process's first act: leave Ctrl-C to the parent, and never outlive it, not even when it is killed."""
+    """Initialize a worker: leave Ctrl-C to the parent, and exit when the parent dies, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])

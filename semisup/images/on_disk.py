@@ -1,8 +1,8 @@
-"""More pixels than are to be resident: they stay where they are, in the cache's file or in the processor's memory.
+"""Images that are too many for memory: they stay in the cache's file, or in CPU memory, and are read when needed.
 
-A step reads its own rows; the next step's are read while it computes. Rows are read and not mapped: a map's pages count
-as the process's memory, many around each row, and to give them back costs 24 ms a step where reading costs 0.8
-(448 images of 32 x 32, docs/internals/scaling.md).
+A step reads its own rows, and the next step's rows are read while it computes. Rows are read with preadv and not
+memory-mapped: pages of a map, many around each row, count as the process's memory, and releasing them costs 24 ms per
+step where reading costs 0.8 ms (448 images of 32 x 32, docs/internals/scaling.md).
 """
 
 import os
@@ -22,10 +22,10 @@ from semisup.images.decode import Pixels
 
 
 class PackedImages:
-    """(n, C, S, S) uint8 images in a file, one after the other from `offset` on. The file may lose its name meanwhile.
+    """(n, C, S, S) uint8 images stored contiguously in a file from `offset`. The file may be unlinked meanwhile.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], offset: int) -> None:
@@ -44,74 +44,74 @@ class PackedImages:
         return self[numpy.arange(len(self))]
 
     def __getitem__(self, rows: Any) -> Pixels:
-        """(m, C, S, S), new, of (m,) whole numbers: what follows one another is read at once.
+        """Read the rows (m,) into a new array (m, C, S, S); consecutive rows are read together.
 
         Raises:
             DataError: the file has become shorter, or cannot be read.
         """
         images = numpy.empty((len(rows), *self.shape[1:]), numpy.uint8)
-        position = images.reshape(-1).data
+        buffer = images.reshape(-1).data
         begins = numpy.flatnonzero(numpy.diff(rows, prepend=-2) != 1).tolist()
         for begin, end in pairwise([*begins, len(rows)]):
-            part = position[begin * self.bytes : end * self.bytes]
-            at = self.offset + int(rows[begin]) * self.bytes
+            part = buffer[begin * self.bytes : end * self.bytes]
+            offset = self.offset + int(rows[begin]) * self.bytes
             while part:
-                got = self._read(part, at)
-                part, at = part[got:], at + got
+                count = self._read(part, offset)
+                part, offset = part[count:], offset + count
         return images
 
-    def _read(self, part: memoryview, at: int) -> int:
+    def _read(self, part: memoryview, offset: int) -> int:
         try:
-            got = os.preadv(self.descriptor, (part,), at)
+            count = os.preadv(self.descriptor, (part,), offset)
         except OSError as error:
             raise DataError(f"{self.path}: {error.strerror}") from error
-        if got == 0:
-            raise DataError(f"{self.path}: has become shorter while its pixels were in use")
-        return got
+        if count == 0:
+            raise DataError(f"{self.path}: became shorter while its pixels were in use")
+        return count
 
 
 class LazyImages:
-    """(n, C, S, S) uint8 images, asked by their numbers like a tensor.
+    """(n, C, S, S) uint8 images that are indexed like a tensor and read when indexed.
 
     Args:
         sources: (m, C, S, S) each, in files or in memory.
-        which, row: (n,) whole numbers, the source of each image and its row there.
-        device: where the images that are asked for go.
+        which, row: (n,) integers, the source of each image and its row in it.
+        device: where indexed images are moved.
     """
 
     def __init__(self, sources: Sequence[PackedImages | Pixels], which: Any, row: Any, device: torch.device) -> None:
         self.sources, self.which, self.row, self.device = sources, which, row, device
         self.shape = torch.Size((len(row), *sources[0].shape[1:]))
         self.reader: ThreadPoolExecutor | None = None
-        self.coming: tuple[Any, Future[Tensor]] | None = None
+        self.prefetched: tuple[Any, Future[Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
 
     def to(self, device: torch.device) -> "LazyImages":
-        """The same for another device."""
+        """The same images for another device."""
         return LazyImages(self.sources, self.which, self.row, device)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """(U, C, S, S) for (U,) numbers, (C, S, S) for one, on the device."""
+        """Read (U, C, S, S) for (U,) integers, (C, S, S) for one, on the device."""
         if isinstance(index, int):
             return self[[index]][0]
-        numbers = _numbers(index)
-        if self.coming is not None and numpy.array_equal(self.coming[0], numbers):
-            images, self.coming = self.coming[1].result(), None
+        numbers = _as_array(index)
+        if self.prefetched is not None and numpy.array_equal(self.prefetched[0], numbers):
+            images, self.prefetched = self.prefetched[1].result(), None
         else:
             images = self._read(numbers)
         return to_device(images, self.device)
 
     def ahead(self, index: Tensor) -> None:
-        """Begin to read what will be asked for next."""
+        """Start reading the images that will be indexed next."""
         if self.reader is None:
             self.reader = ThreadPoolExecutor(1, "semisup-reader")
-        numbers = _numbers(index)
-        self.coming = numbers, self.reader.submit(self._read, numbers)
+        numbers = _as_array(index)
+        self.prefetched = numbers, self.reader.submit(self._read, numbers)
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """All images in their order, `size` at once."""
+        """Yield all images in order, `size` at a time."""
         for begin in range(0, len(self), size):
             yield self[numpy.arange(begin, min(begin + size, len(self)))]
 
@@ -126,5 +126,5 @@ class LazyImages:
         return torch.from_numpy(images)
 
 
-def _numbers(index: Any) -> Any:
+def _as_array(index: Any) -> Any:
     return index.cpu().numpy() if isinstance(index, Tensor) else numpy.asarray(index)

@@ -1,11 +1,11 @@
-"""A pack: the pixels of many pictures in one file, of which nothing is served that its checksums do not fit.
+"""File format of cached pixels, verified by checksums before any pixel is used.
 
     magic, version of the format, length of the header, sha256 of the header and that length
     pixels, (n, 3, S, S) uint8
-    header: JSON of the pack's own key, the files without pixels and why, and the checksums of the pixels' blocks
+    header: JSON of the pack's own key, the files without pixels with their reasons, and the block checksums
 
-The header comes last, for it is known last. A pack is not forced to the disk when it is written: what a power cut makes
-of it is found when it is read, like any other damage, and the pack is made anew.
+The header comes last because it is known last. A pack is written without fsync: damage by a power cut is detected when
+it is read, like any other damage, and the pack is rebuilt. (A .npy file has no checksums.)
 """
 
 import hashlib
@@ -28,8 +28,12 @@ PREFIX = struct.Struct("<8sII32s")
 
 
 class ImagePack(NamedTuple):
-    """pixels: (n, 3, S, S); bad: position -> reason of each file without a row; animated: how many rows are the first
-    of several frames."""
+    """Content of a pack.
+
+    pixels: (n, 3, S, S) uint8
+    bad: position -> reason of each file without a row
+    animated: number of rows that are the first of several frames
+    """
 
     pixels: Pixels | PackedImages
     bad: Mapping[int, str]
@@ -37,23 +41,23 @@ class ImagePack(NamedTuple):
 
 
 def write_pack(path: Path, pack: ImagePack) -> None:
-    """Put it there.
+    """Write a pack atomically.
 
     Raises:
-        OSError: disk full, read-only, ...
+        OSError: for example, the disk is full or read-only.
     """
     assert not isinstance(pack.pixels, PackedImages)
     pixels = pack.pixels.reshape(-1).data
     header = _header(path, pack.bad, pack.animated, checksum_blocks(pixels))
-    _make_room(path.parent)
+    _prepare_folder(path.parent)
     write_atomically(path, _prefix(header), pixels, header, sure=False)
 
 
 class PackWriter:
-    """A pack that is written picture by picture, a context; `end` gives it its name and its rows."""
+    """Context manager that writes a pack image by image; `finish` names it and returns its rows."""
 
     def __init__(self, folder: Path) -> None:
-        _make_room(folder)
+        _prepare_folder(folder)
         self.file, self.sums, self.count = AtomicFile(folder), BlockChecksums(), 0
 
     def __enter__(self) -> "PackWriter":
@@ -61,14 +65,15 @@ class PackWriter:
         self.file.write(bytes(PREFIX.size))
         return self
 
-    def add(self, picture: Pixels) -> None:
-        """(3, S, S)."""
-        row = picture.reshape(-1).data
+    def add(self, image: Pixels) -> None:
+        """Append an image, (3, S, S) uint8."""
+        row = image.reshape(-1).data
         self.file.write(row)
         self.sums.add(row)
         self.count += 1
 
-    def end(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> ImagePack:
+    def finish(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> ImagePack:
+        """Write the header and publish the file under `path`."""
         header = _header(path, bad, animated, self.sums.all())
         self.file.write(header)
         self.file.commit(path, _prefix(header), sure=False)
@@ -78,22 +83,26 @@ class PackWriter:
         self.file.__exit__(None, None, None)
 
 
-def read_pack(path: Path, count: int, size: int, *, stored: bool) -> ImagePack | None:
-    """The pack of `count` files at S = `size`; None if it is not there or not whole. `stored`: read through once."""
+def read_pack(path: Path, count: int, size: int, *, on_disk: bool) -> ImagePack | None:
+    """Read the pack of `count` files at S = `size`; None if it is missing or damaged.
+
+    Args:
+        on_disk: only verify the pixels and leave them in the file.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
-            magic, version, length, wanted = PREFIX.unpack(file.read(PREFIX.size))
+            magic, version, length, signature = PREFIX.unpack(file.read(PREFIX.size))
             rest = os.fstat(file.fileno()).st_size - PREFIX.size - length
             if magic != MAGIC or version != FORMAT or rest < 0 or rest % (3 * size**2):
                 return None
             header = os.pread(file.fileno(), length, PREFIX.size + rest)
-            if _signature(header) != wanted:
+            if _signature(header) != signature:
                 return None
-            fields = json.loads(header)  # as we wrote it, though maybe under another name
+            fields = json.loads(header)  # intact, but the file may have been renamed
             shape = (rest // (3 * size**2), 3, size, size)
             if fields["key"] != path.stem or shape[0] + len(fields["bad"]) != count:
                 return None
-            pixels = PackedImages(path, shape, PREFIX.size) if stored else numpy.empty(shape, numpy.uint8)
+            pixels = PackedImages(path, shape, PREFIX.size) if on_disk else numpy.empty(shape, numpy.uint8)
             into = None if isinstance(pixels, PackedImages) else pixels.reshape(-1).data
             if not verify_blocks(file.fileno(), PREFIX.size, rest, fields["sums"], into):
                 return None
@@ -102,7 +111,7 @@ def read_pack(path: Path, count: int, size: int, *, stored: bool) -> ImagePack |
     return ImagePack(pixels, dict(fields["bad"]), fields["animated"])
 
 
-def _make_room(folder: Path) -> None:
+def _prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale_temporary_files(folder)
 

@@ -1,7 +1,8 @@
-"""Many files -> pixels, in the order asked for, by several processes.
+"""Decode many files in several processes, in order.
 
-Which process decodes a file changes nothing. A file that is no picture costs its row, and so does one that kills its
-process, or does not let it go: those that were under way then are tried again, each alone.
+The result does not depend on which process decodes a file. A file that cannot be decoded loses its row, and so does one
+that kills its process or exceeds its time: files in progress at that moment are retried one by one (isolated.py). A
+plain `ProcessPoolExecutor` would fail the whole run because of such a file.
 """
 
 import functools
@@ -23,20 +24,20 @@ from semisup.images.resource_limits import limit_memory, time_limit
 from semisup.images.scan import ImageFile
 
 FEW_FILES, FEW_BYTES = 16, 2**19
-"""Below either, one process is done before a second has paid: to start it takes 20 ms, 8 photographs of 60 kB."""
+"""Below either, one process is faster: starting a second takes 20 ms, as long as 8 photographs of 60 kB."""
 
 _CHUNK_FILES, _CHUNK_BYTES = 32, 2**22
-_CHUNKS = 8  # for each process at least, where there are files enough: they end at nearly the same time
+_CHUNKS = 8  # per process at least, if there are enough files, so that all processes finish at about the same time
 
 
 class DecodeResult(NamedTuple):
-    """What became of one file.
+    """Result of decoding one file.
 
     name: as in ImageFile
-    sha256: hex, of the file's bytes; "" where they were not read ("unreadable", or "too large" by its bytes)
+    sha256: hex, of the file's content; "" where it was not read ("unreadable", or a file "too large")
     pixels: (3, S, S) uint8, or None
-    animated: there were more frames than the one taken
-    reason: why there are no pixels, a key of decode.REASONS; None where there are
+    animated: whether the file has more frames than the decoded one
+    reason: why there are no pixels, a key of decode.REASONS; None if there are
     """
 
     name: str
@@ -46,74 +47,76 @@ class DecodeResult(NamedTuple):
     reason: str | None
 
 
-def decode_files(files: Sequence[ImageFile], recipe: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
-    """Decode `files`, one Outcome each, in their order. `workers` changes nothing but the time.
+def decode_files(files: Sequence[ImageFile], settings: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
+    """Decode `files` and yield one result each, in order. `workers` affects only the time.
 
-    With one worker it is this process that decodes, and that a file could kill.
-    No more than four chunks a worker (32 files or 4 MiB of pixels each) are in memory at once.
+    With one worker this process decodes, and a file could kill it.
+    At most four chunks per worker (32 files or 4 MiB of pixels each) are in memory at once.
 
     Raises:
         SettingError: `workers` below 1.
-        DataError: processes die whatever the file; or this one's memory ran out.
+        DataError: processes die whatever the file; or memory ran out in this process.
     """
     check_range("workers", workers, 1)
     if workers == 1 or not files or not _may_have_children():
-        return map(functools.partial(decode_file, recipe=recipe), files)
+        return map(functools.partial(decode_file, settings=settings), files)
     if len(files) < FEW_FILES or sum(file.bytes_ for file in files) < FEW_BYTES:
-        return _alone(files, recipe)
-    return _by_processes(files, recipe, workers)
+        return _decode_one_by_one(files, settings)
+    return _decode_in_pool(files, settings, workers)
 
 
 def max_workers() -> int:
-    """What `workers` is where nobody says: one a core, and never this process."""
+    """Default number of workers: one per core, and at least 2, so that this process does not decode."""
     return max(os.cpu_count() or 1, 2)
 
 
 def _may_have_children() -> bool:
-    """Not daemons, and not the workers of joblib: children ask for their parent's start method, and know no `loky`."""
+    """Whether this process may start others: not a daemon, and not a joblib worker (start method `loky`)."""
     method = multiprocessing.get_start_method(allow_none=True)
-    known = method is None or method in multiprocessing.get_all_start_methods()
-    return known and not multiprocessing.current_process().daemon
+    is_known = method is None or method in multiprocessing.get_all_start_methods()
+    return is_known and not multiprocessing.current_process().daemon
 
 
-def decode_file(file: ImageFile, recipe: DecodeSettings) -> DecodeResult:
-    """Read and decode one file, once.
+def decode_file(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
+    """Read and decode one file in this process.
 
     Raises:
         DataError: memory ran out.
     """
     try:
-        return _outcome(file, recipe)
+        return _decode_one(file, settings)
     except MemoryError as error:
-        raise DataError(f"{file.name}: not enough memory to decode it; lower max_pixels, or the workers") from error
+        raise DataError(
+            f"{file.name}: not enough memory to decode it; use a lower max_pixels or fewer workers"
+        ) from error
 
 
-def _outcome(file: ImageFile, recipe: DecodeSettings) -> DecodeResult:
+def _decode_one(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
     digest = ""
     try:
-        data = read_bytes(file.path, recipe.max_bytes)
+        data = read_bytes(file.path, settings.max_bytes)
         digest = hashlib.sha256(data).hexdigest()
-        pixels, animated = decode(data, recipe)
+        pixels, animated = decode(data, settings)
     except BadImageError as bad:
         return DecodeResult(file.name, digest, None, False, bad.reason)
     return DecodeResult(file.name, digest, pixels, animated, None)
 
 
-def _outcome_alone(file: ImageFile, recipe: DecodeSettings) -> DecodeResult:
-    """As `decode_file`, within bounds; a lack of memory is the file's fault here, for there is no other file."""
+def _decode_limited(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
+    """As `decode_file`, within limits; lack of memory is attributed to the file, the only one in this process."""
     try:
         with time_limit():
-            return _outcome(file, recipe)
+            return _decode_one(file, settings)
     except MemoryError:
-        return _lost(file, "too large")
+        return _failed(file, "too large")
 
 
-def _lost(file: ImageFile, reason: str) -> DecodeResult:
+def _failed(file: ImageFile, reason: str) -> DecodeResult:
     return DecodeResult(file.name, "", None, False, reason)
 
 
 def read_bytes(path: str, limit: int) -> bytes:
-    """The content of a regular file. What has become a FIFO or a device since the scan does not hold us up.
+    """Read a regular file, without blocking on one that became a FIFO or a device since the scan.
 
     Raises:
         BadImageError: "unreadable"; "too large" for more than `limit` bytes.
@@ -132,76 +135,75 @@ def read_bytes(path: str, limit: int) -> bytes:
     return data
 
 
-def _alone(files: Sequence[ImageFile], recipe: DecodeSettings) -> Iterator[DecodeResult]:
+def _decode_one_by_one(files: Sequence[ImageFile], settings: DecodeSettings) -> Iterator[DecodeResult]:
     return decode_isolated(
-        files, functools.partial(_outcome_alone, recipe=recipe), functools.partial(limit_memory, recipe), _lost
+        files, functools.partial(_decode_limited, settings=settings), functools.partial(limit_memory, settings), _failed
     )
 
 
-def _by_processes(files: Sequence[ImageFile], recipe: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
+def _decode_in_pool(files: Sequence[ImageFile], settings: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
     even = -(-len(files) // (_CHUNKS * workers))
-    length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * recipe.size**2), even))
+    length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * settings.size**2), even))
     chunks = deque(files[start : start + length] for start in range(0, len(files), length))
     while chunks:
-        yield from _until_one_dies(chunks, recipe, workers)
+        yield from _run_pool(chunks, settings, workers)
 
 
-def _until_one_dies(chunks: deque[Sequence[ImageFile]], recipe: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
-    """Takes what it has done from `chunks`: all, or all that were under way when a process died."""
-    pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_begin, initargs=(recipe,))
-    flying: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]] = deque()
+def _run_pool(chunks: deque[Sequence[ImageFile]], settings: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
+    """Decode chunks and remove them from `chunks`, until all are done or a process died."""
+    pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_init_pool_worker, initargs=(settings,))
+    pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]] = deque()
     broken = False
     try:
-        while flying or (chunks and not broken):
-            while chunks and not broken and len(flying) < 4 * workers:
+        while pending or (chunks and not broken):
+            while chunks and not broken and len(pending) < 4 * workers:
                 try:
                     with hide_main_module():
-                        flying.append((chunks[0], pool.submit(_outcomes, chunks[0], recipe)))
+                        pending.append((chunks[0], pool.submit(_decode_chunk, chunks[0], settings)))
                 except BrokenProcessPool:
                     broken = True
                     break
                 chunks.popleft()
-            if not flying:
+            if not pending:
                 break
-            chunk, landing = flying.popleft()
+            chunk, future = pending.popleft()
             try:
-                yield from landing.result()
+                yield from future.result()
             except MemoryError:
-                yield from _alone(chunk, recipe)
+                yield from _decode_one_by_one(chunk, settings)
             except BrokenProcessPool:
                 broken = True
-                yield from _alone(_suspects(chunk, flying, chunks), recipe)
+                yield from _decode_one_by_one(_unfinished(chunk, pending, chunks), settings)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _suspects(
+def _unfinished(
     first: Sequence[ImageFile],
-    flying: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]],
+    pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]],
     chunks: deque[Sequence[ImageFile]],
 ) -> list[ImageFile]:
-    """The files of the chunk that did not come back and of those after it that did not either; so many at least that it
-    shows whether every file does it."""
+    """Files of the failed chunk and of failed ones after it, with enough others to tell whether every file crashes."""
     files = list(first)
-    while flying and not _landed(flying[0][1]):
-        files += flying.popleft()[0]
-    while not flying and chunks and len(files) < MAX_CONSECUTIVE_CRASHES:
+    while pending and not _succeeded(pending[0][1]):
+        files += pending.popleft()[0]
+    while not pending and chunks and len(files) < MAX_CONSECUTIVE_CRASHES:
         files += chunks.popleft()
     return files
 
 
-def _landed(landing: Future[list[DecodeResult]]) -> bool:
-    return landing.done() and landing.exception() is None
+def _succeeded(future: Future[list[DecodeResult]]) -> bool:
+    return future.done() and future.exception() is None
 
 
-def _outcomes(chunk: Sequence[ImageFile], recipe: DecodeSettings) -> list[DecodeResult]:
-    found = []
+def _decode_chunk(chunk: Sequence[ImageFile], settings: DecodeSettings) -> list[DecodeResult]:
+    results = []
     for file in chunk:
         with time_limit():
-            found.append(_outcome(file, recipe))
-    return found
+            results.append(_decode_one(file, settings))
+    return results
 
 
-def _begin(recipe: DecodeSettings) -> None:
+def _init_pool_worker(settings: DecodeSettings) -> None:
     init_worker()
-    limit_memory(recipe)
+    limit_memory(settings)

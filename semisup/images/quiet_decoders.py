@@ -1,6 +1,6 @@
-"""What decoders dislike about a file they write to the terminal, some in words of the file; here they are told not to.
+"""Keep decoders from writing warnings to the terminal, some of which contain text from the file.
 
-Pillow raises the same as an exception, which becomes a reason.
+Pillow raises the same problems as exceptions, which become reasons.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from PIL import _imaging
 
 
 def silence_decoders() -> None:
-    """From here on, in this process. Where Pillow is built so that its libtiff cannot be found, that still writes."""
+    """Silence the decoders in this process; libtiff stays audible where it is not linked into Pillow's module."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(_imaging.__file__)

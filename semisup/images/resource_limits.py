@@ -1,6 +1,6 @@
-"""What a decoding process may use up, so that a hostile file costs itself and nothing else.
+"""Time and memory limits of a decoding process, so that a hostile file harms only itself.
 
-The kernel holds the bounds: decoders are C, and would not let us interrupt them.
+The kernel enforces them: decoders are C code, which Python cannot interrupt.
 """
 
 import contextlib
@@ -13,31 +13,32 @@ from pathlib import Path
 from semisup.images.decode_settings import DecodeSettings
 
 SECONDS = 30.0
-"""Of a processor, for one file: the largest picture that is let through needs about one. Waiting does not count: a busy
-machine changes nothing."""
+"""CPU seconds for one file; the largest accepted image needs about one. CPU time, so that a busy machine changes
+nothing."""
 
 BYTES_PER_PIXEL, SPARE_BYTES = 48, 2**28
-"""Of address space: a picture, its upright copy, its colors on the background, and what the decoder holds meanwhile."""
+"""Of address space: an image, its upright copy, its colors on the background, and the decoder's buffers."""
 
 TOO_SLOW = -signal.SIGPROF
-"""How a process ends that took longer."""
+"""Exit code of a process that exceeded SECONDS."""
 
 
-def limit_memory(recipe: DecodeSettings) -> None:
-    """From here on this process gets no more memory than the largest picture of `recipe` needs: MemoryError instead."""
+def limit_memory(settings: DecodeSettings) -> None:
+    """Limit this process to the memory that the largest accepted image needs; beyond it, MemoryError is raised."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
         return  # not Linux
-    wanted = pages * os.sysconf("SC_PAGE_SIZE") + BYTES_PER_PIXEL * recipe.max_pixels + recipe.max_bytes + SPARE_BYTES
+    needed = pages * os.sysconf("SC_PAGE_SIZE") + BYTES_PER_PIXEL * settings.max_pixels + settings.max_bytes
+    needed += SPARE_BYTES
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
-    """In here this process ends by SIGPROF after SECONDS of its processor's time."""
+    """Kill this process by SIGPROF when the body takes more than SECONDS of CPU time."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:

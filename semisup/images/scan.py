@@ -1,6 +1,6 @@
-"""Which files are pictures: an answer that depends on names alone, not on the disk's order, the locale or links.
+"""Find image files: the result depends only on names, not on the disk's order, the locale or links.
 
-No file is opened here; what a file holds is decided by its content later (decode.py).
+No file is opened here; decode.py decides by content what a file is.
 """
 
 import errno
@@ -8,7 +8,7 @@ import os
 import stat
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,24 @@ from semisup.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
+OUTPUT_FOLDER = "output of semisup"
+"""Reason for ignoring a folder that this program or W&B wrote."""
+
+RUN_FILES = frozenset({"config.yaml", "run.json"})
+"""Files that together mark the folder of a run; its plots are images, but not data."""
+
+COMPARISON_PLOT, COMPARISON = "comparison.png", "comparison.json"
+"""A plot of `semisup compare`, and the file that is always written beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file that calls itself a picture, as it was when scanned. There may be millions: text, and not a Path.
+    """A file with an image suffix, as of the scan. There may be millions: text, not Path objects.
 
     path: where it is
-    name: posix path relative to the data set's root, printable (see `printable`); what a record calls the image
+    name: posix path relative to the data set's root, printable (see `printable`); the image's name in a record
     bytes_: its size
-    mtime_ns, ctime_ns, inode: with the size, what changes when the content does
+    mtime_ns, ctime_ns, inode: with the size, these change when the content does
     """
 
     path: str
@@ -37,12 +46,12 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a folder holds.
+    """Content of a folder.
 
-    files: the pictures, sorted by the bytes of their path
-    ignored: reason -> count of the entries left out: "hidden" (with all that is beneath), "other suffix",
-        "symlink" (links are not followed), "broken symlink", "seen already" (a link to what was found before: loops end
-        here), "not a regular file" (FIFO, socket, device), "vanished" (removed while we looked)
+    files: image files, sorted by the bytes of their path
+    ignored: reason -> number of ignored entries: "hidden" (with everything below), "other suffix", "symlink" (links
+        are not followed), "broken symlink", "seen already" (a link to a file or folder found before, such as a loop),
+        "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan), OUTPUT_FOLDER
     """
 
     files: tuple[ImageFile, ...]
@@ -50,24 +59,24 @@ class Scan:
 
 
 def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
-    """Find the pictures in `folder` and all folders beneath it.
+    """Find the image files in `folder` and below it.
 
     Args:
-        root: what names are relative to; `folder` is this or lies beneath it.
-        folder: where to look.
-        follow_symlinks: take what links lead to as well, each file and folder once, those without a link first.
+        root: names are relative to this; `folder` is `root` or below it.
+        folder: where to search.
+        follow_symlinks: include link targets, each file and folder once, and under its own name if it has one.
 
     Raises:
-        DataError: a folder that is missing or cannot be read, by name.
+        DataError: a folder is missing or unreadable.
     """
-    _entries(folder)  # so that a folder that is missing, a file or not ours to read is said to be so
+    _entries(folder)  # raises where `folder` is missing, a file, or unreadable
     ignored: Counter[str] = Counter()
     start, inside = os.path.join(folder, ""), os.path.join(folder.relative_to(root), "")
     inside = "" if inside == "./" else inside
     files = [
         ImageFile(
             path,
-            printable(_text(inside + path.removeprefix(start))),
+            printable(_decode_path(inside + path.removeprefix(start))),
             status.st_size,
             status.st_mtime_ns,
             status.st_ctime_ns,
@@ -80,40 +89,39 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
 
 
 def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
-    """The sub-directories that are not hidden: class name -> where it is.
+    """List the visible subfolders: class name -> folder, sorted by the bytes of the names.
 
-    A name is in Unicode's form NFC and printable, so that a data set means the same when it was copied by way of a
-    Mac. The order is that of the names' bytes.
+    Names are in Unicode's form NFC and printable, so that a data set copied by way of a Mac keeps its classes.
 
     Raises:
-        DataError: two folders with one name after NFC, or a folder that is missing or cannot be read.
+        DataError: two folders have the same name in NFC, or `folder` is missing or unreadable.
     """
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for entry in _entries(folder):
-        if _hidden(entry.name) or not entry.is_dir(follow_symlinks=follow_symlinks):
+        if _is_hidden(entry.name) or not entry.is_dir(follow_symlinks=follow_symlinks):
             continue
-        name = printable(unicodedata.normalize("NFC", _text(entry.name)))
-        if name in found:
+        name = printable(unicodedata.normalize("NFC", _decode_path(entry.name)))
+        if name in folders:
             raise DataError(f"{shown(folder)}: two folders have the class name {name} in Unicode's form NFC")
-        found[name] = Path(entry.path)
-    return dict(sorted(found.items(), key=lambda item: item[0].encode()))
+        folders[name] = Path(entry.path)
+    return dict(sorted(folders.items(), key=lambda item: item[0].encode()))
 
 
 def image_name(root: Path, path: Path) -> str:
-    """What a record calls the image at `path`: relative to `root`, printable."""
-    return printable(_text(path.relative_to(root)))
+    """Name of the image at `path` in a record: relative to `root`, printable."""
+    return printable(_decode_path(path.relative_to(root)))
 
 
 def shown(path: Path | str) -> str:
-    """`path` as a message may say it: printable."""
-    return printable(_text(path))
+    """`path` as printable text for messages."""
+    return printable(_decode_path(path))
 
 
 def printable(text: str) -> str:
-    r"""`text` with all that a terminal or a JSON file could stumble over escaped: a newline becomes \n.
+    r"""Escape characters that a terminal or a JSON file could misinterpret: a newline becomes \n.
 
-    Controls, direction marks and bytes that are not UTF-8 are escaped, and the backslash itself, so that two different
-    names stay different.
+    Escapes controls, direction marks, bytes that are not UTF-8, and the backslash itself, so that different names stay
+    different.
     """
     if text.isprintable() and "\\" not in text:
         return text
@@ -123,13 +131,13 @@ def printable(text: str) -> str:
     )
 
 
-def _text(path: Path | str) -> str:
-    """The path as UTF-8, whatever the locale; other bytes as surrogates."""
+def _decode_path(path: Path | str) -> str:
+    """Decode a path as UTF-8 whatever the locale; other bytes become surrogates."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """The pictures in any order. Links wait until all else is found, so that a file's own name is preferred."""
+    """Yield image files in any order. Links come last, so that a file is found under its own name first."""
     pending, links, seen = [folder], deque[str](), set[tuple[int, int]]()
     while pending or links:
         path = pending.pop() if pending else links.popleft()
@@ -137,11 +145,16 @@ def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator
         if status is None:
             ignored["broken symlink" if os.path.islink(path) else "vanished"] += 1
         elif not stat.S_ISDIR(status.st_mode):
-            if _is_picture(path, status, seen if follow_symlinks else None, ignored):
+            if _is_image(path, status, seen if follow_symlinks else None, ignored):
                 yield path, status
         elif not follow_symlinks or _is_new(status, seen, ignored):
-            for entry in _entries(path):
-                if _hidden(entry.name):
+            entries = _entries(path)
+            names = {entry.name for entry in entries}
+            if path != folder and _is_output_folder(os.path.basename(path), names):
+                ignored[OUTPUT_FOLDER] += 1
+                continue
+            for entry in entries:
+                if _is_hidden(entry.name):
                     ignored["hidden"] += 1
                 elif entry.is_symlink():
                     if follow_symlinks:
@@ -150,14 +163,23 @@ def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator
                         ignored["symlink"] += 1
                 elif follow_symlinks or entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
-                elif (found := _status(entry.path)) is None:
+                elif entry.name == COMPARISON_PLOT and COMPARISON in names:
+                    ignored[OUTPUT_FOLDER] += 1
+                elif (entry_status := _status(entry.path)) is None:
                     ignored["vanished"] += 1
-                elif _is_picture(entry.path, found, None, ignored):
-                    yield entry.path, found
+                elif _is_image(entry.path, entry_status, None, ignored):
+                    yield entry.path, entry_status
 
 
-def _is_picture(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: Counter[str]) -> bool:
-    """Whether that which is no folder calls itself a picture; `seen`: what was found before does not count again."""
+def _is_output_folder(name: str, names: Iterable[str]) -> bool:
+    """Whether a folder with these entries was written by this program or by W&B, judged by what it contains."""
+    if name == "wandb":
+        return any(each.startswith(("run-", "offline-run-")) for each in names)
+    return set(names) >= RUN_FILES
+
+
+def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: Counter[str]) -> bool:
+    """Whether a non-folder is an image file by its suffix; with `seen`, files found before do not count again."""
     if seen is not None and (status.st_dev, status.st_ino) in seen:
         ignored["seen already"] += 1
         return False
@@ -173,7 +195,7 @@ def _is_picture(path: str, status: os.stat_result, seen: set[tuple[int, int]] | 
 
 
 def _is_new(status: os.stat_result, seen: set[tuple[int, int]], ignored: Counter[str]) -> bool:
-    """Whether this folder was not found before; it is now."""
+    """Whether a folder was not seen before; adds it to `seen`."""
     if (status.st_dev, status.st_ino) in seen:
         ignored["seen already"] += 1
         return False
@@ -182,7 +204,7 @@ def _is_new(status: os.stat_result, seen: set[tuple[int, int]], ignored: Counter
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What is in `folder`, sorted by the bytes of the names."""
+    """Entries of `folder`, sorted by the bytes of their names."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: os.fsencode(entry.name))
@@ -191,7 +213,7 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """What `path` leads to; None where that is nothing, or a link to itself."""
+    """Status of the target of `path`; None if there is none, or if it is a link to itself."""
     try:
         return os.stat(path)
     except OSError as error:
@@ -204,6 +226,6 @@ def _unreadable(path: Path | str, error: OSError) -> DataError:
     return DataError(f"{shown(path)}: cannot be read ({error.strerror})")
 
 
-def _hidden(name: str) -> bool:
-    """What systems leave beside pictures: .DS_Store, ._a.jpg, .ipynb_checkpoints, .nfs0001, Thumbs.db."""
+def _is_hidden(name: str) -> bool:
+    """Whether systems leave such files beside images: .DS_Store, ._a.jpg, .ipynb_checkpoints, .nfs0001, Thumbs.db."""
     return name.startswith(".") or name.lower() == "thumbs.db"

@@ -185,7 +185,7 @@ def select_and_record(
 class ForwardPass(NamedTuple):
     """Logits of a step's images and the policy's output.
 
-    labeled: (B, K) float logits with gradient
+    labeled: (B or more, K) float logits with gradient, of all labeled views
     weak: (V, K) float logits without gradient, calibrated, and aligned if the policy aligns distributions
     strong: (V, K) float logits with gradient, of the images in the loss
     targets, weight: (V,), of the same images
@@ -213,7 +213,8 @@ def forward_weak_strong(
     Default: one pass of [labeled, weak, strong] as in the papers, V = U, so that BatchNorm normalizes all together.
 
     Args:
-        images, targets: the labeled batch.
+        images: (B, C, S, S) weak views of the labeled batch, which may be followed by other views of it.
+        targets: (B,) classes of the labeled batch.
         skip_rejected: leave out strong views of weight 0. The weak views come first, without gradient and without an
             effect on BatchNorm's statistics; then one pass of [labeled, the V selected strong views]. If none is
             selected, the step is bit-identical to `labeled_loss`.
@@ -226,12 +227,12 @@ def forward_weak_strong(
         labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
         weak_logits = apply_temperature(weak_logits.detach(), memory)
         selection, memory = select_and_record(
-            training, memory, position, predict(weak_logits), batch.index, labeled, targets
+            training, memory, position, predict(weak_logits), batch.index, labeled[: len(targets)], targets
         )
         weak_logits = align_logits(training, memory, weak_logits)
         return ForwardPass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
     compute_logits = ema_logits if ema_teacher else no_grad_logits
-    labeled_logits, weak_logits = compute_logits(training, images, weak)
+    labeled_logits, weak_logits = compute_logits(training, images[: len(targets)], weak)
     weak_logits = apply_temperature(weak_logits, memory)
     selection, memory = select_and_record(
         training, memory, position, predict(weak_logits), batch.index, labeled_logits, targets

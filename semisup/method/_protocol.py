@@ -63,8 +63,8 @@ class TrainingContext:
         """Augment (n, C, S, S) uint8 images to float, with the random draws of (name, step)."""
         return augment.apply(pixels, torch_generator(self.seed, "augment", name, step))
 
-    def labeled_batch(self, position: Position, augment: Augment) -> tuple[Tensor, Tensor]:
-        """Load the labeled batch of a step.
+    def labeled_batch(self, position: Position, augment: Augment, name: str = "labeled") -> tuple[Tensor, Tensor]:
+        """Load the labeled batch of a step, augmented with the random draws of `name`.
 
         Returns:
             Augmented images (n, C, S, S) float and classes (n,) int64; n <= batch_size.
@@ -72,7 +72,7 @@ class TrainingContext:
         images = self.labeled
         index = epoch_batch(self.seed, "labeled", position.epoch, len(images), self.batch_size, position.position)
         pixels, index = gather_images(images, index), to_device(index, images.targets.device)
-        return self.view(augment, pixels, "labeled", position.step), images.targets[index]
+        return self.view(augment, pixels, name, position.step), images.targets[index]
 
     def context(self, position: Position, memory: StateDict) -> PolicyContext:
         """Build the policy's context for offline labeling; predicts the whole labeled set if the policy needs it."""

@@ -3,20 +3,43 @@
     loss = mean CE(labeled) + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, target_i)
 
 `target_i` is the most probable class of the weak view and `weight_i` comes from the threshold policy: with
-`threshold=fixed` this is FixMatch; with flexmatch, freematch (whose own term is added), softmatch, adamatch or dash
-it is the method of that paper. There is no gradient through the labels. `forward_weak_strong` in `_online.py`
-describes the forward passes.
+`threshold=fixed` this is FixMatch; with flexmatch, freematch (whose own term is added), softmatch or dash it is the
+method of that paper. There is no gradient through the labels. `forward_weak_strong` in `_online.py` describes the
+forward passes.
+
+AdaMatch (arXiv 2106.04732) is `threshold=adamatch` with `strong_labeled`, `logit_interpolation` and ramp=0.5,
+ramp_shape=cosine. Its logits of the labeled images are, with z from the pass of all images, z' from a pass of the
+labeled images only, and s ~ U(0, 1) for each logit:  s z + (1 - s) z'.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from semisup.core.device import to_device
 from semisup.core.losses import weighted_cross_entropy
+from semisup.core.rng import torch_generator
 from semisup.core.types import StateDict
-from semisup.errors import check_range
-from semisup.method._online import OnlineMethod, add_policy_loss, forward_weak_strong, rampup_weight, unlabeled_batch
+from semisup.errors import check_choice, check_range
+from semisup.method._online import (
+    OnlineMethod,
+    add_policy_loss,
+    forward_weak_strong,
+    freeze_bn_stats,
+    rampup_weight,
+    unlabeled_batch,
+)
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
+
+RAMP_SHAPES: dict[str, Callable[[float], float]] = {
+    "linear": lambda r: r,
+    "cosine": lambda r: (1 - math.cos(math.pi * r)) / 2,
+}
 
 
 @dataclass(frozen=True)
@@ -24,33 +47,74 @@ class FixMatch(OnlineMethod):
     """Settings of FixMatch; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
 
     ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]: r(t) = min(1, t / (ramp T))
+    ramp_shape: linear, or cosine: (1 - cos(pi r(t))) / 2
     skip_rejected: leave strong views of weight 0 out of the forward pass
     ema_teacher: the average of the weights labels the weak views
+    strong_labeled: train on a strong view of each labeled image too; also with lambda_unlabeled=0
+    logit_interpolation: interpolate the labeled logits between passes with and without the unlabeled images
     """
 
     ramp: float
+    ramp_shape: str
     skip_rejected: bool
     ema_teacher: bool
+    strong_labeled: bool
+    logit_interpolation: bool
+
+    labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "strong_labeled")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("ramp", self.ramp, 0, 1)
+        check_choice("ramp_shape", self.ramp_shape, RAMP_SHAPES)
 
     @property
     def needs_ema(self) -> bool:
         return self.ema_teacher
 
+    def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
+        images, targets = self._labeled_views(training, position)
+        logits = training.student(images).float()
+        return self._labeled_step(logits, targets)
+
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        images, targets = training.labeled_batch(position, training.weak)
+        images, targets = self._labeled_views(training, position)
         batch = unlabeled_batch(training, position, self.ratio)
         forward, memory = forward_weak_strong(
             training, memory, position, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
-        supervised = cross_entropy(forward.labeled, targets)
+        logits = forward.labeled
+        if self.logit_interpolation:
+            logits = interpolate_logits(training, position, images, logits)
+        supervised = self._labeled_step(logits, targets)
         unlabeled = weighted_cross_entropy(forward.strong, forward.targets, forward.weight, len(batch.index))
         unlabeled = add_policy_loss(training, unlabeled, forward.strong, forward.weight, memory)
-        sums = labeled_sums(supervised, forward.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
-        return StepLoss(supervised + factor * unlabeled, sums), memory
+        sums = supervised.sums + unlabeled_sums(unlabeled, len(batch.index))
+        factor = self.lambda_unlabeled * RAMP_SHAPES[self.ramp_shape](rampup_weight(position.progress, self.ramp))
+        return StepLoss(supervised.total + factor * unlabeled, sums), memory
+
+    def _labeled_views(self, training: TrainingContext, position: Position) -> tuple[Tensor, Tensor]:
+        """Load the weak views of the labeled batch, then the strong ones if they are used, and the classes (n,)."""
+        images, targets = training.labeled_batch(position, training.weak)
+        if self.strong_labeled:
+            images = torch.cat((images, training.labeled_batch(position, training.augment, "labeled_strong")[0]))
+        return images, targets
+
+    def _labeled_step(self, logits: Tensor, targets: Tensor) -> StepLoss:
+        """Compute the mean cross-entropy of all labeled views; the log counts the weak ones as correct or not."""
+        loss = cross_entropy(logits, targets.repeat(len(logits) // len(targets)))
+        return StepLoss(loss, labeled_sums(loss, logits[: len(targets)], targets))
+
+
+def interpolate_logits(training: TrainingContext, position: Position, images: Tensor, logits: Tensor) -> Tensor:
+    """Interpolate (n, K) logits of the joint pass with those of a pass of the labeled images only.
+
+    The second pass leaves BatchNorm's running statistics unchanged.
+    """
+    with freeze_bn_stats(training.student):
+        separate: Tensor = training.student(images).float()
+    generator = torch_generator(training.seed, "logit_interpolation", position.step)
+    share = to_device(torch.rand(logits.shape, generator=generator), logits.device)
+    return separate.lerp(logits, share)

@@ -1,7 +1,7 @@
 """The Food-11 tutorial's network: four convolutions and two linear layers.
 
-At 224 pixels and 11 classes, with widths 64, 128, 256, 512 and hidden 1000, it is the tutorial's to the
-last weight: 26.7 million parameters, of which 25,088 x 1000 in the first linear layer.
+At 224 x 224 pixels and 11 classes, with widths 64, 128, 256, 512 and hidden 1000, it has the tutorial's 26.7 million
+parameters, of which 25,088 x 1000 are in the first linear layer.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,11 @@ from semisup.errors import SettingError, check_range
 
 @dataclass(frozen=True)
 class Cnn:
-    """`widths`: channels of each block, every block halving the side, and the last one twice; `hidden`: units of the
-    linear layer between."""
+    """Settings of the network.
+
+    widths: channels of each block; each block halves the image size, the last one twice
+    hidden: units of the hidden linear layer
+    """
 
     widths: list[int]
     hidden: int
@@ -27,15 +30,15 @@ class Cnn:
         check_range("hidden", self.hidden, 1)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
-        least = 2 ** (len(self.widths) + 1)
-        if size < least:
+        min_size = 2 ** (len(self.widths) + 1)
+        if size < min_size:
             raise SettingError(
-                "dataset.size", size, f"model=cnn halves the side {len(self.widths) + 1} times: at least {least}"
+                "dataset.size", size, f"model=cnn halves the side {len(self.widths) + 1} times: at least {min_size}"
             )
         layers: list[nn.Module] = []
-        for before, after in pairwise([channels, *self.widths]):
-            layers += conv_bn_relu(before, after, halve=True)
-        features = self.widths[-1] * (size // least) ** 2
+        for channels_in, channels_out in pairwise([channels, *self.widths]):
+            layers += conv_bn_relu(channels_in, channels_out, halve=True)
+        features = self.widths[-1] * (size // min_size) ** 2
         head = [
             nn.Flatten(),
             nn.Linear(features, self.hidden),

@@ -1,4 +1,4 @@
-"""Convolutions, BatchNorm and global pooling, for small images of any size."""
+"""Convolutional network with global pooling, for small images of any size."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,12 +8,12 @@ from torch import nn
 from semisup.core.layers import FusedSequential, conv_bn_relu
 from semisup.errors import check_range
 
-SMALLEST_SIDE = 4  # no pooling that would leave less
+SMALLEST_SIDE = 4  # pixels; blocks do not pool below it
 
 
 @dataclass(frozen=True)
 class SmallCnn:
-    """`widths`: channels of each block; every block halves the side as long as 4 pixels or more remain."""
+    """`widths`: channels of each block; a block halves the image size if at least 4 pixels remain."""
 
     widths: list[int]
 
@@ -23,8 +23,8 @@ class SmallCnn:
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         layers: list[nn.Module] = []
-        for before, after in pairwise([channels, *self.widths]):
+        for channels_in, channels_out in pairwise([channels, *self.widths]):
             halve = size // 2 >= SMALLEST_SIDE
-            layers += conv_bn_relu(before, after, halve=halve)
+            layers += conv_bn_relu(channels_in, channels_out, halve=halve)
             size //= 2 if halve else 1
         return FusedSequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.widths[-1], num_classes))

@@ -2,10 +2,10 @@
 
     block(x) = shortcut(x) + conv(act(norm(conv(act(norm(x))))))        act = LeakyReLU(0.1)
 
-The shortcut is x itself, or a 1x1 convolution where the width changes: of x, in the very first block of act(norm(x)).
-Depth 28 and widen_factor 2 have 1,467,626 parameters at 10 classes and 3 channels: of the convolutions only the first
-has a bias, as in USB's edition. That and other PyTorch editions leave out the norm before the first convolution of
-groups 2 and 3; the paper's own code does not, and neither does this one.
+The shortcut is x itself, or a 1x1 convolution where the width changes: of x, but of act(norm(x)) in the first block.
+Depth 28 and widen_factor 2 have 1,467,626 parameters at 10 classes and 3 channels; only the first convolution has a
+bias, as in USB's implementation. That and other PyTorch implementations omit the norm before the first convolution of
+groups 2 and 3; the paper's own code has it, and so does this one.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,18 @@ from semisup.core.layers import conv_bn
 from semisup.errors import SettingError, check_range
 
 SLOPE = 0.1
-EPS = 0.001  # of BatchNorm
+EPS = 0.001  # eps of BatchNorm
 STEM = 16  # channels of the first convolution
 
 
 @dataclass(frozen=True)
 class WideResNet:
-    """`depth`: layers, 6 n + 4 for n blocks in each of three groups; `widen_factor` w: the groups have 16 w, 32 w and
-    64 w channels, the last two halve the side; `norm_momentum`: of BatchNorm's running statistics, in (0, 1]."""
+    """Settings of the network.
+
+    depth: number of layers, 6 n + 4 for n blocks in each of three groups
+    widen_factor: w; the groups have 16 w, 32 w and 64 w channels, and the last two halve the image size
+    norm_momentum: of the running statistics of BatchNorm, in (0, 1]
+    """
 
     depth: int
     widen_factor: int
@@ -37,55 +41,57 @@ class WideResNet:
         check_range("norm_momentum", self.norm_momentum, 0, 1, above=True)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
-        before, blocks = STEM, (self.depth - 4) // 6
+        channels_in, blocks = STEM, (self.depth - 4) // 6
         groups: list[nn.Module] = []
         for group in range(3):
             width, stride = STEM * self.widen_factor * 2**group, 2 if group else 1
-            first = _Block(before, width, stride, self.norm_momentum, activate_before_residual=group == 0)
-            rest = [_Block(width, width, 1, self.norm_momentum) for _ in range(blocks - 1)]
+            first = _Block(channels_in, width, stride, self.norm_momentum, activate_before_residual=group == 0)
+            rest = [
+                _Block(width, width, 1, self.norm_momentum, activate_before_residual=False) for _ in range(blocks - 1)
+            ]
             groups.append(nn.Sequential(first, *rest))
-            before = width
+            channels_in = width
         end = [
-            _norm(before, self.norm_momentum),
+            _norm(channels_in, self.norm_momentum),
             nn.LeakyReLU(SLOPE, inplace=True),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         ]
         stem = nn.Conv2d(channels, STEM, 3, padding=1)
-        network = nn.Sequential(stem, *groups, *end, nn.Linear(before, num_classes))
-        network.apply(_first_weights)
+        network = nn.Sequential(stem, *groups, *end, nn.Linear(channels_in, num_classes))
+        network.apply(_initialize)
         return network
 
 
 class _Block(nn.Module):
-    """(n, c, s, s) to (n, c', s / stride, s / stride), rounded up."""
+    """Residual block: (n, c, s, s) to (n, c', ceil(s / stride), ceil(s / stride))."""
 
     def __init__(
-        self, before: int, after: int, stride: int, momentum: float, *, activate_before_residual: bool = False
+        self, channels_in: int, channels_out: int, stride: int, momentum: float, *, activate_before_residual: bool
     ) -> None:
         super().__init__()
-        self.norm1 = _norm(before, momentum)
-        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.norm2 = _norm(after, momentum)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        same = before == after and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+        self.norm1 = _norm(channels_in, momentum)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+        self.norm2 = _norm(channels_out, momentum)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        same = channels_in == channels_out and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
         self.activate_before_residual = activate_before_residual
 
     def forward(self, images: Tensor) -> Tensor:
         active = leaky_relu(self.norm1(images), SLOPE, inplace=True)
         shortcut = self.shortcut(active if self.activate_before_residual else images)
         inner = leaky_relu(conv_bn(self.conv1, self.norm2, active), SLOPE, inplace=True)
-        found: Tensor = shortcut + self.conv2(inner)
-        return found
+        output: Tensor = shortcut + self.conv2(inner)
+        return output
 
 
 def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=EPS, momentum=momentum)
 
 
-def _first_weights(module: nn.Module) -> None:
-    """Convolutions: normal, variance 2 / (k^2 c_out); the linear layer: Glorot's normal; biases 0."""
+def _initialize(module: nn.Module) -> None:
+    """Initialize convolutions by N(0, 2 / (k^2 c_out)), the linear layer by Glorot's normal, and biases by 0."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):

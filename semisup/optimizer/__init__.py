@@ -1,4 +1,4 @@
-"""Optimizers: settings that build torch's own, in their fused form."""
+"""Optimizers: settings that build the fused optimizers of torch."""
 
 from typing import Protocol
 
@@ -7,13 +7,13 @@ from torch import nn
 
 
 class OptimizerSettings(Protocol):
-    """What every optimizer's settings do."""
+    """The settings of one optimizer."""
 
     lr: float
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
-        """An optimizer of all of the model's parameters.
+        """Build an optimizer of all parameters of a model.
 
-        Every group of it has an `lr_scale`, by which its learning rate is multiplied at every step; 1 in the largest.
+        Every parameter group has an `lr_scale` in (0, 1], which multiplies its learning rate at every step.
         """
         ...

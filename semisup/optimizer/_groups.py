@@ -1,6 +1,6 @@
-"""Which parameters share a learning rate and a weight decay.
+"""Parameter groups: parameters that share a learning rate and a weight decay.
 
-lr of a block at depth d of D = lr layer_decay^(D - d)        BEiT, arXiv 2106.08254: the head 1, the stem least
+lr of a block at depth d of D = lr layer_decay^(D - d)        BEiT, arXiv 2106.08254; the head has the full rate
 """
 
 from typing import Any
@@ -14,14 +14,14 @@ from semisup.core.layer_depth import layer_depths
 def parameter_groups(
     model: nn.Module, weight_decay: float, *, decay_norm_and_bias: bool, layer_decay: float
 ) -> list[dict[str, Any]]:
-    """Groups for a torch optimizer; one, if nothing tells parameters apart.
+    """Divide the parameters of a model into groups for a torch optimizer.
 
-    Each holds `lr_scale` in (0, 1], by which the trainer multiplies the learning rate of every step, and which a
-    checkpoint of the optimizer keeps.
+    Each group has `lr_scale` in (0, 1], which the trainer multiplies the learning rate with at every step, and which
+    is saved with the state of the optimizer.
 
     Args:
-        decay_norm_and_bias: False = no weight decay on parameters of one dimension: biases and what norms learn.
-        layer_decay: in (0, 1], of the learning rate from one block to the one before it; 1 = the same for all.
+        decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).
+        layer_decay: in (0, 1], ratio of the learning rates of a block and the next one; 1 = the same for all.
     """
     depth = layer_depths(model)
     last = max(depth.values())

@@ -13,8 +13,15 @@ from semisup.optimizer._groups import parameter_groups
 
 @dataclass(frozen=True)
 class AdamW:
-    """`lr` > 0; `weight_decay` >= 0, of norms and biases only with `decay_norm_and_bias`; `layer_decay` in (0, 1], of
-    the rate from one block to the one before it; `beta1`, `beta2` in [0, 1); `eps` > 0."""
+    """Settings of AdamW.
+
+    lr: > 0
+    weight_decay: >= 0
+    decay_norm_and_bias: whether it applies to biases and normalization layers
+    layer_decay: in (0, 1], ratio of the learning rates of a block and the next one
+    beta1, beta2: in [0, 1)
+    eps: > 0
+    """
 
     lr: float
     weight_decay: float
@@ -36,8 +43,8 @@ class AdamW:
         groups = parameter_groups(
             model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
-        made: Any = without_dynamo(torch.optim.AdamW)
-        optimizer: torch.optim.Optimizer = made(
+        build: Any = without_dynamo(torch.optim.AdamW)
+        optimizer: torch.optim.Optimizer = build(
             groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True
         )
         return optimizer

@@ -13,8 +13,14 @@ from semisup.optimizer._groups import parameter_groups
 
 @dataclass(frozen=True)
 class SGD:
-    """`lr` > 0; `weight_decay` >= 0, of norms and biases only with `decay_norm_and_bias`; `layer_decay` in (0, 1], of
-    the rate from one block to the one before it; `momentum` in [0, 1), above 0 with `nesterov`."""
+    """Settings of SGD.
+
+    lr: > 0
+    weight_decay: >= 0
+    decay_norm_and_bias: whether it applies to biases and normalization layers
+    layer_decay: in (0, 1], ratio of the learning rates of a block and the next one
+    momentum: in [0, 1), above 0 with `nesterov`
+    """
 
     lr: float
     weight_decay: float
@@ -35,8 +41,8 @@ class SGD:
         groups = parameter_groups(
             model, self.weight_decay, decay_norm_and_bias=self.decay_norm_and_bias, layer_decay=self.layer_decay
         )
-        made: Any = without_dynamo(torch.optim.SGD)
-        optimizer: torch.optim.Optimizer = made(
+        build: Any = without_dynamo(torch.optim.SGD)
+        optimizer: torch.optim.Optimizer = build(
             groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True
         )
         return optimizer

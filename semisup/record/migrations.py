@@ -108,6 +108,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),
     ("method", ("self_training", "noisy_student"), {"ratio": None}),
     ("model", ("torchvision",), {"sha256": None}),
+    ("method", ("fixmatch",), {"ramp_shape": "linear", "strong_labeled": False, "logit_interpolation": False}),
     ("threshold", ("dash",), {"warmup_epochs": 0}),
     ("train", (), {"ema_warmup": False, "ema_buffers": False}),
 )

@@ -1,7 +1,9 @@
 """Checked settings and the data: whether they go together, before anything is decoded, and what is trained on."""
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -11,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from semisup.config.schema import RunConfig
 from semisup.core.types import Images
-from semisup.dataset import SPLITS, Data
-from semisup.errors import SettingError, first_line
+from semisup.dataset import SPLITS, Data, ScansFolders
+from semisup.errors import SettingError, escape, first_line
 from semisup.images.on_disk import LazyImages
 from semisup.method import OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings
@@ -113,6 +115,23 @@ class _SkipWeightInit(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
+
+
+def check_output_folders(run_config: RunConfig) -> None:
+    """Raise SettingError if plots or the cache would be written into a folder whose images are the data."""
+    if not isinstance(run_config.dataset, ScansFolders):
+        return
+    config = run_config.config
+    outputs = {"output_root": config["output_root"], "dataset.cache": config["dataset"].get("cache")}
+    for key, folder in run_config.dataset.scanned_folders().items():
+        for output_key, output in outputs.items():
+            if output is not None and _is_inside(Path(output).expanduser(), folder):
+                allowed = f"must not be inside {key} ({escape(str(folder))}), whose images are the data"
+                raise SettingError(output_key, output, f"{allowed}; use another folder")
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> None:

@@ -67,6 +67,6 @@ class Bars:
 
     def _score(self, event: ProgressEvent) -> None:
         if self.other is None:
-            self.other = self.progress.add_task(event.doing, total=event.total)
-        doing, going_on = event.doing, event.done < event.total
+            self.other = self.progress.add_task(event.phase, total=event.total)
+        doing, going_on = event.phase, event.done < event.total
         self.progress.update(self.other, description=doing, completed=event.done, total=event.total, visible=going_on)

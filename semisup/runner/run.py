@@ -109,7 +109,7 @@ def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
 def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResult:
     """A run that was finished before, if it was made of the same data."""
     if run_config.elsewhere:  # for its device, which need not be here
-        data = run_config.dataset.read(run_config.dataset.survey(), bars.watch)
+        data = run_config.dataset.read(run_config.dataset.inspect(), bars.watch)
     else:
         _, data = load_data(run_config, bars)
     dataset = (read_json(folder / "run.json") or {}).get("dataset") or {}
@@ -126,7 +126,8 @@ def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
     key = (run_config.dataset, run_config.run.device)
     if key not in _loaded_data:
         _loaded_data.clear()  # before the next is read, so that memory holds one
-        info = run_config.dataset.survey()
+        compatibility.check_output_folders(run_config)
+        info = run_config.dataset.inspect()
         compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels)
         with translate_oom(run_config, reading):
             data = run_config.dataset.read(info, bars.watch)

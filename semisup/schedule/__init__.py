@@ -1,11 +1,11 @@
-"""Learning-rate schedules: a factor of the optimizer's lr, as a function of how much of the training is done."""
+"""Learning-rate schedules: the factor of the learning rate as a function of training progress."""
 
 from typing import Protocol
 
 
 class Schedule(Protocol):
-    """What every schedule does."""
+    """The settings of one schedule."""
 
     def factor(self, progress: float) -> float:
-        """What to multiply the learning rate with, in [0, 1], at `progress` in [0, 1]."""
+        """Return the factor of the learning rate, in [0, 1], at `progress` in [0, 1]."""
         ...

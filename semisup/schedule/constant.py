@@ -1,4 +1,4 @@
-"""The same learning rate throughout, after a linear warm-up."""
+"""Constant learning rate after a linear warmup."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Constant:
-    """`warmup`: the share of the training, in [0, 1], over which the rate rises from 0."""
+    """`warmup`: fraction of the training, in [0, 1], over which the rate rises from 0."""
 
     warmup: float
 

@@ -1,4 +1,4 @@
-"""A linear warm-up, then down along half a cosine (arXiv 1608.03983, without restarts)."""
+"""Linear warmup, then half a cosine period (arXiv 1608.03983, without restarts)."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Cosine:
-    """`warmup`: share of the training over which the rate rises from 0; `final`: factor at the end; both in [0, 1]."""
+    """`warmup`: fraction of the training over which the rate rises from 0; `final`: last factor; both in [0, 1]."""
 
     warmup: float
     final: float
@@ -20,5 +20,5 @@ class Cosine:
     def factor(self, progress: float) -> float:
         if progress < self.warmup:
             return progress / self.warmup
-        fall = (progress - self.warmup) / max(1 - self.warmup, 1e-12)
-        return self.final + (1 - self.final) * (1 + math.cos(math.pi * min(fall, 1.0))) / 2
+        decay = (progress - self.warmup) / max(1 - self.warmup, 1e-12)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * min(decay, 1.0))) / 2

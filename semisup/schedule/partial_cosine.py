@@ -1,6 +1,6 @@
-"""A linear warm-up, then down along the first part of a cosine: FixMatch's schedule (arXiv 2001.07685, section 2.4).
+"""Linear warmup, then the first part of a cosine: FixMatch's schedule (arXiv 2001.07685, section 2.4).
 
-factor = cos(pi h t)        t in [0, 1] of the training after the warm-up; h = 7/16 half periods: 0.195 at the end
+factor = cos(pi h t)        t in [0, 1] of the training after the warmup; h = 7/16 half periods: 0.195 at the end
 """
 
 import math
@@ -11,8 +11,8 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class PartialCosine:
-    """`warmup`: share of the training over which the rate rises from 0, in [0, 1]; `half_periods` of the
-    cosine that the rest goes through, in [0, 0.5]."""
+    """`warmup`: fraction of the training over which the rate rises from 0, in [0, 1]; `half_periods`: part of
+    the cosine that follows, in [0, 0.5]."""
 
     warmup: float
     half_periods: float
@@ -24,5 +24,5 @@ class PartialCosine:
     def factor(self, progress: float) -> float:
         if progress < self.warmup:
             return progress / self.warmup
-        fall = (progress - self.warmup) / max(1 - self.warmup, 1e-12)
-        return math.cos(math.pi * self.half_periods * min(fall, 1.0))
+        decay = (progress - self.warmup) / max(1 - self.warmup, 1e-12)
+        return math.cos(math.pi * self.half_periods * min(decay, 1.0))

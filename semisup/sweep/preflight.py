@@ -99,8 +99,9 @@ def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsew
 
     run_config = schema.validate(without_hydra(config), elsewhere=elsewhere)
     run_config.tracking.require_installed()
+    compatibility.check_output_folders(run_config)
     if run_config.dataset not in infos:
-        infos[run_config.dataset] = run_config.dataset.survey()
+        infos[run_config.dataset] = run_config.dataset.inspect()
     info = infos[run_config.dataset]
     compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels)
     return run_config

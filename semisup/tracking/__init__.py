@@ -1,4 +1,4 @@
-"""What a run is shown in, beside its own record: a mirror takes what it is given and never stops a training."""
+"""Trackers: services that show a run, beside its run directory. A tracker never stops a training."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from semisup.core.events import MetricsRow
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a mirror is opened with.
+    """Identity of a run in a tracker.
 
     run_id: unique in the project and readable; letters, digits, `.`, `_`, `-`
-    name: what charts call the run
-    group: the sweep or experiment it belongs to
-    job_type: what was done: train, reproduce, compare
-    tags: words to find it by
-    folder: where the mirror writes, one for all runs; W&B wants it to be called `wandb`
-    config: plain data, without secrets: all of it is shown
+    name: name of the run in charts
+    group: sweep or experiment of the run
+    job_type: command: train, reproduce or compare
+    tags: labels to search for
+    folder: folder that the tracker writes to, shared by all runs; W&B requires the name `wandb`
+    config: plain data without secrets, which is uploaded
     """
 
     run_id: str
@@ -37,46 +37,46 @@ class RunInfo:
 
 
 class Tracker(ABC):
-    """An open run. No method raises, and none changes what it is given."""
+    """An open run. No method raises an exception or changes its arguments."""
 
     wanted_thumbnails: int = 0
-    """The most confident, and as many of the least confident, pseudo-labels that are worth preparing."""
+    """Number of most confident, and of least confident, pseudo-labels that `thumbnails` shows."""
 
     @abstractmethod
     def row(self, row: MetricsRow) -> None:
-        """Show one line of metrics, as in metrics.jsonl; a None, and what is not finite, is left out."""
+        """Log one row of metrics.jsonl, without None and values that are not finite."""
 
     @abstractmethod
     def plots(self, plots: dict[str, Path]) -> None:
-        """Show PNG files, each as `plots/<name>`."""
+        """Log PNG files as `plots/<name>`."""
 
     @abstractmethod
     def thumbnails(self, name: str, columns: list[str], rows: list[list[object]], images: NDArray[np.uint8]) -> None:
-        """Show a table whose first column, `image`, is the picture.
+        """Log a table of images, which are its first column, `image`.
 
         Args:
-            name: of the table.
+            name: name of the table.
             columns: names of the other columns.
-            rows: n rows of one value for each of `columns`.
+            rows: n rows, with one value for each of `columns`.
             images: (n, C, S, S) uint8, C = 1 or 3.
         """
 
     @abstractmethod
     def table(self, name: str, columns: list[str], rows: list[list[object]]) -> None:
-        """Show a table of plain values; rows of one value for each of `columns`."""
+        """Log a table; each row has one value for each of `columns`."""
 
     @abstractmethod
     def close(self, summary: dict[str, object], exit_code: int) -> None:
-        """End the run; later calls do nothing.
+        """Close the run; later calls have no effect.
 
         Args:
-            summary: flat names and plain numbers as in summary.json, `best/...` among them.
+            summary: metrics by name, as in summary.json.
             exit_code: 0 = finished, else failed.
         """
 
 
 class NullTracker(Tracker):
-    """Shows nothing."""
+    """A tracker that does nothing."""
 
     def row(self, row: MetricsRow) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Work that may hang, done for at most so many seconds."""
+"""Calls with a time limit."""
 
 import queue
 import threading
@@ -11,29 +11,29 @@ T = TypeVar("T")
 
 
 class UnavailableError(Exception):
-    """The work failed or did not end in time; says why in one line."""
+    """A call failed or exceeded its time limit; the message is one line."""
 
 
 def run_with_timeout(seconds: float, doing: str, work: Callable[[], T]) -> T:
-    """What `work` returns, if it does so in time.
+    """Call `work` in a daemon thread and return its result.
 
-    It runs in a daemon thread of its own: when time is up the thread is left behind, and does not keep the
-    process from ending. Signals go to the main thread as ever, so Ctrl-C ends the wait.
+    After the time limit the thread is abandoned; it does not keep the process from exiting. Signals are handled by the
+    main thread, so Ctrl-C ends the wait.
 
     Args:
-        seconds: how long to wait.
-        doing: what the work is, for the message.
-        work: takes nothing.
+        seconds: time limit.
+        doing: name of the operation, for the message.
+        work: function without arguments.
 
     Raises:
-        UnavailableError: time was up, or `work` raised anything, SystemExit included.
+        UnavailableError: the time limit was exceeded, or `work` raised any exception, including SystemExit.
     """
     outcome: queue.SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
             outcome.put((work(), None))
-        except BaseException as error:  # handed to the waiting thread, which raises
+        except BaseException as error:  # re-raised in the waiting thread
             outcome.put((None, error))
 
     threading.Thread(target=run, name=f"semisup {doing}", daemon=True).start()
@@ -43,4 +43,4 @@ def run_with_timeout(seconds: float, doing: str, work: Callable[[], T]) -> T:
         raise UnavailableError(f"{doing} took more than {seconds:g} s") from None
     if error is not None:
         raise UnavailableError(escape(f"{doing} failed, {type(error).__name__}: {error}")) from error
-    return result  # type: ignore[return-value]  # mypy does not narrow one half of a pair by the other
+    return result  # type: ignore[return-value]  # mypy does not narrow one element of a tuple by the other

@@ -1,4 +1,4 @@
-"""No mirror: the run's own folder is all there is."""
+"""No tracker."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from semisup.tracking import NullTracker, RunInfo, Tracker
 
 @dataclass(frozen=True)
 class NoTracking:
-    """Has no settings, for none could matter: `tracking=none tracking.mode=online` is an error at the door."""
+    """There are no settings: `tracking=none tracking.mode=online` is an error."""
 
     def require_installed(self) -> None:
-        """Needs nothing."""
+        """Require no package."""
 
-    def open(self, identity: RunInfo) -> Tracker:
-        """A mirror that shows nothing."""
+    def open(self, run_info: RunInfo) -> Tracker:
+        """Return a tracker that does nothing."""
         return NullTracker()

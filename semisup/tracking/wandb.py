@@ -1,12 +1,12 @@
-"""A mirror of the run in Weights & Biases (wandb 0.31): offline unless the user asks for more.
+"""Tracking in Weights & Biases (wandb 0.31), offline by default.
 
-What wandb does that this file works around, each tried on 0.31.0:
-- every call into it may raise or hang (no server, no key, its service process gone), so each runs under a deadline, and
-  the first failure is one warning and the end of the mirror;
-- `finish` returns before the file is whole; its service process keeps the settings of the first run, stays broken once
-  it broke, and is waited for at exit: so it is taken down with every run, failed or not (the next one pays 0.2 s);
-- it asks for a key where there is a terminal, and falls back to a temporary folder where its own cannot be written;
-- pictures in tables, and logs of its service, go to the home folder unless the environment says otherwise.
+Behavior of wandb 0.31.0 that this module works around, each confirmed by experiment:
+- every call may raise or hang (no server, no key, service process dead), so each has a time limit, and the first
+  failure gives one warning and disables tracking for the run;
+- `finish` returns before the file is complete; the service process keeps the settings of the first run, does not
+  recover from a failure, and is waited for at exit: so it is stopped after every run (0.2 s for the next run);
+- it prompts for a key on a terminal, and falls back to a temporary folder if its own is not writable;
+- images in tables, and logs of the service, go to the home folder unless environment variables are set.
 """
 
 import contextlib
@@ -34,30 +34,30 @@ if TYPE_CHECKING:
     import wandb
 
 _unreachable_modes: set[str] = set()
-"""Modes in which no run could be opened in this process."""
+"""Modes in which opening a run failed in this process."""
 
 AGENTS = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
-"""What `wandb agent` tells the run that it starts: whose it is. True of the first run of a process, its control is none
-of the sweep's; so they are taken out of the environment when that is open."""
+"""Environment variables by which `wandb agent` identifies the run that it starts. They apply to the first run of a
+process and not to its control, so they are removed from the environment after the first run is open."""
 
-MOST_LETTERS, MOST_ROWS, MOST_NAMES = 300, 10_000, 500
-"""Of a text, of a table and of a row of metrics: what a stranger's classes and files are called has no bounds."""
+MAX_TEXT_LENGTH, MAX_ROWS, MAX_NAMES = 300, 10_000, 500
+"""Limits of a text, a table and a row of metrics, for untrusted run directories with names of any length."""
 
 GRACE_SECONDS = 2.0
-"""How long wandb may take to go away after a failure, on top of the timeouts."""
+"""Time limit for stopping wandb after a failure, in addition to the timeouts."""
 
 
 @dataclass(frozen=True)
 class Wandb:
-    """Where and how the run is shown.
+    """Settings of tracking in W&B.
 
-    project: W&B project, made when it is not there
-    entity: W&B user or team; null = the account's default
-    mode: offline (files for `wandb sync`) or online; null = what WANDB_MODE says, else offline
-    tags: words of 1 to 64 characters to find the run by
-    init_timeout_seconds: longest wait for W&B to open the run, and for each later call but the last
-    finish_timeout_seconds: longest wait for W&B to take the rest at the end
-    thumbnails: how many of the most, and of the least, confident pseudo-labels to show; 0 = none
+    project: W&B project, created if missing
+    entity: W&B user or team; null = the default of the account
+    mode: offline (files for `wandb sync`) or online; null = WANDB_MODE, or else offline
+    tags: labels of 1 to 64 characters
+    init_timeout_seconds: time limit for opening the run, and for each later call except the last
+    finish_timeout_seconds: time limit for finishing the upload
+    thumbnails: number of most confident, and of least confident, pseudo-labels to show; 0 = none
     """
 
     project: str
@@ -75,23 +75,23 @@ class Wandb:
             check_choice("mode", self.mode, ("offline", "online"))
         for tag in self.tags:
             if not 1 <= len(tag) <= 64:
-                raise SettingError("tags", tag, "each must be of 1 to 64 characters")
+                raise SettingError("tags", tag, "must have 1 to 64 characters each")
         check_range("init_timeout_seconds", self.init_timeout_seconds, 0, above=True)
         check_range("finish_timeout_seconds", self.finish_timeout_seconds, 0, above=True)
         check_range("thumbnails", self.thumbnails, 0, 1000)
 
     def require_installed(self) -> None:
-        """Raise SettingError where a run would be shown and the package is not installed."""
+        """Raise SettingError if tracking is enabled and wandb is not installed."""
         if os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is None:
-            allowed = "needs the package wandb, and it is not installed; pip install wandb, or tracking=none"
+            allowed = "needs the package wandb, which is not installed; pip install wandb, or tracking=none"
             raise SettingError("tracking", "wandb", allowed)
 
-    def open(self, identity: RunInfo) -> Tracker:
-        """A mirror of a new run; where W&B cannot be had, a warning and one that shows nothing.
+    def open(self, run_info: RunInfo) -> Tracker:
+        """Open a run in W&B; on failure, warn and return a tracker that does nothing.
 
-        A server that could not be reached is not asked again by this process: a sweep waits for it once.
-        A run id that was used before starts again from nothing (online, W&B replaces the old rows; offline, the older
-        files go when these are closed): whoever resumes a run gives all its rows again.
+        A server that could not be reached is not tried again by this process, so a sweep waits for it once. A run id
+        that exists already starts empty (online, W&B replaces the old rows; offline, older files are removed on close):
+        a resumed run must log all its rows again.
         """
         mode = self.mode or os.environ.get("WANDB_MODE") or ("online" if is_wandb_agent() else "offline")
         if mode == "disabled":
@@ -99,28 +99,28 @@ class Wandb:
         if mode in _unreachable_modes:
             return NullTracker()
         try:
-            run = run_with_timeout(self.init_timeout_seconds, "opening", lambda: _start(self, mode, identity))
-        except UnavailableError as why:
+            run = run_with_timeout(self.init_timeout_seconds, "opening", lambda: _start(self, mode, run_info))
+        except UnavailableError as error:
             if mode != "offline":
                 _unreachable_modes.add(mode)
-            _disable(identity, why)
+            _disable(run_info, error)
             return NullTracker()
-        return _Run(run, self, identity)
+        return _Run(run, self, run_info)
 
 
 class _Run(Tracker):
-    """A run that W&B has opened; after the first failure it is as Silent."""
+    """An open run in W&B; after the first failure it does nothing."""
 
-    def __init__(self, run: "wandb.Run", settings: Wandb, identity: RunInfo) -> None:
+    def __init__(self, run: "wandb.Run", settings: Wandb, run_info: RunInfo) -> None:
         self._run: wandb.Run | None = run
         self._settings = settings
-        self._identity = identity
+        self._run_info = run_info
         self.wanted_thumbnails = settings.thumbnails
 
     def row(self, row: MetricsRow) -> None:
-        def work(run: "wandb.Run") -> None:  # a stranger's row may hold anything
-            known = {_cut(name): value for name, value in row.items() if value is not None and math.isfinite(value)}
-            run.log(dict(itertools.islice(known.items(), MOST_NAMES)))
+        def work(run: "wandb.Run") -> None:  # rows of untrusted runs can hold anything
+            metrics = {_cut(name): value for name, value in row.items() if value is not None and math.isfinite(value)}
+            run.log(dict(itertools.islice(metrics.items(), MAX_NAMES)))
 
         self._do("a row of metrics", work)
 
@@ -141,8 +141,8 @@ class _Run(Tracker):
 
             table = Table(columns=["image", *columns])
             for image, row in zip(images, rows, strict=True):
-                table.add_data(_picture(image), *map(_cut, row))
-            with _kept_in(self._identity.folder):
+                table.add_data(_to_image(image), *map(_cut, row))
+            with _kept_in(self._run_info.folder):
                 run.log({name: table})
 
         self._do("thumbnails", work)
@@ -151,17 +151,17 @@ class _Run(Tracker):
         def work(run: "wandb.Run") -> None:
             from wandb import Table
 
-            data = [[_cut(value) for value in row] for row in rows[:MOST_ROWS]]
-            with _kept_in(self._identity.folder):
+            data = [[_cut(value) for value in row] for row in rows[:MAX_ROWS]]
+            with _kept_in(self._run_info.folder):
                 run.log({name: Table(columns=[*columns], data=data, allow_mixed_types=True)})
 
         self._do("a table", work)
 
     def close(self, summary: dict[str, object], exit_code: int) -> None:
         def work(run: "wandb.Run") -> None:
-            known = {_cut(name): _cut(value, 2000) for name, value in summary.items() if value is not None}
-            run.summary.update(dict(itertools.islice(known.items(), MOST_NAMES)))
-            written, run_id = Path(run.dir).parent, run.id  # which under an agent is not ours
+            values = {_cut(name): _cut(value, 2000) for name, value in summary.items() if value is not None}
+            run.summary.update(dict(itertools.islice(values.items(), MAX_NAMES)))
+            written, run_id = Path(run.dir).parent, run.id  # under an agent, the id of the agent
             run.finish(exit_code)
             _teardown(exit_code)
             _remove_older(written, run_id)
@@ -170,15 +170,15 @@ class _Run(Tracker):
         self._end()
 
     def _do(self, doing: str, work: Callable[["wandb.Run"], object], seconds: float | None = None) -> None:
-        """Do `work` on the run under a deadline; the first failure ends the mirror."""
+        """Call `work` on the run with a time limit; the first failure disables tracking."""
         run = self._run
         if run is None:
             return
         try:
             run_with_timeout(seconds or self._settings.init_timeout_seconds, doing, lambda: work(run))
-        except UnavailableError as why:
+        except UnavailableError as error:
             self._end()
-            _disable(self._identity, why)
+            _disable(self._run_info, error)
 
     def _end(self) -> None:
         self._run = None
@@ -186,14 +186,13 @@ class _Run(Tracker):
 
 
 def is_wandb_agent() -> bool:
-    """Whether `wandb agent` started this process, for a run of its sweep that was not yet opened."""
+    """Whether `wandb agent` started this process and its run is not yet open."""
     return bool(os.environ.get(AGENTS[0]))
 
 
-def _start(settings: Wandb, mode: str, identity: RunInfo) -> "wandb.Run":
-    """Open the run: under an agent the one that the agent made, under its id, in its project. May hang, and may raise
-    anything."""
-    folder = identity.folder.absolute()
+def _start(settings: Wandb, mode: str, run_info: RunInfo) -> "wandb.Run":
+    """Open the run; under an agent, the run that the agent created. May hang or raise any exception."""
+    folder = run_info.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{folder} cannot be written")
@@ -202,17 +201,17 @@ def _start(settings: Wandb, mode: str, identity: RunInfo) -> "wandb.Run":
         import wandb
 
         run = wandb.init(
-            id=identity.run_id,
-            name=identity.name,
-            group=identity.group,
-            job_type=identity.job_type,
-            tags=list(dict.fromkeys([*settings.tags, *identity.tags])),
-            config=identity.config,
+            id=run_info.run_id,
+            name=run_info.name,
+            group=run_info.group,
+            job_type=run_info.job_type,
+            tags=list(dict.fromkeys([*settings.tags, *run_info.tags])),
+            config=run_info.config,
             project=settings.project,
             entity=settings.entity,
-            mode=mode,  # type: ignore[arg-type]  # WANDB_MODE may say anything; wandb checks it
+            mode=mode,  # type: ignore[arg-type]  # WANDB_MODE is checked by wandb
             dir=str(folder.parent),
-            reinit="finish_previous",  # else the next run in this process would be this one
+            reinit="finish_previous",  # or the next run in this process would continue this one
             settings=wandb.Settings(
                 console="off",
                 silent=True,
@@ -222,7 +221,7 @@ def _start(settings: Wandb, mode: str, identity: RunInfo) -> "wandb.Run":
                 label_disable=True,
                 x_save_requirements=False,
                 init_timeout=settings.init_timeout_seconds,
-                # a little less than ours, so that wandb gives up first, in good order
+                # below our own limit, so that wandb stops first, without data loss
                 finish_timeout=0.8 * settings.finish_timeout_seconds,
                 finish_timeout_raises=True,
             ),
@@ -230,19 +229,19 @@ def _start(settings: Wandb, mode: str, identity: RunInfo) -> "wandb.Run":
     for name in AGENTS:
         os.environ.pop(name, None)
     run.define_metric("epoch")
-    run.define_metric("*", step_metric="epoch")  # wandb's own count of calls means nothing to us
+    run.define_metric("*", step_metric="epoch")  # instead of the number of calls
     return run
 
 
 @contextlib.contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
-    """While in here wandb keeps its cache and staged pictures in `folder`, and neither prints nor asks."""
-    ours = {
+    """Make wandb keep its cache and staged images in `folder`, without output and prompts."""
+    settings = {
         "WANDB_SILENT": "true",
         "WANDB_DATA_DIR": str(folder.absolute()),
         "WANDB_CACHE_DIR": str(folder.absolute() / "cache"),
     }
-    added = {name: value for name, value in ours.items() if name not in os.environ}
+    added = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield
@@ -251,38 +250,38 @@ def _kept_in(folder: Path) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _cut(value: Any, most: int = MOST_LETTERS) -> Any:
-    """A text of at most so many letters; anything else as it is."""
-    return value[: most - 3] + "..." if isinstance(value, str) and len(value) > most else value
+def _cut(value: Any, limit: int = MAX_TEXT_LENGTH) -> Any:
+    """Shorten a text to `limit` characters; other values are returned unchanged."""
+    return value[: limit - 3] + "..." if isinstance(value, str) and len(value) > limit else value
 
 
-def _picture(image: NDArray[np.uint8]) -> "wandb.Image":
-    """(C, S, S) uint8 as wandb shows it. By way of PIL, for wandb stretches arrays of small values."""
+def _to_image(image: NDArray[np.uint8]) -> "wandb.Image":
+    """Convert a (C, S, S) uint8 image through PIL: wandb rescales arrays whose values are small."""
     from PIL import Image
-    from wandb import Image as Picture
+    from wandb import Image as WandbImage
 
-    return Picture(Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+    return WandbImage(Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
 
 
 def _remove_older(written: Path, run_id: str) -> None:
-    """Remove what earlier processes of the same run wrote offline and nobody has sent: `written` has all their rows."""
+    """Remove offline files of earlier processes of the run that were not uploaded; `written` has all their rows."""
     name = re.compile(rf"offline-run-\d{{8}}_\d{{6}}-{re.escape(run_id)}")
     for folder in written.parent.iterdir():
-        sent = any(folder.glob("*.wandb.synced"))
-        if name.fullmatch(folder.name) and folder.name != written.name and not sent:
+        uploaded = any(folder.glob("*.wandb.synced"))
+        if name.fullmatch(folder.name) and folder.name != written.name and not uploaded:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _teardown(exit_code: int) -> None:
-    """End wandb's service and what it knows of this process. May hang, and may raise anything."""
+    """Stop the service process of wandb. May hang or raise any exception."""
     import wandb
 
     wandb.teardown(exit_code)
 
 
-def _disable(identity: RunInfo, why: UnavailableError) -> None:
-    """Take wandb down and warn, once for each run."""
-    with contextlib.suppress(UnavailableError):  # it is broken already, and that is about to be said
+def _disable(run_info: RunInfo, error: UnavailableError) -> None:
+    """Stop wandb and warn, once per run."""
+    with contextlib.suppress(UnavailableError):  # the first failure is reported below
         run_with_timeout(GRACE_SECONDS, "teardown", lambda: _teardown(1))
-    # the run's id keeps Python from taking the next run's warning for a repetition
-    warnings.warn(f"W&B is off for this run: {why} ({identity.run_id}; its own record is whole)", stacklevel=4)
+    # the run id keeps Python from suppressing the warning of the next run as a duplicate
+    warnings.warn(f"W&B is off for this run: {error} ({run_info.run_id}; the run directory is complete)", stacklevel=4)

@@ -1,4 +1,4 @@
-"""One pass over images of known class, and all that is said of it: loss, confusion, calibration, what-if."""
+"""Evaluation of a model on a split: loss, confusion matrix, calibration and threshold curve."""
 
 import math
 from collections.abc import Generator
@@ -16,9 +16,9 @@ from semisup.core.types import Images, Predictions, Reliability, ThresholdCurve
 
 
 class Evaluation(NamedTuple):
-    """What a model says of n images of known class.
+    """Predictions for the n images of known class of a split.
 
-    loss: mean cross-entropy; NaN of none
+    loss: mean cross-entropy; NaN without images
     confusion: (K, K) int64 on the CPU, row = true class
     logits: (n, K) float32 and targets: (n,) int64, on the device
     """
@@ -33,40 +33,41 @@ class Evaluation(NamedTuple):
         return accuracy_from_confusion(self.confusion)
 
     def reliability(self, temperature: float) -> Reliability:
-        """Confidence and accuracy bin by bin, as if the labeler had divided the logits by `temperature`."""
+        """Compute confidence and accuracy per bin, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return reliability(confidence, predicted == self.targets)
 
     def what_if(self, temperature: float) -> ThresholdCurve:
-        """What every threshold would keep of them."""
+        """Compute the threshold curve, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return threshold_curve(confidence, predicted, self.targets)
 
     def predictions(self, images: Images) -> Predictions:
-        """Image by image, of the images that were looked at."""
+        """Return the prediction for each image of known class."""
         _, confidence, predicted = predict(self.logits)
         known = (images.targets >= 0).tolist()
-        paths = [path for path, counted in zip(images.paths, known, strict=True) if counted]
+        paths = [path for path, has_class in zip(images.paths, known, strict=True) if has_class]
         return Predictions(paths, self.targets.tolist(), predicted.tolist(), confidence.tolist())
 
 
 def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> Generator[int, None, Evaluation]:
-    """Look once at every image; those of unknown class (-1) do not count. Waits for the device at the end alone.
+    """Evaluate a model on a split; images of unknown class (-1) are ignored. Synchronizes the device only at the end.
 
-    Yields, after each batch, how many images were looked at.
+    Yields:
+        the number of images done, after each batch.
     """
     device = images.pixels.device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-    found, done = torch.empty(len(images), num_classes, device=device), 0
+    all_logits, done = torch.empty(len(images), num_classes, device=device), 0
     batches = iter_logits(model, images.pixels, batch_size)
     for logits, targets in zip(batches, images.targets.split(batch_size), strict=True):
         loss += cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
         confusion += confusion_counts(targets, logits.argmax(dim=1), num_classes)
-        found[done : done + len(logits)] = logits
+        all_logits[done : done + len(logits)] = logits
         done += len(logits)
         yield done
     count = int(confusion.sum())
     known = images.targets >= 0
     mean = float(loss) / count if count else math.nan
-    return Evaluation(mean, confusion.cpu(), found[known], images.targets[known])
+    return Evaluation(mean, confusion.cpu(), all_logits[known], images.targets[known])

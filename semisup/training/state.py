@@ -1,6 +1,7 @@
-"""All that a training works on: the settings that its numbers depend on, the data, and what was learned so far.
+"""Settings, data and state of a training.
 
-Every draw is a function of the seed and the place, so `restore(state, snapshot)` and then `train` continue bit for bit.
+Every draw is a function of the seed and the position, so `restore(state, snapshot)` followed by `train` is
+bit-identical to an uninterrupted training.
 """
 
 import copy
@@ -24,24 +25,31 @@ from semisup.runtime.precision import wrap_forward
 from semisup.schedule import Schedule
 from semisup.threshold import Policy
 
-COUNTERS = ("step", "epoch", "position", "labeled_steps", "evaluated", "averaged")
-"""Of a State."""
+COUNTERS = {
+    "step": "step",
+    "epoch": "epoch",
+    "position": "position",
+    "labeled_steps": "labeled_steps",
+    "evaluated": "last_eval_step",
+    "averaged": "ema_updates",
+}
+"""Key in a snapshot -> attribute of State."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How long and in what portions.
+    """Length of the training, batch sizes, evaluation and the moving average of the weights.
 
-    epochs: passes over the labeled images, or null where `steps` is given
-    steps: optimizer updates in all, whatever they are spent on, or null
-    batch_size: images of an optimizer step
-    eval_batch_size: images at once where nothing is learned; changes no number but by rounding
-    evaluate_every: epochs from one evaluation on the validation set to the next
-    evaluate_every_steps: steps instead, or null; runs whose epochs differ then choose among equally many evaluations,
-        and what a method evaluates besides does not choose the best model
-    ema_decay: in [0, 1), or null = off; the average of the weights is evaluated in place of the student
-    ema_warmup: the average forgets faster at first, so that the first weights do not linger in it
-    ema_buffers: BatchNorm's statistics are averaged as the weights are, rather than copied
+    epochs: passes over the labeled images; null if `steps` is given
+    steps: total optimizer updates, supervised or not; null if `epochs` is given
+    batch_size: labeled images per optimizer step
+    eval_batch_size: images per batch at inference; changes results only by rounding
+    evaluate_every: epochs between evaluations on the validation set
+    evaluate_every_steps: steps between evaluations, instead of epochs, or null; the best model of runs with different
+        epochs is then selected among equally many evaluations, and additional evaluations of a method do not count
+    ema_decay: in [0, 1), or null = off; the moving average of the weights is evaluated in place of the student
+    ema_warmup: whether the average decays faster at the start, so that the initial weights have no lasting share
+    ema_buffers: whether the statistics of BatchNorm are averaged like the weights instead of copied
     """
 
     epochs: int | None
@@ -70,7 +78,7 @@ class TrainSettings:
 class TrainingData:
     """The data of a run, on its device.
 
-    hidden_targets: (N,) int64, true classes of the unlabeled images or -1; on the CPU, for diagnostics only.
+    hidden_targets: (N,) int64, true classes of the unlabeled images or -1, on the CPU; for diagnostics only
     """
 
     labeled: Images
@@ -84,7 +92,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What the user chose, as far as the numbers of a training depend on it."""
+    """The settings that the result of a training depends on."""
 
     seed: int
     precision: str
@@ -102,13 +110,13 @@ class TrainingConfig:
 
     @property
     def calibrates(self) -> bool:
-        """Whether a temperature is fitted: without unlabeled images it could not matter."""
+        """Whether a temperature is fitted; it has no effect without unlabeled images."""
         return self.labeler.calibrate and self.method.uses_unlabeled
 
 
 @dataclass
 class Best:
-    """The model that the validation set chose: the first of the highest accuracy."""
+    """The model of the highest validation accuracy; the first one of several."""
 
     step: int
     epoch: int
@@ -119,57 +127,57 @@ class Best:
 
 @dataclass
 class State:
-    """All that was learned and where the training stands. Changed in place by `train`, and by nothing else."""
+    """Learned values and position of a training. Only `train` changes it, in place."""
 
     student: nn.Module
-    average: nn.Module | None  # of the student's weights, with train.ema_decay
+    average: nn.Module | None  # moving average of the student, with train.ema_decay
     optimizer: torch.optim.Optimizer
     memory: StateDict
-    sums: Tensor  # (6,) float64 on the device, of the running epoch: method.SUMS
-    first_bad_step: Tensor  # () int64 on the device, the first step whose loss was not finite; -1 = none
+    running_sums: Tensor  # (6,) float64 on the device, since the last evaluation: method.LOG_SUMS
+    first_bad_step: Tensor  # () int64 on the device, first step whose loss or gradient was not finite; -1 = none
     step: int = 0
     epoch: int = 0
     position: int = 0
     labeled_steps: int = 0
-    evaluated: int = 0  # the step of the last evaluation that was due
-    pending_accuracy: float | None = None  # accuracy of an evaluation that the method is still to act upon
-    averaged: int = 0  # updates of the average since it was started
+    last_eval_step: int = 0  # step of the last scheduled evaluation
+    pending_accuracy: float | None = None  # validation accuracy that the method has yet to act on
+    ema_updates: int = 0  # updates of the average since its start
     best: Best | None = None
-    started: float = field(default_factory=time.monotonic)  # of the running epoch
+    epoch_started_at: float = field(default_factory=time.monotonic)  # seconds of time.monotonic()
 
     @property
     def teacher(self) -> nn.Module:
-        """The model whose word counts: it is evaluated, kept as the best, and labels the pool."""
+        """The model that is evaluated, saved as the best model, and labels the unlabeled set."""
         return self.student if self.average is None else self.average
 
     def check(self) -> None:
-        """Raise DivergedError if a loss was not finite. Waits for the device."""
+        """Raise DivergedError if a loss or gradient was not finite. Synchronizes the device."""
         if (step := int(self.first_bad_step)) >= 0:
             raise DivergedError(step)
 
     def snapshot(self) -> dict[str, Any]:
-        """Tensors and plain data only; shares memory with the state, so write it before going on.
+        """Return the state as tensors and plain data, which share memory with the state: save it before the next step.
 
         Raises:
-            DivergedError: there is nothing worth keeping.
+            DivergedError: a loss or gradient was not finite.
         """
         self.check()
-        counters = {name: getattr(self, name) for name in COUNTERS}
+        counters = {key: getattr(self, name) for key, name in COUNTERS.items()}
         average = self.average.state_dict() if self.average is not None else {}
         return counters | {
             "student": self.student.state_dict(),
             "average": average,
             "optimizer": self.optimizer.state_dict(),
             "memory": self.memory,
-            "sums": self.sums,
+            "sums": self.running_sums,
             "best": vars(self.best) if self.best else None,
             **({} if self.pending_accuracy is None else {"unheard": self.pending_accuracy}),
         }
 
 
 def start(problem: TrainingData, settings: TrainingConfig) -> State:
-    """A fresh state: the model's first weights depend on the seed alone."""
-    student = _fresh(problem, settings, 0)
+    """Create the state before the first step; the initial weights depend only on the seed."""
+    student = _build_model(problem, settings, 0)
     average = start_average(student) if settings.train.ema_decay is not None else None
     for model in (student, average):
         if model is not None:
@@ -185,7 +193,7 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
         average=average,
         optimizer=settings.optimizer.build(student),
         memory={},
-        sums=torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=problem.device),
+        running_sums=torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=problem.device),
         first_bad_step=torch.tensor(-1, device=problem.device),
     )
     memory = settings.method.init(make_context(problem, settings, state))
@@ -193,8 +201,8 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
     return state
 
 
-def _fresh(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
-    """A model with the first weights of this round of the seed."""
+def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
+    """Build a model with the initial weights of this round."""
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
     with torch.random.fork_rng([problem.device] if problem.device.type == "cuda" else []):
         seed_global(derive_seed(settings.seed, "model", round_))
@@ -202,35 +210,36 @@ def _fresh(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.M
 
 
 def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, round_: int) -> None:
-    """Forget what the student learned, its optimizer and its average; what the method learned stays."""
-    weights = _fresh(problem, settings, round_).state_dict()
+    """Reset the student, its average and the optimizer; the state of the method remains."""
+    weights = _build_model(problem, settings, round_).state_dict()
     for model in (state.student, state.average):
         if model is not None:
             model.load_state_dict(weights)
-    state.averaged = 0
+    state.ema_updates = 0
     state.optimizer = settings.optimizer.build(state.student)
 
 
 def restore(state: State, snapshot: dict[str, Any]) -> None:
-    """Put `state` where it was when `snapshot` was taken. A snapshot of another model or method is an error.
+    """Restore the state of a snapshot, which must be of the same model and method.
 
-    Training changes much of a state in place, so all of it is copied: a snapshot can be restored again. Tensors that
-    are one stay one, so that the file of what is restored is that of what was saved, byte for byte.
+    Training changes tensors in place, so the snapshot is copied and can be restored again. Tensors that share storage
+    still do afterwards, so that saving a restored state gives the same bytes.
     """
-    device = state.sums.device
+    device = state.running_sums.device
     state.student.load_state_dict(snapshot["student"], strict=True)
     if state.average is not None:
         state.average.load_state_dict(snapshot["average"], strict=True)
     state.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
     state.memory = {name: value.to(device) for name, value in copy.deepcopy(snapshot["memory"]).items()}
-    state.sums = snapshot["sums"].to(device, copy=True)
-    for name in COUNTERS:
-        setattr(state, name, snapshot[name])
+    state.running_sums = snapshot["sums"].to(device, copy=True)
+    for key, name in COUNTERS.items():
+        setattr(state, name, snapshot[key])
     state.pending_accuracy = snapshot.get("unheard")
     state.best = Best(**snapshot["best"]) if snapshot["best"] else None
 
 
 def make_context(problem: TrainingData, settings: TrainingConfig, state: State) -> TrainingContext:
+    """Collect what methods may use of settings, data and state."""
     return TrainingContext(
         student=state.student,
         teacher=state.teacher,

@@ -1,4 +1,4 @@
-"""The one warp against torchvision's crop and rotation, the dial, and the draws."""
+"""Crop and rotation against torchvision's, strength, and draws."""
 
 import math
 
@@ -25,7 +25,7 @@ def ramps(size: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("degrees", [-50.0, -17.0, 0.0, 30.0, 50.0, 90.0])
 @pytest.mark.parametrize("box", [(0, 0, 64, 64), (8, 16, 40, 30), (30, 2, 20, 60), (10, 10, 24, 24)])
-def test_the_geometry_is_that_of_torchvisions_crop_and_rotation(degrees: float, box: tuple[int, ...]) -> None:
+def test_crop_and_rotation_have_torchvisions_geometry(degrees: float, box: tuple[int, ...]) -> None:
     functional = torchvision("transforms.v2.functional")
     size = 64
     top, left, height, width = box
@@ -42,7 +42,7 @@ def test_the_geometry_is_that_of_torchvisions_crop_and_rotation(degrees: float, 
     assert (ours - theirs)[both].abs().max() < 0.02, "pixels"
 
 
-def test_what_rotates_in_from_outside_is_black_as_in_torchvision() -> None:
+def test_rotation_fills_with_black_as_torchvision() -> None:
     functional = torchvision("transforms.v2.functional")
     white = torch.ones(1, 1, 65, 65)
     ours = crop_and_rotate(white, torch.tensor([[0.2, 0.2, 0.5, 0.5]]), torch.tensor([40.0]))
@@ -63,7 +63,7 @@ def test_strength_0_is_bit_identical_to_the_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in options("augment") if name != "none"])
-def test_images_stay_in_0_1_and_each_has_its_own_parameters(name: str) -> None:
+def test_images_are_in_0_1_with_independent_parameters(name: str) -> None:
     augment = checked(f"augment={name}", "augment.strength=1").settings.augment
     one = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
     views = augment.apply(one.expand(8, -1, -1, -1), torch_generator(0, "test"))
@@ -77,7 +77,7 @@ def test_images_stay_in_0_1_and_each_has_its_own_parameters(name: str) -> None:
     assert not torch.equal(views, augment.apply(one.expand(8, -1, -1, -1), torch_generator(1, "test")))
 
 
-def test_a_stronger_dial_changes_more() -> None:
+def test_higher_strength_changes_images_more() -> None:
     pixels = torch.randint(0, 256, (64, 1, 32, 32), dtype=torch.uint8, generator=torch_generator(0, "noise"))
     smooth = torch.nn.functional.avg_pool2d(pixels.float(), 9, 1, 4).to(torch.uint8)
     change = [
@@ -104,7 +104,7 @@ def test_full_strength_draws_the_tutorials_ranges() -> None:
     assert degrees.mean().abs() < 1
 
 
-def test_the_distribution_of_boxes_is_torchvisions() -> None:
+def test_boxes_have_torchvisions_distribution() -> None:
     transforms = torchvision("transforms.v2")
     crop = transforms.RandomResizedCrop(224, scale=(0.08, 1), ratio=(3 / 4, 4 / 3))
     torch.manual_seed(0)
@@ -126,7 +126,7 @@ def test_half_strength_halves_the_ranges() -> None:
     assert degrees.max() == pytest.approx(25, abs=0.1)
 
 
-def test_the_yaml_says_the_tutorials_ranges() -> None:
+def test_yaml_has_the_tutorials_ranges() -> None:
     text = (CONF / "augment" / "crop_rotate.yaml").read_text()
     assert "scale_min: 0.08" in text
     settings = checked("augment=crop_rotate").settings.augment

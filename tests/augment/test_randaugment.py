@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torch import Tensor
 
-from semisup.augment.randaugment import GRAY, RandAugment, cut_out
+from semisup.augment.randaugment import GRAY, RandAugment, fill_square
 from semisup.augment.weak import WeakAugment
 from semisup.core import image_operations
 from semisup.core.image_operations import OPERATIONS, RANGES, apply_operations, magnitudes
@@ -142,7 +142,7 @@ def differences(name: str, pixels: Tensor, theirs: Callable[[str, Tensor, float]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_largest_difference_to_torchvision_and_pillow(name: str) -> None:
+def test_largest_difference_from_torchvision_and_pillow(name: str) -> None:
     if name in WARPS:
         pixels = [places(200, side) for side in (32, 33)]
         unit = "pixels"
@@ -169,7 +169,7 @@ def test_the_largest_difference_to_torchvision_and_pillow(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WARPS)
-def test_warps_are_torchvisions_on_pictures_too_and_black_outside(name: str) -> None:
+def test_warps_equal_torchvisions_on_images_and_fill_with_black(name: str) -> None:
     for channels, side in SHAPES:
         found = differences(name, pictures(channels, side), by_torchvision)
         assert (found > 0).float().mean() < 0.002, "a whole turn of 30 degrees has its sources on the border of two"
@@ -178,7 +178,7 @@ def test_warps_are_torchvisions_on_pictures_too_and_black_outside(name: str) -> 
     assert set(warped.unique().tolist()) == {0, 255}
 
 
-def test_every_range_is_the_papers() -> None:
+def test_ranges_equal_the_papers() -> None:
     factor, signed = (1, 0.05, 0.95), (0, -0.3, 0.3)
     assert {
         "autocontrast": (0, 1, 1), "equalize": (0, 1, 1), "identity": (0, 0, 0),
@@ -190,7 +190,7 @@ def test_every_range_is_the_papers() -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_dial_moves_both_ends_of_a_range_from_neutral(name: str, strength: float) -> None:
+def test_strength_scales_both_ends_of_a_range_from_neutral(name: str, strength: float) -> None:
     neutral, low, high = RANGES[name]
     kind = torch.full((20000,), OPERATIONS.index(name))
     drawn = magnitudes(kind, torch.rand(20000, generator=torch_generator(0, "dial")), strength)
@@ -203,12 +203,12 @@ def test_the_dial_moves_both_ends_of_a_range_from_neutral(name: str, strength: f
 
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize(("channels", "side"), [*SHAPES, (3, 3), (3, 2), (1, 1)])
-def test_a_neutral_amount_changes_nothing(name: str, channels: int, side: int) -> None:
+def test_neutral_magnitude_changes_nothing(name: str, channels: int, side: int) -> None:
     pixels = pictures(channels, 32)[..., :side, :side] if side < 32 else pictures(channels, side)
     assert torch.equal(alone(name, pixels, torch.full((len(pixels),), RANGES[name][0])), pixels)
 
 
-def test_half_of_autocontrast_and_equalize_is_half_way() -> None:
+def test_half_strength_autocontrast_and_equalize_blend_equally() -> None:
     pixels = pictures(3, 32)
     for name in ("autocontrast", "equalize"):
         whole, half = (alone(name, pixels, torch.full((len(pixels),), share)).int() for share in (1.0, 0.5))
@@ -216,7 +216,7 @@ def test_half_of_autocontrast_and_equalize_is_half_way() -> None:
         assert (half - (whole + pixels) / 2).abs().max() <= 0.5
 
 
-def test_a_constant_channel_has_no_contrast_to_stretch_and_the_others_do() -> None:
+def test_autocontrast_leaves_a_constant_channel_unchanged() -> None:
     pixels = torch.randint(40, 200, (1, 3, 32, 32), dtype=torch.uint8, generator=torch_generator(0, "channel"))
     pixels[:, 1] = 77
     for name in ("autocontrast", "equalize"):
@@ -240,7 +240,7 @@ def test_posterize_rounds_to_whole_bits() -> None:
     assert result[:, 0, 0, 0].tolist() == [240, 240, 252, 254, 255]
 
 
-def test_every_image_has_its_own_operation_and_amount_whatever_its_neighbors() -> None:
+def test_operation_of_an_image_is_independent_of_the_batch() -> None:
     pixels = pictures(3, 32)[:28]
     kind = torch.arange(28) % 14
     kind = kind[torch.randperm(28, generator=torch_generator(0, "order"))]
@@ -251,7 +251,7 @@ def test_every_image_has_its_own_operation_and_amount_whatever_its_neighbors() -
         assert torch.equal(one[0], together[number]), OPERATIONS[kind[number]]
 
 
-def test_another_image_in_the_batch_changes_only_its_own_view() -> None:
+def test_changing_one_image_changes_only_its_own_view() -> None:
     pixels = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8, generator=torch_generator(0, "batch"))
     changed = pixels.clone()
     changed[7] = 255 - changed[7]
@@ -260,7 +260,7 @@ def test_another_image_in_the_batch_changes_only_its_own_view() -> None:
     assert differs.nonzero().flatten().tolist() == [7]
 
 
-def test_slots_work_in_order_one_on_the_others_result() -> None:
+def test_operations_are_applied_in_order() -> None:
     augment, pixels = strong(n=3, cutout=0, shift=0), pictures(3, 32)
     kinds, amount, _ = augment.draw(len(pixels), _after_the_weak_draws(len(pixels)))
     expected = pixels
@@ -276,7 +276,7 @@ def _after_the_weak_draws(count: int) -> torch.Generator:
     return generator
 
 
-def test_operations_are_drawn_evenly_and_with_replacement() -> None:
+def test_operations_are_drawn_uniformly_with_replacement() -> None:
     kinds, _, _ = strong(n=2).draw(14000, torch_generator(0, "kinds"))
     counts = torch.bincount(kinds.flatten(), minlength=14).float()
     chi_square = float(((counts - 2000) ** 2 / 2000).sum())
@@ -287,7 +287,7 @@ def test_operations_are_drawn_evenly_and_with_replacement() -> None:
 
 @pytest.mark.parametrize("name", ["randaugment", "weak"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_views_are_float32_in_0_1_new_and_a_function_of_the_stream(name: str, channels: int) -> None:
+def test_views_are_new_float32_in_0_1_and_a_function_of_the_stream(name: str, channels: int) -> None:
     augment = checked(f"augment={name}", "augment.strength=1", "augment.flip=true").settings.augment
     pixels = pictures(channels, 33)
     before = pixels.clone()
@@ -306,12 +306,12 @@ def test_views_are_float32_in_0_1_new_and_a_function_of_the_stream(name: str, ch
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 @pytest.mark.parametrize("n", [0, 1, 5])
-def test_few_images_and_any_number_of_operations(count: int, n: int) -> None:
+def test_any_number_of_images_and_operations_is_supported(count: int, n: int) -> None:
     assert strong(n=n).apply(pictures(3, 32)[:count], torch_generator(0, "few")).shape == (count, 3, 32, 32)
 
 
 @pytest.mark.parametrize("make", [lambda s: strong(strength=s, flip=True), lambda s: WeakAugment(s, True, 0.125)])
-def test_strength_0_is_the_input_and_a_stronger_dial_changes_more(make: Callable[[float], Any]) -> None:
+def test_strength_0_is_the_identity_and_higher_strength_changes_more(make: Callable[[float], Any]) -> None:
     pixels = torch.nn.functional.avg_pool2d(pictures(3, 32)[:6].float(), 9, 1, 4).to(torch.uint8).repeat(40, 1, 1, 1)
     apply = lambda s: make(s).apply(pixels, torch_generator(0, "dial"))  # noqa: E731
     assert torch.equal(apply(0.0), to_float(pixels))
@@ -320,7 +320,7 @@ def test_strength_0_is_the_input_and_a_stronger_dial_changes_more(make: Callable
     assert change[0] > 0
 
 
-def test_the_smallest_strength_without_flip_moves_no_value_by_more_than_1_an_operation() -> None:
+def test_smallest_strength_changes_values_by_at_most_1_per_operation() -> None:
     pixels = pictures(3, 32)
     change = (strong(strength=1e-4).apply(pixels, torch_generator(0, "small")) - to_float(pixels)).abs()
     assert 0 < float((change * 255).max()) < 2.5, "two operations, each rounding down once"
@@ -329,7 +329,7 @@ def test_the_smallest_strength_without_flip_moves_no_value_by_more_than_1_an_ope
 # CutOut ---------------------------------------------------------------------------------------------------------------
 
 
-def test_the_side_of_cutout_is_even_from_0_to_its_share_times_strength() -> None:
+def test_cutout_side_is_uniform_up_to_cutout_times_strength() -> None:
     for strength, largest in ((1.0, 0.5), (0.5, 0.25)):
         _, _, square = strong(strength=strength).draw(20000, torch_generator(0, "square"))
         x, y, side = square.unbind(1)
@@ -341,10 +341,10 @@ def test_the_side_of_cutout_is_even_from_0_to_its_share_times_strength() -> None
             assert torch.quantile(y, share) == pytest.approx(share, abs=0.015)
 
 
-def test_cutout_grays_a_square_around_its_center_and_is_cut_off_at_the_border() -> None:
+def test_cutout_fills_a_square_clipped_at_the_border() -> None:
     white = torch.full((4, 3, 32, 32), 255, dtype=torch.uint8)
     square = torch.tensor([[0.5, 0.25, 0.25], [0.0, 0.0, 0.5], [1.0, 0.5, 0.5], [0.5, 0.5, 0.0]])
-    result = cut_out(white, square)
+    result = fill_square(white, square)
     expected = white.clone()
     expected[0, :, 4:12, 12:20] = GRAY
     expected[1, :, :8, :8] = GRAY
@@ -354,7 +354,7 @@ def test_cutout_grays_a_square_around_its_center_and_is_cut_off_at_the_border() 
     assert int(white.min()) == 255, "not in place"
 
 
-def test_cutout_comes_last_and_covers_what_the_draw_says() -> None:
+def test_cutout_is_last_and_covers_the_drawn_square() -> None:
     augment, black = strong(n=0, shift=0), torch.zeros(500, 1, 32, 32, dtype=torch.uint8)
     views = augment.apply(black, torch_generator(0, "cut"))
     assert set((views * 255).unique().tolist()) == {0.0, 127.0}
@@ -369,7 +369,7 @@ def test_cutout_comes_last_and_covers_what_the_draw_says() -> None:
 # Weak -----------------------------------------------------------------------------------------------------------------
 
 
-def test_shift_is_torchvisions_crop_with_reflect_padding() -> None:
+def test_translation_equals_torchvisions_crop_with_reflect_padding() -> None:
     functional = torchvision("transforms.v2.functional")
     for side in (32, 33, 8):
         pixels = torch.randint(0, 256, (9, 3, side, side), dtype=torch.uint8, generator=torch_generator(0, "shift"))
@@ -384,7 +384,7 @@ def test_shift_is_torchvisions_crop_with_reflect_padding() -> None:
 
 
 @pytest.mark.parametrize(("strength", "most"), [(1.0, 4), (0.5, 2), (0.24, 0)])
-def test_every_shift_up_to_the_dials_is_as_likely(strength: float, most: int) -> None:
+def test_translations_are_uniform_up_to_the_strength(strength: float, most: int) -> None:
     _, shift = WeakAugment(strength, False, 0.125).draw(9000, 32, torch_generator(0, "draw"))
     values, counts = shift.flatten().unique(return_counts=True)
     assert values.tolist() == list(range(-most, most + 1))
@@ -395,7 +395,7 @@ def test_every_shift_up_to_the_dials_is_as_likely(strength: float, most: int) ->
 @pytest.mark.parametrize(
     "make", [lambda flip: strong(n=0, cutout=0, shift=0, flip=flip), lambda flip: WeakAugment(1, flip, 0)]
 )
-def test_half_of_the_images_are_mirrored_and_only_where_flip_is_on(make: Callable[[bool], Any]) -> None:
+def test_half_of_the_images_are_flipped_only_if_flip_is_set(make: Callable[[bool], Any]) -> None:
     pixels = torch.randint(0, 256, (2000, 1, 4, 4), dtype=torch.uint8, generator=torch_generator(0, "flip"))
     views = make(True).apply(pixels, torch_generator(0, "f"))
     same = (views == to_float(pixels)).flatten(1).all(1)
@@ -427,7 +427,7 @@ def test_flip_changes_no_other_draw() -> None:
         ("shift", -1),
     ],
 )
-def test_a_setting_out_of_range_is_named(key: str, value: float) -> None:
+def test_setting_out_of_range_is_rejected_by_name(key: str, value: float) -> None:
     with pytest.raises(SettingError, match=f"{key}={value}"):
         strong(**{key: value})
     if key in {"strength", "shift"}:
@@ -436,7 +436,7 @@ def test_a_setting_out_of_range_is_named(key: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("change", [{"strength": 0.9}, {"n": 1}, {"cutout": 0.4}, {"flip": True}, {"shift": 0.2}])
-def test_every_setting_matters(change: dict[str, Any]) -> None:
+def test_every_augmentation_setting_takes_effect(change: dict[str, Any]) -> None:
     pixels = pictures(3, 32)
     assert not torch.equal(
         strong(**change).apply(pixels, torch_generator(0, "s")), strong().apply(pixels, torch_generator(0, "s"))
@@ -449,12 +449,12 @@ def test_every_setting_matters(change: dict[str, Any]) -> None:
         )
 
 
-def test_the_yamls_say_fixmatchs_settings() -> None:
+def test_yaml_files_have_fixmatchs_settings() -> None:
     assert checked("augment=randaugment").settings.augment == strong()
     assert checked("augment=weak").settings.augment == WeakAugment(strength=1, flip=False, shift=0.125)
 
 
-def test_nothing_waits_for_the_device() -> None:
+def test_augmentation_does_not_synchronize_the_device() -> None:
     """On `meta` there are no values to wait for, so an operation that reads one back fails."""
     pixels = torch.empty(28, 3, 32, 32, dtype=torch.uint8, device="meta")
     kind = torch.arange(28) % 14

@@ -41,14 +41,16 @@ def test_one_control_is_shared_by_all_settings_that_need_unlabeled_images(method
     for policy in options("threshold"):
         assert control(f"threshold={policy}") == expected
     values = {"ratio": 3, "ramp": 0.7, "temperature": 0.3, "skip_rejected": False, "lambda_unlabeled": 0.25}
+    values |= {"logit_interpolation": True, "ramp_shape": "cosine"}
     for override in choose("method", method, **values)[1:]:
         assert control(override) == expected, override
     assert control("labeler.calibrate=true") == expected
     for override in ("seed=1", "augment.strength=0.2", "train.batch_size=8"):
         assert control(override) != expected, override
-    for override in choose(
-        "method", method, **({} if method == "self_training" else {"gate": 0.7}), alpha=3, tsa="log"
-    )[1:]:
+    effective = {"alpha": 3, "tsa": "log", "strong_labeled": True}
+    if method == "noisy_student":
+        effective["gate"] = 0.7
+    for override in choose("method", method, **effective)[1:]:
         assert control(override) != expected, override
 
 

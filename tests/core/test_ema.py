@@ -1,4 +1,4 @@
-"""The average of the weights: its formula, its buffers, and that it is one set of tensors, moved in place."""
+"""Moving average of the weights: formula, buffers, and update in place."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def trained(model: nn.Module, seed: int) -> None:
     model.train()(torch.rand(4, 1, 8, 8, generator=generator))
 
 
-def test_the_average_starts_as_a_copy_without_gradient() -> None:
+def test_average_starts_as_a_copy_without_gradient() -> None:
     model = student()
     average = start_average(model)
     for own, other in zip(average.parameters(), model.parameters(), strict=True):
@@ -34,7 +34,7 @@ def test_the_average_starts_as_a_copy_without_gradient() -> None:
         assert other.requires_grad
 
 
-def test_weights_are_averaged_and_buffers_copied() -> None:
+def test_update_averages_weights_and_copies_buffers() -> None:
     model = student()
     average = start_average(model)
     expected = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
@@ -53,7 +53,7 @@ def test_weights_are_averaged_and_buffers_copied() -> None:
     assert int(dict(average.named_buffers())["1.0.norm1.num_batches_tracked"]) == 3
 
 
-def test_statistics_may_be_averaged_too_and_counts_are_copied() -> None:
+def test_update_averages_statistics_and_copies_counters() -> None:
     model = student()
     average = start_average(model)
     before = {name: value.clone() for name, value in model.named_buffers()}
@@ -68,7 +68,7 @@ def test_statistics_may_be_averaged_too_and_counts_are_copied() -> None:
             assert not torch.equal(buffer, now[name])
 
 
-def test_no_tensor_is_made_anew_and_the_student_is_not_touched() -> None:
+def test_update_is_in_place_and_leaves_the_student_unchanged() -> None:
     model = student()
     average = start_average(model)
     places = [each.data_ptr() for each in (*average.parameters(), *average.buffers())]
@@ -79,7 +79,7 @@ def test_no_tensor_is_made_anew_and_the_student_is_not_touched() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_without_memory_the_average_is_the_student() -> None:
+def test_average_with_decay_0_equals_the_student() -> None:
     model = student()
     average = start_average(model)
     trained(model, 2)
@@ -88,7 +88,7 @@ def test_without_memory_the_average_is_the_student() -> None:
         assert torch.equal(own, other)
 
 
-def test_a_warm_up_forgets_the_first_weights_sooner_and_ends_at_the_decay() -> None:
+def test_warmup_decays_initial_weights_faster_and_ends_at_the_decay() -> None:
     assert [decay_at(0.99, update, warmup=True) for update in (1, 9, 891, 5000)] == [0.1, 0.5, 0.99, 0.99]
     assert decay_at(0.99, 1, warmup=False) == 0.99
     kept = dict.fromkeys((False, True), 1.0)
@@ -105,14 +105,14 @@ def trained_average(*overrides: str) -> State:
     state = start(problem, config.settings)
     for _ in train(problem, config.settings, state):
         pass
-    assert state.averaged == 6
+    assert state.ema_updates == 6
     reinitialize(problem, config.settings, state, 1)
-    assert state.averaged == 0
+    assert state.ema_updates == 0
     return state
 
 
 @pytest.mark.parametrize("setting", ["ema_warmup", "ema_buffers"])
-def test_the_setting_reaches_the_average_and_fresh_weights_start_it_anew(setting: str) -> None:
+def test_ema_settings_take_effect_and_reinitialization_restarts_the_average(setting: str) -> None:
     with_it, without = (trained_average(f"train.{setting}={word}") for word in ("true", "false"))
     assert with_it.best is not None
     assert without.best is not None

@@ -1,4 +1,4 @@
-"""What every threshold would have kept: against a naive loop, and what must hold of any images."""
+"""Threshold curve: comparison with a naive loop, and properties for any images."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ IMAGE = st.tuples(
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(IMAGE, max_size=25))
-def test_the_curve_is_that_of_a_plain_loop_and_coverage_never_grows(images: list[tuple[float, int, int]]) -> None:
+def test_threshold_curve_equals_a_loop_and_coverage_never_increases(images: list[tuple[float, int, int]]) -> None:
     confidence, targets, truth = ([each[part] for each in images] for part in range(3))
     found = threshold_curve(
         torch.tensor(confidence, dtype=torch.float32),
@@ -44,7 +44,7 @@ def test_the_curve_is_that_of_a_plain_loop_and_coverage_never_grows(images: list
     assert found.coverage[0] == (1.0 if seen else 0.0), "at threshold 0 everything is kept"
 
 
-def test_numbers_by_hand() -> None:
+def test_threshold_curve_equals_hand_computed_values() -> None:
     confidence = torch.tensor([0.2, 0.5, 0.5, 0.9, 0.95])
     targets, truth = torch.tensor([0, 1, 2, 1, -1]), torch.tensor([1, 1, 0, -1, 0])
     found = threshold_curve(confidence, targets, truth)
@@ -56,13 +56,13 @@ def test_numbers_by_hand() -> None:
     assert at[0.91] == (0.0, None)
 
 
-def test_the_grid_rises_and_is_what_the_documentation_says() -> None:
+def test_thresholds_increase_and_match_the_documentation() -> None:
     assert list(THRESHOLDS) == sorted(set(THRESHOLDS))
     assert (THRESHOLDS[0], THRESHOLDS[99], THRESHOLDS[100], THRESHOLDS[108]) == (0.0, 0.99, 0.991, 0.999)
     assert THRESHOLDS[109:] == (0.9995, 0.9999)
 
 
-def test_a_threshold_of_the_grid_keeps_what_the_policy_keeps() -> None:
+def test_threshold_curve_selects_the_same_images_as_the_fixed_policy() -> None:
     confidence = torch.cat((torch.tensor(THRESHOLDS), torch.rand(500, generator=torch.Generator().manual_seed(0))))
     targets = torch.zeros(len(confidence), dtype=torch.int64)
     found = threshold_curve(confidence, targets, targets)
@@ -72,7 +72,7 @@ def test_a_threshold_of_the_grid_keeps_what_the_policy_keeps() -> None:
         assert float((selection.weight > 0).double().mean()) == covered, tau
 
 
-def test_the_lowest_threshold_that_reaches_a_goal() -> None:
+def test_lowest_threshold_for_a_target_accuracy() -> None:
     confidence = torch.linspace(0.005, 0.995, 100)
     targets = torch.ones(100, dtype=torch.int64)
     truth = (confidence > 0.4).long()  # wrong below .4, right above
@@ -90,7 +90,7 @@ def test_the_lowest_threshold_that_reaches_a_goal() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_of_nothing_known_there_is_no_accuracy(count: int) -> None:
+def test_accuracy_is_none_without_known_classes(count: int) -> None:
     unknown = torch.full((count,), -1)
     found = threshold_curve(torch.full((count,), 0.5), torch.zeros(count, dtype=torch.int64), unknown)
     assert set(found.accuracy) == {None}

@@ -1,4 +1,4 @@
-"""The same image in two splits or under two classes: found whatever its file is, told, and stopped if asked."""
+"""The same image in two splits or in two classes: found whatever its file is, told, and stopped if asked."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 def read(root: Path, *overrides: str) -> Data:
     fixed = [f"dataset.root={root}", "dataset.size=32", "dataset.workers=1", "dataset.cache=null"]
     dataset = settings("folder", *fixed, *overrides)
-    return dataset.read(dataset.survey(), watch)
+    return dataset.read(dataset.inspect(), watch)
 
 
 def counts(data: Data) -> dict[str, int]:
@@ -78,7 +78,7 @@ def test_an_image_that_is_judged_by_stops_the_run(root: Path, one: str, other: s
         Image.open(source).save(copy, **({} if how == "another format" else {"dpi": (99, 99)}))
     names = (one, str(copy.relative_to(root)))
     with pytest.raises(
-        DataError, match=r"^1 image\(s\) in several of .* leave one of each, or dataset\.on_duplicate=warn"
+        DataError, match=r"^1 image\(s\) in several of .* keep one of each, or continue with dataset\.on_duplicate=warn"
     ) as told:
         read(root)
     assert all(name in str(told.value) for name in names)
@@ -97,9 +97,9 @@ def test_an_image_that_is_judged_by_stops_the_run(root: Path, one: str, other: s
 @pytest.mark.parametrize("part", ["training/labeled", "validation", "testing"])
 def test_one_image_under_two_classes_stops_the_run(root: Path, part: str) -> None:
     shutil.copy(root / part / "a/0.png", root / part / "b/copy.png")
-    with pytest.raises(DataError, match=rf"^1 image\(s\) under two classes \({part}/a/0\.png = {part}/b/copy\.png\)"):
+    with pytest.raises(DataError, match=rf"^1 image\(s\) in two classes \({part}/a/0\.png = {part}/b/copy\.png\)"):
         read(root)
-    with pytest.warns(UserWarning, match="under two classes"):
+    with pytest.warns(UserWarning, match="in two classes"):
         data = read(root, "dataset.on_duplicate=warn")
     assert counts(data) == SAID | {"two_classes": 1}
     assert [member["class"] for member in data.report["duplicates"]["two_classes"][0]] == ["a", "b"]
@@ -128,7 +128,9 @@ def test_near_duplicates_are_told_and_stop_nothing(root: Path, how: str) -> None
         "a little brighter": image.point(lambda value: min(255, value + 2)),
     }[how]
     changed.save(root / "testing/a/near.jpg", quality=80)
-    with pytest.warns(UserWarning, match=r"^1 pair\(s\) that nearly are \(testing/a/near|^1 pair\(s\) .*labeled/a/0"):
+    with pytest.warns(
+        UserWarning, match=r"^1 pair\(s\) of near duplicates of these kinds \(testing/a/near|^1 pair\(s\) .*labeled/a/0"
+    ):
         data = read(root)
     assert counts(data) == SAID | {"near": 1}
     pair = {member["path"] for member in data.report["duplicates"]["near"][0]}
@@ -234,7 +236,7 @@ def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
     first = read(root, cached)
     assert read(root, cached).report == first.report == read(root).report
     assert len(searched) == 2, "and once where there is no cache"
-    (path,) = (tmp_path / "cache" / "twins").iterdir()
+    (path,) = (tmp_path / "cache" / "duplicates").iterdir()
     whole = path.read_bytes()
     for damaged in (
         b"",
@@ -254,8 +256,8 @@ def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
     searched.clear()
     assert counts(read(root, cached, "dataset.size=33")) == SAID | {"repeats": 2}
     assert searched == [1], "other pixels"
-    shutil.rmtree(tmp_path / "cache" / "twins")
-    (tmp_path / "cache" / "twins").write_bytes(b"in the way")
+    shutil.rmtree(tmp_path / "cache" / "duplicates")
+    (tmp_path / "cache" / "duplicates").write_bytes(b"in the way")
     assert counts(read(root, cached)) == SAID | {"repeats": 2}
 
 

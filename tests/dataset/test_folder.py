@@ -29,7 +29,7 @@ def chosen(root: Path, *overrides: str) -> Dataset:
 
 def read(root: Path, *overrides: str) -> Data:
     dataset = chosen(root, *overrides)
-    return dataset.read(dataset.survey(), watch)
+    return dataset.read(dataset.inspect(), watch)
 
 
 def key_of(data: Data) -> tuple[object, ...]:
@@ -83,20 +83,20 @@ def test_the_same_bytes_elsewhere_are_the_same_data(root: Path, tmp_path: Path) 
 def test_a_class_that_only_validation_has_is_refused(root: Path) -> None:
     save(root / "validation/durian/0.png", (0, 0, 0))
     with pytest.raises(DataError, match=r"validation: classes that the labeled training images do not have: durian"):
-        chosen(root).survey()
+        chosen(root).inspect()
 
 
 def test_a_class_in_another_case_is_refused_with_the_name_that_is_meant(root: Path) -> None:
     (root / "validation/apple").rename(root / "validation/Apple")
     with pytest.raises(DataError, match=r"do not have: Apple \(did you mean apple\?\)"):
-        chosen(root).survey()
+        chosen(root).inspect()
 
 
 def test_classes_that_differ_in_nothing_but_case_are_two_and_told(root: Path) -> None:
     shutil.copytree(root / "training/labeled/cake", root / "training/labeled/Apple")
     save(root / "validation/Apple/0.png", (1, 2, 3))
-    with pytest.warns(UserWarning, match=r"differ in nothing but case: Apple, apple$"):
-        assert chosen(root, "dataset.test=null").survey().classes == ("Apple", *CLASSES)
+    with pytest.warns(UserWarning, match=r"differ only in case: Apple, apple$"):
+        assert chosen(root, "dataset.test=null").inspect().classes == ("Apple", *CLASSES)
 
 
 def test_a_class_is_the_same_in_either_form_of_unicode(root: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_class_is_the_same_in_either_form_of_unicode(root: Path) -> None:
     assert data.validation.targets.tolist() == data.test.targets.tolist() == [0, 0, 1, 1, 2, 2]
     shutil.copytree(root / "validation" / forms["NFC"], root / "validation" / forms["NFD"])
     with pytest.raises(DataError, match="validation: two folders have the class name crème"):
-        chosen(root).survey()
+        chosen(root).inspect()
 
 
 def test_a_folders_name_is_escaped_in_what_is_said(root: Path) -> None:
@@ -116,39 +116,39 @@ def test_a_folders_name_is_escaped_in_what_is_said(root: Path) -> None:
     with pytest.raises(
         DataError, match=r"labeled/x\\x1b\[2J\\n\\u202e: no image of class x\\x1b\[2J\\n\\u202e$"
     ) as told:
-        chosen(root).survey()
+        chosen(root).inspect()
     assert str(told.value).isprintable()
 
 
 def test_a_class_that_validation_lacks_is_told_and_moves_no_number(root: Path) -> None:
     shutil.rmtree(root / "validation/bread")
     with pytest.warns(UserWarning, match="validation: no image of class bread"):
-        survey = chosen(root).survey()
+        survey = chosen(root).inspect()
     assert survey.classes == CLASSES
-    assert survey.found.parts["validation"].targets == [0, 0, 2, 2]
+    assert survey.index.parts["validation"].targets == [0, 0, 2, 2]
 
 
 def test_a_class_that_test_lacks_is_told_and_one_that_only_test_has_refused(root: Path) -> None:
     shutil.rmtree(root / "testing/apple")
     with pytest.warns(UserWarning, match="testing: no image of class apple"):
-        assert chosen(root).survey().found.parts["test"].targets == [1, 1, 2, 2]
+        assert chosen(root).inspect().index.parts["test"].targets == [1, 1, 2, 2]
     save(root / "testing/durian/0.png", (0, 0, 0))
     with pytest.raises(DataError, match="durian"):
-        chosen(root).survey()
+        chosen(root).inspect()
 
 
 def test_one_class_is_no_classification(root: Path) -> None:
     for name in CLASSES[1:]:
         shutil.rmtree(root / "training/labeled" / name)
     with pytest.raises(DataError, match=r"labeled: 1 class folder\(s\); there must be at least 2"):
-        chosen(root).survey()
+        chosen(root).inspect()
 
 
 def test_an_empty_class_is_refused_by_name(root: Path) -> None:
     (root / "training/labeled/durian").mkdir()
     (root / "training/labeled/durian/notes.txt").write_text("none yet")
     with pytest.raises(DataError, match="durian: no image of class durian"):
-        chosen(root).survey()
+        chosen(root).inspect()
 
 
 def test_hidden_folders_are_no_classes(root: Path) -> None:
@@ -168,30 +168,30 @@ def test_a_missing_root_is_said_with_the_nearest_name(root: Path) -> None:
     with pytest.raises(
         SettingError, match=r"^dataset\.root=.*/photo: there is no such folder \(did you mean .*/photos\?"
     ):
-        chosen(root.parent / "photo").survey()
+        chosen(root.parent / "photo").inspect()
 
 
 @pytest.mark.parametrize(("key", "folder"), [("labeled", "training/labeled"), ("validation", "validation")])
 def test_a_missing_part_is_named_with_its_key(root: Path, key: str, folder: str) -> None:
     shutil.rmtree(root / folder)
     with pytest.raises(
-        DataError, match=rf"^dataset\.{key}={folder}: there is no folder .*a folder a class.* holds .*/"
+        DataError, match=rf"^dataset\.{key}={folder}: there is no folder .*one folder per class.* contains .*/"
     ):
-        chosen(root).survey()
+        chosen(root).inspect()
 
 
 def test_a_root_one_level_off_is_said_with_the_right_one(root: Path) -> None:
     for off in (root.parent, root / "training"):
         with pytest.raises(DataError, match=rf"did you mean dataset\.root={root}\?"):
-            chosen(off).survey()
+            chosen(off).inspect()
 
 
 def test_the_labeled_folder_is_not_offered_as_the_unlabeled_one(root: Path) -> None:
     shutil.rmtree(root / "training/unlabeled")
     with pytest.raises(
-        SettingError, match=r"dataset\.unlabeled=training/unlabeled: .* null, with method=supervised"
+        SettingError, match=r"dataset\.unlabeled=training/unlabeled: .* use null and method=supervised"
     ) as told:
-        chosen(root).survey()
+        chosen(root).inspect()
     assert told.value.nearest is None
 
 
@@ -247,14 +247,14 @@ def test_a_truth_that_cannot_be_read_is_refused(root: Path, content: str | bytes
     if content is not None:
         (root / "truth.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: .* must be a CSV with columns file,class"):
-        chosen(root, "dataset.truth=truth.csv").survey()
+        chosen(root, "dataset.truth=truth.csv").inspect()
 
 
 def test_a_truth_of_no_unlabeled_file_is_refused(root: Path) -> None:
     (root / "truth.csv").write_text("file,class\n0.png,apple\n")
-    name = r"none of its files is unlabeled; one is called training/unlabeled/00/0\.png, from dataset\.root on"
+    name = r"none of its files is unlabeled; names are relative to dataset\.root, such as training/unlabeled/00/0\.png"
     with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: " + name):
-        chosen(root, "dataset.truth=truth.csv").survey()
+        chosen(root, "dataset.truth=truth.csv").inspect()
 
 
 # Fewer labels ---------------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_a_class_with_too_few_labels_is_named(root: Path) -> None:
     with pytest.raises(
         SettingError, match=r"^dataset\.labels_per_class=8: class bread has only 7 images for training$"
     ):
-        chosen(root, "dataset.labels_per_class=8").survey()
+        chosen(root, "dataset.labels_per_class=8").inspect()
 
 
 @pytest.mark.parametrize("setting", ["labels_per_class=0", "imbalance=0", "workers=0", "split_seed=-1", "size=0"])
@@ -309,7 +309,7 @@ def test_a_few_bad_files_are_left_out_and_told(root: Path) -> None:
     whole = read(root)
     (root / "training/labeled/bread/3.png").write_bytes(b"no picture")
     (root / "training/unlabeled/00/1.png").write_bytes((root / "training/unlabeled/00/0.png").read_bytes()[:-20])
-    how = r"; mend or remove them, or dataset\.max_bad_fraction=0\.042 leaves them out"
+    how = r"; repair or remove them, or leave them out with dataset\.max_bad_fraction=0\.042"
     with pytest.raises(
         DataError, match=r"labeled: 1 unusable image\(s\), 4\.17% of them, more than .*" + how
     ) as refused:
@@ -427,7 +427,7 @@ def test_a_second_start_opens_no_picture(
 def test_looking_opens_no_picture(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid(monkeypatch)
     monkeypatch.setattr(Image, "open", refuse)
-    assert chosen(root).survey().counts == {"labeled": 24, "unlabeled": 5, "validation": 6, "test": 6}
+    assert chosen(root).inspect().counts == {"labeled": 24, "unlabeled": 5, "validation": 6, "test": 6}
 
 
 # Real photographs -----------------------------------------------------------------------------------------------------

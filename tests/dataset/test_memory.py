@@ -27,7 +27,7 @@ __all__ = ["photos"]
 
 def problem_of(photos: Path, memory_gb: str, *more: str) -> Any:
     one = schema.validate(compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.memory_gb={memory_gb}"))
-    data = one.dataset.read(one.dataset.survey(), lambda items, *_: items)
+    data = one.dataset.read(one.dataset.inspect(), lambda items, *_: items)
     return compatibility.build_problem(one, data)
 
 
@@ -65,8 +65,10 @@ def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
 
 def test_a_limit_without_a_cache_is_refused(photos: Path) -> None:
     one = schema.validate(compose(*of(photos, "any"), "dataset.memory_gb=5e-6"))
-    with pytest.raises(SettingError, match=r"dataset\.cache=null: must be a folder where more than dataset\.memory_gb"):
-        one.dataset.read(one.dataset.survey(), lambda items, *_: items)
+    with pytest.raises(
+        SettingError, match=r"dataset\.cache=null: must be a folder when there are more pixels than dataset\.memory_gb"
+    ):
+        one.dataset.read(one.dataset.inspect(), lambda items, *_: items)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -108,7 +110,7 @@ class Counting(TorchDispatchMode):
 
 def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
     """All operations of a step, and those that wait, beyond the drawing of the batch: that is the CPU's everywhere."""
-    chosen = [*choose("method", method, ratio=ratio, gate=0, skip_rejected=False), *choose("threshold", policy)]
+    chosen = [*choose("method", method, ratio=ratio, gate=0, skip_rejected=False), *choose("threshold", policy, warmup_epochs=0)]
     chosen += ["augment=randaugment", "train.ema_decay=0.9", "model.widths=[4,8]", "train.batch_size=4"]
     one, problem = checked(*chosen).settings, toy_problem(unlabeled=90, channels=3)
     state = start(problem, one)

@@ -39,7 +39,7 @@ def chosen(name: str, root: Path, *overrides: str) -> Dataset:
 
 def read(name: str, root: Path, *overrides: str) -> Data:
     dataset = chosen(name, root, *overrides)
-    survey = dataset.survey()
+    survey = dataset.inspect()
     data = dataset.read(survey, watch)
     assert survey.counts == {split: len(getattr(data, split)) for split in SPLITS}
     assert survey.classes == data.classes
@@ -141,7 +141,7 @@ def test_a_long_tail_in_both_parts(name: str, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("name", NAMES)
 def test_looking_decodes_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_bytes: None) -> None:
     written(name, tmp_path, monkeypatch)
-    survey = chosen(name, tmp_path).survey()
+    survey = chosen(name, tmp_path).inspect()
     assert sum(survey.counts.values()) > 0
     assert survey.channels == (1 if "mnist" in name else 3)
 
@@ -155,7 +155,7 @@ def test_horizontal_flips_are_a_property_of_the_data_set() -> None:
 def test_too_few_images_are_said_of_the_class(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(name, tmp_path, monkeypatch)
     with pytest.raises(SettingError, match=r"dataset\.labels_per_class=19: class .+ has only 1\d images for training"):
-        chosen(name, tmp_path, "dataset.labels_per_class=19").survey()
+        chosen(name, tmp_path, "dataset.labels_per_class=19").inspect()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,12 +167,12 @@ def test_missing_files_are_named_with_the_cure(name: str, tmp_path: Path, monkey
     victim = next(path for path in files if path.is_file()) if name != "eurosat" else tmp_path / "data/eurosat/2750"
     victim.rename(tmp_path / "away")
     with pytest.raises(SettingError) as caught:
-        chosen(name, tmp_path / "data").survey()
+        chosen(name, tmp_path / "data").inspect()
     assert caught.value.key == "dataset.root"
     assert str(victim.relative_to(tmp_path / "data")) in str(caught.value)
-    assert "dataset.download=true fetches" in str(caught.value)
+    assert "dataset.download=true downloads" in str(caught.value)
     with pytest.raises(SettingError, match=r"there is no such folder; dataset.download=true .*did you mean .*data\?"):
-        chosen(name, tmp_path / "dataa").survey()
+        chosen(name, tmp_path / "dataa").inspect()
 
 
 @pytest.mark.parametrize("setting", ["size=0", "labels_per_class=0", "validation_share=0", "validation_share=0.95",
@@ -224,35 +224,35 @@ def test_a_file_that_is_not_the_published_one_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ARRAYS[name](tmp_path, monkeypatch)
-    chosen(name, tmp_path).survey()
+    chosen(name, tmp_path).inspect()
     file = max((path for path in tmp_path.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(bytes(content))
-    with pytest.raises(DataError, match=r"dataset\.root=.*torchvision does not take what is there .*corrupted.*remove"):
-        chosen(name, tmp_path).survey()
+    with pytest.raises(DataError, match=r"dataset\.root=.*torchvision rejects these files .*corrupted.*remove"):
+        chosen(name, tmp_path).inspect()
 
 
 def test_a_cut_idx_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.mnist(tmp_path, monkeypatch)
     file = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"dataset\.root=.*torchvision does not take what is there"):
-        chosen("mnist", tmp_path).survey()
+    with pytest.raises(DataError, match=r"dataset\.root=.*torchvision rejects these files"):
+        chosen("mnist", tmp_path).inspect()
 
 
 def test_more_labels_than_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.mnist(tmp_path, monkeypatch)
     shutil.copy(tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte", tmp_path / "MNIST/raw/train-labels-idx1-ubyte")
-    with pytest.raises(DataError, match="the images and the labels of MNIST do not go together"):
-        chosen("mnist", tmp_path).survey()
+    with pytest.raises(DataError, match="the images and the labels of MNIST do not match"):
+        chosen("mnist", tmp_path).inspect()
 
 
 def test_stl10_without_its_class_names_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.stl10(tmp_path, monkeypatch)
     (tmp_path / "stl10_binary/class_names.txt").unlink()
     with pytest.raises(DataError, match=r"STL10 names no classes; is stl10_binary/class_names\.txt missing"):
-        chosen("stl10", tmp_path).survey()
+        chosen("stl10", tmp_path).inspect()
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -298,7 +298,7 @@ def test_an_image_of_the_test_part_that_is_in_the_training_part_is_said(
     assert twins["counts"]["leaks"] == 1
     assert twins["leaks"][0][1] == {"split": "test", "path": "test/000002", "class": data.classes[data.test.targets[2]]}
     assert "near" not in twins["counts"], "they were not looked for"
-    with pytest.raises(DataError, match=r"leave one of each, or dataset\.on_duplicate=warn goes on"):
+    with pytest.raises(DataError, match=r"keep one of each, or continue with dataset\.on_duplicate=warn"):
         read(name, tmp_path, "dataset.on_duplicate=error")
     ignored = read(name, tmp_path, "dataset.on_duplicate=ignore")
     assert (ignored.report, ignored.fingerprint) == ({}, data.fingerprint)
@@ -313,21 +313,21 @@ def test_null_labels_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_changed_file_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.mnist(tmp_path, monkeypatch)
-    before = chosen("mnist", tmp_path).survey()
+    before = chosen("mnist", tmp_path).inspect()
     labels = tmp_path / "MNIST/raw/train-labels-idx1-ubyte"
     data = bytearray(labels.read_bytes())
     labels.write_bytes(bytes(data[:8] + data[8:][::-1]))
     os.utime(labels, ns=(0, 1))
-    after = chosen("mnist", tmp_path).survey()
-    rows = [survey.found["train"][0].rows.tolist() for survey in (before, after)]
+    after = chosen("mnist", tmp_path).inspect()
+    rows = [survey.index["train"][0].rows.tolist() for survey in (before, after)]
     assert rows[0] != rows[1]
 
 
 def test_a_sweep_reads_the_labels_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.cifar10(tmp_path, monkeypatch)
-    chosen("cifar10", tmp_path).survey()
+    chosen("cifar10", tmp_path).inspect()
     monkeypatch.setattr(formats.datasets().CIFAR10, "__init__", None)
-    assert chosen("cifar10", tmp_path, "seed=5").survey().counts["labeled"] == 16
+    assert chosen("cifar10", tmp_path, "seed=5").inspect().counts["labeled"] == 16
 
 
 # Download: torchvision's own code, from this machine ------------------------------------------------------------------
@@ -370,22 +370,20 @@ def test_packed_idx_files_in_place_are_unpacked(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(reader, "resources", [(name, formats.md5(raw / name)) for name, _ in reader.resources])
     monkeypatch.setattr(reader, "mirrors", ["file:///nowhere/"])
     with pytest.raises(SettingError, match=r"MNIST needs MNIST/raw/train-images-idx3-ubyte, .*dataset\.download=true"):
-        chosen("mnist", tmp_path).survey()
+        chosen("mnist", tmp_path).inspect()
     assert read("mnist", tmp_path, "dataset.download=true").classes == made.classes
 
 
 @pytest.mark.parametrize(("name", "reader"), [("cifar10", "CIFAR10"), ("mnist", "MNIST"), ("svhn", "SVHN")])
-def test_what_cannot_be_fetched_is_said(
-    name: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_download_is_reported(name: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cls = getattr(formats.datasets(), reader)
     monkeypatch.setattr(cls, "url", "file:///nowhere/x.tar.gz", raising=False)
     monkeypatch.setattr(cls, "mirrors", ["file:///nowhere/"], raising=False)
     if name == "svhn":
         lists = {split: ["file:///nowhere/x.mat", *rest] for split, (_, *rest) in cls.split_list.items()}
         monkeypatch.setattr(cls, "split_list", lists)
-    with pytest.raises(DataError, match=rf"dataset\.download=true: {reader} could not be fetched into "):
-        chosen(name, tmp_path / "data", "dataset.download=true").survey()
+    with pytest.raises(DataError, match=rf"dataset\.download=true: {reader} could not be downloaded into "):
+        chosen(name, tmp_path / "data", "dataset.download=true").inspect()
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -436,7 +434,7 @@ def test_bad_files_are_left_out_and_told_or_too_many(
         read(name, tmp_path)
     dataset = chosen(name, tmp_path, "dataset.max_bad_fraction=0.5")
     with pytest.warns(UserWarning, match="1 unusable image"):
-        data = dataset.read(dataset.survey(), watch)
+        data = dataset.read(dataset.inspect(), watch)
     assert data.report["quarantined"]["unlabeled"] == {victim: "unidentified"}
     assert data.unlabeled.paths == [path for path in whole.unlabeled.paths if path != victim]
     assert len(data.hidden_targets) == len(data.unlabeled)
@@ -493,14 +491,14 @@ def test_images_of_the_list_that_are_missing_are_named(tmp_path: Path) -> None:
     formats.food101(tmp_path)
     (tmp_path / "food-101/images/baklava/1003.jpg").unlink()
     with pytest.raises(DataError, match=r"1 image\(s\) are missing: food-101/images/baklava/1003\.jpg"):
-        chosen("food101", tmp_path).survey()
+        chosen("food101", tmp_path).inspect()
 
 
 def test_an_empty_class_folder_is_refused(tmp_path: Path) -> None:
     formats.eurosat(tmp_path)
     (tmp_path / "eurosat/2750/Empty").mkdir()
-    with pytest.raises(DataError, match=r"torchvision does not take what is there .*Empty"):
-        chosen("eurosat", tmp_path).survey()
+    with pytest.raises(DataError, match=r"torchvision rejects these files .*Empty"):
+        chosen("eurosat", tmp_path).inspect()
 
 
 def test_food101_can_crop(tmp_path: Path) -> None:
@@ -522,7 +520,7 @@ def test_food101_can_crop(tmp_path: Path) -> None:
 
 def test_fashion_mnist_as_published(shared_data: Path) -> None:
     dataset = chosen("fashion_mnist", shared_data / "fashion_mnist")
-    survey = dataset.survey()
+    survey = dataset.inspect()
     assert survey.counts == {"labeled": 40, "unlabeled": 53_960, "validation": 6_000, "test": 10_000}
     assert (survey.channels, survey.size) == (1, 28)
     data = dataset.read(survey, watch)
@@ -539,7 +537,7 @@ def test_a_run_on_fashion_mnist_learns(shared_data: Path) -> None:
         "dataset=fashion_mnist", f"dataset.root={shared_data / 'fashion_mnist'}", "train.steps=20", "optimizer.lr=0.01",
         "dataset.size=14", "model.widths=[8,16]", "train.evaluate_every=8", "method=self_training",
     )  # fmt: skip
-    survey = config.dataset.survey()
+    survey = config.dataset.inspect()
     compatibility.check_compatibility(config, survey.classes, survey.counts, survey.channels)
     problem = compatibility.build_problem(config, config.dataset.read(survey, watch))
     problem = dataclasses.replace(problem, validation=_first(problem.validation), test=_first(problem.test))

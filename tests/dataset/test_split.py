@@ -129,7 +129,7 @@ def test_ranges(settings: dict[str, float], key: str) -> None:
 def test_digits_keep_the_split_that_they_had() -> None:
     """Numbers of runs that were made before the split had a module of its own."""
     dataset = checked("dataset=digits").dataset
-    data = dataset.read(dataset.survey(), lambda items, description, total: items)
+    data = dataset.read(dataset.inspect(), lambda items, description, total: items)
     assert data.fingerprint.startswith("0f9017df01ac0f98")
     names = "".join(path for split in SPLITS for path in getattr(data, split).paths)
     assert hashlib.sha256(names.encode()).hexdigest().startswith("f863113c2b2f3791")

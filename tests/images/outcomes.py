@@ -1,4 +1,4 @@
-"""What a folder may hold and what becomes of it: the tables of docs/data.md, each line with its files of the zoo."""
+"""Files that a folder may contain and their outcomes: the tables of docs/data.md, each row with its test files."""
 
 import os
 import unicodedata
@@ -11,12 +11,12 @@ CONVERTED, IGNORED, QUARANTINED = "converted", "ignored", "quarantined"
 
 
 class Kind(NamedTuple):
-    """A line of the tables.
+    """A row of the tables.
 
-    what: which files
+    what: description of the files
     outcome: converted, ignored or quarantined
-    rule: how it is converted, or the word under which data_report.json counts or lists it
-    names: of the files of the zoo that are of this kind
+    rule: how the file is converted, or the reason under which data_report.json counts or lists it
+    names: test files of this kind
     """
 
     what: str
@@ -36,12 +36,12 @@ NAMES = (
     unicodedata.normalize("NFC", "cr\u00e8me.png").encode(),
     unicodedata.normalize("NFD", "cr\u00e8me.png").encode(),
 )
-"""What a file may be called, as bytes."""
+"""Unusual file names, as bytes."""
 
 _EXIF = tuple(f"oriented_{number}.{form.lower()}" for number in range(1, 9) for form in ("JPEG", "PNG", "WEBP", "TIFF"))
 
 KINDS = (
-    Kind("a picture under another format's suffix", CONVERTED, "by its content, not by its name", ("really_png.jpg",)),
+    Kind("an image with another format's suffix", CONVERTED, "by its content, not by its name", ("really_png.jpg",)),
     Kind(
         "JPEG, PNG, WebP, BMP, GIF, TIFF",
         CONVERTED,
@@ -51,7 +51,7 @@ KINDS = (
     Kind("gray, 1-bit, palette", CONVERTED, "to RGB", ("gray.png", "one_bit.png", "palette.png")),
     Kind("CMYK", CONVERTED, "to RGB by Pillow's formula", ("cmyk.jpg", "cmyk.tif")),
     Kind(
-        "transparency: alpha, in a palette, a color that stands for it",
+        "transparency: alpha, in a palette, or one transparent color",
         CONVERTED,
         "over the gray `dataset.background`",
         (
@@ -62,25 +62,25 @@ KINDS = (
     Kind("16-bit gray", CONVERTED, "its upper 8 bits", ("gray16.png", "gray16.tif")),
     Kind("EXIF orientation 1 to 8", CONVERTED, "turned upright", _EXIF),
     Kind(
-        "EXIF that is broken or says another orientation",
+        "broken EXIF, or an invalid orientation",
         CONVERTED,
-        "as it lies",
+        "unrotated",
         ("orientation_99.jpg", "broken_exif.jpg", "no_exif.png"),
     ),
     Kind(
         "animated GIF, WebP, PNG; TIFF or MPO of several pages",
         CONVERTED,
-        "the first one; `first_frame_of_several` counts them",
+        "the first frame; `first_frame_of_several` counts them",
         ("animated.gif", "animated.webp", "animated.png", "pages.tif", "phone.jpg"),
     ),
     Kind("one pixel, or one row of pixels", CONVERTED, "stretched to the square", ("dot.png", "line.png")),
     Kind(
         "a name with a newline, an escape sequence, a direction mark, HTML, bytes that are not UTF-8",
         CONVERTED,
-        "its name escaped wherever it is written",
+        "name escaped wherever it is written",
         tuple(map(repr, NAMES[:7])),
     ),
-    Kind("two names that differ in Unicode's form only", CONVERTED, "two images", tuple(map(repr, NAMES[7:]))),
+    Kind("two names that differ only in Unicode form", CONVERTED, "two images", tuple(map(repr, NAMES[7:]))),
     Kind(
         "empty, text, HTML, SVG",
         QUARANTINED,
@@ -117,9 +117,9 @@ KINDS = (
         ("bomb.png", "bomb_for_pillow.png", "tile.tif"),
     ),
     Kind("a JPEG of more than 100 scans", QUARANTINED, "too slow", ("scans.jpg",)),
-    Kind("a file that may not be read", QUARANTINED, "unreadable", ("locked.png",)),
+    Kind("a file without read permission", QUARANTINED, "unreadable", ("locked.png",)),
     Kind("FIFO, socket, device", IGNORED, "not a regular file", ("fifo.jpg", "socket.jpg")),
-    Kind("a link, broken, looping or whole", IGNORED, "symlink", ("broken.jpg", "self.jpg", "loop")),
+    Kind("a symbolic link, intact, broken or looping", IGNORED, "symlink", ("broken.jpg", "self.jpg", "loop")),
     Kind(
         "hidden: `.DS_Store`, `._a.jpg`, `.ipynb_checkpoints/`, `Thumbs.db`",
         IGNORED,
@@ -131,7 +131,7 @@ KINDS = (
 
 
 def specimens() -> list[Specimen]:
-    """Every file of the zoo that is a file, but those of odd names."""
+    """All regular test files except those with unusual names."""
     turned = [
         Specimen(f"oriented_{number}.{form.lower()}", oriented(number, form))
         for number in range(1, 9)
@@ -141,12 +141,12 @@ def specimens() -> list[Specimen]:
 
 
 def odd_name(number: int) -> bytes:
-    """A picture of its own for each of NAMES."""
+    """Encode a different image for each of NAMES."""
     return saved(plain((number, 99, 9)), "PNG")
 
 
 def fill(folder: Path) -> dict[str, int]:
-    """The whole zoo in `folder`. Returns how scan counts what it does not take."""
+    """Write all test files to `folder` and return how a scan must count the ignored ones."""
     ignored = oddities(folder)
     for kind in specimens():
         (folder / kind.name).write_bytes(kind.data)
@@ -158,6 +158,6 @@ def fill(folder: Path) -> dict[str, int]:
 
 
 def kind_of(name: str) -> Kind:
-    """The one line of the tables for a file of the zoo."""
+    """The row of the tables for a test file."""
     (kind,) = [kind for kind in KINDS if name in kind.names]
     return kind

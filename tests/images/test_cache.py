@@ -65,7 +65,7 @@ class Place:
 
 def same(one: DecodedImages, other: DecodedImages) -> bool:
     """Equal in all but where they came from."""
-    fields = [field.name for field in dataclasses.fields(DecodedImages) if field.name not in ("pixels", "came_from")]
+    fields = [field.name for field in dataclasses.fields(DecodedImages) if field.name not in ("pixels", "source")]
     return numpy.array_equal(one.pixels, other.pixels) and all(
         getattr(one, key) == getattr(other, key) for key in fields
     )
@@ -88,9 +88,9 @@ def test_says_what_became_of_every_file(place: Place) -> None:
     assert found.pixels.dtype == numpy.uint8
     assert found.pixels.flags.c_contiguous
     assert found.names == ("0.png", "1.png", "2.png", "3.png", "4.png", "zoo_animated.gif")
-    assert found.kept == (0, 1, 2, 3, 4, 5)
+    assert found.decoded == (0, 1, 2, 3, 4, 5)
     assert [reason for _, reason in found.quarantined] == ["truncated", "truncated"]
-    assert (found.animated, found.came_from, len(set(found.digests))) == (1, "files", 8)
+    assert (found.animated, found.source, len(set(found.digests))) == (1, "files", 8)
 
 
 @pytest.mark.usefixtures("later")
@@ -101,7 +101,7 @@ def test_a_warm_start_opens_no_picture(place: Place, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(where, name, lambda *_, **__: pytest.fail("a picture was opened"))
     warm = place.read()
     assert same(cold, warm)
-    assert warm.came_from == "cache"
+    assert warm.source == "cache"
     assert place.did == []
     assert warm.pixels.flags.writeable
     assert warm.pixels.flags.c_contiguous
@@ -112,14 +112,14 @@ def test_a_warm_start_opens_no_picture(place: Place, monkeypatch: pytest.MonkeyP
 def test_files_that_were_only_touched_are_hashed_and_not_decoded(
     place: Place, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", at_once)
+    monkeypatch.setattr(module, "HASH_CHUNK", at_once)
     cold = place.read()
     for path in place.files.iterdir():
         os.utime(path)
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("a picture was decoded"))
     found = place.read()
     assert same(cold, found)
-    assert found.came_from == "cache"
+    assert found.source == "cache"
     assert place.did == [("hashing", 8)]
     assert same(cold, place.read())
     assert place.did == []
@@ -162,7 +162,7 @@ def test_other_content_of_the_same_size_and_time_is_seen(place: Place, how: str)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
     found = place.read()
-    assert found.came_from == "files"
+    assert found.source == "files"
     assert found.digests[0] != old.digests[0]
     assert found.digests[1:] == old.digests[1:]
 
@@ -171,7 +171,7 @@ def test_other_content_of_the_same_size_and_time_is_seen(place: Place, how: str)
 def test_another_recipe_is_another_entry(place: Place) -> None:
     first = place.read()
     for change in ({"size": 9}, {"resize": "center_crop"}, {"background": 0}, {"draft": True}, {"max_pixels": 10**5}):
-        assert place.read(dataclasses.replace(RECIPE, **change)).came_from == "files"
+        assert place.read(dataclasses.replace(RECIPE, **change)).source == "files"
         assert place.did == [("decoding", 8)]  # the digests were known
     assert same(first, place.read())
     assert place.did == []
@@ -217,7 +217,7 @@ def test_a_file_that_kills_its_decoder_does_so_once(place: Place, monkeypatch: p
     monkeypatch.setattr(pool, "decode_isolated", lambda *_: pytest.fail("started a process"))
     warm = read(files, RECIPE, place.cache, 2, quiet)
     assert same(cold, warm)
-    assert warm.came_from == "cache"
+    assert warm.source == "cache"
 
 
 @pytest.mark.usefixtures("later")
@@ -234,7 +234,7 @@ def test_a_damaged_pack_is_rebuilt_and_never_served(place: Place) -> None:
         place.pack().write_bytes(content)
         found = place.read()
         assert same(cold, found)
-        assert found.came_from == "files"
+        assert found.source == "files"
         assert place.pack().read_bytes() == whole
 
 
@@ -259,7 +259,7 @@ def test_a_pack_under_another_name_is_not_served(place: Place) -> None:
     shutil.copy(first, second)
     found = place.read()
     assert same(other, found)
-    assert found.came_from == "files"
+    assert found.source == "files"
 
 
 @pytest.mark.usefixtures("later")
@@ -327,7 +327,7 @@ def test_a_cache_that_may_only_be_read_is_used_and_one_that_may_not_be_written_w
                 warnings.simplefilter("error")
                 warm = place.read()
             assert same(cold, warm)
-            assert warm.came_from == "cache"
+            assert warm.source == "cache"
             with pytest.warns(UserWarning, match="cannot be written") as told:
                 found = place.read(dataclasses.replace(RECIPE, size=9))
             assert found.pixels.shape == (6, 3, 9, 9)
@@ -403,7 +403,7 @@ def test_of_many_builders_at_once_all_get_the_same_and_nothing_is_left_over(plac
     os.close(held)
     assert [passes(builder) for builder in builders] == [True] * len(builders)
     assert content(place.cache) == content(alone)
-    assert place.read().came_from == "cache"
+    assert place.read().source == "cache"
 
 
 def content(cache: Path) -> dict[str, bytes]:

@@ -282,7 +282,7 @@ from semisup.images.decode_settings import DecodeSettings
 if __name__ == "__main__":
     pool.FEW_BYTES = 0
     files = scan.scan(Path(sys.argv[1]), Path(sys.argv[1]), follow_symlinks=False).files
-    outcomes = pool.decode_files(files * 9, Recipe(16, "stretch", False, 0, 10**6), 2)
+    outcomes = pool.decode_files(files * 9, DecodeSettings(16, "stretch", False, 0, 10**6), 2)
     next(outcomes)
     time.sleep(0.7)  # until the workers idle: the busy ones notice by themselves
     os.kill(os.getpid(), signal.SIGKILL)
@@ -306,7 +306,8 @@ print("once", flush=True)
 for few in (2**40, 0):
     pool.FEW_BYTES = few
     files = scan.scan(Path(sys.argv[1]), Path(sys.argv[1]), follow_symlinks=False).files
-    print(len(files) == sum(1 for _ in pool.decode_files(files, Recipe(16, "stretch", False, 0, 10**6), 2)), flush=True)
+    results = pool.decode_files(files, DecodeSettings(16, "stretch", False, 0, 10**6), 2)
+    print(len(files) == sum(1 for _ in results), flush=True)
 """
 
 

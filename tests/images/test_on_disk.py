@@ -27,22 +27,22 @@ def place(tmp_path: Path) -> Place:
 
 def stored(place: Place) -> module.DecodedImages:
     files = scan(place.files, place.files, follow_symlinks=False).files
-    return read(files, RECIPE, place.cache, 1, quiet, stored=True)
+    return read(files, RECIPE, place.cache, 1, quiet, on_disk=True)
 
 
 def test_decoded_into_the_pack_or_through_memory_it_is_the_same_pack(place: Place) -> None:
     found = stored(place)
-    assert found.came_from == "files"
+    assert found.source == "files"
     assert isinstance(found.pixels, PackedImages)
     streamed = place.pack().read_bytes()
     resident = place.read()
-    assert resident.came_from == "cache"
+    assert resident.source == "cache"
     assert same(found, resident)
     place.pack().unlink()
     assert same(found, place.read())
     assert place.pack().read_bytes() == streamed
     warm = stored(place)
-    assert warm.came_from == "cache"
+    assert warm.source == "cache"
     assert same(warm, found)
     assert not list(place.cache.rglob("*.tmp"))
 
@@ -52,15 +52,15 @@ def test_a_damaged_pack_is_not_stored(place: Place) -> None:
     for at in (0, 10, 60, len(whole) // 2, len(whole) - 1):
         place.pack().write_bytes(whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :])
         again = stored(place)
-        assert again.came_from == "files"
+        assert again.source == "files"
         assert same(again, cold)
     place.pack().write_bytes(whole[:-20])
-    assert stored(place).came_from == "files"
+    assert stored(place).source == "files"
 
 
 def test_without_room_for_the_pack_it_says_what_to_do(place: Place) -> None:
     place.cache.write_bytes(b"")
-    with pytest.raises(DataError, match=r"cannot be written .*raise that, or give dataset\.cache room"):
+    with pytest.raises(DataError, match=r"cannot be written .*increase that, or free space in dataset\.cache"):
         stored(place)
 
 
@@ -86,7 +86,7 @@ def test_what_was_read_ahead_is_taken_only_if_it_is_asked_for() -> None:
     images = LazyImages([values.numpy()], numpy.zeros(60, numpy.uint8), numpy.arange(60), CPU)
     index, other = torch.tensor([4, 9, 2]), torch.tensor([1, 9, 2])
     images.ahead(index)
-    ready = images.coming
+    ready = images.prefetched
     assert ready is not None
     before = ready[1].result()
     taken = images[index]
@@ -104,7 +104,7 @@ def test_a_file_that_was_cut_short_is_said_and_not_made_up(tmp_path: Path) -> No
     assert rows[[1, 2, 7]].shape == (3, 3, 4, 4)
     assert rows[[0]].flatten().tolist() == list(range(48))
     os.truncate(path, 200)
-    with pytest.raises(DataError, match="has become shorter while its pixels were in use"):
+    with pytest.raises(DataError, match="became shorter while its pixels were in use"):
         rows[[1, 7]]
     path.unlink()
     assert rows[[0]].flatten().tolist() == list(range(48)), "the name is not needed any more"
@@ -116,7 +116,7 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import numpy, torch
-from semisup.images.on_disk import PackedImages, LazyImages
+from semisup.images.on_disk import LazyImages, PackedImages
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 path = Path(sys.argv[1])
@@ -125,8 +125,8 @@ with open(path, "wb") as file:
     file.write(bytes(48))
     for _ in range(256):
         file.write(bytes(3 * 2**20))
-rows = Rows(path, (count, 3, 32, 32), 48)
-images = Stored([rows], numpy.zeros(count, numpy.uint8), numpy.arange(count), torch.device("cpu"))
+rows = PackedImages(path, (count, 3, 32, 32), 48)
+images = LazyImages([rows], numpy.zeros(count, numpy.uint8), numpy.arange(count), torch.device("cpu"))
 images[torch.arange(64)]
 start = peak()
 order = torch.randperm(count)

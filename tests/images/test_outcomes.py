@@ -79,7 +79,7 @@ def wrong(kind: Kind, found: dict[str, Any]) -> list[str]:
 
 
 def _as_documented(name: str, reason: str | None, animated: bool, pixels: Any) -> bool:
-    if reason is not None or animated != ("first" in _rule(name)):
+    if reason is not None or animated != ("first frame" in _rule(name)):
         return False
     if found := re.fullmatch(r"oriented_(\d)\.(\w+)", name):
         upright = ImageOps.exif_transpose(Image.open(io.BytesIO(oriented(int(found[1]), found[2].upper()))))
@@ -132,7 +132,7 @@ def peak():  # kB, of this program alone: ru_maxrss has that of the process that
 data = open(sys.argv[1], "rb").read()
 before = peak()
 try:
-    decode(data, Recipe(8, "stretch", False, 255, int(sys.argv[2])))
+    decode(data, DecodeSettings(8, "stretch", False, 255, int(sys.argv[2])))
 except BadImageError as bad:
     print(bad.reason)
 print(peak() - before)

@@ -92,7 +92,7 @@ def no_best(state: State, snapshot: Snapshot) -> None:
 
 
 def no_sums(state: State, snapshot: Snapshot) -> None:
-    state.sums = torch.zeros_like(state.sums)
+    state.running_sums = torch.zeros_like(state.running_sums)
 
 
 def schedule_from_the_start() -> None:
@@ -280,7 +280,7 @@ DEFECTS = (
     Planted("the epoch forgotten", counter("epoch")),
     Planted("the place in the epoch forgotten", counter("position"), "self_training"),
     Planted("the count of labeled steps forgotten", counter("labeled_steps")),
-    Planted("the last evaluation forgotten", counter("evaluated")),
+    Planted("the last evaluation forgotten", counter("last_eval_step")),
     Planted("weights saved in half precision", saved_rounded),
     Planted("a part of the weights of the save before", shared_storage),
     Planted("saved between an evaluation and what follows", saved_before_it_is_whole, "self_training"),

@@ -77,7 +77,7 @@ def a_run(method: str, policy: str, **more: object) -> schema.RunConfig:
         *("model.widths=[8,16]", "train.batch_size=4", f"train.steps={STEPS}", "augment=randaugment"),
         *("schedule=cosine", "schedule.warmup=0.2", "train.ema_decay=0.9", "train.ema_warmup=true"),
         *choose("method", method, gate=0, refresh_every=3, alpha=1e-6, **more),
-        *(f"threshold={policy}",),
+        *choose("threshold", policy, warmup_epochs=1),
     )
 
 

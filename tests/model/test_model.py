@@ -1,4 +1,4 @@
-"""Networks: shapes at any size, the tutorial's parameter count, torchvision's classifiers and the door to it."""
+"""Networks: shapes at any size, the tutorial's parameter count, torchvision's classifiers and its import."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_the_tutorials_network_to_the_last_weight() -> None:
+def test_cnn_has_the_tutorials_parameter_count() -> None:
     with torch.device("meta"):
         model = network("model=cnn", size=224)
     convolutions = sum(3 * 3 * before * after + after for before, after in ((3, 64), (64, 128), (128, 256), (256, 512)))
@@ -36,26 +36,26 @@ def test_the_tutorials_network_to_the_last_weight() -> None:
 
 @pytest.mark.parametrize("size", [32, 33, 64, 100])
 @pytest.mark.parametrize("classes", [2, 11])
-def test_the_tutorials_network_takes_any_size_from_32_on(size: int, classes: int) -> None:
+def test_cnn_accepts_any_size_from_32(size: int, classes: int) -> None:
     model = network("model=cnn", "model.widths=[4,4,4,4]", "model.hidden=8", size=size, classes=classes)
     assert model(torch.rand(2, 3, size, size)).shape == (2, classes)
 
 
-def test_below_32_it_says_so() -> None:
+def test_cnn_rejects_sizes_below_32() -> None:
     with pytest.raises(SettingError, match=r"dataset\.size=31: model=cnn halves the side 5 times: at least 32"):
         network("model=cnn", size=31)
 
 
 @pytest.mark.parametrize("size", [8, 9, 16, 28, 64])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_small_network_takes_any_size(size: int, channels: int) -> None:
+def test_small_cnn_accepts_any_size(size: int, channels: int) -> None:
     model = network("model=small_cnn", size=size, channels=channels)
     assert model(torch.rand(2, channels, size, size)).shape == (2, 11)
     assert all(module.weight.shape[1] > 0 for module in model if isinstance(module, nn.Conv2d))
 
 
 @pytest.mark.parametrize("words", [["model=cnn", "model.widths=[4,8,8,8]"], ["model=small_cnn"], ["model=wide_resnet"]])
-def test_what_batchnorm_remembers_may_be_part_of_the_weights_where_nothing_is_learned(words: list[str]) -> None:
+def test_inference_folds_batchnorm_statistics_into_the_weights(words: list[str]) -> None:
     model, images = network(*words, size=32).double(), torch.rand(4, 3, 32, 32, dtype=torch.float64)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -79,7 +79,7 @@ def test_what_batchnorm_remembers_may_be_part_of_the_weights_where_nothing_is_le
 
 
 @pytest.mark.parametrize("more", [{"groups": 2}, {"dilation": 2}, {"stride": 2, "bias": False}, {"padding": "same"}])
-def test_the_weights_take_it_in_whatever_the_convolution_is(more: dict[str, Any]) -> None:
+def test_folding_supports_every_kind_of_convolution(more: dict[str, Any]) -> None:
     layers, images = (
         FusedSequential(nn.Conv2d(4, 4, 3, **more), nn.BatchNorm2d(4)).double(),
         torch.rand(2, 4, 9, 9).double(),
@@ -90,8 +90,8 @@ def test_the_weights_take_it_in_whatever_the_convolution_is(more: dict[str, Any]
         assert torch.allclose(apart, layers(images), rtol=1e-9)
 
 
-def test_no_convolution_is_left_out() -> None:
-    with pytest.raises(AssertionError, match="one follows each"):
+def test_fused_sequential_requires_a_batchnorm_after_each_convolution() -> None:
+    with pytest.raises(AssertionError, match="BatchNorm must follow each"):
         FusedSequential(nn.Conv2d(1, 1, 1))(torch.rand(1, 1, 2, 2))
 
 
@@ -104,7 +104,9 @@ def test_no_convolution_is_left_out() -> None:
         (["model.depth=10", "model.widen_factor=1"], 3, 10, 77_866),
     ],
 )
-def test_wide_resnets_published_size(words: list[str], channels: int, classes: int, expected: int) -> None:
+def test_wide_resnet_has_the_published_parameter_count(
+    words: list[str], channels: int, classes: int, expected: int
+) -> None:
     with torch.device("meta"):
         model = network("model=wide_resnet", *words, channels=channels, classes=classes)
     assert count(model) == expected
@@ -112,7 +114,7 @@ def test_wide_resnets_published_size(words: list[str], channels: int, classes: i
 
 @pytest.mark.parametrize("size", [28, 32, 64, 96])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_wide_resnet_takes_any_size(size: int, channels: int) -> None:
+def test_wide_resnet_accepts_any_size(size: int, channels: int) -> None:
     model = network("model=wide_resnet", "model.depth=10", "model.widen_factor=1", size=size, channels=channels)
     assert model(torch.rand(2, channels, size, size)).shape == (2, 11)
 
@@ -136,7 +138,7 @@ def plain_wide_resnet(weights: dict[str, Tensor], images: Tensor, blocks: int) -
     return linear(active(found, "4").mean(dim=(2, 3)), weights["8.weight"], weights["8.bias"])
 
 
-def test_wide_resnet_is_the_published_network() -> None:
+def test_wide_resnet_equals_a_functional_implementation() -> None:
     model, images = network("model=wide_resnet", "model.depth=16", size=12), torch.rand(4, 3, 12, 12)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -145,7 +147,7 @@ def test_wide_resnet_is_the_published_network() -> None:
         torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_wide_resnets_first_weights_and_norms() -> None:
+def test_wide_resnet_initialization_and_batchnorm_settings() -> None:
     model = network("model=wide_resnet", "model.depth=10", "model.widen_factor=8", classes=100)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -159,7 +161,7 @@ def test_wide_resnets_first_weights_and_norms() -> None:
             assert not module.bias.any()
 
 
-def test_wide_resnets_settings_matter_and_a_depth_that_cannot_be_is_named() -> None:
+def test_wide_resnet_settings_take_effect_and_invalid_depths_are_rejected() -> None:
     quick = network("model=wide_resnet", "model.depth=10", "model.norm_momentum=0.5")
     slow = network("model=wide_resnet", "model.depth=10")
     images = torch.rand(4, 3, 32, 32)
@@ -175,20 +177,20 @@ def test_wide_resnets_settings_matter_and_a_depth_that_cannot_be_is_named() -> N
 @pytest.mark.parametrize(
     "name", ["resnet18", "mobilenet_v3_small", "densenet121", "squeezenet1_1", "shufflenet_v2_x0_5"]
 )
-def test_torchvisions_classifiers_by_name(name: str) -> None:
+def test_torchvision_classifiers_accept_color_and_gray_images(name: str) -> None:
     model = network("model=torchvision", f"model.architecture={name}", size=64).eval()
     assert model(torch.rand(2, 3, 64, 64)).shape == (2, 11)
     assert model(torch.rand(2, 1, 64, 64)).shape == (2, 11), "grey images are repeated over the channels"
 
 
 @pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 96)])
-def test_networks_with_helper_heads_give_one_answer_in_training_too(name: str, size: int) -> None:
+def test_networks_with_auxiliary_heads_return_one_output_in_training(name: str, size: int) -> None:
     with torch.device("meta"):
         model = network("model=torchvision", f"model.architecture={name}", size=size)
         assert model(torch.rand(2, 3, size, size)).shape == (2, 11)
 
 
-def test_a_misspelt_architecture_and_unknown_weights_are_named() -> None:
+def test_unknown_architecture_and_weights_are_rejected_by_name() -> None:
     with pytest.raises(SettingError, match=r"model\.architecture=resnt18: .* \(did you mean resnet18\?\)"):
         network("model=torchvision", "model.architecture=resnt18")
     with pytest.raises(
@@ -198,7 +200,7 @@ def test_a_misspelt_architecture_and_unknown_weights_are_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1"])
-def test_pretrained_weights_are_read_and_the_head_is_new(
+def test_pretrained_weights_are_loaded_and_the_head_is_replaced(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The download itself is torchvision's; here its cache already holds a file of the same format."""
@@ -218,7 +220,7 @@ def test_pretrained_weights_are_read_and_the_head_is_new(
         assert model.eval()(torch.rand(1, 3, 224, 224)).shape == (1, 11)
 
 
-def test_a_size_that_a_network_cannot_take_is_said_before_any_work() -> None:
+def test_image_size_that_a_network_rejects_is_reported_before_any_work() -> None:
     config = checked("model=torchvision", "model.architecture=alexnet", "dataset.size=16")
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match=r"dataset\.size=16: model=torchvision cannot take it"):
@@ -228,12 +230,12 @@ def test_a_size_that_a_network_cannot_take_is_said_before_any_work() -> None:
         compatibility.check_compatibility(vit, list("ab"), counts, 3)
 
 
-def test_a_network_that_computes_its_widths_is_checked_too() -> None:
+def test_network_that_computes_its_widths_is_checked() -> None:
     regnet = checked("model=torchvision", "model.architecture=regnet_y_400mf", "dataset.size=32")
     compatibility.check_compatibility(regnet, list("ab"), {"labeled": 40, "unlabeled": 100, "validation": 10}, 3)
 
 
-def test_what_else_does_not_go_together_is_said_at_the_same_door() -> None:
+def test_incompatible_settings_and_data_are_rejected() -> None:
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
     with pytest.raises(SettingError, match="leaves no image for validation"):
         compatibility.check_compatibility(checked(), list("ab"), counts | {"validation": 0}, 1)
@@ -272,9 +274,7 @@ print('repaired')
         (BROKEN, "from torchvision import _meta_registrations\nmarker = 'repaired'", "repaired"),
     ],
 )  # fmt: skip
-def test_the_door_repairs_what_is_broken_and_leaves_what_is_whole(
-    tmp_path: Path, code: str, init: str, said: str
-) -> None:
+def test_torchvision_import_is_repaired_only_if_broken(tmp_path: Path, code: str, init: str, said: str) -> None:
     package = tmp_path / "torchvision"
     package.mkdir()
     (package / "__init__.py").write_text(init)
@@ -285,7 +285,7 @@ def test_the_door_repairs_what_is_broken_and_leaves_what_is_whole(
     assert done.stdout.strip() == said, done.stderr
 
 
-def test_any_other_failure_of_torchvision_is_its_own(tmp_path: Path) -> None:
+def test_other_torchvision_errors_are_raised_unchanged(tmp_path: Path) -> None:
     package = tmp_path / "torchvision"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('something else')")

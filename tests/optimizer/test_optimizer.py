@@ -1,4 +1,4 @@
-"""Optimizers: which parameters share a rate and a decay, how deep each sits, and what a checkpoint keeps of it."""
+"""Optimizers: parameter groups, layer depths, and their state in checkpoints."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -52,16 +52,16 @@ def check_depths(model: nn.Module, count: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "count"), BLOCKS.items())
-def test_depth_in_torchvisions_classifiers(name: str, count: int) -> None:
+def test_depths_in_torchvision_classifiers(name: str, count: int) -> None:
     check_depths(torchvisions(name), count)
 
 
 @pytest.mark.parametrize(("overrides", "count"), OURS.items(), ids=[" ".join(each) for each in OURS])
-def test_depth_in_our_networks(overrides: tuple[str, ...], count: int) -> None:
+def test_depths_in_our_networks(overrides: tuple[str, ...], count: int) -> None:
     check_depths(network(*overrides), count)
 
 
-def test_what_is_no_block_goes_with_the_one_before_it_or_the_first() -> None:
+def test_parameters_outside_blocks_have_the_depth_of_the_block_before_them() -> None:
     model = torchvisions("vit_b_16")
     found = layer_depths(model)
     names = {name: found[parameter] for name, parameter in model.network.named_parameters()}
@@ -71,7 +71,7 @@ def test_what_is_no_block_goes_with_the_one_before_it_or_the_first() -> None:
     assert names["heads.head.weight"] == 13
 
 
-def test_a_shared_parameter_has_its_first_depth_and_a_lone_layer_is_a_network() -> None:
+def test_shared_parameter_has_its_first_depth_and_a_single_layer_is_a_network() -> None:
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
     found = layer_depths(nn.Sequential(nn.LayerNorm(3), first, second, nn.Linear(3, 2)))
@@ -90,7 +90,7 @@ def groups_of(model: nn.Module, *overrides: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("architecture", ["resnet18", "vit_b_16", "convnext_tiny", "efficientnet_b0"])
-def test_the_head_has_the_whole_rate_the_stem_the_least_and_each_block_its_share(name: str, architecture: str) -> None:
+def test_layer_decay_lowers_the_rate_from_head_to_stem(name: str, architecture: str) -> None:
     model, count = torchvisions(architecture), BLOCKS[architecture]
     groups = groups_of(model, f"optimizer={name}", "optimizer.layer_decay=0.5")
     scale = {parameter: group["lr_scale"] for group in groups for parameter in group["params"]}
@@ -103,7 +103,7 @@ def test_the_head_has_the_whole_rate_the_stem_the_least_and_each_block_its_share
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_without_either_setting_there_is_one_group_in_the_models_order(name: str) -> None:
+def test_without_layer_settings_there_is_one_group_in_model_order(name: str) -> None:
     model = network("model=wide_resnet")
     same = (f"optimizer={name}", "optimizer.layer_decay=1", "optimizer.decay_norm_and_bias=true")
     (group,) = groups_of(model, *same, "optimizer.weight_decay=0.25")
@@ -113,7 +113,7 @@ def test_without_either_setting_there_is_one_group_in_the_models_order(name: str
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("model", ["cnn", "wide_resnet"])
-def test_norms_and_biases_may_be_left_out_of_weight_decay(name: str, model: str) -> None:
+def test_normalization_layers_and_biases_can_be_excluded_from_weight_decay(name: str, model: str) -> None:
     built = network(f"model={model}")
     groups = groups_of(built, f"optimizer={name}", "optimizer.decay_norm_and_bias=false", "optimizer.weight_decay=0.25")
     decay = {parameter: group["weight_decay"] for group in groups for parameter in group["params"]}
@@ -124,7 +124,7 @@ def test_norms_and_biases_may_be_left_out_of_weight_decay(name: str, model: str)
             assert decay[parameter] == (0 if free else 0.25), (module, key)
 
 
-def test_the_defaults_are_the_tutorials_and_fixmatchs() -> None:
+def test_defaults_equal_the_tutorials_and_fixmatchs() -> None:
     adamw, sgd = (checked(f"optimizer={name}").config["optimizer"] for name in ("adamw", "sgd"))
     assert (adamw["decay_norm_and_bias"], adamw["layer_decay"]) == (True, 1)
     assert (sgd["decay_norm_and_bias"], sgd["layer_decay"]) == (False, 1)
@@ -160,7 +160,7 @@ def settings(name: str, **wanted: object) -> Any:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_with_both_settings_off_the_numbers_are_torchs_own_bit_for_bit(name: str) -> None:
+def test_without_layer_settings_steps_are_bit_identical_to_torch(name: str) -> None:
     problem, chosen = toy_problem(), settings(name, decay_norm_and_bias="true", layer_decay=1)
     rows, weights, _ = everything(problem, chosen)
     own_rows, own_weights, _ = everything(problem, dataclasses.replace(chosen, optimizer=Plain(name)))
@@ -169,7 +169,7 @@ def test_with_both_settings_off_the_numbers_are_torchs_own_bit_for_bit(name: str
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_both_settings_matter(name: str) -> None:
+def test_layer_settings_take_effect(name: str) -> None:
     problem = toy_problem()
     usual = {"decay_norm_and_bias": "true", "layer_decay": 1}
     first = everything(problem, settings(name, **usual))[1]
@@ -178,7 +178,7 @@ def test_both_settings_matter(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_group_has_its_share_of_the_schedules_rate_and_the_heads_is_logged(name: str) -> None:
+def test_groups_scale_the_scheduled_rate_and_the_head_rate_is_logged(name: str) -> None:
     problem, chosen = toy_problem(), settings(name, layer_decay=0.5)
     state = start(problem, chosen)
     for event in train(problem, chosen, state):
@@ -192,7 +192,7 @@ def test_every_group_has_its_share_of_the_schedules_rate_and_the_heads_is_logged
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_resumed_with_groups_a_run_ends_the_same(name: str) -> None:
+def test_run_with_groups_resumed_is_bit_identical(name: str) -> None:
     problem, chosen = toy_problem(), settings(name, decay_norm_and_bias="false", layer_decay=0.5)
     rows, weights, end = everything(problem, chosen)
     for stop in (1, 7, 11):

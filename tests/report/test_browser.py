@@ -26,7 +26,7 @@ EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 def validation_of(plain: schema.ConfigDict) -> list[str]:
     dataset = schema.build_option("dataset", plain["dataset"])
-    paths: list[str] = dataset.read(dataset.survey(), lambda items, *_: items).validation.paths
+    paths: list[str] = dataset.read(dataset.inspect(), lambda items, *_: items).validation.paths
     return paths
 
 

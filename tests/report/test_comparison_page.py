@@ -185,7 +185,7 @@ def about(folder: Path, **dataset: Any) -> None:
 
 def digits_of(folder: Path) -> Any:
     dataset = schema.build_option("dataset", read_run(folder).config["dataset"])
-    return dataset.read(dataset.survey(), lambda items, *_: items)
+    return dataset.read(dataset.inspect(), lambda items, *_: items)
 
 
 def test_surest_mistakes_first_with_their_pictures(sweep: Path) -> None:
@@ -264,7 +264,7 @@ def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypat
     }
     plain["dataset"] = node
     folder = make(outputs / "mine", plain)
-    part = schema.build_option("dataset", node).survey().found.parts["validation"].files[:3]
+    part = schema.build_option("dataset", node).inspect().index.parts["validation"].files[:3]
     opened: list[str] = []
     real = semisup.dataset._lookup.read
     monkeypatch.setattr(

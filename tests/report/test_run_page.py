@@ -100,7 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labelings=[(0.2, 1.0), (0.5, 0.9), (0.6, 0.95)],
     )  # fmt: skip
     dataset = schema.build_option("dataset", plain["dataset"])
-    paths = dataset.read(dataset.survey(), lambda items, *_: items).unlabeled.paths[:60]
+    paths = dataset.read(dataset.inspect(), lambda items, *_: items).unlabeled.paths[:60]
     rows = [
         (at, at, 10 * at, path, EVIL if place % 7 == 0 else (place + at * (place % 5 == 0)) % 3, 1 - place / 100, 1,
          int(place < 20 * at))

@@ -37,7 +37,7 @@ def test_it_stops_at_every_batch_of_what_is_only_looked_at(
         for event in train(*of):
             if signaled:
                 after.append(event)
-            if isinstance(event, Progress) and (place := (event.step, event.doing, event.done)) not in asked:
+            if isinstance(event, Progress) and (place := (event.step, event.phase, event.done)) not in asked:
                 asked.add(place)
                 signaled = True
                 signal.raise_signal(signal.SIGTERM)

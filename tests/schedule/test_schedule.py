@@ -17,7 +17,7 @@ def factors(*overrides: str, points: int = 100) -> list[float]:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("warmup", [0, 0.25, 1])
-def test_every_schedule_rises_from_0_while_it_warms_up_and_then_never(name: str, warmup: float) -> None:
+def test_schedules_increase_from_0_only_during_warmup(name: str, warmup: float) -> None:
     found = factors(f"schedule={name}", f"schedule.warmup={warmup}")
     assert all(0 <= factor <= 1 for factor in found)
     rising, falling = found[: int(warmup * 100)], found[int(warmup * 100) :]
@@ -32,7 +32,7 @@ def test_cosine_ends_at_its_final_factor() -> None:
     assert found[100] == pytest.approx(0.1)
 
 
-def test_partial_cosine_is_fixmatchs() -> None:
+def test_partial_cosine_equals_fixmatchs_schedule() -> None:
     found = factors("schedule=partial_cosine", points=1024)
     assert found == pytest.approx([math.cos(7 * math.pi * step / (16 * 1024)) for step in range(1025)])
     assert found[1024] == pytest.approx(0.195, abs=1e-3)

@@ -62,9 +62,7 @@ def run_by_an_agent(run_id: str, values: dict[str, Any]) -> int:
     return int(status)
 
 
-def test_the_agents_command_makes_the_run_that_was_proposed_and_shows_it_as_the_agents(
-    tmp_path: Path, server: FakeServer
-) -> None:
+def test_agent_command_trains_the_proposed_run_under_the_agents_id(tmp_path: Path, server: FakeServer) -> None:
     values = {"threshold.tau": 0.7, "augment.strength": 0.25, "seed": 2}
     assert set(values) == set(yaml.safe_load(SWEEP.read_text())["parameters"]), "all that W&B would propose"
     assert run_by_an_agent("proposed1", values) == 0

@@ -90,7 +90,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if value is not None} for line in lines]
 
 
-def test_a_run_shown_from_its_record_is_the_run_that_was_shown_while_it_was_made(
+def test_run_uploaded_from_its_directory_equals_the_live_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = made(settings("tracking.thumbnails=0"))
@@ -103,7 +103,7 @@ def test_a_run_shown_from_its_record_is_the_run_that_was_shown_while_it_was_made
     assert before["exit"] == 0
 
 
-def test_a_resumed_run_is_one_run_without_doubled_or_missing_steps(tmp_path: Path) -> None:
+def test_resumed_run_has_no_duplicate_or_missing_steps(tmp_path: Path) -> None:
     folder = made(settings(), stop_after=3)
     assert shown(tmp_path / "outputs")["exit"] == 1
     assert made(settings()) == folder
@@ -114,9 +114,7 @@ def test_a_resumed_run_is_one_run_without_doubled_or_missing_steps(tmp_path: Pat
     assert steps == sorted(set(steps)), "none twice"
 
 
-def test_a_killed_run_made_without_tracking_is_shown_as_what_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_killed_run_without_tracking_is_uploaded_as_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = made(settings("tracking=none"), stop_after=5)
     about = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(about | {"status": "running"}))
@@ -135,9 +133,7 @@ def test_a_killed_run_made_without_tracking_is_shown_as_what_it_is(
 
 
 @pytest.mark.parametrize("odd", ["text", {"a": 1}, 10**400])
-def test_a_row_of_anything_but_numbers_is_one_line_and_no_traceback(
-    capsys: pytest.CaptureFixture[str], odd: object
-) -> None:
+def test_invalid_metrics_row_gives_one_line_without_traceback(capsys: pytest.CaptureFixture[str], odd: object) -> None:
     folder = made(settings("tracking=none"))
     first, *others = (folder / "metrics.jsonl").read_text().splitlines()
     spoilt = json.dumps(json.loads(first) | {"train/loss": odd})
@@ -148,7 +144,7 @@ def test_a_row_of_anything_but_numbers_is_one_line_and_no_traceback(
     assert len(said.splitlines()) == 1, said
 
 
-def test_a_setting_that_is_no_value_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_invalid_setting_gives_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, said = track(capsys, tmp_path, "tracking.project=2024-13-45")
     assert (status, len(said.splitlines())) == (2, 1), said
 
@@ -158,7 +154,7 @@ def rows_of_whole_lines(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in json.loads(line).items() if value is not None} for line in lines]
 
 
-def test_a_copied_folder_is_shown_where_the_caller_is_with_the_callers_settings(
+def test_copied_run_directory_is_uploaded_with_the_callers_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = made(settings("tracking=none"))
@@ -183,7 +179,7 @@ def test_a_copied_folder_is_shown_where_the_caller_is_with_the_callers_settings(
         ("owner", [], 1, "in use by process "),
     ],
 )
-def test_what_cannot_be_shown_is_named(
+def test_run_that_cannot_be_uploaded_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: str, words: list[str], status: int, said: str
 ) -> None:
     folder = tmp_path / "copy"
@@ -202,7 +198,7 @@ def test_what_cannot_be_shown_is_named(
     assert not list(tmp_path.rglob("*.wandb"))
 
 
-def test_where_w_and_b_cannot_be_had_it_says_so(
+def test_unavailable_wandb_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)

@@ -1,4 +1,4 @@
-"""The W&B mirror against the real client: files read back, a fake server, and every way to fail that we know."""
+"""Tracking in W&B with the real client: files read back, a fake server, and all known failures."""
 
 import base64
 import contextlib
@@ -95,7 +95,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def use(mirror: Tracker, tmp_path: Path, exit_code: int = 0) -> None:
-    """All that a run does with a mirror."""
+    """Do everything that a run does with a tracker."""
     for row in ROWS:
         mirror.row(row)
     mirror.plots({"confusion": picture(tmp_path)})
@@ -161,7 +161,7 @@ def services() -> list[subprocess.Popen[bytes]]:
     return [process for process in started if "wandb-core" in str(process.args)]
 
 
-def test_import_is_late() -> None:
+def test_wandb_is_imported_only_when_opened() -> None:
     program = (
         "import sys, semisup.tracking, semisup.tracking.none, semisup.tracking.wandb;"
         "assert not {'wandb', 'PIL'} & set(sys.modules)"
@@ -201,7 +201,9 @@ def test_offline_files_hold_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [row[1:] for row in table["data"]] == [["a.png", 0.9], ["b.png", 0.1]]
 
 
-def test_offline_keeps_all_in_its_folder_and_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_writes_only_to_its_folder_and_stores_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     before = dict(os.environ)
     use(OFFLINE.open(identity(tmp_path)), tmp_path)
@@ -214,7 +216,7 @@ def test_offline_keeps_all_in_its_folder_and_no_key(tmp_path: Path, monkeypatch:
     assert not [path for path in files for secret in secrets if secret in path.read_bytes()]
 
 
-def test_a_users_own_wandb_settings_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_settings_of_the_user_are_preserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
     use(OFFLINE.open(identity(tmp_path)), tmp_path)
@@ -222,7 +224,7 @@ def test_a_users_own_wandb_settings_stay(tmp_path: Path, monkeypatch: pytest.Mon
     assert list((tmp_path / "data" / "artifacts" / "staging").iterdir())
 
 
-def test_grey_pictures(tmp_path: Path) -> None:
+def test_gray_images_are_logged(tmp_path: Path) -> None:
     mirror = OFFLINE.open(identity(tmp_path))
     mirror.thumbnails("grey", [], [[], []], IMAGES[:, :1])
     mirror.close({}, 0)
@@ -230,7 +232,7 @@ def test_grey_pictures(tmp_path: Path) -> None:
     assert {pixels(path).shape for path in staged} == {(1, 8, 8)}
 
 
-def test_a_table_of_plain_values(tmp_path: Path) -> None:
+def test_table_of_plain_values_is_logged(tmp_path: Path) -> None:
     mirror = OFFLINE.open(identity(tmp_path))
     rows: list[list[object]] = [[0.9, "fixed", None], [None, 3, True]]  # of several kinds in one column
     mirror.table("runs", ["threshold.tau", "name", "x"], rows)
@@ -243,7 +245,7 @@ def test_a_table_of_plain_values(tmp_path: Path) -> None:
     assert not list((tmp_path / "home").rglob("*"))
 
 
-def test_runs_of_one_process_keep_apart(tmp_path: Path) -> None:
+def test_runs_of_one_process_are_separate(tmp_path: Path) -> None:
     for number in range(3):
         mirror = OFFLINE.open(identity(tmp_path, f"run-{number}"))
         mirror.row({"step": number, "epoch": number, "val/accuracy": number / 4})
@@ -258,12 +260,12 @@ def test_runs_of_one_process_keep_apart(tmp_path: Path) -> None:
         assert records["exit"][0].get("exit_code", 0) == (number if number != 1 else 0)
 
 
-def test_online_all_arrives(tmp_path: Path, server: FakeServer) -> None:
+def test_online_run_is_complete(tmp_path: Path, server: FakeServer) -> None:
     use(ONLINE.open(identity(tmp_path)), tmp_path, exit_code=3)
     check_arrived(server, tmp_path, exit_code=3)
 
 
-def test_offline_files_can_be_sent_later(tmp_path: Path, server: FakeServer) -> None:
+def test_offline_files_can_be_uploaded_later(tmp_path: Path, server: FakeServer) -> None:
     use(OFFLINE.open(identity(tmp_path)), tmp_path)
     assert not server.runs
     command = [sys.executable, "-m", "wandb", "sync", str(written(tmp_path).parent)]
@@ -294,7 +296,7 @@ def check_arrived(server: FakeServer, tmp_path: Path, exit_code: int) -> None:
     ("mode", "environment", "online"),
     [(None, None, False), (None, "online", True), (None, "offline", False), ("offline", "online", False)],
 )
-def test_offline_unless_asked(
+def test_default_mode_is_offline(
     tmp_path: Path,
     server: FakeServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -316,7 +318,7 @@ def test_disabled_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "wandb").exists()
 
 
-def test_wandb_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_wandb_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with off_once(1, "ModuleNotFoundError"):
         use(OFFLINE.open(identity(tmp_path)), tmp_path)
@@ -358,7 +360,7 @@ def test_unreachable_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     works_again(tmp_path)
 
 
-def test_a_server_that_was_not_reached_is_not_waited_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     online = replace(ONLINE, init_timeout_seconds=1.5)
     with off_once(1.5, "opening took more than 1.5 s"):
@@ -386,14 +388,14 @@ def test_server_that_stops_answering(tmp_path: Path, server: FakeServer) -> None
 
 
 @pytest.mark.parametrize("status", [500, 401])
-def test_a_server_that_only_says_errors(tmp_path: Path, server: FakeServer, status: int) -> None:
+def test_server_that_returns_only_errors(tmp_path: Path, server: FakeServer, status: int) -> None:
     server.status = status
     with off_once(2, "opening"):
         use(replace(ONLINE, init_timeout_seconds=2.0).open(identity(tmp_path)), tmp_path)
     works_again(tmp_path)
 
 
-def test_wandb_that_breaks_when_it_is_imported(tmp_path: Path) -> None:
+def test_wandb_that_fails_to_import_is_reported(tmp_path: Path) -> None:
     (tmp_path / "broken" / "wandb").mkdir(parents=True)
     (tmp_path / "broken" / "wandb" / "__init__.py").write_text("raise RuntimeError('half of it is missing')")
     program = f"""if True:
@@ -411,7 +413,7 @@ def test_wandb_that_breaks_when_it_is_imported(tmp_path: Path) -> None:
     assert done.stderr.count("W&B is off for this run: opening failed, RuntimeError: half of it is missing") == 1
 
 
-def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_omitted(tmp_path: Path) -> None:
     mirror = OFFLINE.open(identity(tmp_path))
     mirror.row({"step": 1, "epoch": 1, "val/loss": float("nan"), "lr": float("inf"), "val/accuracy": 0.5})
     mirror.close({}, 0)
@@ -419,7 +421,7 @@ def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
     assert rows == [{"step": 1, "epoch": 1, "val/accuracy": 0.5}]
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "wandb").write_text("in the way")
     with off_once(2, "FileExistsError"):
         use(OFFLINE.open(identity(tmp_path)), tmp_path)
@@ -476,7 +478,7 @@ def works_again(tmp_path: Path) -> None:
     assert b"val/accuracy" in written(tmp_path, "later").read_bytes()
 
 
-def test_the_process_ends_in_time(tmp_path: Path, server: FakeServer) -> None:
+def test_process_exits_within_its_time_limit(tmp_path: Path, server: FakeServer) -> None:
     program = f"""if True:
         import sys, time, urllib.request
         from pathlib import Path
@@ -504,7 +506,7 @@ def generators() -> list[object]:
     return [random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()]
 
 
-def test_no_number_changes(tmp_path: Path) -> None:
+def test_tracking_changes_no_result(tmp_path: Path) -> None:
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
@@ -547,7 +549,7 @@ def test_defaults_build() -> None:
 
 
 @pytest.mark.parametrize("make", [NoTracking().open, lambda _: NullTracker()])
-def test_no_mirror_writes_nothing(tmp_path: Path, make: Callable[[RunInfo], Tracker]) -> None:
+def test_null_tracker_writes_no_files(tmp_path: Path, make: Callable[[RunInfo], Tracker]) -> None:
     mirror = make(identity(tmp_path))
     use(mirror, tmp_path)
     assert mirror.wanted_thumbnails == 0

@@ -1,4 +1,4 @@
-"""Where wandb is not installed all goes on without it, and who wants it is told at the door."""
+"""Without wandb installed everything else works, and tracking=wandb is rejected."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from semisup.runner.result import run_folder
 from tests.conftest import checked
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = "tracking=wandb: needs the package wandb, and it is not installed; pip install wandb, or tracking=none"
+NEEDED = "tracking=wandb: needs the package wandb, which is not installed; pip install wandb, or tracking=none"
 
 
-def test_without_wandb_everything_works_but_wandb(tmp_path: Path) -> None:
+def test_everything_except_tracking_works_without_wandb(tmp_path: Path) -> None:
     words = ["train.steps=2", "model.widths=[4,8]", "plots=false", f"output_root={tmp_path / 'outputs'}", "device=cpu"]
     run = run_folder(checked(*words))
     (tmp_path / "images").mkdir()

@@ -38,7 +38,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", [name for name in members() if name != "skip_rejected"])
-def test_two_processes_come_to_the_weights_of_one(team: list[dict[str, Any]], name: str) -> None:
+def test_two_processes_train_to_the_weights_of_one(team: list[dict[str, Any]], name: str) -> None:
     """BatchNorm, the policies' memories, the last batch, smaller than the others: all as on one."""
     one, (two, _) = trained(members()[name]), (each[name] for each in team)
     start = trained_nothing(name)
@@ -61,7 +61,7 @@ def trained_nothing(name: str) -> dict[str, torch.Tensor]:
     return start(toy_problem(labeled=13), members()[name]).student.state_dict()
 
 
-def test_both_have_the_same_to_the_bit_and_so_has_a_repeat(team: list[dict[str, Any]]) -> None:
+def test_processes_and_repeated_runs_are_bit_identical(team: list[dict[str, Any]]) -> None:
     one, other = team
     for name in members():
         assert one[name]["rows"] == other[name]["rows"]
@@ -72,7 +72,7 @@ def test_both_have_the_same_to_the_bit_and_so_has_a_repeat(team: list[dict[str, 
     assert not torch.equal(one["dropped"], other["dropped"]), "each drops by draws of its own"
 
 
-def test_models_that_came_apart_are_noticed_whatever_their_sum(team: list[dict[str, Any]]) -> None:
+def test_diverged_replicas_are_detected_for_any_sum(team: list[dict[str, Any]]) -> None:
     assert [each["apart"] for each in team] == [team[0]["apart"]] * 2
     assert "have come apart: 1 of 2 from the first" in team[0]["apart"]
 
@@ -91,7 +91,7 @@ class Post(processes.Team):
         return self.news
 
 
-def test_who_follows_is_silent_only_while_it_does_and_says_what_to_try_without_memory() -> None:
+def test_follower_is_silent_only_within_its_context_and_reports_out_of_memory() -> None:
     config = checked(*COMMAND)
     post, stop = Post(), StopHandler()
     broadcast_start(post, stop, "the data", None)
@@ -113,7 +113,7 @@ def by_torchrun(folder: Path, *words: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_path: Path) -> None:
+def test_torchrun_stops_by_a_signal_to_one_process_resumes_and_writes_once(tmp_path: Path) -> None:
     words = ("train.epochs=60", "train.evaluate_every=5")
     first = by_torchrun(tmp_path, *words)
     log = tmp_path / "outputs"
@@ -154,7 +154,7 @@ def test_as_typed_it_stops_by_a_signal_to_one_goes_on_and_is_written_once(tmp_pa
     assert f"differs: processes: 2 then, 1 now {how}\n" in done.stdout
 
 
-def test_a_signal_to_one_before_its_first_step_is_obeyed_by_all_after_it(tmp_path: Path) -> None:
+def test_signal_before_the_first_step_stops_all_processes_after_it(tmp_path: Path) -> None:
     """Who left at once would leave the others waiting for its part of that step."""
     command = [*TORCHRUN, "-m", "tests.training.asked_early", "train", *COMMAND, f"output_root={tmp_path}"]
     with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
@@ -182,7 +182,7 @@ def children(process: int) -> list[int]:
     return found
 
 
-def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchrun_one_process_does_all_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")  # as some clusters say to every process
     assert torchrun_env.world_size() == processes.world_size() == 1
     assert torchrun_env.is_rank_zero()
@@ -191,7 +191,7 @@ def test_without_torchrun_there_is_one_and_nothing_is_shared_out(monkeypatch: py
         team.broadcast(b"nobody is there")
 
 
-def test_a_sweep_is_not_for_torchrun(tmp_path: Path) -> None:
+def test_torchrun_rejects_a_sweep(tmp_path: Path) -> None:
     command = [*TORCHRUN, "-m", "semisup", "train", "-m", "seed=0,1"]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The loop: repeats, resumes at any step, chooses by validation, reads test once, stops at what is not a number."""
+"""Training loop: determinism, resume at any step, model selection, single use of the test set, and NaN."""
 
 import dataclasses
 import io
@@ -24,7 +24,7 @@ SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augm
 def settings(*overrides: str, method: str = "self_training", policy: str = "fixed", epochs: int = 5) -> Any:
     """Small settings under which pseudo-labels are used early."""
     length = [] if any(each.startswith("train.steps") for each in overrides) else [f"train.epochs={epochs}"]
-    eager = choose("method", method, gate=0, refresh_every=3) + choose("threshold", policy, tau=0.4)
+    eager = choose("method", method, gate=0, refresh_every=3) + choose("threshold", policy, tau=0.4, warmup_epochs=0)
     average = ["train.ema_decay=0.9"] if method == "mean_teacher" else []
     return checked(*SMALL, *length, *average, *eager, *overrides).settings
 
@@ -51,7 +51,7 @@ def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 
 @pytest.mark.parametrize(("method", "policy"), combinations(options("method"), options("threshold")))
-def test_two_runs_are_equal_and_another_seed_is_not(method: str, policy: str) -> None:
+def test_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(method: str, policy: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy=policy)
     rows, weights, end = whole(method, policy)
     again_rows, again_weights, again_end = everything(problem, chosen)
@@ -94,7 +94,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize(("method", "policy"), combinations(options("method"), options("threshold")))
-def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, policy: str) -> None:
+def test_every_combination_resumed_in_the_middle_is_bit_identical(method: str, policy: str) -> None:
     problem, chosen = toy_problem(), settings(method=method, policy=policy)
     rows, weights, end = whole(method, policy)
     again_rows, again_weights, again_end = resumed_at(8, StepEnd, problem, chosen)
@@ -116,7 +116,7 @@ def test_resumed_in_the_middle_every_combination_ends_the_same(method: str, poli
         ["method.ratio=1"],
     ],
 )
-def test_resumed_at_any_moment_a_run_ends_the_same(kind: type, more: list[str]) -> None:
+def test_run_resumed_at_any_event_is_bit_identical(kind: type, more: list[str]) -> None:
     configure_torch(1, deterministic="deterministic=false" not in more)
     problem, chosen = toy_problem(), settings(*more, epochs=4)
     rows, weights, end = everything(problem, chosen)
@@ -156,7 +156,7 @@ def resumed_at_each(
     return rows_of(events), state.student.state_dict(), events[-1], times
 
 
-def test_dropout_too_is_a_function_of_the_step() -> None:
+def test_dropout_is_a_function_of_the_step() -> None:
     chosen = settings(method="supervised")
 
     @dataclasses.dataclass(frozen=True)
@@ -175,7 +175,7 @@ def test_dropout_too_is_a_function_of_the_step() -> None:
     assert everything(problem, still)[0] != rows, "it drops something"
 
 
-def test_a_budget_of_steps_is_spent_to_the_step() -> None:
+def test_training_takes_exactly_train_steps() -> None:
     problem, chosen = toy_problem(), settings("train.steps=23")
     state = start(problem, chosen)
     events = list(train(problem, chosen, state))
@@ -187,7 +187,7 @@ def test_a_budget_of_steps_is_spent_to_the_step() -> None:
     assert rows[-1]["step"] == 23, "the end is evaluated"
 
 
-def test_labeled_steps_count_only_those_on_labels() -> None:
+def test_labeled_steps_counts_only_supervised_steps() -> None:
     problem = toy_problem(labeled=12)
     summary = everything(problem, settings(method="supervised", epochs=5))[2].summary
     assert summary["labeled_steps"] == summary["steps"] == 15
@@ -200,7 +200,7 @@ def poisoned(images: Images) -> Images:
     return dataclasses.replace(images, targets=(images.targets + 1) % 3)
 
 
-def test_nobodys_test_set_chooses_anything() -> None:
+def test_test_set_affects_no_selection() -> None:
     problem, chosen = toy_problem(), settings()
     rows, weights, end = everything(problem, chosen)
     other_rows, other_weights, other_end = everything(dataclasses.replace(problem, test=poisoned(problem.test)), chosen)
@@ -214,7 +214,7 @@ def test_nobodys_test_set_chooses_anything() -> None:
     assert end.what_if == other_end.what_if
 
 
-def test_test_is_read_once_at_the_end_with_the_model_that_validation_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_set_is_read_once_at_the_end_with_the_best_model(monkeypatch: pytest.MonkeyPatch) -> None:
     import semisup.training.loop
 
     problem, chosen, seen = toy_problem(), settings(), []
@@ -233,7 +233,7 @@ def test_test_is_read_once_at_the_end_with_the_model_that_validation_chose(monke
     assert same_weights(seen[0], state.best.weights)
 
 
-def test_predictions_are_those_that_were_counted_and_of_images_of_known_class() -> None:
+def test_predictions_match_the_confusion_matrix_and_skip_unknown_classes() -> None:
     problem = toy_problem()
     targets = problem.validation.targets.clone()
     targets[::5] = -1
@@ -252,7 +252,7 @@ def test_predictions_are_those_that_were_counted_and_of_images_of_known_class() 
         assert all(1 / 3 <= sure <= 1 for sure in each.confidence)
 
 
-def test_a_test_set_without_classes_is_not_evaluated() -> None:
+def test_test_set_without_classes_is_not_evaluated() -> None:
     problem = toy_problem()
     unknown = dataclasses.replace(problem.test, targets=torch.full_like(problem.test.targets, -1))
     end = everything(dataclasses.replace(problem, test=unknown), settings())[2]
@@ -260,7 +260,7 @@ def test_a_test_set_without_classes_is_not_evaluated() -> None:
     assert set(end.confusion) == {"validation"}
 
 
-def test_nan_stops_the_run_names_the_step_and_is_never_saved() -> None:
+def test_nan_stops_training_names_the_step_and_is_not_saved() -> None:
     problem, chosen = toy_problem(), settings(method="supervised")
     state = start(problem, chosen)
     with pytest.raises(DivergedError, match="step 5"):
@@ -272,7 +272,7 @@ def test_nan_stops_the_run_names_the_step_and_is_never_saved() -> None:
                     state.snapshot()
 
 
-def test_the_snapshot_is_tensors_and_plain_data() -> None:
+def test_snapshot_holds_only_tensors_and_plain_data() -> None:
     problem, chosen = toy_problem(), settings(policy="quantile")
     state = start(problem, chosen)
     list(train(problem, chosen, state))
@@ -287,7 +287,7 @@ def test_the_snapshot_is_tensors_and_plain_data() -> None:
     assert plain(state.snapshot())
 
 
-def test_a_snapshot_of_another_model_is_refused() -> None:
+def test_snapshot_of_another_model_is_rejected() -> None:
     problem = toy_problem()
     snapshot = start(problem, settings("model.widths=[8,16,16]")).snapshot()
     state: State = start(problem, settings())
@@ -295,7 +295,7 @@ def test_a_snapshot_of_another_model_is_refused() -> None:
         restore(state, snapshot)
 
 
-def test_evaluation_does_not_depend_on_the_batch_and_counts_every_image() -> None:
+def test_evaluation_is_independent_of_the_batch_size_and_counts_every_image() -> None:
     problem, chosen = toy_problem(), settings(method="supervised")
     state = start(problem, chosen)
 
@@ -320,7 +320,7 @@ def test_evaluation_does_not_depend_on_the_batch_and_counts_every_image() -> Non
     assert state.student.training, "the mode is put back"
 
 
-def test_the_learning_rate_follows_the_schedule() -> None:
+def test_learning_rate_follows_the_schedule() -> None:
     problem, chosen = toy_problem(), settings("schedule=cosine", "schedule.warmup=0", method="supervised", epochs=4)
     rates = [
         event.metrics["lr"] for event in train(problem, chosen, start(problem, chosen)) if isinstance(event, EvalEnd)
@@ -337,7 +337,7 @@ def test_the_learning_rate_follows_the_schedule() -> None:
     assert rates[-1] == 0.01
 
 
-def test_a_gate_that_is_never_passed_is_supervised_training() -> None:
+def test_gate_that_is_never_passed_equals_supervised_training() -> None:
     problem = toy_problem()
     rows, weights, _ = everything(problem, settings("method.gate=1"))
     plain_rows, plain_weights, _ = everything(problem, settings(method="supervised"))
@@ -345,21 +345,21 @@ def test_a_gate_that_is_never_passed_is_supervised_training() -> None:
     assert same_weights(weights, plain_weights)
 
 
-def test_a_method_gets_the_evaluations_that_it_wants_whatever_evaluate_every_is() -> None:
+def test_method_gets_its_evaluations_for_any_evaluate_every() -> None:
     problem = toy_problem()
     rows, _, _ = everything(problem, settings("train.evaluate_every=3", epochs=9))
     assert [row["epoch"] for row in rows if "pseudo/round" in row] == [1, 4, 7]
     assert [row["epoch"] for row in rows if "val/loss" in row] == [1, 3, 4, 6, 7, 9]
 
 
-def test_events_come_in_order_and_scoring_shows_progress() -> None:
+def test_events_are_in_order_and_labeling_reports_progress() -> None:
     problem, chosen = toy_problem(), settings("train.eval_batch_size=8", epochs=2)
     events = list(train(problem, chosen, start(problem, chosen)))
     kinds = [type(event) for event in events]
     assert kinds[:3] == [StepEnd] * 3
     assert kinds[-1] is Finished
     assert kinds.count(EpochEnd) == 2
-    done = [(event.doing, event.done) for event in events if isinstance(event, Progress)]
+    done = [(event.phase, event.done) for event in events if isinstance(event, Progress)]
     assert [count for doing, count in done if doing == "scoring"] == [8, 16, 24, 30], "30 images, 8 at once"
     assert [count for doing, count in done if doing == "validation"] == [8, 16, 24] * 3, "two epochs, and the end"
     assert [count for doing, count in done if doing == "test"] == [8, 16, 24]

@@ -1,4 +1,4 @@
-"""Settings, images and files that the measurements share: all made here, from fixed seeds."""
+"""Settings, images and files shared by the measurements, generated from fixed seeds."""
 
 import contextlib
 import tempfile

@@ -1,5 +1,4 @@
-"""What keeps a step as cheap as the bare model's: no work of Python's own for each image, no waiting for the device,
-memory that is kept, and no import that nothing needs."""
+"""Overhead of a step, counted and not timed: Python calls, device synchronizations, page faults and imports."""
 
 import gc
 import subprocess
@@ -44,7 +43,7 @@ def calls(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("name", options("augment"))
-def test_an_augmentation_calls_as_much_for_few_images_as_for_many(name: str) -> None:
+def test_augmentation_call_count_is_independent_of_the_number_of_images(name: str) -> None:
     """Of RandAugment: once each of its operations is some image's; fewer images have fewer of them."""
     augment: Augment = checked(*choose("augment", name, strength=1 if name != "none" else 0)).settings.augment
     fewest, few, many = (toy_images(number, 3, channels=3, size=16).pixels for number in (8, 128, 512))
@@ -58,7 +57,7 @@ def test_an_augmentation_calls_as_much_for_few_images_as_for_many(name: str) -> 
 
 
 @pytest.mark.parametrize("name", options("method"))
-def test_a_step_calls_as_much_for_few_images_as_for_many(name: str) -> None:
+def test_step_call_count_is_independent_of_the_batch_size(name: str) -> None:
     """Three epochs at two batch sizes, and as many batches of each."""
     eager = choose("method", name, gate=0, refresh_every=1, ratio=1)
 
@@ -85,7 +84,7 @@ def test_a_step_calls_as_much_for_few_images_as_for_many(name: str) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["supervised", "self_training", "mixmatch", "mean_teacher"])
-def test_no_step_waits_for_the_device(name: str) -> None:
+def test_steps_do_not_synchronize_the_device(name: str) -> None:
     """`skip_rejected` looks at what is kept, and must wait: it is off here."""
     words = choose("method", name, skip_rejected="false")
     config = checked(*words, "train.ema_decay=0.9", "train.batch_size=4", "train.epochs=3", "device=cuda")
@@ -108,7 +107,7 @@ def test_no_step_waits_for_the_device(name: str) -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_run_imports_neither_torchs_compiler_nor_what_only_draws_or_makes_digits(tmp_path: Path) -> None:
+def test_run_does_not_import_unneeded_libraries(tmp_path: Path) -> None:
     code = """
 import sys
 from semisup.__main__ import main
@@ -121,7 +120,7 @@ print([name for name in heavy if name in sys.modules])
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_freed_memory_is_used_again() -> None:
+def test_freed_memory_is_reused() -> None:
     """Without `keep_memory` each of these tensors is 12,288 new pages."""
     code = """
 import resource, torch
@@ -139,7 +138,7 @@ print(faults(8))
     assert int(done.stdout) < 8 * 12_288 / 10
 
 
-def test_computing_repeatably_is_torchs_own_setting_without_filling_memory() -> None:
+def test_deterministic_algorithms_are_enabled_without_filling_memory() -> None:
     torch.use_deterministic_algorithms(False)
     determinism.use_deterministic_algorithms()
     assert torch.are_deterministic_algorithms_enabled()
@@ -155,7 +154,7 @@ def test_computing_repeatably_is_torchs_own_setting_without_filling_memory() -> 
         (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "fused": True}),
     ],
 )
-def test_a_plain_optimizer_steps_as_torchs_to_the_bit(
+def test_undecorated_optimizer_is_bit_identical_to_torch(
     optimizer: type[torch.optim.Optimizer], settings: dict[str, Any]
 ) -> None:
     def learned(kind: Any) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -174,7 +173,7 @@ def test_a_plain_optimizer_steps_as_torchs_to_the_bit(
     assert state["param_groups"] == expected["param_groups"]
 
 
-def test_digits_are_scikit_learns() -> None:
+def test_digits_equal_scikit_learns() -> None:
     from sklearn.datasets import load_digits
 
     images, targets = load_digits_csv()
