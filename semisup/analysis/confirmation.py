@@ -1,16 +1,17 @@
 """Confirm the chosen cell of a sweep on fresh seeds: what is declared in advance, and what came of it.
 
 The chosen setting, the setting of the best labels-only runs, and the seeds are written to
-`<name>_confirm/confirmation.json` before the first run starts, and never changed after. So the interval over these seeds
-is that of one cell named in advance (`docs/statistics.md`).
+`<name>_confirm/confirmation.json` before the first run starts, and never changed after. So the interval over these
+seeds is that of one cell named in advance (`docs/statistics.md`).
 """
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semisup.analysis.comparison import Comparison, Row, canonical
-from semisup.analysis.runs import Run
+from semisup.analysis.comparison import Comparison, Row, canonical, compare_runs, flatten, pair_runs
+from semisup.analysis.runs import find_runs, read_runs
+from semisup.config.run_id import result_config
 from semisup.errors import DataError, SettingError, check_range, escape
 from semisup.record import write_json
 from semisup.record.reader import read_json
@@ -27,6 +28,7 @@ class Plan(NamedTuple):
     settings: what the chosen cell differs in from the other cells of the sweep
     config: the saved config of one run of the cell
     labels_only: the saved config of one run of the best labels-only setting; None if the sweep has none
+    redraw_labels: the seeds of the sweep drew the labeled images, and those of the confirmation do too
     seeds: those of the confirmation; none of them is a seed of the sweep
     """
 
@@ -34,6 +36,7 @@ class Plan(NamedTuple):
     settings: dict[str, Any]
     config: dict[str, Any]
     labels_only: dict[str, Any] | None
+    redraw_labels: bool
     seeds: list[int]
 
 
@@ -53,7 +56,14 @@ def read_plan(folder: Path) -> Plan | None:
         return None
     if not seeds or not all(type(seed) is int for seed in seeds):
         return None
-    return Plan(place, settings, config, labels_only if isinstance(labels_only, dict) else None, seeds)
+    return Plan(
+        place,
+        settings,
+        config,
+        labels_only if isinstance(labels_only, dict) else None,
+        content.get("redraw_labels") is True,
+        seeds,
+    )
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
@@ -83,7 +93,8 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
         "of": folder.resolve().name,
         "settings": best.settings,
         "config": best.runs[0].config,
-        "labels_only": None if comparison.labels_only is None else comparison.labels_only.runs[0].config,
+        "labels_only": next((run.config for run in comparison.labels_only.values()), None),
+        "redraw_labels": all(run.config["dataset"].get("split_seed") == run.seed for run in best.runs),
         "seeds": list(range(first, first + seeds)),
     }
     place = confirmation_folder(folder)
@@ -94,21 +105,33 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
     return declared
 
 
-def confirmed_row(comparison: Comparison, plan: Plan) -> Row | None:
-    """The row of the declared cell among the runs of the confirmation; None before its first run is finished."""
-    return next((row for row in comparison.rows if row.runs[0].uses_unlabeled and _is_declared(row.runs[0], plan)), None)
+def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
+    """Read the confirmation of the sweep in `folder`: its plan, and the row of the declared cell over its seeds.
+
+    Returns:
+        None if nothing was declared; the row is None before its first run is finished. Its labels-only references are
+        those of the declared setting.
+    """
+    plan = read_plan(folder)
+    if plan is None:
+        return None
+    try:
+        runs = read_runs(find_runs([plan.folder]))
+    except DataError:
+        return plan, None
+    comparison = compare_runs([run for run in runs if run.seed in plan.seeds])
+    row = next((row for row in comparison.rows if row.controls and _is_declared(row.runs[0].config, plan.config)), None)
+    if row is None or plan.labels_only is None:
+        return plan, row
+    named = {run.seed: run for run in runs if run.done and _is_declared(run.config, plan.labels_only)}
+    return plan, replace(row, labels_only=tuple(pair_runs(run, named.get(run.seed)) for run in row.runs))
 
 
-def _is_declared(run: Run, plan: Plan) -> bool:
-    """Whether the run has the settings of the plan, other than seed, name and places."""
-    free = ("name", "seed", "output_root")
-    own = {key: value for key, value in run.config.items() if key not in free}
-    declared = {key: value for key, value in plan.config.items() if key not in free}
-    for config in (own, declared):
-        config["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "split_seed"}
-    return canonical(own) == canonical(declared) and run.seed in plan.seeds
+def _is_declared(config: dict[str, Any], declared: dict[str, Any]) -> bool:
+    """Whether the config is the declared one but for seed, name and places."""
+    return canonical(_without_seed(config)) == canonical(_without_seed(declared))
 
 
-def as_text(plan: Plan) -> str:
-    """The declared settings as JSON, for tests and logs."""
-    return json.dumps(plan.settings, sort_keys=True)
+def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
+    flat = flatten(result_config(config)) if config else {}
+    return {key: value for key, value in flat.items() if key not in ("seed", "dataset.split_seed")}

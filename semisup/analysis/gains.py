@@ -4,11 +4,12 @@
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from semisup.analysis.intervals import Interval, paired_interval
+from semisup.analysis.comparison import ReferenceGain, Row
+from semisup.analysis.intervals import Interval, chosen_interval, paired_interval
 from semisup.analysis.run_history import read_predictions
 from semisup.analysis.runs import Run
 
@@ -100,33 +101,6 @@ def correctness(run: Run, split: str) -> Correctness | None:
     return {each.path: float(each.predicted == each.target) for each in predictions}
 
 
-def best_labels_only(runs: Iterable[Run], settings_of: Mapping[str, str], seeds: set[int]) -> dict[int, Run]:
-    """Choose the setting without unlabeled images that is best on validation: one for all seeds.
-
-    Args:
-        runs: of one data set; those that use unlabeled images, and unfinished ones, are ignored.
-        settings_of: id of a run -> text that is equal for runs that differ only in the seed.
-        seeds: those that should be compared. A setting that lacks one is considered only where none has all.
-
-    Returns:
-        Seed -> run of the chosen setting; {} if there is none.
-    """
-    groups: dict[str, dict[int, Run]] = defaultdict(dict)
-    for run in runs:
-        if run.done and not run.uses_unlabeled and run.seed in seeds and run.id in settings_of:
-            groups[settings_of[run.id]].setdefault(run.seed, run)
-    if not groups:
-        return {}
-    most = max(len(group) for group in groups.values())
-    candidates = {key: group for key, group in groups.items() if len(group) == most}
-
-    def validation(key: str) -> float:
-        values = [run.accuracy("validation") or 0.0 for run in candidates[key].values()]
-        return sum(values) / len(values)
-
-    return candidates[max(sorted(candidates), key=validation)]
-
-
 def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
     """Name what an interval says; `confirmed`: of a cell named in advance, on fresh seeds."""
     if interval is None:
@@ -136,3 +110,51 @@ def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
     if interval.high < 0:
         return Evidence.CLEAR_HARM if confirmed else Evidence.SUGGESTIVE_HARM
     return Evidence.NONE
+
+
+CONTROL, LABELS_ONLY, BASELINE = "control", "best labels-only", "baseline"
+"""Kinds of reference runs, in the order in which a comparison reports them."""
+
+
+def row_gain(row: Row, kind: str) -> Gain | None:
+    """Estimate a row's gain over one kind of reference; None if the row has none of them finished."""
+    pairs = references_of(row, kind)
+    others = [pair.other if pair.state == "done" else None for pair in pairs]
+    return estimate_gain(list(zip(row.runs, others, strict=True)), row.split) if pairs else None
+
+
+def references_of(row: Row, kind: str) -> tuple[ReferenceGain, ...]:
+    """The gains of a row's runs over one kind of reference, one for each run; () for a labels-only row."""
+    return {CONTROL: row.controls, LABELS_ONLY: row.labels_only, BASELINE: row.baselines}[kind]
+
+
+def sweep_interval(rows: Sequence[Row], row: Row, kind: str) -> Interval | None:
+    """Compute the interval of a row's gain that holds for all rows of the sweep at once.
+
+    Rows with other seeds than `row`, or with a missing reference, are not among those that it holds for.
+
+    Returns:
+        None with fewer than two finished pairs.
+    """
+    own = _points_by_seed(row, kind)
+    if len(own) < 2:
+        return None
+    gains: list[list[float]] = []
+    chosen = 0
+    for other in rows:
+        points = _points_by_seed(other, kind)
+        if other is row:
+            chosen = len(gains)
+        if points.keys() == own.keys():
+            gains.append([points[seed] for seed in own])
+    pairs = [
+        (run, pair.other)
+        for run, pair in zip(row.runs, references_of(row, kind), strict=True)
+        if pair.points is not None and pair.other is not None
+    ]
+    return chosen_interval(gains, chosen, shared_image_means(pairs, row.split))
+
+
+def _points_by_seed(row: Row, kind: str) -> dict[int | None, float]:
+    pairs = zip(row.runs, references_of(row, kind), strict=False)
+    return {run.seed: pair.points for run, pair in pairs if pair.points is not None}

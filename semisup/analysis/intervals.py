@@ -88,23 +88,24 @@ def paired_interval(differences: Sequence[float], image_means: Sequence[float] |
     if count < 2:
         return None
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    of_seeds, of_images, degrees = deviation**2 / count, 0.0, float(count - 1)
-    if image_means is not None and len(image_means) > 1:
-        images = numpy.asarray(image_means, dtype=numpy.float64)
-        of_images = float(images.var(ddof=1)) / len(images)
-        parts = of_seeds**2 / (count - 1) + of_images**2 / (len(images) - 1)
+    of_seeds, of_images, degrees = deviation**2 / count, _image_variance(image_means), float(count - 1)
+    if image_means is not None and of_images:
+        parts = of_seeds**2 / (count - 1) + of_images**2 / (len(image_means) - 1)
         degrees = (of_seeds + of_images) ** 2 / parts if parts else degrees
     error = math.sqrt(of_seeds + of_images)
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, degrees)) * error
     return Interval(mean, mean - reach, mean + reach, error, degrees, deviation, count)
 
 
-def chosen_interval(gains: Sequence[Sequence[float]], chosen: int) -> Interval | None:
+def chosen_interval(
+    gains: Sequence[Sequence[float]], chosen: int, image_means: Sequence[float] | None = None
+) -> Interval | None:
     """Compute the interval of the gain of the cell that was chosen among several.
 
     Args:
         gains: C rows of S numbers: the paired difference of each cell and seed, in points; the seeds in one order.
         chosen: index of the chosen row.
+        image_means: of the chosen cell, as in `paired_interval`.
 
     Returns:
         An interval that covers the true gains of all C cells together in 95 % of sweeps; None for fewer than two seeds.
@@ -114,10 +115,10 @@ def chosen_interval(gains: Sequence[Sequence[float]], chosen: int) -> Interval |
     if count < 2:
         return None
     if cells == 1:
-        return paired_interval(values[0].tolist())
+        return paired_interval(values[0].tolist(), image_means)
     own = float(values[chosen].std(ddof=1))
     pooled = math.sqrt(float(values.var(axis=1, ddof=1).mean()))
-    error = max(own, pooled) / math.sqrt(count)
+    error = math.sqrt(max(own, pooled) ** 2 / count + _image_variance(image_means))
     mean = float(values[chosen].mean())
     reach = critical_value(cells, count, _correlation(values)) * error
     return Interval(mean, mean - reach, mean + reach, error, float(count - 1), own, count, cells)
@@ -193,6 +194,13 @@ def critical_value(cells: int, seeds: int, correlation: float) -> float:
         statistics = numpy.abs(values.mean(axis=2)) / (deviations / math.sqrt(seeds))
         largest[start : start + count] = statistics.max(axis=1)
     return float(numpy.quantile(largest, LEVEL))
+
+
+def _image_variance(image_means: Sequence[float] | None) -> float:
+    """Variance of the mean over the test images; 0 where they are not shared or not known."""
+    if image_means is None or len(image_means) < 2:
+        return 0.0
+    return float(numpy.var(image_means, ddof=1)) / len(image_means)
 
 
 def _correlation(values: Matrix) -> float:

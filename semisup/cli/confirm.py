@@ -40,7 +40,9 @@ def confirm_command(arguments: argparse.Namespace) -> int:
 
     for word in arguments.settings:
         if not word.startswith(("hydra/launcher=", "hydra.launcher.", "tracking")):
-            allowed = "cannot be set here: the settings are those of the chosen cell; only hydra/launcher and tracking can"
+            allowed = (
+                "cannot be set here: the settings are those of the chosen cell; only hydra/launcher and tracking can"
+            )
             raise SettingError(word.partition("=")[0], word.partition("=")[2], allowed)
     comparisons = compare_by_dataset(read_runs(find_runs([arguments.folder])))
     if len(comparisons) != 1:
@@ -48,12 +50,13 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     plan = declare(comparisons[0], arguments.folder, arguments.seeds)
     seeds = ",".join(map(str, plan.seeds))
     places = [f"name={plan.folder.name}", f"output_root='{plan.folder.parent}'", f"seed={seeds}"]
-    redraws = comparisons[0].redraws_labels
-    status = train_command(["-m", *config_overrides(plan.config, follow_seed=redraws), *places, *arguments.settings])
+    status = train_command(
+        ["-m", *config_overrides(plan.config, follow_seed=plan.redraw_labels), *places, *arguments.settings]
+    )
     if status:
         return status
     if plan.labels_only is not None:
-        overrides = config_overrides(plan.labels_only, follow_seed=redraws)
+        overrides = config_overrides(plan.labels_only, follow_seed=plan.redraw_labels)
         status = train_command(["-m", *overrides, *places, *arguments.settings])
         if status:
             return status
