@@ -197,7 +197,7 @@ FAULTS = _rows(
     ("G9", "a secret in a setting", "refused; it is not shown", SECRETS + "test_a_setting_that_is_a_secret_is_refused"),
     ("G9", "a secret in the environment, a remote's address, the code", "in no file of a run", SECRETS + "test_a_planted_secret_is_in_no_file_of_a_run"),
     ("G10", "terminal escapes and HTML in all that a run says", "escaped", STRANGER + "test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command",
-     COMPARE + "test_nothing_a_run_says_reaches_the_terminal_as_a_command", "report/test_comparison_page.py::test_what_runs_say_of_themselves_is_text"),
+     COMPARE + "test_text_of_a_run_is_escaped_on_the_terminal", "report/test_comparison_page.py::test_text_of_runs_is_escaped_in_the_page"),
     ("G10", "JSON of any shape in place of run.json, summary.json, metrics.jsonl", "one line; never a traceback", STRANGER + "test_records_of_any_shape_end_in_one_line"),
     ("G10", "seeded mutations of config.yaml, run.json, summary.json, metrics.jsonl and the CSV files: keys deleted, types changed, NaN, huge, nested, truncated, swapped, wrong encodings",
      "`compare` and `show` end with 0; every mutated run is a row, with the reason", "analysis/test_record_fuzzer.py::test_mutated_record_becomes_a_row"),

@@ -1,4 +1,4 @@
-"""Run folders as semisup writes them, without the training: real configs and ids, made-up numbers."""
+"""Make run directories as semisup writes them, without training: real configs and ids, invented numbers."""
 
 import copy
 import functools
@@ -13,7 +13,7 @@ from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import run_id
 from tests.conftest import checked
 
-IMAGES = 200  # judged, of each split
+IMAGES = 200  # evaluated, of each split
 STEPS, LABELED_STEPS = 1200, 300
 
 
@@ -23,7 +23,7 @@ def _composed(*groups: str) -> schema.ConfigDict:
 
 
 def plain_of(*overrides: str, seed: int = 0) -> schema.ConfigDict:
-    """A config as semisup saves it. Hydra and the gate see its groups; values and seed are set in what comes out."""
+    """A config as semisup saves it: its groups are composed and validated, then values and seed are set."""
     pairs = [each.partition("=")[::2] for each in overrides]
     plain = copy.deepcopy(_composed(*(f"{key}={value}" for key, value in pairs if "." not in key)))
     plain["seed"] = plain["dataset"]["split_seed"] = seed
@@ -47,7 +47,7 @@ def make(
     labeled_steps: int = LABELED_STEPS,
     seconds: float = 12.5,
 ) -> Path:
-    """One run folder. labelings: coverage and pseudo_accuracy of each round."""
+    """Make one run directory; labelings: coverage and pseudo-accuracy of each round."""
     id_ = run_id(plain)
     folder = experiment / id_
     folder.mkdir(parents=True)
@@ -69,7 +69,7 @@ def make_with_references(
     baseline: float | None,
     **rest: Any,
 ) -> Path:
-    """A run, its control and its baseline, unless they are there."""
+    """Make a run, and its control and baseline unless they exist."""
     folder = make(experiment, plain, test=test, **rest)
     summary = {"steps": rest.get("steps", STEPS), "labeled_steps": rest.get("labeled_steps", LABELED_STEPS)}
     references = ((control_config(plain, summary), control), (baseline_config(plain, summary), baseline))

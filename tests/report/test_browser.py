@@ -1,6 +1,6 @@
-"""report.html in a real browser: it is drawn, sorts, filters, copies, is legible in the dark, and complains of nothing.
+"""report.html in a real browser: drawn, sortable, filterable, legible in light and dark, and without console errors.
 
-Needs Debian's chromium and chromium-driver; skipped where they are not.
+Needs Debian's chromium and chromium-driver; skipped without them.
 """
 
 import json
@@ -97,7 +97,7 @@ def head(page: Driver, table: str, key: str) -> Any:
     return page.find_element(By.CSS_SELECTOR, f"#{table} th[data-key='{key}']")
 
 
-def test_it_is_drawn(page: Driver) -> None:
+def test_page_is_drawn(page: Driver) -> None:
     assert page.find_element(By.TAG_NAME, "h1").text == "mine"
     for chart in page.find_elements(By.CSS_SELECTOR, "figure svg"):
         assert chart.size["width"] > 500
@@ -120,7 +120,7 @@ def test_every_cell_of_the_heat_map_opens_its_run(page: Driver, folder: Path) ->
     page.get_log("browser")  # of chromium's own list of files
 
 
-def test_it_sorts(page: Driver) -> None:
+def test_columns_sort(page: Driver) -> None:
     values = numbers(page, "runs", "val")
     assert len(set(values)) > 5
     assert values == sorted(values, reverse=True)
@@ -145,14 +145,14 @@ def test_it_sorts(page: Driver) -> None:
         ("tau>", 0),
     ],
 )  # fmt: skip
-def test_it_filters(page: Driver, words: str, count: int) -> None:
+def test_filter_selects_rows(page: Driver, words: str, count: int) -> None:
     page.find_element(By.ID, "runs-filter").send_keys(words)
     assert len(column(page, "runs", "run")) == count
     assert page.find_element(By.CSS_SELECTOR, "form[data-for='runs'] output").text == f"{count} of 15"
     assert len(column(page, "settings", "best")) == 4
 
 
-def test_of_many_rows_the_first_are_laid_out_and_all_can_be_had(driver: Driver, tmp_path: Path) -> None:
+def test_many_rows_show_the_first_and_all_on_request(driver: Driver, tmp_path: Path) -> None:
     for number in range(230):
         plain = plain_of(f"threshold.tau={number / 1000}")
         make(tmp_path, plain, val=number / 230)
@@ -177,7 +177,7 @@ def test_of_many_rows_the_first_are_laid_out_and_all_can_be_had(driver: Driver, 
     assert len(rows) == 230, "paper has all"
 
 
-def test_a_view_can_be_sent(page: Driver, driver: Driver) -> None:
+def test_sort_and_filter_are_kept_in_the_address(page: Driver, driver: Driver) -> None:
     page.find_element(By.ID, "runs-filter").send_keys("tau=0.8")
     head(page, "runs", "val").find_element(By.TAG_NAME, "button").click()
     before, address = column(page, "runs", "run"), page.current_url
@@ -189,7 +189,7 @@ def test_a_view_can_be_sent(page: Driver, driver: Driver) -> None:
     assert column(page, "runs", "run") == before, "a jump within the page changes no view"
 
 
-def test_the_command_of_a_run_is_copied(page: Driver, folder: Path) -> None:
+def test_copy_button_copies_the_command(page: Driver, folder: Path) -> None:
     code = page.find_element(By.CSS_SELECTOR, "#best code.command")
     button = page.find_element(By.CSS_SELECTOR, "#best button.copy")
     page.execute_script("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
@@ -221,7 +221,7 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_legible(page: Driver, scheme: str) -> None:
+def test_text_and_lines_have_enough_contrast(page: Driver, scheme: str) -> None:
     scheme_ = [{"name": "prefers-color-scheme", "value": scheme}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme_})
     back = page.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
@@ -238,7 +238,7 @@ def test_it_is_legible(page: Driver, scheme: str) -> None:
         assert page.execute_script(CONTRAST, line, "stroke") > 3, "lines need 3 : 1"
 
 
-def test_printed_it_is_light_and_whole(page: Driver) -> None:
+def test_printed_page_is_light_and_complete(page: Driver) -> None:
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
     assert (
@@ -252,7 +252,7 @@ def test_printed_it_is_light_and_whole(page: Driver) -> None:
     assert len(page.print_page()) > 10_000
 
 
-def test_by_keyboard_alone(page: Driver) -> None:
+def test_page_works_by_keyboard(page: Driver) -> None:
     body = page.find_element(By.TAG_NAME, "body")
     for _ in range(40):
         body.send_keys(Keys.TAB)
@@ -265,12 +265,12 @@ def test_by_keyboard_alone(page: Driver) -> None:
     assert outline != "none"
 
 
-def test_nothing_that_a_run_says_acts(page: Driver) -> None:
+def test_text_of_a_run_is_inert(page: Driver) -> None:
     assert page.execute_script("return document.querySelectorAll('img[src=x]').length") == 0
     assert EVIL in page.find_element(By.CSS_SELECTOR, ".sentence").text
 
 
-def test_a_foreign_script_would_not_run(driver: Driver, folder: Path, tmp_path: Path) -> None:
+def test_policy_blocks_a_foreign_script(driver: Driver, folder: Path, tmp_path: Path) -> None:
     """The second wall: even if an element slipped through, the page's own policy keeps it still."""
     text = (folder / "report.html").read_text()
     (tmp_path / "broken.html").write_text(text.replace("</main>", "<img src='x' onerror='window.hit=1'></main>"))

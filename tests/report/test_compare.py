@@ -1,4 +1,4 @@
-"""`semisup compare`: what stands beside what, what it comes to, and that no folder of any content can stop it."""
+"""`semisup compare`: pairing, rows, summary, files and charts, for folders of any content."""
 
 import csv
 import io
@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def sweep(outputs: Path) -> Path:
 # Beside its control ---------------------------------------------------------------------------------------------------
 
 
-def test_gain_is_the_difference_to_the_run_with_the_id_of_its_control(outputs: Path) -> None:
+def test_gain_is_the_difference_to_the_control(outputs: Path) -> None:
     plain = plain_of("threshold.tau=0.9")
     folder = make_with_references(outputs / "mine", plain, test=0.75, control=0.70, baseline=0.55)
     run = read_run(folder)
@@ -86,7 +87,7 @@ def test_gain_is_the_difference_to_the_run_with_the_id_of_its_control(outputs: P
     assert row.baselines[0].points == pytest.approx(20.0)
 
 
-def test_a_control_of_other_length_is_not_the_control(outputs: Path) -> None:
+def test_run_of_another_length_is_not_the_control(outputs: Path) -> None:
     plain = plain_of()
     make(outputs / "mine", plain, steps=1200)
     make(outputs / "mine", control_config(plain, {"steps": 1201}), test=0.7)
@@ -96,7 +97,7 @@ def test_a_control_of_other_length_is_not_the_control(outputs: Path) -> None:
     assert len(comparison.rows) == 2  # a labels-only run that is nobody's control is a row like any other
 
 
-def test_gain_mean_and_spread_are_of_the_differences_seed_by_seed(outputs: Path) -> None:
+def test_gain_and_spread_use_the_differences_seed_by_seed(outputs: Path) -> None:
     for seed, (test, control) in enumerate(((0.50, 0.48), (0.70, 0.66), (0.90, 0.84))):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=control, baseline=0.4)
     (row,) = compared(outputs / "mine").rows
@@ -114,7 +115,7 @@ def test_one_seed_has_no_spread() -> None:
     assert format_mean_std(summarize([-0.001]), signed=True) == "+0.0"
 
 
-def test_without_a_test_set_validation_is_compared_and_that_is_said(outputs: Path) -> None:
+def test_without_a_test_set_validation_is_compared(outputs: Path) -> None:
     make_with_references(outputs / "mine", plain_of(), val=0.8, test=None, control=0.75, baseline=0.6)
     (row,) = compared(outputs / "mine").rows
     assert (row.split, row.controls[0].points) == ("validation", pytest.approx(5.0))
@@ -123,7 +124,7 @@ def test_without_a_test_set_validation_is_compared_and_that_is_said(outputs: Pat
     assert "so it is optimistic" in text
 
 
-def test_a_missing_control_is_said_with_how_to_get_it(outputs: Path) -> None:
+def test_missing_control_is_reported_with_the_remedy(outputs: Path) -> None:
     make_with_references(outputs / "mine", plain_of(), test=0.7, control=None, baseline=0.6)
     text = printed(outputs / "mine", width=1000)
     assert "no control" in text
@@ -132,7 +133,7 @@ def test_a_missing_control_is_said_with_how_to_get_it(outputs: Path) -> None:
     assert "No control: the effect of the unlabeled images is unknown." in text
 
 
-def test_controls_of_a_sweep_that_are_just_not_yet_run_are_told_so(outputs: Path) -> None:
+def test_pending_controls_of_a_sweep_are_reported_as_pending(outputs: Path) -> None:
     """After Ctrl-C the same command goes on with them; a sweep without controls must be told to want them."""
     plain = plain_of()
     run = make(outputs / "mine", plain)
@@ -145,7 +146,7 @@ def test_controls_of_a_sweep_that_are_just_not_yet_run_are_told_so(outputs: Path
     assert "sweep.control=true" in printed(outputs / "mine", width=1000)
 
 
-def test_a_control_that_failed_is_said(outputs: Path) -> None:
+def test_failed_control_is_reported(outputs: Path) -> None:
     plain = plain_of()
     make_with_references(outputs / "mine", plain, test=0.7, control=None, baseline=0.6)
     make(outputs / "mine", control_config(plain, {"steps": 1200}), status="diverged")
@@ -155,7 +156,7 @@ def test_a_control_that_failed_is_said(outputs: Path) -> None:
     assert len(comparison.rows) == 1
 
 
-def test_controls_of_some_seeds_only(outputs: Path) -> None:
+def test_gain_counts_the_seeds_that_have_a_control(outputs: Path) -> None:
     for seed, control in ((0, 0.7), (1, None), (2, 0.66)):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=0.72, control=control, baseline=0.6)
     (row,) = compared(outputs / "mine").rows
@@ -174,7 +175,7 @@ def test_controls_are_listed_by_strength_with_the_baseline_last(sweep: Path) -> 
     assert [each.accuracy.count for each in references] == [3, 3, 3]
 
 
-def test_controls_of_several_lengths_count_once_a_seed(outputs: Path) -> None:
+def test_controls_of_several_lengths_count_once_for_each_seed(outputs: Path) -> None:
     for seed in (0, 1):
         for tau, steps, control in ((0.8, 1000, 0.6), (0.9, 2000, 0.8)):
             plain = plain_of(f"threshold.tau={tau}", seed=seed)
@@ -188,37 +189,37 @@ def test_controls_of_several_lengths_count_once_a_seed(outputs: Path) -> None:
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
-def test_what_differs_is_found_and_seeds_are_one_row(sweep: Path) -> None:
+def test_differing_settings_are_columns_and_seeds_one_row(sweep: Path) -> None:
     comparison = compared(sweep)
     assert comparison.columns == ["threshold.tau", "augment.strength"]
     assert [len(row.runs) for row in comparison.rows] == [3, 3, 3, 3]
     assert [run.seed for run in comparison.rows[0].runs] == [0, 1, 2]
 
 
-def test_rows_are_sorted_by_validation_whatever_test_says(sweep: Path) -> None:
+def test_rows_are_sorted_by_validation_accuracy(sweep: Path) -> None:
     rows = compared(sweep).rows
     assert [tuple(row.settings.values()) for row in rows] == [(0.95, 0.5), (0.8, 0.5), (0.95, 0.25), (0.8, 0.25)]
     assert rows[0].accuracy("test").mean < rows[1].accuracy("test").mean
 
 
-def test_equal_validation_is_decided_by_the_settings_not_by_test(outputs: Path) -> None:
+def test_equal_validation_accuracy_is_ordered_by_settings(outputs: Path) -> None:
     for tau, test in ((0.9, 0.9), (0.7, 0.6)):
         make(outputs / "mine", plain_of(f"threshold.tau={tau}"), val=0.8, test=test)
     assert compared(outputs / "mine").best.settings == {"threshold.tau": 0.7}
 
 
-def test_last_labeling_and_means(sweep: Path) -> None:
+def test_row_has_means_and_the_last_labeling(sweep: Path) -> None:
     row = compared(sweep).rows[0]
     assert (row.mean("pseudo/coverage"), row.mean("pseudo/accuracy")) == (pytest.approx(0.475), pytest.approx(0.9))
     assert (row.mean("steps"), row.mean("seconds")) == (1200, 12.5)
 
 
-def test_no_labeling_is_none(outputs: Path) -> None:
+def test_missing_labeling_is_none(outputs: Path) -> None:
     make(outputs / "mine", plain_of(), labelings=[])
     assert compared(outputs / "mine").rows[0].mean("pseudo/coverage") is None
 
 
-def test_a_labeling_long_ago_is_found(outputs: Path) -> None:
+def test_early_labeling_is_found_in_a_long_file(outputs: Path) -> None:
     folder = make(outputs / "mine", plain_of(), labelings=[(0.25, None)])
     with open(folder / "metrics.jsonl", "a") as file:
         rows = (f'{{"step": {step}, "epoch": 1, "val/accuracy": 0.5}}\n' for step in range(100, 100 + TAIL_BYTES // 20))
@@ -226,7 +227,7 @@ def test_a_labeling_long_ago_is_found(outputs: Path) -> None:
     assert read_run(folder).labeling["pseudo/coverage"] == 0.25
 
 
-def test_a_split_seed_that_follows_the_seed_is_no_setting_and_a_fixed_one_is(outputs: Path) -> None:
+def test_split_seed_is_a_setting_only_if_it_differs_from_the_seed(outputs: Path) -> None:
     for seed in (0, 1):
         make(outputs / "follows", plain_of(seed=seed))
         make(outputs / "fixed", plain_of("dataset.split_seed=7", seed=seed))
@@ -236,7 +237,7 @@ def test_a_split_seed_that_follows_the_seed_is_no_setting_and_a_fixed_one_is(out
     assert sorted(len(row.runs) for row in both.rows) == [1, 1, 2]
 
 
-def test_1_and_1_point_0_are_one_setting(outputs: Path) -> None:
+def test_integer_and_equal_float_are_one_setting(outputs: Path) -> None:
     make(outputs / "mine", plain_of("augment.strength=1", seed=0))
     make(outputs / "mine", plain_of("augment.strength=1.0", seed=1))
     comparison = compared(outputs / "mine")
@@ -254,14 +255,14 @@ def test_labels_only_runs_are_rows(outputs: Path) -> None:
     printed(outputs / "mine")
 
 
-def test_lists_that_differ_are_a_column(outputs: Path) -> None:
+def test_differing_lists_are_a_column(outputs: Path) -> None:
     for widths in ("[8,16]", "[16,32]"):
         make(outputs / "mine", plain_of(f"model.widths={widths}"))
     assert compared(outputs / "mine").columns == ["model.widths"]
     assert "[8, 16]" in printed(outputs / "mine")
 
 
-def test_other_policies_are_rows_beside_each_other(outputs: Path) -> None:
+def test_policies_are_rows(outputs: Path) -> None:
     for policy in ("fixed", "quantile", "ramp"):
         make(outputs / "mine", plain_of(f"threshold={policy}"))
     comparison = compared(outputs / "mine")
@@ -272,7 +273,7 @@ def test_other_policies_are_rows_beside_each_other(outputs: Path) -> None:
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-def test_one_run_finds_its_control_beside_it(outputs: Path) -> None:
+def test_single_run_finds_its_control(outputs: Path) -> None:
     folder = make_with_references(outputs / "mine", plain_of(), test=0.75, control=0.7, baseline=0.5)
     make(outputs / "mine", plain_of("threshold.tau=0.5"))
     text = printed(folder, width=1000)
@@ -281,7 +282,7 @@ def test_one_run_finds_its_control_beside_it(outputs: Path) -> None:
     assert not (folder / "comparison.csv").exists()
 
 
-def test_outputs_and_several_folders(outputs: Path) -> None:
+def test_several_folders_are_compared_together(outputs: Path) -> None:
     for name, tau in (("first", 0.8), ("second", 0.9)):
         make(outputs / name, plain_of(f"threshold.tau={tau}"))
     for walked_past in ("first/sweeps/20250101", "wandb/offline", ".cache/x", "first/.hidden"):
@@ -293,7 +294,7 @@ def test_outputs_and_several_folders(outputs: Path) -> None:
     assert [line["folder"].split("/")[0] for line in lines(outputs)] == ["first", "second"]
 
 
-def test_the_same_run_is_counted_once(outputs: Path) -> None:
+def test_repeated_run_is_counted_once(outputs: Path) -> None:
     folder = make(outputs / "mine", plain_of())
     assert len(find_runs([outputs, outputs / "mine", folder])) == 1
     shutil.copytree(outputs / "mine", outputs / "copy")
@@ -302,7 +303,7 @@ def test_the_same_run_is_counted_once(outputs: Path) -> None:
     assert [len(row.runs) for row in comparison.rows] == [1]
 
 
-def test_no_runs_is_an_error_that_names_the_folder(outputs: Path) -> None:
+def test_folder_without_runs_is_an_error(outputs: Path) -> None:
     with pytest.raises(DataError, match="outputs: there is no such folder"):
         find_runs([outputs])
     (outputs / "mine").mkdir(parents=True)
@@ -310,7 +311,7 @@ def test_no_runs_is_an_error_that_names_the_folder(outputs: Path) -> None:
         printed(outputs / "mine")
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_after_the_tables(outputs: Path) -> None:
+def test_unwritable_folder_is_an_error_after_the_tables(outputs: Path) -> None:
     make(outputs / "mine", plain_of())
     (outputs / "mine" / "comparison.csv").mkdir()
     file = io.StringIO()
@@ -328,7 +329,7 @@ def of_mnist(*overrides: str, seed: int = 0, **more: Any) -> Any:
     return plain
 
 
-def test_several_data_sets_are_compared_each_by_itself(outputs: Path) -> None:
+def test_data_sets_are_compared_separately(outputs: Path) -> None:
     for seed in (0, 1):
         make_with_references(outputs / "one", plain_of(seed=seed), val=0.7, test=0.7, control=0.6, baseline=0.5)
     for tau in (0.8, 0.9):
@@ -358,7 +359,7 @@ def test_several_data_sets_are_compared_each_by_itself(outputs: Path) -> None:
     assert size[0] == 1400
 
 
-def test_the_same_name_in_another_folder_is_another_data_set(outputs: Path) -> None:
+def test_root_distinguishes_data_sets(outputs: Path) -> None:
     for root in ("/a/photos", "/b/photos", "/a/drawings"):
         make(outputs / root.replace("/", ""), of_mnist("threshold.tau=0.8", name="folder", root=root))
     assert "folder (photos): One setting" in printed(outputs, width=1000)
@@ -375,7 +376,7 @@ def test_splits_of_one_data_set_are_settings(outputs: Path) -> None:
     assert [len(row.runs) for row in comparison.rows] == [2, 2]
 
 
-def test_images_that_changed_between_runs_are_said(outputs: Path) -> None:
+def test_changed_images_are_reported(outputs: Path) -> None:
     for number, fingerprint in enumerate(("a", "a", "b")):
         run = make(outputs / "mine", plain_of(f"threshold.tau=0.{number + 5}"))
         about = json.loads((run / "run.json").read_text()) | {"dataset": {"fingerprint": fingerprint}}
@@ -413,7 +414,7 @@ BROKEN: list[tuple[str, str | None, str]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "reason"), BROKEN, ids=[f"{name}-{why}" for name, _, why in BROKEN])
-def test_a_broken_file_makes_a_row(outputs: Path, name: str, content: str | None, reason: str) -> None:
+def test_broken_file_makes_a_row(outputs: Path, name: str, content: str | None, reason: str) -> None:
     broken = make(outputs / "mine", plain_of("threshold.tau=0.7"))
     make(outputs / "mine", plain_of("threshold.tau=0.8"))
     (broken / name).unlink() if content is None else (broken / name).write_text(content)
@@ -439,7 +440,7 @@ def test_a_broken_file_makes_a_row(outputs: Path, name: str, content: str | None
     ],
     ids=str,
 )
-def test_a_config_of_the_wrong_shape_makes_a_row(outputs: Path, change: dict[str, Any]) -> None:
+def test_config_of_the_wrong_shape_makes_a_row(outputs: Path, change: dict[str, Any]) -> None:
     folder = make(outputs / "mine", plain_of())
     (folder / "config.yaml").write_text(json.dumps(plain_of() | change))
     (run,) = compared(outputs / "mine").unfinished
@@ -448,7 +449,7 @@ def test_a_config_of_the_wrong_shape_makes_a_row(outputs: Path, change: dict[str
     assert "No run is finished" in printed(outputs / "mine")
 
 
-def test_runs_that_are_not_done_are_rows_with_the_reason(outputs: Path) -> None:
+def test_unfinished_runs_are_rows_with_the_reason(outputs: Path) -> None:
     error = {"kind": "OutOfMemoryError", "message": "x" * 2000}
     make(outputs / "mine", plain_of("threshold.tau=0.5"), status="failed", error=error)
     make(outputs / "mine", plain_of("threshold.tau=0.6"), status="diverged", error={"kind": "D", "message": "step 3"})
@@ -475,7 +476,7 @@ def test_runs_that_are_not_done_are_rows_with_the_reason(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_nothing_a_run_says_reaches_the_terminal_as_a_command(outputs: Path, terminal: bool) -> None:
+def test_text_of_a_run_is_escaped_on_the_terminal(outputs: Path, terminal: bool) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\r\x9b31m [bold]mark[/up] \u202e"
     plain = plain_of()
     plain["dataset"]["split_seed"] = evil
@@ -498,7 +499,7 @@ def test_nothing_a_run_says_reaches_the_terminal_as_a_command(outputs: Path, ter
 # What it comes to -----------------------------------------------------------------------------------------------------
 
 
-def test_the_sentence_says_best_row_control_first_baseline_second(sweep: Path) -> None:
+def test_summary_states_best_row_control_and_baseline(sweep: Path) -> None:
     words = summary_sentence(compared(sweep))
     assert words == (
         "Best of 4 settings, selected on validation: threshold.tau=0.95 augment.strength=0.5: "
@@ -519,13 +520,13 @@ def test_the_sentence_says_best_row_control_first_baseline_second(sweep: Path) -
         ((0.76,), f"One seed has no spread, and the standard error over {IMAGES} test images is 3.0 points"),
     ],
 )
-def test_the_sentence_is_honest(outputs: Path, tests: tuple[float, ...], said: str) -> None:
+def test_summary_states_the_significance(outputs: Path, tests: tuple[float, ...], said: str) -> None:
     for seed, test in enumerate(tests):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=0.70, baseline=0.5)
     assert said in summary_sentence(compared(outputs / "mine"))
 
 
-def test_weights_from_before_any_pseudo_label_are_said(outputs: Path) -> None:
+def test_early_best_weights_are_reported(outputs: Path) -> None:
     """The chosen weights are of step 10; the pool is labeled at steps 0, 10, 20 and 30."""
     for seed, coverages in ((0, (0.0, 0.0, 0.3, 0.3)), (1, (0.4, 0.4, 0.4, 0.4))):
         told = [(coverage, 0.9) for coverage in coverages]
@@ -536,7 +537,7 @@ def test_weights_from_before_any_pseudo_label_are_said(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize(("loss", "early"), [(1.2, None), (None, (10.0, 10.0))])
-def test_labels_that_were_used_up_to_the_chosen_step_are_none_from_after_it(
+def test_online_labels_used_up_to_the_best_step_are_not_late(
     outputs: Path, loss: float | None, early: tuple[float, float] | None
 ) -> None:
     """A method that labels at every step tells at an evaluation of labels that the steps before it used."""
@@ -550,7 +551,7 @@ def test_labels_that_were_used_up_to_the_chosen_step_are_none_from_after_it(
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
-def test_the_table_fits_the_terminal(sweep: Path, width: int) -> None:
+def test_table_fits_the_terminal(sweep: Path, width: int) -> None:
     text = printed(sweep, width=width)
     assert ("+8.0 ± 2.0" in text) or width < 80
     assert ("seconds" in text) == (width == 200)
@@ -558,7 +559,7 @@ def test_the_table_fits_the_terminal(sweep: Path, width: int) -> None:
     assert max(len(line) for line in table.splitlines()) <= width
 
 
-def test_what_to_type_next_names_the_best_run(sweep: Path) -> None:
+def test_next_command_names_the_best_run(sweep: Path) -> None:
     (line,) = [line for line in printed(sweep).splitlines() if "semisup predict" in line]
     folder = Path(line.split()[-2])
     assert folder.is_dir()
@@ -568,7 +569,7 @@ def test_what_to_type_next_names_the_best_run(sweep: Path) -> None:
 # Files ----------------------------------------------------------------------------------------------------------------
 
 
-def test_csv_has_one_line_a_run(sweep: Path) -> None:
+def test_csv_has_one_line_for_each_run(sweep: Path) -> None:
     make(sweep, plain_of("threshold.tau=0.5"), status="failed", error={"kind": "E", "message": "=1+1\nx"})
     printed(sweep)
     found = lines(sweep)
@@ -595,7 +596,7 @@ def test_csv_has_one_line_a_run(sweep: Path) -> None:
     assert failed["gain_over_control_points"] == ""
 
 
-def test_json_has_the_rows_the_runs_and_the_sentence(sweep: Path) -> None:
+def test_json_has_rows_runs_and_summary(sweep: Path) -> None:
     printed(sweep)
     found = json.loads((sweep / "comparison.json").read_text())
     assert found["sentence"] == summary_sentence(compared(sweep))
@@ -638,7 +639,7 @@ def colors_of(png: bytes) -> tuple[tuple[int, int], int]:
     return image.size, len(image.getcolors(2**24) or [])
 
 
-def test_the_picture_is_threshold_by_strength(sweep: Path) -> None:
+def test_heatmap_is_threshold_by_strength(sweep: Path) -> None:
     make(sweep, plain_of("threshold.tau=0.5", "augment.strength=0.25"), status="failed")
     comparison = compared(sweep)
     vertical, horizontal = choose_axes(comparison)
@@ -666,7 +667,7 @@ def test_the_picture_is_threshold_by_strength(sweep: Path) -> None:
     ],
     ids=["others", "one_setting", "one_row", "too_many", "policies", "wide"],
 )
-def test_any_sweep_has_a_picture(outputs: Path, overrides: list[list[str]], axes: Any) -> None:
+def test_every_sweep_has_a_figure(outputs: Path, overrides: list[list[str]], axes: Any) -> None:
     for each in overrides:
         make(outputs / "mine", plain_of(*each))
     comparison = compared(outputs / "mine")
@@ -680,7 +681,7 @@ def test_any_sweep_has_a_picture(outputs: Path, overrides: list[list[str]], axes
     assert colors > 20
 
 
-def test_names_that_matplotlib_would_read_as_formulas(outputs: Path) -> None:
+def test_settings_with_dollar_signs_are_drawn(outputs: Path) -> None:
     for each in ("$\\frac{$", "$x$ \x1b[31m \u4e2d"):
         plain = plain_of()
         plain["device"] = each
@@ -689,7 +690,7 @@ def test_names_that_matplotlib_would_read_as_formulas(outputs: Path) -> None:
     printed(outputs / "mine")
 
 
-def test_the_control_row_is_of_the_cells_above_it(outputs: Path) -> None:
+def test_control_row_belongs_to_the_cells_above(outputs: Path) -> None:
     """Two learning rates with other controls: a column shows the control of its own cells, or says that it cannot."""
     for rate, control in (("1e-3", 0.60), ("1e-2", 0.80)):
         for strength in (0.25, 0.5):
@@ -735,7 +736,7 @@ def inspected(path: Path, *words: str) -> Any:
     return json.loads(done.stdout) if words else [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_the_comparison_is_a_run_in_the_group_of_the_sweep(sweep: Path) -> None:
+def test_comparison_is_uploaded_into_the_group_of_the_sweep(sweep: Path) -> None:
     (file,) = tracked(sweep, "tracking.project=mine")
     (run,) = [record["run"] for record in inspected(file) if record["type"] == "run"][:1]
     assert (run["project"], run["run_group"], run["job_type"]) == ("mine", "mine", "compare")
@@ -758,7 +759,7 @@ def test_the_comparison_is_a_run_in_the_group_of_the_sweep(sweep: Path) -> None:
     assert png.read_bytes() == (sweep / "comparison.png").read_bytes()
 
 
-def test_where_it_is_in_wandb_is_said(sweep: Path) -> None:
+def test_location_in_wandb_is_printed(sweep: Path) -> None:
     file = io.StringIO()
     assert compare([sweep], Console(file=file, width=1000), []) == 0
     (line,) = [line for line in file.getvalue().splitlines() if "wandb sync" in line]
@@ -766,7 +767,7 @@ def test_where_it_is_in_wandb_is_said(sweep: Path) -> None:
     assert line.startswith("wrote ")
 
 
-def test_comparing_again_shows_in_the_same_run_and_other_folders_in_another(sweep: Path, outputs: Path) -> None:
+def test_comparing_again_updates_the_same_wandb_run(sweep: Path, outputs: Path) -> None:
     first, second = (tracked(sweep)[0].name for _ in range(2))
     assert first == second
     assert first.startswith("run-comparison-mine-")
@@ -784,7 +785,7 @@ def test_comparing_again_shows_in_the_same_run_and_other_folders_in_another(swee
         ("name=x", "must be tracking.KEY=VALUE"),
     ],
 )
-def test_what_cannot_be_tracked_is_said_before_any_work(outputs: Path, word: str, said: str) -> None:
+def test_invalid_tracking_settings_fail_before_any_work(outputs: Path, word: str, said: str) -> None:
     make(outputs / "mine", plain_of())
     with pytest.raises(SettingError) as error:
         compare([outputs / "mine"], Console(file=io.StringIO()), [word])
@@ -814,7 +815,7 @@ def test_a_thousand_runs_are_compared_in_ten_seconds_and_fit_into_a_page(outputs
     assert len(page) < 2_000_000
 
 
-def test_where_labels_alone_do_better_it_says_so_and_which_run_to_use(outputs: Path) -> None:
+def test_better_labels_only_run_is_named(outputs: Path) -> None:
     folder = make_with_references(outputs / "mine", plain_of(), val=0.7, test=0.7, control=0.75, baseline=0.5)
     text = printed(folder.parent, width=1000)
     assert "5.0 points below the control" in text
@@ -825,7 +826,7 @@ def test_where_labels_alone_do_better_it_says_so_and_which_run_to_use(outputs: P
     assert folder.name not in other
 
 
-def test_the_command_line(outputs: Path) -> None:
+def test_command_line(outputs: Path) -> None:
     make_with_references(outputs / "mine", plain_of(), test=0.75, control=0.7, baseline=0.5)
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {
         "PYTHONIOENCODING": "ascii"
@@ -841,7 +842,7 @@ def test_the_command_line(outputs: Path) -> None:
     assert missing.stderr.endswith("none: there is no such folder\n")
 
 
-def test_zero_gain_with_images_in_use_is_no_clear_gain(outputs: Path) -> None:
+def test_zero_gain_with_selected_labels_is_within_the_spread(outputs: Path) -> None:
     for seed in (0, 1):
         plain = plain_of(seed=seed)
         make_with_references(outputs / "mine", plain, test=0.7, control=0.7, baseline=0.5, labelings=[(0.5, 0.9)])
@@ -864,7 +865,7 @@ def test_help_needs_no_torch() -> None:
 
 
 @pytest.mark.parametrize("words", [["train", "--help"], ["--help"], ["compare", "mine"], ["compare", "--help"]])
-def test_a_reader_that_leaves_early_ends_it_quietly(outputs: Path, words: list[str]) -> None:
+def test_closed_pipe_ends_quietly(outputs: Path, words: list[str]) -> None:
     """`semisup compare mine | head -1`: no traceback, and the files are written all the same."""
     make(outputs / "mine", plain_of())
     reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-"""report.html: what is in it, that nothing foreign can act in it, and that it stays small."""
+"""report.html of a comparison: its content, its safety against foreign text, and its size."""
 
 import base64
 import hashlib
@@ -88,7 +88,7 @@ def best(folder: Path) -> Path:
 # What is in it --------------------------------------------------------------------------------------------------------
 
 
-def test_every_part_is_there(sweep: Path) -> None:
+def test_page_has_every_section(sweep: Path) -> None:
     text = page(sweep)
     for part in ("heat-map", "settings-section", "curves", "rounds", "best", "mistakes", "runs-section"):
         assert f'id="{part}"' in text, part
@@ -99,7 +99,7 @@ def test_every_part_is_there(sweep: Path) -> None:
     assert "1 failed" in text
 
 
-def test_every_cell_leads_to_its_run(sweep: Path) -> None:
+def test_every_cell_links_to_its_run(sweep: Path) -> None:
     text = page(sweep)
     heat = text[text.index('id="heat-map"') : text.index('id="settings-section"')]
     cells = re.findall(r'<td class="([^"]*)"[^>]*>(?:<a href="([^"]*)")?', heat)
@@ -110,7 +110,7 @@ def test_every_cell_leads_to_its_run(sweep: Path) -> None:
     assert {kind for kind, href in cells if not href} == {"none"}
 
 
-def test_a_run_that_has_a_report_of_its_own_leads_to_it(sweep: Path) -> None:
+def test_links_prefer_the_report_of_a_run(sweep: Path) -> None:
     best = compared(sweep).best
     assert best is not None
     own = best.best_run.folder / "report.html"
@@ -119,14 +119,14 @@ def test_a_run_that_has_a_report_of_its_own_leads_to_it(sweep: Path) -> None:
     assert page(sweep).count(f'href="./{own.parent.name}/report.html"') >= 3, "cells, table and the best run"
 
 
-def test_links_lead_from_wherever_the_page_is(outputs: Path, sweep: Path) -> None:
+def test_links_are_relative_to_the_page(outputs: Path, sweep: Path) -> None:
     text = comparison_page([(compared(sweep), "")], outputs).decode()
     hrefs = [href for href in Seen(text).values("a", "href") if href.startswith("./")]
     assert hrefs
     assert all((outputs / unquote(href)).is_dir() for href in hrefs)
 
 
-def test_the_same_runs_give_the_same_bytes(sweep: Path) -> None:
+def test_equal_runs_give_equal_bytes(sweep: Path) -> None:
     assert page(sweep) == page(sweep)
 
 
@@ -138,14 +138,14 @@ def test_without_a_grid_the_rows_are_drawn(outputs: Path) -> None:
     assert 'id="rows"' in text
 
 
-def test_of_runs_that_are_not_done_there_is_a_table(outputs: Path) -> None:
+def test_unfinished_runs_have_a_table(outputs: Path) -> None:
     make(outputs / "mine", plain_of(), status="failed", error={"kind": "E", "message": "no"})
     text = page(outputs / "mine")
     assert 'id="best"' not in text
     assert "E: no" in text
 
 
-def test_the_command_of_each_run_can_be_typed(outputs: Path) -> None:
+def test_command_of_each_run_works_in_a_shell(outputs: Path) -> None:
     names = (
         "mine",
         "it's",
@@ -188,7 +188,7 @@ def digits_of(folder: Path) -> Any:
     return dataset.read(dataset.inspect(), lambda items, *_: items)
 
 
-def test_surest_mistakes_first_with_their_pictures(sweep: Path) -> None:
+def test_most_confident_errors_come_first_with_thumbnails(sweep: Path) -> None:
     folder = best(sweep)
     data = digits_of(folder)
     about(folder, classes=["zero", "one"], fingerprint=data.fingerprint)
@@ -216,7 +216,7 @@ def test_surest_mistakes_first_with_their_pictures(sweep: Path) -> None:
         ("empty", "predictions.csv has no validation image"),
     ],
 )
-def test_what_is_missing_of_the_mistakes_is_said(sweep: Path, change: str, said: str) -> None:
+def test_missing_errors_are_explained(sweep: Path, change: str, said: str) -> None:
     folder = best(sweep)
     data = digits_of(folder)
     name = data.validation.paths[0]
@@ -236,7 +236,7 @@ def test_what_is_missing_of_the_mistakes_is_said(sweep: Path, change: str, said:
     assert "<img" not in text
 
 
-def test_a_data_set_of_a_config_with_an_interpolation_is_not_looked_for(sweep: Path) -> None:
+def test_config_with_an_interpolation_reads_no_data_set(sweep: Path) -> None:
     folder = best(sweep)
     for each in sweep.glob("self*/config.yaml"):
         each.write_text(each.read_text().replace("name: digits", "name: ${oc.env:HOME}"))
@@ -245,7 +245,7 @@ def test_a_data_set_of_a_config_with_an_interpolation_is_not_looked_for(sweep: P
     assert "a saved config holds values, and no interpolations" in found.message
 
 
-def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_shown_files_are_opened(tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, split in enumerate(("training/labeled", "validation")):
         for name in ("a", "b"):
             (tmp_path / "photos" / split / name).mkdir(parents=True)
@@ -279,7 +279,7 @@ def test_of_files_only_those_are_opened(tmp_path: Path, outputs: Path, monkeypat
     assert max(len(uri or "") for _, uri in found.shown) < 4 * SIDE_PIXELS**2
 
 
-def test_a_data_set_too_large_to_read_for_a_few_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_data_set_is_not_read_for_a_few_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semisup.dataset._lookup.MAX_BYTES", 1000)
     dataset = schema.build_option("dataset", plain_of()["dataset"])
     with pytest.raises(DataError, match="too many to read for a few"):
@@ -311,7 +311,7 @@ def test_confusion_counts_of_any_shape(sweep: Path, counts: Any) -> None:
     assert ('<table class="confusion">' in page(sweep)) == (counts == [[1, None], [2, 3]])
 
 
-def test_what_other_thresholds_keep(sweep: Path) -> None:
+def test_threshold_curves_are_read(sweep: Path) -> None:
     folder = best(sweep)
     lines = ["step,epoch,on,tau,coverage,accuracy"]
     for step in (10, 20):
@@ -345,7 +345,7 @@ def test_histories_of_any_content(tmp_path: Path) -> None:
     assert history(tmp_path / "none").accuracy == []
 
 
-def test_only_the_first_curves_are_drawn_and_that_is_said(outputs: Path) -> None:
+def test_only_the_best_curves_are_drawn(outputs: Path) -> None:
     count = MAX_CURVES + 5
     for number in range(count):
         make(outputs / "mine", plain_of(f"optimizer.lr={1 + number}e-5"), val=0.5 + number / 100)
@@ -355,7 +355,7 @@ def test_only_the_first_curves_are_drawn_and_that_is_said(outputs: Path) -> None
     assert curves[: curves.index("</section>")].count("<a tabindex") == MAX_CURVES
 
 
-def test_without_true_classes_that_is_said(outputs: Path) -> None:
+def test_unknown_true_classes_are_reported(outputs: Path) -> None:
     make(outputs / "mine", plain_of(), labelings=[(0.5, None)])
     assert "No pseudo-accuracy: the true classes of the unlabeled images are unknown" in page(outputs / "mine")
 
@@ -378,7 +378,7 @@ def hostile(outputs: Path) -> Path:
     return folder
 
 
-def test_what_runs_say_of_themselves_is_text(hostile: Path) -> None:
+def test_text_of_runs_is_escaped_in_the_page(hostile: Path) -> None:
     text = page(hostile)
     seen = Seen(text)
     assert seen.tags.count("script") == 1
@@ -394,7 +394,7 @@ def test_what_runs_say_of_themselves_is_text(hostile: Path) -> None:
     assert r"\u202e" in text
 
 
-def test_the_page_lets_nothing_in_and_runs_only_its_own_script(sweep: Path) -> None:
+def test_policy_allows_only_the_page_itself(sweep: Path) -> None:
     text = page(sweep)
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
@@ -409,7 +409,7 @@ def test_the_page_lets_nothing_in_and_runs_only_its_own_script(sweep: Path) -> N
     assert "url(" not in re.sub(r"url\(#", "", text)
 
 
-def test_every_drawing_picture_and_table_says_what_it_is(sweep: Path) -> None:
+def test_figures_images_and_tables_are_described(sweep: Path) -> None:
     text = page(sweep)
     for drawing in re.findall(r"<svg [^>]*>", text):
         assert 'role="img"' in drawing
@@ -422,14 +422,14 @@ def test_every_drawing_picture_and_table_says_what_it_is(sweep: Path) -> None:
     assert '<html lang="en">' in text
 
 
-def test_names_are_shown_as_they_are_but_for_marks_that_hide_or_turn() -> None:
+def test_printable_escapes_control_and_direction_marks() -> None:
     assert printable("größe 中文 \u202e\x1b[2J\udc80\n") == "größe 中文 \\u202e\\x1b[2J\\udc80\\n"
     assert printable(True) == "true"
     assert printable(None) == "null"
     assert len(printable("x" * 1000, 50)) == 50
 
 
-def test_a_link_has_no_scheme_whatever_the_folder_is_called(tmp_path: Path) -> None:
+def test_link_never_has_a_scheme(tmp_path: Path) -> None:
     assert relative_url(tmp_path / "javascript:alert(1)", tmp_path) == "./javascript%3Aalert%281%29/"
     assert relative_url(tmp_path / "a", tmp_path / "b") == "./../a/"
     assert shell_quote(Path("a b")) == "'a b'"

@@ -1,4 +1,4 @@
-"""report.html of one run: counts against a slow restatement, whatever is in the folder, and in a real browser."""
+"""report.html of one run: counts against a reference implementation, broken folders, and a real browser."""
 
 import argparse
 import csv
@@ -54,7 +54,7 @@ def test_gained_lost_and_flipped(tmp_path: Path) -> None:
     assert found.least_confident == [], "no image is both"
 
 
-def test_the_counts_are_those_of_a_slow_restatement(tmp_path: Path) -> None:
+def test_counts_equal_a_reference_implementation(tmp_path: Path) -> None:
     chance = random.Random(0)
     rows = [
         (number, number, number, f"{image}.png", chance.randrange(3), round(chance.random(), 3), 1, chance.randrange(2))
@@ -85,7 +85,7 @@ def test_the_counts_are_those_of_a_slow_restatement(tmp_path: Path) -> None:
     ("text", "rounds"),
     [("", 0), ("round,path\n1,a\n", 0), ("\x00", 0), (",".join(COLUMNS) + "\n1,0,5,a,3,0.9,1,1\n1,0,5,b,3,0.", 1)],
 )
-def test_what_is_broken_is_as_if_it_had_not_been_written(tmp_path: Path, text: str, rounds: int) -> None:
+def test_broken_label_file_counts_as_not_written(tmp_path: Path, text: str, rounds: int) -> None:
     (tmp_path / "pseudo_labels.csv").write_text(text)
     assert len(read_label_history(tmp_path, 3).rounds) == rounds
 
@@ -117,7 +117,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_the_command_writes_the_page_and_changes_nothing_else(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_writes_only_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     command = [sys.executable, "-m", "semisup", "show", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -145,7 +145,7 @@ def test_the_command_writes_the_page_and_changes_nothing_else(folder: Path, caps
 @pytest.mark.parametrize(
     "missing", ["metrics.jsonl", "pseudo_labels.csv", "classes.csv", "summary.json", "config.yaml"]
 )
-def test_a_page_of_what_there_is(folder: Path, tmp_path: Path, missing: str) -> None:
+def test_page_shows_the_readable_part(folder: Path, tmp_path: Path, missing: str) -> None:
     for path in folder.iterdir():
         if path.is_file() and path.name != missing:
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -155,7 +155,7 @@ def test_a_page_of_what_there_is(folder: Path, tmp_path: Path, missing: str) -> 
     assert ("not done: unreadable" in page) == (missing in ("summary.json", "config.yaml", "metrics.jsonl"))
 
 
-def test_where_the_images_are_gone_it_is_said_and_the_names_are_there(folder: Path, tmp_path: Path) -> None:
+def test_missing_images_are_reported_by_name(folder: Path, tmp_path: Path) -> None:
     for path in folder.iterdir():
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -184,7 +184,7 @@ def page(driver: webdriver.Chrome, address: str) -> Iterator[webdriver.Chrome]:
     assert driver.get_log("browser") == []
 
 
-def test_it_is_drawn_sorts_and_says_what_became_of_the_labels(page: webdriver.Chrome, folder: Path) -> None:
+def test_page_shows_charts_rounds_and_images(page: webdriver.Chrome, folder: Path) -> None:
     assert page.find_element(By.TAG_NAME, "h1").text == folder.name
     charts = page.find_elements(By.CSS_SELECTOR, "figure svg")
     assert len(charts) == 2, "nothing is known of other thresholds"
@@ -206,7 +206,7 @@ def test_it_is_drawn_sorts_and_says_what_became_of_the_labels(page: webdriver.Ch
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_legible(page: webdriver.Chrome, scheme: str) -> None:
+def test_text_and_lines_have_enough_contrast(page: webdriver.Chrome, scheme: str) -> None:
     scheme_ = [{"name": "prefers-color-scheme", "value": scheme}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme_})
     words = "h1, h3, .sentence, .note, dt, dd, .faint, figcaption, nav a, th, caption, .mistakes small, figure svg text"
