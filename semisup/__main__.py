@@ -16,6 +16,7 @@ confidence threshold and the augmentation strength, and compares the runs with t
   semisup train threshold.tau=0.9 augment.strength=0.5           one run on the built-in digits
   semisup train -m threshold.tau=0.8,0.95 seed=0,1,2             a sweep
   semisup compare outputs/runs                                   table, CSV, report.html
+  semisup confirm outputs/runs                                   the chosen cell again, with fresh seeds
   semisup show outputs/runs/RUN                                  what it was and how it went
   semisup reproduce outputs/runs/RUN                             runs it again: identical, or where it differs
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
@@ -59,9 +60,10 @@ def _run_command(words: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("train", help="train one run, or sweep many (-m)", add_help=False)
-    from semisup.cli import compare, predict, reproduce, show, track
+    from semisup.cli import compare, confirm, predict, reproduce, show, track
 
     compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
+    confirm.add_arguments(commands.add_parser("confirm", help="repeat the chosen cell of a sweep with fresh seeds"))
     show.add_arguments(commands.add_parser("show", help="say what one run was and how it went"))
     reproduce.add_arguments(commands.add_parser("reproduce", help="run a saved config again; identical or not"))
     predict.add_arguments(commands.add_parser("predict", help="classify a folder of images with a run's best model"))

@@ -56,14 +56,8 @@ def read_plan(folder: Path) -> Plan | None:
         return None
     if not seeds or not all(type(seed) is int for seed in seeds):
         return None
-    return Plan(
-        place,
-        settings,
-        config,
-        labels_only if isinstance(labels_only, dict) else None,
-        content.get("redraw_labels") is True,
-        seeds,
-    )
+    redraw_labels = content.get("redraw_labels") is True
+    return Plan(place, settings, config, labels_only if isinstance(labels_only, dict) else None, redraw_labels, seeds)
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:

@@ -50,14 +50,9 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     plan = declare(comparisons[0], arguments.folder, arguments.seeds)
     seeds = ",".join(map(str, plan.seeds))
     places = [f"name={plan.folder.name}", f"output_root='{plan.folder.parent}'", f"seed={seeds}"]
-    status = train_command(
-        ["-m", *config_overrides(plan.config, follow_seed=plan.redraw_labels), *places, *arguments.settings]
-    )
-    if status:
-        return status
-    if plan.labels_only is not None:
-        overrides = config_overrides(plan.labels_only, follow_seed=plan.redraw_labels)
-        status = train_command(["-m", *overrides, *places, *arguments.settings])
-        if status:
+    configs = [plan.config, *([plan.labels_only] if plan.labels_only is not None else [])]
+    for config in configs:
+        overrides = config_overrides(config, follow_seed=plan.redraw_labels)
+        if status := train_command(["-m", *overrides, *places, *arguments.settings]):
             return status
     return compare([arguments.folder], terminal())

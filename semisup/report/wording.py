@@ -146,7 +146,10 @@ def _labels_only_line(comparison: Comparison, row: Row) -> str:
 
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
     """`+3.9 points over the control, 95 % interval -0.3 to 8.1: no evidence ...`."""
-    direction = f"{abs(value.mean):z.1f} points {'below' if value.mean < 0 else 'over'} {reference}"
+    size = f"{abs(value.mean):.1f}"
+    direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
+    if size == "0.0":
+        direction = f"0.0 points apart from {reference}"
     part = "" if value.pairs == value.runs else f" ({value.pairs} of {value.runs} seeds)"
     tail = "" if row.split == "test" else " Measured on the validation images that selected it, so it is optimistic."
     if interval is None:
