@@ -26,7 +26,7 @@ from benchmarks.clock import Measured, Plan, Work, in_turn, ratio, single
 from benchmarks.inputs import CLASSES, QUICK, SHAPES, Shape, checked, photographs
 from benchmarks.steps import METHODS, our_step
 from semisup.core.inference import iter_logits, predict
-from semisup.runner import compatibility
+from semisup.runner import data as run_data
 from semisup.training.state import TrainingData, start
 
 PREFIX = "tutorial_over_ours"
@@ -81,7 +81,7 @@ def _reading(root: Path, side: int) -> dict[str, Work]:
 def _working(plan: Plan, root: Path, shape: Shape) -> Iterator[tuple[str, Measured]]:
     kinds = {"": (), "_float32": ("precision=float32",), "_bfloat16": ("precision=bfloat16",)}
     configs = {end: config(root, shape, *METHODS["supervised"], *words) for end, words in kinds.items()}
-    data: TrainingData = compatibility.build_problem(configs[""], read(configs[""].dataset))
+    data: TrainingData = run_data.build_problem(configs[""], read(configs[""].dataset))
     images = data.labeled.pixels.permute(0, 2, 3, 1).contiguous().numpy()
     theirs = _network(configs[""], shape)
     works: dict[str, Work] = {"seed": tutorial.Learning(theirs, images, data.labeled.targets.numpy())}
@@ -142,7 +142,7 @@ def _whole(kind: str, root: Path, shape: Shape) -> None:
             learning()
     else:
         chosen = config(root, shape, *METHODS["self_training"])
-        work = our_step(chosen, compatibility.build_problem(chosen, read(chosen.dataset)))
+        work = our_step(chosen, run_data.build_problem(chosen, read(chosen.dataset)))
         for _ in range(3):
             work()
     status = Path("/proc/self/status").read_text()  # ru_maxrss would be at least what the parent had as it made us

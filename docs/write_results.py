@@ -54,7 +54,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def decode_settings(root: Path) -> list[str]:
+def recipe(root: Path) -> list[str]:
     """One row a data set, from few_<name>, weak_<name>, controls_<name>: the recipe beside what labels alone give."""
     head = ["", "seeds", "baseline %", "weak %", "strength .5 %", "control %", "recipe %", "gain over control"]
     head += ["over baseline", "coverage %", "labels right %", "seconds"]

@@ -1,99 +1,72 @@
-"""The words a user types. Each hands over to one function; torch is not imported before it is needed."""
+"""Prepare the process for the `semisup` command, then hand over to `semisup.cli.commands`.
 
-import argparse
-import io
-import select
-import signal
-import sys
-
-from semisup import __version__
-from semisup.runtime.atomic_files import redirect_to_devnull
-
-ABOUT = """\
-semisup trains image classifiers on few labels and many unlabeled images (pseudo-labels), sweeps the
-confidence threshold and the augmentation strength, and compares the runs with their fair control.
-
-  semisup train threshold.tau=0.9 augment.strength=0.5           one run on the built-in digits
-  semisup train -m threshold.tau=0.8,0.95 seed=0,1,2             a sweep
-  semisup compare outputs/runs                                   table, CSV, report.html
-  semisup confirm outputs/runs                                   the chosen cell again, with fresh seeds
-  semisup show outputs/runs/RUN                                  what it was and how it went
-  semisup reproduce outputs/runs/RUN                             runs it again: identical, or where it differs
-  semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
-  semisup track outputs/runs                                     in W&B, from the runs' own records
+Ctrl-C is handled from the first line of `main` on, before anything else of the program is imported.
 """
 
+import os
+import signal
+import sys
+from types import FrameType
 
-BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
-"""The exit status where the reader of our output is gone, as of `semisup compare ... | head -1`."""
+INTERRUPTED_STATUS = 128 + signal.SIGINT
+
+
+class _Interrupt:
+    """SIGINT handler: raise KeyboardInterrupt on the first signal, end the process on the second.
+
+    Code that is being imported may turn the exception into another one: `requested` tells that it was raised.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.finished = False  # once the command is done there is nothing to clean up
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.requested or self.finished:
+            os._exit(INTERRUPTED_STATUS)
+        self.requested = True
+        raise KeyboardInterrupt
 
 
 def main() -> int:
-    """The console script; returns the exit status."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: a name that a terminal lacks ends no command
+    """Run the console script and return its exit status."""
+    interrupt, is_program = _Interrupt(), _is_program()
+    if is_program:
+        _install(interrupt)
     try:
-        try:
-            return _run_command(sys.argv[1:])
-        finally:
-            sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that is gone
-    except BrokenPipeError:
-        if not _stdout_is_closed():
+        from semisup.cli.commands import run_command_line
+
+        return run_command_line(sys.argv[1:])
+    except BaseException as error:
+        if not (interrupt.requested or isinstance(error, KeyboardInterrupt)):
             raise
-        redirect_to_devnull(1)  # takes what is still to be flushed
-        return BROKEN_PIPE_STATUS
+        print("semisup: interrupted", file=sys.stderr, flush=True)
+        if is_program:  # Python itself would end by SIGINT if the exception passed through code that a library compiles
+            os._exit(INTERRUPTED_STATUS)
+        return INTERRUPTED_STATUS
+    finally:
+        interrupt.finished = True
 
 
-def _stdout_is_closed() -> bool:
-    """Whether it is our output, and no other pipe, that broke."""
-    output = select.poll()
-    output.register(1, 0)  # of an error it tells unasked
-    return any(event & select.POLLERR for _, event in output.poll(0))
+def _is_program() -> bool:
+    """Whether this process runs only the command, as `semisup` or `python -m semisup` does, and a test does not."""
+    script = getattr(sys.modules["__main__"], "__file__", None) or ""
+    return __name__ == "__main__" or os.path.basename(script) == "semisup"
 
 
-def _run_command(words: list[str]) -> int:
-    if words[:1] == ["train"]:
-        from semisup.cli.train import train_command
+def _install(interrupt: _Interrupt) -> None:
+    """Handle SIGINT, unless the process was started with SIGINT ignored (a background job of a script)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    report = sys.unraisablehook
 
-        return train_command(words[1:])
-    parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action="version", version=f"semisup {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("train", help="train one run, or sweep many (-m)", add_help=False)
-    from semisup.cli import compare, confirm, predict, reproduce, show, track
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if unraisable.exc_type is KeyboardInterrupt:  # raised in a destructor or a callback, which swallow it
+            os._exit(INTERRUPTED_STATUS)
+        report(unraisable)
 
-    compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
-    confirm.add_arguments(commands.add_parser("confirm", help="repeat the chosen cell of a sweep with fresh seeds"))
-    show.add_arguments(commands.add_parser("show", help="say what one run was and how it went"))
-    reproduce.add_arguments(commands.add_parser("reproduce", help="run a saved config again; identical or not"))
-    predict.add_arguments(commands.add_parser("predict", help="classify a folder of images with a run's best model"))
-    track.add_arguments(commands.add_parser("track", help="show runs in W&B from their own records"))
-    arguments, rest = parser.parse_known_args(words)
-    if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if arguments.command is None:
-        parser.print_help()
-        return 2
-    if rest:
-        arguments.settings += rest  # those after a flag: argparse sees only those before
-    return _report_user_errors(arguments)
-
-
-def _report_user_errors(arguments: argparse.Namespace) -> int:
-    """Errors of the user as one line and exit status 2."""
-    from semisup.errors import DataError, RecordError, SettingError
-
-    try:
-        status = arguments.run_command(arguments)
-    except (SettingError, DataError, RecordError, OSError) as error:
-        if isinstance(error, BrokenPipeError) and _stdout_is_closed():
-            raise
-        from semisup.runtime.text import printable
-
-        print(f"semisup {arguments.command}: {printable(error, 2000)}", file=sys.stderr)
-        return 2
-    assert isinstance(status, int)
-    return status
+    sys.unraisablehook = hook
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ SECRETS, CACHE, DISK = "runtime/test_secrets.py::", "images/test_cache.py::", "i
 DECODE, SCAN, FOLDER = "images/test_decode.py::", "images/test_scan.py::", "dataset/test_folder.py::"
 WANDB, TRACK, COMPARE = "tracking/test_wandb.py::", "tracking/test_track.py::", "report/test_compare.py::"
 SWEEP, SCHEMA, ALONE = "sweep/test_sweep.py::", "config/test_schema.py::", "test_independence.py::"
+INTERRUPTIONS = "cli/test_interruptions.py::"
 
 FAULTS = _rows(
     ("A1-2", "SIGKILL at any operation or event, in the middle of any write", "the same command ends with the same bits",
@@ -69,6 +70,27 @@ FAULTS = _rows(
      TRAIN + "test_a_signal_saves_and_the_same_command_continues_bit_for_bit"),
     ("A6-7", "SIGTERM at every sort of operation and event", "a status, exit 75 or done; then the same bits",
      KILL + "test_a_request_to_stop_is_obeyed_at_any_point"),
+    ("A6", "Ctrl-C during imports and in every command, SIGHUP by a closed terminal, closed or full standard output",
+     "no traceback; exit 130, 75, or the result; a run is saved and the same command continues it, bit-identical",
+     INTERRUPTIONS + "test_interrupt_at_any_time_prints_no_traceback",
+     INTERRUPTIONS + "test_closed_terminal_saves_the_run_and_the_same_command_continues_it",
+     INTERRUPTIONS + "test_closed_output_stops_no_command",
+     INTERRUPTIONS + "test_full_disk_of_standard_output_is_one_line"),
+    ("A1", "SIGKILL of a reproduction", "`compare` names it, and the same command continues it",
+     "cli/test_reproduce.py::test_killed_reproduction_is_named_and_the_same_command_continues_it"),
+    ("A6", "errors of drawing and tracking after the training; a notebook's backend, LaTeX in a matplotlibrc",
+     "a finished run, exit 0, one warning", "runner/test_finish.py::test_error_of_drawing_is_one_warning_beside_a_finished_run",
+     "runner/test_finish.py::test_error_of_tracking_is_a_warning_beside_a_finished_run",
+     "runner/test_finish.py::test_backend_and_style_of_the_environment_do_not_matter"),
+    ("F4", "output_root that is an address, a file, a device or too long", "one line, exit 2, nothing written",
+     "runner/test_output_root.py::test_it_is_refused_in_one_line"),
+    ("F7", "documented commands and TAB completion", "can be typed as they stand; TAB shows candidates, and no error",
+     "cli/test_documented_commands.py::test_train_command_is_composed_and_validated",
+     "cli/test_completion.py::test_tab_completes_in_bash"),
+    ("G5", "weights with NaN, infinity, a negative variance, another dtype", "refused, and the tensor is named",
+     "record/test_weights_check.py::test_tensor_is_named", "record/test_weights_check.py::test_predict_refuses_them"),
+    ("G6", "names of files and classes that a spreadsheet would execute", "text in every CSV file, and read back as they are",
+     "cli/test_csv_files.py::test_no_cell_is_a_formula_and_names_come_back"),
     ("A7", "SIGTERM inside the wait for a DataLoader", "training has none: images lie in memory, decoded once"),
     ("A8", "a crash loop", "it comes to its end, with the same bits", KILL + "test_a_crash_loop_comes_to_its_end"),
     ("A9", "loss of power after any operation", "what was saved is there", KILL + "test_a_loss_of_power_loses_nothing_that_was_saved"),

@@ -28,6 +28,7 @@ from semisup.method import Position, TrainingContext
 from semisup.method.self_training import SelfTraining
 from semisup.record import checkpoint, environment
 from semisup.runner import compatibility
+from semisup.runner import data as run_data
 from semisup.runtime.determinism import use_deterministic_algorithms
 from semisup.runtime.precision import configure_torch
 from semisup.training.evaluation import evaluate
@@ -138,10 +139,10 @@ def test_a_pool_that_is_too_large_for_it_stays_where_it_is(monkeypatch: pytest.M
     with fake_gpu(monkeypatch, kept=6, said=1) as gpu:
         assert isinstance(pool.pixels, Tensor)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * pool.pixels.nbytes - 1, 10**9))
-        held = compatibility.move_to_device(pool, DEVICE)
+        held = run_data.move_to_device(pool, DEVICE)
         assert isinstance(held.pixels, LazyImages)
         assert numpy.shares_memory(held.pixels.sources[0], pool.pixels.numpy())
-        assert compatibility.move_to_device(problem.validation, DEVICE).pixels.device == DEVICE
+        assert run_data.move_to_device(problem.validation, DEVICE).pixels.device == DEVICE
         gpu.waits.clear()
         assert held.pixels[torch.arange(4)].device == DEVICE
         assert gpu.waits == [], "a step's rows go through pinned memory"

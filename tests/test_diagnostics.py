@@ -260,13 +260,13 @@ def test_collapse_is_warned_about_once_and_only_for_a_constant_model() -> None:
     healthy, collapsed = watch(), watch()
     labelings = 0
     for event in events_of(settings("threshold.tau=0", "train.epochs=20", "method.gate=0.7")):
-        healthy.see(event)
+        healthy.on_event(event)
         labelings += isinstance(event, PoolLabeled)
     assert labelings >= 2
     chosen = dataclasses.replace(settings("threshold.tau=0", "optimizer.lr=0.0001"), model=ConstantSettings())
     events = events_of(chosen)
     with pytest.warns(UserWarning, match="collapse") as caught:
-        [collapsed.see(event) for event in events]
+        [collapsed.on_event(event) for event in events]
     assert len(caught) == 1
     assert str(caught[0].message) == (
         "a-run: pseudo-labels collapse at step 3: 100% of the 30 kept are dog; the entropy of their classes is 0.00 of "
@@ -285,21 +285,21 @@ def labeling(kept: list[int]) -> PoolLabeled:
 
 
 def test_collapse_depends_on_entropy_and_number_of_images() -> None:
-    watch(warn=0.3).see(labeling([14, 0, 0]))  # 14 images of three classes are too few to judge
-    watch(warn=0.3).see(labeling([0, 0, 0]))
-    watch(warn=0.3).see(labeling([88, 6, 6]))
+    watch(warn=0.3).on_event(labeling([14, 0, 0]))  # 14 images of three classes are too few to judge
+    watch(warn=0.3).on_event(labeling([0, 0, 0]))
+    watch(warn=0.3).on_event(labeling([88, 6, 6]))
     with pytest.warns(UserWarning, match="below collapse"):
-        watch(warn=0.3).see(labeling([96, 2, 2]))
-    watch(warn=None).see(labeling([100, 0, 0]))
+        watch(warn=0.3).on_event(labeling([96, 2, 2]))
+    watch(warn=None).on_event(labeling([100, 0, 0]))
     with pytest.raises(CollapsedError, match=r"below collapse\.stop_below=0\.2"):
-        watch(warn=None, stop=0.2).see(labeling([100, 0, 0]))
+        watch(warn=None, stop=0.2).on_event(labeling([100, 0, 0]))
     with pytest.warns(UserWarning, match=r"0\.24 of validation's"):
-        watch(warn=0.3, stop=0.2).see(labeling([94, 3, 3]))
+        watch(warn=0.3, stop=0.2).on_event(labeling([94, 3, 3]))
 
 
 def test_collapse_is_not_judged_if_validation_has_one_class() -> None:
     alone = CollapseWatch(CollapseSettings(0.3, 0.3), "a-run", ("cat", "dog"), torch.ones(9, dtype=torch.int64))
-    alone.see(labeling([100, 0, 0]))
+    alone.on_event(labeling([100, 0, 0]))
 
 
 def test_collapse_settings_do_not_change_the_run_id() -> None:

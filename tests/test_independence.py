@@ -13,6 +13,7 @@ from PIL import Image
 from semisup.config import schema
 from semisup.images import cache, packs, pool
 from semisup.record.writer import RunWriter
+from semisup.runner import data as run_data
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
 from tests.conftest import compose, toy_images
@@ -41,7 +42,7 @@ def photos(tmp_path: Path) -> Path:
 
 def run(*overrides: str) -> dict[str, Any]:
     """All that a run wrote, but what says where, when and how."""
-    run_module._loaded_data.clear()
+    run_data._loaded_data.clear()
     outcome = run_module.run(schema.validate(compose(*SMALL, *overrides)), Bars(), in_sweep=False)
     assert outcome.status == "done", outcome.message
     assert not outcome.kept

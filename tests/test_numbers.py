@@ -203,16 +203,17 @@ settings = ["dataset=folder", f"dataset.root={root}", "dataset.unlabeled=null", 
 def limit(spare):
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + spare, resource.getrlimit(resource.RLIMIT_AS)[1]))
-fit = run_module.compatibility.fit
+from semisup.runner import data as run_data
+fit = run_data.check_compatibility
 def fitted(*given):
     fit(*given)
     limit(10_000_000)
-run_module.compatibility.fit = fitted
+run_data.check_compatibility = fitted
 large = checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]")
 tight = run_module.run(large, Bars(), in_sweep=False)
 print(tight.status, tight.message)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-run_module.compatibility.fit = fit
+run_data.check_compatibility = fit
 checkpoint.save = lambda *_: bytearray(2**60)
 small = checked(*settings, "dataset.size=32", "name=saving", "model.widths=[4]")
 tight = run_module.run(small, Bars(), in_sweep=False)

@@ -3,16 +3,31 @@
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.run_history import first_selection
+from semisup.analysis.run_history import first_selection, read_metric_rows
 from semisup.analysis.runs import Run, as_number
 from semisup.config.schema import RunConfig
 
 
 def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
     """One line for the finished run in `folder`; "" if it used a pseudo-label, or its method uses none."""
+    reason = summary.get("unused_reason") or find_unused_reason(run_config, folder, summary)
+    return f"no pseudo-label was used: {reason}" if reason else ""
+
+
+def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
+    """The reason why the run in `folder`, at its end, used no pseudo-label, for `unused_reason` of its summary.
+
+    Returns:
+        "" if the run used a pseudo-label at any time, or its method uses none.
+    """
+    config = run_config.config
+    if config["method"].get("lambda_unlabeled") == 0:  # then `uses_unlabeled` is False as well
+        return _reason(config, summary)
     if not run_config.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
         return ""
-    return f"no pseudo-label was used: {_reason(run_config.config, summary)}"
+    if "pseudo/coverage" in summary or "gate" not in config["method"]:
+        return _reason(config, summary)
+    return _never_labeled(config, _due_accuracies(run_config, folder, summary), summary["best/val/accuracy"])
 
 
 def unused_reason(run: Run) -> str:
@@ -39,3 +54,34 @@ def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
         f"validation accuracy never reached method.gate={start} when a labeling was due (its best was {best:.3f}); "
         "a lower gate, or more steps, starts it"
     )
+
+
+def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> dict[int, float]:
+    """Validation accuracy after each epoch at whose end the unlabeled set was due to be labeled."""
+    method, steps = run_config.settings.method, as_number(summary.get("steps"))
+    due: dict[int, float] = {}
+    for row in read_metric_rows(folder):
+        step, epoch, accuracy = (as_number(row.get(name)) for name in ("step", "epoch", "val/accuracy"))
+        if step is None or epoch is None or accuracy is None or step == steps:  # nothing is labeled after the last step
+            continue
+        if int(epoch) not in due and epoch >= 1 and method.needs_evaluation(int(epoch)):
+            due[int(epoch)] = accuracy  # the first row of an epoch number is that of its end
+    return due
+
+
+def _never_labeled(config: dict[str, Any], due: dict[int, float], best: float) -> str:
+    gate, every = config["method"].get("gate"), config["method"].get("refresh_every")
+    if not due:
+        return (
+            f"the unlabeled set was never due to be labeled (method.refresh_every={every}); train longer, or lower "
+            "method.refresh_every"
+        )
+    highest = max(due.values())
+    when = ", ".join(map(str, list(due)[:3])) + (", ..." if len(due) > 3 else "")
+    reason = (
+        f"validation accuracy never exceeded method.gate={gate} when the unlabeled set was due to be labeled "
+        f"(after epoch {when}: at most {highest:.3f})"
+    )
+    if best > gate >= highest:
+        return f"{reason}, only between (best {best:.3f}); lower method.gate or method.refresh_every"
+    return f"{reason}; lower method.gate, or train longer"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from semisup.analysis.run_history import MAX_POSITION
 from semisup.analysis.runs import PARSE_ERRORS
+from semisup.core.csv_cells import restore_cell
 from semisup.record.reader import open_regular_file
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "kept")
@@ -107,7 +108,7 @@ class _Reader:
                     raise ValueError("not a round, epoch and step")
                 self.rounds.append(Round(place[0], place[1], place[2]))
                 self.open = True
-            self._add(self._number(row[path]), row[target], float(row[confidence]), row[selected] == "1")
+            self._add(self._number(row[path]), restore_cell(row[target]), float(row[confidence]), row[selected] == "1")
 
     def _number(self, path: str) -> int:
         number = self.numbers.setdefault(path, len(self.numbers))
@@ -148,7 +149,7 @@ class _Reader:
         self.previously_selected, self.selected = self.selected, bytearray(len(self.selected))
 
     def result(self, count: int) -> LabelHistory:
-        names, paths = list(self.names), list(self.numbers)
+        names, paths = list(self.names), list(map(restore_cell, self.numbers))
         selected = [number for number, flag in enumerate(self.previously_selected) if flag]
         candidates = selected or list(range(len(paths)))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semisup.analysis.runs import PARSE_ERRORS, Run, as_number
+from semisup.core.csv_cells import restore_cell
 from semisup.record.curves import POOL, VALIDATION
 from semisup.record.reader import MAX_LINE_BYTES, open_regular_file, parse_json, read_json
 
@@ -186,7 +187,8 @@ def _read_csv(path: Path) -> Iterator[dict[str, str]]:
     try:
         with open_regular_file(path) as raw:
             text = (line.decode("utf-8") for line in raw)
-            yield from csv.DictReader(text)
+            for row in csv.DictReader(text):
+                yield {name: restore_cell(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
     except (OSError, csv.Error, *PARSE_ERRORS):
         return
 

@@ -191,6 +191,8 @@ def _with_status(run: Run) -> Run:
         message = escape(str(error.get("message") or "").strip())
         kind = escape(error.get("kind"))
         reason = message if message and status != "failed" else f"{kind}: {message}" if message else kind
+    if about.get("job_type") == "reproduce" and status != "done":
+        reason = f"a reproduction; {reason}".removesuffix("; ")
     dataset = about.get("dataset")
     seen = dataset.get("fingerprint") if isinstance(dataset, dict) else None
     run = replace(run, fingerprint=seen if isinstance(seen, str) else None)

@@ -1,1 +1,1 @@
-"""Commands of `semisup`: one file per command, arguments only."""
+"""Commands of `semisup`: their parser, and one module per command with its arguments."""

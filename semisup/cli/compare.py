@@ -1,7 +1,7 @@
-"""`semisup compare FOLDER...`: what the runs in the folders say beside each other, and beside their controls.
+"""`semisup compare FOLDER...`: compare runs with each other and with their controls.
 
-In the terminal one sentence and tables; in the first folder comparison.csv, comparison.json and comparison.png.
-Failed and unfinished runs are rows too.
+Prints a summary sentence and tables, and writes comparison.csv, comparison.json, comparison.png and report.html into
+the first folder. Failed and unfinished runs are rows too.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semisup.errors import RecordError
+from semisup.runner.reproduction import PREFIX
 from semisup.runtime.atomic_files import write_atomically
 from semisup.runtime.text import shell_quote
 
@@ -19,25 +20,24 @@ if TYPE_CHECKING:
     from semisup.analysis.comparison import Comparison
 
 DESCRIPTION = """\
-Read finished and unfinished runs and say what they come to.
+Compare finished and unfinished runs.
 
 FOLDER is an experiment (outputs/NAME), one run (outputs/NAME/RUN) or outputs itself; runs of several data sets are
-compared data set by data set. Nothing has to be said about the sweep: the settings that differ between the runs are
-found and become the columns. Runs that differ in the seed alone are one row, with mean and spread (sample standard
-deviation) over the seeds.
+compared for each data set. The settings that differ between the runs become the columns. Runs that differ only in the
+seed are one row, with mean and sample standard deviation over the seeds.
 
-Each row stands beside its control (labels only, the same augmentation, model and number of optimizer steps) and the
-plain baseline (no augmentation, the labeled passes alone). The gain over the control is what the unlabeled images
-gave; the gain over the baseline is that plus what augmentation and longer training gave. Rows are sorted by
-validation accuracy; the test set chooses nothing.
+Each run is compared with its control (supervised only, with the same augmentation, model and number of optimizer
+steps) and with a baseline (supervised only, without augmentation, for the labeled steps alone). The gain over the
+control is the effect of the unlabeled images; the gain over the baseline adds that of augmentation and longer
+training. Rows are sorted by validation accuracy; nothing is selected on the test set.
 """
 EPILOG = """\
-writes into the first FOLDER (beside the run, where it is one run):
-  comparison.csv   one line a run: settings that differ, metrics, control, baseline, gains, status and reason
-  comparison.json  the same, with the rows over seeds and the sentence
-  comparison.png   threshold x strength heat map, or the two settings that vary most, or the rows one by one
-  report.html      all of it as one page that needs neither server nor network: heat map, curves, the best run's
-                   confusion and surest mistakes, and tables to sort and filter with the command of every run
+writes into the first FOLDER (into its parent, if it is one run):
+  comparison.csv   one line for each run: settings that differ, metrics, control, baseline, gains, status and reason
+  comparison.json  the same, with the rows over seeds and the summary sentence
+  comparison.png   heat map of threshold and strength, or of the two settings that vary most, or a ranking of the rows
+  report.html      one page that needs neither server nor network: heat map, curves, confusion matrix and most
+                   confident errors of the best run, and tables to sort and filter with the command of every run
 
 example:
   semisup train -m threshold.tau=0.8,0.95 augment.strength=0.25,0.5 seed=0,1,2 name=mine
@@ -45,39 +45,39 @@ example:
 """
 
 
-UNFAIR = "gains and ranks mix them; train the older runs again under another name="
+MIXED_DATA = "gains and ranks mix them; train the older runs again under another name="
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `semisup compare` takes."""
+    """Define the arguments of `semisup compare`."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="an experiment, a run, or outputs")
-    said = "also show the comparison in W&B, as its runs were (offline unless tracking.mode=online), in their group"
-    parser.add_argument("--track", nargs="*", metavar="tracking.KEY=VALUE", help=said)
+    track = "also upload the comparison to W&B, into the group of its runs (offline unless tracking.mode=online)"
+    parser.add_argument("--track", nargs="*", metavar="tracking.KEY=VALUE", help=track)
     parser.set_defaults(run_command=compare_command)
 
 
 def compare_command(arguments: argparse.Namespace) -> int:
-    """`compare`, on this process's standard output."""
+    """Compare on standard output and return the exit status."""
     from semisup.report.console import terminal
 
     return compare(arguments.folders, terminal(), arguments.track)
 
 
 def compare(folders: list[Path], console: "Console", track: list[str] | None = None) -> int:
-    """Read, compare, print and write.
+    """Read the runs, print the comparison and write its files.
 
     Args:
-        track: settings of the mirror, `tracking.KEY=VALUE`; None = none is wanted.
+        track: settings of the tracker, `tracking.KEY=VALUE`; None: no upload.
 
     Returns:
-        0, whatever the runs say.
+        0, also if runs failed.
 
     Raises:
         DataError: a folder is missing or holds no run.
         RecordError: the files cannot be written; the tables have been printed by then.
-        SettingError: what `track` says cannot be.
+        SettingError: a word of `track` is not a valid setting.
     """
     from semisup.analysis.datasets import changed_datasets, compare_by_dataset
     from semisup.analysis.runs import find_runs, is_run, read_runs
@@ -86,47 +86,54 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     from semisup.report.wording import summary_sentence
 
     runs = read_runs(find_runs(folders))
-    told = [(comparison, summary_sentence(comparison, folders[0])) for comparison in compare_by_dataset(runs)]
-    show_in_mirror = _upload(told, folders, track) if track is not None else lambda _: []
-    for comparison, words in told:
+    summaries = [(comparison, summary_sentence(comparison, folders[0])) for comparison in compare_by_dataset(runs)]
+    upload = _prepare_upload(summaries, folders, track) if track is not None else lambda _: []
+    for comparison, sentence in summaries:
         console.print()
-        console.print(words, markup=False, highlight=False)
+        console.print(sentence, markup=False, highlight=False)
         for table in comparison_tables(comparison, console):
             console.print(table)
     destination = folders[0].resolve().parent if is_run(folders[0]) else folders[0]
-    comparisons = [comparison for comparison, _ in told]
-    contents, problems = comparison_files(told, destination)
+    comparisons = [comparison for comparison, _ in summaries]
+    contents, problems = comparison_files(summaries, destination)
     for name, content in contents.items():
         _write(destination / name, content)
-    tracked = show_in_mirror(destination)
-    hints = [line for comparison in comparisons for line in _print_hints(comparison)]
+    tracked = upload(destination)
+    hints = [line for comparison in comparisons for line in _hints(comparison)]
     hints += [
-        f"{name} changed between these runs (data set fingerprints differ): {UNFAIR}" for name in changed_datasets(runs)
+        f"{name} changed between these runs (data set fingerprints differ): {MIXED_DATA}"
+        for name in changed_datasets(runs)
     ]
     hints += problems
     lines = [*dict.fromkeys(hints), *([""] if hints else [])]
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
-    lines += [line for comparison in comparisons for line in _next_command(comparison)]
+    lines += [line for comparison in comparisons for line in _next_commands(comparison)]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
-def _upload(told: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]) -> Callable[[Path], list[str]]:
-    """What shows each comparison in W&B and says where it is; settings that cannot be are an error here and now."""
+def _prepare_upload(
+    summaries: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]
+) -> Callable[[Path], list[str]]:
+    """Validate the tracker settings and return the function that uploads, whose lines say where to look.
+
+    Raises:
+        SettingError: a word of `track` is not a valid setting.
+    """
     from semisup.report.console import short_warnings
     from semisup.report.wandb_report import default_location, upload_comparison, wandb_settings
 
-    shown = [each for each in told if any(run.identity for run in each[0].runs)] or told
-    mirrors = [wandb_settings(comparison, folders, track) for comparison, _ in shown]
+    readable = [each for each in summaries if any(run.identity for run in each[0].runs)] or summaries
+    trackers = [wandb_settings(comparison, folders, track) for comparison, _ in readable]
 
-    def show_all(destination: Path) -> list[str]:
+    def upload(destination: Path) -> list[str]:
         short_warnings()
-        for (settings, identity), (comparison, words) in zip(mirrors, shown, strict=True):
-            upload_comparison(settings.open(identity), comparison, words, destination)
-        return [line for _, identity in mirrors for line in default_location(identity)]
+        for (settings, identity), (comparison, sentence) in zip(trackers, readable, strict=True):
+            upload_comparison(settings.open(identity), comparison, sentence, destination)
+        return [line for _, identity in trackers for line in default_location(identity)]
 
-    return show_all
+    return upload
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -136,30 +143,34 @@ def _write(path: Path, content: bytes) -> None:
         raise RecordError(f"{shell_quote(path)}: cannot be written: {error.strerror}") from None
 
 
-def _print_hints(comparison: "Comparison") -> list[str]:
-    """How to get what is not there."""
+def _hints(comparison: "Comparison") -> list[str]:
+    """How to get the missing controls, and the runs that are not finished."""
     pairs = comparison.references_of.items()
-    alone = [Path(folder) for folder, pair in pairs if any(each.state == "missing" for each in pair)]
+    without = [Path(folder) for folder, pair in pairs if any(each.state == "missing" for each in pair)]
     hints = []
-    if alone:
-        asked = {str(run.folder) for run in comparison.runs if (run.config.get("sweep") or {}).get("control")}
-        due = all(str(folder) in asked and (folder.resolve().parent / "sweeps").is_dir() for folder in alone)
+    if without:
+        requested = {str(run.folder) for run in comparison.runs if (run.config.get("sweep") or {}).get("control")}
+        due = all(str(folder) in requested and (folder.resolve().parent / "sweeps").is_dir() for folder in without)
         how = (
             "the same train command again trains them"
             if due
-            else "repeat the sweep with sweep.control=true (semisup train -m ... sweep.control=true); it keeps what is "
-            "done and trains those"
+            else "repeat the sweep with sweep.control=true (semisup train -m ... sweep.control=true); it reuses "
+            "finished runs and trains those"
         )
-        hints.append(f"{len(alone)} of {len(pairs)} runs have no control or no baseline{' yet' if due else ''}: {how}")
+        hints.append(
+            f"{len(without)} of {len(pairs)} runs have no control or no baseline{' yet' if due else ''}: {how}"
+        )
     if any(
         run.status in ("interrupted", "running", "failed", "diverged", "collapsed") for run in comparison.unfinished
     ):
-        hints.append("the same train command again resumes interrupted runs and tries failed ones again")
+        reproductions = any(str(run.name).startswith(PREFIX) for run in comparison.unfinished)
+        command = "train command (for a reproduction, reproduce command)" if reproductions else "train command"
+        hints.append(f"the same {command} resumes interrupted runs and retries failed ones")
     return hints
 
 
-def _next_command(comparison: "Comparison") -> list[str]:
-    """What to type next."""
+def _next_commands(comparison: "Comparison") -> list[str]:
+    """The commands to type next."""
     if comparison.best is None:
         return []
     row, best = comparison.best, comparison.best.best_run
@@ -169,13 +180,13 @@ def _next_command(comparison: "Comparison") -> list[str]:
         f"look at the best run:   semisup show {run}",
         f"use it on your images:  semisup predict {run} {images}",
     ]
-    position, ours = row.runs.index(best), best.accuracy("validation") or 0.0
-    others = [pairs[position].other for pairs in (row.controls, row.baselines) if len(pairs) == len(row.runs)]
-    done = [(other.accuracy("validation") or 0.0, other) for other in others if other and other.done]
-    theirs, other = max(done, key=lambda each: each[0], default=(0.0, best))
-    if theirs > ours:
+    position, accuracy = row.runs.index(best), best.accuracy("validation") or 0.0
+    references = [pairs[position].other for pairs in (row.controls, row.baselines) if len(pairs) == len(row.runs)]
+    finished = [(other.accuracy("validation") or 0.0, other) for other in references if other and other.done]
+    reference_accuracy, other = max(finished, key=lambda each: each[0], default=(0.0, best))
+    if reference_accuracy > accuracy:
         lines += [
-            f"but labels alone do better by validation ({theirs:.1%} against {ours:.1%}):",
+            f"but supervised training does better by validation ({reference_accuracy:.1%} against {accuracy:.1%}):",
             f"                        semisup predict {shell_quote(other.folder)} {images}",
         ]
     return lines

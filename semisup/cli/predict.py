@@ -9,55 +9,60 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from semisup.core.csv_cells import protect_cell
 from semisup.runtime.text import printable
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
-empty class and the reason. Example:
+empty class and the reason. A path or class that begins with = + - @ gets one ' in front, so that no spreadsheet
+executes it; remove that one ' to get the name. Example:
 
-  semisup predict outputs/runs/RUN photographs/ --output classes.csv
+  semisup predict outputs/runs/RUN images/ --output classes.csv
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `semisup predict`."""
+    """Define the arguments of `semisup predict`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Classify every image below a folder with the best model of a run; CSV: path, class, confidence, problem."
     )
     parser.epilog = EPILOG
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, as in outputs/NAME/RUN")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="images, in any folders below it")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the CSV there instead of to the terminal")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, outputs/NAME/RUN")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with images, also in folders inside it")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the CSV to this file instead of standard output"
+    )
     parser.set_defaults(run_command=predict_command)
 
 
 def predict_command(arguments: argparse.Namespace) -> int:
-    """Write the CSV.
+    """Classify the images and write the CSV.
 
     Raises:
-        RecordError: RUN is not the folder of a finished run, or its model is damaged.
+        RecordError: RUN is not the directory of a finished run, or its model is damaged.
         DataError: FOLDER holds no images.
     """
     from semisup.errors import DataError
     from semisup.images.scan import scan
 
     if not arguments.folder.is_dir():
-        what = "is a file; give the folder that it is in" if arguments.folder.exists() else "there is no such folder"
-        raise DataError(f"{arguments.folder}: {what}")
-    output = arguments.output.resolve() if arguments.output is not None else None  # what a link leads to is written
+        problem = "is a file; give the folder that it is in" if arguments.folder.exists() else "no such folder"
+        raise DataError(f"{arguments.folder}: {problem}")
+    output = arguments.output.resolve() if arguments.output is not None else None  # the target of a link is written
     if output is not None and not output.parent.is_dir():
-        raise DataError(f"--output {arguments.output}: there is no folder {output.parent}")
-    if output is not None and output.exists() and not output.is_file():  # a file would take the place of /dev/null
-        raise DataError(f"--output {arguments.output}: is no file; without --output the CSV goes to the terminal")
+        raise DataError(f"--output {arguments.output}: no such folder: {output.parent}")
+    if output is not None and output.exists() and not output.is_file():  # renaming would replace /dev/null by a file
+        raise DataError(
+            f"--output {arguments.output}: not a regular file; without --output the CSV goes to standard output"
+        )
     files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
     if not files:
         raise DataError(f"{arguments.folder}: no images")
-    parts = _parts(arguments.run, sorted(files, key=lambda file: file.name))
+    parts = _csv_parts(arguments.run, sorted(files, key=lambda file: file.name))
     if output is None:
-        out = sys.stdout  # which a progress bar takes the place of meanwhile
-        for text in map(print_predictions, list(parts)) if out.isatty() else parts:
-            out.write(text)
+        for text in map(printable_lines, list(parts)) if sys.stdout.isatty() else parts:  # a list: after the bar
+            sys.stdout.write(text)
     else:
         from semisup.runtime.atomic_files import AtomicFile
 
@@ -69,15 +74,15 @@ def predict_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _parts(run: Path, files: list[Any]) -> Iterator[str]:
-    """The CSV, a batch of images at a time: no more than that and what is being decoded is in memory."""
+def _csv_parts(run: Path, files: list[Any]) -> Iterator[str]:
+    """Yield the CSV for one batch of images at a time, which is all that memory holds besides images being decoded."""
     import torch
 
     from semisup.images.pool import decode_files, max_workers
     from semisup.record.append_log import escape_line
     from semisup.runner.progress import Bars
 
-    run_config, model, classes, channels = _model_of(run)
+    run_config, model, classes, channels = _load_model(run)
     torch.set_num_threads(run_config.run.threads)
     size = run_config.settings.train.eval_batch_size
     yield _csv([["path", "class", "confidence", "problem"]])
@@ -87,66 +92,75 @@ def _parts(run: Path, files: list[Any]) -> Iterator[str]:
                 decode_files(files, run_config.dataset.decode_settings(), max_workers()), "classifying", len(files)
             )
         )
-        while some := list(islice(outcomes, size)):
-            yield escape_line(_csv(_rows(some, model, classes, channels)))
+        while batch := list(islice(outcomes, size)):
+            yield escape_line(_csv(_rows(batch, model, classes, channels)))
 
 
 def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
-    """Of each file: its name, class and confidence, or the reason why it has none."""
+    """Yield name, class and confidence of each file, or name and the reason why it could not be read."""
     import numpy
     import torch
 
     from semisup.core.inference import iter_logits, predict
 
-    good = [result.pixels for result in outcomes if result.pixels is not None]
+    decoded = [result.pixels for result in outcomes if result.pixels is not None]
     logits = torch.zeros(0, len(classes))
-    if good:
-        pixels = torch.from_numpy(numpy.stack(good))
-        (logits,) = iter_logits(model, _grey(pixels) if channels == 1 else pixels, len(good))
+    if decoded:
+        pixels = torch.from_numpy(numpy.stack(decoded))
+        (logits,) = iter_logits(model, _to_gray(pixels) if channels == 1 else pixels, len(decoded))
     labels = predict(logits)
-    known = zip(labels.targets.tolist(), labels.confidence.tolist(), strict=True)
+    predictions = zip(labels.targets.tolist(), labels.confidence.tolist(), strict=True)
     for result in outcomes:
         if result.pixels is None:
             yield [result.name, "", "", result.reason]
         else:
-            target, sure = next(known)
-            yield [result.name, classes[target], f"{sure:.6f}", ""]
+            target, confidence = next(predictions)
+            yield [result.name, classes[target], f"{confidence:.6f}", ""]
 
 
-def _model_of(run: Path) -> tuple[Any, Any, list[str], int]:
-    """The checked config, the best model in eval mode on the CPU, the class names, and the channels of an image."""
+def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
+    """Load the best model of a run.
+
+    Returns:
+        the validated config, the model in eval mode on the CPU, the class names, and the channels of an image (1 or 3).
+
+    Raises:
+        RecordError: there is no best model, or its weights are not those of the config or not usable.
+    """
     import torch
 
     from semisup.config import schema
-    from semisup.errors import RecordError
+    from semisup.errors import RecordError, first_line
     from semisup.record import checkpoint
     from semisup.record.reader import read_config, read_json, read_section
+    from semisup.record.weights_check import check_weights
     from semisup.runner import compatibility
     from semisup.runtime.precision import wrap_forward
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
-        raise RecordError(f"{run}: not the folder of a run with a best model (run.json and checkpoints/best-*.pt)")
+        raise RecordError(f"{run}: not the directory of a run with a best model (run.json and checkpoints/best-*.pt)")
     run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
     dataset, settings = read_section(about, "dataset"), run_config.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
-        raise RecordError(f"{run / 'run.json'}: does not say the classes and the channels of the images")
+        raise RecordError(f"{run / 'run.json'}: has no valid classes and channels of the images")
     expected = compatibility.weight_bytes(run_config, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
     model = settings.model.build(channels, len(classes), run_config.dataset.size, pretrained=False)
     wrap_forward(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
     try:
-        model.load_state_dict(checkpoint.load(best[0])["weights"])
+        weights = checkpoint.load(best[0])["weights"]
+        check_weights(best[0], weights, model.state_dict())
+        model.load_state_dict(weights)
     except (RuntimeError, TypeError, KeyError) as error:
-        said = printable(str(error).splitlines()[0])
-        raise RecordError(f"{best[0]}: not the weights of this run's model ({said})") from None
+        raise RecordError(f"{best[0]}: not the weights of this run's model ({printable(first_line(error))})") from None
     with torch.no_grad():
         return run_config, model.eval(), classes, channels
 
 
-def _grey(pixels: Any) -> Any:
+def _to_gray(pixels: Any) -> Any:
     """(n, 3, S, S) uint8 RGB -> (n, 1, S, S) uint8 luminance (ITU-R 601-2, as Pillow)."""
     import torch
 
@@ -154,12 +168,12 @@ def _grey(pixels: Any) -> Any:
     return ((pixels * weights).sum(1, keepdim=True, dtype=torch.int32) // 1000).to(torch.uint8)
 
 
-def print_predictions(text: str) -> str:
-    """The lines, and in them nothing that a terminal would obey."""
+def printable_lines(text: str) -> str:
+    """The lines with control characters escaped, for a terminal."""
     return "".join(printable(line, most=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
 
 
 def _csv(rows: Iterable[list[object]]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    csv.writer(buffer, lineterminator="\n").writerows([protect_cell(value) for value in row] for row in rows)
     return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""`semisup show RUN`: what a run was, how it went and where its files are, in the terminal; and the run's report.html.
+"""`semisup show RUN`: print the settings, results and files of a run, and write its report.html.
 
-That page is all that is written into the run's folder, and nothing is read from it.
+No other file of the run is written, and report.html is never read.
 """
 
 import argparse
@@ -10,10 +10,10 @@ from semisup.runtime.atomic_files import write_atomically
 from semisup.runtime.text import shell_quote
 
 EPILOG = """\
-writes into RUN, which it changes in nothing else (where it may not write, it says so):
-  report.html      one page that needs neither server nor network: settings, curves, pseudo-labels by round (gained,
-                   lost, flipped), by class, as thumbnails, what other thresholds would keep, confusion and surest
-                   mistakes
+writes into RUN, where it changes nothing else:
+  report.html      one page that needs neither server nor network: settings, training curves, pseudo-labels by round
+                   (gained, lost, flipped), by class and as thumbnails, coverage and accuracy of other thresholds,
+                   confusion matrix, most confident errors
 
 example:
   semisup show outputs/runs/RUN
@@ -21,16 +21,16 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `semisup show`."""
+    """Define the arguments of `semisup show`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "Say what a run was, how it went and where its files are; write report.html beside them."
+    parser.description = "Show the settings, results and files of a run, and write report.html into its directory."
     parser.epilog = EPILOG
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, as in outputs/NAME/RUN")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, outputs/NAME/RUN")
     parser.set_defaults(run_command=show_command)
 
 
 def show_command(arguments: argparse.Namespace) -> int:
-    """`show`, on this process's standard output."""
+    """Print the run and write its report; return the exit status."""
     from semisup.analysis.runs import read_run
     from semisup.report.console import terminal
     from semisup.report.files import run_report

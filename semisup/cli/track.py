@@ -1,8 +1,8 @@
-"""`semisup track RUN...`: show a run in W&B from its own record, whatever became of the mirror it had.
+"""`semisup track RUN...`: upload runs to W&B from their records.
 
-After a crash, for a run that was made with tracking=none, or on another account: config, every row, pictures and
-summary come from the run's folder, under the id that the run itself would have had. Thumbnails are left out, for they
-are made from the images. A run that did not finish is shown as failed, and its status stands in the summary.
+For use after a crash, for runs trained with tracking=none, or with another account: config, metrics, plots and summary
+come from the run directory, under the id that the run itself has in W&B. Thumbnails are omitted, since they need the
+images. An unfinished run is uploaded as failed, with its status in the summary.
 """
 
 import argparse
@@ -15,73 +15,73 @@ from typing import Any
 from semisup.runtime.text import printable
 
 EPILOG = """\
-RUN is a run's folder, or one that holds runs. Settings after it are those of the mirror; the saved config's do not
-count, but conf/tracking/wandb.yaml does:
+RUN is a run directory or a folder of runs. The settings after it are those of the upload; its defaults are in
+conf/tracking/wandb.yaml, and the tracking settings of the saved configs are not used:
 
   semisup track outputs/runs
   semisup track outputs/runs/RUN tracking.project=digits tracking.mode=online
 
-Exit status: 0 all are shown, 1 not all, 2 a folder is no run, or a setting is none.
+Exit status: 0 all runs were uploaded, 1 some were not, 2 a folder holds no run or a setting is not valid.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `semisup track`."""
+    """Define the arguments of `semisup track`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "Show runs in W&B from their own records: after a crash, or for runs made without tracking."
+    parser.description = "Upload runs to W&B from their records: after a crash, or for runs trained without tracking."
     parser.epilog = EPILOG
     parser.add_argument(
-        "words", nargs="+", metavar="RUN", help="a run's folder, or outputs/NAME; then tracking.KEY=VALUE"
+        "words", nargs="+", metavar="RUN", help="a run directory or outputs/NAME; then tracking.KEY=VALUE"
     )
     parser.set_defaults(run_command=track_command)
 
 
 def track_command(arguments: argparse.Namespace) -> int:
-    """Open, fill and close a mirror for each run.
+    """Upload every run and return the exit status.
 
     Raises:
         DataError: a folder is missing or holds no run.
-        SettingError: a setting is none of the mirror's.
+        SettingError: a word is not a setting of the tracker.
     """
     from semisup.analysis.runs import find_runs
     from semisup.report.console import short_warnings
 
     short_warnings()
-    words = [word for word in arguments.words if "=" in word and not Path(word).exists()]
-    tracking, output_root = _settings(words)
-    runs = find_runs([Path(word) for word in arguments.words if word not in words])
-    shown = [_upload_run(folder, tracking, output_root) for folder in runs]
-    return 0 if all(shown) else 1
+    overrides = [word for word in arguments.words if "=" in word and not Path(word).exists()]
+    tracking, output_root = _settings(overrides)
+    runs = find_runs([Path(word) for word in arguments.words if word not in overrides])
+    uploaded = [_upload_run(folder, tracking, output_root) for folder in runs]
+    return 0 if all(uploaded) else 1
 
 
-def _settings(words: list[str]) -> tuple[Any, Path]:
-    """The caller's settings of the mirror, and the caller's output_root."""
+def _settings(overrides: list[str]) -> tuple[Any, Path]:
+    """The tracker settings and the output_root of the command line."""
     from semisup.config import schema
     from semisup.config.compose import defaults
     from semisup.errors import SettingError
     from semisup.record.reader import parse_value
 
-    mine = defaults(["tracking=wandb"])
-    for word in words:
+    config = defaults(["tracking=wandb"])
+    for word in overrides:
         key, _, text = word.partition("=")
         group, _, field = key.partition(".")
         if key != "output_root" and (group != "tracking" or not field):
             raise SettingError(key, text, "may not be set here, only tracking.* and output_root")
         value = parse_value(text)
-        mine = mine | ({"tracking": mine["tracking"] | {field: value}} if field else {key: value})
-    tracking = schema.build_option("tracking", mine["tracking"])
+        config = config | ({"tracking": config["tracking"] | {field: value}} if field else {key: value})
+    tracking = schema.build_option("tracking", config["tracking"])
     tracking.require_installed()
-    return tracking, Path(str(mine["output_root"])).expanduser()
+    return tracking, Path(str(config["output_root"])).expanduser()
 
 
 def _upload_run(folder: Path, tracking: Any, output_root: Path) -> bool:
-    """Show one run and say so; whether it was shown."""
+    """Upload one run, print a line, and return whether it was uploaded."""
     from semisup.errors import RecordError
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            status, rows = _mirror(folder, tracking, output_root)
+            status, rows = _replay(folder, tracking, output_root)
         except (RecordError, OSError) as error:
             print(f"semisup track: {printable(error, 2000)}", file=sys.stderr)
             return False
@@ -94,18 +94,21 @@ def _upload_run(folder: Path, tracking: Any, output_root: Path) -> bool:
 
 
 def upload(folder: Path, tracking: Any) -> None:
-    """A run that was finished before, for whoever waits for it in W&B; nothing where no record is to be had."""
+    """Upload a run that was finished before, if its record can be read, for a process that waits for it in W&B."""
     from semisup.errors import RecordError
 
     with contextlib.suppress(RecordError, OSError):
-        _mirror(folder, tracking, folder.parent.parent)
+        _replay(folder, tracking, folder.parent.parent)
 
 
-def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
-    """Status of the run and number of rows shown.
+def _replay(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
+    """Send the record of a run to a new tracker.
+
+    Returns:
+        the status of the run and the number of metric rows sent.
 
     Raises:
-        RecordError: a process is at the run, or its record cannot be read.
+        RecordError: a process is training the run, or its record cannot be read.
     """
     from semisup.errors import RecordError
     from semisup.record.lock import RunLock
@@ -116,15 +119,16 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
     RunLock(folder).check()
     config, about = read_config(folder / "config.yaml"), read_json(folder / "run.json") or {}
     log = folder / "metrics.jsonl"
-    count = sum(1 for _ in read_metrics(log)) if log.exists() else 0  # all of it is sound before any of it is shown
+    count = sum(1 for _ in read_metrics(log)) if log.exists() else 0  # read completely before anything is sent
     try:
-        given = (about.get("id") or folder.resolve().name, about.get("job_type") or "train", config["name"])
-        id_, job_type, name = _words(*given)
-        made_here = folder.resolve().parts[-2:] == (name, id_)
-        root = folder.resolve().parent.parent if made_here else output_root
+        id_, job_type, name = _check_slugs(
+            about.get("id") or folder.resolve().name, about.get("job_type") or "train", config["name"]
+        )
+        in_place = folder.resolve().parts[-2:] == (name, id_)
+        root = folder.resolve().parent.parent if in_place else output_root
         identity = wandb_info(config, id_, root, job_type)
     except (LookupError, TypeError, ValueError) as error:
-        raise RecordError(f"{folder}: config.yaml or run.json is not that of a run ({error})") from None
+        raise RecordError(f"{folder}: config.yaml or run.json is not valid ({error})") from None
     summary = read_json(folder / "summary.json")
     status = "done" if summary is not None else _unfinished(about)
     tracker = tracking.open(identity)
@@ -137,23 +141,23 @@ def _mirror(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
 
 
 def saved_plots(folder: Path) -> dict[str, Path]:
-    """The run's own pictures. A link out of its folder is none: whatever it leads to is not for W&B."""
+    """The plots of a run, without links to files outside its directory, which are not to be uploaded."""
     own = folder.resolve()
-    found = {path.stem: path for path in sorted((folder / "plots").glob("*.png")) if path.is_file()}
-    return {name: path for name, path in found.items() if path.resolve().is_relative_to(own) and name.isprintable()}
+    plots = {path.stem: path for path in sorted((folder / "plots").glob("*.png")) if path.is_file()}
+    return {name: path for name, path in plots.items() if path.resolve().is_relative_to(own) and name.isprintable()}
 
 
-def _words(*values: object) -> list[str]:
-    """What W&B may call a run: our ids are such words, and whatever else a stranger's run.json says is none."""
+def _check_slugs(*values: object) -> list[str]:
+    """Raise ValueError unless all values are slugs, as the ids and names of runs are, which may be names in W&B."""
     from semisup.config.sections import SLUG
 
     for value in values:
         if not isinstance(value, str) or not SLUG.fullmatch(value):
-            raise ValueError(f"{value!r} is not a name")
+            raise ValueError(f"{value!r} is not a valid name")
     return [str(value) for value in values]
 
 
 def _unfinished(about: dict[str, Any]) -> str:
-    """The status of a run without a summary; one that says `running` was killed, for nobody is at it."""
+    """The status of a run without a summary; `running` without a process means that it was killed."""
     status = about.get("status")
     return "killed" if status in ("running", "done", None) else str(status)

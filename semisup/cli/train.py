@@ -1,19 +1,18 @@
-"""`semisup train`: Hydra composes and sweeps; every run comes through the one gate."""
+"""`semisup train`: compose and validate the settings, then train one run or start a sweep."""
 
 import contextlib
 import io
-import os
 import sys
 
 from omegaconf import DictConfig
 
 from semisup.config.compose import check_names, without_hydra
 from semisup.errors import DataError, SettingError
-from semisup.runtime.text import shell_quote
+from semisup.runner.output_root import check_output_root
+from semisup.runtime.text import printable, shell_quote
 from semisup.sweep.preflight import compose_command, validate_command
 from semisup.sweep.runner import sweep, with_hydra
 
-COMPLETION = ("--shell-completion", "-sc")  # whose own words look like settings: install=bash
 FLAGS_FOR_HYDRA = (
     "--help",
     "-h",
@@ -23,48 +22,43 @@ FLAGS_FOR_HYDRA = (
     "-c",
     "--info",
     "-i",
-    *COMPLETION,
 )
 
 
 def train_command(words: list[str]) -> int:
-    """Everything after `semisup train`; returns the exit status."""
-    asked = {word.split("=")[0] for word in words}
-    if asked & set(FLAGS_FOR_HYDRA):
-        try:
-            if asked & set(COMPLETION):
-                _drop_command_word()
-            else:
-                check_names([word for word in words if "=" in word and not word.startswith("-")])
-        except SettingError as error:
-            return _print_error(str(error))
-        said = io.StringIO()  # printed by us: Hydra takes a reader that is gone for an error of its own
-        try:
-            with contextlib.redirect_stdout(said):
-                with_hydra(words)
-        finally:
-            print(said.getvalue(), end="")
-        return 0
-    overrides = [word for word in words if not word.startswith("-")]
+    """Run `semisup train` with these words after it and return the exit status."""
     flags = [word for word in words if word.startswith("-")]
-    if any(word not in ("-m", "--multirun") for word in flags):
+    overrides = [word for word in words if not word.startswith("-")]
+    if {flag.split("=")[0] for flag in flags} & set(FLAGS_FOR_HYDRA):
+        return _print_with_hydra(words)
+    if any(flag not in ("-m", "--multirun") for flag in flags):
         return _print_error(
-            f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, -m sweeps"
+            f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, and -m starts a sweep"
         )
     try:
-        door = compose_command(overrides, "-m" in flags or "--multirun" in flags)
-        if not door.several:
-            validate_command(door)
+        command = compose_command(overrides, bool(flags))
+        check_output_root(str(command.config.output_root))
+        if not command.several:
+            validate_command(command)
     except (SettingError, DataError) as error:
         return _print_error(str(error))
-    return sweep(overrides, door) if door.several else _run_single(door.config)
+    return sweep(overrides, command) if command.several else _run_single(command.config)
 
 
-def _drop_command_word() -> None:
-    """Hydra completes what stands after the program's name, and would take `train_command` for a setting."""
-    program, ours, rest = os.environ.get("COMP_LINE", "").partition(" train ")
-    if ours:
-        os.environ["COMP_LINE"] = f"{program} {rest}"
+def _print_with_hydra(words: list[str]) -> int:
+    """Let Hydra print the help or the composed config; what is printed is printed here, for Hydra reports a closed pipe
+    as an error of its own."""
+    try:
+        check_names([word for word in words if "=" in word and not word.startswith("-")])
+    except SettingError as error:
+        return _print_error(str(error))
+    output = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output):
+            with_hydra(words)
+    finally:
+        print(output.getvalue(), end="")
+    return 0
 
 
 def _print_error(message: str) -> int:
@@ -76,7 +70,7 @@ def _print_error(message: str) -> int:
 
 
 def _run_single(config: DictConfig) -> int:
-    from semisup.analysis.diagnosis import explain_unused
+    """Train one run, print its result and the next command, and return the exit status."""
     from semisup.cli.track import upload
     from semisup.report.console import short_warnings
     from semisup.runner.progress import Bars
@@ -92,17 +86,17 @@ def _run_single(config: DictConfig) -> int:
     if not is_rank_zero():
         return result.exit_code
     if result.status != "done":
-        said = "" if result.status == "refused" else f"{result.status}: "
-        print(f"semisup train: {said}{result.message}", file=sys.stderr)
+        prefix = "" if result.status == "refused" else f"{result.status}: "
+        print(f"semisup train: {prefix}{result.message}", file=sys.stderr)
         return result.exit_code
-    if result.kept and is_wandb_agent():  # which waits for the result, whoever made it
+    if result.kept and is_wandb_agent():  # the agent waits for a result, also of a run that was finished before
         upload(result.folder, run_config.tracking)
     summary = result.summary or {}
-    if why := explain_unused(run_config, result.folder, summary):
-        print(why, file=sys.stderr)
+    if reason := summary.get("unused_reason"):
+        print(f"no pseudo-label was used: {printable(reason, 2000)}", file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
     print(f"{'already done' if result.kept else 'done'}: {result.folder}  {'  '.join(figures)}")
-    control = "; with -m its control, labels alone, is trained beside it"
+    control = "; with -m its supervised control is trained as well"
     print(
         f"Next: semisup show {shell_quote(result.folder)}{control if run_config.settings.method.uses_unlabeled else ''}"
     )

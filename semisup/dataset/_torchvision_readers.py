@@ -1,6 +1,6 @@
 """torchvision's data set readers: their arguments and layouts, and their errors translated.
 
-torchvision compares files with the published checksums before it opens them, so that no foreign pickle is loaded.
+torchvision compares files with the published checksums before it opens them, so that nothing foreign is unpacked.
 """
 
 import os

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from semisup.core.csv_cells import protect_cell
 from semisup.core.events import PoolLabeled
 from semisup.core.threshold_curve import THRESHOLDS
 from semisup.core.types import ThresholdCurve
@@ -71,6 +72,7 @@ def _share(value: float | None) -> str:
 
 
 def csv_text(rows: Iterable[tuple[object, ...]]) -> str:
+    """The rows as CSV, with text cells that no spreadsheet executes."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    csv.writer(buffer, lineterminator="\n").writerows([protect_cell(value) for value in row] for row in rows)
     return buffer.getvalue()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from semisup.core.csv_cells import restore_cell
 from semisup.core.events import PoolLabeled
 from semisup.record.append_log import escape_line
 
@@ -46,6 +47,11 @@ def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:
         for row in csv.DictReader(file):
             if row["round"] != round_:
                 last, round_ = [], row["round"]
-            label = PseudoLabelRow(numbers[row["path"]], row["class"], float(row["confidence"]), float(row["weight"]))
+            label = PseudoLabelRow(
+                numbers[restore_cell(row["path"])],
+                restore_cell(row["class"]),
+                float(row["confidence"]),
+                float(row["weight"]),
+            )
             last.append(label)
     return last

@@ -14,6 +14,7 @@ from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGrou
 from semisup.analysis.datasets import dataset_label
 from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY, references_of, sweep_interval
 from semisup.analysis.runs import Run
+from semisup.core.csv_cells import protect_cell
 from semisup.record import finite
 from semisup.record.append_log import escape_line
 from semisup.report.wording import mean_gain
@@ -155,5 +156,5 @@ def _spread(value: Spread | None) -> dict[str, Any] | None:
 def _cell(value: Any) -> Any:
     """Lists and booleans as JSON; text that a spreadsheet would execute as a formula gets a quote."""
     if isinstance(value, str):
-        return "'" + value if value.startswith(("=", "+", "-", "@")) else value
+        return protect_cell(value)
     return json.dumps(value) if isinstance(value, bool | list) else value

@@ -1,9 +1,9 @@
-"""Says when pseudo-labels collapse: when what is kept runs together into few classes, and feeds on itself from there.
+"""Detection of collapse: selected pseudo-labels that concentrate on few classes, and reinforce themselves from there.
 
-    share = H(classes of the kept pseudo-labels) / H(classes of the validation set)        H: entropy
+    share = H(classes of the selected pseudo-labels) / H(classes of the validation set)        H: entropy
 
-1 is a kept set as varied as the validation set; two of ten equally frequent classes give 0.3, one class 0. A labeling
-that keeps fewer than 5 images a class on average says too little to be judged.
+The share is 1 if the selected set is as varied as the validation set, 0.3 if it has two of ten equally frequent
+classes, and 0 if it has one class. A labeling that selects fewer than 5 images a class on average is not judged.
 """
 
 import warnings
@@ -17,15 +17,15 @@ from semisup.core.metrics import normalized_entropy
 from semisup.errors import CollapsedError
 from semisup.runtime.text import printable
 
-FEWEST = 5  # kept images a class, on average
+MIN_IMAGES_PER_CLASS = 5  # selected, on average
 
 
 class CollapseWatch:
-    """Looks at every labeling of one run.
+    """Check of every labeling of one run.
 
     Args:
-        settings: from where on to warn, and to stop.
-        run: what the warning calls it.
+        settings: the shares below which to warn and to stop.
+        run: its id, for the warning.
         classes: the K names.
         validation: (n,) int64, the true classes of the validation set; -1 = unknown.
     """
@@ -36,31 +36,31 @@ class CollapseWatch:
         self.expected = normalized_entropy(counts) or 0.0
         self.warned = False
 
-    def see(self, event: Event) -> None:
-        """Warn, once for each run, or stop.
+    def on_event(self, event: Event) -> None:
+        """Check a labeling; warn once for each run, or stop it.
 
         Raises:
             CollapsedError: the share is below `stop_below`.
         """
-        if not isinstance(event, PoolLabeled) or sum(event.classes.kept) < FEWEST * len(self.classes):
+        if not isinstance(event, PoolLabeled) or sum(event.classes.kept) < MIN_IMAGES_PER_CLASS * len(self.classes):
             return
         if not self.expected:
             return
         share = float(event.metrics["pseudo/entropy"] or 0.0) / self.expected
         if _below(share, self.settings.stop_below):
-            raise CollapsedError(self._said(event, share, f"stop_below={self.settings.stop_below:g}"))
+            raise CollapsedError(self._message(event, share, f"stop_below={self.settings.stop_below:g}"))
         if _below(share, self.settings.warn_below) and not self.warned:
             self.warned = True
-            said = self._said(event, share, f"warn_below={self.settings.warn_below:g}")
-            warnings.warn(f"{self.run}: {said}", stacklevel=2)
+            message = self._message(event, share, f"warn_below={self.settings.warn_below:g}")
+            warnings.warn(f"{self.run}: {message}", stacklevel=2)
 
-    def _said(self, event: PoolLabeled, share: float, setting: str) -> str:
+    def _message(self, event: PoolLabeled, share: float, setting: str) -> str:
         kept = event.classes.kept
         name, count = printable(self.classes[kept.index(max(kept))]), sum(kept)
         return (
-            f"pseudo-labels collapse at step {event.step}: {max(kept) / count:.0%} of the {count} kept are {name}; "
+            f"pseudo-labels collapse at step {event.step}: {max(kept) / count:.0%} of the {count} selected are {name}; "
             f"the entropy of their classes is {share:.2f} of validation's, below collapse.{setting}. "
-            "A later start (method.gate), a higher threshold.tau or threshold=class_balanced are the usual cures"
+            "try a higher method.gate, a higher threshold.tau or threshold=class_balanced"
         )
 
 

@@ -1,4 +1,4 @@
-"""Checked settings and the data: whether they go together, before anything is decoded, and what is trained on."""
+"""Checks of the settings against the data, the model and the device, before any image is decoded."""
 
 import os
 import warnings
@@ -6,30 +6,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from semisup.config.schema import RunConfig
-from semisup.core.types import Images
-from semisup.dataset import SPLITS, Data, ScansFolders
+from semisup.dataset import ScansFolders
 from semisup.errors import SettingError, escape, first_line
-from semisup.images.on_disk import LazyImages
 from semisup.method import OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings
-from semisup.runtime.distributed import local_device
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.precision import MAX_SHAPES
-from semisup.training.state import TrainingData
 
-LARGE_SIDE, LARGE_BYTES = 256, 2**29  # of images and weights: more is not tried in memory before a run
+LARGE_SIDE, LARGE_BYTES = 256, 2**29
+"""Pixels a side and bytes of weights up to which the model is tried on real tensors before a run."""
 
 
 def check_compatibility(
     run_config: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int
 ) -> None:
-    """Raise SettingError where settings and data do not go together; nothing needs to be decoded yet."""
+    """Raise SettingError if settings and data are incompatible; no image needs to be decoded for that."""
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
     if counts["validation"] == 0:
         raise SettingError("dataset", run_config.config["dataset"]["name"], "leaves no image for validation")
@@ -48,40 +44,46 @@ def check_compatibility(
     if refusal is not None:
         raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
     if not takes_one and (batch_size == 1 or (batch_size <= labeled and labeled % batch_size == 1)):
-        allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot take"
+        allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot normalize"
         raise SettingError("train.batch_size", batch_size, allowed)
     _warn_recompilation(run_config)
 
 
 def _warn_recompilation(run_config: RunConfig) -> None:
-    """Warn where every labeling of the pool can mean another compilation of the model: the pseudo-labeled images of an
-    epoch end in a batch of what is left, and a model is compiled for every size of a batch.
+    """Warn if each labeling of the unlabeled set can cause another compilation of the model.
+
+    The last pseudo-labeled batch of an epoch has the images that remain, and a model is compiled for every batch size.
 
     Raises:
-        SettingError: there could be more sizes than are compiled.
+        SettingError: there could be more batch sizes than torch compiles.
     """
     method, name = run_config.settings.method, run_config.config["method"]["name"]
     if not run_config.run.compile or not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
         return
     sizes = run_config.settings.train.batch_size + 1
     if sizes > MAX_SHAPES // 2:
-        allowed = f"at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches have so many sizes"
+        allowed = (
+            f"must be at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches vary in size"
+        )
         raise SettingError("train.batch_size", sizes - 1, allowed)
     warnings.warn(
-        f"compile=true: with method={name} the last batch of an epoch has another size after each labeling, and each "
-        f"size is compiled anew, up to {sizes} times; methods that label at every step have one size",
+        f"compile=true: with method={name} the size of the last batch of an epoch changes with each labeling, and each "
+        f"size is compiled once, up to {sizes} times; online methods have one size",
         stacklevel=3,
     )
 
 
 _probe_results: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
-"""What came of `_probe_model`: members of a sweep mostly have the same model."""
+"""Results of `_probe_model`: most runs of a sweep have the same model."""
 
 
 def _probe_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
-    """Look at two images, and at one in training: what the network says against such images, and whether one is enough.
+    """Run the network on two images in eval mode, and on one image in training mode.
 
-    Real tensors without first weights, where it is not large: the meta device would import 2 s of torch's compiler.
+    On real tensors with uninitialized weights, if it is not large: the meta device would import torch's compiler (2 s).
+
+    Returns:
+        the network's error for images of this size, or None; and whether it can train on a batch of one.
     """
     key = (repr(model), channels, num_classes, size)
     if key not in _probe_results:
@@ -109,7 +111,7 @@ def _run_probe(model: ModelSettings, channels: int, num_classes: int, size: int)
 
 
 class _SkipWeightInit(TorchFunctionMode):
-    """In here no random numbers are drawn for weights: they stay what the memory held."""
+    """Context in which weights are not initialized, and no random number is drawn for them."""
 
     DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
 
@@ -135,8 +137,7 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError unless they do in the processor's memory, where a GPU's may stay; where the cache's file can
-    hold them, unless those of a step do."""
+    """Raise SettingError unless the images fit into CPU memory, or those of one step if a cache file can hold them."""
     size, config = run_config.dataset.size, run_config.config["dataset"]
     what = "the images"
     if "memory_gb" in config and config["cache"] is not None:
@@ -147,24 +148,24 @@ def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> No
 
 
 def _device_memory(device: str) -> int:
-    """Bytes, of the processor or of a GPU."""
+    """Bytes of memory of the CPU or of a GPU."""
     return (
         memory_limit_bytes() if device == "cpu" else torch.cuda.get_device_properties(torch.device(device)).total_memory
     )
 
 
 def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
-    """Raise SettingError where something takes more than all the memory that there is."""
+    """Raise SettingError if something takes more than all of the memory, `there` bytes."""
     if bytes_ > there:
         allowed = f"{what} take {bytes_ / 1e9:.3g} GB of memory, and there are {there / 1e9:.3g}"
         raise SettingError(key, value, allowed)
 
 
 def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
-    """What the model's weights and buffers take in memory, without taking it.
+    """Bytes of the model's weights and buffers, computed without allocating them.
 
     Raises:
-        SettingError: there can be no such model.
+        SettingError: the model cannot be built.
     """
     name = run_config.config["model"]["name"]
     try:
@@ -175,15 +176,19 @@ def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
 
 
 def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -> None:
-    """Raise SettingError where a GPU would refuse the first backward pass: of what is in torchvision's models, only
-    pooling to several pixels a side (alexnet, vgg) has no algorithm there that adds in one order."""
+    """Raise SettingError if the model has no deterministic backward pass on a GPU.
+
+    Of torchvision's models only adaptive pooling to several pixels a side (alexnet, vgg) has none.
+    """
     if run_config.run.device == "cpu" or not run_config.run.deterministic:
         return
     network = _meta_model(run_config.settings.model, channels, num_classes, run_config.dataset.size)
     pools = [each.output_size for each in network.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
     if any(side not in (1, (1, 1)) for side in pools):
         name = run_config.config["model"].get("architecture", run_config.config["model"]["name"])
-        allowed = f"goes not with {name} on a GPU, whose pooling adds in any order there; use deterministic=false"
+        allowed = (
+            f"not supported with {name} on a GPU, whose pooling has no deterministic algorithm; use deterministic=false"
+        )
         raise SettingError("deterministic", True, allowed)
 
 
@@ -192,41 +197,27 @@ def _bytes(network: nn.Module) -> int:
 
 
 def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
-    """The network on the meta device, on which work costs nothing."""
+    """The network on the meta device, where tensors have shapes and no data.
+
+    A constructor that reads values of tensors (`tensor.item()`, as for stochastic depth rates, or torchvision's regnets
+    for their widths) cannot run there, and runs on the CPU without initializing weights.
+    """
     try:
         with torch.device("meta"):
             return model.build(channels, num_classes, size, pretrained=False)
-    except NotImplementedError:  # torchvision's regnets compute their widths by tensors
-        with torch.device("cpu"):
+    except RuntimeError:  # with NotImplementedError; a wrong setting raises again below
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]), _SkipWeightInit():
             return model.build(channels, num_classes, size, pretrained=False).to("meta")
 
 
 def check_control_is_fair(run_config: RunConfig) -> None:
-    """Raise SettingError where a run's control could not have its learning rates.
+    """Raise SettingError if the control of a run could not have the run's learning rates.
 
-    A control is given as many steps as the run took. Where an epoch grows with the pseudo-labels, a schedule over
-    epochs is another one over steps.
+    A control is trained for as many steps as its run. If an epoch grows with the pseudo-labels, a schedule over epochs
+    differs from the one over steps.
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
     by_epochs = run_config.settings.train.steps is None and run_config.settings.method.uses_unlabeled
     if run_config.sweep.control and by_epochs and len(factors) > 1:
         allowed = "over train.epochs gives the control other learning rates; set train.steps, or sweep.control=false"
         raise SettingError("schedule", run_config.config["schedule"]["name"], allowed)
-
-
-def build_problem(run_config: RunConfig, data: Data) -> TrainingData:
-    """The data on the run's device."""
-    device = local_device(run_config.run.device)
-    images = {split: move_to_device(getattr(data, split), device) for split in SPLITS}
-    return TrainingData(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
-
-
-def move_to_device(images: Images, device: torch.device) -> Images:
-    """The images on the device; those that take more than half of a GPU's free memory stay in the processor's, and of
-    them a step's go through pinned memory, which `to_device` sees to."""
-    pixels = images.pixels
-    if device.type == "cuda" and isinstance(pixels, Tensor) and pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
-        everything = numpy.arange(len(images))
-        held = LazyImages([pixels.numpy()], numpy.zeros(len(images), numpy.uint8), everything, device)
-        return Images(held, images.targets.to(device), images.paths)
-    return images.to(device)

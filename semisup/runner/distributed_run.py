@@ -1,4 +1,4 @@
-"""A run by several processes: the first does all that one alone does, the others train with it and write nothing."""
+"""A run by several processes: rank 0 does everything a single process does, the others only train with it."""
 
 import io
 import signal
@@ -22,12 +22,14 @@ from semisup.training.loop import train
 from semisup.training.state import TrainingData, restore, start
 
 SAFE_STOP_EVENTS = (StepEnd, EpochEnd, Progress)
-"""Events at which a training can stop: the state is whole, or is when the training is closed."""
+"""Events at which training can stop: the state is complete, or becomes so when the generator is closed."""
 
 
 def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
-    """The leader's word to the others: on which data, and from which state. From here on all stop at the same step, and
-    none of them before the first."""
+    """Send the data set fingerprint and the initial state from rank 0 to the other processes, once.
+
+    From here on all processes stop at the same step, and none before the first step.
+    """
     if not team.told:
         buffer = io.BytesIO()
         torch.save({"fingerprint": fingerprint, "snapshot": snapshot}, buffer)
@@ -36,7 +38,7 @@ def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: d
 
 
 def sync_stop(stop: StopHandler, event: Event) -> None:
-    """At each place where a training can stop: all processes stop where one was asked to."""
+    """At an event at which training can stop: pass a stop request of any process to all of them."""
     if isinstance(event, SAFE_STOP_EVENTS):
         number = all_reduce_max(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
         if number and stop.asked is None:
@@ -46,36 +48,39 @@ def sync_stop(stop: StopHandler, event: Event) -> None:
 def run_follower(
     run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
 ) -> bool:
-    """What all processes but the first do; False where the leader had nothing to train.
+    """Train on a rank other than 0.
+
+    Returns:
+        False if rank 0 had nothing to train.
 
     Raises:
-        DataError: this process found other data.
-        ShortOfMemoryError, DivergedError, CollapsedError, StoppedError: as on the leader.
+        DataError: this process read other data than rank 0.
+        InsufficientMemoryError, DivergedError, CollapsedError, StopRequested: as on rank 0.
     """
     with warnings.catch_warnings(), translate_oom(run_config):
-        warnings.simplefilter("ignore")  # the leader says it
+        warnings.simplefilter("ignore")  # rank 0 shows them
         return _follow(run_config, load, stop, team)
 
 
 def _follow(
     run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
 ) -> bool:
-    news = team.receive()
-    if news is None:
+    received = team.receive()
+    if received is None:
         return False
     stop.wait = True
-    known = torch.load(io.BytesIO(news), map_location="cpu", weights_only=True)
+    begin = torch.load(io.BytesIO(received), map_location="cpu", weights_only=True)
     configure_torch(run_config.run.threads, deterministic=run_config.run.deterministic)
     problem, data = load()
-    if data.fingerprint != known["fingerprint"]:
-        raise DataError(f"{Path.cwd()}: the data of this process are not those of the first")
+    if data.fingerprint != begin["fingerprint"]:
+        raise DataError(f"{Path.cwd()}: the data set of this process differs from that of rank 0")
     state = start(problem, run_config.settings)
-    if known["snapshot"] is not None:
-        restore(state, known["snapshot"])
+    if begin["snapshot"] is not None:
+        restore(state, begin["snapshot"])
     watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.validation.targets)
     for event in train(problem, run_config.settings, state):
         sync_stop(stop, event)
-        watch.see(event)
+        watch.on_event(event)
         if stop.asked is not None and isinstance(event, SAFE_STOP_EVENTS):
             raise stop.asked
     return True

@@ -1,4 +1,4 @@
-"""What is said of a run besides its numbers: in run.json, and in W&B."""
+"""Metadata of a run, for run.json and W&B."""
 
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,24 @@ from semisup.runtime.torchrun_env import world_size
 from semisup.tracking import RunInfo
 
 
-def initial_metadata(run_config: RunConfig, job_type: str) -> dict[str, Any]:
-    """What run.json says besides status, times and data."""
+def job_type(reproduces: Path | None) -> str:
+    """The kind of a run in run.json and W&B."""
+    return "train" if reproduces is None else "reproduce"
+
+
+def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str, Any]:
+    """The content of run.json besides status, times and data set.
+
+    Args:
+        reproduces: the run directory or config that this run is a reproduction of, if it is one.
+    """
     model = run_config.settings.model
     weights = model.weights_info() if isinstance(model, Pretrained) else None
     return {
         "id": run_config.id,
         "name": run_config.run.name,
-        "job_type": job_type,
+        "job_type": job_type(reproduces),
+        **({} if reproduces is None else {"reproduces": str(reproduces.resolve())}),
         "command": command_line(),
         "environment": environment_of(run_config),
         **({} if weights is None else {"weights": weights._asdict()}),
@@ -27,12 +37,12 @@ def initial_metadata(run_config: RunConfig, job_type: str) -> dict[str, Any]:
 
 
 def environment_of(run_config: RunConfig) -> dict[str, Any]:
-    """What the numbers of a run that starts now depend on besides its config."""
+    """Everything that the numbers of a run started now depend on besides its config."""
     return {**environment(run_config.run.device), "threads": run_config.run.threads, "processes": world_size()}
 
 
 def dataset_metadata(data: Data) -> dict[str, Any]:
-    """What run.json says of the data."""
+    """The data set as described in run.json."""
     return {
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),
@@ -42,7 +52,7 @@ def dataset_metadata(data: Data) -> dict[str, Any]:
 
 
 def wandb_info(config: ConfigDict, id_: str, output_root: Path, job_type: str) -> RunInfo:
-    """What a run is called in W&B, whoever shows it there, and whenever."""
+    """Name, group and tags of a run in W&B, the same whichever command uploads it."""
     return RunInfo(
         run_id=f"{config['name']}-{id_}"[-128:],
         name=id_,

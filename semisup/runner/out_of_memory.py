@@ -1,4 +1,4 @@
-"""Memory that runs out, said in one line with what to try, whoever says it: Python, torch on the CPU, or CUDA."""
+"""Out-of-memory errors of Python, torch on the CPU and CUDA, as one line with the settings to try."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,46 +8,50 @@ import torch
 from semisup.config.schema import RunConfig
 from semisup.errors import InsufficientMemoryError, escape
 
-OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+MESSAGES = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
 
 @contextmanager
 def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] | None = None) -> Iterator[None]:
-    """In here, an error of memory becomes a ShortOfMemoryError, whose words `what` makes of the settings and of what
-    the error says; by itself those of training."""
+    """Turn out-of-memory errors raised in this context into InsufficientMemoryError.
+
+    Args:
+        what: makes the advice from the settings and the original message; None: the advice for training.
+    """
     try:
         yield
-    except InsufficientMemoryError:  # said further inside
+    except InsufficientMemoryError:  # translated by an inner context
         raise
     except (MemoryError, RuntimeError) as error:
-        if not _of_memory(error):
+        if not _is_out_of_memory(error):
             raise
-        said = escape((str(error).splitlines() or ["MemoryError"])[0])
-        raise InsufficientMemoryError(f"out of memory {(what or _training)(run_config, f'({said})')}") from error
+        message = escape((str(error).splitlines() or ["MemoryError"])[0])
+        raise InsufficientMemoryError(f"out of memory {(what or _training)(run_config, f'({message})')}") from error
 
 
-def reading(run_config: RunConfig, said: str) -> str:
-    """While images are read: it is not the batches that are too large."""
-    words = [f"dataset.size={run_config.dataset.size // 2}"]
+def reading(run_config: RunConfig, message: str) -> str:
+    """Advice if images were being read, when the batch size does not matter."""
+    settings = [f"dataset.size={run_config.dataset.size // 2}"]
     if "memory_gb" in run_config.config["dataset"]:
-        words.append("dataset.memory_gb=0, which leaves the pixels in dataset.cache")
-    return f"{said} while images were read; try {' or '.join(words)}"
+        settings.append("dataset.memory_gb=0, which leaves the pixels in dataset.cache")
+    return f"{message} while images were read; try {' or '.join(settings)}"
 
 
-def saving(run_config: RunConfig, said: str) -> str:
-    """While a checkpoint is written."""
-    copy = "which takes the weights and the optimizer's state once more"
-    return f"{said} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
+def saving(run_config: RunConfig, message: str) -> str:
+    """Advice if a checkpoint was being written."""
+    copy = "which needs a second copy of the weights and the optimizer's state"
+    return f"{message} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
 
 
-def _of_memory(error: BaseException) -> bool:
-    """torch says it on the CPU by a plain RuntimeError, and so it does of CUDA's libraries and of pinned memory."""
-    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return named or any(words in str(error) for words in OF_MEMORY)
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; for CPU and pinned memory and CUDA's libraries torch raises a plain RuntimeError."""
+    by_type = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return by_type or any(part in str(error) for part in MESSAGES)
 
 
-def _training(run_config: RunConfig, said: str) -> str:
+def _training(run_config: RunConfig, message: str) -> str:
+    """Advice for training and evaluation."""
     plan = run_config.settings.train
     sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}
-    words = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]
-    return f"{said}; try {' '.join(words) or 'a smaller model, or a smaller dataset.size'}"
+    smaller = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]
+    return f"{message}; try {' '.join(smaller) or 'a smaller model, or a smaller dataset.size'}"

@@ -1,4 +1,4 @@
-"""Progress bars on the error stream of a terminal; silence where there is none."""
+"""Progress bars on standard error, if it is a terminal."""
 
 from collections.abc import Iterable
 from types import TracebackType
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Bars:
-    """One bar for the training, and one below it for whatever is read or scored."""
+    """Context that shows one bar for the training, and one below it for images being read or labeled."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.training: TaskID | None = None
-        self.other: TaskID | None = None
+        self.inner: TaskID | None = None
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -34,7 +34,7 @@ class Bars:
         self.progress.stop()
 
     def watch(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-        """The items, with a bar of their own while they last."""
+        """Yield the items and show a bar until the last one."""
         task = self.progress.add_task(description, total=total)
         for item in items:
             yield item
@@ -42,17 +42,19 @@ class Bars:
         self.progress.remove_task(task)
 
     def begin(self, name: str, plan: TrainSettings) -> None:
+        """Start the bar of a training."""
         self.end()
         self.training = self.progress.add_task(name[:34], total=plan.steps or plan.epochs)
 
     def end(self) -> None:
-        for task in (self.training, self.other):
+        """Remove the bars of a training."""
+        for task in (self.training, self.inner):
             if task is not None:
                 self.progress.remove_task(task)
-        self.training = self.other = None
+        self.training = self.inner = None
 
     def add(self, event: Event, plan: TrainSettings) -> None:
-        """Move the bars."""
+        """Update the bars from an event of the training."""
         if self.training is None:
             return
         if isinstance(event, StepEnd) and plan.steps is not None:
@@ -63,10 +65,12 @@ class Bars:
             accuracy = event.metrics["val/accuracy"]
             self.progress.update(self.training, description=f"epoch {event.epoch}, validation {accuracy:.3f}")
         elif isinstance(event, ProgressEvent) and event.total:
-            self._score(event)
+            self._update_inner(event)
 
-    def _score(self, event: ProgressEvent) -> None:
-        if self.other is None:
-            self.other = self.progress.add_task(event.phase, total=event.total)
-        doing, going_on = event.phase, event.done < event.total
-        self.progress.update(self.other, description=doing, completed=event.done, total=event.total, visible=going_on)
+    def _update_inner(self, event: ProgressEvent) -> None:
+        if self.inner is None:
+            self.inner = self.progress.add_task(event.phase, total=event.total)
+        unfinished = event.done < event.total
+        self.progress.update(
+            self.inner, description=event.phase, completed=event.done, total=event.total, visible=unfinished
+        )

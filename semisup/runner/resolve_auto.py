@@ -1,7 +1,7 @@
-"""Which run a command means where it leaves a choice to the machine: `device=auto` on nodes with a GPU and without.
+"""The run that a command with `device=auto` or `precision=auto` refers to.
 
-What `auto` means is part of what a run is called, so that another machine, typing the same, would make another run. A
-run that is finished, or that has a state to go on from, is rather kept or continued, whichever machine began it.
+The values of `auto` are part of a run's id, so the same command on a machine with a GPU and on one without would be two
+runs. A run that is finished or has a checkpoint is reused or continued instead, whichever machine started it.
 """
 
 import contextlib
@@ -21,47 +21,48 @@ from semisup.runner.result import run_folder
 
 
 def resolve_auto(config: DictConfig) -> RunConfig:
-    """The gate, for a config that may say `auto`.
+    """Validate a config that may contain `auto`.
 
     Returns:
-        What this machine makes of it, unless another machine's run is there and this one's is not.
+        the run with this machine's values, unless another machine's run exists and this one's does not.
 
     Raises:
-        SettingError: as `build.check`.
+        SettingError: as `schema.validate`.
     """
-    asked = [key for key in AUTO_VALUES if config.get(key) == "auto"]
+    auto_keys = [key for key in AUTO_VALUES if config.get(key) == "auto"]
     run_config = schema.validate(config)
     folder = run_folder(run_config)
-    if not asked or _has_state(folder):
+    if not auto_keys or _has_state(folder):
         return run_config
-    elsewhere = {folder.parent / run_id(plain): plain for plain in _other_machine_configs(run_config.config, asked)}
-    found = [each for each in elsewhere if _has_state(each)]
-    for each in sorted(found, key=lambda each: not is_finished(each)):
-        with contextlib.suppress(SettingError):  # it cannot be continued here: there is no such device
-            return reusable_or_local(elsewhere[each])
+    candidates = {folder.parent / run_id(each): each for each in _other_machine_configs(run_config.config, auto_keys)}
+    existing = [each for each in candidates if _has_state(each)]
+    for each in sorted(existing, key=lambda each: not is_finished(each)):
+        with contextlib.suppress(SettingError):  # it cannot be continued here, without its device
+            return reusable_or_local(candidates[each])
     return run_config
 
 
 def reusable_or_local(config: ConfigDict) -> RunConfig:
-    """The gate for what is finished, wherever it was made, and for what this machine is to make.
+    """Validate a config for this machine, or for any machine if its run is finished.
 
     Raises:
-        SettingError: as `build.check`.
+        SettingError: as `schema.validate`.
     """
     try:
         return schema.validate(config)
     except SettingError:
-        wherever = schema.validate(config, elsewhere=True)
-        if is_finished(run_folder(wherever)):
-            return wherever
+        finished = schema.validate(config, elsewhere=True)
+        if is_finished(run_folder(finished)):
+            return finished
         raise
 
 
 def _has_state(folder: Path) -> bool:
+    """Whether the run is finished or has a checkpoint to continue from."""
     return is_finished(folder) or bool(newest(folder / "checkpoints", "last"))
 
 
-def _other_machine_configs(config: ConfigDict, asked: list[str]) -> Iterator[ConfigDict]:
-    """What other machines can have made of it."""
-    for values in itertools.product(*(AUTO_VALUES[key] for key in asked)):
-        yield config | dict(zip(asked, values, strict=True))
+def _other_machine_configs(config: ConfigDict, auto_keys: list[str]) -> Iterator[ConfigDict]:
+    """The config with every combination of values that `auto` can have."""
+    for values in itertools.product(*(AUTO_VALUES[key] for key in auto_keys)):
+        yield config | dict(zip(auto_keys, values, strict=True))

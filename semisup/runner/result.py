@@ -1,4 +1,4 @@
-"""How a run went, for whoever started it."""
+"""The result of a run, as its caller gets it."""
 
 import traceback
 from dataclasses import dataclass, field
@@ -23,8 +23,14 @@ EXIT_STATUS = {
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run went: `status` is a key of EXIT; `kept` = it was finished before; `by` = the signal that stopped it, or
-    came too late to; `shared_start`: as in run.json; `traceback_tail`: of the traceback of what failed."""
+    """Result of a run.
+
+    status: a key of EXIT_STATUS
+    kept: the run was finished before, and was reused
+    by: name of the signal that stopped the run, or came after its last step
+    shared_start: as in run.json
+    last_lines: end of the traceback, if it failed
+    """
 
     folder: Path
     status: str
@@ -42,18 +48,18 @@ class RunResult:
 
 
 def run_folder(run_config: RunConfig) -> Path:
-    """Where the run is, or will be."""
+    """The directory of a run, which need not exist."""
     return Path(run_config.run.output_root).expanduser() / run_config.run.name / run_config.id
 
 
-def traceback_tail(most: int = 4) -> list[str]:
-    """Where it was when it failed."""
+def traceback_tail(count: int = 4) -> list[str]:
+    """The last lines of the traceback of the current exception, without its message."""
     lines = [line.rstrip() for line in traceback.format_exc().splitlines()]
-    return [line for line in lines if line.strip(" ^~")][-most - 1 : -1]
+    return [line for line in lines if line.strip(" ^~")][-count - 1 : -1]
 
 
 def record_early_failure(run_config: RunConfig, result: RunResult) -> None:
-    """A row for a run that failed before its first line."""
+    """Write a minimal record of a run that failed before it had one, so that it becomes a row in every table."""
     result.folder.mkdir(parents=True, exist_ok=True)
     write_json(result.folder / "config.yaml", run_config.config)  # JSON is YAML
     error = {"kind": result.status, "message": result.message}

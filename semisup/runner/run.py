@@ -1,4 +1,4 @@
-"""One run, from checked settings to a finished folder: where computing, writing and showing meet."""
+"""Train one run, from validated settings to a finished run directory."""
 
 import sys
 import time
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from semisup.config.schema import RunConfig
-from semisup.core.events import Event, Finished, MetricsRow, Progress, StepEnd
-from semisup.dataset import SPLITS, Data, Dataset
+from semisup.core.events import Event, Finished, Progress, StepEnd
+from semisup.dataset import Data
 from semisup.errors import (
     CollapsedError,
     DataError,
@@ -24,14 +24,17 @@ from semisup.errors import (
 from semisup.record import is_finished
 from semisup.record.environment import git_diff
 from semisup.record.reader import read_json
+from semisup.record.weights_check import check_snapshot
 from semisup.record.writer import OTHER_DATA, RunWriter
-from semisup.runner import compatibility
 from semisup.runner.collapse import CollapseWatch
+from semisup.runner.data import load_data
 from semisup.runner.distributed_run import SAFE_STOP_EVENTS, broadcast_start, run_follower, sync_stop
-from semisup.runner.metadata import dataset_metadata, initial_metadata, wandb_info
-from semisup.runner.out_of_memory import reading, saving, translate_oom
+from semisup.runner.finish import close_tracker, finish_run
+from semisup.runner.metadata import dataset_metadata, initial_metadata, job_type, wandb_info
+from semisup.runner.out_of_memory import saving, translate_oom
+from semisup.runner.output_root import check_output_root
 from semisup.runner.progress import Bars
-from semisup.runner.result import EXIT_STATUS, RunResult, record_early_failure, run_folder, traceback_tail
+from semisup.runner.result import RunResult, record_early_failure, run_folder, traceback_tail
 from semisup.runner.shared_start import SharedStartSession
 from semisup.runner.signals import StopHandler, StopRequested
 from semisup.runner.weights import check_weights_unchanged
@@ -47,21 +50,26 @@ from semisup.training.state import State, TrainingData, restore, start
 WAIT_SECONDS = 0.5
 
 
-def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, job_type: str = "train") -> RunResult:
-    """Do one run, or find it done. What goes wrong is an Outcome; in a sweep it is also a row on disk.
+def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, reproduces: Path | None = None) -> RunResult:
+    """Train one run, or reuse it if it is finished. Errors become a result; in a sweep they are also written to disk.
 
-    `job_type` is what W&B calls it.
+    Args:
+        in_sweep: the run is one of a sweep: it may use a shared start.
+        reproduces: the run directory or config that this run is a reproduction of.
     """
     stop = StopHandler()
-    result = _run_to_result(run_config, bars, stop, job_type, in_sweep=in_sweep)
-    if stop.asked is not None and not result.by:  # it came when the last step was made, or with a failure
+    result = _run_to_result(run_config, bars, stop, reproduces, in_sweep=in_sweep)
+    if stop.asked is not None and not result.by:  # it came after the last step, or with a failure
         result = replace(result, by=stop.asked.by)
     return result
 
 
-def _run_to_result(run_config: RunConfig, bars: Bars, stop: StopHandler, job_type: str, *, in_sweep: bool) -> RunResult:
+def _run_to_result(
+    run_config: RunConfig, bars: Bars, stop: StopHandler, reproduces: Path | None, *, in_sweep: bool
+) -> RunResult:
     folder = run_folder(run_config)
     try:
+        check_output_root(run_config.run.output_root)
         with stop, process_group(run_config.run.device) as team:
             if not is_rank_zero():
                 trained = run_follower(run_config, lambda: load_data(run_config, bars), stop, team)
@@ -69,10 +77,10 @@ def _run_to_result(run_config: RunConfig, bars: Bars, stop: StopHandler, job_typ
             if is_finished(folder):
                 return _reuse_finished(run_config, folder, bars)
             check_weights_unchanged(run_config, folder)
-            return _train(run_config, folder, bars, stop, team, job_type, in_sweep=in_sweep)
+            return _train(run_config, folder, bars, stop, team, reproduces, in_sweep=in_sweep)
     except FinishedError:
         return RunResult(folder, "done", read_json(folder / "summary.json"), kept=True)
-    except LockLostError as error:  # nothing may be written into what is another process's folder now
+    except LockLostError as error:  # the directory is another process's now: nothing may be written into it
         return RunResult(folder, "refused", message=str(error))
     except InUseError as error:
         return RunResult(folder, "in use", message=str(error))
@@ -86,7 +94,9 @@ def _run_to_result(run_config: RunConfig, bars: Bars, stop: StopHandler, job_typ
         code, by = (error.code, error.by) if isinstance(error, StopRequested) else (130, "SIGINT")
         return RunResult(folder, "interrupted", message="stopped; the same command continues", code=code, by=by)
     except SystemExit as error:
-        result = RunResult(folder, "failed", message=f"it called sys.exit({error.code!r})", last_lines=traceback_tail())
+        result = RunResult(
+            folder, "failed", message=f"the training called sys.exit({error.code!r})", last_lines=traceback_tail()
+        )
     except (InsufficientMemoryError, OSError) as error:
         result = RunResult(folder, "failed", message=str(error), last_lines=traceback_tail())
     except Exception as error:
@@ -100,15 +110,19 @@ def _run_to_result(run_config: RunConfig, bars: Bars, stop: StopHandler, job_typ
 
 
 def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
-    """As `run`, for a member of a sweep or its control: where another job is at it, wait and take its result."""
+    """As `run`, for a run of a sweep or its control: if another job is training it, wait and use its result."""
     while (result := run(run_config, bars, in_sweep=True)).status == "in use":
         time.sleep(WAIT_SECONDS)
     return result
 
 
 def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResult:
-    """A run that was finished before, if it was made of the same data."""
-    if run_config.elsewhere:  # for its device, which need not be here
+    """The result of a run that was finished before.
+
+    Raises:
+        DataError: the data set has changed since.
+    """
+    if run_config.elsewhere:  # trained on another machine, whose device need not exist here
         data = run_config.dataset.read(run_config.dataset.inspect(), bars.watch)
     else:
         _, data = load_data(run_config, bars)
@@ -118,33 +132,20 @@ def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResul
     return RunResult(folder, "done", read_json(folder / "summary.json"), kept=True)
 
 
-_loaded_data: dict[tuple[Dataset, str], tuple[TrainingData, Data]] = {}
-"""The data of the last run: members of a sweep mostly want the same."""
-
-
-def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
-    key = (run_config.dataset, run_config.run.device)
-    if key not in _loaded_data:
-        _loaded_data.clear()  # before the next is read, so that memory holds one
-        compatibility.check_output_folders(run_config)
-        info = run_config.dataset.inspect()
-        compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels)
-        with translate_oom(run_config, reading):
-            data = run_config.dataset.read(info, bars.watch)
-            _loaded_data[key] = compatibility.build_problem(run_config, data), data
-    problem, data = _loaded_data[key]
-    counts = {split: len(getattr(data, split)) for split in SPLITS}
-    compatibility.check_compatibility(run_config, data.classes, counts, data.labeled.pixels.shape[1])
-    return problem, data
-
-
 def _train(
-    run_config: RunConfig, folder: Path, bars: Bars, stop: StopHandler, team: Team, job_type: str, *, in_sweep: bool
+    run_config: RunConfig,
+    folder: Path,
+    bars: Bars,
+    stop: StopHandler,
+    team: Team,
+    reproduces: Path | None,
+    *,
+    in_sweep: bool,
 ) -> RunResult:
     configure_torch(run_config.run.threads, deterministic=run_config.run.deterministic)
     keep_freed_memory()
     with (
-        RunWriter(folder, run_config.config, initial_metadata(run_config, job_type), git_diff()) as record,
+        RunWriter(folder, run_config.config, initial_metadata(run_config, reproduces), git_diff()) as record,
         translate_oom(run_config),
     ):
         problem, data = load_data(run_config, bars)
@@ -153,18 +154,18 @@ def _train(
         snapshot = record.resume()
         broadcast_start(team, stop, data.fingerprint, snapshot)
         if snapshot is not None:
+            check_snapshot(folder / "checkpoints", snapshot, state.student.state_dict())
             restore(state, snapshot)
         with SharedStartSession(run_config, data, record, wanted=in_sweep and run_config.sweep.share_start) as sharing:
-            state = sharing.begun(problem, state)
+            state = sharing.initial_state(problem, state)
             tracker = run_config.tracking.open(
-                wandb_info(run_config.config, run_config.id, folder.parent.parent, job_type)
+                wandb_info(run_config.config, run_config.id, folder.parent.parent, job_type(reproduces))
             )
             summary: dict[str, Any] = {}
             try:
                 summary = _train_and_record(run_config, (problem, data, state), record, tracker, bars, stop, sharing)
             finally:
-                flat = {name: value for name, value in summary.items() if not isinstance(value, dict)}
-                tracker.close(flat, EXIT_STATUS["done"] if summary else EXIT_STATUS["failed"])
+                close_tracker(tracker, summary)
                 bars.end()
     return RunResult(folder, "done", summary, shared_start=record.about.get("shared_start"))
 
@@ -178,7 +179,7 @@ def _train_and_record(
     stop: StopHandler,
     sharing: SharedStartSession,
 ) -> dict[str, Any]:
-    """Train, write and show every event, save the state where it is whole; returns the summary."""
+    """Train, record and display every event, and save the state where it is whole; return the summary."""
     settings, (problem, data, state) = run_config.settings, of
     for row in record.read_metrics():
         tracker.row(row)
@@ -191,11 +192,11 @@ def _train_and_record(
         bars.add(event, settings.train)
         if event.row() is not None:
             tracker.row(event.row() or {})
-        watch.see(event)
-        sharing.see(event, state)
+        watch.on_event(event)
+        sharing.on_event(event, state)
         if isinstance(event, Finished):
             _save(run_config, state, record)
-            return _finish_run(run_config, data, record, tracker, event)
+            return finish_run(run_config, data, record, tracker, event)
         sync_stop(stop, event)
         if isinstance(event, Progress) and stop.asked is not None:
             events.close()  # which leaves the state whole
@@ -218,33 +219,3 @@ def _save_if_due(run_config: RunConfig, event: Event, state: State, record: RunW
 def _save(run_config: RunConfig, state: State, record: RunWriter) -> None:
     with translate_oom(run_config, saving):
         record.save(state.snapshot())
-
-
-def _finish_run(
-    run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
-) -> dict[str, Any]:
-    last = record.read_last_round() if run_config.run.plots or tracker.wanted_thumbnails else []
-    gate = run_config.config["method"].get("gate")  # of methods that label by rounds
-    plots: dict[str, Path] = {}
-    if run_config.run.plots or (last and tracker.wanted_thumbnails):
-        from semisup.report.run_plots import (  # matplotlib, 0.4 s: only where it draws
-            draw_run,
-            most_and_least_confident,
-        )
-    if run_config.run.plots:
-        rows, curves = record.read_metrics(), record.read_curves()
-        plots = record.write_plots(lambda folder: draw_run(folder, rows, event, last, curves, data, gate))
-    summary = record.finish(
-        replace(event, summary=event.summary | _pseudo_labels(record.read_metrics())), sorted(plots)
-    )
-    tracker.plots(plots)
-    if last and tracker.wanted_thumbnails:
-        tracker.thumbnails("pseudo_labels", *most_and_least_confident(last, data, tracker.wanted_thumbnails))
-    return summary
-
-
-def _pseudo_labels(rows: list[MetricsRow]) -> MetricsRow:
-    """What became of the unlabeled images in the end: round, coverage and, where known, accuracy; {} if unasked."""
-    asked = [row for row in rows if "pseudo/coverage" in row]
-    names = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
-    return {name: asked[-1][name] for name in names if name in asked[-1]} if asked else {}

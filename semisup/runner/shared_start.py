@@ -1,8 +1,9 @@
-"""Runs of a sweep that differ in nothing that can matter before the pool is first labeled are one run up to there: the
-first to come keeps its state, the others begin with it.
+"""Runs of a sweep that cannot differ before the unlabeled set is first labeled share the training up to there.
 
-What can matter is all that a run's id is made of, less the threshold and what the method names in `settings_after_labeling`; the data;
-and the versions, code, processor and threads on which the last bit depends. So the numbers are those of a run alone.
+The first of them saves its state at that point, and the others start from it. What can make them differ is everything
+in a run's id except the threshold and the settings that the method lists in `settings_after_labeling`; the data; and
+the versions, code, CPU and number of threads, on which the last bit depends. The results are
+bit-identical to those of separate runs.
 """
 
 import hashlib
@@ -16,9 +17,11 @@ from semisup.config.run_id import ConfigDict, result_config
 from semisup.config.schema import RunConfig
 from semisup.core.events import BurnInEnd, Event
 from semisup.dataset import Data
+from semisup.errors import first_line
 from semisup.method import POLICY_PREFIX, OfflineMethod
 from semisup.record.environment import source_digest
 from semisup.record.shared_start import SharedStart, SharedStartCache
+from semisup.record.weights_check import check_snapshot
 from semisup.record.writer import RunWriter
 from semisup.training.state import State, TrainingData, restore, start
 
@@ -26,31 +29,35 @@ FOLDER = ".shared_start"  # in outputs/<name>/
 
 
 def shared_config(run_config: RunConfig) -> ConfigDict | None:
-    """The part of a config that can change a number before the pool is first labeled; None: there is no such time."""
+    """The part of a config that can change a number before the unlabeled set is first labeled.
+
+    Returns:
+        None if the method has no such phase.
+    """
     method = run_config.settings.method
     if not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
         return None
-    kept = {key: value for key, value in result_config(run_config.config).items() if key != "threshold"}
-    return kept | {
-        "method": {key: value for key, value in kept["method"].items() if key not in method.settings_after_labeling}
+    config = {key: value for key, value in result_config(run_config.config).items() if key != "threshold"}
+    return config | {
+        "method": {key: value for key, value in config["method"].items() if key not in method.settings_after_labeling}
     }
 
 
 class SharedStartSession:
-    """The warm-up of one run of a sweep; a context, so that whoever waits for it is never left waiting.
+    """The shared start of one run of a sweep; a context, so that a waiting process never waits in vain.
 
     Args:
-        wanted: False: the run goes all its way itself, and keeps nothing.
+        wanted: False: the run neither uses nor saves a shared start.
     """
 
     def __init__(self, run_config: RunConfig, data: Data, record: RunWriter, *, wanted: bool) -> None:
-        self.checked, self.record = run_config, record
-        self.store: SharedStartCache | None = None
+        self.run_config, self.record = run_config, record
+        self.cache: SharedStartCache | None = None
         config = shared_config(run_config) if wanted else None
         if config is not None:
             of = {"config": config, "data": data.fingerprint, "computing": _result_environment(record.environment)}
             key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
-            self.store = SharedStartCache(record.folder.parent / FOLDER / key, of)
+            self.cache = SharedStartCache(record.folder.parent / FOLDER / key, of)
 
     def __enter__(self) -> Self:
         return self
@@ -58,52 +65,61 @@ class SharedStartSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.store is not None:
-            self.store.release()
+        if self.cache is not None:
+            self.cache.release()
 
-    def begun(self, problem: TrainingData, state: State) -> State:
-        """The state to go on from: `state`, which is fresh or that of the run's own checkpoint, or the warm-up, where
-        that is further. Waits while another process makes it."""
-        method = self.checked.settings.method
-        beyond = state.pending_accuracy is not None or (
+    def initial_state(self, problem: TrainingData, state: State) -> State:
+        """The state to train from; waits while another process prepares the shared start.
+
+        Args:
+            state: a fresh state, or that of the run's own checkpoint.
+
+        Returns:
+            the shared start, if there is one and `state` is not past it; else `state`.
+        """
+        method = self.run_config.settings.method
+        past = state.pending_accuracy is not None or (
             isinstance(method, OfflineMethod) and method.has_pseudo_labels(state.memory)
         )
-        if self.store is None or beyond:
-            self.store = None
+        if self.cache is None or past:
+            self.cache = None
             return state
         try:
-            found = self.store.wait()
+            shared = self.cache.wait()
         except OSError as error:
-            warnings.warn(f"the warm-up is not shared: {self.store.folder}: {error.strerror}", stacklevel=2)
-            self.store = None
+            warnings.warn(f"no shared start: {self.cache.folder}: {error.strerror}", stacklevel=2)
+            self.cache = None
             return state
-        return state if found is None else self._adopted(problem, state, found)
+        return state if shared is None else self._adopt(problem, state, shared)
 
-    def _adopted(self, problem: TrainingData, state: State, found: SharedStart) -> State:
-        fresh = start(problem, self.checked.settings)
+    def _adopt(self, problem: TrainingData, state: State, shared: SharedStart) -> State:
+        """The state of the shared start with the run's own policy memory; `state` if it cannot be used."""
+        fresh = start(problem, self.run_config.settings)
         policy = {name: value for name, value in fresh.memory.items() if name.startswith(POLICY_PREFIX)}
         try:
-            memory = fresh.memory | found.snapshot["memory"] | policy
-            restore(fresh, found.snapshot | {"memory": memory})
+            check_snapshot(self.record.folder.parent / FOLDER, shared.snapshot, fresh.student.state_dict())
+            memory = fresh.memory | shared.snapshot["memory"] | policy
+            restore(fresh, shared.snapshot | {"memory": memory})
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            warnings.warn(f"the warm-up of {found.run} is not used: {str(error).splitlines()[0]}", stacklevel=2)
+            warnings.warn(f"the shared start of {shared.run} is not used: {first_line(error)}", stacklevel=2)
             return state
-        self.record.adopt_shared_start(found)
+        self.record.adopt_shared_start(shared)
         return fresh
 
-    def see(self, event: Event, state: State) -> None:
-        """Keep the state where the ways part."""
-        if self.store is not None and isinstance(event, BurnInEnd) and self.store.owned:
+    def on_event(self, event: Event, state: State) -> None:
+        """Save the state for the other runs at the end of the phase that they share."""
+        if self.cache is not None and isinstance(event, BurnInEnd) and self.cache.owned:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
             try:
-                self.store.keep(self.record.export_start(snapshot | {"memory": memory}))
+                self.cache.keep(self.record.export_start(snapshot | {"memory": memory}))
             except OSError as error:
-                warnings.warn(f"the warm-up is not kept: {self.store.folder}: {error.strerror}", stacklevel=2)
-                self.store.release()
+                warnings.warn(f"the shared start is not saved: {self.cache.folder}: {error.strerror}", stacklevel=2)
+                self.cache.release()
 
 
-def _result_environment(made_by: Mapping[str, Any]) -> dict[str, Any]:
-    """What the last bit can depend on besides settings and data: all that the environment of a run says, but where; and
-    the code itself, whatever git knows of it."""
-    return {name: value for name, value in made_by.items() if name not in ("host", "git")} | {"code": source_digest()}
+def _result_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the last bit can depend on besides settings and data: the recorded environment and the source code."""
+    return {name: value for name, value in environment.items() if name not in ("host", "git")} | {
+        "code": source_digest()
+    }

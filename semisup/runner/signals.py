@@ -1,27 +1,37 @@
-"""Signals that ask a run to stop: noted at once, obeyed at the next step or batch, when everything is saved.
+"""Signals that ask a run to stop: noted at once, obeyed at the next step or batch, after everything is saved.
 
-SIGTERM, SIGUSR1 and SIGUSR2 (SLURM, Kubernetes, submitit) end with exit 75: the same command continues. Ctrl-C ends
-with 130. A second signal does not wait for the step, unless it comes with the first: who stops a group of processes
-reaches some of them twice. torchrun gives on each that it gets, beside the terminal, and its processes wait.
+SIGTERM, SIGUSR1, SIGUSR2 (SLURM, Kubernetes, submitit) and SIGHUP (the terminal was closed) end with exit status 75,
+Ctrl-C with 130; the same command continues the run. A second signal stops without waiting for the step, unless it
+comes with the first: a signal that is sent to a group of processes reaches some of them twice. torchrun forwards every
+signal it gets, and the terminal sends it too, so its processes always wait for the step.
 
-Whoever else listens for the same signal is not robbed of it: once the run is saved and on record, `forward_signal` gives it to
-the handler that was there before. submitit's queues the job again.
+Once the run is saved, `forward_signal` calls the handler that was installed before: submitit's queues the job again.
 """
 
+import os
 import signal
 import threading
 import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from semisup.runtime.atomic_files import redirect_to_devnull
 from semisup.runtime.distributed import world_size
 
 TOGETHER_SECONDS = 0.5
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals within this time count as one."""
+
+STOP_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []),  # ignored under `nohup`
+)
 
 
 class StopRequested(SystemExit):
-    """A run stopped because it was asked to by the signal that its text names; `code` is the exit status."""
+    """Stop of a run by a signal; `by` is the name of the signal, `code` the exit status."""
 
     def __init__(self, code: int, by: str) -> None:
         super().__init__(code)
@@ -33,17 +43,19 @@ class StopRequested(SystemExit):
 
 
 class StopHandler:
-    """While in this context, `asked` is what a signal wants raised, or None; earlier handlers come back."""
+    """Context that notes stop signals in `asked` (None: none came); previous handlers are restored at its end."""
 
     def __init__(self) -> None:
         self.asked: StopRequested | None = None
         self.since = 0.0
-        self.wait = False  # True once steps are being made: before, there is nothing to save
+        self.wait = False  # True once there are steps: before, there is nothing to save
         self.before: dict[signal.Signals, Any] = {}
+        self.terminals: list[int] = []
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self.before = {each: signal.signal(each, self._note) for each in STOP_SIGNALS}
+            self.terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
         return self
 
     def __exit__(
@@ -53,28 +65,30 @@ class StopHandler:
             signal.signal(each, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        asked = stop_error(number)
+        if number == signal.SIGHUP:  # writing to the closed terminal would fail before the run is saved
+            for descriptor in self.terminals:
+                redirect_to_devnull(descriptor)
+        request = stop_error(number)
         if self.asked is not None and time.monotonic() - self.since < TOGETHER_SECONDS:
             return
         if not self.wait or (self.asked is not None and world_size() == 1):
-            raise asked
+            raise request
         if self.asked is None:
-            self.asked, self.since = asked, time.monotonic()
+            self.asked, self.since = request, time.monotonic()
 
 
 def stop_error(number: int) -> StopRequested:
-    """What a signal wants raised."""
+    """The exception that stands for a signal."""
     return StopRequested(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 
 def forward_signal(name: str) -> None:
-    """Give a signal that a run has obeyed to whoever listened for it before the run; to nobody where that was Python
-    or the system itself.
+    """Call the handler that was installed for a signal before the run, if a program installed one.
 
     Args:
-        name: as in `StoppedError.by`: SIGTERM, ...
+        name: as in `StopRequested.by`: SIGTERM, ...
     """
     number = signal.Signals[name]
-    listener = signal.getsignal(number)
-    if callable(listener) and listener is not signal.default_int_handler:
-        listener(number, None)
+    handler = signal.getsignal(number)
+    if callable(handler) and handler is not signal.default_int_handler:
+        handler(number, None)

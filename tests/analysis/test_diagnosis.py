@@ -1,5 +1,6 @@
-"""The reason why a run used no pseudo-label."""
+"""`explain_unused` gives the true reason, and nothing for a run that used pseudo-labels."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,19 @@ from semisup.analysis.diagnosis import explain_unused
 from tests.conftest import checked
 from tests.report.run_maker import make, plain_of
 
-ZERO = "method.lambda_unlabeled=0 leaves the unlabeled images out"
-GATE = "validation accuracy never reached method.gate=0.6 when a labeling was due (its best was 0.500)"
+BELOW_GATE = (
+    "validation accuracy never exceeded method.gate=0.6 when the unlabeled set was due to be labeled "
+    "(after epoch 1: at most 0.500); lower method.gate, or train longer"
+)
 
 
 @pytest.mark.parametrize(
     ("overrides", "coverages", "reason"),
     [
-        ([], [], GATE),
+        ([], [], BELOW_GATE),
         ([], [0.0, 0.0], "no confidence reached the threshold"),
-        ([], [0.3, 0.0], ""),  # the summary holds the last labeling only
-        (["method.lambda_unlabeled=0"], [], ZERO),
+        ([], [0.3, 0.0], ""),  # the summary has only the last labeling
+        (["method.lambda_unlabeled=0"], [], "method.lambda_unlabeled=0 leaves the unlabeled images out"),
         (
             ["method=fixmatch", "method.lambda_unlabeled=0"],
             [],
@@ -27,11 +30,30 @@ GATE = "validation accuracy never reached method.gate=0.6 when a labeling was du
         (["method=supervised"], [], ""),
     ],
 )
-def test_unused_reason_names_the_cause(
-    tmp_path: Path, overrides: list[str], coverages: list[float], reason: str
-) -> None:
-    folder = make(tmp_path, plain_of(), labelings=[(coverage, None) for coverage in coverages])
+def test_reason_is_stated(tmp_path: Path, overrides: list[str], coverages: list[float], reason: str) -> None:
+    folder = make(tmp_path, plain_of(), val=0.5, labelings=[(each, None) for each in coverages])
     last = {"pseudo/coverage": coverages[-1]} if coverages else {}
-    why = explain_unused(checked(*overrides), folder, {"best/val/accuracy": 0.5} | last)
-    assert why.startswith(f"no pseudo-label was used: {reason}" if reason else ""), why
-    assert bool(why) == bool(reason)
+    line = explain_unused(checked(*overrides), folder, {"best/val/accuracy": 0.5} | last)
+    assert line.startswith(f"no pseudo-label was used: {reason}" if reason else ""), line
+    assert bool(line) == bool(reason)
+
+
+def explain(folder: Path, rows: list[dict[str, float]], steps: int) -> str:
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    best = max(row["val/accuracy"] for row in rows)
+    words = ("method.gate=0.3", "method.refresh_every=20")
+    return explain_unused(checked(*words), folder, {"best/val/accuracy": best, "steps": steps})
+
+
+def test_accuracy_above_the_gate_between_two_due_epochs_is_stated(tmp_path: Path) -> None:
+    accuracies = [0.104, 0.5, 0.784]
+    rows = [{"step": 10 * epoch, "epoch": epoch, "val/accuracy": each} for epoch, each in enumerate(accuracies, 1)]
+    line = explain(tmp_path, rows, steps=30)
+    assert (
+        "(after epoch 1: at most 0.104), only between (best 0.784); lower method.gate or method.refresh_every" in line
+    )
+
+
+def test_run_of_one_epoch_was_never_due(tmp_path: Path) -> None:
+    line = explain(tmp_path, [{"step": 10, "epoch": 1, "val/accuracy": 0.9}], steps=10)
+    assert "the unlabeled set was never due to be labeled (method.refresh_every=20)" in line

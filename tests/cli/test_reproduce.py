@@ -4,6 +4,9 @@ import json
 import math
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup.cli.reproduce import Difference, compare_metrics, print_result
+from semisup.analysis.run_diff import Difference, compare_metrics
+from semisup.cli.reproduce import print_result
 from semisup.runtime.torchvision_compat import torchvision
 from tests.cli.test_train import EAGER, QUICK, digests, only_run, semisup
 from tests.conftest import CONF, Program
@@ -219,7 +223,7 @@ def test_what_has_no_numbers_is_not_made_to_be_compared(
         (copy / "metrics.jsonl").unlink()
     status, said = program("reproduce", "copy", "tracking=none", "plots=false")
     assert status == 2
-    assert "copy: has no metrics to compare with; given its config.yaml, the run is simply made" in said
+    assert "copy: has no metrics to compare with; to train it all the same, give its config.yaml" in said
     assert not (tmp_path / "outputs").exists()
     assert program("reproduce", "copy", "--check-only")[0] == 0
 
@@ -291,7 +295,7 @@ def test_a_bare_config_of_a_run_that_was_resumed_is_run(program: Program, finish
     (tmp_path / "some.yaml").write_text(yaml.safe_dump(saved))
     status, said = program("reproduce", "some.yaml", "tracking=none", "plots=false")
     assert status == 0, said
-    assert "a bare config has no numbers to compare with" in said
+    assert "a bare config has no metrics to compare with" in said
     (again,) = tmp_path.glob("outputs/reproduced-*/*")
     assert compare_metrics(only_run(finished), again).first == ""
 
@@ -314,3 +318,37 @@ def test_what_of_the_data_differs_is_said(program: Program, finished: Path, tmp_
     assert "classes ['a'] then, ['0', '1'" in said
     assert "gone from validation: gone\\x1b[2J/" in said
     assert "new from validation: digits/" in said
+
+
+def test_killed_reproduction_is_named_and_the_same_command_continues_it(finished: Path, tmp_path: Path) -> None:
+    """SIGKILL after the first checkpoint; `compare` says what the row is; another kind of run is not continued."""
+    shutil.copytree(only_run(finished), tmp_path / "copy")
+    words = ("reproduce", "copy", "plots=false")
+    process = subprocess.Popen([sys.executable, "-c", KILLED_AFTER_A_SAVE, *words], cwd=tmp_path)
+    assert process.wait(timeout=120) == -signal.SIGKILL
+    (killed,) = tmp_path.glob("outputs/reproduced-*/*")
+    assert json.loads((killed / "run.json").read_text())["reproduces"] == str((tmp_path / "copy").resolve())
+    compared = semisup(tmp_path, "compare", str(killed.parent))
+    assert "a reproduction; no process is at it; the same command resumes it" in compared.stdout
+    assert "for a reproduction, reproduce command" in compared.stdout
+    done = semisup(tmp_path, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"): {killed.relative_to(tmp_path)}" in done.stdout, "the same directory"
+    assert json.loads((killed / "run.json").read_text())["interruptions"] == {"killed": 1}
+    again = semisup(tmp_path, *words)
+    assert again.returncode == 0
+    assert len(list(tmp_path.glob("outputs/reproduced-*"))) == 2, "a finished reproduction is not reused"
+
+
+KILLED_AFTER_A_SAVE = """
+import os, signal, sys
+from semisup.record.writer import RunWriter
+sys.argv[0] = "semisup"
+save = RunWriter.save
+def killed(*of):
+    save(*of)
+    os.kill(os.getpid(), signal.SIGKILL)
+RunWriter.save = killed
+from semisup.__main__ import main
+sys.exit(main())
+"""

@@ -474,9 +474,13 @@ def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Pat
 
 def test_a_run_that_used_no_pseudo_label_says_so(tmp_path: Path, within: Within) -> None:
     done = within(tmp_path, "train", *QUICK, "plots=false", "method.gate=1")
-    assert "no pseudo-label was used: validation never passed method.gate=1.0 when the pool was due" in done.stderr
+    reason = (
+        "no pseudo-label was used: validation accuracy never exceeded method.gate=1.0 when the unlabeled set was due"
+    )
+    assert reason in done.stderr
+    assert json.loads((only_run(tmp_path) / "summary.json").read_text())["unused_reason"].startswith(reason)
     none = within(tmp_path, "train", *QUICK, "plots=false", "method.gate=0", "threshold.tau=1")
-    assert "no pseudo-label was used: nothing reached the threshold" in none.stderr
+    assert "no pseudo-label was used: no confidence reached the threshold" in none.stderr
 
 
 def test_a_members_command_can_be_typed_again(tmp_path: Path, within: Within) -> None:

@@ -383,9 +383,9 @@ def test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command(sent: P
 
 
 def test_a_terminal_is_shown_no_class_that_acts_on_it() -> None:
-    from semisup.cli.predict import print_predictions
+    from semisup.cli.predict import printable_lines
 
-    assert print_predictions("path,class\na.png,\x1b[2J\nü.png,é\n") == "path,class\na.png,\\x1b[2J\nü.png,é\n"
+    assert printable_lines("path,class\na.png,\x1b[2J\nü.png,é\n") == "path,class\na.png,\\x1b[2J\nü.png,é\n"
 
 
 def test_a_csv_takes_the_place_of_no_device(sent: Path, program: Program) -> None:

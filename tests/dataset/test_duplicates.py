@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from semisup.core.types import Images
-from semisup.dataset import SPLITS, Data, _image_files
+from semisup.dataset import SPLITS, Data
 from semisup.errors import DataError, SettingError
 from semisup.images import duplicates
 from semisup.images.duplicates import FLAT, MOST_BITS, MOST_LEVELS, ON_DUPLICATE, Duplicates, find_duplicates
@@ -231,7 +231,8 @@ def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
     for number in range(3):
         shutil.copy(root / f"training/labeled/a/{number}.png", root / f"training/labeled/a/copy {number}.png")
     searched: list[int] = []
-    monkeypatch.setattr(_image_files, "find_duplicates", lambda images: searched.append(1) or find_duplicates(images))
+    search = lambda images: searched.append(1) or find_duplicates(images)  # noqa: E731
+    monkeypatch.setattr("semisup.dataset._image_files.find_duplicates", search)
     cached = f"dataset.cache={tmp_path / 'cache'}"
     first = read(root, cached)
     assert read(root, cached).report == first.report == read(root).report

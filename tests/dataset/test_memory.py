@@ -14,7 +14,7 @@ from semisup.core.inference import iter_logits
 from semisup.errors import SettingError
 from semisup.images.on_disk import LazyImages
 from semisup.method import Position, unlabeled_batch
-from semisup.runner import compatibility
+from semisup.runner import data as run_data
 from semisup.runtime.precision import wrap_forward
 from semisup.training.loop import training_step
 from semisup.training.state import make_context, start
@@ -28,7 +28,7 @@ __all__ = ["photos"]
 def problem_of(photos: Path, memory_gb: str, *more: str) -> Any:
     one = schema.validate(compose(*of(photos, "any", photos.parent / "cache"), *more, f"dataset.memory_gb={memory_gb}"))
     data = one.dataset.read(one.dataset.inspect(), lambda items, *_: items)
-    return compatibility.build_problem(one, data)
+    return run_data.build_problem(one, data)
 
 
 @pytest.mark.parametrize("method", options("method"))
@@ -65,9 +65,7 @@ def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
 
 def test_a_limit_without_a_cache_is_refused(photos: Path) -> None:
     one = schema.validate(compose(*of(photos, "any"), "dataset.memory_gb=5e-6"))
-    with pytest.raises(
-        SettingError, match=r"dataset\.cache=null: must be a folder when there are more pixels than dataset\.memory_gb"
-    ):
+    with pytest.raises(SettingError, match=r"dataset\.cache=null: must be a folder where more than dataset\.memory_gb"):
         one.dataset.read(one.dataset.inspect(), lambda items, *_: items)
 
 
@@ -110,7 +108,7 @@ class Counting(TorchDispatchMode):
 
 def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
     """All operations of a step, and those that wait, beyond the drawing of the batch: that is the CPU's everywhere."""
-    chosen = [*choose("method", method, ratio=ratio, gate=0, skip_rejected=False), *choose("threshold", policy, warmup_epochs=0)]
+    chosen = [*choose("method", method, ratio=ratio, gate=0, skip_rejected=False), *choose("threshold", policy)]
     chosen += ["augment=randaugment", "train.ema_decay=0.9", "model.widths=[4,8]", "train.batch_size=4"]
     one, problem = checked(*chosen).settings, toy_problem(unlabeled=90, channels=3)
     state = start(problem, one)

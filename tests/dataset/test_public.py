@@ -23,6 +23,7 @@ from semisup.dataset import SPLITS, Data, Dataset
 from semisup.errors import DataError, SettingError
 from semisup.images import cache, pool
 from semisup.runner import compatibility
+from semisup.runner import data as run_data
 from semisup.training.loop import train
 from semisup.training.state import start
 from tests.conftest import checked, compose, options
@@ -539,7 +540,7 @@ def test_a_run_on_fashion_mnist_learns(shared_data: Path) -> None:
     )  # fmt: skip
     survey = config.dataset.inspect()
     compatibility.check_compatibility(config, survey.classes, survey.counts, survey.channels)
-    problem = compatibility.build_problem(config, config.dataset.read(survey, watch))
+    problem = run_data.build_problem(config, config.dataset.read(survey, watch))
     problem = dataclasses.replace(problem, validation=_first(problem.validation), test=_first(problem.test))
     rows = [event.row() for event in train(problem, config.settings, start(problem, config.settings))]
     accuracies = [row["val/accuracy"] for row in rows if row and "val/accuracy" in row]

@@ -1,0 +1,136 @@
+"""The commands of `semisup`: their parser, their exit status and their standard streams.
+
+torch is not imported before a command needs it.
+"""
+
+import argparse
+import io
+import os
+import select
+import signal
+import sys
+
+from semisup import __version__
+from semisup.runtime.atomic_files import redirect_to_devnull
+
+ABOUT = """\
+Train image classifiers on few labeled and many unlabeled images (pseudo-labeling), sweep the confidence
+threshold and the augmentation strength, and compare every run with a compute-matched supervised control.
+
+  semisup train threshold.tau=0.9 augment.strength=0.5           one run on the built-in digits
+  semisup train -m threshold.tau=0.8,0.95 seed=0,1,2             a sweep
+  semisup compare outputs/runs                                   table, CSV, report.html
+  semisup confirm outputs/runs                                   repeat the selected cell on fresh seeds
+  semisup show outputs/runs/RUN                                  settings and results of one run
+  semisup reproduce outputs/runs/RUN                             run it again and compare every metric
+  semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
+  semisup track outputs/runs                                     upload finished runs to W&B
+
+TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
+"""
+
+BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
+"""The exit status if the reader of the output has gone, as in `semisup compare ... | head -1`."""
+
+
+def run_command_line(words: list[str]) -> int:
+    """Run the command that `words` names and return the exit status; what cannot be printed does not stop it."""
+    _open_missing_streams()
+    os.environ["MPLBACKEND"] = "agg"  # plots are files; a notebook names its own backend here for `!semisup ...`
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name that the terminal cannot show is escaped
+    try:
+        try:
+            return _run_command(words)
+        finally:
+            _flush_output()  # here and not at exit, where Python would report a closed pipe
+    except BrokenPipeError:
+        if not _stdout_is_closed():
+            raise
+        redirect_to_devnull(1)  # for what is still to be flushed
+        return BROKEN_PIPE_STATUS
+
+
+def _open_missing_streams() -> None:
+    """Connect closed standard streams (`>&-`) to /dev/null; else the next file opened would get their descriptor."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # gets the lowest free descriptor, which is this one
+            if descriptor > 0:
+                redirect_to_devnull(descriptor)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if descriptor == 0 else "w", closefd=False))
+
+
+def _flush_output() -> None:
+    """Flush standard output; report a full disk or a closed terminal in one line."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        redirect_to_devnull(1)
+        print(f"semisup: standard output cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _stdout_is_closed() -> bool:
+    """Whether the pipe that broke is standard output, and not another one."""
+    output = select.poll()
+    output.register(1, 0)  # POLLERR is reported without being requested
+    return any(event & select.POLLERR for _, event in output.poll(0))
+
+
+def _run_command(words: list[str]) -> int:
+    from semisup.cli.completion import complete, is_completion
+
+    if is_completion(words):
+        return complete(words)
+    if words[:1] == ["train"]:
+        from semisup.cli.train import train_command
+
+        return train_command(words[1:])
+    parser, arguments, rest = _parse(words)
+    if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    if rest:
+        arguments.settings += rest  # settings after a flag: argparse collects only those before it
+    return _report_user_errors(arguments)
+
+
+def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:
+    """Build the parser of all commands but `train`, which is Hydra's; parse what it knows."""
+    from semisup.cli import compare, confirm, predict, reproduce, show, track
+
+    parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"semisup {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("train", help="train one run, or a sweep of runs (-m)", add_help=False)
+    compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
+    confirm.add_arguments(commands.add_parser("confirm", help="repeat the selected cell of a sweep on fresh seeds"))
+    show.add_arguments(commands.add_parser("show", help="show the settings and results of one run"))
+    reproduce.add_arguments(commands.add_parser("reproduce", help="run a saved config again and compare every metric"))
+    predict.add_arguments(commands.add_parser("predict", help="classify a folder of images with a run's best model"))
+    track.add_arguments(commands.add_parser("track", help="upload recorded runs to W&B"))
+    return parser, *parser.parse_known_args(words)
+
+
+def _report_user_errors(arguments: argparse.Namespace) -> int:
+    """Run a command; errors of the user become one line and exit status 2."""
+    from semisup.errors import DataError, RecordError, SettingError
+
+    try:
+        status = arguments.run_command(arguments)
+    except (SettingError, DataError, RecordError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _stdout_is_closed():
+            raise
+        from semisup.runtime.text import printable
+
+        print(f"semisup {arguments.command}: {printable(error, 2000)}", file=sys.stderr)
+        return 2
+    assert isinstance(status, int)
+    return status

@@ -1,0 +1,19 @@
+"""Cells of the CSV files, written so that a spreadsheet shows them as text and never executes them.
+
+A text cell that begins with =, +, -, @, a tab or a carriage return would be a formula (OWASP, "CSV injection"): it is
+written with one more ' in front. To keep that reversible, a text that begins with ' and then such a character gets one
+more ' as well. To read the original back, remove one leading ' from cells in which a formula character follows the
+leading quotes, as `restore_cell` does. Numbers are written as they are.
+"""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def protect_cell(value: object) -> object:
+    """The value as it is written into a CSV file; only text is ever changed."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS) else value
+
+
+def restore_cell(text: str) -> str:
+    """The original of a text cell, the inverse of `protect_cell`."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text

@@ -1,0 +1,58 @@
+"""The check of the tensors of a checkpoint before a model gets them.
+
+A file can be whole and of the right shapes, and still hold weights with which every prediction is NaN.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semisup.errors import RecordError, escape
+
+VARIANCE = "running_var"
+"""Last part of the name of BatchNorm's running variance, of which the square root is taken."""
+
+
+def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None:
+    """Check that a model with the state dict `model` can compute with these weights.
+
+    Names and shapes are left to `load_state_dict`.
+
+    Raises:
+        RecordError: a tensor has NaN, infinity, a negative variance or another dtype than the model's; names it.
+    """
+    if not isinstance(weights, Mapping):
+        raise RecordError(f"{path}: holds no weights")
+    for name, value in weights.items():
+        if problem := _problem(str(name), value, model.get(name)):
+            raise RecordError(f"{path}: the tensor {escape(name)} {problem}; use another checkpoint or train again")
+
+
+def check_snapshot(path: Path, snapshot: Mapping[str, Any], model: Mapping[str, Tensor]) -> None:
+    """Check the weights in the state of a training: of the student, of their average and of the best model.
+
+    Raises:
+        RecordError: as `check_weights`.
+    """
+    best = snapshot.get("best")
+    for weights in (snapshot.get("student"), snapshot.get("average") or {}, best["weights"] if best else {}):
+        check_weights(path, weights, model)
+
+
+def _problem(name: str, value: Any, expected: Tensor | None) -> str:
+    if not isinstance(value, Tensor):
+        return f"is a {type(value).__name__}"
+    if expected is not None and value.dtype != expected.dtype:
+        return f"has dtype {_short(value.dtype)}, and the model has {_short(expected.dtype)}"
+    if (value.is_floating_point() or value.is_complex()) and not bool(torch.isfinite(value).all()):
+        return "has values that are NaN or infinite"
+    if name.rpartition(".")[2] == VARIANCE and bool((value < 0).any()):
+        return "has a negative variance"
+    return ""
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,61 @@
+"""The data of a run, read once for the runs of a sweep that have the same, and moved to the run's device."""
+
+import numpy
+import torch
+from torch import Tensor
+
+from semisup.config.schema import RunConfig
+from semisup.core.types import Images
+from semisup.dataset import SPLITS, Data, Dataset
+from semisup.images.on_disk import LazyImages
+from semisup.runner.compatibility import check_compatibility, check_output_folders
+from semisup.runner.out_of_memory import reading, translate_oom
+from semisup.runner.progress import Bars
+from semisup.runtime.distributed import local_device
+from semisup.training.state import TrainingData
+
+_loaded_data: dict[tuple[Dataset, str], tuple[TrainingData, Data]] = {}
+"""The data of the last run: most runs of a sweep have the same."""
+
+
+def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
+    """Read the data set, check it against the settings and move it to the run's device.
+
+    Raises:
+        DataError: the files are not what the settings say.
+        SettingError: settings and data are incompatible.
+        InsufficientMemoryError: the images do not fit.
+    """
+    key = (run_config.dataset, run_config.run.device)
+    if key not in _loaded_data:
+        _loaded_data.clear()  # before the next one is read, so that memory holds one
+        check_output_folders(run_config)
+        info = run_config.dataset.inspect()
+        check_compatibility(run_config, info.classes, info.counts, info.channels)
+        with translate_oom(run_config, reading):
+            data = run_config.dataset.read(info, bars.watch)
+            _loaded_data[key] = build_problem(run_config, data), data
+    problem, data = _loaded_data[key]
+    counts = {split: len(getattr(data, split)) for split in SPLITS}
+    check_compatibility(run_config, data.classes, counts, data.labeled.pixels.shape[1])
+    return problem, data
+
+
+def build_problem(run_config: RunConfig, data: Data) -> TrainingData:
+    """The data on the run's device."""
+    device = local_device(run_config.run.device)
+    images = {split: move_to_device(getattr(data, split), device) for split in SPLITS}
+    return TrainingData(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
+
+
+def move_to_device(images: Images, device: torch.device) -> Images:
+    """The images on the device, or in CPU memory if they take more than half of a GPU's free memory.
+
+    From CPU memory the images of a step go through pinned memory, see `to_device`.
+    """
+    pixels = images.pixels
+    if device.type == "cuda" and isinstance(pixels, Tensor) and pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        everything = numpy.arange(len(images))
+        held = LazyImages([pixels.numpy()], numpy.zeros(len(images), numpy.uint8), everything, device)
+        return Images(held, images.targets.to(device), images.paths)
+    return images.to(device)

@@ -1,0 +1,87 @@
+"""The end of a run: plots, summary and tracker.
+
+A training may have taken days when the plots are drawn: an error there is a warning, and the run is finished.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from semisup.analysis.diagnosis import find_unused_reason
+from semisup.config.schema import RunConfig
+from semisup.core.events import Finished, MetricsRow
+from semisup.dataset import Data
+from semisup.errors import LockLostError
+from semisup.record.writer import RunWriter
+from semisup.runner.result import EXIT_STATUS
+from semisup.runtime.secrets import redact
+from semisup.runtime.text import printable
+from semisup.tracking import Tracker
+
+
+def finish_run(
+    run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
+) -> dict[str, Any]:
+    """Draw the plots, write the summary and upload both; return the summary.
+
+    Raises:
+        OSError: the summary cannot be written. Errors of drawing and tracking are warnings.
+    """
+    plots: dict[str, Path] = {}
+    if run_config.run.plots:
+        with _warn_on_error("not all plots of the run were drawn"):
+            _draw(run_config, data, record, event)
+        plots = {path.stem: path for path in sorted((record.folder / "plots").glob("*.png"))}
+    added: dict[str, Any] = _last_labeling(record.read_metrics())
+    if reason := find_unused_reason(run_config, record.folder, event.summary | added):
+        added["unused_reason"] = reason
+    summary = record.finish(replace(event, summary=event.summary | added), sorted(plots))
+    with _warn_on_error("the plots of the run were not all uploaded to the tracker"):
+        tracker.plots(plots)
+        _upload_thumbnails(data, record, tracker)
+    return summary
+
+
+def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
+    """Close the tracker with the scalars of the summary; {}: the run did not finish."""
+    with _warn_on_error("the tracker was not closed"):
+        scalars = {name: value for name, value in summary.items() if not isinstance(value, dict)}
+        tracker.close(scalars, EXIT_STATUS["done" if summary else "failed"])
+
+
+@contextmanager
+def _warn_on_error(consequence: str) -> Iterator[None]:
+    """Turn any error into one warning."""
+    try:
+        yield
+    except LockLostError:
+        raise
+    except Exception as error:  # the record is complete without what failed
+        cause = printable(redact((str(error).splitlines() or [""])[0]))
+        warnings.warn(f"{consequence} ({type(error).__name__}: {cause}); its record is complete", stacklevel=3)
+
+
+def _draw(run_config: RunConfig, data: Data, record: RunWriter, event: Finished) -> None:
+    from semisup.report.run_plots import draw_run  # imports matplotlib (0.4 s)
+
+    gate = run_config.config["method"].get("gate")  # of offline methods
+    rows, last, curves = record.read_metrics(), record.read_last_round(), record.read_curves()
+    record.write_plots(lambda folder: draw_run(folder, rows, event, last, curves, data, gate))
+
+
+def _upload_thumbnails(data: Data, record: RunWriter, tracker: Tracker) -> None:
+    last = record.read_last_round() if tracker.wanted_thumbnails else []
+    if last:
+        from semisup.report.run_plots import most_and_least_confident
+
+        tracker.thumbnails("pseudo_labels", *most_and_least_confident(last, data, tracker.wanted_thumbnails))
+
+
+def _last_labeling(rows: list[MetricsRow]) -> MetricsRow:
+    """Round, coverage and, where known, accuracy of the last pseudo-labels; {} if there were none."""
+    labelings = [row for row in rows if "pseudo/coverage" in row]
+    names = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
+    return {name: labelings[-1][name] for name in names if name in labelings[-1]} if labelings else {}

@@ -1,0 +1,50 @@
+"""The run directory of a reproduction: a new one, or that of an interrupted reproduction of the same run."""
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semisup.errors import InUseError
+from semisup.record import is_finished
+from semisup.record.lock import RunLock
+from semisup.record.reader import read_json, read_section
+
+if TYPE_CHECKING:
+    from semisup.config.schema import RunConfig
+
+PREFIX = "reproduced-"
+RESUMABLE = ("running", "interrupted", "failed")
+
+
+def new_name() -> str:
+    """A `name=` that no other reproduction has."""
+    return f"{PREFIX}{secrets.token_hex(3)}"
+
+
+def interrupted_name(run_config: "RunConfig", source: Path) -> str | None:
+    """The `name=` of an unfinished reproduction of `source` that this command can continue, the latest one.
+
+    Only one of the same config, in the same environment, on which no process works: any other would not have the same
+    numbers, or is not ours to continue.
+    """
+    root = Path(run_config.run.output_root).expanduser()
+    folders = [
+        folder for folder in root.glob(f"{PREFIX}*/{run_config.id}") if _is_resumable(run_config, folder, source)
+    ]
+    return max(folders, key=lambda folder: (folder.stat().st_mtime, folder)).parent.name if folders else None
+
+
+def _is_resumable(run_config: "RunConfig", folder: Path, source: Path) -> bool:
+    about: dict[str, Any] = read_json(folder / "run.json") or {}
+    if is_finished(folder) or about.get("status") not in RESUMABLE or about.get("reproduces") != str(source.resolve()):
+        return False
+    from semisup.record.environment import diff_environments  # imports torch
+    from semisup.runner.metadata import environment_of
+
+    if diff_environments(read_section(about, "environment"), environment_of(run_config)):
+        return False
+    try:
+        RunLock(folder).check()
+    except InUseError:
+        return False
+    return True

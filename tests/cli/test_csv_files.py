@@ -1,0 +1,48 @@
+"""Names of users' files and folders are data in every CSV file that a run and `predict` write."""
+
+import csv
+import io
+import shutil
+from pathlib import Path
+
+from PIL import Image
+
+from semisup.analysis.run_history import read_predictions
+from semisup.core.csv_cells import FORMULA_STARTS, restore_cell
+from tests.cli.test_train import only_run
+from tests.conftest import Within
+
+EVIL = "=cmd|' C calc'!A0"
+
+
+def text_of(path: Path) -> io.StringIO:
+    return io.StringIO(path.read_bytes().decode(), newline="")
+
+
+def test_no_cell_is_a_formula_and_names_come_back(tmp_path: Path, within: Within) -> None:
+    """Classes and images that begin with formula characters, in a run that labels them, and in `predict`."""
+    photos = tmp_path / "photos"
+    for split, count in (("training/labeled", 4), ("training/unlabeled", 6), ("validation", 3)):
+        for number, name in enumerate(("-plain", EVIL)):
+            for each in range(count):
+                folder = photos / split / ("" if "unlabeled" in split else name)
+                folder.mkdir(parents=True, exist_ok=True)
+                pixels = Image.effect_noise((16, 16), 40 + 60 * number).point(
+                    lambda value, n=number: value // 2 + 90 * n
+                )
+                pixels.save(folder / f"@image{split[:5].replace('/', '')}{number}{each}.png")
+    words = ("dataset=folder", "dataset.root=photos", "dataset.size=16", "dataset.workers=1", "train.batch_size=4")
+    eager = ("method.gate=0", "method.refresh_every=1", "threshold.tau=0.1", "train.epochs=3", "model.widths=[4,8]")
+    done = within(tmp_path, "train", *words, *eager, "plots=false", "tracking=none")
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path)
+    shutil.copytree(photos / "training" / "unlabeled", tmp_path / "images" / "+folder")
+    assert within(tmp_path, "predict", str(run), "images", "--output", "classes.csv").returncode == 0
+    for path in (*run.glob("*.csv"), tmp_path / "classes.csv"):
+        rows = list(csv.reader(text_of(path)))
+        assert len(rows) > 1
+        assert not [cell for row in rows for cell in row if cell.startswith(FORMULA_STARTS)], path
+    predicted = list(csv.DictReader(text_of(tmp_path / "classes.csv")))
+    assert {restore_cell(row["class"]) for row in predicted} <= {"-plain", EVIL}
+    assert all((tmp_path / "images" / restore_cell(row["path"])).is_file() for row in predicted)
+    assert {each.target for each in read_predictions(run, "validation") or []} == {"-plain", EVIL}
