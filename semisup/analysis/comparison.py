@@ -11,8 +11,8 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from semisup.analysis.runs import Run, as_number
@@ -22,6 +22,9 @@ from semisup.text import escape
 
 FlatSettings = dict[str, Any]
 """Dotted keys -> values, without the seed."""
+
+LABELS_ONLY = "best labels-only"
+"""Kind of a ReferenceGroup."""
 
 LENGTHS = ("train.steps", "train.epochs")
 """Settings in which controls of one group may differ: a run whose labelings selected more took more steps."""
@@ -35,11 +38,6 @@ class Spread:
     deviation: float | None
     count: int
 
-    @property
-    def is_significant(self) -> bool:
-        """Whether the mean exceeds 0 by more than the deviation; never for a single value."""
-        return self.deviation is not None and self.mean > self.deviation
-
 
 def summarize(values: Iterable[float | None]) -> Spread | None:
     """Mean and spread of the values that are not None; None if there are none."""
@@ -51,7 +49,7 @@ def summarize(values: Iterable[float | None]) -> Spread | None:
 
 @dataclass(frozen=True)
 class ReferenceGain:
-    """Gain of a finished run over its control or baseline.
+    """Gain of a finished run over one reference run.
 
     state: "done", the status of the other run, or "missing"
     points: the gain; None unless done
@@ -70,6 +68,7 @@ class Row:
     runs: tuple[Run, ...]
     controls: tuple[ReferenceGain, ...]  # one for each run; empty for labels-only runs
     baselines: tuple[ReferenceGain, ...]
+    labels_only: tuple[ReferenceGain, ...] = ()  # over the best labels-only setting of the comparison
 
     @property
     def split(self) -> str:
@@ -90,12 +89,12 @@ class Row:
 
 @dataclass(frozen=True)
 class ReferenceGroup:
-    """Controls (or baselines) that differ only in seed and length.
+    """Reference runs of one kind that differ only in seed and length.
 
     accuracy: over seeds; several lengths of one seed count by their mean
     """
 
-    kind: str  # control or baseline
+    kind: str  # control, best labels-only or baseline
     settings: FlatSettings
     runs: tuple[Run, ...]
     accuracy: Spread | None
@@ -111,6 +110,7 @@ class Comparison:
     columns: keys of the settings that differ
     rows: best on validation first
     references_of: folder of a finished run that uses unlabeled images -> gains over its control and baseline
+    labels_only: the runs of the best labels-only setting, by seed; {} if there are none
     data_set: name of the data set where several are compared side by side; else ""
     """
 
@@ -121,6 +121,7 @@ class Comparison:
     references: list[ReferenceGroup]
     unfinished: list[Run]
     references_of: dict[str, tuple[ReferenceGain, ReferenceGain]]
+    labels_only: dict[int, Run] = field(default_factory=dict)
     data_set: str = ""
 
     @property
@@ -148,11 +149,11 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     finished = _one_each([run for run in runs if run.done])
     by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
     pairs = {
-        str(run.folder): (_pair(run, by_id.get(run.control_id)), _pair(run, by_id.get(run.baseline_id)))
+        str(run.folder): (pair_runs(run, by_id.get(run.control_id)), pair_runs(run, by_id.get(run.baseline_id)))
         for run in finished
         if run.control_id and run.baseline_id
     }
-    reference_ids = {id_ for run in finished for id_ in (run.control_id, run.baseline_id) if id_}
+    reference_ids = {id_ for run in finished for id_ in run.reference_ids}
     own = [run for run in runs if run.identity and run.id not in reference_ids]
     columns = _varied([flats[str(run.folder)] for run in own])
     groups = defaultdict(list)
@@ -161,16 +162,50 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
             groups[canonical(flats[str(run.folder)])].append(run)
     rows = [_row(group, columns, flats, pairs) for group in groups.values()]
     rows.sort(key=lambda row: (-_validation(row), [sort_key(row.settings.get(key)) for key in columns]))
+    seeds = {run.seed for row in rows for run in row.runs if row.controls and run.seed is not None}
+    labels_only = best_labels_only(finished, {run.id: canonical(flats[str(run.folder)]) for run in finished}, seeds)
+    rows = [_with_labels_only(row, labels_only) for row in rows]
     return Comparison(
         runs=runs,
         flats={str(run.folder): {} for run in runs} | flats,
         columns=columns,
         rows=rows,
-        references=_references(rows, columns, flats),
+        references=_references(rows, columns, flats, labels_only),
         unfinished=[run for run in runs if not run.done],
         references_of=pairs,
+        labels_only=labels_only,
         data_set=data_set,
     )
+
+
+def best_labels_only(runs: Iterable[Run], settings_of: Mapping[str, str], seeds: set[int]) -> dict[int, Run]:
+    """Choose the setting without unlabeled images that is best on validation: one for all seeds.
+
+    Args:
+        runs: of one data set; those that use unlabeled images, and unfinished ones, are ignored.
+        settings_of: id of a run -> text that is equal for runs that differ only in the seed.
+        seeds: those to compare. A setting that lacks one is considered only where none has all of them.
+
+    Returns:
+        Seed -> run of the chosen setting; {} if there is none.
+    """
+    groups: dict[str, dict[int, Run]] = defaultdict(dict)
+    for run in runs:
+        if run.done and not run.uses_unlabeled and run.seed in seeds:
+            groups[settings_of[run.id]].setdefault(run.seed, run)
+    most = max((len(group) for group in groups.values()), default=0)
+    candidates = [groups[key] for key in sorted(groups) if len(groups[key]) == most]
+
+    def validation(group: dict[int, Run]) -> float:
+        return statistics.fmean(run.accuracy("validation") or 0.0 for run in group.values())
+
+    return max(candidates, key=validation, default={})
+
+
+def _with_labels_only(row: Row, labels_only: Mapping[int, Run]) -> Row:
+    if not row.controls:
+        return row
+    return replace(row, labels_only=tuple(pair_runs(run, labels_only.get(run.seed or 0)) for run in row.runs))
 
 
 def split_of(runs: Iterable[Run]) -> str:
@@ -256,7 +291,8 @@ def _row(
     return Row({key: flat[key] for key in columns if key in flat}, runs, controls, baselines)
 
 
-def _pair(run: Run, other: Run | None) -> ReferenceGain:
+def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
+    """The gain of a finished run over a reference run of the same seed, on test where both have it."""
     if other is None:
         return ReferenceGain("missing", None, None)
     if not other.done:
@@ -268,8 +304,10 @@ def _pair(run: Run, other: Run | None) -> ReferenceGain:
     return ReferenceGain("done", other, 100 * (accuracy - reference))
 
 
-def _references(rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]) -> list[ReferenceGroup]:
-    """Controls grouped by their settings, then baselines."""
+def _references(
+    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: Mapping[int, Run]
+) -> list[ReferenceGroup]:
+    """Controls grouped by their settings, then the best labels-only runs, then baselines."""
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
         for kind, pairs in (("control", row.controls), ("baseline", row.baselines)):
@@ -284,7 +322,14 @@ def _references(rows: list[Row], columns: list[str], flats: dict[str, FlatSettin
         keys = [key for key in shown if key in flat and (kind == "control" or not key.startswith("augment."))]
         settings = {key: flat[key] for key in keys}
         references.append(ReferenceGroup(kind, settings, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
-    references.sort(key=lambda group: (group.kind != "control", [sort_key(group.settings.get(key)) for key in shown]))
+    if labels_only:
+        runs = tuple(labels_only.values())
+        flat = flats[str(runs[0].folder)]
+        names = ["method.name", "augment.name", "augment.strength"]
+        varied = {key: flat[key] for key in names if key in flat}
+        references.append(ReferenceGroup(LABELS_ONLY, varied, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
+    order = ("control", LABELS_ONLY, "baseline")
+    references.sort(key=lambda group: (order.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
     return references
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.config import schema
-from semisup.config.controls import baseline_config, control_config
+from semisup.config.controls import reference_configs
 from semisup.config.run_id import result_config, run_id
 from semisup.errors import DataError, RecordError
 from semisup.record.lock_holder import HolderState, holder_state
@@ -41,7 +41,7 @@ class Run:
     identity: the settings that can change a number; {} where config.yaml cannot be read
     summary: summary.json; {} unless done
     labeling: the last labeling row of metrics.jsonl; {} where there is none
-    control_id, baseline_id: set for a finished run that uses unlabeled images
+    control_id, baseline_id, labels_only_ids: set for a finished run that uses unlabeled images
     fingerprint: of the data set the run saw; None where run.json has none
     """
 
@@ -58,6 +58,7 @@ class Run:
     seconds: float | None = None
     control_id: str | None = None
     baseline_id: str | None = None
+    labels_only_ids: tuple[str, ...] = ()
     fingerprint: str | None = None
 
     @property
@@ -67,6 +68,10 @@ class Run:
     @property
     def uses_unlabeled(self) -> bool:
         return "threshold" in self.identity  # result_config drops it where it cannot matter
+
+    @property
+    def reference_ids(self) -> tuple[str, ...]:
+        return tuple(id_ for id_ in (self.control_id, self.baseline_id, *self.labels_only_ids) if id_)
 
     def number(self, name: str) -> float | None:
         """A finite number of the summary or of the last labeling, else None."""
@@ -119,8 +124,8 @@ def read_runs(folders: list[Path]) -> list[Run]:
     ids, paths = {run.id for run in runs}, {os.path.realpath(folder) for folder in folders}
     beside: dict[str, Path] = {}
     for run in runs:
-        for reference in (run.control_id, run.baseline_id):
-            if reference and reference not in ids and "/" not in reference:
+        for reference in run.reference_ids:
+            if reference not in ids and "/" not in reference:
                 folder = run.folder.parent / reference
                 if is_run(folder) and os.path.realpath(folder) not in paths:  # else its config gives another id
                     beside.setdefault(reference, folder)
@@ -217,8 +222,9 @@ def _with_results(run: Run) -> Run:
     if not run.uses_unlabeled:
         return run
     try:
-        control, baseline = control_config(run.config, summary), baseline_config(run.config, summary)
-        return replace(run, control_id=run_id(control), baseline_id=run_id(baseline))
+        ids = {kind: run_id(config) for kind, config in reference_configs(run.config, summary).items()}
+        control, baseline = ids.pop("control"), ids.pop("baseline")
+        return replace(run, control_id=control, baseline_id=baseline, labels_only_ids=tuple(ids.values()))
     except PARSE_ERRORS as error:
         raise UnreadableError(f"config.yaml: gives no control: {_error_message(error)}") from None
 

@@ -20,6 +20,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup train threshold.tau=0.9 augment.strength=0.5           one run on the built-in digits
   semisup train -m threshold.tau=0.8,0.95 seed=0,1,2             a sweep
   semisup compare outputs/runs                                   table, CSV, report.html
+  semisup confirm outputs/runs                                   repeat the selected cell on fresh seeds
   semisup show outputs/runs/RUN                                  settings and results of one run
   semisup reproduce outputs/runs/RUN                             run it again and compare every metric
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
@@ -107,13 +108,14 @@ def _run_command(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:
     """Build the parser of all commands but `train`, which is Hydra's; parse what it knows."""
-    from semisup.cli import compare, predict, reproduce, show, track
+    from semisup.cli import compare, confirm, predict, reproduce, show, track
 
     parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("train", help="train one run, or a sweep of runs (-m)", add_help=False)
     compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
+    confirm.add_arguments(commands.add_parser("confirm", help="repeat the selected cell of a sweep on fresh seeds"))
     show.add_arguments(commands.add_parser("show", help="show the settings and results of one run"))
     reproduce.add_arguments(commands.add_parser("reproduce", help="run a saved config again and compare every metric"))
     predict.add_arguments(commands.add_parser("predict", help="classify a folder of images with a run's best model"))

@@ -86,7 +86,7 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     from semisup.report.wording import summary_sentence
 
     runs = read_runs(find_runs(folders))
-    summaries = [(comparison, summary_sentence(comparison)) for comparison in compare_by_dataset(runs)]
+    summaries = [(comparison, summary_sentence(comparison, folders[0])) for comparison in compare_by_dataset(runs)]
     upload = _prepare_upload(summaries, folders, track) if track is not None else lambda _: []
     for comparison, sentence in summaries:
         console.print()

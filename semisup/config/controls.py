@@ -2,7 +2,8 @@
 
     control       the same run with lambda_unlabeled=0 and as many optimizer steps: the effect of the unlabeled images
     baseline      supervised, no augmentation, and only as many steps as the run spent on labeled images
-    labels only   supervised with as many steps, under each augmentation that could serve as well as the run's method
+    labels only   supervised with as many steps, on the other view and without augmentation; the best of these and the
+                  control on validation is the best labels-only run
 
 A run with lambda_unlabeled=0 is its own control.
 """
@@ -10,9 +11,10 @@ A run with lambda_unlabeled=0 is its own control.
 from collections.abc import Mapping
 from typing import Any
 
-from semisup.config.run_id import ConfigDict, result_config, run_id
+from semisup.config import registry
+from semisup.config.run_id import ConfigDict, result_config
 
-REFERENCE_KINDS = ("control", "baseline")
+REFERENCE_KINDS = ("control", "baseline", "labels_only", "labels_only_none")
 """Keys of `reference_configs`."""
 
 SUPERVISED = {"name": "supervised"}
@@ -44,29 +46,29 @@ def baseline_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDic
 
 
 def reference_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of the control and the baseline of a finished run."""
-    return {"control": control_config(config, summary), "baseline": baseline_config(config, summary)}
+    """Build the configs of the runs that are trained beside a finished run, by kind: the keys are REFERENCE_KINDS."""
+    references = {"control": control_config(config, summary), "baseline": baseline_config(config, summary)}
+    return references | labels_only_configs(config, summary)
 
 
 def labels_only_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of the supervised runs from which an analysis chooses the best labels-only run.
+    """Build the configs of further runs from which, with the control, the best labels-only run is chosen.
 
-    They take as many optimizer steps as the run, and depend on none of the method's, threshold's and labeler's
-    settings: a sweep shares them.
+    All are supervised and take as many optimizer steps as the run. They depend on no setting of method, threshold and
+    labeler, so that a sweep shares them.
 
     Returns:
-        One config per augmentation: `augment` (the run's), `weak` and `none`; equal runs only once.
+        `labels_only`: on the views that the control does not train on, the weak ones or the run's augmentation;
+        `labels_only_none`: without augmentation.
     """
     steps = _train_for(config, summary["steps"])
-    augmentations = {"augment": config["augment"], "weak": config["weak"], "none": NO_AUGMENTATION}
-    configs = {
-        name: config | {"method": SUPERVISED, "augment": augment, "train": steps}
-        for name, augment in augmentations.items()
+    method: Any = registry.settings_class("method", config["method"]["name"])
+    other_view = config["augment"] if method.uses_weak else config["weak"]
+    supervised = config | {"method": SUPERVISED, "train": steps}
+    return {
+        "labels_only": supervised | {"augment": other_view},
+        "labels_only_none": supervised | {"augment": NO_AUGMENTATION},
     }
-    first_names: dict[str, str] = {}
-    for name, each in configs.items():
-        first_names.setdefault(run_id(each), name)
-    return {name: configs[name] for name in first_names.values()}
 
 
 def uses_unlabeled(config: ConfigDict) -> bool:

@@ -19,6 +19,8 @@ from semisup.analysis.comparison import (
     over_seeds,
     sort_key,
 )
+from semisup.analysis.gains import CONTROL as GAIN_REFERENCE
+from semisup.analysis.gains import sweep_interval
 from semisup.analysis.runs import Run
 from semisup.report.wording import format_mean_std, mean_gain, missing_reason
 from semisup.text import escape
@@ -153,7 +155,7 @@ def _cells(
     """The cells of the accuracy panel and of the gain panel."""
     unfinished = _unfinished(comparison, vertical, horizontal)
     seeds = max((len(row.runs) for row in rows.values()), default=1)
-    accuracies, gains = [], []
+    accuracies, gain_cells = [], []
     for y in range(len(vertical.values)):
         for x in range(len(horizontal.values)):
             row = rows.get((y, x))
@@ -161,15 +163,16 @@ def _cells(
                 run = unfinished.get((y, x))
                 empty = HeatmapCell(x, y, None, run.status if run else "missing", run.folder if run else None)
                 accuracies.append(empty)
-                gains.append(empty)
+                gain_cells.append(empty)
                 continue
             best, folder = row is comparison.best, row.best_run.folder
             accuracy, gain = row.accuracy(split), mean_gain(row.controls)
             accuracies.append(HeatmapCell(x, y, accuracy, _text(accuracy, seeds, 100), folder, best=best))
             text = _text(gain, seeds, 1, signed=True) if gain else missing_reason(row.controls, "control")
-            bold = gain is not None and gain.is_significant
-            gains.append(HeatmapCell(x, y, gain, text, folder, bold=bold, best=best))
-    return accuracies, gains
+            interval = sweep_interval(comparison.rows, row, GAIN_REFERENCE)
+            bold = interval is not None and interval.low > 0
+            gain_cells.append(HeatmapCell(x, y, gain, text, folder, bold=bold, best=best))
+    return accuracies, gain_cells
 
 
 def _controls(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row
+from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY, references_of, sweep_interval
 from semisup.analysis.runs import Run, as_number
 from semisup.record.status import RunStatus
 from semisup.report.wording import format_gain, format_mean_std, format_number, mean_gain
@@ -13,7 +14,7 @@ from semisup.text import printable, shell_quote
 
 Link = Callable[[Path], str]
 
-ROLE_ORDER = {"control": 0, "baseline": 1}
+ROLE_ORDER = {CONTROL: 0, LABELS_ONLY: 1, BASELINE: 2}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ MEASURED = [
     Column("val", "val %", sorted=True),
     Column("test", "test %"),
     Column("gain", "gain over\ncontrol"),
-    Column("gain_over_baseline", "gain over\nbaseline"),
+    Column("gain_over_labels_only", "gain over best\nlabels-only"),
+    Column("gain_over_baseline", "gain over\nbaseline", priority=1),
     Column("coverage", "coverage\n%", priority=1),
     Column("pseudo_accuracy", "pseudo-\naccuracy %", priority=1),
     Column("steps", "steps", priority=2),
@@ -181,8 +183,9 @@ def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
         Cell(str(len(row.runs))),
         Cell(format_mean_std(row.accuracy("validation"), unit=100)),
         Cell(format_mean_std(row.accuracy("test"), unit=100)),
-        _gain_cell(row.controls, "control"),
-        _gain_cell(row.baselines, "baseline"),
+        _gain_cell(comparison, row, CONTROL),
+        _gain_cell(comparison, row, LABELS_ONLY),
+        _gain_cell(comparison, row, BASELINE),
         Cell(format_number(row.mean("pseudo/coverage"), 100, 1)),
         Cell(format_number(row.mean("pseudo/accuracy"), 100, 1)),
         Cell(format_number(row.mean("steps"))),
@@ -202,6 +205,7 @@ def _run_cells(comparison: Comparison, run: Run, role: str, link: Link) -> list[
         Cell(format_number(run.accuracy("validation") if run.done else None, 100, 1)),
         Cell(format_number(run.accuracy("test") if run.done else None, 100, 1)),
         Cell(_points(control)),
+        Cell(_points(_labels_only_gain(comparison, run))),
         Cell(_points(baseline)),
         Cell(format_number(run.number("pseudo/coverage"), 100, 1)),
         Cell(format_number(run.number("pseudo/accuracy"), 100, 1)),
@@ -212,10 +216,19 @@ def _run_cells(comparison: Comparison, run: Run, role: str, link: Link) -> list[
     ]
 
 
-def _gain_cell(pairs: tuple[ReferenceGain, ...], kind: str) -> Cell:
-    value = mean_gain(pairs)
-    color = "yellow" if value is None else "green" if value.is_significant else ""
+def _gain_cell(comparison: Comparison, row: Row, kind: str) -> Cell:
+    """A gain, green where its interval lies above 0, yellow where it is unknown."""
+    pairs = references_of(row, kind)
+    if not pairs:
+        return Cell("")
+    interval = sweep_interval(comparison.rows, row, kind)
+    color = "yellow" if mean_gain(pairs) is None else "green" if interval and interval.low > 0 else ""
     return Cell(format_gain(pairs, kind), color=color)
+
+
+def _labels_only_gain(comparison: Comparison, run: Run) -> ReferenceGain | None:
+    row = next((row for row in comparison.rows if run in row.runs and row.labels_only), None)
+    return None if row is None else row.labels_only[row.runs.index(run)]
 
 
 def _points(pair: ReferenceGain | None) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.comparison import Comparison
+from semisup.analysis.gains import row_gain, sweep_interval
 from semisup.config import schema
 from semisup.errors import DataError, SettingError
 from semisup.record.reader import parse_value, read_config
-from semisup.report.export import row_lines, run_lines
+from semisup.report.export import REFERENCES, row_lines, run_lines
 from semisup.report.figures.comparison_curves import (
     accuracy_figure,
     control_history,
@@ -23,7 +24,6 @@ from semisup.report.figures.comparison_curves import (
 )
 from semisup.report.figures.heatmap import draw_heatmap
 from semisup.report.figures.style import figure_style, render_png
-from semisup.report.wording import mean_gain
 from semisup.runtime.atomic_files import write_atomically
 from semisup.text import printable, shell_quote
 from semisup.tracking import RunInfo, Tracker
@@ -120,8 +120,14 @@ def _summary(comparison: Comparison, sentence: str) -> dict[str, object]:
     summary |= {"count/settings": len(comparison.rows), "count/unfinished": len(comparison.unfinished)}
     if best is not None:
         spreads = {"best/val/accuracy": best.accuracy("validation"), "test/accuracy": best.accuracy("test")}
-        spreads["gain_over_control_points"] = mean_gain(best.controls)
         summary |= {name: value.mean for name, value in spreads.items() if value}
+        for name, kind in REFERENCES.items():
+            value, interval = row_gain(best, kind), sweep_interval(comparison.rows, best, kind)
+            if value is not None:
+                summary[f"gain_over_{name}_points"] = value.mean
+            if interval is not None:
+                summary[f"gain_over_{name}_points_low"] = interval.low
+                summary[f"gain_over_{name}_points_high"] = interval.high
     return summary
 
 

@@ -2,30 +2,44 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
+from pathlib import Path
 
 from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, format_settings, summarize
+from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
+from semisup.analysis.gains import (
+    CONTROL,
+    LABELS_ONLY,
+    Evidence,
+    Gain,
+    evidence,
+    references_of,
+    row_gain,
+    sweep_interval,
+)
+from semisup.analysis.intervals import Interval, seeds_needed
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.text import escape
 
-CONTROL_NOTE = "(labels only, the same augmentation, model and number of steps)"
-BASELINE_NOTE = "(no augmentation, labeled passes only)"
+OLD_CONTROL = "strongly augmented control"
+"""Name of the control of runs of version 0.1.0: supervised under the run's augmentation."""
 
 
-def summary_sentence(comparison: Comparison) -> str:
-    """State the best row on validation, its accuracy, and what the unlabeled images contributed."""
+def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
+    """State the best cell, what the unlabeled images gave, and how labels alone would have done: three lines.
+
+    The confirmation of the sweep in `folder` comes first, if there is one.
+    """
+    confirmed = _confirmation(comparison, folder) if folder is not None else ""
     best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
         statuses = Counter(run.status for run in comparison.unfinished)
-        return (
-            f"{prefix}No run is finished yet: {', '.join(f'{count} {status}' for status, count in statuses.items())}."
-        )
-    parts = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {_seeds(len(best.runs))}"]
+        counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
+        return f"{prefix}No run is finished yet: {counts}."
+    lines = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {_seeds(len(best.runs))}."]
     if best.controls:
-        parts.append(f"; {_gain(best.controls)} the control {CONTROL_NOTE}")
-        parts.append(f", {_gain(best.baselines)} the plain baseline {BASELINE_NOTE}")
-    return "".join(parts) + "." + _assessment(best)
+        lines += [_unlabeled_line(comparison, best), _labels_only_line(comparison, best)]
+    return "\n".join([*filter(None, [confirmed]), *lines])
 
 
 def title(comparison: Comparison) -> str:
@@ -35,8 +49,9 @@ def title(comparison: Comparison) -> str:
         return f"{prefix}No run is finished yet"
     settings = f": {format_settings(best.settings)}" if best.settings else ""
     gain = mean_gain(best.controls)
-    tail = f", {format_mean_std(gain, signed=True)} points over the control" if gain else ""
-    tail += "" if gain is None or gain.is_significant or gain.deviation is None else " (within the spread)"
+    interval = sweep_interval(comparison.rows, best, CONTROL)
+    tail = f", {gain.mean:+z.1f} points over the control" if gain else ""
+    tail += f" ({evidence(interval, confirmed=False)})" if gain and interval else ""
     accuracy = format_mean_std(best.accuracy(best.split), unit=100)
     return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {_seeds(len(best.runs))}"
 
@@ -103,29 +118,91 @@ def _seeds(count: int) -> str:
     return "with one seed" if count == 1 else f"over {count} seeds"
 
 
-def _gain(pairs: tuple[ReferenceGain, ...]) -> str:
-    value = mean_gain(pairs)
-    if value is None:
-        return "an unknown gain over"
-    part = "" if value.count == len(pairs) else f" ({value.count} of {len(pairs)} seeds)"
-    if value.mean < 0:
-        return f"{format_mean_std(replace(value, mean=-value.mean))} points{part} below"
-    return f"{format_mean_std(value, signed=True)} points{part} over"
-
-
-def _assessment(row: Row) -> str:
-    """Sentences on how far to trust the gain of a row."""
-    if not row.controls:
-        return ""
-    value = mean_gain(row.controls)
+def _unlabeled_line(comparison: Comparison, row: Row) -> str:
+    """What the unlabeled images gave: the gain over the control, its interval, and how far to trust it."""
+    value = row_gain(row, CONTROL)
     if value is None:
         reason = missing_reason(row.controls, "control").capitalize()
-        return f" {reason}: the effect of the unlabeled images is unknown."
+        return f"Unlabeled images: {reason[0].lower()}{reason[1:]}, so their effect is unknown."
     if _is_unused(row):
         reasons = dict.fromkeys(reason for run in row.runs if (reason := unused_reason(run)))
         tail = f": {escape(next(iter(reasons)))}." if reasons else " in the last labeling, and the gain is 0."
-        return f" No pseudo-label was used{tail}"
-    return _significance(row, value) + _early_weights(row)
+        return f"Unlabeled images: no pseudo-label was used{tail}"
+    interval = sweep_interval(comparison.rows, row, CONTROL)
+    name = OLD_CONTROL if row.runs[0].config.get("definitions", 1) < 2 else "control"
+    return f"Unlabeled images: {_gain_text(row, value, interval, f'the {name}')}{_early_weights(row)}"
+
+
+def _labels_only_line(comparison: Comparison, row: Row) -> str:
+    """Whether labels alone would have done as well: the gain over the best labels-only runs."""
+    value = row_gain(row, LABELS_ONLY)
+    group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
+    if value is None or group is None:
+        return "Labels alone: no labels-only run is finished, so it is unknown whether they would have done as well."
+    interval = sweep_interval(comparison.rows, row, LABELS_ONLY)
+    settings = f" ({format_settings(group.settings)})" if group.settings else ""
+    return f"Labels alone: {_gain_text(row, value, interval, f'the best labels-only runs{settings}')}"
+
+
+def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
+    """`+3.9 points over the control, 95 % interval -0.3 to 8.1: no evidence ...`."""
+    size = f"{abs(value.mean):.1f}"
+    direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
+    if size == "0.0":
+        direction = f"0.0 points apart from {reference}"
+    part = "" if value.pairs == value.runs else f" ({value.pairs} of {value.runs} seeds)"
+    tail = "" if row.split == "test" else " Measured on the validation images that selected it, so it is optimistic."
+    if interval is None:
+        return f"{direction}{part}; with one seed the difference may be chance{_sampling_error(row)}.{tail}"
+    limits = f"95 % interval {interval.low:z.1f} to {interval.high:z.1f}"
+    labels = " for these labels" if value.for_these_labels else ""
+    return f"{direction}{part}, {limits}{labels}: {_judgment(value, interval, confirmed=confirmed)}.{tail}"
+
+
+def _judgment(value: Gain, interval: Interval, *, confirmed: bool) -> str:
+    """The word for the evidence, and what to do next."""
+    word = evidence(interval, confirmed=confirmed)
+    if word is Evidence.CLEAR:
+        return "a clear gain"
+    if word is Evidence.CLEAR_HARM:
+        return "clear harm: use labels alone"
+    if word is Evidence.SUGGESTIVE:
+        return "a suggestive gain, to be confirmed by semisup confirm"
+    if word is Evidence.SUGGESTIVE_HARM:
+        return "suggestive of harm: labels alone do better"
+    if confirmed:
+        return "no evidence of a difference"
+    needed = seeds_needed(value.mean, interval.deviation) if value.mean > 0 else None
+    more = f"; a gain of this size would need about {needed} seeds" if needed and needed > value.pairs else ""
+    return f"no evidence of a {'gain' if value.mean >= 0 else 'difference'}{more}"
+
+
+def _confirmation(comparison: Comparison, folder: Path) -> str:
+    """The result of `semisup confirm` for the sweep in `folder`; "" if it was not started."""
+    result = read_confirmation(folder)
+    if result is None:
+        return ""
+    plan, row = result
+    settings = format_settings(plan.settings) or "the only setting"
+    if row is None or len(row.runs) < len(plan.seeds):
+        done = 0 if row is None else len(row.runs)
+        return f"Confirmation of {settings}: {done} of {len(plan.seeds)} seeds are finished; semisup confirm continues."
+    accuracy = f"{row.split} accuracy {format_mean_std(row.accuracy(row.split), unit=100)} %"
+    lines = [f"Confirmed on {len(row.runs)} fresh seeds: {settings}: {accuracy}."]
+    for kind, head, reference in (
+        (CONTROL, "Unlabeled images", "the control"),
+        (LABELS_ONLY, "Labels alone", "the best labels-only runs of the sweep"),
+    ):
+        value = row_gain(row, kind)
+        if value is None:
+            lines.append(f"{head}: {missing_reason(references_of(row, kind), kind)}, so the gain is unknown.")
+            continue
+        text = _gain_text(row, value, value.interval, reference, confirmed=True)
+        if kind == CONTROL and comparison.best and (sweep := row_gain(comparison.best, CONTROL)):
+            over = sweep.mean - value.mean
+            text += f" The sweep had {'overstated' if over > 0 else 'understated'} it by {abs(over):.1f} points."
+        lines.append(f"{head}: {text}")
+    return "\n".join(lines)
 
 
 def _early_weights(row: Row) -> str:
@@ -140,19 +217,6 @@ def _early_weights(row: Row) -> str:
 
 def _range(steps: list[float]) -> str:
     return f"{min(steps):.0f}" + (f" to {max(steps):.0f}" if max(steps) > min(steps) else "")
-
-
-def _significance(row: Row, value: Spread) -> str:
-    tail = ""
-    if row.split != "test":
-        tail = " Measured on the validation set used for selection, so it is optimistic."
-    if value.deviation is None:
-        return f" One seed has no spread{_sampling_error(row)}: the difference may be chance.{tail}"
-    if value.mean < -value.deviation:
-        return f" The unlabeled images did harm: the control is better by more than the spread over seeds.{tail}"
-    if not value.is_significant:
-        return f" The gain over the control is within the spread over seeds.{tail}"
-    return f" The gain over the control exceeds the spread over seeds.{tail}"
 
 
 def _is_unused(row: Row) -> bool:

@@ -76,7 +76,7 @@ def is_dark(color: Color) -> bool:
 
 def legend(comparison: Comparison, grid: Grid) -> list[str]:
     """Two lines: how to read the cells, then the references."""
-    notes = ["Framed: best on validation", "± spread over seeds", "bold: gain larger than its spread"]
+    notes = ["Framed: best on validation", "± spread over seeds", "bold: 95 % interval above 0"]
     notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:
         notes.append("other settings differ too: each cell shows the row of best validation accuracy")

@@ -67,7 +67,7 @@ def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dic
     return {
         "suffix": suffix,
         "data_set": printable(comparison.data_set),
-        "sentence": printable(sentence, 2000),
+        "sentences": [printable(line, 2000) for line in sentence.split("\n")],
         "sections": [(f"{id_}{suffix}", name) for id_, name, content in sections if content],
         "axes": _axes(grid) if grid else None,
         "panels": _panels(grid, link) if grid else [],

@@ -1,0 +1,215 @@
+"""Confidence intervals of a gain: of one cell over its reference, and of the cell that a sweep chose.
+
+Both are for the mean of paired differences, run minus reference of the same seed, in percentage points.
+
+One cell that was named in advance (`paired_interval`). The differences of S seeds vary because seeds differ, and
+because the I test images are a sample. With s2_seed the variance of the S seed means, and s2_image the variance of the
+I image means (of the difference in correctness, averaged over seeds):
+
+    se^2 = s2_seed / S + s2_image / I                                        a + b
+    nu   = (a + b)^2 / (a^2 / (S - 1) + b^2 / (I - 1))                       Satterthwaite 1946
+    mean -+ t(nu, 97.5 %) se
+
+Each of the two variances holds the residual variance once, so their sum counts it twice: the interval is at most a
+little too wide. Where the seeds draw their own test images, s2_seed holds the images' part already, and b = 0.
+
+The cell that was chosen among C (`chosen_interval`). The largest of C estimates is too large, so the interval holds for
+all cells at once (single-step, as Dunnett 1955): mean -+ q s / sqrt(S), where s is the largest standard deviation of
+any cell or the pooled one (seeds as blocks), whichever is larger for this cell, and q is the 95 % quantile of the
+largest |t| over the cells, simulated with the correlation between cells that share their controls.
+
+Folds of cross-validation (`folds_interval`): the training sets overlap, and the variance is corrected by 1 / n + n_test
+/ n_train (Nadeau and Bengio 2003).
+
+A percentile bootstrap over 3 to 10 seeds is too narrow and is not used. `docs/statistics.md` has the assumptions, and
+the simulation of how often each interval is wrong.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+from scipy import stats
+
+LEVEL = 0.95
+"""Coverage of every interval; two-sided."""
+
+POWER = 0.8
+"""Probability with which `seeds_needed` would see a gain."""
+
+MAX_SEEDS = 1000
+SIMULATIONS = 20_000
+"""Draws of the largest |t|: its 95 % quantile is then known to about 1 %."""
+
+Matrix = NDArray[numpy.float64]
+
+
+class Interval(NamedTuple):
+    """A mean with its confidence interval.
+
+    mean, low, high: in the unit of the differences, which is percentage points
+    standard_error, degrees_of_freedom: of the mean
+    deviation: standard deviation over seeds, sample estimate
+    seeds: number of differences
+    cells: how many cells the interval holds for at once; 1 = a cell that was named in advance
+    """
+
+    mean: float
+    low: float
+    high: float
+    standard_error: float
+    degrees_of_freedom: float
+    deviation: float
+    seeds: int
+    cells: int = 1
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def paired_interval(differences: Sequence[float], image_means: Sequence[float] | None = None) -> Interval | None:
+    """Compute the interval of one cell's gain from its paired differences.
+
+    Args:
+        differences: S numbers, one per seed: accuracy of the run minus that of its reference, in points.
+        image_means: I numbers, one per test image that all seeds share: the difference in correctness of that image,
+            averaged over the seeds, in points (100 = the run is always correct and the reference never). None: the
+            seeds draw their own test images, or the predictions are not known.
+
+    Returns:
+        None for fewer than two seeds, which have no spread.
+    """
+    values = numpy.asarray(differences, dtype=numpy.float64)
+    count = len(values)
+    if count < 2:
+        return None
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    of_seeds, of_images, degrees = deviation**2 / count, _image_variance(image_means), float(count - 1)
+    if image_means is not None and of_images:
+        parts = of_seeds**2 / (count - 1) + of_images**2 / (len(image_means) - 1)
+        degrees = (of_seeds + of_images) ** 2 / parts if parts else degrees
+    error = math.sqrt(of_seeds + of_images)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, degrees)) * error
+    return Interval(mean, mean - reach, mean + reach, error, degrees, deviation, count)
+
+
+def chosen_interval(
+    gains: Sequence[Sequence[float]], chosen: int, image_means: Sequence[float] | None = None
+) -> Interval | None:
+    """Compute the interval of the gain of the cell that was chosen among several.
+
+    Args:
+        gains: C rows of S numbers: the paired difference of each cell and seed, in points; the seeds in one order.
+        chosen: index of the chosen row.
+        image_means: of the chosen cell, as in `paired_interval`.
+
+    Returns:
+        An interval that covers the true gains of all C cells together in 95 % of sweeps; None for fewer than two seeds.
+    """
+    values = numpy.asarray(gains, dtype=numpy.float64)
+    cells, count = values.shape
+    if count < 2:
+        return None
+    if cells == 1:
+        return paired_interval(values[0].tolist(), image_means)
+    own = float(values[chosen].std(ddof=1))
+    pooled = math.sqrt(float(values.var(axis=1, ddof=1).mean()))
+    error = math.sqrt(max(own, pooled) ** 2 / count + _image_variance(image_means))
+    mean = float(values[chosen].mean())
+    reach = critical_value(cells, count, _correlation(values)) * error
+    return Interval(mean, mean - reach, mean + reach, error, float(count - 1), own, count, cells)
+
+
+def folds_interval(differences: Sequence[float], *, train_images: int, test_images: int) -> Interval | None:
+    """Compute the interval of a gain over the folds of a cross-validation.
+
+    Args:
+        differences: one number per fold, in points.
+        train_images, test_images: images that a fold learns from, and is measured on.
+
+    Returns:
+        None for fewer than two folds.
+    """
+    values = numpy.asarray(differences, dtype=numpy.float64)
+    count = len(values)
+    if count < 2:
+        return None
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    error = deviation * math.sqrt(1 / count + test_images / train_images)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * error
+    return Interval(mean, mean - reach, mean + reach, error, float(count - 1), deviation, count)
+
+
+def seeds_needed(gain: float, deviation: float) -> int | None:
+    """Count the seeds with which a gain of this size and spread would be seen with probability 80 %.
+
+    Args:
+        gain: true mean difference, in points.
+        deviation: standard deviation over seeds, in points.
+
+    Returns:
+        At least 3; None where more than 1,000 would be needed or there is no gain to see.
+    """
+    if deviation == 0:
+        return 3 if gain else None
+    effect = abs(gain) / deviation
+    return next((count for count in range(3, MAX_SEEDS + 1) if power(effect, count) >= POWER), None)
+
+
+def power(effect: float, seeds: int) -> float:
+    """Compute the probability that the interval of one cell lies above 0.
+
+    Args:
+        effect: true gain in standard deviations over seeds.
+        seeds: number of seeds, at least 2.
+    """
+    limit = float(stats.t.ppf(0.5 + LEVEL / 2, seeds - 1))
+    return float(stats.nct.sf(limit, seeds - 1, effect * math.sqrt(seeds)))
+
+
+@lru_cache(maxsize=256)
+def critical_value(cells: int, seeds: int, correlation: float) -> float:
+    """Simulate the 95 % quantile of the largest |t| over cells whose gains share their controls.
+
+    Args:
+        correlation: between the gains of two cells of one seed, in [0, 1]; 0.5 where run and control vary alike.
+
+    Returns:
+        The number of standard errors; each |t| is divided by the larger of the cell's own and the pooled deviation, as
+        in `chosen_interval`.
+    """
+    generator = numpy.random.Generator(numpy.random.Philox(key=[cells, seeds]))
+    largest = numpy.empty(SIMULATIONS)
+    rows = max(1, 2_000_000 // (cells * seeds))
+    for start in range(0, SIMULATIONS, rows):
+        count = min(rows, SIMULATIONS - start)
+        shared = generator.standard_normal((count, 1, seeds)) * math.sqrt(correlation)
+        values = shared + generator.standard_normal((count, cells, seeds)) * math.sqrt(1 - correlation)
+        variances = values.var(axis=2, ddof=1)
+        deviations = numpy.sqrt(numpy.maximum(variances, variances.mean(axis=1, keepdims=True)))
+        statistics = numpy.abs(values.mean(axis=2)) / (deviations / math.sqrt(seeds))
+        largest[start : start + count] = statistics.max(axis=1)
+    return float(numpy.quantile(largest, LEVEL))
+
+
+def _image_variance(image_means: Sequence[float] | None) -> float:
+    """Variance of the mean over the test images; 0 where they are not shared or not known."""
+    if image_means is None or len(image_means) < 2:
+        return 0.0
+    return float(numpy.var(image_means, ddof=1)) / len(image_means)
+
+
+def _correlation(values: Matrix) -> float:
+    """Estimate the correlation between cells, rounded to 0.1 and at most 0.9, so that few values are simulated."""
+    centered = values - values.mean(axis=1, keepdims=True)
+    total = float((centered**2).sum())
+    if total == 0:
+        return 0.5
+    cells = len(values)
+    shared = float((centered.sum(axis=0) ** 2).sum())  # sum over seeds of the squared sum over cells
+    mean_correlation = (shared / total - 1) / (cells - 1)
+    return min(0.9, max(0.0, math.floor(mean_correlation * 10) / 10))

@@ -1,0 +1,58 @@
+"""`semisup confirm FOLDER`: repeat the chosen cell of a sweep, and its reference runs, with fresh seeds."""
+
+import argparse
+from pathlib import Path
+
+EPILOG = """\
+The cell that is best on validation, its reference runs and the seeds are written to FOLDER_confirm/confirmation.json
+before the first run, and then trained; the same command continues. `semisup compare FOLDER` reports the result first.
+Words after FOLDER are passed to the sweep:
+
+  semisup confirm outputs/runs
+  semisup confirm outputs/runs --seeds 20 hydra/launcher=cores
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of a sweep: outputs/NAME")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="for the sweep, such as hydra/launcher=cores")
+    parser.add_argument("--seeds", type=int, default=10, help="number of fresh seeds (default 10)")
+    parser.set_defaults(run_command=confirm_command)
+
+
+def confirm_command(arguments: argparse.Namespace) -> int:
+    """Declare the confirmation, train it, compare, and return the exit status.
+
+    Raises:
+        DataError: the folder holds no finished sweep, or one of several data sets.
+        SettingError: the number of seeds differs from the declared one, or a word is not allowed.
+    """
+    from semisup.analysis.confirmation import declare
+    from semisup.analysis.datasets import compare_by_dataset
+    from semisup.analysis.runs import find_runs, read_runs
+    from semisup.cli.compare import compare
+    from semisup.cli.train import train_command
+    from semisup.config.overrides import config_overrides
+    from semisup.errors import DataError, SettingError, escape
+    from semisup.report.console import terminal
+
+    for word in arguments.settings:
+        if not word.startswith(("hydra/launcher=", "hydra.launcher.", "tracking")):
+            allowed = (
+                "cannot be set here: the settings are those of the chosen cell; only hydra/launcher and tracking can"
+            )
+            raise SettingError(word.partition("=")[0], word.partition("=")[2], allowed)
+    comparisons = compare_by_dataset(read_runs(find_runs([arguments.folder])))
+    if len(comparisons) != 1:
+        raise DataError(f"{escape(arguments.folder)}: holds runs of several data sets; give the folder of one sweep")
+    plan = declare(comparisons[0], arguments.folder, arguments.seeds)
+    seeds = ",".join(map(str, plan.seeds))
+    places = [f"name={plan.folder.name}", f"output_root='{plan.folder.parent}'", f"seed={seeds}"]
+    configs = [plan.config, *([plan.labels_only] if plan.labels_only is not None else [])]
+    for config in configs:
+        overrides = config_overrides(config, follow_seed=plan.redraw_labels)
+        if status := train_command(["-m", *overrides, *places, *arguments.settings]):
+            return status
+    return compare([arguments.folder], terminal())

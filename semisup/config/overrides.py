@@ -1,0 +1,50 @@
+"""Write a saved config as the command line that composes it again."""
+
+from typing import Any
+
+from semisup.config.run_id import ConfigDict
+from semisup.config.schema import GROUP_NODES
+
+NOT_OVERRIDES = ("name", "seed", "output_root", "definitions")
+"""Keys that the caller chooses, or that the program sets."""
+
+
+def config_overrides(config: ConfigDict, *, follow_seed: bool = False) -> list[str]:
+    """List the overrides of `semisup train` that compose this config: options first, then every setting.
+
+    Args:
+        config: of a run, as saved.
+        follow_seed: write a split seed that equals the seed as `${seed}`, so that other seeds draw other labels.
+
+    Returns:
+        Words in Hydra's grammar; without name, seed and output_root.
+    """
+    options, settings = [], []
+    for key, value in config.items():
+        if key in NOT_OVERRIDES:
+            continue
+        if not isinstance(value, dict):
+            settings.append(f"{key}={format_value(value)}")
+            continue
+        if key in GROUP_NODES:
+            group = GROUP_NODES[key]
+            options.append(f"{group}={value['name']}" if group == key else f"{group}@{key}={value['name']}")
+        for inner, leaf in value.items():
+            if key in GROUP_NODES and inner == "name":
+                continue
+            follows = follow_seed and (key, inner) == ("dataset", "split_seed") and leaf == config["seed"]
+            settings.append(f"{key}.{inner}={'${seed}' if follows else format_value(leaf)}")
+    return options + settings
+
+
+def format_value(value: Any) -> str:
+    """Write plain data in Hydra's override grammar: text is quoted, so that nothing in it is read as grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(format_value(each) for each in value)}]"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return repr(value)
