@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from semisup.analysis.comparison import Comparison, Row, canonical, compare_runs, flatten, pair_runs
 from semisup.analysis.runs import find_runs, read_runs
 from semisup.config.run_id import result_config
-from semisup.errors import DataError, SettingError, check_range, escape
+from semisup.errors import DataError, SettingError, check_range
 from semisup.record import write_json
 from semisup.record.reader import read_json
+from semisup.text import escape
 
 FILE = "confirmation.json"
 SUFFIX = "_confirm"

@@ -35,8 +35,9 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     from semisup.cli.compare import compare
     from semisup.cli.train import train_command
     from semisup.config.overrides import config_overrides
-    from semisup.errors import DataError, SettingError, escape
+    from semisup.errors import DataError, SettingError
     from semisup.report.console import terminal
+    from semisup.text import escape
 
     for word in arguments.settings:
         if not word.startswith(("hydra/launcher=", "hydra.launcher.", "tracking")):
