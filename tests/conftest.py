@@ -225,8 +225,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-# What docs/internals/reliability.md counts ------------------------------------------------------------------------------------
-
 _cases: dict[str, list[tuple[int, int]]] = {}
 """Test -> injected and survived of each of its cases in this session."""
 

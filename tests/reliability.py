@@ -1,9 +1,9 @@
 """Write the reliability page from the tests: docs/internals/reliability.md or outputs/reliability.md.
 
 The tables of faults are those of `tests/faults.py`. Injected and survived are the cases of the tests that ran and of
-those that passed (`tests/conftest.py` counts), or what a test reports by `record_property("faults", (9, 9))`. A test with
-more results calls `report`. Sections are sorted by name; a section that no test writes, such as the comparison with
-other programs, is kept. The text of a section depends on the code alone, so a second test run changes nothing.
+those that passed (`tests/conftest.py` counts), or what a test reports by `record_property("faults", (9, 9))`. A test
+with more results calls `report`. Sections are sorted by name; a section that no test writes, such as the comparison
+with other programs, is kept. The text of a section depends on the code alone, so a second test run changes nothing.
 
 `make reliability` (SEMISUP_WRITE_RELIABILITY=1) updates the page in docs/. Other test runs leave the checkout unchanged
 and write their copy to outputs/. Nothing is written where neither folder exists, as in an installed package.
@@ -25,8 +25,8 @@ PAGE = COMMITTED if os.environ.get("SEMISUP_WRITE_RELIABILITY") == "1" else ROOT
 HEAD = """\
 # Reliability
 
-Every figure comes from the tests of this version: `make reliability` writes them here (`tests/reliability.py`). Only the
-last section is written by hand.
+Every figure comes from the tests of this version: `make reliability` writes them here (`tests/reliability.py`). Only
+the last section is written by hand.
 """
 SECTION = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- end -->\n", re.DOTALL)
 COLUMNS = ("fault", "what happens", "what then holds", "injected", "survived", "test")

@@ -1,7 +1,7 @@
 """Measure the cost of one more unlabeled image: the constants of docs/internals/scaling.md.
 
 python docs/internals/measure_scaling.py constants            print them as a table (2 minutes; times are CPU times)
-python docs/internals/measure_scaling.py pool FOLDER COUNT    make a data set of COUNT unlabeled photographs of 32 pixels
+python docs/internals/measure_scaling.py pool FOLDER COUNT    make a data set of COUNT unlabeled images of 32 pixels
 """
 
 import os
