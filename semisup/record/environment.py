@@ -64,6 +64,7 @@ def _fixed_environment(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: _version(name) for name in PACKAGES},
         "processor": _processor(),
+        "cpu": _cpu(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "device": None if device == "cpu" else torch.cuda.get_device_name(device),
         "driver": None if device == "cpu" else _driver(),
@@ -110,7 +111,7 @@ def source_digest() -> str:
 
 def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """Compare two environments as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
-    matters = ("python", "system", "processor", "instruction_set", "device", "driver", "threads")
+    matters = ("python", "system", "processor", "cpu", "instruction_set", "device", "driver", "threads")
     pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in OPTIONAL_KEYS}
     pairs["processes"] = before.get("processes", 1), now.get("processes", 1)
     for group in ("packages", "libraries"):
@@ -120,7 +121,11 @@ def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict
     if "variables" in before:
         then, there = _mapping(before.get("variables")), _mapping(now.get("variables"))
         pairs |= {name: (then.get(name), there.get(name)) for name in sorted({*then, *there})}
-    return {key: f"{old} then, {new} now" for key, (old, new) in pairs.items() if old != new}
+    return {
+        key: f"{'not recorded' if key == 'cpu' and old is None else old} then, {new} now"
+        for key, (old, new) in pairs.items()
+        if old != new
+    }
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -165,13 +170,32 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
+    return _cpu_fields().get("model name", platform.processor())
+
+
+def _cpu() -> str | None:
+    """Identify the kind of CPU; None where the system does not say.
+
+    The model name alone does not: a virtual machine can call CPUs of two generations "Intel(R) Xeon(R) Processor", and
+    their kernels, chosen by instructions and cache sizes, round differently.
+    """
+    fields = _cpu_fields()
+    if "flags" not in fields:
+        return None
+    instructions = hashlib.sha256(" ".join(sorted(fields["flags"].split())).encode()).hexdigest()[:8]
+    numbers = [f"{name} {fields[name]}" for name in ("cpu family", "model", "stepping", "cache size") if name in fields]
+    return ", ".join([*numbers, f"instructions {instructions}"])
+
+
+@cache
+def _cpu_fields() -> dict[str, str]:
+    """Read the description of the first CPU in /proc/cpuinfo; {} on other systems."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
+        return {}
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 @cache
