@@ -139,6 +139,8 @@ def _labels_only_line(comparison: Comparison, row: Row) -> str:
     group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
     if value is None or group is None:
         return "Labels alone: no labels-only run is finished, so it is unknown whether they would have done as well."
+    if {run.id for run in group.runs} <= {pair.other.id for pair in row.controls if pair.other}:
+        return "Labels alone: no other labels-only run is better on validation than the control."
     interval = sweep_interval(comparison.rows, row, LABELS_ONLY)
     settings = f" ({format_settings(group.settings)})" if group.settings else ""
     return f"Labels alone: {_gain_text(row, value, interval, f'the best labels-only runs{settings}')}"
@@ -154,7 +156,7 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
     tail = "" if row.split == "test" else " Measured on the validation images that selected it, so it is optimistic."
     if interval is None:
         return f"{direction}{part}; with one seed the difference may be chance{_sampling_error(row)}.{tail}"
-    limits = f"95 % interval {interval.low:z.1f} to {interval.high:z.1f}"
+    limits = f"95 % interval of the gain {interval.low:+z.1f} to {interval.high:+z.1f}"
     labels = " for these labels" if value.for_these_labels else ""
     return f"{direction}{part}, {limits}{labels}: {_judgment(value, interval, confirmed=confirmed)}.{tail}"
 
