@@ -44,23 +44,23 @@ SAME = "Labels alone: no other labels-only run is better on validation than the 
     [
         (
             *(5, 0.06),
-            "Unlabeled images: 5.9 points over the control, 95 % interval of the gain +4.3 to +7.4: a suggestive gain, to "
-            "be confirmed by semisup confirm.",
+            "Unlabeled images: 5.9 points over the control, 95 % interval of the gain +4.3 to +7.4: a suggestive gain, "
+            "to be confirmed by semisup confirm.",
         ),
         (
             *(5, 0.003),
-            "Unlabeled images: 0.2 points over the control, 95 % interval of the gain -1.4 to +1.7: no evidence of a gain; "
-            "a gain of this size would need about 443 seeds.",
+            "Unlabeled images: 0.2 points over the control, 95 % interval of the gain -1.4 to +1.7: no evidence of a "
+            "gain; a gain of this size would need about 443 seeds.",
         ),
         (
             *(5, -0.08),
-            "Unlabeled images: 8.1 points below the control, 95 % interval of the gain -9.7 to -6.6: suggestive of harm: "
-            "labels alone do better.",
+            "Unlabeled images: 8.1 points below the control, 95 % interval of the gain -9.7 to -6.6: suggestive of harm"
+            ": labels alone do better.",
         ),
         (
             *(3, 0.012),
-            "Unlabeled images: 0.1 points over the control, 95 % interval of the gain -0.7 to +1.0: no evidence of a gain; "
-            "a gain of this size would need about 47 seeds.",
+            "Unlabeled images: 0.1 points over the control, 95 % interval of the gain -0.7 to +1.0: no evidence of a "
+            "gain; a gain of this size would need about 47 seeds.",
         ),
     ],
     ids=["gain", "none", "harm", "three seeds"],
