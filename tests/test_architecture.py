@@ -18,8 +18,8 @@ LAYERS = {
     "errors": 1,
     "core": 2,
     **dict.fromkeys(("threshold", "augment", "optimizer", "schedule", "tracking", "runtime"), 3),
-    **dict.fromkeys(("method", "model", "record", "images"), 4),
-    **dict.fromkeys(("dataset", "training"), 5),
+    **dict.fromkeys(("method", "model", "encoder", "record", "images"), 4),
+    **dict.fromkeys(("dataset", "features", "training"), 5),
     "config": 6,
     "analysis": 7,
     "report": 8,
@@ -45,6 +45,8 @@ ALLOWED_IMPORTERS = {
     "jinja2": {"report/html"},
     "markupsafe": {"report/html"},
     "torchvision": set(),
+    "timm": set(),
+    "huggingface_hub": set(),
     "yaml": {"record"},
 }
 """Files or folders that alone may import a library; the others get what they need from those."""

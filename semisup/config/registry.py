@@ -16,7 +16,7 @@ from types import ModuleType
 
 from semisup.errors import check_choice
 
-GROUPS = ("dataset", "model", "augment", "optimizer", "schedule", "threshold", "method", "tracking")
+GROUPS = ("dataset", "encoder", "model", "augment", "optimizer", "schedule", "threshold", "method", "tracking")
 
 
 def option_names(group: str) -> list[str]:

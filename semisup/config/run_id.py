@@ -17,6 +17,8 @@ IGNORED_KEYS = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep
 MAX_LENGTH = 100
 """Characters of a run id."""
 
+IGNORED_ENCODER_KEYS = ("cache",)
+
 
 def result_config(config: ConfigDict) -> ConfigDict:
     """The part of a config that can change a result; the run id contains its hash.
@@ -32,6 +34,9 @@ def result_config(config: ConfigDict) -> ConfigDict:
     ignored = dataset_keys(counted["dataset"], KeyRole.MACHINE, KeyRole.NO_EFFECT)
     dataset = {key: value for key, value in counted["dataset"].items() if key not in ignored}
     paths = dataset_keys(dataset, KeyRole.PATH)
+    encoder = {key: value for key, value in counted.pop("encoder").items() if key not in IGNORED_ENCODER_KEYS}
+    if encoder["name"] != "none":  # without one, an id is what it was before there were encoders
+        counted["encoder"] = encoder | ({"weights": Path(encoder["weights"]).name} if encoder.get("weights") else {})
     counted["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
     counted["model"] = _identified_weights(counted["model"])
     node = counted["method"]

@@ -20,6 +20,7 @@ from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
+from semisup.encoder import Encoder, identify_encoder
 from semisup.errors import SettingError, closest_match, first_line
 from semisup.model import identify_weights, is_file_name
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
@@ -48,6 +49,7 @@ class RunConfig:
     """A validated config and the settings objects built from it.
 
     config: the content of config.yaml, as plain data, resolved
+    encoder: None = the model is trained on the images themselves
     elsewhere: the run is for another machine; devices and memory of this one are not checked
     """
 
@@ -58,6 +60,7 @@ class RunConfig:
     sweep: SweepSettings
     settings: TrainingConfig
     dataset: Dataset
+    encoder: Encoder | None
     tracking: Any
     elsewhere: bool = False
 
@@ -71,7 +74,7 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
 
     Args:
         elsewhere: the run is for another machine, such as a node of a cluster; do not check the hardware of this one.
-        weights: download the pretrained weights of the model if missing, check them and fill in `model.sha256`; not
+        weights: download pretrained weights if missing, check them and fill in `model.sha256`, `encoder.sha256`; not
             with `elsewhere`. False = the caller needs no file of weights, as prediction does not.
 
     Raises:
@@ -114,7 +117,10 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         _check_definitions(run, plain)
     if weights:
         groups["model"] = identify_weights(groups["model"])
+        groups["encoder"] = identify_encoder(groups["encoder"], run.device)
     plain = _coerce_types(plain, run, groups | sections)
+    encoder = groups.pop("encoder")
+    _check_model_input(encoder, groups["model"], plain)
     if groups["method"].needs_ema and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
@@ -128,7 +134,28 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         raise SettingError("compile", run.compile, allowed)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
     settings = TrainingConfig(**how, train=train, labeler=labeler, **groups)
-    return RunConfig(plain, run, **sections, settings=settings, dataset=dataset, tracking=tracking, elsewhere=elsewhere)
+    return RunConfig(
+        plain,
+        run,
+        **sections,
+        settings=settings,
+        dataset=dataset,
+        encoder=encoder if isinstance(encoder, Encoder) else None,
+        tracking=tracking,
+        elsewhere=elsewhere,
+    )
+
+
+def _check_model_input(encoder: object, model: object, config: ConfigDict) -> None:
+    """Raise SettingError where features would go to a model of images, which has convolutions."""
+    if isinstance(encoder, Encoder) and not getattr(model, "takes_features", False):
+        takers = [name for name in registry.option_names("model") if _takes_features(name)]
+        allowed = f"must be one of {', '.join(takers)} with encoder={config['encoder']['name']}, which gives features"
+        raise SettingError("model", config["model"]["name"], allowed)
+
+
+def _takes_features(name: str) -> bool:
+    return bool(getattr(registry.settings_class("model", name), "takes_features", False))
 
 
 def _ignored_nodes(method: Any) -> ConfigDict:

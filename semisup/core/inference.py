@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from semisup.core.types import Pixels, PseudoLabels, StateDict
+from semisup.core.types import Encoded, Pixels, PseudoLabels, StateDict
 
 TEMPERATURE = "labeler/temperature"
 """Key of the temperature, () float64, in the state of a method and in the log."""
@@ -55,11 +55,12 @@ def predict(logits: Tensor) -> PseudoLabels:
 def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[Tensor]:
     """Yield the logits of (n, C, S, S) uint8 images, batch by batch, in eval mode; restores the mode at the end."""
     was_training = model.training
+    as_input = pixels.plain if isinstance(pixels, Encoded) else to_float
     model.eval()
     try:
         for batch in pixels.split(batch_size):
             parts = batch.tensor_split(_micro_batches(batch))
-            yield torch.cat([model(to_float(part)).float() for part in parts])
+            yield torch.cat([model(as_input(part)).float() for part in parts])
     finally:
         model.train(was_training)
 
@@ -70,7 +71,7 @@ def _micro_batches(batch: Tensor) -> int:
     Activations take most of the memory of a run. 256 images need 1 pass up to 64 x 64 pixels and 13 at 224 x 224. Equal
     sizes avoid a last pass of a single image, whose last bits would differ.
     """
-    if batch.device.type != "cpu":
+    if batch.device.type != "cpu" or batch.ndim < 4:
         return 1
     most = max(1, MAX_PIXELS_PER_PASS // (batch.shape[2] * batch.shape[3]))
     return max(1, -(-len(batch) // most))

@@ -46,6 +46,15 @@ class Prefetchable(Protocol):
         ...
 
 
+@runtime_checkable
+class Encoded(Protocol):
+    """Images of which a model sees stored features; a batch of them holds positions, (U,) int64."""
+
+    def plain(self, batch: Tensor, /) -> Tensor:
+        """Return the features of a batch without augmentation."""
+        ...
+
+
 @dataclass(frozen=True)
 class Images:
     """One split of a dataset, in memory or read from disk.

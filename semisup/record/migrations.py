@@ -95,6 +95,7 @@ ADDED_SECTIONS: ConfigDict = {
     "deterministic": True,
     "labeler": {"calibrate": False},
     "collapse": {"warn_below": None, "stop_below": None},
+    "encoder": {"name": "none"},
 }
 """Sections, and keys outside any section, that were added after 0.1.0."""
 

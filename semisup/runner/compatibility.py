@@ -41,7 +41,7 @@ def check_compatibility(
             "model", name, 2 * weights, "its weights and their gradients", _device_memory(run_config.run.device)
         )
     _check_determinism(run_config, channels, len(classes))
-    refusal, takes_one = _probe_model(run_config.settings.model, channels, len(classes), size)
+    refusal, takes_one = _probe_model(run_config.settings.model, *model_input(run_config, channels, len(classes)))
     if refusal is not None:
         raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
     if not takes_one and (batch_size == 1 or (batch_size <= labeled and labeled % batch_size == 1)):
@@ -148,6 +148,13 @@ def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> No
     _check_memory("dataset.size", size, images * channels * size**2, what, memory_limit_bytes())
 
 
+def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple[int, int, int]:
+    """Return channels, classes and side that the model is built for; features are images of one pixel."""
+    if run_config.encoder is None:
+        return channels, num_classes, run_config.dataset.size
+    return run_config.encoder.dimension(), num_classes, 1
+
+
 def _device_memory(device: str) -> int:
     """Bytes of memory of the CPU or of a GPU."""
     return (
@@ -170,7 +177,7 @@ def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
     """
     name = run_config.config["model"]["name"]
     try:
-        network = _meta_model(run_config.settings.model, channels, num_classes, run_config.dataset.size)
+        network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
     except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
         raise SettingError("model", name, f"cannot be built ({first_line(error)})") from None
     return _bytes(network)
@@ -183,7 +190,7 @@ def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -
     """
     if run_config.run.device == "cpu" or not run_config.run.deterministic:
         return
-    network = _meta_model(run_config.settings.model, channels, num_classes, run_config.dataset.size)
+    network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
     pools = [each.output_size for each in network.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
     if any(side not in (1, (1, 1)) for side in pools):
         name = run_config.config["model"].get("architecture", run_config.config["model"]["name"])

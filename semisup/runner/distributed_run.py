@@ -14,7 +14,9 @@ from semisup.core.events import EpochEnd, Event, Progress, StepEnd
 from semisup.dataset import Data
 from semisup.errors import DataError
 from semisup.runner.collapse import CollapseWatch
+from semisup.runner.encoding import encode_run
 from semisup.runner.out_of_memory import translate_oom
+from semisup.runner.progress import Bars
 from semisup.runner.signals import StopHandler, stop_error
 from semisup.runtime.distributed import Team, all_reduce_max
 from semisup.runtime.precision import configure_torch
@@ -46,7 +48,7 @@ def sync_stop(stop: StopHandler, event: Event) -> None:
 
 
 def run_follower(
-    run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
+    run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], bars: Bars, stop: StopHandler, team: Team
 ) -> bool:
     """Train on a rank other than 0.
 
@@ -59,11 +61,11 @@ def run_follower(
     """
     with warnings.catch_warnings(), translate_oom(run_config):
         warnings.simplefilter("ignore")  # rank 0 shows them
-        return _follow(run_config, load, stop, team)
+        return _follow(run_config, load, bars, stop, team)
 
 
 def _follow(
-    run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], stop: StopHandler, team: Team
+    run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], bars: Bars, stop: StopHandler, team: Team
 ) -> bool:
     received = team.receive()
     if received is None:
@@ -74,6 +76,7 @@ def _follow(
     problem, data = load()
     if data.fingerprint != begin["fingerprint"]:
         raise DataError(f"{Path.cwd()}: the data set of this process differs from that of rank 0")
+    run_config, problem, _ = encode_run(run_config, problem, data, bars)
     state = start(problem, run_config.settings)
     if begin["snapshot"] is not None:
         restore(state, begin["snapshot"])

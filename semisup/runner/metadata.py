@@ -41,13 +41,14 @@ def environment_of(run_config: RunConfig) -> dict[str, Any]:
     return {**environment(run_config.run.device), "threads": run_config.run.threads, "processes": world_size()}
 
 
-def dataset_metadata(data: Data) -> dict[str, Any]:
-    """The data set as described in run.json."""
+def dataset_metadata(data: Data, features: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Describe the data set, and the stored features where an encoder is used, for run.json."""
     return {
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),
         "channels": data.labeled.pixels.shape[1],
         "counts": {split: len(getattr(data, split)) for split in SPLITS},
+        **({} if features is None else {"features": features}),
     }
 
 

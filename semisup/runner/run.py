@@ -29,6 +29,7 @@ from semisup.record.writer import OTHER_DATA, RunWriter
 from semisup.runner.collapse import CollapseWatch
 from semisup.runner.data import load_data
 from semisup.runner.distributed_run import SAFE_STOP_EVENTS, broadcast_start, run_follower, sync_stop
+from semisup.runner.encoding import check_same_features, encode_run
 from semisup.runner.finish import close_tracker, finish_run
 from semisup.runner.metadata import dataset_metadata, initial_metadata, job_type, wandb_info
 from semisup.runner.out_of_memory import saving, translate_oom
@@ -72,7 +73,7 @@ def _run_to_result(
         check_output_root(run_config.run.output_root)
         with stop, process_group(run_config.run.device) as team:
             if not is_rank_zero():
-                trained = run_follower(run_config, lambda: load_data(run_config, bars), stop, team)
+                trained = run_follower(run_config, lambda: load_data(run_config, bars), bars, stop, team)
                 return RunResult(folder, "done", kept=not trained)
             if is_finished(folder):
                 return _reuse_finished(run_config, folder, bars)
@@ -149,7 +150,9 @@ def _train(
         translate_oom(run_config),
     ):
         problem, data = load_data(run_config, bars)
-        record.set_dataset(dataset_metadata(data), data.report, data.unlabeled.paths)
+        run_config, problem, features = encode_run(run_config, problem, data, bars)
+        check_same_features((record.before.get("dataset") or {}).get("features"), features, folder)
+        record.set_dataset(dataset_metadata(data, features), data.report, data.unlabeled.paths)
         state = start(problem, run_config.settings)
         snapshot = record.resume()
         broadcast_start(team, stop, data.fingerprint, snapshot)

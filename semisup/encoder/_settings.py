@@ -1,0 +1,46 @@
+"""Settings that all encoders share."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from semisup.errors import check_choice, check_range
+from semisup.runtime.precision import default_precision
+from semisup.runtime.weights_file import require_digest
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How images are encoded and stored; abstract.
+
+    sha256: digest of the weights, filled in when the config is checked; another file is refused
+    views: augmented views stored for each image and augmentation, 1 to 1,000
+    view_seed: from which the views are drawn; all seeds of a run share them
+    batch: images computed at once, always exactly this many; changes the last bits
+    precision: float32, bfloat16, or auto = what the device is faster with
+    cache: folder of the stored features; null = keep them in memory for this process only
+    """
+
+    sha256: str | None
+    views: int
+    view_seed: int
+    batch: int
+    precision: str
+    cache: str | None
+
+    def __post_init__(self) -> None:
+        check_range("views", self.views, 1, 1000)
+        check_range("view_seed", self.view_seed, 0, 2**32 - 1)
+        check_range("batch", self.batch, 1, 4096)
+        check_choice("precision", self.precision, PRECISIONS)
+
+    def weights_file(self) -> Path:
+        raise NotImplementedError
+
+    def identified(self, device: str) -> Self:
+        kind = device.partition(":")[0]
+        precision = default_precision(kind) if self.precision == "auto" else self.precision
+        digest = self.sha256 or require_digest("encoder.weights", self.weights_file(), None)
+        return replace(self, precision=precision, sha256=digest)

@@ -1,0 +1,8 @@
+"""No encoder: the model is trained on the images themselves."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NoEncoder:
+    """No settings."""

@@ -1,0 +1,177 @@
+"""Encode the images that a pack does not hold yet.
+
+A row depends on its image, the recipe and the position of the view alone: each view is drawn from a stream of its own,
+(view seed, augmentation, digest of the image, number of the view), and augmented alone; images are encoded in batches
+of one size by one thread. So neither other images, nor the order, nor an interruption changes a bit.
+"""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from semisup.core.device import to_device
+from semisup.core.inference import to_float
+from semisup.core.rng import torch_generator
+from semisup.core.sampling import gather_images
+from semisup.core.types import Images
+from semisup.encoder import BackboneNetwork, encode_batch
+from semisup.errors import DataError
+from semisup.features.recipe import PackRecipe
+from semisup.features.store import FeaturePack
+from semisup.images.cache import ProgressCallback
+
+WAIT_SECONDS = 0.5
+TIMED_BATCHES = 3  # the first of them also allocates memory and does not count
+
+
+def image_digests(images: Images) -> list[bytes]:
+    """Compute the sha256 of the pixels of each image."""
+    digests: list[bytes] = []
+    for batch in images.pixels.split(256):
+        planes = batch.cpu().contiguous().numpy()
+        digests += [hashlib.sha256(memoryview(image).cast("B")).digest() for image in planes]
+    return digests
+
+
+@dataclass(frozen=True)
+class EncodingJob:
+    """Images that a pack is to hold.
+
+    splits: their images
+    digests: of all of them, in the order of the splits
+    """
+
+    pack: FeaturePack
+    splits: Sequence[Images]
+    digests: Sequence[bytes]
+
+    def missing_views(self) -> int:
+        """Return how many feature vectors there are to compute."""
+        return len(self.pack.missing(self.digests)) * self.pack.recipe.views
+
+    def pixels(self, position: int) -> Tensor:
+        """Return (1, C, S, S) uint8, the image at this position."""
+        for images in self.splits:
+            if position < len(images):
+                return gather_images(images, torch.tensor([position]))
+            position -= len(images)
+        raise IndexError(position)
+
+
+def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
+    """Measure what one feature vector costs, on the first missing images."""
+    recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
+    items = [(position, view) for position in positions for view in range(recipe.views)]
+    batch, took = recipe.encoder.batch, []
+    with one_thread():
+        for number in range(TIMED_BATCHES):
+            some = items[:batch]
+            started = time.perf_counter()
+            encode_batch(network, _views(job, some, recipe), batch)
+            took.append((time.perf_counter() - started) / len(some))
+            if number == 0 and len(items) <= batch:
+                break
+    return min(took[1:] or took)
+
+
+def encode_missing(network: Callable[[], BackboneNetwork], job: EncodingJob, watch: ProgressCallback) -> None:
+    """Encode what the pack does not hold, and publish it part by part; where another process does so, wait for it.
+
+    Raises:
+        DataError: the encoder gives features that are not finite.
+    """
+    pack = job.pack
+    while pack.missing(job.digests):
+        with pack.lock() as alone:
+            pack.refresh()  # of what was published before the lock was taken
+            if alone:
+                _encode(network(), job, watch)
+                continue
+        time.sleep(WAIT_SECONDS)
+        pack.refresh()
+
+
+def _encode(network: BackboneNetwork, job: EncodingJob, watch: ProgressCallback) -> None:
+    pack, recipe = job.pack, job.pack.recipe
+    left = pack.missing(job.digests)
+    batches = -(-len(left) * recipe.views // recipe.encoder.batch)
+    with one_thread():
+        rows, positions = [], []  # of the next file
+        encoded = _feature_rows(network, job, left, watch, batches)
+        for position, row in zip(left, encoded, strict=True):
+            rows.append(row)
+            positions.append(position)
+            if len(rows) >= pack.rows_of_next_file():
+                _publish(pack, job, positions, rows)
+                rows, positions = [], []
+        if rows:
+            _publish(pack, job, positions, rows)
+
+
+def _publish(pack: FeaturePack, job: EncodingJob, positions: list[int], rows: list[Any]) -> None:
+    pack.add([job.digests[position] for position in positions], numpy.stack(rows))
+
+
+def _feature_rows(
+    network: BackboneNetwork, job: EncodingJob, positions: list[int], watch: ProgressCallback, batches: int
+) -> Iterator[Any]:
+    """The (K, D) float16 rows of these images, in their order."""
+    recipe = job.pack.recipe
+    items = ((position, view) for position in positions for view in range(recipe.views))
+    row: list[Any] = []
+    for some in watch(_batched(items, recipe.encoder.batch), "encoding", batches):
+        features = encode_batch(network, _views(job, some, recipe), recipe.encoder.batch).cpu()
+        if not bool(torch.isfinite(features).all()):
+            name = type(recipe.encoder).__name__
+            raise DataError(f"the encoder ({name}) gives features that float16 cannot hold; use another one")
+        for vector in features.numpy():
+            row.append(vector)
+            if len(row) == recipe.views:
+                yield numpy.stack(row)
+                row = []
+
+
+def _batched(items: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
+    some: list[tuple[int, int]] = []
+    for item in items:
+        some.append(item)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _views(job: EncodingJob, items: list[tuple[int, int]], recipe: PackRecipe) -> Tensor:
+    """(n, C, S, S) float in [0, 1]: views of images, each augmented alone."""
+    views = []
+    for position, view in items:
+        pixels = to_device(job.pixels(position), recipe.device)
+        views.append(_view(pixels, job.digests[position], view, recipe))
+    return torch.cat(views)
+
+
+def _view(pixels: Tensor, digest: bytes, view: int, recipe: PackRecipe) -> Tensor:
+    if recipe.augment is None:
+        return to_float(pixels)
+    kind = type(recipe.augment).__name__
+    generator = torch_generator(recipe.encoder.view_seed, "view", kind, digest.hex(), view)
+    return recipe.augment.apply(pixels, generator)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: other numbers of threads give other last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

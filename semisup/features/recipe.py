@@ -1,0 +1,112 @@
+"""The recipe of a pack: everything besides the image that can change a bit of a stored feature.
+
+    encoder       its settings, with the digest of its weights, batch size and precision
+    views         the augmentation and its settings, how many views, the seed of their draws; none for plain images
+    image         channels and side: a row is found by the digest of the decoded pixels
+    libraries     torch, timm
+    device        cpu, or the name of the GPU with its CUDA and cuDNN; the instruction set of the CPU
+    code          source of the modules that augment and encode
+
+So a pack belongs to one kind of machine: another one encodes a pack of its own.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semisup.augment import Augment
+from semisup.encoder import Encoder
+
+FORMAT = 1
+"""Raise this when the files of a pack change."""
+
+NO_EFFECT = ("cache",)
+"""Settings of an encoder that change no feature."""
+
+SOURCES = (
+    "semisup.augment",
+    "semisup.encoder",
+    "semisup.core.image_operations",
+    "semisup.core.image_warp",
+    "semisup.features.encode",
+)
+"""Modules and packages whose code changes features."""
+
+
+@dataclass(frozen=True)
+class PackRecipe:
+    """What one pack holds.
+
+    encoder: with `sha256` and `precision` filled in
+    augment: None = the images as they are
+    shape: (C, S, S) of a decoded image
+    device: on which it is encoded
+    """
+
+    encoder: Encoder
+    augment: Augment | None
+    shape: tuple[int, int, int]
+    device: torch.device
+
+    @property
+    def views(self) -> int:
+        """K, the number of feature vectors of each image."""
+        return 1 if self.augment is None else self.encoder.views
+
+    def description(self) -> dict[str, Any]:
+        """Return all that the key is the digest of, as plain data."""
+        plain: tuple[str, ...] = ("views", "view_seed") if self.augment is None else ()
+        encoder = {key: value for key, value in _fields(self.encoder).items() if key not in (*NO_EFFECT, *plain)}
+        if encoder.get("weights"):
+            encoder["weights"] = None  # the digest identifies the file
+        return {
+            "format": FORMAT,
+            "encoder": encoder,
+            "augment": None if self.augment is None else _fields(self.augment),
+            "shape": list(self.shape),
+            "packages": {name: _version(name) for name in ("torch", "timm")},
+            "device": _device(self.device),
+            "code": _source_digest(),
+        }
+
+    def key(self) -> str:
+        """Return the name of the pack, 32 hex digits."""
+        text = json.dumps(self.description(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _fields(settings: Any) -> dict[str, Any]:
+    return {"kind": type(settings).__name__, **dataclasses.asdict(settings)}
+
+
+def _device(device: torch.device) -> dict[str, Any]:
+    cpu = {"instruction_set": torch.backends.cpu.get_cpu_capability()}
+    if device.type == "cpu":
+        return {"kind": "cpu", **cpu}
+    libraries = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    return {"kind": torch.cuda.get_device_name(device), **libraries, **cpu}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def _source_digest() -> str:
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        path = Path(str(importlib.import_module(name).__file__))
+        for file in sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]:
+            digest.update(file.name.encode() + b"\n" + file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""One file of a pack: rows that were encoded together, written in one step and never changed.
+
+magic, version of the format, rows n, views K, features D, sha256 of these numbers and the header
+header: (n, 32) uint8, the digest of each image; (n, 16) uint8, the checksum (BLAKE2b) of each row
+rows: (n, K, D) float16
+"""
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+from semisup.runtime.atomic_files import write_atomically
+
+MAGIC, FORMAT = b"semisupF", 1
+PREFIX = struct.Struct("<8sIQII32s")
+DIGEST, CHECKSUM = 32, 16  # bytes
+SUFFIX = ".rows"
+
+
+class Segment(NamedTuple):
+    """What is known of a file after its rows were verified.
+
+    digests: of the image of each row
+    checksums: (n, 16) uint8, of each row
+    offset: where the rows begin, in bytes
+    """
+
+    path: Path
+    digests: list[bytes]
+    checksums: Any
+    offset: int
+
+
+def checksum(row: Any) -> bytes:
+    """Compute the checksum of one row, (K, D) float16."""
+    return hashlib.blake2b(memoryview(row).cast("B"), digest_size=CHECKSUM).digest()
+
+
+def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
+    """Publish (n, K, D) float16 rows. Equal rows get an equal name, so writers need no lock to be safe.
+
+    Raises:
+        OSError: disk full, read-only, ...
+    """
+    count, views, features = rows.shape
+    sums = b"".join(checksum(row) for row in rows)
+    header = b"".join(digests) + sums
+    numbers = struct.pack("<QII", count, views, features)
+    signature = hashlib.sha256(numbers + header).digest()
+    path = folder / f"{signature.hex()[:32]}{SUFFIX}"
+    prefix = PREFIX.pack(MAGIC, FORMAT, count, views, features, signature)
+    write_atomically(path, prefix, header, memoryview(rows).cast("B"), sure=False)
+    return path
+
+
+def read_segment(path: Path, views: int, features: int) -> Segment | None:
+    """Read a file once, row by row, and verify it; None where it is damaged, truncated or of another kind.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        prefix = file.read(PREFIX.size)
+        if len(prefix) < PREFIX.size:
+            return None
+        magic, version, count, *shape, signature = PREFIX.unpack(prefix)
+        bytes_ = 2 * views * features
+        size = PREFIX.size + count * (DIGEST + CHECKSUM + bytes_)
+        if magic != MAGIC or version != FORMAT or shape != [views, features]:
+            return None
+        if os.fstat(file.fileno()).st_size != size:
+            return None
+        header = file.read(count * (DIGEST + CHECKSUM))
+        if hashlib.sha256(struct.pack("<QII", count, views, features) + header).digest() != signature:
+            return None
+        sums = numpy.frombuffer(header, numpy.uint8, offset=count * DIGEST).reshape(count, CHECKSUM)
+        for row in range(count):
+            if hashlib.blake2b(file.read(bytes_), digest_size=CHECKSUM).digest() != sums[row].tobytes():
+                return None
+        digests = [header[row * DIGEST : (row + 1) * DIGEST] for row in range(count)]
+        return Segment(path, digests, sums, PREFIX.size + len(header))

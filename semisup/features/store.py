@@ -1,0 +1,141 @@
+"""A pack: the features of many images under one recipe, shared by runs and processes, growing with the data.
+
+    <cache>/features/KEY/*.rows      files of rows (segment.py), in no order; KEY = digest of the recipe
+    <cache>/features/KEY/lock        of the process that encodes
+
+A row is found by the digest of its image, so images can be added, moved and shared between data sets. Rows appear file
+by file, each whole: whoever is killed loses the rows since its last file. What is damaged is removed and encoded again.
+"""
+
+import contextlib
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from semisup.features.recipe import PackRecipe
+from semisup.features.segment import SUFFIX, Segment, checksum, read_segment, write_segment
+from semisup.images.on_disk import PackedImages
+from semisup.runtime.atomic_files import remove_stale_temporary_files, try_lock
+
+LEAST_ROWS, SHARE, MOST_BYTES = 64, 16, 2**28
+"""A file holds at least so many rows, a 16th of those before it, and at most so many bytes: a kill loses a 16th of the
+work, and 10^7 rows are some 500 files."""
+
+
+class FeaturePack:
+    """The rows of one recipe that are there, and a place for more.
+
+    Args:
+        cache: folder of all packs; None = rows stay in the memory of this process.
+    """
+
+    def __init__(self, cache: Path | None, recipe: PackRecipe) -> None:
+        self.recipe, self.key = recipe, recipe.key()
+        self.shape = (recipe.views, recipe.encoder.dimension())
+        self.folder = None if cache is None else cache / "features" / self.key
+        self.segments: list[Segment] = []
+        self.sources: list[Any] = []  # of each segment: (n * K, 2 D) uint8, on disk or in memory
+        self.places: dict[bytes, tuple[int, int]] = {}  # digest of an image -> segment and row
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def refresh(self) -> None:
+        """Read and verify the files that have appeared since the last call."""
+        if self.folder is None:
+            return
+        known = {segment.path for segment in self.segments}
+        try:
+            paths = sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX and path not in known)
+        except OSError:
+            return
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):  # removed by another process
+                self._read(path)
+
+    def _read(self, path: Path) -> None:
+        views, features = self.shape
+        segment = read_segment(path, views, features)
+        if segment is None:
+            warnings.warn(f"{path}: damaged; its features are encoded again", stacklevel=4)
+            path.unlink(missing_ok=True)
+            return
+        rows = PackedImages(path, (len(segment.digests) * views, 2 * features), segment.offset)
+        self._append(segment, rows)
+
+    def _append(self, segment: Segment, source: Any) -> None:
+        number = len(self.segments)
+        self.segments.append(segment)
+        self.sources.append(source)
+        for row, digest in enumerate(segment.digests):
+            self.places.setdefault(digest, (number, row))
+
+    def missing(self, digests: Sequence[bytes]) -> list[int]:
+        """Return the positions of images without a row; of equal images the first only."""
+        first: dict[bytes, int] = {}
+        for position, digest in enumerate(digests):
+            if digest not in self.places:
+                first.setdefault(digest, position)
+        return list(first.values())
+
+    def rows_of_next_file(self) -> int:
+        """Return how many rows to encode before they are published."""
+        views, features = self.shape
+        return max(1, min(max(LEAST_ROWS, len(self) // SHARE), MOST_BYTES // (2 * views * features)))
+
+    def add(self, digests: list[bytes], rows: Any) -> None:
+        """Publish (n, K, D) float16 rows; where the cache cannot be written, warn and keep them in memory."""
+        if self.folder is not None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._read(write_segment(self.folder, digests, rows))
+                return
+            except OSError as error:
+                message = f"the feature cache cannot be written ({error}); features stay in memory"
+                warnings.warn(message, stacklevel=2)
+                self.folder = None
+        sums = numpy.frombuffer(b"".join(checksum(row) for row in rows), numpy.uint8).reshape(len(rows), -1)
+        source = rows.reshape(-1, rows.shape[-1]).view(numpy.uint8)
+        self._append(Segment(Path(), digests, sums, 0), source)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Yield whether this process alone may encode; False while another process does. Ends with the process."""
+        if self.folder is None:
+            yield True
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = try_lock(self.folder / "lock")
+        except OSError as error:
+            warnings.warn(f"the feature cache cannot be written ({error}); features stay in memory", stacklevel=3)
+            self.folder = None
+            yield True
+            return
+        if descriptor is None:
+            yield False
+            return
+        try:
+            remove_stale_temporary_files(self.folder)
+            yield True
+        finally:
+            os.close(descriptor)
+
+    def digest(self, digests: Sequence[bytes]) -> str:
+        """Return the sha256 of the features of these images, in this order; all must have a row."""
+        total = hashlib.sha256()
+        for digest in digests:
+            number, row = self.places[digest]
+            total.update(self.segments[number].checksums[row].tobytes())
+        return total.hexdigest()
+
+    def locate(self, digests: Sequence[bytes]) -> tuple[Any, Any]:
+        """Return (n,) numbers of the segments, uint8 or larger, and (n,) rows in them; all must have a row."""
+        found = numpy.array([self.places[digest] for digest in digests], numpy.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]

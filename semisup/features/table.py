@@ -1,0 +1,57 @@
+"""The features of the images of one run, by their position: resident on the device, or read from the pack's files."""
+
+from collections.abc import Sequence
+
+import numpy
+import torch
+from torch import Tensor
+
+from semisup.core.device import to_device
+from semisup.features.store import FeaturePack
+from semisup.images.on_disk import LazyImages
+
+
+class FeatureTable:
+    """(T, K, D) features of T images in K views.
+
+    Args:
+        pack: holds a row of every image.
+        digests: of the T images.
+        device: where features go.
+        resident: False = rows are read from the files as they are asked for.
+    """
+
+    def __init__(self, pack: FeaturePack, digests: Sequence[bytes], device: torch.device, *, resident: bool) -> None:
+        self.views, self.dimension = pack.shape
+        self.device, self.count = device, len(digests)
+        segment, row = pack.locate(digests)
+        offsets = numpy.arange(self.views)
+        which = numpy.repeat(segment, self.views)
+        rows = (row[:, None] * self.views + offsets).reshape(-1)
+        cpu = torch.device("cpu")
+        self.lazy: LazyImages | None = None
+        self.values = torch.empty(0, self.dimension, dtype=torch.float16)
+        if not resident:
+            self.lazy = LazyImages(pack.sources, which, rows, cpu)
+        elif self.count:
+            lazy = LazyImages(pack.sources, which, rows, cpu)
+            self.values = lazy[numpy.arange(len(rows))].view(torch.float16).to(device)  # (T * K, D)
+
+    def gather(self, position: Tensor, view: Tensor | None = None) -> Tensor:
+        """Return the features of some images.
+
+        Args:
+            position: (U,) int64 in [0, T).
+            view: (U,) int64 in [0, K) on the CPU; None = view 0.
+
+        Returns:
+            (U, D, 1, 1) float32 on the device: a model takes them for images of D channels and one pixel.
+        """
+        if self.lazy is None:
+            position = to_device(position, self.device)
+            index = position * self.views + (0 if view is None else to_device(view, self.device))
+            values = self.values.index_select(0, index)
+        else:
+            index = position.cpu() * self.views + (0 if view is None else view)
+            values = to_device(self.lazy[index].view(torch.float16), self.device)
+        return values.float()[:, :, None, None]
