@@ -131,6 +131,7 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
 
     from semisup.config import schema
     from semisup.errors import RecordError, first_line
+    from semisup.features import EncodedClassifier
     from semisup.record import checkpoint
     from semisup.record.reader import read_config, read_json, read_section
     from semisup.record.weights_check import check_weights
@@ -148,7 +149,8 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
     expected = compatibility.weight_bytes(run_config, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
-    model = settings.model.build(channels, len(classes), run_config.dataset.size, pretrained=False)
+    input_channels, _, size = compatibility.model_input(run_config, channels, len(classes))
+    model = settings.model.build(input_channels, len(classes), size, pretrained=False)
     wrap_forward(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
     try:
         weights = checkpoint.load(best[0])["weights"]
@@ -156,6 +158,8 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, KeyError) as error:
         raise RecordError(f"{best[0]}: not the weights of this run's model ({printable(first_line(error))})") from None
+    if run_config.encoder is not None:
+        model = EncodedClassifier(run_config.encoder.build(), model, run_config.encoder.batch)
     with torch.no_grad():
         return run_config, model.eval(), classes, channels
 

@@ -35,7 +35,7 @@ reproduced, 75 or 130 stopped by a signal.
 """
 
 CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
-SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights")
+SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights", "encoder.weights", "encoder.cache")
 """With tracking.* and the settings that say where the data are and how this machine reads them (`KeyRole`)."""
 
 
@@ -99,6 +99,10 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
     with Bars() as bars:
         if about:
             _check_same_data(run_config, arguments.run, about, bars)
+            if difference := _feature_difference(run_config, about, bars):
+                differences.append(difference)
+                if is_rank_zero():
+                    print(f"differs: {difference}")
         if arguments.check_only:
             if is_rank_zero():
                 print("not the same environment" if differences else "the same environment and data")
@@ -138,14 +142,15 @@ def _report(result: "RunResult", source: Path | None, differences: list[str], to
 
 
 def _check_weights_present(run_config: "RunConfig", *, download: bool) -> None:
-    """Raise SettingError if the pretrained weights of the model are not on this machine and may not be downloaded."""
+    """Raise SettingError if the pretrained weights are not on this machine and may not be downloaded."""
+    from semisup.encoder import Encoder
     from semisup.errors import SettingError
     from semisup.model import Pretrained
 
-    model = run_config.settings.model
-    if isinstance(model, Pretrained) and not download and (address := model.download_url()) is not None:
-        allowed = f"is not on this machine; --download-weights fetches {address}"
-        raise SettingError("model.weights", run_config.config["model"]["weights"], allowed)
+    for section, settings in (("model", run_config.settings.model), ("encoder", run_config.encoder)):
+        if isinstance(settings, Pretrained | Encoder) and not download and (address := settings.download_url()):
+            allowed = f"is not on this machine; --download-weights fetches {address}"
+            raise SettingError(f"{section}.weights", run_config.config[section].get("weights"), allowed)
 
 
 def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
@@ -205,10 +210,13 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     tracking_given = any(key.startswith("tracking") for key in given)
     if isinstance(tracking, dict) and tracking.get("name") == "none" and not tracking_given:
         given["tracking"] = "none"  # a run without tracking is reproduced without it
-    caller = defaults(_default_overrides(dataset, given))
+    caller = defaults(_default_overrides(config, given))
     config = config | {key: caller[key] for key in CALLER_KEYS}
     of_dataset = {key: caller["dataset"].get(key) for key in of_this_machine if key in dataset}
     config = config | {"dataset": dataset | of_dataset}
+    encoder = config.get("encoder")
+    if isinstance(encoder, dict) and "cache" in encoder:
+        config = config | {"encoder": encoder | {"cache": caller["encoder"].get("cache")}}
     for key, value in given.items():
         group, _, field = key.partition(".")
         if key != "tracking":
@@ -216,11 +224,14 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     return config
 
 
-def _default_overrides(dataset: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """Overrides that compose the caller's defaults; of the untrusted config only the name of a known data set."""
+def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """Overrides that compose the caller's defaults; of the untrusted config only names of known options."""
     from semisup.config.compose import option_files
 
-    overrides = [f"dataset={dataset['name']}"] if dataset.get("name") in option_files("dataset") else []
+    overrides = []
+    for group in ("dataset", "encoder"):
+        name = config[group].get("name") if isinstance(config.get(group), dict) else None
+        overrides += [f"{group}={name}"] if name in option_files(group) else []
     overrides += [f"tracking={given['tracking']}"] if "tracking" in given else []
     return overrides + ([f"output_root={json.dumps(str(given['output_root']))}"] if "output_root" in given else [])
 

@@ -72,6 +72,10 @@ class Encoder(Protocol):
         """
         ...
 
+    def download_url(self) -> str | None:
+        """Return the URL that `weights_file` would download now; None if the file is here or cannot be downloaded."""
+        ...
+
     def weights_info(self) -> EncoderWeights:
         """Describe the weights for run.json."""
         ...
@@ -86,5 +90,5 @@ class Encoder(Protocol):
 
 
 def identify_encoder(encoder: object, device: str) -> object:
-    """Fill in what the file and the device decide; settings that already name both are returned as they are."""
+    """Check the weights of an encoder and fill in what their file and the device decide."""
     return encoder.identified(device) if isinstance(encoder, Encoder) else encoder

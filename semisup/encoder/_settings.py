@@ -39,8 +39,11 @@ class ViewSettings:
     def weights_file(self) -> Path:
         raise NotImplementedError
 
+    def download_url(self) -> str | None:
+        return None
+
     def identified(self, device: str) -> Self:
         kind = device.partition(":")[0]
         precision = default_precision(kind) if self.precision == "auto" else self.precision
-        digest = self.sha256 or require_digest("encoder.weights", self.weights_file(), None)
+        digest = require_digest("encoder.weights", self.weights_file(), self.sha256)
         return replace(self, precision=precision, sha256=digest)

@@ -11,7 +11,14 @@ from semisup.encoder import EncoderWeights
 from semisup.encoder._network import BackboneNetwork
 from semisup.encoder._settings import ViewSettings
 from semisup.errors import SettingError, check_range, first_line
-from semisup.runtime.timm_compat import classifier_names, create_network, hub_file, hub_page, preprocessing
+from semisup.runtime.timm_compat import (
+    classifier_names,
+    create_network,
+    hub_file,
+    hub_page,
+    missing_hub_file,
+    preprocessing,
+)
 from semisup.runtime.weights_file import load_into, read_weights, require_digest
 
 HUB = "hub"
@@ -53,6 +60,9 @@ class TimmEncoder(ViewSettings):
             return hub_file("encoder", self.architecture)
         return Path(self.weights).expanduser().absolute()
 
+    def download_url(self) -> str | None:
+        return missing_hub_file("encoder", self.architecture) if self.weights == HUB else None
+
     def weights_info(self) -> EncoderWeights:
         network = _without_memory(self.architecture)
         source = hub_page(network) if self.weights == HUB else None
@@ -75,12 +85,9 @@ def _dimension(architecture: str, input_size: int | None) -> int:
     network = _without_memory(architecture).eval()
     source = preprocessing(network)
     size = input_size or source.size
-    if source.fixed and size != source.size:
-        allowed = f"{architecture} accepts {source.size} pixels only; type encoder.input_size={source.size}, or null"
-        raise SettingError("encoder.input_size", size, allowed)
     try:
         features = network(torch.zeros(1, 3, size, size, device="meta"))
     except (RuntimeError, AssertionError, IndexError) as error:
-        allowed = f"{architecture} does not accept images of this size ({first_line(error)})"
+        allowed = f"{architecture} does not accept it ({first_line(error)}); null = {source.size}, its own"
         raise SettingError("encoder.input_size", size, allowed) from None
     return int(features.shape[1])

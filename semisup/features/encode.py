@@ -70,7 +70,7 @@ def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
     recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
     items = [(position, view) for position in positions for view in range(recipe.views)]
     batch, took = recipe.encoder.batch, []
-    with one_thread():
+    with encoding_mode():
         for number in range(TIMED_BATCHES):
             some = items[:batch]
             started = time.perf_counter()
@@ -102,7 +102,7 @@ def _encode(network: BackboneNetwork, job: EncodingJob, watch: ProgressCallback)
     pack, recipe = job.pack, job.pack.recipe
     left = pack.missing(job.digests)
     batches = -(-len(left) * recipe.views // recipe.encoder.batch)
-    with one_thread():
+    with encoding_mode():
         rows, positions = [], []  # of the next file
         encoded = _feature_rows(network, job, left, watch, batches)
         for position, row in zip(left, encoded, strict=True):
@@ -167,11 +167,15 @@ def _view(pixels: Tensor, digest: bytes, view: int, recipe: PackRecipe) -> Tenso
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: other numbers of threads give other last bits."""
-    before = torch.get_num_threads()
+def encoding_mode() -> Iterator[None]:
+    """Compute with one thread and, on a GPU, without TF32 and without kernels chosen by timing: repeatable bits."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    threads = torch.get_num_threads()
+    flags = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)
     torch.set_num_threads(1)
+    cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = False, True, False, False
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = flags

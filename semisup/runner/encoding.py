@@ -138,14 +138,14 @@ def _on_features(
     tables = {
         name: FeatureTable(job.pack, job.digests, problem.device, resident=resident) for name, job in jobs.items()
     }
-    images: dict[str, Images] = {}
+    images: dict[str, Any] = {}
     begin = 0
     for split in SPLITS:
         own: Images = getattr(problem, split)
         positions = torch.arange(begin, begin + len(own))
         images[split] = Images(EncodedImages(positions, tables[PLAIN]), own.targets, own.paths)
         begin += len(own)
-    views = {
+    views: dict[str, Any] = {
         name: StoredViews(getattr(settings, name).strength, tables.get(name, tables[PLAIN])) for name in (AUGMENT, WEAK)
     }
     return replace(settings, **views), replace(problem, **images)

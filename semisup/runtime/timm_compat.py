@@ -15,6 +15,7 @@ from semisup.errors import SettingError, closest_match, first_line
 from semisup.runtime.torchvision_compat import torchvision
 
 INSTALL = "pip install 'semisup[timm]'"
+HUB = "https://huggingface.co/"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -23,14 +24,12 @@ class Preprocessing(NamedTuple):
 
     mean, std: of each channel, for images in [0, 1]
     size: side in pixels
-    fixed: the network takes this side only, as a ViT with fixed position embeddings
     license: as its author states it; None where unknown
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     size: int
-    fixed: bool
     license: str | None
 
 
@@ -81,7 +80,6 @@ def preprocessing(network: nn.Module) -> Preprocessing:
         mean=tuple(config.get("mean") or (0.0, 0.0, 0.0)),
         std=tuple(config.get("std") or (1.0, 1.0, 1.0)),
         size=int((config.get("input_size") or (3, 224, 224))[-1]),
-        fixed=bool(config.get("fixed_input_size")),
         license=config.get("license") or None,
     )
 
@@ -95,7 +93,7 @@ def classifier_names(network: nn.Module) -> tuple[str, ...]:
 def hub_page(network: nn.Module) -> str | None:
     """Return the URL of the page of timm's own weights of a network; None where there are none."""
     repository = (getattr(network, "pretrained_cfg", None) or {}).get("hf_hub_id")
-    return f"https://huggingface.co/{repository}" if repository else None
+    return f"{HUB}{repository}" if repository else None
 
 
 def hub_file(section: str, architecture: str) -> Path:
@@ -109,21 +107,38 @@ def hub_file(section: str, architecture: str) -> Path:
     Raises:
         SettingError: timm publishes no weights for it, or they cannot be downloaded; says what to download instead.
     """
-    with torch.device("meta"):
-        network = create_network(f"{section}.architecture", architecture, 0)
-    page = hub_page(network)
-    if page is None:
-        raise SettingError(f"{section}.weights", "hub", f"timm publishes no weights of {architecture}; give a file")
+    page = _page_of(section, architecture)
     hub = importlib.import_module("huggingface_hub")
-    repository = page.removeprefix("https://huggingface.co/")
-    for name in HUB_FILES:
-        if isinstance(found := hub.try_to_load_from_cache(repository, name), str):
-            return Path(found)
+    if (path := _cached(page)) is not None:
+        return path
     try:
-        return Path(hub.hf_hub_download(repository, HUB_FILES[0]))
+        return Path(hub.hf_hub_download(page.removeprefix(HUB), HUB_FILES[0]))
     except Exception as error:  # of the network, the server, the disk
         allowed = (
             f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}"
             f" on a connected machine and type {section}.weights=/path/to/{HUB_FILES[0]}"
         )
         raise SettingError(f"{section}.weights", "hub", allowed) from None
+
+
+def missing_hub_file(section: str, architecture: str) -> str | None:
+    """Return the URL of the file that `hub_file` would download now; None where it is in the cache."""
+    page = _page_of(section, architecture)
+    return None if _cached(page) is not None else f"{page}/resolve/main/{HUB_FILES[0]}"
+
+
+def _page_of(section: str, architecture: str) -> str:
+    with torch.device("meta"):
+        network = create_network(f"{section}.architecture", architecture, 0)
+    page = hub_page(network)
+    if page is None:
+        raise SettingError(f"{section}.weights", "hub", f"timm publishes no weights of {architecture}; give a file")
+    return page
+
+
+def _cached(page: str) -> Path | None:
+    hub = importlib.import_module("huggingface_hub")
+    for name in HUB_FILES:
+        if isinstance(path := hub.try_to_load_from_cache(page.removeprefix(HUB), name), str):
+            return Path(path)
+    return None

@@ -1,0 +1,269 @@
+"""Packs of features: what a row depends on, growth, interruption, damage, several processes."""
+
+import dataclasses
+import errno
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from semisup.augment.randaugment import RandAugment
+from semisup.core.types import Images
+from semisup.encoder import encode_batch
+from semisup.features import (
+    EncodedImages,
+    EncodingJob,
+    FeaturePack,
+    FeatureTable,
+    PackRecipe,
+    StoredViews,
+    encode_missing,
+    image_digests,
+    store,
+)
+from tests.conftest import toy_images
+from tests.encoder.toy import TRANSFORMER, toy_encoder, toy_weights
+
+AUGMENT = RandAugment(0.5, 2, 0.5, True, 0.125)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_weights(tmp_path_factory.mktemp("weights") / "toy.pth")
+
+
+def silent(items: Iterable[Any], description: str, total: int, /) -> Iterable[Any]:
+    return items
+
+
+def recipe(weights: Path, augment: Any = AUGMENT, **settings: Any) -> PackRecipe:
+    return PackRecipe(toy_encoder(weights, **settings), augment, (1, 8, 8), torch.device("cpu"))
+
+
+def subset(images: Images, rows: list[int]) -> Images:
+    return Images(images.pixels[torch.tensor(rows)], images.targets[rows], [images.paths[row] for row in rows])
+
+
+def encoded(cache: Path | None, of: PackRecipe, images: Images) -> FeaturePack:
+    pack = FeaturePack(cache, of)
+    encode_missing(of.encoder.build, EncodingJob(pack, [images], image_digests(images)), silent)
+    return pack
+
+
+def features(pack: FeaturePack, images: Images) -> torch.Tensor:
+    """(n, K, D) of the images in their order."""
+    table = FeatureTable(pack, image_digests(images), torch.device("cpu"), resident=True)
+    return table.values.view(len(images), *pack.shape)
+
+
+@pytest.mark.parametrize("architecture", ["test_efficientnet", TRANSFORMER])
+def test_row_does_not_depend_on_its_place_in_a_batch_on_neighbors_or_on_padding(
+    architecture: str, tmp_path: Path
+) -> None:
+    encoder = toy_encoder(toy_weights(tmp_path / "w.pth", architecture), architecture=architecture, batch=5)
+    network, generator = encoder.build(), torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 16, 16, generator=generator)
+    alone = encode_batch(network, image, 5)[0]
+    assert float(alone.float().std()) > 0
+    for place in range(5):
+        others = torch.rand(5, 3, 16, 16, generator=generator)
+        others[place] = image[0]
+        assert torch.equal(encode_batch(network, others, 5)[place], alone)
+        padded = others[: place + 1]
+        assert torch.equal(encode_batch(network, padded, 5)[place], alone)
+
+
+def test_grown_pack_equals_a_fresh_one_row_by_row(weights: Path, tmp_path: Path) -> None:
+    images, of = toy_images(11, 3), recipe(weights)
+    encoded(tmp_path / "grown", of, subset(images, [2, 0, 7]))
+    grown = encoded(tmp_path / "grown", of, images)
+    fresh = encoded(tmp_path / "fresh", of, subset(images, [*range(10, -1, -1)]))
+    assert torch.equal(features(grown, images), features(fresh, images))
+    digests = image_digests(images)
+    assert grown.digest(digests) == fresh.digest(digests)
+    assert len(grown.segments) == 2
+
+
+def test_pack_that_is_whole_builds_no_network(weights: Path, tmp_path: Path) -> None:
+    images, of = toy_images(5, 3), recipe(weights)
+    encoded(tmp_path, of, images)
+    again = FeaturePack(tmp_path, of)
+    encode_missing(
+        lambda: pytest.fail("nothing is missing"), EncodingJob(again, [images], image_digests(images)), silent
+    )
+    assert torch.equal(features(again, images), features(encoded(None, of, images), images))
+
+
+def test_views_differ_and_follow_the_view_seed(weights: Path) -> None:
+    images = toy_images(4, 2)
+    rows = features(encoded(None, recipe(weights), images), images)
+    other = features(encoded(None, recipe(weights, view_seed=1), images), images)
+    plain = features(encoded(None, recipe(weights, None), images), images)
+    assert not torch.equal(rows[:, 0], rows[:, 1])
+    assert not torch.equal(rows, other)
+    assert plain.shape[1] == 1
+    more = features(encoded(None, recipe(weights, views=3), images), images)
+    assert torch.equal(more[:, :2], rows), "a view depends on its number, and not on how many there are"
+
+
+def test_equal_images_share_a_row(weights: Path) -> None:
+    images = toy_images(3, 3)
+    twice = Images(torch.cat((images.pixels, images.pixels)), images.targets.repeat(2), images.paths * 2)
+    pack = encoded(None, recipe(weights), twice)
+    assert len(pack) == 3
+    assert torch.equal(features(pack, twice)[:3], features(pack, twice)[3:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"views": 3}, {"view_seed": 1}, {"batch": 5}, {"precision": "bfloat16"}, {"input_size": 40}, {"sha256": "0" * 64}],
+)
+def test_key_changes_with_everything_that_can_change_a_bit(weights: Path, change: dict[str, Any]) -> None:
+    base = recipe(weights)
+    other = dataclasses.replace(base, encoder=dataclasses.replace(base.encoder, **change))  # type: ignore[type-var]
+    assert other.key() != base.key()
+
+
+def test_key_ignores_where_files_are_and_of_plain_images_the_views(weights: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.pth"
+    moved.write_bytes(weights.read_bytes())
+    assert recipe(moved, cache=str(tmp_path)).key() == recipe(weights).key()
+    assert recipe(weights, None, views=7, view_seed=3).key() == recipe(weights, None).key()
+    stronger = dataclasses.replace(AUGMENT, strength=0.25)
+    assert len({recipe(weights, each).key() for each in (None, AUGMENT, stronger)}) == 3
+    shape = dataclasses.replace(recipe(weights), shape=(1, 9, 9))
+    assert shape.key() != recipe(weights).key()
+
+
+def test_key_changes_with_instruction_set_versions_and_code(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from semisup.features import recipe as module
+
+    keys = {recipe(weights).key()}
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")
+    keys.add(recipe(weights).key())
+    monkeypatch.setattr(module, "_version", lambda package: "0")
+    keys.add(recipe(weights).key())
+    monkeypatch.setattr(module, "_source_digest", lambda: "0")
+    keys.add(recipe(weights).key())
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize("damage", ["bit", "truncated", "header", "empty"])
+def test_damaged_file_is_encoded_again_with_a_warning(weights: Path, tmp_path: Path, damage: str) -> None:
+    images, of = toy_images(6, 3), recipe(weights)
+    before = features(encoded(tmp_path, of, images), images).clone()
+    (path,) = (tmp_path / "features").rglob("*.rows")
+    content = bytearray(path.read_bytes())
+    if damage == "bit":
+        content[-5] ^= 1
+    elif damage == "header":
+        content[60] ^= 1
+    path.write_bytes({"truncated": content[:-100], "empty": b""}.get(damage, content))
+    with pytest.warns(UserWarning, match="damaged; its features are encoded again"):
+        again = encoded(tmp_path, of, images)
+    assert torch.equal(features(again, images), before)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not FeaturePack(tmp_path, of).missing(image_digests(images))
+
+
+def test_rows_of_another_encoder_are_not_used(weights: Path, tmp_path: Path) -> None:
+    images, of = toy_images(4, 2), recipe(weights)
+    encoded(tmp_path, of, images)
+    other = recipe(toy_weights(tmp_path / "other.pth", seed=1))
+    assert len(FeaturePack(tmp_path, other).missing(image_digests(images))) == 4
+
+
+def test_full_disk_costs_a_warning_and_features_stay_in_memory(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    images, of = toy_images(4, 2), recipe(weights)
+    expected = features(encoded(None, of, images), images)
+    monkeypatch.setattr(store, "write_segment", full)
+    with pytest.warns(UserWarning, match="cannot be written .*No space left"):
+        pack = encoded(tmp_path, of, images)
+    assert torch.equal(features(pack, images), expected)
+
+
+def test_rows_read_from_files_equal_resident_ones(weights: Path, tmp_path: Path) -> None:
+    images = toy_images(6, 3)
+    pack, digests = encoded(tmp_path, recipe(weights), images), image_digests(images)
+    resident, lazy = (FeatureTable(pack, digests, torch.device("cpu"), resident=each) for each in (True, False))
+    position, view = torch.tensor([5, 0, 0, 3]), torch.tensor([1, 0, 1, 1])
+    assert torch.equal(resident.gather(position, view), lazy.gather(position, view))
+    assert torch.equal(resident.gather(position), lazy.gather(position))
+
+
+def test_stored_views_are_drawn_evenly_for_each_image_and_step(weights: Path) -> None:
+    images = toy_images(4, 2)
+    pack = encoded(None, recipe(weights), images)
+    table = FeatureTable(pack, image_digests(images), torch.device("cpu"), resident=True)
+    views, split = StoredViews(0.5, table), EncodedImages(torch.arange(4), table)
+    rows = features(pack, images).float()
+    drawn = [views.apply(split[torch.tensor([2])], torch.Generator().manual_seed(seed)).flatten() for seed in range(40)]
+    counts = [sum(torch.equal(each, rows[2, view]) for each in drawn) for view in range(2)]
+    assert sum(counts) == 40
+    assert min(counts) >= 10
+    assert torch.equal(split.plain(split[torch.tensor([1])]).flatten(), rows[1, 0])
+
+
+def encode_slowly(weights: Path, cache: Path, built: Path) -> None:
+    """In a process of its own: publish every two rows; `built` gets a byte for each network that is built."""
+
+    def slow(items: Iterable[Any], description: str, total: int, /) -> Iterable[Any]:
+        for item in items:
+            yield item
+            time.sleep(0.1)
+
+    def build() -> Any:
+        with open(built, "ab") as file:
+            file.write(b".")
+        return of.encoder.build()
+
+    store.LEAST_ROWS = 2
+    images, of = toy_images(20, 4), recipe(weights)
+    encode_missing(build, EncodingJob(FeaturePack(cache, of), [images], image_digests(images)), slow)
+
+
+def start(weights: Path, cache: Path) -> Any:
+    """A fork, which saves the import of torch."""
+    process = multiprocessing.get_context("fork").Process(target=encode_slowly, args=(weights, cache, cache / "built"))
+    process.start()
+    return process
+
+
+def test_killed_encoding_keeps_what_was_published_and_goes_on(weights: Path, tmp_path: Path) -> None:
+    process = start(weights, tmp_path)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path).rglob("*.rows"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(60)
+    images, of = toy_images(20, 4), recipe(weights)
+    kept = len(FeaturePack(tmp_path, of))
+    assert 4 <= kept < 20
+    pack = encoded(tmp_path, of, images)
+    assert torch.equal(features(pack, images), features(encoded(None, of, images), images))
+
+
+def test_two_processes_encode_once(weights: Path, tmp_path: Path) -> None:
+    processes = [start(weights, tmp_path) for _ in range(2)]
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert (tmp_path / "built").read_bytes() == b".", "one encoded, the other waited"
+    images, of = toy_images(20, 4), recipe(weights)
+    pack = FeaturePack(tmp_path, of)
+    assert sum(len(segment.digests) for segment in pack.segments) == len(pack) == 20
+    assert numpy.array_equal(features(pack, images), features(encoded(None, of, images), images))
