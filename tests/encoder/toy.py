@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
+from PIL import Image
 
 from semisup.encoder.timm import TimmEncoder
 from semisup.runtime.timm_compat import create_network
@@ -39,22 +41,39 @@ def toy_encoder(weights: Path, **settings: Any) -> TimmEncoder:
     return TimmEncoder(**(values | settings)).identified("cpu")
 
 
-def toy_words(weights: Path, **settings: Any) -> list[str]:
-    """Overrides of a short run on digits with the toy encoder."""
+def toy_folder(root: Path) -> Path:
+    """Write 84 images of three classes, 16 x 16 pixels: a bright band under noise, at a place that tells the class."""
+    counts = {"training/labeled": 4, "training/unlabeled": 12, "validation": 6, "testing": 6}
+    random = numpy.random.Generator(numpy.random.Philox(0))
+    for split, count in counts.items():
+        for number in range(3 * count):
+            name = ("blue", "green", "red")[number % 3]
+            folder = root / split if split.endswith("unlabeled") else root / split / name
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(0, 120, (16, 16, 3), dtype=numpy.uint8)
+            pixels[:, 4 * (number % 3) : 4 * (number % 3) + 5] += 100
+            Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    return root
+
+
+def toy_words(weights: Path, root: Path, **settings: Any) -> list[str]:
+    """Overrides of a short run with the toy encoder on the images of `toy_folder`."""
     values = {"architecture": ARCHITECTURE, "weights": weights, "input_size": 32, "views": 2, "batch": 16} | settings
     return [
         "encoder=timm",
         *(f"encoder.{key}={value}" for key, value in values.items()),
         "encoder.precision=float32",
         "model=linear",
-        "dataset.labels_per_class=2",
-        "dataset.validation_share=0.05",
-        "dataset.test_share=0.85",
-        "train.batch_size=8",
+        "dataset=folder",
+        f"dataset.root={root}",
+        "dataset.size=16",
+        "dataset.workers=1",
+        "train.batch_size=6",
         "train.epochs=null",
         "train.steps=6",
         "train.evaluate_every_steps=3",
         "precision=float32",
         "tracking=none",
         "plots=false",
+        "collapse.warn_below=null",
     ]
