@@ -113,13 +113,13 @@ def load_into(network: nn.Module, weights: dict[str, Tensor], key: str, path: Pa
     """Copy weights into a network.
 
     Args:
-        ignored: names of layers, such as the classifier, that may be missing from either side.
+        ignored: names of layers, such as the classifier, that keep the weights they have.
 
     Raises:
         SettingError: names or shapes are not those of the network; names up to five.
     """
     own = network.state_dict()
-    weights = {name: value for name, value in weights.items() if name in own or not _below(name, ignored)}
+    weights = {name: value for name, value in weights.items() if not _below(name, ignored)}
     missing = [name for name in own if name not in weights and not _below(name, ignored)]
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     extra = [name for name in weights if name not in own]
