@@ -223,9 +223,10 @@ def _normalize(config: ConfigDict) -> ConfigDict:
     dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
         config = config | {"dataset": dataset | {"root": os.path.abspath(os.path.expanduser(dataset["root"]))}}
-    model = config.get("model")
-    if isinstance(model, dict) and isinstance(model.get("weights"), str) and is_file_name(model["weights"]):
-        config = config | {"model": model | {"weights": os.path.abspath(os.path.expanduser(model["weights"]))}}
+    for group in ("model", "encoder"):
+        node = config.get(group)
+        if isinstance(node, dict) and isinstance(node.get("weights"), str) and is_file_name(node["weights"]):
+            config = config | {group: node | {"weights": os.path.abspath(os.path.expanduser(node["weights"]))}}
     if config.get("device") == "auto":
         config = config | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
     if config.get("precision") == "auto":

@@ -1,5 +1,6 @@
 """model=timm: weights from a file, frozen layers and statistics, resizing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import torch
 
 from semisup.errors import SettingError
 from semisup.model.timm import TimmClassifier
-from tests.encoder.toy import ARCHITECTURE, TRANSFORMER, toy_weights
+from tests.conftest import Program
+from tests.encoder.toy import ARCHITECTURE, TRANSFORMER, toy_folder, toy_weights
 
 
 def settings(**changes: Any) -> TimmClassifier:
@@ -67,3 +69,22 @@ def test_frozen_norm_keeps_its_statistics_in_training(norm: str, moves: bool) ->
 def test_images_are_resized_inside_the_model() -> None:
     network: Any = settings(architecture=TRANSFORMER, input_size=160).build(1, 5, 8).eval()
     assert network(torch.rand(1, 1, 8, 8)).shape == (1, 5)
+
+
+def test_run_records_the_weights_and_is_reproduced(program: Program, tmp_path: Path) -> None:
+    file = toy_weights(tmp_path / "toy.pth")
+    words = ["model=timm", f"model.architecture={ARCHITECTURE}", f"model.weights={file}", "model.input_size=32"]
+    words += ["method=supervised", "dataset=folder", f"dataset.root={toy_folder(tmp_path / 'images')}"]
+    words += ["dataset.size=16", "dataset.workers=1", "train.epochs=1", "train.batch_size=6", "plots=false"]
+    status, output = program("train", *words, "precision=float32", "tracking=none")
+    assert status == 0, output
+    (about,) = (tmp_path / "outputs/runs").glob("*/run.json")
+    weights = json.loads(about.read_text())["weights"]
+    assert weights["file"] == "toy.pth"
+    assert weights["sha256"] == settings(weights=str(file)).weights_digest()
+    status, output = program("reproduce", str(about.parent))
+    assert status == 0, output
+    toy_weights(file, seed=1)
+    status, output = program("reproduce", str(about.parent))
+    assert status == 2
+    assert weights["sha256"] in output
