@@ -2,9 +2,7 @@
 
 import dataclasses
 import math
-import tempfile
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +20,7 @@ from semisup.runner import compatibility
 from semisup.training.loop import train
 from semisup.training.state import make_context, start
 from tests.conftest import CONF, checked, choose, compose, options, toy_problem
-from tests.encoder.toy import ARCHITECTURE, toy_weights
+from tests.encoder.toy import encoder_words
 from tests.pseudo_labels import P1, labels_of, policy_context, random_labels
 from tests.second_values import second_values
 
@@ -32,20 +30,8 @@ ALL = [(group, name) for group in registry.GROUPS for name in options(group)]
 def chosen(group: str, name: str) -> Any:
     """Validate a config with this option, small enough to run."""
     missing = OmegaConf.missing_keys(compose(f"{group}={name}")) if group != "encoder" else set()
-    more = _encoder_words(name) if group == "encoder" else []
+    more = encoder_words(name) if group == "encoder" else []
     return checked(f"{group}={name}", *(f"{key}=somewhere" for key in sorted(missing)), EMA, *more)
-
-
-def _encoder_words(name: str) -> list[str]:
-    if name == "none":
-        return []
-    weights = [f"encoder.architecture={ARCHITECTURE}", f"encoder.weights={_weights()}"] if name == "timm" else []
-    return ["model=linear", *weights]
-
-
-@cache
-def _weights() -> Path:
-    return toy_weights(Path(tempfile.mkdtemp()) / "toy.pth")
 
 
 @pytest.mark.parametrize(("group", "name"), ALL)

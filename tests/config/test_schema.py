@@ -16,6 +16,7 @@ from semisup.record.reader import read_config
 from semisup.runner import compatibility
 from semisup.runner.result import run_folder
 from tests.conftest import checked, choose, options
+from tests.encoder.toy import encoder_words
 
 COUNTS = {"labeled": 40, "unlabeled": 100, "validation": 50, "test": 50}
 QUICK = settings(
@@ -37,7 +38,8 @@ def _configs() -> list[schema.ConfigDict]:
         for name in options(group):
             given_ = {"root": "/nowhere", "tau": 0.9} if group == "dataset" else {}
             average = ["train.ema_decay=0.9"] if group == "method" else []
-            configs.append(checked("device=cpu", *choose(group, name, **given_), *average).config)
+            words = encoder_words(name) if group == "encoder" else average
+            configs.append(checked("device=cpu", *choose(group, name, **given_), *words).config)
     return configs
 
 

@@ -1,5 +1,7 @@
 """A small network of timm with random weights in a file, and settings that use it as an encoder."""
 
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,16 @@ def toy_words(weights: Path, root: Path, **settings: Any) -> list[str]:
         "plots=false",
         "collapse.warn_below=null",
     ]
+
+
+def encoder_words(name: str) -> list[str]:
+    """Overrides with which an option of the group `encoder` is valid, besides the option itself."""
+    if name == "none":
+        return []
+    weights = [f"encoder.architecture={ARCHITECTURE}", f"encoder.weights={_weights()}"] if name == "timm" else []
+    return ["model=linear", *weights]
+
+
+@cache
+def _weights() -> Path:
+    return toy_weights(Path(tempfile.mkdtemp()) / "toy.pth")
