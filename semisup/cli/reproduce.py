@@ -261,6 +261,19 @@ def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], 
         raise DataError(f"the data set is not the one of the run: {_data_differences(run, before, data)}")
 
 
+def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "Bars") -> str | None:
+    """Describe how the stored features of the run's encoder differ; those that are missing here are encoded first."""
+    from semisup.record.reader import read_section
+    from semisup.runner.data import load_data
+    from semisup.runner.encoding import encode_run, feature_difference
+
+    before = read_section(about, "dataset").get("features")
+    if run_config.encoder is None or before is None:
+        return None
+    encoded = encode_run(run_config, *load_data(run_config, bars), bars)
+    return feature_difference(before, encoded.metadata)
+
+
 def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
     """Differences in classes, numbers of images, and paths of the validation and test images, as far as recorded."""
     from semisup.analysis.run_history import read_predictions

@@ -53,7 +53,7 @@ def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
     signature = hashlib.sha256(numbers + header).digest()
     path = folder / f"{signature.hex()[:32]}{SUFFIX}"
     prefix = PREFIX.pack(MAGIC, FORMAT, count, views, features, signature)
-    write_atomically(path, prefix, header, memoryview(rows).cast("B"), sure=False)
+    write_atomically(path, prefix, header, memoryview(rows).cast("B"), durable=False)
     return path
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semisup.errors import SettingError, escape, first_line
+from semisup.errors import SettingError, first_line
 from semisup.runtime.memory_limit import memory_limit_bytes
+from semisup.text import escape
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state_dict")

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from semisup.runner import data as data_module
 from semisup.runner import encoding
 from semisup.runner import run as run_module
 from tests.conftest import CONF, Program, choose, options
@@ -35,7 +36,7 @@ def words(weights: Path, images: Path, tmp_path_factory: pytest.TempPathFactory)
 def nothing_loaded() -> None:
     """Each command reads its features from the files, as a process of its own would."""
     encoding._encoded.clear()
-    run_module._loaded_data.clear()
+    data_module._loaded_data.clear()
 
 
 FIXMATCH = ["method=fixmatch", "method.ratio=2", "augment=randaugment", "augment.strength=0.5", "threshold.tau=0.4"]
