@@ -92,7 +92,7 @@ def test_every_job_is_accounted_for_and_only_unfinished_jobs_rerun(tmp_path: Pat
     reasons = {way: jobs[seed]["message"] for seed, way in wrong.items()}
     assert reasons["exception"] == "planted: No space left on device"
     assert "raise error" in jobs[step]["last_lines"][-1]
-    assert reasons["exit 0"] == "it called sys.exit(0)"
+    assert reasons["exit 0"] == "the training called sys.exit(0)"
     assert "exit status 0" in reasons["_exit"]
     assert "SIGKILL" in reasons["killed"]
     for line in (reasons["exception"], reasons["killed"], "raise error", "never started: jobs", "1 interrupted"):
