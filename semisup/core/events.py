@@ -102,6 +102,7 @@ class Finished(Event):
     reliability: split -> bins of the uncalibrated model, and with logits divided by `best/temperature`
     what_if: threshold curve of the validation images
     predictions: split -> predictions for each image
+    recall: split -> recall of each of K classes, in their order; None for a class without images
     """
 
     summary: dict[str, float | int | None]
@@ -109,3 +110,4 @@ class Finished(Event):
     reliability: dict[str, tuple[Reliability, Reliability]] = field(default_factory=dict)
     what_if: ThresholdCurve | None = None
     predictions: dict[str, Predictions] = field(default_factory=dict)
+    recall: dict[str, list[float | None]] = field(default_factory=dict)

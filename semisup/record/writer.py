@@ -254,7 +254,7 @@ class RunWriter:
         with self.directory.writing():
             checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
-        found = {"confusion": event.confusion, "reliability": bins}
+        found = {"confusion": event.confusion, "recall": event.recall, "reliability": bins}
         summary = {**event.summary, **found, "total_seconds": self._seconds()}
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])

@@ -10,7 +10,13 @@ from torch.nn.functional import cross_entropy
 
 from semisup.core.calibration import reliability
 from semisup.core.inference import iter_logits, predict
-from semisup.core.metrics import accuracy_from_confusion, confusion_counts
+from semisup.core.metrics import (
+    accuracy_from_confusion,
+    balanced_accuracy,
+    confusion_counts,
+    macro_f1,
+    recall_per_class,
+)
 from semisup.core.threshold_curve import threshold_curve
 from semisup.core.types import Images, Predictions, Reliability, ThresholdCurve
 
@@ -31,6 +37,16 @@ class Evaluation(NamedTuple):
     @property
     def accuracy(self) -> float:
         return accuracy_from_confusion(self.confusion)
+
+    @property
+    def class_metrics(self) -> dict[str, float | None]:
+        """Metrics in which every class counts the same, by name."""
+        return {"balanced_accuracy": balanced_accuracy(self.confusion), "macro_f1": macro_f1(self.confusion)}
+
+    @property
+    def recall(self) -> list[float | None]:
+        """Recall of each of K classes; None for a class without images."""
+        return recall_per_class(self.confusion)
 
     def reliability(self, temperature: float) -> Reliability:
         """Compute confidence and accuracy per bin, with logits divided by `temperature`."""

@@ -193,6 +193,7 @@ def _evaluate(
     metrics: Metrics = _epoch_metrics(state) | {
         "val/loss": evaluation.loss,
         "val/accuracy": accuracy,
+        **_prefixed("val", evaluation.class_metrics),
         "val/ece": expected_calibration_error(evaluation.reliability(1.0)),
         "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
         "train_seconds": trained - state.epoch_started_at,
@@ -254,10 +255,12 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
         _calibration("best/val", *bins["validation"]) | {"best/temperature": temperature} | summary_thresholds(what_if)
     )
     if test := evaluations.get("test"):
-        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss} | _calibration("test", *bins["test"])
+        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss} | _prefixed("test", test.class_metrics)
+        summary |= _calibration("test", *bins["test"])
     confusion = {split: each.confusion.tolist() for split, each in evaluations.items()}
+    recall = {split: each.recall for split, each in evaluations.items()}
     predictions = {split: each.predictions(getattr(problem, split)) for split, each in evaluations.items()}
-    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, predictions)
+    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, predictions, recall)
 
 
 def _run_evaluation(
@@ -273,6 +276,10 @@ def _run_evaluation(
             result: Evaluation = end.value
             return result
         yield Progress(state.step, state.epoch, split, done, len(images))
+
+
+def _prefixed(prefix: str, metrics: dict[str, float | None]) -> Metrics:
+    return {f"{prefix}/{name}": value for name, value in metrics.items()}
 
 
 def _calibration(name: str, before: Reliability, after: Reliability) -> Metrics:

@@ -252,6 +252,22 @@ def test_predictions_match_the_confusion_matrix_and_skip_unknown_classes() -> No
         assert all(1 / 3 <= sure <= 1 for sure in each.confidence)
 
 
+def test_class_metrics_are_logged_and_summarized_without_nan() -> None:
+    problem = toy_problem()
+    targets = problem.test.targets.clone()
+    targets[targets == 1] = -1  # a class that is absent from the test set
+    problem = dataclasses.replace(problem, test=dataclasses.replace(problem.test, targets=targets))
+    rows, _, end = everything(problem, settings())
+    evaluations = [row for row in rows if "val/loss" in row]
+    assert all(0 <= row[f"val/{name}"] <= 1 for row in evaluations for name in ("balanced_accuracy", "macro_f1"))
+    assert end.recall["test"][1] is None
+    recalls = [end.recall["test"][number] for number in (0, 2)]
+    assert end.summary["test/balanced_accuracy"] == sum(recalls) / 2
+    assert 0 <= end.summary["test/macro_f1"] <= 1
+    for number, row in enumerate(end.confusion["validation"]):
+        assert end.recall["validation"][number] == row[number] / sum(row)
+
+
 def test_test_set_without_classes_is_not_evaluated() -> None:
     problem = toy_problem()
     unknown = dataclasses.replace(problem.test, targets=torch.full_like(problem.test.targets, -1))
