@@ -49,7 +49,7 @@ class StepEnd(Event):
 class EvalEnd(Event):
     """The end of an evaluation on the validation set.
 
-    improved: whether the validation accuracy is above all earlier ones
+    improved: whether the validation metric of `train.select_by` is better than all earlier ones
     what_if: threshold curve of the validation images; None for methods without pseudo-labels
     """
 
@@ -95,7 +95,7 @@ class EpochEnd(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The end of training, with the results of the model of the highest validation accuracy.
+    """The end of training, with the results of the model of the best validation metric (`train.select_by`).
 
     summary: metrics by name, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)

@@ -222,10 +222,17 @@ def check_control_is_fair(run_config: RunConfig) -> None:
     """Raise SettingError if the control of a run could not have the run's learning rates.
 
     A control is trained for as many steps as its run. If an epoch grows with the pseudo-labels, a schedule over epochs
-    differs from the one over steps.
+    differs from the one over steps; if `train.patience` ends the run early, the control's schedule covers fewer steps.
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
-    by_epochs = run_config.settings.train.steps is None and run_config.settings.method.uses_unlabeled
-    if run_config.sweep.control and by_epochs and len(factors) > 1:
+    if not (run_config.sweep.control and run_config.settings.method.uses_unlabeled and len(factors) > 1):
+        return
+    train = run_config.settings.train
+    if train.patience is not None:
+        allowed = (
+            "with train.patience gives the control other learning rates; use schedule=constant schedule.warmup=0, "
+        )
+        raise SettingError("schedule", run_config.config["schedule"]["name"], allowed + "or sweep.control=false")
+    if train.steps is None:
         allowed = "over train.epochs gives the control other learning rates; set train.steps, or sweep.control=false"
         raise SettingError("schedule", run_config.config["schedule"]["name"], allowed)

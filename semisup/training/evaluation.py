@@ -39,9 +39,12 @@ class Evaluation(NamedTuple):
         return accuracy_from_confusion(self.confusion)
 
     @property
-    def class_metrics(self) -> dict[str, float | None]:
-        """Metrics in which every class counts the same, by name."""
-        return {"balanced_accuracy": balanced_accuracy(self.confusion), "macro_f1": macro_f1(self.confusion)}
+    def balanced_accuracy(self) -> float | None:
+        return balanced_accuracy(self.confusion)
+
+    @property
+    def macro_f1(self) -> float | None:
+        return macro_f1(self.confusion)
 
     @property
     def recall(self) -> list[float | None]:

@@ -114,6 +114,8 @@ def test_every_combination_resumed_in_the_middle_is_bit_identical(method: str, p
         ["channels_last=false", "precision=bfloat16", "deterministic=false"],
         ["train.ema_decay=0.9", "train.ema_warmup=true", "train.ema_buffers=true"],
         ["method.ratio=1"],
+        ["train.patience=2", "optimizer.lr=1e-9"],
+        ["train.patience=2", "optimizer.lr=1e-9", "train.steps=60", "train.evaluate_every_steps=10"],
     ],
 )
 def test_run_resumed_at_any_event_is_bit_identical(kind: type, more: list[str]) -> None:
