@@ -1,6 +1,7 @@
 """Validation: every mistake is reported before any work, with key, value, allowed values and the nearest name."""
 
 import re
+import warnings
 from typing import Any
 
 import pytest
@@ -220,3 +221,18 @@ def test_error_helpers() -> None:
     with pytest.raises(SettingError, match="did you mean one"):
         check_choice("x", "on", ["one", "two"])
     assert "\x1b" not in str(SettingError("a", "\x1b[2J" * 100, "no"))
+
+
+def test_validation_set_larger_than_the_labeled_set_is_warned_about() -> None:
+    counts = {"labeled": 40, "unlabeled": 1000, "validation": 41, "test": 10}
+    classes = list("0123456789")
+    message = (
+        r"^the validation set \(41 images\) is larger than the labeled set \(40 images\); "
+        r"dataset\.validation_per_class=4 uses about as many as there are labels$"
+    )
+    with pytest.warns(UserWarning, match=message):
+        compatibility.check_compatibility(checked(), classes, counts, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compatibility.check_compatibility(checked(), classes, counts | {"validation": 40}, 1)
+        compatibility.check_compatibility(checked(), classes, counts, 1, sizes=False)
