@@ -5,6 +5,8 @@ The class of an event is its kind. `row()` returns the metrics of an event for t
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from semisup.core.types import ClassCounts, PolicyOutput, Predictions, PseudoLabels, Reliability, ThresholdCurve
 
 MetricsRow = dict[str, float | int | None]
@@ -103,6 +105,7 @@ class Finished(Event):
     what_if: threshold curve of the validation images
     predictions: split -> predictions for each image
     recall: split -> recall of each of K classes, in their order; None for a class without images
+    probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; not compared by ==
     """
 
     summary: dict[str, float | int | None]
@@ -111,3 +114,4 @@ class Finished(Event):
     what_if: ThresholdCurve | None = None
     predictions: dict[str, Predictions] = field(default_factory=dict)
     recall: dict[str, list[float | None]] = field(default_factory=dict)
+    probabilities: dict[str, Tensor] = field(default_factory=dict, compare=False)

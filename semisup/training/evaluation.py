@@ -61,6 +61,10 @@ class Evaluation(NamedTuple):
         _, confidence, predicted = predict(self.logits / temperature)
         return threshold_curve(confidence, predicted, self.targets)
 
+    def probabilities(self) -> Tensor:
+        """(n, K) float32 on the CPU, the class probabilities of each image of known class."""
+        return predict(self.logits).probabilities.float().cpu()
+
     def predictions(self, images: Images) -> Predictions:
         """Return the prediction for each image of known class."""
         _, confidence, predicted = predict(self.logits)

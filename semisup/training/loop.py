@@ -292,7 +292,8 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
     confusion = {split: each.confusion.tolist() for split, each in evaluations.items()}
     recall = {split: each.recall for split, each in evaluations.items()}
     predictions = {split: each.predictions(getattr(problem, split)) for split, each in evaluations.items()}
-    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, predictions, recall)
+    probabilities = {split: each.probabilities() for split, each in evaluations.items()}
+    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, predictions, recall, probabilities)
 
 
 def _run_evaluation(

@@ -251,6 +251,10 @@ def test_predictions_match_the_confusion_matrix_and_skip_unknown_classes() -> No
         for true, said in zip(each.targets, each.predicted, strict=True):
             counts[true, said] += 1
         assert counts.tolist() == end.confusion[split]
+        probabilities = end.probabilities[split]
+        assert probabilities.shape == (len(each.paths), 3)
+        assert probabilities.argmax(dim=1).tolist() == each.predicted
+        assert probabilities.amax(dim=1).tolist() == each.confidence
         assert all(1 / 3 <= sure <= 1 for sure in each.confidence)
 
 
