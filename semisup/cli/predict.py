@@ -1,4 +1,4 @@
-"""`semisup predict RUN FOLDER`: classify images with the best model of a run."""
+"""`semisup predict RUN [RUN ...] FOLDER`: classify images with the best models of runs."""
 
 import argparse
 import csv
@@ -15,9 +15,11 @@ from semisup.text import printable
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
 empty class and the reason. A path or class that begins with = + - @ gets one ' in front, so that no spreadsheet
-executes it; remove that one ' to get the name. Example:
+executes it; remove that one ' to get the name. Several runs, such as those of other seeds, form an ensemble: the
+mean of their class probabilities decides. Examples:
 
   semisup predict outputs/runs/RUN images/ --output classes.csv
+  semisup predict outputs/runs/RUN outputs/other/RUN images/
 """
 
 
@@ -25,10 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments of `semisup predict`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Classify every image below a folder with the best model of a run; CSV: path, class, confidence, problem."
+        "Classify every image below a folder with the best model of a run, or with the mean of several runs; "
+        "CSV: path, class, confidence, problem."
     )
     parser.epilog = EPILOG
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, outputs/NAME/RUN")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="a run directory, outputs/NAME/RUN; several = an ensemble"
+    )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with images, also in folders inside it")
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write the CSV to this file instead of standard output"
@@ -40,7 +45,8 @@ def predict_command(arguments: argparse.Namespace) -> int:
     """Classify the images and write the CSV.
 
     Raises:
-        RecordError: RUN is not the directory of a finished run, or its model is damaged.
+        RecordError: RUN is not the directory of a finished run, its model is damaged, or the runs do not read the same
+            images into the same classes.
         DataError: FOLDER holds no images.
     """
     from semisup.errors import DataError
@@ -59,7 +65,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
     files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
     if not files:
         raise DataError(f"{arguments.folder}: no images")
-    parts = _csv_parts(arguments.run, sorted(files, key=lambda file: file.name))
+    parts = _csv_parts(arguments.runs, sorted(files, key=lambda file: file.name))
     if output is None:
         for text in map(printable_lines, list(parts)) if sys.stdout.isatty() else parts:  # a list: after the bar
             sys.stdout.write(text)
@@ -74,7 +80,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _csv_parts(run: Path, files: list[Any]) -> Iterator[str]:
+def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
     """Yield the CSV for one batch of images at a time, which is all that memory holds besides images being decoded."""
     import torch
 
@@ -82,7 +88,7 @@ def _csv_parts(run: Path, files: list[Any]) -> Iterator[str]:
     from semisup.runner.progress import Bars
     from semisup.text import escape_line
 
-    run_config, model, classes, channels = _load_model(run)
+    run_config, models, classes, channels = _load_models(runs)
     torch.set_num_threads(run_config.run.threads)
     size = run_config.settings.train.eval_batch_size
     yield _csv([["path", "class", "confidence", "problem"]])
@@ -93,10 +99,10 @@ def _csv_parts(run: Path, files: list[Any]) -> Iterator[str]:
             )
         )
         while batch := list(islice(outcomes, size)):
-            yield escape_line(_csv(_rows(batch, model, classes, channels)))
+            yield escape_line(_csv(_rows(batch, models, classes, channels)))
 
 
-def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
+def _rows(outcomes: list[Any], models: list[Any], classes: list[str], channels: int) -> Iterator[list[object]]:
     """Yield name, class and confidence of each file, or name and the reason why it could not be read."""
     import numpy
     import torch
@@ -104,18 +110,47 @@ def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) ->
     from semisup.core.inference import iter_logits, predict
 
     decoded = [result.pixels for result in outcomes if result.pixels is not None]
-    logits = torch.zeros(0, len(classes))
+    mean = torch.zeros(0, len(classes))
     if decoded:
         pixels = torch.from_numpy(numpy.stack(decoded))
-        (logits,) = iter_logits(model, _to_gray(pixels) if channels == 1 else pixels, len(decoded))
-    labels = predict(logits)
-    predictions = zip(labels.targets.tolist(), labels.confidence.tolist(), strict=True)
+        pixels = _to_gray(pixels) if channels == 1 else pixels
+        logits = [each for model in models for each in iter_logits(model, pixels, len(decoded))]
+        mean = torch.stack([predict(each).probabilities for each in logits]).mean(dim=0)
+    confidence, targets = mean.max(dim=1)
+    predictions = zip(targets.tolist(), confidence.tolist(), strict=True)
     for result in outcomes:
         if result.pixels is None:
             yield [result.name, "", "", result.reason]
         else:
-            target, confidence = next(predictions)
-            yield [result.name, classes[target], f"{confidence:.6f}", ""]
+            target, probability = next(predictions)
+            yield [result.name, classes[target], f"{probability:.6f}", ""]
+
+
+def _load_models(runs: list[Path]) -> tuple[Any, list[Any], list[str], int]:
+    """Load the best models of runs.
+
+    Returns:
+        the validated config of the first run, the models, the class names, and the channels of an image.
+
+    Raises:
+        RecordError: as `_load_model`, or the runs differ in classes, channels or how an image is read.
+    """
+    from semisup.errors import RecordError
+
+    run_config, model, classes, channels = _load_model(runs[0])
+    models, decode = [model], run_config.dataset.decode_settings()
+    for run in runs[1:]:
+        other, model, other_classes, other_channels = _load_model(run)
+        differences = {
+            "classes": other_classes != classes,
+            "channels of an image": other_channels != channels,
+            "image size or conversion": other.dataset.decode_settings() != decode,
+        }
+        for name, differs in differences.items():
+            if differs:
+                raise RecordError(f"{run}: not the same {name} as {runs[0]}; an ensemble needs equal ones")
+        models.append(model)
+    return run_config, models, classes, channels
 
 
 def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:

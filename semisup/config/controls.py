@@ -77,6 +77,6 @@ def uses_unlabeled(config: ConfigDict) -> bool:
 
 
 def _train_for(config: ConfigDict, steps: int) -> ConfigDict:
-    """Build the `train` section with a number of optimizer steps in place of epochs."""
+    """Build the `train` section with a number of optimizer steps in place of epochs, and without early stopping."""
     train: ConfigDict = config["train"]
-    return train | {"epochs": None, "steps": steps}
+    return train | {"epochs": None, "steps": steps, "patience": None}

@@ -31,6 +31,8 @@ class SplitFractions:
     imbalance, imbalance_unlabeled: ratio of the most to the least frequent class, >= 1; 1 = unchanged. Above 1 the most
         frequent class gets `labels_per_class`, or (without it, and for the unlabeled set) as many images as let every
         class supply its share
+    validation_per_class: validation images of each class, at least 1; the others of `validation_share` are not used, so
+        that all other sets stay as they are; null = all of `validation_share`
 
     Raises:
         SettingError: a setting is out of range; names its key in the dataset.
@@ -41,6 +43,7 @@ class SplitFractions:
     labels_per_class: int | None
     imbalance: float
     imbalance_unlabeled: float
+    validation_per_class: int | None
 
     def __post_init__(self) -> None:
         check_range("labels_per_class", self.labels_per_class, 1)
@@ -49,6 +52,7 @@ class SplitFractions:
         check_range("validation_share", self.validation_share + self.test_share, 0, 0.9)
         check_range("imbalance", self.imbalance, 1)
         check_range("imbalance_unlabeled", self.imbalance_unlabeled, 1)
+        check_range("validation_per_class", self.validation_per_class, 1)
 
 
 def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions: SplitFractions) -> dict[str, Index]:
@@ -72,7 +76,7 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
         test = _share("test_share", fractions.test_share, name, len(order))
         validation = _share("validation_share", fractions.validation_share, name, len(order))
         tests.append(order[:test])
-        validations.append(order[test : test + validation])
+        validations.append(take_validation(order[test : test + validation], name, fractions.validation_per_class))
         rests.append(order[test + validation :])
     labels = labeled_counts([len(rest) for rest in rests], classes, fractions.labels_per_class, fractions.imbalance)
     left = [rest[count:] for rest, count in zip(rests, labels, strict=True)]
@@ -88,6 +92,22 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
     """Return the indices of the images of class `number`, in the order in which they are assigned to sets."""
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
+
+
+def take_validation(order: Index, name: str, validation_per_class: int | None) -> Index:
+    """Return the first `validation_per_class` validation images of a class, or all.
+
+    Args:
+        order: the validation images of the class, in the order of `shuffled_by_class`: 4 are among the first 10.
+        name: of the class, for the error message.
+
+    Raises:
+        SettingError: the class has fewer.
+    """
+    if validation_per_class is not None and len(order) < validation_per_class:
+        allowed = f"class {name} has only {len(order)} validation images; use a smaller number or null"
+        raise SettingError("dataset.validation_per_class", validation_per_class, allowed)
+    return order[:validation_per_class]
 
 
 def labeled_counts(

@@ -5,6 +5,8 @@ The class of an event is its kind. `row()` returns the metrics of an event for t
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from semisup.core.types import ClassCounts, PolicyOutput, Predictions, PseudoLabels, Reliability, ThresholdCurve
 
 MetricsRow = dict[str, float | int | None]
@@ -49,7 +51,7 @@ class StepEnd(Event):
 class EvalEnd(Event):
     """The end of an evaluation on the validation set.
 
-    improved: whether the validation accuracy is above all earlier ones
+    improved: whether the validation metric of `train.select_by` is better than all earlier ones
     what_if: threshold curve of the validation images; None for methods without pseudo-labels
     """
 
@@ -95,13 +97,15 @@ class EpochEnd(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The end of training, with the results of the model of the highest validation accuracy.
+    """The end of training, with the results of the model of the best validation metric (`train.select_by`).
 
     summary: metrics by name, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)
     reliability: split -> bins of the uncalibrated model, and with logits divided by `best/temperature`
     what_if: threshold curve of the validation images
     predictions: split -> predictions for each image
+    recall: split -> recall of each of K classes, in their order; None for a class without images
+    probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; not compared by ==
     """
 
     summary: dict[str, float | int | None]
@@ -109,3 +113,5 @@ class Finished(Event):
     reliability: dict[str, tuple[Reliability, Reliability]] = field(default_factory=dict)
     what_if: ThresholdCurve | None = None
     predictions: dict[str, Predictions] = field(default_factory=dict)
+    recall: dict[str, list[float | None]] = field(default_factory=dict)
+    probabilities: dict[str, Tensor] = field(default_factory=dict, compare=False)

@@ -24,6 +24,33 @@ def accuracy_from_confusion(confusion: Tensor) -> float:
     return float(confusion.diagonal().sum()) / total if total else float("nan")
 
 
+def recall_per_class(confusion: Tensor) -> list[float | None]:
+    """Compute the recall of each of K classes, in [0, 1]; None for a class without images."""
+    correct, images = confusion.diagonal().tolist(), confusion.sum(dim=1).tolist()
+    return [hits / count if count else None for hits, count in zip(correct, images, strict=True)]
+
+
+def balanced_accuracy(confusion: Tensor) -> float | None:
+    """Compute the mean recall, in [0, 1], over the classes that have images; None without images.
+
+    Equal to `sklearn.metrics.balanced_accuracy_score`: a class without images does not count, even if predicted.
+    """
+    recalls = [recall for recall in recall_per_class(confusion) if recall is not None]
+    return sum(recalls) / len(recalls) if recalls else None
+
+
+def macro_f1(confusion: Tensor) -> float | None:
+    """Compute the mean F1 = 2 TP / (images + predictions), in [0, 1], over classes; None without images.
+
+    Equal to `sklearn.metrics.f1_score(average="macro")`: a class that has images or is predicted counts, with F1 = 0
+    if it lacks one of the two; a class with neither does not count.
+    """
+    correct = confusion.diagonal().tolist()
+    totals = (confusion.sum(dim=0) + confusion.sum(dim=1)).tolist()
+    scores = [2 * hits / total for hits, total in zip(correct, totals, strict=True) if total]
+    return sum(scores) / len(scores) if scores else None
+
+
 def coverage(weight: Tensor) -> float:
     """Compute the fraction of images with weight > 0; 0 without images."""
     return float((weight > 0).float().mean()) if len(weight) else 0.0

@@ -46,6 +46,7 @@ class TorchvisionArrays:
     size: side in pixels, 1 to 4096; images of another size are resized (bilinear)
     labels_per_class: labeled images of each class, 1 or more; null: all
     validation_share: of the training part of each class, in (0, 0.9]
+    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
     split_seed: seed of the split
     imbalance, imbalance_unlabeled: most to least frequent class, 1 or more; 1 = unchanged
     hflip: whether a horizontally flipped image keeps its class
@@ -58,6 +59,7 @@ class TorchvisionArrays:
     size: int
     labels_per_class: int | None
     validation_share: float
+    validation_per_class: int | None
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
@@ -73,7 +75,14 @@ class TorchvisionArrays:
         self._fractions()
 
     def _fractions(self) -> SplitFractions:
-        return SplitFractions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
+        return SplitFractions(
+            0,
+            self.validation_share,
+            self.labels_per_class,
+            self.imbalance,
+            self.imbalance_unlabeled,
+            self.validation_per_class,
+        )
 
     def decode_settings(self) -> DecodeSettings:
         """Return the settings for image files; transparent pixels become black."""

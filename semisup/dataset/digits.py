@@ -31,6 +31,7 @@ class Digits:
     size: side in pixels, 8 to 1024 (bilinear)
     labels_per_class: labeled images of each class, 1 or more
     validation_share, test_share: above 0, together at most 0.9
+    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
     split_seed: seed of the split
     hflip: whether a horizontally flipped image keeps its class
     """
@@ -39,6 +40,7 @@ class Digits:
     labels_per_class: int
     validation_share: float
     test_share: float
+    validation_per_class: int | None
     split_seed: int = field(metadata=SPLIT_SEED)
     hflip: bool = field(metadata=NO_EFFECT)
 
@@ -49,7 +51,9 @@ class Digits:
         self._fractions()
 
     def _fractions(self) -> SplitFractions:
-        return SplitFractions(self.test_share, self.validation_share, self.labels_per_class, 1, 1)
+        return SplitFractions(
+            self.test_share, self.validation_share, self.labels_per_class, 1, 1, self.validation_per_class
+        )
 
     def decode_settings(self) -> DecodeSettings:
         """Return the settings for image files of white digits on black."""

@@ -35,6 +35,7 @@ class EuroSat(ImageFiles):
     size: side in pixels, 1 to 4096
     labels_per_class: labeled images of each class, 1 or more; null: all
     validation_share, test_share: above 0, together at most 0.9
+    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
     split_seed: seed of the split
     imbalance, imbalance_unlabeled: most to least frequent class, 1 or more
     hflip: whether a horizontally flipped image keeps its class
@@ -46,6 +47,7 @@ class EuroSat(ImageFiles):
     labels_per_class: int | None
     validation_share: float
     test_share: float
+    validation_per_class: int | None
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
@@ -59,7 +61,12 @@ class EuroSat(ImageFiles):
 
     def _fractions(self) -> SplitFractions:
         return SplitFractions(
-            self.test_share, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled
+            self.test_share,
+            self.validation_share,
+            self.labels_per_class,
+            self.imbalance,
+            self.imbalance_unlabeled,
+            self.validation_per_class,
         )
 
     def decode_settings(self) -> DecodeSettings:

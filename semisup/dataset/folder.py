@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy
 
-from semisup.core.class_split import labeled_counts, shuffled_by_class
+from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
 from semisup.dataset._file_index import FileIndex, FileSplit
 from semisup.dataset._folder_layout import missing_folder, read_hidden_classes, subfolders
 from semisup.dataset._image_files import ImageFiles
@@ -36,6 +36,7 @@ class Folder(ImageFiles):
     test: as validation; null, missing or without class folders: no test split
     truth: CSV with the columns file,class of unlabeled images, for diagnostics; null: none
     labels_per_class: labeled images of each class, 1 or more; the others become unlabeled; null: all
+    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
     split_seed: seed of the choice of these
     imbalance: most to least frequent labeled class, 1 or more; the others become unlabeled
     hflip: whether a horizontally flipped image keeps its class
@@ -51,6 +52,7 @@ class Folder(ImageFiles):
     test: str | None
     truth: str | None = field(metadata=PATH)
     labels_per_class: int | None
+    validation_per_class: int | None
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     hflip: bool = field(metadata=NO_EFFECT)
@@ -61,6 +63,7 @@ class Folder(ImageFiles):
 
     def __post_init__(self) -> None:
         check_range("labels_per_class", self.labels_per_class, 1)
+        check_range("validation_per_class", self.validation_per_class, 1)
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check_range("imbalance", self.imbalance, 1)
         super().__post_init__()
@@ -83,10 +86,11 @@ class Folder(ImageFiles):
         labeled_files = self._by_class(root, "labeled", self.labeled, classes, ignored)
         labeled, rest = self._choose_labeled(labeled_files, classes)
         unlabeled = self._unlabeled(root, ignored)
+        validation_files = self._by_class(root, "validation", self.validation, classes, ignored)
         parts = {
             "labeled": labeled,
             "unlabeled": FileSplit(unlabeled + rest.files, [-1] * (len(unlabeled) + len(rest.files))),
-            "validation": self._by_class(root, "validation", self.validation, classes, ignored),
+            "validation": self._choose_validation(validation_files, classes),
             "test": self._test(root, classes, ignored),
         }
         if outputs := ignored[OUTPUT_FOLDER]:
@@ -94,7 +98,7 @@ class Folder(ImageFiles):
             warnings.warn(f"{message}; move them elsewhere", stacklevel=2)
         hidden = read_hidden_classes(root, self.truth, unlabeled, classes) + rest.targets
         lists = {split: part.files for split, part in parts.items()}
-        lists |= {"labeled": labeled_files.files, "unlabeled": unlabeled}
+        lists |= {"labeled": labeled_files.files, "unlabeled": unlabeled, "validation": validation_files.files}
         counts = {split: len(part.files) for split, part in parts.items()}
         return DatasetInfo(tuple(classes), 3, self.size, counts, FileIndex(parts, hidden, lists, ignored))
 
@@ -118,6 +122,15 @@ class Folder(ImageFiles):
         rows = range(len(files.files))
         rest = files.rows([row for row in rows if row not in chosen])
         return files.rows([row for row in rows if row in chosen]), rest
+
+    def _choose_validation(self, files: FileSplit, classes: list[str]) -> FileSplit:
+        """Select `validation_per_class` images of each class."""
+        if self.validation_per_class is None:
+            return files
+        targets = numpy.array(files.targets, dtype=numpy.int64)
+        orders = [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
+        chosen = [take_validation(*each, self.validation_per_class) for each in zip(orders, classes, strict=True)]
+        return files.rows(numpy.sort(numpy.concatenate(chosen)).tolist())
 
     def _by_class(self, root: Path, split: str, where: str, classes: list[str], ignored: Counter[str]) -> FileSplit:
         """List the images of a split with class folders; class numbers are those of the labeled images."""

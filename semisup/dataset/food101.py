@@ -35,6 +35,7 @@ class Food101(ImageFiles):
     resize, draft: as in `DecodeSettings`
     labels_per_class: labeled images of each class, 1 or more; null: all
     validation_share: of the training part, in (0, 0.9]
+    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
     split_seed: seed of the split
     imbalance, imbalance_unlabeled: most to least frequent class, 1 or more
     hflip: whether a horizontally flipped image keeps its class
@@ -46,6 +47,7 @@ class Food101(ImageFiles):
     resize: str
     labels_per_class: int | None
     validation_share: float
+    validation_per_class: int | None
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
@@ -58,7 +60,14 @@ class Food101(ImageFiles):
         self._fractions()
 
     def _fractions(self) -> SplitFractions:
-        return SplitFractions(0, self.validation_share, self.labels_per_class, self.imbalance, self.imbalance_unlabeled)
+        return SplitFractions(
+            0,
+            self.validation_share,
+            self.labels_per_class,
+            self.imbalance,
+            self.imbalance_unlabeled,
+            self.validation_per_class,
+        )
 
     def decode_settings(self) -> DecodeSettings:
         return DecodeSettings(self.size, self.resize, self.draft, background=0, max_pixels=50_000_000)

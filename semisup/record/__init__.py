@@ -10,6 +10,7 @@ classes.csv          counts of each class in every labeling
 predictions.csv      the selected model on every validation and test image: true class, predicted class, confidence
 checkpoints/         best-<step>-<digest>.pt, last-<step>-<digest>.pt (torch, weights_only)
 plots/               PNG
+predictions.npz      its probability of every class, in the order of predictions.csv
 summary.json         written last: a run that has it is finished
 """
 

@@ -1,6 +1,6 @@
 """Checkpoints: torch files of tensors and plain data, named by kind, step and the digest of their bytes.
 
-    best-00000120-9f86d081884c7d65.pt      {"step", "epoch", "accuracy", "loss", "weights"}
+    best-00000120-9f86d081884c7d65.pt      {"step", "epoch", the validation metrics, "weights"}
     last-00000150-2c26b46b68ffc68f.pt      state of the training, number of lines of each log, name of the best file
     shared_start-00000065-60303ae22b998861.pt   of record/shared_start.py, in a directory of its own
 

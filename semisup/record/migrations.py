@@ -105,13 +105,18 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
     ("dataset", ("folder", "eurosat", "food101"), {"on_duplicate": "ignore", "memory_gb": None}),
     ("dataset", ("cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"), {"on_duplicate": "ignore"}),
+    (
+        "dataset",
+        ("folder", "digits", "eurosat", "food101", "cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"),
+        {"validation_per_class": None},
+    ),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),
     ("method", ("self_training", "noisy_student"), {"ratio": None}),
     ("model", ("torchvision",), {"sha256": None}),
     ("method", ("fixmatch",), {"ramp_shape": "linear", "strong_labeled": False, "logit_interpolation": False}),
     ("threshold", ("dash",), {"warmup_epochs": 0}),
-    ("train", (), {"ema_warmup": False, "ema_buffers": False}),
+    ("train", (), {"ema_warmup": False, "ema_buffers": False, "select_by": "accuracy", "patience": None}),
 )
 """Section or group, the options of the group that have them, and keys that were added after 0.1.0."""
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy
 import yaml
 
 from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
 from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, LockLostError, RecordError
-from semisup.record import checkpoint, finite, is_finished
+from semisup.record import checkpoint, finite, is_finished, probabilities
 from semisup.record.append_log import AppendLog
 from semisup.record.curves import (
     CLASSES,
@@ -254,11 +255,14 @@ class RunWriter:
         with self.directory.writing():
             checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
-        found = {"confusion": event.confusion, "reliability": bins}
+        found = {"confusion": event.confusion, "recall": event.recall, "reliability": bins}
         summary = {**event.summary, **found, "total_seconds": self._seconds()}
         if event.predictions:
             text = csv_text([PREDICTIONS, *self._predictions(event)])
             self.directory.write("predictions.csv", escape_line(text).encode())
+        if event.probabilities:
+            arrays = [event.probabilities[split].numpy() for split in event.predictions]
+            self.directory.write(probabilities.FILE, probabilities.encode_probabilities(numpy.concatenate(arrays)))
         self._write_status(RunStatus.DONE, plots=plots)
         self.directory.write_json("summary.json", summary)
         return summary

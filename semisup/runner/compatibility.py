@@ -24,9 +24,13 @@ LARGE_SIDE, LARGE_BYTES = 256, 2**29
 
 
 def check_compatibility(
-    run_config: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int
+    run_config: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int, *, sizes: bool = True
 ) -> None:
-    """Raise SettingError if settings and data are incompatible; no image needs to be decoded for that."""
+    """Raise SettingError if settings and data are incompatible; no image needs to be decoded for that.
+
+    Args:
+        sizes: warn of a validation set larger than the labeled set; False if the check before the first run did.
+    """
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
     if counts["validation"] == 0:
         raise SettingError("dataset", run_config.config["dataset"]["name"], "leaves no image for validation")
@@ -48,6 +52,20 @@ def check_compatibility(
         allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot normalize"
         raise SettingError("train.batch_size", batch_size, allowed)
     _warn_recompilation(run_config)
+    if sizes:
+        _warn_large_validation(run_config, len(classes), counts)
+
+
+def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapping[str, int]) -> None:
+    """Warn if the validation set is larger than the labeled set: with so few labels nobody has one."""
+    validation, labeled = counts["validation"], counts["labeled"]
+    if validation <= labeled:
+        return
+    fix = "use fewer validation images"
+    if "validation_per_class" in run_config.config["dataset"]:
+        fix = f"dataset.validation_per_class={max(1, labeled // num_classes)} uses about as many as there are labels"
+    message = f"the validation set ({validation} images) is larger than the labeled set ({labeled} images); {fix}"
+    warnings.warn(message, stacklevel=2)  # always at the same line, so that equal warnings are shown once
 
 
 def _warn_recompilation(run_config: RunConfig) -> None:
@@ -222,10 +240,17 @@ def check_control_is_fair(run_config: RunConfig) -> None:
     """Raise SettingError if the control of a run could not have the run's learning rates.
 
     A control is trained for as many steps as its run. If an epoch grows with the pseudo-labels, a schedule over epochs
-    differs from the one over steps.
+    differs from the one over steps; if `train.patience` ends the run early, the control's schedule covers fewer steps.
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
-    by_epochs = run_config.settings.train.steps is None and run_config.settings.method.uses_unlabeled
-    if run_config.sweep.control and by_epochs and len(factors) > 1:
+    if not (run_config.sweep.control and run_config.settings.method.uses_unlabeled and len(factors) > 1):
+        return
+    train = run_config.settings.train
+    if train.patience is not None:
+        allowed = (
+            "with train.patience gives the control other learning rates; use schedule=constant schedule.warmup=0, "
+        )
+        raise SettingError("schedule", run_config.config["schedule"]["name"], allowed + "or sweep.control=false")
+    if train.steps is None:
         allowed = "over train.epochs gives the control other learning rates; set train.steps, or sweep.control=false"
         raise SettingError("schedule", run_config.config["schedule"]["name"], allowed)

@@ -31,13 +31,13 @@ def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
         _loaded_data.clear()  # before the next one is read, so that memory holds one
         check_output_folders(run_config)
         info = run_config.dataset.inspect()
-        check_compatibility(run_config, info.classes, info.counts, info.channels)
+        check_compatibility(run_config, info.classes, info.counts, info.channels, sizes=False)
         with translate_oom(run_config, reading):
             data = run_config.dataset.read(info, bars.watch)
             _loaded_data[key] = build_problem(run_config, data), data
     problem, data = _loaded_data[key]
     counts = {split: len(getattr(data, split)) for split in SPLITS}
-    check_compatibility(run_config, data.classes, counts, data.labeled.pixels.shape[1])
+    check_compatibility(run_config, data.classes, counts, data.labeled.pixels.shape[1], sizes=False)
     return problem, data
 
 

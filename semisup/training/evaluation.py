@@ -10,7 +10,13 @@ from torch.nn.functional import cross_entropy
 
 from semisup.core.calibration import reliability
 from semisup.core.inference import iter_logits, predict
-from semisup.core.metrics import accuracy_from_confusion, confusion_counts
+from semisup.core.metrics import (
+    accuracy_from_confusion,
+    balanced_accuracy,
+    confusion_counts,
+    macro_f1,
+    recall_per_class,
+)
 from semisup.core.threshold_curve import threshold_curve
 from semisup.core.types import Images, Predictions, Reliability, ThresholdCurve
 
@@ -32,6 +38,19 @@ class Evaluation(NamedTuple):
     def accuracy(self) -> float:
         return accuracy_from_confusion(self.confusion)
 
+    @property
+    def balanced_accuracy(self) -> float | None:
+        return balanced_accuracy(self.confusion)
+
+    @property
+    def macro_f1(self) -> float | None:
+        return macro_f1(self.confusion)
+
+    @property
+    def recall(self) -> list[float | None]:
+        """Recall of each of K classes; None for a class without images."""
+        return recall_per_class(self.confusion)
+
     def reliability(self, temperature: float) -> Reliability:
         """Compute confidence and accuracy per bin, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
@@ -41,6 +60,10 @@ class Evaluation(NamedTuple):
         """Compute the threshold curve, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return threshold_curve(confidence, predicted, self.targets)
+
+    def probabilities(self) -> Tensor:
+        """(n, K) float32 on the CPU, the class probabilities of each image of known class."""
+        return predict(self.logits).probabilities.float().cpu()
 
     def predictions(self, images: Images) -> Predictions:
         """Return the prediction for each image of known class."""

@@ -28,13 +28,21 @@ from semisup.errors import DivergedError
 from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, seed_dropout
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
 from semisup.training.evaluation import Evaluation, evaluate
-from semisup.training.state import Best, State, TrainingConfig, TrainingData, TrainSettings, make_context
+from semisup.training.state import (
+    SELECTION_METRICS,
+    Best,
+    State,
+    TrainingConfig,
+    TrainingData,
+    TrainSettings,
+    make_context,
+)
 
 Metrics = dict[str, float | int | None]
 
 
 def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
-    """Train from the position of `state` until all epochs or steps are done; the last event is Finished.
+    """Train from the position of `state` until all epochs or steps are done or the patience ends; last event: Finished.
 
     Raises:
         DivergedError: a loss or gradient was not finite; raised before the next save or the end of the epoch.
@@ -64,11 +72,13 @@ def _epoch(
     Stores the accuracy that the method has yet to act on in `state.pending_accuracy`.
     """
     method, plan = settings.method, settings.train
-    while state.position < steps and not _steps_exhausted(plan, state):
+    while state.position < steps and not _must_stop(plan, state):
         if _eval_due_by_step(plan, state):
             before = state.epoch, state.position
             yield from _evaluate(problem, settings, training, state, before, selects_best=True)
             state.memory = yield from method.report(training, state.memory, _current_position(plan, state, steps))
+            if _patience_exhausted(plan, state):
+                break
         training_step(training, settings, state, _current_position(plan, state, steps))
         if problem.device.type == "cpu":  # on a GPU this would synchronize
             state.check()
@@ -76,6 +86,8 @@ def _epoch(
     state.check()
     last = state.epoch, state.position
     state.epoch, state.position = state.epoch + 1, 0
+    if state.last_eval_step == state.step:  # training ends with the evaluation above
+        return
     due = _eval_due_by_step(plan, state) or _eval_due_by_epoch(plan, state) or _is_finished(plan, state)
     if due or method.needs_evaluation(state.epoch):
         accuracy = yield from _evaluate(problem, settings, training, state, last, selects_best=due)
@@ -95,9 +107,17 @@ def _steps_exhausted(plan: TrainSettings, state: State) -> bool:
     return plan.steps is not None and state.step >= plan.steps
 
 
+def _patience_exhausted(plan: TrainSettings, state: State) -> bool:
+    return plan.patience is not None and state.evaluations_without_improvement >= plan.patience
+
+
+def _must_stop(plan: TrainSettings, state: State) -> bool:
+    return _steps_exhausted(plan, state) or _patience_exhausted(plan, state)
+
+
 def _is_finished(plan: TrainSettings, state: State) -> bool:
     """Whether the last epoch and its evaluation are done; false within an epoch."""
-    last = _steps_exhausted(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
+    last = _must_stop(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
     return last and state.position == 0
 
 
@@ -169,7 +189,8 @@ def _evaluate(
 
     Args:
         last: epoch and position of the last step, which the state returns to if the evaluation is interrupted.
-        selects_best: whether the teacher becomes the best model if its accuracy is the highest so far.
+        selects_best: whether the teacher becomes the best model if it improves the metric of `train.select_by`; these
+            are the evaluations that `train.patience` counts.
 
     Raises:
         DivergedError: the loss is not finite; the weights are unusable and are not saved.
@@ -184,15 +205,13 @@ def _evaluate(
         raise
     if not math.isfinite(evaluation.loss):
         raise DivergedError(state.step)
-    accuracy = evaluation.accuracy
-    improved = selects_best and (state.best is None or accuracy > state.best.accuracy)
-    if improved:
-        weights = {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
-        state.best = Best(state.step, state.epoch, accuracy, evaluation.loss, weights)
+    improved = selects_best and _select_best(settings.train, state, evaluation)
     temperature = fit_temperature(evaluation.logits, evaluation.targets) if settings.calibrates else 1.0
     metrics: Metrics = _epoch_metrics(state) | {
         "val/loss": evaluation.loss,
-        "val/accuracy": accuracy,
+        "val/accuracy": evaluation.accuracy,
+        "val/balanced_accuracy": evaluation.balanced_accuracy,
+        "val/macro_f1": evaluation.macro_f1,
         "val/ece": expected_calibration_error(evaluation.reliability(1.0)),
         "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
         "train_seconds": trained - state.epoch_started_at,
@@ -207,7 +226,21 @@ def _evaluate(
         state.last_eval_step = state.step
     what_if = evaluation.what_if(temperature) if settings.method.uses_unlabeled else None
     yield EvalEnd(state.step, state.epoch, metrics, improved, what_if)
-    return accuracy
+    return evaluation.accuracy
+
+
+def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> bool:
+    """Store the teacher as the best model if the metric of `train.select_by` improved; return whether it did."""
+    metric, best = plan.select_by, state.best
+    sign = -1 if metric == "loss" else 1
+    if best is not None and sign * getattr(evaluation, metric) <= sign * getattr(best, metric):
+        state.evaluations_without_improvement += 1
+        return False
+    weights = {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
+    metrics = {name: getattr(evaluation, name) for name in SELECTION_METRICS}
+    state.best = Best(state.step, state.epoch, **metrics, weights=weights)
+    state.evaluations_without_improvement = 0
+    return True
 
 
 def _epoch_metrics(state: State) -> Metrics:
@@ -236,8 +269,7 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
         "labeled_steps": state.labeled_steps,
         "best/step": best.step,
         "best/epoch": best.epoch,
-        "best/val/accuracy": best.accuracy,
-        "best/val/loss": best.loss,
+        **{f"best/val/{name}": getattr(best, name) for name in SELECTION_METRICS},
     }
     evaluations: dict[str, Evaluation] = {}
     try:
@@ -254,10 +286,14 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
         _calibration("best/val", *bins["validation"]) | {"best/temperature": temperature} | summary_thresholds(what_if)
     )
     if test := evaluations.get("test"):
-        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss} | _calibration("test", *bins["test"])
+        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss}
+        summary |= {"test/balanced_accuracy": test.balanced_accuracy, "test/macro_f1": test.macro_f1}
+        summary |= _calibration("test", *bins["test"])
     confusion = {split: each.confusion.tolist() for split, each in evaluations.items()}
+    recall = {split: each.recall for split, each in evaluations.items()}
     predictions = {split: each.predictions(getattr(problem, split)) for split, each in evaluations.items()}
-    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, predictions)
+    probabilities = {split: each.probabilities() for split, each in evaluations.items()}
+    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, predictions, recall, probabilities)
 
 
 def _run_evaluation(

@@ -17,7 +17,7 @@ from semisup.core.ema import start_average
 from semisup.core.inference import LabelerSettings
 from semisup.core.rng import derive_seed, seed_global
 from semisup.core.types import Images, StateDict
-from semisup.errors import DivergedError, SettingError, check_range
+from semisup.errors import DivergedError, SettingError, check_choice, check_range
 from semisup.method import LOG_SUMS, Method, TrainingContext
 from semisup.model import ModelSettings
 from semisup.optimizer import OptimizerSettings
@@ -32,13 +32,18 @@ COUNTERS = {
     "labeled_steps": "labeled_steps",
     "evaluated": "last_eval_step",
     "averaged": "ema_updates",
+    "without_improvement": "evaluations_without_improvement",
 }
 """Key in a snapshot -> attribute of State."""
 
 
+SELECTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
+"""Validation metrics that can select the best model."""
+
+
 @dataclass(frozen=True)
 class TrainSettings:
-    """Length of the training, batch sizes, evaluation and the moving average of the weights.
+    """Length of the training, batch sizes, evaluation, model selection and the moving average of the weights.
 
     epochs: passes over the labeled images; null if `steps` is given
     steps: total optimizer updates, supervised or not; null if `epochs` is given
@@ -47,6 +52,9 @@ class TrainSettings:
     evaluate_every: epochs between evaluations on the validation set
     evaluate_every_steps: steps between evaluations, instead of epochs, or null; the best model of runs with different
         epochs is then selected among equally many evaluations, and additional evaluations of a method do not count
+    select_by: validation metric of the best model, of SELECTION_METRICS: the highest, or the lowest loss
+    patience: evaluations in a row without improvement of that metric after which training ends, or null = never;
+        additional evaluations of a method do not count
     ema_decay: in [0, 1), or null = off; the moving average of the weights is evaluated in place of the student
     ema_warmup: whether the average decays faster at the start, so that the initial weights have no lasting share
     ema_buffers: whether the statistics of BatchNorm are averaged like the weights instead of copied
@@ -58,6 +66,8 @@ class TrainSettings:
     eval_batch_size: int
     evaluate_every: int
     evaluate_every_steps: int | None
+    select_by: str
+    patience: int | None
     ema_decay: float | None
     ema_warmup: bool
     ema_buffers: bool
@@ -71,6 +81,8 @@ class TrainSettings:
         check_range("eval_batch_size", self.eval_batch_size, 1)
         check_range("evaluate_every", self.evaluate_every, 1)
         check_range("evaluate_every_steps", self.evaluate_every_steps, 1)
+        check_choice("select_by", self.select_by, SELECTION_METRICS)
+        check_range("patience", self.patience, 1)
         check_range("ema_decay", self.ema_decay, 0, 0.9999999)
 
 
@@ -116,11 +128,13 @@ class TrainingConfig:
 
 @dataclass
 class Best:
-    """The model of the highest validation accuracy; the first one of several."""
+    """The model with the best validation metric of `train.select_by`; the first one of several."""
 
     step: int
     epoch: int
     accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
     loss: float
     weights: dict[str, Tensor]
 
@@ -141,6 +155,7 @@ class State:
     labeled_steps: int = 0
     last_eval_step: int = 0  # step of the last scheduled evaluation
     pending_accuracy: float | None = None  # validation accuracy that the method has yet to act on
+    evaluations_without_improvement: int = 0  # scheduled evaluations since the best one
     ema_updates: int = 0  # updates of the average since its start
     best: Best | None = None
     epoch_started_at: float = field(default_factory=time.monotonic)  # seconds of time.monotonic()

@@ -99,3 +99,12 @@ def test_reference_runs_are_the_control_and_the_baseline() -> None:
     assert references["baseline"].settings.train.steps == 15
     assert references["baseline"].config["augment"]["name"] == "none"
     assert references["control"].run.seed == references["baseline"].run.seed == 3
+
+
+def test_reference_runs_take_the_steps_of_a_run_that_stopped_early() -> None:
+    run = checked("seed=3", "train.epochs=50", "train.patience=2").config
+    for config in [*reference_configs(run, SUMMARY).values(), *labels_only_configs(run, SUMMARY).values()]:
+        assert config["train"]["patience"] is None
+        assert config["train"]["steps"] in (SUMMARY["steps"], SUMMARY["labeled_steps"])
+    without = checked("seed=3", "train.epochs=50").config
+    assert reference_configs(without, SUMMARY) == reference_configs(run, SUMMARY)

@@ -1,6 +1,7 @@
 """Validation: every mistake is reported before any work, with key, value, allowed values and the nearest name."""
 
 import re
+import warnings
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ REFUSED = [
     (["train.epochs=1.5"], r"train\.epochs=1\.5: must be a whole number or null"),
     (["train.epochs=0"], r"train\.epochs=0: must be at least 1"),
     (["train.epochs=null"], r"train\.epochs=null: exactly one of train\.epochs and train\.steps"),
+    (["train.patience=0"], r"train\.patience=0: must be at least 1"),
+    (["train.select_by=f1"], r"train\.select_by=f1: must be one of accuracy, balanced_accuracy, loss, macro_f1"),
     (["train.batch_size=0"], r"train\.batch_size=0: must be at least 1"),
     (["seed=-1"], r"seed=-1: must be in \[0, 4294967295\]"),
     (["seed=4294967296"], r"seed=4294967296: must be in"),
@@ -166,6 +169,11 @@ def test_control_with_other_learning_rates_is_refused() -> None:
     for words in (["train.steps=5"], ["sweep.control=false"], ["method=supervised"]):
         compatibility.check_control_is_fair(checked("schedule=cosine", *words))
     compatibility.check_control_is_fair(checked("train.epochs=5"))
+    stopping = ("schedule=cosine", "train.steps=50", "train.patience=3")
+    with pytest.raises(SettingError, match=r"^schedule=cosine: with train\.patience gives the control other learning"):
+        compatibility.check_control_is_fair(checked(*stopping))
+    for words in (("sweep.control=false",), ("method=supervised",), ("schedule=constant",)):
+        compatibility.check_control_is_fair(checked(*stopping, *words))
 
 
 def test_saved_config_with_an_interpolation_is_refused() -> None:
@@ -213,3 +221,18 @@ def test_error_helpers() -> None:
     with pytest.raises(SettingError, match="did you mean one"):
         check_choice("x", "on", ["one", "two"])
     assert "\x1b" not in str(SettingError("a", "\x1b[2J" * 100, "no"))
+
+
+def test_validation_set_larger_than_the_labeled_set_is_warned_about() -> None:
+    counts = {"labeled": 40, "unlabeled": 1000, "validation": 41, "test": 10}
+    classes = list("0123456789")
+    message = (
+        r"^the validation set \(41 images\) is larger than the labeled set \(40 images\); "
+        r"dataset\.validation_per_class=4 uses about as many as there are labels$"
+    )
+    with pytest.warns(UserWarning, match=message):
+        compatibility.check_compatibility(checked(), classes, counts, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compatibility.check_compatibility(checked(), classes, counts | {"validation": 40}, 1)
+        compatibility.check_compatibility(checked(), classes, counts, 1, sizes=False)

@@ -77,6 +77,25 @@ def test_the_same_bytes_elsewhere_are_the_same_data(root: Path, tmp_path: Path) 
     assert read(root).fingerprint != read(tmp_path / "moved").fingerprint
 
 
+def test_fewer_validation_images_are_stratified_and_seeded(root: Path) -> None:
+    whole, one = read(root), read(root, "dataset.validation_per_class=1")
+    assert one.validation.targets.tolist() == [0, 1, 2]
+    assert set(one.validation.paths) < set(whole.validation.paths)
+    for split in ("labeled", "unlabeled", "test"):
+        assert getattr(one, split).paths == getattr(whole, split).paths
+    assert one.fingerprint != whole.fingerprint
+    seeds = {
+        tuple(read(root, "dataset.validation_per_class=1", f"dataset.split_seed={n}").validation.paths)
+        for n in range(4)
+    }
+    assert len(seeds) > 1
+    assert read(root, "dataset.validation_per_class=2").fingerprint == whole.fingerprint
+    with pytest.raises(
+        SettingError, match=r"^dataset\.validation_per_class=3: class apple has only 2 validation images"
+    ):
+        read(root, "dataset.validation_per_class=3")
+
+
 # Classes --------------------------------------------------------------------------------------------------------------
 
 

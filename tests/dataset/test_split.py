@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from semisup.core.class_split import SplitFractions, labeled_counts, long_tail, split_by_class, unlabeled_counts
-from semisup.dataset import SPLITS
+from semisup.dataset import SPLITS, Data
 from semisup.errors import SettingError
 from tests.conftest import checked
 
@@ -15,9 +15,14 @@ TARGETS = numpy.random.default_rng(0).permutation(numpy.repeat([0, 1, 2], [100, 
 
 
 def portions(
-    labels: int | None = 5, imbalance: float = 1, unlabeled: float = 1, validation: float = 0.1, test: float = 0.2
+    labels: int | None = 5,
+    imbalance: float = 1,
+    unlabeled: float = 1,
+    validation: float = 0.1,
+    test: float = 0.2,
+    per_class: int | None = None,
 ) -> SplitFractions:
-    return SplitFractions(test, validation, labels, imbalance, unlabeled)
+    return SplitFractions(test, validation, labels, imbalance, unlabeled, per_class)
 
 
 def counts(index: object) -> list[int]:
@@ -99,9 +104,9 @@ def test_the_largest_tail_that_every_class_can_supply() -> None:
         ({"labels": 20, "imbalance": 50}, r"^dataset.imbalance=50: leaves class fox no labeled image; give more"),
         (
             {"validation": 0.01},
-            r"^dataset.validation_share=0.01: class fox has only 40 images, and this is none of them",
+            r"^dataset.validation_share=0.01: class fox has only 40 images, of which this is less than one",
         ),
-        ({"test": 0.01}, r"^dataset.test_share=0.01: class fox has only 40 images, and this is none of them"),
+        ({"test": 0.01}, r"^dataset.test_share=0.01: class fox has only 40 images, of which this is less than one"),
     ],
 )
 def test_too_few_is_said_of_the_class(settings: dict[str, float], message: str) -> None:
@@ -133,3 +138,36 @@ def test_digits_keep_the_split_that_they_had() -> None:
     assert data.fingerprint.startswith("0f9017df01ac0f98")
     names = "".join(path for split in SPLITS for path in getattr(data, split).paths)
     assert hashlib.sha256(names.encode()).hexdigest().startswith("f863113c2b2f3791")
+
+
+def test_fewer_validation_images_are_nested_and_change_no_other_set() -> None:
+    whole, four, two = (split_by_class(TARGETS, NAMES, 0, portions(per_class=number)) for number in (None, 4, 2))
+    assert counts(four["validation"]) == [4, 4, 4]
+    assert counts(two["validation"]) == [2, 2, 2]
+    assert set(two["validation"]) < set(four["validation"]) < set(whole["validation"])
+    for split in ("labeled", "unlabeled", "test"):
+        assert (four[split] == whole[split]).all()
+    other = split_by_class(TARGETS, NAMES, 1, portions(per_class=4))
+    assert set(other["validation"]) != set(four["validation"]), "the seed selects them"
+
+
+def test_more_validation_images_per_class_than_there_are_is_an_error() -> None:
+    with pytest.raises(
+        SettingError, match=r"^dataset\.validation_per_class=5: class fox has only 4 validation images; use a smaller"
+    ):
+        split_by_class(TARGETS, NAMES, 0, portions(per_class=5))
+    with pytest.raises(SettingError, match=r"^validation_per_class=0: must be at least 1"):
+        portions(per_class=0)
+
+
+def test_digits_take_fewer_validation_images() -> None:
+    def read(*overrides: str) -> Data:
+        dataset = checked(*overrides).dataset
+        return dataset.read(dataset.inspect(), lambda items, *_: items)
+
+    whole, few = read(), read("dataset.validation_per_class=4")
+    assert numpy.bincount(few.validation.targets).tolist() == [4] * 10
+    assert set(few.validation.paths) < set(whole.validation.paths)
+    for split in ("labeled", "unlabeled", "test"):
+        assert getattr(few, split).paths == getattr(whole, split).paths
+    assert few.fingerprint != whole.fingerprint

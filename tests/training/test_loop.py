@@ -114,6 +114,8 @@ def test_every_combination_resumed_in_the_middle_is_bit_identical(method: str, p
         ["channels_last=false", "precision=bfloat16", "deterministic=false"],
         ["train.ema_decay=0.9", "train.ema_warmup=true", "train.ema_buffers=true"],
         ["method.ratio=1"],
+        ["train.patience=2", "optimizer.lr=1e-9"],
+        ["train.patience=2", "optimizer.lr=1e-9", "train.steps=60", "train.evaluate_every_steps=10"],
     ],
 )
 def test_run_resumed_at_any_event_is_bit_identical(kind: type, more: list[str]) -> None:
@@ -249,7 +251,27 @@ def test_predictions_match_the_confusion_matrix_and_skip_unknown_classes() -> No
         for true, said in zip(each.targets, each.predicted, strict=True):
             counts[true, said] += 1
         assert counts.tolist() == end.confusion[split]
+        probabilities = end.probabilities[split]
+        assert probabilities.shape == (len(each.paths), 3)
+        assert probabilities.argmax(dim=1).tolist() == each.predicted
+        assert probabilities.amax(dim=1).tolist() == each.confidence
         assert all(1 / 3 <= sure <= 1 for sure in each.confidence)
+
+
+def test_class_metrics_are_logged_and_summarized_without_nan() -> None:
+    problem = toy_problem()
+    targets = problem.test.targets.clone()
+    targets[targets == 1] = -1  # a class that is absent from the test set
+    problem = dataclasses.replace(problem, test=dataclasses.replace(problem.test, targets=targets))
+    rows, _, end = everything(problem, settings())
+    evaluations = [row for row in rows if "val/loss" in row]
+    assert all(0 <= row[f"val/{name}"] <= 1 for row in evaluations for name in ("balanced_accuracy", "macro_f1"))
+    assert end.recall["test"][1] is None
+    recalls = [end.recall["test"][number] for number in (0, 2)]
+    assert end.summary["test/balanced_accuracy"] == sum(recalls) / 2
+    assert 0 <= end.summary["test/macro_f1"] <= 1
+    for number, row in enumerate(end.confusion["validation"]):
+        assert end.recall["validation"][number] == row[number] / sum(row)
 
 
 def test_test_set_without_classes_is_not_evaluated() -> None:

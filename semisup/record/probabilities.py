@@ -1,0 +1,85 @@
+"""predictions.npz: the class probabilities of the selected model on every row of predictions.csv.
+
+One array, `probabilities`: (n, K) float32 in [0, 1], rows in the order of predictions.csv, columns in the order of the
+classes in run.json. `numpy.load(path)["probabilities"]` reads it too. Equal probabilities give equal bytes.
+"""
+
+import io
+import math
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.errors import RecordError
+from semisup.record.reader import read_bytes
+
+FILE = "predictions.npz"
+ARRAY = "probabilities"
+MAX_BYTES = 2**30
+MAGIC = b"\x93NUMPY\x01\x00"
+HEADER = re.compile(rb"\{'descr': '<f4', 'fortran_order': False, 'shape': \((\d{1,12}), (\d{1,12})\), \} *\n")
+
+Probabilities = NDArray[numpy.float32]
+
+
+def encode_probabilities(probabilities: Probabilities) -> bytes:
+    """Encode (n, K) float32 as the content of predictions.npz."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {ARRAY: probabilities}
+    numpy.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabilities | None:
+    """Read predictions.npz of a run directory that someone else may have made.
+
+    No object is built from it and nothing is decompressed; memory is bounded by the size of the file.
+
+    Args:
+        rows: number of rows of predictions.csv.
+        num_classes: K.
+
+    Returns:
+        (rows, num_classes) float32 in [0, 1]; None without the file, which earlier versions did not write.
+
+    Raises:
+        RecordError: it cannot be read, or is not what the writer writes.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        probabilities = _decode(read_bytes(path, MAX_BYTES))
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror or 'cannot be read'}") from None
+    except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        raise RecordError(f"{path}: not a file of class probabilities as semisup writes it") from None
+    if probabilities.shape != (rows, num_classes):
+        shape = " x ".join(map(str, probabilities.shape))
+        raise RecordError(f"{path}: has {shape} probabilities, not {rows} x {num_classes} as in predictions.csv")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():  # false for NaN too
+        raise RecordError(f"{path}: has probabilities outside [0, 1]")
+    return probabilities
+
+
+def _decode(payload: bytes) -> Probabilities:
+    """Decode the one array; its header is parsed here, because numpy allocates whatever size a header claims."""
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        (part,) = archive.infolist()
+        if part.filename != f"{ARRAY}.npy" or part.compress_type != zipfile.ZIP_STORED or part.file_size > len(payload):
+            raise ValueError("another part")
+        content = archive.read(part)
+    file = io.BytesIO(content)
+    if file.read(len(MAGIC)) != MAGIC:
+        raise ValueError("another format or version")
+    header = HEADER.fullmatch(file.read(int.from_bytes(file.read(2), "little")))
+    if header is None:
+        raise ValueError("another header")
+    shape = int(header[1]), int(header[2])
+    if 4 * math.prod(shape) != len(content) - file.tell():
+        raise ValueError("another size")
+    return numpy.frombuffer(content, "<f4", offset=file.tell()).reshape(shape)
