@@ -74,7 +74,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     """Describe the summary in lines for the terminal."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["counts"].items()) or "none"
     reused = f" ({summary['kept']} reused)" if summary["kept"] else ""
-    lines = [f"{len(summary['jobs'])} runs: {counts}{reused}; {summary['companions']} controls and baselines"]
+    lines = [f"{len(summary['jobs'])} runs: {counts}{reused}; {summary['companions']} reference runs"]
     duplicates = {name: job["duplicate_of"] for name, job in summary["jobs"].items() if job.get("duplicate_of")}
     if duplicates:
         pairs = [f"{int(name)} = {int(first)}" for name, first in duplicates.items()]

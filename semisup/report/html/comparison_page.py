@@ -82,7 +82,7 @@ def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dic
 def _counts(runs: list[Run]) -> str:
     statuses = Counter(run.status for run in runs)
     text = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-    return f"{len(runs)} runs, including controls and baselines: {text}."
+    return f"{len(runs)} runs, including reference runs: {text}."
 
 
 # Heat map -----------------------------------------------------------------------------------------------------------
