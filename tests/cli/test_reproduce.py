@@ -329,7 +329,7 @@ def test_killed_reproduction_is_named_and_the_same_command_continues_it(finished
     (killed,) = tmp_path.glob("outputs/reproduced-*/*")
     assert json.loads((killed / "run.json").read_text())["reproduces"] == str((tmp_path / "copy").resolve())
     compared = semisup(tmp_path, "compare", str(killed.parent))
-    assert "a reproduction; no process is at it; the same command resumes it" in compared.stdout
+    assert "a reproduction; not running; the same command resumes it" in compared.stdout
     assert "for a reproduction, reproduce command" in compared.stdout
     done = semisup(tmp_path, *words)
     assert done.returncode == 0, done.stdout + done.stderr

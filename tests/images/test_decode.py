@@ -229,7 +229,7 @@ def test_processes_that_die_of_every_file_are_not_the_files_fault(
     deadly, files = Deadly(**dataclasses.asdict(STRETCH)), scan(folder, folder, follow_symlinks=False).files
     for few in (2**24, 0):
         monkeypatch.setattr(pool, "FEW_BYTES", few)
-        with pytest.raises(DataError, match=r"die of 16 files in a row.*0_\w+\.\w+ the last.*max_pixels"):
+        with pytest.raises(DataError, match=r"decoding 16 files in a row killed the process, 0_\w+\.\w+ the last"):
             list(decode_files(files, deadly, 2))
 
 
@@ -320,7 +320,7 @@ def test_a_script_that_is_not_written_for_processes_runs_once(folder: Path) -> N
 
 
 def test_one_worker_is_this_process_and_few_files_need_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_by_processes", lambda *_: pytest.fail("started several processes"))
+    monkeypatch.setattr(pool, "_decode_in_pool", lambda *_: pytest.fail("started several processes"))
     files = scan(folder, folder, follow_symlinks=False).files
     assert sum(1 for _ in decode_files(files, STRETCH, 2)) == len(files)
     monkeypatch.setattr(pool, "FEW_BYTES", 0)

@@ -165,8 +165,10 @@ def damaged(path: Path) -> None:
 def of_another(path: Path) -> None:
     """As if someone had moved it here: whole, and of other settings."""
     found = SharedStartCache(path.parent, {})
+    found.lock.acquire()
     snapshot = {"step": 10_000, "epoch": 1}
-    found.keep(SharedStart(snapshot, {}, None, "another", 0.0))
+    found.owned = True
+    found.save(SharedStart(snapshot, {}, None, "another", 0.0))
     path.unlink()
 
 
@@ -234,14 +236,14 @@ def test_a_kill_where_the_ways_part_changes_nothing(tmp_path: Path, when: str) -
     alone = run(tmp_path, "apart", *words, share=False)
     wanted = checked(tmp_path, "together", *words)
     if (child := os.fork()) == 0:
-        keep = SharedStartCache.keep
+        keep = SharedStartCache.save
 
         def die(store: SharedStartCache, found: SharedStart) -> None:
             if when == "after":
                 keep(store, found)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        SharedStartCache.keep = die  # type: ignore[method-assign]
+        SharedStartCache.save = die  # type: ignore[method-assign]
         run_module.run(wanted, Bars(), in_sweep=True)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -15,6 +15,7 @@ import torch
 
 from semisup.errors import InsufficientMemoryError
 from semisup.runner.distributed_run import broadcast_start, run_follower
+from semisup.runner.progress import Bars
 from semisup.runner.signals import StopHandler
 from semisup.runtime import distributed as processes
 from semisup.runtime import torchrun_env
@@ -102,7 +103,7 @@ def test_follower_is_silent_only_within_its_context_and_reports_out_of_memory() 
 
     before = [*warnings.filters]
     with pytest.raises(InsufficientMemoryError, match=r"try train.batch_size=8 train.eval_batch_size=128$"):
-        run_follower(config, no_room, stop, post)
+        run_follower(config, no_room, Bars(), stop, post)
     assert warnings.filters == before
 
 
@@ -195,5 +196,5 @@ def test_torchrun_rejects_a_sweep(tmp_path: Path) -> None:
     command = [*TORCHRUN, "-m", "semisup", "train", "-m", "seed=0,1"]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0
-    assert done.stderr.count("torchrun=2: processes work at one run; a sweep is hydra/launcher's to spread") == 1
+    assert done.stderr.count("torchrun=2: trains one run; a sweep is distributed by hydra/launcher=...") == 1
     assert not [*tmp_path.iterdir()], "nothing was begun"
