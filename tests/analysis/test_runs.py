@@ -72,4 +72,4 @@ def test_stored_reason_for_no_pseudo_label_is_printed(tmp_path: Path) -> None:
     assert "no pseudo-label was used: the labeling was never due" in file.getvalue()
     assert "No pseudo-label was used: the labeling was never due." in run_page(read_run(run)).decode()
     sentence = summary_sentence(compare_runs(read_runs(find_runs([tmp_path / "mine"]))))
-    assert "No pseudo-label was used: the labeling was never due." in sentence
+    assert "no pseudo-label was used: the labeling was never due." in sentence

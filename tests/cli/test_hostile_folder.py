@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from semisup.core.csv_cells import restore_cell
 from semisup.text import escape_name
 from tests.images import outcomes
 from tests.images.outcomes import CONVERTED, KINDS, QUARANTINED
@@ -124,7 +125,7 @@ def test_every_file_has_its_row(place: Place) -> None:
     assert {row["path"] for row in rows} == {f"training/unlabeled/{name}" for name in named(CONVERTED)}
     assert {row["class"] for row in rows} <= {escape_name(name.decode("utf-8", "surrogateescape")) for name in CLASSES}
     with open(place.folder / "classes.csv", newline="", encoding="utf-8") as file:
-        classified = {row["path"]: row["problem"] for row in csv.DictReader(file)}
+        classified = {restore_cell(row["path"]): row["problem"] for row in csv.DictReader(file)}
     assert classified == dict.fromkeys(named(CONVERTED), "") | named(QUARANTINED)
 
 

@@ -20,6 +20,12 @@ STARTED_SECONDS = 0.15
 """After which `main` runs: a signal during the start of Python itself is Python's to report."""
 
 
+def first_run(folder: Path) -> Path:
+    """The run that was trained first; commands of these tests add reproductions beside it."""
+    (config,) = folder.glob("outputs/runs/*/config.yaml")
+    return config.parent
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished run and an image."""
@@ -54,7 +60,7 @@ def program_frames(output: str) -> str:
 
 @pytest.mark.parametrize("name", ["train", "compare", "show", "predict", "reproduce", "--help"])
 def test_interrupt_at_any_time_prints_no_traceback(folder: Path, name: str) -> None:
-    run = str(only_run(folder))
+    run = str(first_run(folder))
     words = {
         "train": ("train", *QUICK, "plots=false", "seed=5", "train.epochs=400"),
         "predict": ("predict", run, "images"),
@@ -102,7 +108,7 @@ def test_hangup_is_ignored_under_nohup() -> None:
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_closed_output_stops_no_command(folder: Path, closed: str) -> None:
-    run = only_run(folder)
+    run = first_run(folder)
     before = (run / "summary.json").read_bytes()
     command = f"exec {' '.join(COMMAND)} compare {run.parent} {closed}"
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
@@ -113,7 +119,7 @@ def test_closed_output_stops_no_command(folder: Path, closed: str) -> None:
 
 
 def test_full_disk_of_standard_output_is_one_line(folder: Path) -> None:
-    command = f"exec {' '.join(COMMAND)} show {only_run(folder)} > /dev/full"
+    command = f"exec {' '.join(COMMAND)} show {first_run(folder)} > /dev/full"
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == "semisup show: [Errno 28] No space left on device\n"

@@ -476,9 +476,7 @@ def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Pat
 
 def test_a_run_that_used_no_pseudo_label_says_so(tmp_path: Path, within: Within) -> None:
     done = within(tmp_path, "train", *QUICK, "plots=false", "method.gate=1")
-    reason = (
-        "validation accuracy never exceeded method.gate=1.0 when the unlabeled set was due"
-    )
+    reason = "validation accuracy never exceeded method.gate=1.0 when the unlabeled set was due"
     assert reason in done.stderr
     assert json.loads((only_run(tmp_path) / "summary.json").read_text())["unused_reason"].startswith(reason)
     none = within(tmp_path, "train", *QUICK, "plots=false", "method.gate=0", "threshold.tau=1")

@@ -173,7 +173,7 @@ from pathlib import Path
 from semisup.record.reader import read_config, read_json, read_metrics
 from semisup.errors import RecordError
 for path in map(Path, sys.argv[1:]):
-    for read in [read_config] if path.suffix == ".yaml" else [read_json, lambda path: [*read_rows(path)]]:
+    for read in [read_config] if path.suffix == ".yaml" else [read_json, lambda path: [*read_metrics(path)]]:
         began = time.process_time()
         try:
             assert read(path) is None, path
@@ -236,9 +236,9 @@ def named(folder: Path, data: bytes, kind: str = "best") -> Path:
     [
         (archive(zipfile.ZIP_DEFLATED, size=50_000_000), "a part is compressed"),
         (archive(zipfile.ZIP_BZIP2), "a part is compressed"),
-        (archive(name="../../canary"), "leads elsewhere"),
-        (archive(name="/canary"), "leads elsewhere"),
-        (overlapping(), "larger than all of it"),
+        (archive(name="../../canary"), "not below the archive"),
+        (archive(name="/canary"), "not below the archive"),
+        (overlapping(), "larger than the file"),
         (damaged(), "is damaged"),
         (b"PK", "not a zip"),
         (b"\x80\x04cos\nsystem\n(S'touch canary'\ntR.", "not a zip"),  # what torch would take for a file of old
@@ -252,7 +252,7 @@ def test_an_archive_that_we_never_write_is_refused_before_torch_sees_it(
     with pytest.raises(RecordError, match=said):
         checkpoint.load(path)
     with pytest.raises(RecordError, match="has more than 10 bytes" if len(data) > 10 else said):
-        checkpoint.load(path, most=10)
+        checkpoint.load(path, max_bytes=10)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -265,7 +265,7 @@ def test_a_model_with_code_in_it_is_not_asked_to_predict(sent: Path, program: Pr
     named(sent / "checkpoints", buffer.getvalue())
     status, said = program(*COMMANDS["predict"])
     assert status == 2
-    assert "asks for the code posix.mkdir" in said
+    assert "refers to the code posix.mkdir" in said
     assert "weights_only" not in said, "no hint at how to run it"
     assert not (sent.parent / "canary").exists()
 
@@ -392,7 +392,7 @@ def test_a_csv_takes_the_place_of_no_device(sent: Path, program: Program) -> Non
     """/dev/null and /dev/stdout would become files, for whoever is root."""
     os.mkfifo("device")
     status, said = program(*COMMANDS["predict"], "--output", "device")
-    assert (status, "--output device: is no file" in said) == (2, True), said
+    assert (status, "--output device: not a regular file" in said) == (2, True), said
     assert Path("device").is_fifo()
     Path("link.csv").symlink_to("classes.csv")
     status, said = program(*COMMANDS["predict"], "--output", "link.csv")

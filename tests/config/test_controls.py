@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from semisup.config import schema
-from semisup.config.controls import control_config, labels_only_configs, reference_configs
+from semisup.config.controls import REFERENCE_KINDS, control_config, labels_only_configs, reference_configs
 from semisup.config.run_id import result_config, run_id
 from tests.conftest import checked, choose, options
 
@@ -62,13 +62,12 @@ def test_control_of_a_run_of_version_1_keeps_its_meaning() -> None:
     assert control_config(run, SUMMARY)["method"] == {"name": "supervised"}
 
 
-def test_labels_only_runs_are_one_per_augmentation_and_shared_by_a_sweep() -> None:
+def test_labels_only_runs_are_shared_by_a_sweep() -> None:
     run = checked("method=fixmatch", "augment=randaugment", "augment.strength=0.7", "seed=2").config
     configs = labels_only_configs(run, SUMMARY)
     assert {name: (each["augment"]["name"], each["augment"]["strength"]) for name, each in configs.items()} == {
-        "augment": ("randaugment", 0.7),
-        "weak": ("weak", 1.0),
-        "none": ("none", 0.0),
+        "labels_only": ("randaugment", 0.7),
+        "labels_only_none": ("none", 0.0),
     }
     for each in configs.values():
         settings = schema.validate(each).settings
@@ -80,20 +79,19 @@ def test_labels_only_runs_are_one_per_augmentation_and_shared_by_a_sweep() -> No
         name: run_id(each) for name, each in shared.items()
     }
     weaker = labels_only_configs(checked("method=uda", "augment=randaugment", "seed=2").config, SUMMARY)
-    assert run_id(weaker["weak"]) == run_id(configs["weak"])
+    assert run_id(weaker["labels_only_none"]) == run_id(configs["labels_only_none"])
 
 
-def test_labels_only_runs_that_are_equal_come_once() -> None:
-    weak = checked("method=fixmatch", "augment=weak", "augment.strength=1").config
-    assert list(labels_only_configs(weak, SUMMARY)) == ["augment", "none"]
-    none = checked("method=fixmatch", "augment=none").config
-    assert list(labels_only_configs(none, SUMMARY)) == ["augment", "weak"]
+def test_labels_only_run_has_the_view_that_the_control_lacks() -> None:
+    online, offline = checked("method=fixmatch").config, checked("method=self_training").config
+    assert labels_only_configs(online, SUMMARY)["labels_only"]["augment"] == online["augment"]
+    assert labels_only_configs(offline, SUMMARY)["labels_only"]["augment"] == offline["weak"]
 
 
-def test_reference_runs_are_the_control_and_the_baseline() -> None:
+def test_reference_runs_are_control_baseline_and_labels_only() -> None:
     run = checked("seed=3", "train.epochs=5")
     references = {kind: schema.validate(config) for kind, config in reference_configs(run.config, SUMMARY).items()}
-    assert list(references) == ["control", "baseline"]
+    assert tuple(references) == REFERENCE_KINDS
     assert references["control"].settings.augment == run.settings.augment
     assert references["baseline"].config["method"] == {"name": "supervised"}
     assert references["baseline"].settings.train.steps == 15

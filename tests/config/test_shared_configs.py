@@ -22,7 +22,7 @@ def test_help_and_shell_completion_list_no_shared_yaml() -> None:
     listed = next(line for line in text.splitlines() if line.startswith("dataset: "))
     assert listed == f"dataset: {', '.join(options('dataset'))}"
     query = [*command, "--shell-completion", "query=bash"]
-    line = {"COMP_LINE": "semisup dataset=", "COMP_POINT": "16"}
+    line = {"COMP_LINE": "semisup train dataset=", "COMP_POINT": "22"}
     done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True, env=os.environ | line)
     assert done.stdout.split() == [f"dataset={name}" for name in options("dataset")]
 
