@@ -28,9 +28,9 @@ $(DEV_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[dev]"
 	@touch $(RUN_READY) $@
 
-demo: $(RUN_READY)  ## sweep threshold x strength on real digits and compare with reference runs (2 minutes on two idle cores)
+demo: $(RUN_READY)  ## sweep threshold x strength on real digits, confirm the best cell on fresh seeds, compare (4 minutes on two idle cores)
 	$(BIN)/semisup train -m experiment=threshold_by_strength hydra/launcher=cores
-	$(BIN)/semisup compare outputs/threshold_by_strength
+	$(BIN)/semisup confirm outputs/threshold_by_strength hydra/launcher=cores
 
 test: setup  ## run all tests; writes only to outputs/
 	$(BIN)/python -m pytest
