@@ -242,7 +242,10 @@ def test_config_with_an_interpolation_reads_no_data_set(sweep: Path) -> None:
         each.write_text(each.read_text().replace("name: digits", "name: ${oc.env:HOME}"))
     predictions(folder, [("digits/0000", "a", "b", 0.9)])
     found = most_confident_errors(read_run(folder))
-    assert "a saved config must hold values, not interpolations" in found.message
+    assert (
+        "No thumbnails: the data set cannot be read here (config.yaml: name=${oc.env:HOME}: must be one of"
+        in found.message
+    )
 
 
 def test_only_the_shown_files_are_opened(tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,9 +269,9 @@ def test_only_the_shown_files_are_opened(tmp_path: Path, outputs: Path, monkeypa
     folder = make(outputs / "mine", plain)
     part = schema.build_option("dataset", node).inspect().index.parts["validation"].files[:3]
     opened: list[str] = []
-    real = semisup.dataset._lookup.read
+    real = semisup.dataset._image_files.read
     monkeypatch.setattr(
-        "semisup.dataset._lookup.read",
+        "semisup.dataset._image_files.read",
         lambda files, *more: opened.extend(each.name for each in files) or real(files, *more),
     )
     predictions(folder, [(file.name, "a", "b", 0.9) for file in part])

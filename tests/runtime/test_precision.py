@@ -94,7 +94,9 @@ def test_number_of_compilations_per_round_is_reported() -> None:
         counts = {"labeled": 9000, "unlabeled": 9, "validation": 9}
         compatibility.check_compatibility(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
 
-    with pytest.warns(UserWarning, match="method=noisy_student the last batch .* compiled anew, up to 9 times"):
+    with pytest.warns(
+        UserWarning, match="method=noisy_student the size of the last batch .* compiled once, up to 9 times"
+    ):
         check("method=noisy_student", "train.batch_size=8")
     with pytest.raises(SettingError, match=r"train\.batch_size=5000: at most 2047 with compile=true"):
         check("train.batch_size=5000")

@@ -60,8 +60,11 @@ def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
     """(C, S, S) uint8 tensors by name, after the data set's settings are validated. Nothing is downloaded."""
     from semisup.config import schema
     from semisup.dataset import some_images
+    from semisup.errors import DataError
 
-    node = run.config["dataset"]
+    node = run.config.get("dataset")
+    if not isinstance(node, dict):
+        raise DataError(run.reason or "its config names none")
     dataset = schema.build_option("dataset", node | ({"download": False} if "download" in node else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the data set's flaws: the training reported them
