@@ -98,7 +98,7 @@ def test_number_of_compilations_per_round_is_reported() -> None:
         UserWarning, match="method=noisy_student the size of the last batch .* compiled once, up to 9 times"
     ):
         check("method=noisy_student", "train.batch_size=8")
-    with pytest.raises(SettingError, match=r"train\.batch_size=5000: at most 2047 with compile=true"):
+    with pytest.raises(SettingError, match=r"train\.batch_size=5000: must be at most 2047 with compile=true"):
         check("train.batch_size=5000")
     check("method=fixmatch", "method.skip_rejected=false")
     check("method.lambda_unlabeled=0")
