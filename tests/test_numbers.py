@@ -205,8 +205,8 @@ def limit(spare):
     resource.setrlimit(resource.RLIMIT_AS, (size + spare, resource.getrlimit(resource.RLIMIT_AS)[1]))
 from semisup.runner import data as run_data
 fit = run_data.check_compatibility
-def fitted(*given):
-    fit(*given)
+def fitted(*given, **named):
+    fit(*given, **named)
     limit(10_000_000)
 run_data.check_compatibility = fitted
 large = checked(*settings, "dataset.size=1024", "name=reading", "model.widths=[4]")
@@ -263,4 +263,4 @@ print(outcome.status, outcome.exit_code, outcome.message)
     assert "try train.batch_size=128 train.eval_batch_size=128" in done.stdout
     assert "Traceback" not in done.stderr
     (about,) = tmp_path.glob("runs/*/run.json")
-    assert json.loads(about.read_text())["error"]["kind"] == "ShortOfMemoryError"
+    assert json.loads(about.read_text())["error"]["kind"] == "InsufficientMemoryError"

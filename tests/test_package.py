@@ -49,7 +49,7 @@ def test_installed_it_works_from_an_empty_folder(wheel: Path, tmp_path: Path) ->
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     where = call(python, "-c", "import semisup; print(semisup.__file__)", folder=empty)
     assert str(site) in where, "the clone, not the wheel"
-    assert "sweep many" in call(home / "bin" / "semisup", "--help", folder=empty)
+    assert "Train image classifiers" in call(home / "bin" / "semisup", "--help", folder=empty)
     words = ("train", "train.steps=6", "tracking=none", "plots=false")
     assert "done: outputs/runs/" in call(home / "bin" / "semisup", *words, folder=empty)
     assert list(empty.glob("outputs/runs/*/summary.json"))

@@ -26,9 +26,14 @@ class Without:
 if __name__ == "__main__":
     sys.meta_path[:] = map(Without, sys.meta_path)
     from semisup.__main__ import main
+    from semisup.sweep import worker_process
+
+    worker_process.COMMAND = (sys.executable, "-m", "tests.without_wandb", json.dumps([["_sweep-worker"]]))
 
     for words in json.loads(sys.argv[1]):
         sys.argv = ["semisup", *words]
         status = main()
+        if words == ["_sweep-worker"]:
+            sys.exit(status)
         print(f"exit {status}", flush=True)
         print(f"exit {status}", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from semisup.config.compose import check_names, without_hydra
 from semisup.errors import DataError, SettingError
+from semisup.report.console import short_warnings
 from semisup.runner.output_root import check_output_root
 from semisup.sweep.preflight import compose_command, validate_command
 from semisup.sweep.runner import sweep
@@ -40,6 +41,7 @@ def train_command(words: list[str]) -> int:
         command = compose_command(overrides, bool(flags))
         check_output_root(str(command.config.output_root))
         if not command.several:
+            short_warnings()
             validate_command(command)
     except (SettingError, DataError) as error:
         return _print_error(str(error))
@@ -73,14 +75,12 @@ def _print_error(message: str) -> int:
 def _run_single(config: DictConfig) -> int:
     """Train one run, print its result and the next command, and return the exit status."""
     from semisup.cli.track import upload
-    from semisup.report.console import short_warnings
     from semisup.runner.progress import Bars
     from semisup.runner.resolve_auto import resolve_auto
     from semisup.runner.run import run
     from semisup.runtime.torchrun_env import is_rank_zero
     from semisup.tracking.wandb import is_wandb_agent
 
-    short_warnings()
     run_config = resolve_auto(without_hydra(config))
     with Bars() as bars:
         result = run(run_config, bars, in_sweep=False)

@@ -49,7 +49,7 @@ def made(checked: RunConfig, stop_after: int | None = None) -> Path:
 
         def stopping(*words: Any) -> Iterator[Any]:
             for event in train(*words):
-                if event.step == stop_after and type(event).__name__ == "StepDone":
+                if event.step == stop_after and type(event).__name__ == "StepEnd":
                     signal.raise_signal(signal.SIGTERM)
                 yield event
 
@@ -174,8 +174,8 @@ def test_copied_run_directory_is_uploaded_with_the_callers_settings(
         ("", ["tracking.projekt=mine"], 2, "tracking.projekt=mine: no such key (did you mean tracking.project?)"),
         ("", ["nowhere"], 2, "nowhere: there is no such folder"),
         ("rows", [], 1, "metrics.jsonl: is not JSON"),
-        ("id", [], 1, "is not a name"),
-        ("config", [], 1, "config.yaml or run.json is not that of a run"),
+        ("id", [], 1, "is not a valid name"),
+        ("config", [], 1, "config.yaml or run.json is not valid"),
         ("owner", [], 1, "in use by process "),
     ],
 )
