@@ -60,7 +60,7 @@ class CollapseWatch:
         return (
             f"pseudo-labels collapse at step {event.step}: {max(kept) / count:.0%} of the {count} selected are {name}; "
             f"the entropy of their classes is {share:.2f} of validation's, below collapse.{setting}. "
-            "try a higher method.gate, a higher threshold.tau or threshold=class_balanced"
+            "Try a higher method.gate, a higher threshold.tau or threshold=class_balanced"
         )
 
 
