@@ -269,8 +269,8 @@ def test_collapse_is_warned_about_once_and_only_for_a_constant_model() -> None:
         [collapsed.on_event(event) for event in events]
     assert len(caught) == 1
     assert str(caught[0].message) == (
-        "a-run: pseudo-labels collapse at step 3: 100% of the 30 selected are dog; the entropy of their classes is 0.00 "
-        "of validation's, below collapse.warn_below=0.3. "
+        "a-run: pseudo-labels collapse at step 3: 100% of the 30 selected are dog; the entropy of their classes is "
+        "0.00 of validation's, below collapse.warn_below=0.3. "
         "Try a higher method.gate, a higher threshold.tau or threshold=class_balanced"
     )
 
