@@ -1,6 +1,7 @@
 """Planted defects: each breaks something in the process that calls it, and an oracle must detect it."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semisup import method
+from semisup.method import TrainingContext
 from semisup.record import append_log as logs
 from semisup.record import checkpoint, locked_directory, writer
 from semisup.record.writer import RunWriter
@@ -66,7 +67,7 @@ def memory(*prefixes: str) -> Defect:
 def generator_without_state() -> None:
     """Draw from one generator of the process, as from torch's global one; its state is not saved."""
     one = torch.Generator().manual_seed(0)
-    method.stream = lambda *_: one  # type: ignore[assignment]
+    vars(sys.modules[TrainingContext.__module__])["torch_generator"] = lambda *_: one
 
 
 def average_is_the_student(state: State, snapshot: Snapshot) -> None:
