@@ -38,7 +38,7 @@ def test_error_of_drawing_is_one_warning_beside_a_finished_run(
     monkeypatch.setattr("semisup.report.run_plots.draw_run", fail)
     done = within(tmp_path, "train", *FAST)
     assert done.returncode == 0
-    assert done.stderr.count("warning") == 1
+    assert done.stderr.count("warning: not all plots") == 1
     assert "not all plots of the run were drawn (RuntimeError: no such font); its record is complete" in done.stderr
     about = json.loads((only_run(tmp_path) / "run.json").read_text())
     assert (about["status"], about["plots"]) == ("done", [])
