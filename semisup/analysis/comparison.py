@@ -136,6 +136,7 @@ class Comparison:
     def roles(self, run: Run) -> str:
         """Role of the run: control, baseline, both, or run."""
         kinds = {group.kind for group in self.references for reference in group.runs if reference.id == run.id}
+        kinds = kinds - {LABELS_ONLY} or kinds  # a control that is the best labels-only run stays a control
         return " and ".join(sorted(kinds, reverse=True)) or "run"
 
 
