@@ -168,6 +168,6 @@ def test_duplicated_and_unordered_steps_are_reported_by_compare_show_and_reprodu
         (("reproduce", str(run)), 2),
     ):
         done = within(tmp_path, *words)
-        said = " ".join((done.stdout + done.stderr).split())
-        assert re.search(problem.split(r" \(")[0], said), (words, said)
+        output = "".join((done.stdout + done.stderr).split())  # a table may fold the reason anywhere
+        assert re.search(problem.split(r" \(")[0].replace(" ", ""), output), (words, output)
         assert status is None or done.returncode == status
