@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY, CorrectImages, Gain, Pair, estimate_gains
 from semisup.analysis.runs import Run, as_number
 from semisup.config.run_id import dataset_keys
 from semisup.dataset import KeyRole
@@ -22,9 +23,6 @@ from semisup.text import escape
 
 FlatSettings = dict[str, Any]
 """Dotted keys -> values, without the seed."""
-
-LABELS_ONLY = "best labels-only"
-"""Kind of a ReferenceGroup."""
 
 LENGTHS = ("train.steps", "train.epochs")
 """Settings in which controls of one group may differ: a run whose labelings selected more took more steps."""
@@ -69,6 +67,11 @@ class Row:
     controls: tuple[ReferenceGain, ...]  # one for each run; empty for labels-only runs
     baselines: tuple[ReferenceGain, ...]
     labels_only: tuple[ReferenceGain, ...] = ()  # over the best labels-only setting of the comparison
+    gains: Mapping[str, Gain] = field(default_factory=dict)  # by kind of reference; only those that are known
+
+    def references(self, kind: str) -> tuple[ReferenceGain, ...]:
+        """The gains of the runs over one kind of reference, one for each run; () for a labels-only row."""
+        return {CONTROL: self.controls, LABELS_ONLY: self.labels_only, BASELINE: self.baselines}[kind]
 
     @property
     def split(self) -> str:
@@ -165,7 +168,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     rows.sort(key=lambda row: (-_validation(row), [sort_key(row.settings.get(key)) for key in columns]))
     seeds = {run.seed for row in rows for run in row.runs if row.controls and run.seed is not None}
     labels_only = best_labels_only(finished, {run.id: canonical(flats[str(run.folder)]) for run in finished}, seeds)
-    rows = [_with_labels_only(row, labels_only) for row in rows]
+    rows = with_gains([_with_labels_only(row, labels_only) for row in rows])
     return Comparison(
         runs=runs,
         flats={str(run.folder): {} for run in runs} | flats,
@@ -207,6 +210,26 @@ def _with_labels_only(row: Row, labels_only: Mapping[int, Run]) -> Row:
     if not row.controls:
         return row
     return replace(row, labels_only=tuple(pair_runs(run, labels_only.get(run.seed or 0)) for run in row.runs))
+
+
+def with_gains(rows: list[Row]) -> list[Row]:
+    """Estimate the gains of the rows over every kind of reference; the predictions of each run are read once."""
+    images, splits = CorrectImages(), [row.split for row in rows]
+    gains: list[dict[str, Gain]] = [{} for _ in rows]
+    for kind in (CONTROL, LABELS_ONLY, BASELINE):
+        pairs = [
+            [
+                Pair(run, reference.other, points)
+                for run, reference in zip(row.runs, row.references(kind), strict=False)
+                if reference.other is not None and reference.points is not None
+                if (points := _difference(run, reference.other, row.split)) is not None
+            ]
+            for row in rows
+        ]
+        for number, gain in enumerate(estimate_gains(pairs, splits, images)):
+            if gain is not None:
+                gains[number][kind] = gain
+    return [replace(row, gains=of_row) for row, of_row in zip(rows, gains, strict=True)]
 
 
 def split_of(runs: Iterable[Run]) -> str:
@@ -298,11 +321,13 @@ def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
         return ReferenceGain("missing", None, None)
     if not other.done:
         return ReferenceGain(other.status, other, None)
-    split = split_of((run, other))
+    return ReferenceGain("done", other, _difference(run, other, split_of((run, other))))
+
+
+def _difference(run: Run, other: Run, split: str) -> float | None:
+    """Accuracy of `run` minus that of `other`, in percentage points; None where one has none on this split."""
     accuracy, reference = run.accuracy(split), other.accuracy(split)
-    assert accuracy is not None, run.id  # a finished run has a validation accuracy
-    assert reference is not None, other.id
-    return ReferenceGain("done", other, 100 * (accuracy - reference))
+    return None if accuracy is None or reference is None else 100 * (accuracy - reference)
 
 
 def _references(
@@ -311,7 +336,7 @@ def _references(
     """Controls grouped by their settings, then the best labels-only runs, then baselines."""
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
-        for kind, pairs in (("control", row.controls), ("baseline", row.baselines)):
+        for kind, pairs in ((CONTROL, row.controls), (BASELINE, row.baselines)):
             for run in (pair.other for pair in pairs if pair.state == "done" and pair.other):
                 flat = {key: value for key, value in flats[str(run.folder)].items() if key not in LENGTHS}
                 groups[kind, canonical(flat)][run.id] = run
@@ -320,7 +345,7 @@ def _references(
     for (kind, _), group in groups.items():
         runs = tuple(group.values())
         flat = flats[str(runs[0].folder)]
-        keys = [key for key in shown if key in flat and (kind == "control" or not key.startswith("augment."))]
+        keys = [key for key in shown if key in flat and (kind == CONTROL or not key.startswith("augment."))]
         settings = {key: flat[key] for key in keys}
         references.append(ReferenceGroup(kind, settings, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
     if labels_only:
@@ -329,7 +354,7 @@ def _references(
         names = ["method.name", "augment.name", "augment.strength"]
         varied = {key: flat[key] for key in names if key in flat}
         references.append(ReferenceGroup(LABELS_ONLY, varied, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
-    order = ("control", LABELS_ONLY, "baseline")
+    order = (CONTROL, LABELS_ONLY, BASELINE)
     references.sort(key=lambda group: (order.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
     return references
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semisup.analysis.comparison import Comparison, Row, canonical, compare_runs, flatten, pair_runs
+from semisup.analysis.comparison import Comparison, Row, canonical, compare_runs, flatten, pair_runs, with_gains
 from semisup.analysis.runs import find_runs, read_runs
 from semisup.config.run_id import result_config
 from semisup.errors import DataError, SettingError, check_range
@@ -119,7 +119,8 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     if row is None or plan.labels_only is None:
         return plan, row
     named = {run.seed: run for run in runs if run.done and _is_declared(run.config, plan.labels_only)}
-    return plan, replace(row, labels_only=tuple(pair_runs(run, named.get(run.seed)) for run in row.runs))
+    row = replace(row, labels_only=tuple(pair_runs(run, named.get(run.seed)) for run in row.runs))
+    return plan, with_gains([row])[0]
 
 
 def _is_declared(config: dict[str, Any], declared: dict[str, Any]) -> bool:

@@ -3,18 +3,19 @@
 `docs/statistics.md` explains the three references, the intervals and the words of the conclusion.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from semisup.analysis.comparison import ReferenceGain, Row
+import numpy
+from numpy.typing import NDArray
+
 from semisup.analysis.intervals import Interval, chosen_interval, paired_interval
 from semisup.analysis.run_history import read_predictions
 from semisup.analysis.runs import Run
 
-Correctness = dict[str, float]
-"""Path of a test image -> 1 where it was classified correctly, else 0."""
+CONTROL, LABELS_ONLY, BASELINE = "control", "best labels-only", "baseline"
+"""Kinds of reference runs, in the order in which a comparison reports them."""
 
 
 class Evidence(StrEnum):
@@ -28,77 +29,92 @@ class Evidence(StrEnum):
     CLEAR_HARM = "clear harm"
 
 
+class Pair(NamedTuple):
+    """A finished run, the finished reference run of the same seed, and the run's gain over it in percentage points."""
+
+    run: Run
+    other: Run
+    points: float
+
+
 class Gain(NamedTuple):
     """Estimated gain of a row of runs over the reference runs of the same seeds.
 
     mean: percentage points
     interval: of one cell named in advance; None with fewer than two pairs
-    pairs: finished pairs of run and reference
-    runs: finished runs, of which some may have no finished reference
+    sweep_interval: holds for all rows of the comparison at once; None with fewer than two pairs
+    pairs: number of finished pairs of run and reference
     for_these_labels: every seed had the same labeled images, so the interval holds for these labels only
     """
 
     mean: float
     interval: Interval | None
+    sweep_interval: Interval | None
     pairs: int
-    runs: int
-    for_these_labels: bool = False
+    for_these_labels: bool
 
 
-def estimate_gain(pairs: Sequence[tuple[Run, Run | None]], split: str) -> Gain | None:
-    """Estimate the gain of runs over their references.
+class CorrectImages:
+    """Which images of a split each run classified correctly; every predictions.csv is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[int, NDArray[numpy.bool_]] | None] = {}
+
+    def of(self, run: Run, split: str) -> tuple[int, NDArray[numpy.bool_]] | None:
+        """Read the predictions of a run.
+
+        Returns:
+            A hash of the images' paths, and whether each is correct, sorted by path; None without predictions.
+        """
+        key = (str(run.folder), split)
+        if key not in self._known:
+            correct = {each.path: each.predicted == each.target for each in read_predictions(run.folder, split) or ()}
+            paths = sorted(correct)
+            self._known[key] = (hash(tuple(paths)), numpy.array([correct[path] for path in paths])) if paths else None
+        return self._known[key]
+
+
+def estimate_gains(rows: Sequence[Sequence[Pair]], splits: Sequence[str], images: CorrectImages) -> list[Gain | None]:
+    """Estimate the gain of every row over its references.
 
     Args:
-        pairs: each run with its reference of the same seed, None where that is missing or unfinished.
-        split: `test` or `validation`, on which accuracy is measured.
+        rows: the finished pairs of each row, by seed.
+        splits: `test` or `validation`, on which the gain of each row is measured.
 
     Returns:
-        None if no reference is finished.
+        None for a row without a finished pair. The intervals of a sweep hold for the rows with the same seeds.
     """
-    finished = [(run, other) for run, other in pairs if other is not None and other.done]
-    differences = [points for run, other in finished if (points := difference(run, other, split)) is not None]
-    if not differences:
-        return None
-    images = shared_image_means(finished, split) if len(differences) == len(finished) > 1 else None
-    interval = paired_interval(differences, images)
-    same = len({run.fingerprint for run, _ in finished} - {None}) == 1 and len(finished) > 1
-    return Gain(sum(differences) / len(differences), interval, len(differences), len(pairs), same)
+    peers: dict[tuple[int | None, ...], list[int]] = {}
+    for number, pairs in enumerate(rows):
+        peers.setdefault(tuple(pair.run.seed for pair in pairs), []).append(number)
+    place = {number: (group, position) for group in peers.values() for position, number in enumerate(group)}
+    gains: list[Gain | None] = []
+    for number, (pairs, split) in enumerate(zip(rows, splits, strict=True)):
+        if not pairs:
+            gains.append(None)
+            continue
+        group, position = place[number]
+        points = [pair.points for pair in pairs]
+        means = shared_image_means(pairs, split, images) if len(pairs) > 1 else None
+        together = chosen_interval([[pair.points for pair in rows[each]] for each in group], position, means)
+        same = len(pairs) > 1 and len({pair.run.fingerprint for pair in pairs} - {None}) == 1
+        gains.append(Gain(sum(points) / len(points), paired_interval(points, means), together, len(pairs), same))
+    return gains
 
 
-def difference(run: Run, other: Run, split: str) -> float | None:
-    """Accuracy of `run` minus that of `other`, in percentage points; None where one has none."""
-    accuracy, reference = run.accuracy(split), other.accuracy(split)
-    return None if accuracy is None or reference is None else 100 * (accuracy - reference)
-
-
-def shared_image_means(pairs: Iterable[tuple[Run, Run]], split: str) -> list[float] | None:
+def shared_image_means(pairs: Sequence[Pair], split: str, images: CorrectImages) -> list[float] | None:
     """Average, per image that all seeds share, the difference in correctness over the seeds, in points.
 
     Returns:
         None where the seeds have different images, or a run has no predictions.csv.
     """
-    sums: dict[str, float] = defaultdict(float)
-    images: set[str] | None = None
-    count = 0
-    for run, other in pairs:
-        own, reference = correctness(run, split), correctness(other, split)
-        if own is None or reference is None or own.keys() != reference.keys():
-            return None
-        if images is not None and own.keys() != images:
-            return None
-        images = set(own)
-        count += 1
-        for path, correct in own.items():
-            sums[path] += correct - reference[path]
-    return [100 * total / count for total in sums.values()] if count and sums else None
-
-
-def correctness(run: Run, split: str) -> Correctness | None:
-    """Read which images of a split a run classified correctly; None without predictions."""
-    predictions = read_predictions(run.folder, split)
-    if not predictions:
+    read = [images.of(run, split) for pair in pairs for run in (pair.run, pair.other)]
+    present = [each for each in read if each is not None]
+    if len(present) < len(read) or len({paths for paths, _ in present}) != 1:
         return None
-    return {each.path: float(each.predicted == each.target) for each in predictions}
+    correct = numpy.array([flags for _, flags in present], dtype=numpy.float64)
+    means: list[float] = (100 * (correct[::2] - correct[1::2]).mean(axis=0)).tolist()
+    return means
 
 
 def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
@@ -110,51 +126,3 @@ def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
     if interval.high < 0:
         return Evidence.CLEAR_HARM if confirmed else Evidence.SUGGESTIVE_HARM
     return Evidence.NONE
-
-
-CONTROL, LABELS_ONLY, BASELINE = "control", "best labels-only", "baseline"
-"""Kinds of reference runs, in the order in which a comparison reports them."""
-
-
-def row_gain(row: Row, kind: str) -> Gain | None:
-    """Estimate a row's gain over one kind of reference; None if the row has none of them finished."""
-    pairs = references_of(row, kind)
-    others = [pair.other if pair.state == "done" else None for pair in pairs]
-    return estimate_gain(list(zip(row.runs, others, strict=True)), row.split) if pairs else None
-
-
-def references_of(row: Row, kind: str) -> tuple[ReferenceGain, ...]:
-    """The gains of a row's runs over one kind of reference, one for each run; () for a labels-only row."""
-    return {CONTROL: row.controls, LABELS_ONLY: row.labels_only, BASELINE: row.baselines}[kind]
-
-
-def sweep_interval(rows: Sequence[Row], row: Row, kind: str) -> Interval | None:
-    """Compute the interval of a row's gain that holds for all rows of the sweep at once.
-
-    Rows with other seeds than `row`, or with a missing reference, are not among those that it holds for.
-
-    Returns:
-        None with fewer than two finished pairs.
-    """
-    own = _points_by_seed(row, kind)
-    if len(own) < 2:
-        return None
-    gains: list[list[float]] = []
-    chosen = 0
-    for other in rows:
-        points = _points_by_seed(other, kind)
-        if other is row:
-            chosen = len(gains)
-        if points.keys() == own.keys():
-            gains.append([points[seed] for seed in own])
-    pairs = [
-        (run, pair.other)
-        for run, pair in zip(row.runs, references_of(row, kind), strict=True)
-        if pair.points is not None and pair.other is not None
-    ]
-    return chosen_interval(gains, chosen, shared_image_means(pairs, row.split))
-
-
-def _points_by_seed(row: Row, kind: str) -> dict[int | None, float]:
-    pairs = zip(row.runs, references_of(row, kind), strict=False)
-    return {run.seed: pair.points for run, pair in pairs if pair.points is not None}

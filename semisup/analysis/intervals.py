@@ -18,9 +18,6 @@ all cells at once (single-step, as Dunnett 1955): mean -+ q s / sqrt(S), where s
 any cell or the pooled one (seeds as blocks), whichever is larger for this cell, and q is the 95 % quantile of the
 largest |t| over the cells, simulated with the correlation between cells that share their controls.
 
-Folds of cross-validation (`folds_interval`): the training sets overlap, and the variance is corrected by 1 / n + n_test
-/ n_train (Nadeau and Bengio 2003).
-
 A percentile bootstrap over 3 to 10 seeds is too narrow and is not used. `docs/statistics.md` has the assumptions, and
 the simulation of how often each interval is wrong.
 """
@@ -65,10 +62,6 @@ class Interval(NamedTuple):
     deviation: float
     seeds: int
     cells: int = 1
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
 
 
 def paired_interval(differences: Sequence[float], image_means: Sequence[float] | None = None) -> Interval | None:
@@ -122,26 +115,6 @@ def chosen_interval(
     mean = float(values[chosen].mean())
     reach = critical_value(cells, count, _correlation(values)) * error
     return Interval(mean, mean - reach, mean + reach, error, float(count - 1), own, count, cells)
-
-
-def folds_interval(differences: Sequence[float], *, train_images: int, test_images: int) -> Interval | None:
-    """Compute the interval of a gain over the folds of a cross-validation.
-
-    Args:
-        differences: one number per fold, in points.
-        train_images, test_images: images that a fold learns from, and is measured on.
-
-    Returns:
-        None for fewer than two folds.
-    """
-    values = numpy.asarray(differences, dtype=numpy.float64)
-    count = len(values)
-    if count < 2:
-        return None
-    mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    error = deviation * math.sqrt(1 / count + test_images / train_images)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * error
-    return Interval(mean, mean - reach, mean + reach, error, float(count - 1), deviation, count)
 
 
 def seeds_needed(gain: float, deviation: float) -> int | None:

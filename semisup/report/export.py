@@ -12,7 +12,7 @@ from typing import Any
 
 from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row, Spread
 from semisup.analysis.datasets import dataset_label
-from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY, references_of, sweep_interval
+from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY
 from semisup.analysis.runs import Run
 from semisup.core.csv_cells import protect_cell
 from semisup.record import finite
@@ -51,8 +51,8 @@ def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
         {
             "sentence": sentence,
             "columns": comparison.columns,
-            "best": _row(comparison.rows, comparison.best) if comparison.best else None,
-            "rows": [_row(comparison.rows, row) for row in comparison.rows],
+            "best": _row(comparison.best) if comparison.best else None,
+            "rows": [_row(row) for row in comparison.rows],
             "references": [_reference(reference) for reference in comparison.references],
         }
         for comparison, sentence in parts
@@ -107,18 +107,18 @@ def _flat_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     spreads = {
         "best/val/accuracy": row.accuracy("validation"),
         "test/accuracy": row.accuracy("test"),
-        **{f"gain_over_{name}_points": mean_gain(references_of(row, kind)) for name, kind in REFERENCES.items()},
+        **{f"gain_over_{name}_points": mean_gain(row.references(kind)) for name, kind in REFERENCES.items()},
     }
     for name, value in spreads.items():
         line |= {name: value and value.mean, f"{name} deviation": value and value.deviation}
     for name, kind in REFERENCES.items():
-        interval = sweep_interval(comparison.rows, row, kind)
+        interval = row.gains[kind].sweep_interval if kind in row.gains else None
         line |= {f"gain_over_{name}_points low": interval and interval.low}
         line |= {f"gain_over_{name}_points high": interval and interval.high}
     return line | {name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")}
 
 
-def _row(rows: list[Row], row: Row) -> dict[str, Any]:
+def _row(row: Row) -> dict[str, Any]:
     return {
         "settings": row.settings,
         "seeds": [run.seed for run in row.runs],
@@ -126,15 +126,15 @@ def _row(rows: list[Row], row: Row) -> dict[str, Any]:
         "gains_measured_on": row.split,
         "best/val/accuracy": _spread(row.accuracy("validation")),
         "test/accuracy": _spread(row.accuracy("test")),
-        **{f"gain_over_{name}_points": _gain(rows, row, kind) for name, kind in REFERENCES.items()},
+        **{f"gain_over_{name}_points": _gain(row, kind) for name, kind in REFERENCES.items()},
         **{name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")},
     }
 
 
-def _gain(rows: list[Row], row: Row, kind: str) -> dict[str, Any] | None:
+def _gain(row: Row, kind: str) -> dict[str, Any] | None:
     """Mean, spread and simultaneous 95 % interval of a row's gain, in points; None without a finished reference."""
-    spread = _spread(mean_gain(references_of(row, kind)))
-    interval = sweep_interval(rows, row, kind)
+    spread = _spread(mean_gain(row.references(kind)))
+    interval = row.gains[kind].sweep_interval if kind in row.gains else None
     limits = {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
     return None if spread is None else spread | limits
 

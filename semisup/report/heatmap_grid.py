@@ -19,8 +19,7 @@ from semisup.analysis.comparison import (
     over_seeds,
     sort_key,
 )
-from semisup.analysis.gains import CONTROL as GAIN_REFERENCE
-from semisup.analysis.gains import sweep_interval
+from semisup.analysis.gains import CONTROL as OVER_CONTROL
 from semisup.analysis.runs import Run
 from semisup.report.wording import format_mean_std, mean_gain, missing_reason
 from semisup.text import escape
@@ -169,7 +168,7 @@ def _cells(
             accuracy, gain = row.accuracy(split), mean_gain(row.controls)
             accuracies.append(HeatmapCell(x, y, accuracy, _text(accuracy, seeds, 100), folder, best=best))
             text = _text(gain, seeds, 1, signed=True) if gain else missing_reason(row.controls, "control")
-            interval = sweep_interval(comparison.rows, row, GAIN_REFERENCE)
+            interval = row.gains[OVER_CONTROL].sweep_interval if OVER_CONTROL in row.gains else None
             bold = interval is not None and interval.low > 0
             gain_cells.append(HeatmapCell(x, y, gain, text, folder, bold=bold, best=best))
     return accuracies, gain_cells

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row
-from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY, references_of, sweep_interval
+from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY
 from semisup.analysis.runs import Run, as_number
 from semisup.record.status import RunStatus
-from semisup.report.wording import format_gain, format_mean_std, format_number, mean_gain
+from semisup.report.wording import format_gain, format_mean_std, format_number
 from semisup.text import printable, shell_quote
 
 Link = Callable[[Path], str]
@@ -183,9 +183,9 @@ def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
         Cell(str(len(row.runs))),
         Cell(format_mean_std(row.accuracy("validation"), unit=100)),
         Cell(format_mean_std(row.accuracy("test"), unit=100)),
-        _gain_cell(comparison, row, CONTROL),
-        _gain_cell(comparison, row, LABELS_ONLY),
-        _gain_cell(comparison, row, BASELINE),
+        _gain_cell(row, CONTROL),
+        _gain_cell(row, LABELS_ONLY),
+        _gain_cell(row, BASELINE),
         Cell(format_number(row.mean("pseudo/coverage"), 100, 1)),
         Cell(format_number(row.mean("pseudo/accuracy"), 100, 1)),
         Cell(format_number(row.mean("steps"))),
@@ -216,13 +216,14 @@ def _run_cells(comparison: Comparison, run: Run, role: str, link: Link) -> list[
     ]
 
 
-def _gain_cell(comparison: Comparison, row: Row, kind: str) -> Cell:
+def _gain_cell(row: Row, kind: str) -> Cell:
     """A gain, green where its interval lies above 0, yellow where it is unknown."""
-    pairs = references_of(row, kind)
+    pairs = row.references(kind)
     if not pairs:
         return Cell("")
-    interval = sweep_interval(comparison.rows, row, kind)
-    color = "yellow" if mean_gain(pairs) is None else "green" if interval and interval.low > 0 else ""
+    gain = row.gains.get(kind)
+    interval = gain.sweep_interval if gain else None
+    color = "yellow" if gain is None else "green" if interval and interval.low > 0 else ""
     return Cell(format_gain(pairs, kind), color=color)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.comparison import Comparison
-from semisup.analysis.gains import row_gain, sweep_interval
 from semisup.config import schema
 from semisup.errors import DataError, SettingError
 from semisup.record.reader import parse_value, read_config
@@ -122,10 +121,10 @@ def _summary(comparison: Comparison, sentence: str) -> dict[str, object]:
         spreads = {"best/val/accuracy": best.accuracy("validation"), "test/accuracy": best.accuracy("test")}
         summary |= {name: value.mean for name, value in spreads.items() if value}
         for name, kind in REFERENCES.items():
-            value, interval = row_gain(best, kind), sweep_interval(comparison.rows, best, kind)
-            if value is not None:
-                summary[f"gain_over_{name}_points"] = value.mean
-            if interval is not None:
+            if (gain := best.gains.get(kind)) is None:
+                continue
+            summary[f"gain_over_{name}_points"] = gain.mean
+            if (interval := gain.sweep_interval) is not None:
                 summary[f"gain_over_{name}_points_low"] = interval.low
                 summary[f"gain_over_{name}_points_high"] = interval.high
     return summary

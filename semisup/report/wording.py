@@ -7,16 +7,7 @@ from pathlib import Path
 from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, format_settings, summarize
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
-from semisup.analysis.gains import (
-    CONTROL,
-    LABELS_ONLY,
-    Evidence,
-    Gain,
-    evidence,
-    references_of,
-    row_gain,
-    sweep_interval,
-)
+from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence
 from semisup.analysis.intervals import Interval, seeds_needed
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.text import escape
@@ -38,7 +29,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
         return f"{prefix}No run is finished yet: {counts}."
     lines = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {_seeds(len(best.runs))}."]
     if best.controls:
-        lines += [_unlabeled_line(comparison, best), _labels_only_line(comparison, best)]
+        lines += [_unlabeled_line(best), _labels_only_line(comparison, best)]
     return "\n".join([*filter(None, [confirmed]), *lines])
 
 
@@ -48,10 +39,9 @@ def title(comparison: Comparison) -> str:
     if best is None:
         return f"{prefix}No run is finished yet"
     settings = f": {format_settings(best.settings)}" if best.settings else ""
-    gain = mean_gain(best.controls)
-    interval = sweep_interval(comparison.rows, best, CONTROL)
+    gain = best.gains.get(CONTROL)
     tail = f", {gain.mean:+z.1f} points over the control" if gain else ""
-    tail += f" ({evidence(interval, confirmed=False)})" if gain and interval else ""
+    tail += f" ({evidence(gain.sweep_interval, confirmed=False)})" if gain and gain.sweep_interval else ""
     accuracy = format_mean_std(best.accuracy(best.split), unit=100)
     return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {_seeds(len(best.runs))}"
 
@@ -118,9 +108,9 @@ def _seeds(count: int) -> str:
     return "with one seed" if count == 1 else f"over {count} seeds"
 
 
-def _unlabeled_line(comparison: Comparison, row: Row) -> str:
+def _unlabeled_line(row: Row) -> str:
     """What the unlabeled images gave: the gain over the control, its interval, and how far to trust it."""
-    value = row_gain(row, CONTROL)
+    value = row.gains.get(CONTROL)
     if value is None:
         reason = missing_reason(row.controls, "control").capitalize()
         return f"Unlabeled images: {reason[0].lower()}{reason[1:]}, so their effect is unknown."
@@ -128,22 +118,20 @@ def _unlabeled_line(comparison: Comparison, row: Row) -> str:
         reasons = dict.fromkeys(reason for run in row.runs if (reason := unused_reason(run)))
         tail = f": {escape(next(iter(reasons)))}." if reasons else " in the last labeling, and the gain is 0."
         return f"Unlabeled images: no pseudo-label was used{tail}"
-    interval = sweep_interval(comparison.rows, row, CONTROL)
     name = OLD_CONTROL if row.runs[0].config.get("definitions", 1) < 2 else "control"
-    return f"Unlabeled images: {_gain_text(row, value, interval, f'the {name}')}{_early_weights(row)}"
+    return f"Unlabeled images: {_gain_text(row, value, value.sweep_interval, f'the {name}')}{_early_weights(row)}"
 
 
 def _labels_only_line(comparison: Comparison, row: Row) -> str:
     """Whether labels alone would have done as well: the gain over the best labels-only runs."""
-    value = row_gain(row, LABELS_ONLY)
+    value = row.gains.get(LABELS_ONLY)
     group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
     if value is None or group is None:
         return "Labels alone: no labels-only run is finished, so it is unknown whether they would have done as well."
     if {run.id for run in group.runs} <= {pair.other.id for pair in row.controls if pair.other}:
         return "Labels alone: no other labels-only run is better on validation than the control."
-    interval = sweep_interval(comparison.rows, row, LABELS_ONLY)
     settings = f" ({format_settings(group.settings)})" if group.settings else ""
-    return f"Labels alone: {_gain_text(row, value, interval, f'the best labels-only runs{settings}')}"
+    return f"Labels alone: {_gain_text(row, value, value.sweep_interval, f'the best labels-only runs{settings}')}"
 
 
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
@@ -152,7 +140,7 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
     direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
     if size == "0.0":
         direction = f"0.0 points apart from {reference}"
-    part = "" if value.pairs == value.runs else f" ({value.pairs} of {value.runs} seeds)"
+    part = "" if value.pairs == len(row.runs) else f" ({value.pairs} of {len(row.runs)} seeds)"
     tail = "" if row.split == "test" else " Measured on the validation images that selected it, so it is optimistic."
     if interval is None:
         return f"{direction}{part}; with one seed the difference may be chance{_sampling_error(row)}.{tail}"
@@ -195,12 +183,12 @@ def _confirmation(comparison: Comparison, folder: Path) -> str:
         (CONTROL, "Unlabeled images", "the control"),
         (LABELS_ONLY, "Labels alone", "the best labels-only runs of the sweep"),
     ):
-        value = row_gain(row, kind)
+        value = row.gains.get(kind)
         if value is None:
-            lines.append(f"{head}: {missing_reason(references_of(row, kind), kind)}, so the gain is unknown.")
+            lines.append(f"{head}: {missing_reason(row.references(kind), kind)}, so the gain is unknown.")
             continue
         text = _gain_text(row, value, value.interval, reference, confirmed=True)
-        if kind == CONTROL and comparison.best and (sweep := row_gain(comparison.best, CONTROL)):
+        if kind == CONTROL and comparison.best and (sweep := comparison.best.gains.get(CONTROL)):
             over = sweep.mean - value.mean
             text += f" The sweep had {'overstated' if over > 0 else 'understated'} it by {abs(over):.1f} points."
         lines.append(f"{head}: {text}")

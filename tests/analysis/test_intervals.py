@@ -10,7 +10,6 @@ from scipy import stats
 from semisup.analysis.intervals import (
     Interval,
     chosen_interval,
-    folds_interval,
     paired_interval,
     power,
     seeds_needed,
@@ -45,22 +44,11 @@ def test_equal_runs_have_an_interval_of_width_zero() -> None:
     interval = paired_interval([0.0, 0.0, 0.0], [0.0, 0.0])
     assert interval is not None
     assert (interval.low, interval.mean, interval.high) == (0.0, 0.0, 0.0)
-    assert not interval.excludes_zero
 
 
 @pytest.mark.parametrize("differences", [[], [3.0]])
 def test_fewer_than_two_seeds_have_no_interval(differences: list[float]) -> None:
     assert paired_interval(differences) is None
-    assert folds_interval(differences, train_images=40, test_images=10) is None
-
-
-def test_folds_interval_is_wider_than_that_of_independent_seeds() -> None:
-    differences = [1.0, 2.0, 4.0, 2.5, 3.0]
-    folds, seeds = folds_interval(differences, train_images=40, test_images=10), paired_interval(differences)
-    assert folds is not None
-    assert seeds is not None
-    assert folds.standard_error == pytest.approx(numpy.std(differences, ddof=1) * math.sqrt(1 / 5 + 1 / 4))
-    assert folds.high - folds.low > seeds.high - seeds.low
 
 
 def test_one_cell_alone_was_not_chosen() -> None:
