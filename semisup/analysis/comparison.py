@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY, CorrectImages, Gain, Pair, estimate_gains
+from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, CorrectImages, Gain, Pair, estimate_gains
 from semisup.analysis.runs import Run, as_number
 from semisup.config.run_id import dataset_keys
 from semisup.dataset import KeyRole
@@ -49,13 +49,22 @@ def summarize(values: Iterable[float | None]) -> Spread | None:
 class ReferenceGain:
     """Gain of a finished run over one reference run.
 
-    state: "done", the status of the other run, or "missing"
-    points: the gain; None unless done
+    other: None = missing
+    points: None unless the other run is finished
     """
 
-    state: str
     other: Run | None
     points: float | None
+
+    @property
+    def state(self) -> str:
+        """The status of the other run, or "missing"."""
+        return "missing" if self.other is None else self.other.status
+
+    @property
+    def finished(self) -> Run | None:
+        """The other run, if it is finished."""
+        return self.other if self.other is not None and self.other.done else None
 
 
 @dataclass(frozen=True)
@@ -92,16 +101,20 @@ class Row:
 
 @dataclass(frozen=True)
 class ReferenceGroup:
-    """Reference runs of one kind that differ only in seed and length.
-
-    accuracy: over seeds; several lengths of one seed count by their mean
-    """
+    """Reference runs of one kind that differ only in seed and length."""
 
     kind: str  # control, best labels-only or baseline
     settings: FlatSettings
     runs: tuple[Run, ...]
-    accuracy: Spread | None
-    split: str
+
+    @property
+    def split(self) -> str:
+        return split_of(self.runs)
+
+    @property
+    def accuracy(self) -> Spread | None:
+        """Over seeds; several lengths of one seed count by their mean."""
+        return over_seeds(self.runs, self.split)
 
 
 @dataclass(frozen=True)
@@ -112,8 +125,8 @@ class Comparison:
     flats: run folder -> flat settings
     columns: keys of the settings that differ
     rows: best on validation first
-    references_of: folder of a finished run that uses unlabeled images -> gains over its control and baseline
-    labels_only: the runs of the best labels-only setting, by seed; {} if there are none
+    references_of: folder of a finished run that uses unlabeled images -> kind of reference -> its gain over that
+    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, or several joined by `and`
     data_set: name of the data set where several are compared side by side; else ""
     """
 
@@ -123,8 +136,8 @@ class Comparison:
     rows: list[Row]
     references: list[ReferenceGroup]
     unfinished: list[Run]
-    references_of: dict[str, tuple[ReferenceGain, ReferenceGain]]
-    labels_only: dict[int, Run] = field(default_factory=dict)
+    references_of: dict[str, dict[str, ReferenceGain]]
+    roles: dict[str, str]
     data_set: str = ""
 
     @property
@@ -135,12 +148,6 @@ class Comparison:
 
     def flat(self, run: Run) -> FlatSettings:
         return self.flats[str(run.folder)]
-
-    def roles(self, run: Run) -> str:
-        """Role of the run: control, baseline, both, or run."""
-        kinds = {group.kind for group in self.references for reference in group.runs if reference.id == run.id}
-        kinds = kinds - {LABELS_ONLY} or kinds  # a control that is the best labels-only run stays a control
-        return " and ".join(sorted(kinds, reverse=True)) or "run"
 
 
 def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
@@ -153,7 +160,10 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     finished = _one_each([run for run in runs if run.done])
     by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
     pairs = {
-        str(run.folder): (pair_runs(run, by_id.get(run.control_id)), pair_runs(run, by_id.get(run.baseline_id)))
+        str(run.folder): {
+            CONTROL: pair_runs(run, by_id.get(run.control_id)),
+            BASELINE: pair_runs(run, by_id.get(run.baseline_id)),
+        }
         for run in finished
         if run.control_id and run.baseline_id
     }
@@ -166,63 +176,80 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
             groups[canonical(flats[str(run.folder)])].append(run)
     rows = [_row(group, columns, flats, pairs) for group in groups.values()]
     rows.sort(key=lambda row: (-_validation(row), [sort_key(row.settings.get(key)) for key in columns]))
-    seeds = {run.seed for row in rows for run in row.runs if row.controls and run.seed is not None}
-    labels_only = best_labels_only(finished, {run.id: canonical(flats[str(run.folder)]) for run in finished}, seeds)
+    labels_only = _best_labels_only(finished, rows, columns, flats)
     rows = with_gains([_with_labels_only(row, labels_only) for row in rows])
+    for row in rows:
+        for run, reference in zip(row.runs, row.labels_only, strict=False):
+            pairs[str(run.folder)][LABELS_ONLY] = reference
+    references = _references(rows, columns, flats, [run for runs in labels_only.values() for run in runs])
     return Comparison(
         runs=runs,
         flats={str(run.folder): {} for run in runs} | flats,
         columns=columns,
         rows=rows,
-        references=_references(rows, columns, flats, labels_only),
+        references=references,
         unfinished=[run for run in runs if not run.done],
         references_of=pairs,
-        labels_only=labels_only,
+        roles=_roles(references),
         data_set=data_set,
     )
 
 
-def best_labels_only(runs: Iterable[Run], settings_of: Mapping[str, str], seeds: set[int]) -> dict[int, Run]:
-    """Choose the setting without unlabeled images that is best on validation: one for all seeds.
+def _best_labels_only(
+    finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
+) -> dict[int, list[Run]]:
+    """Choose the setting without unlabeled images that is best on validation: one for all seeds of the rows.
 
-    Args:
-        runs: of one data set; those that use unlabeled images, and unfinished ones, are ignored.
-        settings_of: id of a run -> text that is equal for runs that differ only in the seed.
-        seeds: those to compare. A setting that lacks one is considered only where none has all of them.
+    A setting that lacks a seed is considered only where none has all of them. The number of optimizer steps is no
+    setting, because it follows the labelings of the runs beside which these were trained, unless the user varied it.
 
     Returns:
-        Seed -> run of the chosen setting; {} if there is none.
+        Seed -> runs of the chosen setting, which differ in length; {} if there is none.
     """
-    groups: dict[str, dict[int, Run]] = defaultdict(dict)
-    for run in runs:
-        if run.done and not run.uses_unlabeled and run.seed in seeds:
-            groups[settings_of[run.id]].setdefault(run.seed, run)
+    compared = [run for row in rows if row.controls for run in row.runs]
+    seeds = {run.seed for run in compared}
+    full_length = {id_ for run in compared for id_ in (run.control_id, *run.labels_only_ids)}
+    short = {run.baseline_id for run in compared} - full_length  # trained only as long as on the labeled images
+    by_length = any(key in columns for key in LENGTHS)
+    groups: dict[tuple[bool, str], dict[int, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in finished:
+        if not run.uses_unlabeled and run.seed is not None and run.seed in seeds:
+            flat = flats[str(run.folder)]
+            key = canonical(flat) if by_length else settings_but_length(flat)
+            groups[run.id in short, key][run.seed].append(run)
     most = max((len(group) for group in groups.values()), default=0)
     candidates = [groups[key] for key in sorted(groups) if len(groups[key]) == most]
 
-    def validation(group: dict[int, Run]) -> float:
-        return statistics.fmean(run.accuracy("validation") or 0.0 for run in group.values())
+    def validation(group: dict[int, list[Run]]) -> float:
+        spread = over_seeds([run for runs in group.values() for run in runs], "validation")
+        return spread.mean if spread else 0.0
 
     return max(candidates, key=validation, default={})
 
 
-def _with_labels_only(row: Row, labels_only: Mapping[int, Run]) -> Row:
+def _with_labels_only(row: Row, labels_only: Mapping[int, list[Run]]) -> Row:
+    """Pair each run with the labels-only run of its seed whose number of optimizer steps is closest."""
     if not row.controls:
         return row
-    return replace(row, labels_only=tuple(pair_runs(run, labels_only.get(run.seed or 0)) for run in row.runs))
+
+    def closest(run: Run) -> Run | None:
+        steps = run.number("steps") or 0
+        others = labels_only.get(run.seed or 0, [])
+        return min(others, key=lambda other: abs((other.number("steps") or 0) - steps), default=None)
+
+    return replace(row, labels_only=tuple(pair_runs(run, closest(run)) for run in row.runs))
 
 
 def with_gains(rows: list[Row]) -> list[Row]:
     """Estimate the gains of the rows over every kind of reference; the predictions of each run are read once."""
     images, splits = CorrectImages(), [row.split for row in rows]
     gains: list[dict[str, Gain]] = [{} for _ in rows]
-    for kind in (CONTROL, LABELS_ONLY, BASELINE):
+    for kind in KINDS:
         pairs = [
             [
-                Pair(run, reference.other, points)
+                Pair(run, other, points)
                 for run, reference in zip(row.runs, row.references(kind), strict=False)
-                if reference.other is not None and reference.points is not None
-                if (points := _difference(run, reference.other, row.split)) is not None
+                if (other := reference.finished) and (points := _difference(run, other, row.split)) is not None
             ]
             for row in rows
         ]
@@ -244,6 +271,11 @@ def canonical(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if type(value) is int else json.dumps(value, default=str)
+
+
+def settings_but_length(flat: FlatSettings) -> str:
+    """Text that is equal for runs that differ only in the seed and in the number of optimizer steps."""
+    return canonical({key: value for key, value in flat.items() if key not in LENGTHS})
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
@@ -306,22 +338,20 @@ def _row(
     group: list[Run],
     columns: list[str],
     flats: dict[str, FlatSettings],
-    pairs: dict[str, tuple[ReferenceGain, ReferenceGain]],
+    pairs: dict[str, dict[str, ReferenceGain]],
 ) -> Row:
     runs = tuple(sorted({run.seed: run for run in reversed(group)}.values(), key=lambda run: run.seed or 0))
     flat = flats[str(runs[0].folder)]
     gains = [pairs[str(run.folder)] for run in runs if str(run.folder) in pairs]
-    controls, baselines = tuple(pair[0] for pair in gains), tuple(pair[1] for pair in gains)
+    controls, baselines = tuple(pair[CONTROL] for pair in gains), tuple(pair[BASELINE] for pair in gains)
     return Row({key: flat[key] for key in columns if key in flat}, runs, controls, baselines)
 
 
 def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
     """The gain of a finished run over a reference run of the same seed, on test where both have it."""
-    if other is None:
-        return ReferenceGain("missing", None, None)
-    if not other.done:
-        return ReferenceGain(other.status, other, None)
-    return ReferenceGain("done", other, _difference(run, other, split_of((run, other))))
+    if other is None or not other.done:
+        return ReferenceGain(other, None)
+    return ReferenceGain(other, _difference(run, other, split_of((run, other))))
 
 
 def _difference(run: Run, other: Run, split: str) -> float | None:
@@ -331,32 +361,38 @@ def _difference(run: Run, other: Run, split: str) -> float | None:
 
 
 def _references(
-    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: Mapping[int, Run]
+    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run]
 ) -> list[ReferenceGroup]:
     """Controls grouped by their settings, then the best labels-only runs, then baselines."""
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
-        for kind, pairs in ((CONTROL, row.controls), (BASELINE, row.baselines)):
-            for run in (pair.other for pair in pairs if pair.state == "done" and pair.other):
-                flat = {key: value for key, value in flats[str(run.folder)].items() if key not in LENGTHS}
-                groups[kind, canonical(flat)][run.id] = run
+        for kind in (CONTROL, BASELINE):
+            for run in filter(None, (pair.finished for pair in row.references(kind))):
+                groups[kind, settings_but_length(flats[str(run.folder)])][run.id] = run
     shown = [key for key in columns if not key.startswith(("train.", "method.", "threshold."))]
     references = []
     for (kind, _), group in groups.items():
         runs = tuple(group.values())
-        flat = flats[str(runs[0].folder)]
-        keys = [key for key in shown if key in flat and (kind == CONTROL or not key.startswith("augment."))]
-        settings = {key: flat[key] for key in keys}
-        references.append(ReferenceGroup(kind, settings, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
+        keys = [key for key in shown if kind == CONTROL or not key.startswith("augment.")]
+        references.append(ReferenceGroup(kind, _named(flats[str(runs[0].folder)], keys), runs))
     if labels_only:
-        runs = tuple(labels_only.values())
-        flat = flats[str(runs[0].folder)]
-        names = ["method.name", "augment.name", "augment.strength"]
-        varied = {key: flat[key] for key in names if key in flat}
-        references.append(ReferenceGroup(LABELS_ONLY, varied, runs, over_seeds(runs, split_of(runs)), split_of(runs)))
-    order = (CONTROL, LABELS_ONLY, BASELINE)
-    references.sort(key=lambda group: (order.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
+        settings = _named(flats[str(labels_only[0].folder)], ["method.name", "augment.name", "augment.strength"])
+        references.append(ReferenceGroup(LABELS_ONLY, settings, tuple(labels_only)))
+    references.sort(key=lambda group: (KINDS.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
     return references
+
+
+def _named(flat: FlatSettings, keys: list[str]) -> FlatSettings:
+    return {key: flat[key] for key in keys if key in flat}
+
+
+def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
+    """Id of a reference run -> its kinds, in the order of `references`."""
+    kinds: dict[str, dict[str, None]] = defaultdict(dict)
+    for group in references:
+        for run in group.runs:
+            kinds[run.id][group.kind] = None
+    return {id_: " and ".join(names) for id_, names in kinds.items()}
 
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semisup.analysis.comparison import Comparison, Row, canonical, compare_runs, flatten, pair_runs, with_gains
-from semisup.analysis.runs import find_runs, read_runs
-from semisup.config.run_id import result_config
-from semisup.errors import DataError, SettingError, check_range
+from semisup.analysis.runs import PARSE_ERRORS, find_runs, read_runs
+from semisup.config.run_id import dataset_keys, result_config
+from semisup.dataset import KeyRole
+from semisup.errors import DataError, RecordError, SettingError, check_range
 from semisup.record import write_json
+from semisup.record.migrations import DEFINITIONS
 from semisup.record.reader import read_json
 from semisup.text import escape
 
@@ -28,6 +30,7 @@ class Plan(NamedTuple):
     folder: of its runs
     settings: what the chosen cell differs in from the other cells of the sweep
     config: the saved config of one run of the cell
+    identity: text that is equal for configs that differ from it only in seed, name and places
     labels_only: the saved config of one run of the best labels-only setting; None if the sweep has none
     redraw_labels: the seeds of the sweep drew the labeled images, and those of the confirmation do too
     seeds: those of the confirmation; none of them is a seed of the sweep
@@ -36,6 +39,7 @@ class Plan(NamedTuple):
     folder: Path
     settings: dict[str, Any]
     config: dict[str, Any]
+    identity: str
     labels_only: dict[str, Any] | None
     redraw_labels: bool
     seeds: list[int]
@@ -52,13 +56,17 @@ def read_plan(folder: Path) -> Plan | None:
     place = confirmation_folder(folder)
     content = read_json(place / FILE) or {}
     settings, config, seeds = content.get("settings"), content.get("config"), content.get("seeds")
-    labels_only = content.get("labels_only")
+    labels_only, redraw_labels = content.get("labels_only"), content.get("redraw_labels") is True
     if not isinstance(settings, dict) or not isinstance(config, dict) or not isinstance(seeds, list):
         return None
     if not seeds or not all(type(seed) is int for seed in seeds):
         return None
-    redraw_labels = content.get("redraw_labels") is True
-    return Plan(place, settings, config, labels_only if isinstance(labels_only, dict) else None, redraw_labels, seeds)
+    try:
+        if labels_only is not None:
+            _identity(labels_only)
+        return Plan(place, settings, config, _identity(config), labels_only, redraw_labels, seeds)
+    except PARSE_ERRORS:
+        return None
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
@@ -70,29 +78,41 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
         seeds: how many fresh seeds, from 3 to 100.
 
     Raises:
-        DataError: the sweep has no finished run that uses unlabeled images.
+        DataError: the sweep has no finished run that uses unlabeled images, or is one of version 0.1.0.
+        RecordError: a confirmation was declared, but its file cannot be used.
         SettingError: the number of seeds is out of range, or another number was declared before.
     """
     check_range("--seeds", seeds, FEWEST_SEEDS, MOST_SEEDS)
+    place = confirmation_folder(folder)
     if (plan := read_plan(folder)) is not None:
         if len(plan.seeds) != seeds:
-            allowed = f"{len(plan.seeds)} seeds were declared; delete {escape(plan.folder)} to confirm anew"
+            count = len(plan.seeds)
+            allowed = f"must be {count}, as declared before; type --seeds {count}, or delete {escape(place)}"
             raise SettingError("--seeds", seeds, allowed)
         return plan
+    if (place / FILE).exists():
+        raise RecordError(f"{escape(place / FILE)}: is damaged; delete {escape(place)} to confirm anew")
     best = comparison.best
     if best is None or not best.runs[0].uses_unlabeled:
-        raise DataError(f"{escape(folder)}: no finished run that uses unlabeled images, so there is nothing to confirm")
+        raise DataError(
+            f"{escape(folder)}: no finished run that uses unlabeled images, so there is nothing to confirm; "
+            "type its semisup train command again to finish the sweep"
+        )
+    config = best.runs[0].config
+    if config["definitions"] != DEFINITIONS:
+        raise DataError(f"{escape(folder)}: was trained by version 0.1.0; train the sweep again under another name=")
+    split_seeds = dataset_keys(config["dataset"], KeyRole.SPLIT_SEED)
+    follow = [run.config["dataset"].get(key) == run.seed for run in best.runs for key in split_seeds]
     first = max(run.seed or 0 for run in comparison.runs) + 1
     content = {
         "schema": 1,
         "of": folder.resolve().name,
         "settings": best.settings,
-        "config": best.runs[0].config,
-        "labels_only": next((run.config for run in comparison.labels_only.values()), None),
-        "redraw_labels": all(run.config["dataset"].get("split_seed") == run.seed for run in best.runs),
+        "config": config,
+        "labels_only": next((gain.finished.config for gain in best.labels_only if gain.finished), None),
+        "redraw_labels": bool(follow) and all(follow),
         "seeds": list(range(first, first + seeds)),
     }
-    place = confirmation_folder(folder)
     place.mkdir(parents=True, exist_ok=True)
     write_json(place / FILE, content)
     declared = read_plan(folder)
@@ -115,19 +135,19 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     except DataError:
         return plan, None
     comparison = compare_runs([run for run in runs if run.seed in plan.seeds])
-    row = next((row for row in comparison.rows if row.controls and _is_declared(row.runs[0].config, plan.config)), None)
+    row = next(
+        (row for row in comparison.rows if row.controls and _identity(row.runs[0].config) == plan.identity), None
+    )
     if row is None or plan.labels_only is None:
         return plan, row
-    named = {run.seed: run for run in runs if run.done and _is_declared(run.config, plan.labels_only)}
+    labels_only = _identity(plan.labels_only)
+    named = {run.seed: run for run in runs if run.done and _identity(run.config) == labels_only}
     row = replace(row, labels_only=tuple(pair_runs(run, named.get(run.seed)) for run in row.runs))
     return plan, with_gains([row])[0]
 
 
-def _is_declared(config: dict[str, Any], declared: dict[str, Any]) -> bool:
-    """Whether the config is the declared one but for seed, name and places."""
-    return canonical(_without_seed(config)) == canonical(_without_seed(declared))
-
-
-def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
-    flat = flatten(result_config(config)) if config else {}
-    return {key: value for key, value in flat.items() if key not in ("seed", "dataset.split_seed")}
+def _identity(config: dict[str, Any]) -> str:
+    """Text that is equal for configs that differ only in the seeds, the name and places."""
+    flat = flatten(result_config(config))
+    seeds = {"seed", *(f"dataset.{key}" for key in dataset_keys(config["dataset"], KeyRole.SPLIT_SEED))}
+    return canonical({key: value for key, value in flat.items() if key not in seeds})

@@ -15,6 +15,7 @@ from semisup.analysis.run_history import read_predictions
 from semisup.analysis.runs import Run
 
 CONTROL, LABELS_ONLY, BASELINE = "control", "best labels-only", "baseline"
+KINDS = (CONTROL, LABELS_ONLY, BASELINE)
 """Kinds of reference runs, in the order in which a comparison reports them."""
 
 
@@ -55,7 +56,7 @@ class Gain(NamedTuple):
 
 
 class CorrectImages:
-    """Which images of a split each run classified correctly; every predictions.csv is read once."""
+    """Remembers which images of a split each run classified correctly, so that every predictions.csv is read once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], tuple[int, NDArray[numpy.bool_]] | None] = {}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semisup.errors import RecordError
-from semisup.runner.reproduction import PREFIX
 from semisup.runtime.atomic_files import write_atomically
 from semisup.text import shell_quote
 
@@ -144,9 +143,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _hints(comparison: "Comparison") -> list[str]:
-    """How to get the missing controls, and the runs that are not finished."""
+    """List hints: how to train missing controls, and how to continue unfinished runs."""
+    from semisup.analysis.gains import BASELINE, CONTROL
+    from semisup.runner.reproduction import PREFIX
+
     pairs = comparison.references_of.items()
-    without = [Path(folder) for folder, pair in pairs if any(each.state == "missing" for each in pair)]
+    without = [Path(folder) for folder, gains in pairs if not (gains[CONTROL].other and gains[BASELINE].other)]
     hints = []
     if without:
         requested = {str(run.folder) for run in comparison.runs if (run.config.get("sweep") or {}).get("control")}
@@ -173,16 +175,16 @@ def _next_commands(comparison: "Comparison") -> list[str]:
     """The commands to type next."""
     if comparison.best is None:
         return []
-    row, best = comparison.best, comparison.best.best_run
+    best = comparison.best.best_run
     run, images = shell_quote(best.folder), "images/"
     lines = [
         "",
         f"look at the best run:   semisup show {run}",
         f"use it on your images:  semisup predict {run} {images}",
     ]
-    position, accuracy = row.runs.index(best), best.accuracy("validation") or 0.0
-    references = [pairs[position].other for pairs in (row.controls, row.baselines) if len(pairs) == len(row.runs)]
-    finished = [(other.accuracy("validation") or 0.0, other) for other in references if other and other.done]
+    accuracy = best.accuracy("validation") or 0.0
+    references = comparison.references_of.get(str(best.folder), {}).values()
+    finished = [(other.accuracy("validation") or 0.0, other) for gain in references if (other := gain.finished)]
     reference_accuracy, other = max(finished, key=lambda each: each[0], default=(0.0, best))
     if reference_accuracy > accuracy:
         lines += [

@@ -65,27 +65,29 @@ def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
 
 def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
     flat = comparison.flat(run)
-    control, baseline = comparison.references_of.get(str(run.folder), (None, None))
+    references = comparison.references_of.get(str(run.folder), {})
     return {
         "id": run.id,
         "name": run.name,
         "dataset": dataset_label(run),
         "folder": os.path.relpath(run.folder.resolve(), beside.resolve()),
-        "role": comparison.roles(run),
+        "role": comparison.roles.get(run.id, "run"),
         "status": run.status,
         "reason": run.reason,
         "seed": run.seed,
         **{key: flat.get(key) for key in comparison.columns},
         **{name: run.number(name) for name in (*LENGTHS, *SCORES, *LABELING)},
         "seconds": run.seconds,
-        **_pair("control", run.control_id, control),
-        **_pair("baseline", run.baseline_id, baseline),
+        **_pair("control", run.control_id, references.get(CONTROL)),
+        **_pair("labels_only", None, references.get(LABELS_ONLY)),
+        **_pair("baseline", run.baseline_id, references.get(BASELINE)),
     }
 
 
 def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, Any]:
+    """Columns of one reference run; `id_` is that of one that is missing."""
     return {
-        f"{kind}/id": id_,
+        f"{kind}/id": pair.other.id if pair and pair.other else id_,
         f"{kind}/status": pair.state if pair else None,
         f"{kind}/test/accuracy": pair.other.accuracy("test") if pair and pair.other else None,
         f"gain_over_{kind}_points": pair.points if pair else None,

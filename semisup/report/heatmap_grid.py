@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.comparison import (
-    LENGTHS,
     Comparison,
     FlatSettings,
     Row,
     Spread,
     canonical,
     over_seeds,
+    settings_but_length,
     sort_key,
 )
 from semisup.analysis.gains import CONTROL as OVER_CONTROL
@@ -189,17 +189,13 @@ def _controls(
 
 def _control(comparison: Comparison, x: int, rows: list[Row], split: str) -> HeatmapCell:
     """The control of these rows of one column; SEVERAL if they have controls of different settings."""
-    runs = {pair.other.id: pair.other for row in rows for pair in row.controls if pair.state == "done" and pair.other}
+    runs = {control.id: control for row in rows for pair in row.controls if (control := pair.finished)}
     value = over_seeds(runs.values(), split)
     if value is None:
         return HeatmapCell(x, CONTROL, None, "no control")
-    if len({_control_settings(comparison, run) for run in runs.values()}) > 1:
+    if len({settings_but_length(comparison.flat(run)) for run in runs.values()}) > 1:
         return HeatmapCell(x, CONTROL, None, SEVERAL)
     return HeatmapCell(x, CONTROL, value, _text(value, value.count, 100), next(iter(runs.values())).folder)
-
-
-def _control_settings(comparison: Comparison, run: Run) -> str:
-    return canonical({key: value for key, value in comparison.flat(run).items() if key not in LENGTHS})
 
 
 def _text(value: Spread | None, seeds: int, unit: float, *, signed: bool = False) -> str:

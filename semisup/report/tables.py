@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row
-from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY
+from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY
 from semisup.analysis.runs import Run, as_number
 from semisup.record.status import RunStatus
 from semisup.report.wording import format_gain, format_mean_std, format_number
 from semisup.text import printable, shell_quote
 
 Link = Callable[[Path], str]
-
-ROLE_ORDER = {CONTROL: 0, LABELS_ONLY: 1, BASELINE: 2}
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,8 @@ def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
     columns = [Column("run", "run", number=False), Column("role", "role", number=False)]
     columns += [Column("status", "status", number=False), *varied, Column("seed", "seed"), *MEASURED]
     columns += [Column("reason", "reason", number=False), Column("command", "command", number=False)]
-    roles = _roles(comparison)
     runs = sorted(comparison.runs, key=lambda run: (not run.done, -(run.accuracy("validation") or 0)))
-    lines = [Line(_run_cells(comparison, run, roles.get(run.id, "run"), link)) for run in runs]
+    lines = [Line(_run_cells(comparison, run, link)) for run in runs]
     return Table(
         f"runs{suffix}", "Every run, controls and failures too", "status!=done  or  val>90 seed=0", columns, lines
     )
@@ -144,14 +141,6 @@ def reproduce_command(run: Run) -> str:
 
 
 METHOD = Column("method", "method", number=False)
-
-
-def _roles(comparison: Comparison) -> dict[str, str]:
-    kinds: dict[str, set[str]] = {}
-    for group in comparison.references:
-        for run in group.runs:
-            kinds.setdefault(run.id, set()).add(group.kind)
-    return {id_: " and ".join(sorted(names, key=ROLE_ORDER.__getitem__)) for id_, names in kinds.items()}
 
 
 def _setting_columns(comparison: Comparison, flats: list[dict[str, Any]]) -> list[Column]:
@@ -193,20 +182,18 @@ def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
     ]
 
 
-def _run_cells(comparison: Comparison, run: Run, role: str, link: Link) -> list[Cell]:
-    control, baseline = comparison.references_of.get(str(run.folder), (None, None))
+def _run_cells(comparison: Comparison, run: Run, link: Link) -> list[Cell]:
+    references = comparison.references_of.get(str(run.folder), {})
     command = reproduce_command(run)
     return [
         Cell(printable(run.id), link(run.folder)),
-        Cell(role),
+        Cell(comparison.roles.get(run.id, "run")),
         Cell(run.status, color=STATUS_COLORS.get(run.status, "")),
         *_setting_cells(comparison.columns, comparison.flat(run)),
         Cell("" if run.seed is None else printable(run.seed)),
         Cell(format_number(run.accuracy("validation") if run.done else None, 100, 1)),
         Cell(format_number(run.accuracy("test") if run.done else None, 100, 1)),
-        Cell(_points(control)),
-        Cell(_points(_labels_only_gain(comparison, run))),
-        Cell(_points(baseline)),
+        *(Cell(_points(references.get(kind))) for kind in KINDS),
         Cell(format_number(run.number("pseudo/coverage"), 100, 1)),
         Cell(format_number(run.number("pseudo/accuracy"), 100, 1)),
         Cell(format_number(run.number("steps"))),
@@ -225,11 +212,6 @@ def _gain_cell(row: Row, kind: str) -> Cell:
     interval = gain.sweep_interval if gain else None
     color = "yellow" if gain is None else "green" if interval and interval.low > 0 else ""
     return Cell(format_gain(pairs, kind), color=color)
-
-
-def _labels_only_gain(comparison: Comparison, run: Run) -> ReferenceGain | None:
-    row = next((row for row in comparison.rows if run in row.runs and row.labels_only), None)
-    return None if row is None else row.labels_only[row.runs.index(run)]
 
 
 def _points(pair: ReferenceGain | None) -> str:

@@ -17,9 +17,9 @@ OLD_CONTROL = "strongly augmented control"
 
 
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
-    """State the best cell, what the unlabeled images gave, and how labels alone would have done: three lines.
+    """State the best cell, what the unlabeled images gave, and how labels alone would have done, one line each.
 
-    The confirmation of the sweep in `folder` comes first, if there is one.
+    The lines of the confirmation of the sweep in `folder` come first, if there is one.
     """
     confirmed = _confirmation(comparison, folder) if folder is not None else ""
     best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
@@ -112,8 +112,7 @@ def _unlabeled_line(row: Row) -> str:
     """What the unlabeled images gave: the gain over the control, its interval, and how far to trust it."""
     value = row.gains.get(CONTROL)
     if value is None:
-        reason = missing_reason(row.controls, "control").capitalize()
-        return f"Unlabeled images: {reason[0].lower()}{reason[1:]}, so their effect is unknown."
+        return f"Unlabeled images: {missing_reason(row.controls, 'control')}, so their effect is unknown."
     if _is_unused(row):
         reasons = dict.fromkeys(reason for run in row.runs if (reason := unused_reason(run)))
         tail = f": {escape(next(iter(reasons)))}." if reasons else " in the last labeling, and the gain is 0."
@@ -123,19 +122,19 @@ def _unlabeled_line(row: Row) -> str:
 
 
 def _labels_only_line(comparison: Comparison, row: Row) -> str:
-    """Whether labels alone would have done as well: the gain over the best labels-only runs."""
+    """Say whether labels alone would have done as well: the gain over the best labels-only runs."""
     value = row.gains.get(LABELS_ONLY)
     group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
     if value is None or group is None:
         return "Labels alone: no labels-only run is finished, so it is unknown whether they would have done as well."
-    if {run.id for run in group.runs} <= {pair.other.id for pair in row.controls if pair.other}:
+    if all(same.other is other.other for same, other in zip(row.labels_only, row.controls, strict=True)):
         return "Labels alone: no other labels-only run is better on validation than the control."
     settings = f" ({format_settings(group.settings)})" if group.settings else ""
     return f"Labels alone: {_gain_text(row, value, value.sweep_interval, f'the best labels-only runs{settings}')}"
 
 
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
-    """`+3.9 points over the control, 95 % interval -0.3 to 8.1: no evidence ...`."""
+    """Describe a gain: `3.9 points over the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`."""
     size = f"{abs(value.mean):.1f}"
     direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
     if size == "0.0":
@@ -150,7 +149,7 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
 
 
 def _judgment(value: Gain, interval: Interval, *, confirmed: bool) -> str:
-    """The word for the evidence, and what to do next."""
+    """Name the evidence and what to do next."""
     word = evidence(interval, confirmed=confirmed)
     if word is Evidence.CLEAR:
         return "a clear gain"

@@ -19,10 +19,11 @@ from PIL import Image
 from rich.console import Console
 
 from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, summarize
+from semisup.analysis.gains import LABELS_ONLY
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.analysis.runs import TAIL_BYTES, find_runs, read_run, read_runs
 from semisup.cli.compare import compare
-from semisup.config.controls import baseline_config, control_config
+from semisup.config.controls import baseline_config, control_config, labels_only_configs
 from semisup.config.run_id import run_id
 from semisup.errors import DataError, RecordError, SettingError
 from semisup.report.figures.heatmap import draw_heatmap, legend
@@ -97,6 +98,26 @@ def test_run_of_another_length_is_not_the_control(outputs: Path) -> None:
     assert len(comparison.rows) == 2  # a labels-only run that is nobody's control is a row like any other
 
 
+def test_labels_only_runs_that_follow_the_length_of_the_runs_are_one_setting(outputs: Path) -> None:
+    """Self-training takes as many steps as its labelings give, another number for each seed and threshold."""
+    for cell, tau in enumerate((0.9, 0.8)):
+        for seed in range(3):
+            plain, steps = plain_of(f"threshold.tau={tau}", seed=seed), 1200 + 10 * cell + seed
+            val = 0.9 - cell / 10
+            make_with_references(outputs, plain, val=val, test=0.8, control=0.7, baseline=0.5, steps=steps)
+            better = labels_only_configs(plain, {"steps": steps})["labels_only_none"]
+            make(outputs, better, val=0.85, test=0.8 - (seed + 1) / 100 - cell / 10, steps=steps)
+    comparison = compared(outputs)
+    best = comparison.best
+    assert best is not None
+    assert [gain.finished.number("steps") for gain in best.labels_only] == [1200, 1201, 1202]
+    assert [gain.points for gain in best.labels_only] == pytest.approx([1, 2, 3])
+    (group,) = [group for group in comparison.references if group.kind == LABELS_ONLY]
+    assert group.settings["augment.name"] == "none"
+    assert len(group.runs) == 6
+    assert comparison.roles[group.runs[0].id] == LABELS_ONLY
+
+
 def test_gain_and_spread_use_the_differences_seed_by_seed(outputs: Path) -> None:
     for seed, (test, control) in enumerate(((0.50, 0.48), (0.70, 0.66), (0.90, 0.84))):
         make_with_references(outputs / "mine", plain_of(seed=seed), test=test, control=control, baseline=0.4)
@@ -152,7 +173,7 @@ def test_failed_control_is_reported(outputs: Path) -> None:
     make(outputs / "mine", control_config(plain, {"steps": 1200}), status="diverged")
     comparison = compared(outputs / "mine")
     assert missing_reason(comparison.rows[0].controls, "control") == "control diverged"
-    assert [comparison.roles(run) for run in comparison.unfinished] == ["run"]
+    assert [comparison.roles.get(run.id, "run") for run in comparison.unfinished] == ["run"]
     assert len(comparison.rows) == 1
 
 
@@ -544,8 +565,9 @@ def test_csv_has_one_line_for_each_run(sweep: Path) -> None:
     printed(sweep)
     found = lines(sweep)
     assert len(found) == 12 + 6 + 3 + 1
-    assert [line["role"] for line in found].count("control") == 6
-    assert [line["role"] for line in found].count("baseline") == 3
+    assert sum("control" in line["role"].split(" and ") for line in found) == 6
+    assert sum("baseline" in line["role"].split(" and ") for line in found) == 3
+    assert {line["role"] for line in found} == {"run", "control", "control and best labels-only", "baseline"}
     (line,) = [
         line
         for line in found

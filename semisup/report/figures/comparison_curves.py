@@ -45,8 +45,8 @@ def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list
 def control_history(best: Row) -> History | None:
     """History of the best run's control, if that is done."""
     for run, pair in zip(best.runs, best.controls, strict=False):
-        if run is best.best_run and pair.state == "done" and pair.other:
-            return history(pair.other.folder)
+        if run is best.best_run and (control := pair.finished):
+            return history(control.folder)
     return None
 
 

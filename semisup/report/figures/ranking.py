@@ -51,7 +51,7 @@ def ranking_figure(comparison: Comparison) -> Figure:
 def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:
     for position, row in enumerate(rows):
         for pairs, color, marker, below in ((row.controls, ORANGE, "D", 0.05), (row.baselines, GRAY, "x", 0.3)):
-            runs = [pair.other for pair in pairs if pair.state == "done" and pair.other]
+            runs = [other for pair in pairs if (other := pair.finished)]
             reference = over_seeds(runs, split) if split_of(runs) == split else None
             _point(panel, reference, position + below, color, marker, 100)
         _point(panel, row.accuracy(split), position - 0.2, BLUE, "o", 100)
