@@ -212,7 +212,7 @@ LONGEST = (
     "training/test_loop",
     "cli/test_reproduce",
 )
-"""Files that take longest, in processor time: begun first, so that no process of tests is left alone with one."""
+"""Files that take the most CPU time: they start first, so that the test processes end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -230,22 +230,22 @@ _cases: dict[str, list[tuple[int, int]]] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Count one case: of a test that injects several faults, what it says of itself."""
+    """Count one case; a test that injects several faults records their numbers itself."""
     if (report.when == "call" and report.outcome != "skipped") or report.failed:
-        told = dict(report.user_properties).get("faults")
-        injected, survived = told if isinstance(told, list | tuple) else (1, 1)
+        recorded = dict(report.user_properties).get("faults")
+        injected, survived = recorded if isinstance(recorded, list | tuple) else (1, 1)
         test = report.nodeid.partition("[")[0].removeprefix("tests/")
         _cases.setdefault(test, []).append((injected, survived if report.passed else 0))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the counts of the faults all of whose tests were run; parts of a file say nothing of the whole."""
+    """Write the counts of the faults whose tests all ran; a selection of tests writes nothing."""
     from tests.faults import FAULTS
     from tests.reliability import count
 
     options = session.config.option
-    in_part = options.keyword or options.markexpr or any("::" in word for word in session.config.args)
-    if in_part or options.collectonly or hasattr(session.config, "workerinput"):
+    selected = options.keyword or options.markexpr or any("::" in word for word in session.config.args)
+    if selected or options.collectonly or hasattr(session.config, "workerinput"):
         return
     counted = {
         fault.key: tuple(map(sum, zip(*(case for test in fault.tests for case in _cases[test]), strict=True)))

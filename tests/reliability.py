@@ -1,9 +1,9 @@
-"""Write the reliability page from the tests: docs/internals/reliability.md or outputs/reliability.md.
+"""Write the reliability page from the results of the tests: docs/internals/reliability.md or outputs/reliability.md.
 
-The tables of faults are those of `tests/faults.py`. Injected and survived are the cases of the tests that ran and of
-those that passed (`tests/conftest.py` counts), or what a test reports by `record_property("faults", (9, 9))`. A test
-with more results calls `report`. Sections are sorted by name; a section that no test writes, such as the comparison
-with other programs, is kept. The text of a section depends on the code alone, so a second test run changes nothing.
+The tables list the faults of `tests/faults.py`. Injected and survived count the test cases that ran and those that
+passed (`tests/conftest.py`), or the numbers that a test records with `record_property("faults", (9, 9))`. A test with
+more results calls `report`. Sections are sorted by name; a section that no test writes, such as the comparison with
+other programs, is kept. The text of a section depends only on the code, so a second test run changes nothing.
 
 `make reliability` (SEMISUP_WRITE_RELIABILITY=1) updates the page in docs/. Other test runs leave the checkout unchanged
 and write their copy to outputs/. Nothing is written where neither folder exists, as in an installed package.
@@ -29,7 +29,7 @@ Every figure comes from the tests of this version: `make reliability` writes the
 the last section is written by hand.
 """
 SECTION = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- end -->\n", re.DOTALL)
-COLUMNS = ("fault", "what happens", "what then holds", "injected", "survived", "test")
+COLUMNS = ("fault", "description", "required behavior", "injected", "survived", "test")
 COUNTED = re.compile(r"^\| (?P<key>[^|]*\|[^|]*)\|[^|]*\| (?P<injected>\d+) \| (?P<survived>\d+) \|", re.MULTILINE)
 
 Counts = Mapping[str, tuple[int, int]]
@@ -37,44 +37,45 @@ Counts = Mapping[str, tuple[int, int]]
 
 
 def report(name: str, title: str, text: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write one section, replacing what it said before.
+    """Write one section of the page, or replace it.
 
     Args:
         name: letters, digits and -; sections are sorted by it: `d-fuzz` stands after the faults of section D.
-        title: its heading.
-        text: what the figures mean, before the table.
-        columns: the table's head.
+        title: heading of the section.
+        text: explanation of the figures, before the table.
+        columns: headings of the table.
         rows: one value for each column.
     """
-    heading = "###" if re.match("[a-j]-", name) else "##"  # of a section of faults
+    heading = "###" if re.match("[a-k]-", name) else "##"  # of a section of faults
     body = _section(f"{heading} {title}", text, columns, rows)
     _rewrite(lambda page: _with(page, {name: body}))
 
 
 def count(counts: Counts) -> None:
-    """Write what was injected and survived into the tables of faults; of others the page keeps what it says."""
+    """Write the counts of the faults into the tables; other faults keep the counts that the page holds."""
 
-    def rewritten(page: str) -> str:
-        known = dict(_counted(page)) | dict(counts)
-        return _with(page, _tables(known))
+    def update(page: str) -> str:
+        return _with(page, _tables(dict(_read_counts(page)) | dict(counts)))
 
-    _rewrite(rewritten)
+    _rewrite(update)
 
 
 def _tables(counts: Counts) -> dict[str, str]:
-    """The sections of all faults, and that of their sums."""
+    """Format the sections of all faults, and the section of their sums."""
     bodies, sums = {}, []
     for letter, (title, text) in SECTIONS.items():
         faults = [fault for fault in FAULTS if fault.section == letter]
         bodies[letter.lower()] = _section(
             f"## {letter}. {title}", text, COLUMNS, [_row(each, counts) for each in faults]
         )
-        found = [counts[each.key] for each in faults if each.key in counts]
+        counted = [counts[each.key] for each in faults if each.key in counts]
         without = sum(not each.tests for each in faults)
-        sums.append([letter, title, len(faults) - without, sum(n for n, _ in found), sum(n for _, n in found), without])
-    columns = ("", "section", "faults with a test", "injected", "survived", "without one, and why")
-    text = "Each fault is made to happen, and what must then hold is checked. Survived = it held."
-    bodies["0"] = _section("## In short", text, columns, sums)
+        sums.append(
+            [letter, title, len(faults) - without, sum(n for n, _ in counted), sum(n for _, n in counted), without]
+        )
+    columns = ("", "section", "faults with a test", "injected", "survived", "faults without a test")
+    text = "Each test causes a fault and checks the required behavior. Survived: the behavior was as required."
+    bodies["0"] = _section("## Summary", text, columns, sums)
     return bodies
 
 
@@ -84,12 +85,12 @@ def _row(fault: Fault, counts: Counts) -> Sequence[object]:
     return fault.codes, fault.what, fault.then, injected, survived, where or "-"
 
 
-def _counted(page: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """What the page says of the faults."""
+def _read_counts(page: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Read the counts of each fault from the page."""
     keys = {f"{each.codes} | {each.what} ": each.key for each in FAULTS}
-    for found in COUNTED.finditer(page):
-        if key := keys.get(found["key"]):
-            yield key, (int(found["injected"]), int(found["survived"]))
+    for match in COUNTED.finditer(page):
+        if key := keys.get(match["key"]):
+            yield key, (int(match["injected"]), int(match["survived"]))
 
 
 def _section(heading: str, text: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -99,23 +100,23 @@ def _section(heading: str, text: str, columns: Sequence[str], rows: Iterable[Seq
 
 
 def _with(page: str, bodies: Mapping[str, str]) -> str:
-    sections = {found["name"]: found["body"] for found in SECTION.finditer(page)} | dict(bodies)
+    sections = {match["name"]: match["body"] for match in SECTION.finditer(page)} | dict(bodies)
     return "\n".join([HEAD, *(f"<!-- {each} -->\n{sections[each]}<!-- end -->\n" for each in sorted(sections))])
 
 
-def _rewrite(how: Callable[[str], str]) -> None:
+def _rewrite(edit: Callable[[str], str]) -> None:
     if not os.access(PAGE.parent, os.W_OK):
         return
-    with _alone():
+    with _lock():
         source = PAGE if PAGE.exists() else COMMITTED
         before = source.read_text() if source.exists() else ""
-        if (page := how(before)) != before:
+        if (page := edit(before)) != before:
             write_atomically(PAGE, page.encode())
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Tests run in several processes; in here is one of them."""
+def _lock() -> Iterator[None]:
+    """Admit one of the several processes of the tests at a time."""
     folder = os.open(PAGE.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

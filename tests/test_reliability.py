@@ -1,4 +1,4 @@
-"""The faults that are looked for are tested where the page says."""
+"""Check that every fault of the catalog has its tests."""
 
 import ast
 from functools import cache
@@ -28,9 +28,7 @@ def test_every_fault_has_its_test_or_a_reason() -> None:
     reliability.count({})
 
 
-def test_what_was_counted_before_stays_until_it_is_counted_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_are_kept_until_they_are_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = Fault("A1", "one", "holds", ("x.py::y",)), Fault("A1-2", "other (a, b)", "holds", ("x.py::z",))
     monkeypatch.setattr(reliability, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(reliability, "COMMITTED", tmp_path / "none.md")
