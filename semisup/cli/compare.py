@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semisup.errors import RecordError
+from semisup.record.status import RECORDED_STATUSES
 from semisup.runtime.atomic_files import write_atomically
 from semisup.text import shell_quote
 
@@ -162,9 +163,7 @@ def _hints(comparison: "Comparison") -> list[str]:
         hints.append(
             f"{len(without)} of {len(pairs)} runs have no control or no baseline{' yet' if due else ''}: {how}"
         )
-    if any(
-        run.status in ("interrupted", "running", "failed", "diverged", "collapsed") for run in comparison.unfinished
-    ):
+    if any(run.status in RECORDED_STATUSES for run in comparison.unfinished):
         reproductions = any(str(run.name).startswith(PREFIX) for run in comparison.unfinished)
         command = "train command (for a reproduction, reproduce command)" if reproductions else "train command"
         hints.append(f"the same {command} resumes interrupted runs and retries failed ones")

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semisup.record.status import RunStatus
 from semisup.text import printable
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _run_again(run_config: "RunConfig", source: Path, bars: "Bars") -> "RunResul
 
     if (name := interrupted_name(run_config, source)) is not None:
         result = run(schema.validate(run_config.config | {"name": name}), bars, in_sweep=False, reproduces=source)
-        if result.status not in ("in use", "refused"):
+        if result.status not in (RunStatus.IN_USE, RunStatus.REFUSED):
             return result
     return run(run_config, bars, in_sweep=False, reproduces=source)
 
@@ -130,7 +131,7 @@ def _report(result: "RunResult", source: Path | None, differences: list[str], to
     """Print the comparison of the reproduction with the run directory `source`; return the exit status."""
     from semisup.analysis.run_diff import compare_metrics
 
-    if result.status != "done":
+    if result.status != RunStatus.DONE:
         print(f"{result.status}: {printable(result.message, 2000)}")
         return result.exit_code
     if source is None:

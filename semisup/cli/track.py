@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from semisup.record.status import RunStatus
 from semisup.text import printable
 
 EPILOG = """\
@@ -130,13 +131,13 @@ def _replay(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
     except (LookupError, TypeError, ValueError) as error:
         raise RecordError(f"{folder}: config.yaml or run.json is not valid ({error})") from None
     summary = read_json(folder / "summary.json")
-    status = "done" if summary is not None else _unfinished(about)
+    status = RunStatus.DONE if summary is not None else _unfinished(about)
     tracker = tracking.open(identity)
     for row in read_metrics(log) if count else ():
         tracker.row(row)
     tracker.plots(saved_plots(folder))
     flat = {name: value for name, value in (summary or {"status": status}).items() if not isinstance(value, dict)}
-    tracker.close(flat, EXIT_STATUS["done" if status == "done" else "failed"])
+    tracker.close(flat, EXIT_STATUS[RunStatus.DONE if status == RunStatus.DONE else RunStatus.FAILED])
     return status, count
 
 
@@ -160,4 +161,4 @@ def _check_slugs(*values: object) -> list[str]:
 def _unfinished(about: dict[str, Any]) -> str:
     """The status of a run without a summary; `running` without a process means that it was killed."""
     status = about.get("status")
-    return "killed" if status in ("running", "done", None) else str(status)
+    return "killed" if status in (RunStatus.RUNNING, RunStatus.DONE, None) else str(status)

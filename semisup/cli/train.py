@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from semisup.config.compose import check_names, without_hydra
 from semisup.errors import DataError, SettingError
+from semisup.record.status import RunStatus
 from semisup.report.console import short_warnings
 from semisup.runner.output_root import check_output_root
 from semisup.sweep.preflight import compose_command, validate_command
@@ -86,8 +87,8 @@ def _run_single(config: DictConfig) -> int:
         result = run(run_config, bars, in_sweep=False)
     if not is_rank_zero():
         return result.exit_code
-    if result.status != "done":
-        prefix = "" if result.status == "refused" else f"{result.status}: "
+    if result.status != RunStatus.DONE:
+        prefix = "" if result.status == RunStatus.REFUSED else f"{result.status}: "
         print(f"semisup train: {prefix}{result.message}", file=sys.stderr)
         return result.exit_code
     if result.kept and is_wandb_agent():  # the agent waits for a result, also of a run that was finished before

@@ -10,6 +10,7 @@ from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence
 from semisup.analysis.intervals import Interval, seeds_needed
 from semisup.analysis.run_history import chosen_before_selection
+from semisup.record.status import RunStatus
 from semisup.text import escape
 
 OLD_CONTROL = "strongly augmented control"
@@ -77,7 +78,7 @@ def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
 
 def missing_reason(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
     """Why there is no gain: `no control`, `control failed`."""
-    states = {pair.state for pair in pairs} - {"done"}
+    states = {pair.state for pair in pairs} - {RunStatus.DONE}
     worst = min(states - {"missing"}, default="missing")
     return f"no {kind}" if worst == "missing" else f"{kind} {worst}"
 

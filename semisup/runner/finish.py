@@ -15,6 +15,7 @@ from semisup.config.schema import RunConfig
 from semisup.core.events import Finished, MetricsRow
 from semisup.dataset import Data
 from semisup.errors import LockLostError
+from semisup.record.status import RunStatus
 from semisup.record.writer import RunWriter
 from semisup.runner.result import EXIT_STATUS
 from semisup.runtime.secrets import redact
@@ -49,7 +50,7 @@ def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
     """Close the tracker with the scalars of the summary; {}: the run did not finish."""
     with _warn_on_error("the tracker was not closed"):
         scalars = {name: value for name, value in summary.items() if not isinstance(value, dict)}
-        tracker.close(scalars, EXIT_STATUS["done" if summary else "failed"])
+        tracker.close(scalars, EXIT_STATUS[RunStatus.DONE if summary else RunStatus.FAILED])
 
 
 @contextmanager

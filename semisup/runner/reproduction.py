@@ -8,12 +8,13 @@ from semisup.errors import InUseError
 from semisup.record import is_finished
 from semisup.record.lock import RunLock
 from semisup.record.reader import read_json, read_section
+from semisup.record.status import RunStatus
 
 if TYPE_CHECKING:
     from semisup.config.schema import RunConfig
 
 PREFIX = "reproduced-"
-RESUMABLE = ("running", "interrupted", "failed")
+RESUMABLE = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.FAILED)
 
 
 def new_name() -> str:

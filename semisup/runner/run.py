@@ -24,6 +24,7 @@ from semisup.errors import (
 from semisup.record import is_finished
 from semisup.record.environment import git_diff
 from semisup.record.reader import read_json
+from semisup.record.status import RunStatus
 from semisup.record.weights_check import check_snapshot
 from semisup.record.writer import OTHER_DATA, RunWriter
 from semisup.runner.collapse import CollapseWatch
@@ -74,36 +75,39 @@ def _run_to_result(
         with stop, process_group(run_config.run.device) as team:
             if not is_rank_zero():
                 trained = run_follower(run_config, lambda: load_data(run_config, bars), bars, stop, team)
-                return RunResult(folder, "done", kept=not trained)
+                return RunResult(folder, RunStatus.DONE, kept=not trained)
             if is_finished(folder):
                 return _reuse_finished(run_config, folder, bars)
             check_weights_unchanged(run_config, folder)
             return _train(run_config, folder, bars, stop, team, reproduces, in_sweep=in_sweep)
     except FinishedError:
-        return RunResult(folder, "done", read_json(folder / "summary.json"), kept=True)
+        return RunResult(folder, RunStatus.DONE, read_json(folder / "summary.json"), kept=True)
     except LockLostError as error:  # the directory is another process's now: nothing may be written into it
-        return RunResult(folder, "refused", message=str(error))
+        return RunResult(folder, RunStatus.REFUSED, message=str(error))
     except InUseError as error:
-        return RunResult(folder, "in use", message=str(error))
+        return RunResult(folder, RunStatus.IN_USE, message=str(error))
     except (SettingError, DataError, RecordError) as error:
-        result = RunResult(folder, "refused", message="; ".join([str(error), *getattr(error, "__notes__", ())]))
+        result = RunResult(folder, RunStatus.REFUSED, message="; ".join([str(error), *getattr(error, "__notes__", ())]))
     except DivergedError as error:
-        result = RunResult(folder, "diverged", message=str(error))
+        result = RunResult(folder, RunStatus.DIVERGED, message=str(error))
     except CollapsedError as error:
-        result = RunResult(folder, "collapsed", message=str(error))
+        result = RunResult(folder, RunStatus.COLLAPSED, message=str(error))
     except (StopRequested, KeyboardInterrupt) as error:
         code, by = (error.code, error.by) if isinstance(error, StopRequested) else (130, "SIGINT")
-        return RunResult(folder, "interrupted", message="stopped; the same command continues", code=code, by=by)
+        return RunResult(folder, RunStatus.INTERRUPTED, message="stopped; the same command continues", code=code, by=by)
     except SystemExit as error:
         result = RunResult(
-            folder, "failed", message=f"the training called sys.exit({error.code!r})", last_lines=traceback_tail()
+            folder,
+            RunStatus.FAILED,
+            message=f"the training called sys.exit({error.code!r})",
+            last_lines=traceback_tail(),
         )
     except (InsufficientMemoryError, OSError) as error:
-        result = RunResult(folder, "failed", message=str(error), last_lines=traceback_tail())
+        result = RunResult(folder, RunStatus.FAILED, message=str(error), last_lines=traceback_tail())
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         result = RunResult(
-            folder, "failed", message=redact(f"{type(error).__name__}: {error}"), last_lines=traceback_tail()
+            folder, RunStatus.FAILED, message=redact(f"{type(error).__name__}: {error}"), last_lines=traceback_tail()
         )
     if in_sweep and not (folder / "run.json").exists():
         record_early_failure(run_config, result)
@@ -112,7 +116,7 @@ def _run_to_result(
 
 def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
     """As `run`, for a run of a sweep or its control: if another job is training it, wait and use its result."""
-    while (result := run(run_config, bars, in_sweep=True)).status == "in use":
+    while (result := run(run_config, bars, in_sweep=True)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)
     return result
 
@@ -130,7 +134,7 @@ def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResul
     dataset = (read_json(folder / "run.json") or {}).get("dataset") or {}
     if dataset.get("fingerprint") != data.fingerprint:
         raise DataError(f"{folder}: {OTHER_DATA}")
-    return RunResult(folder, "done", read_json(folder / "summary.json"), kept=True)
+    return RunResult(folder, RunStatus.DONE, read_json(folder / "summary.json"), kept=True)
 
 
 def _train(
@@ -170,7 +174,7 @@ def _train(
             finally:
                 close_tracker(tracker, summary)
                 bars.end()
-    return RunResult(folder, "done", summary, shared_start=record.about.get("shared_start"))
+    return RunResult(folder, RunStatus.DONE, summary, shared_start=record.about.get("shared_start"))
 
 
 def _train_and_record(

@@ -16,6 +16,7 @@ from semisup.config.compose import delete_keys
 from semisup.config.controls import reference_configs
 from semisup.config.resolvers import concurrent_runs
 from semisup.errors import SettingError
+from semisup.record.status import RunStatus
 from semisup.runtime.memory_limit import CONCURRENT_RUNS
 from semisup.sweep.gpu_assignment import assign_gpu
 from semisup.sweep.job_store import FAIL_FAST, STOPPED, JobStore
@@ -50,7 +51,7 @@ def job(config: DictConfig) -> float | None:
     store = JobStore(Path(HydraConfig.get().sweep.dir))
     deleted = [f"~{key}" for key in delete_keys(config, store.deleted_keys())]
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task, *deleted]  # the command in run.json
-    if (status := _status(store, name)) not in ("running", "interrupted", "done"):
+    if (status := _status(store, name)) not in (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.DONE):
         return None  # recorded by an earlier process
     if (stop_reason := store.stop_reason()) == STOPPED:
         store.wait_for_others()
@@ -58,36 +59,39 @@ def job(config: DictConfig) -> float | None:
     try:
         run_config = resolve_auto(config)
     except SettingError as error:
-        store.write_entry(name, RunResult(Path(), "refused", message=str(error)))
+        store.write_entry(name, RunResult(Path(), RunStatus.REFUSED, message=str(error)))
         return None
     folder = run_folder(run_config)
-    if stop_reason is not None and status != "done":
-        store.write_entry(name, RunResult(folder, "skipped", message=f"not started: {stop_reason}"))
+    if stop_reason is not None and status != RunStatus.DONE:
+        store.write_entry(name, RunResult(folder, RunStatus.SKIPPED, message=f"not started: {stop_reason}"))
         return None
     with Bars() as bars:
-        if status == "done":  # by a process that died, or was queued again, during the reference runs
-            result = RunResult(folder, "done", read_json(folder / "summary.json"))
+        if status == RunStatus.DONE:  # by a process that died, or was queued again, during the reference runs
+            result = RunResult(folder, RunStatus.DONE, read_json(folder / "summary.json"))
         else:
             result = _run_and_store(store, name, run_config, bars)
             safe_print(_line(result))
-            if result.status == "done" and (reason := explain_unused(run_config, folder, result.summary or {})):
+            if result.status == RunStatus.DONE and (reason := explain_unused(run_config, folder, result.summary or {})):
                 safe_print(f"{'':<12}{reason}")
             _stop_if_requested(store, result)
-        if result.status == "done" and _has_references(run_config):
+        if result.status == RunStatus.DONE and _has_references(run_config):
             for kind, reference in reference_configs(run_config.config, result.summary or {}).items():
                 reference_name = f"{name}-{kind}"
-                if store.stop_reason() or _status(store, reference_name) not in ("running", "interrupted"):
+                if store.stop_reason() or _status(store, reference_name) not in (
+                    RunStatus.RUNNING,
+                    RunStatus.INTERRUPTED,
+                ):
                     continue
                 try:
                     run = _run_and_store(store, reference_name, reusable_or_local(reference), bars)
                     _stop_if_requested(store, run)
                 except SettingError as error:
-                    store.write_entry(reference_name, RunResult(Path(), "refused", message=str(error)))
+                    store.write_entry(reference_name, RunResult(Path(), RunStatus.REFUSED, message=str(error)))
     return (result.summary or {}).get("best/val/accuracy")
 
 
 def _status(store: JobStore, name: str) -> str:
-    return str((store.entry(name) or {"status": "running"})["status"])
+    return str((store.entry(name) or {"status": RunStatus.RUNNING})["status"])
 
 
 def _has_references(run_config: "RunConfig") -> bool:
@@ -101,10 +105,10 @@ def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "B
     from semisup.runner.run import run_or_wait
 
     compared = _has_references(run_config)
-    running = RunResult(run_folder(run_config), "running", message="it is in progress")
+    running = RunResult(run_folder(run_config), RunStatus.RUNNING, message="it is in progress")
     store.write_entry(name, running, compared=compared)
     result = run_or_wait(run_config, bars)
-    if run_config.sweep.fail_fast and result.status not in ("done", "interrupted"):
+    if run_config.sweep.fail_fast and result.status not in (RunStatus.DONE, RunStatus.INTERRUPTED):
         store.request_stop(FAIL_FAST, job=name, status=result.status)
     store.write_entry(name, result, compared=compared)
     return result

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from semisup.config.compose import split_deletions
 from semisup.config.resolvers import concurrent_runs
 from semisup.errors import SettingError
+from semisup.record.status import RunStatus
 from semisup.report.console import safe_print
 from semisup.runtime.memory_limit import memory_limit_bytes, oom_kill_count
 from semisup.runtime.torchrun_env import is_rank_zero, world_size
@@ -156,9 +157,9 @@ def rerun_remaining(
                 if attempt.stopped is not None:
                     return attempt.stopped, cause
                 if fail_fast and attempt.dead:
-                    store.request_stop(FAIL_FAST, job=attempt.dead[0], status="failed")
+                    store.request_stop(FAIL_FAST, job=attempt.dead[0], status=RunStatus.FAILED)
         elif attempt.dead and fail_fast:
-            store.request_stop(FAIL_FAST, job=attempt.dead[0], status="failed")
+            store.request_stop(FAIL_FAST, job=attempt.dead[0], status=RunStatus.FAILED)
         remaining = store.missing_jobs()
         if not remaining or store.stop_reason():
             return None, cause

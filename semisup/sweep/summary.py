@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from semisup.record.status import RunStatus
 from semisup.sweep.job_store import FAIL_FAST, Entry, JobStore, missing_references
 from semisup.text import escape
 
@@ -27,7 +28,7 @@ def summarize(store: JobStore, expected: int | None, seconds: float, cause: str 
     jobs = {}
     for name in sorted({*(f"{number:05d}" for number in range(count)), *runs}):
         entry: Entry = runs.get(name) or {"status": NOT_STARTED, "message": message, "folder": None, "kept": False}
-        if entry["status"] == "skipped":
+        if entry["status"] == RunStatus.SKIPPED:
             entry = entry | {"status": NOT_STARTED}
         overrides = plan[int(name)] if plan and int(name) < len(plan) else None
         jobs[name] = {"overrides": overrides, **entry}
@@ -60,8 +61,8 @@ def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
     where one stopped the sweep, or where only jobs that a signal stopped are left. Otherwise 1.
     """
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
-    undone = [each for each in everything if each["status"] != "done"]
-    interrupted = [int(each["code"]) for each in undone if each["status"] == "interrupted"]
+    undone = [each for each in everything if each["status"] != RunStatus.DONE]
+    interrupted = [int(each["code"]) for each in undone if each["status"] == RunStatus.INTERRUPTED]
     complete = bool(everything) and not undone and not summary["companions_left"]
     if complete and (stopped is None or summary["expected"] is not None):  # otherwise the sweeper may have had more
         return 0
@@ -84,7 +85,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         saved = f"{shared['epochs']} epochs, {shared['steps']} steps, {shared['saved_seconds']:.0f} s saved"
         lines.append(f"{shared['runs']} runs began from a shared start: {saved}")
     for name, job in {**summary["jobs"], **summary["companion_jobs"]}.items():
-        if job["status"] not in ("done", NOT_STARTED):
+        if job["status"] not in (RunStatus.DONE, NOT_STARTED):
             lines.append(f"  {job['status']}: job {name}: {escape(job['message'])}")
             lines += [f"      {escape(line)}" for line in job.get("last_lines") or []]
     left = {name: job["message"] for name, job in summary["jobs"].items() if job["status"] == NOT_STARTED}
