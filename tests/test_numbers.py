@@ -150,7 +150,7 @@ def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
 @pytest.mark.parametrize(
     ("overrides", "counts", "said"),
     [
-        ([], {"validation": 0}, "leaves no image for validation"),
+        ([], {"validation": 0}, "leaves no image for the validation set"),
         ([], {"unlabeled": 0}, "needs unlabeled images, and there are none"),
     ],
 )

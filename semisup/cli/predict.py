@@ -64,7 +64,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
         )
     files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
     if not files:
-        raise DataError(f"{arguments.folder}: no images")
+        raise DataError(f"{arguments.folder}: holds no image files")
     parts = _csv_parts(arguments.runs, sorted(files, key=lambda file: file.name))
     if output is None:
         for text in map(printable_lines, list(parts)) if sys.stdout.isatty() else parts:  # a list: after the bar
@@ -175,12 +175,16 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
-        raise RecordError(f"{run}: not the directory of a run with a best model (run.json and checkpoints/best-*.pt)")
+        raise RecordError(
+            f"{run}: is not the directory of a finished run; it must hold run.json and checkpoints/best-*.pt"
+        )
     run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
     dataset, settings = read_section(about, "dataset"), run_config.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
-        raise RecordError(f"{run / 'run.json'}: has no valid classes and channels of the images")
+        raise RecordError(
+            f"{run / 'run.json'}: does not hold the class names and the number of channels that predict needs"
+        )
     expected = compatibility.weight_bytes(run_config, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")

@@ -77,7 +77,9 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
 
     bare = not arguments.run.is_dir()
     if not bare and not (arguments.run / "config.yaml").exists():
-        raise RecordError(f"{arguments.run}: not a run directory, for it has no config.yaml; give a folder inside it")
+        raise RecordError(
+            f"{arguments.run}: is not a run directory, because it has no config.yaml; give one of the folders inside it"
+        )
     config = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup.config import schema
     from semisup.report.console import short_warnings
@@ -259,7 +261,7 @@ def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], 
     before = read_section(about, "dataset")
     recorded, data = before.get("fingerprint"), run_config.dataset.read(run_config.dataset.inspect(), bars.watch)
     if recorded is not None and recorded != data.fingerprint:
-        raise DataError(f"the data set is not the one of the run: {_data_differences(run, before, data)}")
+        raise DataError(f"the data set differs from that of the run: {_data_differences(run, before, data)}")
 
 
 def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "Bars") -> str | None:

@@ -50,7 +50,7 @@ def expand_sweep(word: str) -> tuple[str, list[str]]:
             return key, []
         return key, [f"{key}={value}" for value in override.sweep_string_iterator()]
     except HydraException as error:
-        raise SettingError("override", word, f"not of the form key=value ({str(error).splitlines()[0]})") from None
+        raise SettingError("override", word, f"must have the form key=value ({str(error).splitlines()[0]})") from None
 
 
 def split_deletions(overrides: list[str]) -> tuple[list[str], list[str]]:

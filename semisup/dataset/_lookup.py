@@ -35,6 +35,6 @@ def _from_all(
         raise DataError(f"{count} images of {info.size} x {info.size} pixels are too many to read for a few of them")
     data = dataset.read(info, no_progress)
     if fingerprint is not None and data.fingerprint != fingerprint:
-        raise DataError("the data set is not the one of the run: its files, their contents or the split differ")
+        raise DataError("the data set differs from that of the run: its files, their contents or the split changed")
     images, wanted = getattr(data, split), set(names)
     return {name: images.pixels[number] for number, name in enumerate(images.paths) if name in wanted}

@@ -142,7 +142,7 @@ class Folder(ImageFiles):
         if unknown:
             near = closest_match(unknown[0], classes)
             raise DataError(
-                f"{shown(folder)}: classes that the labeled training images do not have: {', '.join(unknown[:5])}"
+                f"{shown(folder)}: classes that the labeled folder does not have: {', '.join(unknown[:5])}"
                 + (f" (did you mean {near}?)" if near else "")
             )
         part = FileSplit([], [])
@@ -155,7 +155,7 @@ class Folder(ImageFiles):
             part.files.extend(files)
             part.targets.extend([number] * len(files))
         if not part.files:
-            raise DataError(f"{shown(folder)}: no images")
+            raise DataError(f"{shown(folder)}: holds no image files")
         return part
 
     def _unlabeled(self, root: Path, ignored: Counter[str]) -> list[ImageFile]:

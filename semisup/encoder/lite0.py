@@ -96,5 +96,5 @@ def timm_name(name: str) -> str:
             stage, block = stage + 1, block - STAGES[stage]
         layer = (FIRST_STAGE if stage == 0 else OTHER_STAGES)[parts[2]]
     except (LookupError, ValueError):
-        raise SettingError("encoder.weights", name, "is no layer of EfficientNet-lite0") from None
+        raise SettingError("encoder.weights", name, "is not a layer of EfficientNet-lite0") from None
     return ".".join(["blocks", str(stage), str(block), layer, *parts[3:]])

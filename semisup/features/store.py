@@ -63,7 +63,7 @@ class FeaturePack:
         views, features = self.shape
         segment = read_segment(path, views, features)
         if segment is None:
-            warnings.warn(f"{path}: damaged; its features are encoded again", stacklevel=4)
+            warnings.warn(f"{path}: is damaged; its images are encoded again", stacklevel=4)
             path.unlink(missing_ok=True)
             return
         rows = PackedImages(path, (len(segment.digests) * views, 2 * features), segment.offset)

@@ -66,7 +66,7 @@ class PackedImages:
         except OSError as error:
             raise DataError(f"{self.path}: {error.strerror}") from error
         if count == 0:
-            raise DataError(f"{self.path}: became shorter while its pixels were in use")
+            raise DataError(f"{self.path}: was truncated by another program during the run; run the same command again")
         return count
 
 

@@ -103,7 +103,10 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
             continue
         name = escape_name(unicodedata.normalize("NFC", _decode_path(entry.name)))
         if name in folders:
-            raise DataError(f"{shown(folder)}: two folders have the class name {name} in Unicode's form NFC")
+            raise DataError(
+                f"{shown(folder)}: two folders have the class name {name} after Unicode normalization (NFC);"
+                " rename one of them"
+            )
         folders[name] = Path(entry.path)
     return dict(sorted(folders.items(), key=lambda item: item[0].encode()))
 

@@ -69,7 +69,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """
     match = NAME.fullmatch(path.name)
     if match is None:
-        raise RecordError(f"{path}: not the name of a checkpoint of semisup")
+        raise RecordError(f"{path}: is not named like a checkpoint of semisup")
     try:
         payload = read_bytes(path, max_bytes)
     except OSError as error:
@@ -77,7 +77,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     except ValueError as error:
         raise RecordError(f"{path}: refused ({error})") from None
     if hashlib.sha256(payload).hexdigest()[:16] != match[3]:
-        raise RecordError(f"{path}: damaged (its content does not match the digest in its name)")
+        raise RecordError(f"{path}: is damaged (its content does not match the digest in its name)")
     try:
         _reject_foreign_zip(payload)
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
@@ -86,9 +86,11 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
         reason = (
             f"refers to the code {foreign[1]}" if foreign else (str(error).splitlines() or [type(error).__name__])[0]
         )
-        raise RecordError(f"{path}: refused: holds more than tensors and plain data ({escape(reason)})") from None
+        raise RecordError(
+            f"{path}: is refused, because it holds more than tensors and plain data ({escape(reason)})"
+        ) from None
     if not isinstance(content, dict):
-        raise RecordError(f"{path}: not a checkpoint of semisup")
+        raise RecordError(f"{path}: is not a checkpoint of semisup")
     return content
 
 
@@ -168,7 +170,7 @@ def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
                 raise RecordError(f"{path}: written by an earlier version of semisup; this version cannot resume it")
             lines, best = snapshot.pop("lines"), snapshot.get("best")
             if not isinstance(lines, dict) or not (best is None or NAME.fullmatch(str(best))):
-                raise RecordError(f"{path}: not a state of semisup")
+                raise RecordError(f"{path}: is not a training state of semisup")
             snapshot["best"] = load(folder / best) if best else None
             return snapshot, lines
         except RecordError as error:

@@ -143,7 +143,9 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     differences = diff_environments(before, now) if now else {}
     others = [f"{name} {differences[name]}" for name in RESULT_PACKAGES if name in differences]
     if others:
-        raise RecordError(f"the run was begun with other versions ({', '.join(others)}); use those, or another name=")
+        raise RecordError(
+            f"the run was started with other package versions ({', '.join(others)}); use those, or another name="
+        )
     if differences:
         message = ", ".join(f"{name} {each}" for name, each in differences.items())
         warnings.warn(f"the run started in another environment; the last bits may differ: {message}", stacklevel=2)

@@ -28,7 +28,7 @@ class LockedDirectory:
         """
         root = self.folder.parent.parent
         if not self.folder.resolve().is_relative_to(root.resolve()):
-            raise RecordError(f"{self.folder}: a link that leads out of {root}; set output_root to where it leads")
+            raise RecordError(f"{self.folder}: is a link to a folder outside {root}; set output_root to that folder")
         try:
             for name in inner:
                 make_folder(self.folder / name)

@@ -57,7 +57,7 @@ def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabiliti
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror or 'cannot be read'}") from None
     except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
-        raise RecordError(f"{path}: not a file of class probabilities as semisup writes it") from None
+        raise RecordError(f"{path}: is not a file of class probabilities written by semisup") from None
     if probabilities.shape != (rows, num_classes):
         shape = " x ".join(map(str, probabilities.shape))
         raise RecordError(f"{path}: has {shape} probabilities, not {rows} x {num_classes} as in predictions.csv")

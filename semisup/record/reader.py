@@ -64,11 +64,11 @@ def parse_json(raw: bytes) -> Any:
     """
     memory = len(raw) + 40 * raw.count(b",") + 70 * (raw.count(b"[") + raw.count(b"{")) + 30 * raw.count(b'"')
     if memory > MAX_JSON_MEMORY:
-        raise ValueError("would take more memory than any record")
+        raise ValueError("needs more memory than any record of semisup")
     try:
         return json.loads(raw)
     except RecursionError:
-        raise ValueError("is nested deeper than any record") from None
+        raise ValueError("is nested deeper than any record of semisup") from None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -109,7 +109,7 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     except ValueError as error:
         if isinstance(error, RecordError):
             raise
-        raise RecordError(f"{path}: is not JSON, line by line ({escape(error)})") from None
+        raise RecordError(f"{path}: must have one JSON object per line ({escape(error)})") from None
 
 
 def check_steps(path: Path) -> None:
@@ -197,7 +197,7 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
     open_[-1] = keys, not is_key
     if is_key:
         if not isinstance(event, yaml.ScalarEvent) or event.value == "<<":
-            raise ValueError("has a key that is no plain word")
+            raise ValueError("has a key that is not a plain word")
         if event.value in keys:
             raise ValueError(f"has the key {event.value} twice")
         keys.add(event.value)

@@ -110,13 +110,13 @@ class SharedStartCache:
 
 def _read(content: dict[str, Any], of: str, path: Path) -> SharedStart:
     if content.pop("of", None) != of:
-        raise RecordError(f"{path}: has another key: settings, data or versions")
+        raise RecordError(f"{path}: belongs to other settings, data or package versions")
     try:
         evaluated = content.pop("evaluated")
         evaluated = None if evaluated is None else event_from_dict(evaluated)
         return SharedStart(**content, evaluated=evaluated)
     except (TypeError, KeyError, AttributeError) as error:
-        raise RecordError(f"{path}: not a shared start ({error})") from None
+        raise RecordError(f"{path}: is not a shared start ({error})") from None
 
 
 def event_to_dict(event: EvalEnd) -> dict[str, Any]:

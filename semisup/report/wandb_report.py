@@ -47,7 +47,7 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
 
     run = next((run for run in comparison.runs if run.identity), None)
     if run is None:
-        raise DataError("--track: no run can be read")
+        raise DataError("--track: none of the runs can be read")
     node = read_config(config_folder() / "tracking" / "wandb.yaml") | _tracked_settings(comparison)
     for override in overrides:
         key, equals, text = override.partition("=")

@@ -33,7 +33,7 @@ def check_compatibility(
     """
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
     if counts["validation"] == 0:
-        raise SettingError("dataset", run_config.config["dataset"]["name"], "leaves no image for validation")
+        raise SettingError("dataset", run_config.config["dataset"]["name"], "leaves no image for the validation set")
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
@@ -47,7 +47,7 @@ def check_compatibility(
     _check_determinism(run_config, channels, len(classes))
     refusal, takes_one = _probe_model(run_config.settings.model, *model_input(run_config, channels, len(classes)))
     if refusal is not None:
-        raise SettingError("dataset.size", size, f"model={name} cannot take it: {refusal}")
+        raise SettingError("dataset.size", size, f"model={name} does not accept this size: {refusal}")
     if not takes_one and (batch_size == 1 or (batch_size <= labeled and labeled % batch_size == 1)):
         allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot normalize"
         raise SettingError("train.batch_size", batch_size, allowed)

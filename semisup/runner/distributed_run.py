@@ -75,7 +75,9 @@ def _follow(
     configure_torch(run_config.run.threads, deterministic=run_config.run.deterministic)
     problem, data = load()
     if data.fingerprint != begin["fingerprint"]:
-        raise DataError(f"{Path.cwd()}: the data set of this process differs from that of rank 0")
+        raise DataError(
+            f"{Path.cwd()}: the data set of this process differs from that of rank 0; give all processes the same files"
+        )
     run_config, problem, _ = encode_run(run_config, problem, data, bars)
     state = start(problem, run_config.settings)
     if begin["snapshot"] is not None:

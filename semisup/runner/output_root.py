@@ -25,7 +25,9 @@ def check_output_root(value: str) -> None:
         place = "is" if existing == path else f"is inside {existing}, which is"
         raise SettingError("output_root", value, f"{place} not a directory")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise SettingError("output_root", value, f"no permission to create files in {existing}")
+        raise SettingError(
+            "output_root", value, f"must be a folder in which files can be created; {existing} does not permit that"
+        )
 
 
 def _existing_part(path: Path) -> Path:

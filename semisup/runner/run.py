@@ -208,7 +208,7 @@ def _train_and_record(
         if isinstance(event, Progress) and stop.asked is not None:
             events.close()  # which leaves the state whole
         _save_if_due(run_config, event, state, record, stop)
-    raise AssertionError("a training ends with Finished")
+    raise AssertionError("training must end with a Finished event")
 
 
 def _save_if_due(run_config: RunConfig, event: Event, state: State, record: RunWriter, stop: StopHandler) -> None:

@@ -91,7 +91,7 @@ def read_weights(key: str, path: Path) -> dict[str, Tensor]:
         raise SettingError(key, path, "holds no named weights")
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if len(tensors) < len(content):
-        raise SettingError(key, path, "holds no named weights: some of its values are no tensors")
+        raise SettingError(key, path, "holds no named weights: some of its values are not tensors")
     return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 

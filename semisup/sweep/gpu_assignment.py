@@ -47,7 +47,7 @@ def acquire_gpu(visible: Sequence[str], folder: Path) -> str:
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     if (status := folder.lstat()).st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise PermissionError(errno.EPERM, "not a folder of this user's own", str(folder))
+        raise PermissionError(errno.EPERM, "is not a folder that belongs to this user", str(folder))
     holders = 0
     while True:
         for gpu in visible:

@@ -76,7 +76,7 @@ class TrainSettings:
         check_range("epochs", self.epochs, 1)
         check_range("steps", self.steps, 1)
         if (self.epochs is None) == (self.steps is None):
-            raise SettingError("epochs", self.epochs, "exactly one of train.epochs and train.steps must be given")
+            raise SettingError("epochs", self.epochs, "give exactly one of train.epochs and train.steps")
         check_range("batch_size", self.batch_size, 1)
         check_range("eval_batch_size", self.eval_batch_size, 1)
         check_range("evaluate_every", self.evaluate_every, 1)

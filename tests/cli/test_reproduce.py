@@ -83,7 +83,7 @@ def test_another_data_set_is_refused(program: Program, finished: Path, tmp_path:
     path.write_text(json.dumps(about))
     status, said = program("reproduce", "copy", "tracking=none", "plots=false")
     assert status == 2
-    assert "the data set is not the one of the run" in said
+    assert "the data set differs from that of the run" in said
 
 
 EVIL = [

@@ -208,7 +208,7 @@ def test_several_values_without_m_are_not_silently_one(
         (["dataset=folder", "dataset.root=nowhere"], "nowhere: there is no such folder"),
         (["experiment=treshold_by_strength"], "did you mean threshold_by_strength?"),
         (["--verbose"], "--verbose: not a flag"),
-        (["a=b=c"], "a=b=c: not of the form key=value"),
+        (["a=b=c"], "a=b=c: must have the form key=value"),
     ],
 )  # fmt: skip
 def test_a_mistake_costs_one_line_and_leaves_nothing(
@@ -496,9 +496,9 @@ def test_a_members_command_can_be_typed_again(tmp_path: Path, within: Within) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere", "."], "not the directory of a run"),
+        (["nowhere", "."], "is not the directory of a finished run"),
         (["RUN", "nowhere"], "no such folder"),
-        (["RUN", "."], "no images"),
+        (["RUN", "."], "holds no image files"),
     ],
 )
 def test_predict_says_what_is_missing(

@@ -282,7 +282,10 @@ def test_a_link_out_of_the_root_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "outputs" / "runs").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "outputs" / "runs" / "id").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RecordError, match="a link that leads out of"), RunWriter(tmp_path / "outputs/runs/id", {}, {}):
+    with (
+        pytest.raises(RecordError, match="is a link to a folder outside"),
+        RunWriter(tmp_path / "outputs/runs/id", {}, {}),
+    ):
         raise AssertionError("it began")
     assert list((tmp_path / "elsewhere").iterdir()) == []
     (tmp_path / "linked").symlink_to(tmp_path / "outputs")

@@ -35,7 +35,7 @@ REFUSED = [
     (["++treshold.tau=1"], r"treshold=.*: no such key \(did you mean threshold\?\)"),
     (["train.epochs=1.5"], r"train\.epochs=1\.5: must be a whole number or null"),
     (["train.epochs=0"], r"train\.epochs=0: must be at least 1"),
-    (["train.epochs=null"], r"train\.epochs=null: exactly one of train\.epochs and train\.steps"),
+    (["train.epochs=null"], r"train\.epochs=null: give exactly one of train\.epochs and train\.steps"),
     (["train.patience=0"], r"train\.patience=0: must be at least 1"),
     (["train.select_by=f1"], r"train\.select_by=f1: must be one of accuracy, balanced_accuracy, loss, macro_f1"),
     (["train.batch_size=0"], r"train\.batch_size=0: must be at least 1"),

@@ -101,13 +101,13 @@ def test_fewer_validation_images_are_stratified_and_seeded(root: Path) -> None:
 
 def test_a_class_that_only_validation_has_is_refused(root: Path) -> None:
     save(root / "validation/durian/0.png", (0, 0, 0))
-    with pytest.raises(DataError, match=r"validation: classes that the labeled training images do not have: durian"):
+    with pytest.raises(DataError, match=r"validation: classes that the labeled folder does not have: durian"):
         chosen(root).inspect()
 
 
 def test_a_class_in_another_case_is_refused_with_the_name_that_is_meant(root: Path) -> None:
     (root / "validation/apple").rename(root / "validation/Apple")
-    with pytest.raises(DataError, match=r"do not have: Apple \(did you mean apple\?\)"):
+    with pytest.raises(DataError, match=r"does not have: Apple \(did you mean apple\?\)"):
         chosen(root).inspect()
 
 

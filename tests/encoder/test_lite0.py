@@ -56,7 +56,7 @@ def test_table_of_names_covers_the_wheel_and_the_network() -> None:
 
 def test_unknown_layer_of_the_wheel_is_refused() -> None:
     for name in ("_blocks.3._se_reduce.weight", "_blocks.99._bn0.bias", "_other.weight"):
-        with pytest.raises(lite0.SettingError, match="is no layer of EfficientNet-lite0"):
+        with pytest.raises(lite0.SettingError, match="is not a layer of EfficientNet-lite0"):
             lite0.timm_name(name)
 
 

@@ -167,7 +167,7 @@ def test_damaged_file_is_encoded_again_with_a_warning(weights: Path, tmp_path: P
     elif damage == "header":
         content[60] ^= 1
     path.write_bytes({"truncated": content[:-100], "empty": b""}.get(damage, content))
-    with pytest.warns(UserWarning, match="damaged; its features are encoded again"):
+    with pytest.warns(UserWarning, match="is damaged; its images are encoded again"):
         again = encoded(tmp_path, of, images)
     assert torch.equal(features(again, images), before)
     with warnings.catch_warnings():

@@ -223,7 +223,7 @@ def test_pretrained_weights_are_loaded_and_the_head_is_replaced(
 def test_image_size_that_a_network_rejects_is_reported_before_any_work() -> None:
     config = checked("model=torchvision", "model.architecture=alexnet", "dataset.size=16")
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
-    with pytest.raises(SettingError, match=r"dataset\.size=16: model=torchvision cannot take it"):
+    with pytest.raises(SettingError, match=r"dataset\.size=16: model=torchvision does not accept this size"):
         compatibility.check_compatibility(config, list("ab"), counts, 3)
     vit = checked("model=torchvision", "model.architecture=vit_b_16", "dataset.size=64")
     with pytest.raises(SettingError, match=r"dataset\.size=64: .*224"):
@@ -237,7 +237,7 @@ def test_network_that_computes_its_widths_is_checked() -> None:
 
 def test_incompatible_settings_and_data_are_rejected() -> None:
     counts = {"labeled": 40, "unlabeled": 100, "validation": 10}
-    with pytest.raises(SettingError, match="leaves no image for validation"):
+    with pytest.raises(SettingError, match="leaves no image for the validation set"):
         compatibility.check_compatibility(checked(), list("ab"), counts | {"validation": 0}, 1)
     with pytest.raises(SettingError, match="method=self_training: needs unlabeled images"):
         compatibility.check_compatibility(checked(), list("ab"), counts | {"unlabeled": 0}, 1)

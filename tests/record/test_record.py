@@ -324,7 +324,7 @@ def test_run_is_not_resumed_with_other_package_versions(tmp_path: Path) -> None:
     newer = ENVIRONMENT | {"packages": {"torch": "3.0", "wandb": "2"}}
     for _ in range(2):
         with (
-            pytest.raises(RecordError, match=r"begun with other versions \(torch 2\.13\.0 then, 3\.0 now\)"),
+            pytest.raises(RecordError, match=r"started with other package versions \(torch 2\.13\.0 then, 3\.0 now\)"),
             RunWriter(tmp_path, {"seed": 0}, {"environment": newer}) as run,
         ):
             run.resume()

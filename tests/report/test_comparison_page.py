@@ -210,7 +210,7 @@ def test_most_confident_errors_come_first_with_thumbnails(sweep: Path) -> None:
     [
         ("no_file", "no predictions.csv"),
         ("all_right", "None: all 1 are correct"),
-        ("other_data", "the data set is not the one of the run"),
+        ("other_data", "the data set differs from that of the run"),
         ("no_data", "the data set cannot be read here"),
         ("other_names", "1 of these images are no longer in the data set"),
         ("empty", "predictions.csv has no validation image"),
