@@ -35,6 +35,7 @@ ALLOWED_IMPORTERS = {
         "config/added_options.py",
         "config/compose.py",
         "config/scalar_override.py",
+        "config/typed_words.py",
         "config/shared_configs.py",
         "sweep",
     },

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.core.csv_cells import protect_cell
-from semisup.text import printable
+from semisup.text import printable, shell_quote
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
@@ -175,9 +175,10 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is None or not best:
-        raise RecordError(
-            f"{run}: is not the directory of a finished run; it must hold run.json and checkpoints/best-*.pt"
-        )
+        inside = sorted(each.parent for each in run.glob("*/summary.json"))
+        example = f"; give one of the runs in it, such as {shell_quote(inside[0])}" if inside else ""
+        needs = "it must hold run.json and checkpoints/best-*.pt"
+        raise RecordError(f"{run}: is not the directory of a finished run; {needs}{example}")
     run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
     dataset, settings = read_section(about, "dataset"), run_config.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")

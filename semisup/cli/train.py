@@ -7,6 +7,7 @@ import sys
 from omegaconf import DictConfig
 
 from semisup.config.compose import check_names, without_hydra
+from semisup.config.typed_words import to_overrides
 from semisup.errors import DataError, SettingError
 from semisup.record.status import RunStatus
 from semisup.report.console import short_warnings
@@ -32,13 +33,17 @@ def train_command(words: list[str]) -> int:
     """Run `semisup train` with these words after it and return the exit status."""
     flags = [word for word in words if word.startswith("-")]
     overrides = [word for word in words if not word.startswith("-")]
-    if {flag.split("=")[0] for flag in flags} & set(FLAGS_FOR_HYDRA):
+    shown = [flag for flag in flags if flag.split("=")[0] in FLAGS_FOR_HYDRA]
+    if shown and len(shown) < len(flags):
+        return _print_error(f"{' '.join(flags)}: {shown[0]} describes one run; leave out the other flags")
+    if shown:
         return _print_with_hydra(words)
     if any(flag not in ("-m", "--multirun") for flag in flags):
         return _print_error(
             f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, and -m starts a sweep"
         )
     try:
+        overrides = to_overrides(overrides)
         command = compose_command(overrides, bool(flags))
         check_output_root(str(command.config.output_root))
         if not command.several:
@@ -53,6 +58,7 @@ def _print_with_hydra(words: list[str]) -> int:
     """Let Hydra print the help or the composed config; what is printed is printed here, for Hydra reports a closed pipe
     as an error of its own."""
     try:
+        words = [to_overrides([word])[0] if "=" in word and not word.startswith("-") else word for word in words]
         check_names([word for word in words if "=" in word and not word.startswith("-")])
     except SettingError as error:
         return _print_error(str(error))

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from semisup.config import added_options, registry, resolvers, shared_configs
+from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match
 
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
@@ -17,6 +18,8 @@ PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "s
 
 DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 """An override that takes a setting out of the config, such as `~threshold.momentum`."""
+
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
 resolvers.register()
 added_options.register()
@@ -95,8 +98,9 @@ def compose(overrides: list[str]) -> DictConfig:
         SettingError: a key or option does not exist; names the nearest.
     """
     for group, _, name in (word.partition("=") for word in overrides):
-        if not shared_configs.is_option(name) and (names := option_files(group.partition("@")[0])):
-            raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
+        names = option_files(group.partition("@")[0])
+        if names and (not shared_configs.is_option(name) or NUMBER.fullmatch(name)):
+            raise unknown_option(group, name, names)
     try:
         return hydra.compose("train", overrides=overrides, return_hydra_config=True)
     except (HydraException, ValueError) as error:
@@ -122,11 +126,14 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
     if unknown:
         key = unknown[1]
         value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
-        elsewhere = _options_with_key(key, overrides)
         from semisup.config.schema import suggest_new_name
 
+        elsewhere = options_with_key(key, value, overrides)
         hint = None if elsewhere else closest_match(key, _existing_keys())
         return suggest_new_name(SettingError(key, value, f"no such key{elsewhere}", hint))
+    if twice := re.search(r"Multiple values for (\S+)\.", message):
+        typed = next((word for word in overrides if word.startswith(f"+{twice[1]}=")), "")
+        return SettingError("override", typed, f"{twice[1]} has a value already; type {typed[1:]} without the +")
     plugin = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(?:.*/)?([^/']+)'", message)
     if plugin and plugin[2] in PLUGINS:
         typed = next((each.partition("=")[2] for each in overrides if each.startswith(f"{plugin[1]}=")), plugin[2])
@@ -143,17 +150,7 @@ def _unknown_option(group: str, name: str, message: str) -> SettingError:
         needs = f"needs its YAML file {path}" if path else f"names the module {module}, which is not installed"
         return SettingError(group, name, needs)
     listed = message.partition("Available options in")[2].partition("Config search path")[0]
-    names = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
-    return SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
-
-
-def _options_with_key(key: str, overrides: list[str]) -> str:
-    """Hint at an option of the group that has this key: `; dataset=folder has it`; users' own files come first."""
-    group, _, inner = key.partition(".")
-    if group not in registry.GROUPS or any(word.startswith(f"{group}=") for word in overrides):
-        return ""
-    names = registry.options_with(group, inner)
-    return f"; {group}={min(names, key=lambda name: name != 'folder')} has it" if names else ""
+    return unknown_option(group, name, [line.strip() for line in listed.splitlines()[1:] if line.strip()])
 
 
 def _existing_keys() -> list[str]:

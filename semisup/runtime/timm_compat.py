@@ -49,6 +49,14 @@ def import_timm(key: str, value: object) -> Any:
         raise SettingError(key, value, f"needs the package {error.name}; type {INSTALL}") from None
 
 
+def is_architecture(name: str) -> bool:
+    """Whether timm is installed and has a network of this name."""
+    try:
+        return bool(import_timm("model", name).is_model(name))
+    except SettingError:
+        return False
+
+
 def create_network(key: str, architecture: str, num_classes: int, **settings: Any) -> nn.Module:
     """Build a timm network with random weights.
 

@@ -208,7 +208,8 @@ def test_several_values_without_m_are_not_silently_one(
         (["dataset=folder", "dataset.root=nowhere"], "nowhere: there is no such folder"),
         (["experiment=treshold_by_strength"], "did you mean threshold_by_strength?"),
         (["--verbose"], "--verbose: not a flag"),
-        (["a=b=c"], "a=b=c: must have the form key=value"),
+        (["a=b=c"], "a=b=c: no such key"),
+        (["threshold"], "threshold: must have the form key=value"),
     ],
 )  # fmt: skip
 def test_a_mistake_costs_one_line_and_leaves_nothing(

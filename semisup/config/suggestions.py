@@ -1,0 +1,85 @@
+"""Suggest what to type instead of a key or an option that does not exist."""
+
+from pathlib import Path
+
+from semisup.config import registry
+from semisup.errors import SettingError, closest_match
+from semisup.text import shell_quote
+
+NUMERIC_SETTING = {
+    "threshold": "fixed threshold.tau",
+    "augment": "crop_rotate augment.strength",
+    "optimizer": "adamw optimizer.lr",
+}
+"""Group -> option and setting that a number in place of the option probably means."""
+
+
+def unknown_option(group: str, name: str, names: list[str]) -> SettingError:
+    """Describe an option that does not exist, with what is allowed and what to type.
+
+    Args:
+        group: such as `model`.
+        name: as typed.
+        names: the options of the group.
+    """
+    nearest = closest_match(name, names)
+    hint = _number(group, name) or _architecture(group, name) or (not nearest and _folder(group, name))
+    if hint:
+        return SettingError(group, name, f"must be one of {', '.join(names)}; type {hint}")
+    return SettingError(group, name, f"must be one of {', '.join(names)}", nearest)
+
+
+def _number(group: str, name: str) -> str:
+    try:
+        float(name)
+    except ValueError:
+        return ""
+    return f"{group}={NUMERIC_SETTING[group]}={name}" if group in NUMERIC_SETTING else ""
+
+
+def _architecture(group: str, name: str) -> str:
+    """Suggest torchvision or timm for the name of one of their networks."""
+    if group not in ("model", "encoder"):
+        return ""
+    from semisup.runtime.timm_compat import is_architecture
+    from semisup.runtime.torchvision_compat import torchvision
+
+    if group == "model" and name in torchvision().models.list_models():
+        return f"model=torchvision model.architecture={name}"
+    return f"{group}=timm {group}.architecture={name}" if is_architecture(name) else ""
+
+
+def _folder(group: str, name: str) -> str:
+    """Suggest `dataset=folder` for the path of a folder, and for other unknown names of data sets."""
+    if group != "dataset":
+        return ""
+    root = f"dataset.root={shell_quote(Path(name))}" if Path(name).expanduser().is_dir() else "dataset.root=PATH"
+    return f"dataset=folder {root}"
+
+
+def options_with_key(key: str, value: str, overrides: list[str]) -> str:
+    """Name the settings or options that a key that does not exist could mean; "" if there are none.
+
+    Args:
+        key: as typed, such as `tau` or `dataset.root`.
+        value: as typed.
+        overrides: the other words of the command.
+    """
+    group, _, inner = key.partition(".")
+    if not inner:
+        return _full_key(key, value)
+    if group not in registry.GROUPS:
+        return ""
+    names = registry.options_with(group, inner)
+    chosen = next((word.partition("=")[2] for word in overrides if word.startswith(f"{group}=")), None)
+    if not names:
+        return ""
+    if chosen is not None:
+        return f" of {group}={chosen}, but of {', '.join(names)}"
+    return f"; {group}={min(names, key=lambda name: name != 'folder')} has it"
+
+
+def _full_key(key: str, value: str) -> str:
+    """Suggest `threshold.tau` for `tau`."""
+    groups = [group for group in registry.GROUPS if registry.options_with(group, key)]
+    return f"; type {' or '.join(f'{group}.{key}={value}' for group in groups)}" if groups else ""

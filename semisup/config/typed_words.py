@@ -1,0 +1,47 @@
+"""Prepare the words that a user types for Hydra's grammar: quote other text, and expand `glob(...)`."""
+
+import re
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
+
+from semisup.config.compose import option_files
+from semisup.config.overrides import format_value
+from semisup.errors import SettingError
+
+ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
+
+
+def to_overrides(words: list[str]) -> list[str]:
+    """Translate typed words into overrides that Hydra can parse.
+
+    A value that has no meaning in Hydra's grammar is text: `dataset.root=~/photos (2026)` needs no quotes inside the
+    word. `threshold=glob(f*)` becomes the list of the options that match.
+
+    Raises:
+        SettingError: a word is not of the form key=value, or `glob` matches no option.
+    """
+    return [_to_override(word) for word in words]
+
+
+def _to_override(word: str) -> str:
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        typed = ASSIGNMENT.fullmatch(word)
+        if typed is None:
+            reason = str(error).splitlines()[0]
+            raise SettingError("override", word, f"must have the form key=value ({reason})") from None
+        return f"{typed['key']}={format_value(typed['value'])}"
+    value: object = override.value()
+    return _expand_glob(override, value) if isinstance(value, Glob) else word
+
+
+def _expand_glob(override: Override, pattern: Glob) -> str:
+    names = option_files(override.key_or_group)
+    matches = pattern.filter(names)
+    if not matches:
+        allowed = f"must match one of {', '.join(names)}" if names else "glob lists the options of a group; type values"
+        raise SettingError(override.get_key_element(), str(override.input_line).partition("=")[2], allowed)
+    return f"{override.get_key_element()}={','.join(matches)}"

@@ -1,0 +1,95 @@
+"""Words as users type them: values that are text, globs, and suggestions for words without a meaning."""
+
+from pathlib import Path
+
+import hydra
+import numpy
+import pytest
+from PIL import Image
+
+from semisup.cli.train import train_command
+from semisup.config.compose import compose, config_folder
+from semisup.config.typed_words import to_overrides
+from semisup.errors import SettingError
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "照片",
+        "/data/José/fotos",
+        "photos (2026)",
+        "~/fotos",
+        "a=b & 'c' \"d\" #1",
+        "C:\\fotos\\neu\\",
+        "西红柿 炒鸡蛋",
+        "x,[y",
+    ],
+)
+def test_text_without_a_meaning_in_the_grammar_is_the_value(value: str) -> None:
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose(to_overrides(["dataset=folder", f"dataset.root={value}"]))
+    assert config.dataset.root == value
+
+
+@pytest.mark.parametrize(
+    "word", ["threshold.tau=0.5,0.6", "augment.strength=range(0,1)", "seed=3", "dataset.truth=null"]
+)
+def test_words_with_a_meaning_are_unchanged(word: str) -> None:
+    assert to_overrides([word]) == [word]
+
+
+def test_glob_becomes_the_list_of_options() -> None:
+    assert to_overrides(["threshold=glob(f*)"]) == ["threshold=fixed,flexmatch,freematch"]
+    assert to_overrides(["threshold=glob(*,exclude=[a*,c*,d*,f*])"]) == ["threshold=quantile,ramp,softmatch"]
+
+
+@pytest.mark.parametrize("word", ["threshold=glob(x*)", "threshold.tau=glob(*)"])
+def test_glob_without_a_match_is_refused(word: str) -> None:
+    with pytest.raises(SettingError, match=r"glob"):
+        to_overrides([word])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["threshold=0.9"], "softmatch; type threshold=fixed threshold.tau=0.9"),
+        (["optimizer=1e-3"], "type optimizer=adamw optimizer.lr=1e-3"),
+        (["tau=0.9"], "tau=0.9: no such key; type threshold.tau=0.9"),
+        (["lr=0.01"], "lr=0.01: no such key; type optimizer.lr=0.01"),
+        (["model=resnet18"], "type model=torchvision model.architecture=resnet18"),
+        (["model=vit_tiny_patch16_224"], "type model=timm model.architecture=vit_tiny_patch16_224"),
+        (["encoder=resnet50"], "type encoder=timm encoder.architecture=resnet50"),
+        (["dataset=photos"], "type dataset=folder dataset.root=PATH"),
+        (["dataset=my photos"], "type dataset=folder dataset.root='my photos'"),
+        (["+experiment=few_labels"], "experiment has a value already; type experiment=few_labels without the +"),
+        (["method=fixmatch", "method.gate=0.3"], "no such key of method=fixmatch, but of noisy_student, self_training"),
+        (["-m", "threshold=fixed,ramp", "--cfg"], "--cfg describes one run; leave out the other flags"),
+    ],
+)
+def test_error_names_the_words_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    (tmp_path / "my photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert train_command(["tracking=none", *words]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert message in line
+
+
+def test_folder_with_any_name_is_trained_and_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, draw = tmp_path / "照片 (2026) a=b & 'c'", numpy.random.default_rng(0)
+    for part in ("training/labeled", "validation"):
+        for name in ("西红柿 炒鸡蛋", "Piñón, salado"):
+            (root / part / name).mkdir(parents=True)
+            for number in range(2):
+                pixels = draw.integers(0, 256, (8, 8, 3), numpy.uint8)
+                Image.fromarray(pixels).save(root / part / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "dataset=folder", f"dataset.root={root}", "dataset.unlabeled=null", "dataset.size=8", "method=supervised",
+        "train.epochs=1", "train.batch_size=2", "plots=false", "tracking=none", "name=any",
+    ]  # fmt: skip
+    assert train_command(words) == 0
+    assert train_command(["-m", *words, "seed=0,1"]) == 0
+    assert len(list((tmp_path / "outputs" / "any").glob("*/summary.json"))) == 2
