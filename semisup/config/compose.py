@@ -125,7 +125,10 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
     )
     if unknown:
         key = unknown[1]
-        value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
+        word = next((each for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
+        value = word.partition("=")[2]
+        if value.startswith("'"):
+            value = str(OverridesParser.create().parse_override(word).value())  # without the quotes
         from semisup.config.schema import suggest_new_name
 
         elsewhere = options_with_key(key, value, overrides)
