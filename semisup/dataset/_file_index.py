@@ -30,7 +30,7 @@ class FileIndex(NamedTuple):
     parts: files of each split
     hidden: true classes of the unlabeled files, -1 where unknown
     file_lists: name -> files, all of them, in lists that do not depend on the split: each is decoded and cached as one
-    ignored: reason -> number of directory entries that are not images
+    ignored: reason -> number of directory entries that are not read, and suffix -> number of files of other kinds
     """
 
     parts: Mapping[str, FileSplit]

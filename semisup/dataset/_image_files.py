@@ -25,6 +25,7 @@ from semisup.images.decode_settings import DecodeSettings
 from semisup.images.duplicates import IGNORE, ON_DUPLICATE, cached, find_duplicates, report_duplicates, to_report
 from semisup.images.on_disk import LazyImages, PackedImages
 from semisup.images.pool import max_workers
+from semisup.images.scan import describe_ignored
 from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
 
 
@@ -100,11 +101,14 @@ def _read_splits(
     lists = read_lists(index.file_lists, decode, cache, settings.workers or max_workers(), watch, on_disk=on_disk)
     splits = _assign_to_splits(index, numbers, lists, limit if on_disk else math.inf)
     report = {
-        "ignored": dict(index.ignored),
+        "ignored": {reason: count for reason, count in index.ignored.items() if not reason.startswith(".")},
+        "ignored_suffixes": {suffix: count for suffix, count in index.ignored.items() if suffix.startswith(".")},
         "quarantined": {split: splits[split].quarantined for split in SPLITS},
         "first_frame_of_several": {name: images.animated for name, images in lists.items()},
         "recipe": asdict(decode),
     }
+    if ignored := describe_ignored(index.ignored):
+        warnings.warn(ignored, stacklevel=3)
     with _attach_report(report):
         for split in SPLITS:
             bad, count = splits[split].quarantined, len(index.parts[split].files)

@@ -181,6 +181,7 @@ class Folder(ImageFiles):
     def _scan(self, root: Path, folder: Path, ignored: Counter[str]) -> tuple[ImageFile, ...]:
         result = scan(root, folder, follow_symlinks=self.follow_symlinks)
         ignored.update(result.ignored)
+        ignored.update(result.suffixes)
         return result.files
 
 

@@ -15,27 +15,33 @@ from numpy.typing import NDArray
 
 # Imported by name: otherwise the first WebP makes Pillow import all of its forty formats.
 from PIL import (  # noqa: F401
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
+    IcoImagePlugin,
     Image,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
+    QoiImagePlugin,
+    SgiImagePlugin,
+    TgaImagePlugin,
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,
 )
 
 from semisup.images.decode_settings import DecodeSettings
+from semisup.images.formats import FORMATS, HEIF, TGA, TGA_FOOTER, heif_version, is_heif
 from semisup.images.integrity import find_corruption
 from semisup.images.quiet_decoders import silence_decoders
 
 silence_decoders()
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-
 REASONS = {
     "unreadable": "no longer a regular file, no permission, or a disk error",
-    "unidentified": "none of JPEG, PNG, WebP, BMP, GIF, TIFF",
+    "unidentified": "none of the formats that are read; see the table of formats",
     "truncated": "the data end before the image does",
     "corrupt": "a checksum or the decoder rejects the data",
     "too large": "more than max_pixels pixels, or more bytes, memory or pixels in a tile than such an image needs",
@@ -109,7 +115,7 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
 def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
     if reason := find_corruption(data):
         raise BadImageError(reason)
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
         if max(image.width * image.height, _tile_pixels(image)) > settings.max_pixels:
             raise BadImageError("too large")
         if not _is_convertible(image):
@@ -121,6 +127,16 @@ def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
         opaque = _to_rgb(_apply_exif_orientation(image), settings.background)
     resized = _RESIZE[settings.resize](opaque, settings)
     return Decoded(numpy.ascontiguousarray(numpy.asarray(resized).transpose(2, 0, 1)), animated)
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """The formats that the data may have; pillow-heif is imported for its own files only."""
+    if is_heif(data) and heif_version() is not None:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        return (HEIF,)
+    return (TGA,) if data.endswith(TGA_FOOTER) else FORMATS
 
 
 def _tile_pixels(image: Image.Image) -> int:

@@ -12,9 +12,13 @@ import PIL
 from PIL import features
 
 from semisup.errors import check_choice, check_range
+from semisup.images.formats import heif_version
 
 VERSION = 2
 """Increase this when decode.py gives other pixels for the same settings."""
+
+DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib", "avif", "jpg_2000")
+"""Libraries inside Pillow, by Pillow's names for them."""
 
 RESIZES = ("stretch", "center_crop")
 LARGEST_MAX_PIXELS = 178_956_970
@@ -55,6 +59,6 @@ class DecodeSettings:
 
     def fingerprint(self) -> str:
         """Everything that decides the pixels of a file, as text: the settings, VERSION, the decoders' versions."""
-        decoders = {name: features.version(name) for name in ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib")}
-        decoders["pillow"] = PIL.__version__
+        decoders = {name: features.version(name) for name in DECODERS}
+        decoders |= {"pillow": PIL.__version__, "pillow_heif": heif_version()}
         return json.dumps({"version": VERSION, **dataclasses.asdict(self), "decoders": decoders}, sort_keys=True)

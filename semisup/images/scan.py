@@ -1,6 +1,6 @@
 """Find image files: the result depends only on names, not on the disk's order, the locale or links.
 
-No file is opened here; decode.py decides by content what a file is.
+decode.py decides by content what a file is. Of files with another suffix only the first bytes are read here.
 """
 
 import errno
@@ -8,14 +8,24 @@ import os
 import stat
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from semisup.errors import DataError
+from semisup.images.formats import (
+    HEIC_HINT,
+    HEIC_SUFFIXES,
+    SIGNATURE_BYTES,
+    SUFFIXES,
+    heif_version,
+    is_heif,
+    is_image_content,
+)
 from semisup.text import escape_name
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+OTHER_SUFFIX = "other suffix"
+"""Reason for ignoring a file that is not an image by its suffix and its content."""
 
 OUTPUT_FOLDER = "output of semisup"
 """Reason for ignoring a folder that this program or W&B wrote."""
@@ -52,11 +62,13 @@ class Scan:
     files: image files, sorted by the bytes of their path
     ignored: reason -> number of ignored entries: "hidden" (with everything below), "other suffix", "symlink" (links
         are not followed), "broken symlink", "seen already" (a link to a file or folder found before, such as a loop),
-        "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan), OUTPUT_FOLDER
+        "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan), OUTPUT_FOLDER, HEIC_HINT
+    suffixes: suffix, with its dot -> number of files among "other suffix"; "." = none
     """
 
     files: tuple[ImageFile, ...]
     ignored: dict[str, int]
+    suffixes: dict[str, int]
 
 
 def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
@@ -86,7 +98,10 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
         for path, status in _walk(os.fspath(folder), follow_symlinks, ignored)
     ]
     files.sort(key=lambda file: os.fsencode(file.path))
-    return Scan(tuple(files), dict(sorted(ignored.items())))
+    suffixes = {reason: ignored.pop(reason) for reason in sorted(ignored) if reason.startswith(".")}
+    if suffixes:
+        ignored[OTHER_SUFFIX] = sum(suffixes.values())
+    return Scan(tuple(files), dict(sorted(ignored.items())), suffixes)
 
 
 def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
@@ -176,12 +191,51 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
     if not stat.S_ISREG(status.st_mode):
         ignored["not a regular file"] += 1
         return False
-    if os.path.splitext(path)[1].lower() not in SUFFIXES:
-        ignored["other suffix"] += 1
+    if (reason := _reason_to_ignore(path)) is not None:
+        ignored[reason] += 1
         return False
     if seen is not None:
         seen.add((status.st_dev, status.st_ino))
     return True
+
+
+def _reason_to_ignore(path: str) -> str | None:
+    """The reason why a regular file is not read, or its suffix where that is of another kind; None if it is read."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in SUFFIXES:
+        return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(_head(path)) else None
+    head = _head(path)
+    if is_heif(head) and heif_version() is None:
+        return HEIC_HINT
+    return None if is_image_content(head) else suffix or "."
+
+
+def describe_ignored(counts: Mapping[str, int]) -> str:
+    """Describe the files that are not read: "ignored 150 files: 120 .heic (...), 30 .txt"; "" if there are none.
+
+    Args:
+        counts: suffixes and reasons -> number of files; reasons that hide no image are left out.
+    """
+    shown = {key: count for key, count in counts.items() if key.startswith(".") or key == HEIC_HINT}
+    parts = sorted(shown.items(), key=lambda item: (-item[1], item[0]))
+    names = [f"{count} {'without a suffix' if key == '.' else escape_name(key)}" for key, count in parts[:5]]
+    more = [f"{sum(count for _, count in parts[5:])} others"] if len(parts) > 5 else []
+    total = sum(shown.values())
+    return f"ignored {total} {'file' if total == 1 else 'files'}: {', '.join(names + more)}" if shown else ""
+
+
+def _head(path: str) -> bytes:
+    """Read the first bytes of a regular file; b"" if it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, SIGNATURE_BYTES)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def _is_new(status: os.stat_result, seen: set[tuple[int, int]], ignored: Counter[str]) -> bool:

@@ -175,7 +175,8 @@ def test_hidden_folders_are_no_classes(root: Path) -> None:
     shutil.copytree(root / "training/labeled/apple", root / "training/labeled/.ipynb_checkpoints")
     shutil.copy(root / "training/labeled/apple/0.png", root / "training/labeled/apple/._0.png")
     (root / "training/labeled/apple/notes.txt").write_text("ripe")
-    after = read(root)
+    with pytest.warns(UserWarning, match=r"^ignored 1 file: 1 \.txt$"):
+        after = read(root)
     assert after.fingerprint == before.fingerprint
     assert after.report["ignored"] == {"hidden": 1, "other suffix": 1}
 
@@ -353,9 +354,11 @@ def test_a_few_bad_files_are_left_out_and_told(root: Path) -> None:
 def test_the_report_says_what_was_ignored_and_how_it_was_decoded(root: Path) -> None:
     (root / "training/unlabeled/00/movie.gif").write_bytes(_animation())
     (root / "training/unlabeled/00/readme.md").write_text("hello")
-    report = read(root, "dataset.draft=false").report
+    with pytest.warns(UserWarning, match=r"^ignored 1 file: 1 \.md$"):
+        report = read(root, "dataset.draft=false").report
     assert json.loads(json.dumps(report)) == report
     assert report["ignored"] == {"other suffix": 1}
+    assert report["ignored_suffixes"] == {".md": 1}
     assert report["first_frame_of_several"] == {"labeled": 0, "unlabeled": 1, "validation": 0, "test": 0}
     assert report["quarantined"] == {split: {} for split in SPLITS}
     assert report["recipe"] == {

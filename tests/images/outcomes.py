@@ -48,6 +48,19 @@ KINDS = (
         "to RGB, without their color profile",
         ("plain.jpg", "plain.bmp", "plain.webp", "plain.tif"),
     ),
+    Kind(
+        "AVIF, JPEG 2000, PPM, PGM, ICO, QOI, SGI; TGA with the footer of its second version",
+        CONVERTED,
+        "to RGB",
+        tuple(f"plain.{suffix}" for suffix in ("avif", "jp2", "j2k", "ppm", "pgm", "ico", "qoi", "sgi", "tga")),
+    ),
+    Kind("HEIC and HEIF, with the extra `heic`", CONVERTED, "to RGB", ("plain.heic",)),
+    Kind(
+        "a JPEG, PNG, ... with another suffix, or none",
+        CONVERTED,
+        "by its content",
+        ("plain.jfif", "jpeg.heic", "jpeg.bak", "png_without_suffix"),
+    ),
     Kind("gray, 1-bit, palette", CONVERTED, "to RGB", ("gray.png", "one_bit.png", "palette.png")),
     Kind("CMYK", CONVERTED, "to RGB by Pillow's formula", ("cmyk.jpg", "cmyk.tif")),
     Kind(
@@ -126,7 +139,7 @@ KINDS = (
         "hidden",
         (".DS_Store", "._a.jpg", ".jpg", ".ipynb_checkpoints", "Thumbs.db"),
     ),
-    Kind("another suffix, or none", IGNORED, "other suffix", ("notes.txt", "README")),
+    Kind("no image, with another suffix, or none", IGNORED, "other suffix", ("notes.txt", "README")),
 )
 
 

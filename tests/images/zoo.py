@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy
+import pillow_heif
 from PIL import Image
 
 T = TypeVar("T")
@@ -34,6 +35,13 @@ class Specimen:
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def heic() -> bytes:
+    """A HEIC file, as phones write it."""
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(plain()).save(buffer, quality=100, chroma=444)
     return buffer.getvalue()
 
 
@@ -132,6 +140,20 @@ def pictures() -> list[Specimen]:
         Specimen("plain.bmp", saved(plain(), "BMP"), COLOR),
         Specimen("plain.webp", saved(plain(), "WEBP", lossless=True), COLOR),
         Specimen("plain.tif", saved(plain(), "TIFF", compression="tiff_lzw"), COLOR),
+        Specimen("plain.jfif", saved(plain(), "JPEG", quality=95), COLOR, 4),
+        Specimen("plain.avif", saved(plain(), "AVIF", quality=100, subsampling="4:4:4"), COLOR, 3),
+        Specimen("plain.jp2", saved(plain(), "JPEG2000"), COLOR),
+        Specimen("plain.j2k", saved(plain(), "JPEG2000", no_jp2=True), COLOR),
+        Specimen("plain.ppm", saved(plain(), "PPM"), COLOR),
+        Specimen("plain.pgm", saved(plain((90,), "L"), "PPM"), gray),
+        Specimen("plain.ico", saved(plain().resize((32, 32)), "ICO"), COLOR),
+        Specimen("plain.tga", saved(plain(), "TGA"), COLOR),
+        Specimen("plain.qoi", saved(plain(), "QOI"), COLOR),
+        Specimen("plain.sgi", saved(plain(), "SGI"), COLOR),
+        Specimen("plain.heic", heic(), COLOR, 4),
+        Specimen("jpeg.heic", saved(plain(), "JPEG", quality=95), COLOR, 4),
+        Specimen("jpeg.bak", saved(plain(), "JPEG", quality=95), COLOR, 4),
+        Specimen("png_without_suffix", saved(plain(), "PNG"), COLOR),
         Specimen("cmyk.jpg", saved(plain().convert("CMYK"), "JPEG", quality=95), COLOR, 6),
         Specimen("cmyk.tif", saved(plain().convert("CMYK"), "TIFF"), COLOR, 1),
         Specimen("gray.png", saved(plain((90,), "L"), "PNG"), gray),

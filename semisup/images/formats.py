@@ -1,0 +1,64 @@
+"""The image formats that are read, without importing Pillow: their suffixes and their first bytes.
+
+The content decides the format; a suffix only decides whether a file is looked at. Formats whose readers start a program
+(EPS, PDF) are never read.
+"""
+
+import importlib.metadata
+from functools import cache
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "SGI")
+"""Pillow's names of the formats that are recognized by their first bytes."""
+
+TGA, TGA_FOOTER = "TGA", b"TRUEVISION-XFILE.\x00"
+"""A format without a mark at its beginning: only files that end with the footer of its second version are read."""
+
+HEIF, HEIC_SUFFIXES = "HEIF", frozenset({".heic", ".heif", ".hif"})
+HEIC_HINT = "HEIC; type pip install 'semisup[heic]'"
+
+SUFFIXES = HEIC_SUFFIXES | {
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".ico", ".qoi", ".sgi", ".tga"),
+}
+"""Suffixes of the files that are read, whatever their content."""
+
+SIGNATURE_BYTES = 16
+"""Length of the beginning of a file that `is_image_content` needs."""
+
+_SIGNATURES = (
+    b"\xff\xd8\xff",  # JPEG, MPO
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\x00",  # TIFF
+    b"MM\x00*",
+    b"BM",
+    b"qoif",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n",  # JPEG 2000
+    b"\xff\x4f\xff\x51",
+)
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
+
+def is_image_content(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is an image of a format that is read."""
+    if head.startswith(b"BM"):
+        return head[6:10] == b"\0\0\0\0"  # two reserved fields; texts begin with BM, too
+    if head.startswith(b"RIFF"):
+        return head[8:12] == b"WEBP"
+    return head.startswith(_SIGNATURES) or head[4:12] in (b"ftypavif", b"ftypavis") or is_heif(head)
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is HEIF, of which HEIC is the usual kind."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+@cache
+def heif_version() -> str | None:
+    """The version of the package of the extra `heic`, which is not imported; None if it is not installed."""
+    try:
+        return importlib.metadata.version("pillow-heif")
+    except importlib.metadata.PackageNotFoundError:
+        return None
