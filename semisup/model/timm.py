@@ -44,7 +44,7 @@ class TimmClassifier:
         check_range("input_size", self.input_size, 8, 4096)
         check_choice("freeze", self.freeze, FREEZE)
         check_choice("norm", self.norm, NORM)
-        check_range("drop_path", self.drop_path, 0, 0.99)
+        check_range("drop_path", self.drop_path, 0, 1, below=True)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         more = {"drop_path_rate": self.drop_path} if self.drop_path > 0 else {}
