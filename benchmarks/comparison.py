@@ -15,14 +15,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.clock import Measured, Plan, single
-from benchmarks.startup import SEMISUP, seconds
+from benchmarks.clock import Measured, Plan
+from benchmarks.startup import SEMISUP, median_seconds, seconds
 from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import run_id
 
@@ -40,8 +39,8 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
     if plan.wants(NAME):
         with tempfile.TemporaryDirectory(prefix="semisup-bench-") as folder:
             make_thousand(Path(folder))
-            found = [seconds([*SEMISUP, "compare", folder]) for _ in range(2 if plan.quick else 5)]
-            yield NAME, replace(single([each.wall for each in found]), cpu=min(each.cpu for each in found))
+            command = [*SEMISUP, "compare", folder]
+            yield NAME, median_seconds(plan, lambda _: seconds(command))
 
 
 def make_thousand(folder: Path) -> None:

@@ -27,9 +27,9 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
     typed = os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line)), "OMP_NUM_THREADS": "1"}
     for name, words in ASKED.items():
         if plan.wants(name):
-            yield name, _median(plan, lambda _, words=words: seconds([*SEMISUP, *words], typed))
+            yield name, median_seconds(plan, lambda _, words=words: seconds([*SEMISUP, *words], typed))
     if plan.wants(FIRST_STEP):
-        yield FIRST_STEP, _median(plan, _first_step)
+        yield FIRST_STEP, median_seconds(plan, _first_step)
 
 
 class Seconds(NamedTuple):
@@ -47,7 +47,7 @@ def seconds(command: list[str], environment: Mapping[str, str] | None = None) ->
     return Seconds(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def _median(plan: Plan, measured: Callable[[int], Seconds]) -> Measured:
+def median_seconds(plan: Plan, measured: Callable[[int], Seconds]) -> Measured:
     """Of the rounds after a first call that fills the caches of the disk."""
     found = [measured(number) for number in range((2 if plan.quick else 5) + 1)][1:]
     cpu = statistics.median(each.cpu for each in found)

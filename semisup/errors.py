@@ -96,18 +96,22 @@ def closest_match(word: str, allowed: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def check_range(key: str, value: float | None, low: float, high: float = math.inf, *, above: bool = False) -> None:
-    """Raise SettingError unless low <= value <= high (low < value with `above`); None passes."""
+def check_range(
+    key: str, value: float | None, low: float, high: float = math.inf, *, above: bool = False, below: bool = False
+) -> None:
+    """Raise SettingError unless `value` is finite and in [low, high]; None passes.
+
+    Args:
+        above: the value must be larger than `low`.
+        below: the value must be smaller than `high`.
+    """
     if value is None:
         return
-    ok = (value > low if above else value >= low) and value <= high and math.isfinite(value)
-    if not ok:
-        start = "above" if above else "at least"
-        allowed = (
-            f"must be {start} {low:.10g}"
-            if high == math.inf
-            else f"must be in {'(' if above else '['}{low:.10g}, {high:.10g}]"
-        )
+    large, small = value > low if above else value >= low, value < high if below else value <= high
+    if not (large and small and math.isfinite(value)):
+        allowed = f"must be in {'(' if above else '['}{low:.10g}, {high:.10g}{')' if below else ']'}"
+        if high == math.inf:
+            allowed = f"must be {'above' if above else 'at least'} {low:.10g}"
         raise SettingError(key, value, allowed)
 
 

@@ -4,6 +4,7 @@ torch is not imported before a command needs it.
 """
 
 import argparse
+import importlib
 import io
 import os
 import select
@@ -28,6 +29,17 @@ threshold and the augmentation strength, and compare every run with a compute-ma
 
 TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
 """
+
+COMMANDS = {
+    "train": "train one run, or a sweep of runs (-m)",
+    "compare": "compare the runs of one or several folders",
+    "confirm": "repeat the selected cell of a sweep on fresh seeds",
+    "show": "show the settings and results of one run",
+    "reproduce": "run a saved config again and compare every metric",
+    "predict": "classify a folder of images with a run's best model",
+    "track": "upload recorded runs to W&B",
+}
+"""Name and description of each command; its module in semisup/cli/ has the same name."""
 
 BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
 """The exit status if the reader of the output has gone, as in `semisup compare ... | head -1`."""
@@ -86,7 +98,7 @@ def _run_command(words: list[str]) -> int:
     from semisup.cli.completion import complete, is_completion
 
     if is_completion(words):
-        return complete(words)
+        return complete(words, COMMANDS)
     if words[:1] == ["train"]:
         from semisup.cli.train import train_command
 
@@ -108,18 +120,13 @@ def _run_command(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:
     """Build the parser of all commands but `train`, which is Hydra's; parse what it knows."""
-    from semisup.cli import compare, confirm, predict, reproduce, show, track
-
     parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("train", help="train one run, or a sweep of runs (-m)", add_help=False)
-    compare.add_arguments(commands.add_parser("compare", help="compare the runs of one or several folders"))
-    confirm.add_arguments(commands.add_parser("confirm", help="repeat the selected cell of a sweep on fresh seeds"))
-    show.add_arguments(commands.add_parser("show", help="show the settings and results of one run"))
-    reproduce.add_arguments(commands.add_parser("reproduce", help="run a saved config again and compare every metric"))
-    predict.add_arguments(commands.add_parser("predict", help="classify a folder of images with a run's best model"))
-    track.add_arguments(commands.add_parser("track", help="upload recorded runs to W&B"))
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(name, help=about, add_help=name != "train")
+        if name != "train":
+            importlib.import_module(f"semisup.cli.{name}").add_arguments(command)
     return parser, *parser.parse_known_args(words)
 
 

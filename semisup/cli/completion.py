@@ -8,9 +8,9 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-COMMANDS = ("train", "compare", "show", "reproduce", "predict", "track")
 FLAGS = ("-sc", "--shell-completion")
 ZSH_SETUP = "autoload -Uz bashcompinit && bashcompinit"  # Hydra's script for zsh is the one for bash
 
@@ -20,8 +20,11 @@ def is_completion(words: list[str]) -> bool:
     return words[:1] != [] and (words[0] in FLAGS or (words[0] == "train" and any(word in FLAGS for word in words)))
 
 
-def complete(words: list[str]) -> int:
+def complete(words: list[str], commands: Iterable[str]) -> int:
     """Print the script, or the candidates for the last word of COMP_LINE; a query prints nothing else.
+
+    Args:
+        commands: names of the commands of `semisup`.
 
     Returns:
         0, or 2 if the words after the flag are none that a script uses.
@@ -32,7 +35,7 @@ def complete(words: list[str]) -> int:
         print(f"semisup: {' '.join(words)}: type {usage}", file=sys.stderr)
         return 2
     if action == "query":
-        _print_candidates(os.environ.get("COMP_LINE", ""), shell)
+        _print_candidates(os.environ.get("COMP_LINE", ""), shell, commands)
         return 0
     script = _run_hydra(f"{action}={shell}").replace("semisup train", "semisup")
     if shell == "zsh" and action == "install":
@@ -41,12 +44,12 @@ def complete(words: list[str]) -> int:
     return 0
 
 
-def _print_candidates(line: str, shell: str) -> None:
+def _print_candidates(line: str, shell: str, commands: Iterable[str]) -> None:
     words = line.split()
     if line.endswith(" ") or not words:
         words.append("")
     if len(words) <= 2:
-        print("\n".join(name for name in COMMANDS if name.startswith(words[-1] if len(words) == 2 else "")))
+        print("\n".join(name for name in commands if name.startswith(words[-1] if len(words) == 2 else "")))
     elif words[1] == "train":
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])  # Hydra completes what follows the program's name
         with (

@@ -88,7 +88,7 @@ def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
     from semisup.runner.progress import Bars
     from semisup.text import escape_line
 
-    run_config, models, classes, channels = _load_models(runs)
+    run_config, model, classes, channels = _load_models(runs)
     torch.set_num_threads(run_config.run.threads)
     size = run_config.settings.train.eval_batch_size
     yield _csv([["path", "class", "confidence", "problem"]])
@@ -99,10 +99,10 @@ def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
             )
         )
         while batch := list(islice(outcomes, size)):
-            yield escape_line(_csv(_rows(batch, models, classes, channels)))
+            yield escape_line(_csv(_rows(batch, model, classes, channels)))
 
 
-def _rows(outcomes: list[Any], models: list[Any], classes: list[str], channels: int) -> Iterator[list[object]]:
+def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
     """Yield name, class and confidence of each file, or name and the reason why it could not be read."""
     import numpy
     import torch
@@ -114,8 +114,8 @@ def _rows(outcomes: list[Any], models: list[Any], classes: list[str], channels: 
     if decoded:
         pixels = torch.from_numpy(numpy.stack(decoded))
         pixels = _to_gray(pixels) if channels == 1 else pixels
-        logits = [each for model in models for each in iter_logits(model, pixels, len(decoded))]
-        mean = torch.stack([predict(each).probabilities for each in logits]).mean(dim=0)
+        (logits,) = iter_logits(model, pixels, len(decoded))  # (n, M, K)
+        mean = torch.stack([predict(each).probabilities for each in logits.unbind(dim=1)]).mean(dim=0)
     confidence, targets = mean.max(dim=1)
     predictions = zip(targets.tolist(), confidence.tolist(), strict=True)
     for result in outcomes:
@@ -126,19 +126,23 @@ def _rows(outcomes: list[Any], models: list[Any], classes: list[str], channels: 
             yield [result.name, classes[target], f"{probability:.6f}", ""]
 
 
-def _load_models(runs: list[Path]) -> tuple[Any, list[Any], list[str], int]:
+def _load_models(runs: list[Path]) -> tuple[Any, Any, list[str], int]:
     """Load the best models of runs.
 
     Returns:
-        the validated config of the first run, the models, the class names, and the channels of an image.
+        the validated config of the first run, the models as one network in eval mode on the CPU, the class names, and
+        the channels of an image.
 
     Raises:
         RecordError: as `_load_model`, or the runs differ in classes, channels or how an image is read.
     """
+    import torch
+
     from semisup.errors import RecordError
+    from semisup.features import Ensemble
 
     run_config, model, classes, channels = _load_model(runs[0])
-    models, decode = [model], run_config.dataset.decode_settings()
+    models, encoders, decode = [model], [run_config.encoder], run_config.dataset.decode_settings()
     for run in runs[1:]:
         other, model, other_classes, other_channels = _load_model(run)
         differences = {
@@ -150,14 +154,16 @@ def _load_models(runs: list[Path]) -> tuple[Any, list[Any], list[str], int]:
             if differs:
                 raise RecordError(f"{run}: not the same {name} as {runs[0]}; an ensemble needs equal ones")
         models.append(model)
-    return run_config, models, classes, channels
+        encoders.append(other.encoder)
+    with torch.no_grad():
+        return run_config, Ensemble(models, encoders).eval(), classes, channels
 
 
 def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
     """Load the best model of a run.
 
     Returns:
-        the validated config, the model in eval mode on the CPU, the class names, and the channels of an image (1 or 3).
+        the validated config, the model on the CPU, the class names, and the channels of an image (1 or 3).
 
     Raises:
         RecordError: there is no best model, or its weights are not those of the config or not usable.
@@ -166,7 +172,6 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
 
     from semisup.config import schema
     from semisup.errors import RecordError, first_line
-    from semisup.features import EncodedClassifier
     from semisup.record import checkpoint
     from semisup.record.reader import read_config, read_json, read_section
     from semisup.record.weights_check import check_weights
@@ -198,10 +203,7 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, KeyError) as error:
         raise RecordError(f"{best[0]}: not the weights of this run's model ({printable(first_line(error))})") from None
-    if run_config.encoder is not None:
-        model = EncodedClassifier(run_config.encoder.build(), model, run_config.encoder.batch)
-    with torch.no_grad():
-        return run_config, model.eval(), classes, channels
+    return run_config, model, classes, channels
 
 
 def _to_gray(pixels: Any) -> Any:

@@ -1,8 +1,9 @@
 """Write a saved config as the command line that composes it again."""
 
+import re
 from typing import Any
 
-from semisup.config.run_id import ConfigDict
+from semisup.config.run_id import ConfigDict, dataset_keys
 from semisup.config.schema import GROUP_NODES
 
 NOT_OVERRIDES = ("name", "seed", "output_root", "definitions")
@@ -19,6 +20,9 @@ def config_overrides(config: ConfigDict, *, follow_seed: bool = False) -> list[s
     Returns:
         Words in Hydra's grammar; without name, seed and output_root.
     """
+    from semisup.dataset import KeyRole  # which imports torch
+
+    split_seeds = dataset_keys(config["dataset"], KeyRole.SPLIT_SEED) if follow_seed else []
     options, settings = [], []
     for key, value in config.items():
         if key in NOT_OVERRIDES:
@@ -32,7 +36,7 @@ def config_overrides(config: ConfigDict, *, follow_seed: bool = False) -> list[s
         for inner, leaf in value.items():
             if key in GROUP_NODES and inner == "name":
                 continue
-            follows = follow_seed and (key, inner) == ("dataset", "split_seed") and leaf == config["seed"]
+            follows = key == "dataset" and inner in split_seeds and leaf == config["seed"]
             settings.append(f"{key}.{inner}={'${seed}' if follows else format_value(leaf)}")
     return options + settings
 
@@ -45,6 +49,14 @@ def format_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{','.join(format_value(each) for each in value)}]"
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return repr(value)
+    return quote(value) if isinstance(value, str) else repr(value)
+
+
+def quote(text: str) -> str:
+    """Quote text for Hydra's override grammar, which composes exactly this text.
+
+    Hydra unescapes backslashes only before a quote and at the end of quoted text; OmegaConf, which resolves
+    interpolations in quoted text too, only before `${`.
+    """
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return "'" + re.sub(r"\\+(?='|\Z)", lambda backslashes: 2 * backslashes[0], text).replace("'", "\\'") + "'"

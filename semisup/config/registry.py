@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -26,11 +26,17 @@ def option_names(group: str) -> list[str]:
 
 def added_options(group: str) -> dict[str, str]:
     """The options of a group that other packages add: name -> module. Own options cannot be replaced."""
-    added = {entry.name: entry.value for entry in entry_points(group=f"semisup.{group}")}
+    added = {entry.name: entry.value for entry in installed_entry_points().select(group=f"semisup.{group}")}
     if not added:
         return {}
     own = _own_options(group)
     return {name: module for name, module in sorted(added.items()) if name not in own}
+
+
+@cache
+def installed_entry_points() -> EntryPoints:
+    """Read the entry points of all installed packages, once for a process."""
+    return entry_points()
 
 
 def _own_options(group: str) -> list[str]:

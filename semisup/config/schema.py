@@ -22,10 +22,11 @@ from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
 from semisup.encoder import Encoder, identify_encoder
 from semisup.errors import SettingError, closest_match, first_line
-from semisup.model import identify_weights, is_file_name
+from semisup.model import identify_weights
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
 from semisup.runtime.precision import default_precision, require_compiler, require_device
 from semisup.runtime.secrets import secret_in
+from semisup.runtime.weights_file import is_file_name
 from semisup.text import escape
 from semisup.training.state import TrainingConfig, TrainSettings
 

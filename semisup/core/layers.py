@@ -1,8 +1,8 @@
-"""Layers shared by the convolutional networks."""
+"""Layers and input steps that several networks share."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, interpolate
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -21,6 +21,34 @@ class FusedSequential(nn.Sequential):
                 values = layer(values)
         assert convolution is None, "BatchNorm must follow each convolution"
         return values
+
+
+class NormalizedNetwork(nn.Module):
+    """A network for normalized RGB images of one size; abstract.
+
+    Args:
+        network: the network itself.
+        mean, std: of each of three channels, of images in [0, 1].
+        size: side to which images are resized (bicubic, antialiased); None = they keep their size.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], size: int | None = None
+    ) -> None:
+        super().__init__()
+        self.network, self.size = network, size
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """Map (n, C, S, S) float images in [0, 1], gray or RGB, to (n, 3, size, size) normalized ones."""
+        images = images.expand(-1, 3, -1, -1)
+        if self.size is not None and images.shape[-1] != self.size:
+            images = interpolate(images, (self.size, self.size), mode="bicubic", antialias=True)
+        return (images - self.mean) / self.std
 
 
 def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:

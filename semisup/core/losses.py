@@ -11,7 +11,7 @@ def weighted_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor, coun
 
     Args:
         logits: (n, K) float.
-        targets: (n,) int64 in [0, K).
+        targets: (n,) int64 in [0, K), or (n, K) probabilities.
         weight: (n,) float in [0, 1].
         count: number of all images, selected or not; n, unless images of weight 0 were left out.
     """

@@ -5,26 +5,12 @@ a small model on the stored features. `encoder=none` trains on the images themse
 """
 
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from semisup.encoder._network import BackboneNetwork, encode_batch
+from semisup.runtime.weights_file import WeightsInfo
 
-__all__ = ["BackboneNetwork", "Encoder", "EncoderWeights", "encode_batch", "identify_encoder"]
-
-
-class EncoderWeights(NamedTuple):
-    """What run.json records about the weights of an encoder.
-
-    file: name of the file, without its folder
-    sha256: digest of its bytes
-    source: where the file comes from
-    license: name of its license, where the source states one
-    """
-
-    file: str
-    sha256: str
-    source: str | None
-    license: str | None
+__all__ = ["BackboneNetwork", "Encoder", "encode_batch", "identify_encoder"]
 
 
 @runtime_checkable
@@ -76,7 +62,7 @@ class Encoder(Protocol):
         """Return the URL that `weights_file` would download now; None if the file is here or cannot be downloaded."""
         ...
 
-    def weights_info(self) -> EncoderWeights:
+    def weights_info(self) -> WeightsInfo:
         """Describe the weights for run.json."""
         ...
 

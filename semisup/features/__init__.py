@@ -1,6 +1,6 @@
 """Stored features of a frozen encoder: what identifies them, the pack on disk, encoding, and views for training."""
 
-from semisup.features.classifier import EncodedClassifier
+from semisup.features.classifier import Ensemble
 from semisup.features.encode import EncodingJob, encode_missing, image_digests, seconds_per_view
 from semisup.features.images import EncodedImages, StoredViews
 from semisup.features.recipe import PackRecipe
@@ -8,9 +8,9 @@ from semisup.features.store import FeaturePack
 from semisup.features.table import FeatureTable
 
 __all__ = [
-    "EncodedClassifier",
     "EncodedImages",
     "EncodingJob",
+    "Ensemble",
     "FeaturePack",
     "FeatureTable",
     "PackRecipe",

@@ -7,6 +7,7 @@ of one size by one thread. So neither other images, nor the order, nor an interr
 
 import contextlib
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -66,23 +67,32 @@ class EncodingJob:
 
 
 def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
-    """Measure what one feature vector costs, on the first missing images."""
+    """Measure the seconds that one feature vector takes, on the first missing images."""
     recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
-    items = [(position, view) for position in positions for view in range(recipe.views)]
     batch, took = recipe.encoder.batch, []
+    every = ((position, view) for position in positions for view in range(recipe.views))
+    items = list(itertools.islice(every, TIMED_BATCHES * batch))
     with encoding_mode():
         for number in range(TIMED_BATCHES):
-            some = items[:batch]
-            started = time.perf_counter()
-            encode_batch(network, _views(job, some, recipe), batch)
-            took.append((time.perf_counter() - started) / len(some))
-            if number == 0 and len(items) <= batch:
+            some = items[number * batch : (number + 1) * batch]
+            if not some or (number and len(some) < batch):  # a part of a batch takes as long as a full one
                 break
+            started = time.perf_counter()
+            encode_batch(network, _views(job, some, recipe), batch).cpu()  # waits for the GPU
+            took.append((time.perf_counter() - started) / len(some))
     return min(took[1:] or took)
 
 
-def encode_missing(network: Callable[[], BackboneNetwork], job: EncodingJob, watch: ProgressCallback) -> None:
+def encode_missing(
+    network: Callable[[], BackboneNetwork],
+    job: EncodingJob,
+    watch: ProgressCallback,
+    announce: Callable[[], None] = lambda: None,
+) -> None:
     """Encode what the pack does not hold, and publish it part by part; where another process does so, wait for it.
+
+    Args:
+        announce: called before this process encodes, while it holds the lock of the pack.
 
     Raises:
         DataError: the encoder gives features that are not finite.
@@ -91,8 +101,10 @@ def encode_missing(network: Callable[[], BackboneNetwork], job: EncodingJob, wat
     while pack.missing(job.digests):
         with pack.lock() as alone:
             pack.refresh()  # of what was published before the lock was taken
-            if alone:
+            if alone and job.missing_views():
+                announce()
                 _encode(network(), job, watch)
+            if alone:
                 continue
         time.sleep(WAIT_SECONDS)
         pack.refresh()
@@ -138,18 +150,12 @@ def _feature_rows(
                 row = []
 
 
-def _batched(items: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    some: list[tuple[int, int]] = []
-    for item in items:
-        some.append(item)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
+def _batched(items: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
+    while some := list(itertools.islice(items, size)):
         yield some
 
 
-def _views(job: EncodingJob, items: list[tuple[int, int]], recipe: PackRecipe) -> Tensor:
+def _views(job: EncodingJob, items: Iterable[tuple[int, int]], recipe: PackRecipe) -> Tensor:
     """(n, C, S, S) float in [0, 1]: views of images, each augmented alone."""
     views = []
     for position, view in items:

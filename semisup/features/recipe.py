@@ -16,7 +16,6 @@ import importlib
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import torch
 
 from semisup.augment import Augment
 from semisup.encoder import Encoder
+from semisup.record.environment import package_version
 
 FORMAT = 1
 """Raise this when the files of a pack change."""
@@ -36,9 +36,15 @@ SOURCES = (
     "semisup.encoder",
     "semisup.core.image_operations",
     "semisup.core.image_warp",
+    "semisup.core.inference",
+    "semisup.core.layers",
+    "semisup.core.rng",
+    "semisup.core.sampling",
     "semisup.features.encode",
+    "semisup.runtime.timm_compat",
+    "semisup.runtime.weights_file",
 )
-"""Modules and packages whose code changes features."""
+"""Modules and packages whose code can change features."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class PackRecipe:
             "encoder": encoder,
             "augment": None if self.augment is None else _fields(self.augment),
             "shape": list(self.shape),
-            "packages": {name: _version(name) for name in ("torch", "timm")},
+            "packages": {name: package_version(name) for name in ("torch", "timm")},
             "device": _device(self.device),
             "code": _source_digest(),
         }
@@ -93,13 +99,6 @@ def _device(device: torch.device) -> dict[str, Any]:
         return {"kind": "cpu", **cpu}
     libraries = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
     return {"kind": torch.cuda.get_device_name(device), **libraries, **cpu}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 @cache

@@ -120,9 +120,9 @@ class LazyImages:
         if len(self.sources) == 1:
             return torch.from_numpy(self.sources[0][row])
         images = numpy.empty((len(numbers), *self.shape[1:]), numpy.uint8)
-        for number, source in enumerate(self.sources):
+        for number in numpy.unique(which):
             own = which == number
-            images[own] = source[row[own]]
+            images[own] = self.sources[number][row[own]]
         return torch.from_numpy(images)
 
 

@@ -20,8 +20,8 @@ from semisup.core.sampling import gather_images, infinite_batch, num_batches
 from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, Prefetchable, PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._diagnostics import pool_labeled_event
-from semisup.method._policy import align_logits, apply_policy, initial_memory, observe_labeled_loss, policy_memory
-from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout
+from semisup.method._policy import apply_policy, initial_memory, observe_labeled_loss, policy_memory
+from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout, unlabeled_sums
 from semisup.method.supervised import labeled_step_loss
 from semisup.threshold import LabelsFirstPolicy, PolicyWithLoss
 
@@ -34,10 +34,12 @@ class OnlineMethod:
 
     lambda_unlabeled: weight of the unlabeled loss, at least 0; 0 = labels only
     ratio: unlabeled images per labeled image of a step (mu in the papers), at least 1
+    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]: r(t) = min(1, t / (ramp T))
     """
 
     lambda_unlabeled: float
     ratio: int
+    ramp: float
 
     uses_weak: ClassVar[bool] = True
     labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
@@ -45,6 +47,7 @@ class OnlineMethod:
     def __post_init__(self) -> None:
         check_range("lambda_unlabeled", self.lambda_unlabeled, 0)
         check_range("ratio", self.ratio, 1)
+        check_range("ramp", self.ramp, 0, 1)
 
     @property
     def uses_unlabeled(self) -> bool:
@@ -76,6 +79,25 @@ class OnlineMethod:
     ) -> tuple[StepLoss, StateDict]:
         """Compute the loss of a step on labeled and unlabeled images."""
 
+    def total_loss(
+        self,
+        training: TrainingContext,
+        memory: StateDict,
+        position: Position,
+        labeled: StepLoss,
+        unlabeled: "UnlabeledLoss",
+    ) -> StepLoss:
+        """Add the unlabeled loss, with the policy's own term, to the labeled loss of a step."""
+        loss = unlabeled.loss
+        if isinstance(training.policy, PolicyWithLoss):
+            loss = loss + training.policy.penalty(unlabeled.logits, unlabeled.weight, policy_memory(memory))
+        factor = self.lambda_unlabeled * self.ramp_factor(position.progress)
+        return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.count))
+
+    def ramp_factor(self, progress: float) -> float:
+        """Return r(t), the factor of the unlabeled loss during the ramp; 1 throughout if `ramp` is 0."""
+        return min(1.0, progress / self.ramp) if self.ramp > 0 else 1.0
+
     def needs_evaluation(self, epoch: int) -> bool:
         return False
 
@@ -99,6 +121,21 @@ class OnlineMethod:
         selection = PolicyOutput(weight, targets, memory["last/threshold"])
         yield pool_labeled_event(training, position, int(memory["round"]), labels, selection)
         return memory | empty_label_memory(len(memory["last/targets"]), training.num_classes, targets.device)
+
+
+class UnlabeledLoss(NamedTuple):
+    """The unlabeled part of a step.
+
+    loss: ()
+    logits: (V, K) with gradient, of the images in the loss
+    weight: (V,), of the same images
+    count: number of unlabeled images of the step, selected or not
+    """
+
+    loss: Tensor
+    logits: Tensor
+    weight: Tensor
+    count: int
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
@@ -186,7 +223,7 @@ class ForwardPass(NamedTuple):
     """Logits of a step's images and the policy's output.
 
     labeled: (B or more, K) float logits with gradient, of all labeled views
-    weak: (V, K) float logits without gradient, calibrated, and aligned if the policy aligns distributions
+    weak: (V, K) float logits without gradient, calibrated
     strong: (V, K) float logits with gradient, of the images in the loss
     targets, weight: (V,), of the same images
     """
@@ -229,7 +266,6 @@ def forward_weak_strong(
         selection, memory = select_and_record(
             training, memory, position, predict(weak_logits), batch.index, labeled[: len(targets)], targets
         )
-        weak_logits = align_logits(training, memory, weak_logits)
         return ForwardPass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
     compute_logits = ema_logits if ema_teacher else no_grad_logits
     labeled_logits, weak_logits = compute_logits(training, images[: len(targets)], weak)
@@ -237,7 +273,6 @@ def forward_weak_strong(
     selection, memory = select_and_record(
         training, memory, position, predict(weak_logits), batch.index, labeled_logits, targets
     )
-    weak_logits = align_logits(training, memory, weak_logits)
     weight = selection.weight
     selected = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
     strong = training.view(training.augment, batch.pixels.index_select(0, selected), "strong", position.step)
@@ -263,25 +298,6 @@ def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> t
             return None, training.student(weak).float()
         labeled, logits = training.student(torch.cat((images, weak))).float().split((len(images), len(weak)))
     return labeled, logits
-
-
-def add_policy_loss(
-    training: TrainingContext, loss: Tensor, logits: Tensor, weight: Tensor, memory: StateDict
-) -> Tensor:
-    """Add the policy's own loss term, if it has one, to the unlabeled loss ().
-
-    Args:
-        logits: (V, K) with gradient, of the images in the unlabeled loss.
-        weight: (V,), of the same images.
-    """
-    if not isinstance(training.policy, PolicyWithLoss):
-        return loss
-    return loss + training.policy.penalty(logits, weight, policy_memory(memory))
-
-
-def rampup_weight(progress: float, share: float) -> float:
-    """Return the factor of the unlabeled loss during ramp-up: min(1, t / (share T)); 1 throughout if share is 0."""
-    return min(1.0, progress / share) if share > 0 else 1.0
 
 
 @contextmanager

@@ -12,8 +12,6 @@ ramp_shape=cosine. Its logits of the labeled images are, with z from the pass of
 labeled images only, and s ~ U(0, 1) for each logit:  s z + (1 - s) z'.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,30 +21,24 @@ from torch.nn.functional import cross_entropy
 
 from semisup.core.device import to_device
 from semisup.core.losses import weighted_cross_entropy
+from semisup.core.ramp import RAMP_SHAPES
 from semisup.core.rng import torch_generator
 from semisup.core.types import StateDict
-from semisup.errors import check_choice, check_range
+from semisup.errors import check_choice
 from semisup.method._online import (
     OnlineMethod,
-    add_policy_loss,
+    UnlabeledLoss,
     forward_weak_strong,
     freeze_bn_stats,
-    rampup_weight,
     unlabeled_batch,
 )
-from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
-
-RAMP_SHAPES: dict[str, Callable[[float], float]] = {
-    "linear": lambda r: r,
-    "cosine": lambda r: (1 - math.cos(math.pi * r)) / 2,
-}
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
 
 
 @dataclass(frozen=True)
 class FixMatch(OnlineMethod):
-    """Settings of FixMatch; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+    """Settings of FixMatch; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
 
-    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]: r(t) = min(1, t / (ramp T))
     ramp_shape: linear, or cosine: (1 - cos(pi r(t))) / 2
     skip_rejected: leave strong views of weight 0 out of the forward pass
     ema_teacher: the average of the weights labels the weak views
@@ -54,7 +46,6 @@ class FixMatch(OnlineMethod):
     logit_interpolation: interpolate the labeled logits between passes with and without the unlabeled images
     """
 
-    ramp: float
     ramp_shape: str
     skip_rejected: bool
     ema_teacher: bool
@@ -65,7 +56,6 @@ class FixMatch(OnlineMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("ramp", self.ramp, 0, 1)
         check_choice("ramp_shape", self.ramp_shape, RAMP_SHAPES)
 
     @property
@@ -90,10 +80,11 @@ class FixMatch(OnlineMethod):
             logits = interpolate_logits(training, position, images, logits)
         supervised = self._labeled_step(logits, targets)
         unlabeled = weighted_cross_entropy(forward.strong, forward.targets, forward.weight, len(batch.index))
-        unlabeled = add_policy_loss(training, unlabeled, forward.strong, forward.weight, memory)
-        sums = supervised.sums + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * RAMP_SHAPES[self.ramp_shape](rampup_weight(position.progress, self.ramp))
-        return StepLoss(supervised.total + factor * unlabeled, sums), memory
+        step = UnlabeledLoss(unlabeled, forward.strong, forward.weight, len(batch.index))
+        return self.total_loss(training, memory, position, supervised, step), memory
+
+    def ramp_factor(self, progress: float) -> float:
+        return RAMP_SHAPES[self.ramp_shape](super().ramp_factor(progress))
 
     def _labeled_views(self, training: TrainingContext, position: Position) -> tuple[Tensor, Tensor]:
         """Load the weak views of the labeled batch, then the strong ones if they are used, and the classes (n,)."""

@@ -16,28 +16,21 @@ from torch.nn.functional import cross_entropy
 
 from semisup.core.inference import apply_temperature, predict
 from semisup.core.types import StateDict
-from semisup.errors import check_range
-from semisup.method._online import OnlineMethod, add_policy_loss, rampup_weight, select_and_record, unlabeled_batch
+from semisup.method._online import OnlineMethod, UnlabeledLoss, select_and_record, unlabeled_batch
 from semisup.method._policy import align_probabilities
-from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
 
 
 @dataclass(frozen=True)
 class MeanTeacher(OnlineMethod):
-    """Settings of Mean Teacher; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+    """Settings of Mean Teacher; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
 
-    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]
     skip_rejected: leave views of weight 0 out of the student's forward pass
     """
 
-    ramp: float
     skip_rejected: bool
 
     needs_ema: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range("ramp", self.ramp, 0, 1)
 
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
@@ -60,7 +53,6 @@ class MeanTeacher(OnlineMethod):
         supervised = cross_entropy(labeled, targets)
         distance = (logits.softmax(dim=1) - soft).square().mean(dim=1)  # (V,)
         unlabeled = (distance * weight).sum() / len(batch.index)
-        unlabeled = add_policy_loss(training, unlabeled, logits, weight, memory)
-        sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
-        return StepLoss(supervised + factor * unlabeled, sums), memory
+        labeled_step = StepLoss(supervised, labeled_sums(supervised, labeled, targets))
+        step = UnlabeledLoss(unlabeled, logits, weight, len(batch.index))
+        return self.total_loss(training, memory, position, labeled_step, step), memory

@@ -25,26 +25,23 @@ from semisup.core.types import PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._online import (
     OnlineMethod,
-    add_policy_loss,
+    UnlabeledLoss,
     freeze_bn_stats,
-    rampup_weight,
     select_and_record,
     unlabeled_batch,
 )
 from semisup.method._policy import align_probabilities
-from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
 
 
 @dataclass(frozen=True)
 class MixMatch(OnlineMethod):
-    """Settings of MixMatch; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+    """Settings of MixMatch; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
 
-    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]
     temperature: above 0, of the sharpened targets
     alpha: above 0, of the Beta distribution of the mixing coefficient
     """
 
-    ramp: float
     temperature: float
     alpha: float
 
@@ -53,7 +50,6 @@ class MixMatch(OnlineMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("ramp", self.ramp, 0, 1)
         check_range("temperature", self.temperature, 0, above=True)
         check_range("alpha", self.alpha, 0, above=True)
 
@@ -87,10 +83,9 @@ class MixMatch(OnlineMethod):
         distance = (unlabeled_logits.softmax(dim=1) - soft[len(images) :]).square().mean(dim=1)  # (2 U,)
         weight = selection.weight.repeat(2)
         unlabeled = (distance * weight).sum() / len(unlabeled_logits)
-        unlabeled = add_policy_loss(training, unlabeled, unlabeled_logits, weight, memory)
-        sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
-        return StepLoss(supervised + factor * unlabeled, sums), memory
+        labeled_step = StepLoss(supervised, labeled_sums(supervised, labeled, targets))
+        step = UnlabeledLoss(unlabeled, unlabeled_logits, weight, len(batch.index))
+        return self.total_loss(training, memory, position, labeled_step, step), memory
 
     def _mix(
         self, training: TrainingContext, position: Position, images: Tensor, targets: Tensor

@@ -17,10 +17,12 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from semisup.core.losses import weighted_cross_entropy
 from semisup.core.types import StateDict
 from semisup.errors import check_choice, check_range
-from semisup.method._online import OnlineMethod, add_policy_loss, forward_weak_strong, rampup_weight, unlabeled_batch
-from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums, unlabeled_sums
+from semisup.method._online import OnlineMethod, UnlabeledLoss, forward_weak_strong, unlabeled_batch
+from semisup.method._policy import align_logits
+from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
 
 TSA_SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,
@@ -31,18 +33,16 @@ TSA_SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class UDA(OnlineMethod):
-    """Settings of UDA; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+    """Settings of UDA; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
 
     temperature: above 0, of the soft targets
     tsa: training-signal annealing: none, linear, log or exp
-    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]: r(t) = min(1, t / (ramp T))
     skip_rejected: leave strong views of weight 0 out of the forward pass
     ema_teacher: the average of the weights labels the weak views
     """
 
     temperature: float
     tsa: str
-    ramp: float
     skip_rejected: bool
     ema_teacher: bool
 
@@ -54,15 +54,12 @@ class UDA(OnlineMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("ramp", self.ramp, 0, 1)
         check_range("temperature", self.temperature, 0, above=True)
         check_choice("tsa", self.tsa, ("none", *TSA_SCHEDULES))
 
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
         images, targets = training.labeled_batch(position, training.weak)
-        logits = training.student(images).float()
-        loss = self._annealed_loss(logits, targets, position.progress)
-        return StepLoss(loss, labeled_sums(loss, logits, targets))
+        return self._labeled_step(training.student(images).float(), targets, position.progress)
 
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
@@ -72,14 +69,15 @@ class UDA(OnlineMethod):
         forward, memory = forward_weak_strong(
             training, memory, position, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
-        supervised = self._annealed_loss(forward.labeled, targets, position.progress)
-        soft = (forward.weak / self.temperature).softmax(dim=1)
-        losses = cross_entropy(forward.strong, soft, reduction="none")  # (V,)
-        unlabeled = (losses * forward.weight).sum() / len(batch.index)
-        unlabeled = add_policy_loss(training, unlabeled, forward.strong, forward.weight, memory)
-        sums = labeled_sums(supervised, forward.labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
-        return StepLoss(supervised + factor * unlabeled, sums), memory
+        supervised = self._labeled_step(forward.labeled, targets, position.progress)
+        soft = (align_logits(training, memory, forward.weak) / self.temperature).softmax(dim=1)
+        unlabeled = weighted_cross_entropy(forward.strong, soft, forward.weight, len(batch.index))
+        step = UnlabeledLoss(unlabeled, forward.strong, forward.weight, len(batch.index))
+        return self.total_loss(training, memory, position, supervised, step), memory
+
+    def _labeled_step(self, logits: Tensor, targets: Tensor, progress: float) -> StepLoss:
+        loss = self._annealed_loss(logits, targets, progress)
+        return StepLoss(loss, labeled_sums(loss, logits, targets))
 
     def _annealed_loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """Compute the mean cross-entropy of labeled images with p(true) <= eta_t; 0 if there are none."""

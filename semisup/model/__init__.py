@@ -7,9 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from semisup.errors import SettingError
-from semisup.model._weights import WeightsInfo, check_digest, is_file_name
-
-__all__ = ["ModelSettings", "Pretrained", "WeightsInfo", "check_digest", "identify_weights", "is_file_name"]
+from semisup.runtime.weights_file import WeightsInfo
 
 
 class ModelSettings(Protocol):
@@ -53,7 +51,8 @@ class Pretrained(Protocol):
         """Return the sha256 of the weights' file, downloaded if missing; None without pretrained weights.
 
         Raises:
-            SettingError: there is no such file, or it does not hold the weights of this model.
+            SettingError: there is no such file, it has another digest than `sha256`, or it does not hold the weights of
+                this model.
         """
         ...
 
@@ -74,10 +73,4 @@ def identify_weights(model: Any) -> Any:
         if model.sha256 is not None:
             raise SettingError("model.sha256", model.sha256, "must be null where model.weights is null")
         return model
-    file = model.weights_file()
-    if file is not None and file.exists():
-        check_digest(file, model.sha256)  # before the contents: a replaced file is named as such
-    digest = model.weights_digest()
-    if file is not None:
-        check_digest(file, model.sha256)
-    return replace(model, sha256=digest)  # type: ignore[type-var]
+    return replace(model, sha256=model.weights_digest())  # type: ignore[type-var]

@@ -27,7 +27,7 @@ class Mlp:
 
     def __post_init__(self) -> None:
         check_range("scale", self.scale, 0, above=True)
-        check_range("dropout", self.dropout, 0, 0.99)
+        check_range("dropout", self.dropout, 0, 1, below=True)
         for width in self.widths or [0]:
             check_range("widths", width, 1)
 

@@ -15,9 +15,20 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from semisup.errors import SettingError, closest_match
-from semisup.model import _weights
+from semisup.core.layers import NormalizedNetwork
+from semisup.errors import SettingError, closest_match, first_line
+from semisup.runtime.meta_network import meta_network, state_bytes
 from semisup.runtime.torchvision_compat import torchvision
+from semisup.runtime.weights_file import (
+    WeightsInfo,
+    file_state,
+    is_file_name,
+    load_into,
+    read_weights,
+    require_digest,
+)
+
+KEY = "model.weights"
 
 AUXILIARY_HEADS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
@@ -54,7 +65,7 @@ class TorchvisionClassifier:
     def weights_file(self) -> Path | None:
         if self.weights is None:
             return None
-        if _weights.is_file_name(self.weights):
+        if is_file_name(self.weights):
             return Path(self.weights).expanduser()
         name = Path(urlparse(self._entry(self._models()).url).path).name  # as torch.hub names it
         return Path(torch.hub.get_dir()) / "checkpoints" / name
@@ -68,41 +79,47 @@ class TorchvisionClassifier:
         if file is None:
             return None
         self._fetch(file)
-        state = (self.architecture, *_weights.file_state(file))
+        digest = require_digest(KEY, file, self.sha256)  # before the contents: a replaced file is named as such
+        state = (self.architecture, *file_state(KEY, file))
         if state not in _checked_files:
-            _weights.without_memory(lambda: self._load(self._models(), file))
+            meta_network(lambda: self._load(self._models(), file))
             _checked_files.add(state)
-        return _weights.file_digest(file)
+        return digest
 
-    def weights_info(self) -> _weights.WeightsInfo | None:
+    def weights_info(self) -> WeightsInfo | None:
         file = self.weights_file()
         if file is None:
             return None
         source = self._source()
         license_ = self._entry(self._models()).meta.get("license") if source is not None else None
-        return _weights.WeightsInfo(file.name, self.sha256 or _weights.file_digest(file), source, license_)
+        return WeightsInfo(file.name, self.sha256 or require_digest(KEY, file, None), source, license_)
 
     def _source(self) -> str | None:
         """The URL of the weights; None for a local file."""
-        local = self.weights is None or _weights.is_file_name(self.weights)
+        local = self.weights is None or is_file_name(self.weights)
         return None if local else str(self._entry(self._models()).url)
 
     def _fetch(self, file: Path) -> None:
         """Download the file if it is missing and has a URL."""
         if (url := self.download_url()) is not None:
             hash_in_name = re.search(r"-([0-9a-f]{8,})\.", file.name)
-            _weights.download(url, file, hash_in_name and hash_in_name[1])
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(url, str(file), hash_in_name and hash_in_name[1])
+            except (OSError, RuntimeError) as error:
+                allowed = f"could not be downloaded ({first_line(error)}); put the file of {url} at {file}"
+                raise SettingError(KEY, file.name, allowed) from None
 
     def _load(self, models: ModuleType, file: Path) -> nn.Module:
         """Build the network with the head of the file, and load the file into it."""
-        expected = _weights.without_memory(lambda: self._network(models, 1000, loading=True))
-        state = _weights.read_state_dict(file, 2 * _weights.size_bytes(expected) + 2**26, self.sha256)
+        expected = meta_network(lambda: self._network(models, 1000, loading=True))
+        state = read_weights(KEY, file, self.sha256, 2 * state_bytes(expected) + 2**26)
         if self.architecture.startswith("densenet"):
             state = {OLD_DENSENET_KEY.sub(r"\1\2", name): value for name, value in state.items()}
-        last = next(reversed(state.values()))  # of the head, whose first dimension is the number of classes
-        classes = last.shape[0] if last.ndim else 0
+        last = state.get(list(expected.state_dict())[-1])  # of the head, whose first dimension is the number of classes
+        classes = last.shape[0] if last is not None and last.ndim else 1000
         network = self._network(models, max(1, classes), loading=True)
-        _weights.load_into(network, state, file, self.architecture)
+        load_into(network, state, KEY, file)
         return _without_auxiliary_heads(network, self.architecture)
 
     def _network(self, models: ModuleType, num_classes: int, *, loading: bool = False) -> nn.Module:
@@ -140,11 +157,11 @@ class TorchvisionClassifier:
         if self.weights is None:
             return None
         choices = models.get_model_weights(self.architecture)
-        if _weights.is_file_name(self.weights):
+        if is_file_name(self.weights):
             return choices.DEFAULT
         if self.weights not in choices.__members__:
             allowed = f"must be null, the path of a .pth file, or one of {', '.join(choices.__members__)}"
-            raise SettingError("model.weights", self.weights, allowed, closest_match(self.weights, choices.__members__))
+            raise SettingError(KEY, self.weights, allowed, closest_match(self.weights, choices.__members__))
         return choices[self.weights]
 
 
@@ -152,20 +169,11 @@ _checked_files: set[tuple[object, ...]] = set()
 """Architecture and state of the files that were found to fit: the jobs of a sweep read a file once to check it."""
 
 
-class _Classifier(nn.Module):
+class _Classifier(NormalizedNetwork):
     """Repeat gray images over three channels, normalize, then apply the network."""
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
-
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.network((images.expand(-1, 3, -1, -1) - self.mean) / self.std)
+        logits = self.network(self.normalized(images))
         return logits if isinstance(logits, Tensor) else logits.logits  # inception and googlenet, in training
 
 

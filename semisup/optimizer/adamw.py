@@ -35,8 +35,8 @@ class AdamW:
         check_range("lr", self.lr, 0, above=True)
         check_range("weight_decay", self.weight_decay, 0)
         check_range("layer_decay", self.layer_decay, 0, 1, above=True)
-        check_range("beta1", self.beta1, 0, 0.9999999)
-        check_range("beta2", self.beta2, 0, 0.9999999)
+        check_range("beta1", self.beta1, 0, 1, below=True)
+        check_range("beta2", self.beta2, 0, 1, below=True)
         check_range("eps", self.eps, 0, above=True)
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:

@@ -33,7 +33,7 @@ class SGD:
         check_range("lr", self.lr, 0, above=True)
         check_range("weight_decay", self.weight_decay, 0)
         check_range("layer_decay", self.layer_decay, 0, 1, above=True)
-        check_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("momentum", self.momentum, 0, 1, below=True)
         if self.nesterov and self.momentum == 0:
             raise SettingError("momentum", 0, "must be above 0 with optimizer.nesterov=true")
 

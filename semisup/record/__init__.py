@@ -16,7 +16,7 @@ summary.json         written last: a run that has it is finished
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from semisup.runtime.atomic_files import write_atomically
 from semisup.runtime.secrets import redact_values
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write plain JSON in one step: NaN and infinity become null, secrets are replaced."""
+def write_json(path: Path, value: Mapping[str, Any], confirm: Callable[[], None] = lambda: None) -> None:
+    """Write plain JSON in one step: NaN and infinity become null, secrets are replaced; `write_atomically`."""
     text = json.dumps(finite(redact_values(value)), indent=2, ensure_ascii=True, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, text.encode() + b"\n", confirm=confirm)
 
 
 def finite(value: Any) -> Any:

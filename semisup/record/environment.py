@@ -62,7 +62,7 @@ def _fixed_environment(device: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "processor": _processor(),
         "cpu": _cpu(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
@@ -164,7 +164,8 @@ def _driver() -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

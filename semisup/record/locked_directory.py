@@ -77,4 +77,4 @@ class LockedDirectory:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace the JSON file `name`; raises as `writing`."""
         with self.writing():
-            write_json(self.bound / name, value)
+            write_json(self.bound / name, value, confirm=self.lock.assert_held)

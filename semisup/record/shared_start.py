@@ -85,6 +85,7 @@ class SharedStartCache:
 
         Raises:
             OSError: disk full, read-only, ...
+            LockLostError: another process took over.
         """
         evaluated = None if shared_start.evaluated is None else event_to_dict(shared_start.evaluated)
         content = shared_start._asdict() | {"of": self.of, "evaluated": evaluated}
@@ -104,7 +105,8 @@ class SharedStartCache:
                 return _read(checkpoint.load(path), self.of, path)
             except RecordError as error:
                 warnings.warn(f"shared start skipped and computed again: {error}", stacklevel=2)
-                path.unlink(missing_ok=True)
+                if self.owned:  # or its owner may be replacing it
+                    path.unlink(missing_ok=True)
         return None
 
 

@@ -4,11 +4,9 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from semisup.config.schema import RunConfig
 from semisup.dataset import ScansFolders
@@ -16,6 +14,7 @@ from semisup.errors import SettingError, first_line
 from semisup.method import OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings
 from semisup.runtime.memory_limit import memory_limit_bytes
+from semisup.runtime.meta_network import SkipWeightInit, meta_network, state_bytes
 from semisup.runtime.precision import MAX_SHAPES
 from semisup.text import escape
 
@@ -115,9 +114,9 @@ def _run_probe(model: ModelSettings, channels: int, num_classes: int, size: int)
     try:
         network = _meta_model(model, channels, num_classes, size)
         device = torch.device("meta")
-        if size <= LARGE_SIDE and _bytes(network) <= LARGE_BYTES:
+        if size <= LARGE_SIDE and state_bytes(network) <= LARGE_BYTES:
             device = torch.device("cpu")
-            with _SkipWeightInit():
+            with SkipWeightInit():
                 network = model.build(channels, num_classes, size, pretrained=False)
         network.eval()(torch.zeros(2, channels, size, size, device=device))
     except (RuntimeError, AssertionError, IndexError) as error:
@@ -127,15 +126,6 @@ def _run_probe(model: ModelSettings, channels: int, num_classes: int, size: int)
     except ValueError:
         return None, False
     return None, True
-
-
-class _SkipWeightInit(TorchFunctionMode):
-    """Context in which weights are not initialized, and no random number is drawn for them."""
-
-    DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
 def check_output_folders(run_config: RunConfig) -> None:
@@ -198,7 +188,7 @@ def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
         network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
     except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
         raise SettingError("model", name, f"cannot be built ({first_line(error)})") from None
-    return _bytes(network)
+    return state_bytes(network)
 
 
 def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -> None:
@@ -218,22 +208,16 @@ def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -
         raise SettingError("deterministic", True, allowed)
 
 
-def _bytes(network: nn.Module) -> int:
-    return sum(value.nbytes for value in network.state_dict().values())
-
-
 def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
-    """The network on the meta device, where tensors have shapes and no data.
+    """The network without data in its tensors, built once for equal settings."""
+    key = (repr(model), channels, num_classes, size)
+    if key not in _meta_models:
+        _meta_models[key] = meta_network(lambda: model.build(channels, num_classes, size, pretrained=False))
+    return _meta_models[key]
 
-    A constructor that reads values of tensors (`tensor.item()`, as for stochastic depth rates, or torchvision's regnets
-    for their widths) cannot run there, and runs on the CPU without initializing weights.
-    """
-    try:
-        with torch.device("meta"):
-            return model.build(channels, num_classes, size, pretrained=False)
-    except RuntimeError:  # with NotImplementedError; a wrong setting raises again below
-        with torch.device("cpu"), torch.random.fork_rng(devices=[]), _SkipWeightInit():
-            return model.build(channels, num_classes, size, pretrained=False).to("meta")
+
+_meta_models: dict[tuple[str, int, int, int], nn.Module] = {}
+"""Results of `_meta_model`: most runs of a sweep have the same model."""
 
 
 def check_control_is_fair(run_config: RunConfig) -> None:

@@ -48,8 +48,19 @@ class EncodedRun(NamedTuple):
     metadata: dict[str, Any] | None
 
 
-_encoded: dict[tuple[object, ...], tuple[TrainingConfig, TrainingData, dict[str, Any]]] = {}
-"""The features of the last run: the runs of a sweep that differ in a threshold or a seed share them."""
+class _Loaded(NamedTuple):
+    """Stored features that are read, and what run.json records about them."""
+
+    table: FeatureTable
+    metadata: dict[str, str]
+
+
+_encoded: dict[tuple[object, ...], _Loaded] = {}
+"""The features of the last run: the runs of a sweep that differ in a threshold or a seed share all of them, and those
+that differ in the strength of an augmentation the others."""
+
+_digests: dict[tuple[object, ...], dict[str, list[bytes]]] = {}
+"""The digests of the images of the last run."""
 
 
 def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: Bars) -> EncodedRun:
@@ -59,20 +70,21 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
         SettingError: the weights of the encoder are missing or not the ones of the config.
         DataError: the encoder gives features that cannot be stored.
     """
-    if run_config.encoder is None:
+    encoder = run_config.encoder
+    if encoder is None:
         return EncodedRun(run_config, problem, None)
-    key = (run_config.encoder, *_augmentations(run_config).values(), data.fingerprint, run_config.dataset.size)
-    key = (*key, str(problem.device))
-    if key not in _encoded:
-        _encoded.clear()  # before the next are read: memory holds one
-        _encoded[key] = _encode(run_config, run_config.encoder, problem, bars)
-    settings, encoded, metadata = _encoded[key]
-    views = {name: getattr(settings, name) for name in (AUGMENT, WEAK)}
-    return EncodedRun(
-        replace(run_config, settings=replace(run_config.settings, **views)),
-        replace(encoded, hidden_targets=problem.hidden_targets),
-        metadata,
-    )
+    images = (data.fingerprint, run_config.dataset, str(problem.device))
+    if images not in _digests:
+        _digests.clear()
+        _digests[images] = {split: image_digests(getattr(problem, split)) for split in SPLITS}
+    packs = _load_packs(run_config, encoder, problem, images, bars)
+    tables = {name: loaded.table for name, loaded in packs.items()}
+    settings, encoded = _on_features(run_config.settings, problem, tables)
+    metadata = {
+        "weights": encoder.weights_info()._asdict(),
+        "packs": {name: loaded.metadata for name, loaded in packs.items()},
+    }
+    return EncodedRun(replace(run_config, settings=settings), encoded, metadata)
 
 
 def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
@@ -82,27 +94,41 @@ def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
     return {PLAIN: None, AUGMENT: settings.augment if settings.augment.strength > 0 else None, WEAK: weak}
 
 
-def _encode(
-    run_config: RunConfig, encoder: Encoder, problem: TrainingData, bars: Bars
-) -> tuple[TrainingConfig, TrainingData, dict[str, Any]]:
-    splits: dict[str, Images] = {split: getattr(problem, split) for split in SPLITS}
-    digests = {split: image_digests(images) for split, images in splits.items()}
+def _load_packs(
+    run_config: RunConfig, encoder: Encoder, problem: TrainingData, images: tuple[object, ...], bars: Bars
+) -> dict[str, _Loaded]:
+    """Read the packs of a run, except those that are read already; encode what they do not hold.
+
+    Args:
+        images: key of the images in `_digests`.
+    """
     cache = None if encoder.cache is None else Path(encoder.cache).expanduser()
     channels, size = problem.labeled.pixels.shape[1], problem.labeled.pixels.shape[-1]
-    jobs: dict[str, EncodingJob] = {}
+    digests: dict[str, list[bytes]] = {}
+    recipes: dict[str, PackRecipe] = {}
     for name, augment in _augmentations(run_config).items():
-        if name != PLAIN and augment is None:
-            continue
-        recipe = PackRecipe(encoder, augment, (channels, size, size), problem.device)
-        used = SPLITS if name == PLAIN else TRAINING_SPLITS
-        images = [splits[split] for split in used]
-        jobs[name] = EncodingJob(FeaturePack(cache, recipe), images, [each for s in used for each in digests[s]])
+        if name == PLAIN or augment is not None:
+            recipes[name] = PackRecipe(encoder, augment, (channels, size, size), problem.device)
+            used = SPLITS if name == PLAIN else TRAINING_SPLITS
+            digests[name] = [each for split in used for each in _digests[images][split]]
+    needed = sum(2 * len(digests[name]) * recipe.views * encoder.dimension() for name, recipe in recipes.items())
+    resident = needed <= memory_limit_bytes() / 2 / local_process_count()
+    keys = {name: (*images, cache, name == PLAIN, recipe.key(), resident) for name, recipe in recipes.items()}
+    for old in _encoded.keys() - keys.values():  # before the next are read: memory holds those of one run
+        del _encoded[old]
+    jobs: dict[str, EncodingJob] = {}
+    for name in (name for name, key in keys.items() if key not in _encoded):
+        splits = [getattr(problem, split) for split in (SPLITS if name == PLAIN else TRAINING_SPLITS)]
+        jobs[name] = EncodingJob(FeaturePack(cache, recipes[name]), splits, digests[name])
     _encode_jobs(encoder, list(jobs.values()), problem.device, bars)
-    return (*_on_features(run_config.settings, problem, jobs), _metadata(encoder, jobs))
+    for name, job in jobs.items():
+        table = FeatureTable(job.pack, job.digests, problem.device, resident=resident)
+        _encoded[keys[name]] = _Loaded(table, {"key": job.pack.key, "digest": job.pack.digest(job.digests)})
+    return {name: _encoded[key] for name, key in keys.items()}
 
 
 def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device, bars: Bars) -> None:
-    """Encode what is missing, after an announcement of what it costs."""
+    """Encode what is missing; the first process to encode announces how much it is and how long it takes."""
     networks: list[BackboneNetwork] = []
 
     def network() -> BackboneNetwork:  # built at the first use: nothing is missing in most runs
@@ -110,12 +136,17 @@ def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device
             networks.append(encoder.build().to(device))
         return networks[0]
 
-    missing = [job for job in jobs if job.missing_views()]
-    if missing:
-        seconds = seconds_per_view(network(), missing[-1]) * sum(job.missing_views() for job in missing)
-        print(f"semisup: {describe_cost(missing, seconds)}", file=sys.stderr, flush=True)
-    for job in missing:
-        encode_missing(network, job, bars.watch)
+    announced: list[str] = []
+
+    def announce() -> None:
+        if not announced:
+            missing = [job for job in jobs if job.missing_views()]
+            seconds = seconds_per_view(network(), missing[-1]) * sum(job.missing_views() for job in missing)
+            announced.append(describe_cost(missing, seconds))
+            print(f"semisup: {announced[0]}", file=sys.stderr, flush=True)
+
+    for job in jobs:
+        encode_missing(network, job, bars.watch, announce)
 
 
 def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
@@ -131,13 +162,8 @@ def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
 
 
 def _on_features(
-    settings: TrainingConfig, problem: TrainingData, jobs: Mapping[str, EncodingJob]
+    settings: TrainingConfig, problem: TrainingData, tables: Mapping[str, FeatureTable]
 ) -> tuple[TrainingConfig, TrainingData]:
-    needed = sum(2 * len(job.digests) * job.pack.shape[0] * job.pack.shape[1] for job in jobs.values())
-    resident = needed <= memory_limit_bytes() / 2 / local_process_count()
-    tables = {
-        name: FeatureTable(job.pack, job.digests, problem.device, resident=resident) for name, job in jobs.items()
-    }
     images: dict[str, Any] = {}
     begin = 0
     for split in SPLITS:
@@ -149,12 +175,6 @@ def _on_features(
         name: StoredViews(getattr(settings, name).strength, tables.get(name, tables[PLAIN])) for name in (AUGMENT, WEAK)
     }
     return replace(settings, **views), replace(problem, **images)
-
-
-def _metadata(encoder: Encoder, jobs: Mapping[str, EncodingJob]) -> dict[str, Any]:
-    """What run.json says of the features: the weights, and of each pack its key and the digest of the rows used."""
-    packs = {name: {"key": job.pack.key, "digest": job.pack.digest(job.digests)} for name, job in jobs.items()}
-    return {"weights": encoder.weights_info()._asdict(), "packs": packs}
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:

@@ -23,6 +23,7 @@ from semisup.errors import (
 )
 from semisup.record import is_finished
 from semisup.record.environment import git_diff
+from semisup.record.lock import RunLock
 from semisup.record.reader import read_json
 from semisup.record.status import RunStatus
 from semisup.record.weights_check import check_snapshot
@@ -118,7 +119,17 @@ def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
     """As `run`, for a run of a sweep or its control: if another job is training it, wait and use its result."""
     while (result := run(run_config, bars, in_sweep=True)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)
+        while _is_in_use(result.folder):  # `run` would read settings, data and the state of the checkout again
+            time.sleep(WAIT_SECONDS)
     return result
+
+
+def _is_in_use(folder: Path) -> bool:
+    try:
+        RunLock(folder).check()
+    except InUseError:
+        return True
+    return False
 
 
 def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResult:

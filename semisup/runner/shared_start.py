@@ -17,7 +17,7 @@ from semisup.config.run_id import ConfigDict, result_config
 from semisup.config.schema import RunConfig
 from semisup.core.events import BurnInEnd, Event
 from semisup.dataset import Data
-from semisup.errors import first_line
+from semisup.errors import LockLostError, first_line
 from semisup.method import POLICY_PREFIX, OfflineMethod
 from semisup.record.environment import source_digest
 from semisup.record.shared_start import SharedStart, SharedStartCache
@@ -113,8 +113,8 @@ class SharedStartSession:
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
             try:
                 self.cache.save(self.record.export_start(snapshot | {"memory": memory}))
-            except OSError as error:
-                warnings.warn(f"the shared start is not saved: {self.cache.folder}: {error.strerror}", stacklevel=2)
+            except (OSError, LockLostError) as error:
+                warnings.warn(f"the shared start is not saved: {first_line(error)}", stacklevel=2)
                 self.cache.release()
 
 

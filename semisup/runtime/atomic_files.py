@@ -83,7 +83,10 @@ class AtomicFile:
         self.folder, self.temporary, self.size = folder, _temporary_path(folder / "any"), 0
 
     def __enter__(self) -> Self:
-        descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            descriptor = _create(self.temporary, 0o666)
+        except OSError as error:
+            raise with_path(error, self.folder, 0) from None
         self.file = open(descriptor, "wb")  # closed by __exit__
         return self
 
@@ -142,7 +145,7 @@ def create_exclusive(path: Path, content: bytes) -> bool:
 
 def _create_without_links(path: Path, content: bytes) -> bool:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = _create(path, 0o644)
     except FileExistsError:
         return False
     with open(descriptor, "wb") as file:
@@ -196,8 +199,13 @@ def _started(process: int) -> str | None:
     return start_time(process)
 
 
+def _create(path: Path, mode: int) -> int:
+    """Create the file `path`, open it for writing and return the descriptor; raises FileExistsError if it exists."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+
 def _write_temporary(temporary: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = _create(temporary, 0o666)
     with open(descriptor, "wb") as file:
         for chunk in chunks:
             file.write(chunk)
@@ -249,7 +257,7 @@ def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
 def _file_system_time(beside: Path) -> float:
     """The time by which the file system dates files, which may be another machine's: the date of a new file."""
     probe = _temporary_path(beside)
-    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = _create(probe, 0o600)
     try:
         return os.fstat(descriptor).st_mtime
     finally:

@@ -5,6 +5,8 @@ program imports timm through this module.
 """
 
 import importlib
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +14,15 @@ import torch
 from torch import nn
 
 from semisup.errors import SettingError, closest_match, first_line
+from semisup.runtime.meta_network import meta_network
 from semisup.runtime.torchvision_compat import torchvision
+from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_weights, require_digest
 
 INSTALL = "pip install 'semisup[timm]'"
-HUB = "https://huggingface.co/"
+HUB = "hub"
+"""The value of `weights` for the weights that timm publishes."""
+
+HUB_URL = "https://huggingface.co/"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -77,6 +84,8 @@ def create_network(key: str, architecture: str, num_classes: int, **settings: An
     try:
         network: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=num_classes, **settings)
     except (TypeError, RuntimeError, AssertionError, ValueError) as error:
+        if isinstance(error, RuntimeError) and torch.get_default_device().type == "meta":
+            raise  # `meta_network` builds it on the CPU
         raise SettingError(key, architecture, f"timm cannot build it ({first_line(error)})") from None
     return network
 
@@ -94,59 +103,114 @@ def preprocessing(network: nn.Module) -> Preprocessing:
 
 def classifier_names(network: nn.Module) -> tuple[str, ...]:
     """Names of the network's classifier layers, such as `classifier` or `head.fc`."""
-    found = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
-    return (found,) if isinstance(found, str) else tuple(found)
+    names = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
-def hub_page(network: nn.Module) -> str | None:
-    """Return the URL of the page of timm's own weights of a network; None where there are none."""
+def _hub_page(network: nn.Module) -> str | None:
+    """The URL of the page of timm's own weights of a network; None where there are none."""
     repository = (getattr(network, "pretrained_cfg", None) or {}).get("hf_hub_id")
-    return f"{HUB}{repository}" if repository else None
+    return f"{HUB_URL}{repository}" if repository else None
 
 
-def hub_file(section: str, architecture: str) -> Path:
-    """Return the file of timm's own weights in the user's Hugging Face cache, downloaded if it is not there.
-
-    The variables HF_HOME and HF_HUB_OFFLINE apply.
-
-    Args:
-        section: `model` or `encoder`, for the error message.
+@cache
+def timm_meta_network(key: str, architecture: str) -> nn.Module:
+    """Build a network without its classifier and without data in its tensors, once for a process.
 
     Raises:
-        SettingError: timm publishes no weights for it, or they cannot be downloaded; says what to download instead.
+        SettingError: as `create_network`.
     """
-    page = _page_of(section, architecture)
-    hub = importlib.import_module("huggingface_hub")
-    if (path := _cached(page)) is not None:
-        return path
-    try:
-        return Path(hub.hf_hub_download(page.removeprefix(HUB), HUB_FILES[0]))
-    except Exception as error:  # of the network, the server, the disk
-        allowed = (
-            f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}"
-            f" on a connected machine and type {section}.weights=/path/to/{HUB_FILES[0]}"
-        )
-        raise SettingError(f"{section}.weights", "hub", allowed) from None
+    return meta_network(lambda: create_network(key, architecture, 0))
 
 
-def missing_hub_file(section: str, architecture: str) -> str | None:
-    """Return the URL of the file that `hub_file` would download now; None where it is in the cache."""
-    page = _page_of(section, architecture)
-    return None if _cached(page) is not None else f"{page}/resolve/main/{HUB_FILES[0]}"
+@dataclass(frozen=True)
+class TimmWeights:
+    """The pretrained weights of a timm network.
 
+    section: `model` or `encoder`, for error messages
+    architecture: one of `timm.list_models()`
+    weights: a file, or `hub` = timm's own, in the user's Hugging Face cache (HF_HOME and HF_HUB_OFFLINE apply)
+    sha256: digest that the file must have; None = any
+    """
 
-def _page_of(section: str, architecture: str) -> str:
-    with torch.device("meta"):
-        network = create_network(f"{section}.architecture", architecture, 0)
-    page = hub_page(network)
-    if page is None:
-        raise SettingError(f"{section}.weights", "hub", f"timm publishes no weights of {architecture}; give a file")
-    return page
+    section: str
+    architecture: str
+    weights: str
+    sha256: str | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.section}.weights"
+
+    def network(self) -> nn.Module:
+        """The network on the meta device."""
+        return timm_meta_network(f"{self.section}.architecture", self.architecture)
+
+    def file(self) -> Path:
+        """Return the file of the weights, downloaded if need be.
+
+        Raises:
+            SettingError: its suffix is unknown, timm publishes no weights, or they cannot be downloaded; says what to
+                download instead.
+        """
+        if self.weights != HUB:
+            path = Path(self.weights).expanduser().absolute()
+            if path.suffix not in SUFFIXES:
+                raise SettingError(self.key, path, f"must be null, hub, or a file that ends in {', '.join(SUFFIXES)}")
+            return path
+        page = self._page()
+        hub = importlib.import_module("huggingface_hub")
+        if (cached := _cached(page)) is not None:
+            return cached
+        try:
+            return Path(hub.hf_hub_download(page.removeprefix(HUB_URL), HUB_FILES[0]))
+        except Exception as error:  # of the network, the server, the disk
+            allowed = (
+                f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}"
+                f" on a connected machine and type {self.key}=/path/to/{HUB_FILES[0]}"
+            )
+            raise SettingError(self.key, HUB, allowed) from None
+
+    def download_url(self) -> str | None:
+        """Return the URL that `file` would download now; None where there is nothing to download."""
+        if self.weights != HUB:
+            return None
+        page = self._page()
+        return None if _cached(page) is not None else f"{page}/resolve/main/{HUB_FILES[0]}"
+
+    def digest(self) -> str:
+        """Return the sha256 of the file.
+
+        Raises:
+            SettingError: it cannot be read, or has another digest than `sha256`.
+        """
+        return require_digest(self.key, self.file(), self.sha256)
+
+    def load(self, network: nn.Module) -> None:
+        """Load all weights but those of the classifier into a network of this architecture.
+
+        Raises:
+            SettingError: the file is missing, damaged, another than the one with `sha256`, or does not fit.
+        """
+        file = self.file()
+        load_into(network, read_weights(self.key, file, self.sha256), self.key, file, classifier_names(network))
+
+    def info(self) -> WeightsInfo:
+        """Describe the weights for run.json."""
+        own = self.weights == HUB
+        page, license_ = (_hub_page(self.network()), preprocessing(self.network()).license) if own else (None, None)
+        return WeightsInfo(self.file().name, self.sha256 or self.digest(), page, license_)
+
+    def _page(self) -> str:
+        if (page := _hub_page(self.network())) is None:
+            allowed = f"timm publishes no weights of {self.architecture}; give a file"
+            raise SettingError(self.key, HUB, allowed)
+        return page
 
 
 def _cached(page: str) -> Path | None:
     hub = importlib.import_module("huggingface_hub")
     for name in HUB_FILES:
-        if isinstance(path := hub.try_to_load_from_cache(page.removeprefix(HUB), name), str):
+        if isinstance(path := hub.try_to_load_from_cache(page.removeprefix(HUB_URL), name), str):
             return Path(path)
     return None

@@ -1,11 +1,14 @@
-"""Files of pretrained weights: identified by their sha256, loaded as data only."""
+"""Files of pretrained weights: identified by their sha256, read as data only, loaded into a network."""
 
 import hashlib
 import io
+import re
+import stat
+import warnings
 import zipfile
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,88 +21,122 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state_dict")
 """Keys under which training programs save the weights beside other values."""
 
-MOST_NAMES = 5
+CODE = re.compile(r"GLOBAL (\S+)")
+"""In torch's refusal of a file: the name of what the file asks to import."""
+
+MAX_NAMES = 5
 
 
-def weights_digest(key: str, path: Path) -> str:
-    """Compute the sha256 of a weights file, hex; once for the same file.
+class WeightsInfo(NamedTuple):
+    """What run.json records about pretrained weights.
+
+    file: name of the file, without its folder
+    sha256: digest of its bytes
+    source: URL of the file or of its page; None for a local file
+    license: name or URL of its license, where the source states one
+    """
+
+    file: str
+    sha256: str
+    source: str | None
+    license: str | None
+
+
+def is_file_name(weights: str) -> bool:
+    """Whether a value of `weights` names a file, and not an entry of a library's list of weights."""
+    return "/" in weights or weights.startswith("~") or weights.lower().endswith(SUFFIXES)
+
+
+def file_state(key: str, path: Path) -> tuple[object, ...]:
+    """Return what changes when a file is replaced or rewritten: path, device, inode, size and times of change.
+
+    Args:
+        key: the setting that names the file, for the error message.
 
     Raises:
-        SettingError: there is no such file, it is of another kind, or larger than the memory.
+        SettingError: there is no such file, it cannot be read, or it is larger than the memory.
     """
-    if path.suffix not in SUFFIXES:
-        raise SettingError(key, path, f"must be null, hub, or a file that ends in {', '.join(SUFFIXES)}")
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SettingError(key, path, "is not a file")
+        path.open("rb").close()
     except OSError as error:
         raise SettingError(key, path, f"cannot be read ({error.strerror})") from None
-    if not path.is_file():
-        raise SettingError(key, path, "is not a file")
-    if status.st_size > memory_limit_bytes():
-        there = memory_limit_bytes() / 1e9
-        allowed = f"takes {status.st_size / 1e9:.3g} GB, more than the {there:.3g} GB of memory here"
-        raise SettingError(key, path, allowed)
-    try:
-        return _digest(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise SettingError(key, path, f"cannot be read ({error.strerror})") from None
+    _check_size(key, path, status.st_size, memory_limit_bytes(), "of memory here")
+    return (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-@lru_cache(maxsize=64)
-def _digest(path: Path, size: int, changed: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _check_size(key: str, path: Path, size: int, limit: int, meaning: str) -> None:
+    if size > limit:
+        raise SettingError(key, path, f"takes {size / 1e9:.4g} GB, more than the {limit / 1e9:.4g} GB {meaning}")
+
+
+_digests: dict[tuple[object, ...], str] = {}
+"""Digest by `file_state`: the jobs of a sweep hash a file once."""
 
 
 def require_digest(key: str, path: Path, expected: str | None) -> str:
-    """Compute the digest of a weights file and compare it with the expected one; None accepts any.
+    """Compute the sha256 of a weights file, hex, and compare it with the expected one; None accepts any.
 
     Raises:
-        SettingError: it differs; the message holds both.
+        SettingError: the file cannot be read, or the digest differs; the message holds both digests.
     """
-    digest = weights_digest(key, path)
+    state = file_state(key, path)
+    if state not in _digests:
+        try:
+            with path.open("rb") as file:
+                _digests[state] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SettingError(key, path, f"cannot be read ({error.strerror})") from None
+    return _compare_digests(key, path, _digests[state], expected)
+
+
+def _compare_digests(key: str, path: Path, digest: str, expected: str | None) -> str:
     if expected is not None and digest != expected:
         raise SettingError(key, path, f"must be the file with sha256 {expected}; the sha256 of this file is {digest}")
     return digest
 
 
-def read_weights(key: str, path: Path) -> dict[str, Tensor]:
+def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int | None = None) -> dict[str, Tensor]:
     """Read named tensors from a .safetensors file, or from a file of torch.save that holds nothing but data.
 
+    Args:
+        sha256: digest that the file must have; None = any.
+        max_bytes: largest size of the file; None = the memory of this machine.
+
     Raises:
-        SettingError: the file is truncated or damaged, or holds code.
+        SettingError: the file is missing, larger, damaged, has another digest, or holds anything but finite tensors.
     """
+    size = int(str(file_state(key, path)[3]))
+    if max_bytes is not None:
+        _check_size(key, path, size, max_bytes, "that weights of this model can take")
+    payload = path.read_bytes()
+    _compare_digests(key, path, hashlib.sha256(payload).hexdigest() if sha256 is not None else "", sha256)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load
 
-            content: Any = load(path.read_bytes())
+            content: Any = load(payload)
         else:
-            payload = path.read_bytes()
             _check_archive(payload)
             content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except ModuleNotFoundError as error:
         raise SettingError(key, path, f"needs the package {error.name}; type pip install {error.name}") from None
-    except Exception as error:  # each format has errors of its own
+    except Exception as error:  # a damaged file raises almost anything
         message = escape(first_line(error) or type(error).__name__)
         allowed = f"is damaged, or holds more than tensors and plain data ({message})"
+        if (code := CODE.search(str(error))) is not None:
+            allowed = f"holds more than tensors: loading it would run {code[1]}; save model.state_dict() alone"
         raise SettingError(key, path, allowed) from None
-    for name in NESTED:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict) or not content:
-        raise SettingError(key, path, "holds no named weights")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if len(tensors) < len(content):
-        raise SettingError(key, path, "holds no named weights: some of its values are not tensors")
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
+    return _checked_tensors(key, path, content)
 
 
 def _check_archive(payload: bytes) -> None:
     """Check the parts of a zip archive; a file of torch.save's older format is no archive and passes.
 
     Raises:
-        ValueError: a part is damaged or compressed.
+        ValueError: a part is damaged, or compressed: torch would unpack 200 kB to 200 MB.
     """
     if not zipfile.is_zipfile(io.BytesIO(payload)):
         return
@@ -110,31 +147,62 @@ def _check_archive(payload: bytes) -> None:
             raise ValueError(f"the part {broken} is damaged")
 
 
-def load_into(network: nn.Module, weights: dict[str, Tensor], key: str, path: Path, ignored: tuple[str, ...]) -> None:
+def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
+    """The named tensors in the content of a file, without the prefix of torch's parallel wrappers."""
+    for name in NESTED:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not content:
+        raise SettingError(key, path, f"must hold a state_dict of named tensors, and holds a {type(content).__name__}")
+    others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        allowed = f"must hold a state_dict of named tensors, but {_some(others)} are not tensors; save model.state_dict()"
+        raise SettingError(key, path, allowed)
+    tensors: dict[str, Tensor] = {str(name).removeprefix("module."): value for name, value in content.items()}
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
+            raise SettingError(key, path, f"{escape(name)} is not a dense tensor")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise SettingError(key, path, f"{escape(name)} has values that are not finite")
+    return tensors
+
+
+def load_into(
+    network: nn.Module, weights: dict[str, Tensor], key: str, path: Path, ignored: tuple[str, ...] = ()
+) -> None:
     """Copy weights into a network.
 
     Args:
         ignored: names of layers, such as the classifier, that keep the weights they have.
 
     Raises:
-        SettingError: names or shapes are not those of the network; names up to five.
+        SettingError: names or shapes are not those of the network; names up to five of each.
     """
     own = network.state_dict()
     weights = {name: value for name, value in weights.items() if not _below(name, ignored)}
     missing = [name for name in own if name not in weights and not _below(name, ignored)]
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     extra = [name for name in weights if name not in own]
-    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    problems = [("missing", missing), ("not in the network", extra), ("of another shape", other)]
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and own[name].shape != weights[name].shape
+    ]
+    problems = [("missing", missing), ("not in the network", extra), ("of another shape", shapes)]
     message = "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in problems if names)
     if message:
         raise SettingError(key, path, f"does not fit the architecture ({message})")
-    network.load_state_dict(weights, strict=False)
+    with warnings.catch_warnings():  # on the meta device, names and shapes are all that there is
+        warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter", category=UserWarning)
+        network.load_state_dict(weights, strict=False)
 
 
 def _below(name: str, layers: tuple[str, ...]) -> bool:
     return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+def _some(names: Iterable[str]) -> str:
+    """The first five names, printable, and how many more there are."""
+    listed = [escape(name) for name in names]
+    shown = ", ".join(listed[:MAX_NAMES])
+    return shown if len(listed) <= MAX_NAMES else f"{shown} and {len(listed) - MAX_NAMES} more"

@@ -56,7 +56,7 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
         choices = dict(expand_sweep(word) for word in overrides)
         config = compose([values[0] for values in choices.values() if values])
         if not asked and not is_sweep(config):
-            _require_single_values(choices)
+            _require_single_values(overrides)
         if is_sweep(config):
             swept = (config.hydra.sweeper.get("params") or {}).items()
             choices = dict(expand_sweep(f"{key}={value}") for key, value in swept) | choices
@@ -189,10 +189,11 @@ def is_sweep(config: DictConfig) -> bool:
     return str(config.hydra.mode) == "RunMode.MULTIRUN"
 
 
-def _require_single_values(choices: dict[str, list[str]]) -> None:
-    for key, values in choices.items():
+def _require_single_values(overrides: list[str]) -> None:
+    for word in overrides:
+        key, values = expand_sweep(word)
         if len(values) != 1:
-            raise SettingError(key, ",".join(value.partition("=")[2] for value in values), "several values need -m")
+            raise SettingError(key, word.partition("=")[2], "several values need -m")
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:

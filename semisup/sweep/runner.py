@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from hydra.errors import HydraException
 
 from semisup.config.compose import split_deletions
+from semisup.config.overrides import quote
 from semisup.config.resolvers import concurrent_runs
 from semisup.errors import SettingError
 from semisup.record.status import RunStatus
@@ -46,7 +47,7 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     except (SettingError, HydraException, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
-    for_hydra += [] if chosen else [f"hydra.sweep.dir={_quoted(store.folder)}"]
+    for_hydra += [] if chosen else [f"hydra.sweep.dir={quote(str(store.folder))}"]
     began = time.monotonic()
     numbers = None if plan is None or _is_parallel(command) else [*range(len(plan))]
     request = WorkerRequest(words, for_hydra, str(store.folder), numbers, {"plan": plan, "sweep": name})
@@ -184,7 +185,3 @@ def _next_request(request: WorkerRequest, parallel: bool, at_a_time: int, remain
         words = [word for word in words if not word.startswith("hydra.launcher.n_jobs=")]
         words = [*words, f"hydra.launcher.n_jobs={at_a_time}"]
     return request._replace(numbers=None, hydra_overrides=words)
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

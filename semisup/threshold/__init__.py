@@ -33,7 +33,7 @@ class Policy(Protocol):
             labels: pseudo-labels of U images.
             index: (U,) int64 in [0, N), the images' indices.
             context: progress of the training, and predictions of labeled images.
-            memory: as returned by `init` or by the previous `select`.
+            memory: as returned by `init` or by the previous `select`, on the device of the labels.
 
         Returns:
             The weights, and the memory for the next `select`.

@@ -42,7 +42,7 @@ class AdaMatch:
 
     def __post_init__(self) -> None:
         check_range("tau", self.tau, 0, 1)
-        check_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """Build the memory: p_target (K,) float32; p_bar (K,) float32, all 0 = no update yet."""
@@ -54,7 +54,6 @@ class AdaMatch:
     ) -> tuple[PolicyOutput, StateDict]:
         assert context.labeled is not None, "adamatch needs predictions of labeled images"
         labeled = context.labeled.probabilities.float()
-        memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         if len(labels.confidence) > 0:
             rate = update_rate(self.momentum, len(labels.confidence), memory)
             memory = memory | {

@@ -49,7 +49,6 @@ class ClassBalanced:
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
         num_classes = labels.probabilities.shape[1]
-        memory = {name: value.to(index.device) for name, value in memory.items()}
         if len(index) == 0:
             return PolicyOutput(labels.confidence, labels.targets, labels.confidence.new_zeros(num_classes)), memory
         memory = update_memory(memory, index, labels.confidence.float(), labels.targets)

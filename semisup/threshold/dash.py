@@ -68,7 +68,6 @@ class Dash:
         return epoch < self.warmup_epochs
 
     def observe_labeled_loss(self, loss_sum: Tensor, images: Tensor, epoch: int, memory: StateDict) -> StateDict:
-        memory = {name: value.to(loss_sum.device) for name, value in memory.items()}
         same_epoch = (memory["warmup_epoch"] == epoch).double()
         return memory | {
             "warmup_epoch": torch.full_like(memory["warmup_epoch"], epoch),
@@ -84,7 +83,6 @@ class Dash:
         if self.is_labels_only(context.epoch):
             none = torch.zeros_like(confidence)
             return PolicyOutput(none, labels.targets, confidence.new_full((num_classes,), 2.0)), memory  # 2: above all
-        memory = {name: value.to(confidence.device) for name, value in memory.items()}
         images = memory["warmup_images"]
         warmup_mean = (memory["warmup_loss"] / images.clamp(min=1)).float()
         start = torch.where(images > 0, warmup_mean, cross_entropy(context.labeled))

@@ -47,7 +47,7 @@ class FlexMatch:
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        last = memory["last_label"].to(index.device)
+        last = memory["last_label"]
         status = learning_status(last, labels.probabilities.shape[1], self.warmup)
         threshold = self.tau * status / (2 - status)  # (K,)
         selected = labels.confidence >= threshold[labels.targets]

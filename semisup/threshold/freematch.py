@@ -47,7 +47,7 @@ class FreeMatch:
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("momentum", self.momentum, 0, 1, below=True)
         check_range("lambda_fairness", self.lambda_fairness, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
@@ -58,7 +58,6 @@ class FreeMatch:
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         if len(labels.confidence) > 0:
             shares = class_weights(labels.targets, torch.ones_like(labels.confidence), memory["p"]) / len(
                 labels.targets

@@ -33,7 +33,7 @@ class Quantile:
 
     def __post_init__(self) -> None:
         check_range("q", self.q, 0, 1)
-        check_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         return {"tau": torch.tensor(-1.0), "num_unlabeled": torch.tensor(num_unlabeled)}

@@ -6,21 +6,15 @@ A falling threshold selects few images while predictions are poor (curriculum la
 selects many images early and fewer, more reliable ones later.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
+from semisup.core.ramp import RAMP_SHAPES
 from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
 from semisup.errors import check_choice, check_range
 from semisup.threshold.fixed import Fixed
-
-SHAPES: dict[str, Callable[[float], float]] = {
-    "linear": lambda t: t,
-    "cosine": lambda t: (1 - math.cos(math.pi * t)) / 2,
-}
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Ramp:
     def __post_init__(self) -> None:
         check_range("tau_start", self.tau_start, 0, 1)
         check_range("tau", self.tau, 0, 1)
-        check_choice("shape", self.shape, SHAPES)
+        check_choice("shape", self.shape, RAMP_SHAPES)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         return {}
@@ -48,5 +42,5 @@ class Ramp:
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        tau = self.tau_start + (self.tau - self.tau_start) * SHAPES[self.shape](context.progress)
+        tau = self.tau_start + (self.tau - self.tau_start) * RAMP_SHAPES[self.shape](context.progress)
         return Fixed(tau=min(max(tau, 0.0), 1.0), strict=False).select(labels, index, context, memory)

@@ -44,7 +44,7 @@ class SoftMatch:
 
     def __post_init__(self) -> None:
         check_range("n_sigma", self.n_sigma, 0, above=True)
-        check_range("momentum", self.momentum, 0, 0.9999999)
+        check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """Build the memory: mu () float32; var () float32; p_bar (K,) float32, all 0 = no update yet."""
@@ -54,7 +54,6 @@ class SoftMatch:
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        memory = {name: value.to(labels.confidence.device) for name, value in memory.items()}
         mu, var, p_bar = memory["mu"], memory["var"], memory["p_bar"]
         confidence = labels.confidence.float()  # (U,) c
         rate = update_rate(self.momentum, len(confidence), memory)

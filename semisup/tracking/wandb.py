@@ -82,7 +82,7 @@ class Wandb:
 
     def require_installed(self) -> None:
         """Raise SettingError if tracking is enabled and wandb is not installed."""
-        if os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is None:
+        if self._mode() != "disabled" and importlib.util.find_spec("wandb") is None:
             allowed = "needs the package wandb, which is not installed; pip install wandb, or tracking=none"
             raise SettingError("tracking", "wandb", allowed)
 
@@ -93,10 +93,8 @@ class Wandb:
         that exists already starts empty (online, W&B replaces the old rows; offline, older files are removed on close):
         a resumed run must log all its rows again.
         """
-        mode = self.mode or os.environ.get("WANDB_MODE") or ("online" if is_wandb_agent() else "offline")
-        if mode == "disabled":
-            return NullTracker()
-        if mode in _unreachable_modes:
+        mode = self._mode()
+        if mode == "disabled" or mode in _unreachable_modes:
             return NullTracker()
         try:
             run = run_with_timeout(self.init_timeout_seconds, "opening", lambda: _start(self, mode, run_info))
@@ -106,6 +104,10 @@ class Wandb:
             _disable(run_info, error)
             return NullTracker()
         return _Run(run, self, run_info)
+
+    def _mode(self) -> str:
+        """The mode of the settings, of the environment, or by default online for an agent and else offline."""
+        return self.mode or os.environ.get("WANDB_MODE") or ("online" if is_wandb_agent() else "offline")
 
 
 class _Run(Tracker):

@@ -83,7 +83,7 @@ class TrainSettings:
         check_range("evaluate_every_steps", self.evaluate_every_steps, 1)
         check_choice("select_by", self.select_by, SELECTION_METRICS)
         check_range("patience", self.patience, 1)
-        check_range("ema_decay", self.ema_decay, 0, 0.9999999)
+        check_range("ema_decay", self.ema_decay, 0, 1, below=True)
 
 
 @dataclass(frozen=True)

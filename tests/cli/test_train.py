@@ -193,6 +193,8 @@ def test_several_values_without_m_are_not_silently_one(
     monkeypatch.chdir(tmp_path)
     assert train_command(["tracking=none", "threshold.tau=0.7,0.8"]) == 2
     assert "threshold.tau=0.7,0.8: several values need -m" in capsys.readouterr().err
+    assert train_command(["tracking=none", "threshold.tau=interval(0,1)"]) == 2
+    assert "threshold.tau=interval(0,1): several values need -m" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

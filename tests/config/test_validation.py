@@ -218,9 +218,35 @@ def test_error_helpers() -> None:
     check_range("x", None, 0, 1)
     with pytest.raises(SettingError, match=r"x=0: must be in \(0, 1\]"):
         check_range("x", 0, 0, 1, above=True)
+    check_range("x", 0.99999999, 0, 1, below=True)
+    with pytest.raises(SettingError, match=r"x=1: must be in \[0, 1\)$"):
+        check_range("x", 1, 0, 1, below=True)
     with pytest.raises(SettingError, match="did you mean one"):
         check_choice("x", "on", ["one", "two"])
     assert "\x1b" not in str(SettingError("a", "\x1b[2J" * 100, "no"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train.ema_decay",),
+        ("optimizer.momentum", "optimizer=sgd"),
+        ("optimizer.beta1", "optimizer=adamw"),
+        ("optimizer.beta2", "optimizer=adamw"),
+        ("threshold.momentum", "threshold=adamatch"),
+        ("threshold.momentum", "threshold=softmatch"),
+        ("threshold.momentum", "threshold=freematch"),
+        ("threshold.momentum", "threshold=quantile"),
+        ("model.drop_path", "model=timm"),
+        ("model.dropout", "model=mlp"),
+    ],
+    ids=" ".join,
+)
+def test_every_value_below_one_and_not_one_itself_is_allowed(words: tuple[str, ...]) -> None:
+    key, *options = words
+    checked(*options, f"{key}=0.99999999")
+    with pytest.raises(SettingError, match=rf"{key}=1\.0: must be in \[0, 1\)"):
+        checked(*options, f"{key}=1.0")
 
 
 def test_validation_set_larger_than_the_labeled_set_is_warned_about() -> None:

@@ -4,7 +4,7 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
 import pytest
@@ -43,7 +43,7 @@ def bands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module.Bands = Bands  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     entry = EntryPoint("bands", module.__name__, "semisup.dataset")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "semisup.dataset" else [])
+    monkeypatch.setattr(registry, "installed_entry_points", lambda: EntryPoints([entry]))
     registry.settings_class.cache_clear()
     yield
     registry.settings_class.cache_clear()

@@ -1,5 +1,6 @@
 """What a user can get wrong about an encoder or its weights: one line that says what to type, exit status 2."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_weights_that_are_truncated_or_damaged(program: Program, tmp_path: Path)
 def test_weights_that_run_code_are_not_run(program: Program, tmp_path: Path) -> None:
     torch.save({"classifier.weight": Evil()}, tmp_path / "evil.pth")
     output = refused(program, tmp_path / "evil.pth")
-    assert "holds more than tensors and plain data" in output
+    assert "holds more than tensors: loading it would run print; save model.state_dict() alone" in output
     assert "code ran" not in output
 
 
@@ -59,7 +60,7 @@ def test_weights_of_another_architecture_name_up_to_five_keys(program: Program, 
     assert "does not fit the architecture" in output
     assert "missing: " in output
     assert output.count("blocks.") <= 10
-    assert ", ..." in output
+    assert re.search(r" and \d+ more", output)
 
 
 def test_weights_larger_than_memory(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

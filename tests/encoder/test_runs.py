@@ -36,6 +36,7 @@ def words(weights: Path, images: Path, tmp_path_factory: pytest.TempPathFactory)
 def nothing_loaded() -> None:
     """Each command reads its features from the files, as a process of its own would."""
     encoding._encoded.clear()
+    encoding._digests.clear()
     data_module._loaded_data.clear()
 
 
@@ -200,6 +201,74 @@ def test_predict_gives_the_confidence_of_the_run(
     for path, row in recorded.items():
         assert predicted[path]["class"] == row["predicted"]
         assert predicted[path]["confidence"] == f"{float(row['confidence']):.6f}"
+
+
+def test_runs_that_differ_in_strength_read_the_other_packs_once(
+    words: list[str], program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+    pack, digests = encoding.FeaturePack, encoding.image_digests
+    monkeypatch.setattr(encoding, "FeaturePack", lambda cache, recipe: read.append(recipe) or pack(cache, recipe))
+    monkeypatch.setattr(encoding, "image_digests", lambda images: read.append(None) or digests(images))
+    for strength in (0.5, 0.25):
+        status, output = program("train", *words, *FIXMATCH, f"augment.strength={strength}")
+        assert status == 0, output
+    augmentations = [each.augment for each in read if each is not None]
+    assert augmentations.count(None) == 1, "plain images"
+    assert len(augmentations) == 4, "two packs of strong views, and one of weak ones"
+    assert read.count(None) == 4, "the images of each split are hashed once"
+
+
+def test_ensemble_encodes_images_once_and_gives_the_mean(
+    words: list[str], images: Path, program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from semisup.features import classifier
+
+    for seed in (0, 1):
+        assert program("train", *words, *FIXMATCH, f"seed={seed}")[0] == 0
+    calls: list[int] = []
+    encode = classifier.encode_batch
+    monkeypatch.setattr(classifier, "encode_batch", lambda *values: calls.append(1) or encode(*values))
+    found = [str(run) for run in runs(tmp_path / "outputs/runs").values()]
+    rows: dict[str, list[str]] = {}
+    counts = []
+    for models in ([found[0]], [found[1]], found):
+        assert program("predict", *models, str(images / "validation"), "--output", "classes.csv")[0] == 0
+        with open(tmp_path / "classes.csv", newline="") as file:
+            for row in csv.DictReader(file):
+                rows.setdefault(row["path"], []).append(row["confidence"] if len(models) == 1 else row["class"])
+        counts.append(len(calls))
+    assert counts[2] - counts[1] == counts[1] - counts[0] == counts[0]
+    assert all(len(row) == 3 for row in rows.values())
+
+
+def test_only_the_process_that_encodes_announces_the_cost(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import threading
+
+    from semisup.augment.randaugment import RandAugment
+    from semisup.features import EncodingJob, FeaturePack, PackRecipe, encode_missing, image_digests
+    from semisup.runner.progress import Bars
+    from tests.conftest import toy_images
+    from tests.encoder.toy import toy_encoder
+
+    pixels, cpu = toy_images(6, 3), torch.device("cpu")
+    recipe = PackRecipe(toy_encoder(weights), RandAugment(0.5, 2, 0.5, True, 0.125), (1, 8, 8), cpu)
+    mine, theirs = (EncodingJob(FeaturePack(tmp_path, recipe), [pixels], image_digests(pixels)) for _ in range(2))
+    with theirs.pack.lock() as alone:
+        assert alone
+        waiting = threading.Thread(target=encoding._encode_jobs, args=(recipe.encoder, [mine], cpu, Bars()))
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive()
+        from semisup.features import encode
+
+        encode._encode(recipe.encoder.build(), theirs, lambda items, description, total, /: items)
+    waiting.join(30)
+    assert not waiting.is_alive()
+    assert "encoding" not in capsys.readouterr().err
+    encode_missing(lambda: pytest.fail("nothing is missing"), mine, lambda items, description, total, /: items)
 
 
 def test_run_id_without_encoder_is_the_one_of_earlier_versions(program: Program, tmp_path: Path) -> None:

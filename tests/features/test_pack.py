@@ -149,11 +149,45 @@ def test_key_changes_with_instruction_set_versions_and_code(weights: Path, monke
     keys = {recipe(weights).key()}
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")
     keys.add(recipe(weights).key())
-    monkeypatch.setattr(module, "_version", lambda package: "0")
+    monkeypatch.setattr(module, "package_version", lambda package: "0")
     keys.add(recipe(weights).key())
     monkeypatch.setattr(module, "_source_digest", lambda: "0")
     keys.add(recipe(weights).key())
     assert len(keys) == 4
+
+
+CANNOT_CHANGE_A_FEATURE = (
+    "semisup.errors",
+    "semisup.text",
+    "semisup.core.device",  # where tensors are
+    "semisup.core.types",
+    "semisup.features.recipe",  # whose output is the key
+    "semisup.features.store",  # checked by digests
+    "semisup.images",  # a row is found by the digest of the decoded pixels
+    "semisup.record.environment",
+    "semisup.runtime.memory_limit",
+    "semisup.runtime.meta_network",  # sizes
+    "semisup.runtime.precision",  # resolves `precision: auto`, which is in the key
+    "semisup.runtime.torchvision_compat",  # part of timm's import
+)
+
+
+def test_key_covers_every_module_that_the_encoding_imports() -> None:
+    from semisup.features.recipe import SOURCES
+    from tests.test_architecture import FILES, imports, module_of
+
+    paths = {module_of(path).removesuffix(".__init__"): path for path in FILES}
+
+    def covered(module: str, names: tuple[str, ...]) -> bool:
+        return any(module == name or module.startswith(f"{name}.") for name in names)
+
+    waiting = [name for name in paths if covered(name, SOURCES)]
+    assert len(waiting) > len(SOURCES)
+    for module in waiting:  # grows
+        for imported in imports(paths[module]):
+            if imported in paths and imported not in waiting and not covered(imported, CANNOT_CHANGE_A_FEATURE):
+                waiting.append(imported)
+    assert [name for name in waiting if not covered(name, SOURCES)] == []
 
 
 @pytest.mark.parametrize("damage", ["bit", "truncated", "header", "empty"])

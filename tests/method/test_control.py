@@ -1,6 +1,7 @@
 """The control is the run with lambda_unlabeled=0: equal to the run in everything that needs no unlabeled image."""
 
 import dataclasses
+import types
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from semisup.config import schema
 from semisup.config.controls import control_config
 from semisup.core.events import PoolLabeled, StepEnd
 from semisup.core.rng import numpy_generator, torch_generator
-from semisup.method import OfflineMethod
+from semisup.method import OfflineMethod, Position
 from semisup.training.loop import train
 from semisup.training.state import start
 from tests.conftest import checked, choose, options, toy_problem
@@ -164,3 +165,13 @@ def test_control_of_noisy_student_restarts_above_the_gate() -> None:
     closed = dataclasses.replace(config.settings.method, gate=1.0)
     unchanged = dataclasses.replace(config, settings=dataclasses.replace(config.settings, method=closed))
     assert [step.ema_decay for step in labeled_steps(unchanged)].count(0.1) == 1
+
+
+def test_noisy_student_does_not_restart_at_an_accuracy_that_is_not_a_number() -> None:
+    method: Any = control_of(a_run("noisy_student", "fixed")).settings.method
+    restarts: list[int] = []
+    training: Any = types.SimpleNamespace(restart=restarts.append)
+    rounds = method.on_evaluation(training, {"round": torch.zeros(())}, Position(0, 3, 0, 0.5), float("nan"))
+    with pytest.raises(StopIteration):
+        next(rounds)
+    assert restarts == []

@@ -18,6 +18,7 @@ from semisup.errors import InUseError, LockLostError, RecordError
 from semisup.record import heartbeat
 from semisup.record.lock import RunLock
 from semisup.record.lock_holder import HolderState, holder_state
+from semisup.record.locked_directory import LockedDirectory
 from semisup.record.reader import read_json
 from semisup.record.writer import RunWriter
 from semisup.runtime.liveness import pid_namespace, this_process
@@ -268,3 +269,24 @@ def test_lock_is_acquired_where_the_directory_cannot_be_locked_with_flock(
     with pytest.raises(RecordError, match="in use"):
         RunLock(tmp_path).acquire()
     lock.release()
+
+
+@pytest.mark.parametrize("write", ["write", "write_json"])
+def test_file_is_not_replaced_by_a_holder_that_is_taken_over_while_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    directory = LockedDirectory(tmp_path / "outputs" / "run")
+    directory.acquire("checkpoints")
+    directory.write("state.json", b"old")
+    fsync = os.fsync
+
+    def taken_over(descriptor: int) -> None:
+        fsync(descriptor)
+        directory.lock.path.write_text("{}")
+
+    monkeypatch.setattr(os, "fsync", taken_over)
+    with pytest.raises(LockLostError):
+        directory.write("state.json", b"new") if write == "write" else directory.write_json("state.json", {"a": 1})
+    monkeypatch.undo()
+    assert (directory.folder / "state.json").read_bytes() == b"old"
+    directory.release()

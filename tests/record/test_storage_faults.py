@@ -19,6 +19,7 @@ from semisup.record.writer import RunWriter
 from semisup.runner import run as run_module
 from semisup.runner.progress import Bars
 from semisup.runtime import atomic_files
+from semisup.runtime.atomic_files import AtomicFile
 from tests.conftest import checked, toy_problem
 from tests.images.zoo import in_child, passes
 from tests.kill.oracles import wrong_end
@@ -248,3 +249,9 @@ def test_unwritable_status_does_not_hide_the_error(tmp_path: Path, monkeypatch: 
     ):
         run()
     assert not (tmp_path / "run" / "owner.json").exists()
+
+
+def test_file_that_cannot_be_created_is_reported_by_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file or directory") as caught, AtomicFile(tmp_path / "gone"):
+        pass
+    assert caught.value.filename == str(tmp_path / "gone")

@@ -185,6 +185,32 @@ def test_what_is_damaged_or_of_something_else_is_made_anew(tmp_path: Path, harm:
     assert "snapshot" in checkpoint.load(again)
 
 
+def test_waiting_process_does_not_remove_a_damaged_file(tmp_path: Path) -> None:
+    run(tmp_path, "together", "threshold.tau=0.2")
+    (path,) = warm_ups(tmp_path, "together")
+    damaged(path)
+    with pytest.warns(UserWarning, match="skipped and computed again"):
+        assert SharedStartCache(path.parent, {})._find() is None
+    assert path.exists()
+
+
+def test_run_goes_on_if_another_process_takes_over_its_shared_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = checkpoint.save
+
+    def taken_over(folder: Path, kind: str, *values: Any) -> Path:
+        if kind == "shared_start":
+            for owner in tmp_path.rglob(".shared_start/*/owner.json"):
+                owner.write_text("{}")
+        return save(folder, kind, *values)
+
+    monkeypatch.setattr(checkpoint, "save", taken_over)
+    with pytest.warns(UserWarning, match="the shared start is not saved: .*no longer holds"):
+        outcome = run(tmp_path, "together", "threshold.tau=0.2")
+    assert written(outcome.folder) == written(run(tmp_path, "apart", "threshold.tau=0.2", share=False).folder)
+
+
 def test_a_failure_on_the_way_leaves_nobody_waiting(tmp_path: Path) -> None:
     for tau in (0.2, 0.6):
         outcome = run_module.run(

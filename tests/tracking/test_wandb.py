@@ -324,6 +324,14 @@ def test_missing_wandb_package_is_reported(tmp_path: Path, monkeypatch: pytest.M
         use(OFFLINE.open(identity(tmp_path)), tmp_path)
 
 
+def test_mode_of_the_settings_applies_to_the_check_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    replace(OFFLINE, mode=None).require_installed()
+    with pytest.raises(SettingError, match="not installed"):
+        replace(OFFLINE, mode="offline").require_installed()
+
+
 def test_no_key(tmp_path: Path) -> None:
     with off_once(5, "No API key"):
         use(ONLINE.open(identity(tmp_path)), tmp_path)
