@@ -34,7 +34,8 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.cli.compare import compare
     from semisup.cli.train import train_command
-    from semisup.config.overrides import config_overrides, quote
+    from semisup.config.overrides import config_overrides
+    from semisup.config.quoting import quote
     from semisup.errors import DataError, SettingError
     from semisup.report.console import terminal
     from semisup.text import escape

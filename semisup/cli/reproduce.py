@@ -229,7 +229,7 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """Overrides that compose the caller's defaults; of the untrusted config only names of known options."""
     from semisup.config.compose import option_files
-    from semisup.config.overrides import quote
+    from semisup.config.quoting import quote
 
     overrides = []
     for group in ("dataset", "encoder"):

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from semisup.errors import check_choice
 
@@ -36,7 +37,7 @@ def added_options(group: str) -> dict[str, str]:
 @cache
 def installed_entry_points() -> EntryPoints:
     """Read the entry points of all installed packages, once for a process."""
-    return entry_points()
+    return cast(EntryPoints, entry_points())  # before Python 3.12 another class, which has `select` too
 
 
 def _own_options(group: str) -> list[str]:

@@ -7,7 +7,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from semisup.config.compose import option_files
-from semisup.config.overrides import format_value
+from semisup.config.quoting import format_value
 from semisup.errors import SettingError
 
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)

@@ -92,7 +92,7 @@ class OnlineMethod:
         if isinstance(training.policy, PolicyWithLoss):
             loss = loss + training.policy.penalty(unlabeled.logits, unlabeled.weight, policy_memory(memory))
         factor = self.lambda_unlabeled * self.ramp_factor(position.progress)
-        return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.count))
+        return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.images))
 
     def ramp_factor(self, progress: float) -> float:
         """Return r(t), the factor of the unlabeled loss during the ramp; 1 throughout if `ramp` is 0."""
@@ -129,13 +129,13 @@ class UnlabeledLoss(NamedTuple):
     loss: ()
     logits: (V, K) with gradient, of the images in the loss
     weight: (V,), of the same images
-    count: number of unlabeled images of the step, selected or not
+    images: number of unlabeled images of the step, selected or not
     """
 
     loss: Tensor
     logits: Tensor
     weight: Tensor
-    count: int
+    images: int
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:

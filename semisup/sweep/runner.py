@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from hydra.errors import HydraException
 
 from semisup.config.compose import split_deletions
-from semisup.config.overrides import quote
+from semisup.config.quoting import quote
 from semisup.config.resolvers import concurrent_runs
 from semisup.errors import SettingError
 from semisup.record.status import RunStatus

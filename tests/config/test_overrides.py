@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from semisup.config.overrides import config_overrides, format_value, quote
+from semisup.config.overrides import config_overrides
+from semisup.config.quoting import format_value, quote
 from tests.conftest import checked
 
 TEXT = st.text(st.sampled_from("\\'\"${}a b,=[]()\n:#~")) | st.text()
