@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from semisup.config import registry
+from semisup.config.controls import fix_unused_by_probe
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
@@ -28,6 +29,7 @@ from semisup.runtime.precision import default_precision, require_compiler, requi
 from semisup.runtime.secrets import secret_in
 from semisup.runtime.weights_file import is_file_name
 from semisup.text import escape
+from semisup.training.probe import ProbeSettings
 from semisup.training.state import TrainingConfig, TrainSettings
 
 AUTO_VALUES = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
@@ -38,6 +40,7 @@ GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
 
 SECTIONS = {
     "train": TrainSettings,
+    "probe": ProbeSettings,
     "labeler": LabelerSettings,
     "collapse": CollapseSettings,
     "checkpoint": CheckpointSettings,
@@ -56,6 +59,7 @@ class RunConfig:
 
     config: ConfigDict
     run: RunSettings
+    probe: ProbeSettings
     collapse: CollapseSettings
     checkpoint: CheckpointSettings
     sweep: SweepSettings
@@ -96,7 +100,7 @@ def suggest_new_name(error: SettingError) -> SettingError:
 
 
 def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -> RunConfig:
-    plain = _normalize(_resolve(config))
+    plain = fix_unused_by_probe(_normalize(_resolve(config)))
     nodes = [*GROUP_NODES, *SECTIONS]
     known = [*nodes, *RunSettings.__dataclass_fields__]
     for key in plain:
@@ -323,6 +327,7 @@ TYPE_NAMES = {
     "bool": "true or false",
     "str": "text",
     "list[int]": "a list of whole numbers",
+    "list[float]": "a list of numbers",
 }
 
 
