@@ -1,7 +1,7 @@
 """The cost of a sweep: the number of runs before it starts, and an estimate of its time after its first job."""
 
 from semisup.record.status import RunStatus
-from semisup.sweep.job_store import Entry
+from semisup.sweep.job_store import Entry, missing_references
 
 
 def announcement(jobs: int | None, seeds: int, *, references: bool, minutes: float | None) -> str:
@@ -21,26 +21,29 @@ def announcement(jobs: int | None, seeds: int, *, references: bool, minutes: flo
     return f"sweep: {count}{beside}{limit}"
 
 
-def estimate(entries: dict[str, Entry], jobs: int, at_a_time: int) -> str | None:
-    """Estimate the time of the other jobs from the first one; None before the first is trained, or after.
+def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) -> str | None:
+    """Estimate the time of the other jobs from the first one that was trained; None after any other job.
 
     Reference runs are shared by some of the jobs, so the estimate is a range: as if all of them were shared, and none.
 
     Args:
         entries: recorded states of jobs and reference runs, by name.
+        name: of the job that has just ended, with its reference runs.
         jobs: of the sweep.
         at_a_time: runs in parallel.
     """
-    trained = [name for name, entry in entries.items() if "-" not in name and entry["status"] == RunStatus.DONE]
-    if len(trained) != 1 or jobs < 2 or entries[trained[0]]["kept"]:
+    unfinished = set(missing_references(entries))
+    done = [each for each, entry in entries.items() if "-" not in each and entry["status"] == RunStatus.DONE]
+    complete = [
+        each for each in done if not any(f"{each}-{kind}" in unfinished for kind in entries[each]["companions"])
+    ]
+    if [each for each in complete if not entries[each]["kept"]] != [name] or jobs <= len(done):
         return None
-    run = float(entries[trained[0]].get("seconds") or 0)
-    beside = sum(
-        float(entry.get("seconds") or 0) for name, entry in entries.items() if name.startswith(f"{trained[0]}-")
-    )
-    least, most = ((jobs - 1) * each / at_a_time for each in (run, run + beside))
+    run = float(entries[name].get("seconds") or 0)
+    beside = sum(float(entry.get("seconds") or 0) for each, entry in entries.items() if each.startswith(f"{name}-"))
+    least, most = ((jobs - len(done)) * each / at_a_time for each in (run, run + beside))
     first = f"the first took {run:.1f} s" + (f", its reference runs {beside:.1f} s" if beside else "")
-    return f"sweep: {jobs - 1} more runs: {duration_range(least, most)} ({first})"
+    return f"sweep: {jobs - len(done)} more runs: {duration_range(least, most)} ({first})"
 
 
 def duration_range(least: float, most: float) -> str:

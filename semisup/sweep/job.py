@@ -88,7 +88,7 @@ def job(config: DictConfig) -> float | None:
                     _stop_if_requested(store, run)
                 except SettingError as error:
                     store.write_entry(reference_name, RunResult(Path(), RunStatus.REFUSED, message=str(error)))
-    if (jobs := len(store.plan() or [])) and (line := estimate(store.entries(), jobs, at_a_time)):
+    if (jobs := len(store.plan() or [])) and (line := estimate(store.entries(), name, jobs, at_a_time)):
         safe_print(line)
     return (result.summary or {}).get("best/val/accuracy")
 

@@ -65,15 +65,21 @@ def test_wrong_time_limit_is_refused(value: str, program: Program) -> None:
 
 def test_cost_is_estimated_once_after_the_first_trained_job() -> None:
     def entry(seconds: float, **changes: Any) -> dict[str, Any]:
-        return {"status": "done", "kept": False, "seconds": seconds} | changes
+        return {"status": "done", "kept": False, "seconds": seconds, "companions": []} | changes
 
-    entries = {"00000": entry(2.0), "00000-control": entry(1.0), "00000-baseline": entry(0.5)}
+    references = {"companions": ["control", "baseline"]}
+    first = {"00000": entry(2.0, **references), "00000-control": entry(1.0), "00000-baseline": entry(0.5)}
     line = "sweep: 60 more runs: 1.0 to 1.8 minutes (the first took 2.0 s, its reference runs 1.5 s)"
-    assert estimate(entries, 61, 2) == line
-    assert estimate(entries | {"00001": entry(2.0)}, 61, 2) is None
-    assert estimate({"00000": entry(2.0, kept=True)}, 61, 2) is None
-    assert estimate({"00000": entry(2.0, status="failed")}, 61, 2) is None
-    assert estimate(entries, 1, 1) is None
+    assert estimate(first, "00000", 61, 2) == line
+    begun = first | {"00001": entry(2.0, **references)}
+    assert estimate(begun, "00000", 61, 2) is not None, "the other job has no references yet"
+    both = begun | {"00001-control": entry(1.0), "00001-baseline": entry(0.5)}
+    assert estimate(both, "00001", 61, 2) is None
+    reused = {"00000": entry(0.0, kept=True), "00001": entry(3.0)}
+    assert estimate(reused, "00000", 61, 1) is None
+    assert estimate(reused, "00001", 61, 1) == "sweep: 59 more runs: 3.0 minutes (the first took 3.0 s)"
+    assert estimate({"00000": entry(2.0, status="failed")}, "00000", 61, 2) is None
+    assert estimate(first, "00000", 1, 1) is None
     assert duration_range(12, 12) == "12 s"
 
 
