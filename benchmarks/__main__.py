@@ -13,7 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import comparison, gpu, mapped, memory, peer, results, startup, steps, sweeps, tutorial_comparison
+from benchmarks import (
+    comparison,
+    encoder,
+    gpu,
+    mapped,
+    memory,
+    peer,
+    results,
+    startup,
+    steps,
+    sweeps,
+    tutorial_comparison,
+)
 from benchmarks.clock import Measured, Plan
 from benchmarks.goals import Entry, entries
 from benchmarks.process import begin
@@ -24,6 +36,7 @@ SECTIONS: tuple[Callable[[Plan], Iterator[tuple[str, Measured]]], ...] = (
     peer.measure,
     tutorial_comparison.measure,
     sweeps.measure,
+    encoder.measure,
     comparison.measure,
     startup.measure,
     memory.measure,

@@ -65,6 +65,13 @@ def entries(cores: int) -> tuple[Entry, ...]:
         Entry("sweep.shared_over_separate", "9 x 4 runs, warm-up shared, over separate", most=0.7),
         Entry("sweep.two_jobs_over_one", "runs two at a time over one at a time", most=0.65),
         Entry("sweep.job_overhead_seconds", "one more run in a warm process", most=0.3, unit="s"),
+        Entry("encoder.encoding_over_forward", "encoding images over forward passes of the encoder", most=1.05),
+        Entry("encoder.step_over_bare_head", "FixMatch step on stored features over the bare linear head's"),
+        Entry("encoder.run_over_bare_head", "a run of 600 steps in a warm process over 600 of these bare steps"),
+        Entry(
+            "encoder.runs_per_minute", "12 thresholds x 5 seeds and references, 600 steps each", least=90, unit="/min"
+        ),
+        Entry("encoder.runs_per_minute.wandb", "the same with W&B offline", least=60, unit="/min"),
         Entry("compare.thousand_runs_seconds", "semisup compare of 1,000 runs, process and all", most=10, unit="s"),
         Entry("startup.help_seconds", "semisup train --help", most=1, unit="s"),
         Entry("startup.cfg_job_seconds", "semisup train --cfg job", most=1, unit="s"),

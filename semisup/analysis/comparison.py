@@ -18,11 +18,14 @@ from typing import Any
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, CorrectImages, Gain, Pair, estimate_gains
 from semisup.analysis.runs import Run, as_number
 from semisup.config.run_id import dataset_keys
+from semisup.core.probe_grids import NAMES
 from semisup.dataset import KeyRole
 from semisup.text import escape
 
 FlatSettings = dict[str, Any]
 """Dotted keys -> values, without the seed."""
+
+PROBE = "probe.classifier"
 
 LENGTHS = ("train.steps", "train.epochs")
 """Settings in which controls of one group may differ: a run whose labelings selected more took more steps."""
@@ -103,7 +106,7 @@ class Row:
 class ReferenceGroup:
     """Reference runs of one kind that differ only in seed and length."""
 
-    kind: str  # control, best labels-only or baseline
+    kind: str  # control, best labels-only, baseline, or the name of a probe
     settings: FlatSettings
     runs: tuple[Run, ...]
 
@@ -126,7 +129,7 @@ class Comparison:
     columns: keys of the settings that differ
     rows: best on validation first
     references_of: folder of a finished run that uses unlabeled images -> kind of reference -> its gain over that
-    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, or several joined by `and`
+    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, a probe, or several joined by `and`
     data_set: name of the data set where several are compared side by side; else ""
     """
 
@@ -181,7 +184,8 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     for row in rows:
         for run, reference in zip(row.runs, row.labels_only, strict=False):
             pairs[str(run.folder)][LABELS_ONLY] = reference
-    references = _references(rows, columns, flats, [run for runs in labels_only.values() for run in runs])
+    probes = [run for run in finished if PROBE in flats[str(run.folder)] and run.id in reference_ids]
+    references = _references(rows, columns, flats, [run for runs in labels_only.values() for run in runs], probes)
     return Comparison(
         runs=runs,
         flats={str(run.folder): {} for run in runs} | flats,
@@ -361,9 +365,9 @@ def _difference(run: Run, other: Run, split: str) -> float | None:
 
 
 def _references(
-    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run]
+    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run], probes: list[Run]
 ) -> list[ReferenceGroup]:
-    """Controls grouped by their settings, then the best labels-only runs, then baselines."""
+    """Controls grouped by their settings, then the best labels-only runs, then baselines, then probes."""
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
         for kind in (CONTROL, BASELINE):
@@ -376,9 +380,18 @@ def _references(
         keys = [key for key in shown if kind == CONTROL or not key.startswith("augment.")]
         references.append(ReferenceGroup(kind, _named(flats[str(runs[0].folder)], keys), runs))
     if labels_only:
-        settings = _named(flats[str(labels_only[0].folder)], ["method.name", "augment.name", "augment.strength"])
+        flat = flats[str(labels_only[0].folder)]
+        names = ["method.name", "augment.name", "augment.strength"]
+        settings = {PROBE: flat[PROBE]} if PROBE in flat else _named(flat, names)
         references.append(ReferenceGroup(LABELS_ONLY, settings, tuple(labels_only)))
-    references.sort(key=lambda group: (KINDS.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
+    for run in probes:
+        flat = flats[str(run.folder)]
+        groups[NAMES[flat[PROBE]], settings_but_length(flat)][run.id] = run
+    references += [
+        ReferenceGroup(kind, {}, tuple(group.values())) for (kind, _), group in groups.items() if kind not in KINDS
+    ]
+    order = [*KINDS, *NAMES.values()]
+    references.sort(key=lambda group: (order.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
     return references
 
 

@@ -179,6 +179,8 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
     from semisup.runtime.precision import wrap_forward
 
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
+    if about is not None and not best:
+        _refuse_probe_without_model(run)
     if about is None or not best:
         inside = sorted(each.parent for each in run.glob("*/summary.json"))
         example = f"; give one of the runs in it, such as {shell_quote(inside[0])}" if inside else ""
@@ -204,6 +206,18 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
     except (RuntimeError, TypeError, KeyError) as error:
         raise RecordError(f"{best[0]}: not the weights of this run's model ({printable(first_line(error))})") from None
     return run_config, model, classes, channels
+
+
+def _refuse_probe_without_model(run: Path) -> None:
+    """Raise RecordError for nearest neighbors, whose model is the labeled images themselves, which no run stores."""
+    from semisup.errors import RecordError
+    from semisup.record.reader import read_config, read_section
+
+    if read_section(read_config(run / "config.yaml"), "probe").get("classifier") == "nearest_neighbors":
+        raise RecordError(
+            f"{run}: nearest neighbors store no model; predict with the run of logistic regression beside it "
+            f"({run.parent / 'logistic_regression-seed*'}), or with a trained run"
+        )
 
 
 def _to_gray(pixels: Any) -> Any:

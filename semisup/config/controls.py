@@ -4,6 +4,8 @@
     baseline      supervised, no augmentation, and only as many steps as the run spent on labeled images
     labels only   supervised with as many steps, on the other view and without augmentation; the best of these and the
                   control on validation is the best labels-only run
+    probes        with an encoder: logistic regression and nearest neighbors on the features of the images as they are,
+                  without training; also candidates of the best labels-only run
 
 A run with lambda_unlabeled=0 is its own control.
 """
@@ -13,12 +15,25 @@ from typing import Any
 
 from semisup.config import registry
 from semisup.config.run_id import ConfigDict, result_config
+from semisup.core.probe_grids import GRIDS
 
 REFERENCE_KINDS = ("control", "baseline", "labels_only", "labels_only_none")
-"""Keys of `reference_configs`."""
+"""Reference runs of every run that uses unlabeled images."""
+
+PROBE_KINDS = tuple(GRIDS)
+"""Further reference runs of a run on the features of an encoder."""
 
 SUPERVISED = {"name": "supervised"}
 NO_AUGMENTATION = {"name": "none", "strength": 0.0}
+UNUSED_BY_PROBES: ConfigDict = {
+    "method": SUPERVISED,
+    "model": {"name": "linear", "scale": 1.0},
+    "augment": NO_AUGMENTATION,
+    "weak": NO_AUGMENTATION,
+    "precision": "float32",
+    "compile": False,
+}
+"""Settings that a probe ignores, in a fixed form; logistic regression is saved as `model=linear` of this scale."""
 
 
 def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
@@ -46,9 +61,36 @@ def baseline_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDic
 
 
 def reference_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of the runs that are trained beside a finished run, by kind: the keys are REFERENCE_KINDS."""
+    """Build the configs of the runs that are trained beside a finished run, by kind: the keys are `reference_kinds`."""
     references = {"control": control_config(config, summary), "baseline": baseline_config(config, summary)}
-    return references | labels_only_configs(config, summary)
+    return references | labels_only_configs(config, summary) | probe_configs(config)
+
+
+def reference_kinds(config: ConfigDict) -> list[str]:
+    """List the kinds of reference runs of a run with this config."""
+    return [*REFERENCE_KINDS, *probe_configs(config)]
+
+
+def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
+    """Build the configs of the probes of a run on features, by kind; {} for a run on images.
+
+    They depend on data, labels, encoder and seed alone, so that all sweeps share them.
+    """
+    if config["encoder"]["name"] == "none":
+        return {}
+    kinds = [kind for kind, grid in GRIDS.items() if config["probe"][grid]]
+    return {kind: fix_unused_by_probe(config | {"probe": config["probe"] | {"classifier": kind}}) for kind in kinds}
+
+
+def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
+    """Bring the settings that a probe ignores to a fixed form; other configs are returned unchanged."""
+    probe, encoder = config.get("probe"), config.get("encoder")
+    if not isinstance(probe, dict) or probe.get("classifier") is None:
+        return config
+    config = config | UNUSED_BY_PROBES
+    if isinstance(encoder, dict) and "views" in encoder:  # of which a probe sees none
+        config = config | {"encoder": encoder | {"views": 1, "view_seed": 0}}
+    return config
 
 
 def labels_only_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisup.config import registry
+from semisup.core.probe_grids import GRIDS
 
 if TYPE_CHECKING:
     from semisup.dataset import KeyRole
@@ -18,6 +19,12 @@ MAX_LENGTH = 100
 """Characters of a run id."""
 
 IGNORED_ENCODER_KEYS = ("cache",)
+
+IGNORED_BY_PROBES = (
+    *("model", "augment", "weak", "optimizer", "schedule", "threshold", "method", "labeler"),
+    *("precision", "channels_last", "compile"),
+)
+"""What has no effect where `probe.classifier` is given; of `train` only `select_by` has."""
 
 
 def result_config(config: ConfigDict) -> ConfigDict:
@@ -38,6 +45,9 @@ def result_config(config: ConfigDict) -> ConfigDict:
     if encoder["name"] != "none":  # without one, an id is what it was before there were encoders
         counted["encoder"] = encoder | ({"weights": Path(encoder["weights"]).name} if encoder.get("weights") else {})
     counted["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
+    probe = counted.pop("probe")
+    if probe["classifier"] is not None:
+        return _probe_config(counted, probe)
     counted["model"] = _identified_weights(counted["model"])
     node = counted["method"]
     method: Any = registry.settings_class("method", node["name"])(**{key: node[key] for key in node if key != "name"})
@@ -48,6 +58,14 @@ def result_config(config: ConfigDict) -> ConfigDict:
         for key, value in counted.items()
         if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
     }
+
+
+def _probe_config(counted: ConfigDict, probe: ConfigDict) -> ConfigDict:
+    """The part of the config of a probe that can change a result."""
+    grid = GRIDS[probe["classifier"]]
+    own = {"classifier": probe["classifier"], grid: probe[grid]}
+    rest = {key: value for key, value in counted.items() if key not in IGNORED_BY_PROBES}
+    return rest | {"train": {"select_by": counted["train"]["select_by"]}, "probe": own}
 
 
 def _identified_weights(model: ConfigDict) -> ConfigDict:
@@ -82,6 +100,8 @@ def run_id(config: ConfigDict) -> str:
     """
     counted = result_config(config)
     digest = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
+    if "probe" in counted:
+        return f"{counted['probe']['classifier']}-seed{counted['seed']}-{digest}"
     head = [counted["method"]["name"]]
     settings = []
     if "lambda_unlabeled" in counted["method"] and "threshold" not in counted:

@@ -5,6 +5,7 @@ OmegaConf), ranges from the checks of the dataclasses, and every mistake is a Se
 types it.
 """
 
+import json
 import math
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from semisup.config import registry
+from semisup.config.controls import fix_unused_by_probe
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
@@ -28,6 +30,7 @@ from semisup.runtime.precision import default_precision, require_compiler, requi
 from semisup.runtime.secrets import secret_in
 from semisup.runtime.weights_file import is_file_name
 from semisup.text import escape
+from semisup.training.probe import ProbeSettings
 from semisup.training.state import TrainingConfig, TrainSettings
 
 AUTO_VALUES = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
@@ -38,6 +41,7 @@ GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
 
 SECTIONS = {
     "train": TrainSettings,
+    "probe": ProbeSettings,
     "labeler": LabelerSettings,
     "collapse": CollapseSettings,
     "checkpoint": CheckpointSettings,
@@ -56,6 +60,7 @@ class RunConfig:
 
     config: ConfigDict
     run: RunSettings
+    probe: ProbeSettings
     collapse: CollapseSettings
     checkpoint: CheckpointSettings
     sweep: SweepSettings
@@ -96,7 +101,7 @@ def suggest_new_name(error: SettingError) -> SettingError:
 
 
 def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -> RunConfig:
-    plain = _normalize(_resolve(config))
+    plain = fix_unused_by_probe(_normalize(_resolve(config)))
     nodes = [*GROUP_NODES, *SECTIONS]
     known = [*nodes, *RunSettings.__dataclass_fields__]
     for key in plain:
@@ -295,8 +300,29 @@ def _build_section(name: str, cls: type, node: ConfigDict) -> Any:
         raise error.within(name) from None
 
 
+_merged: dict[tuple[type, str], Any] = {}
+"""Settings objects that were built, by the text of their values: the runs of a sweep and their reference runs differ in
+a few sections, and a merge of all of them takes 30 ms."""
+
+MOST_MERGED = 1000
+
+
 def _merge_strictly(cls: type, values: ConfigDict) -> Any:
-    """Merge `values` onto the dataclass with OmegaConf; refuse missing values, other types and non-finite numbers."""
+    """Merge `values` onto the dataclass; refuse missing values, other types and non-finite numbers."""
+    try:
+        key = (cls, json.dumps(values))
+    except (TypeError, ValueError, RecursionError):  # not plain data
+        return _merge(cls, values)
+    if key not in _merged:
+        settings = _merge(cls, values)
+        if len(_merged) >= MOST_MERGED:
+            _merged.clear()
+        _merged[key] = settings
+    return _merged[key]
+
+
+def _merge(cls: type, values: ConfigDict) -> Any:
+    """Merge with OmegaConf, as `_merge_strictly`, which remembers the results."""
     schema = OmegaConf.structured(cls)
     try:
         merged = OmegaConf.merge(schema, values)
@@ -323,6 +349,7 @@ TYPE_NAMES = {
     "bool": "true or false",
     "str": "text",
     "list[int]": "a list of whole numbers",
+    "list[float]": "a list of numbers",
 }
 
 

@@ -29,14 +29,19 @@ class CheckpointSettings:
 class SweepSettings:
     """The settings of a sweep.
 
-    control: train a control and a baseline beside each run
+    control: train reference runs beside each run that uses unlabeled images
+    minutes: time after which no further run starts, above 0; null = no limit
     fail_fast: start no further run after a failure
     share_start: train the common start of several runs, up to the first labeling of the unlabeled set, once
     """
 
     control: bool
+    minutes: float | None
     fail_fast: bool
     share_start: bool
+
+    def __post_init__(self) -> None:
+        check_range("minutes", self.minutes, 0, above=True)
 
 
 @dataclass(frozen=True)

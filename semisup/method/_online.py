@@ -23,7 +23,7 @@ from semisup.method._diagnostics import pool_labeled_event
 from semisup.method._policy import apply_policy, initial_memory, observe_labeled_loss, policy_memory
 from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout, unlabeled_sums
 from semisup.method.supervised import labeled_step_loss
-from semisup.threshold import LabelsFirstPolicy, PolicyWithLoss
+from semisup.threshold import has_own_loss, starts_with_labels
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class OnlineMethod:
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
         if not self.uses_unlabeled or len(training.unlabeled) == 0:
             return self.labeled_loss(training, position), memory
-        if isinstance(training.policy, LabelsFirstPolicy) and training.policy.is_labels_only(position.epoch):
+        if starts_with_labels(training.policy) and training.policy.is_labels_only(position.epoch):
             loss = self.labeled_loss(training, position)
             return loss, observe_labeled_loss(training, memory, loss, position)
         return self.semi_supervised_loss(training, memory, position)
@@ -89,7 +89,7 @@ class OnlineMethod:
     ) -> StepLoss:
         """Add the unlabeled loss, with the policy's own term, to the labeled loss of a step."""
         loss = unlabeled.loss
-        if isinstance(training.policy, PolicyWithLoss):
+        if has_own_loss(training.policy):
             loss = loss + training.policy.penalty(unlabeled.logits, unlabeled.weight, policy_memory(memory))
         factor = self.lambda_unlabeled * self.ramp_factor(position.progress)
         return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.images))

@@ -8,7 +8,7 @@ from torch import Tensor
 from semisup.core.inference import initial_temperature
 from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
 from semisup.method._protocol import LOG_SUMS, Position, StepLoss, TrainingContext
-from semisup.threshold import AligningPolicy, LabelsFirstPolicy
+from semisup.threshold import aligns, starts_with_labels
 
 POLICY_PREFIX = "policy/"
 
@@ -33,7 +33,7 @@ def apply_policy(
 
 def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: StepLoss, position: Position) -> StateDict:
     """Pass the labeled loss of a step of the policy's labels-only phase to the policy."""
-    assert isinstance(training.policy, LabelsFirstPolicy)
+    assert starts_with_labels(training.policy)
     loss_sum, images = (loss.sums[LOG_SUMS.index(name)] for name in ("labeled_loss", "labeled_images"))
     policy = training.policy.observe_labeled_loss(loss_sum, images, position.epoch, policy_memory(memory))
     return memory | _add_prefix(policy)
@@ -46,14 +46,14 @@ def align_probabilities(training: TrainingContext, memory: StateDict, probabilit
         memory: as returned by the `apply_policy` of the same images.
         probabilities: (U, K), as predicted; returned unchanged unless the policy aligns distributions.
     """
-    if not isinstance(training.policy, AligningPolicy):
+    if not aligns(training.policy):
         return probabilities
     return training.policy.align(probabilities, policy_memory(memory))
 
 
 def align_logits(training: TrainingContext, memory: StateDict, logits: Tensor) -> Tensor:
     """Return (U, K) logits of the aligned probabilities; the same logits unless the policy aligns distributions."""
-    if not isinstance(training.policy, AligningPolicy):
+    if not aligns(training.policy):
         return logits
     return align_probabilities(training, memory, logits.softmax(dim=1)).clamp(min=1e-30).log()
 

@@ -96,12 +96,13 @@ ADDED_SECTIONS: ConfigDict = {
     "labeler": {"calibrate": False},
     "collapse": {"warn_below": None, "stop_below": None},
     "encoder": {"name": "none"},
+    "probe": {"classifier": None, "C": [], "k": []},
 }
 """Sections, and keys outside any section, that were added after 0.1.0."""
 
 ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("checkpoint", (), {"every_steps": None}),
-    ("sweep", (), {"fail_fast": False, "share_start": False}),
+    ("sweep", (), {"fail_fast": False, "share_start": False, "minutes": None}),
     ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
     ("dataset", ("folder", "eurosat", "food101"), {"on_duplicate": "ignore", "memory_gb": None}),
     ("dataset", ("cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"), {"on_duplicate": "ignore"}),

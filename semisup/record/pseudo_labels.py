@@ -4,13 +4,16 @@ round, epoch, step, path, class, confidence, weight, kept: one line for each ima
 """
 
 import csv
-from collections.abc import Iterable
+import io
 from pathlib import Path
 from typing import NamedTuple
 
-from semisup.core.csv_cells import restore_cell
+from semisup.core.csv_cells import protect_cell, restore_cell
 from semisup.core.events import PoolLabeled
 from semisup.text import escape_line
+
+QUOTED = ',"\r\n'
+"""Characters for which the csv module may quote a cell."""
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
 
@@ -24,16 +27,31 @@ class PseudoLabelRow(NamedTuple):
     weight: float
 
 
-def label_rows(event: PoolLabeled, paths: list[str], classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
-    """Yield the lines of one labeling; `paths` are those of all unlabeled images."""
-    position = (event.round, event.epoch, event.step)
+def label_lines(event: PoolLabeled, paths: list[str], classes: list[str]) -> str:
+    """The lines of one labeling. Without the csv module, which took four times as long: a run on features has 20,000.
+
+    Args:
+        paths: of all unlabeled images, as cells of a CSV.
+        classes: names of the classes, as cells of a CSV.
+    """
+    begin = f"{event.round},{event.epoch},{event.step}"
     labels, chosen = event.labels, event.selection
     each = zip(paths, chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), strict=True)
-    return (
-        (*position, path, classes[target], sure, weight, int(weight > 0))
+    return "".join(
+        f"{begin},{path},{classes[target]},{sure},{weight},{int(weight > 0)}\n"
         for path, target, sure, weight in each
         if target >= 0
     )
+
+
+def csv_cell(text: str) -> str:
+    """Text as a cell of a CSV: protected from spreadsheets, in quotes where the csv module puts them."""
+    cell = str(protect_cell(text))
+    if not any(character in cell for character in QUOTED):
+        return cell
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow((cell, ""))
+    return buffer.getvalue()[: -len(",\n")]
 
 
 def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:

@@ -30,7 +30,7 @@ from semisup.record.curves import (
 )
 from semisup.record.environment import resume_environment
 from semisup.record.locked_directory import LockedDirectory
-from semisup.record.pseudo_labels import COLUMNS, PseudoLabelRow, label_rows, last_round
+from semisup.record.pseudo_labels import COLUMNS, PseudoLabelRow, csv_cell, label_lines, last_round
 from semisup.record.reader import read_json
 from semisup.record.shared_start import SharedStart, event_from_dict, event_to_dict
 from semisup.record.status import RunStatus, interruptions, now, status_of
@@ -63,6 +63,7 @@ class RunWriter:
         self.environment: dict[str, Any] = about.get("environment") or {}
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
+        self.cells: tuple[list[str], list[str]] | None = None  # the same, as cells of a CSV
         self.evaluated: EvalEnd | None = None  # the last; a labeling that it led to comes before the next save
         self.directory = LockedDirectory(folder)
         self.started = self.saved = time.monotonic()
@@ -216,7 +217,7 @@ class RunWriter:
             if row is not None:
                 self.metrics.append(json.dumps(finite(row)) + "\n")
             if isinstance(event, PoolLabeled):
-                _add_rows(self.pseudo_labels, COLUMNS, label_rows(event, self.paths, self.classes))
+                self._add_pseudo_labels(event)
                 self._add_diagnostics(event)
             elif isinstance(event, Finished) and event.what_if is not None:
                 self._add_selected(event, event.what_if)
@@ -299,6 +300,12 @@ class RunWriter:
             "plots": plots or [],
         }
         self.directory.write_json("run.json", {**self.about, **state})
+
+    def _add_pseudo_labels(self, event: PoolLabeled) -> None:
+        if self.cells is None:
+            self.cells = [csv_cell(path) for path in self.paths], [csv_cell(name) for name in self.classes]
+        header = "" if self.pseudo_labels.path.exists() else csv_text([COLUMNS])
+        self.pseudo_labels.append(header + label_lines(event, *self.cells))
 
     def _add_diagnostics(self, event: PoolLabeled) -> None:
         before = self.evaluated

@@ -4,14 +4,20 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, format_settings, summarize
+from semisup.analysis.comparison import PROBE, Comparison, ReferenceGain, Row, Spread, format_settings, summarize
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence
 from semisup.analysis.intervals import Interval, seeds_needed
 from semisup.analysis.run_history import chosen_before_selection
+from semisup.analysis.runs import as_number
+from semisup.config.run_id import ConfigDict
+from semisup.core.probe_grids import NAMES
 from semisup.record.status import RunStatus
 from semisup.text import escape
+
+SMALL_SIDE = 32
+"""Pixels a side up to which images of a named data set do not count as photographs."""
 
 OLD_CONTROL = "strongly augmented control"
 """Name of the control of runs of version 0.1.0: supervised under the run's augmentation."""
@@ -30,7 +36,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
         return f"{prefix}No run is finished yet: {counts}."
     lines = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {_seeds(len(best.runs))}."]
     if best.controls:
-        lines += [_unlabeled_line(best), _labels_only_line(comparison, best)]
+        lines += [_unlabeled_line(best), _labels_only_line(comparison, best), *encoder_question(best.runs[0].config)]
     return "\n".join([*filter(None, [confirmed]), *lines])
 
 
@@ -130,8 +136,19 @@ def _labels_only_line(comparison: Comparison, row: Row) -> str:
         return "Labels alone: no labels-only run is finished, so it is unknown whether they would have done as well."
     if all(same.other is other.other for same, other in zip(row.labels_only, row.controls, strict=True)):
         return "Labels alone: no other labels-only run is better on validation than the control."
-    settings = f" ({format_settings(group.settings)})" if group.settings else ""
+    probe = NAMES.get(str(group.settings.get(PROBE)))
+    settings = f" ({probe or format_settings(group.settings)})" if group.settings else ""
     return f"Labels alone: {_gain_text(row, value, value.sweep_interval, f'the best labels-only runs{settings}')}"
+
+
+def encoder_question(config: ConfigDict) -> list[str]:
+    """Ask on one line what an encoder would answer, where a model is trained on photographs from random weights."""
+    dataset, encoder = config["dataset"], config["encoder"]["name"]
+    size = as_number(dataset.get("size")) or 0
+    if encoder != "none" or config["model"].get("weights") or (dataset["name"] != "folder" and size <= SMALL_SIDE):
+        return []
+    question = "do labels alone do better on the features of a pretrained encoder?"
+    return [f"Not asked here: {question} Add encoder=lite0 model=linear to the command (docs/encoders.md)."]
 
 
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:

@@ -56,8 +56,8 @@ class _Loaded(NamedTuple):
 
 
 _encoded: dict[tuple[object, ...], _Loaded] = {}
-"""The features of the last run: the runs of a sweep that differ in a threshold or a seed share all of them, and those
-that differ in the strength of an augmentation the others."""
+"""The features of the last runs on the same images, as far as they fit into memory: the runs of a sweep that differ in
+a threshold share all of them, and their reference runs, and runs of another strength, some."""
 
 _digests: dict[tuple[object, ...], dict[str, list[bytes]]] = {}
 """The digests of the images of the last run."""
@@ -112,10 +112,10 @@ def _load_packs(
             used = SPLITS if name == PLAIN else TRAINING_SPLITS
             digests[name] = [each for split in used for each in _digests[images][split]]
     needed = sum(2 * len(digests[name]) * recipe.views * encoder.dimension() for name, recipe in recipes.items())
-    resident = needed <= memory_limit_bytes() / 2 / local_process_count()
+    limit = memory_limit_bytes() / 2 / local_process_count()
+    resident = needed <= limit
     keys = {name: (*images, cache, name == PLAIN, recipe.key(), resident) for name, recipe in recipes.items()}
-    for old in _encoded.keys() - keys.values():  # before the next are read: memory holds those of one run
-        del _encoded[old]
+    _forget_packs(images, set(keys.values()), limit - needed)
     jobs: dict[str, EncodingJob] = {}
     for name in (name for name, key in keys.items() if key not in _encoded):
         splits = [getattr(problem, split) for split in (SPLITS if name == PLAIN else TRAINING_SPLITS)]
@@ -125,6 +125,19 @@ def _load_packs(
         table = FeatureTable(job.pack, job.digests, problem.device, resident=resident)
         _encoded[keys[name]] = _Loaded(table, {"key": job.pack.key, "digest": job.pack.digest(job.digests)})
     return {name: _encoded[key] for name, key in keys.items()}
+
+
+def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], room: float) -> None:
+    """Forget packs of other images, and the oldest of those that this run does not use and memory has no room for.
+
+    A control uses no strong views, and a probe no views at all: without them in memory the next run would read and
+    verify all of them again, in half the time of a run on them.
+    """
+    others = [key for key in _encoded if key not in used]
+    sizes = {key: _encoded[key].table.values.nbytes for key in others}
+    for key in others:
+        if key[: len(images)] != images or sum(sizes.values()) > room:
+            del _encoded[key], sizes[key]
 
 
 def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device, bars: Bars) -> None:

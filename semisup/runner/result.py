@@ -31,6 +31,7 @@ class RunResult:
     by: name of the signal that stopped the run, or came after its last step
     shared_start: as in run.json
     last_lines: end of the traceback, if it failed
+    seconds: of training, evaluation and record, without data and features; None unless it was trained now
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class RunResult:
     by: str = ""
     shared_start: dict[str, Any] | None = None
     last_lines: list[str] = field(default_factory=list)
+    seconds: float | None = None
 
     @property
     def exit_code(self) -> int:

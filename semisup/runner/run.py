@@ -36,6 +36,7 @@ from semisup.runner.finish import close_tracker, finish_run
 from semisup.runner.metadata import dataset_metadata, initial_metadata, job_type, wandb_info
 from semisup.runner.out_of_memory import saving, translate_oom
 from semisup.runner.output_root import check_output_root
+from semisup.runner.probe import check_one_process, run_probe
 from semisup.runner.progress import Bars
 from semisup.runner.result import RunResult, record_early_failure, run_folder, traceback_tail
 from semisup.runner.shared_start import SharedStartSession
@@ -73,6 +74,7 @@ def _run_to_result(
     folder = run_folder(run_config)
     try:
         check_output_root(run_config.run.output_root)
+        check_one_process(run_config)
         with stop, process_group(run_config.run.device) as team:
             if not is_rank_zero():
                 trained = run_follower(run_config, lambda: load_data(run_config, bars), bars, stop, team)
@@ -166,8 +168,12 @@ def _train(
     ):
         problem, data = load_data(run_config, bars)
         run_config, problem, features = encode_run(run_config, problem, data, bars)
+        began = time.monotonic()
         check_same_features((record.before.get("dataset") or {}).get("features"), features, folder)
         record.set_dataset(dataset_metadata(data, features), data.report, data.unlabeled.paths)
+        if run_config.probe.classifier is not None:
+            summary = _fit_probe(run_config, (problem, data), record, reproduces)
+            return RunResult(folder, RunStatus.DONE, summary, seconds=time.monotonic() - began)
         state = start(problem, run_config.settings)
         snapshot = record.resume()
         broadcast_start(team, stop, data.fingerprint, snapshot)
@@ -176,16 +182,33 @@ def _train(
             restore(state, snapshot)
         with SharedStartSession(run_config, data, record, wanted=in_sweep and run_config.sweep.share_start) as sharing:
             state = sharing.initial_state(problem, state)
-            tracker = run_config.tracking.open(
-                wandb_info(run_config.config, run_config.id, folder.parent.parent, job_type(reproduces))
-            )
-            summary: dict[str, Any] = {}
+            tracker, summary = _open_tracker(run_config, folder, reproduces), {}
             try:
                 summary = _train_and_record(run_config, (problem, data, state), record, tracker, bars, stop, sharing)
             finally:
                 close_tracker(tracker, summary)
                 bars.end()
-    return RunResult(folder, RunStatus.DONE, summary, shared_start=record.about.get("shared_start"))
+    seconds = time.monotonic() - began
+    return RunResult(folder, RunStatus.DONE, summary, shared_start=record.about.get("shared_start"), seconds=seconds)
+
+
+def _fit_probe(
+    run_config: RunConfig, of: tuple[TrainingData, Data], record: RunWriter, reproduces: Path | None
+) -> dict[str, Any]:
+    record.resume()  # which empties the logs: a probe is saved before it logs anything
+    summary: dict[str, Any] = {}
+    tracker = _open_tracker(run_config, record.folder, reproduces)
+    try:
+        summary = run_probe(run_config, *of, record, tracker)
+    finally:
+        close_tracker(tracker, summary)
+    return summary
+
+
+def _open_tracker(run_config: RunConfig, folder: Path, reproduces: Path | None) -> Tracker:
+    info = wandb_info(run_config.config, run_config.id, folder.parent.parent, job_type(reproduces))
+    tracker: Tracker = run_config.tracking.open(info)
+    return tracker
 
 
 def _train_and_record(

@@ -13,13 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from semisup.config.compose import delete_keys
-from semisup.config.controls import reference_configs
+from semisup.config.controls import reference_configs, reference_kinds
 from semisup.config.resolvers import concurrent_runs
 from semisup.errors import SettingError
 from semisup.record.status import RunStatus
 from semisup.runtime.memory_limit import CONCURRENT_RUNS
+from semisup.sweep.cost import estimate
 from semisup.sweep.gpu_assignment import assign_gpu
-from semisup.sweep.job_store import FAIL_FAST, STOPPED, JobStore
+from semisup.sweep.job_store import FAIL_FAST, STOPPED, TIME_UP, JobStore
 from semisup.sweep.redacted_config import redact_saved_files
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def job(config: DictConfig) -> float | None:
     sys.argv = ["semisup", "train", *HydraConfig.get().overrides.task, *deleted]  # the command in run.json
     if (status := _status(store, name)) not in (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.DONE):
         return None  # recorded by an earlier process
+    if status == RunStatus.RUNNING and store.stop_reason() is None and store.is_time_up():
+        store.request_stop(TIME_UP)
     if (stop_reason := store.stop_reason()) == STOPPED:
         store.wait_for_others()
         raise KeyboardInterrupt
@@ -77,16 +80,16 @@ def job(config: DictConfig) -> float | None:
         if result.status == RunStatus.DONE and _has_references(run_config):
             for kind, reference in reference_configs(run_config.config, result.summary or {}).items():
                 reference_name = f"{name}-{kind}"
-                if store.stop_reason() or _status(store, reference_name) not in (
-                    RunStatus.RUNNING,
-                    RunStatus.INTERRUPTED,
-                ):
+                stopped = store.stop_reason() not in (None, TIME_UP)  # a run without its references is of no use
+                if stopped or _status(store, reference_name) not in (RunStatus.RUNNING, RunStatus.INTERRUPTED):
                     continue
                 try:
                     run = _run_and_store(store, reference_name, reusable_or_local(reference), bars)
                     _stop_if_requested(store, run)
                 except SettingError as error:
                     store.write_entry(reference_name, RunResult(Path(), RunStatus.REFUSED, message=str(error)))
+    if (jobs := len(store.plan() or [])) and (line := estimate(store.entries(), name, jobs, at_a_time)):
+        safe_print(line)
     return (result.summary or {}).get("best/val/accuracy")
 
 
@@ -95,7 +98,7 @@ def _status(store: JobStore, name: str) -> str:
 
 
 def _has_references(run_config: "RunConfig") -> bool:
-    """Whether a control and a baseline are trained beside the run; supervised runs get none."""
+    """Whether reference runs are trained beside the run; labels-only runs get none."""
     return run_config.sweep.control and run_config.settings.method.uses_unlabeled
 
 
@@ -104,13 +107,13 @@ def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "B
     from semisup.runner.result import RunResult, run_folder
     from semisup.runner.run import run_or_wait
 
-    compared = _has_references(run_config)
+    references = reference_kinds(run_config.config) if _has_references(run_config) else []
     running = RunResult(run_folder(run_config), RunStatus.RUNNING, message="it is in progress")
-    store.write_entry(name, running, compared=compared)
+    store.write_entry(name, running, references=references)
     result = run_or_wait(run_config, bars)
     if run_config.sweep.fail_fast and result.status not in (RunStatus.DONE, RunStatus.INTERRUPTED):
         store.request_stop(FAIL_FAST, job=name, status=result.status)
-    store.write_entry(name, result, compared=compared)
+    store.write_entry(name, result, references=references)
     return result
 
 

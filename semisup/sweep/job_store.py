@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semisup.config.controls import REFERENCE_KINDS
+from semisup.config.controls import PROBE_KINDS, REFERENCE_KINDS
 from semisup.errors import SettingError
 from semisup.record.status import RunStatus
 from semisup.runtime.liveness import is_alive, is_local, this_process
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 Entry = dict[str, Any]
 DIED = "its process died without an error message"
-FAIL_FAST, STOPPED = "sweep.fail_fast", "stopped"
-JOB_FILE = re.compile(rf"\d{{5,}}(-({'|'.join(REFERENCE_KINDS)}))?\.json")
+FAIL_FAST, STOPPED, TIME_UP = "sweep.fail_fast", "stopped", "sweep.minutes"
+JOB_FILE = re.compile(rf"\d{{5,}}(-({'|'.join((*REFERENCE_KINDS, *PROBE_KINDS))}))?\.json")
 PLAN_KEYS = {"sweep", "jobs"}
 """Keys of every plan.json that a sweep wrote, of version 0.1.0 too."""
 
@@ -55,13 +55,20 @@ class JobStore:
             )
             raise SettingError("hydra.sweep.dir", self.folder, allowed)
 
-    def begin(self, plan: list[list[str]] | None, sweep: str, deleted_keys: Sequence[str] = ()) -> None:
+    def begin(
+        self,
+        plan: list[list[str]] | None,
+        sweep: str,
+        deleted_keys: Sequence[str] = (),
+        deadline: float | None = None,
+    ) -> None:
         """Write the plan of a new sweep and delete the job files of an earlier sweep in the same folder.
 
         Args:
             plan: the overrides of each job; None where only the sweeper knows them.
             sweep: name of the sweep, other than that of any earlier one.
             deleted_keys: keys that each job takes out of its config, where they exist.
+            deadline: time.time() after which no further job starts; None = no limit.
         """
         from semisup.runtime.atomic_files import make_folder
 
@@ -69,7 +76,9 @@ class JobStore:
         old_jobs = [path for path in (self.folder / "jobs").iterdir() if JOB_FILE.fullmatch(path.name)]
         for old in (self.folder / "halt.json", self.folder / "end.json", *old_jobs):
             old.unlink(missing_ok=True)
-        self._write("plan.json", {"sweep": sweep, "jobs": plan, "deleted_keys": list(deleted_keys)})
+        self._write(
+            "plan.json", {"sweep": sweep, "jobs": plan, "deleted_keys": list(deleted_keys)} | {"deadline": deadline}
+        )
 
     def belongs_to(self, sweep: str) -> bool:
         """Whether the sweep of this name has begun here; otherwise all files are an earlier sweep's."""
@@ -83,16 +92,21 @@ class JobStore:
         """The keys that each job takes out of its config, where they exist."""
         return (self._read(self.folder / "plan.json") or {}).get("deleted_keys") or []
 
-    def write_entry(self, name: str, result: "RunResult", *, compared: bool = False) -> None:
+    def is_time_up(self) -> bool:
+        """Whether the time limit of the sweep is over; the first job always starts."""
+        deadline = (self._read(self.folder / "plan.json") or {}).get("deadline")
+        return deadline is not None and time.time() > deadline and bool(self.entries())
+
+    def write_entry(self, name: str, result: "RunResult", *, references: Sequence[str] = ()) -> None:
         """Record the state of a job and the process that runs it.
 
         Args:
-            compared: whether a control and a baseline are trained beside the run.
+            references: kinds of the reference runs that are trained beside the run.
         """
-        names = ("status", "message", "kept", "last_lines", "shared_start")
+        names = ("status", "message", "kept", "last_lines", "shared_start", "seconds")
         entry = {name: getattr(result, name) for name in names}
         folder = None if result.folder == Path() else str(result.folder)  # a refused job has none
-        position = {"folder": folder, "code": result.exit_code, "companions": list(REFERENCE_KINDS) if compared else []}
+        position = {"folder": folder, "code": result.exit_code, "companions": list(references)}
         self._write(f"jobs/{name}.json", entry | position | this_process())
 
     def entry(self, name: str) -> Entry | None:

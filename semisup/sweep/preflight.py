@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from semisup.config.compose import compose, config_folder, delete_keys, expand_sweep, split_deletions, without_hydra
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import SettingError
+from semisup.sweep.job_order import WITHOUT_PARAMS
 
 if TYPE_CHECKING:
     from semisup.config.schema import RunConfig
@@ -126,7 +127,8 @@ def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]]
     """
     if command.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
         return None
-    swept = [f"{key}={value}" for key, value in (command.config.hydra.sweeper.get("params") or {}).items()]
+    params = {} if WITHOUT_PARAMS in words else command.config.hydra.sweeper.get("params") or {}
+    swept = [f"{key}={value}" for key, value in params.items()]
     values: dict[str, list[str]] = {}
     for each in OverridesParser.create().parse_overrides([*swept, *words]):
         key = each.get_key_element()

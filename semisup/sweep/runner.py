@@ -20,6 +20,8 @@ from semisup.record.status import RunStatus
 from semisup.report.console import safe_print
 from semisup.runtime.memory_limit import memory_limit_bytes, oom_kill_count
 from semisup.runtime.torchrun_env import is_rank_zero, world_size
+from semisup.sweep.cost import announcement
+from semisup.sweep.job_order import ordered_words
 from semisup.sweep.job_store import FAIL_FAST, JobStore
 from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expected_jobs, job_overrides, require_launcher
 from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
@@ -42,15 +44,17 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     try:
         store.require_ownership()
         require_launcher(command)
-        for_hydra = bind_group_settings(split_deletions(words)[0])
-        plan = job_overrides(command, for_hydra)
+        for_hydra, plan = _plan(words, command)
     except (SettingError, HydraException, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
     for_hydra += [] if chosen else [f"hydra.sweep.dir={quote(str(store.folder))}"]
-    began = time.monotonic()
+    began, minutes = time.monotonic(), _time_limit(command)
+    deadline = None if minutes is None else time.time() + 60 * minutes
+    begin = {"plan": plan, "sweep": name, "deadline": deadline}
     numbers = None if plan is None or _is_parallel(command) else [*range(len(plan))]
-    request = WorkerRequest(words, for_hydra, str(store.folder), numbers, {"plan": plan, "sweep": name})
+    request = WorkerRequest(words, for_hydra, str(store.folder), numbers, begin)
+    _announce(command, plan)
     attempt = _attempt(request, store)
     cause = ""
     if store.belongs_to(name):
@@ -58,7 +62,7 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     elif attempt.code == REFUSED:  # the worker has printed why
         return REFUSED
     else:  # the worker died before the first job
-        store.begin(plan, name, command.deleted_keys)
+        store.begin(plan, name, command.deleted_keys, deadline)
         stopped, cause = attempt.stopped, attempt.cause
     summary = summarize(store, expected_jobs(command, plan), time.monotonic() - began, cause)
     write_summary(store.folder, summary)
@@ -68,6 +72,31 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     if stopped is not None and status:
         safe_print("stopped; the same command continues")
     return status
+
+
+def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[list[str]] | None]:
+    """The words for Hydra, and the overrides of every job by number; None where only the sweeper knows them.
+
+    Raises:
+        SettingError: as `job_overrides`.
+    """
+    for_hydra = bind_group_settings(split_deletions(words)[0])
+    if command.config.hydra.runtime.choices["hydra/sweeper"] == "basic":
+        params = command.config.hydra.sweeper.get("params")
+        for_hydra = ordered_words(for_hydra, params, coarse_first=_time_limit(command) is not None)
+    return for_hydra, job_overrides(command, for_hydra)
+
+
+def _time_limit(command: ComposedCommand) -> float | None:
+    """`sweep.minutes`; None also where it is not valid, which the worker process refuses."""
+    minutes = command.config.sweep.get("minutes")
+    return float(minutes) if isinstance(minutes, int | float) and minutes > 0 else None
+
+
+def _announce(command: ComposedCommand, plan: list[list[str]] | None) -> None:
+    seeds = {word for job in plan or [] for word in job if word.startswith("seed=")}
+    jobs, references = expected_jobs(command, plan), bool(command.config.sweep.control)
+    safe_print(announcement(jobs, len(seeds), references=references, minutes=_time_limit(command)))
 
 
 def _reject_torchrun() -> int:

@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from semisup.record.status import RunStatus
-from semisup.sweep.job_store import FAIL_FAST, Entry, JobStore, missing_references
+from semisup.sweep.job_store import FAIL_FAST, TIME_UP, Entry, JobStore, missing_references
 from semisup.text import escape
 
 NOT_STARTED = "never started"
+
+REASONS = {
+    FAIL_FAST: f"not started: {FAIL_FAST}",
+    TIME_UP: f"{TIME_UP} is over; the same command without it continues",
+}
+"""Why jobs were not started: reason of a stop -> message."""
 
 
 def summarize(store: JobStore, expected: int | None, seconds: float, cause: str = "") -> dict[str, Any]:
@@ -23,13 +29,13 @@ def summarize(store: JobStore, expected: int | None, seconds: float, cause: str 
     runs = {name: entry for name, entry in entries.items() if "-" not in name}
     references = {name: entry for name, entry in entries.items() if "-" in name}
     count = max(expected or 0, len(plan or []), len(runs))
-    message = f"not started: {FAIL_FAST}" if store.stop_reason() == FAIL_FAST else cause
+    message = REASONS.get(store.stop_reason() or "", cause)
     first: dict[str, str] = {}
     jobs = {}
     for name in sorted({*(f"{number:05d}" for number in range(count)), *runs}):
         entry: Entry = runs.get(name) or {"status": NOT_STARTED, "message": message, "folder": None, "kept": False}
         if entry["status"] == RunStatus.SKIPPED:
-            entry = entry | {"status": NOT_STARTED}
+            entry = entry | {"status": NOT_STARTED, "message": message or entry["message"]}
         overrides = plan[int(name)] if plan and int(name) < len(plan) else None
         jobs[name] = {"overrides": overrides, **entry}
         if entry["folder"] and entry["status"] != NOT_STARTED:

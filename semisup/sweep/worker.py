@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -17,10 +18,13 @@ from hydra.core.global_hydra import GlobalHydra
 from semisup.config.compose import config_folder
 from semisup.errors import DataError, SettingError, first_line
 from semisup.sweep.job import JOB_NUMBER, job
-from semisup.sweep.job_store import STOPPED, JobStore
+from semisup.sweep.job_store import STOPPED, TIME_UP, JobStore
 from semisup.sweep.preflight import compose_command, validate_command
 from semisup.sweep.worker_process import FORWARDED_SIGNALS
 from semisup.text import escape
+
+if TYPE_CHECKING:
+    from semisup.dataset import Dataset, DatasetInfo
 
 REFUSED = 2
 """Exit status where the command does not pass validation; the worker has printed why."""
@@ -100,13 +104,24 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
         command = compose_command(request.overrides, True)
         infos = validate_command(command, begin["plan"])
         with Bars() as bars:  # the jobs only open the cache, and unreadable images are reported once
-            for dataset, info in infos.items():
+            for dataset, info in one_of_each_files(infos).items():
                 dataset.read(info, bars.watch)
-        store.begin(begin["plan"], begin["sweep"], command.deleted_keys)
+        store.begin(begin["plan"], begin["sweep"], command.deleted_keys, begin["deadline"])
     except (SettingError, DataError, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return False
     return True
+
+
+def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, DatasetInfo]":
+    """Of data sets that differ only in the seed of their split, and so have the same files, the first."""
+    from semisup.dataset import KeyRole, keys_with_role
+
+    first: dict[Any, Dataset] = {}
+    for dataset in infos:
+        seeds = keys_with_role(type(dataset), KeyRole.SPLIT_SEED)
+        first.setdefault(replace(dataset, **dict.fromkeys(seeds, 0)) if seeds else dataset, dataset)  # type: ignore[type-var]
+    return {dataset: infos[dataset] for dataset in first.values()}
 
 
 def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
@@ -127,7 +142,7 @@ def _run_serially(request: WorkerRequest, store: JobStore) -> None:
     hydra_words = [word for word in request.hydra_overrides if word.lstrip("+~").startswith("hydra.")]
     hydra_words = [word for word in hydra_words if not word.lstrip("+~").startswith(PARALLEL_ONLY)]
     for number in request.numbers or []:
-        if store.stop_reason() == STOPPED:
+        if store.stop_reason() in (STOPPED, TIME_UP):
             return
         os.environ[JOB_NUMBER] = str(number)
         run_hydra(["--run", *plan[number], *hydra_words])

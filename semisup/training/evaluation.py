@@ -1,14 +1,15 @@
 """Evaluation of a model on a split: loss, confusion matrix, calibration and threshold curve."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from semisup.core.calibration import reliability
+from semisup.core.calibration import expected_calibration_error, fit_temperature, reliability
+from semisup.core.events import Finished, MetricsRow
 from semisup.core.inference import iter_logits, predict
 from semisup.core.metrics import (
     accuracy_from_confusion,
@@ -17,7 +18,7 @@ from semisup.core.metrics import (
     macro_f1,
     recall_per_class,
 )
-from semisup.core.threshold_curve import threshold_curve
+from semisup.core.threshold_curve import summary_thresholds, threshold_curve
 from semisup.core.types import Images, Predictions, Reliability, ThresholdCurve
 
 
@@ -94,3 +95,40 @@ def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int
     known = images.targets >= 0
     mean = float(loss) / count if count else math.nan
     return Evaluation(mean, confusion.cpu(), all_logits[known], images.targets[known])
+
+
+def finished_event(
+    end: tuple[int, int], summary: MetricsRow, splits: Mapping[str, tuple[Evaluation, Images]], *, calibrates: bool
+) -> Finished:
+    """Build the last event of a run from the evaluations of the selected model.
+
+    Args:
+        end: step and epoch.
+        summary: what is known of the run besides the evaluations.
+        splits: `validation`, and `test` where there is a test set.
+        calibrates: whether pseudo-labels are those of the calibrated model, so that the threshold curve is too.
+    """
+    evaluations = {split: evaluation for split, (evaluation, _) in splits.items()}
+    validation = evaluations["validation"]
+    temperature = fit_temperature(validation.logits, validation.targets)
+    what_if = validation.what_if(temperature if calibrates else 1.0)
+    bins = {split: (each.reliability(1.0), each.reliability(temperature)) for split, each in evaluations.items()}
+    summary = summary | _calibration("best/val", *bins["validation"])
+    summary |= {"best/temperature": temperature} | summary_thresholds(what_if)
+    if test := evaluations.get("test"):
+        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss}
+        summary |= {"test/balanced_accuracy": test.balanced_accuracy, "test/macro_f1": test.macro_f1}
+        summary |= _calibration("test", *bins["test"])
+    confusion = {split: each.confusion.tolist() for split, each in evaluations.items()}
+    recall = {split: each.recall for split, each in evaluations.items()}
+    predictions = {split: each.predictions(images) for split, (each, images) in splits.items()}
+    probabilities = {split: each.probabilities() for split, each in evaluations.items()}
+    return Finished(*end, summary, confusion, bins, what_if, predictions, recall, probabilities)
+
+
+def _calibration(name: str, before: Reliability, after: Reliability) -> MetricsRow:
+    """Compute the ECE of the model, and with the temperature fitted on the validation set."""
+    return {
+        f"{name}/ece": expected_calibration_error(before),
+        f"{name}/ece_calibrated": expected_calibration_error(after),
+    }

@@ -20,14 +20,13 @@ import torch
 
 from semisup.core.calibration import expected_calibration_error, fit_temperature
 from semisup.core.ema import decay_at, update_average
-from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Finished, Progress, StepEnd
+from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Progress, StepEnd
 from semisup.core.inference import TEMPERATURE
-from semisup.core.threshold_curve import summary_thresholds
-from semisup.core.types import Images, Reliability
+from semisup.core.types import Images
 from semisup.errors import DivergedError
 from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, seed_dropout
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
-from semisup.training.evaluation import Evaluation, evaluate
+from semisup.training.evaluation import Evaluation, evaluate, finished_event
 from semisup.training.state import (
     SELECTION_METRICS,
     Best,
@@ -138,7 +137,8 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
     if not state.student.training:  # setting the mode of every layer takes a millisecond
         state.student.train()
     losses, state.memory = settings.method.loss(training, state.memory, position)
-    state.optimizer.zero_grad(set_to_none=True)
+    for parameter in state.student.parameters():  # zero_grad of a small model takes as long as its optimizer step
+        parameter.grad = None
     losses.total.backward()
     all_reduce_gradients(state.student)
     finite = torch.isfinite(losses.total.detach()) & _finite_gradient(state.optimizer)
@@ -278,22 +278,8 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
                 evaluations[split] = yield from _run_evaluation(problem, state, split, batch_size)
     finally:
         model.load_state_dict(end)  # back to the last step
-    validation = evaluations["validation"]
-    temperature = fit_temperature(validation.logits, validation.targets)
-    what_if = validation.what_if(temperature if settings.calibrates else 1.0)
-    bins = {split: (each.reliability(1.0), each.reliability(temperature)) for split, each in evaluations.items()}
-    summary |= (
-        _calibration("best/val", *bins["validation"]) | {"best/temperature": temperature} | summary_thresholds(what_if)
-    )
-    if test := evaluations.get("test"):
-        summary |= {"test/accuracy": test.accuracy, "test/loss": test.loss}
-        summary |= {"test/balanced_accuracy": test.balanced_accuracy, "test/macro_f1": test.macro_f1}
-        summary |= _calibration("test", *bins["test"])
-    confusion = {split: each.confusion.tolist() for split, each in evaluations.items()}
-    recall = {split: each.recall for split, each in evaluations.items()}
-    predictions = {split: each.predictions(getattr(problem, split)) for split, each in evaluations.items()}
-    probabilities = {split: each.probabilities() for split, each in evaluations.items()}
-    yield Finished(state.step, state.epoch, summary, confusion, bins, what_if, predictions, recall, probabilities)
+    splits = {split: (each, getattr(problem, split)) for split, each in evaluations.items()}
+    yield finished_event((state.step, state.epoch), summary, splits, calibrates=settings.calibrates)
 
 
 def _run_evaluation(
@@ -309,11 +295,3 @@ def _run_evaluation(
             result: Evaluation = end.value
             return result
         yield Progress(state.step, state.epoch, split, done, len(images))
-
-
-def _calibration(name: str, before: Reliability, after: Reliability) -> Metrics:
-    """Compute the ECE of the model, and with the temperature fitted on the validation set."""
-    return {
-        f"{name}/ece": expected_calibration_error(before),
-        f"{name}/ece_calibrated": expected_calibration_error(after),
-    }

@@ -262,3 +262,17 @@ def test_validation_set_larger_than_the_labeled_set_is_warned_about() -> None:
         warnings.simplefilter("error")
         compatibility.check_compatibility(checked(), classes, counts | {"validation": 40}, 1)
         compatibility.check_compatibility(checked(), classes, counts, 1, sizes=False)
+
+
+def test_equal_sections_are_built_once_and_values_of_other_types_are_others() -> None:
+    first, other_seed = checked("threshold.tau=0.8"), checked("threshold.tau=0.8", "seed=1")
+    assert first.settings.threshold is other_seed.settings.threshold
+    plain = first.config
+    for value in (1, 1.0):
+        assert (
+            schema.validate(plain | {"threshold": plain["threshold"] | {"tau": value}}).config["threshold"]["tau"]
+            == 1.0
+        )
+    for value in (True, "1", None, [1]):
+        with pytest.raises(SettingError, match=r"threshold\.tau"):
+            schema.validate(plain | {"threshold": plain["threshold"] | {"tau": value}})

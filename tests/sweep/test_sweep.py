@@ -88,7 +88,7 @@ def test_every_job_is_accounted_for_and_only_unfinished_jobs_rerun(tmp_path: Pat
     expected = [status.get(wrong[seed], "failed") if seed in wrong else "done" for seed in range(stopped)]
     expected += ["interrupted", *["never started"] * (JOBS - stopped - 1)]
     assert [job["status"] for job in jobs] == expected
-    assert [job["overrides"][-1] for job in jobs] == [f"seed={seed}" for seed in range(JOBS)]
+    assert [job["overrides"][0] for job in jobs] == [f"seed={seed}" for seed in range(JOBS)]
     reasons = {way: jobs[seed]["message"] for seed, way in wrong.items()}
     assert reasons["exception"] == "planted: No space left on device"
     assert "raise error" in jobs[step]["last_lines"][-1]

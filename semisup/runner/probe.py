@@ -1,0 +1,38 @@
+"""Fit a probe: a run whose classifier is fitted in a second, so that it has no steps, checkpoints or progress."""
+
+from typing import Any
+
+from semisup.config.schema import RunConfig
+from semisup.dataset import Data
+from semisup.errors import SettingError
+from semisup.record.writer import RunWriter
+from semisup.runner.finish import finish_run
+from semisup.runtime.torchrun_env import world_size
+from semisup.tracking import Tracker
+from semisup.training.probe import fit_probe
+from semisup.training.state import TrainingData
+
+
+def check_one_process(run_config: RunConfig) -> None:
+    """Raise SettingError where torchrun would fit a probe with several processes."""
+    if run_config.probe.classifier is not None and world_size() > 1:
+        raise SettingError(
+            "probe.classifier", run_config.probe.classifier, "is fitted by one process; without torchrun"
+        )
+
+
+def run_probe(
+    run_config: RunConfig, problem: TrainingData, data: Data, record: RunWriter, tracker: Tracker
+) -> dict[str, Any]:
+    """Fit, record and display a probe; return the summary. An interrupted one is fitted again from the start.
+
+    The selected model is saved before the first metric is logged: whoever continues starts with empty logs.
+    """
+    fitted = fit_probe(problem, run_config.settings, run_config.probe)
+    if fitted.best.weights:
+        record.save({"step": fitted.best.step, "best": vars(fitted.best)})
+    for event in fitted.evaluations:
+        record.write_event(event)
+        tracker.row(event.row())
+    record.write_event(fitted.finished)
+    return finish_run(run_config, data, record, tracker, fitted.finished)

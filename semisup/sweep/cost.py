@@ -1,0 +1,55 @@
+"""The cost of a sweep: the number of runs before it starts, and an estimate of its time after its first job."""
+
+from semisup.record.status import RunStatus
+from semisup.sweep.job_store import Entry, missing_references
+
+
+def announcement(jobs: int | None, seeds: int, *, references: bool, minutes: float | None) -> str:
+    """State before the first job how many runs there will be.
+
+    Args:
+        jobs: their number; None where only the sweeper knows it.
+        seeds: how many of them each setting has.
+        references: whether reference runs are trained beside the runs that use unlabeled images.
+        minutes: time limit.
+    """
+    count = "as many runs as the search asks for" if jobs is None else f"{jobs} runs"
+    if jobs is not None and seeds > 1:
+        count += f" ({jobs // seeds} settings x {seeds} seeds)"
+    beside = ", and the reference runs of those that use unlabeled images" if references else ""
+    limit = "" if minutes is None else f"; no further run starts after {minutes:g} minutes"
+    return f"sweep: {count}{beside}{limit}"
+
+
+def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) -> str | None:
+    """Estimate the time of the other jobs from the first one that was trained; None after any other job.
+
+    Reference runs are shared by some of the jobs, so the estimate is a range: as if all of them were shared, and none.
+
+    Args:
+        entries: recorded states of jobs and reference runs, by name.
+        name: of the job that has just ended, with its reference runs.
+        jobs: of the sweep.
+        at_a_time: runs in parallel.
+    """
+    unfinished = set(missing_references(entries))
+    done = [each for each, entry in entries.items() if "-" not in each and entry["status"] == RunStatus.DONE]
+    complete = [
+        each for each in done if not any(f"{each}-{kind}" in unfinished for kind in entries[each]["companions"])
+    ]
+    if [each for each in complete if not entries[each]["kept"]] != [name] or jobs <= len(done):
+        return None
+    run = float(entries[name].get("seconds") or 0)
+    beside = sum(float(entry.get("seconds") or 0) for each, entry in entries.items() if each.startswith(f"{name}-"))
+    least, most = ((jobs - len(done)) * each / at_a_time for each in (run, run + beside))
+    first = f"the first took {run:.1f} s" + (f", its reference runs {beside:.1f} s" if beside else "")
+    return f"sweep: {jobs - len(done)} more runs: {duration_range(least, most)} ({first})"
+
+
+def duration_range(least: float, most: float) -> str:
+    """`40 s`, `2 to 5 minutes`."""
+    if most < 100:
+        low, high, unit = f"{least:.0f}", f"{most:.0f}", "s"
+    else:
+        low, high, unit = f"{least / 60:.1f}", f"{most / 60:.1f}", "minutes"
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"

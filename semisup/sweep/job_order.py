@@ -1,0 +1,58 @@
+"""The order of the jobs of a grid: all settings with the first seed come before the second seed.
+
+So a sweep that is stopped has whole seeds, and the jobs of one seed, which often draws its own labels, share the data
+in memory. With a time limit, the values of each setting are ordered from coarse to fine as well: the ends, then the
+middle of every gap.
+"""
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+SEED = "seed"
+WITHOUT_PARAMS = "hydra.sweeper.params=null"
+"""Override after which Hydra's sweeper does not put the parameters of an experiment before the words."""
+
+
+def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: bool) -> list[str]:
+    """Order the overrides of a grid: Hydra's sweeper varies the last one fastest.
+
+    Args:
+        words: for Hydra; they take precedence over `params`.
+        params: swept by the experiment (`hydra.sweeper.params`).
+        coarse_first: order the values of every setting but the seed from coarse to fine.
+
+    Returns:
+        Words with the same jobs in another order.
+    """
+    keys = {word.partition("=")[0] for word in words}
+    own = [f"{key!s}={value}" for key, value in ({} if params is None else params).items() if str(key) not in keys]
+    parsed = OverridesParser.create().parse_overrides([*own, *words])
+    result: list[str] = []
+    seeds: list[str] = []
+    for override in parsed:
+        word = str(override.input_line)
+        if not override.is_sweep_override() or override.key_or_group.startswith(("hydra.", "hydra/")):
+            result.append(word)
+        elif override.key_or_group == SEED:
+            seeds.append(word)
+        elif coarse_first and override.is_discrete_sweep():
+            values = list(override.sweep_string_iterator())
+            many = len(values) > 2
+            result.append(f"{override.get_key_element()}={','.join(coarse_to_fine(values))}" if many else word)
+        else:
+            result.append(word)
+    return [*seeds, *result, *([WITHOUT_PARAMS] if params else [])]
+
+
+def coarse_to_fine(values: list[str]) -> list[str]:
+    """Reorder values: the first, the last, the middle, and then the middle of every gap that is left."""
+    order = [0, len(values) - 1] if len(values) > 1 else [0]
+    gaps = [(0, len(values) - 1)]
+    while gaps:
+        begin, end = gaps.pop(0)
+        if end - begin < 2:
+            continue
+        middle = (begin + end) // 2
+        order.append(middle)
+        gaps += [(begin, middle), (middle, end)]
+    return [values[place] for place in order]

@@ -1,0 +1,218 @@
+"""Classifiers of scikit-learn on the images as they are, or on the features of an encoder: labels-only references.
+
+    logistic_regression    minimize sum_i CE(W f_i + b, y_i) + |W|^2 / (2 C), without a penalty on b
+    nearest_neighbors      vote of the k nearest labeled images, each with weight 1 / distance
+
+The features f have unit length, as in `model=linear` up to its scale, which C makes up for. Every value of C or k is
+fitted once, and the one with the best validation metric of `train.select_by` is selected; among equals the first.
+"""
+
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from semisup.core.calibration import expected_calibration_error
+from semisup.core.events import EvalEnd, Finished, MetricsRow
+from semisup.core.inference import to_float
+from semisup.core.probe_grids import GRIDS
+from semisup.core.types import Encoded, Images
+from semisup.errors import SettingError, check_choice, check_range
+from semisup.training.evaluation import Evaluation, evaluate, finished_event
+from semisup.training.state import SELECTION_METRICS, Best, TrainingConfig, TrainingData
+
+MAX_ITERATIONS = 1000
+MISSING_LOGIT = -1e4
+"""Logit of a class without labeled images."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Classifiers that are fitted without training.
+
+    classifier: of this run: logistic_regression or nearest_neighbors; null = the run trains its model
+    C: inverse penalties of logistic regression to select from, above 0; [] = no such reference beside runs on features
+    k: numbers of neighbors to select from, at least 1; [] = no such reference
+    """
+
+    classifier: str | None
+    C: list[float]
+    k: list[int]
+
+    def __post_init__(self) -> None:
+        if self.classifier is not None:
+            check_choice("classifier", self.classifier, GRIDS)
+            if not self.values:
+                key = GRIDS[self.classifier]
+                raise SettingError(key, [], f"must name at least one value with probe.classifier={self.classifier}")
+        for inverse_penalty in self.C:
+            check_range("C", inverse_penalty, 0, above=True)
+        for neighbors in self.k:
+            check_range("k", neighbors, 1)
+
+    @property
+    def values(self) -> list[float] | list[int]:
+        """The values that this run selects from."""
+        values: list[float] | list[int] = getattr(self, GRIDS[self.classifier]) if self.classifier else []
+        return values
+
+
+class FittedProbe(NamedTuple):
+    """The result of a probe.
+
+    evaluations: of each value on the validation set
+    best: the selected model; without weights where it is the labeled images themselves
+    finished: evaluation of the selected model
+    """
+
+    evaluations: list[EvalEnd]
+    best: Best
+    finished: Finished
+
+
+def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSettings) -> FittedProbe:
+    """Fit every value, select one on validation, and evaluate it on the validation and test sets."""
+    assert probe.classifier is not None
+    features, batch_size = unit_features(problem.labeled), settings.train.eval_batch_size
+    targets = problem.labeled.targets.cpu().numpy()
+    key, evaluations = GRIDS[probe.classifier], []
+    best: tuple[Best, nn.Module, Evaluation] | None = None
+    for number, value in enumerate(probe.values, 1):
+        if probe.classifier == "logistic_regression":
+            model: nn.Module = _logistic_regression(features, targets, value, problem, settings)
+        else:
+            model = NearestNeighbors(features, targets, int(value), problem.num_classes)
+        model.eval()
+        validation = _drain(evaluate(model, problem.validation, problem.num_classes, batch_size))
+        labeled = _drain(evaluate(model, problem.labeled, problem.num_classes, batch_size))
+        metrics = {name: getattr(validation, name) for name in SELECTION_METRICS}
+        improved = best is None or _is_better(settings.train.select_by, metrics, best[0])
+        if improved:
+            weights = {name: value.detach() for name, value in model.state_dict().items()}
+            best = Best(number, number, **metrics, weights=weights), model, validation
+        row: MetricsRow = {f"probe/{key}": value, "train/loss": labeled.loss, "train/accuracy": labeled.accuracy}
+        row |= {f"val/{name}": each for name, each in metrics.items()}
+        row |= {"val/ece": expected_calibration_error(validation.reliability(1.0))}
+        evaluations.append(EvalEnd(number, number, row, improved))
+    assert best is not None
+    return FittedProbe(evaluations, best[0], _finish(problem, settings, key, probe, best))
+
+
+def _finish(
+    problem: TrainingData,
+    settings: TrainingConfig,
+    key: str,
+    probe: ProbeSettings,
+    selected: tuple[Best, nn.Module, Evaluation],
+) -> Finished:
+    best, model, validation = selected
+    summary: MetricsRow = {
+        "steps": 0,  # of an optimizer
+        "epochs": 0,
+        "labeled_steps": 0,
+        f"probe/{key}": probe.values[best.step - 1],
+        "best/step": best.step,
+        "best/epoch": best.epoch,
+        **{f"best/val/{name}": getattr(best, name) for name in SELECTION_METRICS},
+    }
+    splits = {"validation": (validation, problem.validation)}
+    if bool((problem.test.targets >= 0).any()):
+        test = evaluate(model, problem.test, problem.num_classes, settings.train.eval_batch_size)
+        splits["test"] = _drain(test), problem.test
+    return finished_event((len(probe.values), len(probe.values)), summary, splits, calibrates=False)
+
+
+def _is_better(metric: str, metrics: dict[str, float], best: Best) -> bool:
+    sign = -1 if metric == "loss" else 1
+    return bool(sign * metrics[metric] > sign * getattr(best, metric))
+
+
+def _drain(generator: Generator[Any, None, Result]) -> Result:
+    """Run a generator to its end and return its value."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+@torch.no_grad()
+def unit_features(images: Images) -> Any:
+    """Return (n, D) float64 features, or pixels in [0, 1], of unit length, without augmentation."""
+    pixels = images.pixels
+    as_input = pixels.plain if isinstance(pixels, Encoded) else to_float
+    rows = [normalize(as_input(batch).flatten(1), dim=1).double().cpu().numpy() for batch in pixels.split(256)]
+    return numpy.concatenate(rows)
+
+
+def _logistic_regression(
+    features: Any, targets: Any, inverse_penalty: float, problem: TrainingData, settings: TrainingConfig
+) -> nn.Module:
+    """Fit scikit-learn's logistic regression and return it as the run's linear model, whose scale is 1."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    shape = problem.labeled.pixels.shape
+    model = settings.model.build(shape[1], problem.num_classes, shape[-1])
+    layer = model[-1]  # type: ignore[index]
+    weight = torch.zeros(problem.num_classes, features.shape[1], dtype=torch.float64)
+    bias = torch.full((problem.num_classes,), MISSING_LOGIT, dtype=torch.float64)
+    classes = numpy.unique(targets)
+    if len(classes) == 1:  # nothing to separate
+        bias[classes] = 0
+    else:
+        with _one_thread(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = LogisticRegression(C=inverse_penalty, max_iter=MAX_ITERATIONS).fit(features, targets)
+        two = len(classes) == 2  # then scikit-learn fits the logit of the second class alone
+        for row, label in enumerate(fitted.classes_[1:] if two else fitted.classes_):
+            weight[label], bias[label] = torch.from_numpy(fitted.coef_[row]), float(fitted.intercept_[row])
+        if two:
+            bias[int(fitted.classes_[0])] = 0
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    return model.to(problem.device)
+
+
+class NearestNeighbors(nn.Module):
+    """scikit-learn's classifier as a network.
+
+    The shares of the votes v_c become (k v_c + 1) / (k + K), so that the loss of a wrong prediction is finite.
+
+    Args:
+        features: (n, D) of unit length.
+        targets: (n,) classes.
+        neighbors: k; at most n are used.
+    """
+
+    def __init__(self, features: Any, targets: Any, neighbors: int, num_classes: int) -> None:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        super().__init__()
+        self.neighbors, self.num_classes = min(neighbors, len(targets)), num_classes
+        classifier = KNeighborsClassifier(self.neighbors, weights="distance", algorithm="brute")
+        self.classifier = classifier.fit(features, targets)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = normalize(images.flatten(1), dim=1).double().cpu().numpy()
+        shares = torch.zeros(len(rows), self.num_classes, dtype=torch.float64)
+        with _one_thread():
+            shares[:, self.classifier.classes_] = torch.from_numpy(self.classifier.predict_proba(rows))
+        smoothed = (self.neighbors * shares + 1) / (self.neighbors + self.num_classes)
+        return smoothed.log().float().to(images.device)
+
+
+def _one_thread() -> Any:
+    """Context in which scikit-learn and its libraries use one thread: other numbers give other last bits."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
