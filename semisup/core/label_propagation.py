@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-ROWS = 1024
-"""Rows of the similarity matrix that are in memory at once."""
+ELEMENTS = 2**24
+"""Elements of the similarity matrix that are in memory at once: 64 MB."""
 
 PRECISION = 1e-6
 """The series ends with the first term whose factor alpha^t is below this."""
@@ -62,9 +62,8 @@ def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
     size = len(points)
     count = min(neighbors, size - 1)
     columns, values = [], []
-    for begin in range(0, size, ROWS):
-        similarity = points[begin : begin + ROWS] @ points.T
-        own = torch.arange(begin, min(begin + ROWS, size), device=points.device)
+    for own in torch.arange(size, device=points.device).split(max(1, ELEMENTS // size)):
+        similarity = points[own] @ points.T
         similarity.scatter_(1, own[:, None], -math.inf)
         nearest = similarity.topk(count, dim=1)
         columns.append(nearest.indices.cpu())
@@ -77,4 +76,6 @@ def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
     scale = torch.where(degree > 0, degree.clamp(min=1e-300).rsqrt(), 0.0)
     row, column = adjacency.indices()
     normalized = adjacency.values() * scale[row] * scale[column]
-    return torch.sparse_coo_tensor(adjacency.indices(), normalized, (size, size), is_coalesced=True)
+    return torch.sparse_coo_tensor(
+        adjacency.indices(), normalized, (size, size), check_invariants=False, is_coalesced=True
+    )
