@@ -1,0 +1,81 @@
+"""Label propagation on a graph of nearest neighbors (Zhou et al., NIPS 2003; for images arXiv 1904.04717).
+
+    z_i   = x_i / |x_i| - mean_j x_j / |x_j|, scaled to unit length             (n, D)
+    a_ij  = max(0, z_i z_j)^power if j is one of the k nearest neighbors of i, else 0
+    S     = D^-1/2 (A + A^T) D^-1/2, D = diagonal of the row sums of A + A^T
+    F     = sum_t (alpha S)^t Y, Y = one-hot rows of the labeled images         (n, K)
+    p_ic  = f_ic / sum_c f_ic with f_ic = F_ic / sum_i F_ic
+
+The columns of F are scaled to one sum because a class with many neighbors would otherwise flood the others.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+ELEMENTS = 2**24
+"""Elements of the similarity matrix that are in memory at once: 64 MB."""
+
+PRECISION = 1e-6
+"""The series ends with the first term whose factor alpha^t is below this."""
+
+
+def propagate_labels(
+    features: Tensor, targets: Tensor, num_classes: int, neighbors: int, alpha: float, power: float
+) -> Tensor:
+    """Compute class probabilities of all images from the labels of some.
+
+    Args:
+        features: (n, D) float.
+        targets: (n,) int64 in [0, K); -1 = unlabeled.
+        neighbors: k, at least 1.
+        alpha: share of an image's label that comes from its neighbors, in [0, 1).
+        power: exponent of the similarities, at least 0.
+
+    Returns:
+        (n, K) float32 on the device of the features. Labeled images have their label, images that no label reaches
+        1 / K for each class.
+    """
+    graph = _normalized_graph(_centered(features), neighbors, power)
+    labeled = (targets >= 0).cpu()
+    labels = one_hot(targets.cpu().clamp(min=0), num_classes).double() * labeled[:, None]
+    total, term = labels.clone(), labels
+    for _ in range(math.ceil(math.log(PRECISION) / math.log(alpha)) if alpha > 0 else 0):
+        term = alpha * torch.sparse.mm(graph, term)
+        total += term
+    scaled = total / total.sum(dim=0).clamp(min=1e-300)
+    mass = scaled.sum(dim=1, keepdim=True)
+    probabilities = torch.where(mass > 0, scaled / mass.clamp(min=1e-300), 1 / num_classes)
+    return torch.where(labeled[:, None], labels, probabilities).float().to(features.device)
+
+
+def _centered(features: Tensor) -> Tensor:
+    """Scale (n, D) features to unit length, subtract their mean, and scale them again."""
+    unit = normalize(features.float(), dim=1)
+    return normalize(unit - unit.mean(dim=0), dim=1)
+
+
+def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
+    """Build S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length."""
+    size = len(points)
+    count = min(neighbors, size - 1)
+    columns, values = [], []
+    for own in torch.arange(size, device=points.device).split(max(1, ELEMENTS // size)):
+        similarity = points[own] @ points.T
+        similarity.scatter_(1, own[:, None], -math.inf)
+        nearest = similarity.topk(count, dim=1)
+        columns.append(nearest.indices.cpu())
+        values.append(nearest.values.cpu().double().clamp(min=0) ** power)
+    edges = torch.stack((torch.arange(size).repeat_interleave(count), torch.cat(columns).flatten()))
+    weights = torch.cat(values).flatten()
+    both = torch.cat((edges, edges.flip(0)), dim=1)
+    adjacency = torch.sparse_coo_tensor(both, weights.repeat(2), (size, size), check_invariants=False).coalesce()
+    degree = torch.zeros(size, dtype=torch.float64).index_add_(0, adjacency.indices()[0], adjacency.values())
+    scale = torch.where(degree > 0, degree.clamp(min=1e-300).rsqrt(), 0.0)
+    row, column = adjacency.indices()
+    normalized = adjacency.values() * scale[row] * scale[column]
+    return torch.sparse_coo_tensor(
+        adjacency.indices(), normalized, (size, size), check_invariants=False, is_coalesced=True
+    )

@@ -1,0 +1,72 @@
+"""Label propagation against a dense solution, and its limits."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from semisup.core.label_propagation import propagate_labels
+
+
+def two_moons(size: int) -> tuple[Tensor, Tensor]:
+    """Build (2 size, 3) points of two interleaved half circles, and their classes; a line does not separate them."""
+    angle = torch.linspace(0, torch.pi, size)
+    upper = torch.stack((angle.cos(), angle.sin()), dim=1)
+    lower = torch.stack((1 - angle.cos(), 0.5 - angle.sin()), dim=1)
+    plane = torch.cat((upper, lower))
+    sphere = torch.cat((plane, torch.full((2 * size, 1), 1.0)), dim=1)
+    return sphere, torch.arange(2).repeat_interleave(size)
+
+
+def dense_solution(features: Tensor, targets: Tensor, classes: int, k: int, alpha: float, power: float) -> Tensor:
+    unit = normalize(features.double(), dim=1)
+    points = normalize(unit - unit.mean(dim=0), dim=1)
+    similarity = (points @ points.T).fill_diagonal_(-torch.inf)
+    nearest = similarity.topk(k, dim=1)
+    graph = torch.zeros_like(similarity).scatter_(1, nearest.indices, nearest.values.clamp(min=0) ** power)
+    graph = graph + graph.T
+    scale = graph.sum(dim=1).rsqrt()
+    normalized = scale[:, None] * graph * scale
+    labels = one_hot(targets.clamp(min=0), classes).double() * (targets >= 0)[:, None]
+    total = torch.linalg.solve(torch.eye(len(features)) - alpha * normalized, labels)
+    shares = total / total.sum(dim=0)
+    return torch.where((targets >= 0)[:, None], labels, shares / shares.sum(dim=1, keepdim=True))
+
+
+def test_probabilities_equal_the_dense_solution() -> None:
+    features = torch.randn(1500, 8, generator=torch.Generator().manual_seed(0))
+    targets = torch.full((1500,), -1)
+    targets[:60] = torch.arange(60) % 3
+    probabilities = propagate_labels(features, targets, 3, neighbors=7, alpha=0.8, power=3)
+    expected = dense_solution(features, targets, 3, k=7, alpha=0.8, power=3)
+    torch.testing.assert_close(probabilities.double(), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_one_label_for_each_of_two_moons_reaches_all_of_its_points() -> None:
+    features, classes = two_moons(100)
+    targets = torch.full((200,), -1)
+    targets[10], targets[110] = 0, 1
+    probabilities = propagate_labels(features, targets, 2, neighbors=4, alpha=0.99, power=1)
+    assert torch.equal(probabilities.argmax(dim=1), classes)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(200))
+
+
+def test_labeled_images_have_their_label_and_unreached_images_no_class() -> None:
+    features = torch.tensor([[1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0]])
+    probabilities = propagate_labels(features, torch.tensor([1, -1, -1, -1]), 2, neighbors=1, alpha=0.5, power=1)
+    assert probabilities.tolist() == [[0.0, 1.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_more_neighbors_than_images_and_no_neighbors_share_are_accepted(alpha: float) -> None:
+    features = torch.eye(3)
+    probabilities = propagate_labels(features, torch.tensor([0, 1, -1]), 2, neighbors=50, alpha=alpha, power=0)
+    assert probabilities[2].tolist() == [0.5, 0.5]
+
+
+def test_result_is_bit_identical_when_repeated() -> None:
+    features = torch.randn(300, 16, generator=torch.Generator().manual_seed(1))
+    targets = torch.full((300,), -1)
+    targets[:4] = torch.tensor([0, 1, 2, 3])
+    first, second = (propagate_labels(features, targets, 4, neighbors=5, alpha=0.9, power=2) for _ in range(2))
+    assert torch.equal(first, second)

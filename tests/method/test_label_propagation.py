@@ -1,0 +1,86 @@
+"""`method=label_propagation`: labels from the neighbors, propagated once, weighted by the threshold policy."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from semisup.core.label_propagation import propagate_labels
+from semisup.errors import SettingError
+from semisup.training.loop import train
+from semisup.training.state import State, TrainingConfig, TrainingData, restore, start
+from tests.conftest import checked, toy_problem
+
+OVERRIDES = (
+    "method=label_propagation",
+    "model.widths=[8,16]",
+    "train.batch_size=4",
+    "optimizer.lr=0.01",
+    "method.ratio=2",
+    "train.epochs=2",
+    "precision=float32",
+)
+
+
+def trained(*overrides: str) -> tuple[TrainingData, TrainingConfig, State]:
+    settings = checked(*OVERRIDES, *overrides).settings
+    problem = toy_problem()
+    state = start(problem, settings)
+    for _ in train(problem, settings, state):
+        pass
+    return problem, settings, state
+
+
+def test_pseudo_labels_are_the_propagated_labels_of_the_pixels() -> None:
+    problem, _, state = trained("method.neighbors=3", "method.alpha=0.7", "method.power=2")
+    images = torch.cat((problem.unlabeled.pixels[:], problem.labeled.pixels[:])).flatten(1) / 255
+    targets = torch.cat((torch.full((len(problem.unlabeled),), -1), problem.labeled.targets))
+    expected = propagate_labels(images, targets, problem.num_classes, neighbors=3, alpha=0.7, power=2)
+    torch.testing.assert_close(state.memory["propagated"], expected)
+
+
+def test_known_classes_of_unlabeled_images_change_nothing() -> None:
+    problem = toy_problem()
+    classes = torch.zeros(len(problem.unlabeled), dtype=torch.int64)
+    told = dataclasses.replace(problem, unlabeled=dataclasses.replace(problem.unlabeled, targets=classes))
+    settings = checked(*OVERRIDES).settings
+    weights = []
+    for data in (problem, told):
+        state = start(data, settings)
+        for _ in train(data, settings, state):
+            pass
+        weights.append(torch.cat([each.flatten() for each in state.student.parameters()]))
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize("threshold", [("fixed", "threshold.strict=true"), ("adamatch",)])
+def test_run_that_selects_nothing_is_bit_identical_to_its_control(threshold: tuple[str, ...]) -> None:
+    name, *settings = threshold
+    tau = "threshold.tau=1" if name == "fixed" else "threshold.tau=0.5"
+    _, _, run = trained(f"threshold={name}", tau, *settings)
+    _, _, control = trained("method.lambda_unlabeled=0")
+    same = [torch.equal(*pair) for pair in zip(run.student.parameters(), control.student.parameters(), strict=True)]
+    assert all(same) is (name == "fixed")
+    assert "propagated" in run.memory
+    assert "propagated" not in control.memory
+
+
+def test_restored_run_keeps_the_labels_that_it_propagated() -> None:
+    problem, settings, state = trained()
+    again = start(problem, settings)
+    restore(again, state.snapshot())
+    assert torch.equal(again.memory["propagated"], state.memory["propagated"])
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("method.neighbors=0", "neighbors"),
+        ("method.alpha=1", "alpha"),
+        ("method.power=-1", "power"),
+        ("method.ramp=2", "ramp"),
+    ],
+)
+def test_setting_out_of_range_is_refused(override: str, key: str) -> None:
+    with pytest.raises(SettingError, match=rf"method\.{key}"):
+        checked("method=label_propagation", override)
