@@ -19,7 +19,7 @@ from semisup.method import LOG_SUMS, OnlineMethod, Position
 from semisup.runner import compatibility
 from semisup.training.loop import train
 from semisup.training.state import make_context, start
-from tests.conftest import CONF, checked, choose, compose, options, toy_problem
+from tests.conftest import CONF, checked, choose, combinations, compose, options, toy_problem
 from tests.encoder.toy import encoder_words
 from tests.pseudo_labels import P1, labels_of, policy_context, random_labels
 from tests.second_values import second_values
@@ -224,8 +224,7 @@ def equal_weights(one: Any, other: Any) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("method", SEMI)
+@pytest.mark.parametrize(("method", "policy"), combinations(SEMI, POLICIES))
 def test_lambda_0_is_the_same_run_with_every_policy(method: str, policy: str) -> None:
     epochs = 2 if method in ONLINE else 4  # offline methods label the unlabeled set after the first or third epoch
     rows, state = run(toy_problem(), *eager(method, policy, lambda_unlabeled=0), f"train.epochs={epochs}")
@@ -265,8 +264,7 @@ def test_run_without_unlabeled_images_is_the_run_with_lambda_0(method: str) -> N
     assert equal_weights(state, expected)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("method", SEMI)
+@pytest.mark.parametrize(("method", "policy"), combinations(SEMI, POLICIES))
 def test_hidden_labels_affect_diagnostics_only(method: str, policy: str) -> None:
     problem = toy_problem()
     without_truth = dataclasses.replace(problem, hidden_targets=torch.full_like(problem.hidden_targets, -1))

@@ -12,6 +12,7 @@ import pytest
 
 from semisup.core.csv_cells import restore_cell
 from semisup.text import escape_name
+from tests import preloaded
 from tests.images import outcomes
 from tests.images.outcomes import CONVERTED, KINDS, QUARANTINED
 from tests.images.test_outcomes import name_of
@@ -57,7 +58,7 @@ class Place:
         path = os.pathsep.join([str(self.folder / "bin"), os.environ["PATH"]])
         command = [sys.executable, "-m", "semisup", *map(str, words)]
         environment = os.environ | {"PATH": path, "COLUMNS": "200", "PYTHONIOENCODING": "ascii"}
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=240)
+        done = preloaded.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=240)
         out, told = done.stdout.decode(), done.stderr.decode()
         assert done.returncode == expected, out + told
         self.said += out + told

@@ -5,7 +5,6 @@ import math
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from semisup.cli.reproduce import print_result
 from semisup.runtime.torchvision_compat import torchvision
 from tests.cli.test_train import EAGER, QUICK, digests, only_run, semisup
 from tests.conftest import CONF, Program
+from tests.preloaded import Preloaded
 from tests.tracking.test_wandb import read_back
 
 
@@ -324,7 +324,7 @@ def test_killed_reproduction_is_named_and_the_same_command_continues_it(finished
     """SIGKILL after the first checkpoint; `compare` says what the row is; another kind of run is not continued."""
     shutil.copytree(only_run(finished), tmp_path / "copy")
     words = ("reproduce", "copy", "plots=false")
-    process = subprocess.Popen([sys.executable, "-c", KILLED_AFTER_A_SAVE, *words], cwd=tmp_path)
+    process = Preloaded([sys.executable, "-c", KILLED_AFTER_A_SAVE, *words], cwd=tmp_path)
     assert process.wait(timeout=120) == -signal.SIGKILL
     (killed,) = tmp_path.glob("outputs/reproduced-*/*")
     assert json.loads((killed / "run.json").read_text())["reproduces"] == str((tmp_path / "copy").resolve())

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from semisup.errors import RecordError
 from semisup.report.run_summary import MAX_ROUNDS, WIDTH, show_run
+from tests import preloaded
 from tests.report.run_maker import make, plain_of
 from tests.report.test_compare import BROKEN
 
@@ -105,6 +106,6 @@ def test_the_command_line_in_a_terminal_of_ascii(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=ascii_)
     assert done.returncode == 0, done.stderr
     assert "val/accuracy   ____ " in done.stdout
-    again = subprocess.run([*command[:-1], str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
+    again = preloaded.run([*command[:-1], str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 2
     assert "not a run directory" in again.stderr

@@ -1,4 +1,4 @@
-"""`semisup train` as a user types it, in a subprocess: exit status, files on disk, signals, sweeps."""
+"""`semisup train` as a user types it, in a process of its own: exit status, files on disk, signals, sweeps."""
 
 import csv
 import json
@@ -20,17 +20,22 @@ from PIL import Image
 from semisup.__main__ import main
 from semisup.cli.train import train_command
 from semisup.record import checkpoint
+from tests import preloaded
 from tests.conftest import Within
+from tests.preloaded import Preloaded
 
 QUICK = ("train.epochs=3", "model.widths=[8,16]", "tracking=none")
 EAGER = ("method.gate=0", "threshold.tau=0.2", "method.refresh_every=1")
 
 
-def semisup(folder: Path, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    """Run the program in `folder`."""
+def semisup(folder: Path, *words: str, interpreter: Any = preloaded) -> subprocess.CompletedProcess[str]:
+    """Run the program in `folder`; `interpreter=subprocess` starts a new one."""
     environment = os.environ | {"COLUMNS": "200", "WANDB_MODE": "offline"}
     command = [sys.executable, "-m", "semisup", *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
+    done: subprocess.CompletedProcess[str] = interpreter.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+    )
+    return done
 
 
 def only_run(folder: Path) -> Path:
@@ -62,7 +67,7 @@ def numbers(run: Path) -> list[dict[str, Any]]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which one run was made, with real W&B files."""
     folder = tmp_path_factory.mktemp("one")
-    done = semisup(folder, "train", "train.epochs=4", "model.widths=[8,16]", *EAGER)
+    done = semisup(folder, "train", "train.epochs=4", "model.widths=[8,16]", *EAGER, interpreter=subprocess)
     assert done.returncode == 0, done.stderr
     assert "done: outputs/runs/" in done.stdout
     return folder
@@ -242,7 +247,7 @@ def test_a_mistake_in_a_swept_value_costs_one_line_too(tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_exit_2_in_the_real_program_too(tmp_path: Path) -> None:
-    done = semisup(tmp_path, "train", "treshold.tau=0.9")
+    done = semisup(tmp_path, "train", "treshold.tau=0.9", interpreter=subprocess)
     assert done.returncode == 2
     assert done.stderr == "semisup train: treshold.tau=0.9: no such key (did you mean threshold.tau?)\n"
     assert list(tmp_path.iterdir()) == []
@@ -360,7 +365,7 @@ LONG = ("train", "tracking=none", "train.epochs=25", *SMALL, *EAGER)
 def begin(folder: Path) -> subprocess.Popen[str]:
     """The long run as a process of its own."""
     command = [sys.executable, "-m", "semisup", *LONG]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Preloaded(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_rows(folder: Path, wanted: int) -> None:
@@ -426,7 +431,7 @@ def test_sigkill_costs_nothing_but_time(tmp_path: Path, uninterrupted: Path, wit
 
 def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
     words = ["train", "tracking=none", "train.epochs=400", "plots=false"]
-    first = subprocess.Popen(
+    first = Preloaded(
         [sys.executable, "-m", "semisup", *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:

@@ -17,8 +17,9 @@ from tests.kill.campaign import Kill, Trial, caught, cut, flip, one_of_each, spo
 from tests.kill.defects import DEFECTS
 from tests.kill.points import NEED_ROOM
 
-LOOPS = 3
+LOOPS, WHOLE_LOOPS = 1, 3
 SOME = 4
+SOME_KILLS = 8
 
 
 def main() -> int:
@@ -27,16 +28,19 @@ def main() -> int:
     parser.add_argument(
         "--soak", type=int, default=0, metavar="N", help="every point of every run, N crash loops of each"
     )
+    parser.add_argument("--whole", action="store_true", help="every point of one run, one of each sort of the other")
     arguments = parser.parse_args()
+    whole = arguments.whole or bool(arguments.soak)
     warnings.simplefilter("ignore")
     shared_start(arguments.folder / "warm")
     trials = {run: Trial(run, arguments.folder / run) for run in RUNS}
-    all_of = set(RUNS) if arguments.soak else {"self_training"}
+    all_of = set(RUNS) if arguments.soak else {"self_training"} if whole else set()
+    count = arguments.soak or (WHOLE_LOOPS if whole else LOOPS)
     found = {
-        "kills": {run: everywhere(trials[run], whole=run in all_of) for run in RUNS},
+        "kills": {run: everywhere(trials[run], whole=run in all_of, some=not whole) for run in RUNS},
         "unseen": {run: trials[run].unseen() for run in RUNS},
-        "second": again(trials["fixmatch"], whole=bool(arguments.soak)),
-        "loops": {run: loops(trials[run], arguments.soak or LOOPS) for run in RUNS},
+        "second": again(trials["fixmatch"], whole=bool(arguments.soak), some=not whole),
+        "loops": {run: loops(trials[run], count) for run in RUNS},
         "damage": {run: damaged(trials[run]) for run in RUNS},
         "outages": {run: trials[run].power() for run in RUNS},
         "asked to stop": ended(trials["fixmatch"], "ask to stop", (0, 75), whole=bool(arguments.soak)),
@@ -57,18 +61,26 @@ def failed(found: dict[str, Any]) -> bool:
     return any(wrong) or not all(how for _, how in found["defects"])
 
 
-def everywhere(trial: Trial, *, whole: bool) -> dict[str, Any]:
-    """Kind of point -> how many, and what was wrong after which of them. Not `whole`: one of each sort."""
+def everywhere(trial: Trial, *, whole: bool, some: bool) -> dict[str, Any]:
+    """Kind of point -> how many, and what was wrong after which of them.
+
+    Args:
+        trial: the run that is killed.
+        whole: at every point, else at one of each sort.
+        some: of these at most SOME_KILLS of a kind.
+    """
     kills = trial.kills() if whole else one_of_each(trial.kills())
+    kills = some_of_each_kind(kills, SOME_KILLS) if some else kills
     wrong = [[str(kill), why] for kill in kills if (why := trial.survives([kill]))]
     return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
 
 
-def again(trial: Trial, *, whole: bool) -> dict[str, Any]:
+def again(trial: Trial, *, whole: bool, some: bool) -> dict[str, Any]:
     """The same for a process that continues one that was killed, at all that it does before it trains."""
     first: Kill = trial.after_saves(2)
     kills = trial.of_a_second_process(first)
     kills = kills if whole else one_of_each(kills)
+    kills = some_of_each_kind(kills, SOME) if some else kills
     wrong = [[str(kill), why] for kill in kills if (why := trial.survives([first, kill]))]
     return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
 
@@ -76,20 +88,20 @@ def again(trial: Trial, *, whole: bool) -> dict[str, Any]:
 def ended(trial: Trial, harm: str, statuses: tuple[int, ...], *, whole: bool) -> dict[str, Any]:
     """The same for what does not kill: the process ends in good order, and another one continues."""
     kills = [kill for kill in trial.kills() if harm != "full disk" or kill.point.kind in NEED_ROOM]
-    kills = kills if whole else some_of_each_kind(one_of_each(kills))
+    kills = kills if whole else some_of_each_kind(one_of_each(kills), SOME)
     wrong = [[str(kill), why] for kill in kills if (why := trial.ends_by_itself(kill, harm, statuses))]
     return {"points": Counter(kill.kind for kill in kills), "wrong": wrong}
 
 
-def some_of_each_kind(kills: list[Kill]) -> list[Kill]:
-    """At most SOME of a kind, from its first to its last."""
+def some_of_each_kind(kills: list[Kill], most: int) -> list[Kill]:
+    """At most so many of a kind, from its first to its last."""
     kinds: dict[str, list[Kill]] = {}
     for kill in kills:
         kinds.setdefault(kill.kind, []).append(kill)
     return [
-        each[n * (len(each) - 1) // (SOME - 1)] if len(each) > SOME else each[n]
+        each[n * (len(each) - 1) // (most - 1)] if len(each) > most else each[n]
         for each in kinds.values()
-        for n in range(min(SOME, len(each)))
+        for n in range(min(most, len(each)))
     ]
 
 

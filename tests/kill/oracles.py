@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from semisup.record.reader import LOADER
 from tests.kill.attempt import Attempt
 
 OF_THE_MOMENT = ("started_at", "updated_at", "ended_at", "resumed", "interruptions", "seconds")
@@ -38,7 +39,7 @@ def files(folder: Path) -> dict[str, Path]:
 def content(name: str, path: Path) -> Any:
     """Read a file without wall-clock times and the location of the run."""
     if name == "config.yaml":
-        return yaml.safe_load(path.read_bytes()) | {"output_root": None}
+        return yaml.load(path.read_bytes(), Loader=LOADER) | {"output_root": None}
     if name.endswith(".jsonl"):
         return [timeless(json.loads(line)) for line in path.read_text().splitlines()]
     if name.endswith(".json"):

@@ -16,6 +16,7 @@ import pytest
 from semisup.errors import RecordError
 from semisup.record.reader import check_steps
 from tests.kill.oracles import wrong_end
+from tests.preloaded import Preloaded
 
 COMMAND = (
     *("train", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=16", "method=self_training"),
@@ -36,9 +37,7 @@ FOREIGN = {"host": "elsewhere", "boot": "b", "namespace": "1", "process": 7, "st
 def begin(folder: Path, *words: str) -> "subprocess.Popen[str]":
     environment = os.environ | {"COLUMNS": "200"}
     command = [sys.executable, "-c", PROGRAM, *(words or COMMAND)]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Preloaded(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run_directory(folder: Path, rows: int = 0) -> Path:

@@ -31,6 +31,7 @@ from semisup.report.heatmap_grid import CONTROL, SEVERAL, choose_axes, make_grid
 from semisup.report.terminal_tables import MAX_ROWS
 from semisup.report.wording import format_mean_std, mean_gain, missing_reason, summary_sentence
 from semisup.runtime.liveness import this_process
+from tests import preloaded
 from tests.report.run_maker import make, make_with_references, plain_of
 
 
@@ -53,10 +54,10 @@ def outputs(tmp_path: Path) -> Path:
     return tmp_path / "outputs"
 
 
-@pytest.fixture
-def sweep(outputs: Path) -> Path:
+@pytest.fixture(scope="module")
+def made_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two thresholds x two strengths x three seeds; validation prefers what test does not."""
-    folder = outputs / "mine"
+    folder = tmp_path_factory.mktemp("made") / "mine"
     for tau, bonus in ((0.8, 0.0), (0.95, 0.04)):
         for strength, val in ((0.25, 0.7), (0.5, 0.8)):
             for seed in (0, 1, 2):
@@ -70,6 +71,12 @@ def sweep(outputs: Path) -> Path:
                     labelings=[(0.1, 0.99), (tau / 2, 0.9)],
                 )
     return folder
+
+
+@pytest.fixture
+def sweep(outputs: Path, made_sweep: Path) -> Path:
+    """A copy of the sweep."""
+    return shutil.copytree(made_sweep, outputs / "mine")
 
 
 # Beside its control ---------------------------------------------------------------------------------------------------
@@ -831,7 +838,7 @@ def test_command_line(outputs: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "5.0 points over the control" in done.stdout
     assert "seconds" in done.stdout  # wide enough for all columns
-    missing = subprocess.run([*command, str(outputs / "none")], **options)
+    missing = preloaded.run([*command, str(outputs / "none")], **options | {"check": False})
     assert missing.returncode == 2
     assert missing.stderr.endswith("none: there is no such folder\n")
 
@@ -857,7 +864,7 @@ def test_closed_pipe_ends_quietly(outputs: Path, words: list[str]) -> None:
     make(outputs / "mine", plain_of())
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-m", "semisup", *words],
         cwd=outputs, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
     )  # fmt: skip

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -64,9 +65,9 @@ def outputs(tmp_path: Path) -> Path:
     return tmp_path / "outputs"
 
 
-@pytest.fixture
-def sweep(outputs: Path) -> Path:
-    folder = outputs / "mine"
+@pytest.fixture(scope="module")
+def made_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "mine"
     for tau in (0.8, 0.95):
         for strength in (0.25, 0.5):
             for seed in (0, 1):
@@ -77,6 +78,12 @@ def sweep(outputs: Path) -> Path:
                 )  # fmt: skip
     make(folder, plain_of("threshold.tau=0.7"), status="failed", error={"kind": "E", "message": "out of memory"})
     return folder
+
+
+@pytest.fixture
+def sweep(outputs: Path, made_sweep: Path) -> Path:
+    """A copy of the sweep."""
+    return shutil.copytree(made_sweep, outputs / "mine")
 
 
 def best(folder: Path) -> Path:

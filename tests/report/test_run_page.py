@@ -4,7 +4,6 @@ import argparse
 import csv
 import json
 import random
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from semisup.analysis.runs import read_run
 from semisup.cli.show import show_command
 from semisup.config import schema
 from semisup.report.html.run_page import SHOWN, run_page
+from tests import preloaded
 from tests.report.run_maker import make_with_references, plain_of
 from tests.report.test_browser import CONTRAST
 
@@ -120,7 +120,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_show_writes_only_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     command = [sys.executable, "-m", "semisup", "show", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = preloaded.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert f"report: {folder / 'report.html'}" in done.stdout
     page = (folder / "report.html").read_bytes()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path not in before} == {

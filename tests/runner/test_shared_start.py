@@ -29,6 +29,7 @@ from semisup.runner.progress import Bars
 from semisup.runner.result import RunResult
 from tests.conftest import compose, toy_problem
 from tests.kill.oracles import content, files
+from tests.preloaded import Preloaded
 from tests.tracking.test_track import rows, shown
 
 SMALL = (
@@ -236,7 +237,7 @@ def test_who_comes_second_waits_and_takes_over_from_one_that_is_killed(tmp_path:
     (path,) = warm_ups(tmp_path, "together")
     kept = path.read_bytes()
     path.unlink()
-    with subprocess.Popen([sys.executable, "-c", OWNER, path.parent], stdout=subprocess.PIPE) as other:
+    with Preloaded([sys.executable, "-c", OWNER, path.parent], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"taken\n"
         wanted = checked(tmp_path, "together", "threshold.tau=0.6")

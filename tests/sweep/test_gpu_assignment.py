@@ -13,6 +13,8 @@ import pytest
 from semisup.config import resolvers
 from semisup.sweep import gpu_assignment
 from semisup.sweep.preflight import compose_command
+from tests import preloaded
+from tests.preloaded import Preloaded
 
 HOLD = "import sys; from semisup.sweep import gpu_assignment as gpus; from pathlib import Path; "
 TAKE = HOLD + "print(gpus.acquire_gpu(sys.argv[2:], Path(sys.argv[1])), flush=True); sys.stdin.read()"
@@ -24,7 +26,7 @@ SETTLE = (
 def holder(folder: Path, *there: str) -> "subprocess.Popen[str]":
     """Start a process that acquires one of these GPUs and prints its name."""
     command = [sys.executable, "-c", TAKE, str(folder), *there]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return Preloaded(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def acquired(process: "subprocess.Popen[str]") -> str:
@@ -67,7 +69,7 @@ def test_each_process_takes_the_least_used_gpu_until_it_dies(tmp_path: Path) -> 
 def test_process_of_a_sweep_sees_one_gpu(tmp_path: Path, device: str, visible: str, seen: str) -> None:
     environment = os.environ | {gpu_assignment.VISIBLE: visible, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", SETTLE + "print(os.environ.get(gpus.VISIBLE))", device]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = preloaded.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split("\n")[:2] == [seen, seen], "and keeps it"
 
 
@@ -124,7 +126,8 @@ def test_runs_of_a_sweep_are_spread_over_the_gpus(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "semisup", "train", "-m", *words, "hydra/launcher=gpus"]
     environment = os.environ | {gpu_assignment.VISIBLE: "0,1", "TMPDIR": str(tmp_path)}
-    subprocess.run([*command, f"output_root={tmp_path / 'runs'}"], env=environment, capture_output=True, check=True)
+    command.append(f"output_root={tmp_path / 'runs'}")
+    preloaded.run(command, env=environment, capture_output=True, timeout=240, check=True)
     locks = tmp_path / f"semisup-{os.getuid()}"
     assert sorted(each.name for each in locks.iterdir()) == ["gpu-0-0.lock", "gpu-1-0.lock"]
     assert len([*(tmp_path / "runs").glob("*/*/summary.json")]) == 4

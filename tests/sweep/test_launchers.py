@@ -23,6 +23,7 @@ from semisup.errors import SettingError
 from semisup.runner.signals import StopHandler, forward_signal
 from semisup.sweep.preflight import compose_command, validate_command
 from tests.kill.oracles import content, files
+from tests.preloaded import Preloaded
 from tests.sweep import fake_slurm
 
 LONG = (
@@ -42,7 +43,7 @@ def sweep(
     """Run the program in a process group that is killed at the end of the context."""
     command = [sys.executable, "-m", program, "train", "-m", *words, f"output_root={root}"]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    process = Preloaded(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     try:
         yield process
     finally:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import preloaded
+
 TINY = (
     *("tracking=none", "plots=false", "model.widths=[4,8]", "train.steps=40", "train.evaluate_every_steps=20"),
     *("sweep.control=false", "hydra/sweeper=search", "hydra.sweeper.n_trials=3"),
@@ -17,7 +19,7 @@ SPACE = ("threshold.tau=interval(0.6, 0.99)", "optimizer.lr=choice(0.001, 1e12)"
 
 def search(root: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "semisup", "train", "-m", *TINY, *SPACE, f"output_root={root}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+    return preloaded.run(command, capture_output=True, text=True, timeout=240)
 
 
 def test_search_maximizes_validation_accuracy_survives_a_failure_and_continues(tmp_path: Path) -> None:

@@ -20,13 +20,16 @@ from semisup.sweep.job_store import JobStore
 from semisup.sweep.preflight import compose_command
 from semisup.sweep.runner import Attempt, rerun_remaining
 from semisup.sweep.worker import WorkerRequest
+from tests import preloaded
+from tests.conftest import SOAK
+from tests.preloaded import Preloaded
 
 TINY = ["method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s"]
 
 
 def sweep(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "semisup", "train", "-m", *TINY, f"output_root={tmp_path}", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return preloaded.run(command, capture_output=True, text=True, timeout=120)
 
 
 def entries(tmp_path: Path) -> list[dict[str, object]]:
@@ -58,7 +61,7 @@ def stand_in(folder: Path, wrong: dict[int, str] | dict[str, str], *words: str) 
     (folder / "trained").write_text("")
     planted = {"STAND_IN": json.dumps(wrong), "STAND_IN_LOG": str(folder / "trained")}
     command = [sys.executable, "-m", "tests.sweep.stand_in", "train", "-m", *TINY, f"output_root={folder}", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=7200, env=os.environ | planted)
+    return preloaded.run(command, capture_output=True, text=True, timeout=7200, env=os.environ | planted)
 
 
 def trained(folder: Path) -> list[int]:
@@ -207,11 +210,11 @@ def test_stopped_sweep_waits_for_saving_runs_until_a_second_signal(tmp_path: Pat
     store, pipe = JobStore(tmp_path), subprocess.PIPE
     store.begin([["seed=0"]], "one")
     command = [sys.executable, "-c", RUNNING_JOB, str(tmp_path)]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as run:
+    with Preloaded(command, stdin=pipe, stdout=pipe, text=True) as run:
         assert run.stdin is not None
         assert run.stdout is not None
         assert run.stdout.readline() == "running\n"
-        worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)])
+        worker = Preloaded([sys.executable, "-c", WORKER, str(tmp_path)])
         while not (tmp_path / "working").exists():
             time.sleep(0.02)
         worker.send_signal(signal.SIGTERM)
@@ -237,7 +240,7 @@ def test_closed_output_pipe_ends_no_job(tmp_path: Path, launcher: tuple[str, ...
     words = [*TINY, f"output_root={tmp_path}", "seed=0,1", *launcher]
     command = [sys.executable, "-m", "tests.sweep.stand_in", "train", "-m", *words]
     planted = os.environ | {"STAND_IN": "{}", "STAND_IN_LOG": str(tmp_path / "trained")}
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=planted)
+    done = preloaded.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=planted)
     os.close(writer)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("semisup: warning: the validation set")]
     assert (done.returncode, lines) == (0, [])
@@ -290,7 +293,7 @@ def test_requeued_job_trains_its_missing_reference_runs(tmp_path: Path) -> None:
         f"hydra.sweep.dir={folder}",
     ]
     planted = os.environ | {"STAND_IN_LOG": str(tmp_path / "trained")}
-    subprocess.run([*again, *words], env=planted, timeout=120, check=True, stdout=subprocess.DEVNULL)
+    preloaded.run([*again, *words], env=planted, timeout=120, check=True, stdout=subprocess.DEVNULL)
     recorded = {name: entry["status"] for name, entry in JobStore(folder).entries().items()}
     assert recorded == dict.fromkeys(["00000", *(f"00000-{kind}" for kind in REFERENCE_KINDS)], "done")
     assert trained(tmp_path) == [0] * 5, "the run once, the control twice, two other reference runs once"
@@ -316,7 +319,7 @@ def test_killed_parallel_worker_loses_no_job(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = [*TINY, *PARALLEL, f"output_root={tmp_path}", "train.epochs=60", "seed=0,1,2"]
     command = [sys.executable, "-m", "semisup", "train", "-m", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with Preloaded(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         limit = time.monotonic() + 240
         while not (running := [each for each in entries(tmp_path) if each["status"] == "running"]):
             assert time.monotonic() < limit
@@ -327,9 +330,14 @@ def test_killed_parallel_worker_loses_no_job(tmp_path: Path) -> None:
     assert summary(tmp_path)["counts"] == {"done": 3}, "the killed run and those that ended with it are trained again"
 
 
-@pytest.mark.parametrize(("asked", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 @pytest.mark.parametrize(
-    "launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=["basic", "joblib"]
+    ("launcher", "asked", "status"),
+    [
+        ((), signal.SIGTERM, 75),
+        ((), signal.SIGINT, 130),
+        (PARALLEL, signal.SIGTERM, 75),
+        pytest.param(PARALLEL, signal.SIGINT, 130, marks=pytest.mark.skipif(not SOAK, reason="in make soak")),
+    ],
 )
 def test_signal_to_the_sweep_lets_its_runs_save(
     tmp_path: Path, asked: signal.Signals, status: int, launcher: tuple[str, ...]
@@ -338,7 +346,7 @@ def test_signal_to_the_sweep_lets_its_runs_save(
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = [*TINY, *launcher, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1,2,3"]
     command = [sys.executable, "-m", "semisup", "train", "-m", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with Preloaded(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         wanted, limit = 2 if launcher else 1, time.monotonic() + 240
         while len(list(tmp_path.glob("s/*/metrics.jsonl"))) < wanted and time.monotonic() < limit:
             time.sleep(0.1)
@@ -353,7 +361,7 @@ def test_signal_to_the_sweep_lets_its_runs_save(
 
 def test_killed_parent_stops_its_run(tmp_path: Path) -> None:
     words = [*TINY, f"output_root={tmp_path}", "train.epochs=100000", "seed=0,1"]
-    process = subprocess.Popen([sys.executable, "-m", "semisup", "train", "-m", *words], stdout=subprocess.DEVNULL)
+    process = Preloaded([sys.executable, "-m", "semisup", "train", "-m", *words], stdout=subprocess.DEVNULL)
     limit = time.monotonic() + 240
     while not list(tmp_path.glob("s/*/metrics.jsonl")) and time.monotonic() < limit:
         time.sleep(0.1)

@@ -12,6 +12,7 @@ from semisup.cli.train import train_command
 from semisup.errors import SettingError
 from semisup.sweep.job_store import JobStore
 from semisup.sweep.preflight import bind_group_settings, compose_command, job_overrides, validate_command
+from tests import preloaded
 from tests.sweep import full_group
 
 TINY = ("method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s")
@@ -20,7 +21,7 @@ SECRET = "a-secret-of-20-digits"
 
 def sweep(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.sweep.stand_in", "train", "-m", *TINY, f"output_root={folder}", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=os.environ | environment)
+    return preloaded.run(command, capture_output=True, text=True, timeout=240, env=os.environ | environment)
 
 
 def test_killed_workers_are_reported_and_the_sweep_continues_with_fewer(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from semisup.runner.progress import Bars
 from semisup.runner.signals import StopHandler
 from semisup.runtime import distributed as processes
 from semisup.runtime import torchrun_env
+from tests import preloaded
 from tests.cli.test_train import numbers, only_run
 from tests.conftest import checked
+from tests.preloaded import Preloaded
 from tests.training.distributed_program import COMMAND, members, trained
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -33,7 +35,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two processes trained together, as each of them has it."""
     folder = tmp_path_factory.mktemp("team")
     command = [*TORCHRUN, "-m", "tests.training.distributed_program", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = preloaded.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
@@ -107,16 +109,16 @@ def test_follower_is_silent_only_within_its_context_and_reports_out_of_memory() 
     assert warnings.filters == before
 
 
-def by_torchrun(folder: Path, *words: str) -> "subprocess.Popen[str]":
+def by_torchrun(folder: Path, *words: str, start: Any) -> "subprocess.Popen[str]":
     command = [*TORCHRUN, "-m", "semisup", "train", *COMMAND, *words]
-    return subprocess.Popen(
-        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipe = subprocess.PIPE
+    process: subprocess.Popen[str] = start(command, cwd=folder, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+    return process
 
 
 def test_torchrun_stops_by_a_signal_to_one_process_resumes_and_writes_once(tmp_path: Path) -> None:
-    words = ("train.epochs=60", "train.evaluate_every=5")
-    first = by_torchrun(tmp_path, *words)
+    words = ("train.epochs=30", "train.evaluate_every=5")
+    first = by_torchrun(tmp_path, *words, start=subprocess.Popen)
     log = tmp_path / "outputs"
     deadline = time.monotonic() + 120
     while not list(log.glob("*/*/metrics.jsonl")):
@@ -136,21 +138,21 @@ def test_torchrun_stops_by_a_signal_to_one_process_resumes_and_writes_once(tmp_p
     assert about["error"]["message"] == "SIGTERM"
     seen = len(numbers(run))
 
-    last = by_torchrun(tmp_path, *words)
+    last = by_torchrun(tmp_path, *words, start=Preloaded)
     out, said = last.communicate(timeout=400)
     assert last.returncode == 0, said[-3000:]
     assert out.count("done: ") == 1
     rows = numbers(run)
     assert len(rows) > seen
-    assert rows[-1]["epoch"] == 60
+    assert rows[-1]["epoch"] == 30
     assert json.loads((run / "run.json").read_text())["resumed"] == 1
 
     again = [*TORCHRUN, "-m", "semisup", "reproduce", str(run)]
-    done = subprocess.run(again, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    done = preloaded.run(again, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("identical (") == 1
     alone = [sys.executable, "-m", "semisup", "reproduce", "--check-only", str(run)]
-    done = subprocess.run(alone, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    done = preloaded.run(alone, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     how = "(torchrun --nproc-per-node 2 -m semisup reproduce ...)"
     assert f"differs: processes: 2 then, 1 now {how}\n" in done.stdout
 
@@ -158,7 +160,7 @@ def test_torchrun_stops_by_a_signal_to_one_process_resumes_and_writes_once(tmp_p
 def test_signal_before_the_first_step_stops_all_processes_after_it(tmp_path: Path) -> None:
     """Who left at once would leave the others waiting for its part of that step."""
     command = [*TORCHRUN, "-m", "tests.training.asked_early", "train", *COMMAND, f"output_root={tmp_path}"]
-    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+    with Preloaded(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         try:
             _, said = process.communicate(timeout=60)
         finally:
@@ -194,7 +196,7 @@ def test_without_torchrun_one_process_does_all_work(monkeypatch: pytest.MonkeyPa
 
 def test_torchrun_rejects_a_sweep(tmp_path: Path) -> None:
     command = [*TORCHRUN, "-m", "semisup", "train", "-m", "seed=0,1"]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+    done = preloaded.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0
     assert done.stderr.count("torchrun=2: trains one run; a sweep is distributed by hydra/launcher=...") == 1
     assert not [*tmp_path.iterdir()], "nothing was begun"
