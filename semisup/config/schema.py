@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from semisup.config import registry
+from semisup.config.declared_settings import TYPE_NAMES, type_words
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
@@ -317,24 +318,13 @@ def _merge_strictly(cls: type, values: ConfigDict) -> Any:
     return cls(**container)
 
 
-TYPE_NAMES = {
-    "float": "a number",
-    "int": "a whole number",
-    "bool": "true or false",
-    "str": "text",
-    "list[int]": "a list of whole numbers",
-}
-
-
 def _describe_type(cls: Any, key: str) -> str:
     """Describe the type of a field in words: `int | None` -> "must be a whole number or null"."""
     type_ = cls.__dataclass_fields__[key.partition("[")[0]].type
     name = type_.__name__ if isinstance(type_, type) and not hasattr(type_, "__args__") else str(type_)
     if "[" in key:
         name = name.removeprefix("list[").removesuffix("]")
-    return "must be " + " or ".join(
-        TYPE_NAMES.get(part.strip(), part.strip()) for part in name.replace("None", "null").split("|")
-    )
+    return f"must be {type_words(name)}"
 
 
 def _check_same_type(key: str, before: Any, after: Any) -> None:
