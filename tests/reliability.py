@@ -26,8 +26,8 @@ HEAD = """\
 # Reliability
 
 Every figure comes from the tests of this version: `make reliability` writes them here (`tests/reliability.py`). Only
-the last section is written by hand. `tests/faults.py` names the tests of each fault. "-": there is no test, and the reason
-is given in place of the required behavior.
+the last section is written by hand. `tests/faults.py` names the tests of each fault. "-": there is no test, and the
+reason is given in place of the required behavior.
 """
 SECTION = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- end -->\n", re.DOTALL)
 COLUMNS = ("fault", "description", "required behavior", "injected", "survived")
