@@ -77,7 +77,8 @@ def settings_page() -> str:
     """
     parts = [INTRODUCTION, "## Run", _table(describe_section(RUN))]
     for section in SECTION_CLASSES:
-        parts += [f"## {section}", _table(describe_section(section))]
+        described = describe_section(section)
+        parts += [f"## {section}", _paragraph(described.summary), _table(described)]
     for group in registry.GROUPS:
         parts.append(f"## {group}")
         for name in option_files(group):

@@ -89,9 +89,11 @@ def describe_section(section: str) -> Option:
     file, name = SECTION_CLASSES.get(section, ("config/sections.py", "RunSettings"))
     declared = declared_settings(PACKAGE / file, name)
     inside, prefix = ("", "") if section == RUN else (section, f"{section}.")
-    lines = [line for line in _lines(config_folder() / "train.yaml") if line.section == inside]
+    yaml = config_folder() / "train.yaml"
+    lines = [line for line in _lines(yaml) if line.section == inside]
     settings = tuple(_setting(prefix, line, declared) for line in lines if line.key in declared)
-    return Option(section, (), settings)
+    comment = re.search(rf"^{section}: +# (.*)$", yaml.read_text(encoding="utf-8"), re.MULTILINE)
+    return Option(section, (comment[1],) if comment else (), settings)
 
 
 def describe(word: str) -> str:
