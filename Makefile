@@ -7,7 +7,7 @@ RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test reliability soak fuzz check lint types bench bench-quick clean
+.PHONY: help setup docs demo test reliability soak fuzz check lint types bench bench-quick clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -54,7 +54,10 @@ lint: setup  ## check format and lint
 types: setup  ## check types (mypy, strict)
 	$(BIN)/mypy
 
-check: lint types test  ## what CI runs
+docs: setup  ## build the documentation as a site in site/; a broken link or a setting without a sentence fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+check: lint types docs test  ## what CI runs
 
 bench: setup  ## benchmarks, as ratios to the bare computation (half an hour on idle cores)
 	$(BIN)/python -m benchmarks
@@ -63,4 +66,4 @@ bench-quick: setup  ## the same with smaller sizes (4 minutes)
 	$(BIN)/python -m benchmarks --quick
 
 clean:  ## remove .venv and caches; outputs/ is kept
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist site

@@ -27,12 +27,12 @@ class Entry(NamedTuple):
 def entries(cores: int) -> tuple[Entry, ...]:
     """All of them, in the order of the table."""
     steps = [
-        Entry(f"step_over_bare.{model}.{method}", "our step over the bare model's", most=1.05)
+        Entry(f"step_over_bare.{model}.{method}", "our step / the bare step", most=1.05)
         for model in ("cnn_224", "small_cnn_64", "wrn_32")
         for method in ("supervised", "self_training", "fixmatch")
     ]
     shares = [
-        Entry(f"augment_share.{side}{end}", "augmentation over step", most=0.03)
+        Entry(f"augment_share.{side}{end}", "augmentation / step", most=0.03)
         for side in (32, 64, 224)
         for end in ("", ".fixmatch")
     ]
@@ -41,29 +41,31 @@ def entries(cores: int) -> tuple[Entry, ...]:
     return (
         *steps,
         *shares,
-        Entry("score_over_forward", "labeling the pool over a bare forward pass, small_cnn at 64", most=1.05),
-        Entry("score_over_forward.wrn_32", "the same, WRN-28-2 at 32", most=1.05),
-        Entry(f"{peer}.equal", "published step over ours: float32, one pass of all", least=2.2),
-        Entry(f"{peer}.equal_bfloat16", "over ours in bfloat16, one pass of all", least=2.2),
-        Entry(f"{peer}.default", "over our defaults, all kept", least=3),
-        Entry(f"{peer}.default_half_kept", "over our defaults, half kept", least=3),
-        Entry(f"{peer}.default_float32", "over our defaults in float32, all kept", least=3),
-        Entry(f"{peer}.default_float32_half_kept", "over our defaults in float32, half kept", least=3),
-        Entry(f"{peer}.default_bfloat16", "over our defaults in bfloat16, all kept", least=3),
-        Entry(f"{peer}.default_bfloat16_half_kept", "over our defaults in bfloat16, half kept", least=3),
-        Entry(f"{tutorial}.load", "tutorial's reading over ours, 224 pixels", least=2 * cores),
+        Entry("score_over_forward", "labeling / a bare forward pass, small_cnn, 64 pixels", most=1.05),
+        Entry("score_over_forward.wrn_32", "the same, WRN-28-2, 32 pixels", most=1.05),
+        Entry(f"{peer}.equal", "published step / ours in float32, one pass over all views", least=2.2),
+        Entry(f"{peer}.equal_bfloat16", "published step / ours in bfloat16, one pass over all views", least=2.2),
+        Entry(f"{peer}.default", "published step / our defaults, all selected", least=3),
+        Entry(f"{peer}.default_half_kept", "published step / our defaults, half selected", least=3),
+        Entry(f"{peer}.default_float32", "published step / our defaults in float32, all selected", least=3),
+        Entry(f"{peer}.default_float32_half_kept", "published step / our defaults in float32, half selected", least=3),
+        Entry(f"{peer}.default_bfloat16", "published step / our defaults in bfloat16, all selected", least=3),
+        Entry(
+            f"{peer}.default_bfloat16_half_kept", "published step / our defaults in bfloat16, half selected", least=3
+        ),
+        Entry(f"{tutorial}.load", "reading images: tutorial / ours, 224 pixels", least=2 * cores),
         Entry(f"{tutorial}.load_64", "the same, 64 pixels", least=2 * cores),
-        Entry(f"{tutorial}.second_start", "tutorial's reading over our second one, 224 pixels", least=50),
+        Entry(f"{tutorial}.second_start", "reading images: tutorial / ours from the cache, 224 pixels", least=50),
         Entry(f"{tutorial}.second_start_64", "the same, 64 pixels", least=50),
-        Entry(f"{tutorial}.train", "tutorial's step over ours, our default precision", least=2),
-        Entry(f"{tutorial}.train_float32", "over ours in float32", least=2),
-        Entry(f"{tutorial}.train_bfloat16", "over ours in bfloat16", least=2),
-        Entry(f"{tutorial}.score", "tutorial's labeling over ours, our default precision", least=3),
-        Entry(f"{tutorial}.score_float32", "over ours in float32", least=3),
-        Entry(f"{tutorial}.score_bfloat16", "over ours in bfloat16", least=3),
-        Entry(f"{tutorial}.peak_memory", "peak memory of ours over the tutorial's", most=0.5),
-        Entry("sweep.shared_over_separate", "9 x 4 runs, warm-up shared, over separate", most=0.7),
-        Entry("sweep.two_jobs_over_one", "runs two at a time over one at a time", most=0.65),
+        Entry(f"{tutorial}.train", "step: tutorial / ours, default precision", least=2),
+        Entry(f"{tutorial}.train_float32", "the same, ours in float32", least=2),
+        Entry(f"{tutorial}.train_bfloat16", "the same, ours in bfloat16", least=2),
+        Entry(f"{tutorial}.score", "labeling: tutorial / ours, default precision", least=3),
+        Entry(f"{tutorial}.score_float32", "the same, ours in float32", least=3),
+        Entry(f"{tutorial}.score_bfloat16", "the same, ours in bfloat16", least=3),
+        Entry(f"{tutorial}.peak_memory", "peak memory: ours / tutorial", most=0.5),
+        Entry("sweep.shared_over_separate", "9 x 4 runs: shared start / separate starts", most=0.7),
+        Entry("sweep.two_jobs_over_one", "runs two at a time / one at a time", most=0.65),
         Entry("sweep.job_overhead_seconds", "one more run in a warm process", most=0.3, unit="s"),
         Entry("encoder.encoding_over_forward", "encoding images over forward passes of the encoder", most=1.05),
         Entry("encoder.step_over_bare_head", "FixMatch step on stored features over the bare linear head's"),
@@ -72,20 +74,25 @@ def entries(cores: int) -> tuple[Entry, ...]:
             "encoder.runs_per_minute", "12 thresholds x 5 seeds and references, 600 steps each", least=90, unit="/min"
         ),
         Entry("encoder.runs_per_minute.wandb", "the same with W&B offline", least=60, unit="/min"),
-        Entry("compare.thousand_runs_seconds", "semisup compare of 1,000 runs, process and all", most=10, unit="s"),
+        Entry(
+            "compare.thousand_runs_seconds", "semisup compare of 1,000 runs, process start included", most=10, unit="s"
+        ),
         Entry("startup.help_seconds", "semisup train --help", most=1, unit="s"),
         Entry("startup.cfg_job_seconds", "semisup train --cfg job", most=1, unit="s"),
-        Entry("startup.completion_seconds", "what the shell asks to complete a word", most=1, unit="s"),
-        Entry("startup.train_first_step_seconds", "a fresh process and a whole run of one step", most=5, unit="s"),
+        Entry("startup.completion_seconds", "completion of a word by TAB", most=1, unit="s"),
+        Entry("startup.train_first_step_seconds", "a new process and a run of one step", most=5, unit="s"),
         Entry(
-            "memory.per_image_bytes", "of the pool in memory, 64 pixels (12,288 are pixels)", most=13_000, unit="bytes"
+            "memory.per_image_bytes",
+            "memory per unlabeled image, 64 pixels (12,288 bytes are pixels)",
+            most=13_000,
+            unit="bytes",
         ),
-        Entry("memory.mapped_step_over_bare", "step with the pool memory-mapped, over the bare model's", most=1.10),
+        Entry("memory.mapped_step_over_bare", "step with images in the cache's file / bare step", most=1.10),
         Entry("gpu.images_per_second.float32", "FixMatch, WRN-28-2", unit="images/s"),
         Entry("gpu.images_per_second.bfloat16", "the same in bfloat16", unit="images/s"),
-        Entry("gpu.step_over_bare.wrn_32.fixmatch", "our step over the bare model's", most=1.05),
-        Entry("gpu.bfloat16_over_float32", "step in bfloat16 over float32", most=1),
-        Entry("gpu.host_over_resident", "pool in host memory over on the device"),
-        Entry("gpu.compiled_over_eager", "compile=true over false"),
+        Entry("gpu.step_over_bare.wrn_32.fixmatch", "our step / the bare step", most=1.05),
+        Entry("gpu.bfloat16_over_float32", "step in bfloat16 / float32", most=1),
+        Entry("gpu.host_over_resident", "images in host memory / on the device"),
+        Entry("gpu.compiled_over_eager", "compile=true / false"),
         Entry("gpu.idle_share", "time in which no kernel runs", most=0.05),
     )

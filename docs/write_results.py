@@ -57,7 +57,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 def recipe(root: Path) -> list[str]:
     """One row a data set, from few_<name>, weak_<name>, controls_<name>: the recipe beside what labels alone give."""
     head = ["", "seeds", "baseline %", "weak %", "strength .5 %", "control %", "recipe %", "gain over control"]
-    head += ["over baseline", "coverage %", "labels right %", "seconds"]
+    head += ["over baseline", "coverage %", "correct %", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, title in RECIPE.items():
         comparison = read(root / f"few_{name}")
@@ -82,9 +82,7 @@ def recipe(root: Path) -> list[str]:
 
 
 def table(comparison: dict[str, Any]) -> list[str]:
-    lines = [
-        "| threshold | seeds | validation % | test % | gain over control | coverage % | labels right % | seconds |"
-    ]
+    lines = ["| threshold | seeds | validation % | test % | gain over control | coverage % | correct % | seconds |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for row in comparison["rows"]:
         cells = [

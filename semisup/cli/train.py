@@ -36,6 +36,9 @@ def train_command(words: list[str]) -> int:
     shown = [flag for flag in flags if flag.split("=")[0] in FLAGS_FOR_HYDRA]
     if shown and len(shown) < len(flags):
         return _print_error(f"{' '.join(flags)}: {shown[0]} describes one run; leave out the other flags")
+    names_options = overrides and not any("." in word.partition("=")[0] for word in overrides)
+    if names_options and shown and set(shown) <= {"--help", "-h"}:
+        return _describe(overrides)
     if shown:
         return _print_with_hydra(words)
     if any(flag not in ("-m", "--multirun") for flag in flags):
@@ -68,6 +71,17 @@ def _print_with_hydra(words: list[str]) -> int:
             run_hydra(words)
     finally:
         print(output.getvalue(), end="")
+    return 0
+
+
+def _describe(words: list[str]) -> int:
+    """Print the settings of options: `semisup train --help threshold=flexmatch`."""
+    from semisup.config.reference import describe
+
+    try:
+        print("\n\n".join(describe(word) for word in words))
+    except SettingError as error:
+        return _print_error(str(error))
     return 0
 
 

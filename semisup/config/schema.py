@@ -18,6 +18,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from semisup.config import registry
 from semisup.config.controls import fix_unused_by_probe
+from semisup.config.declared_settings import TYPE_NAMES, type_words
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
@@ -343,25 +344,13 @@ def _merge(cls: type, values: ConfigDict) -> Any:
     return cls(**container)
 
 
-TYPE_NAMES = {
-    "float": "a number",
-    "int": "a whole number",
-    "bool": "true or false",
-    "str": "text",
-    "list[int]": "a list of whole numbers",
-    "list[float]": "a list of numbers",
-}
-
-
 def _describe_type(cls: Any, key: str) -> str:
     """Describe the type of a field in words: `int | None` -> "must be a whole number or null"."""
     type_ = cls.__dataclass_fields__[key.partition("[")[0]].type
     name = type_.__name__ if isinstance(type_, type) and not hasattr(type_, "__args__") else str(type_)
     if "[" in key:
         name = name.removeprefix("list[").removesuffix("]")
-    return "must be " + " or ".join(
-        TYPE_NAMES.get(part.strip(), part.strip()) for part in name.replace("None", "null").split("|")
-    )
+    return f"must be {type_words(name)}"
 
 
 def _check_same_type(key: str, before: Any, after: Any) -> None:

@@ -11,11 +11,7 @@ RESERVED = ("wandb",)  # W&B writes to outputs/wandb
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """When the training state is saved.
-
-    every_seconds: >= 0; save after the first step or epoch that ends this long after the last save
-    every_steps: >= 1; also save after this many steps; null = never
-    """
+    """When the training state is saved. Keys: `checkpoint` in `conf/train.yaml`."""
 
     every_seconds: float
     every_steps: int | None
@@ -27,13 +23,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The settings of a sweep.
-
-    control: train reference runs beside each run that uses unlabeled images
-    minutes: time after which no further run starts, above 0; null = no limit
-    fail_fast: start no further run after a failure
-    share_start: train the common start of several runs, up to the first labeling of the unlabeled set, once
-    """
+    """The settings of a sweep. Keys: `sweep` in `conf/train.yaml`."""
 
     control: bool
     minutes: float | None
@@ -46,12 +36,9 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class CollapseSettings:
-    """When pseudo-labels count as collapsed: limits in [0, 1], null = never.
+    """When pseudo-labels count as collapsed: limits in [0, 1], null = never. Keys: `collapse` in `conf/train.yaml`.
 
     The limits apply to the entropy of the classes of the selected pseudo-labels over that of the validation set.
-
-    warn_below: warn once
-    stop_below: stop the run with exit status 3
     """
 
     warn_below: float | None

@@ -21,10 +21,7 @@ MAX_PIXELS_PER_PASS = 2**20
 
 @dataclass(frozen=True)
 class LabelerSettings:
-    """Settings of pseudo-labels.
-
-    calibrate: divide logits by the temperature that minimizes the loss on the validation set
-    """
+    """Settings of pseudo-labels. Keys: `labeler` in `conf/train.yaml`."""
 
     calibrate: bool
 

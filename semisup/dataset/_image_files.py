@@ -31,14 +31,7 @@ from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Settings that all data sets of image files share; a subclass finds the files.
-
-    max_bad_fraction: largest share of unusable files in a split, in [0, 1]
-    on_duplicate: error, warn or ignore
-    workers: decoding processes, 1 or more; null: one per core
-    cache: directory of decoded pixels; null: none
-    memory_gb: 10^9 bytes of pixels in memory, 0 or more; null: half of the available memory
-    """
+    """Settings that all data sets of image files share; a subclass finds the files."""
 
     max_bad_fraction: float = field(metadata=NO_EFFECT)
     on_duplicate: str = field(metadata=NO_EFFECT)

@@ -39,20 +39,7 @@ class _Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class TorchvisionArrays:
-    """Settings of a data set that is read as one array of images of equal size.
-
-    root: folder that contains torchvision's folder or files of this data set
-    download: whether torchvision may download missing files
-    size: side in pixels, 1 to 4096; images of another size are resized (bilinear)
-    labels_per_class: labeled images of each class, 1 or more; null: all
-    validation_share: of the training part of each class, in (0, 0.9]
-    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
-    split_seed: seed of the split
-    imbalance, imbalance_unlabeled: most to least frequent class, 1 or more; 1 = unchanged
-    hflip: whether a horizontally flipped image keeps its class
-    on_duplicate: for equal images in training and validation or test, in these two, or in two classes: `error`,
-        `warn`, or `ignore` = no search
-    """
+    """Settings of a data set that is read as one array of images of equal size."""
 
     root: str = field(metadata=PATH)
     download: bool = field(metadata=MACHINE)

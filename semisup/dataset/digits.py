@@ -26,15 +26,7 @@ from semisup.images.decode_settings import DecodeSettings
 
 @dataclass(frozen=True)
 class Digits:
-    """Settings.
-
-    size: side in pixels, 8 to 1024 (bilinear)
-    labels_per_class: labeled images of each class, 1 or more
-    validation_share, test_share: above 0, together at most 0.9
-    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
-    split_seed: seed of the split
-    hflip: whether a horizontally flipped image keeps its class
-    """
+    """Settings of the data set. Keys: `conf/dataset/digits.yaml`."""
 
     size: int
     labels_per_class: int

@@ -28,18 +28,7 @@ FOLDER = "eurosat/2750"
 
 @dataclass(frozen=True)
 class EuroSat(ImageFiles):
-    """Settings; those of image files in `ImageFiles`.
-
-    root: folder that contains `eurosat/2750/<class>/`
-    download: whether torchvision may download missing files
-    size: side in pixels, 1 to 4096
-    labels_per_class: labeled images of each class, 1 or more; null: all
-    validation_share, test_share: above 0, together at most 0.9
-    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
-    split_seed: seed of the split
-    imbalance, imbalance_unlabeled: most to least frequent class, 1 or more
-    hflip: whether a horizontally flipped image keeps its class
-    """
+    """Settings, with those of image files in `ImageFiles`. Keys: `conf/dataset/eurosat.yaml`."""
 
     root: str = field(metadata=PATH)
     download: bool = field(metadata=MACHINE)

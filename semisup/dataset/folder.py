@@ -27,21 +27,7 @@ from semisup.images.scan import OUTPUT_FOLDER, ImageFile, class_folders, scan, s
 
 @dataclass(frozen=True)
 class Folder(ImageFiles):
-    """Settings; those of image files in `ImageFiles`, those of decoding in `DecodeSettings`.
-
-    root: existing folder; the other folders are relative to it
-    size: side in pixels, 1 to 4096
-    labeled, validation: folders with one subfolder per class
-    unlabeled: folder of images; null: none
-    test: as validation; null, missing or without class folders: no test split
-    truth: CSV with the columns file,class of unlabeled images, for diagnostics; null: none
-    labels_per_class: labeled images of each class, 1 or more; the others become unlabeled; null: all
-    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
-    split_seed: seed of the choice of these
-    imbalance: most to least frequent labeled class, 1 or more; the others become unlabeled
-    hflip: whether a horizontally flipped image keeps its class
-    follow_symlinks: whether linked files and folders are included
-    """
+    """Settings, with those of `ImageFiles` and of `DecodeSettings`. Keys: `conf/dataset/folder.yaml`."""
 
     root: str = field(metadata=PATH)
     size: int

@@ -27,19 +27,7 @@ FILES = ("food-101/meta/train.json", "food-101/meta/test.json", "food-101/images
 
 @dataclass(frozen=True)
 class Food101(ImageFiles):
-    """Settings; those of image files in `ImageFiles`.
-
-    root: folder that contains `food-101/`
-    download: whether torchvision may download missing files
-    size: side in pixels, 1 to 4096
-    resize, draft: as in `DecodeSettings`
-    labels_per_class: labeled images of each class, 1 or more; null: all
-    validation_share: of the training part, in (0, 0.9]
-    validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
-    split_seed: seed of the split
-    imbalance, imbalance_unlabeled: most to least frequent class, 1 or more
-    hflip: whether a horizontally flipped image keeps its class
-    """
+    """Settings, with those of image files in `ImageFiles`. Keys: `conf/dataset/food101.yaml`."""
 
     root: str = field(metadata=PATH)
     download: bool = field(metadata=MACHINE)

@@ -13,15 +13,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How images are encoded and stored; abstract.
-
-    sha256: digest of the weights, filled in when the config is checked; another file is refused
-    views: augmented views stored for each image and augmentation, 1 to 1,000
-    view_seed: from which the views are drawn; all seeds of a run share them
-    batch: images computed at once, always exactly this many; changes the last bits
-    precision: float32, bfloat16, or auto = what the device is faster with
-    cache: folder of the stored features; null = keep them in memory for this process only
-    """
+    """How images are encoded and stored; abstract."""
 
     sha256: str | None
     views: int

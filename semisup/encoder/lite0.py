@@ -40,10 +40,7 @@ OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", 
 
 @dataclass(frozen=True)
 class Lite0(ViewSettings):
-    """EfficientNet-lite0, D = 1,280 features.
-
-    input_size: side in pixels to which images are resized for the network, 32 to 1,024; trained at 224
-    """
+    """EfficientNet-lite0, D = 1,280 features. Keys: `conf/encoder/lite0.yaml`."""
 
     input_size: int
 

@@ -15,12 +15,7 @@ from semisup.runtime.weights_file import WeightsInfo
 
 @dataclass(frozen=True)
 class TimmEncoder(ViewSettings):
-    """A network of timm with pretrained weights, without its classifier.
-
-    architecture: one of `timm.list_models()`; a tag after a dot selects the preprocessing
-    weights: a file (.safetensors, .pth), or `hub` = timm's own, downloaded once into the Hugging Face cache
-    input_size: side in pixels to which images are resized for the network; null = the one its weights were trained on
-    """
+    """A network of timm with pretrained weights, without its classifier. Keys: `conf/encoder/timm.yaml`."""
 
     architecture: str
     weights: str

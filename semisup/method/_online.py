@@ -30,11 +30,8 @@ from semisup.threshold import has_own_loss, starts_with_labels
 class OnlineMethod:
     """Settings and steps that all online methods share; abstract.
 
-    Labeled images also belong to the unlabeled set: it has N + L images, the labeled ones last.
-
-    lambda_unlabeled: weight of the unlabeled loss, at least 0; 0 = labels only
-    ratio: unlabeled images per labeled image of a step (mu in the papers), at least 1
-    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]: r(t) = min(1, t / (ramp T))
+    Labeled images also belong to the unlabeled set: it has N + L images, the labeled ones last. The weight of the
+    unlabeled loss rises with r(t) = min(1, t / (ramp T)).
     """
 
     lambda_unlabeled: float

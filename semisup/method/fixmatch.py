@@ -37,13 +37,9 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class FixMatch(OnlineMethod):
-    """Settings of FixMatch; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
+    """Settings of FixMatch. Keys: `conf/method/fixmatch.yaml`.
 
-    ramp_shape: linear, or cosine: (1 - cos(pi r(t))) / 2
-    skip_rejected: leave strong views of weight 0 out of the forward pass
-    ema_teacher: the average of the weights labels the weak views
-    strong_labeled: train on a strong view of each labeled image too; also with lambda_unlabeled=0
-    logit_interpolation: interpolate the labeled logits between passes with and without the unlabeled images
+    With ramp_shape=cosine, the unlabeled loss rises with (1 - cos(pi r(t))) / 2.
     """
 
     ramp_shape: str

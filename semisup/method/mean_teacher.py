@@ -23,10 +23,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class MeanTeacher(OnlineMethod):
-    """Settings of Mean Teacher; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
-
-    skip_rejected: leave views of weight 0 out of the student's forward pass
-    """
+    """Settings of Mean Teacher. Keys: `conf/method/mean_teacher.yaml`."""
 
     skip_rejected: bool
 

@@ -36,11 +36,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class MixMatch(OnlineMethod):
-    """Settings of MixMatch; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
-
-    temperature: above 0, of the sharpened targets
-    alpha: above 0, of the Beta distribution of the mixing coefficient
-    """
+    """Settings of MixMatch. Keys: `conf/method/mixmatch.yaml`."""
 
     temperature: float
     alpha: float

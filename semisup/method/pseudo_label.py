@@ -26,7 +26,9 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class PseudoLabel(OnlineMethod):
-    """Settings of Pseudo-Label: those of `OnlineMethod`."""
+    """Settings of Pseudo-Label. Keys: `conf/method/pseudo_label.yaml`."""
+
+    ramp: float
 
     needs_ema: ClassVar[bool] = False
 

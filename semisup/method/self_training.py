@@ -43,13 +43,7 @@ from semisup.method.supervised import labeled_step_loss
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """Settings of self-training.
-
-    gate: validation accuracy above which the unlabeled set is labeled, in [0, 1]
-    refresh_every: epochs from one labeling to the next, at least 1
-    ratio: at most this many pseudo-labeled images per labeled image in an epoch, at least 1; None = all of them
-    lambda_unlabeled: weight of the loss on pseudo-labeled images, at least 0; 0 = labels only
-    """
+    """Settings of self-training. Keys: `conf/method/self_training.yaml`."""
 
     gate: float
     refresh_every: int

@@ -33,13 +33,7 @@ TSA_SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class UDA(OnlineMethod):
-    """Settings of UDA; see `OnlineMethod` for `lambda_unlabeled`, `ratio` and `ramp`.
-
-    temperature: above 0, of the soft targets
-    tsa: training-signal annealing: none, linear, log or exp
-    skip_rejected: leave strong views of weight 0 out of the forward pass
-    ema_teacher: the average of the weights labels the weak views
-    """
+    """Settings of UDA. Keys: `conf/method/uda.yaml`."""
 
     temperature: float
     tsa: str

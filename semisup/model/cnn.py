@@ -15,11 +15,7 @@ from semisup.errors import SettingError, check_range
 
 @dataclass(frozen=True)
 class Cnn:
-    """Settings of the network.
-
-    widths: channels of each block; each block halves the image size, the last one twice
-    hidden: units of the hidden linear layer
-    """
+    """Settings of the network. Keys: `conf/model/cnn.yaml`."""
 
     widths: list[int]
     hidden: int

@@ -12,12 +12,7 @@ from semisup.model.linear import UnitLength
 
 @dataclass(frozen=True)
 class Mlp:
-    """A multilayer perceptron with ReLU.
-
-    scale: the length of the features, above 0
-    widths: units of each hidden layer
-    dropout: in [0, 1), after each hidden layer
-    """
+    """A multilayer perceptron with ReLU. Keys: `conf/model/mlp.yaml`."""
 
     scale: float
     widths: list[int]

@@ -20,17 +20,7 @@ FREEZE, NORM = ("none", "encoder"), ("learn", "frozen")
 
 @dataclass(frozen=True)
 class TimmClassifier:
-    """A classifier of timm.
-
-    architecture: one of `timm.list_models()`; a tag after a dot selects the weights and their preprocessing
-    weights: null = random, a file (.safetensors, .pth), or `hub` = timm's own, downloaded once into the Hugging Face
-        cache
-    sha256: digest of the weights' file; another file is refused
-    input_size: side in pixels to which images are resized inside the model (bicubic); null = dataset.size
-    freeze: `encoder` = only the classifier layer is trained
-    norm: `frozen` = BatchNorm keeps the statistics of its weights, in training too
-    drop_path: probability, in [0, 1), with which a residual branch is left out in training
-    """
+    """A classifier of timm. Keys: `conf/model/timm.yaml`."""
 
     architecture: str
     weights: str | None

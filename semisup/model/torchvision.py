@@ -37,13 +37,7 @@ OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 
 @dataclass(frozen=True)
 class TorchvisionClassifier:
-    """Settings of a torchvision classifier.
-
-    architecture: a name of `torchvision.models.list_models(torchvision.models)`
-    weights: null = random; an entry of torchvision's list, such as DEFAULT or IMAGENET1K_V1; or the path of a file,
-        whose images are normalized as those of DEFAULT
-    sha256: of the weights' file; null = any, filled in during validation
-    """
+    """Settings of a torchvision classifier. Keys: `conf/model/torchvision.yaml`."""
 
     architecture: str
     weights: str | None

@@ -23,12 +23,7 @@ STEM = 16  # channels of the first convolution
 
 @dataclass(frozen=True)
 class WideResNet:
-    """Settings of the network.
-
-    depth: number of layers, 6 n + 4 for n blocks in each of three groups
-    widen_factor: w; the groups have 16 w, 32 w and 64 w channels, and the last two halve the image size
-    norm_momentum: of the running statistics of BatchNorm, in (0, 1]
-    """
+    """Settings of the network. Keys: `conf/model/wide_resnet.yaml`."""
 
     depth: int
     widen_factor: int

@@ -13,15 +13,7 @@ from semisup.optimizer._groups import parameter_groups
 
 @dataclass(frozen=True)
 class AdamW:
-    """Settings of AdamW.
-
-    lr: > 0
-    weight_decay: >= 0
-    decay_norm_and_bias: whether it applies to biases and normalization layers
-    layer_decay: in (0, 1], ratio of the learning rates of a block and the next one
-    beta1, beta2: in [0, 1)
-    eps: > 0
-    """
+    """Settings of AdamW. Keys: `conf/optimizer/adamw.yaml`."""
 
     lr: float
     weight_decay: float

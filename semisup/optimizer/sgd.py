@@ -13,14 +13,7 @@ from semisup.optimizer._groups import parameter_groups
 
 @dataclass(frozen=True)
 class SGD:
-    """Settings of SGD.
-
-    lr: > 0
-    weight_decay: >= 0
-    decay_norm_and_bias: whether it applies to biases and normalization layers
-    layer_decay: in (0, 1], ratio of the learning rates of a block and the next one
-    momentum: in [0, 1), above 0 with `nesterov`
-    """
+    """Settings of SGD. Keys: `conf/optimizer/sgd.yaml`."""
 
     lr: float
     weight_decay: float

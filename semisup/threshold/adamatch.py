@@ -29,11 +29,7 @@ from semisup.threshold.softmatch import align_distribution, running_mean
 
 @dataclass(frozen=True)
 class AdaMatch:
-    """Settings of AdaMatch.
-
-    tau: required share of the labeled images' mean confidence, in [0, 1]
-    momentum: m of both running means, in [0, 1); their time constant is 1 / (1 - m) steps
-    """
+    """Settings of AdaMatch; m is `momentum`. Keys: `conf/threshold/adamatch.yaml`."""
 
     tau: float
     momentum: float

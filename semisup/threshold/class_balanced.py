@@ -29,10 +29,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class ClassBalanced:
-    """Settings of the class-balanced policy.
-
-    q: share of the images to select, in [0, 1], in K equal parts
-    """
+    """Settings of the class-balanced policy. Keys: `conf/threshold/class_balanced.yaml`."""
 
     q: float
 

@@ -29,14 +29,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Dash:
-    """Settings of Dash.
-
-    scale: C, above 0
-    gamma: factor by which rho shrinks, at least 1
-    rho_min: smallest rho, at least 0
-    every: epochs from one reduction to the next, at least 1
-    warmup_epochs: epochs on labels only, at least 0
-    """
+    """Settings of Dash; C is `scale`. Keys: `conf/threshold/dash.yaml`."""
 
     scale: float
     gamma: float

@@ -14,11 +14,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Fixed:
-    """Settings of a fixed threshold.
-
-    tau: minimum confidence, in [0, 1]
-    strict: require more than tau instead of at least tau
-    """
+    """Settings of a fixed threshold. Keys: `conf/threshold/fixed.yaml`."""
 
     tau: float
     strict: bool

@@ -26,11 +26,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class FlexMatch:
-    """Settings of FlexMatch.
-
-    tau: minimum confidence for the best learned class, in [0, 1]
-    warmup: keep thresholds low while most images have never been confident
-    """
+    """Settings of FlexMatch. Keys: `conf/threshold/flexmatch.yaml`."""
 
     tau: float
     warmup: bool

@@ -35,11 +35,7 @@ from semisup.threshold._running import pool_size_memory, update_rate
 
 @dataclass(frozen=True)
 class FreeMatch:
-    """Settings of FreeMatch.
-
-    momentum: m of the running means, in [0, 1); their time constant is 1 / (1 - m) steps
-    lambda_fairness: weight of the fairness term, at least 0
-    """
+    """Settings of FreeMatch; m is `momentum`. Keys: `conf/threshold/freematch.yaml`."""
 
     momentum: float
     lambda_fairness: float

@@ -20,11 +20,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Quantile:
-    """Settings of the quantile policy.
-
-    q: share of the images to select, in [0, 1]
-    momentum: m of the running quantile, in [0, 1); its time constant is 1 / (1 - m) steps
-    """
+    """Settings of the quantile policy; m is `momentum`. Keys: `conf/threshold/quantile.yaml`."""
 
     q: float
     momentum: float

@@ -19,11 +19,7 @@ from semisup.threshold.fixed import Fixed
 
 @dataclass(frozen=True)
 class Ramp:
-    """Settings of a moving threshold.
-
-    tau_start, tau: threshold at the start and at the end of the training, in [0, 1]
-    shape: linear or cosine
-    """
+    """Settings of a moving threshold. Keys: `conf/threshold/ramp.yaml`."""
 
     tau_start: float
     tau: float

@@ -29,12 +29,7 @@ from semisup.threshold._running import pool_size_memory, update_rate
 
 @dataclass(frozen=True)
 class SoftMatch:
-    """Settings of SoftMatch.
-
-    n_sigma: n, above 0; the larger, the faster weights decrease below the mean
-    momentum: m of the running means, in [0, 1); their time constant is 1 / (1 - m) steps
-    uniform_alignment: compute confidence as if all classes were predicted equally often
-    """
+    """Settings of SoftMatch; n is `n_sigma`, m is `momentum`. Keys: `conf/threshold/softmatch.yaml`."""
 
     n_sigma: float
     momentum: float

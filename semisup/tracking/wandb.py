@@ -49,16 +49,7 @@ GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Wandb:
-    """Settings of tracking in W&B.
-
-    project: W&B project, created if missing
-    entity: W&B user or team; null = the default of the account
-    mode: offline (files for `wandb sync`) or online; null = WANDB_MODE, or else offline
-    tags: labels of 1 to 64 characters
-    init_timeout_seconds: time limit for opening the run, and for each later call except the last
-    finish_timeout_seconds: time limit for finishing the upload
-    thumbnails: number of most confident, and of least confident, pseudo-labels to show; 0 = none
-    """
+    """Settings of tracking in W&B. Keys: `conf/tracking/wandb.yaml`."""
 
     project: str
     entity: str | None

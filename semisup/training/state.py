@@ -43,22 +43,7 @@ SELECTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Length of the training, batch sizes, evaluation, model selection and the moving average of the weights.
-
-    epochs: passes over the labeled images; null if `steps` is given
-    steps: total optimizer updates, supervised or not; null if `epochs` is given
-    batch_size: labeled images per optimizer step
-    eval_batch_size: images per batch at inference; changes results only by rounding
-    evaluate_every: epochs between evaluations on the validation set
-    evaluate_every_steps: steps between evaluations, instead of epochs, or null; the best model of runs with different
-        epochs is then selected among equally many evaluations, and additional evaluations of a method do not count
-    select_by: validation metric of the best model, of SELECTION_METRICS: the highest, or the lowest loss
-    patience: evaluations in a row without improvement of that metric after which training ends, or null = never;
-        additional evaluations of a method do not count
-    ema_decay: in [0, 1), or null = off; the moving average of the weights is evaluated in place of the student
-    ema_warmup: whether the average decays faster at the start, so that the initial weights have no lasting share
-    ema_buffers: whether the statistics of BatchNorm are averaged like the weights instead of copied
-    """
+    """Settings of the training, of evaluation and of model selection. Keys: `train` in `conf/train.yaml`."""
 
     epochs: int | None
     steps: int | None

@@ -1,0 +1,226 @@
+"""Read the types and ranges of settings from the source of their dataclasses, without importing them.
+
+Importing an option imports torch, which `semisup train --help` must not wait for. The type of a key is the annotation
+of its field. Its range is the first `check_range` or `check_choice` with its name, or the first `raise SettingError`
+with a fixed text, in the class, in its bases, and in the classes and functions that the class uses.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TYPE_NAMES = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "str": "text",
+    "list[int]": "a list of whole numbers",
+    "list[float]": "a list of numbers",
+    "list[str]": "a list of texts",
+    "None": "null",
+}
+"""Annotation -> the name that users read."""
+
+INTERNAL = "semisup."
+"""Only modules of this program are followed."""
+
+
+class Declared(NamedTuple):
+    """A field of a settings dataclass.
+
+    type: in words, as `a number or null`
+    range: in words, as `in [0, 1]`; empty if every value of the type is allowed
+    """
+
+    type: str
+    range: str
+
+
+class _Definition(NamedTuple):
+    """A top-level class or function, and the file that defines it."""
+
+    node: ast.ClassDef | ast.FunctionDef
+    file: Path
+
+
+def type_words(annotation: str) -> str:
+    """Describe an annotation: `int | None` -> `a whole number or null`."""
+    return " or ".join(TYPE_NAMES.get(part.strip(), part.strip()) for part in annotation.split("|"))
+
+
+def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared]:
+    """Read the fields of a settings dataclass, in the order of the class, those of its bases first.
+
+    Args:
+        file: the Python file that defines it.
+        name: of the class; None = the only public dataclass of the file, as an option has.
+    """
+    classes = [node for node in _parse(file).body if isinstance(node, ast.ClassDef)]
+    (own,) = [each for each in classes if (each.name == name if name else _is_public_dataclass(each))]
+    start = _Definition(own, file)
+    annotations = _annotations(start)
+    ranges = _ranges(start, annotations)
+    each = {key: "each " if words.startswith("list") else "" for key, words in annotations.items()}
+    return {
+        key: Declared(type_words(words), each[key] + ranges[key] if key in ranges else "")
+        for key, words in annotations.items()
+    }
+
+
+def _is_public_dataclass(node: ast.ClassDef) -> bool:
+    decorators = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
+    return not node.name.startswith("_") and any(isinstance(e, ast.Name) and e.id == "dataclass" for e in decorators)
+
+
+def _annotations(definition: _Definition) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    assert isinstance(definition.node, ast.ClassDef)
+    for base in definition.node.bases:
+        parent = _resolve(base.id, definition.file) if isinstance(base, ast.Name) else None
+        if parent is not None and isinstance(parent.node, ast.ClassDef):
+            fields |= _annotations(parent)
+    for each in definition.node.body:
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+            words = ast.unparse(each.annotation)
+            if not words.startswith("ClassVar"):
+                fields[each.target.id] = words
+    return fields
+
+
+def _ranges(start: _Definition, annotations: Mapping[str, str]) -> dict[str, str]:
+    """Search the class, then breadth-first what it names, for the first range of each key."""
+    found: dict[str, str] = {}
+    queue, seen = [start], {(start.file, start.node.name)}
+    while queue and len(found) < len(annotations):
+        definition = queue.pop(0)
+        for key, words in _checks(definition):
+            if key in annotations:
+                found.setdefault(key, words)
+        names = [node.id for node in ast.walk(definition.node) if isinstance(node, ast.Name)]
+        for name in dict.fromkeys(names):
+            other = _resolve(name, definition.file)
+            if other is not None and (other.file, other.node.name) not in seen:
+                seen.add((other.file, other.node.name))
+                queue.append(other)
+    return found
+
+
+def _checks(definition: _Definition) -> Iterator[tuple[str, str]]:
+    """Every checked key of a definition, and its range in words."""
+    for node in ast.walk(definition.node):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+            continue
+        key = node.args[0]
+        if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
+            continue
+        if node.func.id == "check_range" and _is_field(node.args[1]):
+            yield key.value, _interval(node, definition.file)
+        elif node.func.id == "check_choice":
+            yield key.value, "one of " + ", ".join(map(str, _value(node.args[2], definition.file)))
+        elif node.func.id == "SettingError" and _is_field(node.args[1]):
+            text = _text(node.args[2], definition.node)
+            if text.startswith("must "):
+                yield key.value, text.removeprefix("must be ").removeprefix("must ")
+
+
+def _text(node: ast.expr, within: ast.AST) -> str:
+    """The text of a literal, or of a local variable that is assigned a literal."""
+    if isinstance(node, ast.Name):
+        values = (
+            each for each in ast.walk(within) if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
+        )
+        node = next((each.value for each in values if each.targets[0].id == node.id), node)  # type: ignore[attr-defined]
+    return str(node.value) if isinstance(node, ast.Constant) else ""
+
+
+def _is_field(node: ast.expr) -> bool:
+    """Whether a checked value is a setting itself, not an expression of several."""
+    return isinstance(node, ast.Attribute | ast.Name)
+
+
+def _interval(call: ast.Call, file: Path) -> str:
+    bounds = [_value(each, file) for each in call.args[2:]]
+    above = any(each.arg == "above" and _value(each.value, file) for each in call.keywords)
+    low = f"{bounds[0]:.10g}"
+    if len(bounds) == 1:
+        return f"above {low}" if above else f"at least {low}"
+    if bounds[0] == bounds[1]:
+        return f"only {low}"
+    return f"in {'(' if above else '['}{low}, {bounds[1]:.10g}]"
+
+
+def _value(node: ast.expr, file: Path) -> Any:
+    """Evaluate a bound or a list of choices: literals, sums, products, powers, and constants of modules."""
+    if isinstance(node, ast.Name):
+        return _constant(node.id, file)
+    if isinstance(node, ast.Tuple | ast.List):
+        values: list[Any] = []
+        for each in node.elts:
+            values += list(_value(each.value, file)) if isinstance(each, ast.Starred) else [_value(each, file)]
+        return tuple(values)
+    if isinstance(node, ast.Dict):
+        return tuple(_value(key, file) for key in node.keys if key is not None)
+    if isinstance(node, ast.BinOp):
+        left, right = _value(node.left, file), _value(node.right, file)
+        operations = {ast.Add: "__add__", ast.Sub: "__sub__", ast.Mult: "__mul__", ast.Pow: "__pow__"}
+        return getattr(left, operations[type(node.op)])(right)
+    assert isinstance(node, ast.Constant), f"{file.name}: {ast.unparse(node)} cannot be read without importing"
+    return node.value
+
+
+def _constant(name: str, file: Path) -> Any:
+    """The value of a constant of a module, or of one that it imports."""
+    for target, value in _assignments(_parse(file).body):
+        if isinstance(target, ast.Name) and target.id == name:
+            return _value(value, file)
+    module = _imports(file).get(name)
+    assert module is not None, f"{file.name}: {name} is no constant that can be read without importing"
+    return _constant(name, module)
+
+
+def _assignments(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Targets and values of the assignments of a module; `A, B = 1, 2` are two."""
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield node.target, node.value
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    yield from zip(target.elts, node.value.elts, strict=True)
+                else:
+                    yield target, node.value
+
+
+def _resolve(name: str, file: Path) -> _Definition | None:
+    """The class or function of this name as a module sees it; None for others and for those of other packages."""
+    for node in _parse(file).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return _Definition(node, file)
+    module = _imports(file).get(name)
+    return None if module is None else _resolve(name, module)
+
+
+@cache
+def _imports(file: Path) -> dict[str, Path]:
+    """Names that a module imports from this program by `from ... import`, and the files that they come from."""
+    names: dict[str, Path] = {}
+    for node in _parse(file).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(INTERNAL):
+            source = _source(node.module)
+            names |= {alias.asname or alias.name: source for alias in node.names if source is not None}
+    return names
+
+
+@cache
+def _source(module: str) -> Path | None:
+    """The file of a module of this program, found without importing it or its package."""
+    path = Path(__file__).resolve().parents[1].joinpath(*module.split(".")[1:])
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((each for each in candidates if each.is_file()), None)
+
+
+@cache
+def _parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))

@@ -1,0 +1,203 @@
+"""Describe every setting: key, type, default, range and meaning; needs no torch.
+
+The meaning of a key is the comment behind it in `conf/`, and is written nowhere else. The type and the range come from
+the settings dataclass (`declared_settings.py`). `semisup train --help GROUP=NAME` prints them, and the settings
+reference of the documentation is made of them.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from semisup.config import added_options, registry
+from semisup.config.compose import config_folder, option_files
+from semisup.config.declared_settings import Declared, declared_settings
+from semisup.errors import SettingError, closest_match
+
+LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^ #].*?|\"#.*?))??(?: +# (?P<comment>.*))?$")
+PACKAGE = Path(__file__).resolve().parents[1]
+SECTION_CLASSES = {
+    "train": ("training/state.py", "TrainSettings"),
+    "labeler": ("core/inference.py", "LabelerSettings"),
+    "collapse": ("config/sections.py", "CollapseSettings"),
+    "checkpoint": ("config/sections.py", "CheckpointSettings"),
+    "sweep": ("config/sections.py", "SweepSettings"),
+}
+"""Sections of train.yaml -> file and name of their dataclass."""
+
+RUN = "run"
+"""The name under which the keys of train.yaml that are in no section are described."""
+
+OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
+"""Groups whose YAMLs set keys of others: shown as they are."""
+
+
+class Setting(NamedTuple):
+    """One key. `default`: as written in YAML; `???` = must be given. `meaning`: empty = not documented."""
+
+    key: str
+    type: str
+    default: str
+    range: str
+    meaning: str
+
+
+class Option(NamedTuple):
+    """An option of a group, or a section. `summary`: the comment at the head of its YAML, one entry per line."""
+
+    title: str
+    summary: tuple[str, ...]
+    settings: tuple[Setting, ...]
+
+
+class _Line(NamedTuple):
+    section: str
+    key: str
+    value: str
+    comment: str
+
+
+def describe_option(group: str, name: str, node: str | None = None) -> Option:
+    """Describe an option.
+
+    Args:
+        node: where it stands in the config, if that differs from its group, as `weak` for an augmentation.
+
+    Raises:
+        SettingError: there is no such group or option; names the nearest.
+    """
+    if group not in registry.GROUPS:
+        groups = (*registry.GROUPS, *OTHER_GROUPS)
+        raise SettingError("--help", group, f"must be one of {', '.join(groups)}", closest_match(group, groups))
+    names = option_files(group)
+    if name not in names:
+        raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
+    yaml = _option_file(group, name)
+    values = {line.key: line.value for line in _lines(yaml)}
+    own = PACKAGE / group / f"{values.get('name', name)}.py"  # conf/dataset/food11.yaml has name: folder
+    declared = declared_settings(yaml.with_suffix(".py") if name in registry.added_options(group) else own)
+    lines = [line for line in _lines(yaml) if line.key not in ("name", "defaults")]
+    settings = [_setting(f"{node or group}.", line, declared) for line in lines]
+    return Option(f"{group}={name}", _head(yaml), tuple(settings))
+
+
+def describe_section(section: str) -> Option:
+    """Describe a section of train.yaml, such as `train`, or `run`: the keys in no section."""
+    file, name = SECTION_CLASSES.get(section, ("config/sections.py", "RunSettings"))
+    declared = declared_settings(PACKAGE / file, name)
+    inside, prefix = ("", "") if section == RUN else (section, f"{section}.")
+    yaml = config_folder() / "train.yaml"
+    lines = [line for line in _lines(yaml) if line.section == inside]
+    settings = tuple(_setting(prefix, line, declared) for line in lines if line.key in declared)
+    comment = re.search(rf"^{section}: +# (.*)$", yaml.read_text(encoding="utf-8"), re.MULTILINE)
+    return Option(section, (comment[1],) if comment else (), settings)
+
+
+def describe(word: str) -> str:
+    """Return the help text of `GROUP=NAME`, `GROUP@NODE=NAME`, `GROUP`, a section or `run`.
+
+    Raises:
+        SettingError: there is no such group, option or section; names the nearest.
+    """
+    key, equals, name = word.partition("=")
+    group, _, node = key.partition("@")
+    if group in OTHER_GROUPS:
+        return _other_option(group, name) if equals else _list_options(group)
+    if equals:
+        return format_option(describe_option(group, name, node or None))
+    if word in registry.GROUPS:
+        return _list_options(word)
+    if word in SECTION_CLASSES or word == RUN:
+        return format_option(describe_section(word))
+    allowed = f"must be GROUP=NAME, a group ({', '.join((*registry.GROUPS, *OTHER_GROUPS))})"
+    allowed += f" or a section ({', '.join((RUN, *SECTION_CLASSES))})"
+    names = (*registry.GROUPS, *OTHER_GROUPS, RUN, *SECTION_CLASSES)
+    raise SettingError("--help", word, allowed, closest_match(word, names))
+
+
+def format_option(option: Option, width: int = 100) -> str:
+    """Write an option for a terminal: its summary; for each key its default, type and range, and its meaning."""
+    lines = [option.title, *(f"  {line}" for line in option.summary), ""]
+    for each in option.settings:
+        kind = f"{each.type}{', ' if each.range else ''}{each.range}"
+        lines.append(f"{each.key}={each.default}    ({kind})")
+        lines += textwrap.wrap(each.meaning, width, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines if option.settings else [*lines[:-1], "  It has no keys."])
+
+
+def _setting(prefix: str, line: _Line, declared: dict[str, Declared]) -> Setting:
+    field = declared.get(line.key, Declared("", ""))
+    return Setting(prefix + line.key, field.type, line.value, field.range, line.comment)
+
+
+def _option_file(group: str, name: str) -> Path:
+    """The YAML of an option; that of another package's stands beside its Python file."""
+    module = registry.added_options(group).get(name) if group in registry.GROUPS else None
+    path = added_options.option_file(module) if module is not None else None
+    return path or config_folder() / group / f"{name}.yaml"
+
+
+@cache
+def _lines(yaml: Path) -> tuple[_Line, ...]:
+    """The keys of a YAML and of those that it includes, which also give the comments that it does not repeat."""
+    own = list(_own_lines(yaml))
+    included = [line for name in _included(yaml) for line in _lines(yaml.parent / f"{name}.yaml")]
+    by_key = {(line.section, line.key): line for line in included}
+    for line in own:
+        inherited = by_key.get((line.section, line.key))
+        by_key[line.section, line.key] = line._replace(comment=line.comment or (inherited.comment if inherited else ""))
+    return tuple(by_key.values())
+
+
+def _own_lines(yaml: Path) -> Iterator[_Line]:
+    section = ""
+    for text in yaml.read_text(encoding="utf-8").splitlines():
+        match = LINE.fullmatch(text)
+        if match is None:
+            continue
+        value, comment = match["value"] or "", match["comment"] or ""
+        if not match["indent"]:
+            section = "" if value else match["key"]
+            if value:
+                yield _Line("", match["key"], value, comment)
+        elif len(match["indent"]) == 2:
+            yield _Line(section, match["key"], value, comment)
+
+
+def _included(yaml: Path) -> list[str]:
+    """The YAMLs of the same group in the `defaults:` of one."""
+    text = yaml.read_text(encoding="utf-8").partition("\ndefaults:\n")[2]
+    names = re.findall(r"^  - (\w+)$", re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
+    return [name for name in names if name != "_self_"]
+
+
+def _head(yaml: Path) -> tuple[str, ...]:
+    lines = []
+    for text in yaml.read_text(encoding="utf-8").splitlines():
+        if not text.startswith("#"):
+            break
+        if not text.startswith("# @package"):
+            lines.append(text.removeprefix("#").removeprefix(" "))
+    return tuple(lines)
+
+
+def _list_options(group: str) -> str:
+    """One line per option of a group."""
+    names = option_files(group)
+    width = max(map(len, names))
+    lines = []
+    for name in names:
+        head = _head(_option_file(group, name))
+        lines.append(f"  {name:{width}}  {head[0] if head else ''}".rstrip())
+    return "\n".join([f"{group}=", *lines, "", f"semisup train --help {group}=NAME prints the keys of an option."])
+
+
+def _other_option(group: str, name: str) -> str:
+    names = option_files(group)
+    if name not in names:
+        raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
+    text = _option_file(group, name).read_text(encoding="utf-8")
+    return f"{group}={name}\n" + re.sub(r"^# @package.*\n", "", text).rstrip()
