@@ -17,7 +17,7 @@ from torch import Tensor
 from semisup.core.class_split import Index, SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
 from semisup.dataset._protocol import Data, DatasetInfo
-from semisup.dataset._roles import MACHINE, NO_EFFECT, PATH, SPLIT_SEED
+from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.dataset._torchvision_readers import ReaderSpec, open_reader, read_labels
 from semisup.errors import check_choice, check_range
 from semisup.images.cache import ProgressCallback
@@ -45,8 +45,9 @@ class TorchvisionArrays:
     download: whether torchvision may download missing files
     size: side in pixels, 1 to 4096; images of another size are resized (bilinear)
     labels_per_class: labeled images of each class, 1 or more; null: all
-    validation_share: of the training part of each class, in (0, 0.9]
+    validation_share: of the training part of each class, in [0, 0.9]; 0: no validation set
     validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
+    folds, fold: hold out this one of so many parts of the labeled images for validation; null: none
     split_seed: seed of the split
     imbalance, imbalance_unlabeled: most to least frequent class, 1 or more; 1 = unchanged
     hflip: whether a horizontally flipped image keeps its class
@@ -60,6 +61,8 @@ class TorchvisionArrays:
     labels_per_class: int | None
     validation_share: float
     validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
@@ -82,6 +85,8 @@ class TorchvisionArrays:
             self.imbalance,
             self.imbalance_unlabeled,
             self.validation_per_class,
+            self.folds,
+            self.fold,
         )
 
     def decode_settings(self) -> DecodeSettings:

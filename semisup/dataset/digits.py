@@ -18,7 +18,7 @@ from PIL import Image
 from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
 from semisup.dataset._protocol import Data, DatasetInfo
-from semisup.dataset._roles import NO_EFFECT, SPLIT_SEED
+from semisup.dataset._roles import FOLD, NO_EFFECT, SPLIT_SEED, WHEN_SET
 from semisup.errors import check_range
 from semisup.images.cache import ProgressCallback
 from semisup.images.decode_settings import DecodeSettings
@@ -30,8 +30,9 @@ class Digits:
 
     size: side in pixels, 8 to 1024 (bilinear)
     labels_per_class: labeled images of each class, 1 or more
-    validation_share, test_share: above 0, together at most 0.9
+    validation_share, test_share: together at most 0.9; test_share above 0; validation_share 0: no validation set
     validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
+    folds, fold: hold out this one of so many parts of the labeled images for validation; null: none
     split_seed: seed of the split
     hflip: whether a horizontally flipped image keeps its class
     """
@@ -41,6 +42,8 @@ class Digits:
     validation_share: float
     test_share: float
     validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     hflip: bool = field(metadata=NO_EFFECT)
 
@@ -52,7 +55,14 @@ class Digits:
 
     def _fractions(self) -> SplitFractions:
         return SplitFractions(
-            self.test_share, self.validation_share, self.labels_per_class, 1, 1, self.validation_per_class
+            self.test_share,
+            self.validation_share,
+            self.labels_per_class,
+            1,
+            1,
+            self.validation_per_class,
+            self.folds,
+            self.fold,
         )
 
     def decode_settings(self) -> DecodeSettings:

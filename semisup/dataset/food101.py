@@ -16,7 +16,7 @@ from semisup.core.types import SPLITS
 from semisup.dataset._file_index import FileIndex, FileSplit
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._protocol import DatasetInfo
-from semisup.dataset._roles import MACHINE, NO_EFFECT, PATH, SPLIT_SEED
+from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.dataset._torchvision_files import list_files
 from semisup.dataset._torchvision_readers import open_reader
 from semisup.errors import check_range
@@ -34,8 +34,9 @@ class Food101(ImageFiles):
     size: side in pixels, 1 to 4096
     resize, draft: as in `DecodeSettings`
     labels_per_class: labeled images of each class, 1 or more; null: all
-    validation_share: of the training part, in (0, 0.9]
+    validation_share: of the training part, in [0, 0.9]; 0: no validation set
     validation_per_class: validation images of each class, 1 or more; the others are not used; null: all
+    folds, fold: hold out this one of so many parts of the labeled images for validation; null: none
     split_seed: seed of the split
     imbalance, imbalance_unlabeled: most to least frequent class, 1 or more
     hflip: whether a horizontally flipped image keeps its class
@@ -48,6 +49,8 @@ class Food101(ImageFiles):
     labels_per_class: int | None
     validation_share: float
     validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
@@ -67,6 +70,8 @@ class Food101(ImageFiles):
             self.imbalance,
             self.imbalance_unlabeled,
             self.validation_per_class,
+            self.folds,
+            self.fold,
         )
 
     def decode_settings(self) -> DecodeSettings:
