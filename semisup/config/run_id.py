@@ -30,15 +30,17 @@ IGNORED_BY_PROBES = (
 def result_config(config: ConfigDict) -> ConfigDict:
     """The part of a config that can change a result; the run id contains its hash.
 
-    Of paths only the last name counts, so that a data set can be moved. The index of a device does not count. For a run
-    that uses no unlabeled image, the threshold, the labeler and the settings of the method without an effect do not
-    count: all runs of a sweep that differ only in these share one control.
+    Of paths only the last name counts, so that a data set can be moved. The index of a device does not count, nor does
+    a null of a data set's setting that counts only when set. For a run that uses no unlabeled image, the threshold, the
+    labeler and the settings of the method without an effect do not count: all runs of a sweep that differ only in these
+    share one control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
     counted = {key: value for key, value in config.items() if key not in IGNORED_KEYS}
     counted["device"] = str(counted["device"]).split(":")[0]
     ignored = dataset_keys(counted["dataset"], KeyRole.MACHINE, KeyRole.NO_EFFECT)
+    ignored += _unset_keys(counted["dataset"])
     dataset = {key: value for key, value in counted["dataset"].items() if key not in ignored}
     paths = dataset_keys(dataset, KeyRole.PATH)
     encoder = {key: value for key, value in counted.pop("encoder").items() if key not in IGNORED_ENCODER_KEYS}
@@ -89,14 +91,29 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
     return keys_with_role(registry.settings_class("dataset", dataset["name"]), *roles)
 
 
+def _unset_keys(dataset: ConfigDict) -> list[str]:
+    """List the keys that are null and count only when set."""
+    from semisup.dataset import KeyRole
+
+    return [key for key in dataset_keys(dataset, KeyRole.WHEN_SET, KeyRole.FOLD) if dataset.get(key) is None]
+
+
+def fold_of(config: ConfigDict) -> int | None:
+    """The fold that a run holds out; None without folds."""
+    from semisup.dataset import KeyRole
+
+    values = [config["dataset"].get(key) for key in dataset_keys(config["dataset"], KeyRole.FOLD)]
+    return next((value for value in values if isinstance(value, int)), None)
+
+
 def run_id(config: ConfigDict) -> str:
     """The name of a run: readable parts and 8 digits of the hash of `result_config`.
 
     `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`: method, threshold and its settings, augmentation and
-    strength, seed, hash. The settings of the threshold are all its numbers: `tau` and `q` first and bare, the others by
-    name in alphabetical order (`adamatch-0.9-momentum0.99`). They depend on the saved config alone, so that the id of a
-    run does not change with the defaults in conf/. Where the name would exceed 100 characters the last settings are
-    left out; the hash covers them.
+    strength, seed, fold if there is one, hash. The settings of the threshold are all its numbers: `tau` and `q` first
+    and bare, the others by name in alphabetical order (`adamatch-0.9-momentum0.99`). They depend on the saved config
+    alone, so that the id of a run does not change with the defaults in conf/. Where the name would exceed 100
+    characters the last settings are left out; the hash covers them.
     """
     counted = result_config(config)
     digest = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
@@ -110,6 +127,8 @@ def run_id(config: ConfigDict) -> str:
         head.append(counted["threshold"]["name"])
         settings = _numbers(counted["threshold"])
     tail = [counted["augment"]["name"], f"{counted['augment']['strength']:g}", f"seed{counted['seed']}", digest]
+    if (fold := fold_of(counted)) is not None:
+        tail.insert(-1, f"fold{fold}")
     while settings and len("-".join([*head, *settings, *tail])) > MAX_LENGTH:
         settings.pop()
     readable = "-".join([*head, *settings, *tail[:-1]])

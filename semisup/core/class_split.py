@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import NDArray
 
+from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
 from semisup.core.rng import numpy_generator
 from semisup.errors import SettingError, check_range
 
@@ -26,13 +27,15 @@ ROUNDING = 1e-9
 class SplitFractions:
     """Settings of a split.
 
-    test_share, validation_share: fractions of each class; in [0, 0.9] together, `validation_share` above 0
+    test_share, validation_share: fractions of each class; in [0, 0.9] together; without a validation set
+        `validation_share` is 0
     labels_per_class: labeled images of the most frequent class, at least 1; null = all images that remain
     imbalance, imbalance_unlabeled: ratio of the most to the least frequent class, >= 1; 1 = unchanged. Above 1 the most
         frequent class gets `labels_per_class`, or (without it, and for the unlabeled set) as many images as let every
         class supply its share
     validation_per_class: validation images of each class, at least 1; the others of `validation_share` are not used, so
         that all other sets stay as they are; null = all of `validation_share`
+    folds, fold: hold out this one of so many parts of the labeled images for validation (`core/folds.py`); null = none
 
     Raises:
         SettingError: a setting is out of range; names its key in the dataset.
@@ -44,15 +47,23 @@ class SplitFractions:
     imbalance: float
     imbalance_unlabeled: float
     validation_per_class: int | None
+    folds: int | None
+    fold: int | None
 
     def __post_init__(self) -> None:
         check_range("labels_per_class", self.labels_per_class, 1)
         check_range("test_share", self.test_share, 0, 1)
-        check_range("validation_share", self.validation_share, 0, 1, above=True)
+        check_range("validation_share", self.validation_share, 0, 1)
         check_range("validation_share", self.validation_share + self.test_share, 0, 0.9)
         check_range("imbalance", self.imbalance, 1)
         check_range("imbalance_unlabeled", self.imbalance_unlabeled, 1)
         check_range("validation_per_class", self.validation_per_class, 1)
+        check_folds(self.folds, self.fold)
+        if self.folds is not None and self.validation_share > 0:
+            raise second_validation_set(self.folds, "validation_share", self.validation_share, "0")
+        if self.validation_share == 0 and self.validation_per_class is not None:
+            allowed = "must be null with dataset.validation_share=0, which leaves no validation image"
+            raise SettingError("validation_per_class", self.validation_per_class, allowed)
 
 
 def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions: SplitFractions) -> dict[str, Index]:
@@ -79,10 +90,15 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
         validations.append(take_validation(order[test : test + validation], name, fractions.validation_per_class))
         rests.append(order[test + validation :])
     labels = labeled_counts([len(rest) for rest in rests], classes, fractions.labels_per_class, fractions.imbalance)
+    labeled = [rest[:count] for rest, count in zip(rests, labels, strict=True)]
     left = [rest[count:] for rest, count in zip(rests, labels, strict=True)]
+    if fractions.folds is not None and fractions.fold is not None:
+        held_out = hold_out_fold(labeled, classes, fractions.folds, fractions.fold)
+        validations = [images[rows] for images, rows in zip(labeled, held_out, strict=True)]
+        labeled = [numpy.delete(images, rows) for images, rows in zip(labeled, held_out, strict=True)]
     unlabeled = unlabeled_counts([len(rest) for rest in left], fractions.imbalance_unlabeled)
     return {
-        "labeled": _joined([rest[:count] for rest, count in zip(rests, labels, strict=True)]),
+        "labeled": _joined(labeled),
         "unlabeled": _joined([rest[:count] for rest, count in zip(left, unlabeled, strict=True)]),
         "validation": _joined(validations),
         "test": _joined(tests),

@@ -22,6 +22,12 @@ class KeyRole(StrEnum):
     NO_EFFECT = "no effect"
     """Changes no number by itself: not in the run id."""
 
+    WHEN_SET = "when set"
+    """Not in the run id while it is null, so that runs without it keep the ids of versions that did not have it."""
+
+    FOLD = "fold"
+    """Which part of the labels is held out: as WHEN_SET, and `compare` joins runs that differ in it to one row."""
+
     SPLIT_SEED = "split seed"
     """Seed of the split: where it equals the seed of every run, `compare` does not count it as a setting."""
 
@@ -29,6 +35,8 @@ class KeyRole(StrEnum):
 PATH: Mapping[str, KeyRole] = {"role": KeyRole.PATH}
 MACHINE: Mapping[str, KeyRole] = {"role": KeyRole.MACHINE}
 NO_EFFECT: Mapping[str, KeyRole] = {"role": KeyRole.NO_EFFECT}
+WHEN_SET: Mapping[str, KeyRole] = {"role": KeyRole.WHEN_SET}
+FOLD: Mapping[str, KeyRole] = {"role": KeyRole.FOLD}
 SPLIT_SEED: Mapping[str, KeyRole] = {"role": KeyRole.SPLIT_SEED}
 
 

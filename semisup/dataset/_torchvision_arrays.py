@@ -17,7 +17,7 @@ from torch import Tensor
 from semisup.core.class_split import Index, SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
 from semisup.dataset._protocol import Data, DatasetInfo
-from semisup.dataset._roles import MACHINE, NO_EFFECT, PATH, SPLIT_SEED
+from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.dataset._torchvision_readers import ReaderSpec, open_reader, read_labels
 from semisup.errors import check_choice, check_range
 from semisup.images.cache import ProgressCallback
@@ -47,6 +47,8 @@ class TorchvisionArrays:
     labels_per_class: int | None
     validation_share: float
     validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
@@ -69,6 +71,8 @@ class TorchvisionArrays:
             self.imbalance,
             self.imbalance_unlabeled,
             self.validation_per_class,
+            self.folds,
+            self.fold,
         )
 
     def decode_settings(self) -> DecodeSettings:

@@ -18,7 +18,7 @@ from PIL import Image
 from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
 from semisup.dataset._protocol import Data, DatasetInfo
-from semisup.dataset._roles import NO_EFFECT, SPLIT_SEED
+from semisup.dataset._roles import FOLD, NO_EFFECT, SPLIT_SEED, WHEN_SET
 from semisup.errors import check_range
 from semisup.images.cache import ProgressCallback
 from semisup.images.decode_settings import DecodeSettings
@@ -33,6 +33,8 @@ class Digits:
     validation_share: float
     test_share: float
     validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     hflip: bool = field(metadata=NO_EFFECT)
 
@@ -44,7 +46,14 @@ class Digits:
 
     def _fractions(self) -> SplitFractions:
         return SplitFractions(
-            self.test_share, self.validation_share, self.labels_per_class, 1, 1, self.validation_per_class
+            self.test_share,
+            self.validation_share,
+            self.labels_per_class,
+            1,
+            1,
+            self.validation_per_class,
+            self.folds,
+            self.fold,
         )
 
     def decode_settings(self) -> DecodeSettings:

@@ -17,7 +17,7 @@ from semisup.core.types import SPLITS
 from semisup.dataset._file_index import FileIndex
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._protocol import DatasetInfo
-from semisup.dataset._roles import MACHINE, NO_EFFECT, PATH, SPLIT_SEED
+from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.dataset._torchvision_files import list_files
 from semisup.dataset._torchvision_readers import open_reader
 from semisup.errors import check_range
@@ -37,6 +37,8 @@ class EuroSat(ImageFiles):
     validation_share: float
     test_share: float
     validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
@@ -56,6 +58,8 @@ class EuroSat(ImageFiles):
             self.imbalance,
             self.imbalance_unlabeled,
             self.validation_per_class,
+            self.folds,
+            self.fold,
         )
 
     def decode_settings(self) -> DecodeSettings:

@@ -6,6 +6,7 @@ The classes are the subfolders of the labeled training images. Folder names belo
 A test folder without class folders has no known classes and is not read: `semisup predict` classifies it.
 """
 
+import operator
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,11 +16,12 @@ from pathlib import Path
 import numpy
 
 from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
+from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
 from semisup.dataset._file_index import FileIndex, FileSplit
 from semisup.dataset._folder_layout import missing_folder, read_hidden_classes, subfolders
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._protocol import DatasetInfo
-from semisup.dataset._roles import NO_EFFECT, PATH, SPLIT_SEED
+from semisup.dataset._roles import FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.errors import DataError, SettingError, check_range, closest_match
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.scan import OUTPUT_FOLDER, ImageFile, class_folders, scan, shown
@@ -34,11 +36,13 @@ class Folder(ImageFiles):
     resize: str
     labeled: str
     unlabeled: str | None
-    validation: str
+    validation: str | None
     test: str | None
     truth: str | None = field(metadata=PATH)
     labels_per_class: int | None
     validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     hflip: bool = field(metadata=NO_EFFECT)
@@ -50,6 +54,10 @@ class Folder(ImageFiles):
     def __post_init__(self) -> None:
         check_range("labels_per_class", self.labels_per_class, 1)
         check_range("validation_per_class", self.validation_per_class, 1)
+        check_folds(self.folds, self.fold)
+        if self.validation_per_class is not None and (self.folds is not None or self.validation is None):
+            allowed = "must be null without a folder of validation images (dataset.folds, or dataset.validation=null)"
+            raise SettingError("validation_per_class", self.validation_per_class, allowed)
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check_range("imbalance", self.imbalance, 1)
         super().__post_init__()
@@ -70,13 +78,13 @@ class Folder(ImageFiles):
         ignored: Counter[str] = Counter()
         classes = self._classes(root)
         labeled_files = self._by_class(root, "labeled", self.labeled, classes, ignored)
-        labeled, rest = self._choose_labeled(labeled_files, classes)
+        labeled, held_out, rest = self._choose_labeled(labeled_files, classes)
         unlabeled = self._unlabeled(root, ignored)
-        validation_files = self._by_class(root, "validation", self.validation, classes, ignored)
+        validation_files = self._validation(root, classes, ignored)
         parts = {
             "labeled": labeled,
             "unlabeled": FileSplit(unlabeled + rest.files, [-1] * (len(unlabeled) + len(rest.files))),
-            "validation": self._choose_validation(validation_files, classes),
+            "validation": held_out if self.folds is not None else self._choose_validation(validation_files, classes),
             "test": self._test(root, classes, ignored),
         }
         if outputs := ignored[OUTPUT_FOLDER]:
@@ -99,15 +107,27 @@ class Folder(ImageFiles):
             warnings.warn(f"{shown(folder)}: classes that differ only in case: {names}", stacklevel=2)
         return classes
 
-    def _choose_labeled(self, files: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit]:
-        """Split into the labeled images and those that `labels_per_class` and `imbalance` make unlabeled."""
+    def _choose_labeled(self, files: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit, FileSplit]:
+        """Split into the labeled images, the held-out fold, and those that other settings make unlabeled."""
         targets = numpy.array(files.targets, dtype=numpy.int64)
         orders = [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
-        chosen = {row for order, count in zip(orders, counts, strict=True) for row in order[:count].tolist()}
-        rows = range(len(files.files))
-        rest = files.rows([row for row in rows if row not in chosen])
-        return files.rows([row for row in rows if row in chosen]), rest
+        chosen = [order[:count] for order, count in zip(orders, counts, strict=True)]
+        held_out: list[int] = []
+        if self.folds is not None and self.fold is not None:
+            positions = hold_out_fold(chosen, classes, self.folds, self.fold)
+            held_out = sorted(numpy.concatenate(list(map(operator.getitem, chosen, positions))).tolist())
+        labeled = sorted(set(numpy.concatenate(chosen).tolist()) - set(held_out))
+        rest = sorted(set(range(len(files.files))) - set(labeled) - set(held_out))
+        return files.rows(labeled), files.rows(held_out), files.rows(rest)
+
+    def _validation(self, root: Path, classes: list[str], ignored: Counter[str]) -> FileSplit:
+        """List the validation images; none with folds, which are for data without such a folder."""
+        if self.validation is None or (self.folds is not None and not (root / self.validation).is_dir()):
+            return FileSplit([], [])
+        if self.folds is not None:
+            raise second_validation_set(self.folds, "validation", self.validation, "null").within("dataset")
+        return self._by_class(root, "validation", self.validation, classes, ignored)
 
     def _choose_validation(self, files: FileSplit, classes: list[str]) -> FileSplit:
         """Select `validation_per_class` images of each class."""
@@ -122,7 +142,8 @@ class Folder(ImageFiles):
         """List the images of a split with class folders; class numbers are those of the labeled images."""
         folder = root / where
         if not folder.is_dir():
-            raise DataError(f"dataset.{split}={where}: {missing_folder(root, where)}")
+            fix = "; dataset.folds=5 dataset.fold=0 holds out labeled images instead" if split == "validation" else ""
+            raise DataError(f"dataset.{split}={where}: {missing_folder(root, where)}{fix}")
         folders = class_folders(folder, follow_symlinks=self.follow_symlinks)
         unknown = sorted(set(folders) - set(classes))
         if unknown:

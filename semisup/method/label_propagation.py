@@ -28,9 +28,8 @@ from semisup.core.types import Encoded, Images, PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._online import (
     OnlineMethod,
-    add_policy_loss,
+    UnlabeledLoss,
     freeze_bn_stats,
-    rampup_weight,
     select_and_record,
     unlabeled_batch,
 )
@@ -40,7 +39,6 @@ from semisup.method._protocol import (
     TrainingContext,
     labeled_sums,
     seed_dropout,
-    unlabeled_sums,
 )
 
 PROPAGATED = "propagated"
@@ -93,10 +91,9 @@ class LabelPropagation(OnlineMethod):
         weight = selection.weight[selected]
         supervised = cross_entropy(labeled, targets)
         unlabeled = weighted_cross_entropy(logits, selection.targets[selected], weight, len(batch.index))
-        unlabeled = add_policy_loss(training, unlabeled, logits, weight, memory)
-        sums = labeled_sums(supervised, labeled, targets) + unlabeled_sums(unlabeled, len(batch.index))
-        factor = self.lambda_unlabeled * rampup_weight(position.progress, self.ramp)
-        return StepLoss(supervised + factor * unlabeled, sums), memory
+        loss = StepLoss(supervised, labeled_sums(supervised, labeled, targets))
+        step = UnlabeledLoss(unlabeled, logits, weight, len(batch.index))
+        return self.total_loss(training, memory, position, loss, step), memory
 
     def _propagate(self, training: TrainingContext) -> Tensor:
         parts = [_features(part, training.eval_batch_size) for part in (training.unlabeled, training.labeled)]

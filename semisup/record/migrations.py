@@ -109,7 +109,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     (
         "dataset",
         ("folder", "digits", "eurosat", "food101", "cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"),
-        {"validation_per_class": None},
+        {"validation_per_class": None, "folds": None, "fold": None},
     ),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),

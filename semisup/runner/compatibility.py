@@ -32,7 +32,10 @@ def check_compatibility(
     """
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
     if counts["validation"] == 0:
-        raise SettingError("dataset", run_config.config["dataset"]["name"], "leaves no image for the validation set")
+        allowed = "leaves no image for the validation set"
+        if "folds" in run_config.config["dataset"]:
+            allowed += "; dataset.folds=5 dataset.fold=0 holds out a fifth of the labels"
+        raise SettingError("dataset", run_config.config["dataset"]["name"], allowed)
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")

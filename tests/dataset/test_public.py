@@ -176,7 +176,7 @@ def test_missing_files_are_named_with_the_cure(name: str, tmp_path: Path, monkey
         chosen(name, tmp_path / "dataa").inspect()
 
 
-@pytest.mark.parametrize("setting", ["size=0", "labels_per_class=0", "validation_share=0", "validation_share=0.95",
+@pytest.mark.parametrize("setting", ["size=0", "labels_per_class=0", "validation_share=-0.1", "validation_share=0.95",
                                      "split_seed=-1", "imbalance=0.5", "imbalance_unlabeled=0.9"])  # fmt: skip
 @pytest.mark.parametrize("name", ["cifar10", "eurosat", "food101"])
 def test_ranges(name: str, setting: str) -> None:

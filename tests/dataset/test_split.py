@@ -21,8 +21,10 @@ def portions(
     validation: float = 0.1,
     test: float = 0.2,
     per_class: int | None = None,
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> SplitFractions:
-    return SplitFractions(test, validation, labels, imbalance, unlabeled, per_class)
+    return SplitFractions(test, validation, labels, imbalance, unlabeled, per_class, folds, fold)
 
 
 def counts(index: object) -> list[int]:
@@ -120,7 +122,7 @@ def test_too_few_is_said_of_the_class(settings: dict[str, float], message: str) 
         ({"labels": 0}, "labels_per_class"),
         ({"imbalance": 0.5}, "imbalance"),
         ({"unlabeled": 0}, "imbalance_unlabeled"),
-        ({"validation": 0}, "validation_share"),
+        ({"validation": -0.1}, "validation_share"),
         ({"validation": 0.8}, "validation_share"),
         ({"test": -0.1}, "test_share"),
     ],

@@ -1,0 +1,72 @@
+"""Folds: hold out one part of the labeled images as the validation set, for data without one.
+
+The labeled images of each class are in the order of the split seed. All classes together are dealt to the folds in
+turn, so that the folds of a class, and whole folds, differ by at most one image. Fold k is the validation set of a run
+with `fold=k`, and the other folds are its labeled set.
+"""
+
+from collections.abc import Sequence
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.errors import SettingError, check_range
+from semisup.text import escape
+
+Index = NDArray[numpy.int64]
+
+
+def check_folds(folds: int | None, fold: int | None) -> None:
+    """Check `dataset.folds` and `dataset.fold` against each other.
+
+    Raises:
+        SettingError: names the key without its group, the allowed values and what to type.
+    """
+    if folds is None:
+        if fold is not None:
+            raise SettingError("fold", fold, "needs dataset.folds; type dataset.folds=5, or dataset.fold=null")
+        return
+    if folds == 1:
+        raise SettingError("folds", folds, "must be at least 2: with one fold no label is left to train on")
+    check_range("folds", folds, 2)
+    if fold is None or not 0 <= fold < folds:
+        numbers = ",".join(map(str, range(folds))) if folds <= 10 else f"0,1,...,{folds - 1}"
+        allowed = f"must be 0 to {folds - 1} with dataset.folds={folds}; a sweep over dataset.fold={numbers} runs all"
+        raise SettingError("fold", fold, allowed)
+
+
+def second_validation_set(folds: int, key: str, value: object, unused: str) -> SettingError:
+    """The error for `dataset.folds` where the data set has a validation set of its own.
+
+    Args:
+        key, value: the setting without its group that gives the validation set.
+        unused: value of that setting that leaves the validation set unused.
+    """
+    allowed = f"is for data without a validation set, and dataset.{key}={escape(value)} gives one"
+    return SettingError("folds", folds, f"{allowed}; type dataset.{key}={unused} to leave it unused, or no folds")
+
+
+def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, fold: int) -> list[Index]:
+    """Choose the images of one fold.
+
+    Args:
+        labeled: the labeled images of each of K classes, in the order of the split seed.
+        classes: K names, for the error message.
+        folds, fold: their number, at least 2, and the one to hold out, in [0, folds).
+
+    Returns:
+        Positions in each of the K arrays, ascending; never all of them.
+
+    Raises:
+        SettingError: a class has fewer labeled images than there are folds.
+    """
+    name, fewest = min(zip(classes, map(len, labeled), strict=True), key=lambda pair: pair[1])
+    if fewest < folds:
+        fix = f"dataset.folds={fewest} is the most" if fewest > 1 else "folds need at least 2 of each class"
+        message = f"class {escape(name)} has only {fewest} labeled image{'s' if fewest != 1 else ''}; {fix}"
+        raise SettingError("dataset.folds", folds, message)
+    held_out, dealt = [], 0
+    for images in labeled:
+        held_out.append(numpy.flatnonzero((numpy.arange(len(images)) + dealt) % folds == fold).astype(numpy.int64))
+        dealt += len(images)
+    return held_out
