@@ -133,10 +133,11 @@ def read_predictions(folder: Path, split: str) -> list[Prediction] | None:
 def iter_predictions(folder: Path) -> Iterator[tuple[int, str, Prediction | None]]:
     """Yield the rows of predictions.csv: number from 0, split, and prediction; None for a row that is broken."""
     for number, row in enumerate(_read_csv(folder / "predictions.csv")):
-        confidence = _share(_number(row.get("confidence")))
+        prediction, confidence = None, _share(_number(row.get("confidence")))
         path, target, predicted = (row.get(name) for name in ("path", "class", "predicted"))
-        whole = path and target and predicted and confidence is not None
-        yield number, str(row.get("split")), Prediction(path, target, predicted, confidence) if whole else None
+        if path and target and predicted and confidence is not None:
+            prediction = Prediction(path, target, predicted, confidence)
+        yield number, str(row.get("split")), prediction
 
 
 def read_threshold_curves(folder: Path) -> list[SplitCurve]:

@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, summarize
-from semisup.analysis.gains import LABELS_ONLY
+from semisup.analysis.gains import LABELS_ONLY, evidence
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.analysis.runs import TAIL_BYTES, find_runs, read_run, read_runs
 from semisup.cli.compare import compare
@@ -767,7 +767,7 @@ def test_controls_of_all_cells_in_a_column_are_one_row(sweep: Path) -> None:
 def tracked(folder: Path, *words: str) -> list[Path]:
     """Compare with --track; returns the W&B files of the comparison."""
     assert compare([folder], Console(file=io.StringIO(), width=150), list(words)) == 0
-    return sorted((folder.parent / "wandb").glob("offline-run-*/*.wandb"))
+    return sorted((folder.parent / "wandb").glob("offline-run-*/run-comparison-*.wandb"))
 
 
 def inspected(path: Path, *words: str) -> Any:
@@ -797,6 +797,31 @@ def test_comparison_is_uploaded_into_the_group_of_the_sweep(sweep: Path) -> None
     assert len(runs["data"]) == 21
     png = file.parent / "files" / summary["plots/comparison"]["path"]
     assert png.read_bytes() == (sweep / "comparison.png").read_bytes()
+
+
+def test_runs_in_wandb_have_gains_that_sort_as_the_comparison(outputs: Path) -> None:
+    """Two settings x two seeds: each run's own gain, and its setting's gain, interval and rank."""
+    folder = outputs / "mine"
+    for tau, val, gains in ((0.8, 0.7, (0.04, 0.02)), (0.95, 0.9, (0.10, 0.12))):
+        for seed, gain in enumerate(gains):
+            plain = plain_of(f"threshold.tau={tau}", seed=seed)
+            make_with_references(folder, plain, val=val, test=0.6 + gain, control=0.6, baseline=0.5)
+    tracked(folder)
+    comparison = compared(folder)
+    summaries = {}
+    for file in (outputs / "wandb").glob("offline-run-*/run-mine-*.wandb"):
+        summaries[file.stem.removeprefix("run-mine-")] = inspected(file, "--summary")["summary"]
+    assert set(summaries) == {run.id for row in comparison.rows for run in row.runs}
+    by_rank = sorted(summaries.values(), key=lambda each: (each["setting/rank"], each["gain_over_control_points"]))
+    assert [each["gain_over_control_points"] for each in by_rank] == pytest.approx([10, 12, 2, 4])
+    assert [each["setting/gain_over_control_points"] for each in by_rank] == pytest.approx([11, 11, 3, 3])
+    for each in by_rank:
+        gain = comparison.rows[each["setting/rank"] - 1].gains["control"]
+        assert each["setting/gain_over_control_points_low"] == pytest.approx(gain.sweep_interval.low)
+        assert each["setting/gain_over_control_points_high"] == pytest.approx(gain.sweep_interval.high)
+        assert each["setting/gain_over_control_evidence"] == evidence(gain.sweep_interval, confirmed=False)
+        assert each["test/accuracy"] == pytest.approx(0.6 + each["gain_over_control_points"] / 100)
+        assert each["setting/seeds"] == 2
 
 
 def test_location_in_wandb_is_printed(sweep: Path) -> None:
