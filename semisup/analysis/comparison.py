@@ -15,8 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, CorrectImages, Gain, Pair, estimate_gains
+from semisup.analysis.ensembles import ensemble_accuracy
+from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, Pair, estimate_gains
 from semisup.analysis.runs import Run, as_number
+from semisup.analysis.selection_stability import SelectionStability, selection_stability
+from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.config.run_id import dataset_keys
 from semisup.core.probe_grids import NAMES
 from semisup.dataset import KeyRole
@@ -80,6 +83,7 @@ class Row:
     baselines: tuple[ReferenceGain, ...]
     labels_only: tuple[ReferenceGain, ...] = ()  # over the best labels-only setting of the comparison
     gains: Mapping[str, Gain] = field(default_factory=dict)  # by kind of reference; only those that are known
+    ensemble: float | None = None  # test accuracy of the mean of the seeds' probabilities, in [0, 1]; None = unknown
 
     def references(self, kind: str) -> tuple[ReferenceGain, ...]:
         """The gains of the runs over one kind of reference, one for each run; () for a labels-only row."""
@@ -109,6 +113,7 @@ class ReferenceGroup:
     kind: str  # control, best labels-only, baseline, or the name of a probe
     settings: FlatSettings
     runs: tuple[Run, ...]
+    ensemble: float | None = None  # as of a row
 
     @property
     def split(self) -> str:
@@ -131,6 +136,7 @@ class Comparison:
     references_of: folder of a finished run that uses unlabeled images -> kind of reference -> its gain over that
     roles: id of a reference run -> `control`, `best labels-only`, `baseline`, a probe, or several joined by `and`
     data_set: name of the data set where several are compared side by side; else ""
+    stability: how often smaller validation sets would have selected the best row
     """
 
     runs: list[Run]
@@ -142,11 +148,12 @@ class Comparison:
     references_of: dict[str, dict[str, ReferenceGain]]
     roles: dict[str, str]
     data_set: str = ""
+    stability: tuple[SelectionStability, ...] = ()
 
     @property
     def best(self) -> Row | None:
         """The row of best validation accuracy, among those that use unlabeled images if there are any."""
-        candidates = [row for row in self.rows if row.controls] or self.rows
+        candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
 
     def flat(self, run: Run) -> FlatSettings:
@@ -178,14 +185,17 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         if run.id not in reference_ids:
             groups[canonical(flats[str(run.folder)])].append(run)
     rows = [_row(group, columns, flats, pairs) for group in groups.values()]
-    rows.sort(key=lambda row: (-_validation(row), [sort_key(row.settings.get(key)) for key in columns]))
+    rows.sort(key=lambda row: (-_validation(row), _by_settings(row, columns)))
     labels_only = _best_labels_only(finished, rows, columns, flats)
-    rows = with_gains([_with_labels_only(row, labels_only) for row in rows])
+    stored = StoredPredictions()
+    rows = with_gains([_with_labels_only(row, labels_only) for row in rows], stored)
+    rows = [replace(row, ensemble=ensemble_accuracy(row.runs, stored)) for row in rows]
     for row in rows:
         for run, reference in zip(row.runs, row.labels_only, strict=False):
             pairs[str(run.folder)][LABELS_ONLY] = reference
     probes = [run for run in finished if PROBE in flats[str(run.folder)] and run.id in reference_ids]
     references = _references(rows, columns, flats, [run for runs in labels_only.values() for run in runs], probes)
+    references = [replace(group, ensemble=ensemble_accuracy(group.runs, stored)) for group in references]
     return Comparison(
         runs=runs,
         flats={str(run.folder): {} for run in runs} | flats,
@@ -196,7 +206,26 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         references_of=pairs,
         roles=_roles(references),
         data_set=data_set,
+        stability=_stability(rows, columns, stored),
     )
+
+
+def _candidates(rows: list[Row]) -> list[Row]:
+    """The rows among which the best is selected: those that use unlabeled images, if there are any."""
+    return [row for row in rows if row.controls] or rows
+
+
+def _by_settings(row: Row, columns: list[str]) -> list[tuple[int, float, str]]:
+    """Order of rows of equal accuracy."""
+    return [sort_key(row.settings.get(key)) for key in columns]
+
+
+def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -> tuple[SelectionStability, ...]:
+    candidates = _candidates(rows)
+    if not candidates:
+        return ()
+    ordered = sorted(candidates, key=lambda row: _by_settings(row, columns))
+    return selection_stability([row.runs for row in ordered], ordered.index(candidates[0]), stored)
 
 
 def _best_labels_only(
@@ -244,9 +273,9 @@ def _with_labels_only(row: Row, labels_only: Mapping[int, list[Run]]) -> Row:
     return replace(row, labels_only=tuple(pair_runs(run, closest(run)) for run in row.runs))
 
 
-def with_gains(rows: list[Row]) -> list[Row]:
-    """Estimate the gains of the rows over every kind of reference; the predictions of each run are read once."""
-    images, splits = CorrectImages(), [row.split for row in rows]
+def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
+    """Estimate the gains of the rows over every kind of reference."""
+    splits = [row.split for row in rows]
     gains: list[dict[str, Gain]] = [{} for _ in rows]
     for kind in KINDS:
         pairs = [
@@ -257,7 +286,7 @@ def with_gains(rows: list[Row]) -> list[Row]:
             ]
             for row in rows
         ]
-        for number, gain in enumerate(estimate_gains(pairs, splits, images)):
+        for number, gain in enumerate(estimate_gains(pairs, splits, stored)):
             if gain is not None:
                 gains[number][kind] = gain
     return [replace(row, gains=of_row) for row, of_row in zip(rows, gains, strict=True)]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from semisup.analysis.comparison import Comparison, Row, canonical, compare_runs, flatten, pair_runs, with_gains
 from semisup.analysis.runs import PARSE_ERRORS, find_runs, read_runs
+from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.config.run_id import dataset_keys, result_config
 from semisup.dataset import KeyRole
 from semisup.errors import DataError, RecordError, SettingError, check_range
@@ -143,7 +144,7 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     labels_only = _identity(plan.labels_only)
     named = {run.seed: run for run in runs if run.done and _identity(run.config) == labels_only}
     row = replace(row, labels_only=tuple(pair_runs(run, named.get(run.seed)) for run in row.runs))
-    return plan, with_gains([row])[0]
+    return plan, with_gains([row], StoredPredictions())[0]
 
 
 def _identity(config: dict[str, Any]) -> str:

@@ -8,11 +8,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy
-from numpy.typing import NDArray
 
 from semisup.analysis.intervals import Interval, chosen_interval, paired_interval
-from semisup.analysis.run_history import read_predictions
 from semisup.analysis.runs import Run
+from semisup.analysis.stored_predictions import StoredPredictions
 
 CONTROL, LABELS_ONLY, BASELINE = "control", "best labels-only", "baseline"
 KINDS = (CONTROL, LABELS_ONLY, BASELINE)
@@ -55,27 +54,9 @@ class Gain(NamedTuple):
     for_these_labels: bool
 
 
-class CorrectImages:
-    """Remembers which images of a split each run classified correctly, so that every predictions.csv is read once."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[int, NDArray[numpy.bool_]] | None] = {}
-
-    def of(self, run: Run, split: str) -> tuple[int, NDArray[numpy.bool_]] | None:
-        """Read the predictions of a run.
-
-        Returns:
-            A hash of the images' paths, and whether each is correct, sorted by path; None without predictions.
-        """
-        key = (str(run.folder), split)
-        if key not in self._known:
-            correct = {each.path: each.predicted == each.target for each in read_predictions(run.folder, split) or ()}
-            paths = sorted(correct)
-            self._known[key] = (hash(tuple(paths)), numpy.array([correct[path] for path in paths])) if paths else None
-        return self._known[key]
-
-
-def estimate_gains(rows: Sequence[Sequence[Pair]], splits: Sequence[str], images: CorrectImages) -> list[Gain | None]:
+def estimate_gains(
+    rows: Sequence[Sequence[Pair]], splits: Sequence[str], stored: StoredPredictions
+) -> list[Gain | None]:
     """Estimate the gain of every row over its references.
 
     Args:
@@ -96,24 +77,24 @@ def estimate_gains(rows: Sequence[Sequence[Pair]], splits: Sequence[str], images
             continue
         group, position = place[number]
         points = [pair.points for pair in pairs]
-        means = shared_image_means(pairs, split, images) if len(pairs) > 1 else None
+        means = shared_image_means(pairs, split, stored) if len(pairs) > 1 else None
         together = chosen_interval([[pair.points for pair in rows[each]] for each in group], position, means)
         same = len(pairs) > 1 and len({pair.run.fingerprint for pair in pairs} - {None}) == 1
         gains.append(Gain(sum(points) / len(points), paired_interval(points, means), together, len(pairs), same))
     return gains
 
 
-def shared_image_means(pairs: Sequence[Pair], split: str, images: CorrectImages) -> list[float] | None:
+def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredictions) -> list[float] | None:
     """Average, per image that all seeds share, the difference in correctness over the seeds, in points.
 
     Returns:
         None where the seeds have different images, or a run has no predictions.csv.
     """
-    read = [images.of(run, split) for pair in pairs for run in (pair.run, pair.other)]
+    read = [stored.of(run, split) for pair in pairs for run in (pair.run, pair.other)]
     present = [each for each in read if each is not None]
-    if len(present) < len(read) or len({paths for paths, _ in present}) != 1:
+    if len(present) < len(read) or len({each.images for each in present}) != 1:
         return None
-    correct = numpy.array([flags for _, flags in present], dtype=numpy.float64)
+    correct = numpy.array([each.correct for each in present], dtype=numpy.float64)
     means: list[float] = (100 * (correct[::2] - correct[1::2]).mean(axis=0)).tolist()
     return means
 

@@ -127,13 +127,17 @@ def read_predictions(folder: Path, split: str) -> list[Prediction] | None:
     """Rows of predictions.csv for one split whose true class is known; None without that file."""
     if not (folder / "predictions.csv").is_file():
         return None
-    predictions = []
-    for row in _read_csv(folder / "predictions.csv"):
-        confidence = _share(_number(row.get("confidence")))
+    return [row for _, name, row in iter_predictions(folder) if name == split and row is not None]
+
+
+def iter_predictions(folder: Path) -> Iterator[tuple[int, str, Prediction | None]]:
+    """Yield the rows of predictions.csv: number from 0, split, and prediction; None for a row that is broken."""
+    for number, row in enumerate(_read_csv(folder / "predictions.csv")):
+        prediction, confidence = None, _share(_number(row.get("confidence")))
         path, target, predicted = (row.get(name) for name in ("path", "class", "predicted"))
-        if row.get("split") == split and path and target and predicted and confidence is not None:
-            predictions.append(Prediction(path, target, predicted, confidence))
-    return predictions
+        if path and target and predicted and confidence is not None:
+            prediction = Prediction(path, target, predicted, confidence)
+        yield number, str(row.get("split")), prediction
 
 
 def read_threshold_curves(folder: Path) -> list[SplitCurve]:

@@ -19,8 +19,10 @@ with s the strength in [0, 1]; s = 1 is the full range [low, high] and s = 0 the
     Identity
     CutOut                                  0          0        cutout   side of the square, fraction of the image's
 
-So at s = .5 factors are .525-.975, bits 6-8, thresholds 128-256, angles +-15. A factor just below 1 already rounds
-values down by 1/255, which is the largest change from s = 0 to the smallest s above it. Warps use the nearest pixel
+So at s = .5 factors are .525-.975, bits 6-8, thresholds 128-256, angles +-15. The views are not continuous in s at 0: a
+factor just below 1 already rounds values down, so that each of the n operations changes a value by up to 1/255; with
+`flip`, half of the images are mirrored at every s > 0; and a square narrower than a pixel covers the center of a pixel,
+which becomes gray, in a few images. Warps use the nearest pixel
 and fill with black, the default of Pillow and FixMatch's code. The center of the square is uniform in the image; the
 part of the square inside the image is filled with 127/255.
 """

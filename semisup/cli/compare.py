@@ -53,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="an experiment, a run, or outputs")
-    track = "also upload the comparison to W&B, into the group of its runs (offline unless tracking.mode=online)"
+    track = (
+        "also upload the comparison to W&B, into the group of its runs, and these runs again with their gains "
+        "(offline unless tracking.mode=online)"
+    )
     parser.add_argument("--track", nargs="*", metavar="tracking.KEY=VALUE", help=track)
     parser.set_defaults(run_command=compare_command)
 
@@ -121,8 +124,9 @@ def _prepare_upload(
     Raises:
         SettingError: a word of `track` is not a valid setting.
     """
+    from semisup.cli.track import upload as upload_run
     from semisup.report.console import short_warnings
-    from semisup.report.wandb_report import default_location, upload_comparison, wandb_settings
+    from semisup.report.wandb_report import default_location, gain_values, upload_comparison, wandb_settings
 
     readable = [each for each in summaries if any(run.identity for run in each[0].runs)] or summaries
     trackers = [wandb_settings(comparison, folders, track) for comparison, _ in readable]
@@ -131,7 +135,15 @@ def _prepare_upload(
         short_warnings()
         for (settings, identity), (comparison, sentence) in zip(trackers, readable, strict=True):
             upload_comparison(settings.open(identity), comparison, sentence, destination)
-        return [line for _, identity in trackers for line in default_location(identity)]
+        lines = [line for _, identity in trackers for line in default_location(identity)]
+        sent = [
+            upload_run(Path(folder), settings, gains)
+            for (settings, _), (comparison, _) in zip(trackers, readable, strict=True)
+            for folder, gains in gain_values(comparison).items()
+        ]
+        if sent and lines:
+            lines.append(f"{sum(sent)} of {len(sent)} runs uploaded again, with their gains: sort by setting/rank")
+        return lines
 
     return upload
 

@@ -51,8 +51,21 @@ def track_command(arguments: argparse.Namespace) -> int:
     overrides = [word for word in arguments.words if "=" in word and not Path(word).exists()]
     tracking, output_root = _settings(overrides)
     runs = find_runs([Path(word) for word in arguments.words if word not in overrides])
-    uploaded = [_upload_run(folder, tracking, output_root) for folder in runs]
+    gains = _gains(runs)
+    uploaded = [_upload_run(folder, tracking, output_root, gains.get(str(folder), {})) for folder in runs]
     return 0 if all(uploaded) else 1
+
+
+def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
+    """Gains of the runs and of their settings over the reference runs beside them, by folder."""
+    from semisup.analysis.datasets import compare_by_dataset
+    from semisup.analysis.runs import read_runs
+    from semisup.report.wandb_report import gain_values
+
+    gains: dict[str, dict[str, object]] = {}
+    for comparison in compare_by_dataset(read_runs(folders)):
+        gains |= gain_values(comparison)
+    return gains
 
 
 def _settings(overrides: list[str]) -> tuple[Any, Path]:
@@ -75,14 +88,14 @@ def _settings(overrides: list[str]) -> tuple[Any, Path]:
     return tracking, Path(str(config["output_root"])).expanduser()
 
 
-def _upload_run(folder: Path, tracking: Any, output_root: Path) -> bool:
-    """Upload one run, print a line, and return whether it was uploaded."""
+def _upload_run(folder: Path, tracking: Any, output_root: Path, gains: dict[str, object]) -> bool:
+    """Upload one run and its gains, print a line, and return whether it was uploaded."""
     from semisup.errors import RecordError
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            status, rows = _replay(folder, tracking, output_root)
+            status, rows = _replay(folder, tracking, output_root, gains)
         except (RecordError, OSError) as error:
             print(f"semisup track: {printable(error, 2000)}", file=sys.stderr)
             return False
@@ -94,16 +107,18 @@ def _upload_run(folder: Path, tracking: Any, output_root: Path) -> bool:
     return True
 
 
-def upload(folder: Path, tracking: Any) -> None:
-    """Upload a run that was finished before, if its record can be read, for a process that waits for it in W&B."""
+def upload(folder: Path, tracking: Any, gains: dict[str, object] | None = None) -> bool:
+    """Upload a run that was finished before, with its gains, and return whether its record could be read."""
     from semisup.errors import RecordError
 
     with contextlib.suppress(RecordError, OSError):
-        _replay(folder, tracking, folder.parent.parent)
+        _replay(folder, tracking, folder.resolve().parent.parent, gains or {})
+        return True
+    return False
 
 
-def _replay(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
-    """Send the record of a run to a new tracker.
+def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, object]) -> tuple[str, int]:
+    """Send the record of a run to a new tracker, with its gains as further values of the summary.
 
     Returns:
         the status of the run and the number of metric rows sent.
@@ -137,7 +152,7 @@ def _replay(folder: Path, tracking: Any, output_root: Path) -> tuple[str, int]:
         tracker.row(row)
     tracker.plots(saved_plots(folder))
     flat = {name: value for name, value in (summary or {"status": status}).items() if not isinstance(value, dict)}
-    tracker.close(flat, EXIT_STATUS[RunStatus.DONE if status == RunStatus.DONE else RunStatus.FAILED])
+    tracker.close(flat | gains, EXIT_STATUS[RunStatus.DONE if status == RunStatus.DONE else RunStatus.FAILED])
     return status, count
 
 

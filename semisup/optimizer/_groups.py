@@ -1,14 +1,22 @@
 """Parameter groups: parameters that share a learning rate and a weight decay.
 
 lr of a block at depth d of D = lr layer_decay^(D - d)        BEiT, arXiv 2106.08254; the head has the full rate
+
+Class tokens, position embeddings and whatever else a network of timm names in `no_weight_decay()` are never decayed, as
+in timm.
 """
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
 from torch.nn import Parameter
 
 from semisup.core.layer_depth import layer_depths
+
+EMBEDDINGS = ("class_token", "pos_embedding", "relative_position_bias_table")
+"""Parameters of torchvision's networks that its training reference does not decay either."""
 
 
 def parameter_groups(
@@ -23,10 +31,24 @@ def parameter_groups(
         decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).
         layer_decay: in (0, 1], ratio of the learning rates of a block and the next one; 1 = the same for all.
     """
-    depth = layer_depths(model)
+    depth, never = layer_depths(model), _undecayed(model)
     last = max(depth.values())
     groups: dict[tuple[float, float], list[Parameter]] = {}
     for parameter in model.parameters():
-        decay = weight_decay if decay_norm_and_bias or parameter.ndim > 1 else 0.0
+        decayed = parameter not in never and (decay_norm_and_bias or parameter.ndim > 1)
+        decay = weight_decay if decayed else 0.0
         groups.setdefault((layer_decay ** (last - depth[parameter]), decay), []).append(parameter)
     return [{"params": each, "lr_scale": scale, "weight_decay": decay} for (scale, decay), each in groups.items()]
+
+
+def _undecayed(model: nn.Module) -> set[Parameter]:
+    """Parameters that are not decayed whatever their number of dimensions."""
+    named = dict(model.named_parameters())
+    parameters = {each for name, each in named.items() if name.rpartition(".")[2] in EMBEDDINGS}
+    timm = next((module for module in model.modules() if callable(getattr(module, "no_weight_decay", None))), None)
+    if timm is None:
+        return parameters
+    method: Any = timm.no_weight_decay
+    patterns: Iterable[str] = method()  # names, or patterns such as *.bias_table
+    own = dict(timm.named_parameters())
+    return parameters | {own[name] for name in own for pattern in patterns if fnmatchcase(name, pattern)}

@@ -66,6 +66,17 @@ CHANGES: tuple[Change, ...] = (
         {"threshold.name": ("freematch",), "method.name": ("mixmatch", "mean_teacher")},
         "threshold.lambda_fairness also applies with method=mixmatch and method=mean_teacher",
     ),
+    Change(
+        2,
+        {
+            "model.name": ("torchvision",),
+            "model.architecture": (
+                *("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"),
+                *("swin_t", "swin_s", "swin_b", "maxvit_t"),
+            ),
+        },
+        "class tokens, position embeddings and tables of relative positions have no weight decay",
+    ),
 )
 """Every change of meaning since version 1, oldest first.
 

@@ -54,6 +54,7 @@ def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
             "best": _row(comparison.best) if comparison.best else None,
             "rows": [_row(row) for row in comparison.rows],
             "references": [_reference(reference) for reference in comparison.references],
+            "same_selection": [each._asdict() for each in comparison.stability],
         }
         for comparison, sentence in parts
     ]
@@ -113,6 +114,7 @@ def _flat_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     }
     for name, value in spreads.items():
         line |= {name: value and value.mean, f"{name} deviation": value and value.deviation}
+    line["ensemble/test/accuracy"] = row.ensemble
     for name, kind in REFERENCES.items():
         interval = row.gains[kind].sweep_interval if kind in row.gains else None
         line |= {f"gain_over_{name}_points low": interval and interval.low}
@@ -128,6 +130,7 @@ def _row(row: Row) -> dict[str, Any]:
         "gains_measured_on": row.split,
         "best/val/accuracy": _spread(row.accuracy("validation")),
         "test/accuracy": _spread(row.accuracy("test")),
+        "ensemble/test/accuracy": row.ensemble,
         **{f"gain_over_{name}_points": _gain(row, kind) for name, kind in REFERENCES.items()},
         **{name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")},
     }
@@ -148,6 +151,7 @@ def _reference(reference: ReferenceGroup) -> dict[str, Any]:
         "runs": [run.id for run in reference.runs],
         "measured_on": reference.split,
         "accuracy": _spread(reference.accuracy),
+        "ensemble/test/accuracy": reference.ensemble,
     }
 
 

@@ -81,6 +81,9 @@ MEASURED = [
     Column("steps", "steps", priority=2),
     Column("seconds", "seconds", priority=3),
 ]
+ENSEMBLE = Column("ensemble", "ensemble\ntest %", priority=1)
+"""Of the mean of the seeds' probabilities; left out where no row has one."""
+
 STATUS_COLORS: dict[str, str] = {
     **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),
     **dict.fromkeys((RunStatus.INTERRUPTED, RunStatus.RUNNING), "yellow"),
@@ -92,7 +95,8 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
     if not comparison.rows:
         return None
     varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
-    columns = [Column("best", "best run", number=False), *(varied or [METHOD]), Column("seeds", "seeds"), *MEASURED]
+    columns = [Column("best", "best run", number=False), *(varied or [METHOD]), Column("seeds", "seeds")]
+    columns += [*MEASURED[:2], *_ensemble_columns(comparison.rows), *MEASURED[2:]]
     lines = [Line(_row_cells(comparison, row, link), row is comparison.best) for row in comparison.rows]
     caption = "Mean ± spread over seeds, best on validation first; gains in percentage points, seed by seed"
     return Table(f"settings{suffix}", caption, _filter_example(varied), columns, lines)
@@ -119,7 +123,8 @@ def references_table(comparison: Comparison) -> Table | None:
     keys = [key for key in comparison.columns if any(key in group.settings for group in references)]
     split = "test" if all(group.split == "test" for group in references) else "validation"
     columns = [Column("kind", "", number=False), *(_setting_column(key) for key in keys)]
-    columns += [Column("seeds", "seeds"), Column("accuracy", f"{split} %"), Column("steps", "steps")]
+    ensemble = _ensemble_columns(references)
+    columns += [Column("seeds", "seeds"), Column("accuracy", f"{split} %"), *ensemble, Column("steps", "steps")]
     lines = [
         Line(
             [
@@ -127,6 +132,7 @@ def references_table(comparison: Comparison) -> Table | None:
                 *_setting_cells(keys, group.settings),
                 Cell(str(group.accuracy.count if group.accuracy else 0)),
                 Cell(format_mean_std(group.accuracy, unit=100)),
+                *(Cell(format_number(group.ensemble, 100, 1)) for _ in ensemble),
                 Cell(_steps(group)),
             ]
         )
@@ -163,6 +169,10 @@ def _filter_example(varied: list[Column]) -> str:
     return f"{numeric[0]}>0.5  or  val>90" if numeric else "val>90"
 
 
+def _ensemble_columns(rows: Sequence[Row | ReferenceGroup]) -> list[Column]:
+    return [ENSEMBLE] if any(row.ensemble is not None for row in rows) else []
+
+
 def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
     best = row.best_run
     settings = _setting_cells(comparison.columns, row.settings)
@@ -172,6 +182,7 @@ def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
         Cell(str(len(row.runs))),
         Cell(format_mean_std(row.accuracy("validation"), unit=100)),
         Cell(format_mean_std(row.accuracy("test"), unit=100)),
+        *(Cell(format_number(row.ensemble, 100, 1)) for _ in _ensemble_columns(comparison.rows)),
         _gain_cell(row, CONTROL),
         _gain_cell(row, LABELS_ONLY),
         _gain_cell(row, BASELINE),

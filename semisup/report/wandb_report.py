@@ -1,6 +1,7 @@
-"""Upload a comparison to W&B as a run in the group of the sweep, with the same tables and charts.
+"""A comparison in W&B: a run of its own in the group of the sweep, and the gains of every run as values of its summary.
 
-Its id is derived from the compared folders, so that comparing them again updates the same run.
+The run of the comparison has the same tables and charts; its id is derived from the compared folders, so that comparing
+them again updates it. The gains of the runs can be sorted and filtered in W&B's table of runs like any other value.
 """
 
 import hashlib
@@ -10,7 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import Comparison
+from semisup.analysis.comparison import Comparison, Row
+from semisup.analysis.confirmation import read_confirmation
+from semisup.analysis.gains import evidence
 from semisup.config import schema
 from semisup.errors import DataError, SettingError
 from semisup.record.reader import parse_value, read_config
@@ -91,6 +94,7 @@ def upload_comparison(tracker: Tracker, comparison: Comparison, sentence: str, b
 
     Args:
         sentence: summary of the comparison.
+        beside: the folder that was compared.
     """
     for name, lines in (("settings", row_lines(comparison)), ("runs", run_lines(comparison, beside))):
         if lines:
@@ -100,7 +104,7 @@ def upload_comparison(tracker: Tracker, comparison: Comparison, sentence: str, b
         for name, content in charts.items():
             write_atomically(Path(folder) / f"{name}.png", content)
         tracker.plots({name: Path(folder) / f"{name}.png" for name in charts})
-        tracker.close(_summary(comparison, sentence), 0)
+        tracker.close(_summary(comparison, sentence, beside), 0)
 
 
 def _charts(comparison: Comparison) -> dict[str, bytes]:
@@ -113,20 +117,61 @@ def _charts(comparison: Comparison) -> dict[str, bytes]:
         return {name: render_png(figure) for name, figure in figures.items() if figure is not None}
 
 
-def _summary(comparison: Comparison, sentence: str) -> dict[str, object]:
+def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
+    """Values for the summaries of the runs that use unlabeled images, by folder; only runs with a gain have any.
+
+    `gain_over_control_points` is of the run's own seed. Names that begin with `setting/` are of its row of the
+    comparison, over all seeds, and equal for the runs of that row; `setting/rank` is 1 for the row that validation
+    selected.
+    """
+    values: dict[str, dict[str, object]] = {}
+    ranked = [row for row in comparison.rows if row.controls]
+    for rank, row in enumerate(ranked, start=1):
+        if not row.gains:
+            continue
+        of_row: dict[str, object] = {"setting/rank": rank, "setting/seeds": len(row.runs)}
+        spreads = {"best/val/accuracy": row.accuracy("validation"), "test/accuracy": row.accuracy("test")}
+        of_row |= {f"setting/{name}": value.mean for name, value in spreads.items() if value}
+        of_row |= {} if row.ensemble is None else {"setting/ensemble/test/accuracy": row.ensemble}
+        of_row |= {f"setting/{name}": value for name, value in _gains_over_references(row, confirmed=False).items()}
+        for place, run in enumerate(row.runs):
+            own = {
+                name: row.references(kind)[place].points for name, kind in REFERENCES.items() if row.references(kind)
+            }
+            points = {f"gain_over_{name}_points": value for name, value in own.items() if value is not None}
+            values[str(run.folder)] = points | of_row
+    return values
+
+
+def _gains_over_references(row: Row, *, confirmed: bool) -> dict[str, object]:
+    """Mean gain in points, ends of its 95 % interval and evidence, for each kind of reference that is finished."""
+    values: dict[str, object] = {}
+    for name, kind in REFERENCES.items():
+        if (gain := row.gains.get(kind)) is None:
+            continue
+        interval = gain.interval if confirmed else gain.sweep_interval
+        values[f"gain_over_{name}_points"] = gain.mean
+        if interval is not None:
+            values[f"gain_over_{name}_points_low"] = interval.low
+            values[f"gain_over_{name}_points_high"] = interval.high
+            values[f"gain_over_{name}_evidence"] = str(evidence(interval, confirmed=confirmed))
+    return values
+
+
+def _summary(comparison: Comparison, sentence: str, folder: Path) -> dict[str, object]:
     best = comparison.best
     summary: dict[str, object] = {"sentence": sentence, "count/runs": len(comparison.runs)}
     summary |= {"count/settings": len(comparison.rows), "count/unfinished": len(comparison.unfinished)}
     if best is not None:
         spreads = {"best/val/accuracy": best.accuracy("validation"), "test/accuracy": best.accuracy("test")}
         summary |= {name: value.mean for name, value in spreads.items() if value}
-        for name, kind in REFERENCES.items():
-            if (gain := best.gains.get(kind)) is None:
-                continue
-            summary[f"gain_over_{name}_points"] = gain.mean
-            if (interval := gain.sweep_interval) is not None:
-                summary[f"gain_over_{name}_points_low"] = interval.low
-                summary[f"gain_over_{name}_points_high"] = interval.high
+        summary |= _gains_over_references(best, confirmed=False)
+        summary |= {} if best.ensemble is None else {"ensemble/test/accuracy": best.ensemble}
+    summary |= {f"same_selection/{each.per_class}_per_class": each.share for each in comparison.stability}
+    result = read_confirmation(folder)
+    if result is not None and (row := result[1]) is not None and len(row.runs) == len(result[0].seeds):
+        values = {"seeds": len(row.runs)} | _gains_over_references(row, confirmed=True)
+        summary |= {f"confirmed/{name}": value for name, value in values.items()}
     return summary
 
 

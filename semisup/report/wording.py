@@ -37,7 +37,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
     lines = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {_seeds(len(best.runs))}."]
     if best.controls:
         lines += [_unlabeled_line(best), _labels_only_line(comparison, best), *encoder_question(best.runs[0].config)]
-    return "\n".join([*filter(None, [confirmed]), *lines])
+    return "\n".join(filter(None, [confirmed, *lines, _stability_line(comparison, best)]))
 
 
 def title(comparison: Comparison) -> str:
@@ -182,6 +182,25 @@ def _judgment(value: Gain, interval: Interval, *, confirmed: bool) -> str:
     needed = seeds_needed(value.mean, interval.deviation) if value.mean > 0 else None
     more = f"; a gain of this size would need about {needed} seeds" if needed and needed > value.pairs else ""
     return f"no evidence of a {'gain' if value.mean >= 0 else 'difference'}{more}"
+
+
+def _stability_line(comparison: Comparison, best: Row) -> str:
+    """Say how often smaller validation sets would have selected the same setting; "" if it is unknown."""
+    if not comparison.stability:
+        return ""
+    sizes = _listed([f"{each.per_class}" for each in comparison.stability], "or")
+    shares = _listed([f"{100 * each.share:.0f}" for each in comparison.stability], "and")
+    images = best.runs[0].images("validation")
+    instead = f" instead of all {images}" if images else ""
+    return (
+        f"Selection: with {sizes} validation images per class{instead}, the same setting would have been selected in "
+        f"{shares} % of draws."
+    )
+
+
+def _listed(texts: list[str], conjunction: str) -> str:
+    """`4, 10 or 25`"""
+    return f" {conjunction} ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _confirmation(comparison: Comparison, folder: Path) -> str:

@@ -326,6 +326,17 @@ def test_smallest_strength_changes_values_by_at_most_1_per_operation() -> None:
     assert 0 < float((change * 255).max()) < 2.5, "two operations, each rounding down once"
 
 
+def test_smallest_strength_mirrors_and_cuts_out_whole_pixels() -> None:
+    """What the docstring excludes from that limit: `flip` at every strength above 0, and a square below a pixel."""
+    pixels = pictures(3, 32)[:1].expand(64, -1, -1, -1).contiguous()
+    views = strong(strength=1e-9, flip=True).apply(pixels, torch_generator(0, "s"))
+    mirrored = (views == to_float(pixels.flip(-1))).flatten(1).all(1)
+    assert 16 < int(mirrored.sum()) < 48
+    square = torch.tensor([[0.5 / 32, 0.5 / 32, 1e-6], [1 / 32, 1 / 32, 1e-6]])
+    changed = fill_square(pixels[:2], square) != pixels[:2]
+    assert changed.any(1).flatten(1).sum(1).tolist() == [1, 0], "around the center of a pixel, and at its corner"
+
+
 # CutOut ---------------------------------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ FIXTURE = CONF.parent / "tests" / "fixtures" / "run-0.1.0" / "config.yaml"
         (("method=uda", "threshold=adamatch"), "soft targets are those that threshold=adamatch aligned"),
         (("method=mean_teacher", "threshold=adamatch"), "soft targets are those that threshold=adamatch aligned"),
         (("method=mixmatch", "threshold=freematch"), "threshold.lambda_fairness also applies"),
+        (("model=torchvision", "model.architecture=vit_b_16"), "class tokens, position embeddings"),
     ],
 )
 def test_config_of_version_1_with_a_changed_meaning_is_refused(overrides: tuple[str, ...], change: str) -> None:
@@ -43,6 +44,7 @@ def test_config_of_version_1_with_a_changed_meaning_is_refused(overrides: tuple[
         ("method=uda", "method.tsa=linear"),
         ("method=mixmatch",),
         ("method=supervised",),
+        ("model=torchvision", "model.architecture=resnet18"),
     ],
 )
 def test_config_of_version_1_with_its_old_meaning_is_valid(overrides: tuple[str, ...]) -> None:

@@ -124,6 +124,45 @@ def test_normalization_layers_and_biases_can_be_excluded_from_weight_decay(name:
             assert decay[parameter] == (0 if free else 0.25), (module, key)
 
 
+def undecayed_names(model: nn.Module, *overrides: str) -> set[str]:
+    groups = groups_of(model, "optimizer.weight_decay=0.25", *overrides)
+    free = {parameter for group in groups if not group["weight_decay"] for parameter in group["params"]}
+    return {name for name, parameter in model.named_parameters() if parameter in free}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_tokens_and_position_embeddings_are_never_decayed(name: str) -> None:
+    all_others = (f"optimizer={name}", "optimizer.decay_norm_and_bias=true")
+    vit, swin = torchvisions("vit_b_16"), torchvisions("swin_t")
+    assert undecayed_names(vit, *all_others) == {"network.class_token", "network.encoder.pos_embedding"}
+    tables = {name for name, _ in swin.named_parameters() if name.endswith("relative_position_bias_table")}
+    assert len(tables) == 12
+    assert undecayed_names(swin, *all_others) == tables
+    with_norm = undecayed_names(vit, f"optimizer={name}", "optimizer.decay_norm_and_bias=false")
+    assert with_norm >= {"network.class_token", "network.encoder.pos_embedding", "network.encoder.ln.weight"}
+    assert undecayed_names(torchvisions("resnet18"), *all_others) == set()
+
+
+@pytest.mark.parametrize(
+    "architecture", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "xcit_nano_12_p16_224"]
+)
+def test_weight_decay_groups_equal_timms(architecture: str) -> None:
+    pytest.importorskip("timm")
+    model: Any = network("model=timm", f"model.architecture={architecture}", device="cpu")
+    from timm.optim import param_groups_weight_decay
+
+    without = model.network.no_weight_decay()
+    assert without
+    for text, exclude in (("true", False), ("false", True)):
+        groups = param_groups_weight_decay(
+            model.network, 0.25, weight_decay_exclude_1d=exclude, no_weight_decay_list=without
+        )
+        free = {parameter for group in groups if not group["weight_decay"] for parameter in group["params"]}
+        expected = {f"network.{name}" for name, each in model.network.named_parameters() if each in free}
+        assert expected
+        assert undecayed_names(model, "optimizer=adamw", f"optimizer.decay_norm_and_bias={text}") == expected
+
+
 def test_defaults_equal_the_tutorials_and_fixmatchs() -> None:
     adamw, sgd = (checked(f"optimizer={name}").config["optimizer"] for name in ("adamw", "sgd"))
     assert (adamw["decay_norm_and_bias"], adamw["layer_decay"]) == (True, 1)

@@ -1,21 +1,29 @@
 """Make run directories as semisup writes them, without training: real configs and ids, invented numbers."""
 
 import copy
+import csv
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import yaml
+from numpy.typing import NDArray
 
+from semisup.analysis.runs import Run, read_run
 from semisup.config import schema
 from semisup.config.controls import baseline_config, control_config
 from semisup.config.run_id import run_id
+from semisup.record.probabilities import FILE, encode_probabilities
 from tests.conftest import checked
 
 IMAGES = 200  # evaluated, of each split
 STEPS, LABELED_STEPS = 1200, 300
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text; the one in C is ten times as fast
+CLASSES = ("a", "b", "c")
+Array = NDArray[Any]
 
 
 @functools.cache
@@ -79,6 +87,41 @@ def make_with_references(
             on_test = None if test is None else accuracy
             make(experiment, reference, val=accuracy, test=on_test, steps=reference["train"]["steps"])
     return folder
+
+
+def store(
+    folder: Path,
+    test: Array | None = None,
+    targets: Sequence[int] = (),
+    *,
+    validation: Sequence[tuple[int, bool]] = (),
+    paths: Sequence[str] | None = None,
+    classes: Sequence[str] = CLASSES,
+) -> Run:
+    """Write the predictions of a made-up run.
+
+    Args:
+        test: (n, K) class probabilities on the test images.
+        targets: (n,) their classes.
+        validation: class of each validation image, and whether it is correct.
+        paths: (n,) of the test images.
+    """
+    about = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(about | {"dataset": {"classes": list(classes)}}))
+    rows, probabilities = [], []
+    for number, (target, correct) in enumerate(validation):
+        predicted = target if correct else (target + 1) % 3
+        rows.append(("validation", f"v{number}", classes[target], classes[predicted], 1))
+        probabilities.append(numpy.eye(3)[predicted])
+    test = numpy.zeros((0, 3)) if test is None else test
+    names = paths or [f"t{number}" for number in range(len(test))]
+    for path, target, row in zip(names, targets, test, strict=True):
+        rows.append(("test", path, classes[target], classes[int(row.argmax())], round(float(row.max()), 6)))
+        probabilities.append(row)
+    with (folder / "predictions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("split", "path", "class", "predicted", "confidence"), *rows])
+    (folder / FILE).write_bytes(encode_probabilities(numpy.array(probabilities, numpy.float32).reshape(-1, 3)))
+    return read_run(folder)
 
 
 def _metrics(val: float, labelings: list[tuple[float, float | None]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 import yaml
@@ -19,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, summarize
-from semisup.analysis.gains import LABELS_ONLY
+from semisup.analysis.gains import LABELS_ONLY, evidence
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.analysis.runs import TAIL_BYTES, find_runs, read_run, read_runs
 from semisup.cli.compare import compare
@@ -32,7 +33,7 @@ from semisup.report.terminal_tables import MAX_ROWS
 from semisup.report.wording import format_mean_std, mean_gain, missing_reason, summary_sentence
 from semisup.runtime.liveness import this_process
 from tests import preloaded
-from tests.report.run_maker import make, make_with_references, plain_of
+from tests.report.run_maker import make, make_with_references, plain_of, store
 
 
 def compared(*folders: Path) -> Comparison:
@@ -209,6 +210,51 @@ def test_controls_of_several_lengths_count_once_for_each_seed(outputs: Path) -> 
     assert len(control.runs) == 4
     assert over_seeds(control.runs, "test") == summarize([0.7, 0.7])
     assert "1000-2000" in printed(outputs / "mine")
+
+
+def test_ensembles_of_rows_and_references_are_shown(outputs: Path) -> None:
+    """The mean of two seeds' probabilities is correct on 3 of 4 images; each seed is on 2 and on 1."""
+    probabilities = (
+        [[0.6, 0.3, 0.1], [0.6, 0.4, 0.0], [0.1, 0.2, 0.7], [0.4, 0.6, 0.0]],
+        [[0.2, 0.5, 0.3], [0.1, 0.7, 0.2], [0.4, 0.3, 0.3], [0.3, 0.7, 0.0]],
+    )
+    for seed, each in enumerate(probabilities):
+        plain = plain_of(seed=seed)
+        folder = make_with_references(outputs / "mine", plain, test=0.75, control=0.7, baseline=0.5)
+        for run in (folder, outputs / "mine" / run_id(control_config(plain, {"steps": 1200}))):
+            store(run, numpy.array(each), (0, 1, 2, 0))
+    text = printed(outputs / "mine")
+    assert len(re.findall(r"\bensemble\b", text)) == 2, "the settings and the references"
+    settings, references = text.split("References of the gains")
+    assert "  75.0  +5.0" in re.sub(r"±  *\S+", "", settings)
+    assert [line.split()[-2:] for line in references.splitlines() if line.startswith(" control")] == [["75.0", "1200"]]
+    content = json.loads((outputs / "mine" / "comparison.json").read_text())
+    assert content["rows"][0]["ensemble/test/accuracy"] == 0.75
+    kinds = {each["kind"]: each["ensemble/test/accuracy"] for each in content["references"]}
+    assert (kinds["control"], kinds["baseline"]) == (0.75, None)
+    assert 'data-key="ensemble"' in (outputs / "mine" / "report.html").read_text()
+
+
+def test_no_ensemble_is_shown_without_probabilities(sweep: Path) -> None:
+    assert not re.search(r"\bensemble\b", printed(sweep))
+    assert 'data-key="ensemble"' not in (sweep / "report.html").read_text()
+
+
+def test_selection_by_fewer_validation_images_is_shown(outputs: Path) -> None:
+    for tau, correct in ((0.9, 90), (0.5, 84)):
+        folder = make(outputs / "mine", plain_of(f"threshold.tau={tau}"), val=correct / 120)
+        store(folder, validation=[(number % 3, number < correct) for number in range(120)])
+    text = printed(outputs / "mine", width=1000)
+    (line,) = [line for line in text.splitlines() if line.startswith("Selection: ")]
+    content = json.loads((outputs / "mine" / "comparison.json").read_text())
+    shares = [round(100 * each["share"]) for each in content["same_selection"]]
+    assert [each["per_class"] for each in content["same_selection"]] == [4, 10, 25]
+    assert line == (
+        "Selection: with 4, 10 or 25 validation images per class instead of all 200, the same setting would have been "
+        f"selected in {shares[0]}, {shares[1]} and {shares[2]} % of draws."
+    )
+    assert shares == sorted(shares)
+    assert line in (outputs / "mine" / "report.html").read_text()
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------
@@ -728,7 +774,7 @@ def test_controls_of_all_cells_in_a_column_are_one_row(sweep: Path) -> None:
 def tracked(folder: Path, *words: str) -> list[Path]:
     """Compare with --track; returns the W&B files of the comparison."""
     assert compare([folder], Console(file=io.StringIO(), width=150), list(words)) == 0
-    return sorted((folder.parent / "wandb").glob("offline-run-*/*.wandb"))
+    return sorted((folder.parent / "wandb").glob("offline-run-*/run-comparison-*.wandb"))
 
 
 def inspected(path: Path, *words: str) -> Any:
@@ -758,6 +804,31 @@ def test_comparison_is_uploaded_into_the_group_of_the_sweep(sweep: Path) -> None
     assert len(runs["data"]) == 21
     png = file.parent / "files" / summary["plots/comparison"]["path"]
     assert png.read_bytes() == (sweep / "comparison.png").read_bytes()
+
+
+def test_runs_in_wandb_have_gains_that_sort_as_the_comparison(outputs: Path) -> None:
+    """Two settings x two seeds: each run's own gain, and its setting's gain, interval and rank."""
+    folder = outputs / "mine"
+    for tau, val, gains in ((0.8, 0.7, (0.04, 0.02)), (0.95, 0.9, (0.10, 0.12))):
+        for seed, gain in enumerate(gains):
+            plain = plain_of(f"threshold.tau={tau}", seed=seed)
+            make_with_references(folder, plain, val=val, test=0.6 + gain, control=0.6, baseline=0.5)
+    tracked(folder)
+    comparison = compared(folder)
+    summaries = {}
+    for file in (outputs / "wandb").glob("offline-run-*/run-mine-*.wandb"):
+        summaries[file.stem.removeprefix("run-mine-")] = inspected(file, "--summary")["summary"]
+    assert set(summaries) == {run.id for row in comparison.rows for run in row.runs}
+    by_rank = sorted(summaries.values(), key=lambda each: (each["setting/rank"], each["gain_over_control_points"]))
+    assert [each["gain_over_control_points"] for each in by_rank] == pytest.approx([10, 12, 2, 4])
+    assert [each["setting/gain_over_control_points"] for each in by_rank] == pytest.approx([11, 11, 3, 3])
+    for each in by_rank:
+        gain = comparison.rows[each["setting/rank"] - 1].gains["control"]
+        assert each["setting/gain_over_control_points_low"] == pytest.approx(gain.sweep_interval.low)
+        assert each["setting/gain_over_control_points_high"] == pytest.approx(gain.sweep_interval.high)
+        assert each["setting/gain_over_control_evidence"] == evidence(gain.sweep_interval, confirmed=False)
+        assert each["test/accuracy"] == pytest.approx(0.6 + each["gain_over_control_points"] / 100)
+        assert each["setting/seeds"] == 2
 
 
 def test_location_in_wandb_is_printed(sweep: Path) -> None:

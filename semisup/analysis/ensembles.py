@@ -1,0 +1,37 @@
+"""The ensemble of a setting: the mean of its seeds' class probabilities, evaluated on the test set."""
+
+from collections.abc import Sequence
+
+import numpy
+
+from semisup.analysis.runs import Run
+from semisup.analysis.stored_predictions import StoredPredictions
+
+
+def ensemble_accuracy(runs: Sequence[Run], stored: StoredPredictions) -> float | None:
+    """Compute the test accuracy of the mean of the class probabilities of several runs.
+
+    Returns:
+        Accuracy in [0, 1]; None with fewer than two runs, where two runs have one seed, where the runs have different
+        test images or classes, or where one stored no probabilities.
+    """
+    if len(runs) < 2 or len({run.seed for run in runs}) < len(runs):
+        return None
+    first = stored.of(runs[0], "test")
+    if first is None:
+        return None
+    total, order = numpy.zeros(0), None
+    for run in runs:
+        predictions = stored.of(run, "test")
+        if predictions is None or predictions.images != first.images:
+            return None
+        if (predictions.targets != first.targets).any() or (read := stored.probabilities(run, "test")) is None:
+            return None
+        classes, probabilities = read
+        if order is None:
+            order, total = classes, numpy.zeros(probabilities.shape)
+        elif classes != order:
+            return None
+        total += probabilities
+    assert order is not None
+    return float((numpy.array(order)[total.argmax(axis=1)] == first.targets).mean())

@@ -1,0 +1,95 @@
+"""How often a smaller validation set would have selected the same cell of a sweep.
+
+The validation images are drawn again and again: at most n of each class, without replacement, the same images for all
+cells of a seed. In every draw the cell of best mean accuracy over the seeds is selected, ties as in the comparison.
+The weights of each run remain those that its whole validation set selected, so the figures are a little too high.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.analysis.runs import Run
+from semisup.analysis.stored_predictions import SplitPredictions, StoredPredictions
+
+IMAGES_PER_CLASS = (4, 10, 25)
+DRAWS = 1000
+"""The standard error of a share is then at most 1.6 points."""
+
+MAX_KEYS = 4_000_000
+"""Random numbers in memory at once."""
+
+
+class SelectionStability(NamedTuple):
+    """Share of draws, in [0, 1], of at most `per_class` images of each class that select the same cell."""
+
+    per_class: int
+    share: float
+
+
+def selection_stability(
+    cells: Sequence[Sequence[Run]], selected: int, stored: StoredPredictions
+) -> tuple[SelectionStability, ...]:
+    """Draw smaller validation sets and count how often they select the cell that the whole set selected.
+
+    Args:
+        cells: the runs of each cell, one for each seed; of equally good cells the first is selected.
+        selected: index of the cell that the whole validation set selected.
+
+    Returns:
+        One entry for each of IMAGES_PER_CLASS that some class exceeds; () for a single cell, and where a run stored no
+        predictions.
+    """
+    groups: dict[tuple[int | None, int], list[tuple[int, SplitPredictions]]] = {}
+    for cell, runs in enumerate(cells):
+        for run in runs:
+            predictions = stored.of(run, "validation")
+            if predictions is None:
+                return ()
+            groups.setdefault((run.seed, predictions.images), []).append((cell, predictions))
+    largest = max((int(numpy.bincount(group[0][1].targets).max()) for group in groups.values()), default=0)
+    sizes = [size for size in IMAGES_PER_CLASS if size < largest]
+    if len(cells) < 2 or not sizes:
+        return ()
+    accuracy = numpy.zeros((len(sizes), len(cells), DRAWS))
+    for number, group in enumerate(groups.values()):
+        correct = numpy.array([predictions.correct for _, predictions in group], dtype=numpy.float32)
+        seeds = numpy.array([len(cells[cell]) for cell, _ in group])[:, None]
+        for size, draws, drawn in _iter_draws(group[0][1].targets, sizes, number):
+            share = (correct @ drawn.T) / drawn[0].sum() / seeds
+            accuracy[size, [cell for cell, _ in group], draws] += share
+    best = accuracy.round(9).argmax(axis=1)  # rounded: sums of equal accuracies in another order are ties
+    shares = (best == selected).mean(axis=1).tolist()
+    return tuple(SelectionStability(size, share) for size, share in zip(sizes, shares, strict=True))
+
+
+def _iter_draws(
+    targets: NDArray[numpy.int64], sizes: Sequence[int], number: int
+) -> Iterator[tuple[int, slice, NDArray[numpy.float32]]]:
+    """Draw images of each class; the draws of a smaller size are part of those of a larger one.
+
+    Args:
+        targets: (n,) classes.
+        number: of the random stream.
+
+    Yields:
+        index of the size, draws, and (draws, n) 1 for an image that was drawn, else 0.
+    """
+    generator = numpy.random.Generator(numpy.random.Philox(key=[number, 0]))
+    members = [numpy.flatnonzero(targets == each) for each in numpy.unique(targets)]
+    step = max(1, MAX_KEYS // len(targets))
+    for start in range(0, DRAWS, step):
+        draws = slice(start, min(start + step, DRAWS))
+        count = draws.stop - start
+        drawn = numpy.zeros((len(sizes), count, len(targets)), dtype=numpy.float32)
+        for images in members:
+            keys = generator.random((count, len(images)))
+            smaller = [size for size in sizes if size < len(images)]
+            order = keys.argpartition([size - 1 for size in smaller], axis=1) if smaller else None
+            for place, size in enumerate(sizes):
+                chosen = images[order[:, :size]] if order is not None and size < len(images) else images[None]
+                numpy.put_along_axis(drawn[place], chosen + numpy.zeros((count, 1), dtype=numpy.int64), 1.0, axis=1)
+        for place in range(len(sizes)):
+            yield place, draws, drawn[place]

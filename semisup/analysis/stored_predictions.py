@@ -1,0 +1,78 @@
+"""Predictions that finished runs stored for their validation and test images; the files of a run are read once."""
+
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.analysis.run_history import class_names, iter_predictions
+from semisup.analysis.runs import Run
+from semisup.errors import RecordError
+from semisup.record.probabilities import Probabilities, read_probabilities
+
+
+@dataclass(frozen=True)
+class SplitPredictions:
+    """Predictions of one run for the n images of one split whose class is known, sorted by path.
+
+    images: a number that is equal for equal sets of images
+    targets: (n,) numbers of the true classes, which are equal for equal names
+    correct: (n,) whether the predicted class is the true one
+    lines: (n,) line of each image in predictions.csv, from 0
+    """
+
+    images: int
+    targets: NDArray[numpy.int64]
+    correct: NDArray[numpy.bool_]
+    lines: NDArray[numpy.int64]
+
+
+class StoredPredictions:
+    """Reads predictions.csv of each run at most once, and remembers what comparisons need of it."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, dict[str, SplitPredictions]] = {}
+        self._line_counts: dict[str, int] = {}
+        self._image_sets: dict[tuple[str, ...], int] = {}
+        self._classes: dict[str, int] = {}
+
+    def of(self, run: Run, split: str) -> SplitPredictions | None:
+        """Predictions on `validation` or `test`; None where the run stored none."""
+        key = str(run.folder)
+        if key not in self._splits:
+            self._splits[key] = self._read(run)
+        return self._splits[key].get(split)
+
+    def probabilities(self, run: Run, split: str) -> tuple[list[int], Probabilities] | None:
+        """Read the class probabilities of a split.
+
+        Returns:
+            K numbers of classes, as in `SplitPredictions.targets`, and (n, K) float32 in the order of `of(run, split)`;
+            None where the run stored none, as before version 0.2.0, or its file is damaged.
+        """
+        predictions, names = self.of(run, split), class_names(run.folder)
+        if predictions is None:
+            return None
+        try:
+            stored = read_probabilities(run.folder, self._line_counts[str(run.folder)], len(names))
+        except RecordError:
+            return None
+        return None if stored is None else ([self._class(name) for name in names], stored[predictions.lines])
+
+    def _read(self, run: Run) -> dict[str, SplitPredictions]:
+        by_split: dict[str, dict[str, tuple[int, bool, int]]] = {}
+        for line, split, prediction in iter_predictions(run.folder):
+            self._line_counts[str(run.folder)] = line + 1
+            if prediction is not None:
+                correct = prediction.predicted == prediction.target
+                by_split.setdefault(split, {})[prediction.path] = self._class(prediction.target), correct, line
+        return {split: self._sorted(images) for split, images in by_split.items()}
+
+    def _sorted(self, images: dict[str, tuple[int, bool, int]]) -> SplitPredictions:
+        paths = tuple(sorted(images))
+        targets, correct, lines = zip(*(images[path] for path in paths), strict=True)
+        number = self._image_sets.setdefault(paths, len(self._image_sets))
+        return SplitPredictions(number, numpy.array(targets), numpy.array(correct), numpy.array(lines))
+
+    def _class(self, name: str) -> int:
+        return self._classes.setdefault(name, len(self._classes))
