@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -229,9 +230,7 @@ def become(request: Request) -> None:
     os.chdir(fields["cwd"])
     os.environ.clear()
     os.environ.update(fields["environment"])
-    if encoding := os.environ.get("PYTHONIOENCODING"):
-        for stream in (sys.stdin, sys.stdout, sys.stderr):
-            stream.reconfigure(encoding=encoding)  # type: ignore[union-attr]
+    _open_streams(os.environ.get("PYTHONIOENCODING"), unbuffered="-u" in fields["words"])
     for each in fields["ignored"]:
         signal.signal(each, signal.SIG_IGN)
     if threads := os.environ.get("OMP_NUM_THREADS"):
@@ -249,6 +248,20 @@ def become(request: Request) -> None:
         assert flag == "-c", fields["words"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         exec(compile(program, "<string>", "exec"), vars(sys.modules["__main__"]))
+
+
+def _open_streams(encoding: str | None, *, unbuffered: bool) -> None:
+    """Open the standard streams again: those of the server remember whether its own files were seekable."""
+    for number, name, errors in ((0, "stdin", "strict"), (1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        if getattr(sys, name) is None:
+            continue
+        buffer = os.fdopen(number, "rb" if number == 0 else "wb", closefd=False)
+        line_buffering = number == 2 or (number == 1 and os.isatty(1))
+        stream = io.TextIOWrapper(
+            buffer, encoding or "utf-8", errors, line_buffering=line_buffering, write_through=unbuffered
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 class _Forked:
