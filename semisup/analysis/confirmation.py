@@ -16,7 +16,7 @@ from semisup.config.run_id import dataset_keys, result_config
 from semisup.dataset import KeyRole
 from semisup.errors import DataError, RecordError, SettingError, check_range
 from semisup.record import write_json
-from semisup.record.migrations import DEFINITIONS
+from semisup.record.migrations import DEFINITIONS, migrate
 from semisup.record.reader import read_json
 from semisup.text import escape
 
@@ -63,7 +63,9 @@ def read_plan(folder: Path) -> Plan | None:
     if not seeds or not all(type(seed) is int for seed in seeds):
         return None
     try:
+        config = migrate(config)  # as the configs of the runs: the plan may be older than the newest setting
         if labels_only is not None:
+            labels_only = migrate(labels_only)
             _identity(labels_only)
         return Plan(place, settings, config, _identity(config), labels_only, redraw_labels, seeds)
     except PARSE_ERRORS:

@@ -61,6 +61,15 @@ def test_declared_labels_only_runs_are_the_reference(folder: Path) -> None:
     assert [gain.points for gain in row.labels_only] == pytest.approx([6.0] * 3)
 
 
+def test_plan_that_is_older_than_a_setting_still_names_its_runs(folder: Path) -> None:
+    plan = declare(compared(folder), folder, 3)
+    content = json.loads((plan.folder / FILE).read_text())
+    for saved in (content["config"], content["labels_only"]):
+        del saved["train"]["patience"]  # added after 0.1.0; the configs of runs get the value that changes nothing
+    (plan.folder / FILE).write_text(json.dumps(content))
+    assert read_plan(folder) == plan
+
+
 @pytest.mark.parametrize(
     "change",
     [
