@@ -69,6 +69,20 @@ def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared
     }
 
 
+def section_classes(file: Path) -> dict[str, tuple[Path, str]]:
+    """Read the constant SECTIONS of a module: the sections of the config, with file and name of their dataclasses."""
+    value = next(value for target, value in _assignments(_parse(file).body) if ast.unparse(target) == "SECTIONS")
+    assert isinstance(value, ast.Dict)
+    sections = {}
+    for key, name in zip(value.keys, value.values, strict=True):
+        assert isinstance(key, ast.Constant)
+        section = str(key.value)
+        definition = _resolve(ast.unparse(name), file)
+        assert definition is not None, f"{file.name}: the class of section {section} cannot be found"
+        sections[section] = (definition.file, definition.node.name)
+    return sections
+
+
 def _is_public_dataclass(node: ast.ClassDef) -> bool:
     decorators = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
     return not node.name.startswith("_") and any(isinstance(e, ast.Name) and e.id == "dataclass" for e in decorators)

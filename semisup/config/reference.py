@@ -14,19 +14,13 @@ from typing import NamedTuple
 
 from semisup.config import added_options, registry
 from semisup.config.compose import config_folder, option_files
-from semisup.config.declared_settings import Declared, declared_settings
+from semisup.config.declared_settings import Declared, declared_settings, section_classes
 from semisup.errors import SettingError, closest_match
 
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^ #].*?|\"#.*?))??(?: +# (?P<comment>.*))?$")
 PACKAGE = Path(__file__).resolve().parents[1]
-SECTION_CLASSES = {
-    "train": ("training/state.py", "TrainSettings"),
-    "labeler": ("core/inference.py", "LabelerSettings"),
-    "collapse": ("config/sections.py", "CollapseSettings"),
-    "checkpoint": ("config/sections.py", "CheckpointSettings"),
-    "sweep": ("config/sections.py", "SweepSettings"),
-}
-"""Sections of train.yaml -> file and name of their dataclass."""
+SECTION_CLASSES = section_classes(PACKAGE / "config" / "schema.py")
+"""Sections of train.yaml -> file and name of their dataclass; that module itself imports torch."""
 
 RUN = "run"
 """The name under which the keys of train.yaml that are in no section are described."""
@@ -86,8 +80,8 @@ def describe_option(group: str, name: str, node: str | None = None) -> Option:
 
 def describe_section(section: str) -> Option:
     """Describe a section of train.yaml, such as `train`, or `run`: the keys in no section."""
-    file, name = SECTION_CLASSES.get(section, ("config/sections.py", "RunSettings"))
-    declared = declared_settings(PACKAGE / file, name)
+    file, name = SECTION_CLASSES.get(section, (PACKAGE / "config" / "sections.py", "RunSettings"))
+    declared = declared_settings(file, name)
     inside, prefix = ("", "") if section == RUN else (section, f"{section}.")
     yaml = config_folder() / "train.yaml"
     lines = [line for line in _lines(yaml) if line.section == inside]
