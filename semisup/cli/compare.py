@@ -193,7 +193,7 @@ def _next_commands(comparison: "Comparison") -> list[str]:
         f"look at the best run:   semisup show {run}",
         f"use it on your images:  semisup predict {run} {images}",
     ]
-    if best.runs[0].fold is not None:
+    if best.fold is not None:
         refit = "semisup train ... train.refit=true dataset.folds=null dataset.fold=null"
         lines += [f"train it on all labels: {refit}"]
     accuracy = best.accuracy("validation") or 0.0

@@ -160,6 +160,9 @@ def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: Lab
     if (folds := getattr(dataset, "folds", None)) is not None:
         allowed = "holds out labels, and train.refit=true trains on all; use dataset.folds=null dataset.fold=null"
         raise SettingError("dataset.folds", folds, allowed)
+    if config["probe"]["classifier"] is not None:
+        allowed = "is selected on validation images, on which train.refit=true trains; use train.refit=false"
+        raise SettingError("probe.classifier", config["probe"]["classifier"], allowed)
     if method.uses_unlabeled and labeler.calibrate:
         allowed = "needs validation images, on which train.refit=true trains; use labeler.calibrate=false"
         raise SettingError("labeler.calibrate", True, allowed)

@@ -20,7 +20,7 @@ import torch
 
 from semisup.core.calibration import expected_calibration_error, fit_temperature
 from semisup.core.ema import decay_at, update_average
-from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Progress, StepEnd
+from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Finished, Progress, StepEnd
 from semisup.core.inference import TEMPERATURE
 from semisup.core.types import Images
 from semisup.errors import DivergedError
