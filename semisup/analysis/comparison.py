@@ -1,7 +1,7 @@
-"""Compare runs: pair each with its control and baseline, then group runs that differ only in the seed into rows.
+"""Compare runs: pair each with its control and baseline, then group runs that differ only in seed and fold into rows.
 
     gain of a run   = 100 (accuracy of the run - accuracy of its control), in percentage points, seed by seed
-    mean and spread = arithmetic mean and sample standard deviation over the seeds; one seed has no spread
+    mean and spread = arithmetic mean and sample standard deviation over seeds and folds; one run has no spread
 
 Accuracy is measured on the test set, or on the validation set where there is no test set. Selection (the order of the
 rows and the best row) uses validation alone.
@@ -17,7 +17,7 @@ from typing import Any
 
 from semisup.analysis.ensembles import ensemble_accuracy
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, Pair, estimate_gains
-from semisup.analysis.runs import Run, as_number
+from semisup.analysis.runs import NO_ACCURACY, Run, as_number
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
 from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.config.run_id import dataset_keys
@@ -26,7 +26,13 @@ from semisup.dataset import KeyRole
 from semisup.text import escape
 
 FlatSettings = dict[str, Any]
-"""Dotted keys -> values, without the seed."""
+"""Dotted keys -> values, without the seed and the fold."""
+
+Replicate = tuple[int, int]
+"""Seed and fold of a run."""
+
+REFIT = f"refit: {NO_ACCURACY}"
+"""Role of a run with `train.refit`."""
 
 PROBE = "probe.classifier"
 
@@ -75,7 +81,7 @@ class ReferenceGain:
 
 @dataclass(frozen=True)
 class Row:
-    """Finished runs that differ only in the seed, sorted by seed, one for each seed."""
+    """Finished runs that differ only in seed and fold, sorted by these, one for each."""
 
     settings: FlatSettings  # of the varied keys, those that the runs have
     runs: tuple[Run, ...]
@@ -134,7 +140,8 @@ class Comparison:
     columns: keys of the settings that differ
     rows: best on validation first
     references_of: folder of a finished run that uses unlabeled images -> kind of reference -> its gain over that
-    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, a probe, or several joined by `and`
+    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, a probe, or several joined by `and`;
+        of a refit, which is no row: REFIT
     data_set: name of the data set where several are compared side by side; else ""
     stability: how often smaller validation sets would have selected the best row
     """
@@ -167,7 +174,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         data_set: its name, where several are compared side by side.
     """
     flats = _flats([run for run in runs if run.identity])
-    finished = _one_each([run for run in runs if run.done])
+    finished = _one_each([run for run in runs if run.done and not run.refit])
     by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
     pairs = {
         str(run.folder): {
@@ -178,7 +185,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         if run.control_id and run.baseline_id
     }
     reference_ids = {id_ for run in finished for id_ in run.reference_ids}
-    own = [run for run in runs if run.identity and run.id not in reference_ids]
+    own = [run for run in runs if run.identity and run.id not in reference_ids and not run.refit]
     columns = _varied([flats[str(run.folder)] for run in own])
     groups = defaultdict(list)
     for run in finished:
@@ -204,7 +211,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         references=references,
         unfinished=[run for run in runs if not run.done],
         references_of=pairs,
-        roles=_roles(references),
+        roles=_roles(references) | {run.id: REFIT for run in runs if run.refit},
         data_set=data_set,
         stability=_stability(rows, columns, stored),
     )
@@ -230,44 +237,44 @@ def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -
 
 def _best_labels_only(
     finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
-) -> dict[int, list[Run]]:
+) -> dict[Replicate, list[Run]]:
     """Choose the setting without unlabeled images that is best on validation: one for all seeds of the rows.
 
     A setting that lacks a seed is considered only where none has all of them. The number of optimizer steps is no
     setting, because it follows the labelings of the runs beside which these were trained, unless the user varied it.
 
     Returns:
-        Seed -> runs of the chosen setting, which differ in length; {} if there is none.
+        Seed and fold -> runs of the chosen setting, which differ in length; {} if there is none.
     """
     compared = [run for row in rows if row.controls for run in row.runs]
-    seeds = {run.seed for run in compared}
+    replicates = {run.replicate for run in compared}
     full_length = {id_ for run in compared for id_ in (run.control_id, *run.labels_only_ids)}
     short = {run.baseline_id for run in compared} - full_length  # trained only as long as on the labeled images
     by_length = any(key in columns for key in LENGTHS)
-    groups: dict[tuple[bool, str], dict[int, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[bool, str], dict[Replicate, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in finished:
-        if not run.uses_unlabeled and run.seed is not None and run.seed in seeds:
+        if not run.uses_unlabeled and run.replicate in replicates:
             flat = flats[str(run.folder)]
             key = canonical(flat) if by_length else settings_but_length(flat)
-            groups[run.id in short, key][run.seed].append(run)
+            groups[run.id in short, key][run.replicate].append(run)
     most = max((len(group) for group in groups.values()), default=0)
     candidates = [groups[key] for key in sorted(groups) if len(groups[key]) == most]
 
-    def validation(group: dict[int, list[Run]]) -> float:
+    def validation(group: dict[Replicate, list[Run]]) -> float:
         spread = over_seeds([run for runs in group.values() for run in runs], "validation")
         return spread.mean if spread else 0.0
 
     return max(candidates, key=validation, default={})
 
 
-def _with_labels_only(row: Row, labels_only: Mapping[int, list[Run]]) -> Row:
+def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> Row:
     """Pair each run with the labels-only run of its seed whose number of optimizer steps is closest."""
     if not row.controls:
         return row
 
     def closest(run: Run) -> Run | None:
         steps = run.number("steps") or 0
-        others = labels_only.get(run.seed or 0, [])
+        others = labels_only.get(run.replicate, [])
         return min(others, key=lambda other: abs((other.number("steps") or 0) - steps), default=None)
 
     return replace(row, labels_only=tuple(pair_runs(run, closest(run)) for run in row.runs))
@@ -324,7 +331,7 @@ def format_settings(settings: FlatSettings) -> str:
 
 
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
-    """Flat settings of each run without the seed, and without a split seed that equals the seed.
+    """Flat settings of each run without seed and fold, and without a split seed that equals the seed.
 
     Whether the split seed follows the seed shows only in a group of runs whose other settings are equal.
     """
@@ -332,7 +339,8 @@ def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
     alike = defaultdict(list)
     for run in runs:
         flat = flats[str(run.folder)]
-        del flat["seed"]
+        for key in ("seed", *(f"dataset.{each}" for each in dataset_keys(run.identity["dataset"], KeyRole.FOLD))):
+            flat.pop(key, None)
         seeds = {f"dataset.{key}" for key in dataset_keys(run.identity["dataset"], KeyRole.SPLIT_SEED)}
         rest = {key: value for key, value in flat.items() if key not in seeds}
         alike[canonical(rest)].append((flat, seeds, run.seed))
@@ -373,7 +381,7 @@ def _row(
     flats: dict[str, FlatSettings],
     pairs: dict[str, dict[str, ReferenceGain]],
 ) -> Row:
-    runs = tuple(sorted({run.seed: run for run in reversed(group)}.values(), key=lambda run: run.seed or 0))
+    runs = tuple(sorted({run.replicate: run for run in reversed(group)}.values(), key=lambda run: run.replicate))
     flat = flats[str(runs[0].folder)]
     gains = [pairs[str(run.folder)] for run in runs if str(run.folder) in pairs]
     controls, baselines = tuple(pair[CONTROL] for pair in gains), tuple(pair[BASELINE] for pair in gains)
@@ -439,9 +447,9 @@ def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
     """Accuracy over seeds; several runs of one seed (of different length) count by their mean."""
-    by_seed = defaultdict(list)
+    by_seed: dict[Replicate, list[float | None]] = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
-        by_seed[run.seed].append(run.accuracy(split))
+        by_seed[run.replicate].append(run.accuracy(split))
     means = [summarize(values) for values in by_seed.values()]
     return summarize(spread.mean for spread in means if spread)
 

@@ -144,8 +144,8 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     if row is None or plan.labels_only is None:
         return plan, row
     labels_only = _identity(plan.labels_only)
-    named = {run.seed: run for run in runs if run.done and _identity(run.config) == labels_only}
-    row = replace(row, labels_only=tuple(pair_runs(run, named.get(run.seed)) for run in row.runs))
+    named = {run.replicate: run for run in runs if run.done and _identity(run.config) == labels_only}
+    row = replace(row, labels_only=tuple(pair_runs(run, named.get(run.replicate)) for run in row.runs))
     return plan, with_gains([row], StoredPredictions())[0]
 
 

@@ -27,7 +27,9 @@ def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, A
         return ""
     if "pseudo/coverage" in summary or "gate" not in config["method"]:
         return _reason(config, summary)
-    return _never_labeled(config, _due_accuracies(run_config, folder, summary), summary["best/val/accuracy"])
+    return _never_labeled(
+        config, _due_accuracies(run_config, folder, summary), as_number(summary.get("best/val/accuracy")) or 0.0
+    )
 
 
 def unused_reason(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Estimate gains over reference runs: paired seed by seed, with the variance of seeds and of test images.
+"""Estimate gains over reference runs: paired by seed and fold, with the variance of both and of test images.
 
 `docs/statistics.md` explains the three references, the intervals and the words of the conclusion.
 """
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy
 
+from semisup.analysis.folds import overlap
 from semisup.analysis.intervals import Interval, chosen_interval, paired_interval
 from semisup.analysis.runs import Run
 from semisup.analysis.stored_predictions import StoredPredictions
@@ -45,6 +46,7 @@ class Gain(NamedTuple):
     sweep_interval: holds for all rows of the comparison at once; None with fewer than two pairs
     pairs: number of finished pairs of run and reference
     for_these_labels: every seed had the same labeled images, so the interval holds for these labels only
+    overlap: n_test / n_train of folds, which the intervals contain; 0 without folds
     """
 
     mean: float
@@ -52,6 +54,7 @@ class Gain(NamedTuple):
     sweep_interval: Interval | None
     pairs: int
     for_these_labels: bool
+    overlap: float = 0.0
 
 
 def estimate_gains(
@@ -66,9 +69,9 @@ def estimate_gains(
     Returns:
         None for a row without a finished pair. The intervals of a sweep hold for the rows with the same seeds.
     """
-    peers: dict[tuple[int | None, ...], list[int]] = {}
+    peers: dict[tuple[tuple[int, int], ...], list[int]] = {}
     for number, pairs in enumerate(rows):
-        peers.setdefault(tuple(pair.run.seed for pair in pairs), []).append(number)
+        peers.setdefault(tuple(pair.run.replicate for pair in pairs), []).append(number)
     place = {number: (group, position) for group in peers.values() for position, number in enumerate(group)}
     gains: list[Gain | None] = []
     for number, (pairs, split) in enumerate(zip(rows, splits, strict=True)):
@@ -78,9 +81,13 @@ def estimate_gains(
         group, position = place[number]
         points = [pair.points for pair in pairs]
         means = shared_image_means(pairs, split, stored) if len(pairs) > 1 else None
-        together = chosen_interval([[pair.points for pair in rows[each]] for each in group], position, means)
+        shared_labels = overlap([pair.run for pair in pairs])
+        together = chosen_interval(
+            [[pair.points for pair in rows[each]] for each in group], position, means, shared_labels
+        )
         same = len(pairs) > 1 and len({pair.run.fingerprint for pair in pairs} - {None}) == 1
-        gains.append(Gain(sum(points) / len(points), paired_interval(points, means), together, len(pairs), same))
+        alone = paired_interval(points, means, shared_labels)
+        gains.append(Gain(sum(points) / len(points), alone, together, len(pairs), same, shared_labels))
     return gains
 
 

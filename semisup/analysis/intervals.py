@@ -18,6 +18,15 @@ all cells at once (single-step, as Dunnett 1955): mean -+ q s / sqrt(S), where s
 any cell or the pooled one (seeds as blocks), whichever is larger for this cell, and q is the 95 % quantile of the
 largest |t| over the cells, simulated with the correlation between cells that share their controls.
 
+Folds (`overlap`). Each of J differences is measured on a part of the labels that the others train on, so they are not
+independent, and s2/J is too small a variance for their mean. Nadeau and Bengio (2003, "Inference for the Generalization
+Error", Machine Learning 52:239-281, section 5) take n_test / (n_test + n_train) as the correlation of two differences:
+
+    se^2 = s2_seed (1 / J + n_test / n_train)                                in place of a
+
+With K folds n_test / n_train = 1 / (K - 1). The paper's J are random splits; Bouckaert and Frank (2004, "Evaluating the
+Replicability of Significance Tests for Comparing Learning Algorithms") use the same variance for repeated K folds.
+
 A percentile bootstrap over 3 to 10 seeds is too narrow and is not used. `docs/statistics.md` has the assumptions, and
 the simulation of how often each interval is wrong.
 """
@@ -50,7 +59,7 @@ class Interval(NamedTuple):
     mean, low, high: in the unit of the differences, which is percentage points
     standard_error, degrees_of_freedom: of the mean
     deviation: standard deviation over seeds, sample estimate
-    seeds: number of differences
+    seeds: number of differences, of seeds or folds
     cells: how many cells the interval holds for at once; 1 = a cell that was named in advance
     """
 
@@ -64,7 +73,9 @@ class Interval(NamedTuple):
     cells: int = 1
 
 
-def paired_interval(differences: Sequence[float], image_means: Sequence[float] | None = None) -> Interval | None:
+def paired_interval(
+    differences: Sequence[float], image_means: Sequence[float] | None = None, overlap: float = 0.0
+) -> Interval | None:
     """Compute the interval of one cell's gain from its paired differences.
 
     Args:
@@ -72,6 +83,7 @@ def paired_interval(differences: Sequence[float], image_means: Sequence[float] |
         image_means: I numbers, one per test image that all seeds share: the difference in correctness of that image,
             averaged over the seeds, in points (100 = the run is always correct and the reference never). None: the
             seeds draw their own test images, or the predictions are not known.
+        overlap: n_test / n_train of folds, 0 or more; 0 = the differences are independent.
 
     Returns:
         None for fewer than two seeds, which have no spread.
@@ -81,7 +93,8 @@ def paired_interval(differences: Sequence[float], image_means: Sequence[float] |
     if count < 2:
         return None
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    of_seeds, of_images, degrees = deviation**2 / count, _image_variance(image_means), float(count - 1)
+    of_seeds, of_images = deviation**2 * (1 / count + overlap), _image_variance(image_means)
+    degrees = float(count - 1)
     if image_means is not None and of_images:
         parts = of_seeds**2 / (count - 1) + of_images**2 / (len(image_means) - 1)
         degrees = (of_seeds + of_images) ** 2 / parts if parts else degrees
@@ -91,14 +104,14 @@ def paired_interval(differences: Sequence[float], image_means: Sequence[float] |
 
 
 def chosen_interval(
-    gains: Sequence[Sequence[float]], chosen: int, image_means: Sequence[float] | None = None
+    gains: Sequence[Sequence[float]], chosen: int, image_means: Sequence[float] | None = None, overlap: float = 0.0
 ) -> Interval | None:
     """Compute the interval of the gain of the cell that was chosen among several.
 
     Args:
         gains: C rows of S numbers: the paired difference of each cell and seed, in points; the seeds in one order.
         chosen: index of the chosen row.
-        image_means: of the chosen cell, as in `paired_interval`.
+        image_means, overlap: of the chosen cell, as in `paired_interval`.
 
     Returns:
         An interval that covers the true gains of all C cells together in 95 % of sweeps; None for fewer than two seeds.
@@ -108,10 +121,10 @@ def chosen_interval(
     if count < 2:
         return None
     if cells == 1:
-        return paired_interval(values[0].tolist(), image_means)
+        return paired_interval(values[0].tolist(), image_means, overlap)
     own = float(values[chosen].std(ddof=1))
     pooled = math.sqrt(float(values.var(axis=1, ddof=1).mean()))
-    error = math.sqrt(max(own, pooled) ** 2 / count + _image_variance(image_means))
+    error = math.sqrt(max(own, pooled) ** 2 * (1 / count + overlap) + _image_variance(image_means))
     mean = float(values[chosen].mean())
     reach = critical_value(cells, count, _correlation(values)) * error
     return Interval(mean, mean - reach, mean + reach, error, float(count - 1), own, count, cells)

@@ -13,7 +13,7 @@ from typing import Any
 
 from semisup.config import schema
 from semisup.config.controls import reference_configs
-from semisup.config.run_id import result_config, run_id
+from semisup.config.run_id import fold_of, result_config, run_id
 from semisup.errors import DataError, RecordError
 from semisup.record.lock_holder import HolderState, holder_state
 from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
@@ -24,6 +24,9 @@ ConfigDict = dict[str, Any]
 
 PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """Everything that parsing a broken file, or reading settings of the wrong shape, can raise."""
+
+NO_ACCURACY = "no accuracy is claimed"
+"""`refit` in the summary of a run with `train.refit`."""
 
 LARGEST_NUMBER = 1e100
 """Larger values count as missing: no metric reaches them, and their squares and percentages overflow."""
@@ -41,7 +44,7 @@ class Run:
     identity: the settings that can change a number; {} where config.yaml cannot be read
     summary: summary.json; {} unless done
     labeling: the last labeling row of metrics.jsonl; {} where there is none
-    control_id, baseline_id, labels_only_ids: set for a finished run that uses unlabeled images
+    control_id, baseline_id, labels_only_ids: set for a finished run that uses unlabeled images and is no refit
     fingerprint: of the data set the run saw; None where run.json has none
     """
 
@@ -64,6 +67,21 @@ class Run:
     @property
     def done(self) -> bool:
         return self.status == RunStatus.DONE
+
+    @property
+    def fold(self) -> int | None:
+        """The fold that the run holds out for validation; None without folds."""
+        return fold_of(self.identity) if self.identity else None
+
+    @property
+    def replicate(self) -> tuple[int, int]:
+        """Seed and fold: runs that differ in nothing else are repetitions of one setting."""
+        return self.seed or 0, -1 if self.fold is None else self.fold
+
+    @property
+    def refit(self) -> bool:
+        """Whether the run was trained for use on labels and validation images, so that it has no accuracy."""
+        return self.identity.get("train", {}).get("refit") is True
 
     @property
     def uses_unlabeled(self) -> bool:
@@ -211,7 +229,7 @@ def _check_steps(path: Path) -> None:
 
 def _with_results(run: Run) -> Run:
     summary = _read_json(run.folder / "summary.json")
-    for name in ("steps", "labeled_steps", "best/val/accuracy"):
+    for name in ("steps", "labeled_steps", *(() if run.refit else ("best/val/accuracy",))):
         if as_number(summary.get(name)) is None:
             raise UnreadableError(f"summary.json: {name} is not a number")
     for name in ("best/val/accuracy", "test/accuracy"):
@@ -219,7 +237,7 @@ def _with_results(run: Run) -> Run:
             raise UnreadableError(f"summary.json: {name} is not in [0, 1]")
     labeling = _last_labeling(run.folder / "metrics.jsonl")
     run = replace(run, summary=summary, labeling=labeling if run.uses_unlabeled else {})
-    if not run.uses_unlabeled:
+    if not run.uses_unlabeled or run.refit:
         return run
     try:
         ids = {kind: run_id(config) for kind, config in reference_configs(run.config, summary).items()}

@@ -24,7 +24,7 @@ Compare finished and unfinished runs.
 
 FOLDER is an experiment (outputs/NAME), one run (outputs/NAME/RUN) or outputs itself; runs of several data sets are
 compared for each data set. The settings that differ between the runs become the columns. Runs that differ only in the
-seed are one row, with mean and sample standard deviation over the seeds.
+seed, or in seed and fold, are one row, with mean and sample standard deviation over these.
 
 Each run is compared with its control (supervised only, with the same augmentation, model and number of optimizer
 steps) and with a baseline (supervised only, without augmentation, for the labeled steps alone). The gain over the
@@ -193,6 +193,9 @@ def _next_commands(comparison: "Comparison") -> list[str]:
         f"look at the best run:   semisup show {run}",
         f"use it on your images:  semisup predict {run} {images}",
     ]
+    if best.fold is not None:
+        refit = "semisup train ... train.refit=true dataset.folds=null dataset.fold=null"
+        lines += [f"train it on all labels: {refit}"]
     accuracy = best.accuracy("validation") or 0.0
     references = comparison.references_of.get(str(best.folder), {}).values()
     finished = [(other.accuracy("validation") or 0.0, other) for gain in references if (other := gain.finished)]

@@ -117,9 +117,12 @@ def _run_single(config: DictConfig) -> int:
     if reason := summary.get("unused_reason"):
         print(f"no pseudo-label was used: {printable(reason, 2000)}", file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
+    figures += [f"refit: {summary['refit']}"] if "refit" in summary else []
     print(f"{'already done' if result.kept else 'done'}: {result.folder}  {'  '.join(figures)}")
-    control = "; with -m its supervised control is trained as well"
-    print(
-        f"Next: semisup show {shell_quote(result.folder)}{control if run_config.settings.method.uses_unlabeled else ''}"
-    )
+    settings = run_config.settings
+    if settings.train.refit:
+        print(f"Next: semisup predict {shell_quote(result.folder)} images/")
+        return 0
+    control = "; with -m its supervised control is trained as well" if settings.method.uses_unlabeled else ""
+    print(f"Next: semisup show {shell_quote(result.folder)}{control}")
     return 0

@@ -31,9 +31,9 @@ def result_config(config: ConfigDict) -> ConfigDict:
     """The part of a config that can change a result; the run id contains its hash.
 
     Of paths only the last name counts, so that a data set can be moved. The index of a device does not count, nor does
-    a null of a data set's setting that counts only when set. For a run that uses no unlabeled image, the threshold, the
-    labeler and the settings of the method without an effect do not count: all runs of a sweep that differ only in these
-    share one control.
+    a null of a data set's setting that counts only when set, nor `train.refit=false`. For a run that uses no unlabeled
+    image, the threshold, the labeler and the settings of the method without an effect do not count: all runs of a sweep
+    that differ only in these share one control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
@@ -47,6 +47,7 @@ def result_config(config: ConfigDict) -> ConfigDict:
     if encoder["name"] != "none":  # without one, an id is what it was before there were encoders
         counted["encoder"] = encoder | ({"weights": Path(encoder["weights"]).name} if encoder.get("weights") else {})
     counted["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
+    counted["train"] = {key: value for key, value in counted["train"].items() if key != "refit" or value}
     probe = counted.pop("probe")
     if probe["classifier"] is not None:
         return _probe_config(counted, probe)

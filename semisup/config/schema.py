@@ -139,6 +139,8 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     if run.compile and getattr(groups["method"], "skip_rejected", False):
         allowed = "not supported with method.skip_rejected=true (the batch size varies at every step)"
         raise SettingError("compile", run.compile, allowed)
+    if train.refit:
+        _check_refit(plain, groups["method"], dataset, labeler)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
     settings = TrainingConfig(**how, train=train, labeler=labeler, **groups)
     return RunConfig(
@@ -151,6 +153,22 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         tracking=tracking,
         elsewhere=elsewhere,
     )
+
+
+def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: LabelerSettings) -> None:
+    """Raise SettingError where a setting needs the validation images on which `train.refit` trains."""
+    if (folds := getattr(dataset, "folds", None)) is not None:
+        allowed = "holds out labels, and train.refit=true trains on all; use dataset.folds=null dataset.fold=null"
+        raise SettingError("dataset.folds", folds, allowed)
+    if config["probe"]["classifier"] is not None:
+        allowed = "is selected on validation images, on which train.refit=true trains; use train.refit=false"
+        raise SettingError("probe.classifier", config["probe"]["classifier"], allowed)
+    if method.uses_unlabeled and labeler.calibrate:
+        allowed = "needs validation images, on which train.refit=true trains; use labeler.calibrate=false"
+        raise SettingError("labeler.calibrate", True, allowed)
+    if method.uses_unlabeled and config["method"].get("gate"):
+        allowed = "needs validation images, on which train.refit=true trains; method.gate=0 labels whenever it is due"
+        raise SettingError("method.gate", config["method"]["gate"], allowed)
 
 
 def _check_model_input(encoder: object, model: object, config: ConfigDict) -> None:

@@ -126,5 +126,25 @@ class LazyImages:
         return torch.from_numpy(images)
 
 
+def concatenate(parts: Sequence[Tensor | LazyImages]) -> Tensor | LazyImages:
+    """Join images on the CPU; on disk if some of them are, otherwise in a new tensor."""
+    if all(isinstance(part, Tensor) for part in parts):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)])
+    sources: list[PackedImages | Pixels] = []
+    which, row = [], []
+    for part in parts:
+        images = part if isinstance(part, LazyImages) else _in_memory(part)
+        which.append(images.which.astype(numpy.int64) + len(sources))
+        row.append(images.row)
+        sources += images.sources
+    numbers = numpy.concatenate(which).astype(numpy.uint8 if len(sources) < 256 else numpy.int64)
+    return LazyImages(sources, numbers, numpy.concatenate(row), torch.device("cpu"))
+
+
+def _in_memory(pixels: Tensor) -> LazyImages:
+    count = len(pixels)
+    return LazyImages([pixels.numpy()], numpy.zeros(count, numpy.uint8), numpy.arange(count), torch.device("cpu"))
+
+
 def _as_array(index: Any) -> Any:
     return index.cpu().numpy() if isinstance(index, Tensor) else numpy.asarray(index)

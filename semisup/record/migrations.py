@@ -128,7 +128,11 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("model", ("torchvision",), {"sha256": None}),
     ("method", ("fixmatch",), {"ramp_shape": "linear", "strong_labeled": False, "logit_interpolation": False}),
     ("threshold", ("dash",), {"warmup_epochs": 0}),
-    ("train", (), {"ema_warmup": False, "ema_buffers": False, "select_by": "accuracy", "patience": None}),
+    (
+        "train",
+        (),
+        {"ema_warmup": False, "ema_buffers": False, "select_by": "accuracy", "patience": None, "refit": False},
+    ),
 )
 """Section or group, the options of the group that have them, and keys that were added after 0.1.0."""
 

@@ -76,6 +76,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
         "status": run.status,
         "reason": run.reason,
         "seed": run.seed,
+        **({} if run.fold is None else {"fold": run.fold}),
         **{key: flat.get(key) for key in comparison.columns},
         **{name: run.number(name) for name in (*LENGTHS, *SCORES, *LABELING)},
         "seconds": run.seconds,
@@ -126,6 +127,7 @@ def _row(row: Row) -> dict[str, Any]:
     return {
         "settings": row.settings,
         "seeds": [run.seed for run in row.runs],
+        **({} if row.runs[0].fold is None else {"folds": [run.fold for run in row.runs]}),
         "runs": [run.id for run in row.runs],
         "gains_measured_on": row.split,
         "best/val/accuracy": _spread(row.accuracy("validation")),

@@ -40,7 +40,7 @@ def draw_run(
         for split, counts in finished.confusion.items():
             figures[f"confusion_{split}"] = confusion_figure(counts, data.classes)
         figures["what_if"] = threshold_figure([_split_curve(curve) for curve in curves], rows, finished.summary)
-        figures["calibration"] = calibration_figure(finished)
+        figures["calibration"] = calibration_figure(finished) if finished.reliability else None
         if last:
             figures["rounds"] = rounds_figure(read_label_history(folder, 0).rounds, rows)
             figures["pseudo_labels"] = label_sheet_figure(last, data)

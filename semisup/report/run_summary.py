@@ -9,7 +9,7 @@ from rich.console import Console
 from semisup.analysis.comparison import canonical, flatten
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.run_history import chosen_before_selection, read_metric_rows
-from semisup.analysis.runs import PARSE_ERRORS, Run, as_number, is_run, read_run
+from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, is_run, read_run
 from semisup.config import schema
 from semisup.errors import RecordError
 from semisup.report.wording import format_number, format_percent
@@ -157,6 +157,8 @@ def _results(run: Run) -> list[str]:
     if not run.done:
         return []
     best = f"step {_whole(run.summary.get('best/step'))}, epoch {_whole(run.summary.get('best/epoch'))}"
+    if run.refit:
+        return [f"refit on labels and validation images: {NO_ACCURACY}; the model is that of {best}"]
     lines = [
         f"validation accuracy {format_percent(run.accuracy('validation'))}, at {best}, of {_whole(run.number('steps'))}"
     ]

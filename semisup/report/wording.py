@@ -7,10 +7,11 @@ from pathlib import Path
 from semisup.analysis.comparison import PROBE, Comparison, ReferenceGain, Row, Spread, format_settings, summarize
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
+from semisup.analysis.folds import incomplete_folds, repetitions
 from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence
 from semisup.analysis.intervals import Interval, seeds_needed
 from semisup.analysis.run_history import chosen_before_selection
-from semisup.analysis.runs import as_number
+from semisup.analysis.runs import NO_ACCURACY, as_number
 from semisup.config.run_id import ConfigDict
 from semisup.core.probe_grids import NAMES
 from semisup.record.status import RunStatus
@@ -33,11 +34,21 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
     if best is None:
         statuses = Counter(run.status for run in comparison.unfinished)
         counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
+        if refits := _refits(comparison):
+            return f"{prefix}{refits}"
         return f"{prefix}No run is finished yet: {counts}."
-    lines = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {_seeds(len(best.runs))}."]
+    lines = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {repetitions(best.runs)}."]
     if best.controls:
         lines += [_unlabeled_line(best), _labels_only_line(comparison, best), *encoder_question(best.runs[0].config)]
-    return "\n".join(filter(None, [confirmed, *lines, _stability_line(comparison, best)]))
+    incomplete = incomplete_folds([(format_settings(row.settings), row.runs) for row in comparison.rows])
+    lines += [_stability_line(comparison, best), incomplete, _refits(comparison)]
+    return "\n".join(filter(None, [confirmed, *lines]))
+
+
+def _refits(comparison: Comparison) -> str:
+    """Count the finished refits; "" if there are none."""
+    count = sum(run.done for run in comparison.runs if run.refit)
+    return f"{count} refit{'s' if count > 1 else ''} on labels and validation images: {NO_ACCURACY}." if count else ""
 
 
 def title(comparison: Comparison) -> str:
@@ -50,7 +61,7 @@ def title(comparison: Comparison) -> str:
     tail = f", {gain.mean:+z.1f} points over the control" if gain else ""
     tail += f" ({evidence(gain.sweep_interval, confirmed=False)})" if gain and gain.sweep_interval else ""
     accuracy = format_mean_std(best.accuracy(best.split), unit=100)
-    return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {_seeds(len(best.runs))}"
+    return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {repetitions(best.runs)}"
 
 
 def row_name(row: Row, max_letters: int = 60) -> str:
@@ -111,10 +122,6 @@ def _accuracy(row: Row) -> str:
     return f"{row.split} accuracy {value} %{note}"
 
 
-def _seeds(count: int) -> str:
-    return "with one seed" if count == 1 else f"over {count} seeds"
-
-
 def _unlabeled_line(row: Row) -> str:
     """What the unlabeled images gave: the gain over the control, its interval, and how far to trust it."""
     value = row.gains.get(CONTROL)
@@ -157,10 +164,11 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
     direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
     if size == "0.0":
         direction = f"0.0 points apart from {reference}"
-    part = "" if value.pairs == len(row.runs) else f" ({value.pairs} of {len(row.runs)} seeds)"
+    unit = "seeds" if row.runs[0].fold is None else "runs"
+    part = "" if value.pairs == len(row.runs) else f" ({value.pairs} of {len(row.runs)} {unit})"
     tail = "" if row.split == "test" else " Measured on the validation images that selected it, so it is optimistic."
     if interval is None:
-        return f"{direction}{part}; with one seed the difference may be chance{_sampling_error(row)}.{tail}"
+        return f"{direction}{part}; {repetitions(row.runs)} the difference may be chance{_sampling_error(row)}.{tail}"
     limits = f"95 % interval of the gain {interval.low:+z.1f} to {interval.high:+z.1f}"
     labels = " for these labels" if value.for_these_labels else ""
     return f"{direction}{part}, {limits}{labels}: {_judgment(value, interval, confirmed=confirmed)}.{tail}"
@@ -179,7 +187,8 @@ def _judgment(value: Gain, interval: Interval, *, confirmed: bool) -> str:
         return "suggestive of harm: labels alone do better"
     if confirmed:
         return "no evidence of a difference"
-    needed = seeds_needed(value.mean, interval.deviation) if value.mean > 0 else None
+    by_seeds = value.mean > 0 and not value.overlap  # further folds add no labels
+    needed = seeds_needed(value.mean, interval.deviation) if by_seeds else None
     more = f"; a gain of this size would need about {needed} seeds" if needed and needed > value.pairs else ""
     return f"no evidence of a {'gain' if value.mean >= 0 else 'difference'}{more}"
 

@@ -2,6 +2,8 @@
 
     share = H(classes of the selected pseudo-labels) / H(classes of the validation set)        H: entropy
 
+A refit has no validation set; its labeled set takes that place.
+
 The share is 1 if the selected set is as varied as the validation set, 0.3 if it has two of ten equally frequent
 classes, and 0 if it has one class. A labeling that selects fewer than 5 images a class on average is not judged.
 """
@@ -27,7 +29,7 @@ class CollapseWatch:
         settings: the shares below which to warn and to stop.
         run: its id, for the warning.
         classes: the K names.
-        validation: (n,) int64, the true classes of the validation set; -1 = unknown.
+        validation: (n,) int64, the true classes of the validation set, or in a refit of the labeled set; -1 = unknown.
     """
 
     def __init__(self, settings: CollapseSettings, run: str, classes: Sequence[str], validation: Tensor) -> None:

@@ -13,6 +13,7 @@ from semisup.dataset import ScansFolders
 from semisup.errors import SettingError, first_line
 from semisup.method import OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings
+from semisup.runner.refit import refit_counts
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.meta_network import SkipWeightInit, meta_network, state_bytes
 from semisup.runtime.precision import MAX_SHAPES
@@ -30,8 +31,10 @@ def check_compatibility(
     Args:
         sizes: warn of a validation set larger than the labeled set; False if the check before the first run did.
     """
+    refit = run_config.settings.train.refit
+    counts = refit_counts(counts) if refit else counts
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
-    if counts["validation"] == 0:
+    if counts["validation"] == 0 and not refit:
         allowed = "leaves no image for the validation set"
         if "folds" in run_config.config["dataset"]:
             allowed += "; dataset.folds=5 dataset.fold=0 holds out a fifth of the labels"
@@ -230,9 +233,10 @@ def check_control_is_fair(run_config: RunConfig) -> None:
     differs from the one over steps; if `train.patience` ends the run early, the control's schedule covers fewer steps.
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
-    if not (run_config.sweep.control and run_config.settings.method.uses_unlabeled and len(factors) > 1):
-        return
     train = run_config.settings.train
+    compared = run_config.sweep.control and run_config.settings.method.uses_unlabeled and not train.refit
+    if not compared or len(factors) == 1:
+        return
     if train.patience is not None:
         allowed = (
             "with train.patience gives the control other learning rates; use schedule=constant schedule.warmup=0, "

@@ -11,10 +11,11 @@ from semisup.images.on_disk import LazyImages
 from semisup.runner.compatibility import check_compatibility, check_output_folders
 from semisup.runner.out_of_memory import reading, translate_oom
 from semisup.runner.progress import Bars
+from semisup.runner.refit import refit_data
 from semisup.runtime.distributed import local_device
 from semisup.training.state import TrainingData
 
-_loaded_data: dict[tuple[Dataset, str], tuple[TrainingData, Data]] = {}
+_loaded_data: dict[tuple[Dataset, str, bool], tuple[TrainingData, Data]] = {}
 """The data of the last run: most runs of a sweep have the same."""
 
 
@@ -26,7 +27,8 @@ def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
         SettingError: settings and data are incompatible.
         InsufficientMemoryError: the images do not fit.
     """
-    key = (run_config.dataset, run_config.run.device)
+    refit = run_config.settings.train.refit
+    key = (run_config.dataset, run_config.run.device, refit)
     if key not in _loaded_data:
         _loaded_data.clear()  # before the next one is read, so that memory holds one
         check_output_folders(run_config)
@@ -34,6 +36,7 @@ def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
         check_compatibility(run_config, info.classes, info.counts, info.channels, sizes=False)
         with translate_oom(run_config, reading):
             data = run_config.dataset.read(info, bars.watch)
+            data = refit_data(data) if refit else data
             _loaded_data[key] = build_problem(run_config, data), data
     problem, data = _loaded_data[key]
     counts = {split: len(getattr(data, split)) for split in SPLITS}

@@ -82,7 +82,7 @@ def _follow(
     state = start(problem, run_config.settings)
     if begin["snapshot"] is not None:
         restore(state, begin["snapshot"])
-    watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.validation.targets)
+    watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.judged_by)
     for event in train(problem, run_config.settings, state):
         sync_stop(stop, event)
         watch.on_event(event)

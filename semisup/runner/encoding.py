@@ -73,7 +73,8 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
     encoder = run_config.encoder
     if encoder is None:
         return EncodedRun(run_config, problem, None)
-    images = (data.fingerprint, run_config.dataset, str(problem.device))
+    refit = run_config.settings.train.refit
+    images = (data.fingerprint, run_config.dataset, str(problem.device), refit)
     if images not in _digests:
         _digests.clear()
         _digests[images] = {split: image_digests(getattr(problem, split)) for split in SPLITS}

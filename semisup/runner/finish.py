@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.diagnosis import find_unused_reason
+from semisup.analysis.runs import NO_ACCURACY
 from semisup.config.schema import RunConfig
 from semisup.core.events import Finished, MetricsRow
 from semisup.dataset import Data
@@ -36,7 +37,8 @@ def finish_run(
         with _warn_on_error("not all plots of the run were drawn"):
             _draw(run_config, data, record, event)
         plots = {path.stem: path for path in sorted((record.folder / "plots").glob("*.png"))}
-    added: dict[str, Any] = _last_labeling(record.read_metrics())
+    added: dict[str, Any] = {"refit": NO_ACCURACY} if run_config.settings.train.refit else {}
+    added |= _last_labeling(record.read_metrics())
     if reason := find_unused_reason(run_config, record.folder, event.summary | added):
         added["unused_reason"] = reason
     summary = record.finish(replace(event, summary=event.summary | added), sorted(plots))

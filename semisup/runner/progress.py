@@ -62,8 +62,9 @@ class Bars:
         elif isinstance(event, EpochEnd) and plan.steps is None:
             self.progress.update(self.training, completed=event.epoch)
         elif isinstance(event, EvalEnd):
-            accuracy = event.metrics["val/accuracy"]
-            self.progress.update(self.training, description=f"epoch {event.epoch}, validation {accuracy:.3f}")
+            accuracy = event.metrics.get("val/accuracy")
+            result = "refit" if accuracy is None else f"validation {accuracy:.3f}"
+            self.progress.update(self.training, description=f"epoch {event.epoch}, {result}")
         elif isinstance(event, ProgressEvent) and event.total:
             self._update_inner(event)
 

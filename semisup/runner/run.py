@@ -225,7 +225,7 @@ def _train_and_record(
     for row in record.read_metrics():
         tracker.row(row)
     bars.begin(run_config.id, settings.train)
-    watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.validation.targets)
+    watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.judged_by)
     stop.wait = True
     events = train(problem, settings, state)
     for event in events:

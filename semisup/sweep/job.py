@@ -98,8 +98,9 @@ def _status(store: JobStore, name: str) -> str:
 
 
 def _has_references(run_config: "RunConfig") -> bool:
-    """Whether reference runs are trained beside the run; labels-only runs get none."""
-    return run_config.sweep.control and run_config.settings.method.uses_unlabeled
+    """Whether reference runs are trained beside the run; labels-only runs and refits get none."""
+    settings = run_config.settings
+    return run_config.sweep.control and settings.method.uses_unlabeled and not settings.train.refit
 
 
 def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "Bars") -> "RunResult":

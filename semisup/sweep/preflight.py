@@ -183,7 +183,10 @@ def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> Non
     from semisup.runner import compatibility
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
-    compatibility.check_control_is_fair(_check_one(config, infos, elsewhere=elsewhere))
+    run_config = _check_one(config, infos, elsewhere=elsewhere)
+    if run_config.settings.train.refit and str(config.hydra.runtime.choices["hydra/sweeper"]) != "basic":
+        raise SettingError("train.refit", True, "has no accuracy to search by; search without it, then refit the best")
+    compatibility.check_control_is_fair(run_config)
 
 
 def is_sweep(config: DictConfig) -> bool:

@@ -20,7 +20,7 @@ import torch
 
 from semisup.core.calibration import expected_calibration_error, fit_temperature
 from semisup.core.ema import decay_at, update_average
-from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Progress, StepEnd
+from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Finished, Progress, StepEnd
 from semisup.core.inference import TEMPERATURE
 from semisup.core.types import Images
 from semisup.errors import DivergedError
@@ -198,6 +198,8 @@ def _evaluate(
     trained = time.monotonic()
     state.check()
     assert_replicas_equal(state.student)
+    if settings.train.refit:
+        return (yield from _log_refit(state, trained, selects_best=selects_best))
     try:
         evaluation = yield from _run_evaluation(problem, state, "validation", training.eval_batch_size)
     except GeneratorExit:
@@ -229,6 +231,23 @@ def _evaluate(
     return evaluation.accuracy
 
 
+def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator[Event, None, float]:
+    """Log the training where an evaluation is due: a refit has no validation images.
+
+    Returns:
+        1, so that a method whose `gate` is below labels the unlabeled set whenever it is due.
+    """
+    metrics = _epoch_metrics(state) | {
+        "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
+        "train_seconds": trained - state.epoch_started_at,
+    }
+    state.epoch_started_at = time.monotonic()
+    if selects_best:
+        state.last_eval_step = state.step
+    yield EvalEnd(state.step, state.epoch, metrics, improved=False)
+    return 1.0
+
+
 def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> bool:
     """Store the teacher as the best model if the metric of `train.select_by` improved; return whether it did."""
     metric, best = plan.select_by, state.best
@@ -236,11 +255,20 @@ def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> b
     if best is not None and sign * getattr(evaluation, metric) <= sign * getattr(best, metric):
         state.evaluations_without_improvement += 1
         return False
-    weights = {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
     metrics = {name: getattr(evaluation, name) for name in SELECTION_METRICS}
-    state.best = Best(state.step, state.epoch, **metrics, weights=weights)
+    state.best = Best(state.step, state.epoch, **metrics, weights=_teacher_weights(state))
     state.evaluations_without_improvement = 0
     return True
+
+
+def _teacher_weights(state: State) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
+
+
+def _refit_summary(state: State) -> Metrics:
+    """Compute the summary of a refit, which has no accuracy; its model is that of the last step."""
+    length: Metrics = {"steps": state.step, "epochs": state.epoch, "labeled_steps": state.labeled_steps}
+    return length | {"best/step": state.step, "best/epoch": state.epoch}
 
 
 def _epoch_metrics(state: State) -> Metrics:
@@ -258,6 +286,10 @@ def _epoch_metrics(state: State) -> Metrics:
 
 def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
     """Evaluate the best model on the validation and test sets; the test set is read only here, once."""
+    if settings.train.refit:
+        state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))
+        yield Finished(state.step, state.epoch, _refit_summary(state))
+        return
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
     model, batch_size = state.teacher, settings.train.eval_batch_size

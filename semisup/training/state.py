@@ -53,6 +53,7 @@ class TrainSettings:
     evaluate_every_steps: int | None
     select_by: str
     patience: int | None
+    refit: bool
     ema_decay: float | None
     ema_warmup: bool
     ema_buffers: bool
@@ -68,6 +69,12 @@ class TrainSettings:
         check_range("evaluate_every_steps", self.evaluate_every_steps, 1)
         check_choice("select_by", self.select_by, SELECTION_METRICS)
         check_range("patience", self.patience, 1)
+        if self.refit and self.patience is not None:
+            allowed = "needs validation images, on which train.refit=true trains; use train.patience=null"
+            raise SettingError("patience", self.patience, f"{allowed}, and train.steps for the length")
+        if self.refit and self.select_by != SELECTION_METRICS[0]:
+            allowed = "selects a model on validation images, on which train.refit=true trains; the last model is kept"
+            raise SettingError("select_by", self.select_by, f"{allowed}, so leave train.select_by out")
         check_range("ema_decay", self.ema_decay, 0, 1, below=True)
 
 
@@ -85,6 +92,11 @@ class TrainingData:
     hidden_targets: Tensor
     num_classes: int
     device: torch.device
+
+    @property
+    def judged_by(self) -> Tensor:
+        """True classes of the validation images, or of the labeled images of a refit, which has no others."""
+        return (self.validation if len(self.validation) else self.labeled).targets
 
 
 @dataclass(frozen=True)
@@ -113,14 +125,17 @@ class TrainingConfig:
 
 @dataclass
 class Best:
-    """The model with the best validation metric of `train.select_by`; the first one of several."""
+    """The model with the best validation metric of `train.select_by`; the first one of several.
+
+    With `train.refit` the last model, whose metrics are None.
+    """
 
     step: int
     epoch: int
-    accuracy: float
-    balanced_accuracy: float
-    macro_f1: float
-    loss: float
+    accuracy: float | None
+    balanced_accuracy: float | None
+    macro_f1: float | None
+    loss: float | None
     weights: dict[str, Tensor]
 
 

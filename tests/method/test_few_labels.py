@@ -1,5 +1,8 @@
 """Batches larger than the labeled set: the labels are repeated pass after pass, as FixMatch trains on 40 labels."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from semisup.core.events import EvalEnd
@@ -7,7 +10,7 @@ from semisup.core.sampling import epoch_batch, permutation
 from semisup.runner.compatibility import check_compatibility
 from semisup.training.loop import train
 from semisup.training.state import start
-from tests.conftest import checked, choose, toy_problem
+from tests.conftest import Program, checked, choose, toy_problem
 
 
 def test_a_batch_of_64_from_40_labels_repeats_every_label_equally_often() -> None:
@@ -43,3 +46,20 @@ def test_settings_with_such_a_batch_are_accepted() -> None:
     for batch_size in (64, 39 * 40 + 1, 1000):
         config = checked("device=cpu", f"train.batch_size={batch_size}")
         check_compatibility(config, list("abcdefghij"), counts, 1)
+
+
+def test_fixmatch_with_40_labels_and_batches_of_64_is_trained_as_typed(program: Program, tmp_path: Path) -> None:
+    words = [
+        "method=fixmatch",
+        "train.batch_size=64",
+        "train.epochs=3",
+        "tracking=none",
+        "plots=false",
+        "output_root=out",
+    ]
+    status, output = program("train", *words)
+    assert status == 0, output
+    (run,) = tmp_path.glob("out/runs/fixmatch*")
+    assert json.loads((run / "run.json").read_text())["dataset"]["counts"]["labeled"] == 40
+    summary = json.loads((run / "summary.json").read_text())
+    assert (summary["steps"], summary["epochs"], summary["labeled_steps"]) == (3, 3, 3)

@@ -12,7 +12,7 @@ from semisup.analysis.run_history import (
     read_metric_rows,
     read_threshold_curves,
 )
-from semisup.analysis.runs import Run, as_number, is_run, read_run
+from semisup.analysis.runs import NO_ACCURACY, Run, as_number, is_run, read_run
 from semisup.record.reader import read_json
 from semisup.report.figures.rounds import rounds_figure
 from semisup.report.figures.style import figure_style
@@ -79,6 +79,8 @@ def run_page(run: Run) -> bytes:
 def _sentence(run: Run) -> str:
     if not run.done:
         return f"This run is not done: {run.status}" + (f" ({run.reason})" if run.reason else "") + "."
+    if run.refit:
+        return f"A refit on labels and validation images together: {NO_ACCURACY}; the model is that of the last step."
     text = f"Validation accuracy {format_percent(run.accuracy('validation'))}"
     if run.accuracy("test") is not None:
         text += f", test accuracy {format_percent(run.accuracy('test'))}"

@@ -1,0 +1,66 @@
+"""Folds of one setting: which were run, and how far their measurements overlap."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from semisup.analysis.runs import Run
+
+MOST_NAMED = 3
+"""Settings that `incomplete_folds` names."""
+
+
+def fold_count(run: Run) -> int | None:
+    """The number of folds that the labels of a run were split into; None without folds."""
+    folds = run.identity.get("dataset", {}).get("folds")
+    return folds if run.fold is not None and isinstance(folds, int) and folds > 1 else None
+
+
+def overlap(runs: Sequence[Run]) -> float:
+    """Estimate n_test / n_train of the folds of one setting, for `analysis/intervals.py`.
+
+    Returns:
+        1 / (folds - 1); 0 without folds, or where all runs hold out the same images.
+    """
+    counts = {fold_count(run) for run in runs}
+    folds = counts.pop() if len(counts) == 1 else None
+    same_images = len({run.fingerprint for run in runs} - {None}) == 1
+    return 0.0 if folds is None or same_images else 1 / (folds - 1)
+
+
+def missing_folds(runs: Iterable[Run]) -> list[int]:
+    """The folds that lack a finished run of at least one of the seeds of a setting."""
+    done: dict[int | None, set[int]] = defaultdict(set)
+    folds = 0
+    for run in runs:
+        if (count := fold_count(run)) is not None and run.fold is not None:
+            done[run.seed].add(run.fold)
+            folds = count
+    return [fold for fold in range(folds) if any(fold not in of_seed for of_seed in done.values())]
+
+
+def incomplete_folds(rows: Sequence[tuple[str, Sequence[Run]]]) -> str:
+    """Say which settings lack some of their folds, in one sentence; "" if none does.
+
+    Args:
+        rows: text of the settings, "" if there are no others, and the finished runs of each.
+    """
+    lacking = [(name, missing, runs) for name, runs in rows if (missing := missing_folds(runs))]
+    if not lacking:
+        return ""
+    named = []
+    for name, missing, runs in lacking[:MOST_NAMED]:
+        folds = ",".join(map(str, missing))
+        named.append(f"dataset.fold={folds} of {fold_count(runs[0])} folds{f' with {name}' if name else ''}")
+    more = f", and folds of {len(lacking) - MOST_NAMED} more settings" if len(lacking) > MOST_NAMED else ""
+    return f"Not all folds are finished: {'; '.join(named)}{more} are missing, so the means are over the other folds."
+
+
+def repetitions(runs: Sequence[Run]) -> str:
+    """`with one seed`, `over 3 seeds`, `over 5 folds`, or `over 10 runs (2 seeds, 5 folds)`."""
+    count, seeds = len(runs), len({run.seed for run in runs})
+    if runs[0].fold is None:
+        return "with one seed" if count == 1 else f"over {count} seeds"
+    folds = len({run.fold for run in runs})
+    if seeds == 1:
+        return "on one fold" if count == 1 else f"over {count} folds"
+    return f"over {count} runs ({seeds} seeds, {folds} fold{'s' if folds > 1 else ''})"

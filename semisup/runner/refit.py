@@ -1,0 +1,29 @@
+"""A refit (`train.refit`): labeled and validation images together are the labeled set, and nothing is evaluated."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import torch
+
+from semisup.core.types import Images
+from semisup.dataset import Data
+from semisup.images.on_disk import LazyImages, concatenate
+
+
+def refit_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Count the images of each split in a refit."""
+    return {**counts, "labeled": counts["labeled"] + counts["validation"], "validation": 0, "test": 0}
+
+
+def refit_data(data: Data) -> Data:
+    """Move the validation images to the labeled set, and leave out the test images.
+
+    The fingerprint stays: it is that of the same files and split.
+    """
+    parts = [cast("torch.Tensor | LazyImages", images.pixels) for images in (data.labeled, data.validation)]
+    pixels = concatenate(parts) if len(data.validation) else data.labeled.pixels
+    targets = torch.cat([data.labeled.targets, data.validation.targets])
+    labeled = Images(pixels, targets, data.labeled.paths + data.validation.paths)
+    nothing = Images(torch.empty(0, *pixels.shape[1:], dtype=torch.uint8), torch.empty(0, dtype=torch.int64), [])
+    return replace(data, labeled=labeled, validation=nothing, test=nothing)
