@@ -36,6 +36,9 @@ REFIT = f"refit: {NO_ACCURACY}"
 
 PROBE = "probe.classifier"
 
+OLD_CONTROL = "strongly augmented control"
+"""Name of the control of runs of version 0.1.0: supervised under the run's augmentation."""
+
 LENGTHS = ("train.steps", "train.epochs")
 """Settings in which controls of one group may differ: a run whose labelings selected more took more steps."""
 
@@ -122,6 +125,11 @@ class ReferenceGroup:
     ensemble: float | None = None  # as of a row
 
     @property
+    def name(self) -> str:
+        """The kind as users see it."""
+        return control_name(self.runs) if self.kind == CONTROL else self.kind
+
+    @property
     def split(self) -> str:
         return split_of(self.runs)
 
@@ -163,8 +171,19 @@ class Comparison:
         candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
 
+    @property
+    def control_name(self) -> str:
+        """Name of the controls of all rows; runs of version 0.1.0 have others."""
+        return control_name([run for row in self.rows if row.controls for run in row.runs])
+
     def flat(self, run: Run) -> FlatSettings:
         return self.flats[str(run.folder)]
+
+
+def control_name(runs: Iterable[Run]) -> str:
+    """`strongly augmented control` where all runs are of version 0.1.0, whose controls were another experiment."""
+    definitions = [run.config.get("definitions", 1) for run in runs]
+    return OLD_CONTROL if definitions and max(definitions) < 2 else CONTROL
 
 
 def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
@@ -441,7 +460,7 @@ def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
     kinds: dict[str, dict[str, None]] = defaultdict(dict)
     for group in references:
         for run in group.runs:
-            kinds[run.id][group.kind] = None
+            kinds[run.id][group.name] = None
     return {id_: " and ".join(names) for id_, names in kinds.items()}
 
 

@@ -175,6 +175,16 @@ def _hints(comparison: "Comparison") -> list[str]:
         hints.append(
             f"{len(without)} of {len(pairs)} runs have no control or no baseline{' yet' if due else ''}: {how}"
         )
+    if any(row.ensemble is not None and len({run.fingerprint for run in row.runs}) > 1 for row in comparison.rows):
+        hints.append(
+            "each seed has labeled images of its own, so that an ensemble of seeds has learned from more labels than a "
+            "run (docs/statistics.md)"
+        )
+    if any(run.config["method"]["name"] == "noisy_student" for row in comparison.rows for run in row.runs[:1]):
+        hints.append(
+            "noisy_student restarts every method.refresh_every epochs; those of its control have labeled steps only, "
+            "so that it restarts more often in as many steps (docs/methods.md)"
+        )
     if any(run.status in RECORDED_STATUSES for run in comparison.unfinished):
         reproductions = any(str(run.name).startswith(PREFIX) for run in comparison.unfinished)
         command = "train command (for a reproduction, reproduce command)" if reproductions else "train command"

@@ -148,7 +148,7 @@ def _gain(row: Row, kind: str) -> dict[str, Any] | None:
 
 def _reference(reference: ReferenceGroup) -> dict[str, Any]:
     return {
-        "kind": reference.kind,
+        "kind": reference.name,
         "settings": reference.settings,
         "runs": [run.id for run in reference.runs],
         "measured_on": reference.split,

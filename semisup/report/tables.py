@@ -1,7 +1,7 @@
 """The tables of a comparison as data, for the terminal and for HTML: rows over seeds, references, and single runs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,8 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
         return None
     varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
     columns = [Column("best", "best run", number=False), *(varied or [METHOD]), Column("seeds", "seeds")]
-    columns += [*MEASURED[:2], *_ensemble_columns(comparison.rows), *MEASURED[2:]]
+    measured = _measured_columns(comparison)
+    columns += [*measured[:2], *_ensemble_columns(comparison.rows), *measured[2:]]
     lines = [Line(_row_cells(comparison, row, link), row is comparison.best) for row in comparison.rows]
     caption = "Mean ± spread over seeds, best on validation first; gains in percentage points, seed by seed"
     return Table(f"settings{suffix}", caption, _filter_example(varied), columns, lines)
@@ -106,7 +107,8 @@ def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
     """One line for each run, those that are not done last."""
     varied = _setting_columns(comparison, [comparison.flat(run) for run in comparison.runs])
     columns = [Column("run", "run", number=False), Column("role", "role", number=False)]
-    columns += [Column("status", "status", number=False), *varied, Column("seed", "seed"), *MEASURED]
+    columns += [Column("status", "status", number=False), *varied, Column("seed", "seed")]
+    columns += _measured_columns(comparison)
     columns += [Column("reason", "reason", number=False), Column("command", "command", number=False)]
     runs = sorted(comparison.runs, key=lambda run: (not run.done, -(run.accuracy("validation") or 0)))
     lines = [Line(_run_cells(comparison, run, link)) for run in runs]
@@ -128,7 +130,7 @@ def references_table(comparison: Comparison) -> Table | None:
     lines = [
         Line(
             [
-                Cell(group.kind),
+                Cell(group.name),
                 *_setting_cells(keys, group.settings),
                 Cell(str(group.accuracy.count if group.accuracy else 0)),
                 Cell(format_mean_std(group.accuracy, unit=100)),
@@ -167,6 +169,12 @@ def _setting_cells(keys: list[str], settings: dict[str, Any]) -> list[Cell]:
 def _filter_example(varied: list[Column]) -> str:
     numeric = [column.key.rpartition(".")[2] for column in varied if column.number]
     return f"{numeric[0]}>0.5  or  val>90" if numeric else "val>90"
+
+
+def _measured_columns(comparison: Comparison) -> list[Column]:
+    """MEASURED, with the name of the controls of these runs."""
+    title = f"gain over\n{comparison.control_name}"
+    return [replace(column, title=title) if column.key == "gain" else column for column in MEASURED]
 
 
 def _ensemble_columns(rows: Sequence[Row | ReferenceGroup]) -> list[Column]:

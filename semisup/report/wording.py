@@ -4,7 +4,17 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from semisup.analysis.comparison import PROBE, Comparison, ReferenceGain, Row, Spread, format_settings, summarize
+from semisup.analysis.comparison import (
+    OLD_CONTROL,
+    PROBE,
+    Comparison,
+    ReferenceGain,
+    Row,
+    Spread,
+    control_name,
+    format_settings,
+    summarize,
+)
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.folds import incomplete_folds, repetitions
@@ -20,8 +30,7 @@ from semisup.text import escape
 SMALL_SIDE = 32
 """Pixels a side up to which images of a named data set do not count as photographs."""
 
-OLD_CONTROL = "strongly augmented control"
-"""Name of the control of runs of version 0.1.0: supervised under the run's augmentation."""
+TO_CONFIRM = "to be confirmed by semisup confirm"
 
 
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
@@ -42,6 +51,8 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
         lines += [_unlabeled_line(best), _labels_only_line(comparison, best), *encoder_question(best.runs[0].config)]
     incomplete = incomplete_folds([(format_settings(row.settings), row.runs) for row in comparison.rows])
     lines += [_stability_line(comparison, best), incomplete, _refits(comparison)]
+    if confirmed.startswith("Confirmed"):
+        lines = [line.replace(f", {TO_CONFIRM}", " before its confirmation") for line in lines]
     return "\n".join(filter(None, [confirmed, *lines]))
 
 
@@ -58,7 +69,7 @@ def title(comparison: Comparison) -> str:
         return f"{prefix}No run is finished yet"
     settings = f": {format_settings(best.settings)}" if best.settings else ""
     gain = best.gains.get(CONTROL)
-    tail = f", {gain.mean:+z.1f} points over the control" if gain else ""
+    tail = f", {gain.mean:+z.1f} points over the {control_name(best.runs)}" if gain and best else ""
     tail += f" ({evidence(gain.sweep_interval, confirmed=False)})" if gain and gain.sweep_interval else ""
     accuracy = format_mean_std(best.accuracy(best.split), unit=100)
     return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {repetitions(best.runs)}"
@@ -131,8 +142,8 @@ def _unlabeled_line(row: Row) -> str:
         reasons = dict.fromkeys(reason for run in row.runs if (reason := unused_reason(run)))
         tail = f": {escape(next(iter(reasons)))}." if reasons else " in the last labeling, and the gain is 0."
         return f"Unlabeled images: no pseudo-label was used{tail}"
-    name = OLD_CONTROL if row.runs[0].config.get("definitions", 1) < 2 else "control"
-    return f"Unlabeled images: {_gain_text(row, value, value.sweep_interval, f'the {name}')}{_early_weights(row)}"
+    name = f"the {control_name(row.runs)}"
+    return f"Unlabeled images: {_gain_text(row, value, value.sweep_interval, name)}{_early_weights(row)}"
 
 
 def _labels_only_line(comparison: Comparison, row: Row) -> str:
@@ -171,10 +182,10 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
         return f"{direction}{part}; {repetitions(row.runs)} the difference may be chance{_sampling_error(row)}.{tail}"
     limits = f"95 % interval of the gain {interval.low:+z.1f} to {interval.high:+z.1f}"
     labels = " for these labels" if value.for_these_labels else ""
-    return f"{direction}{part}, {limits}{labels}: {_judgment(value, interval, confirmed=confirmed)}.{tail}"
+    return f"{direction}{part}, {limits}{labels}: {_judgment(row, value, interval, confirmed=confirmed)}.{tail}"
 
 
-def _judgment(value: Gain, interval: Interval, *, confirmed: bool) -> str:
+def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> str:
     """Name the evidence and what to do next."""
     word = evidence(interval, confirmed=confirmed)
     if word is Evidence.CLEAR:
@@ -182,7 +193,8 @@ def _judgment(value: Gain, interval: Interval, *, confirmed: bool) -> str:
     if word is Evidence.CLEAR_HARM:
         return "clear harm: use labels alone"
     if word is Evidence.SUGGESTIVE:
-        return "a suggestive gain, to be confirmed by semisup confirm"
+        old = control_name(row.runs) == OLD_CONTROL
+        return f"a suggestive gain, {TO_CONFIRM}" + (", of a new sweep" if old else "")
     if word is Evidence.SUGGESTIVE_HARM:
         return "suggestive of harm: labels alone do better"
     if confirmed:

@@ -11,9 +11,9 @@ All are updated before the weights are computed. Alignment changes only the weig
 p_i. A single image has no variance and leaves var unchanged. `threshold` is mu for every class: above it, the weight
 is 1.
 
-    online     as in the paper; m = .999 has a time constant of 1,000 steps, use .99 for short runs offline    mean
-    and variance are those of the whole unlabeled set (m = 0). Hardly any weight is exactly 0: nearly the
-               whole set is used, with weights
+    online     as in the paper; m = .999 has a time constant of 1,000 steps, use .99 for short runs
+    offline    mean and variance are those of the whole unlabeled set (m = 0). Hardly any weight is exactly 0: nearly
+               the whole set is used, with weights
 """
 
 from dataclasses import dataclass

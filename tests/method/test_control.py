@@ -175,3 +175,66 @@ def test_noisy_student_does_not_restart_at_an_accuracy_that_is_not_a_number() ->
     with pytest.raises(StopIteration):
         next(rounds)
     assert restarts == []
+
+
+def test_noisy_student_and_its_control_restart_after_the_same_labeled_steps() -> None:
+    """The run's epochs have pseudo-labeled steps too, so that it restarts less often in the same number of steps."""
+    run, control = (
+        [number for number, step in enumerate(steps) if step.ema_decay == 0.1]
+        for steps in (labeled_steps(longer_noisy_student(1)), labeled_steps(longer_noisy_student(0)))
+    )
+    assert len(run) >= 3
+    assert len(control) > len(run)
+    assert control[: len(run)] == run
+
+
+def longer_noisy_student(weight: float) -> schema.RunConfig:
+    config = a_run("noisy_student", "fixed", lambda_unlabeled=weight).config
+    method, threshold = config["method"] | {"refresh_every": 2}, config["threshold"] | {"tau": 0.2}
+    train = config["train"] | {"steps": 60}
+    return schema.validate(config | {"method": method, "threshold": threshold, "train": train})
+
+
+@pytest.mark.parametrize("policy", options("threshold"))
+def test_strong_views_of_labeled_images_equal_the_controls(policy: str) -> None:
+    """With `strong_labeled` the labeled part of a step is the weak views, then the strong views."""
+    config = a_run("fixmatch", policy, strong_labeled=True)
+    run, control = labeled_views(config), labeled_views(control_of(config))
+    assert len(run) == len(control) == STEPS
+    for own, other in zip(run, control, strict=True):
+        assert own.shape[0] == 8
+        assert torch.equal(own, other)
+        assert not torch.equal(own[:4], own[4:])
+
+
+def labeled_views(config: schema.RunConfig) -> list[torch.Tensor]:
+    """The first eight images of the student's input at every step."""
+    problem = toy_problem()
+    state = start(problem, config.settings)
+    inputs: list[torch.Tensor] = []
+    steps: list[torch.Tensor] = []
+
+    def record_input(module: Any, args: tuple[torch.Tensor]) -> None:
+        if torch.is_grad_enabled():
+            inputs.append(args[0].detach())
+
+    state.student.register_forward_pre_hook(record_input)
+    for event in train(problem, config.settings, state):
+        if isinstance(event, StepEnd):
+            steps.append(inputs[0][:8])
+            inputs.clear()
+    return steps
+
+
+@pytest.mark.parametrize("tsa", ["linear", "log", "exp"])
+def test_annealing_leaves_out_the_same_images_in_run_and_control(tsa: str) -> None:
+    """At the first step the weights of run and control are equal, and so is their labeled loss; without it, another."""
+
+    def first_loss(weight: float, tsa: str) -> float:
+        config, problem = a_run("uda", "fixed", lambda_unlabeled=weight, tsa=tsa, ramp=0), toy_problem()
+        training = config.config["train"] | {"steps": 1, "evaluate_every_steps": 1}
+        one = schema.validate(config.config | {"train": training}).settings
+        rows = [event.row() or {} for event in train(problem, one, start(problem, one))]
+        return next(float(row["train/loss"]) for row in rows if row.get("train/loss") is not None)
+
+    assert first_loss(1e-12, tsa) == first_loss(0, tsa) != first_loss(0, "none")

@@ -97,6 +97,7 @@ def store(
     validation: Sequence[tuple[int, bool]] = (),
     paths: Sequence[str] | None = None,
     classes: Sequence[str] = CLASSES,
+    fingerprint: str = "same",
 ) -> Run:
     """Write the predictions of a made-up run.
 
@@ -105,9 +106,12 @@ def store(
         targets: (n,) their classes.
         validation: class of each validation image, and whether it is correct.
         paths: (n,) of the test images.
+        fingerprint: of the data set, which covers the labeled images.
     """
     about = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(about | {"dataset": {"classes": list(classes)}}))
+    (folder / "run.json").write_text(
+        json.dumps(about | {"dataset": {"classes": list(classes), "fingerprint": fingerprint}})
+    )
     rows, probabilities = [], []
     for number, (target, correct) in enumerate(validation):
         predicted = target if correct else (target + 1) % 3

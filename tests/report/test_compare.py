@@ -233,6 +233,9 @@ def test_ensembles_of_rows_and_references_are_shown(outputs: Path) -> None:
     kinds = {each["kind"]: each["ensemble/test/accuracy"] for each in content["references"]}
     assert (kinds["control"], kinds["baseline"]) == (0.75, None)
     assert 'data-key="ensemble"' in (outputs / "mine" / "report.html").read_text()
+    assert "more labels than a run" not in text
+    store(folder, numpy.array(probabilities[1]), (0, 1, 2, 0), fingerprint="other labels")
+    assert "an ensemble of seeds has learned from more labels than a run" in printed(outputs / "mine", width=1000)
 
 
 def test_no_ensemble_is_shown_without_probabilities(sweep: Path) -> None:

@@ -100,7 +100,7 @@ def _heatmap_figure(comparison: Comparison, grid: Grid) -> Figure:
     _draw_cells(left, grid.accuracies, accuracy, 100)
     _draw_cells(right, grid.gains, gain, 1)
     left.set_title(f"{grid.split.capitalize()} accuracy, %", loc="left", fontsize=13)
-    right.set_title("Gain over the control, percentage points", loc="left", fontsize=13)
+    right.set_title(f"Gain over the {comparison.control_name}, percentage points", loc="left", fontsize=13)
     _finish_panel(left, grid, grid.has_controls)
     _finish_panel(right, grid, grid.has_controls and beside)  # side by side they share the vertical axis
     if beside:

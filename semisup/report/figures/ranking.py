@@ -36,7 +36,7 @@ def ranking_figure(comparison: Comparison) -> Figure:
     split = "test" if all(row.split == "test" for row in comparison.rows) else "validation"
     if any(row.controls for row in rows):
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-        _draw_gains(right, rows)
+        _draw_gains(right, rows, comparison.control_name)
     else:
         left = figure.subplots()
     for panel in figure.axes:
@@ -61,7 +61,7 @@ def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:
     _finish(panel)
 
 
-def _draw_gains(panel: Axes, rows: list[Row]) -> None:
+def _draw_gains(panel: Axes, rows: list[Row], control: str) -> None:
     panel.axvline(0, color=BLACK, linewidth=1)
     for position, row in enumerate(rows):
         value = mean_gain(row.controls)
@@ -70,7 +70,7 @@ def _draw_gains(panel: Axes, rows: list[Row]) -> None:
         options: dict[str, Any] = {"xytext": (6, 7), "textcoords": "offset points", "fontsize": 10}
         panel.annotate(text, (value.mean if value else 0, position), color=BLACK if value else GRAY, **options)
     panel.plot([-1, 1], [0, 0], alpha=0)  # the axis spans at least 2 points, however small the gains are
-    panel.set_title("Gain over the control, percentage points", loc="left", fontsize=13)
+    panel.set_title(f"Gain over the {control}, percentage points", loc="left", fontsize=13)
     panel.tick_params(labelleft=False)
     _finish(panel)
 

@@ -70,7 +70,7 @@ def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dic
         "sentences": [printable(line, 2000) for line in sentence.split("\n")],
         "sections": [(f"{id_}{suffix}", name) for id_, name, content in sections if content],
         "axes": _axes(grid) if grid else None,
-        "panels": _panels(grid, link) if grid else [],
+        "panels": _panels(comparison, grid, link) if grid else [],
         "legend": legend(comparison, grid) if grid else [],
         "settings": settings,
         "charts": charts,
@@ -98,8 +98,9 @@ def _label(value: tuple[Any, ...]) -> str:
     return " ".join(printable(part, 60) for part in value if part is not None)
 
 
-def _panels(grid: Grid, link: Link) -> list[dict[str, Any]]:
-    titles = (f"{grid.split.capitalize()} accuracy, %", "Gain over the control, percentage points")
+def _panels(comparison: Comparison, grid: Grid, link: Link) -> list[dict[str, Any]]:
+    gain = f"Gain over the {comparison.control_name}, percentage points"
+    titles = (f"{grid.split.capitalize()} accuracy, %", gain)
     panels = zip(titles, (grid.accuracies, grid.gains), scales(grid), (100, 1), strict=True)
     return [
         {
