@@ -14,7 +14,7 @@ def announcement(jobs: int | None, seeds: int, *, references: bool, minutes: flo
         minutes: time limit.
     """
     count = "as many runs as the search asks for" if jobs is None else f"{jobs} runs"
-    if jobs is not None and seeds > 1:
+    if jobs is not None and jobs > seeds > 1:
         count += f" ({jobs // seeds} settings x {seeds} seeds)"
     beside = ", and the reference runs of those that use unlabeled images" if references else ""
     limit = "" if minutes is None else f"; no further run starts after {minutes:g} minutes"

@@ -51,10 +51,9 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     for_hydra += [] if chosen else [f"hydra.sweep.dir={quote(str(store.folder))}"]
     began, minutes = time.monotonic(), _time_limit(command)
     deadline = None if minutes is None else time.time() + 60 * minutes
-    begin = {"plan": plan, "sweep": name, "deadline": deadline}
+    begin = {"plan": plan, "sweep": name, "deadline": deadline, "announcement": _announcement(command, plan)}
     numbers = None if plan is None or _is_parallel(command) else [*range(len(plan))]
     request = WorkerRequest(words, for_hydra, str(store.folder), numbers, begin)
-    _announce(command, plan)
     attempt = _attempt(request, store)
     cause = ""
     if store.belongs_to(name):
@@ -93,10 +92,10 @@ def _time_limit(command: ComposedCommand) -> float | None:
     return float(minutes) if isinstance(minutes, int | float) and minutes > 0 else None
 
 
-def _announce(command: ComposedCommand, plan: list[list[str]] | None) -> None:
+def _announcement(command: ComposedCommand, plan: list[list[str]] | None) -> str:
     seeds = {word for job in plan or [] for word in job if word.startswith("seed=")}
     jobs, references = expected_jobs(command, plan), bool(command.config.sweep.control)
-    safe_print(announcement(jobs, len(seeds), references=references, minutes=_time_limit(command)))
+    return announcement(jobs, len(seeds), references=references, minutes=_time_limit(command))
 
 
 def _reject_torchrun() -> int:

@@ -103,6 +103,7 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
     try:
         command = compose_command(request.overrides, True)
         infos = validate_command(command, begin["plan"])
+        print(begin["announcement"], flush=True)
         with Bars() as bars:  # the jobs only open the cache, and unreadable images are reported once
             for dataset, info in one_of_each_files(infos).items():
                 dataset.read(info, bars.watch)

@@ -245,6 +245,26 @@ def test_photographs_without_an_encoder_raise_the_question_of_one(words: list[st
     assert encoder_question(checked(*words).config) == []
 
 
+def test_features_stay_in_memory_between_runs_and_their_references(
+    words: list[str], program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, table = [], encoding.FeatureTable
+
+    def counted(*of: Any, **how: Any) -> Any:
+        tables.append(of)
+        return table(*of, **how)
+
+    monkeypatch.setattr(encoding, "FeatureTable", counted)
+    for more in (["threshold.tau=0.4"], ["probe.classifier=nearest_neighbors"], ["threshold.tau=0.2"]):
+        assert program("train", *words, *FIXMATCH, *more)[0] == 0
+    assert len(tables) == 3, "plain images, weak and strong views, each once"
+    assert program("train", *words, *FIXMATCH, "augment.strength=0.25")[0] == 0
+    assert len(tables) == 4
+    monkeypatch.setattr(encoding, "memory_limit_bytes", lambda: 1)
+    assert program("train", *words, *FIXMATCH, "threshold.tau=0.3")[0] == 0
+    assert len(encoding._encoded) == 3, "what the run uses, read from the files"
+
+
 def test_metrics_have_one_row_for_each_value(words: list[str], program: Program, tmp_path: Path) -> None:
     assert program("train", *words, "probe.classifier=nearest_neighbors", "probe.k=[1,2]")[0] == 0
     run = probes(tmp_path / "outputs/runs")["nearest_neighbors"]
