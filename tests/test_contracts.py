@@ -377,8 +377,8 @@ def test_report_holds_the_images_since_the_previous_report(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_setting_of_a_method_changes_a_run(method: str) -> None:
     settings = checked(*choose("method", method), EMA).settings.method
-    all_accepted = [*eager(method, "fixed", ramp=0.8), "threshold.tau=0.35", "train.epochs=6"]
-    half_accepted = [*eager(method, "quantile"), "threshold.q=0.5", "train.epochs=6"]
+    all_accepted = [*eager(method, "fixed", ramp=0.8, neighbors=41), "threshold.tau=0.35", "train.epochs=6"]
+    half_accepted = [*eager(method, "quantile", neighbors=1), "threshold.q=0.5", "train.epochs=6"]
     results = [(overrides, run(toy_problem(), *overrides)[0]) for overrides in (all_accepted, half_accepted)]
     for field in dataclasses.fields(settings):
         assert any(

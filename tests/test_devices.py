@@ -25,6 +25,7 @@ from semisup.core.ema import update_average
 from semisup.errors import SettingError
 from semisup.images.on_disk import LazyImages
 from semisup.method import Position, TrainingContext
+from semisup.method.label_propagation import LabelPropagation
 from semisup.method.self_training import SelfTraining
 from semisup.record import checkpoint, environment
 from semisup.runner import compatibility
@@ -68,6 +69,13 @@ def two_steps(monkeypatch: pytest.MonkeyPatch, *words: str, precision: str = "fl
     with fake_gpu(monkeypatch) as gpu:
         problem = there(toy_problem(unlabeled=90, channels=3))
         settings, state, learner = begun(monkeypatch, problem, *words, precision=precision)
+        if isinstance(
+            settings.method, LabelPropagation
+        ):  # whose labels wait for the device once, before the first step
+            count = len(problem.unlabeled) + len(problem.labeled)
+            state.memory["propagated"] = torch.full(
+                (count, problem.num_classes), 1 / problem.num_classes, device=DEVICE
+            )
         gpu.waits.clear()
         for place in (FIRST, SECOND):
             training_step(learner, settings, state, place)

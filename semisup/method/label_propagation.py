@@ -51,14 +51,14 @@ class LabelPropagation(OnlineMethod):
 
     ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]
     neighbors: nearest neighbors that each image is connected to, at least 1
-    alpha: share of a label that comes from the neighbors, in [0, 1)
+    neighbor_share: share of a label that comes from the neighbors, in [0, 1)
     power: exponent of the similarities, at least 0
     skip_rejected: leave strong views of weight 0 out of the forward pass
     """
 
     ramp: float
     neighbors: int
-    alpha: float
+    neighbor_share: float
     power: float
     skip_rejected: bool
 
@@ -68,7 +68,7 @@ class LabelPropagation(OnlineMethod):
         super().__post_init__()
         check_range("ramp", self.ramp, 0, 1)
         check_range("neighbors", self.neighbors, 1)
-        check_range("alpha", self.alpha, 0, 0.999)
+        check_range("neighbor_share", self.neighbor_share, 0, 0.999)
         check_range("power", self.power, 0, 100)
 
     def semi_supervised_loss(
@@ -99,7 +99,9 @@ class LabelPropagation(OnlineMethod):
         parts = [_features(part, training.eval_batch_size) for part in (training.unlabeled, training.labeled)]
         unknown = torch.full_like(training.unlabeled.targets, -1)  # also where the data set knows the class
         targets = torch.cat((unknown, training.labeled.targets))
-        return propagate_labels(torch.cat(parts), targets, training.num_classes, self.neighbors, self.alpha, self.power)
+        return propagate_labels(
+            torch.cat(parts), targets, training.num_classes, self.neighbors, self.neighbor_share, self.power
+        )
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ def trained(*overrides: str) -> tuple[TrainingData, TrainingConfig, State]:
 
 
 def test_pseudo_labels_are_the_propagated_labels_of_the_pixels() -> None:
-    problem, _, state = trained("method.neighbors=3", "method.alpha=0.7", "method.power=2")
+    problem, _, state = trained("method.neighbors=3", "method.neighbor_share=0.7", "method.power=2")
     images = torch.cat((problem.unlabeled.pixels[:], problem.labeled.pixels[:])).flatten(1) / 255
     targets = torch.cat((torch.full((len(problem.unlabeled),), -1), problem.labeled.targets))
     expected = propagate_labels(images, targets, problem.num_classes, neighbors=3, alpha=0.7, power=2)
@@ -76,7 +76,7 @@ def test_restored_run_keeps_the_labels_that_it_propagated() -> None:
     ("override", "key"),
     [
         ("method.neighbors=0", "neighbors"),
-        ("method.alpha=1", "alpha"),
+        ("method.neighbor_share=1", "neighbor_share"),
         ("method.power=-1", "power"),
         ("method.ramp=2", "ramp"),
     ],
