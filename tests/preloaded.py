@@ -229,9 +229,7 @@ def become(request: Request) -> None:
     os.chdir(fields["cwd"])
     os.environ.clear()
     os.environ.update(fields["environment"])
-    if encoding := os.environ.get("PYTHONIOENCODING"):
-        for stream in (sys.stdin, sys.stdout, sys.stderr):
-            stream.reconfigure(encoding=encoding)  # type: ignore[union-attr]
+    _open_standard_streams(os.environ.get("PYTHONIOENCODING", "utf-8"))
     for each in fields["ignored"]:
         signal.signal(each, signal.SIG_IGN)
     if threads := os.environ.get("OMP_NUM_THREADS"):
@@ -249,6 +247,15 @@ def become(request: Request) -> None:
         assert flag == "-c", fields["words"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         exec(compile(program, "<string>", "exec"), vars(sys.modules["__main__"]))
+
+
+def _open_standard_streams(encoding: str) -> None:
+    """Open them as an interpreter does; those of the server belong to other files."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        errors, buffering = ("backslashreplace", 1) if name == "stderr" else ("strict", -1)
+        stream = open(number, mode, buffering, encoding, errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 class _Forked:
