@@ -108,16 +108,15 @@ def _server() -> str:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         server.stdout.close()
-        atexit.register(_stop, server, path)
+        atexit.register(_stop, server)
         _address = path
     return _address
 
 
-def _stop(server: "subprocess.Popen[bytes]", path: str) -> None:
+def _stop(server: "subprocess.Popen[bytes]") -> None:
     assert server.stdin is not None
     server.stdin.close()  # it kills what still runs, and ends
     server.wait(timeout=30)
-    os.rmdir(os.path.dirname(path))
 
 
 def _receive(connection: socket.socket, count: int) -> bytes:
@@ -167,6 +166,7 @@ def serve(path: str) -> Request | None:
                 for pid, _connection in children.values():
                     os.kill(pid, signal.SIGKILL)
                 os.unlink(path)
+                os.rmdir(os.path.dirname(path))
                 return None
             if key.fd in children:
                 selector.unregister(key.fd)
@@ -178,8 +178,12 @@ def serve(path: str) -> Request | None:
                 connection.close()
                 continue
             connection, _ = listener.accept()
-            head, standard, _, _ = socket.recv_fds(connection, 4, 3)
-            fields = json.loads(_receive(connection, int.from_bytes(head, "big")))
+            try:
+                head, standard, _, _ = socket.recv_fds(connection, 4, 3)
+                fields = json.loads(_receive(connection, int.from_bytes(head, "big")))
+            except (OSError, ValueError):  # whoever asked was killed meanwhile
+                connection.close()
+                continue
             pid = os.fork()
             if pid == 0:
                 selector.close()
@@ -191,7 +195,8 @@ def serve(path: str) -> Request | None:
                 return Request(fields, standard)
             for descriptor in standard:
                 os.close(descriptor)
-            connection.sendall(pid.to_bytes(4, "big"))
+            with contextlib.suppress(OSError):
+                connection.sendall(pid.to_bytes(4, "big"))
             descriptor = os.pidfd_open(pid)
             children[descriptor] = pid, connection
             selector.register(descriptor, selectors.EVENT_READ)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -65,3 +66,12 @@ def test_process_that_takes_too_long_is_killed(tmp_path: Path) -> None:
         preloaded.run([sys.executable, "-c", program], cwd=tmp_path, timeout=0.5)
     time.sleep(3)
     assert not [*tmp_path.iterdir()]
+
+
+def test_server_survives_a_process_that_is_killed_while_it_asks() -> None:
+    preloaded.run([sys.executable, "-c", "pass"], timeout=60)
+    for data in (b"", (100).to_bytes(4, "big"), (2).to_bytes(4, "big") + b"{]"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(preloaded._server())
+            connection.sendall(data)
+    assert preloaded.run([sys.executable, "-c", "raise SystemExit(5)"], timeout=60).returncode == 5
