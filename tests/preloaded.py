@@ -13,7 +13,6 @@ import atexit
 import contextlib
 import gc
 import importlib
-import io
 import json
 import os
 import pkgutil
@@ -109,16 +108,15 @@ def _server() -> str:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         server.stdout.close()
-        atexit.register(_stop, server, path)
+        atexit.register(_stop, server)
         _address = path
     return _address
 
 
-def _stop(server: "subprocess.Popen[bytes]", path: str) -> None:
+def _stop(server: "subprocess.Popen[bytes]") -> None:
     assert server.stdin is not None
     server.stdin.close()  # it kills what still runs, and ends
     server.wait(timeout=30)
-    os.rmdir(os.path.dirname(path))
 
 
 def _receive(connection: socket.socket, count: int) -> bytes:
@@ -168,6 +166,7 @@ def serve(path: str) -> Request | None:
                 for pid, _connection in children.values():
                     os.kill(pid, signal.SIGKILL)
                 os.unlink(path)
+                os.rmdir(os.path.dirname(path))
                 return None
             if key.fd in children:
                 selector.unregister(key.fd)
@@ -179,8 +178,12 @@ def serve(path: str) -> Request | None:
                 connection.close()
                 continue
             connection, _ = listener.accept()
-            head, standard, _, _ = socket.recv_fds(connection, 4, 3)
-            fields = json.loads(_receive(connection, int.from_bytes(head, "big")))
+            try:
+                head, standard, _, _ = socket.recv_fds(connection, 4, 3)
+                fields = json.loads(_receive(connection, int.from_bytes(head, "big")))
+            except (OSError, ValueError):  # whoever asked was killed meanwhile
+                connection.close()
+                continue
             pid = os.fork()
             if pid == 0:
                 selector.close()
@@ -192,7 +195,8 @@ def serve(path: str) -> Request | None:
                 return Request(fields, standard)
             for descriptor in standard:
                 os.close(descriptor)
-            connection.sendall(pid.to_bytes(4, "big"))
+            with contextlib.suppress(OSError):
+                connection.sendall(pid.to_bytes(4, "big"))
             descriptor = os.pidfd_open(pid)
             children[descriptor] = pid, connection
             selector.register(descriptor, selectors.EVENT_READ)
@@ -230,7 +234,7 @@ def become(request: Request) -> None:
     os.chdir(fields["cwd"])
     os.environ.clear()
     os.environ.update(fields["environment"])
-    _open_streams(os.environ.get("PYTHONIOENCODING"), unbuffered="-u" in fields["words"])
+    _open_standard_streams(os.environ.get("PYTHONIOENCODING", "utf-8"))
     for each in fields["ignored"]:
         signal.signal(each, signal.SIG_IGN)
     if threads := os.environ.get("OMP_NUM_THREADS"):
@@ -250,16 +254,11 @@ def become(request: Request) -> None:
         exec(compile(program, "<string>", "exec"), vars(sys.modules["__main__"]))
 
 
-def _open_streams(encoding: str | None, *, unbuffered: bool) -> None:
-    """Open the standard streams again: those of the server remember whether its own files were seekable."""
-    for number, name, errors in ((0, "stdin", "strict"), (1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
-        if getattr(sys, name) is None:
-            continue
-        buffer = os.fdopen(number, "rb" if number == 0 else "wb", closefd=False)
-        line_buffering = number == 2 or (number == 1 and os.isatty(1))
-        stream = io.TextIOWrapper(
-            buffer, encoding or "utf-8", errors, line_buffering=line_buffering, write_through=unbuffered
-        )
+def _open_standard_streams(encoding: str) -> None:
+    """Open them as an interpreter does; those of the server belong to other files."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        errors, buffering = ("backslashreplace", 1) if name == "stderr" else ("strict", -1)
+        stream = open(number, mode, buffering, encoding, errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 

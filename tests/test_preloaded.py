@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,16 +27,20 @@ HOW_IT_ENDS = [
     "import atexit, sys; atexit.register(print, 'at exit'); sys.exit(2)",
     "import os, signal; print(os.environ['PLANTED'], os.getcwd(), signal.pthread_sigmask(0, []))",
     "import signal; print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE))",
-    "import sys; print(sys.argv, sys.stdin.read()); print('error', file=sys.stderr)",
     "import sys, threading; print(threading.active_count(), __name__, sys.modules['__main__'].__dict__ is globals())",
+    "import sys; print(sys.argv, sys.stdin.read()); print('error', file=sys.stderr)",
+    "import sys; print([(s.encoding, s.errors) for s in (sys.stdin, sys.stdout, sys.stderr)])",
+    "import sys; print('é', file=sys.stderr); print('é')",
 ]
 
 
-@pytest.mark.parametrize("program", HOW_IT_ENDS)
-def test_end_and_surroundings_are_those_of_a_new_interpreter(tmp_path: Path, program: str) -> None:
+@pytest.mark.parametrize(
+    ("program", "encoding"), [*((program, "utf-8") for program in HOW_IT_ENDS), (HOW_IT_ENDS[-1], "ascii")]
+)
+def test_end_and_surroundings_are_those_of_a_new_interpreter(tmp_path: Path, program: str, encoding: str) -> None:
     def run(start: Callable[..., Any]) -> tuple[int, str, list[str]]:
         pipe = subprocess.PIPE
-        environment = os.environ | {"PLANTED": "é"}
+        environment = os.environ | {"PLANTED": "é", "PYTHONIOENCODING": encoding}
         command = [sys.executable, "-c", program, "one", "two words"]
         with start(command, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
             output, errors = process.communicate("input\n", timeout=60)
@@ -61,3 +66,12 @@ def test_process_that_takes_too_long_is_killed(tmp_path: Path) -> None:
         preloaded.run([sys.executable, "-c", program], cwd=tmp_path, timeout=0.5)
     time.sleep(3)
     assert not [*tmp_path.iterdir()]
+
+
+def test_server_survives_a_process_that_is_killed_while_it_asks() -> None:
+    preloaded.run([sys.executable, "-c", "pass"], timeout=60)
+    for data in (b"", (100).to_bytes(4, "big"), (2).to_bytes(4, "big") + b"{]"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(preloaded._server())
+            connection.sendall(data)
+    assert preloaded.run([sys.executable, "-c", "raise SystemExit(5)"], timeout=60).returncode == 5

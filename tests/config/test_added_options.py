@@ -104,19 +104,28 @@ def test_help_lists_added_options_without_importing_them(environment: dict[str, 
     assert done.stdout.endswith("imported: set()\n")
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("threshold=thiers", "did you mean theirs?"),
-        ("threshold=bare", "threshold=bare: needs its YAML file"),
-        ("threshold.cutof=0.2", "threshold.cutof=0.2: no such key"),
-    ],
-)
-def test_errors_name_added_options(environment: dict[str, str], word: str, message: str) -> None:
-    done = semisup(environment, "train", word)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+ERRORS = {
+    "threshold=thiers": "did you mean theirs?",
+    "threshold=bare": "threshold=bare: needs its YAML file",
+    "threshold.cutof=0.2": "threshold.cutof=0.2: no such key",
+}
+EACH_WORD = """
+import sys
+from semisup.__main__ import main
+for word in sys.argv[1:]:
+    sys.argv = ["semisup", "train", word]
+    print(main())
+"""
+
+
+def test_errors_name_added_options(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", EACH_WORD, *ERRORS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.stdout.split() == ["2"] * len(ERRORS)
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(ERRORS)
+    for line, message in zip(lines, ERRORS.values(), strict=True):
+        assert message in line
 
 
 def test_option_file_of_a_missing_module_is_none() -> None:

@@ -10,12 +10,18 @@ import pytest
 
 from semisup.runner import finish
 from tests.cli.test_train import QUICK, only_run
-from tests.conftest import Within
+from tests.conftest import SOAK, Within
 
 FAST = (*QUICK, "train.epochs=1", "method=supervised")
 
 
-@pytest.mark.parametrize("backend", ["nonexistent", "module://nonexistent.backend"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "module://nonexistent.backend",
+        pytest.param("nonexistent", marks=pytest.mark.skipif(not SOAK, reason="in make soak")),
+    ],
+)
 def test_backend_and_style_of_the_environment_do_not_matter(tmp_path: Path, backend: str) -> None:
     """As in a notebook (`!semisup train` inherits its backend), and with LaTeX switched on in a matplotlibrc."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.family: serif\n")

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from PIL import Image
 
 from semisup.runner.result import run_folder
+from tests import preloaded
 from tests.conftest import checked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ def test_everything_except_tracking_works_without_wandb(tmp_path: Path) -> None:
     }
     command = [sys.executable, "-m", "tests.without_wandb", json.dumps([*commands])]
     environment = {key: value for key, value in os.environ.items() if key != "WANDB_MODE"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+    done = preloaded.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     ends = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("exit ")]
     assert ends == [*commands.values()], done.stdout + done.stderr
