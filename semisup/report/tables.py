@@ -95,7 +95,8 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
     if not comparison.rows:
         return None
     varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
-    columns = [Column("best", "best run", number=False), *(varied or [METHOD]), Column("seeds", "seeds")]
+    runs = "runs" if any(row.runs[0].fold is not None for row in comparison.rows) else "seeds"
+    columns = [Column("best", "best run", number=False), *(varied or [METHOD]), Column("seeds", runs)]
     measured = _measured_columns(comparison)
     columns += [*measured[:2], *_ensemble_columns(comparison.rows), *measured[2:]]
     lines = [Line(_row_cells(comparison, row, link), row is comparison.best) for row in comparison.rows]
