@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy
@@ -14,7 +12,7 @@ from semisup.config.run_id import run_id
 from semisup.core.folds import hold_out_fold
 from semisup.dataset import SPLITS, Data
 from semisup.errors import DataError, SettingError
-from tests.conftest import checked
+from tests.conftest import Program, checked
 from tests.dataset import settings, watch
 
 CLASSES = ("apple", "bread", "cake")
@@ -174,20 +172,12 @@ def test_more_folds_than_labels_of_a_class_are_refused(root: Path) -> None:
         settings("digits", *folds(2, 0), "dataset.validation_share=0", "dataset.labels_per_class=1").inspect()
 
 
-def test_data_without_validation_name_the_folds(root: Path, tmp_path: Path) -> None:
+def test_data_without_validation_name_the_folds(root: Path, program: Program) -> None:
     with pytest.raises(DataError, match=r"dataset\.folds=5 dataset\.fold=0 holds out labeled images instead$"):
         settings("folder", *folder(root)).inspect()
-    command = [
-        sys.executable,
-        "-m",
-        "semisup",
-        "train",
-        "dataset.validation_share=0",
-        f"output_root={tmp_path / 'out'}",
-    ]
-    done = subprocess.run([*command, "tracking=none"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "leaves no image for validation; dataset.folds=5 dataset.fold=0 holds out a fifth" in done.stderr
+    status, output = program("train", "dataset.validation_share=0", "tracking=none", "output_root=out")
+    assert status == 2
+    assert "leaves no image for the validation set; dataset.folds=5 dataset.fold=0 holds out a fifth" in output
 
 
 def test_folds_change_the_run_id_only_where_they_are_set() -> None:
@@ -201,18 +191,11 @@ def test_folds_change_the_run_id_only_where_they_are_set() -> None:
     assert "fold" not in run_id(plain)
 
 
-def test_run_with_folds_is_trained_on_the_command_line(root: Path, tmp_path: Path) -> None:
-    words = [f"output_root={tmp_path / 'out'}", "tracking=none", "plots=false", "train.steps=4", "name=one"]
-    words += ["dataset=folder", *folder(root, *folds(3, 1))]
-    done = subprocess.run(
-        [sys.executable, "-m", "semisup", "train", *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_run_with_folds_is_trained_on_the_command_line(root: Path, tmp_path: Path, program: Program) -> None:
+    words = ["output_root=out", "tracking=none", "plots=false", "train.steps=4", "name=one", "dataset=folder"]
+    status, output = program("train", *words, *folder(root, *folds(3, 1)))
+    assert status == 0, output
     (run,) = (tmp_path / "out/one").iterdir()
     assert "-fold1-" in run.name
-    assert json.loads((run / "run.json").read_text())["dataset"]["counts"] == {
-        "labeled": 14,
-        "unlabeled": 5,
-        "validation": 7,
-        "test": 6,
-    }
+    counts = json.loads((run / "run.json").read_text())["dataset"]["counts"]
+    assert counts == {"labeled": 14, "unlabeled": 5, "validation": 7, "test": 6}
