@@ -211,7 +211,7 @@ def _import_everything() -> None:
             importlib.import_module(module.name)
     for name in (
         *("hydra._internal.hydra", "hydra._internal.core_plugins.basic_launcher", "matplotlib.backends.backend_agg"),
-        *("scipy.stats", "sklearn.datasets", "torch.distributed.run"),
+        *("sklearn.datasets", "torch.distributed.run"),
     ):
         importlib.import_module(name)
 
