@@ -229,14 +229,14 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """Overrides that compose the caller's defaults; of the untrusted config only names of known options."""
     from semisup.config.compose import option_files
-    from semisup.config.quoting import quote
+    from semisup.config.quoting import format_value
 
     overrides = []
     for group in ("dataset", "encoder"):
         name = config[group].get("name") if isinstance(config.get(group), dict) else None
         overrides += [f"{group}={name}"] if name in option_files(group) else []
     overrides += [f"tracking={given['tracking']}"] if "tracking" in given else []
-    return overrides + ([f"output_root={quote(str(given['output_root']))}"] if "output_root" in given else [])
+    return overrides + ([f"output_root={format_value(str(given['output_root']))}"] if "output_root" in given else [])
 
 
 def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> list[str]:

@@ -7,8 +7,8 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from semisup.config.compose import option_files
-from semisup.config.quoting import format_value
-from semisup.errors import SettingError
+from semisup.config.quoting import quote
+from semisup.errors import SettingError, first_line
 
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
@@ -31,9 +31,8 @@ def _to_override(word: str) -> str:
     except HydraException as error:
         typed = ASSIGNMENT.fullmatch(word)
         if typed is None:
-            reason = str(error).splitlines()[0]
-            raise SettingError("override", word, f"must have the form key=value ({reason})") from None
-        return f"{typed['key']}={format_value(typed['value'])}"
+            raise SettingError("override", word, f"must have the form key=value ({first_line(error)})") from None
+        return f"{typed['key']}={quote(typed['value'])}"
     value: object = override.value()
     return _expand_glob(override, value) if isinstance(value, Glob) else word
 
