@@ -47,7 +47,7 @@ class _Definition(NamedTuple):
 
 def type_words(annotation: str) -> str:
     """Describe an annotation: `int | None` -> `a whole number or null`."""
-    return " or ".join(TYPE_NAMES.get(part.strip(), part.strip()) for part in annotation.split("|"))
+    return listed(TYPE_NAMES.get(part.strip(), part.strip()) for part in annotation.split("|"))
 
 
 def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared]:

@@ -123,7 +123,8 @@ def check_steps(path: Path) -> dict[str, Any]:
     Raises:
         RecordError: they do, or the file cannot be read; names the file, the line and the steps.
     """
-    last, names, labeling = -1, set[str](), {}
+    last, names = -1, set[str]()
+    labeling: dict[str, Any] = {}
     for number, row in enumerate(read_metrics(path), start=1):
         step, metrics = row["step"], row.keys() - {"step", "epoch"}
         if step < last:

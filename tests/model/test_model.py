@@ -194,7 +194,8 @@ def test_unknown_architecture_and_weights_are_rejected_by_name() -> None:
     with pytest.raises(SettingError, match=r"model\.architecture=resnt18: .* \(did you mean resnet18\?\)"):
         network("model=torchvision", "model.architecture=resnt18")
     with pytest.raises(
-        SettingError, match=r"model\.weights=imagenet: must be null, the path of a .pth file, or one of IMAGENET1K_V1"
+        SettingError,
+        match=r"model\.weights=imagenet: must be null, the path of a file .*, or one of IMAGENET1K_V1",
     ):
         network("model=torchvision", "model.weights=imagenet")
 
