@@ -115,8 +115,8 @@ def check_range(
         raise SettingError(key, value, allowed)
 
 
-def check_choice(key: str, value: str, allowed: Iterable[str]) -> None:
+def check_choice(key: str, value: object, allowed: Iterable[str]) -> None:
     """Raise SettingError unless `value` is one of `allowed`."""
     names = sorted(allowed)
     if value not in names:
-        raise SettingError(key, value, f"must be one of {', '.join(names)}", closest_match(value, names))
+        raise SettingError(key, value, f"must be one of {', '.join(names)}", closest_match(str(value), names))

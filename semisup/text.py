@@ -1,5 +1,6 @@
 """Show and store text that others chose: names of files, classes and runs, values of settings, messages of libraries.
 
+    listed         parts as a phrase: "a, b or c"
     escape         for messages and tables: at most 120 characters on one line
     printable      the same, of any length
     escape_name    for names that must stay different: the backslash is escaped, too
@@ -12,10 +13,17 @@ shown as escapes, so that no text can control a terminal or pass for another one
 
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 MAX_LENGTH = 120
+
+
+def listed(parts: Iterable[str], word: str = "or") -> str:
+    """Join parts to a phrase: "a, b or c"."""
+    *first, last = parts
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def escape(value: object) -> str:

@@ -327,6 +327,8 @@ def canonical(value: Any) -> str:
     """Text that is equal for equal settings: 1 and 1.0 are one value, true is another."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{canonical(value[key])}" for key in sorted(value, key=str)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if type(value) is int else json.dumps(value, default=str)

@@ -102,13 +102,6 @@ def class_names(folder: Path) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def fingerprint(folder: Path) -> str | None:
-    """Fingerprint of the run's data set."""
-    dataset = (read_json(folder / "run.json") or {}).get("dataset")
-    value = dataset.get("fingerprint") if isinstance(dataset, dict) else None
-    return value if isinstance(value, str) else None
-
-
 def confusion_matrix(run: Run, split: str, count: int) -> list[list[int]] | None:
     """`count` rows (true class) of `count` counts (predicted class), from the summary; None if it has another shape."""
     by_split = run.summary.get("confusion")

@@ -16,7 +16,7 @@ from semisup.config.controls import reference_configs
 from semisup.config.run_id import fold_of, result_config, run_id
 from semisup.errors import DataError, RecordError
 from semisup.record.lock_holder import HolderState, holder_state
-from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
+from semisup.record.reader import MAX_JSON_BYTES, check_steps, parse_json, read_bytes, read_config
 from semisup.record.status import RECORDED_STATUSES, RunStatus
 from semisup.text import escape
 
@@ -30,8 +30,6 @@ NO_ACCURACY = "no accuracy is claimed"
 
 LARGEST_NUMBER = 1e100
 """Larger values count as missing: no metric reaches them, and their squares and percentages overflow."""
-
-TAIL_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -107,10 +105,6 @@ class Run:
         return int(sum(max(as_number(count) or 0, 0) for count in counts)) or None
 
 
-class UnreadableError(ValueError):
-    """A file of a run cannot be used; the message names the file and the reason."""
-
-
 def find_runs(folders: list[Path]) -> list[Path]:
     """List the run directories in the folders, sorted within each folder, without repetition.
 
@@ -156,8 +150,8 @@ def read_run(folder: Path) -> Run:
     try:
         run = _with_settings(run)
         run = _with_status(run)
-        return _with_results(run) if run.done else run
-    except UnreadableError as error:
+        return _with_results(run) if run.done else replace(run, labeling={})
+    except RecordError as error:
         return replace(run, status=RunStatus.UNREADABLE, reason=escape(error))
     except OSError as error:
         file = Path(error.filename or folder).name
@@ -185,16 +179,17 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _with_settings(run: Run) -> Run:
-    config = _read_yaml(run.folder / "config.yaml")
+    _require_file(run.folder / "config.yaml")
+    config = read_config(run.folder / "config.yaml")
     for section in (*schema.GROUP_NODES, *schema.SECTIONS):
         if not isinstance(config.get(section), dict):
-            raise UnreadableError(f"config.yaml: {section} is {'not a section' if section in config else 'missing'}")
+            raise RecordError(f"config.yaml: {section} is {'not a section' if section in config else 'missing'}")
     try:
         identity, id_ = result_config(config), run_id(config)
     except PARSE_ERRORS as error:
-        raise UnreadableError(f"config.yaml: {_error_message(error)}") from None
+        raise RecordError(f"config.yaml: {_error_message(error)}") from None
     if type(config.get("seed")) is not int:
-        raise UnreadableError("config.yaml: seed is not a number")
+        raise RecordError("config.yaml: seed is not a number")
     return replace(run, id=id_, config=config, identity=identity, seed=config["seed"], name=str(config.get("name")))
 
 
@@ -202,7 +197,7 @@ def _with_status(run: Run) -> Run:
     about = _read_json(run.folder / "run.json")
     status, error = about.get("status"), about.get("error")
     if status not in RECORDED_STATUSES:
-        raise UnreadableError(f"run.json: status is {escape(status)}")
+        raise RecordError(f"run.json: status is {escape(status)}")
     reason = ""
     if status == RunStatus.RUNNING:
         reason = _liveness(run.folder)
@@ -214,29 +209,22 @@ def _with_status(run: Run) -> Run:
         reason = f"a reproduction; {reason}".removesuffix("; ")
     dataset = about.get("dataset")
     seen = dataset.get("fingerprint") if isinstance(dataset, dict) else None
-    run = replace(run, fingerprint=seen if isinstance(seen, str) else None)
     if (run.folder / "metrics.jsonl").is_file():
-        _check_steps(run.folder / "metrics.jsonl")
-    return replace(run, status=status, reason=reason, seconds=as_number(about.get("seconds")))
-
-
-def _check_steps(path: Path) -> None:
-    try:
-        check_steps(path)
-    except RecordError as error:
-        raise UnreadableError(str(error)) from None
+        run = replace(run, labeling=check_steps(run.folder / "metrics.jsonl"))
+    seconds, fingerprint = as_number(about.get("seconds")), seen if isinstance(seen, str) else None
+    return replace(run, status=status, reason=reason, seconds=seconds, fingerprint=fingerprint)
 
 
 def _with_results(run: Run) -> Run:
     summary = _read_json(run.folder / "summary.json")
     for name in ("steps", "labeled_steps", *(() if run.refit else ("best/val/accuracy",))):
         if as_number(summary.get(name)) is None:
-            raise UnreadableError(f"summary.json: {name} is not a number")
+            raise RecordError(f"summary.json: {name} is not a number")
     for name in ("best/val/accuracy", "test/accuracy"):
         if summary.get(name) is not None and not 0 <= (as_number(summary[name]) or 0) <= 1:
-            raise UnreadableError(f"summary.json: {name} is not in [0, 1]")
-    labeling = _last_labeling(run.folder / "metrics.jsonl")
-    run = replace(run, summary=summary, labeling=labeling if run.uses_unlabeled else {})
+            raise RecordError(f"summary.json: {name} is not in [0, 1]")
+    _require_file(run.folder / "metrics.jsonl")
+    run = replace(run, summary=summary, labeling=run.labeling if run.uses_unlabeled else {})
     if not run.uses_unlabeled or run.refit:
         return run
     try:
@@ -244,28 +232,7 @@ def _with_results(run: Run) -> Run:
         control, baseline = ids.pop("control"), ids.pop("baseline")
         return replace(run, control_id=control, baseline_id=baseline, labels_only_ids=tuple(ids.values()))
     except PARSE_ERRORS as error:
-        raise UnreadableError(f"config.yaml: gives no control: {_error_message(error)}") from None
-
-
-def _last_labeling(path: Path) -> ConfigDict:
-    """The last row with a `pseudo/round`; the end of the file is searched first, because the file may be long."""
-    size = path.stat().st_size if _require_file(path) else 0
-    with open_regular_file(path) as file:
-        for start in sorted({max(0, size - TAIL_BYTES), 0}, reverse=True):
-            file.seek(start)
-            text = file.read()
-            begin = text.rfind(b"\n", 0, max(text.rfind(b'"pseudo/round"'), 0)) + 1
-            if b'"pseudo/round"' in text and (begin or not start):  # else the tail may begin in the middle of the row
-                return _parse_object(path, text[begin:].partition(b"\n")[0])
-    return {}
-
-
-def _read_yaml(path: Path) -> ConfigDict:
-    _require_file(path)
-    try:
-        return read_config(path)
-    except RecordError as error:
-        raise UnreadableError(str(error)) from None
+        raise RecordError(f"config.yaml: gives no control: {_error_message(error)}") from None
 
 
 def _read_json(path: Path) -> ConfigDict:
@@ -273,7 +240,7 @@ def _read_json(path: Path) -> ConfigDict:
     try:
         raw = read_bytes(path, MAX_JSON_BYTES)
     except ValueError as error:
-        raise UnreadableError(f"{path.name}: {error}") from None
+        raise RecordError(f"{path.name}: {error}") from None
     return _parse_object(path, raw)
 
 
@@ -281,16 +248,15 @@ def _parse_object(path: Path, raw: bytes) -> ConfigDict:
     try:
         value = parse_json(raw)
     except ValueError:
-        raise UnreadableError(f"{path.name}: {'is not JSON, or truncated' if raw.strip() else 'is empty'}") from None
+        raise RecordError(f"{path.name}: {'is not JSON, or truncated' if raw.strip() else 'is empty'}") from None
     if not isinstance(value, dict):
-        raise UnreadableError(f"{path.name}: is not a JSON object")
+        raise RecordError(f"{path.name}: is not a JSON object")
     return value
 
 
-def _require_file(path: Path) -> bool:
+def _require_file(path: Path) -> None:
     if not path.is_file():
-        raise UnreadableError(f"{path.name} is missing")
-    return True
+        raise RecordError(f"{path.name} is missing")
 
 
 def _liveness(folder: Path) -> str:

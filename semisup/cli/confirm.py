@@ -35,7 +35,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     from semisup.cli.compare import compare
     from semisup.cli.train import train_command
     from semisup.config.overrides import config_overrides
-    from semisup.config.quoting import quote
+    from semisup.config.quoting import format_value
     from semisup.errors import DataError, SettingError
     from semisup.report.console import terminal
     from semisup.text import escape
@@ -51,7 +51,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
         raise DataError(f"{escape(arguments.folder)}: holds runs of several data sets; give the folder of one sweep")
     plan = declare(comparisons[0], arguments.folder, arguments.seeds)
     seeds = ",".join(map(str, plan.seeds))
-    places = [f"name={plan.folder.name}", f"output_root={quote(str(plan.folder.parent))}", f"seed={seeds}"]
+    places = [f"name={plan.folder.name}", f"output_root={format_value(str(plan.folder.parent))}", f"seed={seeds}"]
     configs = [plan.config, *([plan.labels_only] if plan.labels_only is not None else [])]
     for config in configs:
         overrides = config_overrides(config, follow_seed=plan.redraw_labels)

@@ -1,15 +1,13 @@
 """`semisup predict RUN [RUN ...] FOLDER`: classify images with the best models of runs."""
 
 import argparse
-import csv
-import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from semisup.core.csv_cells import protect_cell
+from semisup.core.csv_cells import csv_text
 from semisup.text import printable, shell_quote
 
 EPILOG = """\
@@ -91,7 +89,7 @@ def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
     run_config, model, classes, channels = _load_models(runs)
     torch.set_num_threads(run_config.run.threads)
     size = run_config.settings.train.eval_batch_size
-    yield _csv([["path", "class", "confidence", "problem"]])
+    yield csv_text([["path", "class", "confidence", "problem"]])
     with Bars() as bars:
         outcomes = iter(
             bars.watch(
@@ -99,7 +97,7 @@ def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
             )
         )
         while batch := list(islice(outcomes, size)):
-            yield escape_line(_csv(_rows(batch, model, classes, channels)))
+            yield escape_line(csv_text(_rows(batch, model, classes, channels)))
 
 
 def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
@@ -231,9 +229,3 @@ def _to_gray(pixels: Any) -> Any:
 def printable_lines(text: str) -> str:
     """The lines with control characters escaped, for a terminal."""
     return "".join(printable(line, max_length=10 * len(line)) + "\n" for line in text.split("\n")[:-1])
-
-
-def _csv(rows: Iterable[list[object]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([protect_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()

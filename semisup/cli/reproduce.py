@@ -185,9 +185,9 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     from semisup.config import schema
     from semisup.config.compose import defaults
     from semisup.config.run_id import dataset_keys
+    from semisup.config.typed_words import parse_settings
     from semisup.dataset import KeyRole
     from semisup.errors import SettingError
-    from semisup.record.reader import parse_value
 
     schema.refuse_interpolations(config)
     dataset = config.get("dataset")
@@ -198,12 +198,7 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
         settable = [*SETTABLE_KEYS, *(f"dataset.{key}" for key in dataset_keys(dataset, KeyRole.PATH, KeyRole.MACHINE))]
     except SettingError as error:
         raise error.within("dataset") from None
-    given = {}
-    for word in settings:
-        key, equals, text = word.partition("=")
-        if not equals or (key not in settable and not key.startswith("tracking.")):
-            raise SettingError(key, text, f"may not be set here, only {', '.join(settable)} and tracking.*")
-        given[key] = parse_value(text)
+    given = parse_settings(settings, settable)
     model = config.get("model")
     if "model.weights" in given and not (isinstance(model, dict) and model.get("sha256")):
         allowed = "may only be set for a run whose config has model.sha256, which tells whether it is the same file"
@@ -229,14 +224,14 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """Overrides that compose the caller's defaults; of the untrusted config only names of known options."""
     from semisup.config.compose import option_files
-    from semisup.config.quoting import quote
+    from semisup.config.quoting import format_value
 
     overrides = []
     for group in ("dataset", "encoder"):
         name = config[group].get("name") if isinstance(config.get(group), dict) else None
         overrides += [f"{group}={name}"] if name in option_files(group) else []
     overrides += [f"tracking={given['tracking']}"] if "tracking" in given else []
-    return overrides + ([f"output_root={quote(str(given['output_root']))}"] if "output_root" in given else [])
+    return overrides + ([f"output_root={format_value(str(given['output_root']))}"] if "output_root" in given else [])
 
 
 def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> list[str]:

@@ -72,20 +72,14 @@ def _settings(overrides: list[str]) -> tuple[Any, Path]:
     """The tracker settings and the output_root of the command line."""
     from semisup.config import schema
     from semisup.config.compose import defaults
-    from semisup.errors import SettingError
-    from semisup.record.reader import parse_value
+    from semisup.config.typed_words import parse_settings
 
-    config = defaults(["tracking=wandb"])
-    for word in overrides:
-        key, _, text = word.partition("=")
-        group, _, field = key.partition(".")
-        if key != "output_root" and (group != "tracking" or not field):
-            raise SettingError(key, text, "may not be set here, only tracking.* and output_root")
-        value = parse_value(text)
-        config = config | ({"tracking": config["tracking"] | {field: value}} if field else {key: value})
-    tracking = schema.build_option("tracking", config["tracking"])
+    given, config = parse_settings(overrides, ["output_root"]), defaults(["tracking=wandb"])
+    output_root = given.pop("output_root", config["output_root"])
+    own = {key.removeprefix("tracking."): value for key, value in given.items()}
+    tracking = schema.build_option("tracking", config["tracking"] | own)
     tracking.require_installed()
-    return tracking, Path(str(config["output_root"])).expanduser()
+    return tracking, Path(str(output_root)).expanduser()
 
 
 def _upload_run(folder: Path, tracking: Any, output_root: Path, gains: dict[str, object]) -> bool:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from semisup.config import added_options, registry, resolvers, shared_configs
 from semisup.config.suggestions import options_with_key, unknown_option
-from semisup.errors import SettingError, closest_match
+from semisup.errors import SettingError, closest_match, first_line
 
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
 """Hydra's launchers and sweepers that are packages of their own, and the extra that installs each."""
@@ -53,7 +53,7 @@ def expand_sweep(word: str) -> tuple[str, list[str]]:
             return key, []
         return key, [f"{key}={value}" for value in override.sweep_string_iterator()]
     except HydraException as error:
-        raise SettingError("override", word, f"must have the form key=value ({str(error).splitlines()[0]})") from None
+        raise SettingError("override", word, f"must have the form key=value ({first_line(error)})") from None
 
 
 def split_deletions(overrides: list[str]) -> tuple[list[str], list[str]]:

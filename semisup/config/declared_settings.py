@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from semisup.text import listed
+
 TYPE_NAMES = {
     "float": "a number",
     "int": "a whole number",
@@ -47,7 +49,7 @@ class _Definition(NamedTuple):
 
 def type_words(annotation: str) -> str:
     """Describe an annotation: `int | None` -> `a whole number or null`."""
-    return " or ".join(TYPE_NAMES.get(part.strip(), part.strip()) for part in annotation.split("|"))
+    return listed(TYPE_NAMES.get(part.strip(), part.strip()) for part in annotation.split("|"))
 
 
 def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared]:
@@ -156,13 +158,13 @@ def _is_field(node: ast.expr) -> bool:
 
 def _interval(call: ast.Call, file: Path) -> str:
     bounds = [_value(each, file) for each in call.args[2:]]
-    above = any(each.arg == "above" and _value(each.value, file) for each in call.keywords)
+    flags = {each.arg: _value(each.value, file) for each in call.keywords}
     low = f"{bounds[0]:.10g}"
     if len(bounds) == 1:
-        return f"above {low}" if above else f"at least {low}"
+        return f"above {low}" if flags.get("above") else f"at least {low}"
     if bounds[0] == bounds[1]:
         return f"only {low}"
-    return f"in {'(' if above else '['}{low}, {bounds[1]:.10g}]"
+    return f"in {'(' if flags.get('above') else '['}{low}, {bounds[1]:.10g}{')' if flags.get('below') else ']'}"
 
 
 def _value(node: ast.expr, file: Path) -> Any:

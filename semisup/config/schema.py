@@ -24,7 +24,7 @@ from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSet
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
 from semisup.encoder import Encoder, identify_encoder
-from semisup.errors import SettingError, closest_match, first_line
+from semisup.errors import SettingError, check_choice, closest_match, first_line
 from semisup.model import identify_weights
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
 from semisup.runtime.precision import default_precision, require_compiler, require_device
@@ -286,7 +286,7 @@ def _build_group(key: str, node: ConfigDict) -> Any:
     """Build the settings object of a group's node: {name: fixed, tau: 0.9} -> Fixed(tau=0.9)."""
     group = GROUP_NODES[key]
     if not isinstance(node.get("name"), str):
-        raise SettingError(f"{key}.name", node.get("name"), f"must be one of {', '.join(registry.option_names(group))}")
+        check_choice(f"{key}.name", node.get("name"), registry.option_names(group))
     try:
         cls = registry.settings_class(group, node["name"])
     except SettingError as error:

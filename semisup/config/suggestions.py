@@ -4,7 +4,7 @@ from pathlib import Path
 
 from semisup.config import registry
 from semisup.errors import SettingError, closest_match
-from semisup.text import shell_quote
+from semisup.text import listed, shell_quote
 
 NUMERIC_SETTING = {
     "threshold": "fixed threshold.tau",
@@ -82,4 +82,4 @@ def options_with_key(key: str, value: str, overrides: list[str]) -> str:
 def _full_key(key: str, value: str) -> str:
     """Suggest `threshold.tau` for `tau`."""
     groups = [group for group in registry.GROUPS if registry.options_with(group, key)]
-    return f"; type {' or '.join(f'{group}.{key}={value}' for group in groups)}" if groups else ""
+    return f"; type {listed(f'{group}.{key}={value}' for group in groups)}" if groups else ""

@@ -1,14 +1,18 @@
-"""Prepare the words that a user types for Hydra's grammar: quote other text, and expand `glob(...)`."""
+"""Words that a user types: quoted and expanded for Hydra's grammar, or parsed for commands without Hydra."""
 
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from semisup.config.compose import option_files
-from semisup.config.quoting import format_value
-from semisup.errors import SettingError
+from semisup.config.quoting import quote
+from semisup.errors import SettingError, first_line
+from semisup.record.reader import parse_value
+from semisup.text import listed
 
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
@@ -31,9 +35,8 @@ def _to_override(word: str) -> str:
     except HydraException as error:
         typed = ASSIGNMENT.fullmatch(word)
         if typed is None:
-            reason = str(error).splitlines()[0]
-            raise SettingError("override", word, f"must have the form key=value ({reason})") from None
-        return f"{typed['key']}={format_value(typed['value'])}"
+            raise SettingError("override", word, f"must have the form key=value ({first_line(error)})") from None
+        return f"{typed['key']}={quote(typed['value'])}"
     value: object = override.value()
     return _expand_glob(override, value) if isinstance(value, Glob) else word
 
@@ -45,3 +48,21 @@ def _expand_glob(override: Override, pattern: Glob) -> str:
         allowed = f"must match one of {', '.join(names)}" if names else "glob lists the options of a group; type values"
         raise SettingError(override.get_key_element(), str(override.input_line).partition("=")[2], allowed)
     return f"{override.get_key_element()}={','.join(matches)}"
+
+
+def parse_settings(words: Iterable[str], allowed: Sequence[str] = ()) -> dict[str, Any]:
+    """Parse the KEY=VALUE words of a command that composes no config.
+
+    Args:
+        allowed: keys besides `tracking.KEY`.
+
+    Raises:
+        SettingError: a word has another form, or its key is not allowed.
+    """
+    settings: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or (key not in allowed and not key.startswith("tracking.")):
+            raise SettingError(key, text, f"may not be set here, only {listed([*allowed, 'tracking.*'], 'and')}")
+        settings[key] = parse_value(text)
+    return settings

@@ -6,6 +6,10 @@ more ' as well. To read the original back, remove one leading ' from cells in wh
 leading quotes, as `restore_cell` does. Numbers are written as they are.
 """
 
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -17,3 +21,10 @@ def protect_cell(value: object) -> object:
 def restore_cell(text: str) -> str:
     """The original of a text cell, the inverse of `protect_cell`."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """The rows as CSV, with text cells that no spreadsheet executes."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([protect_cell(value) for value in row] for row in rows)
+    return buffer.getvalue()

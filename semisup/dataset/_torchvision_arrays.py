@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from semisup.core.class_split import Index, SplitFractions, split_by_class
+from semisup.core.class_split import Index, split_by_class
 from semisup.core.types import SPLITS, Images
 from semisup.dataset._protocol import Data, DatasetInfo
-from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
+from semisup.dataset._roles import NO_EFFECT
+from semisup.dataset._split_settings import SplitSettings
 from semisup.dataset._torchvision_readers import ReaderSpec, open_reader, read_labels
-from semisup.errors import check_choice, check_range
+from semisup.errors import check_choice
 from semisup.images.cache import ProgressCallback
 from semisup.images.decode import Pixels
 from semisup.images.decode_settings import DecodeSettings
@@ -38,42 +39,17 @@ class _Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TorchvisionArrays:
+class TorchvisionArrays(SplitSettings):
     """Settings of a data set that is read as one array of images of equal size."""
 
-    root: str = field(metadata=PATH)
-    download: bool = field(metadata=MACHINE)
-    size: int
-    labels_per_class: int | None
-    validation_share: float
-    validation_per_class: int | None
-    folds: int | None = field(metadata=WHEN_SET)
-    fold: int | None = field(metadata=FOLD)
-    split_seed: int = field(metadata=SPLIT_SEED)
-    imbalance: float
-    imbalance_unlabeled: float
-    hflip: bool = field(metadata=NO_EFFECT)
     on_duplicate: str = field(metadata=NO_EFFECT)
 
     source: ClassVar[ReaderSpec]
 
     def __post_init__(self) -> None:
-        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check_choice("on_duplicate", self.on_duplicate, ON_DUPLICATE)
         self.decode_settings()
-        self._fractions()
-
-    def _fractions(self) -> SplitFractions:
-        return SplitFractions(
-            0,
-            self.validation_share,
-            self.labels_per_class,
-            self.imbalance,
-            self.imbalance_unlabeled,
-            self.validation_per_class,
-            self.folds,
-            self.fold,
-        )
+        self.check_split()
 
     def decode_settings(self) -> DecodeSettings:
         """Return the settings for image files; transparent pixels become black."""
@@ -82,7 +58,7 @@ class TorchvisionArrays:
     def inspect(self) -> DatasetInfo:
         source = self.source
         labels = read_labels(source, Path(self.root).expanduser(), self.download)
-        rows = split_by_class(labels.train, labels.classes, self.split_seed, self._fractions())
+        rows = split_by_class(labels.train, labels.classes, self.split_seed, self.fractions())
         hidden = numpy.full(labels.own_unlabeled, -1, dtype=numpy.int64)
         pieces = {
             "train": [_Piece(split, rows[split], labels.train[rows[split]]) for split in SPLITS[:3]],

@@ -7,7 +7,7 @@ Classification" (arXiv:1709.00029).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy
@@ -17,7 +17,7 @@ from semisup.core.types import SPLITS
 from semisup.dataset._file_index import FileIndex
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._protocol import DatasetInfo
-from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
+from semisup.dataset._split_settings import SplitSettings
 from semisup.dataset._torchvision_files import list_files
 from semisup.dataset._torchvision_readers import open_reader
 from semisup.errors import check_range
@@ -27,40 +27,18 @@ FOLDER = "eurosat/2750"
 
 
 @dataclass(frozen=True)
-class EuroSat(ImageFiles):
+class EuroSat(SplitSettings, ImageFiles):
     """Settings, with those of image files in `ImageFiles`. Keys: `conf/dataset/eurosat.yaml`."""
 
-    root: str = field(metadata=PATH)
-    download: bool = field(metadata=MACHINE)
-    size: int
-    labels_per_class: int | None
-    validation_share: float
     test_share: float
-    validation_per_class: int | None
-    folds: int | None = field(metadata=WHEN_SET)
-    fold: int | None = field(metadata=FOLD)
-    split_seed: int = field(metadata=SPLIT_SEED)
-    imbalance: float
-    imbalance_unlabeled: float
-    hflip: bool = field(metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         check_range("test_share", self.test_share, 0, 1, above=True)
-        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
-        super().__post_init__()
-        self._fractions()
+        ImageFiles.__post_init__(self)
+        self.check_split()
 
-    def _fractions(self) -> SplitFractions:
-        return SplitFractions(
-            self.test_share,
-            self.validation_share,
-            self.labels_per_class,
-            self.imbalance,
-            self.imbalance_unlabeled,
-            self.validation_per_class,
-            self.folds,
-            self.fold,
-        )
+    def fractions(self) -> SplitFractions:
+        return replace(super().fractions(), test_share=self.test_share)
 
     def decode_settings(self) -> DecodeSettings:
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
@@ -75,7 +53,7 @@ class EuroSat(ImageFiles):
         samples = [(Path(path), reader.classes[target]) for path, target in reader.samples]
         visible = [(path, classes.index(name)) for path, name in samples if name in classes and path.name[0] != "."]
         images = list_files(root, visible)
-        rows = split_by_class(numpy.array(images.targets), classes, self.split_seed, self._fractions())
+        rows = split_by_class(numpy.array(images.targets), classes, self.split_seed, self.fractions())
         parts = {split: images.rows(rows[split].tolist()) for split in SPLITS}
         hidden = parts["unlabeled"].targets
         parts["unlabeled"] = parts["unlabeled"].hidden()

@@ -6,60 +6,34 @@ Source: L. Bossard, M. Guillaumin, L. Van Gool, "Food-101 - Mining Discriminativ
 2014).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 
-from semisup.core.class_split import SplitFractions, split_by_class
+from semisup.core.class_split import split_by_class
 from semisup.core.types import SPLITS
 from semisup.dataset._file_index import FileIndex, FileSplit
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._protocol import DatasetInfo
-from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
+from semisup.dataset._split_settings import SplitSettings
 from semisup.dataset._torchvision_files import list_files
 from semisup.dataset._torchvision_readers import open_reader
-from semisup.errors import check_range
 from semisup.images.decode_settings import DecodeSettings
 
 FILES = ("food-101/meta/train.json", "food-101/meta/test.json", "food-101/images")
 
 
 @dataclass(frozen=True)
-class Food101(ImageFiles):
+class Food101(SplitSettings, ImageFiles):
     """Settings, with those of image files in `ImageFiles`. Keys: `conf/dataset/food101.yaml`."""
 
-    root: str = field(metadata=PATH)
-    download: bool = field(metadata=MACHINE)
-    size: int
     resize: str
-    labels_per_class: int | None
-    validation_share: float
-    validation_per_class: int | None
-    folds: int | None = field(metadata=WHEN_SET)
-    fold: int | None = field(metadata=FOLD)
-    split_seed: int = field(metadata=SPLIT_SEED)
-    imbalance: float
-    imbalance_unlabeled: float
-    hflip: bool = field(metadata=NO_EFFECT)
     draft: bool
 
     def __post_init__(self) -> None:
-        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
-        super().__post_init__()
-        self._fractions()
-
-    def _fractions(self) -> SplitFractions:
-        return SplitFractions(
-            0,
-            self.validation_share,
-            self.labels_per_class,
-            self.imbalance,
-            self.imbalance_unlabeled,
-            self.validation_per_class,
-            self.folds,
-            self.fold,
-        )
+        ImageFiles.__post_init__(self)
+        self.check_split()
 
     def decode_settings(self) -> DecodeSettings:
         return DecodeSettings(self.size, self.resize, self.draft, background=0, max_pixels=50_000_000)
@@ -67,7 +41,7 @@ class Food101(ImageFiles):
     def inspect(self) -> DatasetInfo:
         train, classes = self._part("train")
         test, _ = self._part("test")
-        rows = split_by_class(numpy.array(train.targets), classes, self.split_seed, self._fractions())
+        rows = split_by_class(numpy.array(train.targets), classes, self.split_seed, self.fractions())
         parts = {split: train.rows(rows[split].tolist()) for split in SPLITS} | {"test": test}
         hidden = parts["unlabeled"].targets
         parts["unlabeled"] = parts["unlabeled"].hidden()

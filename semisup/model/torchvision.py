@@ -154,7 +154,9 @@ class TorchvisionClassifier:
         if is_file_name(self.weights):
             return choices.DEFAULT
         if self.weights not in choices.__members__:
-            allowed = f"must be null, the path of a .pth file, or one of {', '.join(choices.__members__)}"
+            allowed = (
+                f"must be null, the path of a file (.safetensors, .pth), or one of {', '.join(choices.__members__)}"
+            )
             raise SettingError(KEY, self.weights, allowed, closest_match(self.weights, choices.__members__))
         return choices[self.weights]
 

@@ -8,12 +8,10 @@ Accuracy is empty where the true class of no selected image is known.
 """
 
 import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from semisup.core.csv_cells import protect_cell
 from semisup.core.events import PoolLabeled
 from semisup.core.threshold_curve import THRESHOLDS
 from semisup.core.types import ThresholdCurve
@@ -69,10 +67,3 @@ def class_rows(event: PoolLabeled, classes: tuple[str, ...]) -> Iterable[tuple[o
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
-
-
-def csv_text(rows: Iterable[tuple[object, ...]]) -> str:
-    """The rows as CSV, with text cells that no spreadsheet executes."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([protect_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()

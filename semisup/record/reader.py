@@ -112,15 +112,19 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
         raise RecordError(f"{path}: must have one JSON object per line ({escape(error)})") from None
 
 
-def check_steps(path: Path) -> None:
+def check_steps(path: Path) -> dict[str, Any]:
     """Check that the steps of metrics.jsonl never decrease and that no step has the same metric twice.
 
     Neither happens in a run with one writer. An evaluation and a labeling may share a step: their names differ.
+
+    Returns:
+        the row of the last labeling; {} if there is none.
 
     Raises:
         RecordError: they do, or the file cannot be read; names the file, the line and the steps.
     """
     last, names = -1, set[str]()
+    labeling: dict[str, Any] = {}
     for number, row in enumerate(read_metrics(path), start=1):
         step, metrics = row["step"], row.keys() - {"step", "epoch"}
         if step < last:
@@ -130,11 +134,13 @@ def check_steps(path: Path) -> None:
         else:
             names = names | metrics if step == last else set(metrics)
             last = step
+            labeling = row if "pseudo/round" in row else labeling
             continue
         raise RecordError(
             f"{path.name}: {problem} (line {number}): two processes wrote to this run, or the file was edited; "
             "delete its directory and run the same command again"
         )
+    return labeling
 
 
 def read_config(path: Path) -> dict[str, Any]:

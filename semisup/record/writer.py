@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy
 import yaml
 
+from semisup.core.csv_cells import csv_text
 from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
 from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, LockLostError, RecordError
@@ -24,7 +25,6 @@ from semisup.record.curves import (
     VALIDATION,
     EvalThresholdCurve,
     class_rows,
-    csv_text,
     curve_rows,
     read_curves,
 )

@@ -22,11 +22,11 @@ CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss")
 IGNORED_SETTINGS = ("name", "output_root")
 
 
-def show_run(folder: Path, console: Console) -> int:
-    """Print the run.
+def show_run(folder: Path, console: Console) -> Run:
+    """Print the run, and name the parts of its record that cannot be read.
 
     Returns:
-        0, also where parts of the record cannot be read; the output names them.
+        the run as read.
 
     Raises:
         RecordError: the folder is not a run directory.
@@ -45,7 +45,7 @@ def show_run(folder: Path, console: Console) -> int:
     _print(console, f"plots: {shell_quote(folder / 'plots')} ({', '.join(map(printable, plots)) or 'none'})")
     if run.identity:
         _print(console, f"again: semisup reproduce {shell_quote(folder)}")
-    return 0
+    return run
 
 
 def _print(console: Console, *lines: str) -> None:

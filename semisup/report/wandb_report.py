@@ -16,7 +16,7 @@ from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.gains import evidence
 from semisup.config import schema
 from semisup.errors import DataError, SettingError
-from semisup.record.reader import parse_value, read_config
+from semisup.record.reader import read_config
 from semisup.report.export import REFERENCES, row_lines, run_lines
 from semisup.report.figures.comparison_curves import (
     accuracy_figure,
@@ -29,8 +29,6 @@ from semisup.report.figures.style import figure_style, render_png
 from semisup.runtime.atomic_files import write_atomically
 from semisup.text import printable, shell_quote
 from semisup.tracking import RunInfo, Tracker
-
-GROUP = "tracking."
 
 
 def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[str]) -> tuple[Any, RunInfo]:
@@ -47,16 +45,16 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
         DataError: no run can be read.
     """
     from semisup.config.compose import config_folder
+    from semisup.config.typed_words import parse_settings
 
     run = next((run for run in comparison.runs if run.identity), None)
     if run is None:
         raise DataError("--track: none of the runs can be read")
     node = read_config(config_folder() / "tracking" / "wandb.yaml") | _tracked_settings(comparison)
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key.startswith(GROUP):
-            raise SettingError("--track", override, "must be tracking.KEY=VALUE; folders come before --track")
-        node[key.removeprefix(GROUP)] = parse_value(text)
+    for word in overrides:
+        if not word.startswith("tracking.") or "=" not in word:
+            raise SettingError("--track", word, "must be tracking.KEY=VALUE; folders come before --track")
+    node |= {key.removeprefix("tracking."): value for key, value in parse_settings(overrides).items()}
     name = run.name or "runs"
     parts = sorted(os.path.realpath(folder) for folder in folders)
     parts += [comparison.data_set] if comparison.data_set else []

@@ -27,6 +27,7 @@ from semisup.features import (
 )
 from semisup.runner.progress import Bars
 from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
+from semisup.text import listed
 from semisup.training.state import TrainingConfig, TrainingData
 
 PLAIN, AUGMENT, WEAK = "plain", "augment", "weak"
@@ -172,7 +173,7 @@ def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
         by_count[count] = by_count.get(count, 0) + views
     parts = [f"{count:,} images x {views} views" for count, views in by_count.items()]
     duration = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, seconds):.0f} seconds"
-    return f"encoding {' and '.join(parts)}, about {duration}, once"
+    return f"encoding {listed(parts, 'and')}, about {duration}, once"
 
 
 def _on_features(

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 
 from semisup.config.schema import RunConfig
-from semisup.errors import InsufficientMemoryError
-from semisup.text import escape
+from semisup.errors import InsufficientMemoryError, first_line
+from semisup.text import escape, listed
 
 MESSAGES = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
@@ -26,7 +26,7 @@ def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] |
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        message = escape((str(error).splitlines() or ["MemoryError"])[0])
+        message = escape(first_line(error) or "MemoryError")
         raise InsufficientMemoryError(f"out of memory {(what or _training)(run_config, f'({message})')}") from error
 
 
@@ -35,7 +35,7 @@ def reading(run_config: RunConfig, message: str) -> str:
     settings = [f"dataset.size={run_config.dataset.size // 2}"]
     if "memory_gb" in run_config.config["dataset"]:
         settings.append("dataset.memory_gb=0, which leaves the pixels in dataset.cache")
-    return f"{message} while images were read; try {' or '.join(settings)}"
+    return f"{message} while images were read; try {listed(settings)}"
 
 
 def saving(run_config: RunConfig, message: str) -> str:

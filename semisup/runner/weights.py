@@ -11,6 +11,9 @@ from semisup.record.checkpoint import newest
 from semisup.record.reader import read_config
 from semisup.text import escape
 
+SECTIONS = ("model", "encoder")
+"""Sections of a config that name a file of weights."""
+
 
 def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
     """Refuse to start a run beside an unfinished one that differs in nothing but the file of its weights.
@@ -21,26 +24,32 @@ def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
     Raises:
         SettingError: there is such a run; names both digests.
     """
-    digest = getattr(run_config.settings.model, "sha256", None)
-    if digest is None or folder.exists():
+    digests = _digests(run_config.config)
+    if not digests or folder.exists():
         return
-    mine = _without_digest(run_config.config)
+    mine = _without_digests(run_config.config)
     for other in sorted(folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*")):
         if is_finished(other) or not newest(other / "checkpoints", "last"):
             continue
         try:
             config = read_config(other / "config.yaml")
-            same = _without_digest(config) == mine
+            same, before = _without_digests(config) == mine, _digests(config)
         except (RecordError, SettingError, LookupError, TypeError, AttributeError):
             continue  # not a record that this command could continue
-        if same:
-            allowed = (
-                f"its sha256 is {digest}, but the unfinished run {escape(other.name)} began with "
-                f"{escape(config['model']['sha256'])}; put that file back, use another name=, or delete {escape(other)}"
-            )
-            raise SettingError("model.weights", run_config.config["model"]["weights"], allowed)
+        for section, digest in digests.items():
+            if same and before.get(section) != digest:
+                allowed = (
+                    f"its sha256 is {digest}, but the unfinished run {escape(other.name)} began with "
+                    f"{escape(before.get(section))}; put that file back, use another name=, or delete {escape(other)}"
+                )
+                raise SettingError(f"{section}.weights", run_config.config[section].get("weights"), allowed)
 
 
-def _without_digest(config: ConfigDict) -> dict[str, Any]:
+def _digests(config: ConfigDict) -> dict[str, str]:
+    """The digest of the weights of each section that starts from a file of weights."""
+    return {section: config[section]["sha256"] for section in SECTIONS if config[section].get("sha256") is not None}
+
+
+def _without_digests(config: ConfigDict) -> dict[str, Any]:
     result = result_config(config)
-    return result | {"model": result["model"] | {"sha256": None}}
+    return result | {section: result[section] | {"sha256": None} for section in SECTIONS if section in result}

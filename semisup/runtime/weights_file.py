@@ -156,8 +156,7 @@ def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
         raise SettingError(key, path, f"must hold a state_dict of named tensors, and holds a {type(content).__name__}")
     others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
-        reason = f"but {_some(others)} are not tensors"
-        allowed = f"must hold a state_dict of named tensors, {reason}; save model.state_dict()"
+        allowed = f"must hold named tensors only, but {_some(others)} are not tensors; save model.state_dict()"
         raise SettingError(key, path, allowed)
     tensors: dict[str, Tensor] = {str(name).removeprefix("module."): value for name, value in content.items()}
     for name, value in tensors.items():

@@ -8,7 +8,6 @@
 Exit codes of launchers are not used: a worker may die, and a job may call `sys.exit(0)`.
 """
 
-import json
 import os
 import re
 import time
@@ -187,11 +186,9 @@ class JobStore:
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:
-        try:
-            value = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            return None
-        return value if isinstance(value, dict) else None
+        from semisup.record.reader import read_json
+
+        return read_json(path)
 
 
 def missing_references(entries: dict[str, Entry]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from hydra.errors import HydraException
 
 from semisup.config.compose import split_deletions
-from semisup.config.quoting import quote
+from semisup.config.quoting import format_value
 from semisup.config.resolvers import concurrent_runs
 from semisup.errors import SettingError
 from semisup.record.status import RunStatus
@@ -48,7 +48,7 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     except (SettingError, HydraException, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
-    for_hydra += [] if chosen else [f"hydra.sweep.dir={quote(str(store.folder))}"]
+    for_hydra += [] if chosen else [f"hydra.sweep.dir={format_value(str(store.folder))}"]
     began, minutes = time.monotonic(), _time_limit(command)
     deadline = None if minutes is None else time.time() + 60 * minutes
     begin = {"plan": plan, "sweep": name, "deadline": deadline, "announcement": _announcement(command, plan)}

@@ -177,7 +177,7 @@ def copy_fixture(folder: Path) -> list[Path]:
 def show(run: Path, *, page: bool) -> str:
     """What `show` prints; with the page if asked for."""
     file = io.StringIO()
-    assert show_run(run, Console(file=file, width=200)) == 0
+    assert show_run(run, Console(file=file, width=200)).folder == run
     if page:
         assert show_command(argparse.Namespace(run=run)) == 0
         if not (run / "report.html").is_dir():

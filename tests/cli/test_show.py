@@ -19,7 +19,7 @@ from tests.report.test_compare import BROKEN
 
 def shown(folder: Path) -> str:
     file = io.StringIO()
-    assert show_run(folder, Console(file=file, width=80, soft_wrap=True, highlight=False)) == 0
+    assert show_run(folder, Console(file=file, width=80, soft_wrap=True, highlight=False)).folder == folder
     return file.getvalue()
 
 

@@ -132,3 +132,15 @@ def test_option_file_of_a_missing_module_is_none() -> None:
     assert option_file("no_such_package.policy") is None
     assert option_file("json.no_such_module") is None
     assert option_file("json.decoder") == Path(json.decoder.__file__).with_suffix(".yaml")
+
+
+def test_entry_points_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from semisup.config import registry
+
+    calls: list[object] = []
+    read = registry.entry_points
+    monkeypatch.setattr(registry, "entry_points", lambda **group: calls.append(group) or read(**group))
+    registry.installed_entry_points.cache_clear()
+    for group in registry.GROUPS:
+        registry.option_names(group)
+    assert len(calls) == 1

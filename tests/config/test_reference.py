@@ -54,6 +54,8 @@ def test_ranges_are_read_from_checks_bases_and_constants(tmp_path: Path) -> None
         return {each.key: each.range for each in reference.describe_option(group, name).settings}
 
     assert ranges("threshold", "flexmatch")["threshold.tau"] == "in [0, 1]"
+    assert ranges("optimizer", "sgd")["optimizer.momentum"] == "in [0, 1)"
+    assert ranges("threshold", "ramp")["threshold.shape"] == "one of linear, cosine"  # an imported constant
     assert ranges("method", "fixmatch")["method.ratio"] == "at least 1"  # checked in the base class
     assert ranges("method", "uda")["method.tsa"] == "one of none, linear, log, exp"  # a dictionary's keys
     assert ranges("dataset", "folder")["dataset.size"] == "in [1, 4096]"  # checked by DecodeSettings

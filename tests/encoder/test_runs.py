@@ -187,6 +187,25 @@ def test_reproduce_refuses_another_file_of_weights_with_both_digests(
     assert program("reproduce", str(run), f"encoder.weights={moved}")[0] == 0
 
 
+def test_unfinished_run_is_not_continued_with_another_file_of_weights(
+    images: Path, program: Program, tmp_path: Path
+) -> None:
+    file = toy_weights(tmp_path / "mine.pth")
+    words = [*toy_words(file, images), *FIXMATCH, "checkpoint.every_steps=1"]
+    assert program("train", *words)[0] == 0
+    (run,) = runs(tmp_path / "outputs/runs").values()
+    (run / "summary.json").unlink()  # as a run killed before its last write
+    then = yaml.safe_load((run / "config.yaml").read_text())["encoder"]["sha256"]
+    toy_weights(file, seed=1)
+    status, output = program("train", *words)
+    assert status == 2, output
+    assert f"encoder.weights={file}: its sha256 is " in output
+    assert f"but the unfinished run {run.name} began with {then}" in output
+    toy_weights(file)
+    assert program("train", *words)[0] == 0
+    assert (run / "summary.json").exists()
+
+
 def test_predict_gives_the_confidence_of_the_run(
     words: list[str], images: Path, program: Program, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -115,6 +116,7 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
+from typing import Any
 import numpy, torch
 from semisup.images.on_disk import LazyImages, PackedImages
 def peak():
@@ -145,3 +147,22 @@ print("WHOLE", peak() - start)
     grew, whole = (float(line.split()[1]) for line in done.stdout.splitlines())
     assert grew < 50, done.stdout
     assert whole > 400, "the measure sees what is resident"
+
+
+def test_only_sources_of_the_wanted_images_are_read() -> None:
+    class Source:
+        """One image whose pixels are its number, which counts its reads."""
+
+        shape = (1, 1, 1, 1)
+
+        def __init__(self, number: int) -> None:
+            self.number, self.reads = number, 0
+
+        def __getitem__(self, rows: Any) -> Any:
+            self.reads += 1
+            return numpy.full((len(rows), 1, 1, 1), self.number, numpy.uint8)
+
+    sources: list[Any] = [Source(number) for number in range(50)]
+    images = LazyImages(sources, numpy.arange(50), numpy.zeros(50, int), torch.device("cpu"))
+    assert images[torch.tensor([7, 3, 7])].flatten().tolist() == [7, 3, 7]
+    assert [number for number, source in enumerate(sources) if source.reads] == [3, 7]

@@ -180,7 +180,7 @@ def test_wide_resnet_settings_take_effect_and_invalid_depths_are_rejected() -> N
 def test_torchvision_classifiers_accept_color_and_gray_images(name: str) -> None:
     model = network("model=torchvision", f"model.architecture={name}", size=64).eval()
     assert model(torch.rand(2, 3, 64, 64)).shape == (2, 11)
-    assert model(torch.rand(2, 1, 64, 64)).shape == (2, 11), "grey images are repeated over the channels"
+    assert model(torch.rand(2, 1, 64, 64)).shape == (2, 11), "gray images are repeated over the channels"
 
 
 @pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 96)])
@@ -194,7 +194,8 @@ def test_unknown_architecture_and_weights_are_rejected_by_name() -> None:
     with pytest.raises(SettingError, match=r"model\.architecture=resnt18: .* \(did you mean resnet18\?\)"):
         network("model=torchvision", "model.architecture=resnt18")
     with pytest.raises(
-        SettingError, match=r"model\.weights=imagenet: must be null, the path of a .pth file, or one of IMAGENET1K_V1"
+        SettingError,
+        match=r"model\.weights=imagenet: must be null, the path of a file .*, or one of IMAGENET1K_V1",
     ):
         network("model=torchvision", "model.weights=imagenet")
 

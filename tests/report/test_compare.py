@@ -22,7 +22,7 @@ from rich.console import Console
 from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, summarize
 from semisup.analysis.gains import LABELS_ONLY, evidence
 from semisup.analysis.run_history import chosen_before_selection
-from semisup.analysis.runs import TAIL_BYTES, find_runs, read_run, read_runs
+from semisup.analysis.runs import find_runs, read_run, read_runs
 from semisup.cli.compare import compare
 from semisup.config.controls import baseline_config, control_config, labels_only_configs
 from semisup.config.run_id import run_id
@@ -296,7 +296,7 @@ def test_missing_labeling_is_none(outputs: Path) -> None:
 def test_early_labeling_is_found_in_a_long_file(outputs: Path) -> None:
     folder = make(outputs / "mine", plain_of(), labelings=[(0.25, None)])
     with open(folder / "metrics.jsonl", "a") as file:
-        rows = (f'{{"step": {step}, "epoch": 1, "val/accuracy": 0.5}}\n' for step in range(100, 100 + TAIL_BYTES // 20))
+        rows = (f'{{"step": {step}, "epoch": 1, "val/accuracy": 0.5}}\n' for step in range(100, 100 + 2**18 // 20))
         file.writelines(rows)
     assert read_run(folder).labeling["pseudo/coverage"] == 0.25
 

@@ -170,7 +170,7 @@ def test_copied_run_directory_is_uploaded_with_the_callers_settings(
 @pytest.mark.parametrize(
     ("harm", "words", "status", "said"),
     [
-        ("", ["optimizer.lr=3"], 2, "optimizer.lr=3: may not be set here, only tracking.*"),
+        ("", ["optimizer.lr=3"], 2, "optimizer.lr=3: may not be set here, only output_root and tracking.*"),
         ("", ["tracking.projekt=mine"], 2, "tracking.projekt=mine: no such key (did you mean tracking.project?)"),
         ("", ["nowhere"], 2, "nowhere: there is no such folder"),
         ("rows", [], 1, "metrics.jsonl: must have one JSON object per line"),

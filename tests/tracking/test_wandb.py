@@ -226,7 +226,7 @@ def test_wandb_settings_of_the_user_are_preserved(tmp_path: Path, monkeypatch: p
 
 def test_gray_images_are_logged(tmp_path: Path) -> None:
     mirror = OFFLINE.open(identity(tmp_path))
-    mirror.thumbnails("grey", [], [[], []], IMAGES[:, :1])
+    mirror.thumbnails("gray", [], [[], []], IMAGES[:, :1])
     mirror.close({}, 0)
     staged = [path for path in (tmp_path / "wandb/artifacts/staging").iterdir() if is_png(path)]
     assert {pixels(path).shape for path in staged} == {(1, 8, 8)}

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from semisup.analysis.run_history import Prediction, fingerprint, read_predictions
+from semisup.analysis.run_history import Prediction, read_predictions
 from semisup.analysis.runs import PARSE_ERRORS, Run
 
 MAX_ERRORS = 24
@@ -68,7 +68,7 @@ def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
     dataset = schema.build_option("dataset", node | ({"download": False} if "download" in node else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the data set's flaws: the training reported them
-        return some_images(dataset, split, names, fingerprint(run.folder))
+        return some_images(dataset, split, names, run.fingerprint)
 
 
 def _data_uri(image: Any) -> str:

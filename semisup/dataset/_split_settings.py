@@ -1,0 +1,43 @@
+"""Settings of a data set of torchvision whose training part is split by seed."""
+
+from dataclasses import dataclass, field
+
+from semisup.core.class_split import SplitFractions
+from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
+from semisup.errors import check_range
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Place, size and split; a subclass reads the images."""
+
+    root: str = field(metadata=PATH)
+    download: bool = field(metadata=MACHINE)
+    size: int
+    labels_per_class: int | None
+    validation_share: float
+    validation_per_class: int | None
+    folds: int | None = field(metadata=WHEN_SET)
+    fold: int | None = field(metadata=FOLD)
+    split_seed: int = field(metadata=SPLIT_SEED)
+    imbalance: float
+    imbalance_unlabeled: float
+    hflip: bool = field(metadata=NO_EFFECT)
+
+    def check_split(self) -> None:
+        """Raise SettingError if a setting of the split is out of range."""
+        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        self.fractions()
+
+    def fractions(self) -> SplitFractions:
+        """Return the sizes of the sets; all test images are those of the official test part."""
+        return SplitFractions(
+            0,
+            self.validation_share,
+            self.labels_per_class,
+            self.imbalance,
+            self.imbalance_unlabeled,
+            self.validation_per_class,
+            self.folds,
+            self.fold,
+        )
