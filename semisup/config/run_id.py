@@ -134,8 +134,8 @@ def run_id(config: ConfigDict) -> str:
     strength, seed, fold if there is one, hash. The settings of the threshold are all its numbers: `tau` and `q` first
     and bare, the others by name in alphabetical order (`adamatch-0.9-momentum0.99`). They depend on the saved config
     alone, so that the id of a run does not change with the defaults in conf/. Where the name would exceed 100
-    characters the last settings are left out; the hash covers them. It leaves out added settings that have no effect, so
-    that a run keeps the id that it had before they existed.
+    characters the last settings are left out; the hash covers them. It leaves out added settings that have no effect:
+    a run keeps the id that it had before they existed.
     """
     counted = result_config(config)
     hashed = {key: _without_absent(key, node) for key, node in counted.items()}
