@@ -82,7 +82,9 @@ class TimmClassifier:
                 allowed = f"timm groups no layers of {self.architecture}; use none or encoder"
                 raise SettingError("model.freeze", self.freeze, allowed)
             blocks = max(depth for each, depth in depths.items() if each not in trained) + 1
-            check_range("model.train_blocks", self.train_blocks, 1, blocks)
+            if self.train_blocks > blocks:
+                allowed = f"must be at most {blocks}, the number of blocks of {self.architecture}"
+                raise SettingError("model.train_blocks", self.train_blocks, allowed)
             trained |= {each for each, depth in depths.items() if depth >= blocks - self.train_blocks}
         for parameter in model.parameters():
             parameter.requires_grad_(parameter in trained)

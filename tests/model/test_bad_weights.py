@@ -95,7 +95,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "more blocks than the network has": (
         ("model.freeze=blocks", "model.train_blocks=9"),
-        r"model\.train_blocks=9: must be in \[1, 6\]",
+        r"model\.train_blocks=9: must be at most 6, the number of blocks of test_efficientnet",
     ),
 }
 
