@@ -23,6 +23,7 @@ from semisup.config.nodes import GROUP_NODES, SECTIONS
 from semisup.config.precision import resolve_precision
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
+from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
 from semisup.encoder import Encoder, identify_encoder
 from semisup.errors import SettingError, closest_match, first_line

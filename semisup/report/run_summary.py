@@ -9,13 +9,8 @@ from rich.console import Console
 from semisup.analysis.comparison import canonical, flatten
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.run_history import chosen_before_selection, read_metric_rows
-<<<<<<< HEAD
 from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, is_run, read_run
-from semisup.config import schema
-=======
-from semisup.analysis.runs import PARSE_ERRORS, Run, as_number, is_run, read_run
 from semisup.config.nodes import GROUP_NODES
->>>>>>> b11ecc4 (Fine-tune pretrained networks: head first, blocks, rates, clipping, batches in parts, checkpoints without the frozen encoder)
 from semisup.errors import RecordError
 from semisup.report.wording import format_number, format_percent
 from semisup.text import printable, shell_quote

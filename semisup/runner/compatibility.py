@@ -13,12 +13,8 @@ from semisup.core.partial_state import trained_state
 from semisup.dataset import ScansFolders
 from semisup.errors import SettingError, first_line
 from semisup.method import OfflineMethod, OnlineMethod
-<<<<<<< HEAD
-from semisup.model import ModelSettings
-from semisup.runner.refit import refit_counts
-=======
 from semisup.model import ModelSettings, ResizesImages
->>>>>>> b11ecc4 (Fine-tune pretrained networks: head first, blocks, rates, clipping, batches in parts, checkpoints without the frozen encoder)
+from semisup.runner.refit import refit_counts
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.meta_network import SkipWeightInit, meta_network, state_bytes
 from semisup.runtime.precision import MAX_SHAPES

@@ -260,10 +260,6 @@ def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> b
     if best is not None and sign * getattr(evaluation, metric) <= sign * getattr(best, metric):
         state.evaluations_without_improvement += 1
         return False
-<<<<<<< HEAD
-=======
-    weights = {name: value.detach().clone() for name, value in trained_state(state.teacher).items()}
->>>>>>> b11ecc4 (Fine-tune pretrained networks: head first, blocks, rates, clipping, batches in parts, checkpoints without the frozen encoder)
     metrics = {name: getattr(evaluation, name) for name in SELECTION_METRICS}
     state.best = Best(state.step, state.epoch, **metrics, weights=_teacher_weights(state))
     state.evaluations_without_improvement = 0
@@ -271,7 +267,7 @@ def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> b
 
 
 def _teacher_weights(state: State) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
+    return {name: value.detach().clone() for name, value in trained_state(state.teacher).items()}
 
 
 def _refit_summary(state: State) -> Metrics:
