@@ -15,10 +15,10 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.clock import Measured, Plan, Work, in_turn, ratio
 from benchmarks.inputs import QUICK, SHAPES, Shape, problem, settings
+from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.events import PoolLabeled, StepEnd
 from semisup.core.inference import iter_logits, to_float
 from semisup.core.rng import torch_generator
-from semisup.method import freeze_bn_stats
 from semisup.training.loop import train
 from semisup.training.state import State, TrainingData, start
 

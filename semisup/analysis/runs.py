@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from semisup.config import schema
 from semisup.config.controls import reference_configs
+from semisup.config.nodes import GROUP_NODES, SECTIONS
 from semisup.config.run_id import fold_of, result_config, run_id
 from semisup.errors import DataError, RecordError
 from semisup.record.lock_holder import HolderState, holder_state
@@ -181,7 +181,7 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
 def _with_settings(run: Run) -> Run:
     _require_file(run.folder / "config.yaml")
     config = read_config(run.folder / "config.yaml")
-    for section in (*schema.GROUP_NODES, *schema.SECTIONS):
+    for section in (*GROUP_NODES, *SECTIONS):
         if not isinstance(config.get(section), dict):
             raise RecordError(f"config.yaml: {section} is {'not a section' if section in config else 'missing'}")
     try:

@@ -165,10 +165,12 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
 
     Raises:
         RecordError: there is no best model, or its weights are not those of the config or not usable.
+        SettingError: the run trained on a frozen encoder, and the file of its weights is missing or another one.
     """
     import torch
 
     from semisup.config import schema
+    from semisup.core.partial_state import load_trained_state
     from semisup.errors import RecordError, first_line
     from semisup.record import checkpoint
     from semisup.record.reader import read_config, read_json, read_section
@@ -191,16 +193,17 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
         raise RecordError(
             f"{run / 'run.json'}: does not hold the class names and the number of channels that predict needs"
         )
-    expected = compatibility.weight_bytes(run_config, channels, len(classes))
+    expected = compatibility.checkpoint_bytes(run_config, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
     input_channels, _, size = compatibility.model_input(run_config, channels, len(classes))
-    model = settings.model.build(input_channels, len(classes), size, pretrained=False)
+    partial = expected < compatibility.weight_bytes(run_config, channels, len(classes))
+    model = settings.model.build(input_channels, len(classes), size, pretrained=partial)
     wrap_forward(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
     try:
         weights = checkpoint.load(best[0])["weights"]
         check_weights(best[0], weights, model.state_dict())
-        model.load_state_dict(weights)
+        load_trained_state(model, weights)
     except (RuntimeError, TypeError, KeyError) as error:
         raise RecordError(f"{best[0]}: not the weights of this run's model ({printable(first_line(error))})") from None
     return run_config, model, classes, channels

@@ -1,8 +1,8 @@
 """Write a saved config as the command line that composes it again."""
 
+from semisup.config.nodes import GROUP_NODES
 from semisup.config.quoting import format_value
 from semisup.config.run_id import ConfigDict, dataset_keys
-from semisup.config.schema import GROUP_NODES
 
 NOT_OVERRIDES = ("name", "seed", "output_root", "definitions")
 """Keys that the caller chooses, or that the program sets."""

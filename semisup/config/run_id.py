@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisup.config import registry
+from semisup.core.added_setting import without_absent
 from semisup.core.probe_grids import GRIDS
+from semisup.errors import SettingError
 
 if TYPE_CHECKING:
     from semisup.dataset import KeyRole
@@ -81,6 +83,24 @@ def _identified_weights(model: ConfigDict) -> ConfigDict:
     return {key: value for key, value in model.items() if key != "sha256"}
 
 
+def _without_absent(key: str, node: Any) -> Any:
+    """Leave out the settings of a node that were added later and have no effect in it (`core/added_setting.py`)."""
+    if not isinstance(node, dict):
+        return node
+    settings = _settings_class(key, node)
+    return node if settings is None else without_absent(settings, node)
+
+
+def _settings_class(key: str, node: ConfigDict) -> type | None:
+    """The dataclass of a node or section; None where its option is not installed here."""
+    from semisup.config.nodes import GROUP_NODES, SECTIONS  # which import torch
+
+    try:
+        return registry.settings_class(GROUP_NODES[key], node["name"]) if key in GROUP_NODES else SECTIONS.get(key)
+    except SettingError:
+        return None
+
+
 def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
     """List the keys of a data set's config that its class declares with one of these roles.
 
@@ -114,10 +134,12 @@ def run_id(config: ConfigDict) -> str:
     strength, seed, fold if there is one, hash. The settings of the threshold are all its numbers: `tau` and `q` first
     and bare, the others by name in alphabetical order (`adamatch-0.9-momentum0.99`). They depend on the saved config
     alone, so that the id of a run does not change with the defaults in conf/. Where the name would exceed 100
-    characters the last settings are left out; the hash covers them.
+    characters the last settings are left out; the hash covers them. It leaves out added settings that have no effect:
+    a run keeps the id that it had before they existed.
     """
     counted = result_config(config)
-    digest = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
+    hashed = {key: _without_absent(key, node) for key, node in counted.items()}
+    digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:8]
     if "probe" in counted:
         return f"{counted['probe']['classifier']}-seed{counted['seed']}-{digest}"
     head = [counted["method"]["name"]]

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from semisup.config import registry
 from semisup.config.controls import fix_unused_by_probe
 from semisup.config.declared_settings import TYPE_NAMES, type_words
+from semisup.config.nodes import GROUP_NODES, SECTIONS
+from semisup.config.precision import resolve_precision
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
@@ -27,27 +29,16 @@ from semisup.encoder import Encoder, identify_encoder
 from semisup.errors import SettingError, check_choice, closest_match, first_line
 from semisup.model import identify_weights
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
-from semisup.runtime.precision import default_precision, require_compiler, require_device
+from semisup.runtime.accumulation import check_accumulation
+from semisup.runtime.precision import require_compiler, require_device
 from semisup.runtime.secrets import secret_in
 from semisup.runtime.weights_file import is_file_name
 from semisup.text import escape
 from semisup.training.probe import ProbeSettings
-from semisup.training.state import TrainingConfig, TrainSettings
+from semisup.training.state import TrainingConfig
 
 AUTO_VALUES = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
 """Keys that accept `auto`, and the values that `_normalize` may replace it by on a machine."""
-
-GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
-"""Every node of a config that names an option, and the group of the option."""
-
-SECTIONS = {
-    "train": TrainSettings,
-    "probe": ProbeSettings,
-    "labeler": LabelerSettings,
-    "collapse": CollapseSettings,
-    "checkpoint": CheckpointSettings,
-    "sweep": SweepSettings,
-}
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,7 @@ class RunConfig:
     config: the content of config.yaml, as plain data, resolved
     encoder: None = the model is trained on the images themselves
     elsewhere: the run is for another machine; devices and memory of this one are not checked
+    precision_reason: why `precision=auto` has the value in `config`; None if the config named the value
     """
 
     config: ConfigDict
@@ -70,6 +62,7 @@ class RunConfig:
     encoder: Encoder | None
     tracking: Any
     elsewhere: bool = False
+    precision_reason: str | None = None
 
     @property
     def id(self) -> str:
@@ -119,8 +112,12 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     run = _merge_strictly(RunSettings, {key: value for key, value in plain.items() if key not in nodes})
     groups = {name: _build_group(name, plain[name]) for name in GROUP_NODES}
     sections = {name: _build_section(name, cls, plain[name]) for name, cls in SECTIONS.items()}
+    choice = resolve_precision(run.device, groups["model"], groups["dataset"].size) if run.precision == "auto" else None
+    if choice is not None:
+        run = replace(run, precision=choice.value)
     if not elsewhere:
         _check_hardware(run)
+        check_accumulation(sections["train"].accumulate, compile=run.compile)
         _check_definitions(run, plain)
     if weights:
         groups["model"] = identify_weights(groups["model"])
@@ -152,6 +149,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         encoder=encoder if isinstance(encoder, Encoder) else None,
         tracking=tracking,
         elsewhere=elsewhere,
+        precision_reason=None if choice is None else choice.reason,
     )
 
 
@@ -240,8 +238,8 @@ def refuse_interpolations(config: ConfigDict) -> None:
 
 
 def _normalize(config: ConfigDict) -> ConfigDict:
-    """Write equal runs equally: `steps` replaces `epochs`, a root is absolute, and `auto` becomes the available device
-    and the precision in which it is fastest."""
+    """Write equal runs equally: `steps` replaces `epochs`, a root is absolute, and `device=auto` becomes the available
+    device."""
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         config = config | {"train": train | {"epochs": None}}
@@ -254,8 +252,6 @@ def _normalize(config: ConfigDict) -> ConfigDict:
             config = config | {group: node | {"weights": os.path.abspath(os.path.expanduser(node["weights"]))}}
     if config.get("device") == "auto":
         config = config | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
-    if config.get("precision") == "auto":
-        config = config | {"precision": default_precision(str(config.get("device")).partition(":")[0])}
     return config
 
 

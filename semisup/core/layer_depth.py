@@ -7,9 +7,12 @@ Modules are visited in the order in which they are declared, which is the order 
     a block     every other module: a residual or transformer block, a convolution, a linear layer
     no block    a separate normalization layer (no parameter with two dimensions) and a single parameter (class token,
                 position embedding) have the depth of the block before them, or of the first block
+
+A model that knows better implements `LayeredModel`.
 """
 
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 from torch.nn import Parameter
@@ -17,8 +20,34 @@ from torch.nn import Parameter
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-def layer_depths(model: nn.Module) -> dict[Parameter, int]:
-    """Compute the depth of every parameter, from 0 at the input."""
+@runtime_checkable
+class LayeredModel(Protocol):
+    """A network that knows its blocks and its head."""
+
+    def layer_depths(self) -> dict[Parameter, int] | None:
+        """Return the depth of every parameter, from 0 at the input; None if the network has no such grouping."""
+        ...
+
+    def head_parameters(self) -> list[Parameter]:
+        """Return the parameters of the classifier layers."""
+        ...
+
+
+def head_parameters(model: nn.Module) -> list[Parameter]:
+    """Return the parameters of the classifier layers: for most models those of the last block."""
+    if isinstance(model, LayeredModel):
+        return model.head_parameters()
+    depths = _visit_blocks(model)
+    last = max(depths.values())
+    return [parameter for parameter, depth in depths.items() if depth == last]
+
+
+def layer_depths(model: nn.Module) -> dict[Parameter, int] | None:
+    """Compute the depth of every parameter, from 0 at the input; None for a `LayeredModel` without a grouping."""
+    return model.layer_depths() if isinstance(model, LayeredModel) else _visit_blocks(model)
+
+
+def _visit_blocks(model: nn.Module) -> dict[Parameter, int]:
     half = _size(model) / 2
     depths: dict[Parameter, int] = {}
     depth = -1

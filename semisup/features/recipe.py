@@ -41,6 +41,7 @@ SOURCES = (
     "semisup.core.rng",
     "semisup.core.sampling",
     "semisup.features.encode",
+    "semisup.runtime.lite0_wheel",
     "semisup.runtime.timm_compat",
     "semisup.runtime.weights_file",
 )

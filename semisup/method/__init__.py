@@ -6,7 +6,7 @@ loss of a step and what follows an evaluation.
 """
 
 from semisup.method._diagnostics import pool_labeled_event
-from semisup.method._online import OnlineMethod, freeze_bn_stats, unlabeled_batch
+from semisup.method._online import OnlineMethod, unlabeled_batch
 from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
     LOG_SUMS,
@@ -30,7 +30,6 @@ __all__ = [
     "Position",
     "StepLoss",
     "TrainingContext",
-    "freeze_bn_stats",
     "labeled_sums",
     "make_sums",
     "pool_labeled_event",

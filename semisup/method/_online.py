@@ -5,14 +5,14 @@ labeled images, at no cost for unlabeled ones. A run with lambda_unlabeled=0 is 
 """
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.device import to_device
 from semisup.core.events import Event
 from semisup.core.inference import apply_temperature, predict
@@ -295,17 +295,3 @@ def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> t
             return None, training.student(weak).float()
         labeled, logits = training.student(torch.cat((images, weak))).float().split((len(images), len(weak)))
     return labeled, logits
-
-
-@contextmanager
-def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
-    """Context in which BatchNorm normalizes by the batch and leaves its running statistics unchanged."""
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    tracked = [norm.track_running_stats for norm in norms]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm, before in zip(norms, tracked, strict=True):
-            norm.track_running_stats = before

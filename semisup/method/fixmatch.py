@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.device import to_device
 from semisup.core.losses import weighted_cross_entropy
 from semisup.core.ramp import RAMP_SHAPES
@@ -29,7 +30,6 @@ from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
     forward_weak_strong,
-    freeze_bn_stats,
     unlabeled_batch,
 )
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.inference import to_float
 from semisup.core.label_propagation import propagate_labels
 from semisup.core.losses import weighted_cross_entropy
@@ -29,7 +30,6 @@ from semisup.errors import check_range
 from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
-    freeze_bn_stats,
     select_and_record,
     unlabeled_batch,
 )

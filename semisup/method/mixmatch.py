@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.device import to_device
 from semisup.core.inference import apply_temperature, predict
 from semisup.core.rng import numpy_generator, torch_generator
@@ -26,7 +27,6 @@ from semisup.errors import check_range
 from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
-    freeze_bn_stats,
     select_and_record,
     unlabeled_batch,
 )

@@ -11,13 +11,13 @@ from typing import ClassVar
 
 from torch.nn.functional import cross_entropy
 
+from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.inference import apply_temperature, predict
 from semisup.core.losses import weighted_cross_entropy
 from semisup.core.types import StateDict
 from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
-    freeze_bn_stats,
     select_and_record,
     unlabeled_batch,
 )

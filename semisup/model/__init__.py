@@ -61,6 +61,21 @@ class Pretrained(Protocol):
         ...
 
 
+@runtime_checkable
+class ResizesImages(Protocol):
+    """Settings of a model that can resize images to the side that its network is made for."""
+
+    @property
+    def architecture(self) -> str: ...
+
+    @property
+    def input_size(self) -> int | None: ...
+
+    def own_size(self) -> int:
+        """Return the side in pixels of the images that the network is made for."""
+        ...
+
+
 def identify_weights(model: Any) -> Any:
     """Return the settings of a model with `sha256` filled in from the file of its weights.
 

@@ -4,18 +4,30 @@ Images in [0, 1], gray or RGB, are resized and normalized inside the model, by t
 weights were trained with. The weights are one file on this machine before a run starts.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from semisup.core.added_setting import added
 from semisup.core.layers import NormalizedNetwork
-from semisup.errors import check_choice, check_range
-from semisup.runtime.timm_compat import TimmWeights, classifier_names, create_network, preprocessing
+from semisup.errors import SettingError, check_choice, check_range
+from semisup.runtime.meta_network import meta_network
+from semisup.runtime.timm_compat import (
+    TimmWeights,
+    classifier_names,
+    create_network,
+    layer_groups,
+    preprocessing,
+    timm_meta_network,
+)
 from semisup.runtime.weights_file import WeightsInfo
 
-FREEZE, NORM = ("none", "encoder"), ("learn", "frozen")
+FREEZE, NORM = ("none", "encoder", "blocks"), ("learn", "frozen")
+
+ONLY_WITH_BLOCKS = "must be null except with model.freeze=blocks"
 
 
 @dataclass(frozen=True)
@@ -29,12 +41,17 @@ class TimmClassifier:
     freeze: str
     norm: str
     drop_path: float
+    train_blocks: int | None = field(metadata=added(None))
 
     def __post_init__(self) -> None:
         check_range("input_size", self.input_size, 8, 4096)
         check_choice("freeze", self.freeze, FREEZE)
         check_choice("norm", self.norm, NORM)
         check_range("drop_path", self.drop_path, 0, 1, below=True)
+        check_range("train_blocks", self.train_blocks, 1)
+        if (self.freeze == "blocks") != (self.train_blocks is not None):
+            allowed = "must be given with freeze=blocks, such as 2" if self.freeze == "blocks" else ONLY_WITH_BLOCKS
+            raise SettingError("train_blocks", self.train_blocks, allowed)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         more = {"drop_path_rate": self.drop_path} if self.drop_path > 0 else {}
@@ -43,12 +60,38 @@ class TimmClassifier:
         if pretrained and (weights := self._weights()) is not None:
             weights.load(network)
         mean, std = (source.mean, source.std) if self.weights is not None else ((0.0,) * 3, (1.0,) * 3)
-        if self.freeze == "encoder":
-            network.requires_grad_(False)
-            for name in classifier_names(network):
-                network.get_submodule(name).requires_grad_(True)
         frozen_norm = self.norm == "frozen" or self.freeze == "encoder"
-        return TimmNetwork(network, mean, std, self.input_size or size, frozen_norm=frozen_norm)
+        model = TimmNetwork(network, mean, std, self.input_size or size, frozen_norm=frozen_norm)
+        self._freeze(model)
+        if self.weights is not None and self.freeze != "none":
+            model.frozen_names, model.weights_sha256 = frozenset(_frozen_names(model)), self.sha256
+        return model.train()  # a new network is in training mode, and its BatchNorm too
+
+    def _freeze(self, model: "TimmNetwork") -> None:
+        """Stop the training of the layers that `freeze` names.
+
+        Raises:
+            SettingError: timm forms no groups of layers, or fewer than `train_blocks`.
+        """
+        if self.freeze == "none":
+            return
+        trained = set(model.head_parameters())
+        if self.train_blocks is not None:
+            depths = model.layer_depths()
+            if depths is None:
+                allowed = f"timm groups no layers of {self.architecture}; use none or encoder"
+                raise SettingError("model.freeze", self.freeze, allowed)
+            blocks = max(depth for each, depth in depths.items() if each not in trained) + 1
+            if self.train_blocks > blocks:
+                allowed = f"must be at most {blocks}, the number of blocks of {self.architecture}"
+                raise SettingError("model.train_blocks", self.train_blocks, allowed)
+            trained |= {each for each, depth in depths.items() if depth >= blocks - self.train_blocks}
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter in trained)
+
+    def own_size(self) -> int:
+        """Return the side in pixels of the images that the network is made for."""
+        return preprocessing(timm_meta_network("model.architecture", self.architecture)).size
 
     def weights_file(self) -> Path | None:
         weights = self._weights()
@@ -60,7 +103,13 @@ class TimmClassifier:
 
     def weights_digest(self) -> str | None:
         weights = self._weights()
-        return None if weights is None else weights.digest()
+        if weights is None:
+            return None
+        digest = weights.digest()
+        if (self.architecture, digest) not in _checked:
+            weights.load(meta_network(lambda: create_network("model.architecture", self.architecture, 1)))
+            _checked.add((self.architecture, digest))
+        return digest
 
     def weights_info(self) -> WeightsInfo | None:
         weights = self._weights()
@@ -70,23 +119,61 @@ class TimmClassifier:
         return None if self.weights is None else TimmWeights("model", self.architecture, self.weights, self.sha256)
 
 
+_checked: set[tuple[str, str]] = set()
+"""Architectures and digests of files that fit them: the jobs of a sweep read a file once to check it."""
+
+
 class TimmNetwork(NormalizedNetwork):
-    """Resizes and normalizes images, then applies the network."""
+    """Resizes and normalizes images, then applies the network.
+
+    frozen_names, weights_sha256: see `PartlyFrozen`
+    """
 
     def __init__(
         self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], size: int, *, frozen_norm: bool
     ) -> None:
         super().__init__(network, mean, std, size)
         self.frozen_norm = frozen_norm
+        self.frozen_names: frozenset[str] = frozenset()
+        self.weights_sha256: str | None = None
+
+    def layer_depths(self) -> dict[nn.Parameter, int] | None:
+        """Return timm's group of every parameter, from 0 at the input; None if timm forms no groups."""
+        if (groups := layer_groups(self.network)) is None:
+            return None
+        return {parameter: groups[name] for name, parameter in self.network.named_parameters()}
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the classifier layers; of the last linear layer where timm names none."""
+        linear = [name for name, each in self.network.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)]
+        layers = [self.network.get_submodule(name) for name in classifier_names(self.network) or linear[-1:]]
+        return [parameter for layer in layers for parameter in layer.parameters()]
 
     def train(self, mode: bool = True) -> "TimmNetwork":
-        """Set the mode of all layers but, with frozen statistics, BatchNorm."""
+        """Set the mode of all layers but BatchNorm with frozen statistics."""
         super().train(mode)
-        for layer in self.modules() if self.frozen_norm else ():
-            if isinstance(layer, _BatchNorm):
-                layer.train(False)
+        for _, layer in _frozen_norms(self):
+            layer.train(False)
         return self
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(self.normalized(images))
         return logits
+
+
+def _frozen_norms(model: TimmNetwork) -> Iterator[tuple[str, nn.Module]]:
+    """Yield name and layer of each BatchNorm whose statistics stay as they are: all, or those of frozen layers."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, _BatchNorm):
+            trained = [parameter.requires_grad for parameter in layer.parameters()]
+            if model.frozen_norm or (trained and not any(trained)):
+                yield name, layer
+
+
+def _frozen_names(model: TimmNetwork) -> Iterator[str]:
+    """Yield the names of parameters that are not trained, and of the statistics beside them."""
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            yield name
+    for name, layer in _frozen_norms(model):
+        yield from (f"{name}.{key}" for key, _ in layer.named_buffers())

@@ -12,8 +12,8 @@ class OptimizerSettings(Protocol):
     lr: float
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Build an optimizer of all parameters of a model.
+        """Build an optimizer of all parameters of a model that are trained.
 
-        Every parameter group has an `lr_scale` in (0, 1], which multiplies its learning rate at every step.
+        Every parameter group has an `lr_scale` above 0, which multiplies its learning rate at every step.
         """
         ...

@@ -1,6 +1,7 @@
 """Parameter groups: parameters that share a learning rate and a weight decay.
 
 lr of a block at depth d of D = lr layer_decay^(D - d)        BEiT, arXiv 2106.08254; the head has the full rate
+lr of the head = head_lr, whatever the layer decay
 
 Class tokens, position embeddings and whatever else a network of timm names in `no_weight_decay()` are never decayed, as
 in timm.
@@ -13,32 +14,63 @@ from typing import Any
 from torch import nn
 from torch.nn import Parameter
 
-from semisup.core.layer_depth import layer_depths
+from semisup.core.layer_depth import head_parameters, layer_depths
+from semisup.errors import SettingError, check_range
+
+
+def check_rates(lr: float, head_lr: float | None, layer_decay: float) -> None:
+    """Check the settings of the learning rates that all optimizers share.
+
+    Raises:
+        SettingError: one is out of its range.
+    """
+    check_range("lr", lr, 0, above=True)
+    check_range("head_lr", head_lr, 0, above=True)
+    check_range("layer_decay", layer_decay, 0, 1, above=True)
+
 
 EMBEDDINGS = ("class_token", "pos_embedding", "relative_position_bias_table")
 """Parameters of torchvision's networks that its training reference does not decay either."""
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, *, decay_norm_and_bias: bool, layer_decay: float
+    model: nn.Module,
+    weight_decay: float,
+    *,
+    decay_norm_and_bias: bool,
+    layer_decay: float,
+    head_scale: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Divide the parameters of a model into groups for a torch optimizer.
+    """Divide the parameters of a model that are trained into groups for a torch optimizer.
 
-    Each group has `lr_scale` in (0, 1], which the trainer multiplies the learning rate with at every step, and which
+    Each group has `lr_scale` above 0, which the trainer multiplies the learning rate with at every step, and which
     is saved with the state of the optimizer.
 
     Args:
         decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).
         layer_decay: in (0, 1], ratio of the learning rates of a block and the next one; 1 = the same for all.
+        head_scale: factor of the head's learning rate.
+
+    Raises:
+        SettingError: layer_decay is below 1, and the network has no grouping of its layers.
     """
-    depth, never = layer_depths(model), _undecayed(model)
-    last = max(depth.values())
+    scale = dict.fromkeys(model.parameters(), 1.0)
+    if layer_decay < 1:
+        if (depth := layer_depths(model)) is None:
+            allowed = "must be 1 for this architecture, of which timm groups no layers"
+            raise SettingError("optimizer.layer_decay", layer_decay, allowed)
+        last = max(depth.values())
+        scale = {parameter: layer_decay ** (last - depth[parameter]) for parameter in scale}
+    if head_scale != 1:
+        scale |= dict.fromkeys(head_parameters(model), head_scale)
+    never = _undecayed(model)
     groups: dict[tuple[float, float], list[Parameter]] = {}
     for parameter in model.parameters():
-        decayed = parameter not in never and (decay_norm_and_bias or parameter.ndim > 1)
-        decay = weight_decay if decayed else 0.0
-        groups.setdefault((layer_decay ** (last - depth[parameter]), decay), []).append(parameter)
-    return [{"params": each, "lr_scale": scale, "weight_decay": decay} for (scale, decay), each in groups.items()]
+        if parameter.requires_grad:
+            decayed = parameter not in never and (decay_norm_and_bias or parameter.ndim > 1)
+            decay = weight_decay if decayed else 0.0
+            groups.setdefault((scale[parameter], decay), []).append(parameter)
+    return [{"params": each, "lr_scale": factor, "weight_decay": decay} for (factor, decay), each in groups.items()]
 
 
 def _undecayed(model: nn.Module) -> set[Parameter]:

@@ -114,7 +114,7 @@ ADDED_SECTIONS: ConfigDict = {
 ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("checkpoint", (), {"every_steps": None}),
     ("sweep", (), {"fail_fast": False, "share_start": False, "minutes": None}),
-    ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0}),
+    ("optimizer", ("adamw", "sgd"), {"decay_norm_and_bias": True, "layer_decay": 1.0, "head_lr": None}),
     ("dataset", ("folder", "eurosat", "food101"), {"on_duplicate": "ignore", "memory_gb": None}),
     ("dataset", ("cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"), {"on_duplicate": "ignore"}),
     (
@@ -133,6 +133,8 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
         (),
         {"ema_warmup": False, "ema_buffers": False, "select_by": "accuracy", "patience": None, "refit": False},
     ),
+    ("train", (), {"head_first": 0.0, "max_grad_norm": None, "accumulate": 1}),
+    ("model", ("timm",), {"train_blocks": None}),
 )
 """Section or group, the options of the group that have them, and keys that were added after 0.1.0."""
 

@@ -10,7 +10,7 @@ from semisup.analysis.comparison import canonical, flatten
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.run_history import chosen_before_selection, read_metric_rows
 from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, is_run, read_run
-from semisup.config import schema
+from semisup.config.nodes import GROUP_NODES
 from semisup.errors import RecordError
 from semisup.report.wording import format_number, format_percent
 from semisup.text import printable, shell_quote
@@ -95,12 +95,12 @@ def _differences(config: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
     from semisup.config.compose import defaults  # imports Hydra
 
     standard = defaults([])
-    nodes = {node: config[node].get("name") for node in schema.GROUP_NODES if isinstance(config.get(node), dict)}
+    nodes = {node: config[node].get("name") for node in GROUP_NODES if isinstance(config.get(node), dict)}
     for node, name in nodes.items():
         if name != standard[node]["name"]:
             yield node, name, printable(standard[node]["name"])
     overrides = [
-        f"{group if node == group else f'{group}@{node}'}={nodes[node]}" for node, group in schema.GROUP_NODES.items()
+        f"{group if node == group else f'{group}@{node}'}={nodes[node]}" for node, group in GROUP_NODES.items()
     ]
     own = flatten(defaults([*overrides, f"seed={config['seed']}"])) | {"seed": standard["seed"]}  # others may follow it
     for key, value in flatten(config).items():

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from semisup.config.schema import RunConfig
+from semisup.core.partial_state import trained_state
 from semisup.dataset import ScansFolders
 from semisup.errors import SettingError, first_line
 from semisup.method import OfflineMethod, OnlineMethod
-from semisup.model import ModelSettings
+from semisup.model import ModelSettings, ResizesImages
 from semisup.runner.refit import refit_counts
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.meta_network import SkipWeightInit, meta_network, state_bytes
@@ -42,7 +43,7 @@ def check_compatibility(
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
         raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
-    size, name = run_config.dataset.size, run_config.config["model"]["name"]
+    name = run_config.config["model"]["name"]
     weights = weight_bytes(run_config, channels, len(classes))
     if not run_config.elsewhere:
         _check_image_memory(run_config, sum(counts.values()), channels)
@@ -50,15 +51,30 @@ def check_compatibility(
             "model", name, 2 * weights, "its weights and their gradients", _device_memory(run_config.run.device)
         )
     _check_determinism(run_config, channels, len(classes))
+    _check_optimizer(run_config, channels, len(classes))
     refusal, takes_one = _probe_model(run_config.settings.model, *model_input(run_config, channels, len(classes)))
     if refusal is not None:
-        raise SettingError("dataset.size", size, f"model={name} does not accept this size: {refusal}")
+        raise _size_error(run_config, name, refusal)
     if not takes_one and (batch_size == 1 or (batch_size <= labeled and labeled % batch_size == 1)):
         allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot normalize"
         raise SettingError("train.batch_size", batch_size, allowed)
     _warn_recompilation(run_config)
     if sizes:
         _warn_large_validation(run_config, len(classes), counts)
+
+
+def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
+    """The error of a network that refuses the images, with the setting that resizes them where the model has one."""
+    model = run_config.settings.model
+    if not isinstance(model, ResizesImages):
+        return SettingError(
+            "dataset.size", run_config.dataset.size, f"model={name} does not accept this size: {refusal}"
+        )
+    key, value = ("dataset.size", run_config.dataset.size)
+    if model.input_size is not None:
+        key, value = "model.input_size", model.input_size
+    hint = f"model.input_size={model.own_size()} resizes images inside the model"
+    return SettingError(key, value, f"{model.architecture} does not accept this size: {refusal}; {hint}")
 
 
 def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapping[str, int]) -> None:
@@ -189,12 +205,31 @@ def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
     Raises:
         SettingError: the model cannot be built.
     """
-    name = run_config.config["model"]["name"]
+    return state_bytes(_buildable_model(run_config, channels, num_classes))
+
+
+def checkpoint_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
+    """Bytes of the tensors that a checkpoint holds of the model: without the layers of a frozen encoder.
+
+    Raises:
+        SettingError: the model cannot be built.
+    """
+    model = _buildable_model(run_config, channels, num_classes)
+    return sum(value.nbytes for value in trained_state(model).values())
+
+
+def _buildable_model(run_config: RunConfig, channels: int, num_classes: int) -> nn.Module:
     try:
-        network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
+        return _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
     except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
+        name = run_config.config["model"]["name"]
         raise SettingError("model", name, f"cannot be built ({first_line(error)})") from None
-    return state_bytes(network)
+
+
+def _check_optimizer(run_config: RunConfig, channels: int, num_classes: int) -> None:
+    """Raise SettingError if the optimizer cannot divide the parameters of the model into groups."""
+    network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
+    run_config.settings.optimizer.build(network)
 
 
 def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -> None:

@@ -33,6 +33,7 @@ def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str
         "command": command_line(),
         "environment": environment_of(run_config),
         **({} if weights is None else {"weights": weights._asdict()}),
+        **({} if run_config.precision_reason is None else {"precision_reason": run_config.precision_reason}),
     }
 
 

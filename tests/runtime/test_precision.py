@@ -12,6 +12,7 @@ from semisup.config import schema
 from semisup.core.events import StepEnd
 from semisup.errors import SettingError
 from semisup.runner import compatibility, run
+from semisup.runner.metadata import initial_metadata
 from semisup.runner.progress import Bars
 from semisup.runtime.precision import configure_torch, wrap_forward
 from tests.conftest import checked, compose, toy_problem
@@ -67,6 +68,35 @@ def test_auto_precision_is_bfloat16_if_the_cpu_has_instructions_for_it(
     assert auto.config["precision"] == auto.settings.precision == found
     assert auto.id == named.id
     assert schema.validate(auto.config).config == auto.config, "the saved config says which"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("model=timm", "model.architecture=tf_efficientnet_lite0"), "float32"),
+        (("model=timm", "model.architecture=tf_efficientnet_lite0", "model.freeze=encoder"), "bfloat16"),
+        (("model=timm", "model.architecture=convnext_atto"), "bfloat16"),
+        (("model=timm", "model.architecture=resnet18"), "bfloat16"),
+        (("model=torchvision", "model.architecture=mobilenet_v3_small"), "float32"),
+        (("model=torchvision", "model.architecture=resnet18"), "bfloat16"),
+        (("model=wide_resnet",), "bfloat16"),
+        (("model=mlp",), "bfloat16"),
+    ],
+    ids=lambda each: "-".join(each) if isinstance(each, tuple) else each,
+)
+def test_auto_precision_is_float32_for_networks_that_train_depthwise_convolutions_on_a_cpu(
+    overrides: tuple[str, ...], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    auto = checked("device=cpu", "precision=auto", *overrides)
+    assert auto.config["precision"] == auto.settings.precision == expected
+    assert auto.precision_reason is not None
+    assert ("depthwise" in auto.precision_reason) == (expected == "float32")
+    named = checked("device=cpu", f"precision={expected}", *overrides)
+    assert (named.id, named.precision_reason) == (auto.id, None)
+    assert initial_metadata(auto, None)["precision_reason"] == auto.precision_reason
+    again = schema.validate(auto.config)
+    assert again.config == auto.config
 
 
 @pytest.mark.parametrize(("native", "found"), [(True, "bfloat16"), (False, "float32")])

