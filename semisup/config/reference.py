@@ -19,7 +19,7 @@ from semisup.errors import SettingError, closest_match
 
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^ #].*?|\"#.*?))??(?: +# (?P<comment>.*))?$")
 PACKAGE = Path(__file__).resolve().parents[1]
-SECTION_CLASSES = section_classes(PACKAGE / "config" / "schema.py")
+SECTION_CLASSES = section_classes(PACKAGE / "config" / "nodes.py")
 """Sections of train.yaml -> file and name of their dataclass; that module itself imports torch."""
 
 RUN = "run"
