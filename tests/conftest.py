@@ -58,7 +58,9 @@ def compose(*overrides: str) -> Any:
 
     Hydra composes each choice of groups once (0.1 s); its own functions then set the keys, as they do after composing.
     """
-    groups = tuple(word for word in overrides if (CONF / word.partition("=")[0]).is_dir() or word[0] in "+~")
+    groups = tuple(
+        word for word in overrides if (CONF / word.partition("=")[0].partition("@")[0]).is_dir() or word[0] in "+~"
+    )
     config = copy.deepcopy(_composed(groups))
     keys = OverridesParser.create().parse_overrides([word for word in overrides if word not in groups])
     ConfigLoaderImpl._apply_overrides_to_config(keys, config)

@@ -45,6 +45,7 @@ def test_one_control_is_shared_by_all_settings_that_need_unlabeled_images(method
         assert control(f"threshold={policy}") == expected
     values = {"ratio": 3, "ramp": 0.7, "temperature": 0.3, "skip_rejected": False, "lambda_unlabeled": 0.25}
     values |= {"logit_interpolation": True, "ramp_shape": "cosine"}
+    values |= {"neighbors": 3, "neighbor_share": 0.5, "power": 2}
     for override in choose("method", method, **values)[1:]:
         assert control(override) == expected, override
     assert control("labeler.calibrate=true") == expected
