@@ -16,7 +16,7 @@ from semisup.config.nodes import GROUP_NODES, SECTIONS
 from semisup.config.run_id import fold_of, result_config, run_id
 from semisup.errors import DataError, RecordError
 from semisup.record.lock_holder import HolderState, holder_state
-from semisup.record.reader import MAX_JSON_BYTES, check_steps, parse_json, read_bytes, read_config
+from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
 from semisup.record.status import RECORDED_STATUSES, RunStatus
 from semisup.text import escape
 
@@ -223,7 +223,7 @@ def _with_results(run: Run) -> Run:
     for name in ("best/val/accuracy", "test/accuracy"):
         if summary.get(name) is not None and not 0 <= (as_number(summary[name]) or 0) <= 1:
             raise RecordError(f"summary.json: {name} is not in [0, 1]")
-    _require_file(run.folder / "metrics.jsonl")
+    _require_whole_lines(run.folder / "metrics.jsonl")
     run = replace(run, summary=summary, labeling=run.labeling if run.uses_unlabeled else {})
     if not run.uses_unlabeled or run.refit:
         return run
@@ -252,6 +252,15 @@ def _parse_object(path: Path, raw: bytes) -> ConfigDict:
     if not isinstance(value, dict):
         raise RecordError(f"{path.name}: is not a JSON object")
     return value
+
+
+def _require_whole_lines(path: Path) -> None:
+    """Raise RecordError if the last line is incomplete: a kill leaves one only in an unfinished run."""
+    _require_file(path)
+    with open_regular_file(path) as file:
+        file.seek(max(0, path.stat().st_size - 1))
+        if file.read(1) not in (b"\n", b""):
+            raise RecordError(f"{path.name}: is not JSON, or truncated")
 
 
 def _require_file(path: Path) -> None:
