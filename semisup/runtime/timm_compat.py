@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from semisup.errors import SettingError, closest_match, first_line
-from semisup.runtime import lite0_wheel
+from semisup.runtime.lite0_wheel import ARCHITECTURE as WHEEL_ARCHITECTURE
+from semisup.runtime.lite0_wheel import has_wheel_names, timm_names, wheel_file, wheel_info
 from semisup.runtime.meta_network import meta_network, state_bytes
 from semisup.runtime.torchvision_compat import torchvision
 from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_weights, require_digest
@@ -176,10 +177,10 @@ class TimmWeights:
                 download instead.
         """
         if self.weights == LITE0:
-            if self.architecture.partition(".")[0] != lite0_wheel.ARCHITECTURE:
-                allowed = f"are the weights of {self.section}.architecture={lite0_wheel.ARCHITECTURE}"
+            if self.architecture.partition(".")[0] != WHEEL_ARCHITECTURE:
+                allowed = f"are the weights of {self.section}.architecture={WHEEL_ARCHITECTURE}"
                 raise SettingError(self.key, LITE0, allowed)
-            return lite0_wheel.wheel_file(self.key)
+            return wheel_file(self.key)
         if self.weights != HUB:
             path = Path(self.weights).expanduser().absolute()
             if path.suffix not in SUFFIXES:
@@ -224,14 +225,14 @@ class TimmWeights:
         """
         file = self.file()
         weights = read_weights(self.key, file, self.sha256, 2 * state_bytes(network) + LARGEST_HEAD)
-        if self.architecture.partition(".")[0] == lite0_wheel.ARCHITECTURE and lite0_wheel.has_wheel_names(weights):
-            weights = lite0_wheel.timm_names(self.key, weights)
+        if self.architecture.partition(".")[0] == WHEEL_ARCHITECTURE and has_wheel_names(weights):
+            weights = timm_names(self.key, weights)
         load_into(network, weights, self.key, file, classifier_names(network))
 
     def info(self) -> WeightsInfo:
         """Describe the weights for run.json."""
         if self.weights == LITE0:
-            return lite0_wheel.wheel_info(self.sha256 or self.digest())
+            return wheel_info(self.sha256 or self.digest())
         own = self.weights == HUB
         page, license_ = (_hub_page(self.network()), preprocessing(self.network()).license) if own else (None, None)
         return WeightsInfo(self.file().name, self.sha256 or self.digest(), page, license_)

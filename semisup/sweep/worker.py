@@ -96,14 +96,14 @@ def _stop_with_parent(pipe: int) -> None:
 
 def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bool:
     """Validate the command, fill the image cache and write the plan; print the reason and return False if refused."""
-    from semisup.report.console import short_warnings
+    from semisup.report.console import safe_print, short_warnings
     from semisup.runner.progress import Bars
 
     short_warnings()
     try:
         command = compose_command(request.overrides, True)
         infos = validate_command(command, begin["plan"])
-        print(begin["announcement"], flush=True)
+        safe_print(begin["announcement"])
         with Bars() as bars:  # the jobs only open the cache, and unreadable images are reported once
             for dataset, info in one_of_each_files(infos).items():
                 dataset.read(info, bars.watch)

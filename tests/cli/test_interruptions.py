@@ -72,7 +72,8 @@ def test_interrupt_at_any_time_prints_no_traceback(folder: Path, name: str) -> N
     for _ in range(20 if SOAK else 1):
         status, output = interrupted(folder, words, STARTED_SECONDS + draw.uniform(0, 3))
         assert "Traceback" not in program_frames(output), output
-        assert status in (0, 130) or not program_frames(output), output
+        after_the_end = status == -signal.SIGINT  # the interpreter has no handler any more
+        assert status in (0, 130) or after_the_end or not program_frames(output), output
 
 
 def test_closed_terminal_saves_the_run_and_the_same_command_continues_it(tmp_path: Path) -> None:
@@ -80,6 +81,7 @@ def test_closed_terminal_saves_the_run_and_the_same_command_continues_it(tmp_pat
     words = ("train", *QUICK, "plots=false", "train.epochs=30", "checkpoint.every_seconds=3600")
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
         os.chdir(tmp_path)
         os.execv(sys.executable, [*COMMAND, *words])
     log = None
@@ -101,8 +103,10 @@ def test_closed_terminal_saves_the_run_and_the_same_command_continues_it(tmp_pat
 
 def test_hangup_is_ignored_under_nohup() -> None:
     code = "from semisup.runner.signals import STOP_SIGNALS; import signal; print(signal.SIGHUP in STOP_SIGNALS)"
+    start = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
     for prefix, expected in ((["nohup"], "False"), ([], "True")):
-        done = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        command = [sys.executable, "-c", start, *prefix, sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.stdout.strip() == expected
 
 

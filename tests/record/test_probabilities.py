@@ -81,7 +81,7 @@ def test_other_content_is_refused_without_unpickling(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecordError, match=r"predictions\.npz: not a file of class probabilities"):
+    with pytest.raises(RecordError, match=r"predictions\.npz: is not a file of class probabilities"):
         read_probabilities(written(tmp_path, content), 4, 3)
     assert not (tmp_path / "trap").exists()
 

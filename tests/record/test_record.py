@@ -231,7 +231,9 @@ def test_predictions_are_written_before_the_run_counts_as_finished(
         run.set_dataset(DATA, {}, ["a.png"])
         file = run.folder / "predictions.csv"
         monkeypatch.setattr(
-            semisup.record.locked_directory, "write_json", lambda *each: (seen.append(file.exists()), real(*each))
+            semisup.record.locked_directory,
+            "write_json",
+            lambda *each, **more: (seen.append(file.exists()), real(*each, **more)),
         )
         run.finish(Finished(3, 1, {"steps": 3}, predictions={"validation": said}), [])
     assert seen == [True, True]

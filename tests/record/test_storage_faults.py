@@ -235,7 +235,7 @@ def test_clock_jumps_and_file_times_have_no_effect(made: Callable[..., Path], mo
 
 
 def test_unwritable_status_does_not_hide_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def run() -> None:

@@ -24,7 +24,16 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[str], Any]]] = {
     ),
     "timm": (
         lambda: create_network("model.architecture", "test_efficientnet", 1000),
-        lambda file: TimmClassifier("test_efficientnet", file, None, None, "none", "learn", 0.0),
+        lambda file: TimmClassifier(
+            architecture="test_efficientnet",
+            weights=file,
+            sha256=None,
+            input_size=None,
+            freeze="none",
+            train_blocks=None,
+            norm="learn",
+            drop_path=0.0,
+        ),
     ),
 }
 

@@ -120,4 +120,4 @@ def test_secrets_of_the_command_are_not_written(tmp_path: Path, launcher: str) -
     assert files
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     (plan,) = tmp_path.glob("s/sweeps/*/plan.json")
-    assert json.loads(plan.read_text())["jobs"][1][-1] == "seed=1"
+    assert json.loads(plan.read_text())["jobs"][1][0] == "seed=1"
