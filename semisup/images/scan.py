@@ -184,7 +184,7 @@ def _is_output_folder(name: str, names: Iterable[str]) -> bool:
 
 
 def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: Counter[str]) -> bool:
-    """Whether a non-folder is an image file by its suffix; with `seen`, files found before do not count again."""
+    """Whether a non-folder is an image file; with `seen`, files found before do not count again."""
     if seen is not None and (status.st_dev, status.st_ino) in seen:
         ignored["seen already"] += 1
         return False
@@ -216,12 +216,12 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
     Args:
         counts: suffixes and reasons -> number of files; reasons that hide no image are left out.
     """
-    shown = {key: count for key, count in counts.items() if key.startswith(".") or key == HEIC_HINT}
-    parts = sorted(shown.items(), key=lambda item: (-item[1], item[0]))
+    listed = {key: count for key, count in counts.items() if key.startswith(".") or key == HEIC_HINT}
+    parts = sorted(listed.items(), key=lambda item: (-item[1], item[0]))
     names = [f"{count} {'without a suffix' if key == '.' else escape_name(key)}" for key, count in parts[:5]]
     more = [f"{sum(count for _, count in parts[5:])} others"] if len(parts) > 5 else []
-    total = sum(shown.values())
-    return f"ignored {total} {'file' if total == 1 else 'files'}: {', '.join(names + more)}" if shown else ""
+    total = sum(listed.values())
+    return f"ignored {total} {'file' if total == 1 else 'files'}: {', '.join(names + more)}" if listed else ""
 
 
 def _head(path: str) -> bytes:
