@@ -48,7 +48,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
         DataError: FOLDER holds no images.
     """
     from semisup.errors import DataError
-    from semisup.images.scan import scan
+    from semisup.images.scan import describe_ignored, scan, with_ignored
 
     if not arguments.folder.is_dir():
         problem = "is a file; give the folder that it is in" if arguments.folder.exists() else "no such folder"
@@ -60,9 +60,12 @@ def predict_command(arguments: argparse.Namespace) -> int:
         raise DataError(
             f"--output {arguments.output}: not a regular file; without --output the CSV goes to standard output"
         )
-    files = scan(arguments.folder, arguments.folder, follow_symlinks=False).files
+    result = scan(arguments.folder, arguments.folder, follow_symlinks=False)
+    files, ignored = result.files, result.ignored | result.suffixes
     if not files:
-        raise DataError(f"{arguments.folder}: holds no image files")
+        raise DataError(with_ignored(f"{arguments.folder}: holds no image files", ignored))
+    if text := describe_ignored(ignored):
+        print(f"semisup predict: {text}", file=sys.stderr)
     parts = _csv_parts(arguments.runs, sorted(files, key=lambda file: file.name))
     if output is None:
         for text in map(printable_lines, list(parts)) if sys.stdout.isatty() else parts:  # a list: after the bar

@@ -24,7 +24,7 @@ from semisup.dataset._protocol import DatasetInfo
 from semisup.dataset._roles import FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.errors import DataError, SettingError, check_range, closest_match
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.scan import OUTPUT_FOLDER, ImageFile, class_folders, scan, shown
+from semisup.images.scan import OUTPUT_FOLDER, ImageFile, class_folders, scan, shown, with_ignored
 
 
 @dataclass(frozen=True)
@@ -152,17 +152,18 @@ class Folder(ImageFiles):
                 f"{shown(folder)}: classes that the labeled folder does not have: {', '.join(unknown[:5])}"
                 + (f" (did you mean {near}?)" if near else "")
             )
-        part = FileSplit([], [])
+        part, before_split = FileSplit([], []), ignored.copy()
         for number, name in enumerate(classes):
+            before = ignored.copy()
             files = list(self._scan(root, folders[name], ignored)) if name in folders else []
             if not files and split == "labeled":
-                raise DataError(f"{shown(folders[name])}: no image of class {name}")
+                raise DataError(with_ignored(f"{shown(folders[name])}: no image of class {name}", ignored - before))
             if not files:
                 warnings.warn(f"{shown(folder)}: no image of class {name}", stacklevel=2)
             part.files.extend(files)
             part.targets.extend([number] * len(files))
         if not part.files:
-            raise DataError(f"{shown(folder)}: holds no image files")
+            raise DataError(with_ignored(f"{shown(folder)}: holds no image files", ignored - before_split))
         return part
 
     def _unlabeled(self, root: Path, ignored: Counter[str]) -> list[ImageFile]:

@@ -224,6 +224,11 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
     return f"ignored {total} {'file' if total == 1 else 'files'}: {', '.join(names + more)}" if listed else ""
 
 
+def with_ignored(message: str, counts: Mapping[str, int]) -> str:
+    """The message, with the description of the ignored files after it if there are any."""
+    return "; ".join(filter(None, (message, describe_ignored(counts))))
+
+
 def _head(path: str) -> bytes:
     """Read the first bytes of a regular file; b"" if it cannot be read."""
     try:

@@ -37,7 +37,10 @@ def test_no_cell_is_a_formula_and_names_come_back(tmp_path: Path, within: Within
     assert done.returncode == 0, done.stderr
     run = only_run(tmp_path)
     shutil.copytree(photos / "training" / "unlabeled", tmp_path / "images" / "+folder")
-    assert within(tmp_path, "predict", str(run), "images", "--output", "classes.csv").returncode == 0
+    (tmp_path / "images" / "notes.txt").touch()
+    done = within(tmp_path, "predict", str(run), "images", "--output", "classes.csv")
+    assert done.returncode == 0, done.stderr
+    assert "semisup predict: ignored 1 file: 1 .txt\n" in done.stderr
     for path in (*run.glob("*.csv"), tmp_path / "classes.csv"):
         rows = list(csv.reader(text_of(path)))
         assert len(rows) > 1

@@ -166,7 +166,19 @@ def test_one_class_is_no_classification(root: Path) -> None:
 def test_an_empty_class_is_refused_by_name(root: Path) -> None:
     (root / "training/labeled/durian").mkdir()
     (root / "training/labeled/durian/notes.txt").write_text("none yet")
-    with pytest.raises(DataError, match="durian: no image of class durian"):
+    (root / "training/labeled/apple/notes.txt").write_text("of another class")
+    with pytest.raises(DataError, match=r"durian: no image of class durian; ignored 1 file: 1 \.txt$"):
+        chosen(root).inspect()
+
+
+def test_split_without_images_names_the_ignored_files(root: Path) -> None:
+    (root / "training/labeled/apple/notes.txt").write_text("of another split")
+    for name in CLASSES:
+        shutil.rmtree(root / "validation" / name)
+        (root / "validation" / name).mkdir()
+        (root / "validation" / name / "movie.mp4").write_text("x")
+    message = r"validation: holds no image files; ignored 3 files: 3 \.mp4$"
+    with pytest.warns(UserWarning, match="no image of class"), pytest.raises(DataError, match=message):
         chosen(root).inspect()
 
 
