@@ -14,7 +14,7 @@ from PIL import features
 from semisup.errors import check_choice, check_range
 from semisup.images.formats import heif_version
 
-VERSION = 2
+VERSION = 3
 """Increase this when decode.py gives other pixels for the same settings."""
 
 DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib", "avif", "jpg_2000")

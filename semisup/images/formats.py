@@ -23,8 +23,8 @@ SUFFIXES = HEIC_SUFFIXES | {
 }
 """Suffixes of the files that are read, whatever their content."""
 
-SIGNATURE_BYTES = 16
-"""Length of the beginning of a file that `is_image_content` needs."""
+SIGNATURE_BYTES = 64
+"""Length of the beginning of a file that `is_image_content` needs: the brands of HEIF and AVIF are listed in it."""
 
 _SIGNATURES = (
     b"\xff\xd8\xff",  # JPEG, MPO
@@ -39,6 +39,7 @@ _SIGNATURES = (
     b"\xff\x4f\xff\x51",
 )
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 
 def is_image_content(head: bytes) -> bool:
@@ -47,12 +48,21 @@ def is_image_content(head: bytes) -> bool:
         return head[6:10] == b"\0\0\0\0"  # two reserved fields; texts begin with BM, too
     if head.startswith(b"RIFF"):
         return head[8:12] == b"WEBP"
-    return head.startswith(_SIGNATURES) or head[4:12] in (b"ftypavif", b"ftypavis") or is_heif(head)
+    return head.startswith(_SIGNATURES) or is_avif(head) or is_heif(head)
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is HEIF, of which HEIC is the usual kind."""
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+    """Whether a file that begins with these bytes is HEIF, of which HEIC is the usual kind, and not AVIF."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and not is_avif(head)
+
+
+def is_avif(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is AVIF: by its main brand, or in a general one by the others."""
+    if head[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(head[:4]), SIGNATURE_BYTES)
+    others = {head[start : start + 4] for start in range(16, end, 4)} if head[8:12] in (b"mif1", b"msf1") else set()
+    return not _AVIF_BRANDS.isdisjoint({head[8:12], *others})
 
 
 @cache

@@ -52,7 +52,10 @@ KINDS = (
         "AVIF, JPEG 2000, PPM, PGM, ICO, QOI, SGI; TGA with the footer of its second version",
         CONVERTED,
         "to RGB",
-        tuple(f"plain.{suffix}" for suffix in ("avif", "jp2", "j2k", "ppm", "pgm", "ico", "qoi", "sgi", "tga")),
+        (
+            *(f"plain.{suffix}" for suffix in ("avif", "jp2", "j2k", "ppm", "pgm", "ico", "qoi", "sgi", "tga")),
+            "mif1.avif",
+        ),
     ),
     Kind("HEIC and HEIF, with the extra `heic`", CONVERTED, "to RGB", ("plain.heic",)),
     Kind(

@@ -45,6 +45,14 @@ def heic() -> bytes:
     return buffer.getvalue()
 
 
+def avif(brand: bytes) -> bytes:
+    """An AVIF file with this main brand; the others that it lists include `avif`."""
+    data = saved(plain(), "AVIF", quality=100, subsampling="4:4:4")
+    assert data[4:12] == b"ftypavif"
+    assert b"avif" in data[16 : int.from_bytes(data[:4])]
+    return data[:8] + brand + data[12:]
+
+
 def noise(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
     """A picture that resizing and turning change."""
     return Image.fromarray(numpy.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=numpy.uint8))
@@ -141,7 +149,8 @@ def pictures() -> list[Specimen]:
         Specimen("plain.webp", saved(plain(), "WEBP", lossless=True), COLOR),
         Specimen("plain.tif", saved(plain(), "TIFF", compression="tiff_lzw"), COLOR),
         Specimen("plain.jfif", saved(plain(), "JPEG", quality=95), COLOR, 4),
-        Specimen("plain.avif", saved(plain(), "AVIF", quality=100, subsampling="4:4:4"), COLOR, 3),
+        Specimen("plain.avif", avif(b"avif"), COLOR, 3),
+        Specimen("mif1.avif", avif(b"mif1"), COLOR, 3),
         Specimen("plain.jp2", saved(plain(), "JPEG2000"), COLOR),
         Specimen("plain.j2k", saved(plain(), "JPEG2000", no_jp2=True), COLOR),
         Specimen("plain.ppm", saved(plain(), "PPM"), COLOR),
