@@ -33,7 +33,7 @@ from PIL import (  # noqa: F401
 )
 
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.formats import FORMATS, HEIF, TGA, TGA_FOOTER, heif_version, is_heif
+from semisup.images.formats import FORMATS, HEIC_HINT, HEIF, TGA, TGA_FOOTER, heif_version, is_heif
 from semisup.images.integrity import find_corruption
 from semisup.images.quiet_decoders import silence_decoders
 
@@ -42,6 +42,7 @@ silence_decoders()
 REASONS = {
     "unreadable": "no longer a regular file, no permission, or a disk error",
     "unidentified": "none of the formats that are read; see the table of formats",
+    HEIC_HINT: "HEIC with another format's suffix, and the extra that reads it is not installed",
     "truncated": "the data end before the image does",
     "corrupt": "a checksum or the decoder rejects the data",
     "too large": "more than max_pixels pixels, or more bytes, memory or pixels in a tile than such an image needs",
@@ -131,7 +132,9 @@ def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
 
 def _formats(data: bytes) -> tuple[str, ...]:
     """The formats that the data may have; pillow-heif is imported for its own files only."""
-    if is_heif(data) and heif_version() is not None:
+    if is_heif(data):
+        if heif_version() is None:
+            raise BadImageError(HEIC_HINT)
         import pillow_heif
 
         pillow_heif.register_heif_opener()

@@ -25,7 +25,19 @@ from semisup.images.decode_settings import RESIZES, DecodeSettings
 from semisup.images.pool import DecodeResult, decode_files, read_bytes
 from semisup.images.scan import ImageFile as File
 from semisup.images.scan import scan
-from tests.images.zoo import BACKGROUND, Specimen, in_child, no_pictures, noise, oriented, passes, pictures, png, saved
+from tests.images.zoo import (
+    BACKGROUND,
+    Specimen,
+    heic,
+    in_child,
+    no_pictures,
+    noise,
+    oriented,
+    passes,
+    pictures,
+    png,
+    saved,
+)
 
 STRETCH = DecodeSettings(size=16, resize="stretch", draft=False, background=BACKGROUND, max_pixels=50_000_000)
 CROP = dataclasses.replace(STRETCH, resize="center_crop")
@@ -71,6 +83,12 @@ def test_every_kind_of_no_picture_has_its_reason_within_a_second(kind: Specimen)
     assert caught.value.reason in REASONS
     assert time.process_time() - started < 1
     assert pickle.loads(pickle.dumps(caught.value)).reason == kind.reason
+
+
+def test_heic_without_its_reader_has_a_reason_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "heif_version", lambda: None)
+    with pytest.raises(BadImageError, match=r"HEIC; type pip install 'semisup\[heic\]'"):
+        decode(heic(), STRETCH)
 
 
 def test_size_is_refused_by_the_header_alone(monkeypatch: pytest.MonkeyPatch) -> None:
