@@ -10,7 +10,7 @@ from functools import cache
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "SGI")
 """Pillow's names of the formats that are recognized by their first bytes."""
 
-TGA, TGA_FOOTER = "TGA", b"TRUEVISION-XFILE.\x00"
+TGA, TGA_SUFFIX, TGA_FOOTER = "TGA", ".tga", b"TRUEVISION-XFILE.\x00"
 """A format without a mark at its beginning: only files that end with the footer of its second version are read."""
 
 HEIF, HEIC_SUFFIXES = "HEIF", frozenset({".heic", ".heif", ".hif"})
@@ -19,7 +19,7 @@ HEIC_HINT = "HEIC; type pip install 'semisup[heic]'"
 SUFFIXES = HEIC_SUFFIXES | {
     *(".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".ppm", ".pgm", ".pbm", ".pnm"),
-    *(".ico", ".qoi", ".sgi", ".tga"),
+    *(".ico", ".qoi", ".sgi"),
 }
 """Suffixes of the files that are read, whatever their content."""
 

@@ -1,6 +1,6 @@
 """Find image files: the result depends only on names, not on the disk's order, the locale or links.
 
-decode.py decides by content what a file is. Of files with another suffix only the first bytes are read here.
+decode.py decides by content what a file is. Of files with another suffix only the first and last bytes are read here.
 """
 
 import errno
@@ -18,6 +18,8 @@ from semisup.images.formats import (
     HEIC_SUFFIXES,
     SIGNATURE_BYTES,
     SUFFIXES,
+    TGA_FOOTER,
+    TGA_SUFFIX,
     heif_version,
     is_heif,
     is_image_content,
@@ -203,10 +205,12 @@ def _reason_to_ignore(path: str) -> str | None:
     """The reason why a regular file is not read, or its suffix where that is of another kind; None if it is read."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix in SUFFIXES:
-        return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(_head(path)) else None
-    head = _head(path)
+        return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(_ends(path)[0]) else None
+    head, tail = _ends(path)
     if is_heif(head) and heif_version() is None:
         return HEIC_HINT
+    if suffix == TGA_SUFFIX and tail == TGA_FOOTER:
+        return None
     return None if is_image_content(head) else suffix or "."
 
 
@@ -229,16 +233,17 @@ def with_ignored(message: str, counts: Mapping[str, int]) -> str:
     return "; ".join(filter(None, (message, describe_ignored(counts))))
 
 
-def _head(path: str) -> bytes:
-    """Read the first bytes of a regular file; b"" if it cannot be read."""
+def _ends(path: str) -> tuple[bytes, bytes]:
+    """Read the first and the last bytes of a regular file; b"" if it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return b""
+        return b"", b""
     try:
-        return os.read(descriptor, SIGNATURE_BYTES)
+        length, size = len(TGA_FOOTER), os.fstat(descriptor).st_size
+        return os.read(descriptor, SIGNATURE_BYTES), os.pread(descriptor, length, max(0, size - length))
     except OSError:
-        return b""
+        return b"", b""
     finally:
         os.close(descriptor)
 

@@ -142,7 +142,12 @@ KINDS = (
         "hidden",
         (".DS_Store", "._a.jpg", ".jpg", ".ipynb_checkpoints", "Thumbs.db"),
     ),
-    Kind("no image, with another suffix, or none", IGNORED, "other suffix", ("notes.txt", "README")),
+    Kind(
+        "no image, with another suffix, or none; TGA of the first version, without a footer",
+        IGNORED,
+        "other suffix",
+        ("notes.txt", "README", "first_version.tga"),
+    ),
 )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from semisup.images import scan as module
-from semisup.images.formats import SIGNATURE_BYTES, is_avif, is_heif, is_image_content
-from tests.images.zoo import avif, heic
+from semisup.images.formats import SIGNATURE_BYTES, TGA_FOOTER, is_avif, is_heif, is_image_content
+from tests.images.zoo import avif, heic, plain, saved
 
 
 @pytest.mark.parametrize("brand", [b"avif", b"mif1", b"msf1"])
@@ -30,3 +30,14 @@ def test_avif_of_general_brand_is_not_ignored_without_heic(tmp_path: Path, monke
         (tmp_path / name).write_bytes(avif(b"mif1"))
     result = module.scan(tmp_path, tmp_path, follow_symlinks=False)
     assert [file.name for file in result.files] == ["a.avif", "a.bak", "a.heif"]
+
+
+def test_tga_of_the_first_version_is_ignored_by_its_suffix(tmp_path: Path) -> None:
+    second = saved(plain(), "TGA")
+    (tmp_path / "first.tga").write_bytes(second.removesuffix(TGA_FOOTER))
+    (tmp_path / "empty.tga").touch()
+    (tmp_path / "second.TGA").write_bytes(second)
+    (tmp_path / "png.tga").write_bytes(saved(plain(), "PNG"))
+    result = module.scan(tmp_path, tmp_path, follow_symlinks=False)
+    assert [file.name for file in result.files] == ["png.tga", "second.TGA"]
+    assert result.suffixes == {".tga": 2}

@@ -16,6 +16,8 @@ import numpy
 import pillow_heif
 from PIL import Image
 
+from semisup.images.formats import TGA_FOOTER
+
 T = TypeVar("T")
 COLOR, BACKGROUND = (200, 60, 40), 100
 
@@ -204,6 +206,7 @@ def oddities(folder: Path) -> dict[str, int]:
     (folder / ".ipynb_checkpoints").mkdir()
     for name in (".ipynb_checkpoints/a.jpg", ".DS_Store", "._a.jpg", ".jpg", "Thumbs.db", "notes.txt", "README"):
         (folder / name).write_bytes(b"x")
+    (folder / "first_version.tga").write_bytes(saved(plain(), "TGA").removesuffix(bytes(8) + TGA_FOOTER))
     os.mkfifo(folder / "fifo.jpg")
     with socket.socket(socket.AF_UNIX) as server:
         here = os.getcwd()
@@ -213,7 +216,7 @@ def oddities(folder: Path) -> dict[str, int]:
     (folder / "broken.jpg").symlink_to("nowhere")
     (folder / "self.jpg").symlink_to("self.jpg")
     (folder / "loop").symlink_to("..")
-    return {"hidden": 5, "not a regular file": 2, "other suffix": 2, "symlink": 3}
+    return {"hidden": 5, "not a regular file": 2, "other suffix": 3, "symlink": 3}
 
 
 def quiet(items: Iterable[T], description: str, total: int) -> Iterable[T]:
