@@ -19,8 +19,6 @@ PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "s
 DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 """An override that takes a setting out of the config, such as `~threshold.momentum`."""
 
-NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
-
 resolvers.register()
 added_options.register()
 shared_configs.install()
@@ -97,14 +95,36 @@ def compose(overrides: list[str]) -> DictConfig:
     Raises:
         SettingError: a key or option does not exist; names the nearest.
     """
-    for group, _, name in (word.partition("=") for word in overrides):
-        names = option_files(group.partition("@")[0])
-        if names and (not shared_configs.is_option(name) or NUMBER.fullmatch(name)):
-            raise unknown_option(group, name, names)
+    for word in overrides:
+        _check_option(word)
     try:
         return hydra.compose("train", overrides=overrides, return_hydra_config=True)
     except (HydraException, ValueError) as error:
         raise _friendly_error(str(error), overrides) from None
+
+
+def _check_option(word: str) -> None:
+    """Raise SettingError for an override of a group by a number, a path or a shared YAML, before Hydra reads it."""
+    group, equals, typed = word.partition("=")
+    plain_group = group.partition("@")[0]
+    names = option_files(plain_group)
+    if not names or not equals:
+        return
+    name = _parsed_value(word)
+    if isinstance(name, str):
+        is_path = plain_group in registry.GROUPS and "/" in name
+        if is_path or not shared_configs.is_option(name):
+            raise unknown_option(group, name, names)
+    elif name is None or isinstance(name, int | float):
+        raise unknown_option(group, typed, names)
+
+
+def _parsed_value(word: str) -> object:
+    """The value of an override as Hydra reads it, without quotes; as typed where Hydra cannot read it."""
+    try:
+        return OverridesParser.create().parse_override(word).value()
+    except HydraException:
+        return word.partition("=")[2]
 
 
 def defaults(options: list[str]) -> dict[str, Any]:
@@ -128,7 +148,7 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
         word = next((each for each in overrides if each.partition("=")[0].lstrip("+~") == key), "")
         value = word.partition("=")[2]
         if value.startswith("'"):
-            value = str(OverridesParser.create().parse_override(word).value())  # without the quotes
+            value = str(_parsed_value(word))
         from semisup.config.schema import suggest_new_name
 
         elsewhere = options_with_key(key, value, overrides)

@@ -1,5 +1,6 @@
 """Suggest what to type instead of a key or an option that does not exist."""
 
+import math
 from pathlib import Path
 
 from semisup.config import registry
@@ -7,9 +8,9 @@ from semisup.errors import SettingError, closest_match
 from semisup.text import listed, shell_quote
 
 NUMERIC_SETTING = {
-    "threshold": "fixed threshold.tau",
-    "augment": "crop_rotate augment.strength",
-    "optimizer": "adamw optimizer.lr",
+    "threshold": ("fixed", "tau"),
+    "augment": ("crop_rotate", "strength"),
+    "optimizer": ("adamw", "lr"),
 }
 """Group -> option and setting that a number in place of the option probably means."""
 
@@ -18,23 +19,29 @@ def unknown_option(group: str, name: str, names: list[str]) -> SettingError:
     """Describe an option that does not exist, with what is allowed and what to type.
 
     Args:
-        group: such as `model`.
+        group: such as `model` or `augment@weak`.
         name: as typed.
         names: the options of the group.
     """
     nearest = closest_match(name, names)
-    hint = _number(group, name) or _architecture(group, name) or (not nearest and _folder(group, name))
+    is_path = "/" in name
+    hint = _number(group, name) or _architecture(group, name) or ((is_path or not nearest) and _folder(group, name))
     if hint:
         return SettingError(group, name, f"must be one of {', '.join(names)}; type {hint}")
     return SettingError(group, name, f"must be one of {', '.join(names)}", nearest)
 
 
 def _number(group: str, name: str) -> str:
+    """Suggest an option and its setting for a finite number; the settings of `augment@weak` are at `weak`."""
+    plain_group, _, package = group.partition("@")
     try:
-        float(name)
+        is_finite = math.isfinite(float(name))
     except ValueError:
         return ""
-    return f"{group}={NUMERIC_SETTING[group]}={name}" if group in NUMERIC_SETTING else ""
+    if not is_finite or plain_group not in NUMERIC_SETTING:
+        return ""
+    option, key = NUMERIC_SETTING[plain_group]
+    return f"{group}={option} {package or plain_group}.{key}={name}"
 
 
 def _architecture(group: str, name: str) -> str:
