@@ -46,7 +46,7 @@ def train_command(words: list[str]) -> int:
             f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, and -m starts a sweep"
         )
     try:
-        overrides = to_overrides(overrides)
+        overrides = to_overrides(overrides, sweep=bool(flags))
         command = compose_command(overrides, bool(flags))
         check_output_root(str(command.config.output_root))
         if not command.several:

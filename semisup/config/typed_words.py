@@ -1,6 +1,7 @@
 """Words that a user types: quoted and expanded for Hydra's grammar, or parsed for commands without Hydra."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,33 +13,53 @@ from semisup.config.compose import option_files
 from semisup.config.quoting import quote
 from semisup.errors import SettingError, first_line
 from semisup.record.reader import parse_value
-from semisup.text import listed
+from semisup.text import listed, printable
 
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
 
-def to_overrides(words: list[str]) -> list[str]:
+def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
     """Translate typed words into overrides that Hydra can parse.
 
     A value that has no meaning in Hydra's grammar is text: `dataset.root=~/photos (2026)` needs no quotes inside the
     word. `threshold=glob(f*)` becomes the list of the options that match.
 
+    Args:
+        words: as typed.
+        sweep: -m was given, so that a comma separates values.
+
     Raises:
-        SettingError: a word is not of the form key=value, or `glob` matches no option.
+        SettingError: a word is not of the form key=value, `glob` matches no option, or text of a sweep that has no
+            meaning in the grammar has a comma.
     """
-    return [_to_override(word) for word in words]
+    return [_to_override(word, sweep) for word in words]
 
 
-def _to_override(word: str) -> str:
+def _to_override(word: str, sweep: bool) -> str:
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:
         typed = ASSIGNMENT.fullmatch(word)
         if typed is None:
             raise SettingError("override", word, f"must have the form key=value ({first_line(error)})") from None
+        if sweep and "," in typed["value"]:
+            raise _ambiguous_comma(typed["key"], typed["value"]) from None
         return f"{typed['key']}={quote(typed['value'])}"
     value: object = override.value()
     return _expand_glob(override, value) if isinstance(value, Glob) else word
+
+
+def _ambiguous_comma(key: str, value: str) -> SettingError:
+    """Describe text with a comma in a sweep, with what to type for several values and for one."""
+    parts = ",".join(quote(part.strip()) for part in value.split(","))
+    several, one = (_in_shell(f"{key}={quoted}") for quoted in (parts, quote(value)))
+    return SettingError(key, value, f"text with a comma needs quotes with -m; type {several}, or as one value {one}")
+
+
+def _in_shell(word: str) -> str:
+    """Quote a word for the shell: in double quotes where nothing in it is special there, which is easier to read."""
+    text = shlex.quote(word) if re.search(r'["$`\\!]', word) else f'"{word}"'
+    return printable(text, max_length=10 * len(text))
 
 
 def _expand_glob(override: Override, pattern: Glob) -> str:

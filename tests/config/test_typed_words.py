@@ -1,5 +1,6 @@
 """Words as users type them: values that are text, globs, and suggestions for words without a meaning."""
 
+import shlex
 from pathlib import Path
 
 import hydra
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from semisup.cli.train import train_command
-from semisup.config.compose import compose, config_folder
+from semisup.config.compose import compose, config_folder, expand_sweep
 from semisup.config.typed_words import to_overrides
 from semisup.errors import SettingError
 
@@ -30,6 +31,17 @@ def test_text_without_a_meaning_in_the_grammar_is_the_value(value: str) -> None:
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose(to_overrides(["dataset=folder", f"dataset.root={value}"]))
     assert config.dataset.root == value
+
+
+def test_text_with_a_comma_is_refused_in_a_sweep_with_the_words_to_type() -> None:
+    with pytest.raises(SettingError) as error:
+        to_overrides(["seed=0,1", "dataset.root=/x (1), /y's"], sweep=True)
+    several, one = shlex.split(str(error.value).partition("; type ")[2].replace(", or as one value ", " "))
+    assert to_overrides([several], sweep=True) == [several]
+    assert expand_sweep(several)[1] == ["dataset.root='/x (1)'", "dataset.root='/y\\'s'"]
+    assert to_overrides([one], sweep=True) == [one]
+    assert expand_sweep(one)[1] == ["dataset.root='/x (1), /y\\'s'"]
+    assert to_overrides(["dataset.root=/x (1)"], sweep=True) == ["dataset.root='/x (1)'"]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,10 @@ def test_glob_without_a_match_is_refused(word: str) -> None:
         (["model=nowhere/resnet18"], "model=nowhere/resnet18: must be one of"),
         (["+experiment=few_labels"], "experiment has a value already; type experiment=few_labels without the +"),
         (["method=fixmatch", "method.gate=0.3"], "no such key of method=fixmatch, but of noisy_student, self_training"),
+        (
+            ["-m", "dataset.root=/x (1),/y (2)"],
+            "text with a comma needs quotes with -m; type \"dataset.root='/x (1)','/y (2)'\", or",
+        ),
         (["-m", "threshold=fixed,ramp", "--cfg"], "--cfg describes one run; leave out the other flags"),
     ],
 )
