@@ -52,6 +52,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     plan = declare(comparisons[0], arguments.folder, arguments.seeds)
     seeds = ",".join(map(str, plan.seeds))
     places = [f"name={plan.folder.name}", f"output_root={format_value(str(plan.folder.parent))}", f"seed={seeds}"]
+    places.append("sweep.minutes=null")  # all declared seeds are trained, whatever the limit of the sweep was
     configs = [plan.config, *([plan.labels_only] if plan.labels_only is not None else [])]
     for config in configs:
         overrides = config_overrides(config, follow_seed=plan.redraw_labels)

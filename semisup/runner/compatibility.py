@@ -266,17 +266,21 @@ def check_control_is_fair(run_config: RunConfig) -> None:
 
     A control is trained for as many steps as its run. If an epoch grows with the pseudo-labels, a schedule over epochs
     differs from the one over steps; if `train.patience` ends the run early, the control's schedule covers fewer steps.
+    The same holds for the share of the training in which only the classifier layers are trained (`train.head_first`).
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
     train = run_config.settings.train
     compared = run_config.sweep.control and run_config.settings.method.uses_unlabeled and not train.refit
-    if not compared or len(factors) == 1:
+    if not compared or (len(factors) == 1 and train.head_first == 0):
         return
+    by_schedule = len(factors) > 1
+    key, value = (
+        ("schedule", run_config.config["schedule"]["name"]) if by_schedule else ("train.head_first", train.head_first)
+    )
+    constant = "schedule=constant schedule.warmup=0" if by_schedule else "train.head_first=0"
     if train.patience is not None:
-        allowed = (
-            "with train.patience gives the control other learning rates; use schedule=constant schedule.warmup=0, "
-        )
-        raise SettingError("schedule", run_config.config["schedule"]["name"], allowed + "or sweep.control=false")
+        allowed = f"with train.patience gives the control other learning rates; use {constant}, or sweep.control=false"
+        raise SettingError(key, value, allowed)
     if train.steps is None:
         allowed = "over train.epochs gives the control other learning rates; set train.steps, or sweep.control=false"
-        raise SettingError("schedule", run_config.config["schedule"]["name"], allowed)
+        raise SettingError(key, value, allowed)

@@ -183,7 +183,7 @@ class TimmWeights:
             return wheel_file(self.key)
         if self.weights != HUB:
             path = Path(self.weights).expanduser().absolute()
-            if path.suffix not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES:
                 raise SettingError(
                     self.key, path, f"must be null, hub, lite0, or a file that ends in {', '.join(SUFFIXES)}"
                 )

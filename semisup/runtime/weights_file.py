@@ -118,7 +118,7 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
     payload = path.read_bytes()
     _compare_digests(key, path, hashlib.sha256(payload).hexdigest() if sha256 is not None else "", sha256)
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load
 
             content: Any = load(payload)

@@ -4,18 +4,18 @@ from semisup.record.status import RunStatus
 from semisup.sweep.job_store import Entry, missing_references
 
 
-def announcement(jobs: int | None, seeds: int, *, references: bool, minutes: float | None) -> str:
+def announcement(jobs: int | None, repetitions: int, *, references: bool, minutes: float | None) -> str:
     """State before the first job how many runs there will be.
 
     Args:
         jobs: their number; None where only the sweeper knows it.
-        seeds: how many of them each setting has.
+        repetitions: how many of them each setting has, one for each seed and fold.
         references: whether reference runs are trained beside the runs that use unlabeled images.
         minutes: time limit.
     """
     count = "as many runs as the search asks for" if jobs is None else f"{jobs} runs"
-    if jobs is not None and jobs > seeds > 1:
-        count += f" ({jobs // seeds} settings x {seeds} seeds)"
+    if jobs is not None and jobs > repetitions > 1:
+        count += f" ({jobs // repetitions} settings x {repetitions} seeds)"
     beside = ", and the reference runs of those that use unlabeled images" if references else ""
     limit = "" if minutes is None else f"; no further run starts after {minutes:g} minutes"
     return f"sweep: {count}{beside}{limit}"

@@ -1,14 +1,16 @@
-"""The order of the jobs of a grid: all settings with the first seed come before the second seed.
+"""The order of the jobs of a grid: all settings with the first seed and fold come before the second.
 
-So a sweep that is stopped has whole seeds, and the jobs of one seed, which often draws its own labels, share the data
-in memory. With a time limit, the values of each setting are ordered from coarse to fine as well: the ends, then the
-middle of every gap.
+So a sweep that is stopped has whole seeds and folds, and the jobs of one seed and fold, which often have their own
+labels, share the data in memory. With a time limit, the values of each setting are ordered from coarse to fine as well:
+the ends, then the middle of every gap.
 """
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-SEED = "seed"
+REPETITIONS = ("seed", "dataset.fold")
+"""Keys whose values repeat every setting: they vary slowest, and their order is kept."""
+
 WITHOUT_PARAMS = "hydra.sweeper.params=null"
 """Override after which Hydra's sweeper does not put the parameters of an experiment before the words."""
 
@@ -19,7 +21,7 @@ def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: 
     Args:
         words: for Hydra; they take precedence over `params`.
         params: swept by the experiment (`hydra.sweeper.params`).
-        coarse_first: order the values of every setting but the seed from coarse to fine.
+        coarse_first: order the values of every setting but the repetitions from coarse to fine.
 
     Returns:
         Words with the same jobs in another order.
@@ -28,20 +30,20 @@ def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: 
     own = [f"{key!s}={value}" for key, value in ({} if params is None else params).items() if str(key) not in keys]
     parsed = OverridesParser.create().parse_overrides([*own, *words])
     result: list[str] = []
-    seeds: list[str] = []
+    repetitions: list[str] = []
     for override in parsed:
         word = str(override.input_line)
         if not override.is_sweep_override() or override.key_or_group.startswith(("hydra.", "hydra/")):
             result.append(word)
-        elif override.key_or_group == SEED:
-            seeds.append(word)
+        elif override.key_or_group in REPETITIONS:
+            repetitions.append(word)
         elif coarse_first and override.is_discrete_sweep():
             values = list(override.sweep_string_iterator())
             many = len(values) > 2
             result.append(f"{override.get_key_element()}={','.join(coarse_to_fine(values))}" if many else word)
         else:
             result.append(word)
-    return [*seeds, *result, *([WITHOUT_PARAMS] if params else [])]
+    return [*repetitions, *result, *([WITHOUT_PARAMS] if params else [])]
 
 
 def coarse_to_fine(values: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from semisup.report.console import safe_print
 from semisup.runtime.memory_limit import memory_limit_bytes, oom_kill_count
 from semisup.runtime.torchrun_env import is_rank_zero, world_size
 from semisup.sweep.cost import announcement
-from semisup.sweep.job_order import ordered_words
+from semisup.sweep.job_order import REPETITIONS, ordered_words
 from semisup.sweep.job_store import FAIL_FAST, JobStore
 from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expected_jobs, job_overrides, require_launcher
 from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
@@ -93,9 +93,11 @@ def _time_limit(command: ComposedCommand) -> float | None:
 
 
 def _announcement(command: ComposedCommand, plan: list[list[str]] | None) -> str:
-    seeds = {word for job in plan or [] for word in job if word.startswith("seed=")}
-    jobs, references = expected_jobs(command, plan), bool(command.config.sweep.control)
-    return announcement(jobs, len(seeds), references=references, minutes=_time_limit(command))
+    repetitions = {tuple(word for word in job if word.partition("=")[0] in REPETITIONS) for job in plan or []}
+    references = bool(command.config.sweep.control and not command.config.train.refit)
+    return announcement(
+        expected_jobs(command, plan), len(repetitions), references=references, minutes=_time_limit(command)
+    )
 
 
 def _reject_torchrun() -> int:

@@ -115,13 +115,14 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
 
 
 def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, DatasetInfo]":
-    """Of data sets that differ only in the seed of their split, and so have the same files, the first."""
+    """Keep the first of data sets with the same files, which differ only in the seed of the split or in the fold."""
     from semisup.dataset import KeyRole, keys_with_role
 
     first: dict[Any, Dataset] = {}
     for dataset in infos:
-        seeds = keys_with_role(type(dataset), KeyRole.SPLIT_SEED)
-        first.setdefault(replace(dataset, **dict.fromkeys(seeds, 0)) if seeds else dataset, dataset)  # type: ignore[type-var]
+        equal = keys_with_role(type(dataset), KeyRole.SPLIT_SEED)
+        equal += [key for key in keys_with_role(type(dataset), KeyRole.FOLD) if getattr(dataset, key) is not None]
+        first.setdefault(replace(dataset, **dict.fromkeys(equal, 0)) if equal else dataset, dataset)  # type: ignore[type-var]
     return {dataset: infos[dataset] for dataset in first.values()}
 
 

@@ -129,6 +129,13 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
     return Position(state.step, state.epoch, state.position, progress)
 
 
+def learning_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate of the layers with the full rate, without a rate of their own (`optimizer.head_lr`)."""
+    groups = optimizer.param_groups
+    full = [group for group in groups if group["lr_scale"] <= 1] or groups
+    return max(float(group["lr"]) for group in full)
+
+
 def training_step(training: TrainingContext, settings: TrainingConfig, state: State, position: Position) -> None:
     """Do one optimizer update. Does not synchronize the device, except for methods with `skip_rejected`."""
     seed_dropout(settings.seed, position.step)
@@ -220,7 +227,7 @@ def _evaluate(
         "val/balanced_accuracy": evaluation.balanced_accuracy,
         "val/macro_f1": evaluation.macro_f1,
         "val/ece": expected_calibration_error(evaluation.reliability(1.0)),
-        "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
+        "lr": learning_rate(state.optimizer),
         "train_seconds": trained - state.epoch_started_at,
         "val_seconds": time.monotonic() - trained,
     }
@@ -243,7 +250,7 @@ def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator
         1, so that a method whose `gate` is below labels the unlabeled set whenever it is due.
     """
     metrics = _epoch_metrics(state) | {
-        "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
+        "lr": learning_rate(state.optimizer),
         "train_seconds": trained - state.epoch_started_at,
     }
     state.epoch_started_at = time.monotonic()

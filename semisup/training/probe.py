@@ -91,13 +91,15 @@ def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSetti
             model = NearestNeighbors(features, targets, int(value), problem.num_classes)
         model.eval()
         validation = _drain(evaluate(model, problem.validation, problem.num_classes, batch_size))
-        labeled = _drain(evaluate(model, problem.labeled, problem.num_classes, batch_size))
         metrics = {name: getattr(validation, name) for name in SELECTION_METRICS}
         improved = best is None or _is_better(settings.train.select_by, metrics, best[0])
         if improved:
             weights = {name: value.detach() for name, value in model.state_dict().items()}
             best = Best(number, number, **metrics, weights=weights), model, validation
-        row: MetricsRow = {f"probe/{key}": value, "train/loss": labeled.loss, "train/accuracy": labeled.accuracy}
+        row: MetricsRow = {f"probe/{key}": value}
+        if probe.classifier == "logistic_regression":  # the nearest neighbor of a labeled image is itself
+            labeled = _drain(evaluate(model, problem.labeled, problem.num_classes, batch_size))
+            row |= {"train/loss": labeled.loss, "train/accuracy": labeled.accuracy}
         row |= {f"val/{name}": each for name, each in metrics.items()}
         row |= {"val/ece": expected_calibration_error(validation.reliability(1.0))}
         evaluations.append(EvalEnd(number, number, row, improved))
