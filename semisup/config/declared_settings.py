@@ -107,7 +107,7 @@ def _annotations(definition: _Definition) -> dict[str, str]:
 
 
 def _ranges(start: _Definition, annotations: Mapping[str, str]) -> dict[str, str]:
-    """Find the first range of each key: in the class, then breadth-first in the classes and functions it uses."""
+    """Find the first range of each key: in the class, then breadth-first in the code that the class uses."""
     found: dict[str, str] = {}
     queue, seen = [start], {(start.file, start.node.name)}
     while queue and len(found) < len(annotations):
