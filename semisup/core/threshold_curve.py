@@ -42,7 +42,15 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
 
 
 def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
-    """For each of (T,) positions, count the (n,) flags that are set at this position or later: (T,) int64."""
+    """Count the flags that are set at or after each position.
+
+    Args:
+        flags: (n,) bool.
+        begin: (T,) int64 positions.
+
+    Returns:
+        (T,) int64.
+    """
     before = torch.cat((flags.new_zeros(1, dtype=torch.int64), flags.cumsum(0)))
     return before[-1] - before[begin]
 
