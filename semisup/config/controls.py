@@ -100,7 +100,7 @@ def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
 
 
 def labels_only_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of the two labels-only runs, from which (among others) the best labels-only run is chosen.
+    """Build the configs of the two labels-only runs, which are candidates for the best labels-only run.
 
     Both are supervised and take as many optimizer steps as the run. They depend on no setting of method, threshold and
     labeler, so that the runs of a sweep over these settings share them.

@@ -19,7 +19,7 @@ def format_value(value: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """Quote text, so that Hydra reads no character in it as grammar, except interpolations such as `${seed}`.
+    """Quote text for Hydra, which then takes it literally, except for interpolations such as `${seed}`.
 
     Only backslashes before a quote and at the end are doubled, because Hydra unescapes no others.
     """

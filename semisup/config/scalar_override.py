@@ -1,4 +1,4 @@
-"""Apply overrides that only change the value of a setting to a composed config, without composing again.
+"""Change the values of settings in a composed config, without composing the config again.
 
 Hydra composes a config in 0.08 s. Which keys exist, and whether the options can be combined, depends on the options and
 the keys of the overrides, not on numbers. Therefore the jobs of a sweep that differ only in numbers are validated with

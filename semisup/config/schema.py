@@ -203,7 +203,7 @@ def _check_hardware(run: RunSettings) -> None:
 
 
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
-    """Raise SettingError if a saved config would give other results now, because the meaning of a setting changed."""
+    """Raise SettingError if the meaning of a setting in a saved config has changed, so that results would differ."""
     if not 1 <= run.definitions <= DEFINITIONS:
         allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
         raise SettingError("definitions", run.definitions, allowed)

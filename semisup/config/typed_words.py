@@ -1,4 +1,4 @@
-"""Quote and expand the words that a user types for Hydra's grammar, or parse them for commands without Hydra."""
+"""Convert the words that a user types to Hydra's grammar, or parse them for commands that do not use Hydra."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -109,7 +109,7 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
 
 
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
-    """Return the indices of the images of class `number`, in the order in which they are assigned to sets."""
+    """Shuffle the indices of the images of class `number`; in this order they are assigned to sets."""
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
@@ -171,7 +171,10 @@ def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
 
 
 def long_tail(head: int, imbalance: float, num_classes: int) -> list[int]:
-    """Compute the images of each class c in a long tail, n_c = head * imbalance^(-c / (K - 1)), rounded down."""
+    """Compute the number of images of each class c in a long tail.
+
+    n_c = head * imbalance^(-c / (K - 1)), rounded down.
+    """
     return [int(head * imbalance ** (-c / (num_classes - 1)) + ROUNDING) for c in range(num_classes)]
 
 

@@ -102,7 +102,9 @@ class EpochEnd(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The end of training, with the results of the model that had the best validation metric (`train.select_by`).
+    """The end of training, with the results of the model with the best validation metric.
+
+    The setting `train.select_by` selects the metric.
 
     summary: name -> metric, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)

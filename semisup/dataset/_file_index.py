@@ -1,4 +1,4 @@
-"""The image files of each split of a data set, and their positions in the lists of files that are decoded."""
+"""The image files of each split of a data set, and their positions in the decoded lists of files."""
 
 import operator
 from collections.abc import Mapping, Sequence

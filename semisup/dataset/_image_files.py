@@ -54,7 +54,7 @@ class ImageFiles:
         raise NotImplementedError
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
-        """Decode the files or load their pixels from the cache, assign them to the splits, and search for duplicates.
+        """Decode the files, or load their pixels from the cache; then search for duplicates.
 
         Raises:
             SettingError: the pixels need more than the given `memory_gb`, and there is no cache to keep them in.

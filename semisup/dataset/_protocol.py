@@ -85,7 +85,7 @@ class ReadsSome(Protocol):
 
 @runtime_checkable
 class ScansFolders(Protocol):
-    """A data set that uses every image in some folders, so that the program must not write other images there."""
+    """A data set that uses every image in some folders; the program must write no other images there."""
 
     def scanned_folders(self) -> Mapping[str, Path]:
         """Return the folders: key of the setting that names a folder -> path of the folder."""

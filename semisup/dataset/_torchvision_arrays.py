@@ -32,7 +32,11 @@ CHUNK = 1024
 
 
 class _Piece(NamedTuple):
-    """The rows of an original part (train, test, own_unlabeled) that belong to a split, and their class numbers."""
+    """The images of an original part (train, test, own_unlabeled) that belong to one split.
+
+    rows: their rows in the original part
+    targets: their class numbers; -1 = unknown
+    """
 
     split: str
     rows: Index

@@ -1,5 +1,6 @@
-"""Read data sets with the classes of torchvision.datasets (called readers here), and translate their errors.
+"""Read data sets with the classes of torchvision.datasets, and translate the errors of torchvision.
 
+In this module such a class is called a reader.
 torchvision compares each file with its published checksum before it opens the file, so that only files from the
 publishers are unpacked.
 """

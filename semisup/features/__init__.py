@@ -1,4 +1,4 @@
-"""Store the features that a frozen encoder computes from images, and use them for training in place of the images.
+"""Store the features that a frozen encoder computes, and train on them in place of images.
 
 recipe.py       everything besides the image that a stored feature depends on
 store.py        packs: the files on disk with all features of one recipe

@@ -36,9 +36,9 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Set those settings of an encoder to fixed values that do not change the features of images without augmentation.
+    """Set the settings of an encoder that matter only for its cache and for augmented views to fixed values.
 
-    Encoders that differ only in these settings then share the features.
+    Then encoders that differ only in these settings share the features of images without augmentation.
     """
     return dataclasses.replace(encoder, cache=None, views=1, view_seed=0)
 

@@ -1,4 +1,4 @@
-"""The features of the images of one run, in memory of the device or in the files of the pack of features."""
+"""The features of the images of one run: in the memory of the device, or read from the pack's files."""
 
 from collections.abc import Sequence
 

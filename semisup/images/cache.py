@@ -223,7 +223,7 @@ def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, 
 def _decode_to_pack(
     results: Iterable[DecodeResult], files: Files, settings: DecodeSettings, cache: Path
 ) -> tuple[list[str], ImagePack]:
-    """Collect the decoded pixels as `_decode` does, but in a pack on disk, to which each image is written at once.
+    """Collect the decoded pixels as `_decode` does, but in a pack on disk, to which images are written one by one.
 
     Raises:
         DataError: the pack cannot be written.

@@ -141,9 +141,9 @@ def _formats(data: bytes) -> tuple[str, ...]:
 
 
 def _tile_pixels(image: Image.Image) -> int:
-    """Compute the number of pixels in a tile of a TIFF, which is decoded at once and may be larger than the image.
+    """Compute the number of pixels in a tile of a TIFF; for all other files the result is 0.
 
-    For all other files the result is 0.
+    A tile is decoded as a whole and may be larger than the image.
     """
     sides = (getattr(image, "tag_v2", {}).get(tag, 0) for tag in _TIFF_TILE)
     return math.prod(side if isinstance(side, int) else 0 for side in sides)

@@ -163,7 +163,10 @@ class _AllImages:
         return hashlib.sha256(self.images[number].pixels[own].numpy().tobytes()).digest()
 
     def harmful(self, pairs: Tensor) -> Tensor:
-        """Compute for each of m pairs of rows, (2, m), whether it would be a leak or in two classes if it were equal.
+        """Find the pairs of images that would be a leak or in two classes if the two images were equal.
+
+        Args:
+            pairs: (2, m) rows.
 
         Returns:
             (m,) bool.
@@ -210,7 +213,11 @@ def _differ(targets: Sequence[int]) -> bool:
 
 
 def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
-    """Compute the 16 x 16 gray means of n images, (n, 256) uint8, and their dHash as +1 and -1, (n, 64) int8."""
+    """Compute what images are compared by: gray means and dHash.
+
+    Returns:
+        (n, 256) uint8, the 16 x 16 gray means; and (n, 64) int8, the bits of the dHash as +1 and -1.
+    """
     count, row = sum(map(len, images)), 0
     means, bits = torch.empty(count, _GRID**2, dtype=torch.uint8), torch.empty(count, _BITS, dtype=torch.int8)
     for pixels in images:

@@ -57,7 +57,7 @@ def decode_isolated(
     first: Callable[[], None],
     died: Callable[[ImageFile, str], R],
 ) -> Iterator[R]:
-    """Yield the result of `act` for each file, in order, computed in one process that is restarted when it dies.
+    """Yield the result of `act` for each file, in order; one process computes them and is restarted if it dies.
 
     Args:
         act: function of a file that runs in the process; its exceptions are raised again here.
