@@ -18,9 +18,9 @@ from semisup.text import escape_line
 class AppendLog:
     """A file that whole lines are appended to.
 
-    The file is opened once, at the first line, and then written through its descriptor. If a process has lost its run to
-    another one, it continues to append to the old file, which no process reads: `truncate` and `overwrite` of the new lock
-    holder have replaced it by a new file.
+    The file is opened once, at the first line, and then written through its descriptor. If a process has lost its run
+    to another one, it continues to append to the old file, which no process reads: `truncate` and `overwrite` of the
+    new lock holder have replaced it by a new file.
 
     Args:
         path: path that the file is written to.
@@ -63,7 +63,7 @@ class AppendLog:
         return self.lines
 
     def truncate(self, lines: int) -> None:
-        """Replace the file by a new one that has its first `lines` lines.
+        """Replace the file by a new one that has its first `lines` lines; 0 deletes the file.
 
         Raises:
             RecordError: the file has fewer complete lines, because another program has changed it.

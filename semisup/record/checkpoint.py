@@ -69,7 +69,8 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Load one checkpoint of at most `max_bytes` bytes onto the CPU.
 
     Raises:
-        RecordError: the file is damaged, larger, not a checkpoint of semisup, or holds more than tensors and plain data.
+        RecordError: the file is damaged, larger, not a checkpoint of semisup, or holds more than tensors and plain
+            data.
     """
     match = NAME.fullmatch(path.name)
     if match is None:

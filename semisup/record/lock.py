@@ -79,8 +79,8 @@ class RunLock:
         """Acquire the lock or raise at once.
 
         Raises:
-            InUseError: another process holds the lock. `stale_in_seconds` is the time after which the lock will be stale if
-                its heartbeat does not change; None if the holder is known to be alive.
+            InUseError: another process holds the lock. `stale_in_seconds` is the time after which the lock will be
+                stale if its heartbeat does not change; None if the holder is known to be alive.
             OSError: the directory cannot be written.
         """
         directory = DirectoryHandle(self.folder)

@@ -28,7 +28,7 @@ class HolderState(StrEnum):
     ALIVE = "alive"
     GONE = "gone"
     UNKNOWN = "unknown"
-    """The holder is on another host or in another PID namespace: only waiting for its heartbeat can show if it is alive."""
+    """The holder is on another host or in another PID namespace; only its heartbeat can show whether it is alive."""
 
 
 def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:

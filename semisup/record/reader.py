@@ -20,9 +20,7 @@ from semisup.errors import RecordError
 from semisup.record.migrations import migrate
 from semisup.text import escape
 
-LOADER: Any = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # both parse the same YAML; the C loader is ten times as fast
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # same results; the C loader is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
 MAX_DEPTH = 8  # a config has 4 levels
 MAX_CONFIG_BYTES = 2**18  # configs of semisup have 2 kB
@@ -125,8 +123,8 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 def check_steps(path: Path) -> dict[str, Any]:
     """Check that the steps of metrics.jsonl never decrease and that no step has the same metric twice.
 
-    A run with one writer always meets these conditions. An evaluation and a labeling may have the same step, because their
-    metrics have different names.
+    A run with one writer always meets these conditions. An evaluation and a labeling may have the same step, because
+    their metrics have different names.
 
     Returns:
         the row of the last labeling; {} if there is none.
@@ -158,8 +156,8 @@ def check_steps(path: Path) -> dict[str, Any]:
 def read_config(path: Path) -> dict[str, Any]:
     """Read a saved config as plain data, without executing or resolving anything in it, and migrate it.
 
-    Only the plain YAML that semisup writes is accepted. Anchors, aliases (a few of which can expand to gigabytes), tags,
-    merge keys and repeated keys are refused.
+    Only the plain YAML that semisup writes is accepted. Anchors, aliases (a few of which can expand to gigabytes),
+    tags, merge keys and repeated keys are refused.
 
     Raises:
         RecordError: the file is missing, or is not a single mapping of plain YAML.

@@ -23,8 +23,8 @@ def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None
     Names and shapes are not checked here, but by `load_state_dict`.
 
     Raises:
-        RecordError: a tensor has NaN, infinity, a negative variance, or another dtype than the model's; the message names
-            the tensor.
+        RecordError: a tensor has NaN, infinity, a negative variance, or another dtype than the model's; the message
+            names the tensor.
     """
     if not isinstance(weights, Mapping):
         raise RecordError(f"{path}: holds no weights")

@@ -64,9 +64,7 @@ class RunWriter:
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
         self.cells: tuple[list[str], list[str]] | None = None  # `paths` and `classes`, as CSV cells
-        self.evaluated: EvalEnd | None = (
-            None  # the last evaluation; a labeling that follows from it precedes the next save
-        )
+        self.evaluated: EvalEnd | None = None  # the last one; a labeling due to it precedes the next save
         self.directory = LockedDirectory(folder)
         self.started = self.saved = time.monotonic()
         self.started_at = now()
@@ -154,8 +152,8 @@ class RunWriter:
         """Load the newest state and truncate the logs to its number of lines; return None if there is no state.
 
         Raises:
-            RecordError: there are checkpoints but none is usable, or they belong to another run, other data or other package
-                versions.
+            RecordError: there are checkpoints but none is usable, or they belong to another run, other data or other
+                package versions.
         """
         found = checkpoint.load_state(self.folder / "checkpoints")
         if found and (of := found[0].pop("of", None)) != self._identity():
