@@ -158,7 +158,9 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
         )
     if differences:
         message = ", ".join(f"{name} {each}" for name, each in differences.items())
-        warnings.warn(f"the run started in another environment; the last bits may differ: {message}", stacklevel=2)
+        warnings.warn(
+            f"the run started in another environment; results may differ slightly (rounding): {message}", stacklevel=2
+        )
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
