@@ -38,7 +38,7 @@ def encode_probabilities(probabilities: Probabilities) -> bytes:
 def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabilities | None:
     """Read predictions.npz of a run directory, which may come from an untrusted source.
 
-    No Python object is unpickled and nothing is decompressed; the memory used is bounded by the size of the file.
+    No code runs and nothing is decompressed; the memory used is bounded by the size of the file.
 
     Args:
         rows: number of rows of predictions.csv.
