@@ -100,7 +100,10 @@ def _run(plan: Plan, words: tuple[str, ...]) -> Iterator[tuple[str, Measured]]:
 
 
 def _bare_step(config: Any, problem: Any) -> Work:
-    """Build a function that does the model passes of a FixMatch step and the optimizer update, on resident features."""
+    """Build a function that does the bare step of the linear head, on resident features.
+
+    It does the model passes of a FixMatch step and the optimizer update.
+    """
     state, settings = start(problem, config.settings), config.settings
     batch, unlabeled = settings.train.batch_size, settings.train.batch_size * settings.method.ratio
     labeled, targets = problem.labeled.pixels.plain(torch.arange(batch)), problem.labeled.targets[:batch]

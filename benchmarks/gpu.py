@@ -69,9 +69,9 @@ def _whole(step: Work) -> Work:
 
 
 def _in_host_memory(data: TrainingData) -> TrainingData:
-    """Return the same data with the unlabeled images in host memory, as if they did not fit on the device.
+    """Return the same data with the unlabeled images in host memory.
 
-    The images of a step are then copied to the device.
+    This is as if they did not fit on the device. The images of a step are then copied to the device.
     """
     pool = data.unlabeled.pixels.to(torch.device("cpu"))
     assert isinstance(pool, torch.Tensor)

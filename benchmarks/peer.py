@@ -1,8 +1,8 @@
-"""The published FixMatch step (`reference_step.py`) over ours: WRN-28-2, 32 pixels, 16 labeled + 112 unlabeled images.
+"""The published FixMatch step (`reference_step.py`) over ours.
 
-Both steps have the same model, number of images, SGD with Nesterov momentum and weight decay, average of the weights,
-RandAugment with CutOut, and one thread. Both augment images in the process that trains. The entries differ in the
-settings of our step:
+A step has 16 labeled and 112 unlabeled images of 32 pixels. Both programs have the same model (WRN-28-2), number of
+images, SGD with Nesterov momentum and weight decay, average of the weights, RandAugment with CutOut, and one thread.
+Both augment images in the process that trains. The entries differ in the settings of our step:
 
     equal                 float32, one pass of [labeled, weak, strong] (`method.skip_rejected=false`): the same sums in
                           another order. Differences: memory layout, augmentation of whole batches, fused optimizer

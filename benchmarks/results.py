@@ -47,7 +47,9 @@ def as_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_page(page: Path, about: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write the table into a page, between `<!-- bench -->` and `<!-- end -->`; the rest of the page is unchanged.
+    """Write the table into a page, between `<!-- bench -->` and `<!-- end -->`.
+
+    The rest of the page is unchanged.
 
     Args:
         about: text above the table.

@@ -1,4 +1,4 @@
-"""Our training step over the bare step, the share of augmentation in our step, and inference over a bare forward pass.
+"""Our training step over the bare step, the share of augmentation, and inference over a bare forward pass.
 
 The bare step is the minimum that a method needs, at the same precision and memory layout: the forward and backward
 passes and the optimizer update, on one resident float batch. It reads, shuffles, augments, selects and logs nothing.
@@ -71,7 +71,7 @@ def our_step(config: Any, data: TrainingData, state: State | None = None) -> Wor
 
 
 def bare_step(config: Any, shape: Shape, method: str, device: str = "cpu") -> Work:
-    """Build a function that does the bare step: the model passes and the optimizer update, on a resident batch."""
+    """Build a function that does the bare step, on a resident batch."""
     data = problem(shape, device=device)
     state = start(data, config.settings)
     labeled, targets = resident(config, data.labeled.pixels[: shape.batch]), data.labeled.targets[: shape.batch]

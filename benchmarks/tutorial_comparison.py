@@ -135,9 +135,10 @@ def _peak_of(kind: str, root: Path, shape: Shape) -> float:
 
 
 def _whole(kind: str, root: Path, shape: Shape) -> None:
-    """Read all images, label the unlabeled set, select all of it, take three steps, and print the peak memory in MiB.
+    """Run the work of the memory measurement, and print the peak memory in MiB.
 
-    It runs in a process of its own.
+    It reads all images, labels the unlabeled set, selects all of it and takes three steps. It runs in a process of its
+    own.
     """
     if kind == "seed":
         everything = tutorial.load(root, shape.size)

@@ -1,8 +1,8 @@
-"""Augmentations: they map a batch of uint8 images to float images in [0, 1], with random parameters for each image.
+"""Augmentations: they map a batch of uint8 images to float images in [0, 1].
 
-All random draws of a batch come from one CPU generator that the caller provides. So a view of step k is the same on
-every device, in every process and after every interruption. An augmentation must process a whole batch at a time:
-Python code that runs once per image fails `tests/test_overhead.py`.
+Each image of the batch has its own random parameters. All random draws of a batch come from one CPU generator that the
+caller provides. So a view of step k is the same on every device, in every process and after every interruption. An
+augmentation must process a whole batch at a time: Python code that runs once per image fails `tests/test_overhead.py`.
 """
 
 from typing import Protocol

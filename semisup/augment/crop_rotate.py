@@ -29,7 +29,13 @@ TRIES = 10  # as torchvision
 
 @dataclass(frozen=True)
 class CropRotate:
-    """Settings of CropRotate: `strength` in [0, 1]; `scale_min` in (0, 1]; `ratio_max` >= 1; `degrees` in [0, 180]."""
+    """Settings of the augmentation.
+
+    strength: in [0, 1]
+    scale_min: in (0, 1]
+    ratio_max: at least 1
+    degrees: in [0, 180]
+    """
 
     strength: float
     scale_min: float

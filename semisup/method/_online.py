@@ -1,4 +1,4 @@
-"""The base of online methods: the unlabeled batch, the call of the policy, the forward passes and the log.
+"""The base of online methods: unlabeled batches, calls of the policy, forward passes and the log.
 
 Without unlabeled images, or with lambda_unlabeled=0, a step computes only `labeled_loss`: everything that the method
 does with labeled images. Then no unlabeled image is processed. The control of a run, its reference run without
@@ -88,7 +88,10 @@ class OnlineMethod:
         labeled: StepLoss,
         unlabeled: "UnlabeledLoss",
     ) -> StepLoss:
-        """Add the unlabeled loss, including the policy's own loss term if it has one, to the labeled loss of a step."""
+        """Add the unlabeled loss of a step to its labeled loss.
+
+        If the policy has its own loss term, the term is a part of the unlabeled loss.
+        """
         loss = unlabeled.loss
         if has_own_loss(training.policy):
             loss = loss + training.policy.penalty(unlabeled.logits, unlabeled.weight, policy_memory(memory))
@@ -163,9 +166,9 @@ def empty_label_memory(size: int, num_classes: int, device: torch.device | None 
 
 @dataclass(frozen=True)
 class Batch:
-    """Unlabeled images of a step, on the device.
+    """The unlabeled part of the images of a step, on the device.
 
-    index: (U,) int64 in [0, N + L)
+    index: (U,) int64 in [0, N + L), indices of the images
     pixels: (U, C, S, S) uint8
     """
 
@@ -176,7 +179,7 @@ class Batch:
 def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
     """Load the images of the unlabeled part of a step.
 
-    U = ratio * batch size images are drawn from the N unlabeled and the L labeled ones. In the batch, the labeled ones
+    U = ratio * batch_size images are drawn from the N unlabeled and the L labeled ones. In the batch, the labeled ones
     come last.
     """
     unlabeled, labeled = _draw_indices(training, position.step, ratio)
@@ -208,7 +211,7 @@ def select_and_record(
     logits: Tensor | None,
     targets: Tensor,
 ) -> tuple[PolicyOutput, StateDict]:
-    """Compute the weights of a batch of pseudo-labels by the policy, and record the labels for the next report.
+    """Weight a batch of pseudo-labels by the policy, and record the labels for the next report.
 
     Args:
         labels: pseudo-labels of the U unlabeled images.
@@ -260,10 +263,10 @@ def forward_weak_strong(
     skip_rejected: bool,
     ema_teacher: bool,
 ) -> tuple[ForwardPass, StateDict]:
-    """Label the weak views of a batch, weight the labels by the policy, and pass the strong views through the student.
+    """Label the weak views of a batch, and compute the student's logits of the strong views.
 
-    By default there is one pass of [labeled, weak, strong], as in the papers, so that BatchNorm normalizes all views
-    together, and V = U.
+    The policy weights the labels. By default there is one pass of [labeled, weak, strong], as in the papers, so that
+    BatchNorm normalizes all views together, and V = U.
 
     Args:
         images: (B, C, S, S) weak views of the labeled batch, which may be followed by other views of the same images.

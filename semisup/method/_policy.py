@@ -14,7 +14,7 @@ POLICY_PREFIX = "policy/"
 
 
 def initial_memory(training: TrainingContext, size: int) -> StateDict:
-    """Build the initial memory of the policy for `size` unlabeled images, and the initial calibration temperature."""
+    """Build the initial memory of the policy for `size` unlabeled images, and the initial temperature."""
     return _add_prefix(training.policy.init(training.num_classes, size)) | initial_temperature()
 
 
@@ -26,7 +26,7 @@ def policy_memory(memory: StateDict) -> StateDict:
 def apply_policy(
     training: TrainingContext, memory: StateDict, labels: PseudoLabels, index: Tensor, context: PolicyContext
 ) -> tuple[PolicyOutput, StateDict]:
-    """Compute the weights of pseudo-labels by the policy; also return the method's memory after the policy's update."""
+    """Weight pseudo-labels by the policy; also return the method's memory after the policy's update."""
     selection, policy = training.policy.select(labels, index, context, policy_memory(memory))
     return selection, memory | _add_prefix(policy)
 

@@ -165,7 +165,7 @@ class Method(Protocol):
         ...
 
     def init(self, training: TrainingContext) -> StateDict:
-        """Build the memory before the first step."""
+        """Build the memory that the method has before the first step."""
         ...
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
@@ -177,7 +177,10 @@ class Method(Protocol):
         ...
 
     def needs_evaluation(self, epoch: int) -> bool:
-        """Whether the method requires an evaluation after `epoch` epochs, because `on_evaluation` may act on it."""
+        """Whether the method requires an evaluation after `epoch` epochs.
+
+        Then `on_evaluation` may act on it.
+        """
         ...
 
     def on_evaluation(
@@ -194,9 +197,9 @@ class Method(Protocol):
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield diagnostic events at an evaluation, and return the new memory; this must not affect the training.
+        """Yield diagnostic events at an evaluation, and return the new memory.
 
-        The evaluation may be within an epoch.
+        The evaluation may be within an epoch. Reporting must not affect the training.
         """
         ...
 

@@ -94,19 +94,23 @@ class FixMatch(OnlineMethod):
         return images, targets
 
     def _labeled_step(self, logits: Tensor, targets: Tensor) -> StepLoss:
-        """Compute the mean cross-entropy of all labeled views; the accuracy in the log is that of the weak views."""
+        """Compute the mean cross-entropy of all labeled views.
+
+        The accuracy in the log is that of the weak views only.
+        """
         loss = cross_entropy(logits, targets.repeat(len(logits) // len(targets)))
         return StepLoss(loss, labeled_sums(loss, logits[: len(targets)], targets))
 
 
 def interpolate_logits(training: TrainingContext, position: Position, images: Tensor, logits: Tensor) -> Tensor:
-    """Interpolate the logits of the labeled images between two passes: of all images, and of the labeled images only.
+    """Interpolate the logits of the labeled images between two passes of the student.
 
-    The second pass is computed here; it leaves BatchNorm's running statistics unchanged.
+    The first pass has all images of the step. The second one, of the labeled images only, is computed here; it leaves
+    BatchNorm's running statistics unchanged.
 
     Args:
         images: the labeled images.
-        logits: (n, K) logits of these images in the pass of all images.
+        logits: (n, K) logits of these images in the first pass.
     """
     with freeze_bn_stats(training.student):
         separate: Tensor = training.student(images).float()

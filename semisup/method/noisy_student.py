@@ -1,4 +1,4 @@
-"""Noisy Student (arXiv 1911.04252): self-training in rounds, each of which starts from newly initialized weights.
+"""Noisy Student (arXiv 1911.04252): self-training in rounds, each from newly initialized weights.
 
 As in `self_training`, the unlabeled set is labeled after evaluations with an accuracy above the gate. After each
 labeling that selects any image, the student, its optimizer and its weight average are discarded. A student with other

@@ -1,4 +1,4 @@
-"""Supervised training: cross-entropy on shuffled passes over the labeled images, with the training augmentation."""
+"""Supervised training: cross-entropy on shuffled passes over the augmented labeled images."""
 
 from collections.abc import Generator
 from dataclasses import dataclass

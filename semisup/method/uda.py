@@ -1,4 +1,4 @@
-"""Unsupervised Data Augmentation (arXiv 1904.12848): the target of a strong view is a sharpened weak prediction.
+"""Unsupervised Data Augmentation (arXiv 1904.12848): train strong views on sharpened weak predictions.
 
     loss = mean_B CE(labeled) * [p(true) <= eta_t]
            + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, soft_i)

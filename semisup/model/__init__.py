@@ -65,7 +65,7 @@ class Pretrained(Protocol):
         ...
 
     def weights_info(self) -> WeightsInfo | None:
-        """Describe the weights for run.json; None without pretrained weights."""
+        """Describe the weights for run.json; return None without pretrained weights."""
         ...
 
 

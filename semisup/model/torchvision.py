@@ -189,7 +189,10 @@ def _without_auxiliary_heads(network: nn.Module, architecture: str) -> nn.Module
 
 
 def _replace_head(network: nn.Module, num_classes: int) -> None:
-    """Replace the last linear layer (in squeezenet, a 1x1 convolution) by a new one with `num_classes` outputs."""
+    """Replace the last linear layer by a new one with `num_classes` outputs.
+
+    In squeezenet, this layer is a 1x1 convolution.
+    """
     name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     if isinstance(last, nn.Linear):
         head: nn.Module = nn.Linear(last.in_features, num_classes, bias=last.bias is not None)

@@ -45,5 +45,5 @@ def finite(value: Any) -> Any:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` is finished."""
+    """Whether the run in `folder` is finished, which is so if summary.json exists."""
     return (folder / "summary.json").is_file()

@@ -23,7 +23,7 @@ CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "ac
 
 
 class EvalThresholdCurve(NamedTuple):
-    """One threshold curve: the step and epoch at which it was computed, the set of images, and its values."""
+    """One threshold curve, with the step and epoch at which it was computed and the set of images."""
 
     step: int
     epoch: int

@@ -1,4 +1,4 @@
-"""Watch whether a lock file still changes; a process that is alive increments the counter in its lock file.
+"""Observation of lock files: a process that is alive increments the counter in its lock file.
 
 Clocks of two machines may differ by hours, so no times of different machines are compared. Instead, a lock is stale if
 an observer has seen the same counter for `STALE_SECONDS` of its own monotonic clock. The observations of a process are

@@ -144,7 +144,7 @@ class RunLock:
         """Create owner.json and keep it open.
 
         Raises:
-            InUseError: another process created it first.
+            InUseError: another process created the file first.
         """
         path, nonce = directory.bound / "owner.json", os.urandom(8).hex()
         content = {**this_process(), "locked_inode": locked_inode, "nonce": nonce, "heartbeat": "0" * COUNTER_DIGITS}

@@ -42,7 +42,7 @@ class LockedDirectory:
 
     @property
     def bound(self) -> Path:
-        """Path to write through; it leads to the locked directory even if the directory has been moved or replaced."""
+        """Path to write through; it leads to the locked directory even if that was moved or replaced."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.bound
 
@@ -53,9 +53,10 @@ class LockedDirectory:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Check the lock before a change of the directory, and convert paths in errors to those that the user knows.
+        """Check the lock before a change of the directory.
 
-        Every change of the directory must be made in this context.
+        Every change of the directory must be made in this context. Paths in errors are converted to those that the user
+        knows.
 
         Raises:
             LockLostError: this process no longer holds the lock.

@@ -1,4 +1,4 @@
-"""Update configs that were saved by earlier versions: rename keys, and add keys that did not exist then.
+"""Migration of configs that earlier versions saved: keys are renamed, and new keys are added.
 
 An added key gets the value that leaves every number of an old run unchanged; this value may differ from today's
 default. So an old run is read, compared and reproduced with its original meaning. `tests/record/test_migrations.py`

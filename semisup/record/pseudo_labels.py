@@ -20,7 +20,12 @@ COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "k
 
 
 class PseudoLabelRow(NamedTuple):
-    """The pseudo-label of one unlabeled image: its index, class by name, confidence and weight in [0, 1]."""
+    """The pseudo-label of one unlabeled image.
+
+    number: index of the image
+    target: name of the class
+    confidence, weight: in [0, 1]
+    """
 
     number: int
     target: str

@@ -1,4 +1,4 @@
-"""Read the files of a run directory, which may come from an untrusted source, as plain data.
+"""Readers of the files of a run directory, which may come from an untrusted source, as plain data.
 
 Nothing in the files is executed, and no file can exhaust memory: a file is read only if it is a regular file and not
 larger than a file of its kind can be. Content that would take more memory or time than any record of semisup is refused
@@ -154,10 +154,10 @@ def check_steps(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a saved config as plain data, without executing or resolving anything in it, and migrate it.
+    """Read a saved config as plain data and migrate it to the present version.
 
-    Only the plain YAML that semisup writes is accepted. Anchors, aliases (a few of which can expand to gigabytes),
-    tags, merge keys and repeated keys are refused.
+    Nothing in the config is executed or resolved. Only the plain YAML that semisup writes is accepted. Anchors, aliases
+    (a few of which can expand to gigabytes), tags, merge keys and repeated keys are refused.
 
     Raises:
         RecordError: the file is missing, or is not a single mapping of plain YAML.

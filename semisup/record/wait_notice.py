@@ -1,4 +1,7 @@
-"""A notice of how long a process will wait for a lock: one updated line on a terminal, a few plain lines elsewhere."""
+"""A notice of how long a process will wait for a lock.
+
+On a terminal it is one line that is updated, elsewhere a few plain lines.
+"""
 
 import sys
 import time

@@ -44,7 +44,7 @@ PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
 class RunWriter:
-    """Writes a run directory during training, as a context, so that the status of every run is recorded at its end.
+    """The writer of a run directory during training; a context, at whose end the status of the run is recorded.
 
     All writes go through open handles of the locked directory. If the directory was deleted, moved or taken over, the
     process raises LockLostError and changes nothing in a new directory of the same name.

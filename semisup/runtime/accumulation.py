@@ -1,4 +1,4 @@
-"""Compute a batch in parts, one after another, so that only the activations of one part are in memory.
+"""Batches that are computed in parts, one after another, so that activations take less memory.
 
 The loss is computed on the logits of the whole batch, as without parts, so methods and policies need no code for it.
 The forward pass keeps the images of each part and discards the activations. The backward pass computes each part again
@@ -35,9 +35,9 @@ def check_accumulation(parts: int, *, compile: bool) -> None:
 
 
 def in_parts(model: nn.Module, forward: Callable[[Tensor], Tensor], parts: int) -> Callable[[Tensor], Tensor]:
-    """Return a forward function that computes the rows of a batch in parts; in eval mode it does not divide them.
+    """Wrap a forward function, so that it computes a training batch in parts.
 
-    Parts have nearly equal sizes and at least two rows each.
+    In eval mode it computes the whole batch. Parts have nearly equal sizes and at least two rows each.
 
     Args:
         forward: the forward function of the model, (n, ...) rows -> (n, K) logits.

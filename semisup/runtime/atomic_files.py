@@ -1,4 +1,4 @@
-"""Write files atomically and durably: after a crash or power loss a path has its old or its new content, never a part.
+"""Atomic and durable writes: after a crash or power loss, a file has its old or its new content, never a part.
 
 A write creates a temporary file, calls fsync on it, renames it, and calls fsync on the directory. Temporary files of
 dead processes are removed by `remove_stale_temporary_files`.
@@ -175,7 +175,7 @@ def open_for_update(path: Path) -> int:
 
 
 def rename_away(path: Path) -> Path | None:
-    """Rename the file `path` to a temporary name and return the new path; return None if there is no such file.
+    """Rename the file `path` to a temporary name and return it; return None if there is no such file.
 
     If several processes try, only one succeeds. The caller must delete the renamed file; if the caller dies,
     `remove_stale_temporary_files` deletes it.
@@ -189,9 +189,9 @@ def rename_away(path: Path) -> Path | None:
 
 
 def restore(aside: Path, path: Path) -> None:
-    """Rename a file back after `rename_away`, with the same inode, unless another file has its old name now.
+    """Rename a file back after `rename_away`, unless another file has its old name now.
 
-    On a file system without hard links, a copy of the file is created instead.
+    The file keeps its inode. On a file system without hard links, a copy of the file is created instead.
 
     Raises:
         OSError: the disk is full or read-only, or another failure.
@@ -267,7 +267,10 @@ def remove_stale_temporary_files(folder: Path) -> int:
 
 
 def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
-    """Whether the process that created a temporary file may still be writing it, according to the name of the file."""
+    """Whether a process may still be writing a temporary file.
+
+    The arguments after `path` are the parts of the file's name, which identify the process.
+    """
     if of != pid_namespace():
         return _file_system_time(path) - path.stat().st_mtime < _ABANDONED_SECONDS
     if int(process) == os.getpid():

@@ -1,4 +1,4 @@
-"""An open directory, by which all writes go to this directory and never to another one of the same name.
+"""An open directory: all writes go to this directory and never to another one of the same name.
 
 A path is looked up again at every call: after `rm -rf run; mkdir run`, a process that writes by path continues in the
 new directory. On Linux, `/proc/self/fd/N` leads to the directory of an open descriptor, even if the directory has been

@@ -1,4 +1,6 @@
-"""Train one run with several processes: `torchrun --nproc-per-node 2 -m semisup train ...`, one process per GPU.
+"""Training of one run with several processes, one per GPU.
+
+The command is `torchrun --nproc-per-node 2 -m semisup train ...`.
 
 All processes draw and augment the same batch, select pseudo-labels and compute the loss on the whole batch, as in a
 run with one process. Only the passes of the model are distributed, in training and in evaluation:

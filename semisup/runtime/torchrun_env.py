@@ -14,5 +14,5 @@ def local_world_size() -> int:
 
 
 def is_rank_zero() -> bool:
-    """Whether this is the process that writes files, prints and decides."""
+    """Whether this process is the leader, which writes files, prints and decides."""
     return world_size() == 1 or os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""Import torchvision, with a workaround for builds that were compiled for another torch.
+"""The import of torchvision, with a workaround for builds that were compiled for another torch.
 
 torchvision from PyPI is built for CUDA torch. With a CPU-only torch, its compiled operators cannot be loaded. Then
 `import torchvision` fails, because one of its modules declares operators that do not exist. Replacing this module by an

@@ -161,7 +161,10 @@ def _check_archive(payload: bytes) -> None:
 
 
 def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
-    """Extract the named tensors from the content of a file, without the name prefix of torch's parallel wrappers."""
+    """Extract the named tensors from the content of a file, and check them.
+
+    The name prefix of torch's parallel wrappers (`module.`) is removed.
+    """
     for name in NESTED:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]

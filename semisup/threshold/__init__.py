@@ -59,9 +59,10 @@ class PolicyWithLoss(Protocol):
 
 @runtime_checkable
 class AligningPolicy(Protocol):
-    """A policy that aligns predicted probabilities; its pseudo-labels are the argmax of the aligned probabilities.
+    """A policy that aligns predicted probabilities with a target distribution.
 
-    Methods with soft targets use the aligned probabilities, so that the loss uses the same labels as the log.
+    Its pseudo-labels are the argmax of the aligned probabilities. Methods with soft targets use the aligned
+    probabilities, so that the loss uses the same labels as the log.
     """
 
     def align(self, probabilities: Tensor, memory: StateDict) -> Tensor:
@@ -75,9 +76,10 @@ class AligningPolicy(Protocol):
 
 @runtime_checkable
 class LabelsFirstPolicy(Protocol):
-    """A policy whose training starts with a phase on labels only; the policy observes the labeled loss of this phase.
+    """A policy whose training starts with a phase on labels only.
 
-    During this phase, online methods do not use unlabeled images and do not call `select`.
+    The policy observes the labeled loss of this phase, in which online methods do not use unlabeled images and do not
+    call `select`.
     """
 
     def is_labels_only(self, epoch: int) -> bool:

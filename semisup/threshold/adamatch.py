@@ -1,4 +1,4 @@
-"""A threshold relative to the confidence on labeled images, after alignment: AdaMatch (arXiv 2106.04732), section 3.
+"""AdaMatch (arXiv 2106.04732), section 3: alignment, and a threshold relative to the confidence on labeled images.
 
     p_target = m * p_target + (1 - m) * mean of the predictions of the labeled images; starts at 1 / K     (K,)
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i                             (K,)

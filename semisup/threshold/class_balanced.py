@@ -71,7 +71,9 @@ class ClassBalanced:
 
 
 def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
-    """Store the most confident label of each image in a batch; the result does not depend on the order of the batch.
+    """Store the most confident label of each image in a batch.
+
+    The result does not depend on the order of the batch.
 
     Args:
         memory: memory of `ClassBalanced`.

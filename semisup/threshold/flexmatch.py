@@ -1,4 +1,4 @@
-"""Lower thresholds for classes that the model has learned less well: FlexMatch (arXiv 2110.08263), section 3.
+"""FlexMatch (arXiv 2110.08263), section 3: lower thresholds for classes that the model has learned less well.
 
     n_c      = number of the N images whose last confident pseudo-label is c
     b_c      = n_c / max(max_c n_c, number of images without such a label)   with `warmup`; else n_c / max_c n_c

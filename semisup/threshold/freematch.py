@@ -1,4 +1,4 @@
-"""Thresholds that follow the model's confidence, globally and for each class: FreeMatch (arXiv 2205.07246), section 4.
+"""FreeMatch (arXiv 2205.07246), section 4: global and class thresholds that follow the model's confidence.
 
 Each step updates three running means over its U images, which start at 1 / K, and computes weights from them:
 

@@ -1,4 +1,4 @@
-"""Weights instead of a threshold, Gaussian below the mean confidence: SoftMatch (arXiv 2301.10921), section 3.
+"""SoftMatch (arXiv 2301.10921), section 3: weights that are Gaussian below the mean confidence, and 1 above it.
 
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i          (K,)
     p'_i     = norm(p_i * (1/K + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x           with `uniform_alignment`

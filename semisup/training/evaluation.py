@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split (a set of images): loss, confusion matrix, calibration and threshold curve."""
+"""Evaluation of a model on a set of images: loss, confusion matrix, calibration and threshold curve."""
 
 import math
 from collections.abc import Generator, Mapping
@@ -54,12 +54,12 @@ class Evaluation(NamedTuple):
         return recall_per_class(self.confusion)
 
     def reliability(self, temperature: float) -> Reliability:
-        """Compute confidence and accuracy for each bin of confidence, with logits divided by `temperature`."""
+        """Compute confidence and accuracy in bins of confidence, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return reliability(confidence, predicted == self.targets)
 
     def what_if(self, temperature: float) -> ThresholdCurve:
-        """Compute the threshold curve, with logits divided by `temperature`."""
+        """Compute coverage and accuracy of every threshold, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return threshold_curve(confidence, predicted, self.targets)
 
@@ -130,7 +130,7 @@ def finished_event(
 
 
 def _calibration(name: str, before: Reliability, after: Reliability) -> MetricsRow:
-    """Build two entries of the summary: the expected calibration error (ECE) without and with a temperature.
+    """Build the entries of the summary about the expected calibration error (ECE).
 
     Args:
         before: reliability without temperature.

@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn, fitted to the labeled images without augmentation; they are reference runs.
+"""Classifiers of scikit-learn, fitted to the labeled images without augmentation, for reference runs.
 
 They use the features of an encoder or, without an encoder, the pixels:
 
@@ -152,7 +152,10 @@ def _drain(generator: Generator[Any, None, Result]) -> Result:
 
 @torch.no_grad()
 def unit_features(images: Images) -> Any:
-    """Compute (n, D) float64 features, or pixels, without augmentation, each row divided by its Euclidean length."""
+    """Compute (n, D) float64 features of unit length, without augmentation.
+
+    Without an encoder, the features are the pixels. Each row is divided by its Euclidean length.
+    """
     pixels = images.pixels
     as_input = pixels.plain if isinstance(pixels, Encoded) else to_float
     rows = [normalize(as_input(batch).flatten(1), dim=1).double().cpu().numpy() for batch in pixels.split(256)]
