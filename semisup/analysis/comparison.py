@@ -29,7 +29,7 @@ from semisup.dataset import KeyRole
 from semisup.text import escape
 
 FlatSettings = dict[str, Any]
-"""Dotted keys -> values, without the seed and the fold."""
+"""Settings of a run as dotted keys -> values, without the seed and the fold."""
 
 Replicate = tuple[int, int]
 """Seed and fold of a run."""

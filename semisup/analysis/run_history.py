@@ -16,7 +16,7 @@ from semisup.record.curves import POOL, VALIDATION
 from semisup.record.reader import MAX_LINE_BYTES, open_regular_file, parse_json, read_json
 
 MAX_POSITION = 1e12
-"""Steps, epochs and rounds above it are not plausible, and would hide everything else on an axis."""
+"""Larger steps, epochs and rounds are implausible; on an axis of a chart, they would hide all other points."""
 
 
 class RoundPoint(NamedTuple):

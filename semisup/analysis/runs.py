@@ -24,7 +24,7 @@ from semisup.text import escape
 ConfigDict = dict[str, Any]
 
 PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-"""Everything that parsing a broken file, or reading settings of the wrong shape, can raise."""
+"""All errors that parsing a damaged file, or reading settings of the wrong structure, can raise."""
 
 NO_ACCURACY = "no accuracy is claimed"
 """Value of `refit` in the summary of a run with `train.refit`."""

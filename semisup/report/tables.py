@@ -89,7 +89,7 @@ MEASURED = [
     Column("seconds", "seconds", priority=3),
 ]
 ENSEMBLE = Column("ensemble", "ensemble\ntest %", priority=1)
-"""Of the mean of the seeds' probabilities; left out where no row has one."""
+"""Test accuracy of the mean of the seeds' class probabilities; the column is left out if no row has this accuracy."""
 
 STATUS_COLORS: dict[str, str] = {
     **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),

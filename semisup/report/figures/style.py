@@ -23,7 +23,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "semisup",
 }
-"""Names of classes and settings are text, never formulas: `$1_to_$5` is drawn as it is."""
+"""matplotlib settings of all figures. Names are never parsed as formulas: `$1_to_$5` is drawn as it is."""
 TRANSPARENT: Any = {"figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none"}
 
 
