@@ -56,7 +56,10 @@ def _is_program() -> bool:
 
 
 def _install(interrupt: _Interrupt) -> None:
-    """Handle SIGINT, unless the process was started with SIGINT ignored (a background job of a script)."""
+    """Install the SIGINT handler, unless the process was started with SIGINT ignored.
+
+    A script starts its background jobs in this way.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         return
     signal.signal(signal.SIGINT, interrupt)

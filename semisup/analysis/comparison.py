@@ -6,8 +6,8 @@ holds the runs that differ only in seed and fold.
     gain of a run   = 100 * (accuracy of the run - accuracy of its control), in percentage points, seed by seed
     mean and spread = arithmetic mean and sample standard deviation over seeds and folds; one run has no spread
 
-Accuracy is measured on the test set, or on the validation set where there is no test set. Selection (the order of the
-rows and the best row) uses validation alone.
+Accuracy is measured on the test set, or on the validation set if there is no test set. The order of the rows, and thus
+the best row, depends only on validation accuracy.
 """
 
 import json
@@ -89,12 +89,12 @@ class ReferenceGain:
 class Row:
     """Finished runs that differ only in seed and fold: one run for each pair of seed and fold, in this order."""
 
-    settings: FlatSettings  # of the varied keys, those that the runs have
+    settings: FlatSettings  # values of the keys that differ between rows, if the runs have them
     runs: tuple[Run, ...]
-    controls: tuple[ReferenceGain, ...]  # one for each run; empty for labels-only runs
+    controls: tuple[ReferenceGain, ...]  # gain of each run over its control; empty for labels-only runs
     baselines: tuple[ReferenceGain, ...]
-    labels_only: tuple[ReferenceGain, ...] = ()  # over the best labels-only setting of the comparison
-    gains: Mapping[str, Gain] = field(default_factory=dict)  # by kind of reference; only those that are known
+    labels_only: tuple[ReferenceGain, ...] = ()  # gains over the best labels-only runs
+    gains: Mapping[str, Gain] = field(default_factory=dict)  # kind of reference run -> gain, if known
     ensemble: float | None = None  # test accuracy of the mean of the seeds' probabilities, in [0, 1]; None = unknown
 
     def references(self, kind: str) -> tuple[ReferenceGain, ...]:
@@ -120,7 +120,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ReferenceGroup:
-    """Reference runs of one kind that differ only in seed and length."""
+    """Reference runs of one kind that differ only in seed and number of steps."""
 
     kind: str  # control, best labels-only, baseline, or the name of a probe
     settings: FlatSettings
@@ -198,7 +198,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     """
     flats = _flats([run for run in runs if run.identity])
     finished = _one_each([run for run in runs if run.done and not run.refit])
-    by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
+    by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of folders with the same id, the first finished one
     pairs = {
         str(run.folder): {
             CONTROL: pair_runs(run, by_id.get(run.control_id)),
@@ -274,7 +274,7 @@ def _best_labels_only(
     compared = [run for row in rows if row.controls for run in row.runs]
     replicates = {run.replicate for run in compared}
     full_length = {id_ for run in compared for id_ in (run.control_id, *run.labels_only_ids)}
-    short = {run.baseline_id for run in compared} - full_length  # trained only as long as on the labeled images
+    short = {run.baseline_id for run in compared} - full_length  # only for the steps that the run spent on labels
     by_length = any(key in columns for key in LENGTHS)
     groups: dict[tuple[bool, str], dict[Replicate, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in finished:

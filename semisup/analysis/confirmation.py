@@ -65,7 +65,7 @@ def read_plan(folder: Path) -> Plan | None:
     if not seeds or not all(type(seed) is int for seed in seeds):
         return None
     try:
-        config = migrate(config)  # as the configs of the runs: the plan may be older than the newest setting
+        config = migrate(config)  # like the configs of runs: the plan may be older than the newest setting
         if labels_only is not None:
             labels_only = migrate(labels_only)
             _identity(labels_only)
@@ -98,7 +98,7 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
             raise SettingError("--seeds", seeds, allowed)
         return plan
     if (place / FILE).exists():
-        raise RecordError(f"{escape(place / FILE)}: is damaged; delete {escape(place)} to confirm anew")
+        raise RecordError(f"{escape(place / FILE)}: is damaged; delete {escape(place)} to confirm again")
     best = comparison.best
     if best is None or not best.runs[0].uses_unlabeled:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Explain why a run that could use unlabeled images used none."""
+"""Explain why a run whose method uses pseudo-labels used none."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
     if method.get("lambda_unlabeled") == 0:
         return "method.lambda_unlabeled=0 leaves the unlabeled images out"
     if "pseudo/coverage" in summary:
-        return "no confidence reached the threshold; a lower one selects more (what_if.csv shows how many)"
+        return "no confidence reached the threshold; a lower threshold selects more (what_if.csv shows how many)"
     start, best = method.get("gate"), as_number(summary.get("best/val/accuracy")) or 0
     return (
         f"validation accuracy never reached method.gate={start} when a labeling was due (its best was {best:.3f}); "

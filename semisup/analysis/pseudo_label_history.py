@@ -81,7 +81,7 @@ def read_label_history(folder: Path, count: int) -> LabelHistory:
         with open_regular_file(folder / "pseudo_labels.csv") as file:
             reader.read(csv.reader(line.decode("utf-8") for line in file))
     except (OSError, csv.Error, *PARSE_ERRORS):
-        pass  # a truncated or broken file counts up to its first broken line
+        pass  # a truncated or damaged file is used up to its first damaged line
     reader.end_round()
     return reader.result(count)
 
@@ -96,7 +96,7 @@ class _Reader:
         self.selected, self.previously_selected = bytearray(), bytearray()
         self.confidence = array("d")
         self.changes = array("i")
-        self.history: dict[int, list[int]] = {}  # of the images whose class changed
+        self.history: dict[int, list[int]] = {}  # number -> classes, for the images whose class changed
         self.rounds: list[Round] = []
         self.open = False
 

@@ -85,7 +85,7 @@ class Run:
 
     @property
     def uses_unlabeled(self) -> bool:
-        return "threshold" in self.identity  # result_config drops it where it cannot matter
+        return "threshold" in self.identity  # result_config removes it if it cannot change a result
 
     @property
     def reference_ids(self) -> tuple[str, ...]:

@@ -34,6 +34,9 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
     """Write CSV with one line for each run, including controls, baselines and unfinished runs.
 
     An empty cell means that the value is unknown, or that the run does not have the setting.
+
+    Args:
+        beside: the folder of the CSV; paths in the CSV are relative to it.
     """
     lines = [line for comparison in comparisons for line in run_lines(comparison, beside)]
     names = list(dict.fromkeys(name for line in lines for name in line))
@@ -52,6 +55,7 @@ def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
 
     Args:
         parts: the comparison of each data set and its summary text.
+        beside: the folder of the JSON file; paths in the file are relative to it.
     """
     objects: list[dict[str, Any]] = [
         {
@@ -103,7 +107,7 @@ def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, A
 
 
 def run_lines(comparison: Comparison, beside: Path) -> list[dict[str, Any]]:
-    """Return the lines of the CSV, with unformatted values."""
+    """Return the lines of the CSV, one dict for each run, with unformatted values."""
     return [_run(comparison, run, beside) for run in comparison.runs]
 
 

@@ -180,7 +180,7 @@ def _filter_example(varied: list[Column]) -> str:
 
 
 def _measured_columns(comparison: Comparison) -> list[Column]:
-    """Return MEASURED, with the name of these runs' controls in the title of the gain."""
+    """Return the columns MEASURED, with the name of these runs' controls in the title of the gain."""
     title = f"gain over\n{comparison.control_name}"
     return [replace(column, title=title) if column.key == "gain" else column for column in MEASURED]
 

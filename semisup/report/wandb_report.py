@@ -97,7 +97,7 @@ def upload_comparison(tracker: Tracker, comparison: Comparison, sentence: str, b
 
     Args:
         sentence: summary text of the comparison.
-        beside: the folder that was compared.
+        beside: the folder that was compared; paths in the tables are relative to it.
     """
     for name, lines in (("settings", row_lines(comparison)), ("runs", run_lines(comparison, beside))):
         if lines:

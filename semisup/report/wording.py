@@ -34,7 +34,7 @@ TO_CONFIRM = "to be confirmed by semisup confirm"
 
 
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
-    """Write one line each about the best row, its gain from unlabeled images, and its gain over labels alone.
+    """Write one line each about the best row, its gain over the control, and its gain over labels alone.
 
     If the sweep in `folder` has a confirmation, the lines that describe it come first.
     """
@@ -183,7 +183,10 @@ def encoder_question(config: ConfigDict) -> list[str]:
 
 
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
-    """Describe a gain: `3.9 points over the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`."""
+    """Describe a gain and its evidence in words.
+
+    Example: `3.9 points over the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`.
+    """
     size = f"{abs(value.mean):.1f}"
     direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
     if size == "0.0":

@@ -27,7 +27,7 @@ from semisup.tracking import Tracker
 def finish_run(
     run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
 ) -> dict[str, Any]:
-    """Draw the plots, write the summary and upload both; return the summary.
+    """Draw the plots, write the summary, upload the plots and the summary, and return the summary.
 
     Raises:
         OSError: the summary cannot be written. Errors of plots and of the tracker only cause warnings.

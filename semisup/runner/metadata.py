@@ -43,7 +43,7 @@ def environment_of(run_config: RunConfig) -> dict[str, Any]:
 
 
 def dataset_metadata(data: Data, features: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Describe the data set, and the stored features where an encoder is used, for run.json."""
+    """Describe the data set for run.json; with an encoder, also describe the stored features."""
     return {
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),

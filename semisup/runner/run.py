@@ -249,7 +249,7 @@ def _train_and_record(
             return finish_run(run_config, data, record, tracker, event)
         sync_stop(stop, event)
         if isinstance(event, Progress) and stop.asked is not None:
-            events.close()  # which leaves the state whole
+            events.close()  # after which training can resume from the state
         _save_if_due(run_config, event, state, record, stop)
     raise AssertionError("training must end with a Finished event")
 

@@ -6,8 +6,8 @@ without waiting for the step. If it arrives at almost the same time as the first
 that is sent to a group of processes can reach a process twice. Processes started by torchrun always wait for the step,
 because a signal of the terminal reaches them twice: from the terminal and from torchrun.
 
-After the run is saved, `forward_signal` calls the handler that was installed before: that of submitit queues the job
-again.
+After the run is saved, `forward_signal` calls the handler that was installed before; for example, the handler of
+submitit queues the job again.
 """
 
 import os
@@ -45,7 +45,10 @@ class StopRequested(SystemExit):
 
 
 class StopHandler:
-    """Context that stores a stop signal in `asked` (None = no signal), and restores previous handlers at its end."""
+    """Context that stores a stop signal in `asked` (None = no signal).
+
+    At its end, the previous handlers are restored.
+    """
 
     def __init__(self) -> None:
         self.asked: StopRequested | None = None

@@ -121,8 +121,8 @@ def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "B
 def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
     """Stop the sweep if a signal stopped the run, or arrived after its last step.
 
-    The sweep stops after all runs have saved their state. The signal is first given to the launcher's own handler:
-    that of submitit queues the job again.
+    The sweep stops after all runs have saved their state. The signal is first given to the launcher's own handler; for
+    example, the handler of submitit queues the job again.
     """
     from semisup.runner.signals import forward_signal
 

@@ -121,7 +121,7 @@ def _is_parallel(command: ComposedCommand) -> bool:
 
 
 class Attempt(NamedTuple):
-    """How a worker process ended.
+    """The way in which a worker process ended.
 
     code: exit status of the process, or the negative number of the signal that killed it
     stopped: the exit status for the signal that asked the sweep to stop, or None
@@ -183,9 +183,9 @@ def rerun_remaining(
             at_a_time //= 2
             parallel = at_a_time > 1
             store.delete_entries(_with_references(attempt.dead))
-            safe_print(f"{attempt.cause}; going on with {at_a_time} at a time")
+            safe_print(f"{attempt.cause}; continuing with {at_a_time} runs at a time")
         elif attempt.dead and parallel and store.plan() is not None:
-            # One of these jobs broke its process, and the launcher ended the others: run each by itself.
+            # One of these jobs crashed its process, and the launcher ended the other processes: run each job by itself.
             suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})
             store.delete_entries(_with_references(attempt.dead))
             for number in suspects:

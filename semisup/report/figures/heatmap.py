@@ -21,8 +21,8 @@ from semisup.report.figures.style import figure_style, render_png
 from semisup.report.heatmap_grid import CONTROL, SEVERAL, Grid, HeatmapCell, make_grid
 from semisup.report.wording import format_mean_std, title
 
-MAX_COLUMNS = 7  # of cells; with more, the two panels stand one above the other
-GAP = 0.35  # between the cells and the row of controls, in cells
+MAX_COLUMNS = 7  # maximum number of cells side by side; with more, one panel is above the other
+GAP = 0.35  # distance between the cells and the row of controls, in cells
 HATCHED: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#b0b0b0", "hatch": "///"}
 Color = tuple[float, float, float, float]
 

@@ -10,7 +10,7 @@ from semisup.dataset import Data
 from semisup.record.pseudo_labels import PseudoLabelRow
 from semisup.text import escape
 
-SHOWN = 24  # pseudo-labels in each half
+SHOWN = 24  # number of pseudo-labels in each half
 
 
 def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:

@@ -109,7 +109,9 @@ def _scale_thresholds(axes: Axes) -> None:
 
 
 def _lowest_thresholds(summary: Mapping[str, Any]) -> str:
-    """Describe the lowest threshold that reaches each target accuracy, for the selected model on validation.
+    """Describe the lowest threshold that reaches each target accuracy on the validation set.
+
+    The predictions are those of the selected model.
 
     Returns:
         "" if the thresholds are not recorded.

@@ -26,14 +26,15 @@ from semisup.text import printable, run_url
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_VALUES = 60  # of an axis of the heat map, which can be scrolled
+MAX_VALUES = 60  # maximum number of values along an axis of the heat map, which can be scrolled
 CLIPPED = "The first eighth of the steps may lie below the axis."
 
 
 def comparison_page(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
-    """Render the page for the folder `beside`; equal runs give equal bytes.
+    """Render the page; equal runs give equal bytes.
 
     Args:
+        beside: the folder into which the page will be written; its links are relative to this folder.
         parts: the comparison of each data set and its summary text.
     """
     link: Link = lambda folder: run_url(folder, beside)  # noqa: E731

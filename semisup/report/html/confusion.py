@@ -7,7 +7,7 @@ from semisup.analysis.runs import Run
 from semisup.report.html.thumbnails import most_confident_errors
 from semisup.text import printable
 
-MAX_CLASSES = 25  # of a legible confusion matrix
+MAX_CLASSES = 25  # maximum number of classes of a legible confusion matrix
 MAX_PAIRS = 20
 
 

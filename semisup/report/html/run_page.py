@@ -29,9 +29,9 @@ from semisup.text import printable, run_url
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 24  # thumbnails of each kind
-MAX_LABELS = 6  # of an image's history that are written out
-MAX_ROUNDS = 12  # columns of the table of classes by round
+SHOWN = 24  # maximum number of thumbnails of each kind
+MAX_LABELS = 6  # maximum number of classes of an image's history that are written out
+MAX_ROUNDS = 12  # maximum number of columns of the table of classes by round
 FILES = (
     *("config.yaml", "run.json", "summary.json", "metrics.jsonl", "pseudo_labels.csv", "classes.csv", "what_if.csv"),
     *("predictions.csv", "data_report.json", "git.diff", "plots"),
