@@ -23,7 +23,7 @@ MAX_LENGTH = 120
 
 
 def listed(parts: Iterable[str], word: str = "or") -> str:
-    """Join parts to a phrase such as "a, b or c"; `word` stands before the last part."""
+    """Join parts to a phrase such as "a, b or c"; `word` is the word before the last part."""
     *first, last = parts
     return f"{', '.join(first)} {word} {last}" if first else last
 

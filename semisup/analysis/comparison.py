@@ -87,7 +87,7 @@ class ReferenceGain:
 
 @dataclass(frozen=True)
 class Row:
-    """Finished runs that differ only in seed and fold: one run for each pair of seed and fold, in this order."""
+    """Finished runs that differ only in seed and fold: one run for each pair of seed and fold, sorted by both."""
 
     settings: FlatSettings  # values of the keys that differ between rows, if the runs have them
     runs: tuple[Run, ...]
@@ -341,7 +341,7 @@ def canonical(value: Any) -> str:
 
 
 def settings_but_length(flat: FlatSettings) -> str:
-    """Convert settings to a text that does not depend on the number of optimizer steps."""
+    """Convert settings to a text that is the same for runs that differ only in seed and number of steps."""
     return canonical({key: value for key, value in flat.items() if key not in LENGTHS})
 
 

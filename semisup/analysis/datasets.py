@@ -1,8 +1,8 @@
 """Compare runs separately for each data set.
 
-Accuracies on different data sets cannot be compared.
-If runs use different splits of one data set, the settings of the split become columns of the comparison. Only the
-fingerprints of the data set show whether the images themselves changed between two runs with the same settings.
+Accuracies on different data sets cannot be compared. If runs use different splits of one data set, the settings of the
+split become columns of the comparison. Only the fingerprints of the data set show whether the images themselves changed
+between two runs with the same settings.
 """
 
 from collections import defaultdict

@@ -63,7 +63,8 @@ def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
 
 
 def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> dict[int, float]:
-    """Collect the validation accuracy after each epoch that was to be followed by a labeling.
+    """Collect the validation accuracy after each epoch at whose end a labeling was due.
+
     Returns:
         Epoch -> validation accuracy.
     """

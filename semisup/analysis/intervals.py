@@ -16,8 +16,8 @@ wide. If the seeds draw their own test images, s2_seed already contains the vari
 
 The cell that was chosen among C cells (`chosen_interval`). The largest of C estimates tends to be too large, so the
 interval is valid for all cells at once (single-step, as Dunnett 1955): mean -+ q * s / sqrt(S). Here s is the standard
-deviation of this cell or the pooled one (seeds as blocks), whichever is larger. q is the 95 % quantile of the largest
-|t| over the cells, simulated with the correlation between cells that share their controls.
+deviation of this cell or the pooled standard deviation of all cells (seeds as blocks), whichever is larger. q is the
+95 % quantile of the largest |t| over the cells, simulated with the correlation between cells that share their controls.
 
 Folds (`overlap`). Each of the J differences is measured on labels that the runs of the other folds train on. So the
 differences are not independent, and s2_seed / J is too small a variance for their mean. Nadeau and Bengio (2003,

@@ -122,7 +122,8 @@ def _prepare_upload(
     """Validate the tracker settings, and return a function that uploads the comparisons.
 
     Returns:
-        A function of the folder of the files, which returns lines that tell the user where the comparison is in W&B.
+        A function that takes the folder of the written files, and returns lines that tell the user where the comparison
+        is in W&B.
 
     Raises:
         SettingError: a word of `track` is not a valid setting.

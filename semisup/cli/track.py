@@ -169,7 +169,8 @@ def saved_plots(folder: Path) -> dict[str, Path]:
 def _check_slugs(*values: object) -> list[str]:
     """Return the values as text; raise ValueError unless all are slugs.
 
-    The ids and names of runs are slugs, and only slugs are used as names in W&B.
+    A slug has at most 100 letters, digits, `.`, `_` and `-`, and begins with a letter. The ids and names of runs are
+    slugs, and only slugs are used as names in W&B.
     """
     from semisup.config.sections import SLUG
 

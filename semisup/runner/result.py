@@ -1,4 +1,4 @@
-"""The result of a run, which the function that trains the run returns."""
+"""The result of training a run."""
 
 import traceback
 from dataclasses import dataclass, field

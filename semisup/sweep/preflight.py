@@ -77,7 +77,7 @@ def validate_command(
     In a sweep, each swept value is validated once, up to MAX_CHECKS values.
 
     Args:
-        plan: the overrides of every job of a sweep; one job of each kind is composed.
+        plan: the overrides of every job of a sweep; one job for each combination of options is composed.
 
     Returns:
         The survey of each data set: its classes and numbers of images.
@@ -106,7 +106,7 @@ def validate_command(
 
 
 def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) -> None:
-    """Compose one job of each kind, so that incompatible options are found before the first run."""
+    """Compose one job for each combination of options, to find incompatible options before the first run."""
     if command.config.hydra.runtime.choices["hydra/launcher"] != "basic" and not command.deleted_keys:
         return  # Hydra composes every job of a parallel launcher itself
     kinds: dict[tuple[str, ...], Sequence[str]] = {}
@@ -128,7 +128,7 @@ def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]]
     """List the overrides of every job of a sweep, by job number; None if only the sweeper knows them.
 
     Raises:
-        SettingError: the command has a value that only a search can sweep, such as `interval(0, 1)`.
+        SettingError: a value, such as `interval(0, 1)`, is only allowed with a sweeper that searches.
     """
     if command.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
         return None

@@ -79,7 +79,7 @@ def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[l
     The overrides are None if only the sweeper knows them.
 
     Raises:
-        SettingError: the command has a value that only a search can sweep (see `job_overrides`).
+        SettingError: a value is only allowed with a sweeper that searches (see `job_overrides`).
     """
     for_hydra = bind_group_settings(split_deletions(words)[0])
     if command.config.hydra.runtime.choices["hydra/sweeper"] == "basic":
