@@ -1,8 +1,8 @@
-"""The order of the jobs of a grid: all settings with the first seed and fold come before the second.
+"""Order the jobs of a grid: all settings with the first seed and fold run before the second.
 
-So a sweep that is stopped has whole seeds and folds, and the jobs of one seed and fold, which often have their own
-labels, share the data in memory. With a time limit, the values of each setting are ordered from coarse to fine as well:
-the ends, then the middle of every gap.
+This order has two advantages. If a sweep is stopped, some seeds and folds have been run with all settings. And the jobs of one
+seed and fold, which often have their own labels, share the data in memory. If the sweep has a time limit, the values of each
+setting are also ordered from coarse to fine: first the two ends, then the middle of every gap.
 """
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,19 +12,19 @@ REPETITIONS = ("seed", "dataset.fold")
 """Keys whose values repeat every setting: they vary slowest, and their order is kept."""
 
 WITHOUT_PARAMS = "hydra.sweeper.params=null"
-"""Override after which Hydra's sweeper does not put the parameters of an experiment before the words."""
+"""Override that keeps Hydra's sweeper from adding the parameters of an experiment before the words."""
 
 
 def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: bool) -> list[str]:
-    """Order the overrides of a grid: Hydra's sweeper varies the last one fastest.
+    """Order the overrides of a grid, of which Hydra's sweeper varies the last one fastest.
 
     Args:
-        words: for Hydra; they take precedence over `params`.
-        params: swept by the experiment (`hydra.sweeper.params`).
-        coarse_first: order the values of every setting but the repetitions from coarse to fine.
+        words: overrides for Hydra; they take precedence over `params`.
+        params: the settings that the experiment sweeps (`hydra.sweeper.params`).
+        coarse_first: whether to order the values of every setting except the seed and the fold from coarse to fine.
 
     Returns:
-        Words with the same jobs in another order.
+        Overrides that define the same jobs in another order.
     """
     keys = {word.partition("=")[0] for word in words}
     own = [f"{key!s}={value}" for key, value in ({} if params is None else params).items() if str(key) not in keys]
@@ -47,7 +47,7 @@ def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: 
 
 
 def coarse_to_fine(values: list[str]) -> list[str]:
-    """Reorder values: the first, the last, the middle, and then the middle of every gap that is left."""
+    """Reorder values: the first, the last, the middle one, and then the middle of every remaining gap."""
     order = [0, len(values) - 1] if len(values) > 1 else [0]
     gaps = [(0, len(values) - 1)]
     while gaps:
