@@ -1,8 +1,8 @@
 """Order the jobs of a grid: all settings with the first seed and fold run before the second.
 
-This order has two advantages. If a sweep is stopped, some seeds and folds have been run with all settings. And the jobs of one
-seed and fold, which often have their own labels, share the data in memory. If the sweep has a time limit, the values of each
-setting are also ordered from coarse to fine: first the two ends, then the middle of every gap.
+This order has two advantages. If a sweep is stopped, some seeds and folds have been run with all settings. And the
+jobs of one seed and fold, which often have their own labels, share the data in memory. If the sweep has a time limit,
+the values of each setting are also ordered from coarse to fine: first the two ends, then the middle of every gap.
 """
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
