@@ -181,7 +181,7 @@ def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
         views = job.pack.recipe.views
         count = job.missing_views() // views
         by_count[count] = by_count.get(count, 0) + views
-    parts = [f"{count:,} images x {views} views" for count, views in by_count.items()]
+    parts = [f"{count:,} images x {views} view{'s' if views > 1 else ''}" for count, views in by_count.items()]
     duration = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, seconds):.0f} seconds"
     return f"encoding {listed(parts, 'and')}, about {duration}, once"
 
