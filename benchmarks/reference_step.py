@@ -38,7 +38,7 @@ def affine(image: Image.Image, *matrix: float) -> Image.Image:
 
 
 def operations(side: int) -> list[Operation]:
-    """List the fourteen operations; each draws its own magnitude when it is called."""
+    """List the fourteen operations of RandAugment for images of `side` pixels; each draws its magnitude when called."""
     share: Callable[[], float] = lambda: random.uniform(-0.3, 0.3)  # noqa: E731
     factor: Callable[[], float] = lambda: random.uniform(0.05, 0.95)  # noqa: E731
     enhance: list[Operation] = [lambda image, each=each: each(image).enhance(factor()) for each in ENHANCERS]

@@ -112,10 +112,10 @@ def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredicti
 
 
 def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
-    """Name what an interval says about a gain.
+    """Return the evidence that an interval gives for a gain.
 
     Args:
-        confirmed: whether the interval is that of a cell named in advance, on fresh seeds.
+        confirmed: whether the interval is from new seeds, for a combination of settings that was chosen before.
     """
     if interval is None:
         return Evidence.UNKNOWN

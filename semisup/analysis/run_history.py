@@ -77,9 +77,9 @@ def first_selection(folder: Path) -> tuple[float, bool] | None:
     """Find the first labeling that selected a pseudo-label.
 
     Returns:
-        The step of the labeling, and whether its labels were used only after that step. An online method uses its
-        labels before it reports them: the row of an evaluation describes the labels of the steps before the
-        evaluation, and has an unlabeled loss. None if no labeling selected a pseudo-label.
+        The step of the labeling and a flag, or None if no labeling selected a pseudo-label. The flag is true if the
+        run trained on these labels only after that step. It is false for an online method, which has already trained
+        on the labels when it reports them; such a method is recognized by the unlabeled loss of its evaluations.
     """
     used_before = False
     for row in read_metric_rows(folder):

@@ -81,7 +81,7 @@ class RandAugment:
         Returns:
             (count, n) int64, the operations in their order, as indices into OPERATIONS.
             (count, n) float32, their magnitudes.
-            (count, 3) float32 in [0, 1], center (x, y) and side of the square, as fractions of the image's side.
+            (count, 3) float32 in [0, 1], center (x, y) and side of CutOut's square, as fractions of the image's side.
         """
         kinds = torch.randint(len(OPERATIONS), (count, self.n), generator=generator)
         uniform = torch.rand(count, self.n + 3, generator=generator)

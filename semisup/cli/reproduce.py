@@ -243,7 +243,7 @@ def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[st
 
 
 def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> list[str]:
-    """Describe each part of the environment that differs in one line; [] if the record has no environment."""
+    """Return one line for each part of the environment that differs; [] if the record has no environment."""
     from semisup.record.environment import diff_environments
     from semisup.record.reader import read_section
     from semisup.runner.metadata import environment_of

@@ -176,7 +176,7 @@ def _check_slugs(*values: object) -> list[str]:
 
     for value in values:
         if not isinstance(value, str) or not SLUG.fullmatch(value):
-            raise ValueError(f"{value!r} is not a valid name")
+            raise ValueError(f"{value!r} is not a valid name of a run: letters, digits, `.`, `_` and `-`")
     return [str(value) for value in values]
 
 

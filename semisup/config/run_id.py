@@ -113,7 +113,7 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
 
 
 def _unset_keys(dataset: ConfigDict) -> list[str]:
-    """List the keys of a data set's config that are null and count only when set."""
+    """List the keys of a data set's config that are null and belong to the run id only if they have a value."""
     from semisup.dataset import KeyRole
 
     return [key for key in dataset_keys(dataset, KeyRole.WHEN_SET, KeyRole.FOLD) if dataset.get(key) is None]

@@ -184,9 +184,13 @@ def _takes_features(name: str) -> bool:
 
 
 def _ignored_nodes(method: Any) -> ConfigDict:
-    """Build fixed nodes to replace those that a supervised method ignores: node -> content; {} for any other method.
+    """Return fixed content for the config nodes that a supervised method ignores.
 
-    Runs with different thresholds share one control, so its saved config must not depend on which run it belongs to.
+    Runs with different thresholds share one control. Its saved config has this content, so that it does not depend on
+    the run for which the control was trained.
+
+    Returns:
+        Node -> content; {} for any other method.
     """
     if method.uses_unlabeled:
         return {}
@@ -226,7 +230,11 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
             raise SettingError(error.full_key or "config", "${...}", first_line(error)) from None
         for key, (value, _) in _leaves(plain, plain):
             if name := secret_in(value):
-                raise SettingError(key, name, "is a secret; settings are saved and shown")
+                raise SettingError(
+                    key,
+                    name,
+                    "is a secret, and settings are saved and shown; set it as an environment variable instead",
+                )
     else:
         plain = config
         refuse_interpolations(plain)

@@ -45,5 +45,5 @@ def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
         return
     if set(weights) != set(expected):
         names = sorted(set(weights) ^ set(expected))
-        raise RuntimeError(f"not the tensors of the layers that are trained: {', '.join(map(str, names[:5]))}")
+        raise RuntimeError(f"missing or unexpected tensors of trained layers: {', '.join(map(str, names[:5]))}")
     model.load_state_dict(weights, strict=False)

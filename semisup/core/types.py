@@ -48,7 +48,7 @@ class Prefetchable(Protocol):
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Images in place of which a model gets stored features; a batch consists of positions of images, (U,) int64."""
+    """Images whose stored features are given to the model in place of pixels; a batch holds positions, (U,) int64."""
 
     def plain(self, batch: Tensor, /) -> Tensor:
         """Return the features of the images of a batch without augmentation."""

@@ -1,4 +1,4 @@
-"""Images that do not fit into memory: they stay in a file of the cache, or in CPU memory, and are read when needed.
+"""Images that do not fit into the memory of the device: each step reads its own from a file or from CPU memory.
 
 A training step reads the rows of its images, and the rows of the next step are read while the step computes. Rows are
 read with preadv and not memory-mapped. The pages of a memory map, many around each row, would count as memory of the

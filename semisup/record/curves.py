@@ -1,8 +1,9 @@
 """Two tables about each labeling of the unlabeled set: accuracy by threshold, and counts by class.
 
-what_if.csv      step, epoch, on (validation or pool, the unlabeled set), tau, coverage, accuracy: what each threshold
-                 would select. There is one curve for each labeling of the unlabeled set, one for the evaluation just
-                 before it, and one for the selected model (at `best/step`) on the validation set
+what_if.csv      step, epoch, on, tau, coverage, accuracy: what each threshold would select. `on` is the set of images:
+                 `validation`, or `pool` for the unlabeled set. Each labeling gives two curves: one on the unlabeled set
+                 and one on the validation set, from the evaluation before the labeling. The selected model gives one
+                 more on the validation set, at `best/step`
 classes.csv      round, epoch, step, class, labeled, kept, coverage, accuracy, threshold: one line per class
 
 Accuracy is empty if no selected image has a known true class.

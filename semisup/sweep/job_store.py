@@ -194,7 +194,7 @@ class JobStore:
 
 
 def missing_references(entries: dict[str, Entry]) -> list[str]:
-    """List the names of the reference runs of finished jobs that have no entry."""
+    """List the reference runs that finished jobs need and that have no entry, by name."""
     due = (
         f"{name}-{kind}"
         for name, job in entries.items()
