@@ -19,6 +19,7 @@ With one process, everything here does nothing.
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -193,14 +194,22 @@ def all_reduce_gradients(model: nn.Module) -> None:
 def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
     """Make BatchNorm compute its statistics over the rows of all processes.
 
-    Uses torch's SyncBatchNorm on GPUs; it does not support CPUs, where the same sums are computed here.
+    Uses torch's SyncBatchNorm on GPUs; it does not support CPUs, where the same sums are computed here. Layers of timm
+    that end with an activation (BatchNormAct2d) keep it.
     """
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        _convert_sync_batchnorm(model)
         return
     for each in model.modules():
         if isinstance(each, nn.modules.batchnorm._BatchNorm):
             setattr(each, "forward", partial(_normalized, each))  # noqa: B010  # its own, not its class's
+
+
+def _convert_sync_batchnorm(model: nn.Module) -> None:
+    """Replace BatchNorm by SyncBatchNorm; torch's conversion drops the activation of timm's layers."""
+    timm = sys.modules.get("timm.layers")  # imported where a network of timm was built
+    convert = nn.SyncBatchNorm.convert_sync_batchnorm if timm is None else timm.convert_sync_batchnorm
+    convert(model)
 
 
 def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
@@ -226,7 +235,11 @@ def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
     result = centered * _per_channel((variance + norm.eps).rsqrt(), values)
     if norm.affine:
         result = result * _per_channel(norm.weight, values) + _per_channel(norm.bias, values)
-    return result.to(rows.dtype)
+    result = result.to(rows.dtype)
+    for name in ("drop", "act"):  # of timm's BatchNormAct2d, in this order
+        if isinstance(layer := getattr(norm, name, None), nn.Module):
+            result = layer(result)
+    return result
 
 
 def _per_channel(of_channels: Tensor, like: Tensor) -> Tensor:
