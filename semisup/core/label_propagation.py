@@ -28,7 +28,7 @@ def propagate_labels(
     """Compute class probabilities of all images from the labels of some.
 
     Args:
-        features: (n, D) float.
+        features: (n, D) float32; overwritten by z, so that one copy is in memory.
         targets: (n,) int64 in [0, K); -1 = unlabeled.
         neighbors: k, at least 1.
         alpha: share of an image's label that comes from its neighbors, in [0, 1).
@@ -38,7 +38,8 @@ def propagate_labels(
         (n, K) float32 on the device of the features. Labeled images have their label, images that no label reaches
         1 / K for each class.
     """
-    graph = _normalized_graph(_centered(features), neighbors, power)
+    _center_(features)
+    graph = _normalized_graph(features, neighbors, power)
     labeled = (targets >= 0).cpu()
     labels = one_hot(targets.cpu().clamp(min=0), num_classes).double() * labeled[:, None]
     total, term = labels.clone(), labels
@@ -51,19 +52,23 @@ def propagate_labels(
     return torch.where(labeled[:, None], labels, probabilities).float().to(features.device)
 
 
-def _centered(features: Tensor) -> Tensor:
-    """Scale (n, D) features to unit length, subtract their mean, and scale them again."""
-    unit = normalize(features.float(), dim=1)
-    return normalize(unit - unit.mean(dim=0), dim=1)
+def _center_(features: Tensor) -> None:
+    """Scale (n, D) features to unit length, subtract their mean, and scale them again, in place."""
+    normalize(features, dim=1, out=features)
+    features -= features.mean(dim=0)
+    normalize(features, dim=1, out=features)
 
 
 def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
     """Build S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length."""
     size = len(points)
     count = min(neighbors, size - 1)
-    columns, values = [], []
-    for own in torch.arange(size, device=points.device).split(max(1, ELEMENTS // size)):
-        similarity = points[own] @ points.T
+    columns: list[Tensor] = []
+    values: list[Tensor] = []
+    rows = max(1, ELEMENTS // size)
+    for own in torch.arange(size, device=points.device).split(rows):
+        begin = len(columns) * rows
+        similarity = points[begin : begin + rows] @ points.T
         similarity.scatter_(1, own[:, None], -math.inf)
         nearest = similarity.topk(count, dim=1)
         columns.append(nearest.indices.cpu())

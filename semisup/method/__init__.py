@@ -10,6 +10,7 @@ from semisup.method._online import OnlineMethod, unlabeled_batch
 from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
     LOG_SUMS,
+    HoldsAllImages,
     Method,
     OfflineMethod,
     Position,
@@ -24,6 +25,7 @@ from semisup.method._protocol import (
 __all__ = [
     "LOG_SUMS",
     "POLICY_PREFIX",
+    "HoldsAllImages",
     "Method",
     "OfflineMethod",
     "OnlineMethod",

@@ -182,6 +182,15 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class HoldsAllImages(Protocol):
+    """A method that has a float32 copy of all training images, or of their features, in memory at once."""
+
+    def memory_bytes(self, images: int, values: int) -> int:
+        """Return the bytes of it, for images of `values` pixels or features each."""
+        ...
+
+
+@runtime_checkable
 class OfflineMethod(Protocol):
     """A method that is purely supervised, and does not call the policy, until it first labels the unlabeled set.
 
