@@ -52,7 +52,7 @@ class EvalEnd(Event):
     """The end of an evaluation on the validation set.
 
     improved: whether the validation metric of `train.select_by` is better than all earlier ones
-    what_if: threshold curve of the validation images; None for methods without pseudo-labels
+    what_if: threshold curve of the validation images; None unless the model gives the pseudo-labels
     """
 
     metrics: dict[str, float | int | None]

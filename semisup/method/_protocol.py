@@ -181,6 +181,11 @@ class Method(Protocol):
         ...
 
 
+def labels_by_model(method: Method) -> bool:
+    """Whether the confidence of pseudo-labels is that of the model; where not, `labels_by_model` is False."""
+    return bool(getattr(method, "labels_by_model", True))
+
+
 @runtime_checkable
 class HoldsAllImages(Protocol):
     """A method that has a float32 copy of all training images, or of their features, in memory at once."""

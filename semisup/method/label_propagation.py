@@ -65,6 +65,7 @@ class LabelPropagation(OnlineMethod):
     skip_rejected: bool
 
     needs_ema: ClassVar[bool] = False
+    labels_by_model: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from semisup.core.events import EvalEnd, PoolLabeled
 from semisup.core.label_propagation import propagate_labels
 from semisup.errors import SettingError
 from semisup.training.loop import train
@@ -84,3 +85,16 @@ def test_restored_run_keeps_the_labels_that_it_propagated() -> None:
 def test_setting_out_of_range_is_refused(override: str, key: str) -> None:
     with pytest.raises(SettingError, match=rf"method\.{key}"):
         checked("method=label_propagation", override)
+
+
+def test_calibration_is_refused_since_it_has_no_effect() -> None:
+    with pytest.raises(SettingError, match=r"labeler\.calibrate=true: has no effect with method=label_propagation"):
+        checked("method=label_propagation", "labeler.calibrate=true")
+    checked("method=label_propagation", "method.lambda_unlabeled=0", "labeler.calibrate=true")  # no pseudo-labels
+
+
+def test_confidence_of_the_model_is_no_curve_of_the_labelings() -> None:
+    problem, settings = toy_problem(), checked(*OVERRIDES).settings
+    events = list(train(problem, settings, start(problem, settings)))
+    assert [event.what_if for event in events if isinstance(event, EvalEnd)] == [None, None]
+    assert all(event.what_if.coverage[0] == 1 for event in events if isinstance(event, PoolLabeled))
