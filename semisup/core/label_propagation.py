@@ -1,7 +1,7 @@
 """Label propagation on a graph of nearest neighbors (Zhou et al., NIPS 2003; for images arXiv 1904.04717).
 
     z_i   = x_i / |x_i| - mean_j x_j / |x_j|, scaled to unit length             (n, D)
-    a_ij  = max(0, z_i z_j)^power if j is one of the k nearest neighbors of i, else 0
+    a_ij  = (z_i z_j)^power if z_i z_j > 0 and j is one of the k nearest neighbors of i, else 0
     S     = D^-1/2 (A + A^T) D^-1/2, D = diagonal of the row sums of A + A^T
     F     = sum_t (alpha S)^t Y, Y = one-hot rows of the labeled images         (n, K)
     p_ic  = f_ic / sum_c f_ic with f_ic = F_ic / sum_i F_ic
@@ -72,7 +72,8 @@ def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
         similarity.scatter_(1, own[:, None], -math.inf)
         nearest = similarity.topk(count, dim=1)
         columns.append(nearest.indices.cpu())
-        values.append(nearest.values.cpu().double().clamp(min=0) ** power)
+        similar = nearest.values.cpu().double()
+        values.append(torch.where(similar > 0, similar.clamp(min=0) ** power, 0.0))  # 0 also with power 0
     edges = torch.stack((torch.arange(size).repeat_interleave(count), torch.cat(columns).flatten()))
     weights = torch.cat(values).flatten()
     both = torch.cat((edges, edges.flip(0)), dim=1)

@@ -60,6 +60,12 @@ def test_labeled_images_have_their_label_and_unreached_images_no_class() -> None
     assert probabilities.tolist() == [[0.0, 1.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]
 
 
+def test_opposite_images_are_not_connected_with_power_0() -> None:
+    features = torch.tensor([[1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0]])
+    probabilities = propagate_labels(features, torch.tensor([1, -1, -1, -1]), 2, neighbors=3, alpha=0.5, power=0)
+    assert probabilities.tolist() == [[0.0, 1.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_more_neighbors_than_images_and_no_neighbors_share_are_accepted(alpha: float) -> None:
     features = torch.eye(3)
