@@ -42,6 +42,7 @@ from semisup.method._protocol import (
     labeled_sums,
     seed_dropout,
 )
+from semisup.runtime.distributed import from_leader
 
 PROPAGATED = "propagated"
 """Name in the memory of the probabilities (N + L, K) float32 of the unlabeled and, last, the labeled images."""
@@ -78,7 +79,10 @@ class LabelPropagation(OnlineMethod):
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
         if PROPAGATED not in memory:
-            memory = memory | {PROPAGATED: self._propagate(training)}
+            targets = training.labeled.targets
+            shape = len(training.unlabeled) + len(targets), training.num_classes
+            propagated = from_leader(lambda: self._propagate(training), *shape, device=targets.device)
+            memory = memory | {PROPAGATED: propagated}
         images, targets = training.labeled_batch(position, training.weak)
         batch = unlabeled_batch(training, position, self.ratio)
         probabilities = memory[PROPAGATED][batch.index]

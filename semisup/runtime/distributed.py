@@ -125,6 +125,15 @@ def all_reduce_max(value: int) -> int:
     return int(shared)
 
 
+def from_leader(compute: Callable[[], Tensor], *shape: int, device: torch.device) -> Tensor:
+    """Compute a float32 tensor of this shape on the leader only, and give all processes its bits."""
+    if world_size() == 1:
+        return compute()
+    value = compute().contiguous() if rank() == 0 else torch.empty(shape, device=device)
+    dist.broadcast(value, 0)
+    return value
+
+
 def assert_replicas_equal(model: nn.Module) -> None:
     """Raise RuntimeError unless the model is bit-identical on all processes; different CPUs may round differently."""
     if world_size() == 1:

@@ -8,8 +8,10 @@ import torch
 from semisup.core.events import EvalEnd, PoolLabeled
 from semisup.core.label_propagation import propagate_labels
 from semisup.errors import SettingError
+from semisup.method import Position, label_propagation
+from semisup.runtime import distributed
 from semisup.training.loop import train
-from semisup.training.state import State, TrainingConfig, TrainingData, restore, start
+from semisup.training.state import State, TrainingConfig, TrainingData, make_context, restore, start
 from tests.conftest import checked, toy_problem
 
 OVERRIDES = (
@@ -98,3 +100,16 @@ def test_confidence_of_the_model_is_no_curve_of_the_labelings() -> None:
     events = list(train(problem, settings, start(problem, settings)))
     assert [event.what_if for event in events if isinstance(event, EvalEnd)] == [None, None]
     assert all(event.what_if.coverage[0] == 1 for event in events if isinstance(event, PoolLabeled))
+
+
+def test_process_other_than_the_leader_receives_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = checked(*OVERRIDES).settings
+    problem = toy_problem()
+    state = start(problem, settings)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    monkeypatch.setattr(distributed.dist, "broadcast", lambda tensor, source: tensor.fill_(0.25))
+    monkeypatch.setattr(label_propagation, "propagate_labels", lambda *_: pytest.fail("only the leader propagates"))
+    _, memory = settings.method.loss(make_context(problem, settings, state), state.memory, Position(0, 0, 0, 0.0))
+    assert memory["propagated"].shape == (42, 3)
+    assert bool((memory["propagated"] == 0.25).all())
