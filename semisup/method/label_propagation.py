@@ -11,7 +11,8 @@ The paper computes the graph again from the features of the network that it trai
 change.
 
 The graph takes n^2 D multiplications for n images of D features: one second for 3,000 images of 1,280, about 20 minutes
-for 100,000, on one core. One float32 copy of the features is in memory meanwhile, 4 n D bytes: 5 kB an image of 1,280
+for 100,000, on one core. The labels then spread in log(1e-6) / log(neighbor_share) sparse products, 86 at 0.85 and 1,375
+at 0.99. One float32 copy of the features is in memory meanwhile, 4 n D bytes: 5 kB an image of 1,280
 features, 600 kB an image of 224 x 224 pixels.
 """
 
@@ -54,7 +55,7 @@ class LabelPropagation(OnlineMethod):
 
     ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]
     neighbors: nearest neighbors that each image is connected to, at least 1
-    neighbor_share: share of a label that comes from the neighbors, in [0, 1)
+    neighbor_share: share of a label that comes from the neighbors, in [0, 0.99]
     power: exponent of the similarities, at least 0
     skip_rejected: leave strong views of weight 0 out of the forward pass
     """
@@ -72,7 +73,7 @@ class LabelPropagation(OnlineMethod):
         super().__post_init__()
         check_range("ramp", self.ramp, 0, 1)
         check_range("neighbors", self.neighbors, 1)
-        check_range("neighbor_share", self.neighbor_share, 0, 0.999)
+        check_range("neighbor_share", self.neighbor_share, 0, 0.99)
         check_range("power", self.power, 0, 100)
 
     def semi_supervised_loss(

@@ -79,7 +79,7 @@ def test_restored_run_keeps_the_labels_that_it_propagated() -> None:
     ("override", "key"),
     [
         ("method.neighbors=0", "neighbors"),
-        ("method.neighbor_share=1", "neighbor_share"),
+        ("method.neighbor_share=0.999", "neighbor_share"),
         ("method.power=-1", "power"),
         ("method.ramp=2", "ramp"),
     ],
