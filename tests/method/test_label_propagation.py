@@ -1,9 +1,11 @@
 """`method=label_propagation`: labels from the neighbors, propagated once, weighted by the threshold policy."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from semisup.core.events import EvalEnd, PoolLabeled
 from semisup.core.label_propagation import propagate_labels
@@ -113,3 +115,28 @@ def test_process_other_than_the_leader_receives_the_labels(monkeypatch: pytest.M
     _, memory = settings.method.loss(make_context(problem, settings, state), state.memory, Position(0, 0, 0, 0.0))
     assert memory["propagated"].shape == (42, 3)
     assert bool((memory["propagated"] == 0.25).all())
+
+
+def test_runs_that_differ_in_the_threshold_only_share_the_propagated_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def propagate(*arguments: Any) -> Tensor:
+        calls.append(arguments)
+        return propagate_labels(*arguments)
+
+    monkeypatch.setattr(label_propagation, "propagate_labels", propagate)
+    monkeypatch.setattr(label_propagation, "_last", {})
+    results = [trained(f"threshold.tau={tau}")[2].memory["propagated"] for tau in (0.4, 0.6)]
+    assert len(calls) == 1
+    assert torch.equal(*results)
+    assert results[0] is not results[1]
+    for count, change in enumerate(("method.neighbors=3", "method.neighbor_share=0.5", "method.power=1"), start=2):
+        trained(change)
+        assert len(calls) == count
+    assert torch.equal(trained()[2].memory["propagated"], results[0])
+    problem, settings = toy_problem(), checked(*OVERRIDES).settings
+    pixels = problem.unlabeled.pixels.flip(3)
+    other = dataclasses.replace(problem, unlabeled=dataclasses.replace(problem.unlabeled, pixels=pixels))
+    for data in (other, toy_problem(labeled=15)):
+        list(train(data, settings, start(data, settings)))
+    assert len(calls) == 7
