@@ -1,9 +1,9 @@
 """`python -m benchmarks`: run the benchmarks, print the table and write outputs/bench/bench.json.
 
-python -m benchmarks                                   all of it (`make bench`)
-python -m benchmarks --quick                           smaller sizes (`make bench-quick`)
-python -m benchmarks --only step_over_bare --only sweep
-python -m benchmarks --write docs/internals/performance.md       also writes the table to the page
+python -m benchmarks                                   run all entries (`make bench`)
+python -m benchmarks --quick                           use smaller sizes (`make bench-quick`)
+python -m benchmarks --only step_over_bare --only sweep          run the entries whose names start with these words
+python -m benchmarks --write docs/internals/performance.md       also write the table to this page
 """
 
 import argparse

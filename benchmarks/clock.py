@@ -1,7 +1,7 @@
-"""Paired timing: functions are timed in alternation and compared within a round, so that machine load affects all.
+"""Paired timing: functions are timed in alternation and compared within a round.
 
-A ratio is the median over the rounds of (seconds of one) / (seconds of the other in the same round); the order
-rotates by one from round to round.
+So machine load affects all functions alike. The ratio of two functions is the median over the rounds of (seconds of
+one) / (seconds of the other in the same round). The order of the functions rotates by one from round to round.
 """
 
 import statistics
@@ -27,11 +27,14 @@ class Plan:
 
     @property
     def shortest(self) -> float:
-        """Seconds per round; faster functions are called repeatedly."""
+        """Shortest time per round and function, in seconds; faster functions are called repeatedly."""
         return 0.1 if self.quick else 0.25
 
     def wants(self, *names: str) -> bool:
-        """Whether one of these entries, or one whose name starts with one of them, is selected."""
+        """Whether at least one of these entries is selected.
+
+        A name may also be the common start of several entries; then one selected entry with this start is enough.
+        """
         return not self.only or any(a.startswith(b) or b.startswith(a) for a in names for b in self.only)
 
 
@@ -52,10 +55,11 @@ class Measured:
     """Result of one entry.
 
     value: a ratio, or a quantity in the unit of the entry
-    cpu: the same by CPU time, which depends less on the load of the machine; None if other processes do the work
+    cpu: the same value computed from CPU time, which depends less on the load of the machine; None if other processes
+        do the work
     spread: lowest and highest value over the rounds
     rounds: number of rounds
-    seconds: median per call of each function
+    seconds: name of each function -> its median seconds per call
     """
 
     value: float
@@ -66,7 +70,10 @@ class Measured:
 
 
 def in_turn(rounds: int, works: Mapping[str, Work], shortest: float) -> dict[str, Times]:
-    """Time each function in each round, for at least `shortest` seconds, after a first call that is not counted."""
+    """Time each function in each round, calling it repeatedly for about `shortest` seconds.
+
+    Two calls before the first round are not counted; the second one determines the number of repetitions.
+    """
     repeats = {name: _repeats(work, shortest) for name, work in works.items()}
     names, found = list(works), {name: ([], []) for name in works}  # type: dict[str, tuple[list[float], list[float]]]
     for number in range(rounds):
@@ -88,7 +95,11 @@ def _repeats(work: Work, shortest: float) -> int:
 
 
 def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool = True) -> Measured:
-    """Compute `above` over `below`; `own_work` = False: other processes do the work, so there is no CPU time."""
+    """Compute the time of `above` over the time of `below`.
+
+    Args:
+        own_work: False if other processes do the work; then no ratio of CPU times is computed.
+    """
     a, b = times[above], times[below]
     shares = [x / y for x, y in zip(a.wall, b.wall, strict=True)]
     cpu = statistics.median(x / y for x, y in zip(a.cpu, b.cpu, strict=True)) if own_work else None
@@ -97,5 +108,5 @@ def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool 
 
 
 def single(values: list[float], *, seconds: Mapping[str, float] | None = None) -> Measured:
-    """Summarize a single quantity by its median."""
+    """Summarize the values of one quantity, one for each round, by their median."""
     return Measured(statistics.median(values), None, (min(values), max(values)), len(values), seconds or {})

@@ -1,10 +1,10 @@
 """Time of `semisup compare` for 1,000 runs, including process start.
 
-The runs are one real run of the built-in digits, told again under other settings: its files whole, of metrics.jsonl
-several hundred lines, its accuracy moved a little. 25 thresholds x 7 strengths x 5 seeds with their controls and
-baselines, and 85 that failed.
+One real run on the built-in digits is copied to 1,000 run directories. Each copy gets its own settings and a slightly
+different accuracy; metrics.jsonl has several hundred lines, as in the original. The runs are 25 thresholds x 7
+strengths x 5 seeds, their reference runs (controls and baselines), and 85 runs that failed.
 
-python -m benchmarks.comparison FOLDER     generates them
+python -m benchmarks.comparison FOLDER     creates these runs in FOLDER
 """
 
 import argparse
@@ -44,7 +44,10 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def make_thousand(folder: Path) -> None:
-    """1,000 run folders; what only `semisup show` reads is one file for all of them."""
+    """Create 1,000 run directories in `folder`.
+
+    Files that only `semisup show` reads are hard links to those of the original run.
+    """
     with tempfile.TemporaryDirectory(prefix="semisup-bench-", dir=folder) as place:
         subprocess.run([*SEMISUP, "train", *RUN, f"output_root={place}"], check=True, capture_output=True)
         (original,) = Path(place).glob("runs/*/")
@@ -53,7 +56,7 @@ def make_thousand(folder: Path) -> None:
 
 
 def _settings(original: Path) -> Iterator[tuple[Plain, float]]:
-    """1,000 configs, and how much better than the original each is."""
+    """Yield 1,000 configs, each with the difference of its accuracy from that of the original run."""
     plain = yaml.safe_load((original / "config.yaml").read_text())
     summary = json.loads((original / "summary.json").read_text())
     references: dict[str, tuple[Plain, float]] = {}

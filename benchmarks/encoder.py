@@ -1,9 +1,11 @@
 """A frozen encoder and runs on its features: overhead over the bare networks, and runs per minute.
 
-encoding_over_forward      encoding images into a pack in memory, over forward passes on resident float batches
-step_over_bare_head        a FixMatch step on stored features, over the same passes of the bare linear head
-run_over_bare_head         a whole run in a warm process, with record and evaluations, over as many bare steps
-runs_per_minute            90 runs: 12 thresholds x 5 seeds with their reference runs, over the time of the command
+A pack is a set of stored features. The bare head is the linear classifier alone, on resident features.
+
+encoding_over_forward      encoding images into a pack in memory / forward passes on float batches in memory
+step_over_bare_head        a FixMatch step on stored features / the same passes of the bare head
+run_over_bare_head         a whole run in a warm process, with its record and evaluations / as many bare steps
+runs_per_minute            60 runs (12 thresholds x 5 seeds) and their reference runs / minutes of the command
 runs_per_minute.wandb      the same with W&B offline
 """
 
@@ -62,7 +64,7 @@ def _encoding(plan: Plan) -> Measured:
     parts = to_float(pictures.pixels).split(encoder.batch)
 
     def encode() -> None:
-        pictures.pixels[:, 0, 0, 0] = next(numbers) % 256  # other images: nothing is known of them
+        pictures.pixels[:, 0, 0, 0] = next(numbers) % 256  # new images in each call: no stored features are reused
         job = EncodingJob(FeaturePack(None, recipe), [pictures], image_digests(pictures))
         encode_missing(lambda: network, job, no_progress)
 
@@ -74,7 +76,7 @@ def _encoding(plan: Plan) -> Measured:
 
 
 def _run(plan: Plan, words: tuple[str, ...]) -> Iterator[tuple[str, Measured]]:
-    """A step and a run on 1,280 features."""
+    """Measure a step and a whole run on 1,280 features per image."""
     steps = 60 if plan.quick else 600
     config = checked(*words, f"train.steps={steps}", "train.evaluate_every_steps=100")
     with Bars() as bars:
@@ -98,7 +100,10 @@ def _run(plan: Plan, words: tuple[str, ...]) -> Iterator[tuple[str, Measured]]:
 
 
 def _bare_step(config: Any, problem: Any) -> Work:
-    """The passes of a FixMatch step and the optimizer's, on resident features."""
+    """Build a function that does the bare step of the linear head, on resident features.
+
+    It does the model passes of a FixMatch step and the optimizer update.
+    """
     state, settings = start(problem, config.settings), config.settings
     batch, unlabeled = settings.train.batch_size, settings.train.batch_size * settings.method.ratio
     labeled, targets = problem.labeled.pixels.plain(torch.arange(batch)), problem.labeled.targets[:batch]
@@ -119,7 +124,10 @@ def _bare_step(config: Any, problem: Any) -> Work:
 
 
 def _runs_per_minute(plan: Plan, words: tuple[str, ...], root: Path) -> Measured:
-    """Finished runs, references included, over the wall-clock time of the command on all cores."""
+    """Compute the finished runs per minute of the command's wall-clock time, on all cores.
+
+    Reference runs are counted, too.
+    """
     name = f"sweep{len(words)}-{time.time_ns()}"
     length = [f"train.steps={60 if plan.quick else 600}", "hydra/launcher=cores", f"name={name}"]
     grid = (f"threshold.tau={TAUS}", f"seed={'0' if plan.quick else '0,1,2,3,4'}", "augment.strength=0.25")

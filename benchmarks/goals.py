@@ -4,7 +4,12 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """`most` or `least`: the goal, or neither where the figure is for information; `unit`: "" for a ratio."""
+    """One entry of the benchmarks.
+
+    about: description for the table
+    most, least: the goal, as the highest or lowest value allowed; both None = for information only
+    unit: "" for a ratio
+    """
 
     name: str
     about: str
@@ -25,7 +30,11 @@ class Entry(NamedTuple):
 
 
 def entries(cores: int) -> tuple[Entry, ...]:
-    """All of them, in the order of the table."""
+    """List all entries, in the order of the table.
+
+    Args:
+        cores: number of CPU cores, on which the goals of reading images depend.
+    """
     steps = [
         Entry(f"step_over_bare.{model}.{method}", "our step / the bare step", most=1.05)
         for model in ("cnn_224", "small_cnn_64", "wrn_32")

@@ -1,6 +1,6 @@
 """Benchmarks on a CUDA device: images per second, idle time, location of the images, compilation, bfloat16.
 
-WRN-28-2 at 32 pixels by FixMatch's recipe: 64 labeled and 448 unlabeled images per step.
+All of them train WRN-28-2 at 32 pixels by FixMatch's recipe, with 64 labeled and 448 unlabeled images per step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "float32": ("precision=float32",),
     "bfloat16": ("precision=bfloat16",),
     "one_pass": ("precision=bfloat16", "method.skip_rejected=false"),
-    "compiled": ("precision=bfloat16", "method.skip_rejected=false", "compile=true"),  # one pass is of one size
+    "compiled": ("precision=bfloat16", "method.skip_rejected=false", "compile=true"),  # one pass has a constant size
 }
 
 
@@ -40,7 +40,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def measured(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    """On DEVICE, whatever that is."""
+    """Measure all entries on the device `DEVICE`, without checking that it is a GPU."""
     recipe = (*RECIPE, f"method.ratio={SHAPE.ratio}", f"device={DEVICE}")
     configs = {name: settings(SHAPE, *recipe, *words) for name, words in KINDS.items()}
     data = problem(SHAPE, POOL, DEVICE)
@@ -59,7 +59,7 @@ def measured(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def _whole(step: Work) -> Work:
-    """Until the device is done."""
+    """Extend a step by waiting until the device has finished it."""
 
     def work() -> None:
         step()
@@ -69,7 +69,10 @@ def _whole(step: Work) -> Work:
 
 
 def _in_host_memory(data: TrainingData) -> TrainingData:
-    """The same data, the pool in the processor's memory, as where it does not fit: a step's rows are sent."""
+    """Return the same data with the unlabeled images in host memory.
+
+    This is as if they did not fit on the device. The images of a step are then copied to the device.
+    """
     pool = data.unlabeled.pixels.to(torch.device("cpu"))
     assert isinstance(pool, torch.Tensor)
     every = numpy.arange(len(pool))
@@ -78,7 +81,7 @@ def _in_host_memory(data: TrainingData) -> TrainingData:
 
 
 def kernels(work: Work) -> list[tuple[float, float]]:
-    """Begin and end, in microseconds, of what the device does in ten steps."""
+    """Profile ten steps and return the begin and end, in microseconds, of each operation of the device."""
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
         for _ in range(10):
             work()
@@ -87,7 +90,11 @@ def kernels(work: Work) -> list[tuple[float, float]]:
 
 
 def idle_share(spans: Sequence[tuple[float, float]]) -> float:
-    """Share of the time between the first begin and the last end in which none of the spans is."""
+    """Compute the idle share of the device, in [0, 1].
+
+    Args:
+        spans: (begin, end) of each operation. Time counts from the first begin to the last end.
+    """
     spans = sorted(spans)
     busy, until = 0.0, spans[0][0]
     for begin, end in spans:

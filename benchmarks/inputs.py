@@ -25,8 +25,14 @@ PARTS = (*["training/labeled"] * 5, "validation", "testing")  # 6 % of the photo
 
 
 class Shape(NamedTuple):
-    """A model as the entries name it: conf/model, its settings, side of an image in pixels, labeled images a step,
-    unlabeled ones for each of them."""
+    """The sizes of a training, which the names of entries refer to.
+
+    model: name in conf/model
+    words: overrides of the model's settings
+    size: side of an image in pixels
+    batch: labeled images per step
+    ratio: unlabeled images per labeled image
+    """
 
     model: str
     words: tuple[str, ...]
@@ -48,13 +54,13 @@ QUICK = {
 
 
 def checked(*words: str) -> Any:
-    """The settings of `semisup train WORDS`."""
+    """Compose and check the settings of `semisup train WORDS`."""
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         return schema.validate(hydra.compose("train", overrides=["tracking=none", "device=cpu", *words]))
 
 
 def settings(shape: Shape, *words: str) -> Any:
-    """The same of a training of this shape without end or evaluation."""
+    """Compose the settings of a training of this shape that never ends and never evaluates."""
     length = ("train.steps=100000000", "train.evaluate_every_steps=99999999")
     return checked(
         f"model={shape.model}",
@@ -67,13 +73,17 @@ def settings(shape: Shape, *words: str) -> Any:
 
 
 def images(number: int, size: int, seed: int) -> Images:
-    """Noise: (number, 3, size, size) uint8."""
+    """Generate random images, (number, 3, size, size) uint8."""
     pixels = torch.randint(0, 256, (number, 3, size, size), dtype=torch.uint8, generator=torch_generator(seed, "bench"))
     return Images(pixels, torch.arange(number) % CLASSES, [f"{each:06d}" for each in range(number)])
 
 
 def problem(shape: Shape, pool: int | None = None, device: str = "cpu") -> TrainingData:
-    """Eight batches of labeled images, and as many unlabeled ones or `pool`."""
+    """Generate data of this shape, with eight batches of labeled images.
+
+    Args:
+        pool: number of unlabeled images; None = as many as labeled ones.
+    """
     size, count, where = shape.size, 8 * shape.batch, torch.device(device)
     parts = [images(number, size, seed) for seed, number in enumerate((count, pool or count, 16, 16))]
     labeled, unlabeled, validation, test = (part.to(where) for part in parts)
@@ -82,10 +92,10 @@ def problem(shape: Shape, pool: int | None = None, device: str = "cpu") -> Train
 
 @contextlib.contextmanager
 def photographs(number: int) -> Iterator[Path]:
-    """A folder of made JPEGs of 500 x 400 in Food-11's layout, for as long as the context lasts.
+    """Generate a folder of 500 x 400 JPEGs in Food-11's layout; it is deleted when the context ends.
 
-    Smooth color fields with some noise: files of about 60 kB, as photographs of that size have. 30 % are labeled, 6 %
-    for validation, 6 % for test, the others unlabeled.
+    Images are smooth color fields with some noise, so that a file has about 60 kB, as a photograph of that size has.
+    30 % are labeled, 6 % are for validation, 6 % for test, and the rest is unlabeled.
     """
     with tempfile.TemporaryDirectory(prefix="semisup-bench-") as name:
         root = Path(name)

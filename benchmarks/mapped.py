@@ -1,4 +1,7 @@
-"""An unlabeled set read from the cache file (`dataset.memory_gb=0`) instead of memory: our step over the bare one."""
+"""Our step with unlabeled images read from the cache file (`dataset.memory_gb=0`), over the bare step.
+
+The bare step of `steps.py` has its images in memory.
+"""
 
 from collections.abc import Iterator
 
@@ -14,7 +17,10 @@ NAME = "memory.mapped_step_over_bare"
 
 
 def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    """FixMatch, small_cnn at 64 pixels: every step reads its unlabeled images from the file."""
+    """Measure a FixMatch step with small_cnn at 64 pixels.
+
+    Every step reads its unlabeled images from the cache file.
+    """
     if not plan.wants(NAME):
         return
     shape = (QUICK if plan.quick else SHAPES)["small_cnn_64"]

@@ -1,4 +1,4 @@
-"""Memory per unlabeled image in bytes, including everything stored beside its pixels."""
+"""Memory per image in bytes, including everything that is stored beside its pixels."""
 
 import gc
 import tracemalloc
@@ -12,7 +12,10 @@ NAME = "memory.per_image_bytes"
 
 
 def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    """Of images of 64 pixels that are read from the cache, 12,288 bytes each."""
+    """Measure the memory per image of a data set of 64-pixel images that was read from the cache.
+
+    The pixels of such an image take 12,288 bytes.
+    """
     if not plan.wants(NAME):
         return
     number = 200 if plan.quick else 1000

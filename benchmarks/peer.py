@@ -1,18 +1,19 @@
-"""The published FixMatch step (`reference_step.py`) over ours: WRN-28-2, 32 pixels, 16 labeled + 112 unlabeled images.
+"""The published FixMatch step (`reference_step.py`) over ours.
 
-Equal in all of these: the model, the number of images, SGD with Nesterov's momentum and its weight decay, the average
-of the weights, RandAugment with CutOut, one thread; both augment in the process that trains.
+A step has 16 labeled and 112 unlabeled images of 32 pixels. Both programs have the same model (WRN-28-2), number of
+images, SGD with Nesterov momentum and weight decay, average of the weights, RandAugment with CutOut, and one thread.
+Both augment images in the process that trains. The entries differ in the settings of our step:
 
-    equal                 ours in float32 and one pass of [labeled, weak, strong] (`method.skip_rejected=false`):
-                          the same sums in another order. Differences: layout, batched augmentation, fused optimizer
+    equal                 float32, one pass of [labeled, weak, strong] (`method.skip_rejected=false`): the same sums in
+                          another order. Differences: memory layout, augmentation of whole batches, fused optimizer
                           and average
-    equal_bfloat16        the same in bfloat16 (`precision=bfloat16`), which the reference does not do
+    equal_bfloat16        as `equal` in bfloat16 (`precision=bfloat16`); the published step remains in float32
     default               our defaults on this machine, including `precision` and `method.skip_rejected`; all strong
                           views are selected, which is the most work
-    default_half_kept     the same if half of the strong views are selected, as `threshold=quantile` does with
-                          `threshold.q=0.5 threshold.momentum=0`
+    default_half_kept     as `default`, but half of the strong views are selected (`threshold=quantile`,
+                          `threshold.q=0.5 threshold.momentum=0`)
     default_float32, default_float32_half_kept, default_bfloat16, default_bfloat16_half_kept
-                          both in the precision named
+                          as `default` and `default_half_kept`, with our step in the precision of the name
 """
 
 import copy
@@ -59,7 +60,7 @@ def fixmatch(shape: Shape, *words: str) -> Any:
 
 
 def reference(shape: Shape) -> ReferenceStep:
-    """The published step, from the same model."""
+    """Build the published step, with a model of the same structure."""
     data = problem(shape)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Configuration of the measuring process: as in a run, with one thread."""
+"""Configuration of the measuring process: the same as in a run, with one thread."""
 
 import torch
 

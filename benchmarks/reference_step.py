@@ -1,9 +1,13 @@
-"""A step of FixMatch as its paper (arXiv 2001.07685) and the PyTorch editions that are public do it, plainly.
+"""A FixMatch step as published (arXiv 2001.07685), without optimizations.
 
-Written from the paper's description, for this benchmark only. Each image by itself through Pillow: mirrored half of the
-time, padded by reflection and cropped; the strong view then has two of fourteen operations and CutOut. All views in one
-batch [labeled, weak, strong] in float32, images in torch's own layout; the loss is CE(labeled) + mean(mask CE(strong));
-SGD with Nesterov's momentum; the average of the weights in a loop over the tensors; four numbers read for the log.
+It works as in public PyTorch implementations. The code was written from the paper's description, for this benchmark
+only:
+
+- Pillow transforms each image by itself: a mirror image half of the time, reflect padding and a crop; the strong view
+  then gets two of fourteen operations and CutOut.
+- One batch [labeled, weak, strong] in float32, in torch's default memory layout.
+- The loss is CE(labeled) + mean(mask CE(strong)); the optimizer is SGD with Nesterov momentum.
+- The average of the weights is updated in a loop over the tensors, and four numbers are read for the log.
 """
 
 import random
@@ -20,7 +24,7 @@ ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Contrast,
 
 
 def weak(image: Image.Image) -> Image.Image:
-    """Mirrored half of the time, and a random crop of the image padded by an eighth."""
+    """Mirror an image half of the time, pad it by an eighth of its side, and crop it at random."""
     if random.random() < 0.5:
         image = ImageOps.mirror(image)
     side, pad = image.width, image.width // 8
@@ -34,7 +38,7 @@ def affine(image: Image.Image, *matrix: float) -> Image.Image:
 
 
 def operations(side: int) -> list[Operation]:
-    """The fourteen, each with an amount of its own draw."""
+    """List the fourteen operations of RandAugment for images of `side` pixels; each draws its magnitude when called."""
     share: Callable[[], float] = lambda: random.uniform(-0.3, 0.3)  # noqa: E731
     factor: Callable[[], float] = lambda: random.uniform(0.05, 0.95)  # noqa: E731
     enhance: list[Operation] = [lambda image, each=each: each(image).enhance(factor()) for each in ENHANCERS]
@@ -63,18 +67,22 @@ def strong(image: Image.Image) -> Image.Image:
 
 
 def to_tensor(images: list[Image.Image]) -> Tensor:
-    """(n, 3, S, S) float, mean and deviation taken out."""
+    """Convert images to one (n, 3, S, S) float tensor, normalized by a fixed mean and standard deviation."""
     each = [torch.from_numpy(numpy.array(image)).permute(2, 0, 1).contiguous().float() / 255 for image in images]
     return torch.stack([(image - 0.5) / 0.25 for image in each])
 
 
 class ReferenceStep:
-    """Called once a step.
+    """The published step, as a function that is called once for each step.
 
     Args:
-        model: learns, in float32; `average`: a copy of it.
-        labeled, pool: (n, S, S, 3) uint8 images; targets: (n,) classes of the labeled ones.
-        batch: labeled images of a step, and `ratio` unlabeled ones for each. tau: the threshold.
+        model: the network that is trained, in float32.
+        average: a copy of the model, for the average of its weights.
+        labeled, pool: (n, S, S, 3) uint8, the labeled and the unlabeled images.
+        targets: (n,) classes of the labeled images.
+        batch: labeled images per step.
+        ratio: unlabeled images per labeled image.
+        tau: the threshold.
     """
 
     def __init__(
@@ -96,7 +104,11 @@ class ReferenceStep:
         self.log: list[tuple[float, ...]] = []
 
     def images(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the workers of a data loader make: labeled views and their classes, weak and strong views."""
+        """Draw and augment the images of a step, as the workers of a data loader would.
+
+        Returns:
+            labeled views, their classes, weak views and strong views of the unlabeled images.
+        """
         own = random.sample(range(len(self.labeled)), self.batch)
         others = random.choices(range(len(self.pool)), k=self.ratio * self.batch)
         labeled = to_tensor([weak(Image.fromarray(self.labeled[row])) for row in own])

@@ -1,4 +1,4 @@
-"""The table, bench.json, and the part of docs/internals/performance.md between the markers."""
+"""The results: the table, bench.json, and the generated part of docs/internals/performance.md."""
 
 import json
 import re
@@ -47,9 +47,14 @@ def as_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_page(page: Path, about: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Put the table into a page, between `<!-- bench -->` and `<!-- end -->`; what stands around it stays.
+    """Write the table into a page, between `<!-- bench -->` and `<!-- end -->`.
 
-    `names`: of all entries, in order; those without a row among `rows` stay as they are in the page, if they are there.
+    The rest of the page is unchanged.
+
+    Args:
+        about: text above the table.
+        names: names of all entries, in order.
+        rows: new rows of the table. An entry without a new row keeps the row that it has in the page, if any.
     """
     before = page.read_text()
     marked = MARKED.search(before)

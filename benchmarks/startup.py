@@ -1,4 +1,4 @@
-"""Time of a new process: for help, for shell completion, and until the first training step is done."""
+"""Time of a new process: for help, for shell completion, and for a run of one training step."""
 
 import os
 import resource
@@ -33,14 +33,14 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 class Seconds(NamedTuple):
-    """Of a process and its children: by the clock, and of CPU time."""
+    """Wall-clock and CPU time of a process and its children, in seconds."""
 
     wall: float
     cpu: float
 
 
 def seconds(command: list[str], environment: Mapping[str, str] | None = None) -> Seconds:
-    """Of a process that must succeed."""
+    """Run a command, which must succeed, and measure its time."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, capture_output=True, env=environment)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -48,14 +48,17 @@ def seconds(command: list[str], environment: Mapping[str, str] | None = None) ->
 
 
 def median_seconds(plan: Plan, measured: Callable[[int], Seconds]) -> Measured:
-    """Of the rounds after a first call that fills the caches of the disk."""
+    """Call `measured` in each round and return the median of the times.
+
+    A first call, which fills the disk caches, is not counted.
+    """
     found = [measured(number) for number in range((2 if plan.quick else 5) + 1)][1:]
     cpu = statistics.median(each.cpu for each in found)
     return replace(single([each.wall for each in found]), cpu=cpu)
 
 
 def _first_step(seed: int) -> Seconds:
-    """A whole run of one step on the built-in digits, with its evaluations and its record."""
+    """Measure a run of one step on the built-in digits, with its evaluations and its files."""
     with tempfile.TemporaryDirectory(prefix="semisup-bench-") as folder:
         words = ["train.steps=1", "plots=false", "tracking=none", f"output_root={folder}", f"seed={seed}"]
         return seconds([*SEMISUP, "train", *words])

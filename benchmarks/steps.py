@@ -1,9 +1,9 @@
-"""Our training step over the bare model's, augmentation's share of it, and scoring over a bare forward pass.
+"""Our training step over the bare step, the share of augmentation, and inference over a bare forward pass.
 
-The bare step is the minimum that a method needs, at the same precision and memory layout: its forward and backward
-passes and the optimizer, on one resident float batch in the layout of the convolutions. No reading, no shuffling, no
-augmentation, no threshold, no logging. For FixMatch it is the weak views without gradient, then labeled and strong
-views together, all of them kept; of the other two the cross-entropy of a batch.
+The bare step is the minimum that a method needs, at the same precision and memory layout: the forward and backward
+passes and the optimizer update, on one resident float batch. It reads, shuffles, augments, selects and logs nothing.
+For FixMatch, its passes are the weak views without gradient, then labeled and strong views together, all of them
+selected. For supervised training and self-training it is the cross-entropy of one batch.
 """
 
 from collections.abc import Iterator
@@ -54,7 +54,10 @@ def _step(plan: Plan, shape: Shape, name: str, method: str, share: str | None) -
 
 
 def our_step(config: Any, data: TrainingData, state: State | None = None) -> Work:
-    """One optimizer update of ours; for a method by rounds, once the pool is labeled."""
+    """Build a function that does one optimizer update of this program.
+
+    A method with `refresh_every` first trains until the unlabeled set is labeled.
+    """
     events = train(data, config.settings, state or start(data, config.settings))
     by_rounds = "refresh_every" in config.config["method"]
     while by_rounds and not isinstance(next(events), PoolLabeled):
@@ -68,7 +71,7 @@ def our_step(config: Any, data: TrainingData, state: State | None = None) -> Wor
 
 
 def bare_step(config: Any, shape: Shape, method: str, device: str = "cpu") -> Work:
-    """The passes of a step and the optimizer's, on a resident batch."""
+    """Build a function that does the bare step, on a resident batch."""
     data = problem(shape, device=device)
     state = start(data, config.settings)
     labeled, targets = resident(config, data.labeled.pixels[: shape.batch]), data.labeled.targets[: shape.batch]
@@ -96,13 +99,13 @@ def bare_step(config: Any, shape: Shape, method: str, device: str = "cpu") -> Wo
 
 
 def resident(config: Any, pixels: Tensor) -> Tensor:
-    """(n, C, S, S) float in [0, 1], in the layout of the run's convolutions."""
+    """Convert (n, C, S, S) pixels to float in [0, 1], in the memory layout of the run."""
     layout = torch.channels_last if config.settings.channels_last else torch.contiguous_format
     return to_float(pixels).contiguous(memory_format=layout)
 
 
 def augmentation(config: Any, shape: Shape, method: str) -> Work:
-    """The views of one step, nothing else."""
+    """Build a function that computes the augmented views of one step and nothing else."""
     data, chosen = problem(shape), config.settings
     labeled = data.labeled.pixels[: shape.batch]
     pool = data.unlabeled.pixels[torch.arange(shape.ratio * shape.batch) % len(data.unlabeled)]
@@ -119,7 +122,10 @@ def augmentation(config: Any, shape: Shape, method: str) -> Work:
 
 
 def _score(plan: Plan, shape: Shape) -> Measured:
-    """Labeling a pool of uint8 images over a forward pass on float ones that are there."""
+    """Compute the time of predicting uint8 images over the time of the forward passes alone.
+
+    The forward passes are on float images in memory.
+    """
     config = settings(shape, "method=supervised")
     data = problem(shape, 64 if plan.quick else 1024)
     model = start(data, config.settings).student.eval()

@@ -1,9 +1,11 @@
 """Overhead of sweeps, on the built-in digits.
 
-job_overhead_seconds    one more run in a warm process: nine runs of one step less one, over eight
-two_jobs_over_one       the same runs two at a time by joblib, over one after another
-shared_over_separate    9 thresholds x 4 strengths with a shared start before the gate, over 36 separate runs;
-                        the gate at 40 % of a run
+A shared start is the common first part of runs, up to the first labeling of the unlabeled set, computed once.
+
+job_overhead_seconds    time of one more run in a warm process: (sweep of nine one-step runs - sweep of one) / 8
+two_jobs_over_one       a sweep with two runs at a time (joblib) / the same sweep with one run at a time
+shared_over_separate    9 thresholds x 4 strengths: a sweep with shared starts / a sweep of 36 separate runs. The
+                        unlabeled set is first labeled at 40 % of a run
 """
 
 import os
@@ -31,7 +33,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def sweep(*words: str) -> Seconds:
-    """Of a sweep in a folder of its own, process and all."""
+    """Run a sweep in a new process and a new folder, and measure its time."""
     with tempfile.TemporaryDirectory(prefix="semisup-bench-") as folder:
         command = [*SEMISUP, "train", "-m", *PLAIN, f"output_root={folder}", *words]
         found = seconds(command, os.environ | {"OMP_NUM_THREADS": "1"})
@@ -57,7 +59,10 @@ def _two_over_one(plan: Plan) -> Measured:
 
 
 def _shared_over_separate(plan: Plan) -> Measured:
-    """A low gate that is first asked at 40 % of the steps, three of which are an epoch before it."""
+    """Measure a sweep in which the unlabeled set is first labeled at 40 % of the steps.
+
+    The gate is low enough that accuracy is above it then. Before that, an epoch has three steps.
+    """
     steps, first = (120, 16) if plan.quick else (600, 80)
     grid = (f"threshold.tau={TAUS}", f"augment.strength={STRENGTHS}")
     length = (f"train.steps={steps}", f"train.evaluate_every_steps={steps // 5}", f"method.refresh_every={first}")
@@ -66,7 +71,7 @@ def _shared_over_separate(plan: Plan) -> Measured:
 
 
 def _over(pairs: list[tuple[Seconds, Seconds]]) -> Measured:
-    """The first of each pair over the second."""
+    """Compute the median ratio of the first time to the second time of each pair."""
     cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
     middle = {
         name: statistics.median(each[place].wall for each in pairs) for place, name in enumerate(("this", "over"))

@@ -1,9 +1,12 @@
-"""The Food-11 tutorial's program (offline self-training), unoptimized, as published.
+"""The Food-11 tutorial's program (offline self-training), without optimizations, as published.
 
-Written from its description, for this benchmark only: images are read one after another into arrays that grow by
-concatenation; every image goes through Pillow's transforms by itself each time; the unlabeled set is labeled through a
-loader whose items are (transformed, original), softmax and lists are extended batch by batch, and selected images are
-appended one by one; the optimizer is torch's AdamW with its defaults.
+The code was written from the tutorial's description, for this benchmark only:
+
+- Images are read one after another into arrays that grow by concatenation.
+- Pillow transforms every image by itself, each time that it is used.
+- The unlabeled set is labeled through a loader whose items are (transformed, original). Lists of confidences and
+  classes are extended batch by batch, and selected images are appended one by one.
+- The optimizer is torch's default implementation of AdamW, which is not fused.
 """
 
 import math
@@ -24,7 +27,11 @@ THRESHOLD, BATCH = 0.99, 16
 
 
 def read_classes(folder: Path, side: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """(n, S, S, 3) uint8 and (n,) class numbers of one folder a class."""
+    """Read a folder that has one subfolder for each class.
+
+    Returns:
+        (n, S, S, 3) uint8 images and (n,) class numbers.
+    """
     for number, each in enumerate(sorted(folder.iterdir())):
         images = read_flat(each, side)
         targets = numpy.full(len(images), number)
@@ -44,7 +51,7 @@ def read_flat(folder: Path, side: int) -> numpy.ndarray:
 
 
 def load(root: Path, side: int) -> dict[str, Any]:
-    """All that the program reads before it starts."""
+    """Read all images of the data set at once."""
     return {
         "labeled": read_classes(root / "training/labeled", side),
         "unlabeled": read_flat(root / "training/unlabeled/00", side),
@@ -54,7 +61,7 @@ def load(root: Path, side: int) -> dict[str, Any]:
 
 
 def crop_and_rotate(image: Image.Image) -> Image.Image:
-    """RandomResizedCrop, then RandomRotation(50)."""
+    """Augment an image like RandomResizedCrop followed by RandomRotation(50)."""
     side = image.width
     for _ in range(10):
         area, aspect = side * side * random.uniform(0.08, 1), math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -72,7 +79,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 
 class Labeled(Dataset[tuple[Tensor, int]]):
-    """Images that are learned, transformed at each look."""
+    """Data set of the labeled images; an image is augmented each time that it is read."""
 
     def __init__(self, images: Any, targets: Any) -> None:
         self.images, self.targets = images, targets
@@ -85,7 +92,7 @@ class Labeled(Dataset[tuple[Tensor, int]]):
 
 
 class Unlabeled(Dataset[tuple[Tensor, numpy.ndarray]]):
-    """Images that are scored: as the model sees them, and as they are."""
+    """Data set of the unlabeled images; an item is (tensor for the model, original array)."""
 
     def __init__(self, images: numpy.ndarray) -> None:
         self.images = images
@@ -98,7 +105,10 @@ class Unlabeled(Dataset[tuple[Tensor, numpy.ndarray]]):
 
 
 def network(widths: Sequence[int], hidden: int, classes: int, side: int) -> nn.Sequential:
-    """Its layers in its order: ReLU before pooling, nothing in place."""
+    """Build the tutorial's network, with its layers in its order.
+
+    ReLU comes before pooling, and no operation is in place.
+    """
     layers: list[nn.Module] = []
     for before, after in pairwise([3, *widths]):
         layers += [nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2, 2, 0)]
@@ -108,7 +118,10 @@ def network(widths: Sequence[int], hidden: int, classes: int, side: int) -> nn.S
 
 
 class Learning:
-    """The model, AdamW, and the loader's endless passes; called once a step."""
+    """A training step as a function that is called once for each step.
+
+    It holds the model, AdamW, and a loader that starts again whenever it is exhausted.
+    """
 
     def __init__(self, model: nn.Module, images: Any, targets: Any, batch: int = BATCH) -> None:
         self.model, self.optimizer = model, torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
@@ -133,7 +146,11 @@ class Learning:
 
 
 def score(model: nn.Module, pool: numpy.ndarray, threshold: float, batch: int = BATCH) -> tuple[list[Any], list[int]]:
-    """The images of the pool that the model is surer of than the threshold, and its word on each."""
+    """Label the unlabeled images.
+
+    Returns:
+        the images whose confidence is above `threshold`, and their predicted classes.
+    """
     loader = DataLoader(Unlabeled(pool), batch_size=batch, shuffle=False)
     model.eval()
     surest: list[float] = []

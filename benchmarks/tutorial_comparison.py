@@ -1,13 +1,17 @@
-"""The Food-11 tutorial (`tutorial.py`) over ours, on made JPEGs of 500 x 400 at 224 pixels, with its network.
+"""The Food-11 tutorial (`tutorial.py`) over ours, on generated 500 x 400 JPEGs at 224 pixels.
 
-    load            reading all images, at 224 pixels; load_64: at 64, where a JPEG is decoded at a reduced size
-    second_start    reading them again; second_start_64
-    train, score    an optimizer step of 16 images, and labeling the pool, in our default precision on this machine;
-                    *_float32, *_bfloat16: in the precision named
-    peak_memory     of a process that reads 1,000 images, labels the pool, keeps all and takes three steps: ours over
-                    the tutorial's
+    load            reading all images for the first time, at 224 pixels
+    load_64         the same at 64 pixels, where ours decodes a JPEG at a reduced size
+    second_start    reading all images again: ours has them in its cache, the tutorial has none
+    second_start_64 the same at 64 pixels
+    train           an optimizer step of 16 images; ours in its default precision on this machine
+    score           labeling unlabeled images; ours in its default precision on this machine
+    train_float32, train_bfloat16, score_float32, score_bfloat16
+                    the same, with ours in the precision of the name
+    peak_memory     peak memory of ours / of the tutorial: a process reads 1,000 images, labels the unlabeled set,
+                    selects all images and takes three steps
 
-The network is the tutorial's own at 26.7 million parameters (`--quick`: narrower).
+Both programs use the tutorial's network, which has 26.7 million parameters (`--quick`: fewer).
 """
 
 import json
@@ -50,7 +54,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def config(root: Path, shape: Shape, *words: str) -> Any:
-    """Of ours, on these photographs."""
+    """Compose the settings of our run on the images in `root`."""
     data = ("dataset=folder", f"dataset.root={root}", f"dataset.size={shape.size}", f"dataset.cache={root}/.cache")
     length = ("train.steps=100000000", "train.evaluate_every_steps=99999999", f"train.batch_size={BATCH}")
     return checked(*data, *length, f"model={shape.model}", *shape.words, "augment.strength=1", *words)
@@ -70,7 +74,7 @@ def _reading(root: Path, side: int) -> dict[str, Work]:
     def second() -> None:
         read(dataset)
 
-    def both() -> None:  # the order of the works turns: a second start must not be the first one
+    def both() -> None:  # the order of the functions rotates, and a second start needs the cache
         if not (root / ".cache").exists():
             read(dataset)
 
@@ -110,19 +114,19 @@ def _scoring(chosen: Any, data: TrainingData, pool: torch.Tensor) -> Work:
 
 
 def _network(chosen: Any, shape: Shape) -> torch.nn.Module:
-    """The tutorial's own, of the same widths."""
+    """Build the tutorial's network with the widths of our model."""
     model = chosen.settings.model
     return tutorial.network(model.widths, model.hidden, CLASSES, shape.size)
 
 
 def _peak(root: Path, shape: Shape) -> Measured:
-    """Peak resident memory of a process of ours over one of the tutorial's."""
+    """Measure the peak resident memory of a process of ours over that of a process of the tutorial."""
     found: Mapping[str, float] = {kind: _peak_of(kind, root, shape) for kind in ("seed", "ours")}
     return single([found["ours"] / found["seed"]], seconds={f"{name} MiB": value for name, value in found.items()})
 
 
 def _peak_of(kind: str, root: Path, shape: Shape) -> float:
-    """MiB."""
+    """Measure the peak resident memory of a process in MiB; `kind` is "ours" or "seed" (the tutorial)."""
     command = [sys.executable, "-m", "benchmarks.tutorial_comparison", kind, str(root), json.dumps(shape)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -131,7 +135,11 @@ def _peak_of(kind: str, root: Path, shape: Shape) -> float:
 
 
 def _whole(kind: str, root: Path, shape: Shape) -> None:
-    """In a process of its own: read, label the pool, keep all, three steps; prints its peak."""
+    """Run the work of the memory measurement, and print the peak memory in MiB.
+
+    It reads all images, labels the unlabeled set, selects all of it and takes three steps. It runs in a process of its
+    own.
+    """
     if kind == "seed":
         everything = tutorial.load(root, shape.size)
         images, targets = everything["labeled"]
@@ -145,7 +153,7 @@ def _whole(kind: str, root: Path, shape: Shape) -> None:
         work = our_step(chosen, run_data.build_problem(chosen, read(chosen.dataset)))
         for _ in range(3):
             work()
-    status = Path("/proc/self/status").read_text()  # ru_maxrss would be at least what the parent had as it made us
+    status = Path("/proc/self/status").read_text()  # ru_maxrss is at least the parent's at the fork
     print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 
 

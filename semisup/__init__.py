@@ -1,3 +1,3 @@
-"""semisup: pseudo-labels for image classification, swept, compared and brought back bit for bit."""
+"""semisup: train image classifiers with pseudo-labels, sweep and compare settings, and reproduce runs bit for bit."""
 
 __version__ = "0.2.0"

@@ -1,6 +1,6 @@
-"""Prepare the process for the `semisup` command, then hand over to `semisup.cli.commands`.
+"""Prepare the process for the `semisup` command, and then call `semisup.cli.commands`.
 
-Ctrl-C is handled from the first line of `main` on, before anything else of the program is imported.
+`main` first installs a handler for Ctrl-C, before it imports any other module of the program.
 """
 
 import os
@@ -12,9 +12,10 @@ INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 
 class _Interrupt:
-    """SIGINT handler: raise KeyboardInterrupt on the first signal, end the process on the second.
+    """SIGINT handler that raises KeyboardInterrupt on the first signal and ends the process on the second.
 
-    Code that is being imported may turn the exception into another one: `requested` tells that it was raised.
+    A module that is being imported may catch KeyboardInterrupt and raise another exception. So `requested` stores that
+    KeyboardInterrupt was raised.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class _Interrupt:
 
 
 def main() -> int:
-    """Run the console script and return its exit status."""
+    """Run the `semisup` command and return its exit status."""
     interrupt, is_program = _Interrupt(), _is_program()
     if is_program:
         _install(interrupt)
@@ -49,13 +50,16 @@ def main() -> int:
 
 
 def _is_program() -> bool:
-    """Whether this process runs only the command, as `semisup` or `python -m semisup` does, and a test does not."""
+    """Whether this process was started as `semisup` or `python -m semisup`, and not as a test."""
     script = getattr(sys.modules["__main__"], "__file__", None) or ""
     return __name__ == "__main__" or os.path.basename(script) == "semisup"
 
 
 def _install(interrupt: _Interrupt) -> None:
-    """Handle SIGINT, unless the process was started with SIGINT ignored (a background job of a script)."""
+    """Install the SIGINT handler, unless the process was started with SIGINT ignored.
+
+    A script starts its background jobs in this way.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         return
     signal.signal(signal.SIGINT, interrupt)

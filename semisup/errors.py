@@ -1,14 +1,14 @@
-"""Errors of users, each with a message of one line.
+"""Errors that users can cause or correct, each with a message of one line.
 
-    SettingError        a setting: names key, value and what is allowed            exit 2
-    DataError           the user's files: names the file or folder                 exit 2
-    RecordError         a run directory: in use, finished, damaged or foreign      exit 2
-    DivergedError       a loss or gradient that is not finite: names the step      exit 3
-    InsufficientMemoryError  out of memory: names the batch size to try            exit 1
-    CollapsedError      pseudo-labels of few classes, if collapse.stop_below is set exit 3
+    SettingError              a setting is not valid: names key, value and what is allowed     exit 2
+    DataError                 the user's files are not valid: names the file or folder         exit 2
+    RecordError               a run directory is in use, finished, damaged, or not of a run    exit 2
+    DivergedError             a loss or gradient is not finite: names the step                 exit 3
+    InsufficientMemoryError   out of memory: names the batch size to try                       exit 1
+    CollapsedError            pseudo-labels of few classes, if collapse.stop_below is set      exit 3
 
-All but InsufficientMemoryError are ValueErrors, so that a notebook can catch one class. Violated internal invariants
-are assertions.
+All except InsufficientMemoryError are ValueErrors, so that a notebook can catch one class. Errors in the program itself
+are AssertionErrors.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from semisup.text import escape
 
 
 class SettingError(ValueError):
-    """An invalid setting. Callers add the group to `key` by `within` (`tau` -> `threshold.tau`)."""
+    """A setting is not valid; callers add the group to `key` with `within` (`tau` -> `threshold.tau`)."""
 
     def __init__(self, key: str, value: object, allowed: str, nearest: str | None = None) -> None:
         super().__init__(key, value, allowed, nearest)
@@ -30,7 +30,7 @@ class SettingError(ValueError):
         return f"{self.key}={escape(self.value)}: {self.allowed}{hint}"
 
     def within(self, group: str) -> "SettingError":
-        """Return the same error with the key as a user types it."""
+        """Return the same error with the group before the key, as a user types it."""
         nearest = f"{group}.{self.nearest}" if self.nearest and self.allowed.startswith("no such key") else self.nearest
         return SettingError(f"{group}.{self.key}", self.value, self.allowed, nearest)
 
@@ -38,7 +38,7 @@ class SettingError(ValueError):
 class DataError(ValueError):
     """Images or folders do not match the settings.
 
-    `report`: the content of data_report.json, if one line cannot list the files.
+    `report`: the content of data_report.json, if there are too many files for a message of one line.
     """
 
     report: Mapping[str, object] | None = None
@@ -51,15 +51,15 @@ class RecordError(ValueError):
 class InUseError(RecordError):
     """Another process holds the run's lock.
 
-    `stale_in_seconds`: after how long the lock counts as stale if its heartbeat does not change; None if the holder is
-    known to be alive.
+    `stale_in_seconds`: time after which the lock is treated as left behind, if the process that holds it does not
+    update it; None if that process is known to be alive.
     """
 
     stale_in_seconds: float | None = None
 
 
 class LockLostError(RecordError):
-    """The directory of a run was deleted, moved or taken over by another process while this one wrote to it."""
+    """The directory of a run was deleted, moved or taken over by another process during writing."""
 
 
 class FinishedError(RecordError):
@@ -78,15 +78,15 @@ class DivergedError(ValueError):
 
 
 class InsufficientMemoryError(RuntimeError):
-    """The machine or the device ran out of memory; the message says what to try."""
+    """The machine or the device ran out of memory; the message names the settings to change."""
 
 
 class CollapsedError(ValueError):
-    """The pseudo-labels collapsed to few classes and `collapse.stop_below` is set."""
+    """The selected pseudo-labels belong to few classes, and `collapse.stop_below` is set."""
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of the message of another library."""
+    """Return the first line of the message of an error that another library raised."""
     return str(error).strip().split("\n")[0]
 
 
@@ -99,11 +99,11 @@ def closest_match(word: str, allowed: Iterable[str]) -> str | None:
 def check_range(
     key: str, value: float | None, low: float, high: float = math.inf, *, above: bool = False, below: bool = False
 ) -> None:
-    """Raise SettingError unless `value` is finite and in [low, high]; None passes.
+    """Raise SettingError unless `value` is None, or finite and in [low, high].
 
     Args:
-        above: the value must be larger than `low`.
-        below: the value must be smaller than `high`.
+        above: whether the value must be larger than `low`, so that `low` itself is not allowed.
+        below: whether the value must be smaller than `high`, so that `high` itself is not allowed.
     """
     if value is None:
         return

@@ -1,14 +1,16 @@
-"""Show and store text that others chose: names of files, classes and runs, values of settings, messages of libraries.
+"""Convert text that the program did not choose, so that it is safe to print and to store.
 
-    listed         parts as a phrase: "a, b or c"
+Such text is, for example, names of files, classes and runs, values of settings, and messages of libraries.
+
+    listed         joins parts to a phrase: "a, b or c"
     escape         for messages and tables: at most 120 characters on one line
-    printable      the same, of any length
-    escape_name    for names that must stay different: the backslash is escaped, too
+    printable      for messages and tables: one line with a maximum length that the caller chooses
+    escape_name    for names: different names remain different, because the backslash is escaped, too
     escape_line    for files that are read again: only what is not Unicode is escaped
-    shell_quote    for commands to copy
+    shell_quote    for commands that the user copies
 
-Letters of every script are shown as they are. Control characters, direction marks and bytes that are not UTF-8 are
-shown as escapes, so that no text can control a terminal or pass for another one.
+Letters of every script are unchanged. Control characters, direction marks and bytes that are not UTF-8 are replaced by
+escapes, so that no text can control a terminal or look like another text.
 """
 
 import os
@@ -21,7 +23,7 @@ MAX_LENGTH = 120
 
 
 def listed(parts: Iterable[str], word: str = "or") -> str:
-    """Join parts to a phrase: "a, b or c"."""
+    """Join parts to a phrase such as "a, b or c"; `word` is the word before the last part."""
     *first, last = parts
     return f"{', '.join(first)} {word} {last}" if first else last
 
@@ -39,12 +41,12 @@ def printable(value: object, max_length: int = 300) -> str:
 
 
 def escape_name(text: str) -> str:
-    """Escape what is not printable, and the backslash: different names stay different."""
+    """Escape unprintable characters and the backslash, so that different names remain different."""
     return _escape_unprintable(text, "\\")
 
 
 def escape_line(text: str) -> str:
-    """Escape what is not Unicode with backslashes: file names on Linux are arbitrary bytes."""
+    """Escape what is not Unicode with backslashes, because file names on Linux are arbitrary bytes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -60,7 +62,7 @@ def _escape_unprintable(text: str, also: str = "") -> str:
 
 
 def shell_quote(path: Path) -> str:
-    """Quote a path for bash; unprintable characters become `$'\\x..'`, which means the same."""
+    """Quote a path for bash; unprintable characters become `$'\\x..'`, which bash reads as the same characters."""
     text = str(path)
     if text.isprintable():
         return shlex.quote(text)
@@ -74,11 +76,17 @@ def shell_quote(path: Path) -> str:
 
 
 def relative_url(folder: Path, page: Path) -> str:
-    """The relative URL of a directory from a page in the directory `page`; has no scheme, whatever the name."""
+    """Return the relative URL of a directory, for a page in the directory `page`.
+
+    The URL never has a scheme, whatever the name of the directory is.
+    """
     relative = os.path.relpath(os.path.realpath(folder), os.path.realpath(page))
     return "./" + quote(os.fsencode(relative)) + "/"
 
 
 def run_url(folder: Path, page: Path) -> str:
-    """The relative URL of a run's report, or of its directory if it has none, from a page in the directory `page`."""
+    """Return the relative URL of a run's report, for a page in the directory `page`.
+
+    If the run has no report, return the URL of its directory.
+    """
     return relative_url(folder, page) + ("report.html" if (folder / "report.html").is_file() else "")

@@ -7,19 +7,22 @@ without a test has the reason in place of the required behavior.
 from dataclasses import dataclass
 
 SECTIONS = {
-    "A": ("Process death", "Signals, lack of memory and loss of power; the figures of the kill harness follow."),
-    "B": ("Storage", "Disks that are full, read-only, failing, or without some operations."),
-    "C": ("Concurrency", "Several processes that use one run directory, one cache or one file."),
-    "D": ("Data", "Image files and folders as users have them."),
-    "E": ("Numbers and pseudo-labels", "Values that are not finite, empty sets, and constant predictions."),
-    "F": ("Config", "Settings as typed and as saved."),
+    "A": (
+        "Process death",
+        "A run is killed by a signal, for lack of memory, or by loss of power. The figures of the kill harness follow.",
+    ),
+    "B": ("Storage", "The disk is full, read-only or failing, or does not support an operation."),
+    "C": ("Concurrency", "Several processes use the same run directory, cache or file."),
+    "D": ("Data", "The image files and folders are damaged, unusual, or named in unusual ways."),
+    "E": ("Numbers and pseudo-labels", "Values are not finite, sets are empty, or all predictions are of one class."),
+    "F": ("Config", "Settings are typed wrongly, or a saved config is loaded again."),
     "G": (
         "Untrusted files and secrets",
-        "Run directories, configs and checkpoints from someone else; secrets of the user.",
+        "Run directories, configs and checkpoints come from someone else. The secrets of the user must not be written anywhere.",
     ),
-    "H": ("W&B", "The real client against a server that fails."),
-    "I": ("Sweeps", "Jobs that fail, are killed or are stopped, and sweeps that are repeated."),
-    "J": ("Time and host", "Clocks that jump, process ids that are used again, other machines."),
+    "H": ("W&B", "The tests of this section run the real client against a server that fails."),
+    "I": ("Sweeps", "Jobs of a sweep fail, are killed or are stopped, and the sweep is started again."),
+    "J": ("Time and host", "The clock jumps, a process id is used again, or a run continues on another machine."),
     "K": (
         "Faults of version 0.1.0",
         "About 430 attempts by hand and 570 fuzzed commands found sixteen kinds of fault that version 0.1.0 did not survive. "

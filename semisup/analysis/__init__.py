@@ -1,1 +1,1 @@
-"""Analysis of finished runs: reading, comparing and diagnosing them; numbers only."""
+"""Read, compare and diagnose finished runs; the results are numbers, which `semisup.report` shows."""

@@ -1,10 +1,13 @@
-"""Compare runs: pair each with its control and baseline, then group runs that differ only in seed and fold into rows.
+"""Compare runs: pair each run with its control and its baseline, and group the runs of one setting into rows.
 
-    gain of a run   = 100 (accuracy of the run - accuracy of its control), in percentage points, seed by seed
+A control is the same run without unlabeled images. A baseline is trained on labels only, without augmentation. A row
+holds the runs that differ only in seed and fold.
+
+    gain of a run   = 100 * (accuracy of the run - accuracy of its control), in percentage points, seed by seed
     mean and spread = arithmetic mean and sample standard deviation over seeds and folds; one run has no spread
 
-Accuracy is measured on the test set, or on the validation set where there is no test set. Selection (the order of the
-rows and the best row) uses validation alone.
+Accuracy is measured on the test set, or on the validation set if there is no test set. The order of the rows, and thus
+the best row, depends only on validation accuracy.
 """
 
 import json
@@ -26,7 +29,7 @@ from semisup.dataset import KeyRole
 from semisup.text import escape
 
 FlatSettings = dict[str, Any]
-"""Dotted keys -> values, without the seed and the fold."""
+"""Settings of a run as dotted keys -> values, without the seed and the fold."""
 
 Replicate = tuple[int, int]
 """Seed and fold of a run."""
@@ -37,15 +40,15 @@ REFIT = f"refit: {NO_ACCURACY}"
 PROBE = "probe.classifier"
 
 OLD_CONTROL = "strongly augmented control"
-"""Name of the control of runs of version 0.1.0: supervised under the run's augmentation."""
+"""Name of the control of runs of version 0.1.0: supervised training with the augmentation of the run."""
 
 LENGTHS = ("train.steps", "train.epochs")
-"""Settings in which controls of one group may differ: a run whose labelings selected more took more steps."""
+"""Settings in which the controls of one group may differ: a run that selected more pseudo-labels took more steps."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation over seeds; the deviation of a single value is None."""
+    """Mean and sample standard deviation over seeds; for a single value the deviation is None."""
 
     mean: float
     deviation: float | None
@@ -53,7 +56,7 @@ class Spread:
 
 
 def summarize(values: Iterable[float | None]) -> Spread | None:
-    """Mean and spread of the values that are not None; None if there are none."""
+    """Compute the mean and spread of the values that are not None; return None if all values are None."""
     present = [value for value in values if value is not None]
     if not present:
         return None
@@ -64,8 +67,8 @@ def summarize(values: Iterable[float | None]) -> Spread | None:
 class ReferenceGain:
     """Gain of a finished run over one reference run.
 
-    other: None = missing
-    points: None unless the other run is finished
+    other: the reference run; None if there is none
+    points: the gain in percentage points; None unless the reference run is finished
     """
 
     other: Run | None
@@ -73,29 +76,29 @@ class ReferenceGain:
 
     @property
     def state(self) -> str:
-        """The status of the other run, or "missing"."""
+        """Status of the reference run, or "missing"."""
         return "missing" if self.other is None else self.other.status
 
     @property
     def finished(self) -> Run | None:
-        """The other run, if it is finished."""
+        """The reference run if it is finished, else None."""
         return self.other if self.other is not None and self.other.done else None
 
 
 @dataclass(frozen=True)
 class Row:
-    """Finished runs that differ only in seed and fold, sorted by these, one for each."""
+    """Finished runs that differ only in seed and fold: one run for each pair of seed and fold, sorted by both."""
 
-    settings: FlatSettings  # of the varied keys, those that the runs have
+    settings: FlatSettings  # values of the keys that differ between rows, if the runs have them
     runs: tuple[Run, ...]
-    controls: tuple[ReferenceGain, ...]  # one for each run; empty for labels-only runs
+    controls: tuple[ReferenceGain, ...]  # gain of each run over its control; empty for labels-only runs
     baselines: tuple[ReferenceGain, ...]
-    labels_only: tuple[ReferenceGain, ...] = ()  # over the best labels-only setting of the comparison
-    gains: Mapping[str, Gain] = field(default_factory=dict)  # by kind of reference; only those that are known
+    labels_only: tuple[ReferenceGain, ...] = ()  # gains over the best labels-only runs
+    gains: Mapping[str, Gain] = field(default_factory=dict)  # kind of reference run -> gain, if known
     ensemble: float | None = None  # test accuracy of the mean of the seeds' probabilities, in [0, 1]; None = unknown
 
     def references(self, kind: str) -> tuple[ReferenceGain, ...]:
-        """The gains of the runs over one kind of reference, one for each run; () for a labels-only row."""
+        """Return the gain of each run over its reference run of this kind; () for a labels-only row."""
         return {CONTROL: self.controls, LABELS_ONLY: self.labels_only, BASELINE: self.baselines}[kind]
 
     @property
@@ -111,22 +114,22 @@ class Row:
 
     @property
     def best_run(self) -> Run:
-        """The run of best validation accuracy; among equals the lowest seed."""
+        """The run with the best validation accuracy; if several runs are equal, the one with the lowest seed."""
         return max(self.runs, key=lambda run: (run.accuracy("validation") or 0, -(run.seed or 0)))
 
 
 @dataclass(frozen=True)
 class ReferenceGroup:
-    """Reference runs of one kind that differ only in seed and length."""
+    """Reference runs of one kind that differ only in seed and number of steps."""
 
     kind: str  # control, best labels-only, baseline, or the name of a probe
     settings: FlatSettings
     runs: tuple[Run, ...]
-    ensemble: float | None = None  # as of a row
+    ensemble: float | None = None  # as in `Row`
 
     @property
     def name(self) -> str:
-        """The kind as users see it."""
+        """The kind of reference run, as users see it."""
         return control_name(self.runs) if self.kind == CONTROL else self.kind
 
     @property
@@ -135,7 +138,7 @@ class ReferenceGroup:
 
     @property
     def accuracy(self) -> Spread | None:
-        """Over seeds; several lengths of one seed count by their mean."""
+        """Accuracy over seeds; runs of one seed with different lengths are averaged first."""
         return over_seeds(self.runs, self.split)
 
 
@@ -143,14 +146,15 @@ class ReferenceGroup:
 class Comparison:
     """The result of comparing runs.
 
-    runs: all runs, unfinished ones and controls included
-    flats: run folder -> flat settings
-    columns: keys of the settings that differ
-    rows: best on validation first
-    references_of: folder of a finished run that uses unlabeled images -> kind of reference -> its gain over that
-    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, a probe, or several joined by `and`;
-        of a refit, which is no row: REFIT
-    data_set: name of the data set where several are compared side by side; else ""
+    runs: all runs, including unfinished runs and controls
+    flats: run folder -> settings as dotted keys -> values
+    columns: keys of the settings that differ between the runs
+    rows: sorted by validation accuracy, best first
+    references_of: folder of a finished run that uses unlabeled images -> kind of reference run -> gain of the run
+        over its reference run of this kind
+    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, the name of a probe, or several of
+        these joined by `and`; id of a refit (a run with `train.refit`, which is in no row) -> REFIT
+    data_set: name of the data set if several data sets are compared; else ""
     stability: how often smaller validation sets would have selected the best row
     """
 
@@ -167,13 +171,13 @@ class Comparison:
 
     @property
     def best(self) -> Row | None:
-        """The row of best validation accuracy, among those that use unlabeled images if there are any."""
+        """The row with the best validation accuracy; if any rows use unlabeled images, only these count."""
         candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
 
     @property
     def control_name(self) -> str:
-        """Name of the controls of all rows; runs of version 0.1.0 have others."""
+        """Name of the controls of all rows; the controls of version 0.1.0 have another name."""
         return control_name([run for row in self.rows if row.controls for run in row.runs])
 
     def flat(self, run: Run) -> FlatSettings:
@@ -181,20 +185,20 @@ class Comparison:
 
 
 def control_name(runs: Iterable[Run]) -> str:
-    """`strongly augmented control` where all runs are of version 0.1.0, whose controls were another experiment."""
+    """Return the name of the runs' controls: `control`, or OLD_CONTROL if all runs are of version 0.1.0."""
     definitions = [run.config.get("definitions", 1) for run in runs]
     return OLD_CONTROL if definitions and max(definitions) < 2 else CONTROL
 
 
 def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
-    """Pair, group and sort runs of one data set.
+    """Pair runs of one data set with their reference runs, group them into rows, and sort the rows.
 
     Args:
-        data_set: its name, where several are compared side by side.
+        data_set: name of the data set if several data sets are compared; else "".
     """
     flats = _flats([run for run in runs if run.identity])
     finished = _one_each([run for run in runs if run.done and not run.refit])
-    by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of several folders of one id, the first finished one
+    by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of folders with the same id, the first finished one
     pairs = {
         str(run.folder): {
             CONTROL: pair_runs(run, by_id.get(run.control_id)),
@@ -237,12 +241,12 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
 
 
 def _candidates(rows: list[Row]) -> list[Row]:
-    """The rows among which the best is selected: those that use unlabeled images, if there are any."""
+    """Return the rows that can be the best row: those that use unlabeled images, or all rows if none does."""
     return [row for row in rows if row.controls] or rows
 
 
 def _by_settings(row: Row, columns: list[str]) -> list[tuple[int, float, str]]:
-    """Order of rows of equal accuracy."""
+    """Return a sort key that orders rows of equal accuracy by their settings."""
     return [sort_key(row.settings.get(key)) for key in columns]
 
 
@@ -257,18 +261,20 @@ def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -
 def _best_labels_only(
     finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
 ) -> dict[Replicate, list[Run]]:
-    """Choose the setting without unlabeled images that is best on validation: one for all seeds of the rows.
+    """Choose the setting without unlabeled images that has the best validation accuracy.
 
-    A setting that lacks a seed is considered only where none has all of them. The number of optimizer steps is no
-    setting, because it follows the labelings of the runs beside which these were trained, unless the user varied it.
+    One setting is chosen for all seeds. A setting without runs for some of the seeds is considered only if no setting
+    has runs for all of them. Runs that differ only in the number of optimizer steps count as one setting, because a
+    reference run takes as many steps as the run for which it was trained. If the user varied the number of steps, it
+    counts as a setting.
 
     Returns:
-        Seed and fold -> runs of the chosen setting, which differ in length; {} if there is none.
+        (seed, fold) -> runs of the chosen setting, which may differ in length; {} if there is no such setting.
     """
     compared = [run for row in rows if row.controls for run in row.runs]
     replicates = {run.replicate for run in compared}
     full_length = {id_ for run in compared for id_ in (run.control_id, *run.labels_only_ids)}
-    short = {run.baseline_id for run in compared} - full_length  # trained only as long as on the labeled images
+    short = {run.baseline_id for run in compared} - full_length  # only for the steps that the run spent on labels
     by_length = any(key in columns for key in LENGTHS)
     groups: dict[tuple[bool, str], dict[Replicate, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in finished:
@@ -287,7 +293,7 @@ def _best_labels_only(
 
 
 def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> Row:
-    """Pair each run with the labels-only run of its seed whose number of optimizer steps is closest."""
+    """Pair each run with the labels-only run of the same seed whose number of optimizer steps is closest."""
     if not row.controls:
         return row
 
@@ -300,7 +306,7 @@ def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> R
 
 
 def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
-    """Estimate the gains of the rows over every kind of reference."""
+    """Return the rows with their estimated gains over every kind of reference run."""
     splits = [row.split for row in rows]
     gains: list[dict[str, Gain]] = [{} for _ in rows]
     for kind in KINDS:
@@ -319,12 +325,12 @@ def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
 
 
 def split_of(runs: Iterable[Run]) -> str:
-    """The split on which accuracy is reported: test if every run has it, else validation."""
+    """Return the split on which accuracy is reported: test if every run has a test accuracy, else validation."""
     return "test" if all(run.accuracy("test") is not None for run in runs) else "validation"
 
 
 def canonical(value: Any) -> str:
-    """Text that is equal for equal settings: 1 and 1.0 are one value, true is another."""
+    """Convert settings to a text that is the same for equal settings: 1 and 1.0 are equal, 1 and true are not."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{canonical(value[key])}" for key in sorted(value, key=str)) + "}"
     if isinstance(value, list):
@@ -335,26 +341,26 @@ def canonical(value: Any) -> str:
 
 
 def settings_but_length(flat: FlatSettings) -> str:
-    """Text that is equal for runs that differ only in the seed and in the number of optimizer steps."""
+    """Convert settings to a text that is the same for runs that differ only in seed and number of steps."""
     return canonical({key: value for key, value in flat.items() if key not in LENGTHS})
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
-    """Order of values: missing, then numbers by size, then text."""
+    """Return a key that sorts missing values first, then numbers by size, then text."""
     if (size := as_number(value)) is not None:
         return (1, float(size), "")
     return (0, 0.0, "") if value is None else (2, 0.0, canonical(value))
 
 
 def format_settings(settings: FlatSettings) -> str:
-    """`threshold.tau=0.95 augment.strength=0.5`, safe to print."""
+    """Format settings as `threshold.tau=0.95 augment.strength=0.5`, with control characters escaped."""
     return " ".join(f"{escape(key)}={escape(value)}" for key, value in settings.items())
 
 
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
-    """Flat settings of each run without seed and fold, and without a split seed that equals the seed.
+    """Return the flat settings of each run, without its seed and fold.
 
-    Whether the split seed follows the seed shows only in a group of runs whose other settings are equal.
+    The split seed is also left out if it equals the seed in all runs of a group whose other settings are equal.
     """
     flats = {str(run.folder): flatten(run.identity) for run in runs}
     alike = defaultdict(list)
@@ -374,7 +380,7 @@ def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
-    """Flatten nested settings to dotted keys."""
+    """Convert nested settings to a flat dict with dotted keys."""
     flat: FlatSettings = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -382,7 +388,10 @@ def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
 
 
 def _varied(flats: list[FlatSettings]) -> list[str]:
-    """Keys that take several values, threshold and augmentation first; a missing key is not a value."""
+    """List the keys that have several values, with those of `threshold` and then `augment` first.
+
+    A run that does not have a key adds no value to that key.
+    """
     values = defaultdict(set)
     for flat in flats:
         for key, value in flat.items():
@@ -392,7 +401,7 @@ def _varied(flats: list[FlatSettings]) -> list[str]:
 
 
 def _one_each(runs: list[Run]) -> list[Run]:
-    """One run for each id: a run may lie in several experiments."""
+    """Keep one run for each id: the same run may be stored in several folders."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 
@@ -410,14 +419,21 @@ def _row(
 
 
 def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
-    """The gain of a finished run over a reference run of the same seed, on test where both have it."""
+    """Compute the gain of a finished run over a reference run of the same seed.
+
+    The gain is measured on the test set if both runs have a test accuracy, else on the validation set.
+    """
     if other is None or not other.done:
         return ReferenceGain(other, None)
     return ReferenceGain(other, _difference(run, other, split_of((run, other))))
 
 
 def _difference(run: Run, other: Run, split: str) -> float | None:
-    """Accuracy of `run` minus that of `other`, in percentage points; None where one has none on this split."""
+    """Subtract the accuracy of `other` from that of `run`, in percentage points.
+
+    Returns:
+        None if one of the runs has no accuracy on this split.
+    """
     accuracy, reference = run.accuracy(split), other.accuracy(split)
     return None if accuracy is None or reference is None else 100 * (accuracy - reference)
 
@@ -425,7 +441,7 @@ def _difference(run: Run, other: Run, split: str) -> float | None:
 def _references(
     rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run], probes: list[Run]
 ) -> list[ReferenceGroup]:
-    """Controls grouped by their settings, then the best labels-only runs, then baselines, then probes."""
+    """Group the reference runs by kind and settings: controls, best labels-only runs, baselines, then probes."""
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
         for kind in (CONTROL, BASELINE):
@@ -458,7 +474,7 @@ def _named(flat: FlatSettings, keys: list[str]) -> FlatSettings:
 
 
 def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
-    """Id of a reference run -> its kinds, in the order of `references`."""
+    """Map the id of each reference run to the names of its kinds, in the order of `references`."""
     kinds: dict[str, dict[str, None]] = defaultdict(dict)
     for group in references:
         for run in group.runs:
@@ -467,7 +483,7 @@ def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
 
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
-    """Accuracy over seeds; several runs of one seed (of different length) count by their mean."""
+    """Compute the accuracy over seeds; several runs of one seed, with different lengths, are averaged first."""
     by_seed: dict[Replicate, list[float | None]] = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
         by_seed[run.replicate].append(run.accuracy(split))

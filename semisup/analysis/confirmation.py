@@ -1,8 +1,10 @@
-"""Confirm the chosen cell of a sweep on fresh seeds: what is declared in advance, and what came of it.
+"""Confirm the chosen cell of a sweep on fresh seeds: store the plan, and read the plan and its results.
+
+A cell is all runs of a sweep that differ only in seed and fold.
 
 The chosen setting, the setting of the best labels-only runs, and the seeds are written to
-`<name>_confirm/confirmation.json` before the first run starts, and never changed after. So the interval over these
-seeds is that of one cell named in advance (`docs/statistics.md`).
+`<name>_confirm/confirmation.json` before the first run starts, and never changed afterwards. So the confidence interval
+over these seeds is valid for one cell that was named in advance (`docs/statistics.md`).
 """
 
 from dataclasses import replace
@@ -26,15 +28,15 @@ FEWEST_SEEDS, MOST_SEEDS = 3, 100
 
 
 class Plan(NamedTuple):
-    """A confirmation as it was declared.
+    """Plan of a confirmation, as it was stored before the first run.
 
-    folder: of its runs
-    settings: what the chosen cell differs in from the other cells of the sweep
+    folder: folder of the runs of the confirmation
+    settings: the settings in which the chosen cell differs from the other cells of the sweep
     config: the saved config of one run of the cell
-    identity: text that is equal for configs that differ from it only in seed, name and places
+    identity: text that is the same for all configs that differ from `config` only in seeds, name and paths
     labels_only: the saved config of one run of the best labels-only setting; None if the sweep has none
-    redraw_labels: the seeds of the sweep drew the labeled images, and those of the confirmation do too
-    seeds: those of the confirmation; none of them is a seed of the sweep
+    redraw_labels: whether each seed draws its own labeled images, in the sweep and in the confirmation
+    seeds: seeds of the confirmation; none of them is a seed of the sweep
     """
 
     folder: Path
@@ -47,13 +49,13 @@ class Plan(NamedTuple):
 
 
 def confirmation_folder(folder: Path) -> Path:
-    """The folder of the confirmation of the sweep in `folder`."""
+    """Return the folder of the confirmation of the sweep in `folder`."""
     resolved = folder.resolve()
     return resolved.with_name(resolved.name + SUFFIX)
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """Read what was declared for the sweep in `folder`; None if nothing was, or the file cannot be used."""
+    """Read the plan that was stored for the sweep in `folder`; None if there is none or its file cannot be used."""
     place = confirmation_folder(folder)
     content = read_json(place / FILE) or {}
     settings, config, seeds = content.get("settings"), content.get("config"), content.get("seeds")
@@ -63,7 +65,7 @@ def read_plan(folder: Path) -> Plan | None:
     if not seeds or not all(type(seed) is int for seed in seeds):
         return None
     try:
-        config = migrate(config)  # as the configs of the runs: the plan may be older than the newest setting
+        config = migrate(config)  # like the configs of runs: the plan may be older than the newest setting
         if labels_only is not None:
             labels_only = migrate(labels_only)
             _identity(labels_only)
@@ -73,17 +75,19 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
-    """Choose the best cell on validation and write down how it will be confirmed; a plan that exists is returned.
+    """Choose the cell with the best validation accuracy and store the plan of its confirmation.
+
+    If a plan is already stored, return that plan.
 
     Args:
-        comparison: of all runs of the sweep, of one data set.
-        folder: of the sweep.
-        seeds: how many fresh seeds, from 3 to 100.
+        comparison: comparison of all runs of the sweep, which use one data set.
+        folder: folder of the sweep.
+        seeds: number of fresh seeds, from 3 to 100.
 
     Raises:
-        DataError: the sweep has no finished run that uses unlabeled images, or is one of version 0.1.0.
-        RecordError: a confirmation was declared, but its file cannot be used.
-        SettingError: the number of seeds is out of range, or another number was declared before.
+        DataError: the sweep has no finished run that uses unlabeled images, or was trained by version 0.1.0.
+        RecordError: a plan is stored, but its file cannot be used.
+        SettingError: the number of seeds is out of range, or differs from the number in the stored plan.
     """
     check_range("--seeds", seeds, FEWEST_SEEDS, MOST_SEEDS)
     place = confirmation_folder(folder)
@@ -94,7 +98,7 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
             raise SettingError("--seeds", seeds, allowed)
         return plan
     if (place / FILE).exists():
-        raise RecordError(f"{escape(place / FILE)}: is damaged; delete {escape(place)} to confirm anew")
+        raise RecordError(f"{escape(place / FILE)}: is damaged; delete {escape(place)} to confirm again")
     best = comparison.best
     if best is None or not best.runs[0].uses_unlabeled:
         raise DataError(
@@ -124,11 +128,11 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
 
 
 def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
-    """Read the confirmation of the sweep in `folder`: its plan, and the row of the declared cell over its seeds.
+    """Read the confirmation of the sweep in `folder`: its plan, and the row of the runs of the planned cell.
 
     Returns:
-        None if nothing was declared; the row is None before its first run is finished. Its labels-only references are
-        those of the declared setting.
+        None if no plan is stored. The row is None as long as no run of the cell is finished. The labels-only reference
+        runs of the row have the labels-only setting of the plan.
     """
     plan = read_plan(folder)
     if plan is None:
@@ -150,7 +154,7 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
 
 
 def _identity(config: dict[str, Any]) -> str:
-    """Text that is equal for configs that differ only in the seeds, the name and places."""
+    """Convert a config to a text that is the same for configs that differ only in seeds, name and paths."""
     flat = flatten(result_config(config))
     seeds = {"seed", *(f"dataset.{key}" for key in dataset_keys(config["dataset"], KeyRole.SPLIT_SEED))}
     return canonical({key: value for key, value in flat.items() if key not in seeds})

@@ -1,7 +1,8 @@
-"""Compare runs data set by data set: accuracies on different data sets cannot be compared.
+"""Compare runs separately for each data set.
 
-Different splits of one data set are settings like any other, and become columns. Only the fingerprints show whether the
-images themselves changed between two runs of the same settings.
+Accuracies on different data sets cannot be compared. If runs use different splits of one data set, the settings of the
+split become columns of the comparison. Only the fingerprints of the data set show whether the images themselves changed
+between two runs with the same settings.
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ UNKNOWN_DATASET = "unreadable data set"
 
 
 def dataset_label(run: Run) -> str:
-    """`digits`, or `folder (photos)`; "" where the run's settings cannot be read."""
+    """Name the data set of a run: `digits`, or `folder (photos)`; "" if the run's settings cannot be read."""
     node = run.identity.get("dataset")
     if not isinstance(node, dict):
         return ""
@@ -23,7 +24,7 @@ def dataset_label(run: Run) -> str:
 
 
 def compare_by_dataset(runs: list[Run]) -> list[Comparison]:
-    """One comparison for each data set, by name; a single comparison of all runs where there is one data set."""
+    """Compare the runs of each data set, in the order of the names; with one data set, compare all runs."""
     labels = {id(run): dataset_label(run) for run in runs}
     names = sorted(set(labels.values()) - {""})
     if len(names) < 2:

@@ -1,4 +1,4 @@
-"""Explain why a run that could use unlabeled images used none."""
+"""Explain why a run whose method uses pseudo-labels used none."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,17 @@ from semisup.config.schema import RunConfig
 
 
 def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
-    """One line for the finished run in `folder`; "" if it used a pseudo-label, or its method uses none."""
+    """Explain in one line why the finished run in `folder` used no pseudo-label.
+
+    Returns:
+        "" if the run used a pseudo-label, or its method uses none.
+    """
     reason = summary.get("unused_reason") or find_unused_reason(run_config, folder, summary)
     return f"no pseudo-label was used: {reason}" if reason else ""
 
 
 def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
-    """The reason why the run in `folder`, at its end, used no pseudo-label, for `unused_reason` of its summary.
+    """Find the reason why the run in `folder` used no pseudo-label until its end; summary.json stores the reason.
 
     Returns:
         "" if the run used a pseudo-label at any time, or its method uses none.
@@ -33,9 +37,9 @@ def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, A
 
 
 def unused_reason(run: Run) -> str:
-    """Why the finished run used no pseudo-label; "" if it used one, or its method uses none.
+    """Return the reason why a finished run used no pseudo-label; "" if it used one, or its method uses none.
 
-    The reason stored in the summary is preferred: the run knew more than its record shows.
+    If the summary has a reason, that reason is returned: when the run ended, it knew more than its record shows.
     """
     if not run.done or not run.uses_unlabeled:
         return ""
@@ -50,7 +54,7 @@ def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
     if method.get("lambda_unlabeled") == 0:
         return "method.lambda_unlabeled=0 leaves the unlabeled images out"
     if "pseudo/coverage" in summary:
-        return "no confidence reached the threshold; a lower one selects more (what_if.csv shows how many)"
+        return "no confidence reached the threshold; a lower threshold selects more (what_if.csv shows how many)"
     start, best = method.get("gate"), as_number(summary.get("best/val/accuracy")) or 0
     return (
         f"validation accuracy never reached method.gate={start} when a labeling was due (its best was {best:.3f}); "
@@ -59,7 +63,11 @@ def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
 
 
 def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> dict[int, float]:
-    """Validation accuracy after each epoch at whose end the unlabeled set was due to be labeled."""
+    """Collect the validation accuracy after each epoch at whose end a labeling was due.
+
+    Returns:
+        Epoch -> validation accuracy.
+    """
     method, steps = run_config.settings.method, as_number(summary.get("steps"))
     due: dict[int, float] = {}
     for row in read_metric_rows(folder):

@@ -1,4 +1,4 @@
-"""The ensemble of a setting: the mean of its seeds' class probabilities, evaluated on the test set."""
+"""Evaluate the ensemble of a setting on the test set: the mean of the class probabilities of its seeds."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ def ensemble_accuracy(runs: Sequence[Run], stored: StoredPredictions) -> float |
     """Compute the test accuracy of the mean of the class probabilities of several runs.
 
     Returns:
-        Accuracy in [0, 1]; None with fewer than two runs, where two runs have one seed, where the runs have different
-        test images or classes, or where one stored no probabilities.
+        Accuracy in [0, 1]. None if there are fewer than two runs, if two runs have the same seed, if the runs have
+        different test images or classes, or if a run stored no probabilities.
     """
     if len(runs) < 2 or len({run.seed for run in runs}) < len(runs):
         return None

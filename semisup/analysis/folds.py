@@ -1,4 +1,4 @@
-"""Folds of one setting: which were run, and how far their measurements overlap."""
+"""Cross-validation folds of one setting: which folds have finished runs, and how far their training sets overlap."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from semisup.analysis.runs import Run
 
 MOST_NAMED = 3
-"""Settings that `incomplete_folds` names."""
+"""Maximum number of settings that `incomplete_folds` names."""
 
 
 def fold_count(run: Run) -> int | None:
-    """The number of folds that the labels of a run were split into; None without folds."""
+    """Return the number of folds into which the labels of a run were split; None without folds."""
     folds = run.identity.get("dataset", {}).get("folds")
     return folds if run.fold is not None and isinstance(folds, int) and folds > 1 else None
 
@@ -19,7 +19,7 @@ def overlap(runs: Sequence[Run]) -> float:
     """Estimate n_test / n_train of the folds of one setting, for `analysis/intervals.py`.
 
     Returns:
-        1 / (folds - 1); 0 without folds, or where all runs hold out the same images.
+        1 / (folds - 1); 0 if there are no folds, or if all runs hold out the same images.
     """
     counts = {fold_count(run) for run in runs}
     folds = counts.pop() if len(counts) == 1 else None
@@ -28,7 +28,7 @@ def overlap(runs: Sequence[Run]) -> float:
 
 
 def missing_folds(runs: Iterable[Run]) -> list[int]:
-    """The folds that lack a finished run of at least one of the seeds of a setting."""
+    """List the folds of a setting that have no finished run for at least one of its seeds."""
     done: dict[int | None, set[int]] = defaultdict(set)
     folds = 0
     for run in runs:
@@ -39,10 +39,11 @@ def missing_folds(runs: Iterable[Run]) -> list[int]:
 
 
 def incomplete_folds(rows: Sequence[tuple[str, Sequence[Run]]]) -> str:
-    """Say which settings lack some of their folds, in one sentence; "" if none does.
+    """Write one sentence that names the settings with unfinished folds; "" if all folds are finished.
 
     Args:
-        rows: text of the settings, "" if there are no others, and the finished runs of each.
+        rows: (text of the settings, finished runs) of each combination of settings; the text is "" if no settings
+            differ.
     """
     lacking = [(name, missing, runs) for name, runs in rows if (missing := missing_folds(runs))]
     if not lacking:
@@ -56,7 +57,7 @@ def incomplete_folds(rows: Sequence[tuple[str, Sequence[Run]]]) -> str:
 
 
 def repetitions(runs: Sequence[Run]) -> str:
-    """`with one seed`, `over 3 seeds`, `over 5 folds`, or `over 10 runs (2 seeds, 5 folds)`."""
+    """Describe the repetitions of a setting: `over 3 seeds`, `over 10 runs (2 seeds, 5 folds)`, ..."""
     count, seeds = len(runs), len({run.seed for run in runs})
     if runs[0].fold is None:
         return "with one seed" if count == 1 else f"over {count} seeds"

@@ -1,6 +1,7 @@
-"""Estimate gains over reference runs: paired by seed and fold, with the variance of both and of test images.
+"""Estimate the gains of runs over their reference runs of the same seed and fold.
 
-`docs/statistics.md` explains the three references, the intervals and the words of the conclusion.
+The confidence intervals contain the variance between seeds or folds and the variance between test images.
+`docs/statistics.md` explains the three kinds of reference runs, the intervals, and the words of the conclusion.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,9 @@ KINDS = (CONTROL, LABELS_ONLY, BASELINE)
 
 
 class Evidence(StrEnum):
-    """What an interval says about a gain; only the confirmation of a named cell can be `clear`."""
+    """What an interval says about a gain; only the confirmation of a cell named in advance can be `clear`."""
 
-    UNKNOWN = "unknown"  # fewer than two seeds, or no finished reference
+    UNKNOWN = "unknown"  # fewer than two seeds, or no finished reference run
     NONE = "no evidence"
     SUGGESTIVE = "suggestive"
     SUGGESTIVE_HARM = "suggestive of harm"
@@ -31,7 +32,7 @@ class Evidence(StrEnum):
 
 
 class Pair(NamedTuple):
-    """A finished run, the finished reference run of the same seed, and the run's gain over it in percentage points."""
+    """A finished run and a finished reference run of the same seed; points: the gain in percentage points."""
 
     run: Run
     other: Run
@@ -41,12 +42,12 @@ class Pair(NamedTuple):
 class Gain(NamedTuple):
     """Estimated gain of a row of runs over the reference runs of the same seeds.
 
-    mean: percentage points
-    interval: of one cell named in advance; None with fewer than two pairs
-    sweep_interval: holds for all rows of the comparison at once; None with fewer than two pairs
-    pairs: number of finished pairs of run and reference
-    for_these_labels: every seed had the same labeled images, so the interval holds for these labels only
-    overlap: n_test / n_train of folds, which the intervals contain; 0 without folds
+    mean: in percentage points
+    interval: valid for one row named in advance; None with fewer than two pairs
+    sweep_interval: valid for all rows of the comparison at once; None with fewer than two pairs
+    pairs: number of finished pairs of a run and its reference run
+    for_these_labels: True if every seed had the same labeled images, so that the interval is valid for them only
+    overlap: n_test / n_train of the folds, by which the intervals are widened; 0 without folds
     """
 
     mean: float
@@ -60,14 +61,15 @@ class Gain(NamedTuple):
 def estimate_gains(
     rows: Sequence[Sequence[Pair]], splits: Sequence[str], stored: StoredPredictions
 ) -> list[Gain | None]:
-    """Estimate the gain of every row over its references.
+    """Estimate the gain of every row over its reference runs.
 
     Args:
         rows: the finished pairs of each row, by seed.
-        splits: `test` or `validation`, on which the gain of each row is measured.
+        splits: for each row the split on which its gain is measured, `test` or `validation`.
 
     Returns:
-        None for a row without a finished pair. The intervals of a sweep hold for the rows with the same seeds.
+        One gain for each row; None for a row without a finished pair. `sweep_interval` is valid at once for all rows
+        that have the same seeds.
     """
     peers: dict[tuple[tuple[int, int], ...], list[int]] = {}
     for number, pairs in enumerate(rows):
@@ -92,10 +94,13 @@ def estimate_gains(
 
 
 def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredictions) -> list[float] | None:
-    """Average, per image that all seeds share, the difference in correctness over the seeds, in points.
+    """Average the difference in correctness over the seeds, for each image of the split.
+
+    The difference is 1 if only the run is correct, -1 if only its reference run is correct, else 0.
 
     Returns:
-        None where the seeds have different images, or a run has no predictions.csv.
+        One number for each image, in percentage points; None if the seeds have different images, or if a run has no
+        predictions.csv.
     """
     read = [stored.of(run, split) for pair in pairs for run in (pair.run, pair.other)]
     present = [each for each in read if each is not None]
@@ -107,7 +112,11 @@ def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredicti
 
 
 def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
-    """Name what an interval says; `confirmed`: of a cell named in advance, on fresh seeds."""
+    """Return the evidence that an interval gives for a gain.
+
+    Args:
+        confirmed: whether the interval is from new seeds, for a combination of settings that was chosen before.
+    """
     if interval is None:
         return Evidence.UNKNOWN
     if interval.low > 0:

@@ -1,34 +1,37 @@
-"""Confidence intervals of a gain: of one cell over its reference, and of the cell that a sweep chose.
+"""Confidence intervals of the gain of a cell (the runs of a sweep that differ only in seed and fold).
 
-Both are for the mean of paired differences, run minus reference of the same seed, in percentage points.
+The gain is the mean of paired differences: accuracy of a run minus that of its reference run of the same seed, in
+percentage points. There are two intervals: for one cell that was named in advance, and for the cell that a sweep chose.
 
 One cell that was named in advance (`paired_interval`). The differences of S seeds vary because seeds differ, and
-because the I test images are a sample. With s2_seed the variance of the S seed means, and s2_image the variance of the
-I image means (of the difference in correctness, averaged over seeds):
+because the I test images are a sample. Let s2_seed be the variance of the S differences, and s2_image the variance of
+the I image means (for each image the difference in correctness, averaged over the seeds):
 
-    se^2 = s2_seed / S + s2_image / I                                        a + b
+    se^2 = a + b          where a = s2_seed / S and b = s2_image / I
     nu   = (a + b)^2 / (a^2 / (S - 1) + b^2 / (I - 1))                       Satterthwaite 1946
-    mean -+ t(nu, 97.5 %) se
+    mean -+ t(nu, 97.5 %) * se
 
-Each of the two variances holds the residual variance once, so their sum counts it twice: the interval is at most a
-little too wide. Where the seeds draw their own test images, s2_seed holds the images' part already, and b = 0.
+Both variances contain the residual variance, so their sum counts it twice, and the interval is at most slightly too
+wide. If the seeds draw their own test images, s2_seed already contains the variance between images, and b = 0.
 
-The cell that was chosen among C (`chosen_interval`). The largest of C estimates is too large, so the interval holds for
-all cells at once (single-step, as Dunnett 1955): mean -+ q s / sqrt(S), where s is the largest standard deviation of
-any cell or the pooled one (seeds as blocks), whichever is larger for this cell, and q is the 95 % quantile of the
-largest |t| over the cells, simulated with the correlation between cells that share their controls.
+The cell that was chosen among C cells (`chosen_interval`). The largest of C estimates tends to be too large, so the
+interval is valid for all cells at once (single-step, as Dunnett 1955): mean -+ q * s / sqrt(S). Here s is the standard
+deviation of this cell or the pooled standard deviation of all cells (seeds as blocks), whichever is larger. q is the
+95 % quantile of the largest |t| over the cells, simulated with the correlation between cells that share their controls.
 
-Folds (`overlap`). Each of J differences is measured on a part of the labels that the others train on, so they are not
-independent, and s2/J is too small a variance for their mean. Nadeau and Bengio (2003, "Inference for the Generalization
-Error", Machine Learning 52:239-281, section 5) take n_test / (n_test + n_train) as the correlation of two differences:
+Folds (`overlap`). Each of the J differences is measured on labels that the runs of the other folds train on. So the
+differences are not independent, and s2_seed / J is too small a variance for their mean. Nadeau and Bengio (2003,
+"Inference for the Generalization Error", Machine Learning 52:239-281, section 5) take n_test / (n_test + n_train) as
+the correlation of two differences. Then a above is replaced by
 
-    se^2 = s2_seed (1 / J + n_test / n_train)                                in place of a
+    a = s2_seed * (1 / J + n_test / n_train)
 
-With K folds n_test / n_train = 1 / (K - 1). The paper's J are random splits; Bouckaert and Frank (2004, "Evaluating the
-Replicability of Significance Tests for Comparing Learning Algorithms") use the same variance for repeated K folds.
+With K folds n_test / n_train = 1 / (K - 1). In the paper the J parts are random splits. Bouckaert and Frank (2004,
+"Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms") use the same variance for
+repeated K folds.
 
-A percentile bootstrap over 3 to 10 seeds is too narrow and is not used. `docs/statistics.md` has the assumptions, and
-the simulation of how often each interval is wrong.
+A percentile bootstrap over 3 to 10 seeds gives intervals that are too narrow, so it is not used. `docs/statistics.md`
+states the assumptions, and shows a simulation of how often each interval misses the true gain.
 """
 
 import math
@@ -41,14 +44,14 @@ from numpy.typing import NDArray
 from scipy import special  # scipy.stats takes four times as long to import
 
 LEVEL = 0.95
-"""Coverage of every interval; two-sided."""
+"""Coverage probability of every interval; the intervals are two-sided."""
 
 POWER = 0.8
-"""Probability with which `seeds_needed` would see a gain."""
+"""Probability with which the seeds that `seeds_needed` returns would detect the gain."""
 
 MAX_SEEDS = 1000
 SIMULATIONS = 20_000
-"""Draws of the largest |t|: its 95 % quantile is then known to about 1 %."""
+"""Number of simulated values of the largest |t|; this many give its 95 % quantile to about 1 %."""
 
 Matrix = NDArray[numpy.float64]
 
@@ -56,11 +59,11 @@ Matrix = NDArray[numpy.float64]
 class Interval(NamedTuple):
     """A mean with its confidence interval.
 
-    mean, low, high: in the unit of the differences, which is percentage points
-    standard_error, degrees_of_freedom: of the mean
-    deviation: standard deviation over seeds, sample estimate
-    seeds: number of differences, of seeds or folds
-    cells: how many cells the interval holds for at once; 1 = a cell that was named in advance
+    mean, low, high: the mean and the limits of the interval, in percentage points
+    standard_error, degrees_of_freedom: standard error of the mean, and its degrees of freedom
+    deviation: sample standard deviation over seeds
+    seeds: number of differences: one for each seed and fold
+    cells: number of cells for which the interval is valid at once; 1 = a cell that was named in advance
     """
 
     mean: float
@@ -79,14 +82,14 @@ def paired_interval(
     """Compute the interval of one cell's gain from its paired differences.
 
     Args:
-        differences: S numbers, one per seed: accuracy of the run minus that of its reference, in points.
-        image_means: I numbers, one per test image that all seeds share: the difference in correctness of that image,
-            averaged over the seeds, in points (100 = the run is always correct and the reference never). None: the
-            seeds draw their own test images, or the predictions are not known.
-        overlap: n_test / n_train of folds, 0 or more; 0 = the differences are independent.
+        differences: S numbers, one per seed: accuracy of the run minus that of its reference run, in percentage points.
+        image_means: I numbers, one per test image that all seeds share: the difference in correctness on that image,
+            averaged over the seeds, in percentage points (100 = the run is always correct and the reference run never).
+            None if the seeds draw their own test images, or the predictions are not known.
+        overlap: n_test / n_train of the folds, 0 or more; 0 = the differences are independent.
 
     Returns:
-        None for fewer than two seeds, which have no spread.
+        None for fewer than two seeds, which give no standard deviation.
     """
     values = numpy.asarray(differences, dtype=numpy.float64)
     count = len(values)
@@ -109,12 +112,14 @@ def chosen_interval(
     """Compute the interval of the gain of the cell that was chosen among several.
 
     Args:
-        gains: C rows of S numbers: the paired difference of each cell and seed, in points; the seeds in one order.
-        chosen: index of the chosen row.
-        image_means, overlap: of the chosen cell, as in `paired_interval`.
+        gains: C rows of S numbers: the paired difference of each cell and seed, in percentage points. All rows have
+            the seeds in the same order.
+        chosen: index of the row of the chosen cell.
+        image_means, overlap: values of the chosen cell, as in `paired_interval`.
 
     Returns:
-        An interval that covers the true gains of all C cells together in 95 % of sweeps; None for fewer than two seeds.
+        The interval of the chosen cell. In 95 % of sweeps, the intervals of all C cells cover their true gains. None
+        for fewer than two seeds.
     """
     values = numpy.asarray(gains, dtype=numpy.float64)
     cells, count = values.shape
@@ -131,14 +136,16 @@ def chosen_interval(
 
 
 def seeds_needed(gain: float, deviation: float) -> int | None:
-    """Count the seeds with which a gain of this size and spread would be seen with probability 80 %.
+    """Compute how many seeds are needed to detect a gain with probability 80 %.
+
+    A gain is detected if the interval of one cell, named in advance, lies above 0.
 
     Args:
-        gain: true mean difference, in points.
-        deviation: standard deviation over seeds, in points.
+        gain: true mean difference, in percentage points.
+        deviation: standard deviation over seeds, in percentage points.
 
     Returns:
-        At least 3; None where more than 1,000 would be needed or there is no gain to see.
+        At least 3; None if more than 1,000 seeds would be needed, or if the gain is 0.
     """
     if deviation == 0:
         return 3 if gain else None
@@ -150,7 +157,7 @@ def power(effect: float, seeds: int) -> float:
     """Compute the probability that the interval of one cell lies above 0.
 
     Args:
-        effect: true gain in standard deviations over seeds.
+        effect: true gain divided by the standard deviation over seeds.
         seeds: number of seeds, at least 2.
     """
     degrees = seeds - 1
@@ -158,7 +165,7 @@ def power(effect: float, seeds: int) -> float:
 
 
 def _t_quantile(degrees: float) -> float:
-    """Quantile of Student's t for the upper limit of an interval."""
+    """Compute the quantile of Student's t for the upper limit of an interval."""
     return float(special.stdtrit(degrees, 0.5 + LEVEL / 2))
 
 
@@ -167,11 +174,12 @@ def critical_value(cells: int, seeds: int, correlation: float) -> float:
     """Simulate the 95 % quantile of the largest |t| over cells whose gains share their controls.
 
     Args:
-        correlation: between the gains of two cells of one seed, in [0, 1]; 0.5 where run and control vary alike.
+        correlation: correlation between the gains of two cells with the same seed, in [0, 1]; 0.5 if runs and controls
+            have the same variance.
 
     Returns:
-        The number of standard errors; each |t| is divided by the larger of the cell's own and the pooled deviation, as
-        in `chosen_interval`.
+        The quantile, in standard errors. The standard error in each |t| uses the larger of the cell's own and the
+        pooled deviation, as in `chosen_interval`.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[cells, seeds]))
     largest = numpy.empty(SIMULATIONS)
@@ -188,14 +196,18 @@ def critical_value(cells: int, seeds: int, correlation: float) -> float:
 
 
 def _image_variance(image_means: Sequence[float] | None) -> float:
-    """Variance of the mean over the test images; 0 where they are not shared or not known."""
+    """Compute the variance of the mean over the test images; 0 if `image_means` is None or has fewer than two."""
     if image_means is None or len(image_means) < 2:
         return 0.0
     return float(numpy.var(image_means, ddof=1)) / len(image_means)
 
 
 def _correlation(values: Matrix) -> float:
-    """Estimate the correlation between cells, rounded to 0.1 and at most 0.9, so that few values are simulated."""
+    """Estimate the correlation between the gains of two cells.
+
+    The result is rounded down to a multiple of 0.1 in [0, 0.9], so that `critical_value`, whose results are cached,
+    simulates few different values.
+    """
     centered = values - values.mean(axis=1, keepdims=True)
     total = float((centered**2).sum())
     if total == 0:

@@ -1,7 +1,8 @@
 """Read the pseudo-labels of one run, round by round: selected, gained, lost and relabeled images.
 
-pseudo_labels.csv is read line by line: an unlabeled set of 50,000 images labeled twenty times has a million lines.
-As in `runs.py`, nothing here raises: a missing or broken part counts as not written.
+A round is one labeling of the unlabeled set. pseudo_labels.csv is read line by line, because an unlabeled set of 50,000
+images that is labeled twenty times has a million lines. As in `runs.py`, no function here raises: a missing or damaged
+part of a file is treated as if it had not been written.
 """
 
 import csv
@@ -18,16 +19,18 @@ from semisup.record.reader import open_regular_file
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "kept")
 UNLABELED = -1
-"""Class of an image without a pseudo-label so far."""
+"""Class of an image that has had no pseudo-label so far."""
 
 
 @dataclass
 class Round:
-    """One labeling of the unlabeled set, compared with the previous one; in the first, every selected image is gained.
+    """One labeling of the unlabeled set, with counts of images that compare it with the previous labeling.
 
-    labeled, selected: number of images with a pseudo-label, and with one of weight above 0
-    gained, lost: selected now and not before, before and not now
-    flipped: selected in both, with another class
+    labeled: images with a pseudo-label
+    selected: images whose pseudo-label has a weight above 0
+    gained: images selected in this round and not in the previous one; in the first round all selected images
+    lost: images selected in the previous round and not in this one
+    flipped: images selected in both rounds, with different classes
     """
 
     number: int
@@ -43,7 +46,7 @@ class Round:
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """The last pseudo-label of an image, and its classes over the rounds."""
+    """The last pseudo-label of an image, and the classes of its pseudo-labels over the rounds."""
 
     path: str
     classes: tuple[str, ...]
@@ -55,10 +58,12 @@ class ImageLabels:
 class LabelHistory:
     """The rounds of a run and samples of its images.
 
-    most_confident, least_confident: at most `count` each without overlap, of the last round's selected images, or of
-        all its labels if none is selected
-    flipped: the images whose class changed most often, those first; among equals the most confident first
-    changed: number of images whose class ever changed
+    most_confident, least_confident: samples of the images selected in the last round, or of all images with a
+        pseudo-label if no image is selected; no image is in both
+    flipped: the images whose class changed most often, in descending order of the number of changes, then of the
+        confidence
+    changed: number of images whose class changed at least once
+    any_selected: whether an image was selected in the last round
     """
 
     rounds: list[Round]
@@ -70,19 +75,19 @@ class LabelHistory:
 
 
 def read_label_history(folder: Path, count: int) -> LabelHistory:
-    """Read pseudo_labels.csv, with samples of `count` images of each kind."""
+    """Read pseudo_labels.csv, and choose at most `count` images for each sample of `LabelHistory`."""
     reader = _Reader()
     try:
         with open_regular_file(folder / "pseudo_labels.csv") as file:
             reader.read(csv.reader(line.decode("utf-8") for line in file))
     except (OSError, csv.Error, *PARSE_ERRORS):
-        pass  # a truncated or broken file counts up to its first broken line
+        pass  # a truncated or damaged file is used up to its first damaged line
     reader.end_round()
     return reader.result(count)
 
 
 class _Reader:
-    """State of every image while the rounds are read. Arrays are indexed by the image's number."""
+    """State of every image while the rounds are read; arrays are indexed by the number of the image."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}  # path -> number
@@ -91,7 +96,7 @@ class _Reader:
         self.selected, self.previously_selected = bytearray(), bytearray()
         self.confidence = array("d")
         self.changes = array("i")
-        self.history: dict[int, list[int]] = {}  # of the images whose class changed
+        self.history: dict[int, list[int]] = {}  # number -> classes, for the images whose class changed
         self.rounds: list[Round] = []
         self.open = False
 
@@ -139,7 +144,7 @@ class _Reader:
                 now.flipped += 1
 
     def end_round(self) -> None:
-        """Count the lost images; an image without a label in this round keeps its previous class."""
+        """Count the lost images. An image without a pseudo-label in this round keeps its previous class."""
         if not self.open:
             return
         self.open = False

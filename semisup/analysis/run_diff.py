@@ -1,4 +1,4 @@
-"""Exact comparison of the metrics of two run directories."""
+"""Compare the metrics of two run directories exactly."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,11 @@ from semisup.text import printable
 
 @dataclass(frozen=True)
 class Difference:
-    """Result of a comparison: number of values compared, the first that differs ("": none), the largest difference."""
+    """Result of a comparison.
+
+    The number of compared values, a description of the first one that differs ("" if all are equal), and the largest
+    difference.
+    """
 
     values: int
     first: str
@@ -21,9 +25,9 @@ class Difference:
 
 
 def compare_metrics(one: Path, other: Path) -> Difference:
-    """Compare metrics.jsonl and summary.json of two runs by exact value, except for wall-clock times.
+    """Compare the exact values in metrics.jsonl and summary.json of two runs, except for wall-clock times.
 
-    The first may be unfinished or of an earlier version: keys that it does not have are not compared.
+    The run `one` may be unfinished or of an earlier version: keys that it does not have are not compared.
 
     Raises:
         RecordError: a file cannot be read.

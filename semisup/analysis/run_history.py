@@ -1,7 +1,7 @@
 """Read the history of one run: evaluations, labelings, predictions, threshold curves and per-class counts.
 
-These files are read only for the runs that are drawn one by one. As in `runs.py`, nothing here raises: a missing or
-broken part counts as not written.
+These files are read only for runs that get charts of their own. As in `runs.py`, no function here raises: a missing or
+damaged part of a file is treated as if it had not been written.
 """
 
 import csv
@@ -16,11 +16,11 @@ from semisup.record.curves import POOL, VALIDATION
 from semisup.record.reader import MAX_LINE_BYTES, open_regular_file, parse_json, read_json
 
 MAX_POSITION = 1e12
-"""Steps, epochs and rounds above it are not plausible, and would hide everything else on an axis."""
+"""Larger steps, epochs and rounds are implausible; on an axis of a chart, they would hide all other points."""
 
 
 class RoundPoint(NamedTuple):
-    """Coverage and pseudo-accuracy of one labeling; the latter is None where the true classes are unknown."""
+    """Coverage and pseudo-accuracy of one labeling; pseudo-accuracy is None if the true classes are unknown."""
 
     coverage: float
     pseudo_accuracy: float | None
@@ -37,16 +37,21 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """accuracy: (step, validation accuracy) of each evaluation; rounds: one point for each labeling, in order."""
+    """Evaluations and labelings of a run.
+
+    accuracy: (step, validation accuracy) of each evaluation
+    rounds: one point for each labeling, in order
+    """
 
     accuracy: list[tuple[float, float]]
     rounds: list[RoundPoint]
 
 
 class SplitCurve(NamedTuple):
-    """Coverage and accuracy of the selected images at every threshold, on one split (validation or pool).
+    """Coverage and accuracy of the images that each threshold tau would select.
 
-    coverage, accuracy: (tau, share) pairs, all in [0, 1]
+    split: `validation`, or `pool` for the unlabeled set
+    coverage, accuracy: pairs (tau, coverage) and (tau, accuracy), all values in [0, 1]
     """
 
     step: int
@@ -72,9 +77,9 @@ def first_selection(folder: Path) -> tuple[float, bool] | None:
     """Find the first labeling that selected a pseudo-label.
 
     Returns:
-        Its step, and whether its labels were used only after that step. An online method reports at an evaluation the
-        labels that the steps before it used: then the row of that evaluation has an unlabeled loss. None if no
-        labeling selected anything.
+        The step of the labeling and a flag, or None if no labeling selected a pseudo-label. The flag is true if the
+        run trained on these labels only after that step. It is false for an online method, which has already trained
+        on the labels when it reports them; such a method is recognized by the unlabeled loss of its evaluations.
     """
     used_before = False
     for row in read_metric_rows(folder):
@@ -87,7 +92,12 @@ def first_selection(folder: Path) -> tuple[float, bool] | None:
 
 
 def chosen_before_selection(run: Run) -> tuple[float, float] | None:
-    """Steps of the selected weights and of the first used pseudo-labels, if the weights are older; else None."""
+    """Detect weights that were selected before the run used its first pseudo-label.
+
+    Returns:
+        The step of the selected weights and the step of the first used pseudo-labels; None if the weights are not
+        older than the pseudo-labels.
+    """
     chosen, first = position(run.summary.get("best/step")), first_selection(run.folder)
     if chosen is None or first is None:
         return None
@@ -96,14 +106,18 @@ def chosen_before_selection(run: Run) -> tuple[float, float] | None:
 
 
 def class_names(folder: Path) -> list[str]:
-    """Names of the classes, in the order of the confusion counts."""
+    """Read the class names, in the order of the confusion counts."""
     dataset = (read_json(folder / "run.json") or {}).get("dataset")
     names = dataset.get("classes") if isinstance(dataset, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def confusion_matrix(run: Run, split: str, count: int) -> list[list[int]] | None:
-    """`count` rows (true class) of `count` counts (predicted class), from the summary; None if it has another shape."""
+    """Read the confusion matrix of a split from the summary: rows are true classes, columns predicted classes.
+
+    Returns:
+        `count` rows of `count` numbers of images; None if the summary has no matrix of this shape.
+    """
     by_split = run.summary.get("confusion")
     rows = by_split.get(split) if isinstance(by_split, dict) else None
     if not isinstance(rows, list) or len(rows) != count:
@@ -117,14 +131,21 @@ def confusion_matrix(run: Run, split: str, count: int) -> list[list[int]] | None
 
 
 def read_predictions(folder: Path, split: str) -> list[Prediction] | None:
-    """Rows of predictions.csv for one split whose true class is known; None without that file."""
+    """Read the predictions of predictions.csv for the images of one split whose true class is known.
+
+    Returns:
+        None if there is no predictions.csv.
+    """
     if not (folder / "predictions.csv").is_file():
         return None
     return [row for _, name, row in iter_predictions(folder) if name == split and row is not None]
 
 
 def iter_predictions(folder: Path) -> Iterator[tuple[int, str, Prediction | None]]:
-    """Yield the rows of predictions.csv: number from 0, split, and prediction; None for a row that is broken."""
+    """Yield (number from 0, split, prediction) of each row of predictions.csv.
+
+    The prediction is None if the row is damaged or has no true class.
+    """
     for number, row in enumerate(_read_csv(folder / "predictions.csv")):
         prediction, confidence = None, _share(_number(row.get("confidence")))
         path, target, predicted = (row.get(name) for name in ("path", "class", "predicted"))
@@ -134,7 +155,7 @@ def iter_predictions(folder: Path) -> Iterator[tuple[int, str, Prediction | None
 
 
 def read_threshold_curves(folder: Path) -> list[SplitCurve]:
-    """Curves in what_if.csv, in the order of the file: the last one of a split is the latest."""
+    """Read the threshold curves in what_if.csv, in the order of the file: oldest first for each split."""
     curves: list[SplitCurve] = []
     for row in _read_csv(folder / "what_if.csv"):
         split, step = row.get("on"), position(_number(row.get("step")))
@@ -150,7 +171,7 @@ def read_threshold_curves(folder: Path) -> list[SplitCurve]:
 
 
 def last_class_rows(folder: Path) -> list[dict[str, Any]]:
-    """Lines of the last round in classes.csv: the class's name, and numbers or None."""
+    """Read the rows of the last round in classes.csv: the name of the class, and numbers or None."""
     last: tuple[str | None, list[dict[str, Any]]] = (None, [])
     for row in _read_csv(folder / "classes.csv"):
         if row.get("round") != last[0]:
@@ -161,7 +182,7 @@ def last_class_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of metrics.jsonl that hold an evaluation or a labeling, up to the first broken one."""
+    """Yield the rows of metrics.jsonl with an evaluation or a labeling, up to the first damaged row."""
     try:
         with open_regular_file(folder / "metrics.jsonl") as file:
             while line := file.readline(MAX_LINE_BYTES):
@@ -175,7 +196,7 @@ def read_metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def position(value: object) -> float | None:
-    """A step, epoch or round: a number in [0, MAX_POSITION], else None."""
+    """Return a step, epoch or round if it is a number in [0, MAX_POSITION], else None."""
     number = as_number(value)
     return number if number is not None and 0 <= number <= MAX_POSITION else None
 
@@ -198,6 +219,6 @@ def _number(text: str | None) -> float | None:
 
 
 def _share(value: Any) -> float | None:
-    """A number in [0, 1], else None."""
+    """Return `value` as a number if it is in [0, 1], else None."""
     number = as_number(value)
     return number if number is not None and 0 <= number <= 1 else None

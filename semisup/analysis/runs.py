@@ -1,7 +1,8 @@
-"""Read run directories. A record is untrusted: every folder becomes one Run, and no content of its files raises.
+"""Read run directories: every folder becomes one Run, whatever its files contain.
 
-Configs are YAML without tags or aliases, records are JSON, and every number is checked before it is used. A record that
-cannot be used becomes a Run of status `unreadable` whose `reason` names the file and what is wrong with it.
+The files are not trusted. Configs are read as YAML without tags or aliases and records as JSON, and every number is
+checked before use. A folder whose files cannot be used raises no error: it becomes a Run with status `unreadable`,
+whose `reason` names the file and what is wrong with it.
 """
 
 import math
@@ -23,10 +24,10 @@ from semisup.text import escape
 ConfigDict = dict[str, Any]
 
 PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-"""Everything that parsing a broken file, or reading settings of the wrong shape, can raise."""
+"""All errors that parsing a damaged file, or reading settings of the wrong structure, can raise."""
 
 NO_ACCURACY = "no accuracy is claimed"
-"""`refit` in the summary of a run with `train.refit`."""
+"""Value of `refit` in the summary of a run with `train.refit`."""
 
 LARGEST_NUMBER = 1e100
 """Larger values count as missing: no metric reaches them, and their squares and percentages overflow."""
@@ -36,14 +37,15 @@ LARGEST_NUMBER = 1e100
 class Run:
     """The record of one run directory.
 
-    id: derived from the config; the folder's name where the config cannot be read
+    id: derived from the config; the name of the folder if the config cannot be read
     status: one of RECORDED_STATUSES, or unreadable
-    reason: why the run is not done, on one line, safe to print
-    identity: the settings that can change a number; {} where config.yaml cannot be read
-    summary: summary.json; {} unless done
-    labeling: the last labeling row of metrics.jsonl; {} where there is none
-    control_id, baseline_id, labels_only_ids: set for a finished run that uses unlabeled images and is no refit
-    fingerprint: of the data set the run saw; None where run.json has none
+    reason: why the run is not done, on one line, with control characters escaped
+    identity: the settings that can change a result; {} if config.yaml cannot be read
+    summary: content of summary.json; {} unless the run is done
+    labeling: the last row of metrics.jsonl that describes a labeling; {} if there is none
+    control_id, baseline_id, labels_only_ids: ids of the reference runs; set for a finished run that uses unlabeled
+        images and is not a refit (`train.refit`)
+    fingerprint: fingerprint of the data set that the run read; None if run.json has none
     """
 
     folder: Path
@@ -68,37 +70,37 @@ class Run:
 
     @property
     def fold(self) -> int | None:
-        """The fold that the run holds out for validation; None without folds."""
+        """The cross-validation fold that the run holds out for validation; None without folds."""
         return fold_of(self.identity) if self.identity else None
 
     @property
     def replicate(self) -> tuple[int, int]:
-        """Seed and fold: runs that differ in nothing else are repetitions of one setting."""
+        """Seed and fold (-1 without folds); runs that differ in nothing else are repetitions of one setting."""
         return self.seed or 0, -1 if self.fold is None else self.fold
 
     @property
     def refit(self) -> bool:
-        """Whether the run was trained for use on labels and validation images, so that it has no accuracy."""
+        """Whether the run trained on the labeled and validation images together, so that it has no accuracy."""
         return self.identity.get("train", {}).get("refit") is True
 
     @property
     def uses_unlabeled(self) -> bool:
-        return "threshold" in self.identity  # result_config drops it where it cannot matter
+        return "threshold" in self.identity  # result_config removes it if it cannot change a result
 
     @property
     def reference_ids(self) -> tuple[str, ...]:
         return tuple(id_ for id_ in (self.control_id, self.baseline_id, *self.labels_only_ids) if id_)
 
     def number(self, name: str) -> float | None:
-        """A finite number of the summary or of the last labeling, else None."""
+        """Return a metric from the last labeling (`pseudo/...`) or the summary; None if it is not a finite number."""
         return as_number(self.labeling.get(name) if name.startswith("pseudo/") else self.summary.get(name))
 
     def accuracy(self, split: str) -> float | None:
-        """Accuracy in [0, 1] on `split`: test or validation."""
+        """Return the accuracy in [0, 1] on `split` (test or validation), or None."""
         return self.number({"test": "test/accuracy", "validation": "best/val/accuracy"}[split])
 
     def images(self, split: str) -> int | None:
-        """Number of evaluated images of the split, from its confusion counts; None where they are missing."""
+        """Count the evaluated images of the split from its confusion counts; None if these are missing."""
         confusion = self.summary.get("confusion")
         rows = confusion.get(split) if isinstance(confusion, dict) else None
         counts = [count for row in rows if isinstance(row, list) for count in row] if isinstance(rows, list) else []
@@ -109,7 +111,7 @@ def find_runs(folders: list[Path]) -> list[Path]:
     """List the run directories in the folders, sorted within each folder, without repetition.
 
     Raises:
-        DataError: a folder is missing, cannot be read or holds no run.
+        DataError: a folder is missing, cannot be read, or contains no run.
     """
     by_path: dict[str, Path] = {}
     for folder in folders:
@@ -131,7 +133,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """Read these run directories, then the controls and baselines that lie beside them."""
+    """Read these run directories, and their reference runs that are stored in the same parent folders."""
     runs = [read_run(folder) for folder in folders]
     ids, paths = {run.id for run in runs}, {os.path.realpath(folder) for folder in folders}
     beside: dict[str, Path] = {}
@@ -145,7 +147,7 @@ def read_runs(folders: list[Path]) -> list[Run]:
 
 
 def read_run(folder: Path) -> Run:
-    """Read one run; what was readable before the first broken file is kept."""
+    """Read one run. If a file is damaged, keep what was read before, and set the status to `unreadable`."""
     run = Run(folder, folder.resolve().name)
     try:
         run = _with_settings(run)
@@ -161,7 +163,7 @@ def read_run(folder: Path) -> Run:
 
 
 def as_number(value: object) -> float | None:
-    """Return `value` if it is a finite number of plausible size, else None."""
+    """Return `value` if it is a number whose absolute value is at most LARGEST_NUMBER, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if -LARGEST_NUMBER <= value <= LARGEST_NUMBER and not math.isnan(value) else None
@@ -255,7 +257,11 @@ def _parse_object(path: Path, raw: bytes) -> ConfigDict:
 
 
 def _require_whole_lines(path: Path) -> None:
-    """Raise RecordError if the last line is incomplete: a kill leaves one only in an unfinished run."""
+    """Raise RecordError if the last line of the file is incomplete.
+
+    A killed process can leave an incomplete line, but then the run is unfinished; in a finished run the file is
+    damaged.
+    """
     _require_file(path)
     with open_regular_file(path) as file:
         file.seek(max(0, path.stat().st_size - 1))
@@ -269,7 +275,7 @@ def _require_file(path: Path) -> None:
 
 
 def _liveness(folder: Path) -> str:
-    """Why a run has the status `running`: a process that is killed leaves it behind."""
+    """Explain the status `running`: a process is training the run, or was killed and left this status behind."""
     state, holder = holder_state(folder)
     if state is HolderState.ALIVE:
         return "in progress"
@@ -280,7 +286,7 @@ def _liveness(folder: Path) -> str:
 
 
 def _error_message(error: Exception) -> str:
-    """The error on one line; a bare KeyError shows only the key."""
+    """Return the message of the error on one line; for a KeyError, whose message is only the key, add `is missing`."""
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,8 +1,9 @@
-"""How often a smaller validation set would have selected the same cell of a sweep.
+"""Estimate how often a smaller validation set would have selected the same cell of a sweep.
 
-The validation images are drawn again and again: at most n of each class, without replacement, the same images for all
-cells of a seed. In every draw the cell of best mean accuracy over the seeds is selected, ties as in the comparison.
-The weights of each run remain those that its whole validation set selected, so the figures are a little too high.
+A cell is all runs of a sweep that differ only in the seed. Smaller validation sets are drawn many times: at most n
+images of each class, without replacement, and the same images for all cells of a seed. In every draw, the cell with the
+best mean accuracy over the seeds is selected; ties are resolved as in the comparison. The weights of each run were
+selected on the whole validation set, so the shares are slightly too high.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,14 +17,14 @@ from semisup.analysis.stored_predictions import SplitPredictions, StoredPredicti
 
 IMAGES_PER_CLASS = (4, 10, 25)
 DRAWS = 1000
-"""The standard error of a share is then at most 1.6 points."""
+"""Number of draws; with this many, the standard error of a share is at most 1.6 percentage points."""
 
 MAX_KEYS = 4_000_000
-"""Random numbers in memory at once."""
+"""Maximum number of random numbers in memory at once."""
 
 
 class SelectionStability(NamedTuple):
-    """Share of draws, in [0, 1], of at most `per_class` images of each class that select the same cell."""
+    """Share of draws that select the same cell, in [0, 1]; each draw has at most `per_class` images of each class."""
 
     per_class: int
     share: float
@@ -35,12 +36,12 @@ def selection_stability(
     """Draw smaller validation sets and count how often they select the cell that the whole set selected.
 
     Args:
-        cells: the runs of each cell, one for each seed; of equally good cells the first is selected.
+        cells: the runs of each cell, one for each seed; if several cells are equally good, the first is selected.
         selected: index of the cell that the whole validation set selected.
 
     Returns:
-        One entry for each of IMAGES_PER_CLASS that some class exceeds; () for a single cell, and where a run stored no
-        predictions.
+        One entry for each number in IMAGES_PER_CLASS that is smaller than the largest class; () for a single cell, or
+        if a run stored no predictions.
     """
     groups: dict[tuple[int | None, int], list[tuple[int, SplitPredictions]]] = {}
     for cell, runs in enumerate(cells):
@@ -68,14 +69,15 @@ def selection_stability(
 def _iter_draws(
     targets: NDArray[numpy.int64], sizes: Sequence[int], number: int
 ) -> Iterator[tuple[int, slice, NDArray[numpy.float32]]]:
-    """Draw images of each class; the draws of a smaller size are part of those of a larger one.
+    """Draw images of each class. In one draw, the images of a smaller size are a subset of those of a larger size.
 
     Args:
-        targets: (n,) classes.
-        number: of the random stream.
+        targets: (n,) true classes.
+        sizes: numbers of images per class.
+        number: number of the random stream.
 
     Yields:
-        index of the size, draws, and (draws, n) 1 for an image that was drawn, else 0.
+        Index of the size, slice of the draws, and a (draws, n) array with 1 for each drawn image and 0 for the rest.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[number, 0]))
     members = [numpy.flatnonzero(targets == each) for each in numpy.unique(targets)]

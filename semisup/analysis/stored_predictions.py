@@ -1,4 +1,4 @@
-"""Predictions that finished runs stored for their validation and test images; the files of a run are read once."""
+"""Read the stored predictions of finished runs on their validation and test images, once for each run."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ from semisup.record.probabilities import Probabilities, read_probabilities
 class SplitPredictions:
     """Predictions of one run for the n images of one split whose class is known, sorted by path.
 
-    images: a number that is equal for equal sets of images
-    targets: (n,) numbers of the true classes, which are equal for equal names
-    correct: (n,) whether the predicted class is the true one
+    images: number of the set of images; it is the same for all runs with the same images
+    targets: (n,) numbers of the true classes; a class name has the same number in all runs
+    correct: (n,) whether the predicted class is the true class
     lines: (n,) line of each image in predictions.csv, from 0
     """
 
@@ -28,7 +28,7 @@ class SplitPredictions:
 
 
 class StoredPredictions:
-    """Reads predictions.csv of each run at most once, and remembers what comparisons need of it."""
+    """Cache of predictions.csv of each run, which keeps only what comparisons need."""
 
     def __init__(self) -> None:
         self._splits: dict[str, dict[str, SplitPredictions]] = {}
@@ -37,7 +37,7 @@ class StoredPredictions:
         self._classes: dict[str, int] = {}
 
     def of(self, run: Run, split: str) -> SplitPredictions | None:
-        """Predictions on `validation` or `test`; None where the run stored none."""
+        """Return the predictions of a run on `validation` or `test`; None if the run stored none."""
         key = str(run.folder)
         if key not in self._splits:
             self._splits[key] = self._read(run)
@@ -47,8 +47,9 @@ class StoredPredictions:
         """Read the class probabilities of a split.
 
         Returns:
-            K numbers of classes, as in `SplitPredictions.targets`, and (n, K) float32 in the order of `of(run, split)`;
-            None where the run stored none, as before version 0.2.0, or its file is damaged.
+            The numbers of the K classes, as in `SplitPredictions.targets`, and the probabilities: (n, K) float32 in
+            the order of `of(run, split)`. None if the run stored no probabilities (before version 0.2.0), or if the
+            file is damaged.
         """
         predictions, names = self.of(run, split), class_names(run.folder)
         if predictions is None:

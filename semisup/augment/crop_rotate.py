@@ -2,14 +2,15 @@
 
 With strength s in [0, 1]:
 
-    area of the crop, as a fraction of the image uniform in [1 - s (1 - scale_min), 1]
+    area of the crop, as a fraction of the image uniform in [1 - s * (1 - scale_min), 1]
     width / height                               log-uniform in [ratio_max^-s, ratio_max^s]
-    rotation in degrees                          uniform in [-s degrees, s degrees]
+    rotation in degrees                          uniform in [-s * degrees, s * degrees]
 
-s = 1 with scale_min .08, ratio_max 4/3, degrees 50 are the tutorial's RandomResizedCrop(scale=(.08, 1),
-ratio=(3/4, 4/3)) and RandomRotation(50); s = 0 is the identity. As in torchvision, ten boxes are
-drawn and the first one inside the image is used, or else the whole image. Boxes are not rounded to whole pixels, and
-crop and rotation are one bilinear resampling (torchvision: two, the second one nearest).
+s = 1 with scale_min 0.08, ratio_max 4/3 and degrees 50 is the tutorial's RandomResizedCrop(scale=(0.08, 1), ratio=(3/4,
+4/3)) and RandomRotation(50); s = 0 is the identity. As in torchvision, ten boxes are drawn, and the first one that lies
+inside the image is used; if none does, the whole image is used. There are two differences: boxes are not rounded to
+whole pixels, and crop and rotation are one bilinear resampling (torchvision: two resamplings, the second one to the
+nearest pixel).
 """
 
 import math
@@ -28,7 +29,13 @@ TRIES = 10  # as torchvision
 
 @dataclass(frozen=True)
 class CropRotate:
-    """`strength` in [0, 1]; `scale_min` in (0, 1]; `ratio_max` >= 1; `degrees` in [0, 180]."""
+    """Settings of the augmentation.
+
+    strength: in [0, 1]
+    scale_min: in (0, 1]
+    ratio_max: at least 1
+    degrees: in [0, 180]
+    """
 
     strength: float
     scale_min: float
@@ -50,7 +57,11 @@ class CropRotate:
         return crop_and_rotate(images, box, degrees)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw (count, 4) boxes (left, top, width, height, in fractions of the side) and (count,) degrees, on CPU."""
+        """Draw the parameters of `count` images, on the CPU.
+
+        Returns:
+            (count, 4) boxes (left, top, width, height), as fractions of the side; (count,) degrees.
+        """
         uniform = torch.rand(count, 2 * TRIES + 3, generator=generator)
         area = 1 - self.strength * (1 - self.scale_min) * uniform[:, :TRIES]
         ratio = torch.exp((2 * uniform[:, TRIES : 2 * TRIES] - 1) * self.strength * math.log(self.ratio_max))

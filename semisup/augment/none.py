@@ -11,7 +11,10 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class NoAugmentation:
-    """`strength` must be 0; the key exists so that one sweep can include every augmentation."""
+    """No augmentation.
+
+    `strength` must be 0; the key exists so that one sweep can include every augmentation.
+    """
 
     strength: float
 

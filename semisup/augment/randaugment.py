@@ -1,30 +1,34 @@
 """RandAugment (arXiv 1909.13719) as FixMatch's strong augmentation (2001.07685, section 2.3).
 
-First the weak augmentation (weak.py, same strength), then `n` of 14 operations, drawn with replacement, then CutOut, a
-gray square. Draws are independent for each image. The magnitude of an operation is uniform between
+An image gets the weak augmentation (weak.py, same strength), then `n` of 14 operations, drawn with replacement, then
+CutOut, a gray square. Draws are independent for each image. The magnitude of an operation is uniform between
 
-    neutral + s (low - neutral)    and    neutral + s (high - neutral)
+    neutral + s * (low - neutral)    and    neutral + s * (high - neutral)
 
-with s the strength in [0, 1]; s = 1 is the full range [low, high] and s = 0 the identity:
+where s is the strength in [0, 1]. s = 1 is the full range [low, high], and s = 0 is the identity:
 
                                             neutral    low      high
     AutoContrast, Equalize                  0          1        1        fraction of the result in the blend
-    Brightness, Color, Contrast, Sharpness  1          .05      .95      Pillow's enhance factor: 1 = the image, 0 =
+    Brightness, Color, Contrast, Sharpness  1          0.05     0.95     Pillow's enhance factor: 1 = the image, 0 =
                                                                          black, gray, mean gray, 3x3 mean
     Posterize                               8          4        8        bits kept, rounded to integers
-    Solarize                                256        0        256      values from here on are inverted
+    Solarize                                256        0        256      values from this one on are inverted
     Rotate                                  0          -30      30       degrees
-    ShearX, ShearY                          0          -.3      .3       pixels per pixel
-    TranslateX, TranslateY                  0          -.3      .3       fraction of the side
+    ShearX, ShearY                          0          -0.3     0.3      pixels per pixel
+    TranslateX, TranslateY                  0          -0.3     0.3      fraction of the side
     Identity
-    CutOut                                  0          0        cutout   side of the square, fraction of the image's
+    CutOut                                  0          0        cutout   side of the square, as a fraction of the
+                                                                         image's side
 
-So at s = .5 factors are .525-.975, bits 6-8, thresholds 128-256, angles +-15. The views are not continuous in s at 0: a
-factor just below 1 already rounds values down, so that each of the n operations changes a value by up to 1/255; with
-`flip`, half of the images are mirrored at every s > 0; and a square narrower than a pixel covers the center of a pixel,
-which becomes gray, in a few images. Warps use the nearest pixel
-and fill with black, the default of Pillow and FixMatch's code. The center of the square is uniform in the image; the
-part of the square inside the image is filled with 127/255.
+So at s = 0.5 the factors are in [0.525, 0.975], bits in [6, 8], Solarize thresholds in [128, 256] and angles in
+[-15, 15].
+
+The views are not continuous in s at 0, for three reasons. A factor just below 1 already rounds values down, so each of
+the n operations changes a value by up to 1/255. With `flip`, half of the images are mirrored at every s > 0. In a few
+images, a square that is narrower than a pixel covers the center of a pixel, which becomes gray.
+
+Geometric operations take the nearest pixel and fill with black, which is the default of Pillow and of FixMatch's code.
+The center of the square is uniform in the image; the part of the square inside the image is filled with 127/255.
 """
 
 from dataclasses import dataclass
@@ -43,7 +47,12 @@ GRAY = 127  # fill value of CutOut, as in google-research/fixmatch and kekmodel/
 
 @dataclass(frozen=True)
 class RandAugment:
-    """`strength` and `cutout` in [0, 1]; `n` >= 0 operations; `flip` and `shift` as in the weak augmentation."""
+    """Settings of RandAugment.
+
+    strength, cutout: in [0, 1]
+    n: number of operations, at least 0
+    flip, shift: as in the weak augmentation
+    """
 
     strength: float
     n: int
@@ -70,8 +79,9 @@ class RandAugment:
         """Draw the parameters of `count` images, on the CPU.
 
         Returns:
-            (count, n) int64, operations in order, as indices into OPERATIONS; (count, n) float32, their magnitudes;
-            (count, 3) float32 in [0, 1], center (x, y) and side of the square, as fractions of the image's side.
+            (count, n) int64, the operations in their order, as indices into OPERATIONS.
+            (count, n) float32, their magnitudes.
+            (count, 3) float32 in [0, 1], center (x, y) and side of CutOut's square, as fractions of the image's side.
         """
         kinds = torch.randint(len(OPERATIONS), (count, self.n), generator=generator)
         uniform = torch.rand(count, self.n + 3, generator=generator)
@@ -80,14 +90,16 @@ class RandAugment:
 
 
 def fill_square(pixels: Tensor, square: Tensor) -> Tensor:
-    """Fill the pixels whose center lies in a square with gray (CutOut, arXiv 1708.04552).
+    """Fill a square in each image with gray (CutOut, arXiv 1708.04552).
+
+    A pixel is filled if its center lies in the square.
 
     Args:
         pixels: (n, C, S, S) uint8.
         square: (n, 3) float32, center (x, y) and side as fractions of S, on the same device.
 
     Returns:
-        (n, C, S, S) uint8, new.
+        (n, C, S, S) uint8, a new tensor.
     """
     height, width = pixels.shape[-2:]
     x, y, side = square.view(-1, 3, 1, 1).unbind(1)

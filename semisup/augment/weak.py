@@ -3,10 +3,10 @@
 With strength s in [0, 1] and an image of side S in pixels:
 
     horizontal flip     with probability 1/2 if `flip` is set and s > 0
-    translation         by integers, uniform in [-p, p] pixels in each direction, p = floor(s shift S)
+    translation         by an integer, uniform in [-p, p] pixels in each direction, p = floor(s * shift * S)
 
-Borders are filled by reflect padding. s = 1 with shift 1/8 is FixMatch's random crop with
-reflect padding of 1/8; s = 0 is the identity.
+Borders are filled by reflect padding. s = 1 with shift 1/8 is FixMatch's random crop with reflect padding of 1/8 of the
+side; s = 0 is the identity.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,12 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class WeakAugment:
-    """`strength` in [0, 1]; `shift` in [0, 0.5], a fraction of the side; `flip`: only if it preserves the class."""
+    """Settings of the weak augmentation.
+
+    strength: in [0, 1]
+    shift: largest translation at strength 1, as a fraction of the side, in [0, 0.5]
+    flip: whether to flip; set it only if a flip preserves the class
+    """
 
     strength: float
     flip: bool
@@ -36,7 +41,7 @@ class WeakAugment:
         return to_float(self.augment_uint8(pixels, generator))
 
     def augment_uint8(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment (n, C, S, S) uint8 images without conversion to float."""
+        """Augment (n, C, S, S) uint8 images, without conversion to float."""
         if self.strength == 0 or len(pixels) == 0:
             return pixels
         flipped, shift = self.draw(len(pixels), pixels.shape[-1], generator)
@@ -44,11 +49,15 @@ class WeakAugment:
         return flip_and_translate(pixels, flipped, shift, self.max_shift(pixels.shape[-1]))
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw (count,) bool, whether to flip, and (count, 2) int64, the shift in pixels; on the CPU."""
+        """Draw the parameters of `count` images, on the CPU.
+
+        Returns:
+            (count,) bool, whether to flip; (count, 2) int64, the translation in pixels.
+        """
         uniform = torch.rand(count, 3, generator=generator)
         max_shift = self.max_shift(side)
         return (uniform[:, 0] < 0.5) & self.flip, (uniform[:, 1:] * (2 * max_shift + 1)).long() - max_shift
 
     def max_shift(self, side: int) -> int:
-        """Return the largest shift in pixels."""
+        """Return the largest translation in pixels."""
         return int(self.strength * self.shift * side)

@@ -1,1 +1,1 @@
-"""Commands of `semisup`: their parser, and one module per command with its arguments."""
+"""Commands of `semisup`: their parser, and one module for each command, which defines its arguments."""

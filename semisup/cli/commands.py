@@ -1,6 +1,6 @@
-"""The commands of `semisup`: their parser, their exit status and their standard streams.
+"""Parse the command line of `semisup`, run the command, and return its exit status.
 
-torch is not imported before a command needs it.
+This module does not import torch, so that commands that do not need torch start quickly.
 """
 
 import argparse
@@ -42,11 +42,14 @@ COMMANDS = {
 """Name and description of each command; its module in semisup/cli/ has the same name."""
 
 BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
-"""The exit status if the reader of the output has gone, as in `semisup compare ... | head -1`."""
+"""The exit status if the reader of the output has closed the pipe, as in `semisup compare ... | head -1`."""
 
 
 def run_command_line(words: list[str]) -> int:
-    """Run the command that `words` names and return the exit status; what cannot be printed does not stop it."""
+    """Run the command that `words` names and return the exit status.
+
+    Characters that standard output cannot encode are printed as escapes.
+    """
     _open_missing_streams()
     os.environ["MPLBACKEND"] = "agg"  # plots are files; a notebook names its own backend here for `!semisup ...`
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -64,7 +67,10 @@ def run_command_line(words: list[str]) -> int:
 
 
 def _open_missing_streams() -> None:
-    """Connect closed standard streams (`>&-`) to /dev/null; else the next file opened would get their descriptor."""
+    """Connect closed standard streams (`>&-`) to /dev/null.
+
+    Otherwise the next opened file would get the descriptor of a standard stream, and prints would go into that file.
+    """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
@@ -77,7 +83,7 @@ def _open_missing_streams() -> None:
 
 
 def _flush_output() -> None:
-    """Flush standard output; report a full disk or a closed terminal in one line."""
+    """Flush standard output; if the disk is full or the terminal is closed, print one line about it."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -88,7 +94,7 @@ def _flush_output() -> None:
 
 
 def _stdout_is_closed() -> bool:
-    """Whether the pipe that broke is standard output, and not another one."""
+    """Whether the pipe that was closed by its reader is standard output, and not another pipe."""
     output = select.poll()
     output.register(1, 0)  # POLLERR is reported without being requested
     return any(event & select.POLLERR for _, event in output.poll(0))
@@ -119,7 +125,13 @@ def _run_command(words: list[str]) -> int:
 
 
 def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:
-    """Build the parser of all commands but `train`, which is Hydra's; parse what it knows."""
+    """Build the parser of the commands, and parse the words that it knows.
+
+    The words of `train` are parsed by Hydra instead.
+
+    Returns:
+        The parser, the parsed arguments, and the words that the parser does not know.
+    """
     parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -131,7 +143,7 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
 
 
 def _report_user_errors(arguments: argparse.Namespace) -> int:
-    """Run a command; errors of the user become one line and exit status 2."""
+    """Run a command. If it raises an error that the user caused, print one line and return exit status 2."""
     from semisup.errors import DataError, RecordError, SettingError
 
     try:

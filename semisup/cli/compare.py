@@ -1,7 +1,7 @@
 """`semisup compare FOLDER...`: compare runs with each other and with their controls.
 
-Prints a summary sentence and tables, and writes comparison.csv, comparison.json, comparison.png and report.html into
-the first folder. Failed and unfinished runs are rows too.
+The command prints a summary and tables, and writes comparison.csv, comparison.json, comparison.png and report.html into
+the first folder. Failed and unfinished runs are listed too.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def compare_command(arguments: argparse.Namespace) -> int:
-    """Compare on standard output and return the exit status."""
+    """Compare runs, print the comparison on standard output, and return the exit status."""
     from semisup.report.console import terminal
 
     return compare(arguments.folders, terminal(), arguments.track)
@@ -72,14 +72,14 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     """Read the runs, print the comparison and write its files.
 
     Args:
-        track: settings of the tracker, `tracking.KEY=VALUE`; None: no upload.
+        track: settings of the tracker, as `tracking.KEY=VALUE`; None = upload nothing.
 
     Returns:
         0, also if runs failed.
 
     Raises:
-        DataError: a folder is missing or holds no run.
-        RecordError: the files cannot be written; the tables have been printed by then.
+        DataError: a folder is missing or contains no run.
+        RecordError: the files cannot be written; the tables are printed before the error.
         SettingError: a word of `track` is not a valid setting.
     """
     from semisup.analysis.datasets import changed_datasets, compare_by_dataset
@@ -119,7 +119,11 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
 def _prepare_upload(
     summaries: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]
 ) -> Callable[[Path], list[str]]:
-    """Validate the tracker settings and return the function that uploads, whose lines say where to look.
+    """Validate the tracker settings, and return a function that uploads the comparisons.
+
+    Returns:
+        A function that takes the folder of the written files, and returns lines that tell the user where the comparison
+        is in W&B.
 
     Raises:
         SettingError: a word of `track` is not a valid setting.
@@ -193,7 +197,7 @@ def _hints(comparison: "Comparison") -> list[str]:
 
 
 def _next_commands(comparison: "Comparison") -> list[str]:
-    """The commands to type next."""
+    """List the commands to type next."""
     if comparison.best is None:
         return []
     best = comparison.best.best_run

@@ -1,7 +1,7 @@
 """Shell completion: `semisup -sc install=SHELL` prints a script, which calls `semisup -sc query=SHELL` on TAB.
 
-Hydra writes the script and completes the settings of `semisup train`; the names of the commands are completed here,
-and for all other words bash and zsh complete files themselves.
+Hydra writes the script and completes the settings of `semisup train`. This module completes the names of the commands.
+For all other words, bash and zsh complete file names themselves.
 """
 
 import contextlib
@@ -16,18 +16,20 @@ ZSH_SETUP = "autoload -Uz bashcompinit && bashcompinit"  # Hydra's script for zs
 
 
 def is_completion(words: list[str]) -> bool:
-    """Whether a shell asks, as `semisup -sc ...` (Hydra's scripts) or `semisup train -sc ...`."""
+    """Whether a shell asks for completion: `semisup -sc ...` (Hydra's scripts) or `semisup train -sc ...`."""
     return words[:1] != [] and (words[0] in FLAGS or (words[0] == "train" and any(word in FLAGS for word in words)))
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
-    """Print the script, or the candidates for the last word of COMP_LINE; a query prints nothing else.
+    """Print the script, or the candidates for the last word of the environment variable COMP_LINE.
+
+    For a query, only the candidates are printed.
 
     Args:
         commands: names of the commands of `semisup`.
 
     Returns:
-        0, or 2 if the words after the flag are none that a script uses.
+        0, or 2 if `words` is not a valid request.
     """
     action, _, shell = words[-1].partition("=")
     if action not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
@@ -66,7 +68,7 @@ def _print_candidates(line: str, shell: str, commands: Iterable[str]) -> None:
 
 
 def _run_hydra(request: str) -> str:
-    """Output of Hydra's own completion of `semisup train`."""
+    """Return the output of Hydra's own completion of `semisup train`."""
     from semisup.sweep.worker import run_hydra
 
     output = io.StringIO()

@@ -1,4 +1,4 @@
-"""`semisup confirm FOLDER`: repeat the chosen cell of a sweep, and its reference runs, with fresh seeds."""
+"""`semisup confirm FOLDER`: repeat the best setting of a sweep, and its reference runs, with fresh seeds."""
 
 import argparse
 from pathlib import Path
@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def confirm_command(arguments: argparse.Namespace) -> int:
-    """Declare the confirmation, train it, compare, and return the exit status.
+    """Store the plan of the confirmation, train its runs, compare them, and return the exit status.
 
     Raises:
-        DataError: the folder holds no finished sweep, or one of several data sets.
-        SettingError: the number of seeds differs from the declared one, or a word is not allowed.
+        DataError: the folder contains no finished sweep, or its runs use several data sets.
+        SettingError: the number of seeds differs from the stored plan, or a word of the command line is not allowed.
     """
     from semisup.analysis.confirmation import declare
     from semisup.analysis.datasets import compare_by_dataset
@@ -52,6 +52,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     plan = declare(comparisons[0], arguments.folder, arguments.seeds)
     seeds = ",".join(map(str, plan.seeds))
     places = [f"name={plan.folder.name}", f"output_root={format_value(str(plan.folder.parent))}", f"seed={seeds}"]
+    places.append("sweep.minutes=null")  # all declared seeds are trained, whatever the limit of the sweep was
     configs = [plan.config, *([plan.labels_only] if plan.labels_only is not None else [])]
     for config in configs:
         overrides = config_overrides(config, follow_seed=plan.redraw_labels)

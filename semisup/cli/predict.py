@@ -1,4 +1,7 @@
-"""`semisup predict RUN [RUN ...] FOLDER`: classify images with the best models of runs."""
+"""`semisup predict RUN [RUN ...] FOLDER`: classify images with the best models of one or several runs.
+
+The probabilities of several models are averaged.
+"""
 
 import argparse
 import sys
@@ -43,9 +46,9 @@ def predict_command(arguments: argparse.Namespace) -> int:
     """Classify the images and write the CSV.
 
     Raises:
-        RecordError: RUN is not the directory of a finished run, its model is damaged, or the runs do not read the same
-            images into the same classes.
-        DataError: FOLDER holds no images.
+        RecordError: RUN is not the directory of a finished run, its model is damaged, or the runs differ in their
+            classes or in how they read images.
+        DataError: FOLDER contains no images.
     """
     from semisup.errors import DataError
     from semisup.images.scan import scan
@@ -79,7 +82,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
 
 def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
-    """Yield the CSV for one batch of images at a time, which is all that memory holds besides images being decoded."""
+    """Yield the CSV in parts, one for each batch of images, so that few images are in memory at once."""
     import torch
 
     from semisup.images.pool import decode_files, max_workers
@@ -101,7 +104,7 @@ def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
 
 
 def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
-    """Yield name, class and confidence of each file, or name and the reason why it could not be read."""
+    """Yield name, class and confidence of each file; for an unreadable file, its name and the reason."""
     import numpy
     import torch
 
@@ -128,11 +131,12 @@ def _load_models(runs: list[Path]) -> tuple[Any, Any, list[str], int]:
     """Load the best models of runs.
 
     Returns:
-        the validated config of the first run, the models as one network in eval mode on the CPU, the class names, and
-        the channels of an image.
+        The validated config of the first run, the models as one network in eval mode on the CPU, the class names, and
+        the number of channels of an image.
 
     Raises:
-        RecordError: as `_load_model`, or the runs differ in classes, channels or how an image is read.
+        RecordError: the model of a run cannot be loaded (see `_load_model`), or the runs differ in classes, channels or
+            in how they read images.
     """
     import torch
 
@@ -161,11 +165,12 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
     """Load the best model of a run.
 
     Returns:
-        the validated config, the model on the CPU, the class names, and the channels of an image (1 or 3).
+        The validated config, the model on the CPU, the class names, and the number of channels of an image (1 or 3).
 
     Raises:
-        RecordError: there is no best model, or its weights are not those of the config or not usable.
-        SettingError: the run trained on a frozen encoder, and the file of its weights is missing or another one.
+        RecordError: there is no best model, or its weights do not fit the config or are damaged.
+        SettingError: the run trained on the features of a frozen encoder, and the file of the encoder's weights is
+            missing or is another file.
     """
     import torch
 
@@ -210,7 +215,10 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
 
 
 def _refuse_probe_without_model(run: Path) -> None:
-    """Raise RecordError for nearest neighbors, whose model is the labeled images themselves, which no run stores."""
+    """Raise RecordError if the run is a nearest-neighbors probe.
+
+    The model of such a run consists of its labeled images, which a run does not store.
+    """
     from semisup.errors import RecordError
     from semisup.record.reader import read_config, read_section
 
@@ -222,7 +230,7 @@ def _refuse_probe_without_model(run: Path) -> None:
 
 
 def _to_gray(pixels: Any) -> Any:
-    """(n, 3, S, S) uint8 RGB -> (n, 1, S, S) uint8 luminance (ITU-R 601-2, as Pillow)."""
+    """Convert (n, 3, S, S) uint8 RGB to (n, 1, S, S) uint8 luminance (ITU-R 601-2, as in Pillow)."""
     import torch
 
     weights = torch.tensor([299, 587, 114], dtype=torch.int32).view(1, 3, 1, 1)
@@ -230,5 +238,5 @@ def _to_gray(pixels: Any) -> Any:
 
 
 def printable_lines(text: str) -> str:
-    """The lines with control characters escaped, for a terminal."""
+    """Escape the control characters in the lines of `text`, for a terminal."""
     return "".join(printable(line, max_length=10 * len(line)) + "\n" for line in text.split("\n")[:-1])

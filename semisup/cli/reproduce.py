@@ -1,8 +1,8 @@
-"""`semisup reproduce RUN`: run a saved config again and compare every metric with the record.
+"""`semisup reproduce RUN`: run a saved config again and compare every metric with the record of RUN.
 
-The saved config is read as data and validated like the command line; Hydra never sees it. It determines the numbers of
-the run; output directory, plots, checkpoints and tracking are the caller's. The first run is not changed: the
-reproduction has a run directory of its own.
+The saved config is read as data and validated like the settings of the command line; it is never given to Hydra. All
+settings that can change a result come from the saved config. Output directory, plots, checkpoints and tracking come
+from the user's defaults and the command line. RUN is not changed: the reproduction has a run directory of its own.
 """
 
 import argparse
@@ -36,7 +36,10 @@ reproduced, 75 or 130 stopped by a signal.
 
 CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
 SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights", "encoder.weights", "encoder.cache")
-"""With tracking.* and the settings that say where the data are and how this machine reads them (`KeyRole`)."""
+"""Settings that may follow RUN on the command line.
+
+Further ones are tracking.* and the settings of where the data are and how this machine reads them (`KeyRole`).
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,8 +71,8 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
 
     Raises:
         RecordError: RUN is neither a run directory nor a config, or has no metrics to compare with.
-        SettingError: its config is not valid, or a setting after it is not allowed.
-        DataError: its data set is missing or has changed.
+        SettingError: the config of RUN is not valid, or a setting after RUN is not allowed.
+        DataError: the data set of RUN is missing or has changed.
     """
     from semisup.errors import RecordError
     from semisup.record.reader import read_config, read_json
@@ -116,7 +119,7 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
 
 
 def _run_again(run_config: "RunConfig", source: Path, bars: "Bars") -> "RunResult":
-    """Continue an interrupted reproduction of the same run, or start a new one."""
+    """Continue an interrupted reproduction of the run in `source`, or start a new reproduction."""
     from semisup.config import schema
     from semisup.runner.reproduction import interrupted_name
     from semisup.runner.run import run
@@ -156,10 +159,12 @@ def _check_weights_present(run_config: "RunConfig", *, download: bool) -> None:
 
 
 def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
-    """Check what would otherwise fail only after the training.
+    """Check before the training that the reproduction can be compared with the run.
+
+    The tracker must be installed as well.
 
     Raises:
-        RecordError: the run has no metrics to compare with, or its steps are not in order.
+        RecordError: the run has no metrics to compare with, or the steps in its metrics.jsonl are not in order.
     """
     from semisup.errors import RecordError
     from semisup.record.reader import check_steps, read_metrics
@@ -173,11 +178,11 @@ def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Replace the settings of a saved config that change no number by the caller's.
+    """Replace the settings of a saved config that cannot change a result by those of the user.
 
     Args:
         config: the saved config.
-        settings: KEY=VALUE words of the command line; the caller's defaults apply to the others.
+        settings: KEY=VALUE words of the command line; settings that are not among them get the user's defaults.
 
     Raises:
         SettingError: a word is not KEY=VALUE, or its key is not allowed.
@@ -222,7 +227,10 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """Overrides that compose the caller's defaults; of the untrusted config only names of known options."""
+    """List the overrides with which Hydra composes the user's defaults.
+
+    The saved config is not trusted: only its names of options that exist are used.
+    """
     from semisup.config.compose import option_files
     from semisup.config.quoting import format_value
 
@@ -235,7 +243,7 @@ def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[st
 
 
 def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> list[str]:
-    """One line for each part of the environment that differs; [] if the record has no environment."""
+    """Return one line for each part of the environment that differs; [] if the record has no environment."""
     from semisup.record.environment import diff_environments
     from semisup.record.reader import read_section
     from semisup.runner.metadata import environment_of
@@ -249,7 +257,7 @@ def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> 
 
 
 def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], bars: "Bars") -> None:
-    """Raise DataError unless the data set has the fingerprint in the record; say what differs."""
+    """Raise DataError if the fingerprint of the data set is not the recorded one; the message names differences."""
     from semisup.errors import DataError
     from semisup.record.reader import read_section
 
@@ -260,7 +268,10 @@ def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], 
 
 
 def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "Bars") -> str | None:
-    """Describe how the stored features of the run's encoder differ; those that are missing here are encoded first."""
+    """Describe how the stored features of the run's encoder differ from the record; None if they are equal.
+
+    Features that are missing on this machine are encoded first.
+    """
     from semisup.record.reader import read_section
     from semisup.runner.data import load_data
     from semisup.runner.encoding import encode_run, feature_difference
@@ -273,7 +284,10 @@ def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "B
 
 
 def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
-    """Differences in classes, numbers of images, and paths of the validation and test images, as far as recorded."""
+    """Describe the differences in classes, numbers of images, and paths of the validation and test images.
+
+    Only what the run recorded can be compared.
+    """
     from semisup.analysis.run_history import read_predictions
     from semisup.dataset import SPLITS
     from semisup.record.reader import read_section
@@ -300,10 +314,13 @@ def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
 
 
 def print_result(difference: "Difference", folder: Path, environment: list[str], tolerance: float | None) -> int:
-    """Print a comparison; return 0 if identical, or within `tolerance` in another environment, else 1.
+    """Print the result of comparing a run with its reproduction, and return the exit status.
 
     Args:
-        environment: the differences of the two environments; a tolerance counts only if there are some.
+        environment: the differences between the environments of both; if there are none, `tolerance` is ignored.
+
+    Returns:
+        0 if all metrics are identical, or within `tolerance` in another environment; else 1.
     """
     if not difference.values and not difference.first:
         print(f"nothing to compare with: the first run has no metrics yet: {folder}")

@@ -1,6 +1,6 @@
 """`semisup show RUN`: print the settings, results and files of a run, and write its report.html.
 
-No other file of the run is written, and report.html is never read.
+The command changes no other file of the run, and no command reads report.html.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_command(arguments: argparse.Namespace) -> int:
-    """Print the run and write its report; return the exit status."""
+    """Print the run, write its report.html, and return the exit status."""
     from semisup.report.console import terminal
     from semisup.report.files import run_report
     from semisup.report.run_summary import show_run

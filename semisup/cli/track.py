@@ -1,8 +1,9 @@
 """`semisup track RUN...`: upload runs to W&B from their records.
 
-For use after a crash, for runs trained with tracking=none, or with another account: config, metrics, plots and summary
-come from the run directory, under the id that the run itself has in W&B. Thumbnails are omitted, since they need the
-images. An unfinished run is uploaded as failed, with its status in the summary.
+Use this command after a crash, for runs that were trained with tracking=none, or to upload to another account. Config,
+metrics, plots and summary are read from the run directory, and uploaded under the same W&B id that the training uses.
+Thumbnails are not uploaded, because they need the images. An unfinished run is uploaded as failed, with its status in
+the summary.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def track_command(arguments: argparse.Namespace) -> int:
     """Upload every run and return the exit status.
 
     Raises:
-        DataError: a folder is missing or holds no run.
+        DataError: a folder is missing or contains no run.
         SettingError: a word is not a setting of the tracker.
     """
     from semisup.analysis.runs import find_runs
@@ -57,7 +58,11 @@ def track_command(arguments: argparse.Namespace) -> int:
 
 
 def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
-    """Gains of the runs and of their settings over the reference runs beside them, by folder."""
+    """Compute the gains of the runs and their settings over the reference runs in the same parent folders.
+
+    Returns:
+        Run folder -> name -> value.
+    """
     from semisup.analysis.datasets import compare_by_dataset
     from semisup.analysis.runs import read_runs
     from semisup.report.wandb_report import gain_values
@@ -69,7 +74,7 @@ def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
 
 
 def _settings(overrides: list[str]) -> tuple[Any, Path]:
-    """The tracker settings and the output_root of the command line."""
+    """Return the tracker settings and the output_root that result from the words of the command line."""
     from semisup.config import schema
     from semisup.config.compose import defaults
     from semisup.config.typed_words import parse_settings
@@ -102,7 +107,7 @@ def _upload_run(folder: Path, tracking: Any, output_root: Path, gains: dict[str,
 
 
 def upload(folder: Path, tracking: Any, gains: dict[str, object] | None = None) -> bool:
-    """Upload a run that was finished before, with its gains, and return whether its record could be read."""
+    """Upload a finished run with its gains, and return whether its record could be read."""
     from semisup.errors import RecordError
 
     with contextlib.suppress(RecordError, OSError):
@@ -112,10 +117,10 @@ def upload(folder: Path, tracking: Any, gains: dict[str, object] | None = None) 
 
 
 def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, object]) -> tuple[str, int]:
-    """Send the record of a run to a new tracker, with its gains as further values of the summary.
+    """Send the record of a run to a new tracker, and add its gains to the summary.
 
     Returns:
-        the status of the run and the number of metric rows sent.
+        The status of the run and the number of metric rows sent.
 
     Raises:
         RecordError: a process is training the run, or its record cannot be read.
@@ -151,23 +156,31 @@ def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, obj
 
 
 def saved_plots(folder: Path) -> dict[str, Path]:
-    """The plots of a run, without links to files outside its directory, which are not to be uploaded."""
+    """List the plots of a run, without links to files outside its directory, which must not be uploaded.
+
+    Returns:
+        Name -> file.
+    """
     own = folder.resolve()
     plots = {path.stem: path for path in sorted((folder / "plots").glob("*.png")) if path.is_file()}
     return {name: path for name, path in plots.items() if path.resolve().is_relative_to(own) and name.isprintable()}
 
 
 def _check_slugs(*values: object) -> list[str]:
-    """Raise ValueError unless all values are slugs, as the ids and names of runs are, which may be names in W&B."""
+    """Return the values as text; raise ValueError unless all are slugs.
+
+    A slug has at most 100 letters, digits, `.`, `_` and `-`, and begins with a letter. The ids and names of runs are
+    slugs, and only slugs are used as names in W&B.
+    """
     from semisup.config.sections import SLUG
 
     for value in values:
         if not isinstance(value, str) or not SLUG.fullmatch(value):
-            raise ValueError(f"{value!r} is not a valid name")
+            raise ValueError(f"{value!r} is not a valid name of a run: letters, digits, `.`, `_` and `-`")
     return [str(value) for value in values]
 
 
 def _unfinished(about: dict[str, Any]) -> str:
-    """The status of a run without a summary; `running` without a process means that it was killed."""
+    """Return the status of a run without a summary; if it is `running` without a process, the run was killed."""
     status = about.get("status")
     return "killed" if status in (RunStatus.RUNNING, RunStatus.DONE, None) else str(status)

@@ -30,7 +30,7 @@ FLAGS_FOR_HYDRA = (
 
 
 def train_command(words: list[str]) -> int:
-    """Run `semisup train` with these words after it and return the exit status."""
+    """Run `semisup train` followed by these words, and return the exit status."""
     flags = [word for word in words if word.startswith("-")]
     overrides = [word for word in words if not word.startswith("-")]
     shown = [flag for flag in flags if flag.split("=")[0] in FLAGS_FOR_HYDRA]
@@ -58,8 +58,10 @@ def train_command(words: list[str]) -> int:
 
 
 def _print_with_hydra(words: list[str]) -> int:
-    """Let Hydra print the help or the composed config; what is printed is printed here, for Hydra reports a closed pipe
-    as an error of its own."""
+    """Let Hydra write the help or the composed config to a buffer, and print the buffer.
+
+    If Hydra printed directly, it would report a pipe that its reader closed as an error.
+    """
     try:
         words = [to_overrides([word])[0] if "=" in word and not word.startswith("-") else word for word in words]
         check_names([word for word in words if "=" in word and not word.startswith("-")])
@@ -75,7 +77,7 @@ def _print_with_hydra(words: list[str]) -> int:
 
 
 def _describe(words: list[str]) -> int:
-    """Print the settings of options: `semisup train --help threshold=flexmatch`."""
+    """Print the settings of the options in `words`, as in `semisup train --help threshold=flexmatch`."""
     from semisup.config.reference import describe
 
     try:

@@ -1,1 +1,1 @@
-"""Configs: composition, schema, registry of options, run ids and reference runs."""
+"""Everything about configs: composition, validation, the registry of options, run ids, configs of reference runs."""

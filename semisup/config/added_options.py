@@ -1,8 +1,9 @@
-"""The YAML files of options that other installed packages add by entry point.
+"""Load the YAML files of options that other installed packages add by an entry point.
 
-`theirs = their_package.policy` in the entry-point group `semisup.threshold` adds `threshold=theirs`. Its YAML is
-`policy.yaml` beside `policy.py`. It is stored in Hydra's ConfigStore, so that the command line, `--help` and error
-messages list it like the YAMLs of `conf/`. Nothing of the package is imported for that.
+The entry point `theirs = their_package.policy` in the group `semisup.threshold` adds the option `threshold=theirs`. The
+YAML of this option is `policy.yaml` in the folder of `policy.py`. This module stores the YAML in Hydra's ConfigStore.
+Then the command line, `--help` and error messages list the option like those of `conf/`. No code of the other package
+is imported to do so.
 """
 
 import importlib.util
@@ -26,7 +27,7 @@ def register() -> None:
 
 
 def option_file(module: str) -> Path | None:
-    """The path at which a module's YAML is expected; None if the module does not exist."""
+    """Find the path at which the YAML of a module is expected; None if the module does not exist."""
     spec = _find_spec(module)
     if spec is None or spec.origin is None:
         return None
@@ -34,7 +35,7 @@ def option_file(module: str) -> Path | None:
 
 
 def _find_spec(module: str) -> ModuleSpec | None:
-    """Locate a module without importing its parent packages, as `importlib.util.find_spec` would."""
+    """Locate a module without importing its parent packages, which `importlib.util.find_spec` would import."""
     top, *parts = module.split(".")
     try:
         spec = importlib.util.find_spec(top)

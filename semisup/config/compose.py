@@ -1,4 +1,4 @@
-"""Compose configs with Hydra as `semisup train` does, and translate Hydra's errors; needs no torch."""
+"""Compose configs with Hydra as `semisup train` does, and translate Hydra's errors; this module imports no torch."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,10 @@ from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match, first_line
 
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
-"""Hydra's launchers and sweepers that are packages of their own, and the extra that installs each."""
+"""Hydra's launchers and sweepers that are separate packages -> the extra of semisup that installs each."""
 
 DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
-"""An override that takes a setting out of the config, such as `~threshold.momentum`."""
+"""Pattern of an override that deletes a setting from the config, such as `~threshold.momentum`."""
 
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
@@ -27,13 +27,17 @@ shared_configs.install()
 
 
 def config_folder() -> Path:
-    """The folder `conf/`: inside the installed package, or beside it in a checkout."""
+    """Find the folder `conf/`: inside the installed package, or next to the package in a checkout."""
     package = Path(__file__).resolve().parents[1]
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def check_names(overrides: list[str]) -> None:
-    """Raise our own SettingError for a config that Hydra is asked to show and cannot compose."""
+    """Check that the overrides compose, before Hydra itself shows the config.
+
+    Raises:
+        SettingError: a key or option does not exist. Hydra's own message would be less clear.
+    """
     if overrides:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             compose([values[0] for _, values in map(expand_sweep, overrides) if values])
@@ -42,7 +46,7 @@ def check_names(overrides: list[str]) -> None:
 def expand_sweep(word: str) -> tuple[str, list[str]]:
     """Expand an override to its key and one override per swept value: `a=1,2` -> a, [a=1, a=2].
 
-    The list is empty where only a sweeper knows the values, as of `interval(0, 1)`.
+    The list is empty if only a sweeper can choose the values, such as those of `interval(0, 1)`.
     """
     key = word.partition("=")[0]
     try:
@@ -57,16 +61,19 @@ def expand_sweep(word: str) -> tuple[str, list[str]]:
 
 
 def split_deletions(overrides: list[str]) -> tuple[list[str], list[str]]:
-    """Separate overrides such as `~threshold.momentum` from the others; return the others and the deleted keys.
+    """Separate deletions such as `~threshold.momentum` from all other overrides.
 
-    Hydra refuses a deletion where the key does not exist, and in a sweep over options it may exist in some of them.
+    Hydra refuses to delete a key that does not exist, but in a sweep over options only some options may have the key.
+
+    Returns:
+        the other overrides, and the dotted keys to delete.
     """
     keys = [match[1] for match in map(DELETION.fullmatch, overrides) if match]
     return [word for word in overrides if not DELETION.fullmatch(word)], keys
 
 
 def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
-    """Take these dotted keys out of `config`, in place; return those that existed."""
+    """Delete these dotted keys from `config`, in place; return the keys that existed."""
     deleted = []
     for key in keys:
         parent, _, name = key.rpartition(".")
@@ -79,23 +86,23 @@ def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """The composed config without Hydra's own part, which interpolations can still refer to."""
+    """Copy the composed config without its `hydra` section, which interpolations can still refer to."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(own, DictConfig)
     return own
 
 
 def option_files(group: str) -> list[str]:
-    """Names of the YAMLs that can be chosen in a group, sorted; none if there is no such group."""
+    """List the options that can be chosen in a group, by the names of their YAMLs, sorted; [] for an unknown group."""
     files = {path.stem for path in (config_folder() / group).glob("*.yaml") if shared_configs.is_option(path.stem)}
     return sorted(files | (registry.added_options(group).keys() if group in registry.GROUPS else set()))
 
 
 def compose(overrides: list[str]) -> DictConfig:
-    """Compose the config of a run, with Hydra's own part, inside an initialized Hydra.
+    """Compose the config of a run, with Hydra's own `hydra` section. Hydra must be initialized by the caller.
 
     Raises:
-        SettingError: a key or option does not exist; names the nearest.
+        SettingError: a key or option does not exist; the message suggests the most similar name.
     """
     for group, _, name in (word.partition("=") for word in overrides):
         names = option_files(group.partition("@")[0])
@@ -108,7 +115,9 @@ def compose(overrides: list[str]) -> DictConfig:
 
 
 def defaults(options: list[str]) -> dict[str, Any]:
-    """Compose `semisup train OPTIONS` to plain data without validation; ??? where a value must be given.
+    """Compose the config of `semisup train OPTIONS` as plain data, without validation.
+
+    A setting that the user must give has the value `???`.
 
     Raises:
         SettingError: there is no such option.
@@ -119,7 +128,7 @@ def defaults(options: list[str]) -> dict[str, Any]:
 
 
 def _friendly_error(message: str, overrides: list[str]) -> SettingError:
-    """Translate an error of Hydra's, with the nearest name."""
+    """Translate an error message of Hydra into a SettingError that suggests the most similar name."""
     unknown = re.search(r"Could not override '([^']+)'", message) or re.search(
         r"Key '([^']+)' is not in struct", message
     )
@@ -157,7 +166,7 @@ def _unknown_option(group: str, name: str, message: str) -> SettingError:
 
 
 def _existing_keys() -> list[str]:
-    """Every key of the default config, and every group."""
+    """List every dotted key of the default config, and every group."""
     from semisup.config.schema import dotted_keys
 
     config = OmegaConf.to_container(without_hydra(hydra.compose("train", return_hydra_config=True)), resolve=False)

@@ -1,13 +1,15 @@
-"""The reference runs that a run is compared with; all of them are trained on labels only.
+"""Configs of the reference runs that a run is compared with. All reference runs are trained on labels only.
 
-    control       the same run with lambda_unlabeled=0 and as many optimizer steps: the effect of the unlabeled images
-    baseline      supervised, no augmentation, and only as many steps as the run spent on labeled images
-    labels only   supervised with as many steps, on the other view and without augmentation; the best of these and the
-                  control on validation is the best labels-only run
-    probes        with an encoder: logistic regression and nearest neighbors on the features of the images as they are,
-                  without training; also candidates of the best labels-only run
+    control       the same run with lambda_unlabeled=0 and as many optimizer steps as the run: the difference is the
+                  effect of the unlabeled images
+    baseline      supervised, without augmentation, and only as many steps as the run spent on labeled images
+    labels only   two supervised runs with as many steps as the run: one on the view (weak view or augmentation) that
+                  the control does not train on, one without augmentation
+    probes        only with an encoder: logistic regression and nearest neighbors, fitted to the features of the images
+                  without augmentation; no network is trained
 
-A run with lambda_unlabeled=0 is its own control.
+The best labels-only run is, by validation, the best of the control, the two labels-only runs and the probes. A run with
+lambda_unlabeled=0 is its own control.
 """
 
 from collections.abc import Mapping
@@ -18,10 +20,10 @@ from semisup.config.run_id import ConfigDict, result_config
 from semisup.core.probe_grids import GRIDS
 
 REFERENCE_KINDS = ("control", "baseline", "labels_only", "labels_only_none")
-"""Reference runs of every run that uses unlabeled images."""
+"""Kinds of reference runs of every run that uses unlabeled images."""
 
 PROBE_KINDS = tuple(GRIDS)
-"""Further reference runs of a run on the features of an encoder."""
+"""Further kinds of reference runs of a run that is trained on the features of an encoder."""
 
 SUPERVISED = {"name": "supervised"}
 NO_AUGMENTATION = {"name": "none", "strength": 0.0}
@@ -33,18 +35,19 @@ UNUSED_BY_PROBES: ConfigDict = {
     "precision": "float32",
     "compile": False,
 }
-"""Settings that a probe ignores, in a fixed form; logistic regression is saved as `model=linear` of this scale."""
+"""Fixed values of the settings that a probe ignores. Logistic regression is saved as `model=linear` with scale 1.0."""
 
 
 def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
-    """Build the control's config: the run with lambda_unlabeled=0 and as many optimizer steps as it took.
+    """Build the config of the control: the run with lambda_unlabeled=0, and as many optimizer steps as the run took.
 
-    Everything else stays, and what needs no unlabeled image stays active. For configs of version 0.1.0 (definitions
-    1) the control keeps its old meaning: supervised under the run's augmentation, "strongly augmented control".
+    All other settings stay, and every part of the method that needs no unlabeled image stays active. For configs of
+    version 0.1.0 (definitions 1) the control keeps the meaning that it had then: supervised training with the
+    augmentation of the run, called "strongly augmented control".
 
     Args:
-        config: of the finished run.
-        summary: the run's summary; `steps` is read.
+        config: config of the finished run.
+        summary: summary of the finished run; only `steps` is read.
     """
     if not uses_unlabeled(config):
         return config
@@ -55,26 +58,29 @@ def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict
 
 
 def baseline_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
-    """Build the baseline's config: supervised, no augmentation, as many steps as the run spent on labeled images."""
+    """Build the config of the baseline: supervised, without augmentation.
+
+    The baseline takes as many optimizer steps as the run spent on labeled images (`labeled_steps` of its summary).
+    """
     steps = _train_for(config, summary["labeled_steps"])
     return config | {"method": SUPERVISED, "augment": NO_AUGMENTATION, "train": steps}
 
 
 def reference_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of the runs that are trained beside a finished run, by kind: the keys are `reference_kinds`."""
+    """Build the configs of all reference runs of a finished run: kind (see `reference_kinds`) -> config."""
     references = {"control": control_config(config, summary), "baseline": baseline_config(config, summary)}
     return references | labels_only_configs(config, summary) | probe_configs(config)
 
 
 def reference_kinds(config: ConfigDict) -> list[str]:
-    """List the kinds of reference runs of a run with this config."""
+    """List the kinds of reference runs that a run with this config has."""
     return [*REFERENCE_KINDS, *probe_configs(config)]
 
 
 def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """Build the configs of the probes of a run on features, by kind; {} for a run on images.
+    """Build the configs of the probes of a run on features: kind -> config; {} for a run on images.
 
-    They depend on data, labels, encoder and seed alone, so that all sweeps share them.
+    A probe depends only on the data, the labels, the encoder and the seed, so that all sweeps share the same probes.
     """
     if config["encoder"]["name"] == "none":
         return {}
@@ -83,7 +89,7 @@ def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
-    """Bring the settings that a probe ignores to a fixed form; other configs are returned unchanged."""
+    """Set the settings that a probe ignores to fixed values; return any other config unchanged."""
     probe, encoder = config.get("probe"), config.get("encoder")
     if not isinstance(probe, dict) or probe.get("classifier") is None:
         return config
@@ -94,14 +100,15 @@ def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
 
 
 def labels_only_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of further runs from which, with the control, the best labels-only run is chosen.
+    """Build the configs of the two labels-only runs, which are candidates for the best labels-only run.
 
-    All are supervised and take as many optimizer steps as the run. They depend on no setting of method, threshold and
-    labeler, so that a sweep shares them.
+    Both are supervised and take as many optimizer steps as the run. They depend on no setting of method, threshold and
+    labeler, so that the runs of a sweep over these settings share them.
 
     Returns:
-        `labels_only`: on the views that the control does not train on, the weak ones or the run's augmentation;
-        `labels_only_none`: without augmentation.
+        `labels_only`: trained on the view that the control does not train on (the weak view, or the run's
+            augmentation).
+        `labels_only_none`: trained without augmentation.
     """
     steps = _train_for(config, summary["steps"])
     method: Any = registry.settings_class("method", config["method"]["name"])
@@ -119,6 +126,6 @@ def uses_unlabeled(config: ConfigDict) -> bool:
 
 
 def _train_for(config: ConfigDict, steps: int) -> ConfigDict:
-    """Build the `train` section with a number of optimizer steps in place of epochs, and without early stopping."""
+    """Build a `train` section that takes exactly `steps` optimizer steps: no epochs and no early stopping."""
     train: ConfigDict = config["train"]
     return train | {"epochs": None, "steps": steps, "patience": None}

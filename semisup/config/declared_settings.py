@@ -1,8 +1,9 @@
 """Read the types and ranges of settings from the source of their dataclasses, without importing them.
 
-Importing an option imports torch, which `semisup train --help` must not wait for. The type of a key is the annotation
-of its field. Its range is the first `check_range` or `check_choice` with its name, or the first `raise SettingError`
-with a fixed text, in the class, in its bases, and in the classes and functions that the class uses.
+Importing an option imports torch, and `semisup train --help` must not wait for that. The type of a key is the
+annotation of its field. The range of a key comes from the first call of `check_range` or `check_choice` with the name
+of the key, or from the first `raise SettingError` with the name of the key and a literal text. The call is searched for
+in the class, in its bases, and in the classes and functions that the class uses.
 """
 
 import ast
@@ -23,17 +24,17 @@ TYPE_NAMES = {
     "list[str]": "a list of texts",
     "None": "null",
 }
-"""Annotation -> the name that users read."""
+"""Annotation of a field -> the words in which users read it."""
 
 INTERNAL = "semisup."
-"""Only modules of this program are followed."""
+"""Prefix of the modules whose imports are followed: only those of this program."""
 
 
 class Declared(NamedTuple):
-    """A field of a settings dataclass.
+    """Type and range of one field of a settings dataclass.
 
-    type: in words, as `a number or null`
-    range: in words, as `in [0, 1]`; empty if every value of the type is allowed
+    type: in words, such as `a number or null`
+    range: in words, such as `in [0, 1]`; empty if every value of the type is allowed
     """
 
     type: str
@@ -41,23 +42,23 @@ class Declared(NamedTuple):
 
 
 class _Definition(NamedTuple):
-    """A top-level class or function, and the file that defines it."""
+    """A top-level class or function, and the file that contains its definition."""
 
     node: ast.ClassDef | ast.FunctionDef
     file: Path
 
 
 def type_words(annotation: str) -> str:
-    """Describe an annotation: `int | None` -> `a whole number or null`."""
+    """Describe the annotation of a field in words: `int | None` -> `a whole number or null`."""
     return listed(TYPE_NAMES.get(part.strip(), part.strip()) for part in annotation.split("|"))
 
 
 def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared]:
-    """Read the fields of a settings dataclass, in the order of the class, those of its bases first.
+    """Read the fields of a settings dataclass: key -> type and range. Inherited fields come first.
 
     Args:
-        file: the Python file that defines it.
-        name: of the class; None = the only public dataclass of the file, as an option has.
+        file: the Python file that defines the dataclass.
+        name: name of the dataclass; None = the only public dataclass of the file (the file of an option has only one).
     """
     classes = [node for node in _parse(file).body if isinstance(node, ast.ClassDef)]
     (own,) = [each for each in classes if (each.name == name if name else _is_public_dataclass(each))]
@@ -72,7 +73,7 @@ def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared
 
 
 def section_classes(file: Path) -> dict[str, tuple[Path, str]]:
-    """Read the constant SECTIONS of a module: the sections of the config, with file and name of their dataclasses."""
+    """Read the constant SECTIONS of a module: section of the config -> file and name of its dataclass."""
     value = next(value for target, value in _assignments(_parse(file).body) if ast.unparse(target) == "SECTIONS")
     assert isinstance(value, ast.Dict)
     sections = {}
@@ -106,7 +107,7 @@ def _annotations(definition: _Definition) -> dict[str, str]:
 
 
 def _ranges(start: _Definition, annotations: Mapping[str, str]) -> dict[str, str]:
-    """Search the class, then breadth-first what it names, for the first range of each key."""
+    """Find the first range of each key: in the class, then breadth-first in the code that the class uses."""
     found: dict[str, str] = {}
     queue, seen = [start], {(start.file, start.node.name)}
     while queue and len(found) < len(annotations):
@@ -124,7 +125,7 @@ def _ranges(start: _Definition, annotations: Mapping[str, str]) -> dict[str, str
 
 
 def _checks(definition: _Definition) -> Iterator[tuple[str, str]]:
-    """Every checked key of a definition, and its range in words."""
+    """Yield every key that a class or function checks, and its range in words."""
     for node in ast.walk(definition.node):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
             continue
@@ -142,7 +143,7 @@ def _checks(definition: _Definition) -> Iterator[tuple[str, str]]:
 
 
 def _text(node: ast.expr, within: ast.AST) -> str:
-    """The text of a literal, or of a local variable that is assigned a literal."""
+    """Read the text of a literal, or of a local variable that is assigned a literal; "" for any other expression."""
     if isinstance(node, ast.Name):
         values = (
             each for each in ast.walk(within) if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
@@ -152,7 +153,7 @@ def _text(node: ast.expr, within: ast.AST) -> str:
 
 
 def _is_field(node: ast.expr) -> bool:
-    """Whether a checked value is a setting itself, not an expression of several."""
+    """Whether a checked value is one setting, not an expression that combines several settings."""
     return isinstance(node, ast.Attribute | ast.Name)
 
 
@@ -187,7 +188,7 @@ def _value(node: ast.expr, file: Path) -> Any:
 
 
 def _constant(name: str, file: Path) -> Any:
-    """The value of a constant of a module, or of one that it imports."""
+    """Evaluate a constant that a module defines, or imports from another module."""
     for target, value in _assignments(_parse(file).body):
         if isinstance(target, ast.Name) and target.id == name:
             return _value(value, file)
@@ -197,7 +198,7 @@ def _constant(name: str, file: Path) -> Any:
 
 
 def _assignments(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Targets and values of the assignments of a module; `A, B = 1, 2` are two."""
+    """Yield target and value of each assignment in a module; `A, B = 1, 2` counts as two assignments."""
     for node in body:
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             yield node.target, node.value
@@ -210,7 +211,11 @@ def _assignments(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _resolve(name: str, file: Path) -> _Definition | None:
-    """The class or function of this name as a module sees it; None for others and for those of other packages."""
+    """Find the class or function that a name means in a module.
+
+    Returns:
+        None if the name is neither a class nor a function, or belongs to another package.
+    """
     for node in _parse(file).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return _Definition(node, file)
@@ -220,7 +225,7 @@ def _resolve(name: str, file: Path) -> _Definition | None:
 
 @cache
 def _imports(file: Path) -> dict[str, Path]:
-    """Names that a module imports from this program by `from ... import`, and the files that they come from."""
+    """Map each name that a module imports from this program by `from ... import` to the file it comes from."""
     names: dict[str, Path] = {}
     for node in _parse(file).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(INTERNAL):
@@ -231,7 +236,7 @@ def _imports(file: Path) -> dict[str, Path]:
 
 @cache
 def _source(module: str) -> Path | None:
-    """The file of a module of this program, found without importing it or its package."""
+    """Find the file of a module of this program without importing the module or its package."""
     path = Path(__file__).resolve().parents[1].joinpath(*module.split(".")[1:])
     candidates = (path.with_suffix(".py"), path / "__init__.py")
     return next((each for each in candidates if each.is_file()), None)

@@ -1,4 +1,4 @@
-"""The nodes of a config: those that name an option of a group, and the sections that belong to no group."""
+"""The nodes of a config (its nested dictionaries): options of a group, and sections that belong to no group."""
 
 from semisup.config import registry
 from semisup.config.sections import CheckpointSettings, CollapseSettings, SweepSettings
@@ -7,7 +7,7 @@ from semisup.training.probe import ProbeSettings
 from semisup.training.state import TrainSettings
 
 GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
-"""Every node of a config that names an option, and the group of the option."""
+"""Node of a config that names an option -> the group of the option."""
 
 SECTIONS = {
     "train": TrainSettings,

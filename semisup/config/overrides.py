@@ -1,22 +1,22 @@
-"""Write a saved config as the command line that composes it again."""
+"""Convert a saved config to the command line that composes the same config again."""
 
 from semisup.config.nodes import GROUP_NODES
 from semisup.config.quoting import format_value
 from semisup.config.run_id import ConfigDict, dataset_keys
 
 NOT_OVERRIDES = ("name", "seed", "output_root", "definitions")
-"""Keys that the caller chooses, or that the program sets."""
+"""Keys that are not converted, because the caller chooses them or the program sets them."""
 
 
 def config_overrides(config: ConfigDict, *, follow_seed: bool = False) -> list[str]:
     """List the overrides of `semisup train` that compose this config: options first, then every setting.
 
     Args:
-        config: of a run, as saved.
-        follow_seed: write a split seed that equals the seed as `${seed}`, so that other seeds draw other labels.
+        config: saved config of a run.
+        follow_seed: write a split seed that equals the seed as `${seed}`, so that another seed draws other labels.
 
     Returns:
-        Words in Hydra's grammar; without name, seed and output_root.
+        Overrides in Hydra's grammar, without name, seed, output_root and definitions.
     """
     from semisup.dataset import KeyRole  # which imports torch
 

@@ -1,4 +1,4 @@
-"""The value of `precision=auto`, which depends on the device and on the network that is trained."""
+"""Resolve `precision=auto`, whose value depends on the device and on the network that is trained."""
 
 from functools import partial
 
@@ -8,14 +8,15 @@ from semisup.runtime.meta_network import meta_network
 from semisup.runtime.precision import PrecisionChoice, choose_precision, trains_depthwise
 
 _depthwise: dict[str, bool] = {}
-"""Results of `_trains_depthwise` by model: most runs of a sweep have the same one."""
+"""Settings of a model as text -> result of `_trains_depthwise`; most runs of a sweep have the same model."""
 
 
 def resolve_precision(device: str, model: ModelSettings, size: int) -> PrecisionChoice:
-    """Choose the precision of a run.
+    """Choose the precision of a run with `precision=auto`.
 
     Args:
         device: cpu, cuda or cuda:<number>.
+        model: settings of the model.
         size: side of an image in pixels.
     """
     return choose_precision(device.partition(":")[0], partial(_trains_depthwise, model, size))

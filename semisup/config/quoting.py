@@ -1,11 +1,11 @@
-"""Write values in Hydra's override grammar. Imports no torch."""
+"""Write values in Hydra's override grammar. This module imports no torch."""
 
 import re
 from typing import Any
 
 
 def format_value(value: Any) -> str:
-    """Write plain data in Hydra's override grammar, so that exactly this value is composed."""
+    """Write plain data in Hydra's override grammar, so that Hydra composes exactly this value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -19,8 +19,8 @@ def format_value(value: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """Quote text, so that nothing in it is read as grammar; interpolations such as `${seed}` are resolved.
+    """Quote text for Hydra, which then takes it literally, except for interpolations such as `${seed}`.
 
-    Hydra unescapes backslashes only before a quote and at the end.
+    Only backslashes before a quote and at the end are doubled, because Hydra unescapes no others.
     """
     return "'" + re.sub(r"\\+(?='|\Z)", lambda backslashes: 2 * backslashes[0], text).replace("'", "\\'") + "'"

@@ -1,8 +1,8 @@
-"""Describe every setting: key, type, default, range and meaning; needs no torch.
+"""Describe every setting: key, type, default, range and meaning. This module imports no torch.
 
-The meaning of a key is the comment behind it in `conf/`, and is written nowhere else. The type and the range come from
-the settings dataclass (`declared_settings.py`). `semisup train --help GROUP=NAME` prints them, and the settings
-reference of the documentation is made of them.
+The meaning of a key is the comment after the key in `conf/`, and is written nowhere else. The type and the range come
+from the settings dataclass (`declared_settings.py`). `semisup train --help GROUP=NAME` prints these descriptions, and
+the settings reference of the documentation is generated from them.
 """
 
 import re
@@ -20,17 +20,21 @@ from semisup.errors import SettingError, closest_match
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^ #].*?|\"#.*?))??(?: +# (?P<comment>.*))?$")
 PACKAGE = Path(__file__).resolve().parents[1]
 SECTION_CLASSES = section_classes(PACKAGE / "config" / "nodes.py")
-"""Sections of train.yaml -> file and name of their dataclass; that module itself imports torch."""
+"""Section of train.yaml -> file and name of its dataclass, read from the source because nodes.py imports torch."""
 
 RUN = "run"
-"""The name under which the keys of train.yaml that are in no section are described."""
+"""Name under which `--help` describes the top-level keys of train.yaml, which are in no section."""
 
 OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
-"""Groups whose YAMLs set keys of others: shown as they are."""
+"""Groups whose YAMLs only set keys of other groups: `--help` shows these YAMLs unchanged."""
 
 
 class Setting(NamedTuple):
-    """One key. `default`: as written in YAML; `???` = must be given. `meaning`: empty = not documented."""
+    """Description of one key.
+
+    default: as written in YAML; `???` = the user must give a value
+    meaning: empty = not documented
+    """
 
     key: str
     type: str
@@ -40,7 +44,10 @@ class Setting(NamedTuple):
 
 
 class Option(NamedTuple):
-    """An option of a group, or a section. `summary`: the comment at the head of its YAML, one entry per line."""
+    """Description of an option of a group, or of a section.
+
+    summary: the comment at the top of the option's YAML, one entry per line
+    """
 
     title: str
     summary: tuple[str, ...]
@@ -55,13 +62,14 @@ class _Line(NamedTuple):
 
 
 def describe_option(group: str, name: str, node: str | None = None) -> Option:
-    """Describe an option.
+    """Describe an option of a group.
 
     Args:
-        node: where it stands in the config, if that differs from its group, as `weak` for an augmentation.
+        node: the node of the config that holds the option, if its name differs from the group: the node `weak` holds
+            an option of the group `augment`.
 
     Raises:
-        SettingError: there is no such group or option; names the nearest.
+        SettingError: there is no such group or option; the message suggests the most similar name.
     """
     if group not in registry.GROUPS:
         groups = (*registry.GROUPS, *OTHER_GROUPS)
@@ -79,7 +87,7 @@ def describe_option(group: str, name: str, node: str | None = None) -> Option:
 
 
 def describe_section(section: str) -> Option:
-    """Describe a section of train.yaml, such as `train`, or `run`: the keys in no section."""
+    """Describe a section of train.yaml, such as `train`; `run` describes the keys that are in no section."""
     file, name = SECTION_CLASSES.get(section, (PACKAGE / "config" / "sections.py", "RunSettings"))
     declared = declared_settings(file, name)
     inside, prefix = ("", "") if section == RUN else (section, f"{section}.")
@@ -94,7 +102,7 @@ def describe(word: str) -> str:
     """Return the help text of `GROUP=NAME`, `GROUP@NODE=NAME`, `GROUP`, a section or `run`.
 
     Raises:
-        SettingError: there is no such group, option or section; names the nearest.
+        SettingError: there is no such group, option or section; the message suggests the most similar name.
     """
     key, equals, name = word.partition("=")
     group, _, node = key.partition("@")
@@ -113,7 +121,7 @@ def describe(word: str) -> str:
 
 
 def format_option(option: Option, width: int = 100) -> str:
-    """Write an option for a terminal: its summary; for each key its default, type and range, and its meaning."""
+    """Format an option for a terminal: its summary, then default, type, range and meaning of each key."""
     lines = [option.title, *(f"  {line}" for line in option.summary), ""]
     for each in option.settings:
         kind = f"{each.type}{', ' if each.range else ''}{each.range}"
@@ -128,7 +136,7 @@ def _setting(prefix: str, line: _Line, declared: dict[str, Declared]) -> Setting
 
 
 def _option_file(group: str, name: str) -> Path:
-    """The YAML of an option; that of another package's stands beside its Python file."""
+    """Find the YAML of an option; an option of another package has its YAML next to its Python file."""
     module = registry.added_options(group).get(name) if group in registry.GROUPS else None
     path = added_options.option_file(module) if module is not None else None
     return path or config_folder() / group / f"{name}.yaml"
@@ -136,7 +144,10 @@ def _option_file(group: str, name: str) -> Path:
 
 @cache
 def _lines(yaml: Path) -> tuple[_Line, ...]:
-    """The keys of a YAML and of those that it includes, which also give the comments that it does not repeat."""
+    """Read the keys of a YAML and of the YAMLs that it includes.
+
+    A key without a comment gets the comment of the same key in an included YAML.
+    """
     own = list(_own_lines(yaml))
     included = [line for name in _included(yaml) for line in _lines(yaml.parent / f"{name}.yaml")]
     by_key = {(line.section, line.key): line for line in included}
@@ -162,7 +173,7 @@ def _own_lines(yaml: Path) -> Iterator[_Line]:
 
 
 def _included(yaml: Path) -> list[str]:
-    """The YAMLs of the same group in the `defaults:` of one."""
+    """List the YAMLs of the same group that the `defaults:` of a YAML include, by name."""
     text = yaml.read_text(encoding="utf-8").partition("\ndefaults:\n")[2]
     names = re.findall(r"^  - (\w+)$", re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
     return [name for name in names if name != "_self_"]
@@ -179,7 +190,7 @@ def _head(yaml: Path) -> tuple[str, ...]:
 
 
 def _list_options(group: str) -> str:
-    """One line per option of a group."""
+    """Format the options of a group, one per line, each with the first line of its summary."""
     names = option_files(group)
     width = max(map(len, names))
     lines = []

@@ -1,9 +1,10 @@
 """Look up the options of each config group by name.
 
-`threshold: {name: fixed, tau: 0.9}` names the one public frozen dataclass of `semisup/threshold/fixed.py`. That class
-is the registration, and its fields (types, no defaults) are the schema. A module whose name starts with an underscore
-is not an option. Other packages add options by entry points of the group `semisup.threshold` (and so on) whose value is
-such a module; its YAML is beside it (`config/added_options.py`).
+The config `threshold: {name: fixed, tau: 0.9}` selects the only public frozen dataclass of the module
+`semisup/threshold/fixed.py`. To define this class is to register the option, and its fields (types, no defaults) are
+the schema. A module whose name starts with an underscore is not an option. Other packages add thresholds by entry
+points of the group `semisup.threshold` whose value is such a module, and options of the other groups likewise. The YAML
+is next to the module (`config/added_options.py`).
 """
 
 import dataclasses
@@ -21,12 +22,12 @@ GROUPS = ("dataset", "encoder", "model", "augment", "optimizer", "schedule", "th
 
 
 def option_names(group: str) -> list[str]:
-    """List the options of a group, sorted. Imports nothing."""
+    """List the options of a group, sorted, without importing their modules."""
     return sorted({*_own_options(group), *added_options(group)})
 
 
 def added_options(group: str) -> dict[str, str]:
-    """The options of a group that other packages add: name -> module. Own options cannot be replaced."""
+    """List the options of a group that other packages add: name -> module. They cannot replace built-in options."""
     added = {entry.name: entry.value for entry in installed_entry_points().select(group=f"semisup.{group}")}
     if not added:
         return {}
@@ -36,7 +37,7 @@ def added_options(group: str) -> dict[str, str]:
 
 @cache
 def installed_entry_points() -> EntryPoints:
-    """Read the entry points of all installed packages, once for a process."""
+    """Read the entry points of all installed packages, once per process."""
     return cast(EntryPoints, entry_points())  # before Python 3.12 another class, which has `select` too
 
 
@@ -47,10 +48,10 @@ def _own_options(group: str) -> list[str]:
 
 @cache
 def settings_class(group: str, name: str) -> type:
-    """The settings dataclass of an option.
+    """Import the settings dataclass of an option.
 
     Raises:
-        SettingError: there is no such option; names the nearest.
+        SettingError: there is no such option; the message suggests the most similar name.
     """
     check_choice("name", name, option_names(group))
     module = added_options(group).get(name, f"semisup.{group}.{name}")
@@ -58,7 +59,7 @@ def settings_class(group: str, name: str) -> type:
 
 
 def options_with(group: str, field: str) -> list[str]:
-    """List the options of a group that have a setting of this name, sorted. Imports the whole group."""
+    """List the options of a group that have a setting of this name, sorted. This imports all modules of the group."""
     return [
         name
         for name in option_names(group)

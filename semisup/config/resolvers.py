@@ -1,7 +1,7 @@
 """Compute the number of parallel runs on a machine, for the launcher presets in conf/hydra/launcher/.
 
-A run uses exactly `threads` threads, because another number changes the last bits of its results. So the number of runs
-follows the number of cores, not the number of threads.
+A run uses exactly `threads` threads, because with another number its results may differ slightly (rounding). Therefore
+the number of parallel runs is adapted to the number of cores, and the number of threads per run is not.
 """
 
 import functools
@@ -16,9 +16,9 @@ NO_GPU = ("", "-1")
 
 
 def runs_per_machine(threads: int) -> int:
-    """The number of runs of `threads` threads that fit the cores of this process, at least 1.
+    """Compute how many runs of `threads` threads fit the CPU cores that this process may use, at least 1.
 
-    In a container or under taskset only the share of this process counts.
+    In a container, or under taskset, these can be fewer than the cores of the machine.
     """
     import joblib
 
@@ -27,7 +27,7 @@ def runs_per_machine(threads: int) -> int:
 
 
 def concurrent_runs(launcher: DictConfig) -> int:
-    """The number of runs that joblib has on this machine at a time; 1 with another launcher."""
+    """Compute how many runs joblib executes at a time on this machine; 1 with another launcher."""
     jobs = launcher.get("n_jobs") or 1
     if jobs > 0:
         return int(jobs)
@@ -37,7 +37,10 @@ def concurrent_runs(launcher: DictConfig) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """Visible GPUs by their names in CUDA_VISIBLE_DEVICES, up to the first invalid entry. Does not initialize CUDA."""
+    """List the visible GPUs by their names in CUDA_VISIBLE_DEVICES, up to the first invalid entry.
+
+    Without that variable, all GPUs are listed by number. CUDA is not initialized.
+    """
     if (visible := os.environ.get(VISIBLE)) is not None:
         return list(takewhile(lambda each: each not in NO_GPU, (each.strip() for each in visible.split(","))))
     import torch
@@ -47,7 +50,7 @@ def visible_gpus() -> list[str]:
 
 @functools.cache  # called before `assign_gpu`, after which this process sees one GPU
 def gpu_count() -> int:
-    """The number of visible GPUs, at least 1."""
+    """Count the visible GPUs; without any, warn and return 1."""
     count = len(visible_gpus())
     if not count:
         warnings.warn("hydra/launcher=gpus: no GPU on this machine; running one job at a time", stacklevel=2)

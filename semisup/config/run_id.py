@@ -1,4 +1,4 @@
-"""Identify runs by the part of their config that can change a result."""
+"""Identify runs by the part of their config that can change their results."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from semisup.dataset import KeyRole
 
 ConfigDict = dict[str, Any]
-"""A config as plain data, resolved."""
+"""A config as plain data, with all interpolations resolved."""
 
 IGNORED_KEYS = ("name", "output_root", "plots", "tracking", "checkpoint", "sweep", "collapse")
 MAX_LENGTH = 100
-"""Characters of a run id."""
+"""Largest number of characters of a run id."""
 
 IGNORED_ENCODER_KEYS = ("cache",)
 
@@ -26,16 +26,16 @@ IGNORED_BY_PROBES = (
     *("model", "augment", "weak", "optimizer", "schedule", "threshold", "method", "labeler"),
     *("precision", "channels_last", "compile"),
 )
-"""What has no effect where `probe.classifier` is given; of `train` only `select_by` has."""
+"""Keys without effect if `probe.classifier` is given. Of the section `train`, only `select_by` has an effect then."""
 
 
 def result_config(config: ConfigDict) -> ConfigDict:
-    """The part of a config that can change a result; the run id contains its hash.
+    """Select the part of a config that can change a result; the run id contains the hash of this part.
 
-    Of paths only the last name counts, so that a data set can be moved. The index of a device does not count, nor does
-    a null of a data set's setting that counts only when set, nor `train.refit=false`. For a run that uses no unlabeled
-    image, the threshold, the labeler and the settings of the method without an effect do not count: all runs of a sweep
-    that differ only in these share one control.
+    Of a path only the last name counts, so that a data set can be moved. Not counted are: the index of a device,
+    `train.refit=false`, and null for those settings of a data set that count only when set. In a run that uses no
+    unlabeled image, the threshold, the labeler and the settings of the method without an effect do not count either:
+    all runs of a sweep that differ only in these share one control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
@@ -66,7 +66,7 @@ def result_config(config: ConfigDict) -> ConfigDict:
 
 
 def _probe_config(counted: ConfigDict, probe: ConfigDict) -> ConfigDict:
-    """The part of the config of a probe that can change a result."""
+    """Select the part of a probe's config that can change a result."""
     grid = GRIDS[probe["classifier"]]
     own = {"classifier": probe["classifier"], grid: probe[grid]}
     rest = {key: value for key, value in counted.items() if key not in IGNORED_BY_PROBES}
@@ -74,9 +74,9 @@ def _probe_config(counted: ConfigDict, probe: ConfigDict) -> ConfigDict:
 
 
 def _identified_weights(model: ConfigDict) -> ConfigDict:
-    """Identify pretrained weights by the digest and the name of their file, not by its folder.
+    """Identify pretrained weights by the digest and the name of their file, not by the folder of the file.
 
-    Without weights `sha256` does not count, so that a run keeps the id that it had before this key existed.
+    Without weights the key `sha256` is removed, so that a run keeps the id that it had before this key existed.
     """
     if model.get("weights") is not None:
         return model | {"weights": Path(model["weights"]).name}
@@ -84,7 +84,7 @@ def _identified_weights(model: ConfigDict) -> ConfigDict:
 
 
 def _without_absent(key: str, node: Any) -> Any:
-    """Leave out the settings of a node that were added later and have no effect in it (`core/added_setting.py`)."""
+    """Remove the settings that were added later and have no effect in this node (`core/added_setting.py`)."""
     if not isinstance(node, dict):
         return node
     settings = _settings_class(key, node)
@@ -92,7 +92,7 @@ def _without_absent(key: str, node: Any) -> Any:
 
 
 def _settings_class(key: str, node: ConfigDict) -> type | None:
-    """The dataclass of a node or section; None where its option is not installed here."""
+    """Import the settings dataclass of a node or section; None if its option is not installed here."""
     from semisup.config.nodes import GROUP_NODES, SECTIONS  # which import torch
 
     try:
@@ -102,10 +102,10 @@ def _settings_class(key: str, node: ConfigDict) -> type | None:
 
 
 def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
-    """List the keys of a data set's config that its class declares with one of these roles.
+    """List the keys of a data set's config to which its settings class assigns one of these roles.
 
     Raises:
-        SettingError: there is no such data set.
+        SettingError: there is no data set of the name in the config.
     """
     from semisup.dataset import keys_with_role
 
@@ -113,14 +113,14 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
 
 
 def _unset_keys(dataset: ConfigDict) -> list[str]:
-    """List the keys that are null and count only when set."""
+    """List the keys of a data set's config that are null and belong to the run id only if they have a value."""
     from semisup.dataset import KeyRole
 
     return [key for key in dataset_keys(dataset, KeyRole.WHEN_SET, KeyRole.FOLD) if dataset.get(key) is None]
 
 
 def fold_of(config: ConfigDict) -> int | None:
-    """The fold that a run holds out; None without folds."""
+    """Read the number of the fold that a run holds out for validation; None without folds."""
     from semisup.dataset import KeyRole
 
     values = [config["dataset"].get(key) for key in dataset_keys(config["dataset"], KeyRole.FOLD)]
@@ -128,14 +128,15 @@ def fold_of(config: ConfigDict) -> int | None:
 
 
 def run_id(config: ConfigDict) -> str:
-    """The name of a run: readable parts and 8 digits of the hash of `result_config`.
+    """Build the id of a run: readable parts and 8 hexadecimal digits of the hash of `result_config`.
 
-    `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d`: method, threshold and its settings, augmentation and
-    strength, seed, fold if there is one, hash. The settings of the threshold are all its numbers: `tau` and `q` first
-    and bare, the others by name in alphabetical order (`adamatch-0.9-momentum0.99`). They depend on the saved config
-    alone, so that the id of a run does not change with the defaults in conf/. Where the name would exceed 100
-    characters the last settings are left out; the hash covers them. It leaves out added settings that have no effect:
-    a run keeps the id that it had before they existed.
+    An id such as `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d` contains: method, threshold and its
+    settings, augmentation and strength, seed, fold if there is one, hash. All numeric settings of the threshold are
+    included: `tau` and `q` first and without their names, then all others with their names in alphabetical order
+    (`adamatch-0.9-momentum0.99`). The id depends on the saved config alone, so that it does not change with the
+    defaults in conf/. If the id would exceed 100 characters, the last settings of the threshold are left out; the hash
+    still covers them. The hash does not cover settings that were added later and have no effect in this run, so that a
+    run keeps the id that it had before these settings existed.
     """
     counted = result_config(config)
     hashed = {key: _without_absent(key, node) for key, node in counted.items()}
@@ -159,7 +160,7 @@ def run_id(config: ConfigDict) -> str:
 
 
 def _numbers(threshold: ConfigDict) -> list[str]:
-    """The numeric settings of a threshold as parts of a run id."""
+    """Format the numeric settings of a threshold as parts of a run id."""
     numbers = {
         key: value
         for key, value in threshold.items()

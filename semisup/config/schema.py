@@ -1,8 +1,8 @@
 """Validate a composed or saved config and build the settings objects of a run.
 
-The command line, `reproduce`, `predict` and the tests all call `validate`. Types come from the dataclasses (merged by
-OmegaConf), ranges from the checks of the dataclasses, and every mistake is a SettingError that names the key as a user
-types it.
+The command line, `reproduce`, `predict` and the tests all call `validate`. OmegaConf checks the types, by merging the
+config onto the settings dataclasses; the dataclasses check the ranges. Every mistake raises a SettingError that names
+the key as a user types it.
 """
 
 import json
@@ -39,17 +39,17 @@ from semisup.training.probe import ProbeSettings
 from semisup.training.state import TrainingConfig
 
 AUTO_VALUES = {"device": ("cpu", "cuda"), "precision": ("float32", "bfloat16")}
-"""Keys that accept `auto`, and the values that `_normalize` may replace it by on a machine."""
+"""Key that accepts `auto` -> the values that can replace `auto`, depending on the machine."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """A validated config and the settings objects built from it.
 
-    config: the content of config.yaml, as plain data, resolved
+    config: the content of config.yaml as plain data, with all interpolations resolved
     encoder: None = the model is trained on the images themselves
-    elsewhere: the run is for another machine; devices and memory of this one are not checked
-    precision_reason: why `precision=auto` has the value in `config`; None if the config named the value
+    elsewhere: the run is for another machine; devices and memory of this machine are not checked
+    precision_reason: why `precision=auto` became the value in `config`; None if the user gave the value
     """
 
     config: ConfigDict
@@ -71,15 +71,17 @@ class RunConfig:
 
 
 def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weights: bool = True) -> RunConfig:
-    """Validate a config.
+    """Validate a config and build the settings objects of its run.
 
     Args:
-        elsewhere: the run is for another machine, such as a node of a cluster; do not check the hardware of this one.
-        weights: download pretrained weights if missing, check them and fill in `model.sha256`, `encoder.sha256`; not
-            with `elsewhere`. False = the caller needs no file of weights, as prediction does not.
+        elsewhere: the run is for another machine, such as a node of a cluster; the hardware of this machine is not
+            checked, and `weights` has no effect.
+        weights: download pretrained weights if missing, check them, and fill in `model.sha256` and `encoder.sha256`.
+            False = the caller needs no file of weights (for example, prediction).
 
     Raises:
-        SettingError: names the key, its value, the allowed values and the nearest name.
+        SettingError: a setting is wrong; the message names the key, its value, the allowed values and, for an unknown
+            name, the most similar one.
     """
     try:
         return _build(config, elsewhere=elsewhere, weights=weights and not elsewhere)
@@ -88,7 +90,7 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
 
 
 def suggest_new_name(error: SettingError) -> SettingError:
-    """Name the new key in an error about a key that version 0.1.0 called otherwise."""
+    """Name the new key in an error about an unknown key that had another name in version 0.1.0."""
     if error.key not in RENAMED or not error.allowed.startswith("no such key"):
         return error
     new = RENAMED[error.key]
@@ -158,7 +160,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
 
 
 def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: LabelerSettings) -> None:
-    """Raise SettingError where a setting needs the validation images on which `train.refit` trains."""
+    """Raise SettingError if a setting needs validation images, because `train.refit=true` trains on them."""
     if (folds := getattr(dataset, "folds", None)) is not None:
         allowed = "holds out labels, and train.refit=true trains on all; use dataset.folds=null dataset.fold=null"
         raise SettingError("dataset.folds", folds, allowed)
@@ -174,7 +176,7 @@ def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: Lab
 
 
 def _check_model_input(encoder: object, model: object, config: ConfigDict) -> None:
-    """Raise SettingError where features would go to a model of images, which has convolutions."""
+    """Raise SettingError if the encoder's features would be the input of a model that takes only images."""
     if isinstance(encoder, Encoder) and not getattr(model, "takes_features", False):
         takers = [name for name in registry.option_names("model") if _takes_features(name)]
         allowed = f"must be one of {', '.join(takers)} with encoder={config['encoder']['name']}, which gives features"
@@ -186,9 +188,13 @@ def _takes_features(name: str) -> bool:
 
 
 def _ignored_nodes(method: Any) -> ConfigDict:
-    """The nodes that a supervised method ignores, in a fixed form; empty for any other method.
+    """Return fixed content for the config nodes that a supervised method ignores.
 
-    One control serves all thresholds, and its saved config must not depend on the run that it was trained beside.
+    Runs with different thresholds share one control. Its saved config has this content, so that it does not depend on
+    the run for which the control was trained.
+
+    Returns:
+        Node -> content; {} for any other method.
     """
     if method.uses_unlabeled:
         return {}
@@ -198,14 +204,14 @@ def _ignored_nodes(method: Any) -> ConfigDict:
 
 
 def _check_hardware(run: RunSettings) -> None:
-    """Check that the device, and for `compile` a compiler, is available; raise SettingError if not."""
+    """Raise SettingError if the device is not available, or if `compile=true` and no compiler is available."""
     require_device(run.device)
     if run.compile:
         require_compiler(run.device)
 
 
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
-    """Raise SettingError if a saved config would give other results now because the meaning of a setting changed."""
+    """Raise SettingError if the meaning of a setting in a saved config has changed, so that results would differ."""
     if not 1 <= run.definitions <= DEFINITIONS:
         allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
         raise SettingError("definitions", run.definitions, allowed)
@@ -215,7 +221,11 @@ def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
 
 
 def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
-    """Resolve a config to plain data; raise SettingError for `???` and for an interpolation in a saved config."""
+    """Resolve a config to plain data.
+
+    Raises:
+        SettingError: a value is still `???`, is a secret, cannot be resolved, or is an interpolation in a saved config.
+    """
     if isinstance(config, DictConfig):
         missing = sorted(OmegaConf.missing_keys(config))
         try:
@@ -224,7 +234,11 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
             raise SettingError(error.full_key or "config", "${...}", first_line(error)) from None
         for key, (value, _) in _leaves(plain, plain):
             if name := secret_in(value):
-                raise SettingError(key, name, "is a secret; settings are saved and shown")
+                raise SettingError(
+                    key,
+                    name,
+                    "is a secret, and settings are saved and shown; set it as an environment variable instead",
+                )
     else:
         plain = config
         refuse_interpolations(plain)
@@ -235,15 +249,18 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
 
 
 def refuse_interpolations(config: ConfigDict) -> None:
-    """Raise SettingError if a saved config holds an interpolation."""
+    """Raise SettingError if a saved config contains an interpolation such as `${seed}`."""
     for key, (value, _) in _leaves(config, config):
         if isinstance(value, str) and "${" in value:
             raise SettingError(key, value, "a saved config must hold values, not interpolations")
 
 
 def _normalize(config: ConfigDict) -> ConfigDict:
-    """Write equal runs equally: `steps` replaces `epochs`, a root is absolute, and `device=auto` becomes the available
-    device."""
+    """Convert a config to its normal form, so that equal runs have equal configs.
+
+    If `train.steps` is given, `train.epochs` becomes null. The root of a data set and files of weights get absolute
+    paths. `device=auto` becomes the available device.
+    """
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         config = config | {"train": train | {"epochs": None}}
@@ -260,7 +277,7 @@ def _normalize(config: ConfigDict) -> ConfigDict:
 
 
 def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -> ConfigDict:
-    """Convert every value to the type of its field: `strength: 1` and `strength: 1.0` are one run."""
+    """Convert every value to the type of its field, so that `strength: 1` and `strength: 1.0` are the same run."""
     typed: ConfigDict = {}
     for key, value in config.items():
         fields = asdict(nodes[key]) if key in nodes else {}
@@ -269,15 +286,15 @@ def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -
 
 
 def _build_node(key: str, node: ConfigDict) -> Any:
-    """Build the settings object of a group's node or of a section, resolved."""
+    """Build the settings object of a group's node or of a section; all values must be resolved."""
     return _build_group(key, node) if key in GROUP_NODES else _build_section(key, SECTIONS[key], node)
 
 
 def build_option(key: str, node: ConfigDict) -> Any:
-    """Build the settings object of one node of a saved config, without the others.
+    """Build the settings object of one node of a saved config, without its other nodes.
 
     Raises:
-        SettingError: as `validate`.
+        SettingError: a setting of the node is wrong, as in `validate`.
     """
     return _build_group(key, _resolve(node))
 
@@ -298,9 +315,9 @@ def _build_group(key: str, node: ConfigDict) -> Any:
 
 
 def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingError:
-    """Name the options of the group that have the key, and how to take it out.
+    """Extend an error about an unknown key: name the options of the group that have the key, and how to delete it.
 
-    An experiment that sets a key of one threshold sets it too where another threshold is chosen.
+    The error occurs, for example, if an experiment sets a key of one threshold and the user chooses another threshold.
     """
     if not error.allowed.startswith("no such key"):
         return error
@@ -312,7 +329,7 @@ def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingE
 
 
 def _build_section(name: str, cls: type, node: ConfigDict) -> Any:
-    """Build the settings object of a section; an error names the key with its section."""
+    """Build the settings object of a section; error messages name the key with its section."""
     try:
         return _merge_strictly(cls, node)
     except SettingError as error:
@@ -320,14 +337,18 @@ def _build_section(name: str, cls: type, node: ConfigDict) -> Any:
 
 
 _merged: dict[tuple[type, str], Any] = {}
-"""Settings objects that were built, by the text of their values: the runs of a sweep and their reference runs differ in
-a few sections, and a merge of all of them takes 30 ms."""
+"""Cache: dataclass and its values as text -> settings object. To merge all sections of a config takes 30 ms, and the
+runs of a sweep and their reference runs differ only in a few sections."""
 
 MOST_MERGED = 1000
 
 
 def _merge_strictly(cls: type, values: ConfigDict) -> Any:
-    """Merge `values` onto the dataclass; refuse missing values, other types and non-finite numbers."""
+    """Merge `values` onto the dataclass `cls`, with a cache of results.
+
+    Raises:
+        SettingError: a key is unknown, or a value is missing, of another type, or not finite.
+    """
     try:
         key = (cls, json.dumps(values))
     except (TypeError, ValueError, RecursionError):  # not plain data
@@ -341,7 +362,7 @@ def _merge_strictly(cls: type, values: ConfigDict) -> Any:
 
 
 def _merge(cls: type, values: ConfigDict) -> Any:
-    """Merge with OmegaConf, as `_merge_strictly`, which remembers the results."""
+    """Merge with OmegaConf as `_merge_strictly` does, but without its cache."""
     schema = OmegaConf.structured(cls)
     try:
         merged = OmegaConf.merge(schema, values)
@@ -372,7 +393,10 @@ def _describe_type(cls: Any, key: str) -> str:
 
 
 def _check_same_type(key: str, before: Any, after: Any) -> None:
-    """Refuse a value that OmegaConf converted (1e3 to the text '1000.0', 'nan' to a number), except 1 to 1.0."""
+    """Raise SettingError for a non-finite number, or a value whose type OmegaConf changed.
+
+    Examples of such changes are 1e3 to the text '1000.0' and 'nan' to a number. A change of 1 to 1.0 is allowed.
+    """
     same = type(before) is type(after) or (type(before) is int and type(after) is float)
     if not same:
         wanted, given = TYPE_NAMES.get(type(after).__name__), TYPE_NAMES.get(type(before).__name__)
@@ -393,7 +417,7 @@ def _leaves(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, tu
 
 
 def _value_at(values: Any, key: str) -> Any:
-    """The value at `key`, such as `widths[1]`, or the deepest value on the way to it."""
+    """Find the value at `key`, such as `widths[1]`, or the deepest existing value above a missing key."""
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(values, dict) and part in values:
             values = values[part]
@@ -403,7 +427,7 @@ def _value_at(values: Any, key: str) -> Any:
 
 
 def dotted_keys(config: Any, prefix: str = "") -> list[str]:
-    """List every dotted key of nested plain data."""
+    """List every dotted key of nested plain data, including those of inner dictionaries."""
     if not isinstance(config, dict):
         return []
     own = [f"{prefix}{key}" for key in config]

@@ -1,4 +1,4 @@
-"""The settings of a run that belong to no config group: computation, name, checkpoints, sweeps."""
+"""Settings of a run that belong to no config group: name, computation, checkpoints, sweeps, collapse."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ RESERVED = ("wandb",)  # W&B writes to outputs/wandb
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """When the training state is saved. Keys: `checkpoint` in `conf/train.yaml`."""
+    """When to save the training state. Keys: `checkpoint` in `conf/train.yaml`."""
 
     every_seconds: float
     every_steps: int | None
@@ -23,7 +23,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The settings of a sweep. Keys: `sweep` in `conf/train.yaml`."""
+    """Settings of a sweep. Keys: `sweep` in `conf/train.yaml`."""
 
     control: bool
     minutes: float | None
@@ -36,9 +36,10 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class CollapseSettings:
-    """When pseudo-labels count as collapsed: limits in [0, 1], null = never. Keys: `collapse` in `conf/train.yaml`.
+    """When pseudo-labels count as collapsed. Keys: `collapse` in `conf/train.yaml`.
 
-    The limits apply to the entropy of the classes of the selected pseudo-labels over that of the validation set.
+    Both limits are in [0, 1]; null = never. They are compared with a ratio of entropies: that of the classes of the
+    selected pseudo-labels, divided by that of the classes of the validation set.
     """
 
     warn_below: float | None

@@ -1,6 +1,7 @@
-"""Hide YAMLs whose name starts with an underscore: they hold what other YAMLs of their group share.
+"""Hide YAMLs whose name starts with an underscore: they contain keys that several YAMLs of a group share.
 
-Hydra lists every YAML of a group as an option: in `--help`, in its errors, in shell completion and in `glob(*)`.
+Without this module, Hydra lists every YAML of a group as an option: in `--help`, in error messages, in shell completion
+and in `glob(*)`.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ def is_option(name: str) -> bool:
 
 
 def install() -> None:
-    """Leave shared YAMLs out wherever Hydra lists the options of a group; including them still works."""
+    """Make Hydra omit shared YAMLs from every list of options; other YAMLs can still include them."""
     add_result = ConfigSource._list_add_result
 
     def add_option(source: Any, files: Any, file_path: Any, file_name: Any, results_filter: Any) -> None:

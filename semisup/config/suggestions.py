@@ -11,15 +11,15 @@ NUMERIC_SETTING = {
     "augment": "crop_rotate augment.strength",
     "optimizer": "adamw optimizer.lr",
 }
-"""Group -> option and setting that a number in place of the option probably means."""
+"""Group -> the option and setting that a user probably means who types a number in place of an option."""
 
 
 def unknown_option(group: str, name: str, names: list[str]) -> SettingError:
-    """Describe an option that does not exist, with what is allowed and what to type.
+    """Build the error for an option that does not exist; it says what is allowed and what to type.
 
     Args:
-        group: such as `model`.
-        name: as typed.
+        group: the group, such as `model`.
+        name: the option as typed.
         names: the options of the group.
     """
     nearest = closest_match(name, names)
@@ -38,7 +38,7 @@ def _number(group: str, name: str) -> str:
 
 
 def _architecture(group: str, name: str) -> str:
-    """Suggest torchvision or timm for the name of one of their networks."""
+    """Suggest the option `torchvision` or `timm` for the name of a network of that library."""
     if group not in ("model", "encoder"):
         return ""
     from semisup.runtime.timm_compat import is_architecture
@@ -50,7 +50,7 @@ def _architecture(group: str, name: str) -> str:
 
 
 def _folder(group: str, name: str) -> str:
-    """Suggest `dataset=folder` for the path of a folder, and for other unknown names of data sets."""
+    """Suggest `dataset=folder` for an unknown data set; if `name` is the path of a folder, suggest that as its root."""
     if group != "dataset":
         return ""
     root = f"dataset.root={shell_quote(Path(name))}" if Path(name).expanduser().is_dir() else "dataset.root=PATH"
@@ -58,12 +58,12 @@ def _folder(group: str, name: str) -> str:
 
 
 def options_with_key(key: str, value: str, overrides: list[str]) -> str:
-    """Name the settings or options that a key that does not exist could mean; "" if there are none.
+    """Describe the settings or options that the user could mean by an unknown key; "" if there are none.
 
     Args:
-        key: as typed, such as `tau` or `dataset.root`.
-        value: as typed.
-        overrides: the other words of the command.
+        key: the key as typed, such as `tau` or `dataset.root`.
+        value: the value as typed.
+        overrides: all overrides of the command.
     """
     group, _, inner = key.partition(".")
     if not inner:
@@ -80,6 +80,6 @@ def options_with_key(key: str, value: str, overrides: list[str]) -> str:
 
 
 def _full_key(key: str, value: str) -> str:
-    """Suggest `threshold.tau` for `tau`."""
+    """Suggest the full key for one without its group, such as `threshold.tau` for `tau`."""
     groups = [group for group in registry.GROUPS if registry.options_with(group, key)]
     return f"; type {listed(f'{group}.{key}={value}' for group in groups)}" if groups else ""

@@ -1,4 +1,4 @@
-"""Words that a user types: quoted and expanded for Hydra's grammar, or parsed for commands without Hydra."""
+"""Convert the words that a user types to Hydra's grammar, or parse them for commands that do not use Hydra."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,8 +20,8 @@ ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | 
 def to_overrides(words: list[str]) -> list[str]:
     """Translate typed words into overrides that Hydra can parse.
 
-    A value that has no meaning in Hydra's grammar is text: `dataset.root=~/photos (2026)` needs no quotes inside the
-    word. `threshold=glob(f*)` becomes the list of the options that match.
+    A value that Hydra's grammar does not accept is taken as text: `dataset.root=~/photos (2026)` needs no quotes for
+    Hydra. `threshold=glob(f*)` becomes the list of the options that match.
 
     Raises:
         SettingError: a word is not of the form key=value, or `glob` matches no option.
@@ -54,10 +54,10 @@ def parse_settings(words: Iterable[str], allowed: Sequence[str] = ()) -> dict[st
     """Parse the KEY=VALUE words of a command that composes no config.
 
     Args:
-        allowed: keys besides `tracking.KEY`.
+        allowed: allowed keys; every `tracking.KEY` is allowed too.
 
     Raises:
-        SettingError: a word has another form, or its key is not allowed.
+        SettingError: a word is not of the form KEY=VALUE, or its key is not allowed.
     """
     settings: dict[str, Any] = {}
     for word in words:

@@ -1,1 +1,4 @@
-"""Tensors in, tensors out: types, events, losses, metrics, random streams, image operations."""
+"""Parts that all other packages use: types, events, losses, metrics, random streams, image operations.
+
+The functions take and return tensors or plain values; none reads or writes a file.
+"""

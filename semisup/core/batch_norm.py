@@ -1,4 +1,4 @@
-"""Contexts that change what BatchNorm does in training mode."""
+"""Context managers that change how BatchNorm updates its running statistics in training mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
-    """Context in which BatchNorm normalizes by the batch and leaves its running statistics unchanged."""
+    """Normalize by the batch in BatchNorm, without an update of its running statistics, inside the context."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     tracked = [norm.track_running_stats for norm in norms]
     for norm in norms:
@@ -23,7 +23,7 @@ def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def repeat_forward(model: nn.Module) -> Iterator[None]:
-    """Context in which a forward pass is computed again: as before, but it leaves BatchNorm's statistics unchanged.
+    """Prevent a second update of BatchNorm's statistics when a forward pass is computed again inside the context.
 
     Unlike in `freeze_bn_stats`, autograd saves the same tensors as in the first pass.
     """

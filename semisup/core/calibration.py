@@ -1,11 +1,12 @@
-"""Calibration: the gap between confidence and accuracy, and temperature scaling (arXiv 1706.04599).
+"""Measure calibration (the gap between confidence and accuracy) and fit a temperature (arXiv 1706.04599).
 
-    ECE = sum_b |B_b| / n  |accuracy(B_b) - confidence(B_b)|        over 15 bins of equal width, (b / 15, (b + 1) / 15]
-    T   = argmin_T  1/n sum_i -log softmax(z_i / T)[y_i]            one number, which changes no prediction
+    ECE = sum_b (|B_b| / n) * |accuracy(B_b) - confidence(B_b)|     over 15 bins of equal width, (b / 15, (b + 1) / 15]
+    T   = argmin_T (1 / n) * sum_i -log softmax(z_i / T)[y_i]       one number, which changes no prediction
 
-The mean loss is convex in 1 / T. Newton's method on its derivative, inside a bracket that is halved where a step leaves
-it or shrinks too slowly, finds the minimum to the last digits of float64. The search is limited to [1/20, 20]: for a
-model without errors on these images the minimum does not exist and T = 1/20; for one that is always wrong T = 20.
+The mean loss is convex in 1 / T. Its minimum is found to the last digits of float64 by Newton's method on the
+derivative, inside a bracket; if a Newton step leaves the bracket or the steps shrink too slowly, the bracket is halved
+instead. The search is limited to T in [1/20, 20]. A model without errors on these images has no minimum and gets
+T = 1/20; a model that is always wrong gets T = 20.
 """
 
 import torch
@@ -20,7 +21,7 @@ MAX_STEPS = 100  # 60 halvings exhaust float64; Newton's method needs about 6
 
 
 def reliability(confidence: Tensor, correct: Tensor) -> Reliability:
-    """Compute mean confidence and accuracy per bin of n predictions.
+    """Compute mean confidence and accuracy of n predictions in each bin.
 
     Args:
         confidence: (n,) float in [0, 1].
@@ -46,7 +47,9 @@ def expected_calibration_error(bins: Reliability) -> float:
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
-    """Find the temperature that minimizes the mean cross-entropy of logits / T. Synchronizes the device a few times.
+    """Find the temperature T that minimizes the mean cross-entropy of logits / T.
+
+    The search synchronizes the device a few times.
 
     Args:
         logits: (n, K) float.

@@ -1,10 +1,11 @@
 """Split the images of each class into test, validation, labeled and unlabeled sets, by seed.
 
-Each class is shuffled by its own random stream and split in that order: the 4 labeled images per class of one run are
-among the 10 of another, and adding a class moves no image of the other classes.
+Each class is shuffled by its own random stream, and its images are assigned to the sets in that order. So a run with 4
+labels per class uses a subset of the labels of a run with 10, and adding a class moves no image of the other classes.
 
-Long tail, of the labeled and of the unlabeled set: n_c = n_0 * imbalance^(-c / (K - 1)), rounded down; class 0 is
-the most frequent. References: DARP (arXiv:2007.08844), CReST (arXiv:2102.09559), which call the ratio gamma.
+The labeled and the unlabeled set can have a long tail: class c gets n_c = n_0 * imbalance^(-c / (K - 1)) images,
+rounded down; class 0 is the most frequent. References: DARP (arXiv:2007.08844) and CReST (arXiv:2102.09559), which call
+the ratio gamma.
 """
 
 from collections.abc import Sequence
@@ -20,25 +21,27 @@ from semisup.errors import SettingError, check_range
 Index = NDArray[numpy.int64]
 
 ROUNDING = 1e-9
-"""Largest rounding error of a power of floats: 1500 * 100^-1 must be 15 on every machine."""
+"""Added before rounding down, against rounding errors of powers: 1500 * 100^-1 must be 15 on every machine."""
 
 
 @dataclass(frozen=True)
 class SplitFractions:
     """Settings of a split.
 
-    test_share, validation_share: fractions of each class; in [0, 0.9] together; without a validation set
-        `validation_share` is 0
+    test_share, validation_share: fractions of each class; their sum is in [0, 0.9]; `validation_share` 0 = no
+        validation set
     labels_per_class: labeled images of the most frequent class, at least 1; null = all images that remain
-    imbalance, imbalance_unlabeled: ratio of the most to the least frequent class, >= 1; 1 = unchanged. Above 1 the most
-        frequent class gets `labels_per_class`, or (without it, and for the unlabeled set) as many images as let every
-        class supply its share
-    validation_per_class: validation images of each class, at least 1; the others of `validation_share` are not used, so
-        that all other sets stay as they are; null = all of `validation_share`
-    folds, fold: hold out this one of so many parts of the labeled images for validation (`core/folds.py`); null = none
+    imbalance, imbalance_unlabeled: images of the most frequent class divided by those of the least frequent class, in
+        the labeled and in the unlabeled set, >= 1; 1 = the data are not changed. Above 1, the most frequent labeled
+        class has `labels_per_class` images. If that is null, and in the unlabeled set, the long tail is the largest
+        that every class has enough images for
+    validation_per_class: validation images of each class, at least 1. The remaining images of `validation_share` are
+        not used, so that all other sets stay the same; null = all images of `validation_share`
+    folds, fold: divide the labeled images into `folds` parts and hold out part `fold` for validation
+        (`core/folds.py`); null = no folds
 
     Raises:
-        SettingError: a setting is out of range; names its key in the dataset.
+        SettingError: a setting is out of range; the message names its key, without the group.
     """
 
     test_share: float
@@ -67,16 +70,16 @@ class SplitFractions:
 
 
 def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions: SplitFractions) -> dict[str, Index]:
-    """Split images by class.
+    """Split the images of each class into labeled, unlabeled, validation and test sets.
 
     Args:
         targets: (n,) in [0, K).
         classes: K names, for error messages.
-        seed: selects the split.
+        seed: seed of the split.
         fractions: sizes of the sets.
 
     Returns:
-        ascending indices into `targets` for labeled, unlabeled, validation and test; the sets are disjoint.
+        name of the set -> ascending indices into `targets`; the sets are disjoint.
 
     Raises:
         SettingError: a class has too few images.
@@ -106,19 +109,20 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
 
 
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
-    """Return the indices of the images of class `number`, in the order in which they are assigned to sets."""
+    """Shuffle the indices of the images of class `number`; in this order they are assigned to sets."""
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
 def take_validation(order: Index, name: str, validation_per_class: int | None) -> Index:
-    """Return the first `validation_per_class` validation images of a class, or all.
+    """Return the first `validation_per_class` validation images of a class, or all if that is None.
 
     Args:
-        order: the validation images of the class, in the order of `shuffled_by_class`: 4 are among the first 10.
-        name: of the class, for the error message.
+        order: the validation images of the class, in the order of `shuffled_by_class`, so that a smaller
+            `validation_per_class` selects a subset of a larger one.
+        name: name of the class, for the error message.
 
     Raises:
-        SettingError: the class has fewer.
+        SettingError: the class has fewer than `validation_per_class` validation images.
     """
     if validation_per_class is not None and len(order) < validation_per_class:
         allowed = f"class {name} has only {len(order)} validation images; use a smaller number or null"
@@ -129,10 +133,13 @@ def take_validation(order: Index, name: str, validation_per_class: int | None) -
 def labeled_counts(
     available: Sequence[int], classes: Sequence[str], labels_per_class: int | None, imbalance: float
 ) -> list[int]:
-    """Count the labeled images of each class.
+    """Compute the number of labeled images of each class.
+
+    Args:
+        available: images of each class that are left for training.
 
     Raises:
-        SettingError: a class has fewer images, or would have no labeled image.
+        SettingError: a class has fewer images than it needs, or would have no labeled image.
     """
     if labels_per_class is None:
         counts = unlabeled_counts(available, imbalance)
@@ -152,7 +159,10 @@ def labeled_counts(
 
 
 def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
-    """Count the images of each class to use: all, or the largest long tail that every class can supply."""
+    """Compute how many images of each class to use.
+
+    With an imbalance of 1 all are used; otherwise the largest long tail that every class has enough images for.
+    """
     if imbalance == 1:
         return list(available)
     tail = [imbalance ** (c / (len(available) - 1)) for c in range(len(available))]
@@ -161,7 +171,10 @@ def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
 
 
 def long_tail(head: int, imbalance: float, num_classes: int) -> list[int]:
-    """Compute n_c = head * imbalance^(-c / (K - 1)), rounded down, for each class c."""
+    """Compute the number of images of each class c in a long tail.
+
+    n_c = head * imbalance^(-c / (K - 1)), rounded down.
+    """
     return [int(head * imbalance ** (-c / (num_classes - 1)) + ROUNDING) for c in range(num_classes)]
 
 

@@ -1,9 +1,9 @@
-"""Cells of the CSV files, written so that a spreadsheet shows them as text and never executes them.
+"""Write cells of CSV files so that a spreadsheet shows them as text and never executes them as formulas.
 
-A text cell that begins with =, +, -, @, a tab or a carriage return would be a formula (OWASP, "CSV injection"): it is
-written with one more ' in front. To keep that reversible, a text that begins with ' and then such a character gets one
-more ' as well. To read the original back, remove one leading ' from cells in which a formula character follows the
-leading quotes, as `restore_cell` does. Numbers are written as they are.
+A spreadsheet takes a text cell that begins with =, +, -, @, a tab or a carriage return for a formula (OWASP, "CSV
+injection"). Such a text is written with one ' in front. A text that begins with one or more ' and then one of these
+characters gets one more ' too, so that the original can be restored: `restore_cell` removes one leading ' if one of
+these characters follows the leading quotes. Numbers are not changed.
 """
 
 import csv
@@ -14,17 +14,17 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def protect_cell(value: object) -> object:
-    """The value as it is written into a CSV file; only text is ever changed."""
+    """Convert a value to the form in which it is written into a CSV file; only text is changed."""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS) else value
 
 
 def restore_cell(text: str) -> str:
-    """The original of a text cell, the inverse of `protect_cell`."""
+    """Restore the original text of a cell; this is the inverse of `protect_cell`."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """The rows as CSV, with text cells that no spreadsheet executes."""
+    """Format rows as the text of a CSV file, with protected text cells."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows([protect_cell(value) for value in row] for row in rows)
     return buffer.getvalue()

@@ -1,8 +1,9 @@
-"""Optimizers of torch without the import of torch's compiler.
+"""Use torch's optimizers without importing torch's compiler.
 
 The methods of `torch.optim` are decorated by `torch._disable_dynamo`, which imports the whole compiler at the first
-call: 3.4 s before the first step (torch 2.13, one thread; 0.00 s without), more than half of a short run's start. No
-optimizer is compiled here, so the undecorated methods are used: bit-identical (`tests/test_overhead.py`).
+call. This takes 3.4 s before the first step (torch 2.13, one thread; 0.00 s without the decorator), more than half of
+the start of a short run. This program compiles no optimizer, so the methods without the decorator give bit-identical
+results (`tests/test_overhead.py`).
 """
 
 import inspect
@@ -14,7 +15,7 @@ WRAPPED_METHODS = ("add_param_group", "zero_grad", "state_dict", "load_state_dic
 
 
 def without_dynamo(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """Return a subclass of `optimizer` with undecorated methods; its `step` takes no closure."""
+    """Build a subclass of `optimizer` whose methods have no decorator; its `step` takes no closure."""
     plain_step: Any = inspect.unwrap(optimizer.step)
 
     @torch.no_grad()

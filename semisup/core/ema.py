@@ -1,13 +1,16 @@
-"""An exponential moving average of a model's weights (Mean Teacher, arXiv 1703.01780).
+"""Compute an exponential moving average (EMA) of a model's weights (Mean Teacher, arXiv 1703.01780).
 
-    ema_t = d_t ema_(t-1) + (1 - d_t) student_t        after every optimizer step t = 1, 2, ..., parameters only
+    ema_t = d_t * ema_(t-1) + (1 - d_t) * student_t    after every optimizer step t = 1, 2, ..., parameters only
     d_t   = d, or with warmup min(d, t / (t + 9))
 
-Without warmup the random initial weights decay by d per step: a third of them is left after 1 / (1 - d) steps. With
-warmup the average covers about the last ninth of the steps until d is reached (TensorFlow's `num_updates`). Buffers
-(statistics of BatchNorm) are averages already and are copied, as in FixMatch. They describe the activations of the
-student, which differ from those of the average while weights move fast: with `statistics` they are averaged as well
-(EMAN, arXiv 2101.08482, section 3.2). All tensors of a type are updated by one fused call.
+Without warmup the share of the random initial weights in the average is multiplied by d at each step: about a third is
+left after 1 / (1 - d) steps. With warmup the average covers about the last ninth of the steps, until d is reached
+(TensorFlow's `num_updates`).
+
+Buffers (statistics of BatchNorm) are averages already, so they are copied from the student, as in FixMatch. But they
+describe the activations of the student, which differ from the activations of the averaged model while the weights
+change fast. With `statistics` the buffers are averaged too (EMAN, arXiv 2101.08482, section 3.2). All tensors of a type
+are updated by one fused call.
 """
 
 import copy
@@ -17,18 +20,18 @@ from torch import Tensor, nn
 
 
 def start_average(student: nn.Module) -> nn.Module:
-    """Copy the student, without gradients."""
+    """Copy the student as the initial average; the copy's parameters require no gradient."""
     return copy.deepcopy(student).requires_grad_(False)
 
 
 def decay_at(decay: float, update: int, *, warmup: bool) -> float:
-    """Compute d_t of update t = 1, 2, ... since the start of the average."""
+    """Compute the decay d_t of an update; updates are counted t = 1, 2, ... from the start of the average."""
     return min(decay, update / (update + 9)) if warmup else decay
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, student: nn.Module, decay: float, *, statistics: bool) -> None:
-    """Update `average` in place.
+    """Update `average` in place after an optimizer step of the student.
 
     Args:
         decay: d_t in [0, 1).

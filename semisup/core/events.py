@@ -1,6 +1,6 @@
-"""Events that the training loop yields; the caller writes, draws or ignores them.
+"""Events that the training loop yields; the caller can log them, display them, save the training state, or do nothing.
 
-The class of an event is its kind. `row()` returns the metrics of an event for the log.
+Each class is one kind of event. `row()` returns the metrics of an event for the log.
 """
 
 from dataclasses import dataclass, field
@@ -15,26 +15,26 @@ MetricsRow = dict[str, float | int | None]
 
 @dataclass(frozen=True)
 class Event:
-    """A point in the training.
+    """A point in the training; base class of all events.
 
-    step: optimizer updates done so far
-    epoch: completed passes over the labeled set
+    step: number of optimizer updates so far
+    epoch: number of completed passes over the labeled set
     """
 
     step: int
     epoch: int
 
     def row(self) -> MetricsRow | None:
-        """Return the metrics for the log, or None."""
+        """Return the metrics for the log; None if the event has none."""
         return None
 
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Progress of a long operation. Training can be stopped here, by closing the generator, and its state saved.
+    """Progress of a long operation. The caller can stop training here by closing the generator, and save its state.
 
     phase: name of the operation
-    done, total: images
+    done, total: number of images processed so far, and of all images
     """
 
     phase: str
@@ -44,14 +44,15 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class StepEnd(Event):
-    """The end of an optimizer update. The state is consistent and can be saved."""
+    """The end of an optimizer update. A state saved here can be resumed."""
 
 
 @dataclass(frozen=True)
 class EvalEnd(Event):
     """The end of an evaluation on the validation set.
 
-    improved: whether the validation metric of `train.select_by` is better than all earlier ones
+    metrics: name in the log -> value
+    improved: whether the validation metric of `train.select_by` is better than in all earlier evaluations
     what_if: threshold curve of the validation images; None unless the model gives the pseudo-labels
     """
 
@@ -65,16 +66,20 @@ class EvalEnd(Event):
 
 @dataclass(frozen=True)
 class BurnInEnd(Event):
-    """The end of the part of training that no threshold policy can affect: the unlabeled set is about to be labeled for
-    the first time, or training ends before that. Yielded once, by offline methods. The state is consistent."""
+    """The end of the part of training that no threshold policy can affect.
+
+    Next, the unlabeled set is labeled for the first time, or training ends without that. Offline methods yield this
+    event once. A state saved here can be resumed.
+    """
 
 
 @dataclass(frozen=True)
 class PoolLabeled(Event):
-    """The end of a labeling of the unlabeled set. Images whose target is -1 were not labeled in this round.
+    """The end of a round in which the unlabeled set was labeled. Images with target -1 were not labeled in this round.
 
-    round: 1, 2, ... in this run
-    labels, selection: of the unlabeled set, in its order, on the CPU
+    round: number of the round in this run: 1, 2, ...
+    labels, selection: pseudo-labels and selection of the unlabeled set, in its order, on the CPU
+    metrics: name in the log -> value
     classes: counts per class
     what_if: threshold curve of the unlabeled set
     """
@@ -92,20 +97,22 @@ class PoolLabeled(Event):
 
 @dataclass(frozen=True)
 class EpochEnd(Event):
-    """The end of an epoch, including evaluation and labeling. The state is consistent."""
+    """The end of an epoch, after its evaluation and labeling. A state saved here can be resumed."""
 
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The end of training, with the results of the model of the best validation metric (`train.select_by`).
+    """The end of training, with the results of the model with the best validation metric.
 
-    summary: metrics by name, as in summary.json
+    The setting `train.select_by` selects the metric.
+
+    summary: name -> metric, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)
-    reliability: split -> bins of the uncalibrated model, and with logits divided by `best/temperature`
+    reliability: split -> bins of the uncalibrated model, and bins with logits divided by `best/temperature`
     what_if: threshold curve of the validation images
     predictions: split -> predictions for each image
-    recall: split -> recall of each of K classes, in their order; None for a class without images
-    probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; not compared by ==
+    recall: split -> recall of each of the K classes, in the order of the classes; None for a class without images
+    probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; == of events ignores this field
     """
 
     summary: dict[str, float | int | None]

@@ -1,8 +1,9 @@
-"""Folds: hold out one part of the labeled images as the validation set, for data without one.
+"""Cross-validation folds: hold out one part of the labeled images, for data sets without a validation set.
 
-The labeled images of each class are in the order of the split seed. All classes together are dealt to the folds in
-turn, so that the folds of a class, and whole folds, differ by at most one image. Fold k is the validation set of a run
-with `fold=k`, and the other folds are its labeled set.
+The images of each class are in the order that the split seed gives. The images of all classes, one class after another,
+are assigned to the folds in turn: 0, 1, ..., 0, 1, ... So the numbers of images of a class in two folds differ by at
+most one, and so do the sizes of two folds. Fold k is the validation set of a run with `fold=k`, and all other folds are
+the labeled set of this run.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ Index = NDArray[numpy.int64]
 
 
 def check_folds(folds: int | None, fold: int | None) -> None:
-    """Check `dataset.folds` and `dataset.fold` against each other.
+    """Check that `dataset.folds` and `dataset.fold` are valid together.
 
     Raises:
-        SettingError: names the key without its group, the allowed values and what to type.
+        SettingError: one of them is wrong; the message names the key without its group, the allowed values and what to
+            type.
     """
     if folds is None:
         if fold is not None:
@@ -36,11 +38,11 @@ def check_folds(folds: int | None, fold: int | None) -> None:
 
 
 def second_validation_set(folds: int, key: str, value: object, unused: str) -> SettingError:
-    """The error for `dataset.folds` where the data set has a validation set of its own.
+    """Build the error for `dataset.folds` with a data set that already has a validation set.
 
     Args:
-        key, value: the setting without its group that gives the validation set.
-        unused: value of that setting that leaves the validation set unused.
+        key, value: the setting that gives the validation set; the key is without its group.
+        unused: the value of this setting with which the validation set is not used.
     """
     allowed = f"is for data without a validation set, and dataset.{key}={escape(value)} gives one"
     return SettingError("folds", folds, f"{allowed}; type dataset.{key}={unused} to leave it unused, or no folds")
@@ -50,12 +52,14 @@ def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, 
     """Choose the images of one fold.
 
     Args:
-        labeled: the labeled images of each of K classes, in the order of the split seed.
+        labeled: the labeled images of each of the K classes, in the order that the split seed gives.
         classes: K names, for the error message.
-        folds, fold: their number, at least 2, and the one to hold out, in [0, folds).
+        folds: number of folds, at least 2.
+        fold: number of the fold to hold out, in [0, folds).
 
     Returns:
-        Positions in each of the K arrays, ascending; never all of them.
+        For each class, the ascending positions of the images of this fold in the array of the class; never all
+        positions.
 
     Raises:
         SettingError: a class has fewer labeled images than there are folds.

@@ -1,8 +1,9 @@
-"""Train the head of a network first, then all of it (linear probing, then fine-tuning: arXiv 2202.10054).
+"""Train the head of a network first, then the whole network (linear probing, then fine-tuning: arXiv 2202.10054).
 
-Until `share` of the training is done, only the classifier layers are trained, and BatchNorm outside them normalizes by
-the statistics that it has, in training too. A head with random weights would otherwise send its gradient through
-pretrained layers and destroy them. Whether a step belongs to this phase depends on its position alone.
+In the first `share` of the training, only the classifier layers (the head) are trained. BatchNorm outside the head
+normalizes by its running statistics in this phase, as in evaluation. Without this phase, the gradient of a head with
+random weights would damage the pretrained layers. Whether a step belongs to this phase depends only on the position of
+the step in the training.
 """
 
 from torch import nn
@@ -15,7 +16,7 @@ class HeadFirst:
     """The phase of a training in which only the head of a model is trained.
 
     Args:
-        share: of the training, in [0, 1]; 0 = no such phase.
+        share: length of the phase as a share of the training, in [0, 1]; 0 = no such phase.
     """
 
     def __init__(self, model: nn.Module, share: float) -> None:
@@ -30,7 +31,10 @@ class HeadFirst:
             ]
 
     def update(self, progress: float) -> None:
-        """Begin or end the phase before a step at `progress` in [0, 1]; the model is in training mode."""
+        """Begin or end the phase if the step at `progress` in [0, 1] needs it; call this before every step.
+
+        The model must be in training mode.
+        """
         if self.share == 0:
             return
         if self.active != (progress < self.share):
@@ -39,7 +43,7 @@ class HeadFirst:
             norm.training = False  # an evaluation since the last step has set the mode of every layer
 
     def end(self) -> None:
-        """Make all of the model trainable again, as before the first step."""
+        """Make the whole model trainable again, as it was before the first step."""
         if self.active:
             self._set_active(False)
 

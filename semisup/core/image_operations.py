@@ -1,16 +1,16 @@
-"""RandAugment's 14 operations (arXiv 1909.13719, with FixMatch's ranges, 2001.07685), applied to a batch.
+"""Apply RandAugment's 14 operations (arXiv 1909.13719, with FixMatch's ranges, 2001.07685) to a batch.
 
-Every image has its own operation and magnitude. An operation is a lookup table of 256 entries per channel, a blend of
-pixels, or a warp: a batch is sorted by operation, all lookups and all warps are one call each, and the order is
-restored. There is no loop over images, and operations that no image has are not computed.
+Every image of the batch has its own operation and magnitude. An operation is a lookup table of 256 entries per channel,
+a blend of pixels, or a warp. The batch is sorted by operation; then one call does all lookups, one call does all warps,
+and the original order is restored. There is no loop over images, and operations that no image has are not computed.
 
-Integers below 2^24 are exact in float32, for which CPUs have the fastest vector instructions: sums, products and
-quotients are computed in float32 and rounded down explicitly.
+Sums, products and quotients are computed in float32 and rounded down explicitly. Integers below 2^24 are exact in
+float32, and CPUs have their fastest vector instructions for this type.
 
-Values are integers after every operation, as in Pillow, which FixMatch was trained with. Results are bit-identical to
-Pillow's except for AutoContrast, which is exact here and may be 1/255 lower in Pillow, and for the few pixels of a
-rotation or a shear whose source lies on the border of two pixels. torchvision's uint8 operations differ by 1/255,
-because it rounds gray values down and Pillow rounds to nearest.
+Values are integers after every operation, as in Pillow, with which FixMatch was trained. Results are bit-identical to
+those of Pillow with two exceptions: AutoContrast, which is exact here and may be 1/255 lower in Pillow, and the few
+pixels of a rotation or a shear whose source position is on the border of two pixels. The results of torchvision's
+uint8 operations differ by 1/255, because torchvision rounds gray values down and Pillow rounds them to nearest.
 """
 
 from collections.abc import Callable
@@ -37,15 +37,17 @@ RANGES = {
     "sharpness": (1.0, 0.05, 0.95),
     "identity": (0.0, 0.0, 0.0),
 }
-"""Operation -> the magnitude that changes nothing, and the lowest and highest magnitude at full strength."""
+"""Operation -> three magnitudes: the one that changes nothing, and the lowest and the highest at full strength."""
 
 OPERATIONS = tuple(RANGES)
 
 
 def magnitudes(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
-    """Map `uniform` in [0, 1) to the magnitude of each operation:
+    """Map random numbers in [0, 1) to the magnitudes of operations:
 
-        neutral + strength (low + uniform (high - low) - neutral)
+        neutral + strength * (low + uniform * (high - low) - neutral)
+
+    RANGES has neutral, low and high of each operation.
 
     Args:
         kind: int64, indices into OPERATIONS.
@@ -64,10 +66,10 @@ def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     Args:
         pixels: (n, C, S, S) uint8, C 1 or 3, on any device.
         kind: (n,) int64 on the CPU, indices into OPERATIONS; on the CPU, so that counting them does not wait for a GPU.
-        amount: (n,) float32 on the CPU; see each operation for its unit.
+        amount: (n,) float32 on the CPU, the magnitudes; each operation documents the unit of its magnitude.
 
     Returns:
-        (n, C, S, S) uint8, new.
+        a new tensor, (n, C, S, S) uint8.
     """
     order = kind.argsort(stable=True)
     counts = torch.bincount(kind, minlength=len(OPERATIONS)).tolist()
@@ -95,7 +97,10 @@ def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 
 
 def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
-    """Stretch each channel to 0 ... 255 and blend with the image by `share` (m,) in [0, 1]: (m, C, 256) uint8 table."""
+    """Build the lookup table that stretches each channel to 0 ... 255: (m, C, 256) uint8.
+
+    The result is blended with the image by `share` (m,) in [0, 1]; 0 = the image.
+    """
     values = _values(pixels)
     low, high = (each.unsqueeze(2).float() for each in (pixels.amin((2, 3)), pixels.amax((2, 3))))
     spread = high - low
@@ -104,10 +109,13 @@ def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
 
 
 def equalize(pixels: Tensor, share: Tensor) -> Tensor:
-    """Equalize the histogram of each channel and blend by `share` (m,) in [0, 1]: (m, C, 256) uint8 table.
+    """Build the lookup table that equalizes the histogram of each channel: (m, C, 256) uint8.
 
-    As Pillow: with step = (number of pixels below the largest value) // 255, value v becomes
-    (number of pixels below v + step // 2) // step. A step of 0 changes nothing: always below 16 x 16 pixels.
+    The result is blended with the image by `share` (m,) in [0, 1]; 0 = the image. As in Pillow, value v becomes
+
+        ((number of pixels below v) + step // 2) // step,    step = (number of pixels below the largest value) // 255
+
+    If step is 0, the channel does not change; this is always so in images smaller than 16 x 16 pixels.
     """
     m, channels, height, width = pixels.shape
     values = _values(pixels)
@@ -124,13 +132,19 @@ def equalize(pixels: Tensor, share: Tensor) -> Tensor:
 
 
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Blend with black by `factor` (m,) in [0, 1], 1 = the image: (m, 1, 256) uint8 table."""
+    """Build the lookup table that blends black with the image: (m, 1, 256) uint8.
+
+    `factor` (m,) in [0, 1]: 0 = black, 1 = the image.
+    """
     values = _values(pixels)
     return _blend(torch.zeros_like(values), values, factor.view(-1, 1, 1))
 
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the mean gray value by `factor` (m,) in [0, 1], 1 = the image: (m, 1, 256) uint8 table."""
+    """Build the lookup table that blends the mean gray value with the image: (m, 1, 256) uint8.
+
+    `factor` (m,) in [0, 1]: 0 = the mean gray value, 1 = the image.
+    """
     size = pixels.shape[-2] * pixels.shape[-1]
     total = _gray(pixels).sum(3).double().sum(2)  # the sum of a row is below 2^24
     mean = (2 * total + size).div_(2 * size).floor_().float()  # rounded to nearest, (m, 1)
@@ -138,28 +152,35 @@ def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
-    """Keep the upper `bits` (m,) of 8, rounded to a whole number: (m, 1, 256) uint8 table."""
+    """Build the lookup table that keeps only the upper bits of each 8-bit value: (m, 1, 256) uint8.
+
+    `bits` (m,) is the number of bits to keep, rounded to a whole number.
+    """
     level = torch.exp2(8 - bits.round()).view(-1, 1, 1)
     values = _values(pixels)
     return _bytes((values / level).floor_() * level)
 
 
 def solarize(pixels: Tensor, threshold: Tensor) -> Tensor:
-    """Invert values of at least `threshold` (m,), 256 = the image: (m, 1, 256) uint8 table."""
+    """Build the lookup table that inverts values of at least `threshold` (m,): (m, 1, 256) uint8.
+
+    A threshold of 256 leaves the image unchanged.
+    """
     values = _values(pixels)
     return _bytes(torch.where(values >= threshold.view(-1, 1, 1), 255 - values, values))
 
 
 def color(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the gray image by `factor` (m,) in [0, 1], 1 = the image: (m, C, S, S) uint8."""
+    """Blend the gray image with the image by `factor` (m,) in [0, 1]: (m, C, S, S) uint8. 0 = gray, 1 = the image."""
     return _blend(_gray(pixels), pixels.float(), factor.view(-1, 1, 1, 1))
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the 3x3 mean (center weight 5) by `factor` (m,) in [0, 1], 1 = the image: (m, C, S, S) uint8.
+    """Blend the smoothed image with the image by `factor` (m,) in [0, 1]: (m, C, S, S) uint8.
 
-    The outermost pixels do not change. All pixels are processed as one row, for the longest vector operations: only
-    outermost pixels have false neighbors in that row, and their values are not used.
+    0 = the image smoothed by the 3x3 mean with center weight 5, 1 = the image. The outermost pixels do not change. All
+    pixels are processed as one long row, for the longest vector operations: only outermost pixels have wrong neighbors
+    in this row, and the values computed for them are not used.
     """
     width = pixels.shape[-1]
     row = pixels.flatten().float()
@@ -180,29 +201,29 @@ def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def rotate(degrees: Tensor, side: int) -> Tensor:
-    """Rotate counterclockwise around the center: (m, 6) matrices for `warp_nearest`."""
+    """Build the matrices that rotate counterclockwise around the center: (m, 6), for `warp_nearest`."""
     angle = torch.deg2rad(degrees)
     cos, sin, center = angle.cos(), angle.sin(), side / 2
     return torch.stack((cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos)), 1)
 
 
 def shear_x(share: Tensor, side: int) -> Tensor:
-    """Shift row y left by `share` y: (m, 6) matrices for `warp_nearest`."""
+    """Build the matrices that shift row y to the left by share * y: (m, 6), for `warp_nearest`."""
     return _matrix(share, 1)
 
 
 def shear_y(share: Tensor, side: int) -> Tensor:
-    """Shift column x up by `share` x: (m, 6) matrices for `warp_nearest`."""
+    """Build the matrices that shift column x up by share * x: (m, 6), for `warp_nearest`."""
     return _matrix(share, 3)
 
 
 def translate_x(share: Tensor, side: int) -> Tensor:
-    """Shift left by `share` of the side, to the nearest pixel: (m, 6) matrices for `warp_nearest`."""
+    """Build the matrices that shift to the left by share * side pixels: (m, 6), for `warp_nearest`."""
     return _matrix(share * side, 2)
 
 
 def translate_y(share: Tensor, side: int) -> Tensor:
-    """Shift up by `share` of the side, to the nearest pixel: (m, 6) matrices for `warp_nearest`."""
+    """Build the matrices that shift up by share * side pixels: (m, 6), for `warp_nearest`."""
     return _matrix(share * side, 5)
 
 
@@ -226,12 +247,12 @@ assert (*_TABLES, *_MATRICES, *_CHANGES, "identity") == OPERATIONS, "apply_opera
 
 
 def _runs(values: Tensor, counts: list[int]) -> dict[str, Tensor]:
-    """Split values that are sorted by operation: operation -> its part."""
+    """Split values that are sorted by operation: operation -> its values."""
     return dict(zip(OPERATIONS, values.split(counts), strict=True))
 
 
 def _values(like: Tensor) -> Tensor:
-    """Return all values of a pixel, (256,) float32."""
+    """Return all possible values of a pixel, 0 to 255: (256,) float32."""
     return torch.arange(256, dtype=torch.float32, device=like.device)
 
 
@@ -241,12 +262,16 @@ def _blend(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
 
 
 def _bytes(values: Tensor) -> Tensor:
-    """Round floats in [0, 256) down to uint8, through int16, which is four times as fast on a CPU."""
+    """Round floats in [0, 256) down to uint8; the conversion by way of int16 is four times as fast on a CPU."""
     return values.to(torch.int16).to(torch.uint8)
 
 
 def _gray(pixels: Tensor) -> Tensor:
-    """Convert (m, C, S, S) uint8 to gray as Pillow's "L": (m, 1, S, S) integral float32 in [0, 255]."""
+    """Convert (m, C, S, S) uint8 images to gray, as Pillow's mode "L" does.
+
+    Returns:
+        (m, 1, S, S) float32, whole numbers in [0, 255].
+    """
     if pixels.shape[1] == 1:
         return pixels.float()
     red, green, blue = pixels.float().unsqueeze(2).unbind(1)
@@ -254,7 +279,7 @@ def _gray(pixels: Tensor) -> Tensor:
 
 
 def _matrix(amount: Tensor, position: int) -> Tensor:
-    """Return (m, 6) identity matrices of `warp_nearest` plus `amount` (m,) at one position."""
+    """Build (m, 6) matrices for `warp_nearest`: identity matrices with `amount` (m,) added at one position."""
     matrix = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(amount), 1)
     matrix[:, position] += amount
     return matrix

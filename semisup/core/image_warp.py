@@ -1,4 +1,4 @@
-"""Warps of a batch, one per image: bilinear for crops and rotations, to whole pixels for FixMatch's views."""
+"""Warp a batch of images, each in its own way: bilinear for crops and rotations, nearest pixel for FixMatch's views."""
 
 import torch
 from torch import Tensor
@@ -6,18 +6,18 @@ from torch.nn.functional import grid_sample
 
 
 def crop_and_rotate(images: Tensor, box: Tensor, degrees: Tensor) -> Tensor:
-    """Crop to a box, resize the crop to the image size, rotate it and fill with black.
+    """Crop each image to a box, resize the crop to the image size, rotate it, and fill the rest with black.
 
     Let (x, y) in [-1, 1] be the center of an output pixel, x to the right and y down. Rotating back by the angle a
     gives its position in the crop, and the box gives its position in the input:
 
-        u = x cos a - y sin a        X = width u + (2 left + width - 1)
-        v = x sin a + y cos a        Y = height v + (2 top + height - 1)
+        u = x * cos(a) - y * sin(a)        X = width * u + (2 * left + width - 1)
+        v = x * sin(a) + y * cos(a)        Y = height * v + (2 * top + height - 1)
 
     Args:
         images: (n, C, S, S) float.
-        box: (n, 4) float, left, top, width, height as fractions of the side, in [0, 1].
-        degrees: (n,) float, counterclockwise, as torchvision's `rotate`.
+        box: (n, 4) float: left, top, width, height as fractions of the side, in [0, 1].
+        degrees: (n,) float, counterclockwise, as in torchvision's `rotate`.
 
     Returns:
         (n, C, S, S) float; 0 where |u| > 1 or |v| > 1.
@@ -39,22 +39,22 @@ def crop_and_rotate(images: Tensor, box: Tensor, degrees: Tensor) -> Tensor:
 
 
 def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
-    """Warp by an affine map with nearest-neighbor sampling; fill with black.
+    """Warp each image by an affine map with nearest-neighbor sampling; fill the rest with black.
 
     Let (x, y) be the center of an output pixel, in pixels from the top left corner of the image, so that the first
-    pixel has (.5, .5). It gets the value of the input pixel that contains
+    pixel has (0.5, 0.5). The output pixel gets the value of the input pixel that contains the point
 
-        X = a x + b y + c
-        Y = d x + e y + f
+        X = a * x + b * y + c
+        Y = d * x + e * y + f
 
-    as Pillow's `transform` with AFFINE and NEAREST.
+    as in Pillow's `transform` with AFFINE and NEAREST.
 
     Args:
         pixels: (n, C, S, S).
-        matrix: (n, 6) float32, a to f, on the same device.
+        matrix: (n, 6) float32, the coefficients a to f of each image, on the same device.
 
     Returns:
-        (n, C, S, S) of the same type, new.
+        a new tensor, (n, C, S, S) of the same type.
     """
     n, _, height, width = pixels.shape
     assert height == width, "images are square"
@@ -74,18 +74,19 @@ def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
 def flip_and_translate(pixels: Tensor, flipped: Tensor, shift: Tensor, max_shift: int) -> Tensor:
     """Flip images horizontally, then translate them by whole pixels with reflect padding.
 
-    As torchvision's RandomCrop(S, padding=max_shift, padding_mode="reflect") with its corner at max_shift + shift. Each
-    output row is a contiguous part of a padded row of the image or of its mirror image, so whole rows are copied.
+    The translation equals torchvision's RandomCrop(S, padding=max_shift, padding_mode="reflect") with the corner of
+    the crop at max_shift + shift. Each output row is a contiguous part of a padded row of the image or of its mirror
+    image, so whole rows are copied.
 
     Args:
         pixels: (n, C, S, S), n at least 1.
-        flipped: (n,) bool, on the same device.
+        flipped: (n,) bool, which images to flip, on the same device.
         shift: (n, 2) int64 in [-max_shift, max_shift], columns and rows, on the same device; positive = to the left and
             up.
-        max_shift: pixels, less than S.
+        max_shift: largest translation in pixels, less than S.
 
     Returns:
-        (n, C, S, S) of the same type, new.
+        a new tensor, (n, C, S, S) of the same type.
     """
     n, channels, height, width = pixels.shape
     mirror = pixels.flip(-1)

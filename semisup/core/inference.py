@@ -1,7 +1,8 @@
-"""Inference: from images to logits, and from logits to probabilities, classes and confidence.
+"""Inference: compute logits from images, and probabilities, classes and confidence from logits.
 
-Logits that give pseudo-labels are divided by a temperature, which is part of the state of a method: 1, unless
-`labeler.calibrate` fits it on the validation set at every evaluation (arXiv 1706.04599, section 4.2).
+Before logits become pseudo-labels, they are divided by a temperature, which is part of the state of a method. The
+temperature is 1, unless `labeler.calibrate=true`: then it is fitted to the validation set at every evaluation (arXiv
+1706.04599, section 4.2).
 """
 
 from collections.abc import Iterator
@@ -16,12 +17,12 @@ TEMPERATURE = "labeler/temperature"
 """Key of the temperature, () float64, in the state of a method and in the log."""
 
 MAX_PIXELS_PER_PASS = 2**20
-"""Largest number of pixels of a forward pass on a CPU, images times S x S."""
+"""Largest number of pixels in one forward pass on a CPU (number of images * S * S)."""
 
 
 @dataclass(frozen=True)
 class LabelerSettings:
-    """Settings of pseudo-labels. Keys: `labeler` in `conf/train.yaml`."""
+    """Settings of the computation of pseudo-labels. Keys: `labeler` in `conf/train.yaml`."""
 
     calibrate: bool
 
@@ -32,17 +33,20 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def initial_temperature() -> StateDict:
-    """Return the temperature before the first evaluation, 1."""
+    """Return the state before the first evaluation: a temperature of 1."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 
 def apply_temperature(logits: Tensor, memory: StateDict) -> Tensor:
-    """Divide (U, K) logits by the temperature, in float32; a temperature of 1 leaves them bit-identical."""
+    """Divide (U, K) logits by the temperature in the state `memory`, in float32.
+
+    A temperature of 1 leaves float32 logits bit-identical.
+    """
     return logits.float() / memory[TEMPERATURE]
 
 
 def predict(logits: Tensor) -> PseudoLabels:
-    """Compute pseudo-labels of (U, K) logits: softmax over the classes in float32, without gradient."""
+    """Compute pseudo-labels from (U, K) logits by a softmax over the classes, in float32, without gradient."""
     probabilities = logits.detach().float().softmax(dim=1)
     confidence, targets = probabilities.max(dim=1)
     return PseudoLabels(probabilities, confidence, targets)
@@ -50,7 +54,10 @@ def predict(logits: Tensor) -> PseudoLabels:
 
 @torch.no_grad()
 def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[Tensor]:
-    """Yield the logits of (n, C, S, S) uint8 images, batch by batch, in eval mode; restores the mode at the end."""
+    """Yield the logits of (n, C, S, S) uint8 images, batch by batch.
+
+    The model is in eval mode meanwhile; its previous mode is restored at the end.
+    """
     was_training = model.training
     as_input = pixels.plain if isinstance(pixels, Encoded) else to_float
     model.eval()
@@ -63,10 +70,11 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
 
 
 def _micro_batches(batch: Tensor) -> int:
-    """Count the forward passes, of nearly equal size, that a batch is divided into on a CPU.
+    """Compute the number of forward passes of nearly equal size into which a batch is divided on a CPU.
 
-    Activations take most of the memory of a run. 256 images need 1 pass up to 64 x 64 pixels and 13 at 224 x 224. Equal
-    sizes avoid a last pass of a single image, whose last bits would differ.
+    The division limits the memory for activations, which is most of the memory of a run. A batch of 256 images needs 1
+    pass up to 64 x 64 pixels and 13 passes at 224 x 224. Nearly equal sizes avoid a last pass with a single image,
+    whose logits could differ slightly (rounding).
     """
     if batch.device.type != "cpu" or batch.ndim < 4:
         return 1

@@ -1,12 +1,13 @@
-"""Label propagation on a graph of nearest neighbors (Zhou et al., NIPS 2003; for images arXiv 1904.04717).
+"""Propagate labels on a graph of nearest neighbors (Zhou et al., NIPS 2003; for images arXiv 1904.04717).
 
-    z_i   = x_i / |x_i| - mean_j x_j / |x_j|, scaled to unit length             (n, D)
-    a_ij  = (z_i z_j)^power if z_i z_j > 0 and j is one of the k nearest neighbors of i, else 0
-    S     = D^-1/2 (A + A^T) D^-1/2, D = diagonal of the row sums of A + A^T
-    F     = sum_t (alpha S)^t Y, Y = one-hot rows of the labeled images         (n, K)
+    z_i   = x_i / |x_i| - mean_j(x_j / |x_j|), scaled to unit length            (n, D)
+    a_ij  = (z_i . z_j)^power if z_i . z_j > 0 and j is one of the k nearest neighbors of i, else 0
+    S     = D^(-1/2) (A + A^T) D^(-1/2), D = diagonal matrix of the row sums of A + A^T
+    F     = sum_t (alpha * S)^t Y, Y = one-hot rows of the labeled images       (n, K)
     p_ic  = f_ic / sum_c f_ic with f_ic = F_ic / sum_i F_ic
 
-The columns of F are scaled to one sum because a class with many neighbors would otherwise flood the others.
+The columns of F are scaled to the same sum, because otherwise a class whose images are neighbors of many images would
+get too many of them.
 """
 
 import math
@@ -16,16 +17,16 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 ELEMENTS = 2**24
-"""Elements of the similarity matrix that are in memory at once: 64 MB."""
+"""Number of elements of the similarity matrix that are in memory at once: 64 MB of float32."""
 
 PRECISION = 1e-6
-"""The series ends with the first term whose factor alpha^t is below this."""
+"""The sum over t ends when alpha^t is at most this."""
 
 
 def propagate_labels(
     features: Tensor, targets: Tensor, num_classes: int, neighbors: int, alpha: float, power: float
 ) -> Tensor:
-    """Compute class probabilities of all images from the labels of some.
+    """Compute class probabilities of all images from the labels of some images.
 
     Args:
         features: (n, D) float32; overwritten by z, so that one copy is in memory.
@@ -35,8 +36,8 @@ def propagate_labels(
         power: exponent of the similarities, at least 0.
 
     Returns:
-        (n, K) float32 on the device of the features. Labeled images have their label, images that no label reaches
-        1 / K for each class.
+        (n, K) float32 on the device of the features. The row of a labeled image is its one-hot label. If no label
+        reaches an image, its row is 1 / K for each class.
     """
     _center_(features)
     graph = _normalized_graph(features, neighbors, power)
@@ -60,7 +61,7 @@ def _center_(features: Tensor) -> None:
 
 
 def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
-    """Build S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length."""
+    """Build the matrix S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length."""
     size = len(points)
     count = min(neighbors, size - 1)
     columns: list[Tensor] = []

@@ -1,14 +1,16 @@
-"""Depth of each parameter of a network: 0 in the first block, one more in each block that follows.
+"""Compute the depth of each parameter of a network: 0 in the first block, 1 in the second, and so on.
 
-Modules are visited in the order in which they are declared, which is the order of use in torchvision's models and ours:
+Modules are visited in the order in which they are declared. In torchvision's models and in the models of this program,
+this is the order in which the forward pass uses them. A module is one of:
 
-    traversed   containers (Sequential, ModuleList, ModuleDict), and modules outside containers that hold more than half
-                of all parameters: the network itself, a wrapped network, the encoder of a vision transformer
-    a block     every other module: a residual or transformer block, a convolution, a linear layer
-    no block    a separate normalization layer (no parameter with two dimensions) and a single parameter (class token,
-                position embedding) have the depth of the block before them, or of the first block
+    entered     a container (Sequential, ModuleList, ModuleDict), or a module outside containers with more than half of
+                all parameters: the network itself, a wrapped network, the encoder of a vision transformer. The modules
+                inside it are visited.
+    a block     every other module, such as a residual or transformer block, a convolution or a linear layer
+    no block    a separate normalization layer (no parameter with two dimensions). Like a single parameter (class token,
+                position embedding), it has the depth of the block before it, or 0 if there is none.
 
-A model that knows better implements `LayeredModel`.
+A model for which these rules are wrong implements `LayeredModel`.
 """
 
 from collections.abc import Iterator
@@ -22,10 +24,10 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @runtime_checkable
 class LayeredModel(Protocol):
-    """A network that knows its blocks and its head."""
+    """A network that declares its blocks and its head itself."""
 
     def layer_depths(self) -> dict[Parameter, int] | None:
-        """Return the depth of every parameter, from 0 at the input; None if the network has no such grouping."""
+        """Return the depth of every parameter, 0 at the input; None if the network has no order of blocks."""
         ...
 
     def head_parameters(self) -> list[Parameter]:
@@ -34,7 +36,7 @@ class LayeredModel(Protocol):
 
 
 def head_parameters(model: nn.Module) -> list[Parameter]:
-    """Return the parameters of the classifier layers: for most models those of the last block."""
+    """Return the parameters of the classifier layers: those of the last block, unless the model is a `LayeredModel`."""
     if isinstance(model, LayeredModel):
         return model.head_parameters()
     depths = _visit_blocks(model)
@@ -43,7 +45,7 @@ def head_parameters(model: nn.Module) -> list[Parameter]:
 
 
 def layer_depths(model: nn.Module) -> dict[Parameter, int] | None:
-    """Compute the depth of every parameter, from 0 at the input; None for a `LayeredModel` without a grouping."""
+    """Compute the depth of every parameter, 0 at the input; None for a `LayeredModel` without an order of blocks."""
     return model.layer_depths() if isinstance(model, LayeredModel) else _visit_blocks(model)
 
 
@@ -63,8 +65,8 @@ def _iter_blocks(module: nn.Module, half: float, *, entry: bool) -> Iterator[tup
     """Yield the parameters of each part of a module, in order, and whether the part is a block.
 
     Args:
-        half: half of the number of parameters of the network.
-        entry: whether the module is an entry of a container.
+        half: half the number of parameters of the network.
+        entry: whether the module is directly inside a container.
     """
     container = isinstance(module, CONTAINERS)
     trunk = not entry and any(True for _ in module.children()) and _size(module) > half

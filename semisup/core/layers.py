@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class FusedSequential(nn.Sequential):
-    """nn.Sequential that fuses each convolution with the BatchNorm that follows it (`conv_bn`)."""
+    """nn.Sequential that computes each convolution together with the BatchNorm after it (see `conv_bn`)."""
 
     def forward(self, images: Tensor) -> Tensor:
         values, convolution = images, None
@@ -24,12 +24,12 @@ class FusedSequential(nn.Sequential):
 
 
 class NormalizedNetwork(nn.Module):
-    """A network for normalized RGB images of one size; abstract.
+    """Wrapper of a network that expects normalized RGB images of one size; abstract.
 
     Args:
-        network: the network itself.
-        mean, std: of each of three channels, of images in [0, 1].
-        size: side to which images are resized (bicubic, antialiased); None = they keep their size.
+        network: the network.
+        mean, std: mean and standard deviation of each of the three channels, for images in [0, 1].
+        size: side to which images are resized (bicubic, antialiased); None = images keep their size.
     """
 
     mean: Tensor
@@ -44,7 +44,14 @@ class NormalizedNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def normalized(self, images: Tensor) -> Tensor:
-        """Map (n, C, S, S) float images in [0, 1], gray or RGB, to (n, 3, size, size) normalized ones."""
+        """Resize and normalize images.
+
+        Args:
+            images: (n, C, S, S) float in [0, 1], gray or RGB.
+
+        Returns:
+            (n, 3, size, size) float.
+        """
         images = images.expand(-1, 3, -1, -1)
         if self.size is not None and images.shape[-1] != self.size:
             images = interpolate(images, (self.size, self.size), mode="bicubic", antialias=True)
@@ -55,9 +62,9 @@ def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
     """Compute norm(convolution(images)).
 
     At inference the running mean and variance of BatchNorm are folded into the weights, which saves a pass over all
-    activations:
+    activations. With s = gamma / sqrt(variance + eps):
 
-        gamma (W x + b - mean) / sqrt(variance + eps) + beta = (s W) x + s (b - mean) + beta,    s = gamma / sqrt(...)
+        gamma * (W * x + b - mean) / sqrt(variance + eps) + beta = (s * W) * x + s * (b - mean) + beta
     """
     if norm.training or torch.is_grad_enabled():
         normed: Tensor = norm(convolution(images))
@@ -73,9 +80,10 @@ def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
 
 
 def conv_bn_relu(channels_in: int, channels_out: int, *, halve: bool = False) -> list[nn.Module]:
-    """Build a 3x3 convolution that keeps the image size, BatchNorm and ReLU; with `halve`, 2x2 max pooling.
+    """Build a 3x3 convolution that keeps the image size, BatchNorm, with `halve` 2x2 max pooling, and ReLU.
 
-    max(relu(x)) = relu(max(x)), bit-identical in value and gradient, so ReLU comes last and has a quarter of the work.
+    ReLU comes after the pooling, where it has a quarter of the work. This is bit-identical in value and gradient,
+    because max(relu(x)) = relu(max(x)).
     """
     pool = [nn.MaxPool2d(2)] if halve else []
     convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1)

@@ -1,4 +1,4 @@
-"""Metrics computed from counts that add up over batches."""
+"""Metrics of classification and of pseudo-labels; most are computed from counts, which can be added over batches."""
 
 import math
 
@@ -9,7 +9,10 @@ from semisup.core.types import ClassCounts
 
 
 def confusion_counts(targets: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """Count predictions as (K, K) int64: row = true class, column = predicted class; a class of -1 is ignored."""
+    """Compute the confusion matrix, (K, K) int64: row = true class, column = predicted class.
+
+    Images whose true class is -1 (unknown) are ignored.
+    """
     known = targets >= 0
     flat = torch.where(known, targets * num_classes + predicted, num_classes**2)
     counts = flat.new_zeros(num_classes**2 + 1).index_add(
@@ -19,13 +22,13 @@ def confusion_counts(targets: Tensor, predicted: Tensor, num_classes: int) -> Te
 
 
 def accuracy_from_confusion(confusion: Tensor) -> float:
-    """Compute the accuracy in [0, 1]; NaN without counts."""
+    """Compute the accuracy, in [0, 1], from a confusion matrix; NaN without images."""
     total = int(confusion.sum())
     return float(confusion.diagonal().sum()) / total if total else float("nan")
 
 
 def recall_per_class(confusion: Tensor) -> list[float | None]:
-    """Compute the recall of each of K classes, in [0, 1]; None for a class without images."""
+    """Compute the recall of each of the K classes, in [0, 1]; None for a class without images."""
     correct, images = confusion.diagonal().tolist(), confusion.sum(dim=1).tolist()
     return [hits / count if count else None for hits, count in zip(correct, images, strict=True)]
 
@@ -33,17 +36,18 @@ def recall_per_class(confusion: Tensor) -> list[float | None]:
 def balanced_accuracy(confusion: Tensor) -> float | None:
     """Compute the mean recall, in [0, 1], over the classes that have images; None without images.
 
-    Equal to `sklearn.metrics.balanced_accuracy_score`: a class without images does not count, even if predicted.
+    The result equals `sklearn.metrics.balanced_accuracy_score`: a class without images does not count, even if the
+    model predicts it.
     """
     recalls = [recall for recall in recall_per_class(confusion) if recall is not None]
     return sum(recalls) / len(recalls) if recalls else None
 
 
 def macro_f1(confusion: Tensor) -> float | None:
-    """Compute the mean F1 = 2 TP / (images + predictions), in [0, 1], over classes; None without images.
+    """Compute the mean over classes of F1 = 2 * TP / (images + predictions), in [0, 1]; None without images.
 
-    Equal to `sklearn.metrics.f1_score(average="macro")`: a class that has images or is predicted counts, with F1 = 0
-    if it lacks one of the two; a class with neither does not count.
+    The result equals `sklearn.metrics.f1_score(average="macro")`. A class with only images or only predictions counts
+    with F1 = 0; a class with neither does not count.
     """
     correct = confusion.diagonal().tolist()
     totals = (confusion.sum(dim=0) + confusion.sum(dim=1)).tolist()
@@ -52,18 +56,27 @@ def macro_f1(confusion: Tensor) -> float | None:
 
 
 def coverage(weight: Tensor) -> float:
-    """Compute the fraction of images with weight > 0; 0 without images."""
+    """Compute the fraction of images that are selected (weight > 0); 0 without images."""
     return float((weight > 0).float().mean()) if len(weight) else 0.0
 
 
 def pseudo_accuracy(targets: Tensor, weight: Tensor, hidden_targets: Tensor) -> float | None:
-    """Compute the fraction of correct pseudo-labels among selected images of known class; None if there are none."""
+    """Compute the fraction of correct pseudo-labels among selected images whose true class is known.
+
+    Args:
+        targets: (U,) int64 in [0, K), the pseudo-labels.
+        weight: (U,) float, > 0 = selected.
+        hidden_targets: (U,) int64 in [0, K), the true classes; -1 = unknown.
+
+    Returns:
+        None without such images.
+    """
     counted = (weight > 0) & (hidden_targets >= 0)
     return float((targets == hidden_targets)[counted].float().mean()) if bool(counted.any()) else None
 
 
 def normalized_entropy(counts: Tensor) -> float | None:
-    """Compute the entropy of (K,) counts relative to the uniform distribution, in [0, 1]; None if all are 0."""
+    """Compute the entropy of (K,) counts, divided by that of the uniform distribution: in [0, 1]; None if all are 0."""
     total = int(counts.sum())
     if total == 0:
         return None
@@ -74,7 +87,14 @@ def normalized_entropy(counts: Tensor) -> float | None:
 
 
 def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold: Tensor) -> ClassCounts:
-    """Count (U,) pseudo-labels per class; `hidden_targets` (U,) are -1 if unknown, `threshold` is (K,)."""
+    """Count pseudo-labels per class.
+
+    Args:
+        targets: (U,) int64 in [0, K), the pseudo-labels; -1 = not labeled.
+        weight: (U,) float, > 0 = selected.
+        hidden_targets: (U,) int64 in [0, K), the true classes; -1 = unknown.
+        threshold: (K,) float, the minimum confidence of each class.
+    """
     selected = weight > 0
     known = selected & (hidden_targets >= 0)
 

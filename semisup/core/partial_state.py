@@ -1,7 +1,7 @@
-"""The part of a model's state that a training can change.
+"""Save and load the part of a model's state that training can change.
 
-The layers of a frozen encoder are those of its file of weights, whatever a run does, so a checkpoint holds the others
-and the digest of that file.
+Training never changes the layers of a frozen encoder: they always equal those in its file of weights. Therefore a
+checkpoint contains only the other layers, and the digest of that file.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class PartlyFrozen(Protocol):
     """A network with layers that no training changes.
 
-    frozen_names: names in its state dict that keep the values of the file of weights; empty without such a file
-    weights_sha256: digest of that file
+    frozen_names: names in its state dict whose values always equal those in the file of weights; empty without a file
+    weights_sha256: digest of the file of weights
     """
 
     frozen_names: frozenset[str]
@@ -23,12 +23,12 @@ class PartlyFrozen(Protocol):
 
 
 def frozen_digest(model: nn.Module) -> str | None:
-    """Return the digest of the file that holds the frozen layers of a model; None if none are frozen."""
+    """Return the digest of the file with the frozen layers of a model; None if the model has no frozen layers."""
     return model.weights_sha256 if isinstance(model, PartlyFrozen) and model.frozen_names else None
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict without frozen layers; the tensors are those of the model."""
+    """Return the state dict without frozen layers; its tensors are those of the model, not copies."""
     frozen = model.frozen_names if isinstance(model, PartlyFrozen) else frozenset()
     return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
@@ -37,7 +37,7 @@ def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
     """Load what `trained_state` returned into a model of the same structure.
 
     Raises:
-        RuntimeError: names or shapes are not those of the layers that are trained.
+        RuntimeError: the names or shapes in `weights` differ from those of the model's layers that are not frozen.
     """
     expected = trained_state(model)
     if len(expected) == len(model.state_dict()):
@@ -45,5 +45,5 @@ def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
         return
     if set(weights) != set(expected):
         names = sorted(set(weights) ^ set(expected))
-        raise RuntimeError(f"not the tensors of the layers that are trained: {', '.join(map(str, names[:5]))}")
+        raise RuntimeError(f"missing or unexpected tensors of trained layers: {', '.join(map(str, names[:5]))}")
     model.load_state_dict(weights, strict=False)

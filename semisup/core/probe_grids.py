@@ -1,10 +1,10 @@
-"""The classifiers that are fitted to features without training, and the setting of each that validation selects."""
+"""The probes: classifiers fitted to fixed features. Validation selects one setting of each probe from a list."""
 
 GRIDS = {"logistic_regression": "C", "nearest_neighbors": "k"}
-"""Value of `probe.classifier` -> key of `probe` with the values to select from."""
+"""Value of `probe.classifier` -> key in the section `probe` that lists the values to select from."""
 
 NAMES = {
     "logistic_regression": "logistic regression on features",
     "nearest_neighbors": "k-nearest neighbors on features",
 }
-"""Value of `probe.classifier` -> name in comparisons."""
+"""Value of `probe.classifier` -> name of the probe in comparisons of runs."""

@@ -1,6 +1,7 @@
-"""The images of each step, as a function of the seed and the position of the step.
+"""Select the images of each step as a function of the seed and the position of the step.
 
-There is no state between steps, so a run that resumes in the middle of an epoch draws the same images.
+There is no state between steps, so a run that resumes in the middle of an epoch gets the same images as without the
+interruption.
 """
 
 from functools import lru_cache
@@ -14,14 +15,18 @@ from semisup.core.types import Images
 
 
 def num_batches(images: int, batch_size: int) -> int:
-    """Count the batches of one pass over `images`; the last one may be smaller."""
+    """Compute the number of batches in one pass over `images` images; the last batch may be smaller."""
     return -(-images // batch_size)
 
 
 def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
-    """Return the int64 indices of batch `position` of an epoch, which has each image once: (<= batch_size,).
+    """Compute the indices of batch number `position` of an epoch, which contains each image once.
 
-    If `batch_size` exceeds the set, an epoch is one batch that repeats the set: batch `epoch` of endless passes.
+    If `batch_size` exceeds the number of images, an epoch is a single full batch, in which images are repeated: batch
+    number `epoch` of `infinite_batch`.
+
+    Returns:
+        at most (batch_size,) int64.
     """
     if batch_size > images:
         return infinite_batch(seed, name, images, batch_size, epoch)
@@ -29,7 +34,13 @@ def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, 
 
 
 def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int) -> Tensor:
-    """Return the (batch_size,) int64 indices of batch `step` of endless passes, each shuffled by itself."""
+    """Compute the indices of batch number `step` of an endless sequence of passes over the images.
+
+    Each pass is shuffled independently, and a batch can begin in one pass and end in the next.
+
+    Returns:
+        (batch_size,) int64.
+    """
     begin, end = step * batch_size, (step + 1) * batch_size
     passes = range(begin // images, (end - 1) // images + 1)
     parts = [
@@ -40,7 +51,7 @@ def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int
 
 
 def gather_images(images: Images, index: Tensor) -> Tensor:
-    """Gather the (U, C, S, S) uint8 images at the (U,) indices, which are on the CPU, on the device."""
+    """Return the images at (U,) indices, which must be on the CPU: (U, C, S, S) uint8 on the device of `images`."""
     if isinstance(images.pixels, Tensor):
         return images.pixels.index_select(0, to_device(index, images.pixels.device))  # copies whole images
     return images.pixels[index]
@@ -48,5 +59,5 @@ def gather_images(images: Images, index: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)  # labeled and unlabeled set, this pass and the next: 8 bytes per image each
 def permutation(seed: int, name: str, epoch: int, images: int) -> Tensor:
-    """Return the (images,) int64 order of an epoch."""
+    """Compute the random order of the images in an epoch: (images,) int64."""
     return torch.randperm(images, generator=torch_generator(seed, "order", name, epoch))

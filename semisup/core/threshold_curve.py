@@ -1,10 +1,10 @@
-"""Threshold curve: coverage and accuracy of the pseudo-labels that each threshold would select, from one pass.
+"""Compute the threshold curve: coverage and accuracy of the pseudo-labels that each of many thresholds would select.
 
-    selected(tau) = the images with confidence >= tau                   (as `threshold=fixed` selects them)
-    coverage(tau) = |selected| / n
-    accuracy(tau) = fraction of correct pseudo-labels among the selected images of known class
+    selected(tau) = the images with confidence >= tau                   (as with `threshold=fixed`)
+    coverage(tau) = |selected(tau)| / n
+    accuracy(tau) = fraction of correct pseudo-labels among the selected images whose true class is known
 
-The thresholds have steps of .01 up to .99 and of .001 up to .999, then .9995 and .9999.
+The thresholds have steps of 0.01 up to 0.99 and of 0.001 up to 0.999; the last two are 0.9995 and 0.9999.
 """
 
 import math
@@ -16,11 +16,11 @@ from semisup.core.types import ThresholdCurve
 
 THRESHOLDS = (*(number / 100 for number in range(100)), *(number / 1000 for number in range(991, 1000)), 0.9995, 0.9999)
 TARGET_ACCURACIES = (90, 95, 99)
-"""Accuracies in percent for which the summary states the threshold."""
+"""Accuracies in percent; for each, the summary of a run contains the lowest threshold that reaches it."""
 
 
 def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> ThresholdCurve:
-    """Compute coverage and accuracy of n images for every value of THRESHOLDS.
+    """Compute coverage and accuracy of the pseudo-labels of n images for every threshold in THRESHOLDS.
 
     Args:
         confidence: (n,) float in [0, 1].
@@ -42,13 +42,21 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
 
 
 def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
-    """Count the (n,) flags that are set from each of the (T,) positions on: (T,) int64."""
+    """Count the flags that are set at or after each position.
+
+    Args:
+        flags: (n,) bool.
+        begin: (T,) int64 positions.
+
+    Returns:
+        (T,) int64.
+    """
     before = torch.cat((flags.new_zeros(1, dtype=torch.int64), flags.cumsum(0)))
     return before[-1] - before[begin]
 
 
 def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float, float] | None:
-    """Find the lowest threshold whose accuracy is at least `accuracy`, and its coverage; None if there is none."""
+    """Find the lowest threshold whose accuracy is at least `accuracy`; return it and its coverage, or None."""
     for tau, covered, share in zip(THRESHOLDS, curve.coverage, curve.accuracy, strict=True):
         if share is not None and share >= accuracy:
             return tau, covered
@@ -56,7 +64,11 @@ def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float,
 
 
 def summary_thresholds(curve: ThresholdCurve) -> dict[str, float | None]:
-    """Compute `what_if/tau_for_95` and `what_if/coverage_for_95`, and so on for each of TARGET_ACCURACIES."""
+    """Compute the summary's thresholds for each of TARGET_ACCURACIES.
+
+    For an accuracy of 95 % the keys are `what_if/tau_for_95` (the lowest threshold that reaches it) and
+    `what_if/coverage_for_95`; both values are None if no threshold reaches it.
+    """
     summary: dict[str, float | None] = {}
     for goal in TARGET_ACCURACIES:
         tau, covered = lowest_threshold_for(curve, goal / 100) or (None, None)

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 SPLITS = ("labeled", "unlabeled", "validation", "test")
-"""The four parts of a data set."""
+"""Names of the four parts (splits) of a data set."""
 
 StateDict = dict[str, Tensor]
-"""Learned state of a method or policy, as named tensors."""
+"""Name -> tensor: state that a method or a threshold policy accumulates during training."""
 
 
 class Pixels(Protocol):
-    """(n, C, S, S) uint8 images: a tensor, or an object with the same methods that reads images from disk."""
+    """(n, C, S, S) uint8 images: a tensor, or an object with these methods that reads images from disk."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -39,19 +39,19 @@ class Pixels(Protocol):
 
 @runtime_checkable
 class Prefetchable(Protocol):
-    """Pixels that can be read in advance."""
+    """Pixels that can be read before they are needed."""
 
     def ahead(self, index: Tensor) -> None:
-        """Start to read the images at these indices."""
+        """Start to read the images at these indices, and return at once."""
         ...
 
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Images of which a model sees stored features; a batch of them holds positions, (U,) int64."""
+    """Images whose stored features are given to the model in place of pixels; a batch holds positions, (U,) int64."""
 
     def plain(self, batch: Tensor, /) -> Tensor:
-        """Return the features of a batch without augmentation."""
+        """Return the features of the images of a batch without augmentation."""
         ...
 
 
@@ -61,7 +61,7 @@ class Images:
 
     pixels: (n, C, S, S) uint8
     targets: (n,) int64 in [0, K); -1 if the class is unknown
-    paths: n names, relative to the root of the dataset, as recorded in the files of a run
+    paths: n names, relative to the root of the data set, as in the files of a run
     """
 
     pixels: Pixels
@@ -114,7 +114,7 @@ class Predictions(NamedTuple):
 
 
 class PolicyContext(NamedTuple):
-    """Input of a threshold policy besides the pseudo-labels.
+    """Input of a threshold policy in addition to the pseudo-labels.
 
     progress: completed fraction of the training, in [0, 1]
     labeled: predictions for the labeled batch (online) or the labeled set (offline); None unless the policy uses them
@@ -127,10 +127,10 @@ class PolicyContext(NamedTuple):
 
 
 class PolicyOutput(NamedTuple):
-    """Selection by a threshold policy.
+    """Result of a threshold policy: which pseudo-labels to use.
 
     weight: (U,) float in [0, 1]; 0 = not selected
-    targets: (U,) int64 in [0, K), the pseudo-labels to use; changed only by policies that align distributions
+    targets: (U,) int64 in [0, K), the pseudo-labels to use; only policies that align distributions change them
     threshold: (K,) float, the minimum confidence for each class
     """
 
@@ -140,10 +140,11 @@ class PolicyOutput(NamedTuple):
 
 
 class ThresholdCurve(NamedTuple):
-    """Selection of n images by each of the T values of `threshold_curve.THRESHOLDS`.
+    """Coverage and accuracy of pseudo-labels for each of the T thresholds in `threshold_curve.THRESHOLDS`.
 
     coverage: T numbers in [0, 1], the fraction of selected images
-    accuracy: T numbers in [0, 1], the fraction of correct ones among them; None if the class of none is known
+    accuracy: T numbers in [0, 1], the fraction of correct pseudo-labels among the selected images whose true class is
+        known; None without such images
     """
 
     coverage: list[float]
@@ -151,11 +152,12 @@ class ThresholdCurve(NamedTuple):
 
 
 class ClassCounts(NamedTuple):
-    """Counts of one labeling of the unlabeled set: K numbers each, by pseudo-label.
+    """Counts of one labeling of the unlabeled set. Each field has K numbers, one for each pseudo-label.
 
-    labeled: images with this pseudo-label
-    kept: selected images, with weight > 0
-    known, right: selected images whose true class is known, and those whose pseudo-label is correct
+    labeled: number of images with this pseudo-label
+    kept: number of them that are selected (weight > 0)
+    known: number of selected images whose true class is known
+    right: number of selected images whose true class is known and equals the pseudo-label
     threshold: the minimum confidence
     """
 
@@ -167,10 +169,11 @@ class ClassCounts(NamedTuple):
 
 
 class Reliability(NamedTuple):
-    """Predictions in bins of equal width by confidence, `calibration.BINS` numbers each.
+    """Statistics of predictions in bins of equal width by confidence. Each field has `calibration.BINS` numbers.
 
     images: number of images in the bin
-    confidence, accuracy: their means; 0 in an empty bin
+    confidence: mean confidence in the bin; 0 in an empty bin
+    accuracy: fraction of correct predictions in the bin; 0 in an empty bin
     """
 
     images: list[int]

@@ -1,6 +1,7 @@
-"""Data sets: labeled, unlabeled, validation and test images, in memory as uint8.
+"""Data sets: each has labeled, unlabeled, validation and test images, as uint8 pixels.
 
-`inspect` looks at what is there, `read` decodes it: every error that can be found without decoding comes first.
+`Dataset.inspect` finds the images without decoding them, and `Dataset.read` decodes them. So every error that can be
+found without decoding is reported first.
 """
 
 from semisup.core.types import SPLITS

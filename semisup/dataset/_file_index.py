@@ -1,4 +1,4 @@
-"""Image files of a data set by split, and where the decoded file lists hold each of them."""
+"""The image files of each split of a data set, and their positions in the decoded lists of files."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -10,26 +10,27 @@ from semisup.images.scan import ImageFile
 
 
 class FileSplit(NamedTuple):
-    """Files of one split and their class numbers, -1 where the class is unknown or must not be used."""
+    """Files of one split and their class numbers; -1 = the class is unknown or must not be used."""
 
     files: list[ImageFile]
     targets: list[int]
 
     def rows(self, rows: Sequence[int]) -> "FileSplit":
-        """Select files by their positions."""
+        """Select the files at these positions."""
         return FileSplit([self.files[row] for row in rows], [self.targets[row] for row in rows])
 
     def hidden(self) -> "FileSplit":
-        """The same files with unknown classes."""
+        """Return the same files with unknown classes."""
         return FileSplit(self.files, [-1] * len(self.files))
 
 
 class FileIndex(NamedTuple):
-    """Files of a data set, before any is decoded.
+    """Files of a data set, before any of them is decoded.
 
-    parts: files of each split
-    hidden: true classes of the unlabeled files, -1 where unknown
-    file_lists: name -> files, all of them, in lists that do not depend on the split: each is decoded and cached as one
+    parts: split -> files
+    hidden: true class numbers of the unlabeled files; -1 = unknown
+    file_lists: name -> list of files; together the lists contain all files. They do not depend on how the files are
+        split, and each list is decoded and cached as a whole
     ignored: reason -> number of directory entries that are not read, and suffix -> number of files of other kinds
     """
 
@@ -40,9 +41,13 @@ class FileIndex(NamedTuple):
 
 
 def file_numbers(index: FileIndex) -> dict[str, Any]:
-    """Number the files of all lists consecutively and return (n,) int64, the numbers of each split's files.
+    """Number the files of all lists consecutively, and find the numbers of the files of each split.
 
-    A list that a split begins with, as large ones do, is matched by position; other files are looked up by name.
+    If a split begins with the whole list of the same name, as is usual for large splits, these files are matched by
+    position. All other files are looked up by name.
+
+    Returns:
+        split -> (n,) int64, the number of each file of the split.
     """
     begins, number = {}, 0
     for name, files in index.file_lists.items():
@@ -64,12 +69,15 @@ def file_numbers(index: FileIndex) -> dict[str, Any]:
 
 
 def splits_are_lists(index: FileIndex, numbers: Mapping[str, Any]) -> bool:
-    """Whether every split is a whole list or empty; otherwise pixels are copied and need twice the memory."""
+    """Whether every split is empty or a whole list of files.
+
+    If not, the pixels are copied from the lists to the splits and need twice the memory.
+    """
     files = sum(map(len, index.file_lists.values()))
     whole = all(len(own) in (0, len(index.file_lists.get(split, ()))) for split, own in numbers.items())
     return whole and sum(map(len, numbers.values())) == files
 
 
 def _head(files: Sequence[ImageFile], listed: Sequence[ImageFile]) -> int:
-    """Number of leading files that are exactly the list: all of the list, or none."""
+    """Return the length of the list if `files` begins with exactly the files of the list; otherwise 0."""
     return len(listed) if len(files) >= len(listed) and all(map(operator.is_, files, listed)) else 0

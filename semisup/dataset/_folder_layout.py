@@ -1,4 +1,4 @@
-"""Parts of `dataset=folder` around the images: the CSV of hidden classes, and errors about missing folders."""
+"""Helpers of `dataset=folder`: read the CSV with the classes of unlabeled images, and describe missing folders."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,15 @@ from semisup.images.scan import ImageFile, shown
 
 
 def read_hidden_classes(root: Path, truth: str | None, files: list[ImageFile], classes: list[str]) -> list[int]:
-    """Read class numbers of the unlabeled files from the CSV `truth`, by class name or number; -1 where unknown."""
+    """Read the class numbers of the unlabeled files from a CSV; -1 = unknown.
+
+    Args:
+        truth: path of the CSV, relative to `root`, with columns file and class (name or number of the class); None = no
+            CSV, all classes are unknown.
+
+    Raises:
+        DataError: the CSV cannot be read, or names none of the unlabeled files.
+    """
     if truth is None:
         return [-1] * len(files)
     path = root / truth
@@ -25,7 +33,7 @@ def read_hidden_classes(root: Path, truth: str | None, files: list[ImageFile], c
 
 
 def missing_folder(root: Path, where: str) -> str:
-    """Describe a missing folder: what it should contain, and which folders there are instead."""
+    """Describe a missing folder for an error: what it should contain, and which folders exist instead."""
     present = ", ".join(f"{shown(each.name)}/" for each in subfolders(root)[:8])
     for above in (root.parent, *subfolders(root)):
         if (above / where).is_dir():
@@ -36,7 +44,7 @@ def missing_folder(root: Path, where: str) -> str:
 
 
 def subfolders(parent: Path) -> list[Path]:
-    """Directories in `parent`, sorted; none if it cannot be read."""
+    """List the folders in `parent`, sorted; [] if `parent` cannot be read."""
     try:
         return sorted(each for each in parent.iterdir() if each.is_dir())
     except OSError:

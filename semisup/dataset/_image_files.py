@@ -1,4 +1,7 @@
-"""Data sets of image files: decoded once whatever the split; unusable files are left out and reported."""
+"""Base of data sets that consist of image files. Unusable files are left out and reported.
+
+The files are decoded and cached once, whatever settings decide about the splits.
+"""
 
 import functools
 import hashlib
@@ -31,7 +34,7 @@ from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Settings that all data sets of image files share; a subclass finds the files."""
+    """Settings that all data sets of image files share; abstract: subclasses find the files."""
 
     max_bad_fraction: float = field(metadata=NO_EFFECT)
     on_duplicate: str = field(metadata=NO_EFFECT)
@@ -47,16 +50,16 @@ class ImageFiles:
         self.decode_settings()
 
     def decode_settings(self) -> DecodeSettings:
-        """Return how a file becomes pixels; defined by each data set."""
+        """Return the settings of how a file becomes pixels; each data set defines them."""
         raise NotImplementedError
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
-        """Decode the files or load them from the cache, assign them to the splits, and search for duplicates.
+        """Decode the files, or load their pixels from the cache; then search for duplicates.
 
         Raises:
-            SettingError: more pixels than the given `memory_gb`, and no cache that could hold them.
-            DataError: more of a split than `max_bad_fraction` is unusable; or on_duplicate=error and an image is in
-                several of training, validation and test, or in two classes.
+            SettingError: the pixels need more than the given `memory_gb`, and there is no cache to keep them in.
+            DataError: the unusable files are more than `max_bad_fraction` of a split; or on_duplicate=error and an
+                image is in several of training, validation and test, or in two classes.
         """
         cache = Path(self.cache).expanduser() if self.cache else None
         data = _read_splits(self, info.classes, info.index, cache, watch)
@@ -70,7 +73,7 @@ class ImageFiles:
         return data
 
     def read_some(self, info: DatasetInfo, split: str, names: Sequence[str]) -> dict[str, Tensor]:
-        """Decode only the files with these names: (C, S, S) uint8 each; unusable ones are left out."""
+        """Decode only the files with these names: name -> (C, S, S) uint8; unusable files are left out."""
         wanted, index = set(names), info.index
         files = [file for file in index.parts[split].files if file.name in wanted]
         if not files:
@@ -82,7 +85,10 @@ class ImageFiles:
 def _read_splits(
     settings: ImageFiles, classes: tuple[str, ...], index: FileIndex, cache: Path | None, watch: ProgressCallback
 ) -> Data:
-    """Build `Data` without the duplicate search; per-file metadata is freed first to lower peak memory."""
+    """Read the images of all splits, without a search for duplicates.
+
+    This is a separate function so that its metadata of the files are freed before the search: less peak memory.
+    """
     decode, numbers = settings.decode_settings(), file_numbers(index)
     limit = resident_bytes(settings.memory_gb, copies=1 if splits_are_lists(index, numbers) else 2)
     on_disk = 3 * decode.size**2 * sum(map(len, index.file_lists.values())) > limit
@@ -118,7 +124,7 @@ def _read_splits(
 
 @contextmanager
 def _attach_report(report: dict[str, Any]) -> Iterator[None]:
-    """Attach the report to a DataError raised inside: it lists what the message has no room for."""
+    """Attach the report to a DataError raised inside the context; the report is more complete than the message."""
     try:
         yield
     except DataError as error:
@@ -127,10 +133,10 @@ def _attach_report(report: dict[str, Any]) -> Iterator[None]:
 
 
 def resident_bytes(memory_gb: float | None, copies: int) -> float:
-    """Largest number of bytes of pixels in memory at once.
+    """Compute the largest number of bytes of pixels that may be in memory at once.
 
-    Without `memory_gb`: half of the available memory, divided by the number of training processes on this machine and
-    by the number of copies that are made.
+    Without `memory_gb` this is half of the available memory, divided by the number of training processes on this
+    machine and by the number of copies of the pixels that are made.
     """
     return memory_limit_bytes() / 2 / local_process_count() / copies if memory_gb is None else memory_gb * 1e9
 
@@ -138,10 +144,10 @@ def resident_bytes(memory_gb: float | None, copies: int) -> float:
 class _DecodedSplit(NamedTuple):
     """Decoded files of one split.
 
-    pixels: (n, 3, S, S), of the usable files
-    decoded: (n,) their positions among the split's files, ascending
-    digests: sha256 of each file of the split; "" where it was not read
-    quarantined: name -> reason of each unusable file
+    pixels: (n, 3, S, S) uint8, the images of the n usable files
+    decoded: (n,) ascending positions of the usable files among all files of the split
+    digests: sha256 of each file of the split; "" for a file that was not read
+    quarantined: name -> reason, for each unusable file
     """
 
     pixels: Pixels
@@ -153,7 +159,7 @@ class _DecodedSplit(NamedTuple):
 def _assign_to_splits(
     index: FileIndex, numbers: Mapping[str, Any], lists: Mapping[str, DecodedImages], limit: float
 ) -> dict[str, _DecodedSplit]:
-    """Gather the images of each split; a split of more than `limit` bytes stays on disk."""
+    """Gather the images of each split from the decoded lists; a split of more than `limit` bytes stays on disk."""
     sources = [images.pixels for images in lists.values()]
     digests = [digest for images in lists.values() for digest in images.digests]
     which = numpy.repeat(numpy.arange(len(lists), dtype=numpy.uint8), [len(each.digests) for each in lists.values()])
@@ -171,14 +177,21 @@ def _assign_to_splits(
 
 
 def _rows_of(images: DecodedImages) -> Any:
-    """(n,) row of each file among the pixels, -1 where it has none."""
+    """Compute the row of each file among the pixels, (n,) int64; -1 for a file without pixels."""
     row = numpy.full(len(images.digests), -1)
     row[numpy.asarray(images.decoded, numpy.int64)] = numpy.arange(len(images.decoded))
     return row
 
 
 def _gather(sources: list[Array | PackedImages], which: Any, row: Any, limit: float) -> Pixels:
-    """Gather rows of the sources: a whole source without a copy, otherwise a copy; above `limit` bytes, on disk."""
+    """Gather rows of the sources as one array of images.
+
+    More than `limit` bytes stay on disk. A whole source in memory is returned without a copy; otherwise the rows are
+    copied.
+
+    Args:
+        which, row: (n,) integers, the number of the source of each image, and its row in this source.
+    """
     if len(row) * math.prod(sources[0].shape[1:]) > limit:
         return LazyImages(sources, which.astype(numpy.uint8), row, torch.device("cpu"))
     for number, source in enumerate(sources):
@@ -192,7 +205,12 @@ def _gather(sources: list[Array | PackedImages], which: Any, row: Any, limit: fl
 
 
 def _check_quarantined(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: float) -> None:
-    """Warn about unusable files; raise DataError where there are too many."""
+    """Warn about the unusable files of a split; raise DataError if there are too many.
+
+    Args:
+        bad: name -> reason, for each unusable file.
+        count: number of all files of the split.
+    """
     if not bad:
         return
     listed = "; ".join(f"{name}: {reason}" for name, reason in list(bad.items())[:5])

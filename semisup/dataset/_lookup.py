@@ -9,17 +9,20 @@ from semisup.errors import DataError
 from semisup.images.cache import no_progress
 
 MAX_BYTES = 2**30
-"""Largest data set, in bytes of pixels, that is read as a whole for a few of its images."""
+"""Largest data set, in bytes of pixels, that is read as a whole if only a few of its images are needed."""
 
 
 def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:
-    """Read the images with these names: (C, S, S) uint8 each; missing and undecodable ones are left out.
+    """Read the images with these names: name -> (C, S, S) uint8; missing and undecodable images are left out.
 
-    A data set that cannot read a few images alone is read as a whole, if it is small enough, and must then have the
-    fingerprint of the record.
+    If the data set cannot read single images, all of it is read, provided that it is small enough. Its fingerprint is
+    then compared with that of the run.
+
+    Args:
+        fingerprint: fingerprint of the data set in the files of the run; None = do not compare.
 
     Raises:
-        DataError, SettingError: the data set is missing, differs from the record's, or is too large.
+        DataError, SettingError: the data set is missing, differs from that of the run, or is too large to be read.
     """
     info = dataset.inspect()
     if isinstance(dataset, ReadsSome):

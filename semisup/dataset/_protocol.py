@@ -1,4 +1,4 @@
-"""Interface of a data set, and the data it reads."""
+"""Interface of a data set, and the types of what it returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from semisup.images.decode_settings import DecodeSettings
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts about a data set that are available without decoding an image.
+    """What is known about a data set without decoding an image.
 
     classes: K names, in the order of the class numbers
-    channels, size: of an image
-    counts: images of each split
-    index: private to the data set, which gets it back in `read`
+    channels, size: C and S of an image
+    counts: split -> number of images
+    index: a private object of the data set, which the caller passes on to `read`
     """
 
     classes: tuple[str, ...]
@@ -31,11 +31,11 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in memory.
+    """The images of a data set.
 
-    hidden_targets: (N,) int64, classes of the unlabeled images, -1 = unknown; for diagnostics only
-    fingerprint: changes when a file list, the content of a file, a class or a split changes
-    report: ignored and quarantined files and duplicates, as plain data for data_report.json
+    hidden_targets: (N,) int64, true classes of the unlabeled images, used only for diagnostics; -1 = unknown
+    fingerprint: text that changes when a list of files, the content of a file, a class or a split changes
+    report: ignored files, quarantined (unusable) files and duplicates, as plain data for data_report.json
     """
 
     labeled: Images
@@ -49,41 +49,44 @@ class Data:
 
 
 class Dataset(Protocol):
-    """Settings of a data set, a frozen dataclass. `_roles` declares settings that change no number."""
+    """Settings of a data set: a frozen dataclass.
+
+    A field can declare a role (`_roles.py`), for example that the setting does not change any result.
+    """
 
     size: int
 
     def decode_settings(self) -> DecodeSettings:
-        """Return how an image file becomes pixels for a model that was trained on this data set."""
+        """Return the settings of how an image file becomes the input of a model trained on this data set."""
         ...
 
     def inspect(self) -> DatasetInfo:
-        """Find the images of each split without decoding one.
+        """Find the images of each split without decoding them.
 
         Raises:
-            DataError: for example, a folder is missing or empty, or there is only one class.
+            DataError: the data cannot be used; for example, a folder is missing or empty, or there is only one class.
             SettingError: a setting does not fit the data.
         """
         ...
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
-        """Decode the images, or load them from the cache."""
+        """Decode the images, or load them from the cache; `info` is the result of `inspect`."""
         ...
 
 
 @runtime_checkable
 class ReadsSome(Protocol):
-    """A data set that can read a few images without reading all of them."""
+    """A data set that can read some of its images without reading all of them."""
 
     def read_some(self, info: DatasetInfo, split: str, names: Sequence[str]) -> dict[str, Tensor]:
-        """Read the images with these names: (C, S, S) uint8 each; missing and undecodable ones are left out."""
+        """Read the images with these names: name -> (C, S, S) uint8; missing and undecodable images are left out."""
         ...
 
 
 @runtime_checkable
 class ScansFolders(Protocol):
-    """A data set that takes every image in some folders, so that nothing else may be written there."""
+    """A data set that uses every image in some folders; the program must write no other images there."""
 
     def scanned_folders(self) -> Mapping[str, Path]:
-        """Map the setting that names each scanned folder to the folder."""
+        """Return the folders: key of the setting that names a folder -> path of the folder."""
         ...

@@ -1,8 +1,9 @@
-"""Roles of a data set's settings, declared on the fields of its dataclass; a field without one can change a number.
+"""Roles of the settings of a data set, declared on the fields of its dataclass.
 
     cache: str | None = field(metadata=MACHINE)
 
-The run id, `semisup reproduce` and `semisup compare` read the declarations, so a new data set needs no list elsewhere.
+A setting without a role can change results. The run id, `semisup reproduce` and `semisup compare` read the roles from
+the fields, so that a new data set need not be added to a list elsewhere.
 """
 
 import dataclasses
@@ -11,25 +12,29 @@ from enum import StrEnum
 
 
 class KeyRole(StrEnum):
-    """Role of a setting."""
+    """Role of a setting of a data set."""
 
     PATH = "path"
-    """Where the data are: in the run id by its last name only, and `reproduce` accepts another."""
+    """The setting is the path of the data. The run id includes only its last name; `reproduce` accepts another path."""
 
     MACHINE = "machine"
-    """How this machine reads them: changes no number, and `reproduce` takes the caller's."""
+    """The setting says how this machine reads the data. It changes no result, is not in the run id, and `reproduce`
+    uses the caller's value."""
 
     NO_EFFECT = "no effect"
-    """Changes no number by itself: not in the run id."""
+    """The setting alone changes no result, so it is not in the run id."""
 
     WHEN_SET = "when set"
-    """Not in the run id while it is null, so that runs without it keep the ids of versions that did not have it."""
+    """The setting was added later. If it is null, it is not in the run id, so that runs keep the ids that they had
+    before the setting existed."""
 
     FOLD = "fold"
-    """Which part of the labels is held out: as WHEN_SET, and `compare` joins runs that differ in it to one row."""
+    """The setting says which part of the labels is held out. If it is null, it is not in the run id. `compare` shows
+    runs that differ only in this setting as one row."""
 
     SPLIT_SEED = "split seed"
-    """Seed of the split: where it equals the seed of every run, `compare` does not count it as a setting."""
+    """The setting is the seed of the split. If it equals the seed of the run in every run, `compare` does not treat it
+    as a setting in which the runs differ."""
 
 
 PATH: Mapping[str, KeyRole] = {"role": KeyRole.PATH}
@@ -41,6 +46,6 @@ SPLIT_SEED: Mapping[str, KeyRole] = {"role": KeyRole.SPLIT_SEED}
 
 
 def keys_with_role(settings: type, *roles: KeyRole) -> list[str]:
-    """Names of the settings of a data set class that have one of these roles, in the order of its fields."""
+    """List the settings of a data set's dataclass that have one of these roles, in the order of the fields."""
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
     return [field.name for field in fields if field.metadata.get("role") in roles]

@@ -1,4 +1,4 @@
-"""Settings of a data set of torchvision whose training part is split by seed."""
+"""Settings that all data sets of torchvision share; their training part is split by a seed."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Place, size and split; a subclass reads the images."""
+    """Settings of the path, the image size and the split; abstract: subclasses read the images."""
 
     root: str = field(metadata=PATH)
     download: bool = field(metadata=MACHINE)
@@ -30,7 +30,7 @@ class SplitSettings:
         self.fractions()
 
     def fractions(self) -> SplitFractions:
-        """Return the sizes of the sets; all test images are those of the official test part."""
+        """Return the sizes of the sets. The share of test images is 0, because the test part is a separate part."""
         return SplitFractions(
             0,
             self.validation_share,

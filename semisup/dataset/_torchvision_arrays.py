@@ -1,6 +1,7 @@
-"""Data sets that torchvision reads into one array; `download` lets torchvision fetch missing files.
+"""Base of data sets that torchvision reads as one array of images.
 
-The official test part is the test split; the training part is split by seed into validation, labeled and unlabeled.
+The official test part is the test split; the training part is split by a seed into validation, labeled and unlabeled.
+With `dataset.download=true`, torchvision downloads missing files.
 """
 
 import hashlib
@@ -27,11 +28,15 @@ from semisup.images.decode_settings import DecodeSettings
 from semisup.images.duplicates import IGNORE, ON_DUPLICATE, DuplicateImage, equal_only, report_duplicates, to_report
 
 CHUNK = 1024
-"""Images that are copied, hashed and resized at once."""
+"""Number of images that are copied, hashed and resized at once."""
 
 
 class _Piece(NamedTuple):
-    """Rows of an original part (train, test, own_unlabeled) that belong to a split, and their class numbers."""
+    """The images of an original part (train, test, own_unlabeled) that belong to one split.
+
+    rows: their rows in the original part
+    targets: their class numbers; -1 = unknown
+    """
 
     split: str
     rows: Index
@@ -40,7 +45,7 @@ class _Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class TorchvisionArrays(SplitSettings):
-    """Settings of a data set that is read as one array of images of equal size."""
+    """Settings of a data set that is read as one array of images of the same size; abstract."""
 
     on_duplicate: str = field(metadata=NO_EFFECT)
 
@@ -52,7 +57,7 @@ class TorchvisionArrays(SplitSettings):
         self.check_split()
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings for image files; transparent pixels become black."""
+        """Return the settings of how image files become input in prediction; transparent pixels become black."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def inspect(self) -> DatasetInfo:
@@ -83,7 +88,7 @@ class TorchvisionArrays(SplitSettings):
 
 
 class _ArrayLoader:
-    """Load a data set part by part: each original part is read once and freed."""
+    """Builder of a data set from its original parts; each part can be freed after it was added."""
 
     def __init__(self, info: DatasetInfo, watch: ProgressCallback, on_duplicate: str) -> None:
         shape = (info.channels, info.size, info.size)
@@ -99,7 +104,7 @@ class _ArrayLoader:
 
         Args:
             part: name of the part.
-            planes: (n, C, s, s), before resizing: the fingerprint covers these.
+            planes: (n, C, s, s) uint8, the images before resizing; the fingerprint is computed from these.
         """
         for split, rows, targets in self.info.index[part]:
             self.digest.update(repr((part, split, planes.shape[1:], rows.tolist(), targets.tolist())).encode())
@@ -121,7 +126,7 @@ class _ArrayLoader:
             self.by_digest[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
 
     def _report(self) -> dict[str, Any]:
-        """Report exact duplicates. A search for near ones would compare every image with all others."""
+        """Report equal images. Near duplicates are not searched for: that would compare every image with all others."""
         if self.on_duplicate == IGNORE:
             return {}
         duplicates = equal_only(group for group in self.by_digest.values() if len(group) > 1)
@@ -139,7 +144,7 @@ class _ArrayLoader:
 
 
 def _resized(images: Pixels, size: int) -> Tensor:
-    """Resize (n, C, s, s) to (n, C, size, size) with Pillow, as image files are."""
+    """Resize images from (n, C, s, s) to (n, C, size, size) with Pillow, as image files are resized."""
     if images.shape[2:] == (size, size):
         return torch.from_numpy(images)
     planes = [

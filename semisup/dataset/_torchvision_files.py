@@ -1,4 +1,4 @@
-"""Data sets that torchvision lists as image files: torchvision supplies the list, this program decodes."""
+"""Read torchvision's lists of image files; this program, and not torchvision, decodes the files."""
 
 import os
 from collections.abc import Iterable
@@ -12,6 +12,10 @@ from semisup.text import escape_name
 
 def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
     """Collect the files of torchvision's list, sorted by path, with their class numbers.
+
+    Args:
+        root: root of the data set; names of images are relative to it.
+        samples: path and class number of each file.
 
     Raises:
         DataError: files of the list are missing.

@@ -1,6 +1,8 @@
-"""torchvision's data set readers: their arguments and layouts, and their errors translated.
+"""Read data sets with the classes of torchvision.datasets, and translate the errors of torchvision.
 
-torchvision compares files with the published checksums before it opens them, so that nothing foreign is unpacked.
+In this module such a class is called a reader.
+torchvision compares each file with its published checksum before it opens the file, so that only files from the
+publishers are unpacked.
 """
 
 import os
@@ -20,13 +22,14 @@ class ReaderSpec(NamedTuple):
     """How to read a data set with torchvision.
 
     reader: name of the class in torchvision.datasets
-    channels: C
-    train, test: name and value of the argument that selects a part
-    planes: returns the reader's pixels as (n, C, s, s)
+    channels: C, the number of channels of an image
+    train, test: name and value of the reader's argument that selects the training and the test part
+    planes: function of the reader that returns its pixels as (n, C, s, s)
     targets: name of the reader's attribute with the class numbers
-    classes: class names, where the reader has none
+    classes: class names; empty if the reader has them
     files: required files, relative to `dataset.root`
-    own_unlabeled: for a part without classes: its argument, its file, and bytes per image; None = no such part
+    own_unlabeled: for a part without classes: name and value of its argument, its file, and the number of bytes per
+        image; None = no such part
     """
 
     reader: str
@@ -41,7 +44,12 @@ class ReaderSpec(NamedTuple):
 
 
 class ReaderLabels(NamedTuple):
-    """Class names, (n,) int64 class numbers of each part, and the number of images without a class."""
+    """Labels of a data set of torchvision.
+
+    classes: K names
+    train, test: (n,) int64 in [0, K), the class numbers of each part
+    own_unlabeled: number of images in the part without classes
+    """
 
     classes: tuple[str, ...]
     train: Index
@@ -50,25 +58,25 @@ class ReaderLabels(NamedTuple):
 
 
 def nchw(reader: Any) -> Pixels:
-    """Return pixels that the reader stores as (n, C, s, s)."""
+    """Return the pixels of a reader that stores them as (n, C, s, s)."""
     pixels: Pixels = reader.data
     return pixels
 
 
 def nhwc(reader: Any) -> Pixels:
-    """Return pixels that the reader stores as (n, s, s, C)."""
+    """Return the pixels of a reader that stores them as (n, s, s, C), as (n, C, s, s)."""
     pixels: Pixels = reader.data.transpose(0, 3, 1, 2)
     return pixels
 
 
 def grayscale(reader: Any) -> Pixels:
-    """Return pixels that the reader stores as a tensor (n, s, s)."""
+    """Return the pixels of a reader that stores them as a tensor (n, s, s), as an array (n, 1, s, s)."""
     pixels: Pixels = reader.data.numpy()[:, None]
     return pixels
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a reader that selects a part by train=True or False and names its classes."""
+    """Describe a reader that has the argument train=True or False and knows the names of its classes."""
     return ReaderSpec(
         reader=reader,
         channels=channels,
@@ -82,20 +90,25 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
 
 
 def idx_source(reader: str) -> ReaderSpec:
-    """Describe MNIST and data sets in its format: gray images in four IDX files."""
+    """Describe the reader of MNIST or of a data set in the same format: gray images in four IDX files."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 
 
 _labels: dict[tuple[ReaderSpec, Path, tuple[tuple[int, int], ...]], ReaderLabels] = {}
-"""Labels by sizes and times of the files: the runs of a sweep read the same ones repeatedly."""
+"""Cache: reader, root, size and time of each file -> labels. The runs of a sweep read the same labels repeatedly."""
 
 
 def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
-    """Read the class numbers of all images; arguments as in `TorchvisionArrays`.
+    """Read the class numbers of all images.
+
+    Args:
+        root, download: the settings `dataset.root` and `dataset.download`.
 
     Raises:
-        SettingError, DataError: as `open_reader`; or images and labels do not match.
+        SettingError: files are missing.
+        DataError: torchvision rejects the files, the download failed, there are no class names, or images and labels do
+            not match.
     """
     key = (source, root, _stamps(source, root))
     if key[2] and key in _labels:
@@ -119,7 +132,7 @@ def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
 
 
 def _stamps(source: ReaderSpec, root: Path) -> tuple[tuple[int, int], ...]:
-    """Size and modification time of every file; empty if one is missing."""
+    """Read size and modification time of every required file; () if a file is missing."""
     try:
         stats = [(root / file).stat() for file in source.files]
     except OSError:
@@ -133,10 +146,10 @@ def open_reader(
     """Open a data set with torchvision's reader.
 
     Args:
-        name: class in torchvision.datasets.
-        files: required files, relative to `root`, for the error that names missing ones.
-        root, download: as in the settings.
-        arguments: further keyword arguments, as (name, value).
+        name: name of the class in torchvision.datasets.
+        files: required files, relative to `root`; the error names those that are missing.
+        root, download: the settings `dataset.root` and `dataset.download`.
+        arguments: further keyword arguments of the reader, as (name, value).
 
     Raises:
         SettingError: files are missing.
@@ -154,7 +167,7 @@ def open_reader(
 def _translated_error(
     name: str, missing: list[str], root: Path, download: bool, error: Exception
 ) -> SettingError | DataError:
-    """Translate torchvision's error into one that says how to fix it."""
+    """Translate an error of torchvision into an error that says how to fix the problem."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if missing and download:
         return DataError(f"dataset.download=true: {name} could not be downloaded into {root} ({reason})")

@@ -1,7 +1,9 @@
-"""Real handwritten digits that come with scikit-learn: 1,797 gray images of 8 x 8 pixels, ten classes.
+"""Handwritten digits that are part of scikit-learn: 1,797 gray images of 8 x 8 pixels, ten classes.
+
+The images are split by a seed; each split has the same share of every class.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
-(1998), the test part. Split by seed, with the same share of every class in each split.
+(1998), the test part.
 """
 
 import gzip
@@ -26,7 +28,7 @@ from semisup.images.decode_settings import DecodeSettings
 
 @dataclass(frozen=True)
 class Digits:
-    """Settings of the data set. Keys: `conf/dataset/digits.yaml`."""
+    """Settings of the digits of scikit-learn. Keys: `conf/dataset/digits.yaml`."""
 
     size: int
     labels_per_class: int
@@ -57,7 +59,7 @@ class Digits:
         )
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings for image files of white digits on black."""
+        """Return the settings of how image files, with white digits on black, become input in prediction."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def inspect(self) -> DatasetInfo:
@@ -85,9 +87,12 @@ class Digits:
 
 
 def load_digits_csv() -> tuple[Any, Any]:
-    """Load (1797, 8, 8) float64 in [0, 16] and (1797,) int64.
+    """Load the images and classes that scikit-learn's `load_digits` returns, from the same file.
 
-    As scikit-learn's `load_digits`, without importing scikit-learn, which takes 2 s.
+    scikit-learn is not imported, because that takes 2 s.
+
+    Returns:
+        images, (1797, 8, 8) float64 in [0, 16], and class numbers, (1797,) int64.
     """
     package = importlib.util.find_spec("sklearn")
     candidates = [

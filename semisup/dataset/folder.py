@@ -1,9 +1,10 @@
-"""Folders of images, in the layout of Food-11:
+"""A data set of folders of images, by default in the layout of Food-11:
 
     training/labeled/<class>/...     training/unlabeled/...     validation/<class>/...     testing/<class>/...
 
-The classes are the subfolders of the labeled training images. Folder names below the unlabeled images are ignored.
-A test folder without class folders has no known classes and is not read: `semisup predict` classifies it.
+The classes are the subfolders of the folder of labeled images. The names of folders inside the folder of unlabeled
+images are ignored. A test folder without class folders is not read, because the classes of its images are not known;
+`semisup predict` can classify them.
 """
 
 import operator
@@ -29,7 +30,7 @@ from semisup.images.scan import OUTPUT_FOLDER, ImageFile, class_folders, scan, s
 
 @dataclass(frozen=True)
 class Folder(ImageFiles):
-    """Settings, with those of `ImageFiles` and of `DecodeSettings`. Keys: `conf/dataset/folder.yaml`."""
+    """Settings of a data set of folders. Keys: `conf/dataset/folder.yaml`."""
 
     root: str = field(metadata=PATH)
     size: int
@@ -108,7 +109,10 @@ class Folder(ImageFiles):
         return classes
 
     def _choose_labeled(self, files: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit, FileSplit]:
-        """Split into the labeled images, the held-out fold, and those that other settings make unlabeled."""
+        """Split the images of the labeled folder into labeled images, the held-out fold, and the rest.
+
+        The rest are images beyond `labels_per_class` and `imbalance`; they become unlabeled.
+        """
         targets = numpy.array(files.targets, dtype=numpy.int64)
         orders = [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
@@ -122,7 +126,11 @@ class Folder(ImageFiles):
         return files.rows(labeled), files.rows(held_out), files.rows(rest)
 
     def _validation(self, root: Path, classes: list[str], ignored: Counter[str]) -> FileSplit:
-        """List the validation images; none with folds, which are for data without such a folder."""
+        """List the images of the validation folder; with folds there are none.
+
+        Raises:
+            SettingError: folds are set although there is a validation folder.
+        """
         if self.validation is None or (self.folds is not None and not (root / self.validation).is_dir()):
             return FileSplit([], [])
         if self.folds is not None:
@@ -130,7 +138,7 @@ class Folder(ImageFiles):
         return self._by_class(root, "validation", self.validation, classes, ignored)
 
     def _choose_validation(self, files: FileSplit, classes: list[str]) -> FileSplit:
-        """Select `validation_per_class` images of each class."""
+        """Select `validation_per_class` validation images of each class; all if it is null."""
         if self.validation_per_class is None:
             return files
         targets = numpy.array(files.targets, dtype=numpy.int64)
@@ -139,7 +147,7 @@ class Folder(ImageFiles):
         return files.rows(numpy.sort(numpy.concatenate(chosen)).tolist())
 
     def _by_class(self, root: Path, split: str, where: str, classes: list[str], ignored: Counter[str]) -> FileSplit:
-        """List the images of a split with class folders; class numbers are those of the labeled images."""
+        """List the images of a split with class folders; a class has the same number as among the labeled images."""
         folder = root / where
         if not folder.is_dir():
             fix = "; dataset.folds=5 dataset.fold=0 holds out labeled images instead" if split == "validation" else ""
@@ -193,7 +201,7 @@ class Folder(ImageFiles):
 
 
 def _equal_but_for_case(classes: Iterable[str]) -> list[str]:
-    """Groups of names that are equal in lower case, such as `Apple, apple`."""
+    """Find groups of class names that differ only in case, such as `Apple, apple`."""
     groups = defaultdict(list)
     for name in classes:
         groups[name.casefold()].append(name)

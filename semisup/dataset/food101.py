@@ -26,7 +26,7 @@ FILES = ("food-101/meta/train.json", "food-101/meta/test.json", "food-101/images
 
 @dataclass(frozen=True)
 class Food101(SplitSettings, ImageFiles):
-    """Settings, with those of image files in `ImageFiles`. Keys: `conf/dataset/food101.yaml`."""
+    """Settings of Food-101. Keys: `conf/dataset/food101.yaml`."""
 
     resize: str
     draft: bool
@@ -49,7 +49,7 @@ class Food101(SplitSettings, ImageFiles):
         return DatasetInfo(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, index)
 
     def _part(self, name: str) -> tuple[FileSplit, tuple[str, ...]]:
-        """The files of an official part, and the class names."""
+        """List the files of an official part, "train" or "test", and the class names."""
         root = Path(self.root).expanduser()
         reader = open_reader("Food101", FILES, root, self.download, ("split", name))
         return list_files(root, zip(reader._image_files, reader._labels, strict=True)), tuple(reader.classes)

@@ -1,7 +1,8 @@
 """Encoders: settings of a frozen, pretrained network whose features replace the images of a run.
 
-Images are encoded once, as they are and in `views` augmented views, and stored (`semisup/features`). A run then trains
-a small model on the stored features. `encoder=none` trains on the images themselves.
+Each image is encoded once without augmentation and in `views` augmented views, and the features are stored
+(`semisup/features`). A run then trains a small model on the stored features. With `encoder=none` a run trains on the
+images themselves.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ __all__ = ["BackboneNetwork", "Encoder", "encode_batch", "identify_encoder"]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """The settings of one frozen encoder; `encoder=none` has none of this."""
+    """Settings of a frozen encoder. The settings of `encoder=none` do not implement this protocol."""
 
     @property
     def views(self) -> int: ...
@@ -46,20 +47,20 @@ class Encoder(Protocol):
             pretrained: False = leave the weights random, to inspect the structure only.
 
         Raises:
-            SettingError: the weights are missing, damaged, or not the ones with digest `sha256`.
+            SettingError: the weights are missing, damaged, or have another digest than `sha256`.
         """
         ...
 
     def weights_file(self) -> Path:
-        """Return the file of the weights, downloaded if need be.
+        """Find the file of the weights; download it if necessary.
 
         Raises:
-            SettingError: there is none; says how to get it.
+            SettingError: the file cannot be found or downloaded; the message says how to get it.
         """
         ...
 
     def download_url(self) -> str | None:
-        """Return the URL that `weights_file` would download now; None if the file is here or cannot be downloaded."""
+        """Return the URL that `weights_file` would download now; None if the file exists or cannot be downloaded."""
         ...
 
     def weights_info(self) -> WeightsInfo:
@@ -67,14 +68,17 @@ class Encoder(Protocol):
         ...
 
     def identified(self, device: str) -> "Encoder":
-        """Return the settings with `sha256` filled in from the file, and `precision: auto` resolved for the device.
+        """Return the settings with the file's digest in `sha256`, and `precision: auto` resolved for the device.
 
         Raises:
-            SettingError: the file is missing or not the one whose `sha256` is given.
+            SettingError: the file of weights is missing, or has another digest than the given `sha256`.
         """
         ...
 
 
 def identify_encoder(encoder: object, device: str) -> object:
-    """Check the weights of an encoder and fill in what their file and the device decide."""
+    """Check the weights of an encoder; fill in `sha256` and resolve `precision: auto` (see `Encoder.identified`).
+
+    `encoder=none` is returned unchanged.
+    """
     return encoder.identified(device) if isinstance(encoder, Encoder) else encoder

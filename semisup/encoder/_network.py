@@ -1,4 +1,4 @@
-"""A frozen network with its own preprocessing, applied to full batches only."""
+"""A frozen network that includes its preprocessing and is applied only to batches of a fixed size."""
 
 import torch
 from torch import Tensor, nn
@@ -7,15 +7,15 @@ from torch.nn.functional import pad
 from semisup.core.layers import NormalizedNetwork
 
 FEATURE_TYPE = torch.float16
-"""Type in which features are stored; a model sees exactly these values, in training, evaluation and prediction."""
+"""Type in which features are stored. Training, evaluation and prediction all use the features after this rounding."""
 
 
 class BackboneNetwork(NormalizedNetwork):
-    """Resizes and normalizes images, then computes their pooled features.
+    """Network that resizes and normalizes images, then computes their pooled features.
 
     Args:
-        network: maps (n, 3, S, S) normalized images to (n, D).
-        size: S, the side that the network sees; images of another side are resized (bicubic, antialiased).
+        network: network that maps (n, 3, S, S) normalized images to (n, D) features.
+        size: S, the side of the network's input; images with another side are resized (bicubic, antialiased).
         precision: float32 or bfloat16.
     """
 
@@ -28,11 +28,11 @@ class BackboneNetwork(NormalizedNetwork):
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "BackboneNetwork":
-        """Stay in eval mode: nothing of an encoder changes."""
+        """Stay in eval mode whatever `mode` is, because training must not change an encoder."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (n, C, S, S) float images in [0, 1], gray or RGB, to (n, D) float32 features."""
+        """Compute (n, D) float32 features of (n, C, S, S) float images in [0, 1], gray or RGB."""
         images = self.normalized(images).contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             features: Tensor = self.network(images)
@@ -41,15 +41,16 @@ class BackboneNetwork(NormalizedNetwork):
 
 @torch.no_grad()
 def encode_batch(network: BackboneNetwork, images: Tensor, batch: int) -> Tensor:
-    """Encode at most `batch` images as one batch of exactly `batch`, padded with black images.
+    """Encode at most `batch` images as one batch of exactly `batch` images, padded with black images.
 
-    The last bits of a feature depend on how many images are computed together, and not on which or on their order.
+    The rounding of a feature depends on the number of images in the batch, so this number is fixed. It does not depend
+    on which images are in the batch or on their order.
 
     Args:
         images: (n, C, S, S) float in [0, 1], n <= batch.
 
     Returns:
-        (n, D) float16; infinite where a feature exceeds 65,504.
+        (n, D) float16; features beyond 65,504 (the largest float16) become infinite.
     """
     count = len(images)
     full = pad(images, (0, 0, 0, 0, 0, 0, 0, batch - count))

@@ -13,7 +13,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How images are encoded and stored; abstract."""
+    """Settings of how images are encoded and stored; abstract base class of the settings of encoders."""
 
     sha256: str | None
     views: int

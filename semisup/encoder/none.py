@@ -5,4 +5,4 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NoEncoder:
-    """No settings."""
+    """Settings of `encoder=none`; there are none."""

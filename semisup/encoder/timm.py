@@ -1,4 +1,4 @@
-"""Any pretrained network of timm as a frozen encoder."""
+"""A frozen encoder from timm: any of its pretrained networks."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +51,7 @@ class TimmEncoder(ViewSettings):
 
 @cache
 def _dimension(architecture: str, input_size: int | None) -> int:
-    """D, measured on one image on the meta device.
+    """Find D, the number of features of an image, by a forward pass of one image on the meta device.
 
     Raises:
         SettingError: the network does not accept images of this size.

@@ -1,4 +1,13 @@
-"""Stored features of a frozen encoder: what identifies them, the pack on disk, encoding, and views for training."""
+"""Store the features that a frozen encoder computes, and train on them in place of images.
+
+recipe.py       everything besides the image that a stored feature depends on
+store.py        packs: the files on disk with all features of one recipe
+segment.py      the format of one file of a pack
+encode.py       compute the features that a pack does not have yet
+table.py        the features of the images of one run
+images.py       objects that replace images and augmentations in training on features
+classifier.py   trained models together with their encoders, for prediction
+"""
 
 from semisup.features.classifier import Ensemble
 from semisup.features.encode import EncodingJob, encode_missing, image_digests, seconds_per_view

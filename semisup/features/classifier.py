@@ -1,4 +1,4 @@
-"""Trained models, with their encoders if they have some, as one network of images, for prediction."""
+"""Combine trained models and their encoders to one network that takes images, for prediction."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ from semisup.features.encode import encoding_mode
 
 
 class Ensemble(nn.Module):
-    """Applies several models to the same images; models with equal encoders share the features.
+    """Network that applies several models to the same images; models with equal encoders share the features.
 
-    Images are encoded as the packs of a run are, and give the same bits as in the run.
+    Images are encoded in the same way as for the packs (files of stored features) of a run, so that their features are
+    bit-identical to those in the run.
 
     Args:
-        models: networks of images, or of (n, D, 1, 1) float32 features, that return (n, K) logits.
-        encoders: the settings of the encoder of each model; None = it takes images.
+        models: networks that map images, or (n, D, 1, 1) float32 features, to (n, K) logits.
+        encoders: settings of the encoder of each model; None = the model takes images.
     """
 
     def __init__(self, models: Sequence[nn.Module], encoders: Sequence[Encoder | None]) -> None:
@@ -28,14 +29,17 @@ class Ensemble(nn.Module):
         self.networks = {encoder: encoder.build() for encoder in self.encoders if encoder is not None}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (n, C, S, S) float images in [0, 1] to (n, M, K) logits of the M models."""
+        """Compute the logits of the M models, (n, M, K), from (n, C, S, S) float images in [0, 1]."""
         inputs = {None: images} | {each: _features(network, images, each) for each, network in self.networks.items()}
         logits = [model(inputs[encoder]) for model, encoder in zip(self.models, self.encoders, strict=True)]
         return torch.stack(logits, dim=1)
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """The settings without what does not change the features of an image as it is."""
+    """Set the settings of an encoder that matter only for its cache and for augmented views to fixed values.
+
+    Then encoders that differ only in these settings share the features of images without augmentation.
+    """
     return dataclasses.replace(encoder, cache=None, views=1, view_seed=0)
 
 

@@ -1,8 +1,9 @@
-"""Encode the images that a pack does not hold yet.
+"""Encode the images whose features are not in a pack (a file store of features, see store.py) yet.
 
-A row depends on its image, the recipe and the position of the view alone: each view is drawn from a stream of its own,
-(view seed, augmentation, digest of the image, number of the view), and augmented alone; images are encoded in batches
-of one size by one thread. So neither other images, nor the order, nor an interruption changes a bit.
+A feature vector depends only on its image, the recipe and the number of the view. Each view is augmented separately,
+with a random stream of its own, named by (view seed, augmentation, digest of the image, number of the view). Images are
+encoded in batches of a fixed size by one thread. Therefore features are bit-identical whatever other images are
+encoded, in whatever order, and with or without interruptions.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ TIMED_BATCHES = 3  # the first of them also allocates memory and does not count
 
 
 def image_digests(images: Images) -> list[bytes]:
-    """Compute the sha256 of the pixels of each image."""
+    """Compute the sha256 of the pixels of each image, in order."""
     digests: list[bytes] = []
     for batch in images.pixels.split(256):
         planes = batch.cpu().contiguous().numpy()
@@ -43,10 +44,10 @@ def image_digests(images: Images) -> list[bytes]:
 
 @dataclass(frozen=True)
 class EncodingJob:
-    """Images that a pack is to hold.
+    """Images whose features a pack must contain.
 
-    splits: their images
-    digests: of all of them, in the order of the splits
+    splits: the images of each split
+    digests: digest of each image of all splits, in the order of the splits
     """
 
     pack: FeaturePack
@@ -54,11 +55,11 @@ class EncodingJob:
     digests: Sequence[bytes]
 
     def missing_views(self) -> int:
-        """Return how many feature vectors there are to compute."""
+        """Compute the number of feature vectors that the pack does not have yet."""
         return len(self.pack.missing(self.digests)) * self.pack.recipe.views
 
     def pixels(self, position: int) -> Tensor:
-        """Return (1, C, S, S) uint8, the image at this position."""
+        """Return the image at this position in all splits, (1, C, S, S) uint8."""
         for images in self.splits:
             if position < len(images):
                 return gather_images(images, torch.tensor([position]))
@@ -67,7 +68,7 @@ class EncodingJob:
 
 
 def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
-    """Measure the seconds that one feature vector takes, on the first missing images."""
+    """Measure the seconds to compute one feature vector, with the first missing images of the job."""
     recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
     batch, took = recipe.encoder.batch, []
     every = ((position, view) for position in positions for view in range(recipe.views))
@@ -89,10 +90,13 @@ def encode_missing(
     watch: ProgressCallback,
     announce: Callable[[], None] = lambda: None,
 ) -> None:
-    """Encode what the pack does not hold, and publish it part by part; where another process does so, wait for it.
+    """Encode the images that the pack does not have yet, and write their features to the pack file by file.
+
+    If another process encodes images for the same pack, wait for that process instead.
 
     Args:
-        announce: called before this process encodes, while it holds the lock of the pack.
+        network: function that builds the encoder's network; called only if this process encodes.
+        announce: function that is called before this process encodes, while it holds the lock of the pack.
 
     Raises:
         DataError: the encoder gives features that are not finite.
@@ -134,7 +138,7 @@ def _publish(pack: FeaturePack, job: EncodingJob, positions: list[int], rows: li
 def _feature_rows(
     network: BackboneNetwork, job: EncodingJob, positions: list[int], watch: ProgressCallback, batches: int
 ) -> Iterator[Any]:
-    """The (K, D) float16 rows of these images, in their order."""
+    """Yield the features of the images at these positions, in order: (K, D) float16 for each image."""
     recipe = job.pack.recipe
     items = ((position, view) for position in positions for view in range(recipe.views))
     row: list[Any] = []
@@ -156,7 +160,11 @@ def _batched(items: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple
 
 
 def _views(job: EncodingJob, items: Iterable[tuple[int, int]], recipe: PackRecipe) -> Tensor:
-    """(n, C, S, S) float in [0, 1]: views of images, each augmented alone."""
+    """Build views of images, each augmented separately: (n, C, S, S) float in [0, 1].
+
+    Args:
+        items: position of the image and number of the view, for each of the n views.
+    """
     views = []
     for position, view in items:
         pixels = to_device(job.pixels(position), recipe.device)
@@ -174,7 +182,10 @@ def _view(pixels: Tensor, digest: bytes, view: int, recipe: PackRecipe) -> Tenso
 
 @contextlib.contextmanager
 def encoding_mode() -> Iterator[None]:
-    """Compute with one thread and, on a GPU, without TF32 and without kernels chosen by timing: repeatable bits."""
+    """Make computation bit-identical at every repetition, inside the context.
+
+    One thread is used; on a GPU, TF32 and the choice of kernels by timing are off.
+    """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     threads = torch.get_num_threads()
     flags = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)

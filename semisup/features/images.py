@@ -1,4 +1,7 @@
-"""Images of which a model sees stored features: batches hold positions in the run's feature tables."""
+"""Objects that replace images and augmentations if a model is trained on stored features.
+
+A batch consists of positions of images in the run's feature tables, in place of pixels.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +14,11 @@ from semisup.features.table import FeatureTable
 
 
 class EncodedImages:
-    """The images of one split; stands in for their pixels.
+    """The images of one split, as positions in a feature table; used in place of a tensor of pixels.
 
     Args:
-        positions: (n,) int64, of each image in the table.
-        table: features of the images as they are, in one view.
+        positions: (n,) int64, the position of each image in the table.
+        table: features of the images without augmentation, in one view.
     """
 
     def __init__(self, positions: Tensor, table: FeatureTable) -> None:
@@ -30,11 +33,11 @@ class EncodedImages:
         return len(self.positions)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Return the positions (U,) of the images of these numbers."""
+        """Return the positions in the table, (U,) int64, of the images with these numbers in the split."""
         return self.positions[index.to(self.positions.device) if isinstance(index, Tensor) else index]
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """Iterate over all positions, `size` at once."""
+        """Yield the positions of all images, `size` at a time."""
         yield from self.positions.split(size)
 
     def to(self, device: torch.device) -> "EncodedImages":
@@ -42,15 +45,15 @@ class EncodedImages:
         return self
 
     def plain(self, batch: Tensor) -> Tensor:
-        """Return the features (U, D, 1, 1) float32 of the images at these positions, as they are."""
+        """Return the features without augmentation, (U, D, 1, 1) float32, of the images at these positions."""
         return self.table.gather(batch)
 
 
 @dataclass(frozen=True)
 class StoredViews:
-    """An augmentation by stored views: each image gets one of its K views, drawn evenly for every step.
+    """An augmentation that selects stored views: at every step each image gets one of its K views at random.
 
-    strength: of the augmentation that the views were made by
+    strength: strength of the augmentation with which the views were made
     table: features of the labeled and unlabeled images in K views
     """
 
@@ -58,7 +61,11 @@ class StoredViews:
     table: FeatureTable
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Map positions (n,) int64 to features (n, D, 1, 1) float32."""
+        """Return the features of a random view of each image, (n, D, 1, 1) float32.
+
+        Args:
+            pixels: (n,) int64, positions of the images in the table, in place of pixels.
+        """
         if self.table.views == 1:
             return self.table.gather(pixels)
         view = torch.randint(self.table.views, (len(pixels),), generator=generator)

@@ -1,13 +1,14 @@
-"""The recipe of a pack: everything besides the image that can change a bit of a stored feature.
+"""The recipe of a pack of features: everything besides the image on which the bits of a stored feature can depend.
 
-    encoder       its settings, with the digest of its weights, batch size and precision
-    views         the augmentation and its settings, how many views, the seed of their draws; none for plain images
-    image         channels and side: a row is found by the digest of the decoded pixels
-    libraries     torch, timm
-    device        cpu, or the name of the GPU with its CUDA and cuDNN; the instruction set of the CPU
+    encoder       settings of the encoder, with the digest of its weights, the batch size and the precision
+    views         the augmentation and its settings, the number of views, the seed of the views; nothing for images
+                  without augmentation
+    image         channels and side of the decoded image
+    libraries     versions of torch and timm
+    device        cpu, or the name of the GPU with the versions of CUDA and cuDNN; the instruction set of the CPU
     code          source of the modules that augment and encode
 
-So a pack belongs to one kind of machine: another one encodes a pack of its own.
+So a pack belongs to one kind of machine: machines of another kind encode the images again, for a pack of their own.
 """
 
 import dataclasses
@@ -26,10 +27,10 @@ from semisup.encoder import Encoder
 from semisup.record.environment import package_version
 
 FORMAT = 1
-"""Raise this when the files of a pack change."""
+"""Increase this when the format of the files of a pack changes."""
 
 NO_EFFECT = ("cache",)
-"""Settings of an encoder that change no feature."""
+"""Settings of an encoder that do not change features."""
 
 SOURCES = (
     "semisup.augment",
@@ -50,12 +51,12 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class PackRecipe:
-    """What one pack holds.
+    """What the features of one pack depend on, besides the images.
 
-    encoder: with `sha256` and `precision` filled in
-    augment: None = the images as they are
+    encoder: settings of the encoder, with `sha256` and `precision` filled in
+    augment: the augmentation of the views; None = the images are not augmented
     shape: (C, S, S) of a decoded image
-    device: on which it is encoded
+    device: device on which images are encoded
     """
 
     encoder: Encoder
@@ -69,7 +70,7 @@ class PackRecipe:
         return 1 if self.augment is None else self.encoder.views
 
     def description(self) -> dict[str, Any]:
-        """Return all that the key is the digest of, as plain data."""
+        """Return everything that features depend on besides the images, as plain data; `key` is its digest."""
         plain: tuple[str, ...] = ("views", "view_seed") if self.augment is None else ()
         encoder = {key: value for key, value in _fields(self.encoder).items() if key not in (*NO_EFFECT, *plain)}
         if encoder.get("weights"):
@@ -85,7 +86,7 @@ class PackRecipe:
         }
 
     def key(self) -> str:
-        """Return the name of the pack, 32 hex digits."""
+        """Compute the name of the pack: 32 hexadecimal digits of the digest of the description."""
         text = json.dumps(self.description(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -1,8 +1,10 @@
-"""One file of a pack: rows that were encoded together, written in one step and never changed.
+"""Read and write a segment: one file of a pack of features, which is written at once and never changed.
 
-magic, version of the format, rows n, views K, features D, sha256 of these numbers and the header
-header: (n, 32) uint8, the digest of each image; (n, 16) uint8, the checksum (BLAKE2b) of each row
-rows: (n, K, D) float16
+A segment has one row for each of n images, with the features of K views. It contains, in this order:
+
+    prefix: magic bytes, version of the format, n, K, number of features D, sha256 of (n, K, D) and the header
+    header: (n, 32) uint8, the digest of each image; (n, 16) uint8, the checksum (BLAKE2b) of each row
+    rows: (n, K, D) float16
 """
 
 import hashlib
@@ -22,11 +24,11 @@ SUFFIX = ".rows"
 
 
 class Segment(NamedTuple):
-    """What is known of a file after its rows were verified.
+    """What is kept in memory of a file whose rows were verified.
 
-    digests: of the image of each row
-    checksums: (n, 16) uint8, of each row
-    offset: where the rows begin, in bytes
+    digests: digest of the image of each row
+    checksums: (n, 16) uint8, checksum of each row
+    offset: position in the file, in bytes, at which the rows begin
     """
 
     path: Path
@@ -41,10 +43,15 @@ def checksum(row: Any) -> bytes:
 
 
 def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
-    """Publish (n, K, D) float16 rows. Equal rows get an equal name, so writers need no lock to be safe.
+    """Write (n, K, D) float16 rows to a new file in `folder`, and return its path.
+
+    The name of the file is a digest of its content, so processes that write the same rows need no lock.
+
+    Args:
+        digests: digest of the image of each row.
 
     Raises:
-        OSError: disk full, read-only, ...
+        OSError: the file cannot be written; for example, the disk is full or read-only.
     """
     count, views, features = rows.shape
     sums = b"".join(checksum(row) for row in rows)
@@ -58,10 +65,13 @@ def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
 
 
 def read_segment(path: Path, views: int, features: int) -> Segment | None:
-    """Read a file once, row by row, and verify it; None where it is damaged, truncated or of another kind.
+    """Read a file row by row and verify it; None if it is damaged, truncated, or has another format or shape.
+
+    Args:
+        views, features: the expected K and D.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
         prefix = file.read(PREFIX.size)

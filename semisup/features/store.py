@@ -1,10 +1,11 @@
-"""A pack: the features of many images under one recipe, shared by runs and processes, growing with the data.
+"""A pack: the stored features of many images, computed by one recipe, and shared by runs and processes.
 
-    <cache>/features/KEY/*.rows      files of rows (segment.py), in no order; KEY = digest of the recipe
-    <cache>/features/KEY/lock        of the process that encodes
+    <cache>/features/KEY/*.rows      files with rows (segment.py), in any order; KEY = digest of the recipe
+    <cache>/features/KEY/lock        lock of the process that encodes
 
-A row is found by the digest of its image, so images can be added, moved and shared between data sets. Rows appear file
-by file, each whole: whoever is killed loses the rows since its last file. What is damaged is removed and encoded again.
+A row contains the features of one image, in all its views. It is found by the digest of the image, so that images can
+be added, moved and shared between data sets. Rows are written in complete files: a process that is killed loses only
+the rows since its last file. Damaged files are removed, and their images are encoded again.
 """
 
 import contextlib
@@ -23,15 +24,17 @@ from semisup.images.on_disk import PackedImages
 from semisup.runtime.atomic_files import remove_stale_temporary_files, try_lock
 
 LEAST_ROWS, SHARE, MOST_BYTES = 64, 16, 2**28
-"""A file holds at least so many rows, a 16th of those before it, and at most so many bytes: a kill loses a 16th of the
-work, and 10^7 rows are some 500 files."""
+"""Size of a file: at least LEAST_ROWS rows and 1 / SHARE of the rows before it, but at most MOST_BYTES bytes.
+
+So a process that is killed loses about a 16th of the work, and 10^7 rows are in about 500 files.
+"""
 
 
 class FeaturePack:
-    """The rows of one recipe that are there, and a place for more.
+    """The rows of one recipe that exist so far; further rows can be added.
 
     Args:
-        cache: folder of all packs; None = rows stay in the memory of this process.
+        cache: cache folder, which contains the packs of all recipes; None = rows stay in the memory of this process.
     """
 
     def __init__(self, cache: Path | None, recipe: PackRecipe) -> None:
@@ -47,7 +50,7 @@ class FeaturePack:
         return len(self.places)
 
     def refresh(self) -> None:
-        """Read and verify the files that have appeared since the last call."""
+        """Read and verify the files that were written since the last call."""
         if self.folder is None:
             return
         known = {segment.path for segment in self.segments}
@@ -77,7 +80,7 @@ class FeaturePack:
             self.places.setdefault(digest, (number, row))
 
     def missing(self, digests: Sequence[bytes]) -> list[int]:
-        """Return the positions of images without a row; of equal images the first only."""
+        """Find the positions of images without a row; of several equal images, only the first is returned."""
         first: dict[bytes, int] = {}
         for position, digest in enumerate(digests):
             if digest not in self.places:
@@ -85,12 +88,16 @@ class FeaturePack:
         return list(first.values())
 
     def rows_of_next_file(self) -> int:
-        """Return how many rows to encode before they are published."""
+        """Compute the number of rows to encode before they are written to a file."""
         views, features = self.shape
         return max(1, min(max(LEAST_ROWS, len(self) // SHARE), MOST_BYTES // (2 * views * features)))
 
     def add(self, digests: list[bytes], rows: Any) -> None:
-        """Publish (n, K, D) float16 rows; where the cache cannot be written, warn and keep them in memory."""
+        """Write (n, K, D) float16 rows to a file; if the cache cannot be written, warn and keep the rows in memory.
+
+        Args:
+            digests: digest of the image of each row.
+        """
         if self.folder is not None:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +113,10 @@ class FeaturePack:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Yield whether this process alone may encode; False while another process does. Ends with the process."""
+        """Try to lock the pack; yield whether this process may encode. False = another process encodes.
+
+        The lock ends with the context, or with the process.
+        """
         if self.folder is None:
             yield True
             return
@@ -128,7 +138,7 @@ class FeaturePack:
             os.close(descriptor)
 
     def digest(self, digests: Sequence[bytes]) -> str:
-        """Return the sha256 of the features of these images, in this order; all must have a row."""
+        """Compute a sha256 from the checksums of the rows of these images, in this order; all must have a row."""
         total = hashlib.sha256()
         for digest in digests:
             number, row = self.places[digest]
@@ -136,6 +146,10 @@ class FeaturePack:
         return total.hexdigest()
 
     def locate(self, digests: Sequence[bytes]) -> tuple[Any, Any]:
-        """Return (n,) numbers of the segments, uint8 or larger, and (n,) rows in them; all must have a row."""
+        """Find the rows of these images; all images must have a row.
+
+        Returns:
+            (n,) int64, the number of the segment of each image, and (n,) int64, its row in this segment.
+        """
         found = numpy.array([self.places[digest] for digest in digests], numpy.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]

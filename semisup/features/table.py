@@ -1,4 +1,4 @@
-"""The features of the images of one run, by their position: resident on the device, or read from the pack's files."""
+"""The features of the images of one run: in the memory of the device, or read from the pack's files."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from semisup.images.on_disk import LazyImages
 
 
 class FeatureTable:
-    """(T, K, D) features of T images in K views.
+    """The features of T images in K views, (T, K, D).
 
     Args:
-        pack: holds a row of every image.
-        digests: of the T images.
-        device: where features go.
-        resident: False = rows are read from the files as they are asked for.
+        pack: pack that contains a row of every image.
+        digests: digests of the T images.
+        device: device to which features are moved.
+        resident: True = all features are in memory of the device; False = rows are read from the files when needed.
     """
 
     def __init__(self, pack: FeaturePack, digests: Sequence[bytes], device: torch.device, *, resident: bool) -> None:
@@ -45,7 +45,7 @@ class FeatureTable:
             view: (U,) int64 in [0, K) on the CPU; None = view 0.
 
         Returns:
-            (U, D, 1, 1) float32 on the device: a model takes them for images of D channels and one pixel.
+            (U, D, 1, 1) float32 on the device. For a model these are images with D channels and one pixel.
         """
         if self.lazy is None:
             position = to_device(position, self.device)

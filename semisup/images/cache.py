@@ -1,15 +1,17 @@
 """Cache decoded pixels: a second start with the same files and settings decodes nothing.
 
-    index/KEY.json   KEY = hash of the (name, size, times, inode) of every file
-                     -> the digest of every file's content, without reading the files
-    packs/KEY.pack   KEY = hash of the decode settings and of those digests -> pixels, header
+    index/KEY.json   the digest of every file's content, so that the files need not be read;
+                     KEY = hash of name, size, times and inode of every file
+    packs/KEY.pack   a pack: the decoded pixels of all files, and a header;
+                     KEY = hash of the decode settings and of the digests of all files
 
-Files that were only touched, copied or moved miss the index; they are hashed and then hit their pack. Everything read
-from the cache is verified, and damaged entries are rebuilt. No locks are needed: concurrent writers of one key write
-the same bytes, and a rename publishes them. Only stale temporary files of dead writers are removed.
+Files that were only touched, copied or moved have no index under their new key. They are hashed, and the hashes lead to
+their existing pack. Everything read from the cache is verified, and damaged entries are built again. Locks are not
+necessary: processes that write the same key at the same time write the same bytes, and a rename publishes the file.
+Nothing is removed except temporary files of processes that died.
 
-A general cache (joblib.Memory, diskcache) was not used: neither verifies what it reads, and neither can serve rows of a
-file that is larger than memory.
+A general cache (joblib.Memory, diskcache) was not used: neither verifies what it reads, and neither can read single
+rows of a file that is larger than memory.
 """
 
 import functools
@@ -39,20 +41,26 @@ T = TypeVar("T")
 Files = Sequence[ImageFile]
 
 HASH_CHUNK = 1024
-"""Files that are submitted for hashing at once: each queued task of a thread pool takes 2 kB."""
+"""Number of files that are submitted for hashing at once: each queued task of a thread pool takes 2 kB."""
 
 RACY_NS = 2_000_000_000
-"""A file modified this shortly before it was read may change again within one tick of its times (git's rule)."""
+"""Nanoseconds. A file modified less than this before it was read is not trusted (the rule of git).
+
+It may change again without a visible change of its modification time, whose resolution is limited.
+"""
 
 
 class ProgressCallback(Protocol):
-    """Wraps an iterable to show progress, as tqdm does. Arguments: the items, a description, the number of items."""
+    """Function that wraps an iterable to show progress, as tqdm does.
+
+    Arguments: the items, a description, the number of items.
+    """
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]: ...
 
 
 def no_progress(items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-    """A `ProgressCallback` that shows nothing."""
+    """Return the items unchanged: a `ProgressCallback` that shows nothing."""
     return items
 
 
@@ -60,13 +68,14 @@ def no_progress(items: Iterable[T], description: str, total: int, /) -> Iterable
 class DecodedImages:
     """Pixels of a list of files.
 
-    pixels: (n, 3, S, S) uint8, a contiguous array owned by the caller; or rows of the pack on disk
-    names: of the n rows
-    decoded: position of the file of each row in the list; ascending
-    digests: sha256 of the content of each file of the list, hex; "" where it was not read
+    pixels: (n, 3, S, S) uint8, one row per usable file: a contiguous array owned by the caller, or rows of a pack on
+        disk
+    names: n names, the file of each row
+    decoded: n ascending positions in the list of files, the file of each row
+    digests: sha256 of the content of each file of the list, in hexadecimal digits; "" for a file that was not read
     quarantined: name and reason (a key of decode.REASONS) of each file without a row
-    animated: number of rows that are the first of several frames or pages
-    source: "cache" where nothing was decoded
+    animated: number of rows whose file has several frames or pages; the row is the first of them
+    source: "cache" if nothing was decoded, "files" otherwise
     """
 
     pixels: Pixels | PackedImages
@@ -79,12 +88,12 @@ class DecodedImages:
 
 
 class _CacheEntry(NamedTuple):
-    """What the cache holds of a list of files.
+    """What the cache contains for a list of files.
 
-    path: of the index; None without a cache
-    indexed: digest or reason of every file according to the index; None if it has none
-    digests: the same, from the index or from hashing; None where the decoder will compute it
-    pack: None if there is none
+    path: path of the index; None without a cache
+    indexed: digest, or reason why there is none, of every file, from the index; None without an index
+    digests: like `indexed`, but from the index or from hashing; None if the decoder will compute them
+    pack: pixels from the cache; None if the cache has no intact pack for these files
     """
 
     path: Path | None
@@ -102,7 +111,7 @@ def read(
     *,
     on_disk: bool = False,
 ) -> DecodedImages:
-    """Read the pixels of one list of files, as `read_lists` does."""
+    """Read the pixels of one list of files, as `read_lists` does for several."""
     return read_lists({"": files}, settings, cache, workers, watch, on_disk=on_disk)[""]
 
 
@@ -117,19 +126,20 @@ def read_lists(
 ) -> dict[str, DecodedImages]:
     """Read the pixels of several lists of files from the cache; decode and cache what is missing.
 
-    A cache that cannot be written causes a warning only; one that cannot be read counts as empty.
+    If the cache cannot be written, there is only a warning; if it cannot be read, it counts as empty.
 
     Args:
-        file_lists: name -> files, as scanned; each list has its own cache entry.
+        file_lists: name of the list -> files, as scanned; each list has its own cache entry.
         settings: how the files are decoded.
-        cache: directory, created if necessary, that any number of processes may share; None for no cache.
-        workers: processes that decode and threads that hash; affects only the time.
-        watch: called with the description "hashing" or "decoding".
-        on_disk: decode into the pack and leave the pixels there; they are never in memory as a whole.
+        cache: directory, created if necessary, that any number of processes can share; None = no cache.
+        workers: number of processes that decode and of threads that hash; the pixels do not depend on it.
+        watch: shows progress; called with the description "hashing" or "decoding".
+        on_disk: write the decoded pixels to a pack and leave them there, so that memory never has all of them.
 
     Raises:
-        SettingError: `workers` below 1.
-        DataError: a decoding process died, or memory ran out; with `on_disk`, the cache cannot be written.
+        SettingError: `workers` is below 1.
+        DataError: decoding processes died whatever the file was, memory ran out, or `on_disk` is true and the cache
+            cannot be written.
     """
     check_range("workers", workers, 1)
     assert cache is not None or not on_disk
@@ -180,7 +190,11 @@ def _lookup(
 
 
 def _decode(results: Iterable[DecodeResult], files: Files, settings: DecodeSettings) -> tuple[list[str], ImagePack]:
-    """Return the digest of every file, or its reason where it was not read, and the pixels in memory."""
+    """Collect the decoded pixels in memory.
+
+    Returns:
+        the digest of every file, or the reason why it was not read; and the pixels.
+    """
     pixels = numpy.empty((len(files), 3, settings.size, settings.size), numpy.uint8)
     digests: list[str] = []
     bad: dict[int, str] = {}
@@ -192,7 +206,12 @@ def _decode(results: Iterable[DecodeResult], files: Files, settings: DecodeSetti
 
 
 def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, str]) -> Iterator[tuple[Pixels, bool]]:
-    """Yield each decoded image and whether it is animated; append to `digests`, and add reasons to `bad`."""
+    """Yield the pixels of each usable file, and whether the file has several frames.
+
+    Args:
+        digests: gets the digest of every file, or the reason why it was not read.
+        bad: gets position -> reason of each unusable file.
+    """
     for position, result in enumerate(results):
         digests.append(result.sha256 or str(result.reason))
         if result.pixels is None:
@@ -204,7 +223,7 @@ def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, 
 def _decode_to_pack(
     results: Iterable[DecodeResult], files: Files, settings: DecodeSettings, cache: Path
 ) -> tuple[list[str], ImagePack]:
-    """As `_decode`, but write the pixels to a pack one by one and return its rows.
+    """Collect the decoded pixels as `_decode` does, but in a pack on disk, to which images are written one by one.
 
     Raises:
         DataError: the pack cannot be written.
@@ -224,7 +243,7 @@ def _decode_to_pack(
 
 
 def _hash_files(files: Files, settings: DecodeSettings, workers: int) -> Iterator[str]:
-    """Yield the digest of every file, or its reason, without decoding."""
+    """Yield the digest of every file, or the reason why it was not read, without decoding."""
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(files), HASH_CHUNK):
             chunk = files[start : start + HASH_CHUNK]
@@ -255,13 +274,16 @@ def _decoded_images(
 
 
 def _timestamps_stable(files: Files, digests: Sequence[str], started: int) -> bool:
-    """Whether the index may be trusted later: no file is racy, and none was temporarily unreadable."""
+    """Whether an index of these files can be trusted later.
+
+    It cannot if a file was modified just before it was read (see RACY_NS), or if a file was temporarily unreadable.
+    """
     latest = max((max(file.mtime_ns, file.ctime_ns) for file in files), default=0)
     return latest < started - RACY_NS and "unreadable" not in digests
 
 
 def _key(parts: Iterable[str]) -> str:
-    """Hash lines of text without holding them all in memory."""
+    """Hash lines of text without having them all in memory at once."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\n")
@@ -284,7 +306,10 @@ def _has_packs(cache: Path) -> bool:
 
 
 def _read_index(path: Path) -> list[str] | None:
-    """Read the digest, or the reason, of every file. Wrong digests lead to no pack, so only the key is verified."""
+    """Read the digest of every file, or the reason why it was not read, from an index; None without a valid index.
+
+    Only the key is verified, because wrong digests lead to no pack.
+    """
     try:
         entry = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -293,7 +318,7 @@ def _read_index(path: Path) -> list[str] | None:
 
 
 def _write_index(path: Path, digests: Sequence[str]) -> None:
-    """Write an index in pieces, without fsync: one that a power cut tore is rejected when it is read."""
+    """Write an index in pieces, without fsync: if a power cut damages the index, reading it returns None."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_temporary_files(path.parent)
     with AtomicFile(path.parent) as file:

@@ -1,7 +1,8 @@
-"""Checksums of pixels in a file, per block: they locate damage, and threads can verify several blocks at once.
+"""Compute and verify a checksum for each block of the pixels in a file.
 
-CRC-32 detects every single damaged bit and misses one in 4 billion larger errors. It is twice as fast as the fastest
-digest of hashlib, and the checksums themselves are covered by a digest (packs.py).
+With one checksum per block, several threads can verify a file at once. CRC-32 detects every error of a single bit and
+misses one in 4 billion larger errors. It is twice as fast as the fastest digest of hashlib. A digest protects the
+checksums themselves (packs.py).
 """
 
 import os
@@ -14,20 +15,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 BLOCK = 2**22
-"""Bytes of every block but the last."""
+"""Number of bytes of every block except the last, which can be smaller."""
 
 MAX_THREADS = 8
 
 
 class BlockChecksums:
-    """Running block checksums of data that arrive in chunks."""
+    """Block checksums of data that arrive in chunks of any size."""
 
     def __init__(self) -> None:
         self.full: list[int] = []
         self.sum, self.bytes = 0, 0
 
     def add(self, chunk: memoryview) -> None:
-        """Add bytes."""
+        """Add the next bytes of the data."""
         while len(chunk):
             part = chunk[: BLOCK - self.bytes]
             self.sum, self.bytes = zlib.crc32(part, self.sum), self.bytes + len(part)
@@ -37,20 +38,21 @@ class BlockChecksums:
                 self.sum, self.bytes = 0, 0
 
     def all(self) -> list[int]:
-        """Checksums of all blocks, including a partial last one."""
+        """Return the checksums of all blocks so far, including an incomplete last block."""
         return self.full + ([self.sum] if self.bytes else [])
 
 
 def checksum_blocks(content: memoryview) -> list[int]:
-    """Compute the checksums of all blocks."""
+    """Compute the checksum of every block of `content`."""
     return list(_in_threads(zlib.crc32, [content[begin:end] for begin, end in _blocks(len(content))]))
 
 
 def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int], into: memoryview | None) -> bool:
-    """Whether `length` bytes of a file from `offset` match the checksums.
+    """Whether `length` bytes of a file, starting at `offset`, match the checksums.
 
     Args:
-        into: buffer of `length` bytes that receives them; None: only verify.
+        descriptor: file descriptor of the open file.
+        into: buffer of `length` bytes to read the bytes into; None = only verify them.
 
     Raises:
         OSError: the file cannot be read.
@@ -68,7 +70,7 @@ def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int]
 
 
 def _fill(descriptor: int, offset: int, buffer: memoryview) -> bool:
-    """Fill the buffer from a file; False if the file ends first."""
+    """Fill the buffer from a file, starting at `offset`; return False if the file ends before the buffer is full."""
     while len(buffer):
         count = os.preadv(descriptor, (buffer,), offset)
         if count == 0:
@@ -78,12 +80,12 @@ def _fill(descriptor: int, offset: int, buffer: memoryview) -> bool:
 
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of each block."""
+    """Yield begin and end of each block of `length` bytes."""
     return ((begin, min(begin + BLOCK, length)) for begin in range(0, length, BLOCK))
 
 
 def _in_threads(act: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Map in threads: reading and CRC-32 release the GIL."""
+    """Yield `act` of each item, in order, computed in several threads: reading and CRC-32 release the GIL."""
     threads = min(_available_cores(), len(items), MAX_THREADS)
     if threads < 2:
         yield from map(act, items)
@@ -93,5 +95,5 @@ def _in_threads(act: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 
 
 def _available_cores() -> int:
-    """CPU cores available to this process."""
+    """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

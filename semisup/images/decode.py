@@ -1,7 +1,8 @@
-"""Decode the bytes of one file into pixels, or give the reason why not. Pixels are never silently wrong.
+"""Decode the bytes of one file into pixels, or give the reason why that is impossible.
 
-The content decides the format: a PNG named .jpg is a PNG. Pillow's LOAD_TRUNCATED_IMAGES stays off (it fills missing
-parts with gray), and formats whose readers start a program (EPS, PDF: Ghostscript) are never tried.
+Damaged files are rejected, not decoded to wrong pixels: Pillow's LOAD_TRUNCATED_IMAGES, which fills missing parts with
+gray, stays off. The content decides the format: a PNG named .jpg is decoded as a PNG. Formats whose decoders start
+another program (EPS and PDF start Ghostscript) are never tried.
 """
 
 import io
@@ -50,7 +51,7 @@ REASONS = {
     "too narrow": "center_crop would first have to enlarge it to more than max_pixels",
     "unsupported mode": "no defined conversion to 8 bits: 12- or 32-bit integers, floats, LAB, inverted 16-bit gray",
 }
-"""All reasons why a file gives no pixels."""
+"""Every reason why a file gives no pixels -> what it means."""
 
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 _EXIF_ORIENTATION, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_TILE = 0x0112, 258, 262, (322, 323)
@@ -68,7 +69,7 @@ Pixels = NDArray[numpy.uint8]
 
 
 class BadImageError(ValueError):
-    """A file that cannot be decoded. `reason` is a key of REASONS."""
+    """Error for a file that cannot be decoded. `reason` is a key of REASONS."""
 
     def __init__(self, reason: str) -> None:
         assert reason in REASONS, reason
@@ -80,7 +81,7 @@ class Decoded(NamedTuple):
     """A decoded image.
 
     pixels: (3, S, S) uint8, contiguous, RGB
-    animated: whether the file has more frames or pages; `pixels` are of the first
+    animated: whether the file has several frames or pages; `pixels` are those of the first
     """
 
     pixels: Pixels
@@ -90,12 +91,12 @@ class Decoded(NamedTuple):
 def decode(data: bytes, settings: DecodeSettings) -> Decoded:
     """Decode an image, apply its EXIF orientation, blend transparency with the background, and resize.
 
-    16-bit gray keeps its upper 8 bits; 1-bit, gray, palette and CMYK are converted to RGB by Pillow.
-    Not thread-safe: the filter of warnings is changed meanwhile.
+    Of 16-bit gray values the upper 8 bits are kept. Pillow converts 1-bit, gray, palette and CMYK images to RGB. This
+    function is not thread-safe, because it changes the filter of warnings for its duration.
 
     Raises:
-        BadImageError: with one of REASONS; no other error of Pillow is passed on.
-        MemoryError: the machine has too little memory.
+        BadImageError: the image cannot be decoded; `reason` is one of REASONS. All other errors of Pillow become this.
+        MemoryError: memory ran out.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -130,7 +131,7 @@ def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
-    """The formats that the data may have; pillow-heif is imported for its own files only."""
+    """Return the formats with which Pillow may try to open the data; pillow-heif is imported only for HEIF files."""
     if is_heif(data) and heif_version() is not None:
         import pillow_heif
 
@@ -140,13 +141,19 @@ def _formats(data: bytes) -> tuple[str, ...]:
 
 
 def _tile_pixels(image: Image.Image) -> int:
-    """Pixels that must be decoded at once: the tile of a TIFF may be larger than the image."""
+    """Compute the number of pixels in a tile of a TIFF; for all other files the result is 0.
+
+    A tile is decoded as a whole and may be larger than the image.
+    """
     sides = (getattr(image, "tag_v2", {}).get(tag, 0) for tag in _TIFF_TILE)
     return math.prod(side if isinstance(side, int) else 0 for side in sides)
 
 
 def _is_convertible(image: Image.Image) -> bool:
-    """Whether the values have a defined conversion to 8 bits; Pillow opens 12-bit and inverted TIFF as 16-bit gray."""
+    """Whether the values of an image have a defined conversion to 8 bits.
+
+    The tags of TIFF files are read, because Pillow opens 12-bit and inverted TIFF files as 16-bit gray too.
+    """
     if image.mode.startswith("I;16"):
         tags = getattr(image, "tag_v2", {_TIFF_BITS: (16,), _TIFF_PHOTOMETRIC: 1})
         return tags.get(_TIFF_BITS) == (16,) and tags.get(_TIFF_PHOTOMETRIC) == 1
@@ -154,7 +161,10 @@ def _is_convertible(image: Image.Image) -> bool:
 
 
 def _apply_exif_orientation(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF data, which fails on broken ones."""
+    """Rotate or mirror an image as its EXIF orientation says.
+
+    ImageOps.exif_transpose is not used: it also rewrites the EXIF data, which fails if they are damaged.
+    """
     try:
         method = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # unreadable EXIF; the pixels may be intact
@@ -174,7 +184,7 @@ def _to_rgb(image: Image.Image, background: int) -> Image.Image:
 
 
 def _to_8bit(image: Image.Image, background: int) -> Image.Image:
-    """Convert 16-bit gray by its upper 8 bits; Pillow's own conversion turns all values above 255 white."""
+    """Convert 16-bit gray to RGB by the upper 8 bits; Pillow's own conversion makes all values above 255 white."""
     values = numpy.asarray(image)
     gray = (values >> 8).astype(numpy.uint8)
     if "transparency" in image.info:
@@ -183,12 +193,15 @@ def _to_8bit(image: Image.Image, background: int) -> Image.Image:
 
 
 def _stretch(image: Image.Image, settings: DecodeSettings) -> Image.Image:
-    """Resize as torchvision's Resize((S, S)) does for a PIL image."""
+    """Resize both sides to S, as torchvision's Resize((S, S)) does for a PIL image."""
     return image.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
 
 
 def _center_crop(image: Image.Image, settings: DecodeSettings) -> Image.Image:
-    """Resize as torchvision's Resize(S) and CenterCrop(S). Pillow's `box` would be faster, but rounds to float32."""
+    """Resize the short side to S and crop the center, as torchvision's Resize(S) and CenterCrop(S) do.
+
+    The argument `box` of Pillow's `resize` would be faster, but it rounds the box to float32.
+    """
     size, (width, height) = settings.size, image.size
     long_side = int(size * max(width, height) / min(width, height))
     if size * long_side > settings.max_pixels:

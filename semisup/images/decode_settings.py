@@ -1,7 +1,8 @@
-"""How an image becomes S x S pixels, with a fingerprint of everything that decides them and of nothing else.
+"""Settings of how an image becomes S x S pixels, and their fingerprint.
 
-Equal fingerprints and equal files give equal pixels, so the cache is keyed by the fingerprint. It contains the versions
-of the decoders: another libjpeg gives other pixels.
+The fingerprint contains everything, besides the file, that the pixels depend on, and nothing else. Equal fingerprints
+and equal files give equal pixels, so the key of the cache includes the fingerprint. It contains the versions of the
+decoders, because another libjpeg gives other pixels.
 """
 
 import dataclasses
@@ -18,23 +19,24 @@ VERSION = 2
 """Increase this when decode.py gives other pixels for the same settings."""
 
 DECODERS = ("jpg", "libjpeg_turbo", "webp", "libtiff", "zlib", "avif", "jpg_2000")
-"""Libraries inside Pillow, by Pillow's names for them."""
+"""Pillow's names of the decoder libraries that it contains."""
 
 RESIZES = ("stretch", "center_crop")
 LARGEST_MAX_PIXELS = 178_956_970
-"""Pillow itself refuses larger images."""
+"""Largest allowed value of max_pixels; Pillow itself refuses larger images."""
 
 
 @dataclass(frozen=True)
 class DecodeSettings:
     """Settings of decoding.
 
-    size: S, side of the result in pixels, 1 to 4096
-    resize: "stretch" = both sides to S, whatever the aspect ratio; "center_crop" = short side to S, then the center
-    draft: let the JPEG decoder reduce by 2, 4 or 8 first, never below 2 S: faster on large photographs, with slightly
-        different pixels
-    background: gray behind transparent pixels, 0 (black) to 255 (white)
-    max_pixels: larger images are refused by their header, before memory is allocated
+    size: S, the side of the result in pixels, 1 to 4096
+    resize: "stretch" = resize both sides to S, whatever the aspect ratio; "center_crop" = resize the short side to S,
+        then crop the center
+    draft: let the JPEG decoder first reduce the image by 2, 4 or 8, but not below 2 * S. This is faster for large
+        photographs and gives slightly different pixels
+    background: gray value that replaces transparent pixels, 0 (black) to 255 (white)
+    max_pixels: images with more pixels are refused after their header is read, before memory is allocated
 
     Raises:
         SettingError: a setting is out of range.
@@ -54,11 +56,17 @@ class DecodeSettings:
 
     @property
     def max_bytes(self) -> int:
-        """Larger files are refused unread: uncompressed 16-bit RGBA of max_pixels and 16 MiB of metadata fit."""
+        """Largest size of a file in bytes; larger files are refused without reading them.
+
+        The limit allows an uncompressed 16-bit RGBA image of max_pixels pixels and 16 MiB of metadata.
+        """
         return 8 * self.max_pixels + 2**24
 
     def fingerprint(self) -> str:
-        """Everything that decides the pixels of a file, as text: the settings, VERSION, the decoders' versions."""
+        """Return, as text, everything besides the file that its pixels depend on.
+
+        These are the settings, VERSION and the versions of the decoders.
+        """
         decoders = {name: features.version(name) for name in DECODERS}
         decoders |= {"pillow": PIL.__version__, "pillow_heif": heif_version()}
         return json.dumps({"version": VERSION, **dataclasses.asdict(self), "decoders": decoders}, sort_keys=True)

@@ -1,12 +1,13 @@
-"""Find images that occur more than once, in two splits or in two classes, by their pixels and not by file name.
+"""Find images that occur more than once, by their pixels and not by their file names.
 
-    equal    same pixels after decoding: another name, another format, other metadata
-    near     at most 4 of 64 bits of the dHash differ, and the 16 x 16 means differ by at most 4 of 255 gray levels on
-             average: encoded again, slightly resized, cropped by a row
+    equal    the pixels are the same after decoding. The names, formats or metadata of the files can differ.
+    near     at most 4 of the 64 bits of the dHash differ, and the means over a 16 x 16 grid differ by at most 4 of 255
+             gray levels on average: for example, an image that was encoded again, slightly resized, or cropped by a row
 
-dHash: for 8 x 8 pairs of neighbors, whether the right one is brighter (N. Krawetz, hackerfactor.com, 2013). At most 4
-different bits are a dot product of at least 56 of two rows of +1 and -1, so a matrix product compares all pairs. The
-means are compared too, because different objects on a plain background often share a dHash.
+The dHash of an image has 8 x 8 bits, one for each pair of horizontal neighbors in a reduced image: whether the right
+pixel is brighter (N. Krawetz, hackerfactor.com, 2013). If the bits are written as +1 and -1, at most 4 bits differ
+exactly if the dot product is at least 56, so a matrix product compares all pairs of images. The means are compared too,
+because different objects on a plain background often have the same dHash.
 
 The `imagehash` package was not used: it hashes one image at a time and has no search over all pairs.
 """
@@ -33,25 +34,34 @@ from semisup.errors import DataError
 from semisup.runtime.atomic_files import write_atomically
 
 MOST_BITS, MOST_LEVELS, FLAT = 4, 4.0, 8
-"""Limits for near duplicates: bits of dHash, mean gray levels. Images whose means span less than FLAT are skipped."""
+"""Limits for near duplicates: different bits of the dHash, mean difference in gray levels.
+
+Nearly uniform images, whose largest and smallest mean differ by less than FLAT, are skipped.
+"""
 
 STOP, WARN, IGNORE = ON_DUPLICATE = ("error", "warn", "ignore")
 
 MOST_LISTED, MOST_MEMBERS = 1000, 100
-"""Listed groups of each kind, and listed members of a group, which include one of each split and class."""
+"""Largest number of listed groups of each kind, and of listed members of a group.
+
+More members are listed only if their combination of split and class is not in the list yet.
+"""
 
 MOST_PAIRS = 100_000
-"""Limit of the search for near duplicates: among the frames of one film, nearly all pairs are."""
+"""The search for near duplicates stops after this many pairs: of the frames of a film, nearly all pairs are near."""
 
 VERSION = 4
-"""Increase this when the same images give other duplicates."""
+"""Increase this when a change of the program finds other duplicates in the same images."""
 
 _GRID, _BITS, _BLOCK, _PRODUCT, _CHUNK_BYTES = 16, 64, 256, 2**24, 2**24  # a product of matrices takes 64 MiB
 _TRAINED_ON = frozenset({"labeled", "unlabeled"})
 
 
 class DuplicateImage(NamedTuple):
-    """One image of a group of duplicates: split, name, class number (-1 = unknown)."""
+    """One image of a group of duplicates.
+
+    target: class number; -1 = unknown
+    """
 
     split: str
     name: str
@@ -59,13 +69,14 @@ class DuplicateImage(NamedTuple):
 
 
 class Duplicates(NamedTuple):
-    """Groups of duplicates.
+    """Groups of duplicates, by kind.
 
-    counts: kind -> number of groups; only the first of them are listed below
-    leaks: equal images in several splits, at least one of them validation or test
+    counts: kind -> number of groups; the fields below contain only the first groups of each kind
+    leaks: equal images in several splits, one of which is validation or test
     two_classes: equal images with different known classes
-    repeats: other equal images: in one split, or in labeled and unlabeled, where they do no harm
-    near: pairs of near duplicates that would be leaks or of two classes if equal; at most MOST_PAIRS are counted
+    repeats: all other equal images, which do no harm: in one split, or in labeled and unlabeled
+    near: pairs of near duplicates that would be `leaks` or `two_classes` if they were equal; at most MOST_PAIRS are
+        counted
     """
 
     counts: dict[str, int]
@@ -76,10 +87,12 @@ class Duplicates(NamedTuple):
 
 
 def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
-    """Compare all images with all; among the unlabeled ones search only for equal images.
+    """Search for equal images and near duplicates among all images.
+
+    Pairs of two unlabeled images are compared only for equality.
 
     Args:
-        images: split -> images; all pixels have the same shape.
+        images: split -> images; the pixels of all images have the same shape.
     """
     splits = sorted(
         SPLITS, key=lambda split: split == "unlabeled"
@@ -100,7 +113,7 @@ def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
 
 
 def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
-    """Classify groups of equal images, without a search for near duplicates."""
+    """Sort groups of equal images into leaks, two_classes and repeats, without a search for near duplicates."""
     groups_of: dict[str, list[list[DuplicateImage]]] = {"leaks": [], "two_classes": [], "repeats": []}
     counts = dict.fromkeys(groups_of, 0)
     for group in groups:
@@ -119,7 +132,7 @@ def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
 
 
 class _AllImages:
-    """Images of all splits, concatenated and addressed by row."""
+    """The images of all splits, numbered consecutively; this number is called row."""
 
     def __init__(self, splits: Sequence[str], images: Sequence[Images]) -> None:
         self.splits, self.images = splits, images
@@ -130,7 +143,7 @@ class _AllImages:
         self.is_evaluation = torch.tensor([split not in _TRAINED_ON for split in splits])
 
     def place(self, row: int) -> tuple[int, int]:
-        """Number of the split of a row, and the row within it."""
+        """Compute the number of the split that contains a row, and the position of the image in this split."""
         number = bisect_right(self.ends, row)
         return number, row - (self.ends[number - 1] if number else 0)
 
@@ -139,29 +152,37 @@ class _AllImages:
         return DuplicateImage(self.splits[number], self.images[number].paths[own], int(self.targets[row]))
 
     def members(self, rows: Sequence[int], is_repeat: Tensor) -> Iterator[DuplicateImage]:
-        """Yield the images of a group; mark all but the first in (n,) `is_repeat`."""
+        """Yield the images of a group; mark all except the first in `is_repeat`, (n,) bool."""
         for row in rows:
             is_repeat[row] = row != rows[0]
             yield self.member(row)
 
     def digest(self, row: int) -> bytes:
-        """Hash the pixels of an image."""
+        """Compute the sha256 of the pixels of an image."""
         number, own = self.place(row)
         return hashlib.sha256(self.images[number].pixels[own].numpy().tobytes()).digest()
 
     def harmful(self, pairs: Tensor) -> Tensor:
-        """Map (2, m) rows to (m,) bool: whether each pair would be a leak or of two classes if equal."""
+        """Find the pairs of images that would be a leak or in two classes if the two images were equal.
+
+        Args:
+            pairs: (2, m) rows.
+
+        Returns:
+            (m,) bool.
+        """
         splits, targets = self.split[pairs].long(), self.targets[pairs]
         leaking = (splits[0] != splits[1]) & self.is_evaluation[splits].any(0)
         return leaking | ((targets[0] != targets[1]) & (targets >= 0).all(0))
 
 
 def cached(cache: Path | None, key: str, search: Callable[[], Duplicates]) -> Duplicates:
-    """Return the result of `search`, read from `cache`/duplicates if it is there intact, otherwise stored there.
+    """Return the result of `search` from the cache; if it is missing or damaged there, search and cache the result.
 
     Args:
-        cache: cache directory; None for no cache. Errors of writing are ignored.
-        key: changes when the images do.
+        cache: cache directory, in whose folder `duplicates` results are stored; None = no cache. Errors when writing
+            are ignored.
+        key: text that changes when the images change.
     """
     if cache is None:
         return search()
@@ -192,7 +213,11 @@ def _differ(targets: Sequence[int]) -> bool:
 
 
 def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
-    """Compute (n, 256) uint8, 16 x 16 gray means, and (n, 64) int8, the dHash as +1 or -1."""
+    """Compute what images are compared by: gray means and dHash.
+
+    Returns:
+        (n, 256) uint8, the 16 x 16 gray means; and (n, 64) int8, the bits of the dHash as +1 and -1.
+    """
     count, row = sum(map(len, images)), 0
     means, bits = torch.empty(count, _GRID**2, dtype=torch.uint8), torch.empty(count, _BITS, dtype=torch.int8)
     for pixels in images:
@@ -206,7 +231,7 @@ def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
 
 
 def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
-    """Yield groups of at least two rows with equal pixels; only rows with equal means are hashed."""
+    """Yield groups of at least two rows with equal pixels; pixels are hashed only for rows with equal means."""
     factors = numpy.random.default_rng(0).integers(0, 2**63, _GRID**2 // 8, dtype=numpy.uint64) | numpy.uint64(1)
     sums = means.numpy().view(numpy.uint64) @ factors  # equal for equal means
     order = numpy.argsort(sums, kind="stable")
@@ -221,7 +246,10 @@ def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
 
 
 def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
-    """Yield (2, m) pairs of rows that are near duplicates and not flat, the smaller row below `first`."""
+    """Yield pairs of rows, (2, m), that are near duplicates; nearly uniform images are skipped (see FLAT).
+
+    At least one row of each pair is below `first`.
+    """
     is_varied = means.amax(1) - means.amin(1) >= FLAT if len(means) else torch.zeros(0, dtype=torch.bool)
     varied = torch.nonzero(is_varied).squeeze(1)
     for start in range(0, int((varied < first).sum()), _BLOCK):
@@ -239,7 +267,7 @@ def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
 
 
 def to_report(duplicates: Duplicates, classes: Sequence[str]) -> dict[str, Any]:
-    """Convert to plain data: the number of groups of each kind that was searched for, and the first of them."""
+    """Convert duplicates to plain data for a report: for each kind that was searched for, the count and the groups."""
     return {"counts": duplicates.counts} | {
         kind: [[_member_report(member, classes) for member in group] for group in getattr(duplicates, kind)]
         for kind in duplicates.counts
@@ -252,7 +280,11 @@ def _member_report(member: DuplicateImage, classes: Sequence[str]) -> dict[str, 
 
 
 def report_duplicates(duplicates: Duplicates, classes: tuple[str, ...], on_duplicate: str) -> None:
-    """Warn about harmful duplicates, or raise DataError if on_duplicate is "error"."""
+    """Warn about harmful duplicates.
+
+    Raises:
+        DataError: `on_duplicate` is "error" and there are leaks or equal images in two classes.
+    """
     messages, counts = [], duplicates.counts
     if duplicates.leaks:
         messages.append(
@@ -269,6 +301,6 @@ def report_duplicates(duplicates: Duplicates, classes: tuple[str, ...], on_dupli
 
 
 def _some(groups: Sequence[Sequence[DuplicateImage]]) -> str:
-    """Format the first three groups, as `training/a/1.jpg = testing/a/9.jpg`."""
+    """Format the first three groups in the form `training/a/1.jpg = testing/a/9.jpg`."""
     first = [" = ".join(member.name for member in group[:3]) for group in groups[:3]]
     return "; ".join(first) + ("; ..." if len(groups) > 3 else "")

@@ -1,17 +1,17 @@
-"""The image formats that are read, without importing Pillow: their suffixes and their first bytes.
+"""The image formats that are read: their suffixes and their first bytes. This module does not import Pillow.
 
-The content decides the format; a suffix only decides whether a file is looked at. Formats whose readers start a program
-(EPS, PDF) are never read.
+A file with one of the suffixes counts as an image; of any other file the first bytes decide whether it is an image. The
+content alone decides the format. Formats whose decoders start another program (EPS, PDF) are never read.
 """
 
 import importlib.metadata
 from functools import cache
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "SGI")
-"""Pillow's names of the formats that are recognized by their first bytes."""
+"""Pillow's names of the formats that Pillow recognizes by their first bytes."""
 
 TGA, TGA_FOOTER = "TGA", b"TRUEVISION-XFILE.\x00"
-"""A format without a mark at its beginning: only files that end with the footer of its second version are read."""
+"""A format that cannot be recognized by its first bytes: only files with the footer of its second version are read."""
 
 HEIF, HEIC_SUFFIXES = "HEIF", frozenset({".heic", ".heif", ".hif"})
 HEIC_HINT = "HEIC; type pip install 'semisup[heic]'"
@@ -21,10 +21,10 @@ SUFFIXES = HEIC_SUFFIXES | {
     *(".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".ppm", ".pgm", ".pbm", ".pnm"),
     *(".ico", ".qoi", ".sgi", ".tga"),
 }
-"""Suffixes of the files that are read, whatever their content."""
+"""Suffixes of the files that count as images, whatever their content is."""
 
 SIGNATURE_BYTES = 16
-"""Length of the beginning of a file that `is_image_content` needs."""
+"""Number of first bytes of a file that `is_image_content` needs."""
 
 _SIGNATURES = (
     b"\xff\xd8\xff",  # JPEG, MPO
@@ -51,13 +51,13 @@ def is_image_content(head: bytes) -> bool:
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is HEIF, of which HEIC is the usual kind."""
+    """Whether a file that begins with these bytes is HEIF; the usual kind of HEIF is HEIC."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
 
 
 @cache
 def heif_version() -> str | None:
-    """The version of the package of the extra `heic`, which is not imported; None if it is not installed."""
+    """Read the version of pillow-heif (the extra `heic`) without importing it; None if it is not installed."""
     try:
         return importlib.metadata.version("pillow-heif")
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,7 @@
-"""Check the bytes of a file before decoding: truncation, checksums, and work without bound.
+"""Check the bytes of a file before decoding: truncation, wrong checksums, and unlimited work for the decoder.
 
-Pillow opens some truncated files without an error, and decodes as many scans as a JPEG contains.
+These checks are needed because Pillow opens some truncated files without an error, and decodes all scans of a JPEG
+however many there are.
 """
 
 import re
@@ -9,7 +10,10 @@ import zlib
 PNG, CHUNK_OVERHEAD = b"\x89PNG\r\n\x1a\n", 12  # of a chunk: its length, its kind and its checksum
 
 MAX_SCANS = 100
-"""Encoders write about ten scans of a progressive JPEG. A scan of a hundred bytes can cost work for every pixel."""
+"""Largest number of scans in a JPEG. Encoders write about ten scans of a progressive JPEG.
+
+A scan of only a hundred bytes can cause work for every pixel.
+"""
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -17,7 +21,7 @@ _WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 
 
 def find_corruption(data: bytes) -> str | None:
-    """Return a key of decode.REASONS, or None where only a decoder can tell."""
+    """Find out why a file cannot be decoded: return a key of decode.REASONS, or None if only a decoder can tell."""
     if data.startswith(PNG):
         return _png_corruption(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -28,7 +32,7 @@ def find_corruption(data: bytes) -> str | None:
 
 
 def _png_corruption(data: bytes) -> str | None:
-    """Check the chunks up to the last: length, kind, content, CRC-32 of kind and content."""
+    """Check the length and the CRC-32 of every chunk of a PNG; return "truncated", "corrupt" or None."""
     view, start = memoryview(data), len(PNG)
     while start + CHUNK_OVERHEAD <= len(data):
         end = start + CHUNK_OVERHEAD + int.from_bytes(view[start : start + 4], "big")
@@ -43,7 +47,7 @@ def _png_corruption(data: bytes) -> str | None:
 
 
 def _count_scans(data: bytes) -> int:
-    """Count the scans of the first image; phones append further data, which does not count."""
+    """Count the scans of the first image in a JPEG file; data after it, which phones append, do not count."""
     scans = 0
     match = _MARKER.search(data)
     while match is not None and data[match.end() - 1] != _END_OF_IMAGE:

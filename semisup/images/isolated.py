@@ -1,7 +1,7 @@
-"""Decode one file at a time in a separate process, to find out which file kills it.
+"""Decode one file at a time in a separate process, to find out which file kills the process.
 
-For few files, and for those in progress when a worker of the process pool died: a `ProcessPoolExecutor` does not tell
-which task killed its worker, and fails all pending ones.
+This is used for few files, and for the files that were in progress when a worker of the process pool died: a
+`ProcessPoolExecutor` does not tell which task killed its worker, and all pending tasks fail.
 """
 
 import contextlib
@@ -22,16 +22,19 @@ from semisup.images.scan import ImageFile
 R = TypeVar("R")
 
 MAX_CONSECUTIVE_CRASHES = 16
-"""After this many consecutive crashes the machine is to blame, not the files."""
+"""After this many consecutive crashes the machine is assumed to be the cause, not the files."""
 
 SPAWNER = multiprocessing.get_context("forkserver")
-"""Starts processes without our threads and locks: the first in 0.5 s, the others in 10 ms."""
+"""Context that starts processes without copying the threads and locks of this process.
+
+The first process starts in 0.5 s, every further one in 10 ms.
+"""
 SPAWNER.set_forkserver_preload(["semisup.images.pool"])
 
 
 @contextlib.contextmanager
 def hide_main_module() -> Iterator[None]:
-    """Hide `__main__`, so that processes started inside do not import the user's script again."""
+    """Hide `__main__`, so that processes started inside the context do not import the user's script again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
@@ -41,7 +44,7 @@ def hide_main_module() -> Iterator[None]:
 
 
 class WorkerDiedError(Exception):
-    """A worker process died. `reason`: "too slow" or "crashed"."""
+    """Error for a worker process that died. `reason` is "too slow" or "crashed"."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -54,12 +57,13 @@ def decode_isolated(
     first: Callable[[], None],
     died: Callable[[ImageFile, str], R],
 ) -> Iterator[R]:
-    """Yield `act` of each file, in order, computed in one process that is restarted when it dies.
+    """Yield the result of `act` for each file, in order; one process computes them and is restarted if it dies.
 
     Args:
-        act: runs in the process; its exceptions are re-raised here.
-        first: runs in the process before anything else.
-        died: result for a file that killed the process twice ("crashed"), or exceeded its time once ("too slow").
+        act: function of a file that runs in the process; its exceptions are raised again here.
+        first: function that runs in the process at its start.
+        died: function of a file and a reason that gives the result for a file that killed the process twice
+            ("crashed"), or exceeded the time limit once ("too slow").
 
     Raises:
         DataError: MAX_CONSECUTIVE_CRASHES files in a row killed the process.
@@ -90,17 +94,17 @@ def _retry_once(worker: "_Worker[R]", file: ImageFile) -> R:
 
 
 class _Worker(Generic[R]):
-    """A process that handles one file at a time; started when needed, and again after it died."""
+    """A process that handles one file at a time; it is started when needed, and started again after it died."""
 
     def __init__(self, act: Callable[[ImageFile], R], first: Callable[[], None]) -> None:
         self.act, self.first = act, first
         self.process: Any = None
 
     def run(self, file: ImageFile) -> R:
-        """Return `act` of the file.
+        """Compute `act` of the file in the process; exceptions of `act` are raised again here.
 
         Raises:
-            WorkerDiedError: the process died. Exceptions of `act` are re-raised.
+            WorkerDiedError: the process died.
         """
         if self.process is None:
             self.pipe, theirs = SPAWNER.Pipe()
@@ -120,7 +124,7 @@ class _Worker(Generic[R]):
         raise result
 
     def close(self) -> None:
-        """Kill the process."""
+        """Kill the process if it is alive."""
         if self.process is not None and self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -138,7 +142,7 @@ def _serve(pipe: Any, act: Callable[[Any], Any], first: Callable[[], None]) -> N
 
 
 def init_worker() -> None:
-    """Initialize a worker: leave Ctrl-C to the parent, and exit when the parent dies, even if it is killed."""
+    """Initialize a worker process: it ignores Ctrl-C, and exits when its parent dies, even if the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

@@ -1,8 +1,9 @@
-"""Images that are too many for memory: they stay in the cache's file, or in CPU memory, and are read when needed.
+"""Images that do not fit into the memory of the device: each step reads its own from a file or from CPU memory.
 
-A step reads its own rows, and the next step's rows are read while it computes. Rows are read with preadv and not
-memory-mapped: pages of a map, many around each row, count as the process's memory, and releasing them costs 24 ms per
-step where reading costs 0.8 ms (448 images of 32 x 32, docs/internals/scaling.md).
+A training step reads the rows of its images, and the rows of the next step are read while the step computes. Rows are
+read with preadv and not memory-mapped. The pages of a memory map, many around each row, would count as memory of the
+process. To release them takes 24 ms per step, and to read the rows takes 0.8 ms (448 images of 32 x 32,
+docs/internals/scaling.md).
 """
 
 import os
@@ -22,7 +23,9 @@ from semisup.images.decode import Pixels
 
 
 class PackedImages:
-    """(n, C, S, S) uint8 images stored contiguously in a file from `offset`. The file may be unlinked meanwhile.
+    """(n, C, S, S) uint8 images, stored in a file one after another, from the byte `offset` on.
+
+    The file is opened once, so the images can still be read after the file was deleted.
 
     Raises:
         OSError: the file cannot be opened.
@@ -44,7 +47,7 @@ class PackedImages:
         return self[numpy.arange(len(self))]
 
     def __getitem__(self, rows: Any) -> Pixels:
-        """Read the rows (m,) into a new array (m, C, S, S); consecutive rows are read together.
+        """Read the rows with these numbers, (m,), into a new array (m, C, S, S); consecutive rows are read together.
 
         Raises:
             DataError: the file has become shorter, or cannot be read.
@@ -71,12 +74,13 @@ class PackedImages:
 
 
 class LazyImages:
-    """(n, C, S, S) uint8 images that are indexed like a tensor and read when indexed.
+    """(n, C, S, S) uint8 images that are indexed like a tensor; indexing reads the images.
 
     Args:
-        sources: (m, C, S, S) each, in files or in memory.
-        which, row: (n,) integers, the source of each image and its row in it.
-        device: where indexed images are moved.
+        sources: arrays of images, (m, C, S, S) each, in files or in memory.
+        which: (n,) integers, the number of the source of each image.
+        row: (n,) integers, the row of each image in its source.
+        device: device to which the images are moved when they are indexed.
     """
 
     def __init__(self, sources: Sequence[PackedImages | Pixels], which: Any, row: Any, device: torch.device) -> None:
@@ -89,11 +93,11 @@ class LazyImages:
         return len(self.row)
 
     def to(self, device: torch.device) -> "LazyImages":
-        """The same images for another device."""
+        """Return the same images for another device."""
         return LazyImages(self.sources, self.which, self.row, device)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Read (U, C, S, S) for (U,) integers, (C, S, S) for one, on the device."""
+        """Read images to the device: (U, C, S, S) for (U,) integers, (C, S, S) for a single integer."""
         if isinstance(index, int):
             return self[[index]][0]
         numbers = _as_array(index)
@@ -104,7 +108,7 @@ class LazyImages:
         return to_device(images, self.device)
 
     def ahead(self, index: Tensor) -> None:
-        """Start reading the images that will be indexed next."""
+        """Start to read, in a thread, the images that will be indexed next."""
         if self.reader is None:
             self.reader = ThreadPoolExecutor(1, "semisup-reader")
         numbers = _as_array(index)
@@ -127,7 +131,7 @@ class LazyImages:
 
 
 def concatenate(parts: Sequence[Tensor | LazyImages]) -> Tensor | LazyImages:
-    """Join images on the CPU; on disk if some of them are, otherwise in a new tensor."""
+    """Concatenate images on the CPU: in a new tensor, or as `LazyImages` if one of the parts is on disk."""
     if all(isinstance(part, Tensor) for part in parts):
         return torch.cat([part for part in parts if isinstance(part, Tensor)])
     sources: list[PackedImages | Pixels] = []

@@ -1,11 +1,14 @@
-"""File format of cached pixels, verified by checksums before any pixel is used.
+"""Read and write packs: files of cached pixels, which are verified by checksums before any pixel is used.
 
-    magic, version of the format, length of the header, sha256 of the header and that length
-    pixels, (n, 3, S, S) uint8
-    header: JSON of the pack's own key, the files without pixels with their reasons, and the block checksums
+A pack contains, in this order:
 
-The header comes last because it is known last. A pack is written without fsync: damage by a power cut is detected when
-it is read, like any other damage, and the pack is rebuilt. (A .npy file has no checksums.)
+    prefix: magic bytes, version of the format, length of the header, sha256 of the header and its length
+    pixels: (n, 3, S, S) uint8
+    header: JSON with the pack's key, the files without pixels and their reasons, and the block checksums
+
+The header is at the end, because its content is known only after the pixels are written. A pack is written without
+fsync: damage by a power cut is detected when the pack is read, like any other damage, and the pack is built again. (A
+.npy file has no checksums.)
 """
 
 import hashlib
@@ -31,8 +34,8 @@ class ImagePack(NamedTuple):
     """Content of a pack.
 
     pixels: (n, 3, S, S) uint8
-    bad: position -> reason of each file without a row
-    animated: number of rows that are the first of several frames
+    bad: position in the list of files -> reason, for each file without a row
+    animated: number of rows whose file has several frames; the row is the first of them
     """
 
     pixels: Pixels | PackedImages
@@ -41,10 +44,10 @@ class ImagePack(NamedTuple):
 
 
 def write_pack(path: Path, pack: ImagePack) -> None:
-    """Write a pack atomically.
+    """Write a pack with pixels in memory to a file, atomically.
 
     Raises:
-        OSError: for example, the disk is full or read-only.
+        OSError: the file cannot be written; for example, the disk is full or read-only.
     """
     assert not isinstance(pack.pixels, PackedImages)
     pixels = pack.pixels.reshape(-1).data
@@ -54,7 +57,7 @@ def write_pack(path: Path, pack: ImagePack) -> None:
 
 
 class PackWriter:
-    """Context manager that writes a pack image by image; `finish` names it and returns its rows."""
+    """Context manager that writes a pack image by image, for pixels that do not fit into memory."""
 
     def __init__(self, folder: Path) -> None:
         _prepare_folder(folder)
@@ -66,14 +69,14 @@ class PackWriter:
         return self
 
     def add(self, image: Pixels) -> None:
-        """Append an image, (3, S, S) uint8."""
+        """Append an image, (3, S, S) uint8, to the pack."""
         row = image.reshape(-1).data
         self.file.write(row)
         self.sums.add(row)
         self.count += 1
 
     def finish(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> ImagePack:
-        """Write the header and publish the file under `path`."""
+        """Write the header, give the file its name `path`, and return the pack, with its pixels on disk."""
         header = _header(path, bad, animated, self.sums.all())
         self.file.write(header)
         self.file.commit(path, _prefix(header), durable=False)
@@ -84,10 +87,12 @@ class PackWriter:
 
 
 def read_pack(path: Path, count: int, size: int, *, on_disk: bool) -> ImagePack | None:
-    """Read the pack of `count` files at S = `size`; None if it is missing or damaged.
+    """Read a pack; None if it is missing or damaged, or does not have the expected key, count or size.
 
     Args:
-        on_disk: only verify the pixels and leave them in the file.
+        count: number of files in the list that the pack belongs to, with and without pixels.
+        size: S, the side of the images.
+        on_disk: True = only verify the pixels and leave them in the file; False = read them into memory.
     """
     try:
         with open(path, "rb", buffering=0) as file:

@@ -1,8 +1,8 @@
 """Decode many files in several processes, in order.
 
-The result does not depend on which process decodes a file. A file that cannot be decoded loses its row, and so does one
-that kills its process or exceeds its time: files in progress at that moment are retried one by one (isolated.py). A
-plain `ProcessPoolExecutor` would fail the whole run because of such a file.
+The result does not depend on which process decodes a file. A file that cannot be decoded, kills its process or exceeds
+the time limit gets no pixels. The other files are still decoded: when a process dies, the files in progress are tried
+again one by one (isolated.py). With a plain `ProcessPoolExecutor` the whole run would fail because of such a file.
 """
 
 import functools
@@ -24,7 +24,10 @@ from semisup.images.resource_limits import limit_memory, time_limit
 from semisup.images.scan import ImageFile
 
 FEW_FILES, FEW_BYTES = 16, 2**19
-"""Below either, one process is faster: starting a second takes 20 ms, as long as 8 photographs of 60 kB."""
+"""With fewer files, or fewer bytes in all files, one decoding process is faster than several.
+
+To start another process takes 20 ms, as long as to decode 8 photographs of 60 kB.
+"""
 
 _CHUNK_FILES, _CHUNK_BYTES = 32, 2**22
 _CHUNKS = 8  # per process at least, if there are enough files, so that all processes finish at about the same time
@@ -33,11 +36,12 @@ _CHUNKS = 8  # per process at least, if there are enough files, so that all proc
 class DecodeResult(NamedTuple):
     """Result of decoding one file.
 
-    name: as in ImageFile
-    sha256: hex, of the file's content; "" where it was not read ("unreadable", or a file "too large")
-    pixels: (3, S, S) uint8, or None
-    animated: whether the file has more frames than the decoded one
-    reason: why there are no pixels, a key of decode.REASONS; None if there are
+    name: name of the file, as in ImageFile
+    sha256: digest of the file's content in hexadecimal digits; "" if it is not known, for example because the file was
+        "unreadable" or "too large"
+    pixels: (3, S, S) uint8; None if the file cannot be decoded
+    animated: whether the file has several frames; only the first is decoded
+    reason: why there are no pixels, a key of decode.REASONS; None if there are pixels
     """
 
     name: str
@@ -48,14 +52,15 @@ class DecodeResult(NamedTuple):
 
 
 def decode_files(files: Sequence[ImageFile], settings: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
-    """Decode `files` and yield one result each, in order. `workers` affects only the time.
+    """Decode `files` and yield one result for each, in order.
 
-    With one worker this process decodes, and a file could kill it.
-    At most four chunks per worker (32 files or 4 MiB of pixels each) are in memory at once.
+    The results do not depend on `workers`, the number of processes. With one worker, this process itself decodes the
+    files, and a file could kill it. At most four chunks per worker (32 files or 4 MiB of pixels each) are in memory at
+    once.
 
     Raises:
-        SettingError: `workers` below 1.
-        DataError: processes die whatever the file; or memory ran out in this process.
+        SettingError: `workers` is below 1.
+        DataError: decoding processes died whatever the file was, or memory ran out in this process.
     """
     check_range("workers", workers, 1)
     if workers == 1 or not files or not _may_have_children():
@@ -66,12 +71,12 @@ def decode_files(files: Sequence[ImageFile], settings: DecodeSettings, workers: 
 
 
 def max_workers() -> int:
-    """Default number of workers: one per core, and at least 2, so that this process does not decode."""
+    """Compute the default number of workers: one per core, and at least 2, so that this process does not decode."""
     return max(os.cpu_count() or 1, 2)
 
 
 def _may_have_children() -> bool:
-    """Whether this process may start others: not a daemon, and not a joblib worker (start method `loky`)."""
+    """Whether this process can start processes: it is no daemon and no worker of joblib (start method `loky`)."""
     method = multiprocessing.get_start_method(allow_none=True)
     is_known = method is None or method in multiprocessing.get_all_start_methods()
     return is_known and not multiprocessing.current_process().daemon
@@ -103,7 +108,10 @@ def _decode_one(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
 
 
 def _decode_limited(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
-    """As `decode_file`, within limits; lack of memory is attributed to the file, the only one in this process."""
+    """Decode a file as `decode_file` does, but with a time limit.
+
+    If memory runs out, the file counts as "too large", because this process decodes no other file meanwhile.
+    """
     try:
         with time_limit():
             return _decode_one(file, settings)
@@ -116,10 +124,10 @@ def _failed(file: ImageFile, reason: str) -> DecodeResult:
 
 
 def read_bytes(path: str, limit: int) -> bytes:
-    """Read a regular file, without blocking on one that became a FIFO or a device since the scan.
+    """Read a regular file. A file that became a FIFO or a device since the scan is refused without waiting for data.
 
     Raises:
-        BadImageError: "unreadable"; "too large" for more than `limit` bytes.
+        BadImageError: the file cannot be read ("unreadable"), or has more than `limit` bytes ("too large").
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -150,7 +158,7 @@ def _decode_in_pool(files: Sequence[ImageFile], settings: DecodeSettings, worker
 
 
 def _run_pool(chunks: deque[Sequence[ImageFile]], settings: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
-    """Decode chunks and remove them from `chunks`, until all are done or a process died."""
+    """Decode chunks of files and remove them from `chunks`, until all chunks are done or a process died."""
     pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_init_pool_worker, initargs=(settings,))
     pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]] = deque()
     broken = False
@@ -183,7 +191,11 @@ def _unfinished(
     pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]],
     chunks: deque[Sequence[ImageFile]],
 ) -> list[ImageFile]:
-    """Files of the failed chunk and of failed ones after it, with enough others to tell whether every file crashes."""
+    """Collect the files to try again one by one after a process died.
+
+    These are the files of the failed chunk `first` and of the failed chunks directly after it. Files of further chunks
+    are added if needed, so that there are enough files to tell whether every file crashes.
+    """
     files = list(first)
     while pending and not _succeeded(pending[0][1]):
         files += pending.popleft()[0]

@@ -1,6 +1,6 @@
-"""Keep decoders from writing warnings to the terminal, some of which contain text from the file.
+"""Keep decoders from writing warnings to the terminal; some of these contain text from the image file.
 
-Pillow raises the same problems as exceptions, which become reasons.
+No information is lost: for the same problems Pillow raises exceptions, which become a reason of decode.REASONS.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from PIL import _imaging
 
 
 def silence_decoders() -> None:
-    """Silence the decoders in this process; libtiff stays audible where it is not linked into Pillow's module."""
+    """Silence the decoders in this process; libtiff cannot be silenced if it is not linked into Pillow's module."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(_imaging.__file__)

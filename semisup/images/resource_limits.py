@@ -1,6 +1,6 @@
-"""Time and memory limits of a decoding process, so that a hostile file harms only itself.
+"""Set time and memory limits of a decoding process, so that a malicious file cannot stop the run.
 
-The kernel enforces them: decoders are C code, which Python cannot interrupt.
+The kernel enforces the limits, because decoders are C code, which Python cannot interrupt.
 """
 
 import contextlib
@@ -13,18 +13,23 @@ from pathlib import Path
 from semisup.images.decode_settings import DecodeSettings
 
 SECONDS = 30.0
-"""CPU seconds for one file; the largest accepted image needs about one. CPU time, so that a busy machine changes
-nothing."""
+"""Largest CPU time of one file, in seconds; the largest accepted image needs about one second.
+
+CPU time is limited, and not elapsed time, so that the result does not depend on how busy the machine is.
+"""
 
 BYTES_PER_PIXEL, SPARE_BYTES = 48, 2**28
-"""Of address space: an image, its upright copy, its colors on the background, and the decoder's buffers."""
+"""Bytes of address space per pixel, and in addition.
+
+They are for the image, its rotated copy, its copy with the background color, and the buffers of the decoder.
+"""
 
 TOO_SLOW = -signal.SIGPROF
 """Exit code of a process that exceeded SECONDS."""
 
 
 def limit_memory(settings: DecodeSettings) -> None:
-    """Limit this process to the memory that the largest accepted image needs; beyond it, MemoryError is raised."""
+    """Limit the memory of this process to what the largest accepted image needs; beyond it, MemoryError is raised."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
@@ -38,7 +43,7 @@ def limit_memory(settings: DecodeSettings) -> None:
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
-    """Kill this process by SIGPROF when the body takes more than SECONDS of CPU time."""
+    """Kill this process by SIGPROF if the body of the context takes more than SECONDS of CPU time."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:

@@ -1,6 +1,7 @@
-"""Find image files: the result depends only on names, not on the disk's order, the locale or links.
+"""Find image files in a folder, in an order that does not depend on the file system, the locale or links.
 
-decode.py decides by content what a file is. Of files with another suffix only the first bytes are read here.
+A file with an image suffix counts as an image here; decode.py checks its content later. Of files with another suffix
+the first bytes are read, to find out whether they are images.
 """
 
 import errno
@@ -25,13 +26,13 @@ from semisup.images.formats import (
 from semisup.text import escape_name
 
 OTHER_SUFFIX = "other suffix"
-"""Reason for ignoring a file that is not an image by its suffix and its content."""
+"""Reason for ignoring a file that is not an image, neither by its suffix nor by its content."""
 
 OUTPUT_FOLDER = "output of semisup"
-"""Reason for ignoring a folder that this program or W&B wrote."""
+"""Reason for ignoring a folder or a plot that this program or W&B wrote."""
 
 RUN_FILES = frozenset({"config.yaml", "run.json"})
-"""Files that together mark the folder of a run; its plots are images, but not data."""
+"""A folder with all of these files is the folder of a run; its plots are images, but not data."""
 
 COMPARISON_PLOT, COMPARISON = "comparison.png", "comparison.json"
 """A plot of `semisup compare`, and the file that is always written beside it."""
@@ -39,12 +40,13 @@ COMPARISON_PLOT, COMPARISON = "comparison.png", "comparison.json"
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file with an image suffix, as of the scan. There may be millions: text, not Path objects.
+    """An image file, as it was at the time of the scan. Paths are text and not Path objects, to save memory.
 
-    path: where it is
-    name: posix path relative to the data set's root, printable (see `text.escape_name`); the image's name in a record
-    bytes_: its size
-    mtime_ns, ctime_ns, inode: with the size, these change when the content does
+    path: path of the file
+    name: POSIX path relative to the root of the data set, printable (see `text.escape_name`); this is the name of the
+        image in the files of a run
+    bytes_: size of the file
+    mtime_ns, ctime_ns, inode: one of these or the size changes when the content changes
     """
 
     path: str
@@ -57,13 +59,14 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Scan:
-    """Content of a folder.
+    """Result of the scan of a folder.
 
     files: image files, sorted by the bytes of their path
-    ignored: reason -> number of ignored entries: "hidden" (with everything below), "other suffix", "symlink" (links
-        are not followed), "broken symlink", "seen already" (a link to a file or folder found before, such as a loop),
-        "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan), OUTPUT_FOLDER, HEIC_HINT
-    suffixes: suffix, with its dot -> number of files among "other suffix"; "." = none
+    ignored: reason -> number of ignored entries. The reasons are "hidden" (a hidden folder counts once), "other
+        suffix", "symlink" (links are not followed), "broken symlink", "seen already" (a link to a file or folder found
+        before, such as a loop), "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan),
+        OUTPUT_FOLDER and HEIC_HINT
+    suffixes: suffix, with its dot -> number of files ignored as "other suffix"; "." = files without a suffix
     """
 
     files: tuple[ImageFile, ...]
@@ -72,12 +75,13 @@ class Scan:
 
 
 def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
-    """Find the image files in `folder` and below it.
+    """Find the image files in `folder` and its subfolders.
 
     Args:
-        root: names are relative to this; `folder` is `root` or below it.
-        folder: where to search.
-        follow_symlinks: include link targets, each file and folder once, and under its own name if it has one.
+        root: the folder to which names are relative; `folder` is `root` or below it.
+        folder: the folder to search.
+        follow_symlinks: include the targets of links. Each file and folder is included once, and under its own name
+            instead of a link's name if it is inside `folder`.
 
     Raises:
         DataError: a folder is missing or unreadable.
@@ -105,9 +109,10 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
 
 
 def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
-    """List the visible subfolders: class name -> folder, sorted by the bytes of the names.
+    """List the subfolders that are not hidden: class name -> folder, sorted by the bytes of the names.
 
-    Names are in Unicode's form NFC and printable, so that a data set copied by way of a Mac keeps its classes.
+    Names are printable and in the Unicode normalization form NFC, so that the classes of a data set stay the same if it
+    was copied to a Mac and back.
 
     Raises:
         DataError: two folders have the same name in NFC, or `folder` is missing or unreadable.
@@ -127,22 +132,25 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
 
 
 def image_name(root: Path, path: Path) -> str:
-    """Name of the image at `path` in a record: relative to `root`, printable."""
+    """Build the name of the image at `path` in the files of a run: its path relative to `root`, printable."""
     return escape_name(_decode_path(path.relative_to(root)))
 
 
 def shown(path: Path | str) -> str:
-    """`path` as printable text for messages."""
+    """Convert `path` to printable text for messages."""
     return escape_name(_decode_path(path))
 
 
 def _decode_path(path: Path | str) -> str:
-    """Decode a path as UTF-8 whatever the locale; other bytes become surrogates."""
+    """Decode a path as UTF-8 whatever the locale is; bytes that are not UTF-8 become surrogates."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield image files in any order. Links come last, so that a file is found under its own name first."""
+    """Yield the image files of a folder in any order; count all other entries in `ignored`, by reason.
+
+    Links come last, so that a file is found under its own name before it is found under the name of a link.
+    """
     pending, links, seen = [folder], deque[str](), set[tuple[int, int]]()
     while pending or links:
         path = pending.pop() if pending else links.popleft()
@@ -177,14 +185,19 @@ def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator
 
 
 def _is_output_folder(name: str, names: Iterable[str]) -> bool:
-    """Whether a folder with these entries was written by this program or by W&B, judged by what it contains."""
+    """Whether a folder with these entries was written by this program or by W&B."""
     if name == "wandb":
         return any(each.startswith(("run-", "offline-run-")) for each in names)
     return set(names) >= RUN_FILES
 
 
 def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: Counter[str]) -> bool:
-    """Whether a non-folder is an image file by its suffix; with `seen`, files found before do not count again."""
+    """Whether an entry that is no folder is an image file; if it is not, count it in `ignored`.
+
+    Args:
+        seen: device and inode of the files found so far, which are not counted as images again; the file is added.
+            None = do not check.
+    """
     if seen is not None and (status.st_dev, status.st_ino) in seen:
         ignored["seen already"] += 1
         return False
@@ -200,7 +213,10 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
 
 
 def _reason_to_ignore(path: str) -> str | None:
-    """The reason why a regular file is not read, or its suffix where that is of another kind; None if it is read."""
+    """Find the reason why a regular file is not read as an image; None if it is read.
+
+    For a file of another kind, the reason is its suffix with the dot, or "." without a suffix.
+    """
     suffix = os.path.splitext(path)[1].lower()
     if suffix in SUFFIXES:
         return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(_head(path)) else None
@@ -211,10 +227,10 @@ def _reason_to_ignore(path: str) -> str | None:
 
 
 def describe_ignored(counts: Mapping[str, int]) -> str:
-    """Describe the files that are not read: "ignored 150 files: 120 .heic (...), 30 .txt"; "" if there are none.
+    """Describe the files that are not read, such as "ignored 150 files: 120 .txt, 30 .csv"; "" if there are none.
 
     Args:
-        counts: suffixes and reasons -> number of files; reasons that hide no image are left out.
+        counts: suffix or reason -> number of files. Only suffixes and HEIC_HINT are described.
     """
     shown = {key: count for key, count in counts.items() if key.startswith(".") or key == HEIC_HINT}
     parts = sorted(shown.items(), key=lambda item: (-item[1], item[0]))
@@ -225,7 +241,7 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
 
 
 def _head(path: str) -> bytes:
-    """Read the first bytes of a regular file; b"" if it cannot be read."""
+    """Read the first bytes of a regular file; b"" if the file cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -239,7 +255,7 @@ def _head(path: str) -> bytes:
 
 
 def _is_new(status: os.stat_result, seen: set[tuple[int, int]], ignored: Counter[str]) -> bool:
-    """Whether a folder was not seen before; adds it to `seen`."""
+    """Whether a folder was not found before. If so, add it to `seen`; otherwise count it in `ignored`."""
     if (status.st_dev, status.st_ino) in seen:
         ignored["seen already"] += 1
         return False
@@ -248,7 +264,7 @@ def _is_new(status: os.stat_result, seen: set[tuple[int, int]], ignored: Counter
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """Entries of `folder`, sorted by the bytes of their names."""
+    """List the entries of `folder`, sorted by the bytes of their names."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: os.fsencode(entry.name))
@@ -257,7 +273,7 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """Status of the target of `path`; None if there is none, or if it is a link to itself."""
+    """Read the status of `path`, following links; None if the target does not exist, or if links form a loop."""
     try:
         return os.stat(path)
     except OSError as error:
@@ -271,5 +287,8 @@ def _unreadable(path: Path | str, error: OSError) -> DataError:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether systems leave such files beside images: .DS_Store, ._a.jpg, .ipynb_checkpoints, .nfs0001, Thumbs.db."""
+    """Whether a name is that of a hidden file, or of a file that systems create next to images.
+
+    Examples are .DS_Store, ._a.jpg, .ipynb_checkpoints, .nfs0001 and Thumbs.db.
+    """
     return name.startswith(".") or name.lower() == "thumbs.db"

@@ -1,8 +1,8 @@
 """Methods: how pseudo-labels are computed and used.
 
-A method is a frozen dataclass of settings with functions; what it learns is a `StateDict` that it returns. The
-training loop owns the model, the optimizer and the step counter. A method defines how many steps an epoch has, the
-loss of a step and what follows an evaluation.
+A method is a frozen dataclass of settings with functions. What it learns is a `StateDict`, which its functions take and
+return. The training loop owns the model, the optimizer and the step counter. A method defines the number of steps of an
+epoch, the loss of a step, and what happens after an evaluation.
 """
 
 from semisup.method._diagnostics import pool_labeled_event

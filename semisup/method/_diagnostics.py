@@ -1,4 +1,4 @@
-"""The event that reports one labeling of the unlabeled set, for offline and online methods alike."""
+"""The event that reports one labeling of the unlabeled set, for offline and online methods."""
 
 from torch import Tensor
 
@@ -12,15 +12,15 @@ from semisup.method._protocol import Position, TrainingContext
 def pool_labeled_event(
     training: TrainingContext, position: Position, round_: int, labels: PseudoLabels, selection: PolicyOutput
 ) -> PoolLabeled:
-    """Build the event of one labeling of the unlabeled set.
+    """Build the event that reports one labeling of the unlabeled set.
 
-    True classes (`training.hidden_targets`) enter `pseudo/accuracy`, the counts `known` and `right` of the classes and
-    the accuracy of the threshold curve, and nothing else.
+    The true classes (`training.hidden_targets`) are used only for `pseudo/accuracy`, for the counts `known` and `right`
+    of each class, and for the accuracy of the threshold curve.
 
     Args:
         round_: number of this labeling in the run, from 1.
-        labels: `confidence` and `targets` (N,) are read, `probabilities` are not. A target of -1 means that the image
-            was not labeled this time; it is left out of every number.
+        labels: pseudo-labels of N images; `confidence` and `targets` (N,) are read, `probabilities` are not. A target
+            of -1 means that the image was not labeled this time; it is left out of every number.
         selection: the policy's output for the same N images; `threshold` is (K,).
     """
     labels = PseudoLabels(*(values.cpu() for values in labels))

@@ -1,7 +1,8 @@
-"""The base of online methods: the unlabeled batch, the call of the policy, the forward passes and the log.
+"""The base of online methods: unlabeled batches, calls of the policy, forward passes and the log.
 
-Without unlabeled images, or with lambda_unlabeled=0, a step is `labeled_loss`: everything that the method does to
-labeled images, at no cost for unlabeled ones. A run with lambda_unlabeled=0 is the control of its method.
+Without unlabeled images, or with lambda_unlabeled=0, a step computes only `labeled_loss`: everything that the method
+does with labeled images. Then no unlabeled image is processed. The control of a run, its reference run without
+unlabeled images, is the same run with lambda_unlabeled=0.
 """
 
 from abc import abstractmethod
@@ -30,8 +31,8 @@ from semisup.threshold import has_own_loss, starts_with_labels
 class OnlineMethod:
     """Settings and steps that all online methods share; abstract.
 
-    Labeled images also belong to the unlabeled set: it has N + L images, the labeled ones last. The weight of the
-    unlabeled loss rises with r(t) = min(1, t / (ramp T)).
+    The unlabeled set has N + L images: the N unlabeled images, followed by the L labeled ones. The weight of the
+    unlabeled loss rises with r(t) = min(1, t / (ramp * T)) at step t of T.
     """
 
     lambda_unlabeled: float
@@ -67,7 +68,10 @@ class OnlineMethod:
         return self.semi_supervised_loss(training, memory, position)
 
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
-        """Compute the loss of a step on labeled images only: mean cross-entropy of their weak views."""
+        """Compute the loss of a step on labeled images only.
+
+        It is the mean cross-entropy of their weak views, unless a method overrides it.
+        """
         return labeled_step_loss(training, position, training.weak)
 
     @abstractmethod
@@ -84,7 +88,10 @@ class OnlineMethod:
         labeled: StepLoss,
         unlabeled: "UnlabeledLoss",
     ) -> StepLoss:
-        """Add the unlabeled loss, with the policy's own term, to the labeled loss of a step."""
+        """Add the unlabeled loss of a step to its labeled loss.
+
+        If the policy has its own loss term, the term is a part of the unlabeled loss.
+        """
         loss = unlabeled.loss
         if has_own_loss(training.policy):
             loss = loss + training.policy.penalty(unlabeled.logits, unlabeled.weight, policy_memory(memory))
@@ -92,7 +99,7 @@ class OnlineMethod:
         return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.images))
 
     def ramp_factor(self, progress: float) -> float:
-        """Return r(t), the factor of the unlabeled loss during the ramp; 1 throughout if `ramp` is 0."""
+        """Return r(t), the factor of the unlabeled loss; if `ramp` is 0, it is always 1."""
         return min(1.0, progress / self.ramp) if self.ramp > 0 else 1.0
 
     def needs_evaluation(self, epoch: int) -> bool:
@@ -107,7 +114,10 @@ class OnlineMethod:
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield the last pseudo-label of every unlabeled image that was labeled since the previous report."""
+        """Yield the event of the pseudo-labels since the previous report.
+
+        It has the last pseudo-label of each unlabeled image that was labeled since then.
+        """
         size = len(training.unlabeled)
         names = ("targets", "predicted", "confidence", "weight")
         targets, predicted, confidence, weight = (memory[f"last/{name}"][:size] for name in names)
@@ -121,12 +131,12 @@ class OnlineMethod:
 
 
 class UnlabeledLoss(NamedTuple):
-    """The unlabeled part of a step.
+    """The unlabeled part of the loss of a step, on V of its unlabeled images.
 
-    loss: ()
-    logits: (V, K) with gradient, of the images in the loss
-    weight: (V,), of the same images
-    images: number of unlabeled images of the step, selected or not
+    loss: (), mean over all unlabeled images of the step
+    logits: (V, K) with gradient
+    weight: (V,)
+    images: number of all unlabeled images of the step, selected or not
     """
 
     loss: Tensor
@@ -136,12 +146,14 @@ class UnlabeledLoss(NamedTuple):
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
-    """Build the record of the last pseudo-label of each image, while there is none.
+    """Build an empty record of the last pseudo-label of each image.
 
     Returns:
-        last/targets: (size,) int64, the pseudo-label; last/predicted: the most probable class, which differs from it
-            where the policy aligns distributions; -1 = none. last/confidence, last/weight: (size,) float32.
-            last/threshold: (K,) float32.
+        last/targets: (size,) int64, the pseudo-label; -1 = none.
+        last/predicted: (size,) int64, the most probable class; -1 = none. It differs from the pseudo-label if the
+            policy aligns distributions.
+        last/confidence, last/weight: (size,) float32.
+        last/threshold: (K,) float32.
     """
     return {
         "last/targets": torch.full((size,), -1, device=device),
@@ -154,9 +166,9 @@ def empty_label_memory(size: int, num_classes: int, device: torch.device | None 
 
 @dataclass(frozen=True)
 class Batch:
-    """Unlabeled images of a step, on the device.
+    """The unlabeled part of the images of a step, on the device.
 
-    index: (U,) int64 in [0, N + L)
+    index: (U,) int64 in [0, N + L), indices of the images
     pixels: (U, C, S, S) uint8
     """
 
@@ -165,7 +177,11 @@ class Batch:
 
 
 def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
-    """Load the U = ratio * batch size images of a step from the N unlabeled and L labeled ones; labeled ones last."""
+    """Load the images of the unlabeled part of a step.
+
+    U = ratio * batch_size images are drawn from the N unlabeled and the L labeled ones. In the batch, the labeled ones
+    come last.
+    """
     unlabeled, labeled = _draw_indices(training, position.step, ratio)
     pixels = gather_images(training.unlabeled, unlabeled)
     if isinstance(training.unlabeled.pixels, Prefetchable):
@@ -176,7 +192,11 @@ def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -
 
 
 def _draw_indices(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
-    """Draw the indices of a step's images in [0, N) and in [N, N + L), on the CPU."""
+    """Draw the indices of a step's images, on the CPU.
+
+    Returns:
+        indices of unlabeled images in [0, N), and indices of labeled images in [N, N + L).
+    """
     size = len(training.unlabeled) + len(training.labeled)
     index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step)
     return index[index < len(training.unlabeled)], index[index >= len(training.unlabeled)]
@@ -191,11 +211,12 @@ def select_and_record(
     logits: Tensor | None,
     targets: Tensor,
 ) -> tuple[PolicyOutput, StateDict]:
-    """Weight the pseudo-labels of a batch by the policy, and record them for the next report.
+    """Weight a batch of pseudo-labels by the policy, and record the labels for the next report.
 
     Args:
-        labels, index: of the U unlabeled images.
-        logits: (B, K) of the labeled images; None only if the policy does not use them.
+        labels: pseudo-labels of the U unlabeled images.
+        index: (U,) indices of these images.
+        logits: (B, K) logits of the labeled images; may be None if the policy does not use labeled images.
         targets: (B,) classes of the labeled images.
     """
     labeled = None
@@ -217,12 +238,12 @@ def select_and_record(
 
 
 class ForwardPass(NamedTuple):
-    """Logits of a step's images and the policy's output.
+    """Results of the forward passes of a step, with V of the unlabeled images in the loss.
 
     labeled: (B or more, K) float logits with gradient, of all labeled views
-    weak: (V, K) float logits without gradient, calibrated
-    strong: (V, K) float logits with gradient, of the images in the loss
-    targets, weight: (V,), of the same images
+    weak: (V, K) float logits of the weak views, without gradient, calibrated by the temperature
+    strong: (V, K) float logits of the strong views, with gradient
+    targets, weight: (V,) pseudo-labels and weights of the policy
     """
 
     labeled: Tensor
@@ -242,17 +263,19 @@ def forward_weak_strong(
     skip_rejected: bool,
     ema_teacher: bool,
 ) -> tuple[ForwardPass, StateDict]:
-    """Label the weak views of a batch, weight them by the policy, and run the student on the strong views.
+    """Label the weak views of a batch, and compute the student's logits of the strong views.
 
-    Default: one pass of [labeled, weak, strong] as in the papers, V = U, so that BatchNorm normalizes all together.
+    The policy weights the labels. By default there is one pass of [labeled, weak, strong], as in the papers, so that
+    BatchNorm normalizes all views together, and V = U.
 
     Args:
-        images: (B, C, S, S) weak views of the labeled batch, which may be followed by other views of it.
+        images: (B, C, S, S) weak views of the labeled batch, which may be followed by other views of the same images.
         targets: (B,) classes of the labeled batch.
-        skip_rejected: leave out strong views of weight 0. The weak views come first, without gradient and without an
-            effect on BatchNorm's statistics; then one pass of [labeled, the V selected strong views]. If none is
-            selected, the step is bit-identical to `labeled_loss`.
-        ema_teacher: the weight average, in eval mode, labels the weak views (arXiv 2101.08482, section 3).
+        skip_rejected: leave out strong views of weight 0. Then the weak views have a pass of their own, without
+            gradient and without an effect on BatchNorm's statistics. It is followed by one pass of [labeled, the V
+            selected strong views]. If no image is selected, the step is bit-identical to one with `labeled_loss`.
+        ema_teacher: label the weak views by the average of the student's weights, in eval mode (arXiv 2101.08482,
+            section 3).
     """
     weak = training.view(training.weak, batch.pixels, "weak", position.step)
     if not (skip_rejected or ema_teacher):
@@ -273,7 +296,7 @@ def forward_weak_strong(
     weight = selection.weight
     selected = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
     strong = training.view(training.augment, batch.pixels.index_select(0, selected), "strong", position.step)
-    seed_dropout(training.seed, position.step)  # the same draws as if there had been no weak pass
+    seed_dropout(training.seed, position.step)  # dropout draws as if the weak views had had no pass
     labeled, strong_logits = training.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
     forward = ForwardPass(labeled, weak_logits[selected], strong_logits, selection.targets[selected], weight[selected])
     return forward, memory
@@ -281,7 +304,10 @@ def forward_weak_strong(
 
 @torch.no_grad()
 def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute the average model's logits of the labeled images, if the policy uses them, and of the weak views."""
+    """Compute logits by the average of the student's weights: of the labeled images and of the weak views.
+
+    Those of the labeled images are None unless the policy uses them.
+    """
     teacher = training.teacher.eval()
     labeled = teacher(images).float() if training.policy.uses_labeled else None
     return labeled, teacher(weak).float()
@@ -289,7 +315,10 @@ def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple
 
 @torch.no_grad()
 def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute the student's logits of the labeled images, if the policy uses them, and of the weak views."""
+    """Compute logits by the student without gradient: of the labeled images and of the weak views.
+
+    Those of the labeled images are None unless the policy uses them.
+    """
     with freeze_bn_stats(training.student):
         if not training.policy.uses_labeled:
             return None, training.student(weak).float()

@@ -21,10 +21,10 @@ from semisup.threshold import Policy
 class Position(NamedTuple):
     """Position of a step in the training.
 
-    step: optimizer updates done before it
-    epoch: epochs completed before it
-    position: steps of this epoch done before it
-    progress: share of the training done before it, in [0, 1]
+    step: number of optimizer updates before this step
+    epoch: number of epochs completed before this step
+    position: number of steps of this epoch before this step
+    progress: fraction of the training before this step, in [0, 1]
     """
 
     step: int
@@ -38,10 +38,10 @@ class TrainingContext:
     """Models, data and settings that every method works with.
 
     student: the model that is trained
-    teacher: the model that labels the unlabeled set offline: the student, or the average of its weights
+    teacher: the model that offline methods label the unlabeled set with: the student, or the average of its weights
     restart: `restart(round)` reinitializes the student, its optimizer and its average
     hidden_targets: (N,) int64 in [0, K), true classes of the unlabeled images or -1; for diagnostics only, on the CPU
-    augment: training augmentation; of the strong views in online methods
+    augment: the training augmentation; online methods use it for the strong views
     weak: augmentation of the weak views
     """
 
@@ -60,11 +60,18 @@ class TrainingContext:
     eval_batch_size: int
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
-        """Augment (n, C, S, S) uint8 images to float, with the random draws of (name, step)."""
+        """Augment (n, C, S, S) uint8 images to float.
+
+        Args:
+            name, step: identify the random draws; the same values give the same draws.
+        """
         return augment.apply(pixels, torch_generator(self.seed, "augment", name, step))
 
     def labeled_batch(self, position: Position, augment: Augment, name: str = "labeled") -> tuple[Tensor, Tensor]:
-        """Load the labeled batch of a step, augmented with the random draws of `name`.
+        """Load the labeled batch of a step and augment it.
+
+        Args:
+            name: identifies the random draws of the augmentation; see `view`.
 
         Returns:
             Augmented images (n, C, S, S) float and classes (n,) int64; n <= batch_size.
@@ -75,7 +82,10 @@ class TrainingContext:
         return self.view(augment, pixels, name, position.step), images.targets[index]
 
     def context(self, position: Position, memory: StateDict) -> PolicyContext:
-        """Build the policy's context for offline labeling; predicts the whole labeled set if the policy needs it."""
+        """Build the policy's context for an offline labeling.
+
+        If the policy uses labeled images, the whole labeled set is predicted.
+        """
         if not self.policy.uses_labeled:
             return PolicyContext(position.progress, None, position.epoch)
         batches = iter_logits(self.teacher, self.labeled.pixels, self.eval_batch_size)
@@ -85,13 +95,16 @@ class TrainingContext:
 
 
 def seed_dropout(seed: int, step: int) -> None:
-    """Seed the model's own random draws (dropout, stochastic depth) for a step; they differ between processes."""
+    """Seed the random draws inside the model (dropout, stochastic depth) for a step.
+
+    The draws differ between the processes of a run.
+    """
     rank = (distributed.rank(),) if distributed.world_size() > 1 else ()
     seed_global(derive_seed(seed, "forward", step, *rank))
 
 
 class StepLoss(NamedTuple):
-    """Loss of one step, and sums for the log that need no synchronization with the device.
+    """Loss of one step, and sums for the log, which can be computed without waiting for the device.
 
     total: () float with gradient
     sums: (len(LOG_SUMS),) float64, added up over an epoch
@@ -105,7 +118,11 @@ LOG_SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps"
 
 
 def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
-    """Build a (len(LOG_SUMS),) float64 tensor on the device of `like`: the named values, and 0 for the others."""
+    """Build a (len(LOG_SUMS),) float64 tensor on the device of `like`.
+
+    Args:
+        values: values by name, out of LOG_SUMS; all other entries are 0.
+    """
     sums = torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=like.device)
     for name, value in values.items():
         sums[LOG_SUMS.index(name)].fill_(value)  # assignment by [] would wait for the GPU
@@ -113,7 +130,7 @@ def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
 
 
 def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-    """Build the sums of a step on n labeled images with mean loss `loss` ()."""
+    """Build the log sums of the labeled part of a step, with n images and mean loss `loss` ()."""
     correct = (logits.argmax(dim=1) == targets).sum()
     count = len(targets)
     return make_sums(
@@ -122,7 +139,7 @@ def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
-    """Build the sums of the unlabeled part of a step with mean loss `loss` () over `count` images."""
+    """Build the log sums of the unlabeled part of a step, with `count` images and mean loss `loss` ()."""
     return make_sums(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
@@ -130,8 +147,8 @@ class Method(Protocol):
     """Interface of a method.
 
     uses_weak: False if the weak augmentation has no effect.
-    labels_only_settings: the method's settings that identify a run which uses no unlabeled image, such as the control;
-        the others have no effect there.
+    labels_only_settings: names of the settings that identify a run without unlabeled images, such as the control; all
+        other settings of the method have no effect in such a run.
     """
 
     uses_weak: ClassVar[bool]
@@ -139,7 +156,7 @@ class Method(Protocol):
 
     @property
     def uses_unlabeled(self) -> bool:
-        """Whether unlabeled images and the threshold policy can have an effect."""
+        """Whether unlabeled images and the threshold policy can have an effect on the training."""
         ...
 
     @property
@@ -148,28 +165,31 @@ class Method(Protocol):
         ...
 
     def init(self, training: TrainingContext) -> StateDict:
-        """Build the memory before the first step."""
+        """Build the memory that the method has before the first step."""
         ...
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
-        """Return the optimizer steps of an epoch that starts with this memory."""
+        """Return the number of optimizer steps of an epoch that starts with this memory."""
         ...
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
-        """Compute the loss of one step; the student is in training mode."""
+        """Compute the loss of one step; the caller has set the student to training mode."""
         ...
 
     def needs_evaluation(self, epoch: int) -> bool:
-        """Whether `on_evaluation` may act after `epoch` epochs, so that an evaluation is required."""
+        """Whether the method requires an evaluation after `epoch` epochs.
+
+        Then `on_evaluation` may act on it.
+        """
         ...
 
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        """Act on an evaluation at the end of an epoch; yields events and returns the memory.
+        """Act on an evaluation at the end of an epoch: yield events and return the new memory.
 
         Args:
-            position: `epoch` counts the epoch that has just ended.
+            position: `epoch` includes the epoch that has just ended.
             accuracy: validation accuracy, in [0, 1].
         """
         ...
@@ -177,7 +197,10 @@ class Method(Protocol):
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield diagnostic events at an evaluation, possibly within an epoch; must not affect the training."""
+        """Yield diagnostic events at an evaluation, and return the new memory.
+
+        The evaluation may be within an epoch. Reporting must not affect the training.
+        """
         ...
 
 
@@ -197,19 +220,20 @@ class HoldsAllImages(Protocol):
 
 @runtime_checkable
 class OfflineMethod(Protocol):
-    """A method that is purely supervised, and does not call the policy, until it first labels the unlabeled set.
+    """A method that trains on labels only until it labels the unlabeled set for the first time.
 
-    Before that, the policy's memory is that of its `init`, and runs that differ in the policy only are identical.
+    Before that it does not call the policy, whose memory remains that of `init`. So runs that differ only in the policy
+    are identical until then.
 
-    settings_after_labeling: the method's settings that have no effect before the first labeling either.
+    settings_after_labeling: names of the method's settings that also have no effect before the first labeling
     """
 
     settings_after_labeling: ClassVar[tuple[str, ...]]
 
     def has_pseudo_labels(self, memory: StateDict) -> bool:
-        """Whether the unlabeled set has been labeled."""
+        """Whether the unlabeled set has been labeled at least once."""
         ...
 
     def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
-        """Whether `on_evaluation` with these arguments labels the unlabeled set."""
+        """Whether `on_evaluation` with the same arguments will label the unlabeled set."""
         ...

@@ -1,15 +1,16 @@
 """FixMatch (arXiv 2001.07685): label the weak view and train the strong view on that label.
 
-    loss = mean CE(labeled) + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, target_i)
+    loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, target_i)
 
-`target_i` is the most probable class of the weak view and `weight_i` comes from the threshold policy: with
-`threshold=fixed` this is FixMatch; with flexmatch, freematch (whose own term is added), softmatch or dash it is the
-method of that paper. There is no gradient through the labels. `forward_weak_strong` in `_online.py` describes the
-forward passes.
+U is the number of unlabeled images of a step. `target_i` is the most probable class of the weak view i, and `weight_i`
+comes from the threshold policy. With `threshold=fixed` this is FixMatch. With flexmatch, freematch (whose own loss term
+is added), softmatch or dash it is the method of that paper. There is no gradient through the labels.
+`forward_weak_strong` in `_online.py` describes the forward passes.
 
-AdaMatch (arXiv 2106.04732) is `threshold=adamatch` with `strong_labeled`, `logit_interpolation` and ramp=0.5,
-ramp_shape=cosine. Its logits of the labeled images are, with z from the pass of all images, z' from a pass of the
-labeled images only, and s ~ U(0, 1) for each logit:  s z + (1 - s) z'.
+AdaMatch (arXiv 2106.04732) is `threshold=adamatch` with `strong_labeled`, `logit_interpolation`, ramp=0.5 and
+ramp_shape=cosine. `logit_interpolation` replaces the logits of the labeled images by s * z + (1 - s) * z'. There z are
+their logits in the pass of all images, z' are their logits in a pass of the labeled images only, and s ~ U(0, 1) is
+drawn for each logit.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 class FixMatch(OnlineMethod):
     """Settings of FixMatch. Keys: `conf/method/fixmatch.yaml`.
 
-    With ramp_shape=cosine, the unlabeled loss rises with (1 - cos(pi r(t))) / 2.
+    With ramp_shape=cosine, the factor of the unlabeled loss is (1 - cos(pi * r(t))) / 2.
     """
 
     ramp_shape: str
@@ -83,22 +84,33 @@ class FixMatch(OnlineMethod):
         return RAMP_SHAPES[self.ramp_shape](super().ramp_factor(progress))
 
     def _labeled_views(self, training: TrainingContext, position: Position) -> tuple[Tensor, Tensor]:
-        """Load the weak views of the labeled batch, then the strong ones if they are used, and the classes (n,)."""
+        """Load the views of the labeled batch, and its classes (n,).
+
+        The weak views are followed by the strong ones if `strong_labeled` is set.
+        """
         images, targets = training.labeled_batch(position, training.weak)
         if self.strong_labeled:
             images = torch.cat((images, training.labeled_batch(position, training.augment, "labeled_strong")[0]))
         return images, targets
 
     def _labeled_step(self, logits: Tensor, targets: Tensor) -> StepLoss:
-        """Compute the mean cross-entropy of all labeled views; the log counts the weak ones as correct or not."""
+        """Compute the mean cross-entropy of all labeled views.
+
+        The accuracy in the log is that of the weak views only.
+        """
         loss = cross_entropy(logits, targets.repeat(len(logits) // len(targets)))
         return StepLoss(loss, labeled_sums(loss, logits[: len(targets)], targets))
 
 
 def interpolate_logits(training: TrainingContext, position: Position, images: Tensor, logits: Tensor) -> Tensor:
-    """Interpolate (n, K) logits of the joint pass with those of a pass of the labeled images only.
+    """Interpolate the logits of the labeled images between two passes of the student.
 
-    The second pass leaves BatchNorm's running statistics unchanged.
+    The first pass has all images of the step. The second one, of the labeled images only, is computed here; it leaves
+    BatchNorm's running statistics unchanged.
+
+    Args:
+        images: the labeled images.
+        logits: (n, K) logits of these images in the first pass.
     """
     with freeze_bn_stats(training.student):
         separate: Tensor = training.student(images).float()

@@ -1,19 +1,21 @@
 """Label propagation (arXiv 1904.04717): pseudo-labels come from the nearest neighbors, not from the model.
 
-    loss = mean CE(labeled) + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, target_i)
-    r(t) = min(1, t / (ramp T))
+    loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, target_i)
+    r(t) = min(1, t / (ramp * T))        at step t of T
 
 At the first step, the labels are propagated once over a graph of the nearest neighbors among labeled and unlabeled
-images (`core/label_propagation.py`): by their stored features where there is an encoder, else by their pixels. The
-threshold policy weights the propagated labels as it weights predictions; `confidence` is the propagated probability.
-With `skip_rejected`, views of weight 0 are left out: a step that selects none is bit-identical to one of the control.
-The paper computes the graph again from the features of the network that it trains; those of a frozen encoder do not
-change.
+images (`core/label_propagation.py`). Neighbors are found by the stored features of an encoder, or without an encoder by
+the pixels. The threshold policy weights the propagated labels as it weights predictions; `confidence` is the propagated
+probability. With `skip_rejected`, strong views of weight 0 are left out; a step that selects no image is bit-identical
+to a step of the control, the same run with lambda_unlabeled=0.
 
-The graph takes n^2 D multiplications for n images of D features: one second for 3,000 images of 1,280, about 20 minutes
-for 100,000, on one core. The labels then spread in log(1e-6) / log(neighbor_share) sparse products: 86 at 0.85, 1,375
-at 0.99. One float32 copy of the features is in memory meanwhile, 4 n D bytes: 5 kB an image of 1,280 features, 600 kB
-an image of 224 x 224 pixels.
+The paper computes the graph again during the training, from the features of the network that is trained. Here it is
+computed once, because the features of a frozen encoder do not change.
+
+For n images of D features, the graph takes n^2 * D multiplications. On one core, this is one second for 3,000 images of
+1,280 features, and about 20 minutes for 100,000. The labels then spread in log(1e-6) / log(neighbor_share) sparse
+products: 86 at 0.85, 1,375 at 0.99. One float32 copy of the features is in memory
+during this time, 4 * n * D bytes: 5 kB per image of 1,280 features, 600 kB per image of 224 x 224 pixels.
 """
 
 import hashlib
@@ -47,7 +49,7 @@ from semisup.method._protocol import (
 from semisup.runtime.distributed import from_leader
 
 PROPAGATED = "propagated"
-"""Name in the memory of the probabilities (N + L, K) float32 of the unlabeled and, last, the labeled images."""
+"""Name in the memory of the (N + L, K) float32 probabilities; those of the labeled images come last."""
 
 BLOCK = 1024
 """Rows of the features that are hashed at once."""
@@ -55,11 +57,11 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class LabelPropagation(OnlineMethod):
-    """Settings of label propagation; see `OnlineMethod` for `lambda_unlabeled` and `ratio`.
+    """Settings of label propagation. `OnlineMethod` documents `lambda_unlabeled` and `ratio`.
 
-    ramp: share of the training over which the unlabeled loss is ramped up, in [0, 1]
-    neighbors: nearest neighbors that each image is connected to, at least 1
-    neighbor_share: share of a label that comes from the neighbors, in [0, 0.99]
+    ramp: fraction of the training over which the weight of the unlabeled loss rises, in [0, 1]
+    neighbors: number of nearest neighbors that each image is connected to, at least 1
+    neighbor_share: fraction of a label that comes from the neighbors, in [0, 0.99]
     power: exponent of the similarities, at least 0
     skip_rejected: leave strong views of weight 0 out of the forward pass
     """
@@ -98,7 +100,7 @@ class LabelPropagation(OnlineMethod):
         if self.skip_rejected:
             selected = selection.weight.nonzero().squeeze(1)
         strong = training.view(training.augment, batch.pixels.index_select(0, selected), "strong", position.step)
-        seed_dropout(training.seed, position.step)  # the same draws as if there had been no pass for the policy
+        seed_dropout(training.seed, position.step)  # dropout draws as if there had been no pass for the policy
         labeled, logits = training.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
         weight = selection.weight[selected]
         supervised = cross_entropy(labeled, targets)
@@ -112,7 +114,7 @@ class LabelPropagation(OnlineMethod):
 
     def _propagate(self, training: TrainingContext) -> Tensor:
         features = _features((training.unlabeled, training.labeled), training.eval_batch_size)
-        unknown = torch.full_like(training.unlabeled.targets, -1)  # also where the data set knows the class
+        unknown = torch.full_like(training.unlabeled.targets, -1)  # even if the data set has the class
         targets = torch.cat((unknown, training.labeled.targets))
         settings = training.num_classes, self.neighbors, self.neighbor_share, self.power
         key = (_digest(features, targets), *settings, features.device, torch.get_num_threads())
@@ -142,7 +144,7 @@ def _labeled_logits(training: TrainingContext, images: Tensor) -> Tensor:
 
 
 def _features(parts: Sequence[Images], batch_size: int) -> Tensor:
-    """Load (n, D) float32 features, or the pixels in [0, 1], of all images as they are, into one matrix."""
+    """Load (n, D) float32 features, or the pixels in [0, 1], of all images, not augmented, into one matrix."""
     features, done = torch.empty(0), 0
     for images in parts:
         pixels = images.pixels

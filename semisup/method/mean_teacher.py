@@ -1,11 +1,12 @@
-"""Mean Teacher (arXiv 1703.01780): the student's predictions are pulled towards those of its own weight average.
+"""Mean Teacher (arXiv 1703.01780): train the student to predict like the average of its weights.
 
-    loss = mean CE(labeled) + lambda_unlabeled r(t) / (U K)  sum_i weight_i |p_i - q_i|^2
-    p = softmax(student(weak'_i)), q = softmax(teacher(weak_i)), r(t) = min(1, t / (ramp T))
+    loss = mean CE(labeled) + lambda_unlabeled * r(t) / (U * K) * sum_i weight_i * |p_i - q_i|^2
+    p_i = softmax(student(weak'_i)), q_i = softmax(teacher(weak_i)), r(t) = min(1, t / (ramp * T)) at step t of T
 
-The teacher is the average of the weights (`train.ema_decay`), in eval mode; the policy weights its predictions. A
-policy that aligns distributions aligns q; the loss term of a policy that has one is computed on the student's
-predictions and is part of the unlabeled loss, which lambda_unlabeled multiplies.
+There are U unlabeled images in a step and K classes; weak_i and weak'_i are two weak views of image i. The teacher is
+the average of the student's weights (`train.ema_decay`), in eval mode. The threshold policy weights its predictions. If
+the policy aligns distributions, q is aligned. If the policy has its own loss term, the term is computed on the
+student's predictions and belongs to the unlabeled loss, which lambda_unlabeled multiplies.
 """
 
 from dataclasses import dataclass

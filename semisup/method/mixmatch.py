@@ -1,14 +1,16 @@
 """MixMatch (arXiv 1905.02249): average the predictions of two views, sharpen them, and mix all images.
 
-    q_i = sharpen(mean of 2 weak predictions, temperature)
+    q_i = sharpen(mean of the predictions of 2 weak views, temperature)
     l' = max(l, 1 - l), l ~ Beta(alpha, alpha)
-    x' = l' x + (1 - l') x_shuffled, targets likewise, over [labeled, weak, weak']
-    loss = mean CE(labeled') + lambda_unlabeled r(t) / (2 U K)  sum_i weight_i |softmax(z'_i) - q'_i|^2
+    x' = l' * x + (1 - l') * x_shuffled, targets likewise, over [labeled, weak, weak']
+    loss = mean CE(labeled') + lambda_unlabeled * r(t) / (2 * U * K) * sum_i weight_i * |softmax(z'_i) - q'_i|^2
 
-The two predictions leave BatchNorm's running statistics unchanged; the policy weights their mean, and each image
-keeps its weight when it is mixed. A policy that aligns distributions aligns the mean before it is sharpened; the loss
-term of a policy that has one is computed on z' and is part of the unlabeled loss. With lambda_unlabeled=0 the labeled
-images are mixed with each other, by the same l'.
+Primes mark mixed images, their logits z' and their targets q'. There are U unlabeled images in a step and K classes.
+The two predictions leave BatchNorm's running statistics unchanged. The policy weights their mean, and each image keeps
+its weight when it is mixed. If the policy aligns distributions, it aligns the mean before sharpening. If the policy has
+its own loss term, the term is computed on z' and belongs to the unlabeled loss.
+
+With lambda_unlabeled=0, the labeled images are mixed with each other, with l' drawn in the same way.
 """
 
 from dataclasses import dataclass
@@ -86,7 +88,7 @@ class MixMatch(OnlineMethod):
     def _mix(
         self, training: TrainingContext, position: Position, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mix (n, C, S, S) images and (n, K) targets with a permutation of themselves, by one coefficient l'."""
+        """Mix (n, C, S, S) images and (n, K) targets with a permutation of themselves, all by the same l'."""
         order = torch.randperm(len(images), generator=torch_generator(training.seed, "mixup", "order", position.step))
         order = to_device(order, images.device)
         share = float(numpy_generator(training.seed, "mixup", "share", position.step).beta(self.alpha, self.alpha))
@@ -95,7 +97,7 @@ class MixMatch(OnlineMethod):
 
 
 def one_hot(targets: Tensor, num_classes: int) -> Tensor:
-    """Encode (n,) classes as (n, K) float32 probabilities."""
+    """Encode (n,) classes as (n, K) float32 one-hot probabilities."""
     return torch.eye(num_classes, device=targets.device)[targets]
 
 

@@ -1,12 +1,13 @@
-"""Noisy Student (arXiv 1911.04252): self-training in rounds, each of which starts from newly initialized weights.
+"""Noisy Student (arXiv 1911.04252): self-training in rounds, each from newly initialized weights.
 
-As `self_training`, but whenever the unlabeled set has been labeled, the student, its optimizer and its weight average
-are discarded, and a student with other initial weights learns the labels and pseudo-labels under the strong
-augmentation. The best model on validation is chosen over all rounds.
+As in `self_training`, the unlabeled set is labeled after evaluations with an accuracy above the gate. After each
+labeling that selects any image, the student, its optimizer and its weight average are discarded. A student with other
+initial weights then learns the labels and pseudo-labels with the strong augmentation. The best model on the validation
+set is chosen over all rounds.
 
-With lambda_unlabeled=0 the student restarts under the same condition, at every `refresh_every` epochs above the gate.
-These epochs have labeled steps only, so that rounds are shorter, in steps, than those of a run with pseudo-labels,
-and there can be more of them.
+With lambda_unlabeled=0, the student restarts without pseudo-labels under the same condition: after every
+`refresh_every` epochs, if the validation accuracy is above the gate. These epochs have labeled steps only. So the
+rounds have fewer steps than those of a run with pseudo-labels, and there can be more rounds.
 """
 
 from collections.abc import Generator
@@ -21,7 +22,10 @@ from semisup.method.self_training import SelfTraining
 
 @dataclass(frozen=True)
 class NoisyStudent(SelfTraining):
-    """Settings of Noisy Student: those of `SelfTraining`; `refresh_every` is the length of a round in epochs."""
+    """Settings of Noisy Student, the same as those of `SelfTraining`.
+
+    `refresh_every` is the length of a round in epochs.
+    """
 
     labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "gate", "refresh_every")
 

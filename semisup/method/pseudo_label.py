@@ -1,9 +1,10 @@
-"""Online Pseudo-Label (Lee, ICML 2013 workshop): one weak view is both labeled and trained on.
+"""Online Pseudo-Label (Lee, ICML 2013 workshop): label one weak view and train on the same view.
 
-    loss = mean CE(labeled) + lambda_unlabeled r(t) / U  sum_i weight_i CE(u_i, target_i)
-    r(t) = min(1, t / (ramp T))
+    loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(u_i, target_i)
+    r(t) = min(1, t / (ramp * T))        at step t of T
 
-The unlabeled pass leaves BatchNorm's running statistics unchanged.
+u_i is the weak view of unlabeled image i, target_i its most probable class, and U the number of unlabeled images in a
+step. The pass of the unlabeled images leaves BatchNorm's running statistics unchanged.
 """
 
 from dataclasses import dataclass

@@ -1,24 +1,25 @@
 """Offline self-training (arXiv 1908.02983), as in the Food-11 tutorial.
 
-An epoch is one shuffled pass over the labeled images and, once there are pseudo-labels, one pass over the
-pseudo-labeled images, in the order of the set, with the same augmentation and batch size. After the evaluation of
-epoch e = 0, 1, ... the whole unlabeled set is labeled again if
+An epoch is one shuffled pass over the labeled images. Once there are pseudo-labels, it is followed by one pass over the
+pseudo-labeled images, in their order in the data set, with the same augmentation and batch size. After the evaluation
+of epoch e = 0, 1, ... the whole unlabeled set is labeled again if
 
     e mod refresh_every = 0   and   validation accuracy > gate
 
-by the teacher in eval mode, on images without augmentation. Images to which the threshold policy gives a weight above
-0 become the new pseudo-labeled set, with hard labels. (A last batch of a single image is joined to the batch before
-it: BatchNorm cannot normalize one image.) If no image is selected, there is no pseudo-labeled set. If accuracy falls
-below the gate later, the previous set stays in use.
+The teacher labels it in eval mode, on images without augmentation. Images to which the threshold policy gives a weight
+above 0 become the new pseudo-labeled set, with hard labels. (BatchNorm cannot normalize one image, so a last batch of
+one image is joined to the batch before it.) If no image is selected, there is no pseudo-labeled set. If the accuracy
+falls below the gate later, the previous set remains in use.
 
-An unlabeled set of 50,000 images beside 40 labels would make an epoch of 3 labeled and 3,000 pseudo-labeled batches,
-and the unlabeled set would not be labeled again before the end of that epoch. With `ratio`, an epoch has at most that
-many pseudo-labeled images per labeled image: the next ones of repeated passes over the set, each pass shuffled
-differently.
+With `ratio`, an epoch has at most `ratio` pseudo-labeled images per labeled image: the next ones of repeated passes
+over the set, each of which is shuffled differently. Without it, an unlabeled set of 50,000 images and 40 labels would
+make an epoch of 3 labeled and 3,000 pseudo-labeled batches, and the unlabeled set would not be labeled again before the
+end of that epoch.
 
-With lambda_unlabeled=0 an epoch is the pass over the labeled images. Until the unlabeled set is first labeled, a run
-equals that run (its control) at every step. From then on its epochs are longer, so that at equal steps the control is
-in a later epoch: it sees the same labeled batches in the same order, but at other steps, learning rates and views.
+With lambda_unlabeled=0, an epoch has only the pass over the labeled images. A run is identical to this run, its
+control, until the unlabeled set is first labeled. After that its epochs are longer. So after the same number of steps
+the control is in a later epoch: it uses the same labeled batches in the same order, but at other steps and learning
+rates and with other views.
 """
 
 from collections.abc import Generator
@@ -78,7 +79,7 @@ class SelfTraining:
         return labeled_steps + num_batches(size - joined, training.batch_size)
 
     def _pseudo_labeled_size(self, training: TrainingContext, memory: StateDict) -> int:
-        """Count the pseudo-labeled images of an epoch."""
+        """Compute the number of pseudo-labeled images in an epoch."""
         selected = len(memory["index"])
         return selected if self.ratio is None else min(selected, self.ratio * len(training.labeled))
 
@@ -91,7 +92,11 @@ class SelfTraining:
     def _pseudo_labeled_loss(
         self, training: TrainingContext, memory: StateDict, position: Position, batch: int
     ) -> StepLoss:
-        """Compute the loss of pseudo-labeled batch number `batch` of an epoch."""
+        """Compute the loss of a step on pseudo-labeled images.
+
+        Args:
+            batch: number of the pseudo-labeled batch in the epoch, from 0.
+        """
         selected, size = len(memory["index"]), self._pseudo_labeled_size(training, memory)
         begin = batch * training.batch_size
         end = size if size - begin == training.batch_size + 1 else begin + training.batch_size
@@ -132,7 +137,7 @@ class SelfTraining:
     def relabel(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Label the unlabeled set; the images that the policy selects become the new pseudo-labeled set."""
+        """Label the unlabeled set; images that the policy selects become the new pseudo-labeled set."""
         labels = yield from predict_unlabeled(training, memory, position)
         index = torch.arange(len(training.unlabeled), device=labels.targets.device)
         selection, memory = apply_policy(training, memory, labels, index, training.context(position, memory))
@@ -152,7 +157,7 @@ def predict_unlabeled(
 ) -> Generator[Event, None, PseudoLabels]:
     """Predict the whole unlabeled set with the present teacher, on images without augmentation.
 
-    The logits go into one preallocated tensor: a list of batches would fragment the memory that the passes free.
+    The logits are written to one preallocated tensor, because a list of batches would fragment memory.
 
     Raises:
         DivergedError: a logit is not finite.

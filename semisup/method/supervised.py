@@ -1,4 +1,4 @@
-"""Supervised training: cross-entropy on shuffled passes over the labeled images, under the training augmentation."""
+"""Supervised training: cross-entropy on shuffled passes over the augmented labeled images."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class Supervised:
-    """Supervised training has no settings."""
+    """Supervised training; it has no settings."""
 
     uses_unlabeled: ClassVar[bool] = False
     uses_weak: ClassVar[bool] = False
@@ -48,7 +48,7 @@ class Supervised:
 
 
 def labeled_step_loss(training: TrainingContext, position: Position, augment: Augment) -> StepLoss:
-    """Compute the mean cross-entropy of the labeled batch of a step, under `augment`."""
+    """Compute the mean cross-entropy of the labeled batch of a step, augmented by `augment`."""
     images, targets = training.labeled_batch(position, augment)
     logits = training.student(images).float()
     loss = cross_entropy(logits, targets)

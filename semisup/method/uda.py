@@ -1,12 +1,17 @@
-"""Unsupervised Data Augmentation (arXiv 1904.12848): the sharpened weak prediction is the target of the strong view.
+"""Unsupervised Data Augmentation (arXiv 1904.12848): train strong views on sharpened weak predictions.
 
-    loss = mean_B CE(labeled) [p(true) <= eta_t] + lambda_unlabeled r(t) / U  sum_i weight_i CE(strong_i, soft_i)
-    soft_i = softmax(weak logits_i / temperature)
+    loss = mean_B CE(labeled) * [p(true) <= eta_t]
+           + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, soft_i)
+    soft_i = softmax(logits of weak view i / temperature)
 
-Training-signal annealing leaves out labeled images that the model already classifies with confidence:
-eta_t = a_t (1 - 1/K) + 1/K with a_t = t (linear), 1 - exp(-5 t) (log), exp(5 (t - 1)) (exp), t in [0, 1]; `none` keeps
-all. It also applies with lambda_unlabeled=0. A policy that aligns distributions aligns the weak predictions before they
-are sharpened.
+[condition] is 1 if the condition holds, else 0. Training-signal annealing leaves out labeled images that the model
+already classifies with confidence: those whose probability of the true class is above
+
+    eta_t = a_t * (1 - 1/K) + 1/K
+
+With progress t in [0, 1], a_t is t (`linear`), 1 - exp(-5 * t) (`log`) or exp(5 * (t - 1)) (`exp`). With `none`, all
+images are used. Annealing also applies with lambda_unlabeled=0. If the policy aligns distributions, it aligns the weak
+predictions before they are sharpened.
 """
 
 import math
@@ -74,7 +79,10 @@ class UDA(OnlineMethod):
         return StepLoss(loss, labeled_sums(loss, logits, targets))
 
     def _annealed_loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """Compute the mean cross-entropy of labeled images with p(true) <= eta_t; 0 if there are none."""
+        """Compute the mean cross-entropy of the labeled images with p(true) <= eta_t.
+
+        The result is 0 if there are none.
+        """
         if self.tsa == "none":
             return cross_entropy(logits, targets)
         classes = logits.shape[1]

@@ -1,4 +1,7 @@
-"""Models: settings that build a network for images of C channels and S x S pixels, and K classes."""
+"""Models: settings that build a network.
+
+A network takes images of C channels and S x S pixels and returns logits of K classes.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +14,14 @@ from semisup.runtime.weights_file import WeightsInfo
 
 
 class ModelSettings(Protocol):
-    """The settings of one model."""
+    """Interface of the settings of a model."""
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         """Build a network that maps (n, channels, size, size) float in [0, 1] to (n, num_classes) logits.
 
         Args:
-            pretrained: False = do not load pretrained weights, even if the settings name some: the caller loads its
-                own into the same structure.
+            pretrained: False = do not load pretrained weights, even if the settings name some, because the caller loads
+                other weights into the network.
 
         Raises:
             SettingError: the model cannot take images of this size, or its weights cannot be loaded.
@@ -30,7 +33,8 @@ class ModelSettings(Protocol):
 class Pretrained(Protocol):
     """Settings of a model that can start from pretrained weights, which are one file on this machine.
 
-    `weights` in the config names the file or an entry of a library's list; `sha256` in the config identifies it.
+    `weights` in the config names the file, or an entry in a library's list of weights. `sha256` in the config
+    identifies the content of the file.
     """
 
     @property
@@ -40,30 +44,34 @@ class Pretrained(Protocol):
     def sha256(self) -> str | None: ...
 
     def weights_file(self) -> Path | None:
-        """Return the path that the weights are read from, whether it exists or not; None without pretrained weights."""
+        """Return the path of the weights file, which may not exist yet.
+
+        The result is None without pretrained weights.
+        """
         ...
 
     def download_url(self) -> str | None:
-        """Return the URL that `weights_digest` would download now; None if nothing is missing or nothing can be."""
+        """Return the URL that `weights_digest` would download now; None if it would download nothing."""
         ...
 
     def weights_digest(self) -> str | None:
-        """Return the sha256 of the weights' file, downloaded if missing; None without pretrained weights.
+        """Return the sha256 of the weights file, and download the file if it is missing.
+
+        The result is None without pretrained weights.
 
         Raises:
-            SettingError: there is no such file, it has another digest than `sha256`, or it does not hold the weights of
-                this model.
+            SettingError: there is no such file, its digest is not `sha256`, or it does not hold weights of this model.
         """
         ...
 
     def weights_info(self) -> WeightsInfo | None:
-        """Describe the weights for run.json; None without pretrained weights."""
+        """Describe the weights for run.json; return None without pretrained weights."""
         ...
 
 
 @runtime_checkable
 class ResizesImages(Protocol):
-    """Settings of a model that can resize images to the side that its network is made for."""
+    """Settings of a model that can resize images to the size that its network was made for."""
 
     @property
     def architecture(self) -> str: ...
@@ -72,15 +80,15 @@ class ResizesImages(Protocol):
     def input_size(self) -> int | None: ...
 
     def own_size(self) -> int:
-        """Return the side in pixels of the images that the network is made for."""
+        """Return the side, in pixels, of the images that the network was made for."""
         ...
 
 
 def identify_weights(model: Any) -> Any:
-    """Return the settings of a model with `sha256` filled in from the file of its weights.
+    """Return the settings of a model with `sha256` computed from its weights file.
 
     Raises:
-        SettingError: the file is missing, unusable, or not the one whose `sha256` is given.
+        SettingError: the weights file is missing or unusable, or its digest differs from a given `sha256`.
     """
     if not isinstance(model, Pretrained):
         return model

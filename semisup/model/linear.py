@@ -1,9 +1,10 @@
 """A linear classifier on features of unit length, or on pixels.
 
-    logits = W (s x / |x|) + b,    W and b start at 0
+    logits = W (s * x / |x|) + b,    W and b start at 0
 
-The softmax of a linear classifier on frozen features is flat: after a few hundred steps no confidence reaches a usual
-threshold. The scale s of the features makes up for it. From 0, all seeds start with the same model.
+The scale s makes predictions confident enough: with s = 1, the softmax of a linear classifier on frozen features is so
+flat that after a few hundred steps no confidence reaches a usual threshold. Since W and b start at 0, all seeds start
+with the same model.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Linear:
-    """scale: s, the length of the features, above 0."""
+    """Settings of the linear classifier.
+
+    scale: s, the length of the scaled features, above 0
+    """
 
     scale: float
 
@@ -34,7 +38,7 @@ class Linear:
 
 
 class UnitLength(nn.Module):
-    """Scale the values of each image to one length: (n, ...) -> (n, D)."""
+    """Scales the values of each image to the same Euclidean length, `length`: (n, ...) -> (n, D)."""
 
     def __init__(self, length: float) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from semisup.model.linear import UnitLength
 
 @dataclass(frozen=True)
 class Mlp:
-    """A multilayer perceptron with ReLU. Keys: `conf/model/mlp.yaml`."""
+    """Settings of a multilayer perceptron with ReLU. Keys: `conf/model/mlp.yaml`."""
 
     scale: float
     widths: list[int]

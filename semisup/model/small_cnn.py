@@ -1,4 +1,4 @@
-"""Convolutional network with global pooling, for small images of any size."""
+"""A convolutional network with global pooling, for small images of any size."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +13,10 @@ SMALLEST_SIDE = 4  # pixels; blocks do not pool below it
 
 @dataclass(frozen=True)
 class SmallCnn:
-    """`widths`: channels of each block; a block halves the image size if at least 4 pixels remain."""
+    """Settings of the small convolutional network.
+
+    widths: number of channels of each block; a block halves the image size if at least 4 pixels remain
+    """
 
     widths: list[int]
 

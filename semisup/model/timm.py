@@ -1,7 +1,7 @@
 """Any classifier of timm by its name, pretrained or not, with a new classifier layer for K classes.
 
-Images in [0, 1], gray or RGB, are resized and normalized inside the model, by the mean and standard deviation that its
-weights were trained with. The weights are one file on this machine before a run starts.
+The model takes gray or RGB images in [0, 1]. It resizes them, and normalizes them by the mean and standard deviation
+that its weights were trained with. The weights are one file on this machine before a run starts.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ ONLY_WITH_BLOCKS = "must be null except with model.freeze=blocks"
 
 @dataclass(frozen=True)
 class TimmClassifier:
-    """A classifier of timm. Keys: `conf/model/timm.yaml`."""
+    """Settings of a timm classifier. Keys: `conf/model/timm.yaml`."""
 
     architecture: str
     weights: str | None
@@ -65,13 +65,13 @@ class TimmClassifier:
         self._freeze(model)
         if self.weights is not None and self.freeze != "none":
             model.frozen_names, model.weights_sha256 = frozenset(_frozen_names(model)), self.sha256
-        return model.train()  # a new network is in training mode, and its BatchNorm too
+        return model.train()  # a new network is in training mode; this keeps frozen BatchNorm in eval mode
 
     def _freeze(self, model: "TimmNetwork") -> None:
-        """Stop the training of the layers that `freeze` names.
+        """Exclude layers from training, as `freeze` says.
 
         Raises:
-            SettingError: timm forms no groups of layers, or fewer than `train_blocks`.
+            SettingError: timm forms no groups of layers of this network, or fewer than `train_blocks`.
         """
         if self.freeze == "none":
             return
@@ -90,7 +90,7 @@ class TimmClassifier:
             parameter.requires_grad_(parameter in trained)
 
     def own_size(self) -> int:
-        """Return the side in pixels of the images that the network is made for."""
+        """Return the side, in pixels, of the images that the network was made for."""
         return preprocessing(timm_meta_network("model.architecture", self.architecture)).size
 
     def weights_file(self) -> Path | None:
@@ -120,13 +120,13 @@ class TimmClassifier:
 
 
 _checked: set[tuple[str, str]] = set()
-"""Architectures and digests of files that fit them: the jobs of a sweep read a file once to check it."""
+"""(architecture, digest) of each file that was checked, so that the runs of a sweep in one process check it once."""
 
 
 class TimmNetwork(NormalizedNetwork):
-    """Resizes and normalizes images, then applies the network.
+    """A timm network with its preprocessing: it resizes and normalizes images.
 
-    frozen_names, weights_sha256: see `PartlyFrozen`
+    `PartlyFrozen` documents frozen_names and weights_sha256.
     """
 
     def __init__(
@@ -138,19 +138,22 @@ class TimmNetwork(NormalizedNetwork):
         self.weights_sha256: str | None = None
 
     def layer_depths(self) -> dict[nn.Parameter, int] | None:
-        """Return timm's group of every parameter, from 0 at the input; None if timm forms no groups."""
+        """Return timm's layer group of every parameter, from 0 at the input; None if timm forms no groups."""
         if (groups := layer_groups(self.network)) is None:
             return None
         return {parameter: groups[name] for name, parameter in self.network.named_parameters()}
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the classifier layers; of the last linear layer where timm names none."""
+        """Return the parameters of the classifier layers.
+
+        If timm does not name these layers, they are those of the last linear layer or convolution.
+        """
         linear = [name for name, each in self.network.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)]
         layers = [self.network.get_submodule(name) for name in classifier_names(self.network) or linear[-1:]]
         return [parameter for layer in layers for parameter in layer.parameters()]
 
     def train(self, mode: bool = True) -> "TimmNetwork":
-        """Set the mode of all layers but BatchNorm with frozen statistics."""
+        """Set the mode of all layers, except that BatchNorm with frozen statistics remains in eval mode."""
         super().train(mode)
         for _, layer in _frozen_norms(self):
             layer.train(False)
@@ -162,7 +165,10 @@ class TimmNetwork(NormalizedNetwork):
 
 
 def _frozen_norms(model: TimmNetwork) -> Iterator[tuple[str, nn.Module]]:
-    """Yield name and layer of each BatchNorm whose statistics stay as they are: all, or those of frozen layers."""
+    """Yield the name and layer of each BatchNorm whose statistics are not updated.
+
+    These are all BatchNorm layers, or only those whose parameters are not trained.
+    """
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm):
             trained = [parameter.requires_grad for parameter in layer.parameters()]
@@ -171,7 +177,7 @@ def _frozen_norms(model: TimmNetwork) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _frozen_names(model: TimmNetwork) -> Iterator[str]:
-    """Yield the names of parameters that are not trained, and of the statistics beside them."""
+    """Yield the names of parameters that are not trained, and of BatchNorm statistics that are not updated."""
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             yield name

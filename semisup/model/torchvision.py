@@ -1,8 +1,8 @@
-"""Any classifier of torchvision by name, with random or pretrained weights and a head for K classes.
+"""Any classifier of torchvision by its name, with random or pretrained weights and a head for K classes.
 
-Pretrained weights require the normalization that they were trained with: images in [0, 1] are normalized inside the
-model, and gray images are repeated over three channels. Weights are one file: of torchvision's list, downloaded once
-to the cache of torch.hub, or any state_dict of the same architecture saved by `torch.save`.
+Images in [0, 1] are normalized inside the model, as pretrained weights require, and gray images are repeated over three
+channels. Weights are one file: an entry of torchvision's list, which is downloaded once to the cache of torch.hub, or
+any state_dict of the same architecture that was saved by `torch.save`.
 """
 
 import re
@@ -32,7 +32,7 @@ KEY = "model.weights"
 
 AUXILIARY_HEADS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
-"""torchvision's files have `denselayer1.norm.1.weight` for what is `denselayer1.norm1.weight` now."""
+"""torchvision's files have old names, such as `denselayer1.norm.1.weight` for `denselayer1.norm1.weight`."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class TorchvisionClassifier:
         if file is None:
             return None
         self._fetch(file)
-        digest = require_digest(KEY, file, self.sha256)  # before the contents: a replaced file is named as such
+        digest = require_digest(KEY, file, self.sha256)  # first, so that the error for a replaced file says so
         state = (self.architecture, *file_state(KEY, file))
         if state not in _checked_files:
             meta_network(lambda: self._load(self._models(), file))
@@ -89,12 +89,12 @@ class TorchvisionClassifier:
         return WeightsInfo(file.name, self.sha256 or require_digest(KEY, file, None), source, license_)
 
     def _source(self) -> str | None:
-        """The URL of the weights; None for a local file."""
+        """Return the URL of the weights; None for a local file."""
         local = self.weights is None or is_file_name(self.weights)
         return None if local else str(self._entry(self._models()).url)
 
     def _fetch(self, file: Path) -> None:
-        """Download the file if it is missing and has a URL."""
+        """Download the weights file if it is missing and has a URL."""
         if (url := self.download_url()) is not None:
             hash_in_name = re.search(r"-([0-9a-f]{8,})\.", file.name)
             try:
@@ -105,7 +105,7 @@ class TorchvisionClassifier:
                 raise SettingError(KEY, file.name, allowed) from None
 
     def _load(self, models: ModuleType, file: Path) -> nn.Module:
-        """Build the network with the head of the file, and load the file into it."""
+        """Build the network with the head that the file has, and load the weights of the file into it."""
         expected = meta_network(lambda: self._network(models, 1000, loading=True))
         state = read_weights(KEY, file, self.sha256, 2 * state_bytes(expected) + 2**26)
         if self.architecture.startswith("densenet"):
@@ -120,7 +120,8 @@ class TorchvisionClassifier:
         """Build the network with random weights.
 
         Args:
-            loading: with all that torchvision's files of weights hold, and torch's default random weights.
+            loading: True = weights will be loaded: build all layers that torchvision's weight files have, with torch's
+                default random weights.
         """
         settings: dict[str, Any] = {}
         if self.architecture in AUXILIARY_HEADS:
@@ -147,7 +148,10 @@ class TorchvisionClassifier:
         return models
 
     def _entry(self, models: ModuleType) -> Any:
-        """The entry of torchvision's list of weights; DEFAULT for a local file; None without pretrained weights."""
+        """Return the entry of torchvision's list of weights.
+
+        The result is the entry DEFAULT for a local file, and None without pretrained weights.
+        """
         if self.weights is None:
             return None
         choices = models.get_model_weights(self.architecture)
@@ -166,7 +170,10 @@ _checked_files: set[tuple[object, ...]] = set()
 
 
 class _Classifier(NormalizedNetwork):
-    """Repeat gray images over three channels, normalize, then apply the network."""
+    """A network with its preprocessing.
+
+    Gray images are repeated over three channels, and all images are normalized.
+    """
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.network(self.normalized(images))
@@ -174,7 +181,7 @@ class _Classifier(NormalizedNetwork):
 
 
 def _without_auxiliary_heads(network: nn.Module, architecture: str) -> nn.Module:
-    """Remove the heads that only take part in training with a loss of their own."""
+    """Remove the auxiliary heads, which are used only in training, with a loss of their own."""
     for name in AUXILIARY_HEADS.get(architecture, ()):
         network.aux_logits = False  # type: ignore[assignment]
         setattr(network, name, None)
@@ -182,7 +189,10 @@ def _without_auxiliary_heads(network: nn.Module, architecture: str) -> nn.Module
 
 
 def _replace_head(network: nn.Module, num_classes: int) -> None:
-    """Replace the last linear layer (or 1x1 convolution, in squeezenet) by a new one of `num_classes` outputs."""
+    """Replace the last linear layer by a new one with `num_classes` outputs.
+
+    In squeezenet, this layer is a 1x1 convolution.
+    """
     name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     if isinstance(last, nn.Linear):
         head: nn.Module = nn.Linear(last.in_features, num_classes, bias=last.bias is not None)

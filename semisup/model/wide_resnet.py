@@ -2,10 +2,10 @@
 
     block(x) = shortcut(x) + conv(act(norm(conv(act(norm(x))))))        act = LeakyReLU(0.1)
 
-The shortcut is x itself, or a 1x1 convolution where the width changes: of x, but of act(norm(x)) in the first block.
-Depth 28 and widen_factor 2 have 1,467,626 parameters at 10 classes and 3 channels; only the first convolution has a
-bias, as in USB's implementation. That and other PyTorch implementations omit the norm before the first convolution of
-groups 2 and 3; the paper's own code has it, and so does this one.
+If the width does not change, the shortcut is x itself. Otherwise it is a 1x1 convolution of x; in the first block, it
+is a 1x1 convolution of act(norm(x)). With depth 28 and widen_factor 2 the network has 1,467,626 parameters at 10
+classes and 3 channels. Only the first convolution has a bias, as in USB's implementation. USB and other PyTorch
+implementations omit the norm before the first convolution of groups 2 and 3; the paper's own code and this one have it.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class WideResNet:
 
 
 class _Block(nn.Module):
-    """Residual block: (n, c, s, s) to (n, c', ceil(s / stride), ceil(s / stride))."""
+    """A residual block: (n, c, s, s) -> (n, c', ceil(s / stride), ceil(s / stride))."""
 
     def __init__(
         self, channels_in: int, channels_out: int, stride: int, momentum: float, *, activate_before_residual: bool
@@ -86,7 +86,10 @@ def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
 
 
 def _initialize(module: nn.Module) -> None:
-    """Initialize convolutions by N(0, 2 / (k^2 c_out)), the linear layer by Glorot's normal, and biases by 0."""
+    """Initialize the weights of a layer.
+
+    Convolutions get N(0, 2 / (k^2 * c_out)), the linear layer Glorot's normal distribution, and biases 0.
+    """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):

@@ -7,13 +7,13 @@ from torch import nn
 
 
 class OptimizerSettings(Protocol):
-    """The settings of one optimizer."""
+    """Interface of the settings of an optimizer."""
 
     lr: float
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """Build an optimizer of all parameters of a model that are trained.
 
-        Every parameter group has an `lr_scale` above 0, which multiplies its learning rate at every step.
+        Every parameter group has an entry `lr_scale` above 0, which multiplies its learning rate at every step.
         """
         ...

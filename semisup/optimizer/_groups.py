@@ -1,10 +1,10 @@
 """Parameter groups: parameters that share a learning rate and a weight decay.
 
-lr of a block at depth d of D = lr layer_decay^(D - d)        BEiT, arXiv 2106.08254; the head has the full rate
-lr of the head = head_lr, whatever the layer decay
+learning rate of a block at depth d of D = lr * layer_decay^(D - d)        as in BEiT, arXiv 2106.08254
+learning rate of the head = head_lr, which layer_decay does not change; without head_lr it is lr
 
-Class tokens, position embeddings and whatever else a network of timm names in `no_weight_decay()` are never decayed, as
-in timm.
+Class tokens, position embeddings and all other parameters that a timm network lists in `no_weight_decay()` have no
+weight decay, as in timm.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ from semisup.errors import SettingError, check_range
 
 
 def check_rates(lr: float, head_lr: float | None, layer_decay: float) -> None:
-    """Check the settings of the learning rates that all optimizers share.
+    """Check the settings of learning rates, which all optimizers have.
 
     Raises:
-        SettingError: one is out of its range.
+        SettingError: a setting is outside its range.
     """
     check_range("lr", lr, 0, above=True)
     check_range("head_lr", head_lr, 0, above=True)
@@ -30,7 +30,7 @@ def check_rates(lr: float, head_lr: float | None, layer_decay: float) -> None:
 
 
 EMBEDDINGS = ("class_token", "pos_embedding", "relative_position_bias_table")
-"""Parameters of torchvision's networks that its training reference does not decay either."""
+"""Parameters of torchvision's networks without weight decay, as in torchvision's reference training."""
 
 
 def parameter_groups(
@@ -41,18 +41,18 @@ def parameter_groups(
     layer_decay: float,
     head_scale: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Divide the parameters of a model that are trained into groups for a torch optimizer.
+    """Divide the trained parameters of a model into groups for a torch optimizer.
 
-    Each group has `lr_scale` above 0, which the trainer multiplies the learning rate with at every step, and which
-    is saved with the state of the optimizer.
+    Each group has an entry `lr_scale` above 0, by which the training loop multiplies the learning rate at every step.
+    It is saved with the state of the optimizer.
 
     Args:
         decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).
-        layer_decay: in (0, 1], ratio of the learning rates of a block and the next one; 1 = the same for all.
+        layer_decay: in (0, 1], learning rate of a block divided by that of the next block; 1 = the same for all.
         head_scale: factor of the head's learning rate.
 
     Raises:
-        SettingError: layer_decay is below 1, and the network has no grouping of its layers.
+        SettingError: layer_decay is below 1, but the layers of the network are not grouped.
     """
     scale = dict.fromkeys(model.parameters(), 1.0)
     if layer_decay < 1:
@@ -74,7 +74,7 @@ def parameter_groups(
 
 
 def _undecayed(model: nn.Module) -> set[Parameter]:
-    """Parameters that are not decayed whatever their number of dimensions."""
+    """Find the parameters that have no weight decay whatever their number of dimensions."""
     named = dict(model.named_parameters())
     parameters = {each for name, each in named.items() if name.rpartition(".")[2] in EMBEDDINGS}
     timm = next((module for module in model.modules() if callable(getattr(module, "no_weight_decay", None))), None)

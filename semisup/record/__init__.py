@@ -2,16 +2,16 @@
 
 config.yaml          all settings, resolved, as plain data
 run.json             status, environment, data set, interruptions
-data_report.json     ignored and quarantined files of a data set made of files
-metrics.jsonl        one JSON object a line
-pseudo_labels.csv    every unlabeled image in every round: class, confidence, selected or not
+data_report.json     ignored and quarantined image files, if the data set is a folder of files
+metrics.jsonl        one JSON object per line
+pseudo_labels.csv    every unlabeled image in every labeling round: class, confidence, selected or not
 what_if.csv          coverage and accuracy of every threshold at each labeling and at the end
-classes.csv          counts of each class in every labeling
-predictions.csv      the selected model on every validation and test image: true class, predicted class, confidence
+classes.csv          counts of each class in every labeling round
+predictions.csv      every validation and test image: true class, class predicted by the selected model, confidence
+predictions.npz      the selected model's probability of every class, rows in the order of predictions.csv
 checkpoints/         best-<step>-<digest>.pt, last-<step>-<digest>.pt (torch, weights_only)
 plots/               PNG
-predictions.npz      its probability of every class, in the order of predictions.csv
-summary.json         written last: a run that has it is finished
+summary.json         written last: a run that has this file is finished
 """
 
 import json
@@ -25,13 +25,16 @@ from semisup.runtime.secrets import redact_values
 
 
 def write_json(path: Path, value: Mapping[str, Any], confirm: Callable[[], None] = lambda: None) -> None:
-    """Write plain JSON in one step: NaN and infinity become null, secrets are replaced; `write_atomically`."""
+    """Write plain JSON in one step, by `write_atomically`.
+
+    NaN and infinity become null, and secrets are replaced.
+    """
     text = json.dumps(finite(redact_values(value)), indent=2, ensure_ascii=True, allow_nan=False)
     write_atomically(path, text.encode() + b"\n", confirm=confirm)
 
 
 def finite(value: Any) -> Any:
-    """Replace every float that is not finite by None, in nested data."""
+    """Replace every float that is NaN or infinite by None, in nested data."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -42,5 +45,5 @@ def finite(value: Any) -> Any:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` is finished."""
+    """Whether the run in `folder` is finished, which is so if summary.json exists."""
     return (folder / "summary.json").is_file()

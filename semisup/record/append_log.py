@@ -1,7 +1,8 @@
-"""Text files that grow by whole lines. A checkpoint records how many lines there were; resuming drops later ones.
+"""Text files that grow by whole lines.
 
-Lines are counted, not bytes: a line holds timings, whose digits differ from run to run, and equal states must give
-equal checkpoints.
+A checkpoint records the number of lines of each file; resuming from a checkpoint deletes all later lines. Lines are
+counted instead of bytes: lines hold timings, whose digits differ from run to run, but equal states must give equal
+checkpoints.
 """
 
 import contextlib
@@ -17,12 +18,13 @@ from semisup.text import escape_line
 class AppendLog:
     """A file that whole lines are appended to.
 
-    It is opened once, at the first line: a process that lost its run appends to its own inode, which nobody reads
-    after `truncate` or `overwrite` of the new lock holder has replaced the file.
+    The file is opened once, at the first line, and then written through its descriptor. If a process has lost its run
+    to another one, it continues to append to the old file, which no process reads: `truncate` and `overwrite` of the
+    new lock holder have replaced it by a new file.
 
     Args:
-        path: where it is written.
-        public_path: how messages name it, if that differs.
+        path: path that the file is written to.
+        public_path: path of the file in messages; None = `path`.
     """
 
     def __init__(self, path: Path, public_path: Path | None = None) -> None:
@@ -32,10 +34,10 @@ class AppendLog:
         self._file: IO[bytes] | None = None
 
     def append(self, text: str) -> None:
-        """Append `text`, which ends with a newline.
+        """Append `text`, which must end with a newline.
 
         Raises:
-            OSError: disk full, EIO, ...: metrics may not be lost silently.
+            OSError: disk full, EIO or another failure; metrics must not be lost silently.
         """
         data = escape_line(text).encode()
         try:
@@ -49,7 +51,10 @@ class AppendLog:
         self.lines += text.count("\n")
 
     def sync(self) -> int:
-        """Flush the lines to disk and count them; they are durable once the directory is synced, too."""
+        """Flush the lines to disk and return their number.
+
+        The lines survive a power loss once the directory is synced, too.
+        """
         if self._file is not None:
             try:
                 os.fsync(self._file.fileno())
@@ -58,11 +63,11 @@ class AppendLog:
         return self.lines
 
     def truncate(self, lines: int) -> None:
-        """Keep the first `lines` lines, in a new file.
+        """Replace the file by a new one that has its first `lines` lines; 0 deletes the file.
 
         Raises:
-            RecordError: there are fewer: another program has changed the file.
-            OSError: disk full, EIO, ...
+            RecordError: the file has fewer complete lines, because another program has changed it.
+            OSError: disk full, EIO or another failure.
         """
         self.close()
         if lines == 0:
@@ -86,7 +91,7 @@ class AppendLog:
         self.lines = lines
 
     def overwrite(self, text: str | None) -> None:
-        """Replace all lines by `text` in one step, None = no file."""
+        """Replace all lines by `text` in one step; None deletes the file."""
         if not text:
             self.truncate(0)
             return
@@ -95,7 +100,7 @@ class AppendLog:
         self.lines = text.count("\n")
 
     def close(self) -> None:
-        """Close the file; the next line opens it again."""
+        """Close the file; `append` opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None

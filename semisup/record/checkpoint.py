@@ -2,11 +2,11 @@
 
     best-00000120-9f86d081884c7d65.pt      {"step", "epoch", the validation metrics, "weights"}
     last-00000150-2c26b46b68ffc68f.pt      state of the training, number of lines of each log, name of the best file
-    shared_start-00000065-60303ae22b998861.pt   of record/shared_start.py, in a directory of its own
+    shared_start-00000065-60303ae22b998861.pt   a shared start (record/shared_start.py), in a directory of its own
 
-The digest in the name reveals a flipped bit before anything is loaded. Loading never runs code (`weights_only`) and
-takes no more memory than the file has bytes, because no part may be compressed. A new file is durable before an old one
-is deleted. Equal content gives equal bytes, whether the run was interrupted or not.
+The digest in the name reveals damage, even of one bit, before anything is loaded. Loading never runs code
+(`weights_only`). It takes no more memory than the file has bytes, because compressed files are refused. A new file is
+durable before an old one is deleted. Equal content gives equal bytes, whether the run was interrupted or not.
 """
 
 import hashlib
@@ -35,7 +35,11 @@ KEEP = 2  # last states
 def save(
     folder: Path, kind: str, step: int, content: dict[str, Any], confirm: Callable[[], None] = lambda: None
 ) -> Path:
-    """Write one checkpoint and return its path; `confirm` is called right before it gets its name."""
+    """Write one checkpoint and return its path.
+
+    Args:
+        confirm: called right before the file gets its final name; raises if this process may no longer write.
+    """
     buffer = io.BytesIO()
     torch.save(_normalize_storage(content), buffer)
     payload = buffer.getbuffer()
@@ -46,7 +50,7 @@ def save(
 
 
 def _normalize_storage(value: Any) -> Any:
-    """Remove shared objects and shared storage, so that equal content serializes to equal bytes."""
+    """Copy shared objects and shared storage, so that equal content serializes to equal bytes."""
     if isinstance(value, torch.Tensor):
         value = value.cpu()  # the file names the device of each tensor
         return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
@@ -65,7 +69,8 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Load one checkpoint of at most `max_bytes` bytes onto the CPU.
 
     Raises:
-        RecordError: it is damaged, larger, not of semisup, or holds more than tensors and plain data.
+        RecordError: the file is damaged, larger, not a checkpoint of semisup, or holds more than tensors and plain
+            data.
     """
     match = NAME.fullmatch(path.name)
     if match is None:
@@ -95,10 +100,12 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
 
 
 def _reject_foreign_zip(payload: bytes) -> None:
-    """Refuse archives that torch.save does not write; torch would unpack 200 kB to 200 MB.
+    """Reject zip archives that torch.save does not write.
+
+    From a compressed archive of 200 kB, torch would unpack 200 MB.
 
     Raises:
-        ValueError, BadZipFile: the archive is compressed, damaged or has other names.
+        ValueError, BadZipFile: the archive is compressed or damaged, or its parts have names that lead out of it.
     """
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         parts = archive.infolist()
@@ -113,7 +120,7 @@ def _reject_foreign_zip(payload: bytes) -> None:
 
 
 def newest(folder: Path, kind: str) -> list[Path]:
-    """List the checkpoints of a kind by the step in the name, newest first."""
+    """List the checkpoints of one kind by the step in their names, newest first."""
     matches = [(int(match[2]), path) for path in folder.glob(f"{kind}-*.pt") if (match := NAME.fullmatch(path.name))]
     return [path for _, path in sorted(matches, reverse=True)]
 
@@ -121,10 +128,12 @@ def newest(folder: Path, kind: str) -> list[Path]:
 def save_state(
     folder: Path, snapshot: dict[str, Any], lines: dict[str, int], confirm: Callable[[], None] = lambda: None
 ) -> None:
-    """Save the best model (if new) and the last state, then delete what neither they nor the state before need.
+    """Save the best model (if it is new) and the last state, then delete old files.
+
+    The last two states and the best models that belong to them are kept.
 
     Args:
-        folder: of the checkpoints.
+        folder: directory of the checkpoints.
         snapshot: the state of the training.
         lines: name of each log -> its number of lines.
         confirm: called before every change of the folder; raises if this process may no longer write.
@@ -140,7 +149,10 @@ def save_state(
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the `keep` newest last states, and the best models that none of these refers to."""
+    """Delete all states but the `keep` newest ones.
+
+    Best models that none of the remaining states refers to are deleted, too.
+    """
     lasts = newest(folder, "last")
     for path in lasts[keep:]:
         path.unlink(missing_ok=True)
@@ -157,10 +169,13 @@ def _step(path: Path) -> int:
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
-    """Load the newest intact state and the number of lines of each log; None if there are no checkpoints.
+    """Load the newest undamaged state and the number of lines of each log.
+
+    Returns:
+        (state, name of each log -> its number of lines); None if there are no checkpoints.
 
     Raises:
-        RecordError: there are checkpoints, but none is usable.
+        RecordError: there are checkpoints, but none of them is usable.
     """
     problems = []
     for path in newest(folder, "last"):

@@ -1,10 +1,12 @@
-"""Two tables of each labeling of the unlabeled set: coverage and accuracy of every threshold, and counts by class.
+"""Two tables about each labeling of the unlabeled set: accuracy by threshold, and counts by class.
 
-what_if.csv      step, epoch, on (validation or pool), tau, coverage, accuracy: of each labeling of the unlabeled set,
-                 of the evaluation just before it, and of the selected model (at `best/step`) on validation
+what_if.csv      step, epoch, on, tau, coverage, accuracy: what each threshold would select. `on` is the set of images:
+                 `validation`, or `pool` for the unlabeled set. Each labeling gives two curves: one on the unlabeled set
+                 and one on the validation set, from the evaluation before the labeling. The selected model gives one
+                 more on the validation set, at `best/step`
 classes.csv      round, epoch, step, class, labeled, kept, coverage, accuracy, threshold: one line per class
 
-Accuracy is empty where the true class of no selected image is known.
+Accuracy is empty if no selected image has a known true class.
 """
 
 import csv
@@ -22,7 +24,7 @@ CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "ac
 
 
 class EvalThresholdCurve(NamedTuple):
-    """One curve of a run, where it was computed, and on which images."""
+    """One threshold curve, with the step and epoch at which it was computed and the set of images."""
 
     step: int
     epoch: int
@@ -37,7 +39,7 @@ def curve_rows(point: EvalThresholdCurve) -> Iterable[tuple[object, ...]]:
 
 
 def read_curves(path: Path) -> list[EvalThresholdCurve]:
-    """Read the curves of what_if.csv in file order; [] without that file."""
+    """Read the curves of what_if.csv in file order; return [] if the file is missing."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
@@ -58,7 +60,7 @@ def read_curves(path: Path) -> list[EvalThresholdCurve]:
 
 
 def class_rows(event: PoolLabeled, classes: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
-    """Yield the lines of classes.csv for one labeling."""
+    """Yield the lines of classes.csv for one labeling of the unlabeled set."""
     position = (event.round, event.epoch, event.step)
     for name, labeled, selected, known, correct, threshold in zip(classes, *event.classes, strict=True):
         coverage, accuracy = selected / labeled if labeled else None, correct / known if known else None

@@ -1,4 +1,4 @@
-"""The environment of a run: what its numbers depend on besides the config."""
+"""The environment of a run: everything besides the config that its numbers depend on."""
 
 import contextlib
 import ctypes
@@ -42,16 +42,19 @@ RESULT_VARIABLES = (
     *("KMP_DETERMINISTIC_REDUCTION", "KMP_FORCE_REDUCTION", "JSIMD_FORCENONE", "JSIMD_FORCESSE2", "JSIMD_FORCEAVX2"),
     *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
 )
-"""Environment variables that choose instructions, kernels or the order of sums, and with these the last bits."""
+"""Environment variables that choose instructions, kernels or the order of sums, and so affect rounding."""
 
 PACKAGES = ("semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core", "omegaconf", "wandb")
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Describe what the numbers of this process depend on besides the config, as plain data without secrets.
+    """Describe what the numbers of this process depend on besides the config.
 
     Args:
         device: cpu, cuda or cuda:N.
+
+    Returns:
+        plain data without secrets.
     """
     variables = {name: redact(os.environ[name]) for name in RESULT_VARIABLES if name in os.environ}
     return {**_fixed_environment(device), "variables": variables}
@@ -75,13 +78,16 @@ def _fixed_environment(device: str) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command line of this process, without secrets."""
+    """Return the command line of this process, without secrets."""
     return redact(" ".join(["semisup", *sys.argv[1:]]))
 
 
 @cache
 def git_diff() -> str | None:
-    """`git diff HEAD` of the package and its conf, without secrets; None if there is none."""
+    """Return the uncommitted changes of the package and its conf, without secrets; None if there are none.
+
+    The text is that of `git diff HEAD`, followed by files that are not yet tracked.
+    """
     here = Path(__file__).resolve().parents[2]
     if not (_git() or {}).get("dirty"):
         return None
@@ -101,7 +107,7 @@ def git_diff() -> str | None:
 
 @cache
 def source_digest() -> str:
-    """The SHA-256 of the source of this package, committed or not, in a checkout or installed."""
+    """Compute the SHA-256 of the source files of this package as they are on disk, committed or not."""
     package, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         source = path.read_bytes()
@@ -110,7 +116,11 @@ def source_digest() -> str:
 
 
 def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Compare two environments as far as numbers may depend on it: name -> "1.0 then, 2.0 now"."""
+    """Compare two environments in everything that may affect numbers.
+
+    Returns:
+        name -> "1.0 then, 2.0 now", for each difference.
+    """
     matters = ("python", "system", "processor", "cpu", "instruction_set", "device", "driver", "threads")
     pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in OPTIONAL_KEYS}
     pairs["processes"] = before.get("processes", 1), now.get("processes", 1)
@@ -133,9 +143,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The environment for run.json of a run that started in `before` and is resumed in `now`.
+    """Return the environment entries of run.json for a run that started in `before` and is resumed in `now`.
 
-    Warns of another CPU, as on the next node of a cluster, which may change the last bits.
+    Another CPU, as on another node of a cluster, may change results slightly (rounding): a warning says so.
 
     Raises:
         RecordError: a package that computes results has another version.
@@ -148,12 +158,17 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
         )
     if differences:
         message = ", ".join(f"{name} {each}" for name, each in differences.items())
-        warnings.warn(f"the run started in another environment; the last bits may differ: {message}", stacklevel=2)
+        warnings.warn(
+            f"the run started in another environment; results may differ slightly (rounding): {message}", stacklevel=2
+        )
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
 def _driver() -> dict[str, Any]:
-    """Versions of CUDA and cuDNN, and the newest CUDA that the GPU driver supports (12080 = 12.8; None if unknown)."""
+    """Return the versions of CUDA and cuDNN, and the newest CUDA version that the GPU driver supports.
+
+    The latter is a number such as 12080 for 12.8; None if unknown.
+    """
     number = ctypes.c_int(0)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
@@ -177,10 +192,10 @@ def _processor() -> str:
 
 
 def _cpu() -> str | None:
-    """Identify the kind of CPU; None where the system does not say.
+    """Identify the kind of CPU; return None if the system does not say.
 
-    The model name alone does not: a virtual machine can call CPUs of two generations "Intel(R) Xeon(R) Processor", and
-    their kernels, chosen by instructions and cache sizes, round differently.
+    The name of the model does not suffice: a virtual machine can call two generations of CPUs "Intel(R) Xeon(R)
+    Processor". Their kernels, which are chosen by instructions and cache sizes, round differently.
     """
     fields = _cpu_fields()
     if "flags" not in fields:
@@ -192,7 +207,7 @@ def _cpu() -> str | None:
 
 @cache
 def _cpu_fields() -> dict[str, str]:
-    """Read the description of the first CPU in /proc/cpuinfo; {} on other systems."""
+    """Read the description of the first CPU in /proc/cpuinfo; return {} on other systems."""
     try:
         text = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
@@ -203,7 +218,10 @@ def _cpu_fields() -> dict[str, str]:
 
 @cache
 def _git() -> dict[str, Any] | None:
-    """Commit of the package, and whether the work tree is dirty; None if it is not a checkout."""
+    """Return the commit of the package and whether the work tree has uncommitted changes.
+
+    The result is None if the package is not a git checkout.
+    """
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None

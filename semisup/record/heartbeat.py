@@ -1,8 +1,8 @@
-"""Watch whether the content of a lock file changes, by the clock of the process that watches.
+"""Observation of lock files: a process that is alive increments the counter in its lock file.
 
-Clocks of two machines may differ by hours, so a heartbeat is never dated: its file holds a counter, and a lock is stale
-if an observer has seen the same counter for `STALE_SECONDS` of its own monotonic time. The observations of a process
-are kept in one table, so that waiting for several stale runs takes as long as waiting for one.
+Clocks of two machines may differ by hours, so no times of different machines are compared. Instead, a lock is stale if
+an observer has seen the same counter for `STALE_SECONDS` of its own monotonic clock. The observations of a process are
+kept in one table, so that waiting for several stale runs takes no longer than waiting for one.
 """
 
 import os
@@ -14,15 +14,15 @@ STALE_SECONDS = 120.0
 INTERVAL_SECONDS = 10.0
 
 Fingerprint = tuple[int, int, bytes]
-"""Inode, modification time and content of a lock file. Compared for equality only: the time is never read as a time."""
+"""Inode, modification time and content of a lock file; compared for equality only."""
 
 
 class Observation(NamedTuple):
-    """One lock file as this process has seen it.
+    """What this process has seen of one lock file.
 
-    fingerprint: of the last look
-    since: monotonic seconds of the first look with this fingerprint
-    moved: whether the fingerprint has changed since the first look
+    fingerprint: fingerprint of the file when this process last read it
+    since: monotonic seconds at which this process first read this fingerprint
+    moved: whether the fingerprint has changed since this process first read the file, while the inode was the same
     """
 
     fingerprint: Fingerprint
@@ -38,10 +38,10 @@ _observations: dict[str, Observation] = {}
 
 
 def read_fingerprint(path: Path) -> Fingerprint | None:
-    """Read a lock file; None if there is none.
+    """Read a lock file; return None if there is none.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file exists but cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -52,7 +52,7 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
 
 
 def observe(path: Path, fingerprint: Fingerprint) -> Observation:
-    """Record a look at a lock file and return what is known of it."""
+    """Store an observation of a lock file and return what is known about the file."""
     key = os.path.abspath(path)
     before = _observations.get(key)
     if before is None or before.fingerprint != fingerprint:
@@ -62,7 +62,7 @@ def observe(path: Path, fingerprint: Fingerprint) -> Observation:
 
 
 def observe_siblings(run_directory: Path) -> None:
-    """Record a look at the locks of all runs of the same sweep, and of their shared starts."""
+    """Store observations of the locks of all runs of the same sweep and of their shared starts."""
     for pattern in ("*/owner.json", ".*/*/owner.json"):
         for path in run_directory.parent.glob(pattern):
             try:

@@ -1,15 +1,18 @@
-"""Let one process at a time write to a run directory.
+"""A lock by which only one process at a time writes to a run directory.
 
-owner.json    names the lock holder and holds its heartbeat, a counter; created whole and once by a hard link, which is
-              atomic on local disks and on NFS
-owner.lock    locked with flock through `filelock` where the file system supports that; an addition, never a condition
+owner.json    names the lock holder and holds its heartbeat, a counter. The file is created complete, by a hard link,
+              which is atomic on local disks and on NFS
+owner.lock    locked with flock, by the package `filelock`, if the file system supports that. This is an additional
+              check; the lock works without it
 
-When may another process take the lock over? A holder of this host and PID namespace: as soon as its process is gone.
-A holder in another namespace of this kernel that held owner.lock: as soon as that lock is free. Any other holder: when
-its heartbeat has not changed for `heartbeat.STALE_SECONDS` of the observer's time.
+Another process may take the lock over
 
-The holder writes through handles: its directory, its logs and its heartbeat stay those that it opened, whatever is
-created under the same names later.
+- from a holder on this host and in this PID namespace: as soon as the holder's process has ended;
+- from a holder in another PID namespace of this kernel that held owner.lock: as soon as owner.lock is free;
+- from any other holder: when its heartbeat has not changed for `heartbeat.STALE_SECONDS` of the observer's clock.
+
+The holder writes through open handles of its directory, its logs and its heartbeat, so it never writes to a file or
+directory that another process has created under the same name.
 """
 
 import contextlib
@@ -31,7 +34,7 @@ from semisup.runtime.liveness import boot_id, is_alive, is_local, this_process
 
 COUNTER_DIGITS = 12
 UNWRITTEN_SECONDS = 1.0
-"""Without hard links, owner.json exists for a moment before it is written; longer, and its process died there."""
+"""Without hard links, owner.json is empty for a moment; if it stays empty longer, the process that created it died."""
 
 POLL_SECONDS = 0.5
 JOIN_SECONDS = 5.0
@@ -52,7 +55,9 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock; if only time can tell whether its holder is alive, show a countdown and wait.
+        """Acquire the lock.
+
+        If only the heartbeat can show whether the holder is alive, show a countdown and wait.
 
         Raises:
             InUseError: the holder is alive.
@@ -74,8 +79,8 @@ class RunLock:
         """Acquire the lock or raise at once.
 
         Raises:
-            InUseError: another process holds it; `stale_in_seconds` says when it will count as stale if its heartbeat
-                does not change, None if the holder is known to be alive.
+            InUseError: another process holds the lock. `stale_in_seconds` is the time after which the lock will be
+                stale if its heartbeat does not change; None if the holder is known to be alive.
             OSError: the directory cannot be written.
         """
         directory = DirectoryHandle(self.folder)
@@ -95,10 +100,10 @@ class RunLock:
         self._thread.start()
 
     def _take_over_if_stale(self, directory: DirectoryHandle, *, locked_inode: int | None, contended: bool) -> None:
-        """Remove owner.json of a holder that is gone.
+        """Remove owner.json if its holder is gone.
 
         Raises:
-            InUseError: it is not known to be gone.
+            InUseError: the holder is alive, or cannot be shown to be gone.
         """
         path = directory.bound / "owner.json"
         holder = read_holder(path)
@@ -110,7 +115,7 @@ class RunLock:
         aside = rename_away(path)
         if aside is None:
             return
-        if aside.read_bytes() != holder.fingerprint[2]:  # the heartbeat changed, or it is another holder's
+        if aside.read_bytes() != holder.fingerprint[2]:  # the heartbeat changed, or the file is another holder's
             restore(aside, path)
         aside.unlink(missing_ok=True)
 
@@ -139,7 +144,7 @@ class RunLock:
         """Create owner.json and keep it open.
 
         Raises:
-            InUseError: another process created it first.
+            InUseError: another process created the file first.
         """
         path, nonce = directory.bound / "owner.json", os.urandom(8).hex()
         content = {**this_process(), "locked_inode": locked_inode, "nonce": nonce, "heartbeat": "0" * COUNTER_DIGITS}
@@ -152,7 +157,10 @@ class RunLock:
             raise InUseError(f"{self.folder}: in use by another process, which took it over")
 
     def _beat(self) -> None:
-        """Advance the counter during loading, evaluation and compilation too, until the lock is released or lost."""
+        """Increment the counter at regular intervals until the lock is released or lost.
+
+        It runs in a thread, so it continues during loading, evaluation and compilation.
+        """
         count = 0
         place = os.fstat(self._descriptor).st_size - COUNTER_DIGITS - len('"}')
         while not self._released.wait(heartbeat.INTERVAL_SECONDS):
@@ -165,7 +173,9 @@ class RunLock:
                 os.fsync(self._descriptor)
 
     def is_held(self) -> bool:
-        """Whether the directory is still the one that was locked, and its owner.json this lock's.
+        """Whether this process still holds the lock.
+
+        It does not if the directory was replaced, or if its owner.json is another holder's.
 
         Raises:
             OSError: the file system does not answer.
@@ -177,7 +187,7 @@ class RunLock:
 
     def assert_held(self) -> None:
         """Raise LockLostError if the lock was taken over or its directory deleted, moved or replaced."""
-        with contextlib.suppress(OSError):  # the write that follows says what is wrong with the disk
+        with contextlib.suppress(OSError):  # the next write reports what is wrong with the disk
             self.lost = not self.is_held()
         if self.lost:
             raise LockLostError(
@@ -186,7 +196,7 @@ class RunLock:
             )
 
     def release(self) -> None:
-        """Release the lock and, if it is still held, remove its files."""
+        """Release the lock and, if this process still holds it, remove its files."""
         if self.directory is None:
             return
         self._released.set()
@@ -206,7 +216,10 @@ class RunLock:
         self.directory = self._file_lock = self._thread = None
 
     def check(self) -> None:
-        """Raise InUseError unless there is no holder or it is gone; wait as `acquire` does if only time can tell."""
+        """Raise InUseError if a process holds the lock and is alive.
+
+        If only the heartbeat can show whether the holder is alive, wait as `acquire` does.
+        """
         with WaitNotice() as notice:
             while (holder := read_holder(self.path)) is not None:
                 try:
@@ -220,8 +233,12 @@ class RunLock:
 
 
 def _lock_file(path: Path) -> tuple[FileLock | None, bool]:
-    """Lock a file with flock. Returns (lock, False), (None, True) if another process has it, or (None, False) where
-    the file system does not support locks."""
+    """Lock a file with flock.
+
+    Returns:
+        (lock, False) if the file is now locked, (None, True) if another process has locked it, or (None, False) if the
+        file system does not support locks.
+    """
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)

@@ -1,4 +1,4 @@
-"""Read who holds the lock of a run directory."""
+"""The process that holds the lock of a run directory."""
 
 import json
 from enum import StrEnum
@@ -10,7 +10,7 @@ from semisup.runtime.liveness import is_alive, is_local
 
 
 class Holder(NamedTuple):
-    """The process that owner.json names; `process` is {} if the file is empty or torn."""
+    """The process that owner.json names; `process` is {} if the file is empty or incomplete."""
 
     fingerprint: heartbeat.Fingerprint
     process: dict[str, Any]
@@ -22,17 +22,17 @@ class Holder(NamedTuple):
 
 
 class HolderState(StrEnum):
-    """What can be told at once about the holder of a lock."""
+    """What can be said, without waiting, about the holder of a lock."""
 
     NONE = "none"
     ALIVE = "alive"
     GONE = "gone"
     UNKNOWN = "unknown"
-    """Of another host or PID namespace: only its heartbeat can tell, after a while."""
+    """The holder is on another host or in another PID namespace; only its heartbeat can show whether it is alive."""
 
 
 def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:
-    """Look at the lock of a run directory, without waiting."""
+    """Determine the state and the holder of the lock of a run directory, without waiting."""
     try:
         holder = read_holder(folder / "owner.json")
     except OSError:
@@ -45,10 +45,10 @@ def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Read who holds the lock file `path`; None if there is no such file.
+    """Read who holds the lock file `path`; return None if there is no such file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     fingerprint = heartbeat.read_fingerprint(path)
     if fingerprint is None:

@@ -1,4 +1,4 @@
-"""A run directory that this process has locked, and writes through its handle."""
+"""A run directory that this process has locked and writes to through an open handle."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,11 +20,11 @@ class LockedDirectory:
         self.lock = RunLock(folder)
 
     def acquire(self, *inner: str) -> None:
-        """Create the directory and the directories `inner` in it, and lock it.
+        """Create the directory and its subdirectories `inner`, and lock the directory.
 
         Raises:
             InUseError: another process holds the lock.
-            RecordError: it cannot be written, or is a link that leads out of the output root.
+            RecordError: the directory cannot be written, or is a link that leads out of the output root.
         """
         root = self.folder.parent.parent
         if not self.folder.resolve().is_relative_to(root.resolve()):
@@ -42,22 +42,25 @@ class LockedDirectory:
 
     @property
     def bound(self) -> Path:
-        """The path to write through: it names the locked directory even if `folder` no longer does."""
+        """Path to write through; it leads to the locked directory even if that was moved or replaced."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.bound
 
     def public_path(self, path: str | Path) -> Path:
-        """The path of a file in the directory as the user names it."""
+        """Convert a path through the handle to the path that the user knows."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.public_path(path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Surround every change of the directory.
+        """Check the lock before a change of the directory.
+
+        Every change of the directory must be made in this context. Paths in errors are converted to those that the user
+        knows.
 
         Raises:
-            LockLostError: the lock is lost.
-            OSError: as raised inside, with the path as the user names it.
+            LockLostError: this process no longer holds the lock.
+            OSError: raised in the context; its path is the one that the user knows.
         """
         self.lock.assert_held()
         try:
@@ -70,11 +73,11 @@ class LockedDirectory:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
     def write(self, name: str, content: bytes) -> None:
-        """Replace the file `name`; raises as `writing`."""
+        """Replace the file `name`; the errors are those of `writing`."""
         with self.writing():
             write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Replace the JSON file `name`; raises as `writing`."""
+        """Replace the JSON file `name`; the errors are those of `writing`."""
         with self.writing():
             write_json(self.bound / name, value, confirm=self.lock.assert_held)

@@ -1,12 +1,12 @@
-"""Bring configs saved by earlier versions up to date: rename keys and fill in those that were added later.
+"""Migration of configs that earlier versions saved: keys are renamed, and new keys are added.
 
-An added key gets the value that leaves every number of an old run as it was, which need not be today's default. So an
-old run is read, compared and reproduced as what it was. `tests/record/test_migrations.py` requires a line here for
-every key of `conf/` that version 0.1.0 did not have.
+An added key gets the value that leaves every number of an old run unchanged; this value may differ from today's
+default. So an old run is read, compared and reproduced with its original meaning. `tests/record/test_migrations.py`
+requires an entry here for every key of `conf/` that version 0.1.0 did not have.
 
-`DEFINITIONS` counts changes of meaning: what a control is, or how a policy computes its threshold. Every config stores
-the number under which it was made. A run whose numbers a later change affects is read and compared, but not trained
-again (`changes_since`).
+`DEFINITIONS` is increased whenever the meaning of settings changes, such as what a control is or how a policy computes
+its threshold. Every config stores the number of the version that created it. If a later change affects the numbers of
+a run, the run is still read and compared, but not trained again (`changes_since`).
 """
 
 from typing import Any, NamedTuple
@@ -18,10 +18,10 @@ DEFINITIONS = 2
 
 
 class Change(NamedTuple):
-    """One change of meaning.
+    """One change of the meaning of settings.
 
-    version: value of `DEFINITIONS` from which it applies
-    affected: dotted keys and the values that a config must have, all of them, to be affected
+    version: value of `DEFINITIONS` from which the change applies
+    affected: dotted key -> values; a config is affected if each of these keys has one of its values
     sentence: what changed, for the error message
     """
 
@@ -78,7 +78,7 @@ CHANGES: tuple[Change, ...] = (
         "class tokens, position embeddings and tables of relative positions have no weight decay",
     ),
 )
-"""Every change of meaning since version 1, oldest first.
+"""Every change of the meaning of settings since version 1, oldest first.
 
 Version 2 also changed the control of a run (`config/controls.py`), which affects no number of the run itself.
 """
@@ -97,7 +97,7 @@ RENAMED: dict[str, str] = {
     "dataset.on_leak": "dataset.on_duplicate",
     "dataset.resident_gb": "dataset.memory_gb",
 }
-"""Keys of version 0.1.0 that have another name since 0.2.0; each was renamed once and keeps its meaning."""
+"""Old name -> new name of keys of version 0.1.0; their meaning is unchanged since."""
 
 ADDED_SECTIONS: ConfigDict = {
     "definitions": 1,
@@ -136,11 +136,14 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ("train", (), {"head_first": 0.0, "max_grad_norm": None, "accumulate": 1}),
     ("model", ("timm",), {"train_blocks": None}),
 )
-"""Section or group, the options of the group that have them, and keys that were added after 0.1.0."""
+"""(section or group, options of the group; () = all, keys that were added after 0.1.0 with their values)."""
 
 
 def migrate(config: ConfigDict) -> ConfigDict:
-    """Rename old keys and fill in missing ones; anything that is not the config of a run is returned unchanged."""
+    """Rename old keys and add missing ones.
+
+    Data that is not the config of a run is returned unchanged.
+    """
     if not isinstance(config.get("method"), dict):
         return config
     for old, new in RENAMED.items():
@@ -158,7 +161,10 @@ def migrate(config: ConfigDict) -> ConfigDict:
 
 
 def changes_since(config: ConfigDict) -> list[str]:
-    """List the changes of meaning that affect this config and are later than its `definitions`."""
+    """List the changes of meaning that affect this config.
+
+    Only changes that are later than the config's `definitions` are listed.
+    """
     made = config.get("definitions")
     return [
         change.sentence

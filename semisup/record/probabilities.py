@@ -1,7 +1,8 @@
-"""predictions.npz: the class probabilities of the selected model on every row of predictions.csv.
+"""predictions.npz: the class probabilities that the selected model gives to each image in predictions.csv.
 
-One array, `probabilities`: (n, K) float32 in [0, 1], rows in the order of predictions.csv, columns in the order of the
-classes in run.json. `numpy.load(path)["probabilities"]` reads it too. Equal probabilities give equal bytes.
+The file has one array, `probabilities`: (n, K) float32 in [0, 1], rows in the order of predictions.csv, columns in the
+order of the classes in run.json. `numpy.load(path)["probabilities"]` also reads it. Equal probabilities give equal
+bytes.
 """
 
 import io
@@ -27,7 +28,7 @@ Probabilities = NDArray[numpy.float32]
 
 
 def encode_probabilities(probabilities: Probabilities) -> bytes:
-    """Encode (n, K) float32 as the content of predictions.npz."""
+    """Encode (n, K) float32 probabilities as the content of predictions.npz."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {ARRAY: probabilities}
     numpy.savez(buffer, **arrays)
@@ -35,19 +36,19 @@ def encode_probabilities(probabilities: Probabilities) -> bytes:
 
 
 def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabilities | None:
-    """Read predictions.npz of a run directory that someone else may have made.
+    """Read predictions.npz of a run directory, which may come from an untrusted source.
 
-    No object is built from it and nothing is decompressed; memory is bounded by the size of the file.
+    No code runs and nothing is decompressed; the memory used is bounded by the size of the file.
 
     Args:
         rows: number of rows of predictions.csv.
         num_classes: K.
 
     Returns:
-        (rows, num_classes) float32 in [0, 1]; None without the file, which earlier versions did not write.
+        (rows, num_classes) float32 in [0, 1]; None if the file is missing, as in runs of earlier versions.
 
     Raises:
-        RecordError: it cannot be read, or is not what the writer writes.
+        RecordError: the file cannot be read, or was not written by `encode_probabilities`.
     """
     path = folder / FILE
     if not path.exists():
@@ -67,7 +68,10 @@ def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabiliti
 
 
 def _decode(payload: bytes) -> Probabilities:
-    """Decode the one array; its header is parsed here, because numpy allocates whatever size a header claims."""
+    """Decode the array of an npz file.
+
+    Its header is parsed here, because numpy would allocate whatever size a header states.
+    """
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         (part,) = archive.infolist()
         if part.filename != f"{ARRAY}.npy" or part.compress_type != zipfile.ZIP_STORED or part.file_size > len(payload):

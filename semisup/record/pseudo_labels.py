@@ -1,6 +1,7 @@
-"""pseudo_labels.csv: the pseudo-labels of the unlabeled set in every round.
+"""pseudo_labels.csv: the pseudo-labels of the unlabeled set in every labeling round.
 
-round, epoch, step, path, class, confidence, weight, kept: one line for each image that was labeled.
+Its columns are round, epoch, step, path, class, confidence, weight, kept. Each image that was labeled in a round has
+one line for that round.
 """
 
 import csv
@@ -19,7 +20,12 @@ COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "k
 
 
 class PseudoLabelRow(NamedTuple):
-    """The pseudo-label of one unlabeled image: its index, class by name, confidence and weight in [0, 1]."""
+    """The pseudo-label of one unlabeled image.
+
+    number: index of the image
+    target: name of the class
+    confidence, weight: in [0, 1]
+    """
 
     number: int
     target: str
@@ -28,11 +34,13 @@ class PseudoLabelRow(NamedTuple):
 
 
 def label_lines(event: PoolLabeled, paths: list[str], classes: list[str]) -> str:
-    """The lines of one labeling. Without the csv module, which took four times as long: a run on features has 20,000.
+    """Format the lines of one labeling.
+
+    The csv module took four times as long, and is not used: a run on features has 20,000 lines per labeling.
 
     Args:
-        paths: of all unlabeled images, as cells of a CSV.
-        classes: names of the classes, as cells of a CSV.
+        paths: paths of all unlabeled images, each already formatted as a CSV cell.
+        classes: names of the classes, each already formatted as a CSV cell.
     """
     begin = f"{event.round},{event.epoch},{event.step}"
     labels, chosen = event.labels, event.selection
@@ -45,7 +53,10 @@ def label_lines(event: PoolLabeled, paths: list[str], classes: list[str]) -> str
 
 
 def csv_cell(text: str) -> str:
-    """Text as a cell of a CSV: protected from spreadsheets, in quotes where the csv module puts them."""
+    """Format a text as a CSV cell.
+
+    The cell is protected from being run as a spreadsheet formula, and quoted where the csv module would quote it.
+    """
     cell = str(protect_cell(text))
     if not any(character in cell for character in QUOTED):
         return cell
@@ -55,7 +66,7 @@ def csv_cell(text: str) -> str:
 
 
 def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:
-    """Read the pseudo-labels of the last round; [] if there was none."""
+    """Read the pseudo-labels of the last labeling round; return [] if there was none."""
     if not path.exists():
         return []
     numbers = {escape_line(each): number for number, each in enumerate(paths)}

@@ -1,7 +1,8 @@
-"""Read the files of a run directory as plain data: nothing in them is executed, and no file can exhaust memory.
+"""Readers of the files of a run directory, which may come from an untrusted source, as plain data.
 
-A run directory is untrusted. A file is read only if it is a regular file and not larger than its kind can be; content
-that would take more memory or time than any record is refused before it is parsed.
+Nothing in the files is executed, and no file can exhaust memory: a file is read only if it is a regular file and not
+larger than a file of its kind can be. Content that would take more memory or time than any record of semisup is refused
+before it is parsed.
 """
 
 import json
@@ -19,22 +20,24 @@ from semisup.errors import RecordError
 from semisup.record.migrations import migrate
 from semisup.text import escape
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language; the one in C is ten times as fast
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # same results; the C loader is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
 MAX_DEPTH = 8  # a config has 4 levels
-MAX_CONFIG_BYTES = 2**18  # ours have 2 kB
-MAX_CONFIG_EVENTS = 20_000  # keys, values and brackets; ours have 200
+MAX_CONFIG_BYTES = 2**18  # configs of semisup have 2 kB
+MAX_CONFIG_EVENTS = 20_000  # keys, values and brackets; configs of semisup have 200
 MAX_DIGITS = 400
 MAX_JSON_BYTES = 2**25  # the summary of 1,000 classes has 20 MB
 MAX_JSON_MEMORY = 150_000_000
-MAX_LINE_BYTES = 2**20  # of a log; ours have 500
+MAX_LINE_BYTES = 2**20  # of a log; lines of semisup have 500
 
 
 def open_regular_file(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; pipes, which may never answer, and devices, which never end, are refused.
+    """Open a regular file for reading.
+
+    Pipes and devices are refused, because reading them may never end.
 
     Raises:
-        OSError: it does not exist or is not a regular file.
+        OSError: the file does not exist or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -47,8 +50,8 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Read a file of at most `max_bytes` bytes.
 
     Raises:
-        OSError: as `open_regular_file`, or it cannot be read.
-        ValueError: it is larger.
+        OSError: the file does not exist, is not a regular file, or cannot be read.
+        ValueError: the file is larger.
     """
     with open_regular_file(path) as file:
         if os.fstat(file.fileno()).st_size > max_bytes:
@@ -57,10 +60,10 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Parse JSON that is not larger than any record.
+    """Parse JSON of a size that records of semisup can have.
 
     Raises:
-        ValueError: it is not JSON, or would take more than MAX_JSON_MEMORY.
+        ValueError: the text is not JSON, or would take more memory than MAX_JSON_MEMORY.
     """
     memory = len(raw) + 40 * raw.count(b",") + 70 * (raw.count(b"[") + raw.count(b"{")) + 30 * raw.count(b'"')
     if memory > MAX_JSON_MEMORY:
@@ -72,7 +75,10 @@ def parse_json(raw: bytes) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None if the file is missing, damaged, not an object, or too large, which is a warning."""
+    """Read a JSON object; return None if the file is missing, damaged, too large, or not a JSON object.
+
+    A file that is too large also causes a warning.
+    """
     try:
         if path.is_file() and path.stat().st_size > MAX_JSON_BYTES:
             warnings.warn(f"{path} has more than {MAX_JSON_BYTES >> 20} MB and is not read", stacklevel=2)
@@ -83,16 +89,18 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_section(about: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the object `name` of a JSON object; {} if it is not an object."""
+    """Return the value of `name`, which should be an object; return {} if it is not."""
     value = about.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the complete lines of metrics.jsonl; a kill may leave an incomplete one at the end.
+    """Yield the complete lines of metrics.jsonl.
+
+    A process that was killed may have left an incomplete last line, which is skipped.
 
     Raises:
-        RecordError: it cannot be read, or a line is not a JSON object with a step, or is too long.
+        RecordError: the file cannot be read, a line is too long, or a line is not a JSON object with a step.
     """
     try:
         with open_regular_file(path) as file:
@@ -115,13 +123,15 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 def check_steps(path: Path) -> dict[str, Any]:
     """Check that the steps of metrics.jsonl never decrease and that no step has the same metric twice.
 
-    Neither happens in a run with one writer. An evaluation and a labeling may share a step: their names differ.
+    A run with one writer always meets these conditions. An evaluation and a labeling may have the same step, because
+    their metrics have different names.
 
     Returns:
         the row of the last labeling; {} if there is none.
 
     Raises:
-        RecordError: they do, or the file cannot be read; names the file, the line and the steps.
+        RecordError: the steps violate the conditions (the message names the file, the line and the steps), or the file
+            cannot be read.
     """
     last, names = -1, set[str]()
     labeling: dict[str, Any] = {}
@@ -144,13 +154,13 @@ def check_steps(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a saved config as data and migrate it; nothing in it is executed or resolved.
+    """Read a saved config as plain data and migrate it to the present version.
 
-    Only plain YAML as `semisup` writes it: anchors, aliases (a few can expand to gigabytes), tags, merge keys and
-    repeated keys are refused.
+    Nothing in the config is executed or resolved. Only the plain YAML that semisup writes is accepted. Anchors, aliases
+    (a few of which can expand to gigabytes), tags, merge keys and repeated keys are refused.
 
     Raises:
-        RecordError: it is missing or not one mapping of plain YAML.
+        RecordError: the file is missing, or is not a single mapping of plain YAML.
     """
     try:
         raw = read_bytes(path, MAX_CONFIG_BYTES)
@@ -166,10 +176,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _reject_yaml_features(raw: bytes) -> None:
-    """Look at YAML as a stream, before anything is made of it.
+    """Check the YAML events of a config, before any object is built from them.
 
     Raises:
-        ValueError: says what a saved config never has.
+        ValueError: the text has something that a saved config never has; the message says what.
     """
     open_: list[
         tuple[set[str], bool] | None
@@ -196,7 +206,11 @@ def _reject_yaml_features(raw: bytes) -> None:
 
 
 def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
-    """Note that a node begins in the innermost mapping, if it is one that is open."""
+    """Register the next node of a YAML stream in the innermost open mapping, as a key or a value.
+
+    Raises:
+        ValueError: the node is a key that is repeated or not a plain word.
+    """
     if not open_ or open_[-1] is None:
         return
     keys, is_key = open_[-1]
@@ -210,10 +224,10 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
 
 
 def parse_value(text: str) -> Any:
-    """Parse one YAML value, as after the `=` of an override: `0.5`, `null`, `photos`.
+    """Parse one YAML value, such as the part after `=` of an override: `0.5`, `null`, `photos`.
 
     Raises:
-        RecordError: it is not YAML, or looks like a date or number but is not valid.
+        RecordError: the text is not YAML, or looks like a date or number but is not a valid one.
     """
     try:
         return yaml.load(text, Loader=LOADER)

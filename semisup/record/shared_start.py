@@ -1,10 +1,12 @@
-"""The shared start of a sweep: the state of a run right before its first labeling, for runs with the same history.
+"""The shared start of a sweep: the state of a run right before it first labels the unlabeled set.
+
+Runs that are identical up to that point compute the state once and all continue from it.
 
 <folder>/shared_start-00000123-<digest>.pt    one checkpoint: the state, the logs so far, and its key
-<folder>/owner.json                      the process that computes it
+<folder>/owner.json                      the lock of the process that computes the state
 
-One of several runs computes it while the others wait; if that run dies or fails, the next one computes it. A file that
-is damaged or has another key is skipped with a warning and computed again.
+One of several runs computes the state while the others wait; if that run dies or fails, the next one computes it. A
+file that is damaged or has another key is skipped with a warning, and the state is computed again.
 """
 
 import json
@@ -28,10 +30,10 @@ class SharedStart(NamedTuple):
     """The content of a shared start.
 
     snapshot: the state of the training
-    logs: file name -> its text so far
-    evaluated: the last evaluation; it belongs to the labeling that follows, if there is one
-    run: the id of the run that computed it
-    seconds: duration of its training and evaluation
+    logs: name of each log file -> its text so far
+    evaluated: the last evaluation, which decides whether the unlabeled set is labeled next; None if there was none
+    run: id of the run that computed the state
+    seconds: time that this run took for training and evaluation
     """
 
     snapshot: dict[str, Any]
@@ -41,17 +43,20 @@ class SharedStart(NamedTuple):
     seconds: float
 
     def metadata(self) -> dict[str, Any]:
-        """For run.json of a run that starts from it: its origin, and the work that is saved."""
+        """Describe this shared start for run.json of a run that continues from it.
+
+        The description has the id of the run that computed it, and the steps, epochs and seconds that are saved.
+        """
         done = {"steps": self.snapshot["step"], "epochs": self.snapshot["epoch"]}
         return {"from": self.run, **done, "saved_seconds": self.seconds}
 
 
 class SharedStartCache:
-    """One shared start on disk, or the directory for it.
+    """The directory of one shared start, with its lock.
 
     Args:
         folder: created when it is needed.
-        of: its key: everything that it depends on, as plain data.
+        of: the key: plain data of everything that the shared start depends on.
     """
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:
@@ -60,10 +65,12 @@ class SharedStartCache:
         self.owned = False
 
     def wait(self) -> SharedStart | None:
-        """Return the shared start once it exists; None if the caller must compute it and call `save` or `release`.
+        """Wait for the shared start and return it; return None if the caller must compute it.
+
+        After None, this process holds the lock, and the caller must call `save` or `release`.
 
         Raises:
-            OSError: read-only, disk full, ...
+            OSError: the disk is full or read-only, or another failure.
         """
         make_folder(self.folder)
         while True:
@@ -84,7 +91,7 @@ class SharedStartCache:
         """Write the shared start and release the lock.
 
         Raises:
-            OSError: disk full, read-only, ...
+            OSError: the disk is full or read-only, or another failure.
             LockLostError: another process took over.
         """
         evaluated = None if shared_start.evaluated is None else event_to_dict(shared_start.evaluated)
@@ -105,7 +112,7 @@ class SharedStartCache:
                 return _read(checkpoint.load(path), self.of, path)
             except RecordError as error:
                 warnings.warn(f"shared start skipped and computed again: {error}", stacklevel=2)
-                if self.owned:  # or its owner may be replacing it
+                if self.owned:  # otherwise, the lock holder may be replacing the file
                     path.unlink(missing_ok=True)
         return None
 
@@ -128,10 +135,10 @@ def event_to_dict(event: EvalEnd) -> dict[str, Any]:
 
 
 def event_from_dict(content: dict[str, Any]) -> EvalEnd:
-    """Convert it back.
+    """Convert the result of `event_to_dict` back to an evaluation.
 
     Raises:
-        TypeError, KeyError, AttributeError: it is not an evaluation.
+        TypeError, KeyError, AttributeError: `content` is not an evaluation.
     """
     curve = content["what_if"]
     return EvalEnd(**content | {"what_if": None if curve is None else ThresholdCurve(**curve)})

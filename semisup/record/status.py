@@ -1,4 +1,4 @@
-"""The statuses of a run, and what ended it before."""
+"""The statuses of a run, and the causes that ended it early."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -8,7 +8,10 @@ from semisup.errors import CollapsedError, DivergedError
 
 
 class RunStatus(StrEnum):
-    """How a run stands; `RECORDED_STATUSES` are those that run.json may hold."""
+    """Status of a run.
+
+    run.json may only hold those in `RECORDED_STATUSES`.
+    """
 
     RUNNING = "running"
     DONE = "done"
@@ -18,13 +21,13 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
     REFUSED = "refused"
-    """Not started: a setting, the data or the record is not as required."""
+    """Not started: a setting, the data or a file of the run is not valid."""
     IN_USE = "in use"
     """Not started: another process holds the lock."""
     SKIPPED = "skipped"
-    """Not started: the sweep was asked to stop before."""
+    """Not started: the sweep was asked to stop before this run."""
     UNREADABLE = "unreadable"
-    """A record that is damaged or was not written by one process."""
+    """The files of the run are damaged, or were written by more than one process."""
 
 
 RECORDED_STATUSES = (
@@ -38,10 +41,15 @@ RECORDED_STATUSES = (
 
 
 def interruptions(before: dict[str, Any]) -> dict[str, int]:
-    """Count what ended a run before its end: a signal, `killed` (nothing was recorded), `failed`, ...
+    """Count the causes that ended a run early, so far.
+
+    A cause is the name of a signal, `killed` (the process could not record a cause), `failed` or another status.
 
     Args:
         before: run.json as the previous process left it; {} if there was none.
+
+    Returns:
+        cause -> number of times.
     """
     counts: dict[str, int] = dict(before.get("interruptions") or {})
     if before:
@@ -57,7 +65,7 @@ def interruptions(before: dict[str, Any]) -> dict[str, int]:
 
 
 def status_of(error: BaseException) -> RunStatus:
-    """The status of a run that this exception ended."""
+    """Return the status of a run that ended with this exception."""
     if isinstance(error, CollapsedError):
         return RunStatus.COLLAPSED
     if isinstance(error, DivergedError):
@@ -67,5 +75,5 @@ def status_of(error: BaseException) -> RunStatus:
 
 
 def now() -> str:
-    """The time in UTC, to the second, in ISO format."""
+    """Return the time in UTC, to the second, in ISO format."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,7 @@
-"""Show how long a process will wait for a lock: one updated line on a terminal, a few plain lines elsewhere."""
+"""A notice of how long a process will wait for a lock.
+
+On a terminal it is one line that is updated, elsewhere a few plain lines.
+"""
 
 import sys
 import time
@@ -9,7 +12,7 @@ PLAIN_INTERVAL_SECONDS = 30.0
 
 
 class WaitNotice:
-    """A countdown on the error stream; a context, so that the line of a terminal is erased at the end."""
+    """A countdown on stderr, used as a context: on a terminal, its line is erased at the end."""
 
     def __init__(self) -> None:
         self.width = 0
@@ -19,7 +22,7 @@ class WaitNotice:
         return self
 
     def show(self, message: str, seconds: float) -> None:
-        """Show `message` and the seconds that are left at most."""
+        """Show `message` and the longest time left, in seconds."""
         text = f"{message}; waiting up to {max(seconds, 0):.0f} s for its heartbeat"
         if sys.stderr.isatty():
             sys.stderr.write("\r" + text.ljust(self.width))

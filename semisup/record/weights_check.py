@@ -1,6 +1,6 @@
-"""The check of the tensors of a checkpoint before a model gets them.
+"""A check of the tensors of a checkpoint before a model loads them.
 
-A file can be whole and of the right shapes, and still hold weights with which every prediction is NaN.
+A file can be undamaged, with tensors of the right shapes, and still hold weights with which every prediction is NaN.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,17 @@ from semisup.errors import RecordError
 from semisup.text import escape
 
 VARIANCE = "running_var"
-"""Last part of the name of BatchNorm's running variance, of which the square root is taken."""
+"""Last part of the name of BatchNorm's running variance; BatchNorm takes its square root."""
 
 
 def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None:
     """Check that a model with the state dict `model` can compute with these weights.
 
-    Names and shapes are left to `load_state_dict`.
+    Names and shapes are not checked here, but by `load_state_dict`.
 
     Raises:
-        RecordError: a tensor has NaN, infinity, a negative variance or another dtype than the model's; names it.
+        RecordError: a tensor has NaN, infinity, a negative variance, or another dtype than the model's; the message
+            names the tensor.
     """
     if not isinstance(weights, Mapping):
         raise RecordError(f"{path}: holds no weights")
@@ -33,10 +34,10 @@ def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None
 
 
 def check_snapshot(path: Path, snapshot: Mapping[str, Any], model: Mapping[str, Tensor]) -> None:
-    """Check the weights in the state of a training: of the student, of their average and of the best model.
+    """Check all weights in a state of a training: the student's, their average, and those of the best model.
 
     Raises:
-        RecordError: as `check_weights`.
+        RecordError: a tensor is not usable; see `check_weights`.
     """
     best = snapshot.get("best")
     for weights in (snapshot.get("student"), snapshot.get("average") or {}, best["weights"] if best else {}):

@@ -1,4 +1,4 @@
-"""Write the record of one run, from its first file to summary.json."""
+"""The writer of all files of one run, from the first one to summary.json."""
 
 import json
 import time
@@ -44,15 +44,15 @@ PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
 class RunWriter:
-    """Writes a run directory during training; a context, so that every run ends with a status.
+    """The writer of a run directory during training; a context, at whose end the status of the run is recorded.
 
-    All writes go through handles of the directory that was locked: a process whose directory was deleted, moved or
-    taken over raises LockLostError and changes nothing in a new directory of the same name.
+    All writes go through open handles of the locked directory. If the directory was deleted, moved or taken over, the
+    process raises LockLostError and changes nothing in a new directory of the same name.
 
     Args:
-        folder: created if missing; locked until the end of the context.
+        folder: the run directory; created if missing, and locked until the end of the context.
         config: all settings, as plain data.
-        about: what run.json holds besides status and times: id, name, environment.
+        about: the content of run.json besides status and times: id, name, environment.
         uncommitted: the diff of uncommitted code, for git.diff; None if there is none.
     """
 
@@ -63,8 +63,8 @@ class RunWriter:
         self.environment: dict[str, Any] = about.get("environment") or {}
         self.paths: list[str] = []
         self.classes: tuple[str, ...] = ()
-        self.cells: tuple[list[str], list[str]] | None = None  # the same, as cells of a CSV
-        self.evaluated: EvalEnd | None = None  # the last; a labeling that it led to comes before the next save
+        self.cells: tuple[list[str], list[str]] | None = None  # `paths` and `classes`, as CSV cells
+        self.evaluated: EvalEnd | None = None  # the last one; a labeling due to it precedes the next save
         self.directory = LockedDirectory(folder)
         self.started = self.saved = time.monotonic()
         self.started_at = now()
@@ -98,7 +98,7 @@ class RunWriter:
         self._write_diff()
         if "dataset" in self.before:
             self.about = {"dataset": self.before["dataset"]} | self.about
-        if "environment" in self.before:  # `resume` replaces it if there are no numbers yet
+        if "environment" in self.before:  # `resume` replaces it if there is no checkpoint
             self.about = self.about | {"environment": self.before["environment"]}
         self._write_status(RunStatus.RUNNING)
 
@@ -116,7 +116,7 @@ class RunWriter:
         try:
             if error is not None and not isinstance(error, LockLostError):
                 self._write_failure(error)
-        except (OSError, LockLostError) as other:  # a full disk, mostly, and `error` says the same
+        except (OSError, LockLostError) as other:  # usually a full disk, which `error` also reports
             warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
         finally:
             for log in self.logs:
@@ -130,15 +130,15 @@ class RunWriter:
         self._write_status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
 
     def set_dataset(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
-        """Record the data set once it is read.
+        """Record the data set after it has been read.
 
         Args:
-            dataset: fingerprint, classes, counts, for run.json.
+            dataset: fingerprint, classes and counts, for run.json.
             report: the content of data_report.json.
-            paths: names of the unlabeled images in pseudo_labels.csv.
+            paths: paths of the unlabeled images, for pseudo_labels.csv.
 
         Raises:
-            DataError: this run started with other data.
+            DataError: this run was started with other data.
         """
         before = self.before.get("dataset")
         if isinstance(before, dict) and before.get("fingerprint") not in (None, dataset["fingerprint"]):
@@ -149,10 +149,11 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
-        """Load the newest state, or None, and truncate the logs to it.
+        """Load the newest state and truncate the logs to its number of lines; return None if there is no state.
 
         Raises:
-            RecordError: no checkpoint is usable, or they belong to another run, other data or other package versions.
+            RecordError: there are checkpoints but none is usable, or they belong to another run, other data or other
+                package versions.
         """
         found = checkpoint.load_state(self.folder / "checkpoints")
         if found and (of := found[0].pop("of", None)) != self._identity():
@@ -174,7 +175,7 @@ class RunWriter:
         return found[0] if found else None
 
     def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
-        """The run so far, as a shared start for other runs."""
+        """Build a shared start for other runs from the state and the logs of this run so far."""
         logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
         spent = [row.get(name) for row in self.read_metrics() for name in ("train_seconds", "val_seconds")]
         return SharedStart(
@@ -182,7 +183,7 @@ class RunWriter:
         )
 
     def adopt_shared_start(self, found: SharedStart) -> None:
-        """Start from a shared start: copy its logs and record its origin in run.json."""
+        """Continue from a shared start: copy its logs and record its origin in run.json."""
         with self.directory.writing():
             for log in self.logs:
                 log.overwrite(found.logs.get(log.path.name))
@@ -196,15 +197,15 @@ class RunWriter:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def read_last_round(self) -> list[PseudoLabelRow]:
-        """Read the pseudo-labels of the last round; [] if there was none."""
+        """Read the pseudo-labels of the last labeling round; return [] if there was none."""
         return last_round(self.pseudo_labels.path, self.paths)
 
     def write_event(self, event: Event) -> None:
-        """Write the numbers and the pseudo-labels of an event.
+        """Write the metrics and the pseudo-labels of an event.
 
         Raises:
-            LockLostError: the lock is lost.
-            OSError: disk full, EIO, ...
+            LockLostError: this process no longer holds the lock.
+            OSError: disk full, EIO or another failure.
         """
         if self.directory.lock.lost:
             self.directory.lock.assert_held()
@@ -238,21 +239,25 @@ class RunWriter:
         self.saved = time.monotonic()
 
     def _identity(self) -> dict[str, str | None]:
-        """The run and the data set that checkpoints of this run belong to."""
+        """Return the ids of the run and of the data set, which are stored in each checkpoint."""
         return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
 
     def seconds_since_save(self) -> float:
-        """Seconds since the last save of this process, or its start."""
+        """Return the seconds since this process last saved a state, or since it started."""
         return time.monotonic() - self.saved
 
     def write_plots(self, draw: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
-        """Call `draw` with the directory whose `plots/` it draws into; returns its name -> file, as users name them."""
+        """Call `draw` with a path of the run directory, in whose `plots/` it saves its files.
+
+        Returns:
+            name of each plot -> its path as the user knows it.
+        """
         with self.directory.writing():
             files = draw(self.directory.bound)
         return {name: self.directory.public_path(path) for name, path in files.items()}
 
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
-        """Write the predictions, the status and, last, summary.json; returns the summary."""
+        """Write the predictions, the status and, last of all, summary.json; return the summary."""
         with self.directory.writing():
             checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
@@ -279,7 +284,10 @@ class RunWriter:
         return (before if isinstance(before, float) else 0.0) + time.monotonic() - self.started
 
     def _now(self) -> str:
-        """The start of this process plus its duration: a clock that is set during the run changes nothing."""
+        """Compute the time from the start of this process and its duration, in ISO format.
+
+        So the times are consistent even if the system clock is set during the run.
+        """
         return (datetime.fromisoformat(self.started_at) + timedelta(seconds=time.monotonic() - self.started)).isoformat(
             timespec="seconds"
         )
@@ -315,7 +323,10 @@ class RunWriter:
         _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
 
     def _add_selected(self, event: Finished, what_if: ThresholdCurve) -> None:
-        """Add the curve of the selected model, unless it preceded a labeling and is present."""
+        """Add the threshold curve of the selected model to what_if.csv.
+
+        It is already there if the unlabeled set was labeled right after the evaluation of this model.
+        """
         step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
         if (step, VALIDATION) not in {(each.step, each.on) for each in self.read_curves()}:
             self._add_curve(EvalThresholdCurve(step, epoch, VALIDATION, what_if))
@@ -325,6 +336,6 @@ class RunWriter:
 
 
 def _add_rows(log: AppendLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Append lines of CSV, after a header if the file is new."""
+    """Append lines of CSV, preceded by a header if the file is new."""
     header = [] if log.path.exists() else [columns]
     log.append(csv_text([*header, *rows]))

@@ -1,1 +1,1 @@
-"""Rendering of runs and comparisons: terminal, CSV and JSON, plots, HTML, W&B."""
+"""Show runs and comparisons: on the terminal, as CSV and JSON, as plots, as HTML pages and in W&B."""

@@ -1,4 +1,4 @@
-"""Print on a terminal, into a file, or into a pipe whose reader may close it early (`| head`)."""
+"""Print to a terminal, a file, or a pipe whose reader may close it early (`| head`)."""
 
 import io
 import os
@@ -16,13 +16,13 @@ FILE_COLUMNS = 160  # width where the output is a file or a pipe and COLUMNS is 
 
 class _Terminal(Console):
     def on_broken_pipe(self) -> None:
-        """Print nothing more, and continue: the files are written although the reader has left."""
+        """Stop printing, but continue the command: its files are written although the pipe is closed."""
         self.quiet = True
         redirect_to_devnull(sys.stdout.fileno())
 
 
 def safe_print(*lines: str) -> None:
-    """Print; continue silently if the reader has closed the pipe."""
+    """Print the lines. If the reader has closed the pipe, print nothing and raise no error."""
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:
@@ -30,7 +30,7 @@ def safe_print(*lines: str) -> None:
 
 
 def terminal(**options: Any) -> Console:
-    """Create a rich Console on standard output; `options` are passed to it."""
+    """Create a rich Console on standard output; `options` are arguments of `Console`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± gets a ?, not a traceback
     console = _Terminal(**options)
@@ -40,5 +40,5 @@ def terminal(**options: Any) -> Console:
 
 
 def short_warnings() -> None:
-    """Print each warning as one line, without its position in the code."""
+    """Make Python print each warning as one line, without file name and line number."""
     warnings.formatwarning = lambda message, *_: f"semisup: warning: {printable(message, 2000)}\n"

@@ -1,6 +1,7 @@
-"""Export a comparison for other programs: CSV with one line for each run, and JSON with the rows as well.
+"""Export a comparison for other programs: CSV with one line for each run, and JSON with rows and runs.
 
-Accuracies are shares in [0, 1] under the names they have in summary.json; gains are in percentage points, and named so.
+A row is all runs that differ only in seed and fold. Accuracies are in [0, 1] and have the same names as in
+summary.json. Gains are in percentage points; their names contain `points`.
 """
 
 import csv
@@ -30,7 +31,13 @@ REFERENCES = {"control": CONTROL, "labels_only": LABELS_ONLY, "baseline": BASELI
 
 
 def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
-    """One line for each run, controls, baselines and unfinished runs too; empty: unknown, or no setting of the run."""
+    """Write CSV with one line for each run, including controls, baselines and unfinished runs.
+
+    An empty cell means that the value is unknown, or that the run does not have the setting.
+
+    Args:
+        beside: the folder of the CSV; paths in the CSV are relative to it.
+    """
     lines = [line for comparison in comparisons for line in run_lines(comparison, beside)]
     names = list(dict.fromkeys(name for line in lines for name in line))
     buffer = io.StringIO()
@@ -41,11 +48,14 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
 
 
 def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
-    """The whole comparison: the best row as `best`, the rows in the order of validation accuracy, and the runs.
+    """Write the whole comparison as JSON.
+
+    The keys are, among others, `best` (the best row), `rows` (sorted by validation accuracy) and `runs`. Several data
+    sets become the list `data_sets`; `runs` is then the list of the runs of all data sets.
 
     Args:
-        parts: the comparison of each data set, with its summary; several stand in a list `data_sets`, and their runs in
-            one list.
+        parts: the comparison of each data set and its summary text.
+        beside: the folder of the JSON file; paths in the file are relative to it.
     """
     objects: list[dict[str, Any]] = [
         {
@@ -87,7 +97,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
 
 
 def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, Any]:
-    """Columns of one reference run; `id_` is that of one that is missing."""
+    """Return the CSV columns that describe one reference run; `id_` is used if the reference run is missing."""
     return {
         f"{kind}/id": pair.other.id if pair and pair.other else id_,
         f"{kind}/status": pair.state if pair else None,
@@ -97,12 +107,15 @@ def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, A
 
 
 def run_lines(comparison: Comparison, beside: Path) -> list[dict[str, Any]]:
-    """The lines of the CSV, with unformatted values."""
+    """Return the lines of the CSV, one dict for each run, with unformatted values."""
     return [_run(comparison, run, beside) for run in comparison.runs]
 
 
 def row_lines(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat line for each row over seeds, all with the same keys; a deviation is called `NAME deviation`."""
+    """Return one flat dict for each row of the comparison, all with the same keys.
+
+    The standard deviation of the value NAME has the key `NAME deviation`.
+    """
     return [_flat_row(comparison, row) for row in comparison.rows]
 
 
@@ -139,7 +152,11 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _gain(row: Row, kind: str) -> dict[str, Any] | None:
-    """Mean, spread and simultaneous 95 % interval of a row's gain, in points; None without a finished reference."""
+    """Return mean, spread and simultaneous 95 % interval of a row's gain, in percentage points.
+
+    Returns:
+        None if no reference run of this kind is finished.
+    """
     spread = _spread(mean_gain(row.references(kind)))
     interval = row.gains[kind].sweep_interval if kind in row.gains else None
     limits = {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
@@ -162,7 +179,10 @@ def _spread(value: Spread | None) -> dict[str, Any] | None:
 
 
 def _cell(value: Any) -> Any:
-    """Lists and booleans as JSON; text that a spreadsheet would execute as a formula gets a quote."""
+    """Convert a value to the content of a CSV cell: lists and booleans become JSON.
+
+    Text that a spreadsheet would execute as a formula gets a leading quote.
+    """
     if isinstance(value, str):
         return protect_cell(value)
     return json.dumps(value) if isinstance(value, bool | list) else value

@@ -1,4 +1,4 @@
-"""Render the files of `compare` and `show`; a file that cannot be drawn is a warning beside the text result."""
+"""Render the files that `compare` and `show` write; a file that cannot be drawn only causes a warning."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +10,11 @@ from semisup.text import printable
 
 
 def comparison_files(parts: list[tuple[Comparison, str]], destination: Path) -> tuple[dict[str, bytes], list[str]]:
-    """Render a comparison.
+    """Render the files of a comparison.
 
     Args:
-        parts: the comparison of each data set, with its summary.
-        destination: the folder of the files, where their links begin.
+        parts: the comparison of each data set and its summary text.
+        destination: the folder into which the files will be written; their links are relative to it.
 
     Returns:
         Content by file name, and one warning for each file that could not be drawn.
@@ -45,7 +45,11 @@ def comparison_files(parts: list[tuple[Comparison, str]], destination: Path) -> 
 
 
 def run_report(run: Run) -> tuple[bytes | None, str]:
-    """Render report.html of one run; None and a warning if it could not be drawn."""
+    """Render report.html of one run.
+
+    Returns:
+        The page and "", or None and a warning if the page could not be drawn.
+    """
 
     def draw() -> bytes:
         from semisup.report.html.run_page import run_page

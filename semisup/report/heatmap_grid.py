@@ -1,7 +1,8 @@
-"""Arrange a comparison as a grid of cells, threshold x strength: the text of each cell and the run it links to.
+"""Arrange a comparison as a grid of cells: the text of each cell, and the run to which it links.
 
-Without both, the two settings with the most values are the axes. A row below the grid holds the control of each column,
-if the vertical setting cannot change a control; where the cells of a column have several controls, it says so.
+The axes are threshold and augmentation strength if both differ between the runs, else the two settings with the most
+values. If the vertical setting cannot change a control, a row below the grid shows the control of each column; its
+text is `several` if the cells of a column have controls with different settings.
 """
 
 from collections import defaultdict
@@ -24,7 +25,7 @@ from semisup.analysis.runs import Run
 from semisup.report.wording import format_mean_std, mean_gain, missing_reason
 from semisup.text import escape
 
-MAX_VALUES = 24  # of an axis, in a PNG
+MAX_VALUES = 24  # maximum number of values along an axis, in a PNG
 CONTROL = -1  # the row of controls
 IGNORED_BY_CONTROL = ("threshold.", "labeler.", "method.", "weak.")
 """Settings that usually do not change the control."""
@@ -33,13 +34,16 @@ SEVERAL = "several"
 
 @dataclass(frozen=True)
 class Axis:
-    """One or several settings along one side; values: one tuple of their values for each line of cells, in order."""
+    """One or several settings along one side of the grid.
+
+    values: for each line of cells, in order, the tuple of the values of these settings
+    """
 
     keys: tuple[str, ...]
     values: list[tuple[Any, ...]]
 
     def place(self, settings: FlatSettings) -> int | None:
-        """Index of the line of cells of these settings; None if there is none."""
+        """Find the index of the line of cells that has these settings; None if there is none."""
         text = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == text), None)
 
@@ -56,9 +60,10 @@ class Axis:
 class HeatmapCell:
     """One cell of a panel.
 
-    y: from 0, the lowest, or CONTROL
-    value: None is hatched
-    folder: of the run shown: among several seeds the one of best validation accuracy; None where there is none
+    y: 0 for the lowest line of cells, or CONTROL
+    value: None is drawn hatched
+    folder: folder of the run to which the cell links: of several seeds the one with the best validation accuracy;
+        None if there is no run
     """
 
     x: int
@@ -72,7 +77,10 @@ class HeatmapCell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of both panels. accuracies: with controls; gains: without; split: test or validation."""
+    """Cells of the accuracy panel, which has controls, and of the gain panel, which has none.
+
+    split: the split on which the accuracies are measured, test or validation
+    """
 
     vertical: Axis
     horizontal: Axis
@@ -86,7 +94,11 @@ class Grid:
 
 
 def make_grid(comparison: Comparison, max_values: int = MAX_VALUES) -> Grid | None:
-    """Make the cells; None without two settings to span a grid of at most `max_values` values along each side."""
+    """Create the grid of a comparison.
+
+    Returns:
+        None unless two settings can be the axes, with at most `max_values` values along each side.
+    """
     axes = choose_axes(comparison, max_values)
     if axes is None or not comparison.rows:
         return None
@@ -97,7 +109,12 @@ def make_grid(comparison: Comparison, max_values: int = MAX_VALUES) -> Grid | No
 
 
 def choose_axes(comparison: Comparison, max_values: int = MAX_VALUES) -> tuple[Axis, Axis] | None:
-    """Choose vertical and horizontal axis: threshold and augmentation, else the two settings with the most values."""
+    """Choose the vertical and the horizontal axis.
+
+    Returns:
+        Threshold and augmentation if both differ, else the two settings with the most values; None if fewer than two
+        settings differ.
+    """
     flats = [row.settings for row in comparison.rows]
     flats += [comparison.flat(run) for run in comparison.unfinished if run.uses_unlabeled]
     threshold, augment = (_axis(_keys(comparison, group), flats, max_values) for group in ("threshold.", "augment."))
@@ -130,7 +147,11 @@ def _axis(keys: list[str], flats: list[FlatSettings], max_values: int) -> Axis |
 
 
 def _best_rows(comparison: Comparison, vertical: Axis, horizontal: Axis) -> dict[tuple[int, int], Row]:
-    """The row of each place: the best on validation where rows of other settings share a place."""
+    """Choose the row that each cell of the grid shows.
+
+    If several rows, which differ in other settings, belong to the same cell, the row with the best validation accuracy
+    is chosen.
+    """
     rows: dict[tuple[int, int], Row] = {}
     for row in comparison.rows:  # best on validation first
         y, x = vertical.place(row.settings), horizontal.place(row.settings)
@@ -151,7 +172,7 @@ def _unfinished(comparison: Comparison, vertical: Axis, horizontal: Axis) -> dic
 def _cells(
     comparison: Comparison, vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str
 ) -> tuple[list[HeatmapCell], list[HeatmapCell]]:
-    """The cells of the accuracy panel and of the gain panel."""
+    """Create the cells of the accuracy panel and of the gain panel."""
     unfinished = _unfinished(comparison, vertical, horizontal)
     seeds = max((len(row.runs) for row in rows.values()), default=1)
     accuracies, gain_cells = [], []
@@ -177,7 +198,7 @@ def _cells(
 def _controls(
     comparison: Comparison, vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str
 ) -> list[HeatmapCell]:
-    """The control of each column of cells, if the vertical setting does not change it."""
+    """Create the cells that show the control of each column; [] if the vertical setting changes the control."""
     if not all(key.startswith(IGNORED_BY_CONTROL) for key in vertical.keys):
         return []
     columns: dict[int, list[Row]] = defaultdict(list)
@@ -188,7 +209,10 @@ def _controls(
 
 
 def _control(comparison: Comparison, x: int, rows: list[Row], split: str) -> HeatmapCell:
-    """The control of these rows of one column; SEVERAL if they have controls of different settings."""
+    """Create the cell that shows the control of these rows of one column.
+
+    The text is SEVERAL if the controls of the rows have different settings.
+    """
     runs = {control.id: control for row in rows for pair in row.controls if (control := pair.finished)}
     value = over_seeds(runs.values(), split)
     if value is None:

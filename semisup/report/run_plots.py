@@ -34,7 +34,7 @@ def draw_run(
     data: Data,
     gate: float | None,
 ) -> dict[str, Path]:
-    """Draw every chart that has data; returns name -> file."""
+    """Draw every chart for which there are data; return name of the chart -> file."""
     with figure_style():
         figures: dict[str, Figure | None] = {"curves": training_figure(rows, gate, finished.summary["best/step"])}
         for split, counts in finished.confusion.items():

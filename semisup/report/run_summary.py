@@ -1,4 +1,4 @@
-"""Print the record of one run on a terminal; `html/run_page.py` shows more of it as a page."""
+"""Print the record of one run on a terminal; `html/run_page.py` renders a page with more details."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,7 +26,7 @@ def show_run(folder: Path, console: Console) -> Run:
     """Print the run, and name the parts of its record that cannot be read.
 
     Returns:
-        the run as read.
+        The run that was read from `folder`.
 
     Raises:
         RecordError: the folder is not a run directory.
@@ -49,7 +49,7 @@ def show_run(folder: Path, console: Console) -> Run:
 
 
 def _print(console: Console, *lines: str) -> None:
-    """Print the first line even if it is empty, and the others unless they are."""
+    """Print the first line, and those of the other lines that are not empty."""
     for number, line in enumerate(lines):
         if line or number == 0:
             console.print(line, markup=False)
@@ -63,9 +63,10 @@ def _duration(run: Run) -> str:
 
 
 class ChangedSettings(NamedTuple):
-    """Settings that differ from the defaults of the selected options: key, value, default ("" for none), printable.
+    """Settings that differ from the defaults of the selected options, as printable texts.
 
-    message: why there are none; "" where there are some
+    rows: (key, value, default) of each setting; the default is "" if there is none
+    message: why there are no such settings; "" if there are some
     """
 
     rows: list[tuple[str, str, str]]
@@ -73,7 +74,7 @@ class ChangedSettings(NamedTuple):
 
 
 def changed_settings(run: Run) -> ChangedSettings:
-    """Compare the settings of a run with today's defaults."""
+    """Compare the settings of a run with the defaults of the installed version."""
     if not run.identity:
         return ChangedSettings([], "config.yaml cannot be read")
     try:
@@ -84,14 +85,14 @@ def changed_settings(run: Run) -> ChangedSettings:
 
 
 def _settings(run: Run) -> list[str]:
-    """`threshold.tau=0.7 (default 0.95)`."""
+    """Format the changed settings of a run as `threshold.tau=0.7 (default 0.95)`."""
     changed = changed_settings(run)
     lines = [f"{key}={value}" + (f" (default {default})" if default else "") for key, value, default in changed.rows]
     return lines or [changed.message]
 
 
 def _differences(config: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
-    """Key, value and default; the default is "" for a value that must be given."""
+    """Yield key, value and default of each setting that differs; the default is "" if the user must give a value."""
     from semisup.config.compose import defaults  # imports Hydra
 
     standard = defaults([])
@@ -115,7 +116,7 @@ def _differences(config: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
 
 
 def _curves(rows: list[dict[str, Any]], console: Console) -> list[str]:
-    """One line of blocks for each curve, from its lowest to its highest value."""
+    """Draw each curve as one line of block characters, scaled from its lowest to its highest value."""
     blocks = BLOCKS if console.encoding.lower().startswith("utf") else LETTERS
     lines = []
     for name in CURVES:
@@ -133,7 +134,7 @@ def _blocks(values: list[float], blocks: str) -> str:
 
 
 def _rounds(rows: list[dict[str, Any]]) -> list[str]:
-    """A table of the last labelings."""
+    """Format a table of the last labelings of the unlabeled set."""
     labelings = [row for row in rows if "pseudo/round" in row]
     if not labelings:
         return []
@@ -153,7 +154,7 @@ def _whole(value: Any) -> str:
 
 
 def _results(run: Run) -> list[str]:
-    """Accuracy of the selected model."""
+    """Format the accuracy of the selected model."""
     if not run.done:
         return []
     best = f"step {_whole(run.summary.get('best/step'))}, epoch {_whole(run.summary.get('best/epoch'))}"

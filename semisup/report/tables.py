@@ -1,4 +1,7 @@
-"""The tables of a comparison as data, for the terminal and for HTML: rows over seeds, references, and single runs."""
+"""Create the tables of a comparison as data, for the terminal and for HTML.
+
+There are three tables: rows (runs that differ only in seed and fold), reference runs, and single runs.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +22,10 @@ Link = Callable[[Path], str]
 class Column:
     """One column of a table.
 
-    key: name of the column in a filter
-    number: the cells begin with a number
-    sorted: the rows are in descending order of this column
-    priority: on a narrow terminal, columns of the highest priority are left out first
+    key: name of the column in a filter that the user types
+    number: whether the cells begin with a number
+    sorted: whether the lines are in descending order of this column
+    priority: on a narrow terminal, columns with the highest number are left out first
     """
 
     key: str
@@ -36,9 +39,9 @@ class Column:
 class Cell:
     """One cell of a table.
 
-    href: relative address of what it names
-    command: the text is a command to type
-    color: on a terminal
+    href: relative URL of the run or file that the cell names; "" for none
+    command: whether the text is a command to type
+    color: color of the text on a terminal
     """
 
     text: str
@@ -55,7 +58,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; id: unique in a page; example: of a filter."""
+    """One table.
+
+    id: HTML id, unique in a page
+    example: example of a filter that the user can type
+    """
 
     id: str
     caption: str
@@ -64,7 +71,7 @@ class Table:
     rows: list[Line]
 
     def select(self, keys: Sequence[str]) -> "Table":
-        """The table with these columns only."""
+        """Return the table with only these columns."""
         places = [place for place, column in enumerate(self.columns) if column.key in keys]
         rows = [Line([row.cells[place] for place in places], row.best) for row in self.rows]
         return Table(self.id, self.caption, self.example, [self.columns[place] for place in places], rows)
@@ -82,7 +89,7 @@ MEASURED = [
     Column("seconds", "seconds", priority=3),
 ]
 ENSEMBLE = Column("ensemble", "ensemble\ntest %", priority=1)
-"""Of the mean of the seeds' probabilities; left out where no row has one."""
+"""Test accuracy of the mean of the seeds' class probabilities; the column is left out if no row has this accuracy."""
 
 STATUS_COLORS: dict[str, str] = {
     **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),
@@ -91,7 +98,7 @@ STATUS_COLORS: dict[str, str] = {
 
 
 def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Table | None:
-    """One line for each row of the comparison; None without rows."""
+    """Create the table with one line for each row of the comparison; None without rows."""
     if not comparison.rows:
         return None
     varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
@@ -105,7 +112,7 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
 
 
 def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
-    """One line for each run, those that are not done last."""
+    """Create the table with one line for each run; unfinished runs are last."""
     varied = _setting_columns(comparison, [comparison.flat(run) for run in comparison.runs])
     columns = [Column("run", "run", number=False), Column("role", "role", number=False)]
     columns += [Column("status", "status", number=False), *varied, Column("seed", "seed")]
@@ -119,7 +126,7 @@ def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
 
 
 def references_table(comparison: Comparison) -> Table | None:
-    """One line for each group of controls or baselines; None without any."""
+    """Create the table with one line for each group of reference runs; None if there are none."""
     references = comparison.references
     if not references:
         return None
@@ -145,7 +152,7 @@ def references_table(comparison: Comparison) -> Table | None:
 
 
 def reproduce_command(run: Run) -> str:
-    """The command that reproduces the run; "" where its config cannot be read."""
+    """Return the command that reproduces the run; "" if its config cannot be read."""
     return f"semisup reproduce {shell_quote(run.folder)}" if run.identity else ""
 
 
@@ -173,7 +180,7 @@ def _filter_example(varied: list[Column]) -> str:
 
 
 def _measured_columns(comparison: Comparison) -> list[Column]:
-    """MEASURED, with the name of the controls of these runs."""
+    """Return the columns MEASURED, with the name of these runs' controls in the title of the gain."""
     title = f"gain over\n{comparison.control_name}"
     return [replace(column, title=title) if column.key == "gain" else column for column in MEASURED]
 
@@ -224,7 +231,7 @@ def _run_cells(comparison: Comparison, run: Run, link: Link) -> list[Cell]:
 
 
 def _gain_cell(row: Row, kind: str) -> Cell:
-    """A gain, green where its interval lies above 0, yellow where it is unknown."""
+    """Create the cell of a gain: green if its interval lies above 0, yellow if the gain is unknown."""
     pairs = row.references(kind)
     if not pairs:
         return Cell("")

@@ -1,6 +1,6 @@
 """Render the tables of a comparison on a terminal.
 
-Every cell is a rich Text, never markup: no text of a run can color, move or hide anything.
+Every cell is a rich Text, never markup, so that no text of a run can change colors or the position of other text.
 """
 
 from rich.box import SIMPLE_HEAD
@@ -16,7 +16,7 @@ MAX_ROWS = 50
 
 
 def comparison_tables(comparison: Comparison, console: Console) -> list[RichTable | Text]:
-    """What to print, in this order: rows, references, unfinished runs."""
+    """Create the tables to print, in this order: rows, reference runs, unfinished runs."""
     parts: list[RichTable | Text] = []
     settings, references = settings_table(comparison, str), references_table(comparison)
     if settings:
@@ -40,7 +40,10 @@ def _titled(title: str) -> list[RichTable | Text]:
 
 
 def _fitted(table: Table, console: Console) -> RichTable:
-    """Leave out columns of the highest priority until the table fits."""
+    """Render the table, without the columns that do not fit the terminal.
+
+    Columns with the highest `priority` are left out first.
+    """
     for priority in range(max(column.priority for column in table.columns), -1, -1):
         keys = [column.key for column in table.columns if column.priority <= priority]
         rendered = _render(table.select(keys))
@@ -64,5 +67,5 @@ def _render(table: Table, *, wrap: bool = False) -> RichTable:
 
 
 def _is_measured(column: Column) -> bool:
-    """Whether the column holds a metric, which is never broken into two lines; settings may be."""
+    """Whether the column holds a metric. Metrics are never broken into two lines; settings may be."""
     return column.number and "." not in column.key

@@ -1,7 +1,8 @@
-"""A comparison in W&B: a run of its own in the group of the sweep, and the gains of every run as values of its summary.
+"""Upload a comparison to W&B: one additional W&B run for the comparison, and the gains in the summaries of the runs.
 
-The run of the comparison has the same tables and charts; its id is derived from the compared folders, so that comparing
-them again updates it. The gains of the runs can be sorted and filtered in W&B's table of runs like any other value.
+The W&B run of the comparison is in the group of the sweep and shows the tables and charts of the comparison. Its id is
+derived from the compared folders, so comparing them again updates the same W&B run. In W&B's table of runs, the gains
+can be sorted and filtered like any other value.
 """
 
 import hashlib
@@ -32,13 +33,13 @@ from semisup.tracking import RunInfo, Tracker
 
 
 def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[str]) -> tuple[Any, RunInfo]:
-    """Settings of the tracker, and the W&B run to open.
+    """Compose the settings of the tracker, and describe the W&B run to open.
 
-    Settings come from conf/tracking/wandb.yaml, then from the first tracked run, then from `overrides`.
+    The settings of conf/tracking/wandb.yaml are replaced by those of the first tracked run, then by `overrides`.
 
     Args:
-        folders: as given by the user.
-        overrides: `tracking.KEY=VALUE`.
+        folders: the compared folders, as the user typed them.
+        overrides: words of the form `tracking.KEY=VALUE`.
 
     Raises:
         SettingError: an override has another form, or names no setting.
@@ -72,13 +73,17 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
 
 
 def _tracked_settings(comparison: Comparison) -> dict[str, Any]:
-    """Tracking settings of the first tracked run."""
+    """Return the tracking settings of the first tracked run."""
     nodes = [run.config.get("tracking") for run in comparison.runs]
     return next((node for node in nodes if isinstance(node, dict) and node.get("name") == "wandb"), {})
 
 
 def default_location(identity: RunInfo) -> list[str]:
-    """Lines that state where the comparison is and how to send it; none where W&B failed, which was reported."""
+    """Return the lines that tell the user where the comparison is and how to send it to W&B.
+
+    Returns:
+        [] if W&B failed; then a warning has already been printed.
+    """
     folders = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
     if not folders:
         return []
@@ -88,11 +93,11 @@ def default_location(identity: RunInfo) -> list[str]:
 
 
 def upload_comparison(tracker: Tracker, comparison: Comparison, sentence: str, beside: Path) -> None:
-    """Send tables, charts and summary to an open tracker, and close it.
+    """Send tables, charts and summary to an open tracker, and close the tracker.
 
     Args:
-        sentence: summary of the comparison.
-        beside: the folder that was compared.
+        sentence: summary text of the comparison.
+        beside: the folder that was compared; paths in the tables are relative to it.
     """
     for name, lines in (("settings", row_lines(comparison)), ("runs", run_lines(comparison, beside))):
         if lines:
@@ -116,11 +121,14 @@ def _charts(comparison: Comparison) -> dict[str, bytes]:
 
 
 def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
-    """Values for the summaries of the runs that use unlabeled images, by folder; only runs with a gain have any.
+    """Collect the values that are added to the W&B summaries of the runs that use unlabeled images.
 
-    `gain_over_control_points` is of the run's own seed. Names that begin with `setting/` are of its row of the
-    comparison, over all seeds, and equal for the runs of that row; `setting/rank` is 1 for the row that validation
-    selected.
+    `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` describe the row of the
+    run (all seeds), so they are the same for all runs of a row. `setting/rank` is 1 for the row with the best
+    validation accuracy.
+
+    Returns:
+        Run folder -> name -> value, for each run that has a gain.
     """
     values: dict[str, dict[str, object]] = {}
     ranked = [row for row in comparison.rows if row.controls]
@@ -142,7 +150,10 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
 
 
 def _gains_over_references(row: Row, *, confirmed: bool) -> dict[str, object]:
-    """Mean gain in points, ends of its 95 % interval and evidence, for each kind of reference that is finished."""
+    """Collect the gains of a row over each kind of reference run that is finished.
+
+    The values are the mean gain in percentage points, the limits of its 95 % interval, and the evidence.
+    """
     values: dict[str, object] = {}
     for name, kind in REFERENCES.items():
         if (gain := row.gains.get(kind)) is None:
@@ -174,5 +185,5 @@ def _summary(comparison: Comparison, sentence: str, folder: Path) -> dict[str, o
 
 
 def _cell(value: object) -> object:
-    """A value for a W&B table: a number or text."""
+    """Convert a value for a W&B table: to a number or text."""
     return value if value is None or isinstance(value, bool | int | float) else printable(value)

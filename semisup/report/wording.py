@@ -1,4 +1,4 @@
-"""Sentences and numbers of a comparison: the best row, its gain over the control, and how far to trust it."""
+"""Write the sentences and numbers of a comparison: the best row, its gains, and the evidence for the gains."""
 
 import math
 from collections import Counter
@@ -28,15 +28,15 @@ from semisup.record.status import RunStatus
 from semisup.text import escape
 
 SMALL_SIDE = 32
-"""Pixels a side up to which images of a named data set do not count as photographs."""
+"""Images of a named data set with at most this many pixels a side do not count as photographs."""
 
 TO_CONFIRM = "to be confirmed by semisup confirm"
 
 
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
-    """State the best cell, what the unlabeled images gave, and how labels alone would have done, one line each.
+    """Write one line each about the best row, its gain over the control, and its gain over labels alone.
 
-    The lines of the confirmation of the sweep in `folder` come first, if there is one.
+    If the sweep in `folder` has a confirmation, the lines that describe it come first.
     """
     confirmed = _confirmation(comparison, folder) if folder is not None else ""
     best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
@@ -57,13 +57,13 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
 
 
 def _refits(comparison: Comparison) -> str:
-    """Count the finished refits; "" if there are none."""
+    """State the number of finished refits (runs with `train.refit`); "" if there are none."""
     count = sum(run.done for run in comparison.runs if run.refit)
     return f"{count} refit{'s' if count > 1 else ''} on labels and validation images: {NO_ACCURACY}." if count else ""
 
 
 def title(comparison: Comparison) -> str:
-    """The summary as a short title of a figure."""
+    """Shorten the summary to the title of a figure."""
     best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
         return f"{prefix}No run is finished yet"
@@ -76,23 +76,32 @@ def title(comparison: Comparison) -> str:
 
 
 def row_name(row: Row, max_letters: int = 60) -> str:
-    """The row's settings, or its method, in at most `max_letters` letters."""
+    """Name a row by its settings, or by its method if no settings differ.
+
+    Args:
+        max_letters: maximum number of characters of the name.
+    """
     text = format_settings(row.settings) or escape(row.runs[0].config["method"]["name"])
     return text if len(text) <= max_letters else text[: max_letters - 3] + "..."
 
 
 def format_number(value: float | None, unit: float = 1.0, digits: int = 0, missing: str = "") -> str:
-    """Format `unit * value`; `missing` if it is None."""
+    """Format `unit * value`; return `missing` if the value is None."""
     return missing if value is None else f"{value * unit:.{digits}f}"
 
 
 def format_percent(value: float | None) -> str:
-    """`81.2 %`; `-` if it is None."""
+    """Format a share in [0, 1] as `81.2 %`; return `-` if the value is None."""
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def format_mean_std(value: Spread | None, *, signed: bool = False, unit: float = 1.0) -> str:
-    """`81.2 ± 1.1`; `unit` converts the values to percent or points."""
+    """Format mean and standard deviation as `81.2 ± 1.1`; return `-` if the value is None.
+
+    Args:
+        signed: whether a positive mean gets a plus sign.
+        unit: factor that converts the values to percent or percentage points.
+    """
     if value is None:
         return "-"
     mean = f"{value.mean * unit:{'+' if signed else ''}z.1f}"
@@ -100,19 +109,19 @@ def format_mean_std(value: Spread | None, *, signed: bool = False, unit: float =
 
 
 def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
-    """Gain in percentage points over the runs whose reference is finished."""
+    """Average the gains, in percentage points, of the runs whose reference run is finished."""
     return summarize(pair.points for pair in pairs)
 
 
 def missing_reason(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
-    """Why there is no gain: `no control`, `control failed`."""
+    """State why there is no gain: `no control`, `control failed`, ..."""
     states = {pair.state for pair in pairs} - {RunStatus.DONE}
     worst = min(states - {"missing"}, default="missing")
     return f"no {kind}" if worst == "missing" else f"{kind} {worst}"
 
 
 def format_gain(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
-    """Gain of a row for a table, or why there is none; "" for a row that has no references."""
+    """Format the gain of a row for a table, or the reason why there is none; "" for a row without reference runs."""
     value = mean_gain(pairs)
     if value is None:
         return missing_reason(pairs, kind) if pairs else ""
@@ -134,7 +143,7 @@ def _accuracy(row: Row) -> str:
 
 
 def _unlabeled_line(row: Row) -> str:
-    """What the unlabeled images gave: the gain over the control, its interval, and how far to trust it."""
+    """Write the line about the effect of the unlabeled images: gain over the control, interval and evidence."""
     value = row.gains.get(CONTROL)
     if value is None:
         return f"Unlabeled images: {missing_reason(row.controls, 'control')}, so their effect is unknown."
@@ -147,7 +156,7 @@ def _unlabeled_line(row: Row) -> str:
 
 
 def _labels_only_line(comparison: Comparison, row: Row) -> str:
-    """Say whether labels alone would have done as well: the gain over the best labels-only runs."""
+    """Write the line that states the gain over the best labels-only runs."""
     value = row.gains.get(LABELS_ONLY)
     group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
     if value is None or group is None:
@@ -160,7 +169,11 @@ def _labels_only_line(comparison: Comparison, row: Row) -> str:
 
 
 def encoder_question(config: ConfigDict) -> list[str]:
-    """Ask on one line what an encoder would answer, where a model is trained on photographs from random weights."""
+    """Suggest a run with a pretrained encoder, if a model is trained on photographs from random weights.
+
+    Returns:
+        One line; [] if the suggestion does not apply.
+    """
     dataset, encoder = config["dataset"], config["encoder"]["name"]
     size = as_number(dataset.get("size")) or 0
     if encoder != "none" or config["model"].get("weights") or (dataset["name"] != "folder" and size <= SMALL_SIDE):
@@ -170,7 +183,10 @@ def encoder_question(config: ConfigDict) -> list[str]:
 
 
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
-    """Describe a gain: `3.9 points over the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`."""
+    """Describe a gain and its evidence in words.
+
+    Example: `3.9 points over the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`.
+    """
     size = f"{abs(value.mean):.1f}"
     direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
     if size == "0.0":
@@ -186,7 +202,7 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
 
 
 def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> str:
-    """Name the evidence and what to do next."""
+    """State the evidence for a gain and what to do next."""
     word = evidence(interval, confirmed=confirmed)
     if word is Evidence.CLEAR:
         return "a clear gain"
@@ -206,7 +222,7 @@ def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> 
 
 
 def _stability_line(comparison: Comparison, best: Row) -> str:
-    """Say how often smaller validation sets would have selected the same setting; "" if it is unknown."""
+    """State how often smaller validation sets would have selected the same setting; "" if this is unknown."""
     if not comparison.stability:
         return ""
     sizes = _listed([f"{each.per_class}" for each in comparison.stability], "or")
@@ -220,12 +236,12 @@ def _stability_line(comparison: Comparison, best: Row) -> str:
 
 
 def _listed(texts: list[str], conjunction: str) -> str:
-    """`4, 10 or 25`"""
+    """Join texts as `4, 10 or 25`."""
     return f" {conjunction} ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _confirmation(comparison: Comparison, folder: Path) -> str:
-    """The result of `semisup confirm` for the sweep in `folder`; "" if it was not started."""
+    """State the result of `semisup confirm` for the sweep in `folder`; "" if no confirmation was started."""
     result = read_confirmation(folder)
     if result is None:
         return ""
@@ -253,7 +269,10 @@ def _confirmation(comparison: Comparison, folder: Path) -> str:
 
 
 def _early_weights(row: Row) -> str:
-    """Warn where the selected weights are older than the first used pseudo-label, which cannot have affected them."""
+    """Warn if the selected weights are older than the first pseudo-label that was used.
+
+    Such weights were selected before pseudo-labels had any effect.
+    """
     steps = [pair for run in row.runs if (pair := chosen_before_selection(run))]
     if not steps:
         return ""
@@ -267,12 +286,12 @@ def _range(steps: list[float]) -> str:
 
 
 def _is_unused(row: Row) -> bool:
-    """Whether every run equals its control and no last labeling selected anything."""
+    """Whether every run has the accuracy of its control and selected no pseudo-label in its last labeling."""
     return all(pair.points == 0 for pair in row.controls) and not any(run.number("pseudo/coverage") for run in row.runs)
 
 
 def _sampling_error(row: Row) -> str:
-    """Standard error of an accuracy over the evaluated images."""
+    """State the standard error of the accuracy that results from the number of evaluated images."""
     images, value = row.runs[0].images(row.split), row.accuracy(row.split)
     if images is None or value is None:
         return ""

@@ -1,1 +1,1 @@
-"""Runs: from a checked config to a finished run directory."""
+"""Train runs: from a validated config to a finished run directory."""

@@ -1,11 +1,11 @@
-"""Detection of collapse: selected pseudo-labels that concentrate on few classes, and reinforce themselves from there.
+"""Detect collapse: more and more of the selected pseudo-labels belong to few classes.
 
     share = H(classes of the selected pseudo-labels) / H(classes of the validation set)        H: entropy
 
-A refit has no validation set; its labeled set takes that place.
+A refit (`train.refit`) has no validation set; the classes of its labeled set are used instead.
 
 The share is 1 if the selected set is as varied as the validation set, 0.3 if it has two of ten equally frequent
-classes, and 0 if it has one class. A labeling that selects fewer than 5 images a class on average is not judged.
+classes, and 0 if it has one class. A labeling that selects fewer than 5 images per class on average is not checked.
 """
 
 import warnings
@@ -23,13 +23,13 @@ MIN_IMAGES_PER_CLASS = 5  # selected, on average
 
 
 class CollapseWatch:
-    """Check of every labeling of one run.
+    """Check of every labeling of one run for collapse.
 
     Args:
-        settings: the shares below which to warn and to stop.
-        run: its id, for the warning.
-        classes: the K names.
-        validation: (n,) int64, the true classes of the validation set, or in a refit of the labeled set; -1 = unknown.
+        settings: the shares below which the run warns and stops.
+        run: id of the run, for the warning.
+        classes: names of the K classes.
+        validation: (n,) int64, the true classes of the validation set, or of the labeled set in a refit; -1 = unknown.
     """
 
     def __init__(self, settings: CollapseSettings, run: str, classes: Sequence[str], validation: Tensor) -> None:
@@ -39,7 +39,7 @@ class CollapseWatch:
         self.warned = False
 
     def on_event(self, event: Event) -> None:
-        """Check a labeling; warn once for each run, or stop it.
+        """Check a labeling; warn at most once for each run, or stop the run.
 
         Raises:
             CollapsedError: the share is below `stop_below`.

@@ -1,4 +1,4 @@
-"""Checks of the settings against the data, the model and the device, before any image is decoded."""
+"""Check the settings against the data, the model and the device, before any image is decoded."""
 
 import os
 import warnings
@@ -21,16 +21,16 @@ from semisup.runtime.precision import MAX_SHAPES
 from semisup.text import escape
 
 LARGE_SIDE, LARGE_BYTES = 256, 2**29
-"""Pixels a side and bytes of weights up to which the model is tried on real tensors before a run."""
+"""Largest side in pixels, and largest weights in bytes, with which the model is tried on real tensors before a run."""
 
 
 def check_compatibility(
     run_config: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int, *, sizes: bool = True
 ) -> None:
-    """Raise SettingError if settings and data are incompatible; no image needs to be decoded for that.
+    """Raise SettingError if the settings and the data are incompatible; no image needs to be decoded.
 
     Args:
-        sizes: warn of a validation set larger than the labeled set; False if the check before the first run did.
+        sizes: whether to warn if the validation set is larger than the labeled set; False if an earlier check warned.
     """
     refit = run_config.settings.train.refit
     counts = refit_counts(counts) if refit else counts
@@ -65,7 +65,10 @@ def check_compatibility(
 
 
 def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
-    """The error of a network that refuses the images, with the setting that resizes them where the model has one."""
+    """Create the error for a network that cannot process images of this size.
+
+    If the model has a setting that resizes the images, the message names that setting.
+    """
     model = run_config.settings.model
     if not isinstance(model, ResizesImages):
         return SettingError(
@@ -79,7 +82,10 @@ def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
 
 
 def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapping[str, int]) -> None:
-    """Warn if the validation set is larger than the labeled set: with so few labels nobody has one."""
+    """Warn if the validation set is larger than the labeled set.
+
+    In practice, a user with so few labels has no labeled images for such a large validation set.
+    """
     validation, labeled = counts["validation"], counts["labeled"]
     if validation <= labeled:
         return
@@ -93,7 +99,8 @@ def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapp
 def _warn_recompilation(run_config: RunConfig) -> None:
     """Warn if each labeling of the unlabeled set can cause another compilation of the model.
 
-    The last pseudo-labeled batch of an epoch has the images that remain, and a model is compiled for every batch size.
+    A model is compiled for every batch size. The last pseudo-labeled batch of an epoch has only the remaining images,
+    and their number can change with each labeling.
 
     Raises:
         SettingError: there could be more batch sizes than torch compiles.
@@ -115,16 +122,17 @@ def _warn_recompilation(run_config: RunConfig) -> None:
 
 
 _probe_results: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
-"""Results of `_probe_model`: most runs of a sweep have the same model."""
+"""Cached results of `_probe_model`, because most runs of a sweep have the same model."""
 
 
 def _probe_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
     """Run the network on two images in eval mode, and on one image in training mode.
 
-    On real tensors with uninitialized weights, if it is not large: the meta device would import torch's compiler (2 s).
+    A network that is not large is run on real tensors with uninitialized weights, because the meta device would import
+    torch's compiler (2 s).
 
     Returns:
-        the network's error for images of this size, or None; and whether it can train on a batch of one.
+        The network's error for images of this size, or None; and whether the network can train on a batch of one image.
     """
     key = (repr(model), channels, num_classes, size)
     if key not in _probe_results:
@@ -152,7 +160,7 @@ def _run_probe(model: ModelSettings, channels: int, num_classes: int, size: int)
 
 
 def check_output_folders(run_config: RunConfig) -> None:
-    """Raise SettingError if plots or the cache would be written into a folder whose images are the data."""
+    """Raise SettingError if `output_root` or `dataset.cache` is inside a folder of the data set's images."""
     if not isinstance(run_config.dataset, ScansFolders):
         return
     config = run_config.config
@@ -169,7 +177,10 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError unless the images fit into CPU memory, or those of one step if a cache file can hold them."""
+    """Raise SettingError unless the images fit into CPU memory.
+
+    If the images can be stored in a cache file, only the images of one step have to fit.
+    """
     size, config = run_config.dataset.size, run_config.config["dataset"]
     what = "the images"
     if "memory_gb" in config and config["cache"] is not None:
@@ -191,28 +202,31 @@ def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> N
 
 
 def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple[int, int, int]:
-    """Return channels, classes and side that the model is built for; features are images of one pixel."""
+    """Return the numbers of channels and classes, and the side in pixels, for which the model is built.
+
+    Features of an encoder are treated as images of one pixel.
+    """
     if run_config.encoder is None:
         return channels, num_classes, run_config.dataset.size
     return run_config.encoder.dimension(), num_classes, 1
 
 
 def _device_memory(device: str) -> int:
-    """Bytes of memory of the CPU or of a GPU."""
+    """Return the memory of the CPU or of a GPU, in bytes."""
     return (
         memory_limit_bytes() if device == "cpu" else torch.cuda.get_device_properties(torch.device(device)).total_memory
     )
 
 
 def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
-    """Raise SettingError if something takes more than all of the memory, `there` bytes."""
+    """Raise SettingError if `bytes_` is more than the whole memory, which has `there` bytes."""
     if bytes_ > there:
         allowed = f"{what} take {bytes_ / 1e9:.3g} GB of memory, and there are {there / 1e9:.3g}"
         raise SettingError(key, value, allowed)
 
 
 def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
-    """Bytes of the model's weights and buffers, computed without allocating them.
+    """Compute the size of the model's weights and buffers in bytes, without allocating them.
 
     Raises:
         SettingError: the model cannot be built.
@@ -221,7 +235,9 @@ def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
 
 
 def checkpoint_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
-    """Bytes of the tensors that a checkpoint holds of the model: without the layers of a frozen encoder.
+    """Compute the size of the model's tensors in a checkpoint, in bytes.
+
+    A checkpoint does not contain the layers of a frozen encoder.
 
     Raises:
         SettingError: the model cannot be built.
@@ -247,7 +263,7 @@ def _check_optimizer(run_config: RunConfig, channels: int, num_classes: int) -> 
 def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -> None:
     """Raise SettingError if the model has no deterministic backward pass on a GPU.
 
-    Of torchvision's models only adaptive pooling to several pixels a side (alexnet, vgg) has none.
+    In torchvision's models, only adaptive pooling to several pixels a side (alexnet, vgg) has no such backward pass.
     """
     if run_config.run.device == "cpu" or not run_config.run.deterministic:
         return
@@ -262,7 +278,7 @@ def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -
 
 
 def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
-    """The network without data in its tensors, built once for equal settings."""
+    """Build the network on the meta device, so that its tensors have no data; equal settings share one network."""
     key = (repr(model), channels, num_classes, size)
     if key not in _meta_models:
         _meta_models[key] = meta_network(lambda: model.build(channels, num_classes, size, pretrained=False))
@@ -270,25 +286,30 @@ def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int
 
 
 _meta_models: dict[tuple[str, int, int, int], nn.Module] = {}
-"""Results of `_meta_model`: most runs of a sweep have the same model."""
+"""Cached results of `_meta_model`, because most runs of a sweep have the same model."""
 
 
 def check_control_is_fair(run_config: RunConfig) -> None:
-    """Raise SettingError if the control of a run could not have the run's learning rates.
+    """Raise SettingError if the control of a run could not have the same learning rates as the run.
 
-    A control is trained for as many steps as its run. If an epoch grows with the pseudo-labels, a schedule over epochs
-    differs from the one over steps; if `train.patience` ends the run early, the control's schedule covers fewer steps.
+    A control is trained for as many steps as its run. If an epoch becomes longer with the number of pseudo-labels, a
+    schedule over epochs differs from a schedule over steps. If `train.patience` ends the run early, the schedule of the
+    control covers fewer steps. The same
+    holds for the share of the training in which only the classifier layers are trained (`train.head_first`).
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
     train = run_config.settings.train
     compared = run_config.sweep.control and run_config.settings.method.uses_unlabeled and not train.refit
-    if not compared or len(factors) == 1:
+    if not compared or (len(factors) == 1 and train.head_first == 0):
         return
+    by_schedule = len(factors) > 1
+    key, value = (
+        ("schedule", run_config.config["schedule"]["name"]) if by_schedule else ("train.head_first", train.head_first)
+    )
+    constant = "schedule=constant schedule.warmup=0" if by_schedule else "train.head_first=0"
     if train.patience is not None:
-        allowed = (
-            "with train.patience gives the control other learning rates; use schedule=constant schedule.warmup=0, "
-        )
-        raise SettingError("schedule", run_config.config["schedule"]["name"], allowed + "or sweep.control=false")
+        allowed = f"with train.patience gives the control other learning rates; use {constant}, or sweep.control=false"
+        raise SettingError(key, value, allowed)
     if train.steps is None:
         allowed = "over train.epochs gives the control other learning rates; set train.steps, or sweep.control=false"
-        raise SettingError("schedule", run_config.config["schedule"]["name"], allowed)
+        raise SettingError(key, value, allowed)

@@ -1,4 +1,4 @@
-"""The data of a run, read once for the runs of a sweep that have the same, and moved to the run's device."""
+"""Read the data of a run and move them to its device; the runs of a sweep with the same data read them once."""
 
 import numpy
 import torch
@@ -16,16 +16,16 @@ from semisup.runtime.distributed import local_device
 from semisup.training.state import TrainingData
 
 _loaded_data: dict[tuple[Dataset, str, bool], tuple[TrainingData, Data]] = {}
-"""The data of the last run: most runs of a sweep have the same."""
+"""The data of the last run, because most runs of a sweep have the same data."""
 
 
 def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
     """Read the data set, check it against the settings and move it to the run's device.
 
     Raises:
-        DataError: the files are not what the settings say.
-        SettingError: settings and data are incompatible.
-        InsufficientMemoryError: the images do not fit.
+        DataError: the files do not match the settings.
+        SettingError: the settings and the data are incompatible.
+        InsufficientMemoryError: the images do not fit into memory.
     """
     refit = run_config.settings.train.refit
     key = (run_config.dataset, run_config.run.device, refit)
@@ -45,16 +45,16 @@ def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
 
 
 def build_problem(run_config: RunConfig, data: Data) -> TrainingData:
-    """The data on the run's device."""
+    """Move the data to the run's device."""
     device = local_device(run_config.run.device)
     images = {split: move_to_device(getattr(data, split), device) for split in SPLITS}
     return TrainingData(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
 
 
 def move_to_device(images: Images, device: torch.device) -> Images:
-    """The images on the device, or in CPU memory if they take more than half of a GPU's free memory.
+    """Move images to the device, unless they take more than half of a GPU's free memory.
 
-    From CPU memory the images of a step go through pinned memory, see `to_device`.
+    Images that do not fit remain in CPU memory; the images of each step are copied through pinned memory (`to_device`).
     """
     pixels = images.pixels
     if device.type == "cuda" and isinstance(pixels, Tensor) and pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:

@@ -1,4 +1,4 @@
-"""A run by several processes: rank 0 does everything a single process does, the others only train with it."""
+"""Train a run with several processes: rank 0 works like a single process, and the other ranks only train."""
 
 import io
 import signal
@@ -24,13 +24,13 @@ from semisup.training.loop import train
 from semisup.training.state import TrainingData, restore, start
 
 SAFE_STOP_EVENTS = (StepEnd, EpochEnd, Progress)
-"""Events at which training can stop: the state is complete, or becomes so when the generator is closed."""
+"""Events at which training can stop: the state can be saved after the event, or after the generator is closed."""
 
 
 def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
     """Send the data set fingerprint and the initial state from rank 0 to the other processes, once.
 
-    From here on all processes stop at the same step, and none before the first step.
+    After this call, all processes stop at the same step, and no process stops before the first step.
     """
     if not team.announced:
         buffer = io.BytesIO()
@@ -40,7 +40,7 @@ def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: d
 
 
 def sync_stop(stop: StopHandler, event: Event) -> None:
-    """At an event at which training can stop: pass a stop request of any process to all of them."""
+    """Send a stop request of any process to all processes, if training can stop at this event."""
     if isinstance(event, SAFE_STOP_EVENTS):
         number = all_reduce_max(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
         if number and stop.asked is None:
@@ -57,7 +57,7 @@ def run_follower(
 
     Raises:
         DataError: this process read other data than rank 0.
-        InsufficientMemoryError, DivergedError, CollapsedError, StopRequested: as on rank 0.
+        InsufficientMemoryError, DivergedError, CollapsedError, StopRequested: raised for the same reasons as on rank 0.
     """
     with warnings.catch_warnings(), translate_oom(run_config):
         warnings.simplefilter("ignore")  # rank 0 shows them

@@ -1,4 +1,7 @@
-"""Replace the images of a run by stored features of its encoder, which are encoded first where they are missing."""
+"""Replace the images of a run by stored features of its encoder (a frozen pretrained network).
+
+Features that are missing are computed first. They are stored in files, which are called packs.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -31,17 +34,17 @@ from semisup.text import listed
 from semisup.training.state import TrainingConfig, TrainingData
 
 PLAIN, AUGMENT, WEAK = "plain", "augment", "weak"
-"""The packs of a run: images as they are, strong views, weak views."""
+"""Names of the packs (files of stored features) of a run: unchanged images, strong views, weak views."""
 
 TRAINING_SPLITS = ("labeled", "unlabeled")
-"""Splits of which views are stored; they come first in SPLITS."""
+"""Splits for which the packs store augmented views; they come first in SPLITS."""
 
 
 class EncodedRun(NamedTuple):
-    """A run on features.
+    """A run that trains on features.
 
-    config: with stored views in place of its augmentations
-    metadata: digests of weights and packs, for run.json; None without an encoder
+    config: the config of the run, with stored views instead of augmentations
+    metadata: digests of the encoder's weights and of the packs, for run.json; None without an encoder
     """
 
     config: RunConfig
@@ -50,26 +53,29 @@ class EncodedRun(NamedTuple):
 
 
 class _Loaded(NamedTuple):
-    """Stored features that are read, and what run.json records about them."""
+    """Stored features that have been read, and what run.json records about them."""
 
     table: FeatureTable
     metadata: dict[str, str]
 
 
 _encoded: dict[tuple[object, ...], _Loaded] = {}
-"""The features of the last runs on the same images, as far as they fit into memory: the runs of a sweep that differ in
-a threshold share all of them, and their reference runs, and runs of another strength, some."""
+"""Features that the last runs on the same images used, if they fit into memory.
+
+Runs of a sweep that differ only in the threshold use the same features. Reference runs, and runs with another strength,
+use some of them.
+"""
 
 _digests: dict[tuple[object, ...], dict[str, list[bytes]]] = {}
 """The digests of the images of the last run."""
 
 
 def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: Bars) -> EncodedRun:
-    """Return the run on stored features; without an encoder, unchanged.
+    """Return the run with stored features instead of images; without an encoder, return the run unchanged.
 
     Raises:
-        SettingError: the weights of the encoder are missing or not the ones of the config.
-        DataError: the encoder gives features that cannot be stored.
+        SettingError: the weights of the encoder are missing, or are not those that the config names.
+        DataError: the encoder computes features that cannot be stored.
     """
     encoder = run_config.encoder
     if encoder is None:
@@ -90,7 +96,10 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
 
 
 def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
-    """The augmentation of each pack; None where nothing is augmented, which the pack of plain images holds."""
+    """Return the augmentation of each pack; None if its images are not augmented.
+
+    Images that are not augmented are in the pack PLAIN.
+    """
     settings = run_config.settings
     weak = settings.weak if settings.method.uses_weak and settings.weak.strength > 0 else None
     return {PLAIN: None, AUGMENT: settings.augment if settings.augment.strength > 0 else None, WEAK: weak}
@@ -99,7 +108,7 @@ def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
 def _load_packs(
     run_config: RunConfig, encoder: Encoder, problem: TrainingData, images: tuple[object, ...], bars: Bars
 ) -> dict[str, _Loaded]:
-    """Read the packs of a run, except those that are read already; encode what they do not hold.
+    """Read the packs of a run that are not yet in memory; compute the features that are missing in the packs.
 
     Args:
         images: key of the images in `_digests`.
@@ -130,10 +139,11 @@ def _load_packs(
 
 
 def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], room: float) -> None:
-    """Forget packs of other images, and the oldest of those that this run does not use and memory has no room for.
+    """Remove packs from memory: all packs of other images, and, if memory is short, packs that this run does not use.
 
-    A control uses no strong views, and a probe no views at all: without them in memory the next run would read and
-    verify all of them again, in half the time of a run on them.
+    The oldest packs are removed first. Unused packs are kept if possible, because a control uses no strong views, and a
+    probe uses no views at all. Without the packs in memory, the next run would read and verify them again, which takes
+    half as long as a run on features.
     """
     others = [key for key in _encoded if key not in used]
     sizes = {key: _encoded[key].table.values.nbytes for key in others}
@@ -143,7 +153,7 @@ def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], roo
 
 
 def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device, bars: Bars) -> None:
-    """Encode what is missing; the first process to encode announces how much it is and how long it takes."""
+    """Compute the missing features; the first process that computes some prints their number and the estimated time."""
     networks: list[BackboneNetwork] = []
 
     def network() -> BackboneNetwork:  # built at the first use: nothing is missing in most runs
@@ -165,13 +175,13 @@ def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device
 
 
 def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
-    """State how much is encoded and how long it takes: "encoding 2,936 images x 8 views, about 6 minutes, once"."""
+    """Describe what is encoded and how long it takes: "encoding 2,936 images x 8 views, about 6 minutes, once"."""
     by_count: dict[int, int] = {}
     for job in jobs:
         views = job.pack.recipe.views
         count = job.missing_views() // views
         by_count[count] = by_count.get(count, 0) + views
-    parts = [f"{count:,} images x {views} views" for count, views in by_count.items()]
+    parts = [f"{count:,} images x {views} view{'s' if views > 1 else ''}" for count, views in by_count.items()]
     duration = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, seconds):.0f} seconds"
     return f"encoding {listed(parts, 'and')}, about {duration}, once"
 
@@ -193,7 +203,7 @@ def _on_features(
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:
-    """Describe the first difference between the features of a recorded run and those of now; None = there is none."""
+    """Describe the first difference between the features of a recorded run and the present ones; None if equal."""
     sides = [each if isinstance(each, Mapping) else {} for each in (before, now)]
     digests = [[_entry(each, "weights", "sha256") for each in sides]]
     digests += [[_entry(_entry(each, "packs", name), "digest") for each in sides] for name in (PLAIN, AUGMENT, WEAK)]
@@ -208,14 +218,14 @@ def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | N
 
 
 def _entry(value: object, *keys: str) -> object:
-    """The value at these keys of nested data; None where there is none."""
+    """Return the value at these keys of nested data; None if there is no such value."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
 def check_same_features(before: object, now: Mapping[str, Any] | None, folder: Path) -> None:
-    """Raise DataError where an interrupted run has seen other features than it would see now."""
+    """Raise DataError if an interrupted run has used other features than it would use now."""
     if isinstance(before, Mapping) and (difference := feature_difference(before, now)):
         allowed = f"the run began with other features ({difference}); use that machine, another name=, or delete it"
         raise DataError(f"{folder}: {allowed}")

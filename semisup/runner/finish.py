@@ -1,6 +1,6 @@
-"""The end of a run: plots, summary and tracker.
+"""Finish a run: draw its plots, write its summary and close its tracker.
 
-A training may have taken days when the plots are drawn: an error there is a warning, and the run is finished.
+The training may have taken days, so an error in a plot or in the tracker only causes a warning.
 """
 
 import warnings
@@ -27,10 +27,10 @@ from semisup.tracking import Tracker
 def finish_run(
     run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
 ) -> dict[str, Any]:
-    """Draw the plots, write the summary and upload both; return the summary.
+    """Draw the plots, write the summary, upload the plots and the summary, and return the summary.
 
     Raises:
-        OSError: the summary cannot be written. Errors of drawing and tracking are warnings.
+        OSError: the summary cannot be written. Errors of plots and of the tracker only cause warnings.
     """
     plots: dict[str, Path] = {}
     if run_config.run.plots:
@@ -49,7 +49,7 @@ def finish_run(
 
 
 def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
-    """Close the tracker with the scalars of the summary; {}: the run did not finish."""
+    """Close the tracker with the scalars of the summary; an empty summary means that the run did not finish."""
     with _warn_on_error("the tracker was not closed"):
         scalars = {name: value for name, value in summary.items() if not isinstance(value, dict)}
         tracker.close(scalars, EXIT_STATUS[RunStatus.DONE if summary else RunStatus.FAILED])
@@ -57,7 +57,7 @@ def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
 
 @contextmanager
 def _warn_on_error(consequence: str) -> Iterator[None]:
-    """Turn any error into one warning."""
+    """Convert any error raised in this context to one warning."""
     try:
         yield
     except LockLostError:
@@ -84,7 +84,7 @@ def _upload_thumbnails(data: Data, record: RunWriter, tracker: Tracker) -> None:
 
 
 def _last_labeling(rows: list[MetricsRow]) -> MetricsRow:
-    """Round, coverage and, where known, accuracy of the last pseudo-labels; {} if there were none."""
+    """Find round, coverage and, if known, accuracy of the last pseudo-labels; {} if there were none."""
     labelings = [row for row in rows if "pseudo/coverage" in row]
     names = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
     return {name: labelings[-1][name] for name in names if name in labelings[-1]} if labelings else {}

@@ -1,4 +1,4 @@
-"""Metadata of a run, for run.json and W&B."""
+"""Create the metadata of a run for run.json and W&B."""
 
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ from semisup.tracking import RunInfo
 
 
 def job_type(reproduces: Path | None) -> str:
-    """The kind of a run in run.json and W&B."""
+    """Return the kind of a run in run.json and W&B: `train` or `reproduce`."""
     return "train" if reproduces is None else "reproduce"
 
 
 def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str, Any]:
-    """The content of run.json besides status, times and data set.
+    """Create the content of run.json, except for status, times and data set.
 
     Args:
-        reproduces: the run directory or config that this run is a reproduction of, if it is one.
+        reproduces: the run directory or config that this run reproduces; None if the run is no reproduction.
     """
     model = run_config.settings.model
     weights = model.weights_info() if isinstance(model, Pretrained) else None
@@ -38,12 +38,12 @@ def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str
 
 
 def environment_of(run_config: RunConfig) -> dict[str, Any]:
-    """Everything that the numbers of a run started now depend on besides its config."""
+    """Describe everything besides the config that can change the results of a run started now."""
     return {**environment(run_config.run.device), "threads": run_config.run.threads, "processes": world_size()}
 
 
 def dataset_metadata(data: Data, features: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Describe the data set, and the stored features where an encoder is used, for run.json."""
+    """Describe the data set for run.json; with an encoder, also describe the stored features."""
     return {
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),
@@ -54,7 +54,7 @@ def dataset_metadata(data: Data, features: dict[str, Any] | None = None) -> dict
 
 
 def wandb_info(config: ConfigDict, id_: str, output_root: Path, job_type: str) -> RunInfo:
-    """Name, group and tags of a run in W&B, the same whichever command uploads it."""
+    """Create name, group and tags of a run in W&B; they are the same for every command that uploads the run."""
     return RunInfo(
         run_id=f"{config['name']}-{id_}"[-128:],
         name=id_,

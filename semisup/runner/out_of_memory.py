@@ -1,4 +1,4 @@
-"""Out-of-memory errors of Python, torch on the CPU and CUDA, as one line with the settings to try."""
+"""Convert out-of-memory errors of Python, torch and CUDA to one line that names settings to change."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ MESSAGES = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of 
 
 @contextmanager
 def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] | None = None) -> Iterator[None]:
-    """Turn out-of-memory errors raised in this context into InsufficientMemoryError.
+    """Convert out-of-memory errors raised in this context to InsufficientMemoryError.
 
     Args:
-        what: makes the advice from the settings and the original message; None: the advice for training.
+        what: function that writes the advice from the settings and the original message; None = advice for training.
     """
     try:
         yield
@@ -31,7 +31,7 @@ def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] |
 
 
 def reading(run_config: RunConfig, message: str) -> str:
-    """Advice if images were being read, when the batch size does not matter."""
+    """Write the advice for an error while images were read; the batch size does not matter then."""
     settings = [f"dataset.size={run_config.dataset.size // 2}"]
     if "memory_gb" in run_config.config["dataset"]:
         settings.append("dataset.memory_gb=0, which leaves the pixels in dataset.cache")
@@ -39,19 +39,22 @@ def reading(run_config: RunConfig, message: str) -> str:
 
 
 def saving(run_config: RunConfig, message: str) -> str:
-    """Advice if a checkpoint was being written."""
+    """Write the advice for an error while a checkpoint was written."""
     copy = "which needs a second copy of the weights and the optimizer's state"
     return f"{message} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; for CPU and pinned memory and CUDA's libraries torch raises a plain RuntimeError."""
+    """Whether the error means that memory ran out.
+
+    For CPU memory, pinned memory and CUDA's libraries, torch raises a plain RuntimeError.
+    """
     by_type = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return by_type or any(part in str(error) for part in MESSAGES)
 
 
 def _training(run_config: RunConfig, message: str) -> str:
-    """Advice for training and evaluation."""
+    """Write the advice for an error in training or evaluation."""
     plan = run_config.settings.train
     sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}
     smaller = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]

@@ -1,4 +1,4 @@
-"""The check of `output_root`, before anything is read or written."""
+"""Check `output_root` before anything is read or written."""
 
 import errno
 import os
@@ -11,7 +11,8 @@ def check_output_root(value: str) -> None:
     """Check that runs can be written below `output_root`.
 
     Raises:
-        SettingError: it is an address (s3://...), not a directory, not writable, or too long for the file system.
+        SettingError: the value is a URL (s3://...), is not a directory, is not writable, or is too long for the file
+            system.
     """
     if "://" in value:
         raise SettingError("output_root", value, "must be a local directory; mount the storage and give its path")
@@ -31,7 +32,11 @@ def check_output_root(value: str) -> None:
 
 
 def _existing_part(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists; OSError where it can have no folder."""
+    """Return the path itself if it exists, else the nearest parent folder that exists.
+
+    Raises:
+        OSError: a name in the path is too long for the file system, or a parent folder cannot be accessed.
+    """
     for each in (path, *path.parents):
         try:
             os.stat(each)

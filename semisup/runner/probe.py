@@ -1,4 +1,7 @@
-"""Fit a probe: a run whose classifier is fitted in a second, so that it has no steps, checkpoints or progress."""
+"""Fit a probe: a simple classifier on the features of an encoder.
+
+A probe is fitted in about a second, so its run has no steps, checkpoints or progress bar.
+"""
 
 from typing import Any
 
@@ -14,7 +17,7 @@ from semisup.training.state import TrainingData
 
 
 def check_one_process(run_config: RunConfig) -> None:
-    """Raise SettingError where torchrun would fit a probe with several processes."""
+    """Raise SettingError if torchrun started several processes to fit a probe."""
     if run_config.probe.classifier is not None and world_size() > 1:
         raise SettingError(
             "probe.classifier", run_config.probe.classifier, "is fitted by one process; without torchrun"
@@ -24,9 +27,10 @@ def check_one_process(run_config: RunConfig) -> None:
 def run_probe(
     run_config: RunConfig, problem: TrainingData, data: Data, record: RunWriter, tracker: Tracker
 ) -> dict[str, Any]:
-    """Fit, record and display a probe; return the summary. An interrupted one is fitted again from the start.
+    """Fit a probe, record and display its results, and return the summary.
 
-    The selected model is saved before the first metric is logged: whoever continues starts with empty logs.
+    An interrupted probe is fitted again from the start. The selected model is saved before the first metric is logged,
+    so that a repeated run starts with empty logs.
     """
     fitted = fit_probe(problem, run_config.settings, run_config.probe)
     if fitted.best.weights:

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, if it is a terminal."""
+"""Show progress bars on standard error, if it is a terminal."""
 
 from collections.abc import Iterable
 from types import TracebackType
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Bars:
-    """Context that shows one bar for the training, and one below it for images being read or labeled."""
+    """Context that shows one bar for the training, and a second one for images that are read or labeled."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -34,7 +34,7 @@ class Bars:
         self.progress.stop()
 
     def watch(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-        """Yield the items and show a bar until the last one."""
+        """Yield the items, and show a bar until the last item."""
         task = self.progress.add_task(description, total=total)
         for item in items:
             yield item

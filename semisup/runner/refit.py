@@ -1,4 +1,4 @@
-"""A refit (`train.refit`): labeled and validation images together are the labeled set, and nothing is evaluated."""
+"""Prepare a refit (`train.refit`): it trains on the labeled and validation images together, without evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ def refit_counts(counts: Mapping[str, int]) -> dict[str, int]:
 def refit_data(data: Data) -> Data:
     """Move the validation images to the labeled set, and leave out the test images.
 
-    The fingerprint stays: it is that of the same files and split.
+    The data set keeps its fingerprint, because the files and the split are the same.
     """
     parts = [cast("torch.Tensor | LazyImages", images.pixels) for images in (data.labeled, data.validation)]
     pixels = concatenate(parts) if len(data.validation) else data.labeled.pixels

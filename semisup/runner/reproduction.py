@@ -1,4 +1,4 @@
-"""The run directory of a reproduction: a new one, or that of an interrupted reproduction of the same run."""
+"""Choose the run directory of a reproduction: a new one, or that of an interrupted reproduction of the same run."""
 
 import secrets
 from pathlib import Path
@@ -18,15 +18,15 @@ RESUMABLE = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.FAILED)
 
 
 def new_name() -> str:
-    """A `name=` that no other reproduction has."""
+    """Create a value of `name` that no other reproduction has."""
     return f"{PREFIX}{secrets.token_hex(3)}"
 
 
 def interrupted_name(run_config: "RunConfig", source: Path) -> str | None:
-    """The `name=` of an unfinished reproduction of `source` that this command can continue, the latest one.
+    """Find the `name` of the latest unfinished reproduction of `source` that this command can continue.
 
-    Only one of the same config, in the same environment, on which no process works: any other would not have the same
-    numbers, or is not ours to continue.
+    The reproduction must have the same config and the same environment, because otherwise its results could differ. And
+    no other process may be working on it.
     """
     root = Path(run_config.run.output_root).expanduser()
     folders = [

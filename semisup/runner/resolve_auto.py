@@ -1,7 +1,8 @@
-"""The run that a command with `device=auto` or `precision=auto` refers to.
+"""Find the run to which a command with `device=auto` or `precision=auto` refers.
 
-The values of `auto` are part of a run's id, so the same command on a machine with a GPU and on one without would be two
-runs. A run that is finished or has a checkpoint is reused or continued instead, whichever machine started it.
+The values that replace `auto` are part of a run's id, so the same command would give two different runs on a machine
+with a GPU and on a machine without one. To avoid this, a run that is finished is reused, and a run that has a
+checkpoint is continued, no matter which machine started the run.
 """
 
 import contextlib
@@ -24,10 +25,11 @@ def resolve_auto(config: DictConfig) -> RunConfig:
     """Validate a config that may contain `auto`.
 
     Returns:
-        the run with this machine's values, unless another machine's run exists and this one's does not.
+        The run with this machine's values. If that run does not exist, but a run with another machine's values does,
+        the run of the other machine.
 
     Raises:
-        SettingError: as `schema.validate`.
+        SettingError: a setting is not valid (see `schema.validate`).
     """
     auto_keys = [key for key in AUTO_VALUES if config.get(key) == "auto"]
     run_config = schema.validate(config)
@@ -46,7 +48,7 @@ def reusable_or_local(config: ConfigDict) -> RunConfig:
     """Validate a config for this machine, or for any machine if its run is finished.
 
     Raises:
-        SettingError: as `schema.validate`.
+        SettingError: a setting is not valid (see `schema.validate`).
     """
     try:
         return schema.validate(config)
@@ -63,6 +65,6 @@ def _has_state(folder: Path) -> bool:
 
 
 def _other_machine_configs(config: ConfigDict, auto_keys: list[str]) -> Iterator[ConfigDict]:
-    """The config with every combination of values that `auto` can have."""
+    """Yield the config with every combination of the values that can replace `auto`."""
     for values in itertools.product(*(AUTO_VALUES[key] for key in auto_keys)):
         yield config | dict(zip(auto_keys, values, strict=True))

@@ -1,4 +1,4 @@
-"""The result of a run, as its caller gets it."""
+"""The result of training a run."""
 
 import traceback
 from dataclasses import dataclass, field
@@ -27,11 +27,12 @@ class RunResult:
     """Result of a run.
 
     status: a key of EXIT_STATUS
-    kept: the run was finished before, and was reused
-    by: name of the signal that stopped the run, or came after its last step
-    shared_start: as in run.json
-    last_lines: end of the traceback, if it failed
-    seconds: of training, evaluation and record, without data and features; None unless it was trained now
+    kept: whether the run was finished before, and was reused
+    by: name of the signal that stopped the run, or that arrived after its last step
+    shared_start: as in run.json: the part of the training that the run shares with other runs of the sweep
+    last_lines: end of the traceback, if the run failed
+    seconds: duration of training, evaluation and writing the record, without reading data and computing features;
+        None unless this command trained the run
     """
 
     folder: Path
@@ -51,18 +52,18 @@ class RunResult:
 
 
 def run_folder(run_config: RunConfig) -> Path:
-    """The directory of a run, which need not exist."""
+    """Return the directory of a run, whether it exists or not."""
     return Path(run_config.run.output_root).expanduser() / run_config.run.name / run_config.id
 
 
 def traceback_tail(count: int = 4) -> list[str]:
-    """The last lines of the traceback of the current exception, without its message."""
+    """Return the last lines of the traceback of the current exception, without its message."""
     lines = [line.rstrip() for line in traceback.format_exc().splitlines()]
     return [line for line in lines if line.strip(" ^~")][-count - 1 : -1]
 
 
 def record_early_failure(run_config: RunConfig, result: RunResult) -> None:
-    """Write a minimal record of a run that failed before it had one, so that it becomes a row in every table."""
+    """Write a minimal record of a run that failed before it had one, so that every table lists the run."""
     result.folder.mkdir(parents=True, exist_ok=True)
     write_json(result.folder / "config.yaml", run_config.config)  # JSON is YAML
     error = {"kind": result.status, "message": result.message}

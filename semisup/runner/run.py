@@ -55,11 +55,13 @@ WAIT_SECONDS = 0.5
 
 
 def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, reproduces: Path | None = None) -> RunResult:
-    """Train one run, or reuse it if it is finished. Errors become a result; in a sweep they are also written to disk.
+    """Train one run, or reuse the run if it is finished.
+
+    Errors are not raised: they are returned as a result, and in a sweep they are also written into the run directory.
 
     Args:
-        in_sweep: the run is one of a sweep: it may use a shared start.
-        reproduces: the run directory or config that this run is a reproduction of.
+        in_sweep: whether the run is part of a sweep, so that it may share the start of its training with other runs.
+        reproduces: the run directory or config that this run reproduces; None if the run is no reproduction.
     """
     stop = StopHandler()
     result = _run_to_result(run_config, bars, stop, reproduces, in_sweep=in_sweep)
@@ -118,7 +120,10 @@ def _run_to_result(
 
 
 def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
-    """As `run`, for a run of a sweep or its control: if another job is training it, wait and use its result."""
+    """Train or reuse a run of a sweep or a reference run, like `run`.
+
+    If another job is training the same run, wait and use its result.
+    """
     while (result := run(run_config, bars, in_sweep=True)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)
         while _is_in_use(result.folder):  # `run` would read settings, data and the state of the checkout again
@@ -135,10 +140,10 @@ def _is_in_use(folder: Path) -> bool:
 
 
 def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResult:
-    """The result of a run that was finished before.
+    """Return the result of a run that was finished before.
 
     Raises:
-        DataError: the data set has changed since.
+        DataError: the data set has changed since the run was trained.
     """
     if run_config.elsewhere:  # trained on another machine, whose device need not exist here
         data = run_config.dataset.read(run_config.dataset.inspect(), bars.watch)
@@ -220,7 +225,11 @@ def _train_and_record(
     stop: StopHandler,
     sharing: SharedStartSession,
 ) -> dict[str, Any]:
-    """Train, record and display every event, and save the state where it is whole; return the summary."""
+    """Train, record and display every event, and save the state when training can resume from it.
+
+    Returns:
+        The summary of the run.
+    """
     settings, (problem, data, state) = run_config.settings, of
     for row in record.read_metrics():
         tracker.row(row)
@@ -240,7 +249,7 @@ def _train_and_record(
             return finish_run(run_config, data, record, tracker, event)
         sync_stop(stop, event)
         if isinstance(event, Progress) and stop.asked is not None:
-            events.close()  # which leaves the state whole
+            events.close()  # after which training can resume from the state
         _save_if_due(run_config, event, state, record, stop)
     raise AssertionError("training must end with a Finished event")
 

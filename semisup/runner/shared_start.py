@@ -1,9 +1,9 @@
-"""Runs of a sweep that cannot differ before the unlabeled set is first labeled share the training up to there.
+"""Share the start of the training between runs of a sweep: the part before the unlabeled set is first labeled.
 
-The first of them saves its state at that point, and the others start from it. What can make them differ is everything
-in a run's id except the threshold and the settings that the method lists in `settings_after_labeling`; the data; and
-the versions, code, CPU and number of threads, on which the last bit depends. The results are
-bit-identical to those of separate runs.
+Runs that differ only in the threshold, or in the settings that their method lists in `settings_after_labeling`, are
+equal until the unlabeled set is first labeled. The first of these runs saves its state at that point (the shared
+start), and the other runs start from this state. They must also have the same data, library versions, code, CPU and
+number of threads, because the exact results depend on these. The results are bit-identical to those of separate runs.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ FOLDER = ".shared_start"  # in outputs/<name>/
 
 
 def shared_config(run_config: RunConfig) -> ConfigDict | None:
-    """The part of a config that can change a number before the unlabeled set is first labeled.
+    """Return the part of a config that can change a result before the unlabeled set is first labeled.
 
     Returns:
-        None if the method has no such phase.
+        None if the method has no training before the first labeling.
     """
     method = run_config.settings.method
     if not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
@@ -44,10 +44,13 @@ def shared_config(run_config: RunConfig) -> ConfigDict | None:
 
 
 class SharedStartSession:
-    """The shared start of one run of a sweep; a context, so that a waiting process never waits in vain.
+    """The shared start of one run of a sweep (see the module).
+
+    This is a context: at its end, processes that wait for this run to save a shared start are released, even after an
+    error.
 
     Args:
-        wanted: False: the run neither uses nor saves a shared start.
+        wanted: whether the run uses and saves a shared start.
     """
 
     def __init__(self, run_config: RunConfig, data: Data, record: RunWriter, *, wanted: bool) -> None:
@@ -69,13 +72,13 @@ class SharedStartSession:
             self.cache.release()
 
     def initial_state(self, problem: TrainingData, state: State) -> State:
-        """The state to train from; waits while another process prepares the shared start.
+        """Return the state from which to train; wait while another process prepares the shared start.
 
         Args:
-            state: a fresh state, or that of the run's own checkpoint.
+            state: a new state, or the state of the run's own checkpoint.
 
         Returns:
-            the shared start, if there is one and `state` is not past it; else `state`.
+            The shared start, if there is one and `state` is not beyond it; else `state`.
         """
         method = self.run_config.settings.method
         past = state.pending_accuracy is not None or (
@@ -93,7 +96,11 @@ class SharedStartSession:
         return state if shared is None else self._adopt(problem, state, shared)
 
     def _adopt(self, problem: TrainingData, state: State, shared: SharedStart) -> State:
-        """The state of the shared start with the run's own policy memory; `state` if it cannot be used."""
+        """Return the state of the shared start, with this run's own memory of the threshold policy.
+
+        Returns:
+            `state` if the shared start cannot be used.
+        """
         fresh = start(problem, self.run_config.settings)
         policy = {name: value for name, value in fresh.memory.items() if name.startswith(POLICY_PREFIX)}
         try:
@@ -107,7 +114,7 @@ class SharedStartSession:
         return fresh
 
     def on_event(self, event: Event, state: State) -> None:
-        """Save the state for the other runs at the end of the phase that they share."""
+        """Save the state for the other runs, if the event is the end of the part that the runs share."""
         if self.cache is not None and isinstance(event, BurnInEnd) and self.cache.owned:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
@@ -119,7 +126,7 @@ class SharedStartSession:
 
 
 def _result_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """All that the last bit can depend on besides settings and data: the recorded environment and the source code."""
+    """Collect what can change the exact results besides settings and data: the environment and the source code."""
     return {name: value for name, value in environment.items() if name not in ("host", "git")} | {
         "code": source_digest()
     }

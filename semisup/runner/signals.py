@@ -1,11 +1,13 @@
-"""Signals that ask a run to stop: noted at once, obeyed at the next step or batch, after everything is saved.
+"""Handle the signals that ask a run to stop: the run stops at the next step or batch, after its state is saved.
 
-SIGTERM, SIGUSR1, SIGUSR2 (SLURM, Kubernetes, submitit) and SIGHUP (the terminal was closed) end with exit status 75,
-Ctrl-C with 130; the same command continues the run. A second signal stops without waiting for the step, unless it
-comes with the first: a signal that is sent to a group of processes reaches some of them twice. torchrun forwards every
-signal it gets, and the terminal sends it too, so its processes always wait for the step.
+SIGTERM, SIGUSR1, SIGUSR2 (sent by SLURM, Kubernetes, submitit) and SIGHUP (the terminal was closed) end the command
+with exit status 75, and Ctrl-C ends it with 130. The same command continues the run. A second signal stops the run
+without waiting for the step. If it arrives at almost the same time as the first signal, it is ignored, because a signal
+that is sent to a group of processes can reach a process twice. Processes started by torchrun always wait for the step,
+because a signal of the terminal reaches them twice: from the terminal and from torchrun.
 
-Once the run is saved, `forward_signal` calls the handler that was installed before: submitit's queues the job again.
+After the run is saved, `forward_signal` calls the handler that was installed before; for example, the handler of
+submitit queues the job again.
 """
 
 import os
@@ -19,7 +21,7 @@ from semisup.runtime.atomic_files import redirect_to_devnull
 from semisup.runtime.distributed import world_size
 
 TOGETHER_SECONDS = 0.5
-"""Signals within this time count as one."""
+"""Signals that arrive within this time count as one signal."""
 
 STOP_SIGNALS = (
     signal.SIGTERM,
@@ -31,7 +33,7 @@ STOP_SIGNALS = (
 
 
 class StopRequested(SystemExit):
-    """Stop of a run by a signal; `by` is the name of the signal, `code` the exit status."""
+    """A signal stopped the run; `by` is the name of the signal, and `code` the exit status."""
 
     def __init__(self, code: int, by: str) -> None:
         super().__init__(code)
@@ -43,7 +45,10 @@ class StopRequested(SystemExit):
 
 
 class StopHandler:
-    """Context that notes stop signals in `asked` (None: none came); previous handlers are restored at its end."""
+    """Context that stores a stop signal in `asked` (None = no signal).
+
+    At its end, the previous handlers are restored.
+    """
 
     def __init__(self) -> None:
         self.asked: StopRequested | None = None
@@ -78,7 +83,7 @@ class StopHandler:
 
 
 def stop_error(number: int) -> StopRequested:
-    """The exception that stands for a signal."""
+    """Create the exception that represents a signal."""
     return StopRequested(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 
@@ -86,7 +91,7 @@ def forward_signal(name: str) -> None:
     """Call the handler that was installed for a signal before the run, if a program installed one.
 
     Args:
-        name: as in `StopRequested.by`: SIGTERM, ...
+        name: name of the signal, as in `StopRequested.by`: SIGTERM, ...
     """
     number = signal.Signals[name]
     handler = signal.getsignal(number)

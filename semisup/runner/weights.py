@@ -1,4 +1,4 @@
-"""Pretrained weights that changed since a run began."""
+"""Detect pretrained weights that changed since a run began."""
 
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,17 @@ from semisup.record.reader import read_config
 from semisup.text import escape
 
 SECTIONS = ("model", "encoder")
-"""Sections of a config that name a file of weights."""
+"""Sections of a config that can name a file of weights."""
 
 
 def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
-    """Refuse to start a run beside an unfinished one that differs in nothing but the file of its weights.
+    """Raise an error if an unfinished run differs from this run only in the file of its weights.
 
-    The digest of the file is part of a run's id, so that a replaced file would silently begin another run where the
-    command is meant to continue the first.
+    The digest of the file is part of a run's id. If the file was replaced, a command that should continue the
+    unfinished run would start another run without a warning.
 
     Raises:
-        SettingError: there is such a run; names both digests.
+        SettingError: there is such a run; the message names both digests.
     """
     digests = _digests(run_config.config)
     if not digests or folder.exists():
@@ -46,7 +46,7 @@ def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
 
 
 def _digests(config: ConfigDict) -> dict[str, str]:
-    """The digest of the weights of each section that starts from a file of weights."""
+    """Return the digest of the file of weights, for each section of the config that has one."""
     return {section: config[section]["sha256"] for section in SECTIONS if config[section].get("sha256") is not None}
 
 

@@ -1,1 +1,1 @@
-"""The machine: files, processes, memory, devices, threads and secrets."""
+"""Access to the machine: files, processes, memory, devices, threads and secrets."""

@@ -1,9 +1,9 @@
-"""Compute a batch in parts, one after another, so that the activations of one part are in memory at a time.
+"""Batches that are computed in parts, one after another, so that activations take less memory.
 
 The loss is computed on the logits of the whole batch, as without parts, so methods and policies need no code for it.
-The forward pass keeps the images of a part and drops its activations; the backward pass computes the part again and
-adds its gradient to that of the parts before (GradCache, arXiv 2101.06983). The sum is the gradient of the whole batch
-up to rounding. A step takes one forward pass more.
+The forward pass keeps the images of each part and discards the activations. The backward pass computes each part again
+and adds its gradient to those of the parts before it (GradCache, arXiv 2101.06983). The sum is the gradient of the
+whole batch up to rounding. A step takes one more forward pass than without parts.
 
 BatchNorm normalizes each part by itself, with its own mean and variance, and counts each part once in its running
 statistics. With fixed statistics, or without BatchNorm, the parts do not affect each other.
@@ -22,7 +22,11 @@ from semisup.runtime.torchrun_env import world_size
 
 
 def check_accumulation(parts: int, *, compile: bool) -> None:
-    """Raise SettingError where batches in parts are not supported."""
+    """Check that batches in parts are supported with these settings.
+
+    Raises:
+        SettingError: several parts are combined with compilation or with several processes.
+    """
     if parts > 1 and compile:
         raise SettingError("train.accumulate", parts, "not supported with compile=true")
     if parts > 1 and world_size() > 1:
@@ -31,10 +35,13 @@ def check_accumulation(parts: int, *, compile: bool) -> None:
 
 
 def in_parts(model: nn.Module, forward: Callable[[Tensor], Tensor], parts: int) -> Callable[[Tensor], Tensor]:
-    """Divide the rows of a forward pass in training into parts of nearly equal size, and of at least two rows.
+    """Wrap a forward function, so that it computes a training batch in parts.
+
+    In eval mode it computes the whole batch. Parts have nearly equal sizes and at least two rows each.
 
     Args:
-        forward: of the model, (n, ...) rows -> (n, K) logits.
+        forward: the forward function of the model, (n, ...) rows -> (n, K) logits.
+        parts: largest number of parts.
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

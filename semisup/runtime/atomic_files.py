@@ -1,7 +1,7 @@
-"""Write files atomically and durably: after a crash or power loss the old or the new file is there, never a part.
+"""Atomic and durable writes: after a crash or power loss, a file has its old or its new content, never a part.
 
-Write a temporary file, fsync it, rename it, fsync the directory. Temporary files of dead processes are removed by
-`remove_stale_temporary_files`.
+A write creates a temporary file, calls fsync on it, renames it, and calls fsync on the directory. Temporary files of
+dead processes are removed by `remove_stale_temporary_files`.
 """
 
 import contextlib
@@ -21,7 +21,10 @@ _LIFE = os.urandom(4).hex()
 """Distinguishes this process from a dead one with the same id; the first process of a container always has id 1."""
 
 _ABANDONED_SECONDS = 3600
-"""Since the last write to a temporary file of another PID namespace, whose processes cannot be seen from here."""
+"""Seconds after the last write at which a temporary file of another PID namespace is considered abandoned.
+
+Whether a process of another namespace is alive cannot be seen from here.
+"""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -37,14 +40,16 @@ def write_atomically(
     """Replace the file `path` in one step by the concatenated chunks.
 
     Args:
-        path: its directory must exist. Concurrent writers need no lock: the last one wins.
-        chunks: the content; a memoryview must be contiguous, and is not copied.
-        durable: False skips fsync: a power loss may leave a part of the file; only for files that are verified when
-            they are read and can be computed again.
-        confirm: called right before the rename; if it raises, the old file stays.
+        path: path of the file, in an existing directory. Concurrent writers need no lock: the last one determines the
+            content.
+        chunks: the content. A memoryview must be contiguous, and is not copied.
+        durable: False skips fsync, so that a power loss may leave an incomplete file. Use it only for files that are
+            verified when they are read and can be computed again.
+        confirm: called right before the rename; if it raises an exception, the old file remains.
 
     Raises:
-        OSError: disk full, read-only, EIO, ... The file that was there before is untouched, nothing is left behind.
+        OSError: the disk is full or read-only, or another failure. The old file is unchanged, and no temporary file
+            remains.
     """
     temporary = _temporary_path(path)
     try:
@@ -61,7 +66,7 @@ def write_atomically(
 
 
 def with_path(error: OSError, path: Path, need: int) -> OSError:
-    """Return the same error with the path and, for a full disk, the bytes needed and free."""
+    """Build the same error with the path and, if the disk is full, the number of bytes needed and free."""
     if error.errno not in FULL:
         return OSError(error.errno, error.strerror, str(path))
     try:
@@ -73,10 +78,13 @@ def with_path(error: OSError, path: Path, need: int) -> OSError:
 
 
 class AtomicFile:
-    """A temporary file in `folder` that `commit` renames; a context that removes it if it was not committed.
+    """A temporary file in `folder`, which `commit` renames to its final path.
+
+    Use it as a context; if `commit` was not called, the file is removed at the end.
 
     Raises:
-        OSError: by every method: disk full, read-only, EIO, ...; names the file, or the folder before `commit`.
+        OSError: the disk is full or read-only, or another failure, in any method. The error names `folder`, or the
+            final path if `commit` failed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +99,7 @@ class AtomicFile:
         return self
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Append the chunk."""
+        """Append the chunk to the file."""
         self.size += len(memoryview(chunk).cast("B"))
         try:
             self.file.write(chunk)
@@ -99,7 +107,11 @@ class AtomicFile:
             raise with_path(error, self.folder, self.size) from None
 
     def commit(self, path: Path, start: bytes = b"", *, durable: bool = True) -> None:
-        """Overwrite the first bytes by `start` and rename the file to `path`; `durable` as in `write_atomically`."""
+        """Overwrite the first bytes of the file by `start`, and rename the file to `path`.
+
+        Args:
+            durable: as in `write_atomically`.
+        """
         try:
             self.file.seek(0)
             self.file.write(start)
@@ -116,17 +128,18 @@ class AtomicFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.temporary.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # of an uncommitted file: it would hide the first error
+        with contextlib.suppress(OSError):  # an error here would hide the first one
             self.file.close()
 
 
 def create_exclusive(path: Path, content: bytes) -> bool:
-    """Create the file `path` unless it exists; of several processes that create one path, one gets True.
+    """Create the file `path` with this content, unless it exists; return whether this call created it.
 
-    Without hard links, a process that dies in this call may leave the file empty.
+    If several processes try, only one succeeds. On a file system without hard links, a process that dies during this
+    call may leave an empty file.
 
     Raises:
-        OSError: disk full, read-only, EIO, ...
+        OSError: the disk is full or read-only, or another failure.
     """
     temporary = _temporary_path(path)
     try:
@@ -154,14 +167,18 @@ def _create_without_links(path: Path, content: bytes) -> bool:
 
 
 def open_for_update(path: Path) -> int:
-    """Open an existing file to overwrite bytes in place; returns the descriptor. For a lock's heartbeat only."""
+    """Open an existing file, to overwrite bytes in place, and return its descriptor.
+
+    Use it only for the heartbeat in a lock file.
+    """
     return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
 
 def rename_away(path: Path) -> Path | None:
-    """Rename the file `path` to a temporary name and return it; None if there is no such file.
+    """Rename the file `path` to a temporary name and return it; return None if there is no such file.
 
-    Of several processes, one gets it. The caller removes it; `remove_stale_temporary_files` does if the caller dies.
+    If several processes try, only one succeeds. The caller must delete the renamed file; if the caller dies,
+    `remove_stale_temporary_files` deletes it.
     """
     aside = _temporary_path(path)
     try:
@@ -172,12 +189,12 @@ def rename_away(path: Path) -> Path | None:
 
 
 def restore(aside: Path, path: Path) -> None:
-    """Give a file of `rename_away` its name back, as the same inode, unless the name is in use again.
+    """Rename a file back after `rename_away`, unless another file has its old name now.
 
-    Where the file system has no hard links, a copy gets the name.
+    The file keeps its inode. On a file system without hard links, a copy of the file is created instead.
 
     Raises:
-        OSError: disk full, read-only, EIO, ...
+        OSError: the disk is full or read-only, or another failure.
     """
     try:
         os.link(aside, path)
@@ -200,7 +217,11 @@ def _started(process: int) -> str | None:
 
 
 def _create(path: Path, mode: int) -> int:
-    """Create the file `path`, open it for writing and return the descriptor; raises FileExistsError if it exists."""
+    """Create the file `path`, open it for writing and return the descriptor.
+
+    Raises:
+        FileExistsError: the file exists.
+    """
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
@@ -218,7 +239,7 @@ def make_folder(folder: Path) -> None:
     """Create a directory and its missing parents durably.
 
     Raises:
-        OSError: read-only, a file has that name, ...
+        OSError: the disk is read-only, a file has this path, or another failure.
     """
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
@@ -227,10 +248,10 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_stale_temporary_files(folder: Path) -> int:
-    """Remove the temporary files in `folder` of processes of this host that have died.
+    """Remove temporary files in `folder` whose processes, on this host, have died.
 
     Returns:
-        the number of removed files; 0 for a directory that is missing or not writable.
+        the number of removed files; 0 if the directory is missing or not writable.
     """
     name = re.compile(rf"\.{re.escape(os.uname().nodename)}\.(\d*)\.(\d+)\.(\w+)\.([0-9a-f]+)\.[0-9a-f]+\.tmp")
     removed = 0
@@ -241,12 +262,15 @@ def remove_stale_temporary_files(folder: Path) -> int:
                 path.unlink(missing_ok=True)
                 removed += 1
     except OSError:
-        return removed  # the caller's own write reports what is wrong
+        return removed  # the caller's next write reports what is wrong
     return removed
 
 
 def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
-    """Whether the process that a temporary file is named after may still be writing it."""
+    """Whether a process may still be writing a temporary file.
+
+    The arguments after `path` are the parts of the file's name, which identify the process.
+    """
     if of != pid_namespace():
         return _file_system_time(path) - path.stat().st_mtime < _ABANDONED_SECONDS
     if int(process) == os.getpid():
@@ -255,7 +279,10 @@ def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
 
 
 def _file_system_time(beside: Path) -> float:
-    """The time by which the file system dates files, which may be another machine's: the date of a new file."""
+    """Determine the present time by the clock that the file system dates files with, from a new file.
+
+    This clock may be that of another machine.
+    """
     probe = _temporary_path(beside)
     descriptor = _create(probe, 0o600)
     try:
@@ -266,14 +293,17 @@ def _file_system_time(beside: Path) -> float:
 
 
 def redirect_to_devnull(descriptor: int) -> None:
-    """Discard everything that is written to `descriptor` from now on, such as a pipe without a reader."""
+    """Discard everything that is written to `descriptor` from now on.
+
+    Use it for a pipe whose reader has ended, for example.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable, where the file system supports that."""
+    """Make renames in `folder` durable, if the file system supports that."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -285,10 +315,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """Lock a file with flock, creating it if it is missing; on this machine only.
+    """Lock a file with flock, and create it if it is missing. The lock is valid on this machine only.
 
     Returns:
-        a descriptor that holds the lock until it is closed or the process ends; None if another process holds it.
+        a descriptor that holds the lock until it is closed or the process ends; None if another process holds the lock.
 
     Raises:
         OSError: the file cannot be created, or the file system does not support locks.
@@ -305,6 +335,9 @@ def try_lock(path: Path) -> int | None:
 
 
 def discard_writes(path: Path) -> None:
-    """Replace a file by a link to the null device, so that another library's writes to it go nowhere."""
+    """Replace a file by a link to the null device.
+
+    So everything that another library writes to the file is discarded.
+    """
     path.unlink(missing_ok=True)
     path.symlink_to(os.devnull)

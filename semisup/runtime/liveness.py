@@ -1,8 +1,8 @@
-"""Tell whether a process that is named in a file is alive.
+"""Identify processes in files, and determine whether such a process is alive.
 
-A process id is not enough: ids are reused, and two containers with one host name have the same ids for different
-processes. A process is identified by host, boot, PID namespace, id and start time; only for a process of this
-namespace can it be told whether it is alive.
+A process id is not enough: ids are reused, and two containers with the same host name have the same ids for different
+processes. So a process is identified by host, boot, PID namespace, id and start time. Whether it is alive can only be
+determined for a process in the PID namespace of this process.
 """
 
 import os
@@ -20,22 +20,28 @@ def this_process() -> dict[str, Any]:
 
 
 def is_local(other: dict[str, Any]) -> bool:
-    """Whether `other`, made by `this_process`, is of this host, boot and PID namespace.
+    """Whether a process is on the same host, boot and PID namespace as this one.
 
-    Version 0.1.0 did not record the namespace; this one is assumed then.
+    Args:
+        other: result of `this_process` in the other process. Version 0.1.0 did not record the namespace; then it is
+            assumed to be the same.
     """
     mine = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return mine == {key: other.get(key, pid_namespace() if key == "namespace" else None) for key in mine}
 
 
 def is_alive(other: dict[str, Any]) -> bool:
-    """Whether a process for which `is_local` holds is alive."""
+    """Whether a process is alive.
+
+    Args:
+        other: a process for which `is_local` is true.
+    """
     return start_time(other.get("process", 0)) == other.get("started")
 
 
 @cache
 def boot_id() -> str:
-    """The id of this boot of the kernel; "" where the system has none."""
+    """Return the id of the present boot of the kernel; "" if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -43,7 +49,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """The PID namespace of this process; "" where the system has only one."""
+    """Return the id of the PID namespace of this process; "" if the system has only one."""
     try:
         return os.readlink("/proc/self/ns/pid").removeprefix("pid:").strip("[]")
     except OSError:
@@ -51,7 +57,10 @@ def pid_namespace() -> str:
 
 
 def start_time(process: int) -> str | None:
-    """When a process of this namespace started, in clock ticks since boot; None if it does not exist or is a zombie."""
+    """Return the time at which a process of this PID namespace started, in clock ticks since boot.
+
+    The result is None if the process does not exist or is a zombie.
+    """
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

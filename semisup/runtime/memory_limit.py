@@ -1,7 +1,7 @@
-"""Determine the memory that this process may use, given machine, container or job, and concurrent runs.
+"""The memory that this process may use, given its machine, container, cluster job and concurrent runs.
 
-The limit of a control group applies to all groups below it: that of a container or SLURM job is often set on a parent
-of the group of the process.
+The limit of a control group (cgroup) also applies to all groups below it. The limit of a container or SLURM job is
+often set on a parent of the group that the process is in.
 """
 
 import contextlib
@@ -17,7 +17,9 @@ LIMITS = {"cgroup2": "memory.max", "cgroup": "memory.limit_in_bytes"}
 
 
 def memory_limit_bytes(root: Path = Path("/")) -> int:
-    """Memory for this process and its concurrent ones: physical memory, or the lowest limit of a control group.
+    """Determine the memory that this process and its concurrent ones may use together.
+
+    It is the physical memory or the lowest limit of a control group, whichever is less.
 
     Args:
         root: the directory that contains /proc and /sys.
@@ -27,10 +29,10 @@ def memory_limit_bytes(root: Path = Path("/")) -> int:
 
 
 def oom_kill_count(root: Path = Path("/")) -> int:
-    """Count the processes of this control group that the kernel has killed for lack of memory; 0 where unknown.
+    """Count the processes of this control group that the kernel has killed for lack of memory; 0 if unknown.
 
     Args:
-        root: where /proc and /sys are.
+        root: the directory that contains /proc and /sys.
     """
     count = 0
     for kind, _, group in _groups(root):
@@ -41,7 +43,10 @@ def oom_kill_count(root: Path = Path("/")) -> int:
 
 
 def local_process_count() -> int:
-    """Number of training processes on this machine: processes of torchrun times concurrent runs of a sweep."""
+    """Return the number of training processes on this machine.
+
+    It is the number of torchrun processes times the number of concurrent runs of a sweep.
+    """
     count = 1
     for name in ("LOCAL_WORLD_SIZE", CONCURRENT_RUNS):
         with contextlib.suppress(ValueError):
@@ -50,7 +55,10 @@ def local_process_count() -> int:
 
 
 def _limits(root: Path) -> Iterator[int]:
-    """Yield the limits of the groups of this process and their parents, in both versions of control groups."""
+    """Yield the memory limits of the control groups of this process and of all their parents.
+
+    Both versions of control groups are read.
+    """
     for kind, top, group in _groups(root):
         for folder in (group, *group.parents):
             with contextlib.suppress(OSError, ValueError):  # no limit is set there, or it is "max"
@@ -60,7 +68,11 @@ def _limits(root: Path) -> Iterator[int]:
 
 
 def _groups(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Yield kind of the hierarchy, its mount point, and the directory of this process's group in it."""
+    """Yield the control groups of this process.
+
+    Yields:
+        (kind: cgroup or cgroup2, mount point, directory of the group).
+    """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
         mounts = (root / "proc/self/mountinfo").read_text().splitlines()

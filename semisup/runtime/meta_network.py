@@ -1,4 +1,4 @@
-"""Networks without data in their tensors: for sizes, shapes and names."""
+"""Networks without data in their tensors, built to know sizes, shapes and names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class SkipWeightInit(TorchFunctionMode):
-    """Context in which weights are not initialized, and no random number is drawn for them."""
+    """A context in which networks are built without initializing weights.
+
+    No random number is drawn for them.
+    """
 
     DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
 
@@ -18,19 +21,20 @@ class SkipWeightInit(TorchFunctionMode):
 
 
 def meta_network(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network on the meta device, where tensors have shapes and no data.
+    """Build a network on the meta device, where tensors have shapes but no data.
 
-    A constructor that reads values of tensors (`tensor.item()`, as for stochastic depth rates, or torchvision's regnets
-    for their widths) cannot run there, and runs on the CPU without initializing weights.
+    Some constructors read values of tensors (`tensor.item()`, as for stochastic depth rates, or for the widths of
+    torchvision's regnets). They cannot run on the meta device. Such a network is built on the CPU, without initializing
+    weights, and then moved.
     """
     try:
         with torch.device("meta"):
             return build()
-    except RuntimeError:  # with NotImplementedError; a wrong setting raises again below
+    except RuntimeError:  # or NotImplementedError; a wrong setting raises again below
         with torch.device("cpu"), torch.random.fork_rng(devices=[]), SkipWeightInit():
             return build().to("meta")
 
 
 def state_bytes(network: nn.Module) -> int:
-    """Bytes of all weights and buffers of a network."""
+    """Compute the number of bytes of all weights and buffers of a network."""
     return sum(value.nbytes for value in network.state_dict().values())

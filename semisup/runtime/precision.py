@@ -1,11 +1,11 @@
-"""Configure how numbers are computed: threads, precision, memory layout, compilation, determinism.
+"""Configuration of how numbers are computed: threads, precision, memory layout, compilation, determinism.
 
-precision        bfloat16 halves the time of a step if the device has instructions for it, and is slower than float32
-                 otherwise; `auto` detects them
-deterministic    only operations with a fixed order of sums; on a GPU also no convolutions chosen by timing, and no
-                 TF32. Without it two runs of one config may differ in the last bits on a GPU; never on a CPU
-compile          torch.compile with static shapes: a kernel depends on the shape alone and not on earlier shapes, so
-                 that a resumed run uses the kernels of an uninterrupted one
+precision        bfloat16 halves the time of a step if the device has instructions for bfloat16; otherwise it is slower
+                 than float32. `auto` detects these instructions
+deterministic    only operations with a fixed order of sums; on a GPU, also no convolutions chosen by timing, and no
+                 TF32. Without it, two runs of one config may differ slightly (rounding) on a GPU, but not on a CPU
+compile          torch.compile with static shapes: a kernel depends only on its own shape and not on earlier shapes, so
+                 that a resumed run uses the same kernels as an uninterrupted one
 """
 
 import importlib.util
@@ -25,15 +25,18 @@ from semisup.runtime.determinism import set_cublas_workspace, use_deterministic_
 from semisup.runtime.torchrun_env import local_world_size, world_size
 
 MAX_SHAPES = 4096
-"""Limit of recompilations of one function; beyond the limit, torch would silently run uncompiled, with other bits."""
+"""Most recompilations of one function. Beyond, torch would silently run uncompiled code, which rounds differently."""
 
 
 BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""CPU capabilities as torch names them; the last two are those of ARM."""
+"""Names in torch of CPU capabilities for bfloat16; the last two are for ARM."""
 
 
 def default_precision(device: str) -> str:
-    """The faster of float32 and bfloat16 on `cpu` or `cuda`: bfloat16 if the device has instructions for it."""
+    """Return the faster one of float32 and bfloat16 on `cpu` or `cuda`.
+
+    It is bfloat16 if the device has instructions for it.
+    """
     if device == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return "bfloat16" if any(capabilities.get(name) for name in BFLOAT16_CAPABILITIES) else "float32"
@@ -42,10 +45,10 @@ def default_precision(device: str) -> str:
 
 
 class PrecisionChoice(NamedTuple):
-    """What `precision=auto` means for a run.
+    """The precision that `precision=auto` selects for a run.
 
     value: float32 or bfloat16
-    reason: for run.json
+    reason: why it was selected, for run.json
     """
 
     value: str
@@ -53,7 +56,9 @@ class PrecisionChoice(NamedTuple):
 
 
 def choose_precision(device: str, depthwise: Callable[[], bool]) -> PrecisionChoice:
-    """Choose the precision in which a network trains fastest on `cpu` or `cuda`, by a fixed rule.
+    """Choose the precision for `precision=auto` by a fixed rule, without timing.
+
+    The rule predicts in which precision the network trains fastest on `cpu` or `cuda`.
 
     Args:
         depthwise: returns `trains_depthwise` of the network; called only if the rule depends on it.
@@ -67,10 +72,10 @@ def choose_precision(device: str, depthwise: Callable[[], bool]) -> PrecisionCho
 
 
 def trains_depthwise(network: nn.Module) -> bool:
-    """Whether depthwise convolutions with BatchNorm are trained, as in MobileNet and EfficientNet.
+    """Whether a network trains depthwise convolutions and has BatchNorm, as MobileNet and EfficientNet do.
 
-    Without BatchNorm, as in ConvNeXt, they are wide enough for bfloat16 to be faster all the same: docs/encoders.md has
-    the measurements.
+    Networks with depthwise convolutions but without BatchNorm, such as ConvNeXt, are wide enough for bfloat16 to be
+    faster. docs/encoders.md has the measurements.
     """
     modules = list(network.modules())
     depthwise = [each for each in modules if isinstance(each, nn.Conv2d) and each.groups == each.in_channels > 1]
@@ -79,7 +84,7 @@ def trains_depthwise(network: nn.Module) -> bool:
 
 
 def configure_torch(threads: int, *, deterministic: bool) -> None:
-    """Set threads and determinism of this process for the next run."""
+    """Set the number of threads and the determinism of this process for the next run."""
     torch.set_num_threads(threads)
     if deterministic:
         use_deterministic_algorithms()
@@ -92,7 +97,11 @@ def configure_torch(threads: int, *, deterministic: bool) -> None:
 
 
 def require_device(device: str) -> None:
-    """Raise SettingError unless the device exists on this machine, one for each process of torchrun."""
+    """Check that the device exists on this machine, and that each process of torchrun has its own.
+
+    Raises:
+        SettingError: a device is missing.
+    """
     if device == "cpu":
         return
     if not torch.cuda.is_available():
@@ -109,7 +118,11 @@ def require_device(device: str) -> None:
 
 
 def require_compiler(device: str) -> None:
-    """Raise SettingError if torch.compile cannot work here."""
+    """Check that torch.compile can work here.
+
+    Raises:
+        SettingError: there are several processes, or a compiler is missing.
+    """
     if world_size() > 1:
         raise SettingError("compile", True, f"supports one process, and torchrun started {world_size()}")
     if device == "cpu":
@@ -129,13 +142,13 @@ def wrap_forward(
     compile: bool,
     parts: int = 1,
 ) -> None:
-    """Replace `model.forward` so that every caller gets this precision, layout and compilation.
+    """Replace `model.forward`, so that every caller gets this precision, memory layout and compilation.
 
     Args:
-        precision: float32, or bfloat16 = autocast.
+        precision: float32, or bfloat16 (by autocast).
         channels_last: convert weights and images to torch.channels_last.
         compile: use torch.compile.
-        parts: of a batch, in training, that are computed one after another.
+        parts: number of parts of a training batch, which are computed one after another.
     """
     forward: Callable[..., Any] = model.forward
     if channels_last:
@@ -150,11 +163,14 @@ def wrap_forward(
     if distributed.world_size() > 1:
         distributed.sync_batchnorm(model, device)
         forward = distributed.shard_forward(forward)
-    setattr(model, "forward", forward)  # noqa: B010  # of the instance, not of its class
+    setattr(model, "forward", forward)  # noqa: B010  # set on the instance, not on its class
 
 
 def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Convert to channels_last once; the first convolution would convert in forward and again in backward."""
+    """Convert images to channels_last once, before the forward pass.
+
+    Otherwise, the first convolution would convert them in the forward pass and again in the backward pass.
+    """
 
     def converted(images: torch.Tensor) -> Any:
         return forward(images.contiguous(memory_format=torch.channels_last))
@@ -163,8 +179,11 @@ def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile for every shape, mode and layout; raises instead of falling back to uncompiled code."""
-    import torch._dynamo.config as dynamo  # 2 s: only if it is used
+    """Compile a forward function separately for every shape, mode and memory layout.
+
+    At the limit of recompilations, it raises an error instead of running uncompiled code.
+    """
+    import torch._dynamo.config as dynamo  # takes 2 s
     import torch._inductor.config as inductor
 
     dynamo.recompile_limit = dynamo.accumulated_recompile_limit = MAX_SHAPES

@@ -1,12 +1,15 @@
-"""Recognize secrets and replace them in everything that is written: the one definition of what a secret looks like.
+"""Recognition and replacement of secrets in everything that is written.
 
-A secret is
-    by its name       the value of WANDB_API_KEY, PGPASSWORD, DB_PWD, GITHUB_PAT, ...: in the environment, and in text
-                      of the form NAME=value or `name: value`
-    by its value      whatever an environment variable of such a name holds, anywhere in a text
-    by its format     user information in a URL, and the tokens of well-known services (`FORMATS`)
+Only this module defines what a secret is.
 
-A setting that is a secret is refused, because settings are saved and shown.
+A text is a secret
+
+    by its name       if its name is like WANDB_API_KEY, PGPASSWORD, DB_PWD or GITHUB_PAT: as an environment variable,
+                      or in a text of the form NAME=value or `name: value`
+    by its value      if an environment variable with such a name has this value, wherever the value occurs
+    by its format     if it is the user information in a URL, or a token of a well-known service (`FORMATS`)
+
+A setting that contains a secret is refused, because settings are saved and shown.
 """
 
 import os
@@ -15,16 +18,16 @@ from collections.abc import Mapping
 from typing import Any
 
 MIN_LENGTH = 8
-"""Characters; shorter values are words, and replacing them would garble the text."""
+"""Least number of characters of a secret. Shorter values are often words, and replacing them would garble the text."""
 
 HIDDEN = "[hidden]"
 
 _WORDS = {"KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL"}
 _LAST_WORDS = {"PWD", "PAT", "PASS"}
-"""Secret only as the last of several words: PWD alone is the working directory."""
+"""Words that make a name secret only as the last of several words: PWD alone is the working directory."""
 
 _ENDINGS = ("PASSWORD", "PASSWD", "SSHPASS", "APIKEY", "TOKEN")
-"""Of a name without separators, as in PGPASSWORD."""
+"""Endings of secret names that have no separators, such as PGPASSWORD."""
 
 _WHOLE = r"(?P<value>\[?[\"']?[^\s\"'{}$<(\[\]](?:[^\s\"',;(){}]|,(?=\S)){7,}[\"']?)"
 _NAME = r"(?P<name>(?<![A-Za-z0-9_-])-{0,2}[A-Za-z_][A-Za-z0-9_-]{0,80})"  # from its start: linear in the text
@@ -33,7 +36,7 @@ _ASSIGNMENTS = (
     re.compile(_NAME + r"(?:[\"']?[ \t]*[:=][ \t]*\[?)(?P<value>\"[^\"\n]{8,}\"|'[^'\n]{8,}')"),
     re.compile(r"(?m)^[+\- ]*(?:export +)?[\"']?" + _NAME + r"(?:[\"']?[ \t]*[:=][ \t]+)" + _WHOLE),
 )
-"""NAME=value; name: "value"; a line `name: value`. What follows `$`, `(` or `<` is no literal value."""
+"""NAME=value; name: "value"; a line `name: value`. A value that begins with `$`, `(` or `<` is not literal."""
 
 FORMATS: dict[str, "re.Pattern[str]"] = {
     name: re.compile(pattern)
@@ -58,7 +61,7 @@ FORMATS: dict[str, "re.Pattern[str]"] = {
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable or key of this name holds a secret."""
+    """Whether a variable or key with this name holds a secret."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     words = [word for word in re.split(r"[^A-Z]+", spaced.upper()) if word]
     if not words:
@@ -69,9 +72,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Name -> value of each environment variable that holds a secret; longest values first.
+    """Find the environment variables that hold secrets.
 
-    A value that is the path of a file that exists is none.
+    A value that is the path of an existing file is not a secret.
+
+    Returns:
+        name -> value, longest values first.
     """
     variables = os.environ if environment is None else environment
     matches = {
@@ -83,17 +89,24 @@ def secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def redact(text: str) -> str:
-    """Replace each secret by the name of its variable in brackets, or by [hidden]."""
+    """Replace each secret in a text by the name of its variable in brackets, or by [hidden]."""
     return _redact(text, secrets())
 
 
 def redact_values(value: Any) -> Any:
-    """The same nested data with every text redacted, keys included; what a secret name points to is a secret."""
+    """Replace the secrets in all texts of nested data, including keys.
+
+    The value of a key with a secret name is a secret, too.
+    """
     return _redact_values(value, secrets())
 
 
 def secret_in(value: object) -> str | None:
-    """How to name the secret that a setting contains, None if it contains none: $NAME, or [hidden]."""
+    """Find a secret in a setting.
+
+    Returns:
+        a name for the secret, without its value: $NAME or [hidden]; None if the setting contains no secret.
+    """
     if not isinstance(value, str) or os.path.exists(value):
         return None
     for name, secret in secrets().items():
@@ -124,7 +137,10 @@ def _redact(text: str, known: Mapping[str, str]) -> str:
 
 
 def _is_assigned_secret_name(name: str) -> bool:
-    """In text, `key` alone is a word of code (`key=value`); `keys` and `tokens` count things."""
+    """Whether the name in an assignment within a text is that of a secret.
+
+    Some names are common in code or count things (`key=value`, `tokens=...`), and are not.
+    """
     return is_secret_name(name) and name.lower().lstrip("-") not in (
         "key",
         "keys",

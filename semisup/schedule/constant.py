@@ -1,4 +1,4 @@
-"""Constant learning rate after a linear warmup."""
+"""A constant learning rate after a linear warmup."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,10 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Constant:
-    """`warmup`: fraction of the training, in [0, 1], over which the rate rises from 0."""
+    """Settings of the constant schedule.
+
+    warmup: fraction of the training, in [0, 1], over which the rate rises from 0
+    """
 
     warmup: float
 

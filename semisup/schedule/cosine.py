@@ -1,4 +1,4 @@
-"""Linear warmup, then half a cosine period (arXiv 1608.03983, without restarts)."""
+"""A linear warmup, then half a period of a cosine (arXiv 1608.03983, without restarts)."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,11 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Cosine:
-    """`warmup`: fraction of the training over which the rate rises from 0; `final`: last factor; both in [0, 1]."""
+    """Settings of the cosine schedule.
+
+    warmup: fraction of the training, in [0, 1], over which the rate rises from 0
+    final: factor at the end of the training, in [0, 1]
+    """
 
     warmup: float
     final: float

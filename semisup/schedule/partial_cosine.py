@@ -1,6 +1,8 @@
-"""Linear warmup, then the first part of a cosine: FixMatch's schedule (arXiv 2001.07685, section 2.4).
+"""A linear warmup, then the first part of a cosine: FixMatch's schedule (arXiv 2001.07685, section 2.4).
 
-factor = cos(pi h t)        t in [0, 1] of the training after the warmup; h = 7/16 half periods: 0.195 at the end
+factor = cos(pi * h * t)        with t in [0, 1], the progress after the warmup
+
+h is the number of half periods. With h = 7/16, the factor is 0.195 at the end.
 """
 
 import math
@@ -11,8 +13,11 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class PartialCosine:
-    """`warmup`: fraction of the training over which the rate rises from 0, in [0, 1]; `half_periods`: part of
-    the cosine that follows, in [0, 0.5]."""
+    """Settings of the partial cosine schedule.
+
+    warmup: fraction of the training, in [0, 1], over which the rate rises from 0
+    half_periods: h, the part of the cosine that follows, in [0, 0.5]
+    """
 
     warmup: float
     half_periods: float

@@ -1,1 +1,1 @@
-"""Sweeps: check a command before it starts, run its jobs, store and summarize their results."""
+"""Run sweeps: check the command first, run its jobs, and store and summarize their results."""

@@ -1,36 +1,40 @@
-"""The cost of a sweep: the number of runs before it starts, and an estimate of its time after its first job."""
+"""State the cost of a sweep: its number of runs before the first job, and its estimated time after the first job."""
 
 from semisup.record.status import RunStatus
 from semisup.sweep.job_store import Entry, missing_references
 
 
-def announcement(jobs: int | None, seeds: int, *, references: bool, minutes: float | None) -> str:
-    """State before the first job how many runs there will be.
+def announcement(jobs: int | None, repetitions: int, *, references: bool, minutes: float | None) -> str:
+    """State, before the first job, how many runs the sweep has.
 
     Args:
-        jobs: their number; None where only the sweeper knows it.
-        seeds: how many of them each setting has.
-        references: whether reference runs are trained beside the runs that use unlabeled images.
-        minutes: time limit.
+        jobs: number of runs without reference runs; None if only the sweeper knows it.
+        repetitions: number of runs of each setting, which differ only in the seed and the fold.
+        references: whether the sweep also trains reference runs of the runs that use unlabeled images.
+        minutes: time limit; None = no limit.
     """
     count = "as many runs as the search asks for" if jobs is None else f"{jobs} runs"
-    if jobs is not None and jobs > seeds > 1:
-        count += f" ({jobs // seeds} settings x {seeds} seeds)"
+    if jobs is not None and jobs > repetitions > 1:
+        count += f" ({jobs // repetitions} settings x {repetitions} seeds)"
     beside = ", and the reference runs of those that use unlabeled images" if references else ""
     limit = "" if minutes is None else f"; no further run starts after {minutes:g} minutes"
     return f"sweep: {count}{beside}{limit}"
 
 
 def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) -> str | None:
-    """Estimate the time of the other jobs from the first one that was trained; None after any other job.
+    """Estimate the time of the remaining jobs from the time of the first trained job.
 
-    Reference runs are shared by some of the jobs, so the estimate is a range: as if all of them were shared, and none.
+    Some jobs share their reference runs, so the estimate is a range: the lower limit assumes that no further reference
+    run is needed, the upper limit that every job needs its own reference runs.
 
     Args:
         entries: recorded states of jobs and reference runs, by name.
-        name: of the job that has just ended, with its reference runs.
-        jobs: of the sweep.
-        at_a_time: runs in parallel.
+        name: name of the job that has just ended, and whose reference runs have ended.
+        jobs: number of jobs of the sweep.
+        at_a_time: number of runs in parallel.
+
+    Returns:
+        The text of the estimate; None if `name` is not the first trained job.
     """
     unfinished = set(missing_references(entries))
     done = [each for each, entry in entries.items() if "-" not in each and entry["status"] == RunStatus.DONE]
@@ -47,7 +51,7 @@ def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) ->
 
 
 def duration_range(least: float, most: float) -> str:
-    """`40 s`, `2 to 5 minutes`."""
+    """Format a range of seconds as `40 s` or `2 to 5 minutes`."""
     if most < 100:
         low, high, unit = f"{least:.0f}", f"{most:.0f}", "s"
     else:

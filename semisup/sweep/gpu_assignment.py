@@ -1,7 +1,8 @@
 """Assign a GPU to each of the runs of a sweep that run at the same time on one machine.
 
-Each process that runs jobs takes one GPU until it ends: the one that the fewest other processes of this user hold.
-GPUs are held by locks on files, which end with their process however it ends.
+Each process that runs jobs takes one GPU until the process ends. It takes the GPU that the fewest other processes of
+this user have taken. To take a GPU, a process locks a file; the operating system releases the lock when the process
+ends, even after a crash.
 """
 
 import errno
@@ -23,10 +24,10 @@ _held_locks: list[int] = []  # open files
 
 
 def assign_gpu(device: str) -> None:
-    """Restrict this process to one GPU; call it before CUDA starts.
+    """Restrict this process to one GPU; must be called before CUDA is initialized.
 
-    Does nothing if `device` names a GPU or if there is only one. Where the locks cannot be created, the process sees
-    all GPUs, and CUDA uses the first.
+    Nothing changes if `device` names a particular GPU, or if there is only one GPU. If the locks cannot be created, the
+    process sees all GPUs, and CUDA uses the first one.
     """
     if device in UNASSIGNED_DEVICES and not _held_locks and len(visible := visible_gpus()) > 1:
         try:
@@ -39,8 +40,8 @@ def acquire_gpu(visible: Sequence[str], folder: Path) -> str:
     """Lock one of the visible GPUs until this process ends; return its name.
 
     Args:
-        visible: names of the GPUs.
-        folder: of the locks; created if missing.
+        visible: names of the GPUs that this process can see.
+        folder: folder of the lock files; it is created if missing.
 
     Raises:
         OSError: the folder cannot be used, is a symbolic link, or belongs to another user.

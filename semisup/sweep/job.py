@@ -1,7 +1,7 @@
-"""Run one job of a sweep, in whatever process the launcher chose: its run and its reference runs.
+"""Run one job of a sweep: its run, and then its reference runs, in the process that the launcher chose.
 
-The state of the job is recorded in the sweep's folder under the job's number. Only the job knows which run it is: what
-`auto` means depends on the machine.
+The state of the job is recorded in the sweep's folder under the job's number. The id of the run is known only in this
+process, because the values of `device=auto` and `precision=auto` depend on the machine.
 """
 
 import os
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from semisup.runner.result import RunResult
 
 JOB_NUMBER = "SEMISUP_JOB"
-"""Environment variable: the number, in our sweep, of a job that is a single run to Hydra."""
+"""Environment variable with the number of the job in the sweep, for a job that Hydra runs as a single run."""
 
 
 def job(config: DictConfig) -> float | None:
-    """Run one job of a sweep; return its validation accuracy in [0, 1], or None if there is none."""
+    """Run one job of a sweep; return its validation accuracy in [0, 1], or None without such an accuracy."""
     from semisup.analysis.diagnosis import explain_unused
     from semisup.record.reader import read_json
     from semisup.report.console import safe_print, short_warnings
@@ -98,13 +98,13 @@ def _status(store: JobStore, name: str) -> str:
 
 
 def _has_references(run_config: "RunConfig") -> bool:
-    """Whether reference runs are trained beside the run; labels-only runs and refits get none."""
+    """Whether reference runs are trained for the run; labels-only runs and refits (`train.refit`) get none."""
     settings = run_config.settings
     return run_config.sweep.control and settings.method.uses_unlabeled and not settings.train.refit
 
 
 def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "Bars") -> "RunResult":
-    """Train a run of the sweep or a reference run, and record its state before and after."""
+    """Train a run of the sweep or a reference run, and record its state before and after the training."""
     from semisup.runner.result import RunResult, run_folder
     from semisup.runner.run import run_or_wait
 
@@ -119,9 +119,10 @@ def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "B
 
 
 def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
-    """Stop the sweep if a signal stopped the run or came after its last step, once all runs have saved.
+    """Stop the sweep if a signal stopped the run, or arrived after its last step.
 
-    The signal goes first to the launcher's own handler: submitit's queues the job again.
+    The sweep stops after all runs have saved their state. The signal is first given to the launcher's own handler; for
+    example, the handler of submitit queues the job again.
     """
     from semisup.runner.signals import forward_signal
 

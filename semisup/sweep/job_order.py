@@ -1,51 +1,53 @@
-"""The order of the jobs of a grid: all settings with the first seed come before the second seed.
+"""Order the jobs of a grid: all settings with the first seed and fold run before the second.
 
-So a sweep that is stopped has whole seeds, and the jobs of one seed, which often draws its own labels, share the data
-in memory. With a time limit, the values of each setting are ordered from coarse to fine as well: the ends, then the
-middle of every gap.
+This order has two advantages. If a sweep is stopped, some seeds and folds have been run with all settings. And the
+jobs of one seed and fold, which often have their own labels, share the data in memory. If the sweep has a time limit,
+the values of each setting are also ordered from coarse to fine: first the two ends, then the middle of every gap.
 """
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-SEED = "seed"
+REPETITIONS = ("seed", "dataset.fold")
+"""Keys whose values repeat every setting: they vary slowest, and their order is kept."""
+
 WITHOUT_PARAMS = "hydra.sweeper.params=null"
-"""Override after which Hydra's sweeper does not put the parameters of an experiment before the words."""
+"""Override that keeps Hydra's sweeper from adding the parameters of an experiment before the words."""
 
 
 def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: bool) -> list[str]:
-    """Order the overrides of a grid: Hydra's sweeper varies the last one fastest.
+    """Order the overrides of a grid, of which Hydra's sweeper varies the last one fastest.
 
     Args:
-        words: for Hydra; they take precedence over `params`.
-        params: swept by the experiment (`hydra.sweeper.params`).
-        coarse_first: order the values of every setting but the seed from coarse to fine.
+        words: overrides for Hydra; they take precedence over `params`.
+        params: the settings that the experiment sweeps (`hydra.sweeper.params`).
+        coarse_first: whether to order the values of every setting except the seed and the fold from coarse to fine.
 
     Returns:
-        Words with the same jobs in another order.
+        Overrides that define the same jobs in another order.
     """
     keys = {word.partition("=")[0] for word in words}
     own = [f"{key!s}={value}" for key, value in ({} if params is None else params).items() if str(key) not in keys]
     parsed = OverridesParser.create().parse_overrides([*own, *words])
     result: list[str] = []
-    seeds: list[str] = []
+    repetitions: list[str] = []
     for override in parsed:
         word = str(override.input_line)
         if not override.is_sweep_override() or override.key_or_group.startswith(("hydra.", "hydra/")):
             result.append(word)
-        elif override.key_or_group == SEED:
-            seeds.append(word)
+        elif override.key_or_group in REPETITIONS:
+            repetitions.append(word)
         elif coarse_first and override.is_discrete_sweep():
             values = list(override.sweep_string_iterator())
             many = len(values) > 2
             result.append(f"{override.get_key_element()}={','.join(coarse_to_fine(values))}" if many else word)
         else:
             result.append(word)
-    return [*seeds, *result, *([WITHOUT_PARAMS] if params else [])]
+    return [*repetitions, *result, *([WITHOUT_PARAMS] if params else [])]
 
 
 def coarse_to_fine(values: list[str]) -> list[str]:
-    """Reorder values: the first, the last, the middle, and then the middle of every gap that is left."""
+    """Reorder values: the first, the last, the middle one, and then the middle of every remaining gap."""
     order = [0, len(values) - 1] if len(values) > 1 else [0]
     gaps = [(0, len(values) - 1)]
     while gaps:

@@ -1,11 +1,13 @@
-"""The files in which a sweep records its jobs: one file each, written when the job starts and when it ends.
+"""Read and write the files in which a sweep records its jobs.
 
-<folder>/plan.json           the overrides of each job (null where only the sweeper knows them); marks the folder
-<folder>/jobs/00003.json     the state of job 3; 00003-control.json and 00003-baseline.json of its reference runs
-<folder>/halt.json           no further run is to start, and why
-<folder>/end.json            the worker process reached its end; without this file, it died
+<folder>/plan.json           the overrides of each job (null if only the sweeper knows them); only a sweep writes it
+<folder>/jobs/00003.json     the state of job 3, written when the job starts and when it ends; the files
+                             00003-control.json and 00003-baseline.json have the states of its reference runs
+<folder>/halt.json           the reason why no further run is started
+<folder>/end.json            written by the worker process at its end; if it is missing, the worker process was killed
 
-Exit codes of launchers are not used: a worker may die, and a job may call `sys.exit(0)`.
+The results of jobs are read from these files and not from exit codes of launchers, because a worker process may be
+killed, and a job may call `sys.exit(0)`.
 """
 
 import os
@@ -29,20 +31,20 @@ DIED = "its process died without an error message"
 FAIL_FAST, STOPPED, TIME_UP = "sweep.fail_fast", "stopped", "sweep.minutes"
 JOB_FILE = re.compile(rf"\d{{5,}}(-({'|'.join((*REFERENCE_KINDS, *PROBE_KINDS))}))?\.json")
 PLAN_KEYS = {"sweep", "jobs"}
-"""Keys of every plan.json that a sweep wrote, of version 0.1.0 too."""
+"""Keys that every plan.json written by a sweep has, also those of version 0.1.0."""
 
 
 @dataclass(frozen=True)
 class JobStore:
-    """The record of a sweep's jobs in its folder. Safe for several processes: each job has its own files."""
+    """The record of a sweep's jobs in its folder. Several processes can use it, because each job has its own files."""
 
     folder: Path
 
     def require_ownership(self) -> None:
-        """Check that the folder may be used: it is missing, empty, or an earlier sweep's.
+        """Check that the sweep may use the folder: it is missing, is empty, or belongs to an earlier sweep.
 
         Raises:
-            SettingError: it holds files that no sweep wrote; names some of them.
+            SettingError: the folder contains files that no sweep wrote; the message names some of them.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise SettingError("hydra.sweep.dir", self.folder, "is not a folder; name a new or empty folder")
@@ -64,10 +66,10 @@ class JobStore:
         """Write the plan of a new sweep and delete the job files of an earlier sweep in the same folder.
 
         Args:
-            plan: the overrides of each job; None where only the sweeper knows them.
-            sweep: name of the sweep, other than that of any earlier one.
-            deleted_keys: keys that each job takes out of its config, where they exist.
-            deadline: time.time() after which no further job starts; None = no limit.
+            plan: the overrides of each job; None if only the sweeper knows them.
+            sweep: name of the sweep, which no earlier sweep had.
+            deleted_keys: keys that each job removes from its config, if they exist.
+            deadline: value of time.time() after which no further job starts; None = no limit.
         """
         from semisup.runtime.atomic_files import make_folder
 
@@ -80,19 +82,19 @@ class JobStore:
         )
 
     def belongs_to(self, sweep: str) -> bool:
-        """Whether the sweep of this name has begun here; otherwise all files are an earlier sweep's."""
+        """Whether the sweep with this name has begun in the folder; otherwise all files are from an earlier sweep."""
         return (self._read(self.folder / "plan.json") or {}).get("sweep") == sweep
 
     def plan(self) -> list[list[str]] | None:
-        """The overrides of each job; None where only the sweeper knows them."""
+        """Read the overrides of each job; None if only the sweeper knows them."""
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
     def deleted_keys(self) -> list[str]:
-        """The keys that each job takes out of its config, where they exist."""
+        """Read the keys that each job removes from its config, if they exist."""
         return (self._read(self.folder / "plan.json") or {}).get("deleted_keys") or []
 
     def is_time_up(self) -> bool:
-        """Whether the time limit of the sweep is over; the first job always starts."""
+        """Whether the time limit of the sweep is over; False before the first job, which always starts."""
         deadline = (self._read(self.folder / "plan.json") or {}).get("deadline")
         return deadline is not None and time.time() > deadline and bool(self.entries())
 
@@ -100,7 +102,7 @@ class JobStore:
         """Record the state of a job and the process that runs it.
 
         Args:
-            references: kinds of the reference runs that are trained beside the run.
+            references: kinds of the reference runs that are trained for the run.
         """
         names = ("status", "message", "kept", "last_lines", "shared_start", "seconds")
         entry = {name: getattr(result, name) for name in names}
@@ -109,27 +111,27 @@ class JobStore:
         self._write(f"jobs/{name}.json", entry | position | this_process())
 
     def entry(self, name: str) -> Entry | None:
-        """The recorded state of a job, or None."""
+        """Read the recorded state of a job; None if there is none."""
         return self._read(self.folder / "jobs" / f"{name}.json")
 
     def entries(self) -> dict[str, Entry]:
-        """The recorded state of every job and reference run, by name."""
+        """Read the recorded state of every job and reference run, by name."""
         entries = {path.stem: self._read(path) for path in sorted((self.folder / "jobs").glob("*.json"))}
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def missing_jobs(self) -> list[int]:
-        """Numbers of the planned jobs without an entry, or whose reference runs have none."""
+        """List the numbers of the planned jobs that have no entry, or whose reference runs have no entry."""
         entries = self.entries()
         incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
         return [int(name) for name in names if name not in entries or name in incomplete]
 
     def request_stop(self, reason: str, **details: Any) -> None:
-        """Start no further run of this sweep."""
+        """Record the reason why no further run of this sweep may start."""
         self._write("halt.json", {"why": reason} | details)
 
     def stop_reason(self) -> str | None:
-        """Why no further run is to start, or None."""
+        """Read the reason why no further run may start; None if runs may start."""
         value = self._read(self.folder / "halt.json")
         return None if value is None else str(value.get("why"))
 
@@ -137,19 +139,19 @@ class JobStore:
         """Record that the worker process reached its end.
 
         Args:
-            stopped: exit status of the signal that stopped it, or None.
+            stopped: exit status of the signal that stopped the worker process, or None.
             killed: the signal that killed a process of the launcher, or None.
         """
         self._write("end.json", {"stopped": stopped, "killed": killed})
 
     def pop_end(self) -> dict[str, Any] | None:
-        """Read and delete what `write_end` recorded; None if the worker process died before."""
+        """Read and delete what `write_end` recorded; None if the worker process was killed before its end."""
         value = self._read(self.folder / "end.json")
         (self.folder / "end.json").unlink(missing_ok=True)
         return value
 
     def mark_dead(self, cause: str) -> list[str]:
-        """Mark the runs whose process is gone as failed; return the names of their jobs."""
+        """Mark the runs whose process no longer exists as failed; return the names of their jobs."""
         dead = [
             name for name, entry in self.entries().items() if entry["status"] == RunStatus.RUNNING and not alive(entry)
         ]
@@ -161,19 +163,19 @@ class JobStore:
         return dead
 
     def delete_entries(self, names: list[str]) -> None:
-        """Delete the recorded state of these jobs, so that they run again."""
+        """Delete the recorded states of these jobs, so that the jobs are run again."""
         for name in names:
             (self.folder / "jobs" / f"{name}.json").unlink(missing_ok=True)
 
     def running_elsewhere(self) -> dict[str, int]:
-        """Jobs that are running in another process of this host: name -> process number."""
+        """List the jobs that are running in other processes of this host: name -> process id."""
         return {name: entry["process"] for name, entry in self.entries().items() if _runs_elsewhere(entry)}
 
     def wait_for_others(self) -> None:
-        """Wait until the runs of other processes have saved, without a time limit.
+        """Wait until the runs of the other processes have saved their state, without a time limit.
 
-        The launcher ends the other processes as soon as the first one ends. A second stop signal to this process
-        ends the wait.
+        Without the wait, the launcher would end the other processes as soon as this process ends. A second stop signal
+        to this process ends the wait.
         """
         for name in self.running_elsewhere():
             while (entry := self.entry(name)) is not None and _runs_elsewhere(entry):
@@ -192,7 +194,7 @@ class JobStore:
 
 
 def missing_references(entries: dict[str, Entry]) -> list[str]:
-    """Names of the reference runs of finished jobs that have no entry."""
+    """List the reference runs that finished jobs need and that have no entry, by name."""
     due = (
         f"{name}-{kind}"
         for name, job in entries.items()
@@ -208,6 +210,6 @@ def alive(entry: Entry) -> bool:
 
 
 def _runs_elsewhere(entry: Entry) -> bool:
-    """Whether a job is running in another process that is visible to this one."""
+    """Whether a job is running in another process that this process can see."""
     other = is_local(entry) and entry["process"] != os.getpid()
     return other and entry["status"] == RunStatus.RUNNING and is_alive(entry)

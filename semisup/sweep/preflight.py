@@ -1,4 +1,4 @@
-"""Compose and validate the command line of `semisup train`, and every swept value, before the first run starts."""
+"""Compose and validate the command line of `semisup train` and its swept values, before the first run."""
 
 import itertools
 import shutil
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from semisup.dataset import Dataset, DatasetInfo
 
 MAX_CHECKS = 64
-"""Swept values that are validated before the first run."""
+"""Maximum number of swept values that are validated before the first run."""
 
 LOCAL_LAUNCHERS = ("basic", "joblib", "cores", "gpus", "submitit_local", "submitit_debug")
-"""Launchers that run the jobs on this machine; any other may run them on machines with other devices."""
+"""Launchers that run the jobs on this machine; other launchers may use machines with other devices."""
 
 SLURM_LAUNCHERS = ("slurm", "submitit_slurm")
 
@@ -30,10 +30,10 @@ SLURM_LAUNCHERS = ("slurm", "submitit_slurm")
 class ComposedCommand(NamedTuple):
     """The composed command line.
 
-    config: for the first of all swept values, with Hydra's own part
-    choices: key -> its override once for each swept value; empty where only a sweeper knows the values
-    several: it is a sweep
-    deleted_keys: keys to take out of each config, where they exist (`~threshold.momentum`)
+    config: config with the first value of each swept setting, including Hydra's own settings
+    choices: key -> list of overrides, one for each swept value; the list is empty if only a sweeper knows the values
+    several: whether the command is a sweep
+    deleted_keys: keys to remove from each config, if they exist (`~threshold.momentum`)
     """
 
     config: DictConfig
@@ -43,14 +43,14 @@ class ComposedCommand(NamedTuple):
 
 
 def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
-    """Compose the command line. Needs no torch.
+    """Compose the config from the command line, without importing torch.
 
     Args:
-        overrides: as typed.
-        asked: -m was given.
+        overrides: the overrides as the user typed them.
+        asked: whether the user typed -m.
 
     Raises:
-        SettingError: names the nearest key or option where there is one.
+        SettingError: an override is not valid; the message names the most similar key or option, if there is one.
     """
     overrides, deleted = split_deletions(overrides)
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -72,13 +72,18 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
 def validate_command(
     command: ComposedCommand, plan: Sequence[Sequence[str]] | None = None
 ) -> "dict[Dataset, DatasetInfo]":
-    """Validate the settings, in a sweep for every swept value, and survey every data set that they name.
+    """Validate the settings, and list the images and classes of every data set that the settings name.
+
+    In a sweep, each swept value is validated once, up to MAX_CHECKS values.
 
     Args:
-        plan: the overrides of every job of a sweep, each kind of which is composed once.
+        plan: the overrides of every job of a sweep; one job for each combination of options is composed.
+
+    Returns:
+        The survey of each data set: its classes and numbers of images.
 
     Raises:
-        SettingError: as `compose_command`.
+        SettingError: a setting is not valid.
         DataError: the data do not fit the settings.
     """
     infos: dict[Dataset, DatasetInfo] = {}
@@ -101,7 +106,7 @@ def validate_command(
 
 
 def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) -> None:
-    """Compose one job of each kind: options that do not go together are found before the first run."""
+    """Compose one job for each combination of options, to find incompatible options before the first run."""
     if command.config.hydra.runtime.choices["hydra/launcher"] != "basic" and not command.deleted_keys:
         return  # Hydra composes every job of a parallel launcher itself
     kinds: dict[tuple[str, ...], Sequence[str]] = {}
@@ -120,10 +125,10 @@ def _nothing_to_delete(key: str) -> SettingError:
 
 
 def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]] | None:
-    """List the overrides of every job of a sweep, by job number; None where only the sweeper knows them.
+    """List the overrides of every job of a sweep, by job number; None if only the sweeper knows them.
 
     Raises:
-        SettingError: a value is one that only a search can sweep, such as `interval(0, 1)`.
+        SettingError: a value, such as `interval(0, 1)`, is only allowed with a sweeper that searches.
     """
     if command.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
         return None
@@ -145,7 +150,7 @@ def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]]
 
 
 def expected_jobs(command: ComposedCommand, plan: list[list[str]] | None) -> int | None:
-    """The number of jobs of a sweep; None where it is not known in advance."""
+    """Return the number of jobs of a sweep; None if the number is not known in advance."""
     trials = command.config.hydra.sweeper.get("n_trials") if plan is None else len(plan)
     return None if trials is None else int(trials)
 
@@ -154,7 +159,7 @@ def require_launcher(command: ComposedCommand) -> None:
     """Check that the programs that the launcher calls are installed.
 
     Raises:
-        SettingError: names the missing program.
+        SettingError: a program is missing; the message names it.
     """
     launcher = str(command.config.hydra.runtime.choices["hydra/launcher"])
     missing = [each for each in ("srun", "sbatch") if shutil.which(each) is None]
@@ -164,7 +169,10 @@ def require_launcher(command: ComposedCommand) -> None:
 
 
 def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":
-    """Validate settings, then settings against data. Decodes no image; surveys each data set once."""
+    """Validate the settings, and then check them against the data.
+
+    No image is decoded, and the images and classes of each data set are listed only once.
+    """
     from semisup.config import schema
     from semisup.runner import compatibility
 
@@ -179,7 +187,7 @@ def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsew
 
 
 def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> None:
-    """Validate a job of a sweep, whose control must be a fair one."""
+    """Validate a job of a sweep; its control must be able to have the same learning rates as the run."""
     from semisup.runner import compatibility
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
@@ -202,10 +210,10 @@ def _require_single_values(overrides: list[str]) -> None:
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:
-    """Write settings of a swept group's options as sweeps of one value.
+    """Rewrite the settings of a swept group's options as sweeps of one value.
 
-    Of `threshold=freematch,softmatch threshold.momentum=0.99` Hydra would put the second on the group's default
-    option, which need not have that setting, and refuse it.
+    For example, in `threshold=freematch,softmatch threshold.momentum=0.99`, Hydra would apply the second word to the
+    default option of the group `threshold`. If that option has no setting `momentum`, Hydra would raise an error.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()}

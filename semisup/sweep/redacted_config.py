@@ -1,7 +1,7 @@
-"""Keep secrets out of the copies of its config that Hydra saves where a user asks for them (`hydra.output_subdir`).
+"""Remove secrets from the config files that Hydra saves if the user sets `hydra.output_subdir`.
 
-`+hydra.job.env_set.WANDB_API_KEY=...` and `hydra.launcher.setup=[export ...]` are settings of Hydra, which saves them
-with all others before a job of ours starts.
+Words such as `+hydra.job.env_set.WANDB_API_KEY=...` and `hydra.launcher.setup=[export ...]` are settings of Hydra.
+Hydra saves them, with all other settings, before it starts a job.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from semisup.runtime.secrets import redact
 
 
 def redact_saved_files(folder: Path) -> None:
-    """Redact what Hydra saved in the process of a launcher before it called the job."""
+    """Redact the config files that Hydra saved in `folder` before it called the job."""
     for path in folder.glob("*.yaml") if folder.is_dir() else ():
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
         if (redacted := redact(text)) != text:

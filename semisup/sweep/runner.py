@@ -1,6 +1,6 @@
-"""Run a sweep: worker processes run the jobs, and the parent restarts them until nothing is left to do.
+"""Run a sweep: a worker process runs the jobs, and this process starts new workers until no job is left.
 
-A job that breaks its process ends one worker process; the next one does what it left undone.
+If a job crashes its worker process, the next worker process runs the remaining jobs.
 """
 
 import secrets
@@ -21,7 +21,7 @@ from semisup.report.console import safe_print
 from semisup.runtime.memory_limit import memory_limit_bytes, oom_kill_count
 from semisup.runtime.torchrun_env import is_rank_zero, world_size
 from semisup.sweep.cost import announcement
-from semisup.sweep.job_order import ordered_words
+from semisup.sweep.job_order import REPETITIONS, ordered_words
 from semisup.sweep.job_store import FAIL_FAST, JobStore
 from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expected_jobs, job_overrides, require_launcher
 from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
@@ -29,7 +29,7 @@ from semisup.sweep.worker import REFUSED, WorkerRequest
 from semisup.sweep.worker_process import run_in_subprocess
 
 SYSTEM_ROOT = Path("/")
-"""Where /proc and /sys are; tests put a control group of their own there."""
+"""Folder that contains proc/ and sys/; tests replace it by a folder with their own control group."""
 
 
 def sweep(words: list[str], command: ComposedCommand) -> int:
@@ -74,10 +74,12 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
 
 
 def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[list[str]] | None]:
-    """The words for Hydra, and the overrides of every job by number; None where only the sweeper knows them.
+    """Return the words for Hydra, and the overrides of every job by number.
+
+    The overrides are None if only the sweeper knows them.
 
     Raises:
-        SettingError: as `job_overrides`.
+        SettingError: a value is only allowed with a sweeper that searches (see `job_overrides`).
     """
     for_hydra = bind_group_settings(split_deletions(words)[0])
     if command.config.hydra.runtime.choices["hydra/sweeper"] == "basic":
@@ -87,19 +89,27 @@ def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[l
 
 
 def _time_limit(command: ComposedCommand) -> float | None:
-    """`sweep.minutes`; None also where it is not valid, which the worker process refuses."""
+    """Return `sweep.minutes`; None if it is not set or not valid.
+
+    The worker process refuses a value that is not valid.
+    """
     minutes = command.config.sweep.get("minutes")
     return float(minutes) if isinstance(minutes, int | float) and minutes > 0 else None
 
 
 def _announcement(command: ComposedCommand, plan: list[list[str]] | None) -> str:
-    seeds = {word for job in plan or [] for word in job if word.startswith("seed=")}
-    jobs, references = expected_jobs(command, plan), bool(command.config.sweep.control)
-    return announcement(jobs, len(seeds), references=references, minutes=_time_limit(command))
+    repetitions = {tuple(word for word in job if word.partition("=")[0] in REPETITIONS) for job in plan or []}
+    references = bool(command.config.sweep.control and not command.config.train.refit)
+    return announcement(
+        expected_jobs(command, plan), len(repetitions), references=references, minutes=_time_limit(command)
+    )
 
 
 def _reject_torchrun() -> int:
-    """Refuse torchrun. Only rank 0 prints; torchrun ends the other processes when it has ended."""
+    """Refuse to run a sweep under torchrun: rank 0 prints the error and ends.
+
+    When rank 0 has ended, torchrun ends the other processes.
+    """
     if not is_rank_zero():
         time.sleep(2)
         return REFUSED
@@ -113,13 +123,13 @@ def _is_parallel(command: ComposedCommand) -> bool:
 
 
 class Attempt(NamedTuple):
-    """How a worker process ended.
+    """The way in which a worker process ended.
 
-    code: its exit status, or the negative number of the signal that ended it
-    stopped: the exit status of a signal that asked the sweep to stop, or None
-    dead: the jobs that it left running
-    killed: it, or a process of its launcher, was killed by SIGKILL
-    cause: why it ended early; empty if it did not
+    code: exit status of the process, or the negative number of the signal that killed it
+    stopped: the exit status for the signal that asked the sweep to stop, or None
+    dead: names of the jobs that were running when the process ended
+    killed: whether SIGKILL killed the worker process or a process of its launcher
+    cause: why the process ended early; "" if it did not end early
     """
 
     code: int
@@ -149,7 +159,7 @@ def _attempt(request: WorkerRequest, store: JobStore) -> Attempt:
 
 
 def _memory_report(oom_kills: int) -> str:
-    """Describe the memory limit and how many processes were killed for it, in few words."""
+    """Describe the memory limit and how many processes were killed because of it, in a few words."""
     limit = f"limit {memory_limit_bytes(SYSTEM_ROOT) / 1e9:.2f} GB"
     return f"out of memory, {limit}, {oom_kills} processes killed" if oom_kills > 0 else f"out of memory? {limit}"
 
@@ -157,12 +167,12 @@ def _memory_report(oom_kills: int) -> str:
 def rerun_remaining(
     attempt: Attempt, request: WorkerRequest, command: ComposedCommand, store: JobStore
 ) -> tuple[int | None, str]:
-    """Start worker processes for the unfinished jobs until none makes progress.
+    """Start worker processes for the unfinished jobs until no job is left or a process makes no progress.
 
-    Where a worker of a parallel launcher was killed, half as many runs go on at a time.
+    If a worker of a parallel launcher was killed, the next process runs half as many runs at a time.
 
     Returns:
-        The exit status of a signal that stopped the sweep, or None; and why jobs were killed, or "".
+        The exit status for the signal that stopped the sweep, or None; and the reason why jobs were killed, or "".
     """
     request = request._replace(begin=None)
     parallel = _is_parallel(command)
@@ -175,9 +185,9 @@ def rerun_remaining(
             at_a_time //= 2
             parallel = at_a_time > 1
             store.delete_entries(_with_references(attempt.dead))
-            safe_print(f"{attempt.cause}; going on with {at_a_time} at a time")
+            safe_print(f"{attempt.cause}; continuing with {at_a_time} runs at a time")
         elif attempt.dead and parallel and store.plan() is not None:
-            # One of these jobs broke its process, and the launcher ended the others: run each by itself.
+            # One of these jobs crashed its process, and the launcher ended the other processes: run each job by itself.
             suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})
             store.delete_entries(_with_references(attempt.dead))
             for number in suspects:
@@ -200,12 +210,12 @@ def rerun_remaining(
 
 
 def _with_references(names: list[str]) -> list[str]:
-    """The names of these jobs, and of the jobs whose reference runs they are."""
+    """Return these names; for the name of a reference run, add the name of the job to which the run belongs."""
     return sorted({*names, *(name.partition("-")[0] for name in names)})
 
 
 def _next_request(request: WorkerRequest, parallel: bool, at_a_time: int, remaining: list[int]) -> WorkerRequest:
-    """The request for the remaining jobs, with the launcher or in one process."""
+    """Create the request for the remaining jobs: with the launcher, or one after another in one process."""
     if not parallel:
         return request._replace(numbers=remaining)
     words = request.hydra_overrides

@@ -1,4 +1,4 @@
-"""Summarize a sweep: account for every job, on the terminal and in sweep_summary.json and .md in the sweep's folder."""
+"""Summarize a sweep: list the state of every job on the terminal, and in sweep_summary.json and sweep_summary.md."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,16 +14,16 @@ REASONS = {
     FAIL_FAST: f"not started: {FAIL_FAST}",
     TIME_UP: f"{TIME_UP} is over; the same command without it continues",
 }
-"""Why jobs were not started: reason of a stop -> message."""
+"""Reason of a stop -> message that states why jobs were not started."""
 
 
 def summarize(store: JobStore, expected: int | None, seconds: float, cause: str = "") -> dict[str, Any]:
     """Summarize a sweep as plain data.
 
     Args:
-        expected: the number of jobs; None where only the sweeper knew it.
+        expected: the number of jobs; None if only the sweeper knew it.
         seconds: duration of the sweep.
-        cause: why jobs were not started, or "".
+        cause: the reason why jobs were not started, or "".
     """
     entries, plan = store.entries(), store.plan()
     runs = {name: entry for name, entry in entries.items() if "-" not in name}
@@ -61,10 +61,11 @@ def summarize(store: JobStore, expected: int | None, seconds: float, cause: str 
 
 
 def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
-    """The exit status of a sweep.
+    """Choose the exit status of a sweep.
 
-    0 only if every job and every reference run is done, even if a signal came after the last. The status of the signal
-    where one stopped the sweep, or where only jobs that a signal stopped are left. Otherwise 1.
+    Returns:
+        0 if every job and every reference run is done, even if a signal arrived after the last one. The status of the
+        signal if a signal stopped the sweep, or if all jobs that are not done were stopped by a signal. Otherwise 1.
     """
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
     undone = [each for each in everything if each["status"] != RunStatus.DONE]

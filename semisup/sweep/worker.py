@@ -1,4 +1,4 @@
-"""The worker process of a sweep: validates the command, decodes the images and runs the jobs."""
+"""The worker process of a sweep, which validates the command, decodes the images and runs the jobs."""
 
 import contextlib
 import json
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from semisup.dataset import Dataset, DatasetInfo
 
 REFUSED = 2
-"""Exit status where the command does not pass validation; the worker has printed why."""
+"""Exit status if the command is not valid; the worker has printed the reason."""
 
 
 class WorkerRequest(NamedTuple):
-    """What a worker process is to do.
+    """The task of a worker process.
 
-    overrides: as typed
-    hydra_overrides: the same for Hydra, with every setting of a swept group as a sweep of one value
-    folder: of the sweep
-    numbers: run these jobs of the plan one after another; None = run all jobs with the launcher
-    begin: validate, decode the images and write this plan first; None = the sweep has begun
+    overrides: the overrides as the user typed them
+    hydra_overrides: the overrides for Hydra; each setting of a swept group is a sweep of one value
+    folder: folder of the sweep
+    numbers: numbers of the jobs of the plan to run one after another; None = run all jobs with the launcher
+    begin: the plan to write after the command is validated and the images are decoded; None = the sweep has begun
     """
 
     overrides: list[str]
@@ -48,7 +48,7 @@ class WorkerRequest(NamedTuple):
 
 
 def run_worker() -> int:
-    """Read a `WorkerRequest` from standard input and do it; return the exit status."""
+    """Read a `WorkerRequest` from standard input and carry it out; return the exit status."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
         request = _read_request()
@@ -74,7 +74,7 @@ def run_hydra(words: list[str]) -> None:
 
 
 def _read_request() -> WorkerRequest | None:
-    """Read the request, and keep watching its pipe; None where the parent ended first."""
+    """Read the request, and start watching its pipe; None if the parent process ended first."""
     pipe, data = os.dup(0), b""
     while not data.endswith(b"\n"):
         chunk = os.read(pipe, 1 << 16)
@@ -88,14 +88,18 @@ def _read_request() -> WorkerRequest | None:
 
 
 def _stop_with_parent(pipe: int) -> None:
-    """Stop this process as by SIGTERM when the parent dies, which ends its side of the pipe."""
+    """Wait until the parent process ends, which closes the other end of the pipe; then send SIGTERM to this process."""
     while os.read(pipe, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bool:
-    """Validate the command, fill the image cache and write the plan; print the reason and return False if refused."""
+    """Validate the command, fill the image cache and write the plan.
+
+    Returns:
+        False if the command is not valid; then the reason is printed.
+    """
     from semisup.report.console import safe_print, short_warnings
     from semisup.runner.progress import Bars
 
@@ -115,18 +119,19 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
 
 
 def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, DatasetInfo]":
-    """Of data sets that differ only in the seed of their split, and so have the same files, the first."""
+    """Keep the first of data sets with the same files, which differ only in the seed of the split or in the fold."""
     from semisup.dataset import KeyRole, keys_with_role
 
     first: dict[Any, Dataset] = {}
     for dataset in infos:
-        seeds = keys_with_role(type(dataset), KeyRole.SPLIT_SEED)
-        first.setdefault(replace(dataset, **dict.fromkeys(seeds, 0)) if seeds else dataset, dataset)  # type: ignore[type-var]
+        equal = keys_with_role(type(dataset), KeyRole.SPLIT_SEED)
+        equal += [key for key in keys_with_role(type(dataset), KeyRole.FOLD) if getattr(dataset, key) is not None]
+        first.setdefault(replace(dataset, **dict.fromkeys(equal, 0)) if equal else dataset, dataset)  # type: ignore[type-var]
     return {dataset: infos[dataset] for dataset in first.values()}
 
 
 def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
-    """Run all jobs with the launcher. Hydra's multirun.yaml, which can hold secrets in clear text, goes nowhere."""
+    """Run all jobs with the launcher; Hydra's multirun.yaml is not kept, because it can contain secrets."""
     from semisup.runtime.atomic_files import discard_writes
 
     multirun = store.folder / "multirun.yaml"
@@ -138,7 +143,10 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
 
 
 def _run_serially(request: WorkerRequest, store: JobStore) -> None:
-    """Run these jobs of the plan in this process. Each is a single run to Hydra, which composes it once (84 ms)."""
+    """Run the requested jobs of the plan in this process, one after another.
+
+    Hydra runs each job as a single run, so that it composes the config only once (84 ms).
+    """
     plan = store.plan() or []
     hydra_words = [word for word in request.hydra_overrides if word.lstrip("+~").startswith("hydra.")]
     hydra_words = [word for word in hydra_words if not word.lstrip("+~").startswith(PARALLEL_ONLY)]
@@ -150,11 +158,14 @@ def _run_serially(request: WorkerRequest, store: JobStore) -> None:
 
 
 PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")
-"""Overrides of Hydra's that have no meaning for a single run."""
+"""Prefixes of Hydra's overrides that have no meaning for a single run."""
 
 
 def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
-    """Do the work, stop it on a signal when all runs have saved, and record how it ended; return the exit status."""
+    """Call `work`, record how it ended, and return the exit status.
+
+    On a signal, `work` is stopped after all runs have saved their state.
+    """
     from semisup.runner.signals import STOP_SIGNALS, TOGETHER_SECONDS, StopRequested, stop_error
 
     stopped, killed, first_signal = None, None, 0.0
@@ -191,5 +202,8 @@ def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
 
 
 def killed_by(error: Exception) -> Literal["SIGKILL"] | None:
-    """The signal that killed a worker of joblib's; None for any other error (joblib has no public type for it)."""
+    """Return the signal that killed a worker process of joblib; None for any other error.
+
+    joblib has no public exception type for this case.
+    """
     return "SIGKILL" if "SIGKILL" in str(error) else None

@@ -1,8 +1,8 @@
-"""Start the worker process of a sweep: a job that ends or breaks its process ends only this one.
+"""Start the worker process of a sweep, so that a job that crashes ends only the worker process.
 
-A new interpreter costs 1.4 s of CPU time more than a fork did (median of 5 paired sweeps on a busy machine, 1.0 to 2.0:
-imports, a second composition, and the teardown that a fork skipped). A sweep has one worker process
-unless a job breaks it.
+A new interpreter costs 1.4 s of CPU time more than a fork (median of 5 paired sweeps on a busy machine, range 1.0 to
+2.0). The time is spent on imports, a second composition of the config, and the teardown, which a fork skips. A sweep
+has one worker process unless a job crashes it.
 """
 
 import contextlib
@@ -15,20 +15,21 @@ from typing import Any
 
 FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 COMMAND = (sys.executable, "-m", "semisup", "_sweep-worker")
-"""The worker program; tests replace it by one with planted failures."""
+"""The command that starts the worker program; tests replace it by a program that fails on purpose."""
 
 
 def run_in_subprocess(request: dict[str, Any]) -> tuple[int, int | None]:
     """Run a request in a worker process and forward stop signals to it.
 
-    The request is one line of JSON on the worker's standard input. The pipe stays open until the worker ends: its end
-    of file tells the worker that this process has died.
+    The request is one line of JSON on the worker's standard input. The pipe remains open until the worker ends. If the
+    pipe is closed earlier, the worker knows that this process has ended.
 
     Args:
         request: fields of `semisup.sweep.worker.WorkerRequest`.
 
     Returns:
-        The exit status, or the negative number of the signal that ended the worker; and the last signal forwarded.
+        The exit status of the worker, or the negative number of the signal that killed it; and the last signal that
+        was forwarded, or None.
     """
     forwarded: list[int] = []
 

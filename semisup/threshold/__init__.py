@@ -1,8 +1,8 @@
-"""Threshold policies: which pseudo-labels are selected, and with which weight.
+"""Threshold policies: they decide which pseudo-labels are selected, and with which weight.
 
-Policies are pure: what a policy learns is a `StateDict` that it returns and never changes in place. A policy has no
-access to the model. It is called with the whole unlabeled set (offline methods) or with a batch of it (online
-methods), and can tell them apart only by the number of images.
+Policies are pure functions: what a policy learns is a `StateDict`, which it returns and never changes in place. A
+policy has no access to the model. Offline methods call it with the whole unlabeled set, online methods with a batch; it
+can distinguish these cases only by the number of images.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateD
 class Policy(Protocol):
     """Interface of a threshold policy.
 
-    uses_labeled: True if `context.labeled` must be given.
+    uses_labeled: True if the policy needs `context.labeled`.
     """
 
     uses_labeled: ClassVar[bool]
@@ -28,13 +28,13 @@ class Policy(Protocol):
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        """Weight U pseudo-labels.
+        """Compute the weights of U pseudo-labels.
 
         Args:
             labels: pseudo-labels of U images.
-            index: (U,) int64 in [0, N), the images' indices.
+            index: (U,) int64 in [0, N), the indices of these images.
             context: progress of the training, and predictions of labeled images.
-            memory: as returned by `init` or by the previous `select`, on the device of the labels.
+            memory: memory that `init` or the previous `select` returned, on the device of the labels.
 
         Returns:
             The weights, and the memory for the next `select`.
@@ -47,37 +47,39 @@ class PolicyWithLoss(Protocol):
     """A policy that adds its own term to the unlabeled loss."""
 
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
-        """Compute the term, () float with gradient.
+        """Compute the policy's loss term, () float with gradient.
 
         Args:
-            strong_logits: (U, K) logits of the weighted images in the unlabeled loss.
-            weight: (U,), of the `PolicyOutput`.
-            memory: as returned by that `select`.
+            strong_logits: (U, K) logits of the images in the unlabeled loss.
+            weight: (U,), the weights of these images that `select` returned.
+            memory: memory that the same call of `select` returned.
         """
         ...
 
 
 @runtime_checkable
 class AligningPolicy(Protocol):
-    """A policy whose pseudo-labels are the argmax of aligned instead of predicted probabilities.
+    """A policy that aligns predicted probabilities with a target distribution.
 
-    Methods with soft targets use the aligned probabilities, so that the loss and the log have the same labels.
+    Its pseudo-labels are the argmax of the aligned probabilities. Methods with soft targets use the aligned
+    probabilities, so that the loss uses the same labels as the log.
     """
 
     def align(self, probabilities: Tensor, memory: StateDict) -> Tensor:
-        """Align (U, K) predicted probabilities; rows sum to 1.
+        """Align (U, K) predicted probabilities; the rows of the result sum to 1.
 
         Args:
-            memory: as returned by the `select` of the same images.
+            memory: memory that `select` returned for the same images.
         """
         ...
 
 
 @runtime_checkable
 class LabelsFirstPolicy(Protocol):
-    """A policy whose training starts with a phase on labels only, whose loss it observes.
+    """A policy whose training starts with a phase on labels only.
 
-    During this phase online methods skip unlabeled images and do not call `select`.
+    The policy observes the labeled loss of this phase, in which online methods do not use unlabeled images and do not
+    call `select`.
     """
 
     def is_labels_only(self, epoch: int) -> bool:
@@ -89,7 +91,7 @@ class LabelsFirstPolicy(Protocol):
 
         Args:
             loss_sum: () float64, sum of the losses of the labeled batch.
-            images: () float64, their number.
+            images: () float64, number of images in this batch.
             epoch: number of the epoch, from 0.
         """
         ...
@@ -101,7 +103,7 @@ def has_own_loss(policy: Policy) -> TypeGuard[PolicyWithLoss]:
 
 
 def aligns(policy: Policy) -> TypeGuard[AligningPolicy]:
-    """Whether the pseudo-labels of a policy are those of aligned probabilities."""
+    """Whether a policy takes its pseudo-labels from aligned probabilities."""
     return _implements(type(policy), AligningPolicy)
 
 

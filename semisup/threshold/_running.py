@@ -1,4 +1,7 @@
-"""Update rate of running means: 1 - momentum for a batch, 1 for the whole unlabeled set."""
+"""Update rate of running means.
+
+It is 1 - momentum for a batch, and 1 for the whole unlabeled set, whose mean is exact.
+"""
 
 import torch
 from torch import Tensor
@@ -15,5 +18,8 @@ def pool_size_memory(num_unlabeled: int) -> StateDict:
 
 
 def update_rate(momentum: float, count: int, memory: StateDict) -> Tensor:
-    """Compute the update rate for `count` images: () float32, 1 - momentum if count < N, else 1 (the exact mean)."""
+    """Compute the update rate of running means for `count` images, () float32.
+
+    It is 1 - momentum if count < N, and otherwise 1, which gives the mean of these images.
+    """
     return torch.where(memory[SIZE] > count, 1 - momentum, 1.0)

@@ -1,18 +1,19 @@
-"""A threshold relative to the confidence on labeled images, after alignment: AdaMatch (arXiv 2106.04732), section 3.
+"""AdaMatch (arXiv 2106.04732), section 3: alignment, and a threshold relative to the confidence on labeled images.
 
-    p_target = m p_target + (1 - m) mean of the labeled images' predictions, starts at 1 / K        (K,)
-    p_bar    = m p_bar + (1 - m) mean_i p_i, the first time mean_i p_i                              (K,)
-    p~_i     = norm(p_i (p_target + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x                    (U, K)
-    weight_i = 1 if max p~_i >= tau (mean of the labeled images' largest probability) else 0
+    p_target = m * p_target + (1 - m) * mean of the predictions of the labeled images; starts at 1 / K     (K,)
+    p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i                             (K,)
+    p~_i     = norm(p_i * (p_target + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x                         (U, K)
+    weight_i = 1 if max p~_i >= tau * (mean of the largest probabilities of the labeled images) else 0
 
-Both means are updated before they are used. The pseudo-label is argmax p~_i, which can differ from that of p_i: use
-`PolicyOutput.targets`, and `align` for soft targets. `threshold` is the cutoff for p~, the same for every class. tau
-= 1 still accepts images: those that are more confident than the mean of the labeled images.
+Both running means are updated before they are used. The pseudo-label is argmax p~_i, which can differ from argmax p_i:
+use `PolicyOutput.targets`, and `align` for soft targets. `threshold` is the cutoff for p~, which is the same for every
+class. tau = 1 still accepts images: those that are more confident than the labeled images on average.
 
-    online     labeled = the labeled batch, as in the paper; m = .999 has a time constant of 1,000 steps, use .99 for
-               short runs
-    offline    labeled = the whole labeled set, on which a model trained on it is nearly certain, so that the cutoff is
-               close to tau; the mean prediction of the unlabeled set is aligned to that of the labeled set (m = 0)
+    online     the labeled images are the labeled batch, as in the paper. m = 0.999 has a time constant of 1,000 steps;
+               use 0.99 for short runs
+    offline    the labeled images are the whole labeled set. A model that was trained on them is nearly certain, so the
+               cutoff is close to tau. The mean prediction of the unlabeled set is aligned to that of the labeled set
+               (m = 0)
 """
 
 from dataclasses import dataclass
@@ -41,7 +42,11 @@ class AdaMatch:
         check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory: p_target (K,) float32; p_bar (K,) float32, all 0 = no update yet."""
+        """Build the memory.
+
+        Returns:
+            p_target: (K,) float32. p_bar: (K,) float32; all 0 = no update yet.
+        """
         start = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)
 

@@ -1,18 +1,18 @@
 """The most confident images of every predicted class, the same number of each.
 
-    k = ceil(q n / K)        select image i if fewer than k images with its pseudo-label are more confident
+    k = ceil(q * n / K)        select image i if fewer than k images with the same pseudo-label are more confident
 
-n is the number of images seen so far (N after one pass over the unlabeled set), so that `q` is the selected share if
-every class has k images; a class predicted for fewer than k images contributes all of them. Ties are broken by the
-lower index: exactly k images are selected, even where many have a softmax of 1.
+n is the number of images seen so far (N after one pass over the unlabeled set). So `q` is the selected share if every
+class has at least k images; if a class is predicted for fewer images, all of them are selected. Ties are broken by the
+lower index, so exactly k images are selected even if many have a softmax of 1.
 
-Class-balanced self-training (arXiv 1810.07911) also cuts each class at a rank of its own, but selects the same share
-of each, which leaves the pseudo-labels as unbalanced as the predictions; here, as CReST (arXiv 2102.09559) intends, a
-class that is predicted often does not displace the others.
+Class-balanced self-training (arXiv 1810.07911) selects the same share of each class instead, so that the pseudo-labels
+are as unbalanced as the predictions. Here, as CReST (arXiv 2102.09559) intends, a class that is predicted often does
+not displace the other classes.
 
-    offline    the exact top k of every class; the memory is replaced
-    online     the rank among the last pseudo-labels of all images seen so far. These are up to one pass old, so that
-               slightly more than q is selected while the model's confidence grows
+    offline    exactly the k most confident images of every class; the memory is replaced
+    online     images are ranked among the last pseudo-labels of all images seen so far. These are up to one pass old,
+               so slightly more than q is selected while the model's confidence grows
 
 An image that is twice in a batch counts with its more confident label; a copy with another label has weight 0.
 """
@@ -39,7 +39,11 @@ class ClassBalanced:
         check_range("q", self.q, 0, 1)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory: confidence (N,) float32 and targets (N,) int64, last of each image; -1 = never seen."""
+        """Build the memory, the last label of each image.
+
+        Returns:
+            confidence: (N,) float32. targets: (N,) int64, -1 = the image was never seen.
+        """
         return {"confidence": torch.zeros(num_unlabeled), "targets": torch.full((num_unlabeled,), -1)}
 
     def select(
@@ -67,11 +71,13 @@ class ClassBalanced:
 
 
 def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
-    """Store the most confident label of each image in `index`, independently of the order of the batch.
+    """Store the most confident label of each image in a batch.
+
+    The result does not depend on the order of the batch.
 
     Args:
-        memory: of `ClassBalanced`.
-        index, confidence, targets: (U,) of a batch; an image may be in it twice.
+        memory: memory of `ClassBalanced`.
+        index, confidence, targets: (U,), for the images of the batch; an image may be in it twice.
     """
     highest = torch.full_like(memory["confidence"], -1).scatter_reduce(0, index, confidence, "amax")
     winners = torch.where(confidence == highest[index], targets, -1)

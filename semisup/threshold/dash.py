@@ -1,20 +1,20 @@
 """A limit on the loss that shrinks during the training: Dash (arXiv 2109.00650).
 
-    rho_k    = max(C gamma^-k rho_0, rho_min),  k = floor((e - e_0) / every)
+    rho_k    = max(C * gamma^-k * rho_0, rho_min),  k = floor((e - e_0) / every)
     weight_i = 1 if -log confidence_i <= rho_k else 0
 
--log confidence_i is the cross-entropy of an image with its own pseudo-label: exp(-rho_k) is a rising threshold on the
-confidence, reported as `threshold`; rho_min = .05 ends at .951. e counts epochs, that is passes over the labeled
-images, and e_0 is the first epoch with pseudo-labels. The training begins on labels only, and rho_0 is the labeled
-loss at the end of that phase (never that of test images, as in one published code).
+-log confidence_i is the cross-entropy of an image with its own pseudo-label. So exp(-rho_k) is a rising threshold on
+the confidence, which is reported as `threshold`; with rho_min = 0.05 it ends at 0.951. e is the number of the epoch (a
+pass over the labeled images), and e_0 is the first epoch with pseudo-labels. The training begins on labels only. rho_0
+is the labeled loss at the end of that phase; unlike in one published implementation, test images are not used for it.
 
-    online     the first `warmup_epochs` epochs are on labels only; rho_0 is the mean labeled loss of the last of them.
-               Without them, rho_0 is the loss of the first labeled batch
+    online     the first `warmup_epochs` epochs are on labels only; rho_0 is the mean labeled loss of the last of these
+               epochs. With warmup_epochs = 0, rho_0 is the loss of the first labeled batch
     offline    the labels-only phase is the training before the first labeling, and at least `warmup_epochs` epochs;
                rho_0 is the mean cross-entropy of the whole labeled set at the first labeling
 
-In the paper's code an epoch is 1,024 steps: 2 on labels only, then one reduction every 10. Labels are hard
-throughout; that code softens them until rho_min is reached.
+In the paper's code an epoch has 1,024 steps. It has 2 epochs on labels only, then one reduction every 10 epochs. Labels
+are always hard here; the paper's code uses soft labels until rho_min is reached.
 """
 
 from dataclasses import dataclass
@@ -50,8 +50,10 @@ class Dash:
         """Build the memory.
 
         Returns:
-            rho_0: () float32, -1 = not set. first_epoch: () int64, e_0, -1 = not set. warmup_epoch: () int64, the last
-            epoch on labels only; warmup_loss, warmup_images: () float64, its sum of losses and number of images.
+            rho_0: () float32; -1 = not set.
+            first_epoch: () int64, e_0; -1 = not set.
+            warmup_epoch: () int64, the last epoch on labels only; -1 = none.
+            warmup_loss, warmup_images: () float64, sum of the losses and number of images of that epoch.
         """
         zero = torch.zeros((), dtype=torch.float64)
         rho = {"rho_0": torch.tensor(-1.0), "first_epoch": torch.tensor(-1)}
@@ -91,6 +93,9 @@ class Dash:
 
 
 def cross_entropy(labeled: LabeledPredictions) -> Tensor:
-    """Compute the mean -log probability of the true classes, () float32; finite where a probability is 0."""
+    """Compute the mean of -log(probability of the true class), () float32.
+
+    The result is finite even if a probability is 0.
+    """
     true = labeled.probabilities.float().gather(1, labeled.targets[:, None])
     return -true.clamp(min=1e-30).log().mean()

@@ -1,6 +1,6 @@
 """One threshold for all classes and the whole training: FixMatch (arXiv 2001.07685), section 2.
 
-weight_i = 1 if confidence_i >= tau else 0        (`strict`: > instead of >=)
+weight_i = 1 if confidence_i >= tau else 0        (with `strict`: > instead of >=)
 """
 
 from dataclasses import dataclass

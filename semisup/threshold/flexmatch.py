@@ -1,17 +1,17 @@
-"""Lower thresholds for classes that are learned less: FlexMatch (arXiv 2110.08263), section 3.
+"""FlexMatch (arXiv 2110.08263), section 3: lower thresholds for classes that the model has learned less well.
 
     n_c      = number of the N images whose last confident pseudo-label is c
-    b_c      = n_c / max(max_c n_c, number of images without one)        (`warmup`; else n_c / max_c n_c)
-    weight_i = 1 if confidence_i >= tau b(y_i) / (2 - b(y_i)) else 0
+    b_c      = n_c / max(max_c n_c, number of images without such a label)   with `warmup`; else n_c / max_c n_c
+    weight_i = 1 if confidence_i >= tau * b(y_i) / (2 - b(y_i)) else 0
 
-The weights use b from before this batch; then the pseudo-labels y_i of images with confidence_i >= tau are stored.
-While none is stored, b = 0 and every image is selected, as published.
+The weights of a batch use the value of b before this batch. Then the pseudo-labels y_i of images with confidence_i >=
+tau are stored. While none is stored, b = 0 and every image is selected, as published.
 
     online     as in the paper
-    offline    b is that of the previous round; the first round selects the whole unlabeled set
+    offline    b is computed from the previous labeling round; the first round selects the whole unlabeled set
 
-For an image that is twice in a batch, confident in two classes, the higher class is stored, so that the order of the
-batch does not matter. `threshold` is tau b_c / (2 - b_c).
+If an image is twice in a batch and confident in two classes, the class with the higher number is stored, so that the
+order of the batch does not matter. `threshold` is tau * b_c / (2 - b_c).
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,11 @@ class FlexMatch:
         check_range("tau", self.tau, 0, 1)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory: last_label (N,) int64, the last confident pseudo-label of each image; -1 = none."""
+        """Build the memory.
+
+        Returns:
+            last_label: (N,) int64, the last confident pseudo-label of each image; -1 = none.
+        """
         return {"last_label": torch.full((num_unlabeled,), -1)}
 
     def select(
@@ -60,7 +64,7 @@ def learning_status(last_label: Tensor, num_classes: int, warmup: bool) -> Tenso
     Args:
         last_label: (N,) int64, the last confident pseudo-label; -1 = none.
         num_classes: K.
-        warmup: also count images without a label, so that early thresholds stay low.
+        warmup: also count images without a label, so that early thresholds are low.
 
     Returns:
         (K,) float32 in [0, 1]; 0 for a class without images.

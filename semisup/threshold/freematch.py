@@ -1,25 +1,26 @@
-"""Thresholds that follow the model's confidence, global and per class: FreeMatch (arXiv 2205.07246), section 4.
+"""FreeMatch (arXiv 2205.07246), section 4: global and class thresholds that follow the model's confidence.
 
 Each step updates three running means over its U images, which start at 1 / K, and computes weights from them:
 
-    tau_t    = m tau_(t-1) + (1 - m) mean_i confidence_i              ()
-    p~_t     = m p~_(t-1)  + (1 - m) mean_i p_i                       (K,)
-    h~_t     = m h~_(t-1)  + (1 - m) histogram(y) / U                 (K,)
-    weight_i = 1 if confidence_i >= tau_t p~_t(y_i) / max_c p~_t(c) else 0
+    tau_t    = m * tau_(t-1) + (1 - m) * mean_i confidence_i            ()
+    p~_t     = m * p~_(t-1)  + (1 - m) * mean_i p_i                     (K,)
+    h~_t     = m * h~_(t-1)  + (1 - m) * histogram(y) / U               (K,)
+    weight_i = 1 if confidence_i >= tau_t * p~_t(y_i) / max_c p~_t(c) else 0
 
-Fairness adds a term to the unlabeled loss. q_i = softmax(logits in that loss) of the selected images,
-norm(x) = x / sum x, 1/0 = 0:
+The fairness term of the paper is added to the unlabeled loss. With q_i = softmax(logits in that loss) of the selected
+images, norm(x) = x / sum x, and 1/0 = 0:
 
     a = norm(p~_t / h~_t)        b = norm(mean_i q_i / histogram(argmax q))
-    penalty = lambda_fairness sum_c a_c log(b_c + 1e-12)
+    penalty = lambda_fairness * sum_c a_c * log(b_c + 1e-12)
 
-Its sign is the published one: it grows with the agreement of a and b. A class predicted for no image has b_c = 0, adds
-log(1e-12) a_c and has no gradient. If no image is selected, the term and its gradient are 0. `method.lambda_unlabeled`
-multiplies the term as it does the rest of the unlabeled loss.
+The sign of the term is the published one: the term grows with the agreement of a and b. A class that is predicted for
+no image has b_c = 0; it adds log(1e-12) * a_c and has no gradient. If no image is selected, the term and its gradient
+are 0. `method.lambda_unlabeled` multiplies the term like the rest of the unlabeled loss.
 
-    online     as in the paper, which uses the logits of strong views (mean_teacher: of the student's weak views;
-               mixmatch: of the mixed images); m = .999 has a time constant of 1,000 steps, use .99 for short runs
-    offline    the means are those of the whole unlabeled set (m = 0); there is no penalty
+    online     as in the paper. The logits are those of the strong views, as in the paper; in mean_teacher, those of the
+               student's weak views; in mixmatch, those of the mixed images. m = 0.999 has a time constant of 1,000
+               steps; use 0.99 for short runs
+    offline    the means are those of the whole unlabeled set (m = 0), and there is no fairness term
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,11 @@ class FreeMatch:
         check_range("lambda_fairness", self.lambda_fairness, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory: tau () float32; p (K,) float32, p~; histogram (K,) float32, h~."""
+        """Build the memory.
+
+        Returns:
+            tau: () float32. p: (K,) float32, p~. histogram: (K,) float32, h~.
+        """
         share = torch.full((num_classes,), 1 / num_classes)
         return {"tau": share[0].clone(), "p": share, "histogram": share.clone()} | pool_size_memory(num_unlabeled)
 
@@ -66,7 +71,7 @@ class FreeMatch:
         return PolicyOutput(selected.to(labels.confidence.dtype), labels.targets, threshold), memory
 
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
-        """Compute the fairness term () float; its gradient reaches the logits through q only."""
+        """Compute the fairness term, () float; its gradient flows only through q."""
         q = strong_logits.float().softmax(dim=1)
         selected = class_weights(q.argmax(dim=1), weight, memory["p"])  # (K,)
         a = normalize(memory["p"] * safe_reciprocal(memory["histogram"]))
@@ -75,15 +80,15 @@ class FreeMatch:
 
 
 def class_weights(targets: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-    """Sum the weights of the images of each class: (K,) float."""
+    """Sum the weights of the images of each class; the result is (K,) float."""
     return torch.zeros_like(like).index_add(0, targets, weight.to(like.dtype))
 
 
 def safe_reciprocal(values: Tensor) -> Tensor:
-    """Compute 1 / values, and 0 where that is infinite."""
+    """Compute 1 / values, or 0 if that is infinite."""
     return values.reciprocal().nan_to_num(posinf=0.0)
 
 
 def normalize(values: Tensor) -> Tensor:
-    """Divide values by their sum; zeros stay zeros."""
+    """Divide values by their sum; if all are 0, they remain 0."""
     return values / values.sum().clamp(min=1e-12)

@@ -1,10 +1,11 @@
-"""The most confident share `q` of the unlabeled images, regardless of the confidence itself.
+"""The most confident share `q` of the unlabeled images, however confident they are.
 
-    offline    tau = the confidence of the ceil(q N)-th most confident image of the unlabeled set
-    online     tau_t = m tau_(t-1) + (1 - m) (the same of the batch); the first is that of the batch
+    offline    tau = the confidence of the ceil(q * N)-th most confident image of the unlabeled set
+    online     tau_t = m * tau_(t-1) + (1 - m) * tau_batch; at the first batch, tau = tau_batch
 
-If q = 0.2 grew from round to round, this would be the percentile of curriculum labeling (arXiv 2001.06001). All ties at
-the threshold are selected.
+tau_batch is the confidence of the ceil(q * U)-th most confident image of a batch of U images. Curriculum labeling
+(arXiv 2001.06001) increases the percentile from round to round, for example by 0.2; here q is constant. All images with
+a confidence equal to the threshold are selected.
 """
 
 import math

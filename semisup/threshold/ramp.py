@@ -1,9 +1,9 @@
-"""A threshold that moves from `tau_start` to `tau` during the training, linearly or along half a cosine.
+"""A threshold that moves from `tau_start` to `tau` during the training, linearly or along a cosine.
 
-    tau_t = tau_start + (tau - tau_start) r(t)        r(t) = t, or (1 - cos(pi t)) / 2;  t in [0, 1]
+    tau_t = tau_start + (tau - tau_start) * r(t)        r(t) = t, or (1 - cos(pi * t)) / 2;  t in [0, 1]
 
-A falling threshold selects few images while predictions are poor (curriculum labeling, arXiv 2001.06001); a rising one
-selects many images early and fewer, more reliable ones later.
+A falling threshold selects few images while predictions are poor (curriculum labeling, arXiv 2001.06001). A rising
+threshold selects many images early, and fewer but more reliable ones later.
 """
 
 from dataclasses import dataclass

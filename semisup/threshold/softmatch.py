@@ -1,18 +1,19 @@
-"""Weights instead of a threshold, Gaussian below the mean confidence: SoftMatch (arXiv 2301.10921), section 3.
+"""SoftMatch (arXiv 2301.10921), section 3: weights that are Gaussian below the mean confidence, and 1 above it.
 
-    p_bar    = m p_bar + (1 - m) mean_i p_i, the first time mean_i p_i                  (K,)
-    p'_i     = norm(p_i (1/K + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x             (`uniform_alignment`; else p_i)
+    p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i          (K,)
+    p'_i     = norm(p_i * (1/K + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x           with `uniform_alignment`
+    p'_i     = p_i                                                                      otherwise
     c_i      = max p'_i
-    mu       = m mu  + (1 - m) mean_i c_i, starts at 1 / K                              ()
-    var      = m var + (1 - m) variance_i c_i (of a sample: / (U - 1)), starts at 1     ()
-    weight_i = exp(-min(c_i - mu, 0)^2 / (2 var / n^2))
+    mu       = m * mu  + (1 - m) * mean_i c_i; starts at 1 / K                          ()
+    var      = m * var + (1 - m) * (sum_i (c_i - mean c)^2 / (U - 1)); starts at 1      ()
+    weight_i = exp(-min(c_i - mu, 0)^2 / (2 * var / n^2))
 
-All are updated before the weights are computed. Alignment changes only the weights: the pseudo-label is the argmax of
-p_i. A single image has no variance and leaves var unchanged. `threshold` is mu for every class: above it, the weight
-is 1.
+All running values are updated before the weights are computed. Alignment changes only the weights: the pseudo-label is
+the argmax of p_i. If there is only one image, it has no variance, and var is unchanged. `threshold` is mu for every
+class; the weight of more confident images is 1.
 
-    online     as in the paper; m = .999 has a time constant of 1,000 steps, use .99 for short runs
-    offline    mean and variance are those of the whole unlabeled set (m = 0). Hardly any weight is exactly 0: nearly
+    online     as in the paper. m = 0.999 has a time constant of 1,000 steps; use 0.99 for short runs
+    offline    mean and variance are those of the whole unlabeled set (m = 0). Hardly any weight is exactly 0, so nearly
                the whole set is used, with weights
 """
 
@@ -42,7 +43,11 @@ class SoftMatch:
         check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory: mu () float32; var () float32; p_bar (K,) float32, all 0 = no update yet."""
+        """Build the memory.
+
+        Returns:
+            mu: () float32. var: () float32. p_bar: (K,) float32; all 0 = no update yet.
+        """
         start = {"mu": torch.tensor(1 / num_classes), "var": torch.tensor(1.0), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)
 
@@ -69,7 +74,7 @@ class SoftMatch:
 def running_mean(p_bar: Tensor, probabilities: Tensor, rate: Tensor) -> Tensor:
     """Move p_bar (K,) by `rate` towards the mean of (U, K) probabilities.
 
-    The first update returns that mean; U = 0 returns p_bar unchanged.
+    If p_bar is all 0 (no update yet), return the mean itself. If U = 0, return p_bar unchanged.
     """
     if len(probabilities) == 0:
         return p_bar
@@ -78,6 +83,9 @@ def running_mean(p_bar: Tensor, probabilities: Tensor, rate: Tensor) -> Tensor:
 
 
 def align_distribution(probabilities: Tensor, p_target: Tensor, p_bar: Tensor) -> Tensor:
-    """Rescale (U, K) probabilities from a mean of `p_bar` (K,) towards one of `p_target` (K,); rows sum to 1."""
+    """Rescale (U, K) probabilities, so that their mean moves from `p_bar` (K,) towards `p_target` (K,).
+
+    The rows of the result sum to 1.
+    """
     scaled = probabilities.float() * (p_target + 1e-6) / (p_bar + 1e-6)
     return scaled / scaled.sum(dim=1, keepdim=True)

@@ -1,4 +1,7 @@
-"""Trackers: services that show a run, beside its run directory. A tracker never stops a training."""
+"""Trackers: services that show runs, in addition to the run directory.
+
+A failure of a tracker never stops a training.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,14 +16,14 @@ from semisup.core.events import MetricsRow
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Identity of a run in a tracker.
+    """What a tracker needs to know about a run.
 
     run_id: unique in the project and readable; letters, digits, `.`, `_`, `-`
     name: name of the run in charts
-    group: sweep or experiment of the run
-    job_type: command: train, reproduce or compare
+    group: sweep or experiment that the run belongs to
+    job_type: the command: train, reproduce or compare
     tags: labels to search for
-    folder: folder that the tracker writes to, shared by all runs; W&B requires the name `wandb`
+    folder: directory that the tracker writes to, shared by all runs; W&B requires the name `wandb`
     config: plain data without secrets, which is uploaded
     """
 
@@ -37,22 +40,22 @@ class RunInfo:
 
 
 class Tracker(ABC):
-    """An open run. No method raises an exception or changes its arguments."""
+    """An open run in a tracker. No method raises an exception or changes its arguments."""
 
     wanted_thumbnails: int = 0
-    """Number of most confident, and of least confident, pseudo-labels that `thumbnails` shows."""
+    """Number of the most confident pseudo-labels, and of the least confident ones, that `thumbnails` shows."""
 
     @abstractmethod
     def row(self, row: MetricsRow) -> None:
-        """Log one row of metrics.jsonl, without None and values that are not finite."""
+        """Log one row of metrics.jsonl, without values that are None, NaN or infinite."""
 
     @abstractmethod
     def plots(self, plots: dict[str, Path]) -> None:
-        """Log PNG files as `plots/<name>`."""
+        """Log image files under the names `plots/<name>`; `plots`: name -> path of a PNG."""
 
     @abstractmethod
     def thumbnails(self, name: str, columns: list[str], rows: list[list[object]], images: NDArray[np.uint8]) -> None:
-        """Log a table of images, which are its first column, `image`.
+        """Log a table whose first column, `image`, has images.
 
         Args:
             name: name of the table.
@@ -67,11 +70,11 @@ class Tracker(ABC):
 
     @abstractmethod
     def close(self, summary: dict[str, object], exit_code: int) -> None:
-        """Close the run; later calls have no effect.
+        """Close the run; later calls of any method have no effect.
 
         Args:
             summary: metrics by name, as in summary.json.
-            exit_code: 0 = finished, else failed.
+            exit_code: 0 if the run finished, another number if it failed.
         """
 
 

@@ -1,4 +1,4 @@
-"""Calls with a time limit."""
+"""Function calls with a time limit."""
 
 import queue
 import threading
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 class UnavailableError(Exception):
-    """A call failed or exceeded its time limit; the message is one line."""
+    """A call failed or exceeded its time limit; the message has one line."""
 
 
 def run_with_timeout(seconds: float, doing: str, work: Callable[[], T]) -> T:
     """Call `work` in a daemon thread and return its result.
 
-    After the time limit the thread is abandoned; it does not keep the process from exiting. Signals are handled by the
-    main thread, so Ctrl-C ends the wait.
+    At the time limit, this function stops waiting for the thread, which does not keep the process from exiting. Signals
+    are handled by the main thread, so Ctrl-C ends the wait.
 
     Args:
         seconds: time limit.

@@ -1,4 +1,4 @@
-"""No tracker."""
+"""The option `tracking=none`: no tracker."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from semisup.tracking import NullTracker, RunInfo, Tracker
 
 @dataclass(frozen=True)
 class NoTracking:
-    """There are no settings: `tracking=none tracking.mode=online` is an error."""
+    """No tracker; it has no settings, so `tracking=none tracking.mode=online` is an error."""
 
     def require_installed(self) -> None:
-        """Require no package."""
+        """Do nothing: no package is needed."""
 
     def open(self, run_info: RunInfo) -> Tracker:
         """Return a tracker that does nothing."""

@@ -1,12 +1,14 @@
 """Tracking in Weights & Biases (wandb 0.31), offline by default.
 
-Behavior of wandb 0.31.0 that this module works around, each confirmed by experiment:
-- every call may raise or hang (no server, no key, service process dead), so each has a time limit, and the first
-  failure gives one warning and disables tracking for the run;
-- `finish` returns before the file is complete; the service process keeps the settings of the first run, does not
-  recover from a failure, and is waited for at exit: so it is stopped after every run (0.2 s for the next run);
-- it prompts for a key on a terminal, and falls back to a temporary folder if its own is not writable;
-- images in tables, and logs of the service, go to the home folder unless environment variables are set.
+This module works around the following behavior of wandb 0.31.0, which was confirmed by experiment:
+
+- Every call may raise an exception or hang (no server, no key, service process dead). So each call has a time limit,
+  and the first failure gives one warning and disables tracking for the run.
+- `finish` returns before the file is complete. The service process keeps the settings of the first run, does not
+  recover from a failure, and delays the exit of this process. So the service is stopped after every run, which costs
+  the next run 0.2 s.
+- wandb prompts for a key on a terminal, and writes to a temporary directory if its own is not writable.
+- Images in tables, and logs of the service, are written to the home directory unless environment variables are set.
 """
 
 import contextlib
@@ -37,14 +39,17 @@ _unreachable_modes: set[str] = set()
 """Modes in which opening a run failed in this process."""
 
 AGENTS = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
-"""Environment variables by which `wandb agent` identifies the run that it starts. They apply to the first run of a
-process and not to its control, so they are removed from the environment after the first run is open."""
+"""Environment variables by which `wandb agent` identifies the run that it starts.
+
+They apply only to the first run of a process, not to its control. So they are removed from the environment after the
+first run is open.
+"""
 
 MAX_TEXT_LENGTH, MAX_ROWS, MAX_NAMES = 300, 10_000, 500
-"""Limits of a text, a table and a row of metrics, for untrusted run directories with names of any length."""
+"""Limits of characters in a text, rows in a table, and metrics in a row: run directories may be untrusted."""
 
 GRACE_SECONDS = 2.0
-"""Time limit for stopping wandb after a failure, in addition to the timeouts."""
+"""Time limit for stopping wandb after a failure, in addition to the time limits in the settings."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,11 @@ class Wandb:
         check_range("thumbnails", self.thumbnails, 0, 1000)
 
     def require_installed(self) -> None:
-        """Raise SettingError if tracking is enabled and wandb is not installed."""
+        """Check that wandb is installed, if tracking is enabled.
+
+        Raises:
+            SettingError: wandb is not installed.
+        """
         if self._mode() != "disabled" and importlib.util.find_spec("wandb") is None:
             allowed = "needs the package wandb, which is not installed; pip install wandb, or tracking=none"
             raise SettingError("tracking", "wandb", allowed)
@@ -80,9 +89,9 @@ class Wandb:
     def open(self, run_info: RunInfo) -> Tracker:
         """Open a run in W&B; on failure, warn and return a tracker that does nothing.
 
-        A server that could not be reached is not tried again by this process, so a sweep waits for it once. A run id
-        that exists already starts empty (online, W&B replaces the old rows; offline, older files are removed on close):
-        a resumed run must log all its rows again.
+        If the server cannot be reached, this process does not try again, so a sweep waits for the server only once. A
+        run whose id exists in W&B starts empty: online, W&B replaces the old rows; offline, the older files are removed
+        when the run is closed. So a resumed run must log all its rows again.
         """
         mode = self._mode()
         if mode == "disabled" or mode in _unreachable_modes:
@@ -97,12 +106,15 @@ class Wandb:
         return _Run(run, self, run_info)
 
     def _mode(self) -> str:
-        """The mode of the settings, of the environment, or by default online for an agent and else offline."""
+        """Return the mode in the settings or, if it is null, that in WANDB_MODE.
+
+        Without either, the mode is online under `wandb agent` and otherwise offline.
+        """
         return self.mode or os.environ.get("WANDB_MODE") or ("online" if is_wandb_agent() else "offline")
 
 
 class _Run(Tracker):
-    """An open run in W&B; after the first failure it does nothing."""
+    """An open run in W&B; after the first failure, its methods do nothing."""
 
     def __init__(self, run: "wandb.Run", settings: Wandb, run_info: RunInfo) -> None:
         self._run: wandb.Run | None = run
@@ -163,7 +175,7 @@ class _Run(Tracker):
         self._end()
 
     def _do(self, doing: str, work: Callable[["wandb.Run"], object], seconds: float | None = None) -> None:
-        """Call `work` on the run with a time limit; the first failure disables tracking."""
+        """Call `work` on the run with a time limit; the first failure disables tracking for the run."""
         run = self._run
         if run is None:
             return
@@ -179,12 +191,15 @@ class _Run(Tracker):
 
 
 def is_wandb_agent() -> bool:
-    """Whether `wandb agent` started this process and its run is not yet open."""
+    """Whether `wandb agent` started this process and the run of the agent is not yet open."""
     return bool(os.environ.get(AGENTS[0]))
 
 
 def _start(settings: Wandb, mode: str, run_info: RunInfo) -> "wandb.Run":
-    """Open the run; under an agent, the run that the agent created. May hang or raise any exception."""
+    """Open a run in W&B; under `wandb agent`, open the run that the agent created.
+
+    It may hang or raise any exception.
+    """
     folder = run_info.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
@@ -204,7 +219,7 @@ def _start(settings: Wandb, mode: str, run_info: RunInfo) -> "wandb.Run":
             entity=settings.entity,
             mode=mode,  # type: ignore[arg-type]  # WANDB_MODE is checked by wandb
             dir=str(folder.parent),
-            reinit="finish_previous",  # or the next run in this process would continue this one
+            reinit="finish_previous",  # otherwise, the next run in this process would continue this one
             settings=wandb.Settings(
                 console="off",
                 silent=True,
@@ -222,13 +237,16 @@ def _start(settings: Wandb, mode: str, run_info: RunInfo) -> "wandb.Run":
     for name in AGENTS:
         os.environ.pop(name, None)
     run.define_metric("epoch")
-    run.define_metric("*", step_metric="epoch")  # instead of the number of calls
+    run.define_metric("*", step_metric="epoch")  # instead of the number of `log` calls
     return run
 
 
 @contextlib.contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
-    """Make wandb keep its cache and staged images in `folder`, without output and prompts."""
+    """Make wandb keep its cache and temporary copies of images in `folder`, without output and prompts.
+
+    It sets environment variables until the context ends.
+    """
     settings = {
         "WANDB_SILENT": "true",
         "WANDB_DATA_DIR": str(folder.absolute()),
@@ -249,7 +267,10 @@ def _cut(value: Any, limit: int = MAX_TEXT_LENGTH) -> Any:
 
 
 def _to_image(image: NDArray[np.uint8]) -> "wandb.Image":
-    """Convert a (C, S, S) uint8 image through PIL: wandb rescales arrays whose values are small."""
+    """Convert a (C, S, S) uint8 image to a W&B image through PIL.
+
+    wandb would rescale an array that has only small values.
+    """
     from PIL import Image
     from wandb import Image as WandbImage
 
@@ -257,7 +278,10 @@ def _to_image(image: NDArray[np.uint8]) -> "wandb.Image":
 
 
 def _remove_older(written: Path, run_id: str) -> None:
-    """Remove offline files of earlier processes of the run that were not uploaded; `written` has all their rows."""
+    """Remove offline files that earlier processes of the same run wrote and that were not uploaded.
+
+    `written`, the directory of this process, has all their rows.
+    """
     name = re.compile(rf"offline-run-\d{{8}}_\d{{6}}-{re.escape(run_id)}")
     for folder in written.parent.iterdir():
         uploaded = any(folder.glob("*.wandb.synced"))
@@ -266,14 +290,14 @@ def _remove_older(written: Path, run_id: str) -> None:
 
 
 def _teardown(exit_code: int) -> None:
-    """Stop the service process of wandb. May hang or raise any exception."""
+    """Stop the service process of wandb. It may hang or raise any exception."""
     import wandb
 
     wandb.teardown(exit_code)
 
 
 def _disable(run_info: RunInfo, error: UnavailableError) -> None:
-    """Stop wandb and warn, once per run."""
+    """Stop wandb and warn; called at most once per run."""
     with contextlib.suppress(UnavailableError):  # the first failure is reported below
         run_with_timeout(GRACE_SECONDS, "teardown", lambda: _teardown(1))
     # the run id keeps Python from suppressing the warning of the next run as a duplicate

@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split: loss, confusion matrix, calibration and threshold curve."""
+"""Evaluation of a model on a set of images: loss, confusion matrix, calibration and threshold curve."""
 
 import math
 from collections.abc import Generator, Mapping
@@ -23,11 +23,12 @@ from semisup.core.types import Images, Predictions, Reliability, ThresholdCurve
 
 
 class Evaluation(NamedTuple):
-    """Predictions for the n images of known class of a split.
+    """Predictions of a model for the n images of a split whose class is known.
 
-    loss: mean cross-entropy; NaN without images
-    confusion: (K, K) int64 on the CPU, row = true class
-    logits: (n, K) float32 and targets: (n,) int64, on the device
+    loss: mean cross-entropy; NaN if n = 0
+    confusion: (K, K) int64 on the CPU; a row is a true class
+    logits: (n, K) float32, on the device
+    targets: (n,) int64, true classes, on the device
     """
 
     loss: float
@@ -49,25 +50,25 @@ class Evaluation(NamedTuple):
 
     @property
     def recall(self) -> list[float | None]:
-        """Recall of each of K classes; None for a class without images."""
+        """Recall of each of the K classes; None for a class without images."""
         return recall_per_class(self.confusion)
 
     def reliability(self, temperature: float) -> Reliability:
-        """Compute confidence and accuracy per bin, with logits divided by `temperature`."""
+        """Compute confidence and accuracy in bins of confidence, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return reliability(confidence, predicted == self.targets)
 
     def what_if(self, temperature: float) -> ThresholdCurve:
-        """Compute the threshold curve, with logits divided by `temperature`."""
+        """Compute coverage and accuracy of every threshold, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return threshold_curve(confidence, predicted, self.targets)
 
     def probabilities(self) -> Tensor:
-        """(n, K) float32 on the CPU, the class probabilities of each image of known class."""
+        """Compute the class probabilities of each image of known class, (n, K) float32 on the CPU."""
         return predict(self.logits).probabilities.float().cpu()
 
     def predictions(self, images: Images) -> Predictions:
-        """Return the prediction for each image of known class."""
+        """Build the predictions for each image of known class."""
         _, confidence, predicted = predict(self.logits)
         known = (images.targets >= 0).tolist()
         paths = [path for path, has_class in zip(images.paths, known, strict=True) if has_class]
@@ -75,7 +76,9 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> Generator[int, None, Evaluation]:
-    """Evaluate a model on a split; images of unknown class (-1) are ignored. Synchronizes the device only at the end.
+    """Evaluate a model on a split; images of unknown class (-1) are ignored.
+
+    The only wait for the device is at the end.
 
     Yields:
         the number of images done, after each batch.
@@ -103,10 +106,10 @@ def finished_event(
     """Build the last event of a run from the evaluations of the selected model.
 
     Args:
-        end: step and epoch.
-        summary: what is known of the run besides the evaluations.
-        splits: `validation`, and `test` where there is a test set.
-        calibrates: whether pseudo-labels are those of the calibrated model, so that the threshold curve is too.
+        end: step and epoch at the end of the training.
+        summary: the other values of the summary.
+        splits: `validation`, and `test` if there is a test set.
+        calibrates: whether pseudo-labels use calibrated confidences; then the threshold curve does, too.
     """
     evaluations = {split: evaluation for split, (evaluation, _) in splits.items()}
     validation = evaluations["validation"]
@@ -127,7 +130,12 @@ def finished_event(
 
 
 def _calibration(name: str, before: Reliability, after: Reliability) -> MetricsRow:
-    """Compute the ECE of the model, and with the temperature fitted on the validation set."""
+    """Build the entries of the summary about the expected calibration error (ECE).
+
+    Args:
+        before: reliability without temperature.
+        after: reliability with the temperature that was fitted on the validation set.
+    """
     return {
         f"{name}/ece": expected_calibration_error(before),
         f"{name}/ece_calibrated": expected_calibration_error(after),

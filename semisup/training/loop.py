@@ -1,14 +1,15 @@
-"""The training loop: computes and yields events; it writes and prints nothing.
+"""The training loop: it computes and yields events; it writes and prints nothing.
 
     state = start(problem, settings)
     for event in train(problem, settings, state):
-        ...                               # `state.snapshot()` is consistent at StepEnd, EpochEnd and BurnInEnd
+        ...                  # at StepEnd, EpochEnd and BurnInEnd, `state.snapshot()` is a state to resume from
 
-If the generator is closed at a Progress, during an evaluation or the labeling of the unlabeled set, the state is
-consistent too: the evaluation or labeling is repeated on resume.
+BurnInEnd is the event right before the first labeling of the unlabeled set, or at the end if it is never labeled. The
+generator may also be closed at a Progress event, during an evaluation or a labeling of the unlabeled set. The state is
+then that before the evaluation or labeling, which is repeated when the training is resumed.
 
-State holds everything that training needs to continue, and every draw is a function of the seed and the position, so
-`restore(state, snapshot)` followed by `train` is bit-identical to an uninterrupted training.
+State holds everything that training needs to continue, and every random draw is a function of the seed and the
+position. So `restore(state, snapshot)` followed by `train` is bit-identical to an uninterrupted training.
 """
 
 import math
@@ -42,16 +43,18 @@ Metrics = dict[str, float | int | None]
 
 
 def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
-    """Train from the position of `state` until all epochs or steps are done or the patience ends; last event: Finished.
+    """Train from the position of `state` until all epochs or steps are done or the patience is exhausted.
+
+    The last event is Finished.
 
     Raises:
-        DivergedError: a loss or gradient was not finite; raised before the next save or the end of the epoch.
+        DivergedError: a loss or gradient was not finite. It is raised before the next save or the end of the epoch.
     """
     training = make_context(problem, settings, state)
     method, plan = settings.method, settings.train
     while not _is_finished(plan, state):
         steps = method.steps_in_epoch(training, state.memory)
-        if state.pending_accuracy is None:  # else resumed from a BurnInEnd, after the evaluation
+        if state.pending_accuracy is None:  # otherwise resumed at a BurnInEnd, after the evaluation
             yield from _epoch(problem, settings, training, state, steps)
         if (accuracy := state.pending_accuracy) is not None:
             position = _current_position(plan, state, steps)
@@ -69,7 +72,7 @@ def _epoch(
 ) -> Generator[Event, None, None]:
     """Do the remaining steps of an epoch and its evaluation.
 
-    Stores the accuracy that the method has yet to act on in `state.pending_accuracy`.
+    If the method must act on the evaluation, the accuracy is stored in `state.pending_accuracy`.
     """
     method, plan = settings.method, settings.train
     while state.position < steps and not _must_stop(plan, state):
@@ -116,7 +119,7 @@ def _must_stop(plan: TrainSettings, state: State) -> bool:
 
 
 def _is_finished(plan: TrainSettings, state: State) -> bool:
-    """Whether the last epoch and its evaluation are done; false within an epoch."""
+    """Whether the last epoch and its evaluation are done; always False within an epoch."""
     last = _must_stop(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
     return last and state.position == 0
 
@@ -129,8 +132,18 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
     return Position(state.step, state.epoch, state.position, progress)
 
 
+def learning_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate of the layers with the full rate, without a rate of their own (`optimizer.head_lr`)."""
+    groups = optimizer.param_groups
+    full = [group for group in groups if group["lr_scale"] <= 1] or groups
+    return max(float(group["lr"]) for group in full)
+
+
 def training_step(training: TrainingContext, settings: TrainingConfig, state: State, position: Position) -> None:
-    """Do one optimizer update. Does not synchronize the device, except for methods with `skip_rejected`."""
+    """Do one optimizer update.
+
+    It does not wait for the device, except for methods with `skip_rejected`.
+    """
     seed_dropout(settings.seed, position.step)
     rate = settings.optimizer.lr * settings.schedule.factor(position.progress)
     for group in state.optimizer.param_groups:
@@ -158,11 +171,12 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
 
 
 def _limit_gradient(optimizer: torch.optim.Optimizer, max_norm: float | None) -> torch.Tensor:
-    """Scale the gradients to the largest norm allowed, and check them without synchronizing the device: () bool.
+    """Scale the gradients to the largest norm allowed, and return whether they are finite.
 
-    A finite loss can have a gradient that is not finite, and one step later no weight is finite. The norm overflows
-    for gradients above 1.8e19 too, which no training survives. It takes 0.36 ms for small_cnn and 1.7 ms for WRN-28-2
-    (one thread), 0.2 to 0.5 % of a step; the largest absolute value takes 0.8 and 24 ms.
+    The result is () bool on the device. A finite loss can have a gradient that is not finite; one step later, no weight
+    is finite. The norm also overflows for gradients above 1.8e19, with which no training can continue. Computing the
+    norm takes 0.36 ms for small_cnn and 1.7 ms for WRN-28-2 (one thread), 0.2 to 0.5 % of a step; the largest absolute
+    value would take 0.8 and 24 ms.
     """
     parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
     trained = [parameter for parameter in parameters if parameter.grad is not None]
@@ -193,9 +207,9 @@ def _evaluate(
     """Evaluate the teacher on the validation set.
 
     Args:
-        last: epoch and position of the last step, which the state returns to if the evaluation is interrupted.
-        selects_best: whether the teacher becomes the best model if it improves the metric of `train.select_by`; these
-            are the evaluations that `train.patience` counts.
+        last: epoch and position of the last step, to which the state returns if the evaluation is interrupted.
+        selects_best: whether the teacher becomes the best model if the metric of `train.select_by` improved. Only such
+            evaluations count for `train.patience`.
 
     Raises:
         DivergedError: the loss is not finite; the weights are unusable and are not saved.
@@ -220,7 +234,7 @@ def _evaluate(
         "val/balanced_accuracy": evaluation.balanced_accuracy,
         "val/macro_f1": evaluation.macro_f1,
         "val/ece": expected_calibration_error(evaluation.reliability(1.0)),
-        "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
+        "lr": learning_rate(state.optimizer),
         "train_seconds": trained - state.epoch_started_at,
         "val_seconds": time.monotonic() - trained,
     }
@@ -238,13 +252,13 @@ def _evaluate(
 
 
 def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator[Event, None, float]:
-    """Log the training where an evaluation is due: a refit has no validation images.
+    """Log the training metrics of a refit in place of an evaluation, because a refit has no validation images.
 
     Returns:
-        1, so that a method whose `gate` is below labels the unlabeled set whenever it is due.
+        1.0 as the accuracy. So a method whose `gate` is below 1 labels the unlabeled set whenever its epoch has come.
     """
     metrics = _epoch_metrics(state) | {
-        "lr": max(float(group["lr"]) for group in state.optimizer.param_groups),
+        "lr": learning_rate(state.optimizer),
         "train_seconds": trained - state.epoch_started_at,
     }
     state.epoch_started_at = time.monotonic()
@@ -255,7 +269,11 @@ def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator
 
 
 def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> bool:
-    """Store the teacher as the best model if the metric of `train.select_by` improved; return whether it did."""
+    """Store the teacher as the best model if the metric of `train.select_by` improved.
+
+    Returns:
+        whether it improved.
+    """
     metric, best = plan.select_by, state.best
     sign = -1 if metric == "loss" else 1
     if best is not None and sign * getattr(evaluation, metric) <= sign * getattr(best, metric):
@@ -272,13 +290,13 @@ def _teacher_weights(state: State) -> dict[str, torch.Tensor]:
 
 
 def _refit_summary(state: State) -> Metrics:
-    """Compute the summary of a refit, which has no accuracy; its model is that of the last step."""
+    """Build the summary of a refit, which has no accuracy and whose model is the last one."""
     length: Metrics = {"steps": state.step, "epochs": state.epoch, "labeled_steps": state.labeled_steps}
     return length | {"best/step": state.step, "best/epoch": state.epoch}
 
 
 def _epoch_metrics(state: State) -> Metrics:
-    """Compute the means over the steps since the last evaluation, and reset the sums."""
+    """Compute the mean metrics over the steps since the last evaluation, and reset their sums."""
     sums = dict(zip(LOG_SUMS, state.running_sums.tolist(), strict=True))
     state.running_sums.zero_()
     state.labeled_steps += int(sums["labeled_steps"])
@@ -291,7 +309,10 @@ def _epoch_metrics(state: State) -> Metrics:
 
 
 def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
-    """Evaluate the best model on the validation and test sets; the test set is read only here, once."""
+    """Evaluate the best model on the validation and test sets.
+
+    This is the only use of the test set.
+    """
     if settings.train.refit:
         state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))
         yield Finished(state.step, state.epoch, _refit_summary(state))
@@ -315,7 +336,7 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
             if bool((getattr(problem, split).targets >= 0).any()):
                 evaluations[split] = yield from _run_evaluation(problem, state, split, batch_size)
     finally:
-        load_trained_state(model, end)  # back to the last step
+        load_trained_state(model, end)  # the state of the last step
     splits = {split: (each, getattr(problem, split)) for split, each in evaluations.items()}
     yield finished_event((state.step, state.epoch), summary, splits, calibrates=settings.calibrates)
 
@@ -323,7 +344,7 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
 def _run_evaluation(
     problem: TrainingData, state: State, split: str, batch_size: int
 ) -> Generator[Event, None, Evaluation]:
-    """Evaluate the teacher on a split; yields Progress after each batch."""
+    """Evaluate the teacher on a split, and yield a Progress event after each batch."""
     images: Images = getattr(problem, split)
     progress = evaluate(state.teacher, images, problem.num_classes, batch_size)
     while True:

@@ -1,10 +1,13 @@
-"""Classifiers of scikit-learn on the images as they are, or on the features of an encoder: labels-only references.
+"""Classifiers of scikit-learn, fitted to the labeled images without augmentation, for reference runs.
 
-    logistic_regression    minimize sum_i CE(W f_i + b, y_i) + |W|^2 / (2 C), without a penalty on b
+They use the features of an encoder or, without an encoder, the pixels:
+
+    logistic_regression    minimize sum_i CE(W f_i + b, y_i) + |W|^2 / (2 * C); b has no penalty
     nearest_neighbors      vote of the k nearest labeled images, each with weight 1 / distance
 
-The features f have unit length, as in `model=linear` up to its scale, which C makes up for. Every value of C or k is
-fitted once, and the one with the best validation metric of `train.select_by` is selected; among equals the first.
+The features f have unit length. `model=linear` also multiplies them by a scale; here the choice of C has this effect.
+Every value of C or k is fitted once, and the value with the best validation metric of `train.select_by` is selected; if
+several are equal, the first one.
 """
 
 import warnings
@@ -35,11 +38,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """Classifiers that are fitted without training.
+    """Settings of classifiers that are fitted without a training loop.
 
-    classifier: of this run: logistic_regression or nearest_neighbors; null = the run trains its model
-    C: inverse penalties of logistic regression to select from, above 0; [] = no such reference beside runs on features
-    k: numbers of neighbors to select from, at least 1; [] = no such reference
+    classifier: classifier of this run, logistic_regression or nearest_neighbors; null = the run trains its model
+    C: inverse penalties of logistic regression to select from, above 0; [] = runs on features get no such reference run
+    k: numbers of neighbors to select from, at least 1; [] = runs on features get no such reference run
     """
 
     classifier: str | None
@@ -59,17 +62,17 @@ class ProbeSettings:
 
     @property
     def values(self) -> list[float] | list[int]:
-        """The values that this run selects from."""
+        """The values of C or k that this run selects from."""
         values: list[float] | list[int] = getattr(self, GRIDS[self.classifier]) if self.classifier else []
         return values
 
 
 class FittedProbe(NamedTuple):
-    """The result of a probe.
+    """The result of fitting a classifier.
 
-    evaluations: of each value on the validation set
-    best: the selected model; without weights where it is the labeled images themselves
-    finished: evaluation of the selected model
+    evaluations: evaluation of each value of C or k on the validation set
+    best: the selected model; its weights are empty for nearest_neighbors, which stores the labeled images
+    finished: evaluation of the selected model on all splits
     """
 
     evaluations: list[EvalEnd]
@@ -78,7 +81,10 @@ class FittedProbe(NamedTuple):
 
 
 def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSettings) -> FittedProbe:
-    """Fit every value, select one on validation, and evaluate it on the validation and test sets."""
+    """Fit every value of C or k, and select the one that is best on the validation set.
+
+    The selected model is evaluated on the validation and test sets.
+    """
     assert probe.classifier is not None
     features, batch_size = unit_features(problem.labeled), settings.train.eval_batch_size
     targets = problem.labeled.targets.cpu().numpy()
@@ -91,13 +97,15 @@ def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSetti
             model = NearestNeighbors(features, targets, int(value), problem.num_classes)
         model.eval()
         validation = _drain(evaluate(model, problem.validation, problem.num_classes, batch_size))
-        labeled = _drain(evaluate(model, problem.labeled, problem.num_classes, batch_size))
         metrics = {name: getattr(validation, name) for name in SELECTION_METRICS}
         improved = best is None or _is_better(settings.train.select_by, metrics, best[0])
         if improved:
             weights = {name: value.detach() for name, value in model.state_dict().items()}
             best = Best(number, number, **metrics, weights=weights), model, validation
-        row: MetricsRow = {f"probe/{key}": value, "train/loss": labeled.loss, "train/accuracy": labeled.accuracy}
+        row: MetricsRow = {f"probe/{key}": value}
+        if probe.classifier == "logistic_regression":  # the nearest neighbor of a labeled image is itself
+            labeled = _drain(evaluate(model, problem.labeled, problem.num_classes, batch_size))
+            row |= {"train/loss": labeled.loss, "train/accuracy": labeled.accuracy}
         row |= {f"val/{name}": each for name, each in metrics.items()}
         row |= {"val/ece": expected_calibration_error(validation.reliability(1.0))}
         evaluations.append(EvalEnd(number, number, row, improved))
@@ -114,7 +122,7 @@ def _finish(
 ) -> Finished:
     best, model, validation = selected
     summary: MetricsRow = {
-        "steps": 0,  # of an optimizer
+        "steps": 0,  # no optimizer steps
         "epochs": 0,
         "labeled_steps": 0,
         f"probe/{key}": probe.values[best.step - 1],
@@ -146,7 +154,10 @@ def _drain(generator: Generator[Any, None, Result]) -> Result:
 
 @torch.no_grad()
 def unit_features(images: Images) -> Any:
-    """Return (n, D) float64 features, or pixels in [0, 1], of unit length, without augmentation."""
+    """Compute (n, D) float64 features of unit length, without augmentation.
+
+    Without an encoder, the features are the pixels. Each row is divided by its Euclidean length.
+    """
     pixels = images.pixels
     as_input = pixels.plain if isinstance(pixels, Encoded) else to_float
     rows = [normalize(as_input(batch).flatten(1), dim=1).double().cpu().numpy() for batch in pixels.split(256)]
@@ -156,7 +167,7 @@ def unit_features(images: Images) -> Any:
 def _logistic_regression(
     features: Any, targets: Any, inverse_penalty: float, problem: TrainingData, settings: TrainingConfig
 ) -> nn.Module:
-    """Fit scikit-learn's logistic regression and return it as the run's linear model, whose scale is 1."""
+    """Fit scikit-learn's logistic regression, and convert it to the run's linear model with scale 1."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -184,14 +195,15 @@ def _logistic_regression(
 
 
 class NearestNeighbors(nn.Module):
-    """scikit-learn's classifier as a network.
+    """scikit-learn's nearest-neighbors classifier as a torch module.
 
-    The shares of the votes v_c become (k v_c + 1) / (k + K), so that the loss of a wrong prediction is finite.
+    The shares of the votes v_c are smoothed to (k * v_c + 1) / (k + K), so that the loss of a wrong prediction is
+    finite.
 
     Args:
-        features: (n, D) of unit length.
+        features: (n, D), of unit length.
         targets: (n,) classes.
-        neighbors: k; at most n are used.
+        neighbors: k; if n is less, n neighbors are used.
     """
 
     def __init__(self, features: Any, targets: Any, neighbors: int, num_classes: int) -> None:
@@ -212,7 +224,10 @@ class NearestNeighbors(nn.Module):
 
 
 def _one_thread() -> Any:
-    """Context in which scikit-learn and its libraries use one thread: other numbers give other last bits."""
+    """Build a context in which scikit-learn and its libraries use one thread.
+
+    With another number of threads, results differ slightly (rounding).
+    """
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)

@@ -1,6 +1,6 @@
 """Settings, data and state of a training.
 
-Every draw is a function of the seed and the position, so `restore(state, snapshot)` followed by `train` is
+Every random draw is a function of the seed and the position. So `restore(state, snapshot)` followed by `train` is
 bit-identical to an uninterrupted training.
 """
 
@@ -104,7 +104,7 @@ class TrainingData:
 
     @property
     def judged_by(self) -> Tensor:
-        """True classes of the validation images, or of the labeled images of a refit, which has no others."""
+        """True classes of the validation images; in a refit, which has none, those of the labeled images."""
         return (self.validation if len(self.validation) else self.labeled).targets
 
 
@@ -128,15 +128,15 @@ class TrainingConfig:
 
     @property
     def calibrates(self) -> bool:
-        """Whether a temperature is fitted; it has no effect without unlabeled images."""
+        """Whether a temperature is fitted; in runs without unlabeled images it would have no effect and is not."""
         return self.labeler.calibrate and self.method.uses_unlabeled
 
 
 @dataclass
 class Best:
-    """The model with the best validation metric of `train.select_by`; the first one of several.
+    """The model with the best validation metric of `train.select_by`; if several are equal, the first one.
 
-    With `train.refit` the last model, whose metrics are None.
+    With `train.refit`, it is the last model, and its metrics are None.
     """
 
     step: int
@@ -150,7 +150,10 @@ class Best:
 
 @dataclass
 class State:
-    """Learned values and position of a training. Only `train` changes it, in place."""
+    """Learned values and position of a training.
+
+    Only `train` changes a state, in place.
+    """
 
     student: nn.Module
     average: nn.Module | None  # moving average of the student, with train.ema_decay
@@ -172,16 +175,22 @@ class State:
 
     @property
     def teacher(self) -> nn.Module:
-        """The model that is evaluated, saved as the best model, and labels the unlabeled set."""
+        """The model that is evaluated, is saved as the best model, and labels the unlabeled set."""
         return self.student if self.average is None else self.average
 
     def check(self) -> None:
-        """Raise DivergedError if a loss or gradient was not finite. Synchronizes the device."""
+        """Check that all losses and gradients so far were finite. It waits for the device.
+
+        Raises:
+            DivergedError: a loss or gradient was not finite.
+        """
         if (step := int(self.first_bad_step)) >= 0:
             raise DivergedError(step)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the state as tensors and plain data, which share memory with the state: save it before the next step.
+        """Return the state as tensors and plain data.
+
+        The tensors share memory with the state, so they must be saved before the next step.
 
         Raises:
             DivergedError: a loss or gradient was not finite.
@@ -231,7 +240,7 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
 
 
 def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
-    """Build a model with the initial weights of this round."""
+    """Build a model with the initial weights of a round; Noisy Student has several rounds."""
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
     with torch.random.fork_rng([problem.device] if problem.device.type == "cuda" else []):
         seed_global(derive_seed(settings.seed, "model", round_))
@@ -239,21 +248,21 @@ def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -
 
 
 def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, round_: int) -> None:
-    """Reset the student, its average and the optimizer; the state of the method remains."""
+    """Reinitialize the student, its average and the optimizer; the method's memory is unchanged."""
     weights = _build_model(problem, settings, round_).state_dict()
     for model in (state.student, state.average):
         if model is not None:
             model.load_state_dict(weights)
-    state.head_first.end()  # the optimizer takes the parameters that are trained
+    state.head_first.end()  # so that the new optimizer gets all trained parameters
     state.ema_updates = 0
     state.optimizer = settings.optimizer.build(state.student)
 
 
 def restore(state: State, snapshot: dict[str, Any]) -> None:
-    """Restore the state of a snapshot, which must be of the same model and method.
+    """Restore a state from a snapshot of the same model and method.
 
     Training changes tensors in place, so the snapshot is copied and can be restored again. Tensors that share storage
-    still do afterwards, so that saving a restored state gives the same bytes.
+    in the snapshot also do so afterwards, so that saving a restored state gives the same bytes.
     """
     device = state.running_sums.device
     if (digest := snapshot.get("frozen_sha256")) != frozen_digest(state.student):
@@ -272,7 +281,7 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
 
 
 def make_context(problem: TrainingData, settings: TrainingConfig, state: State) -> TrainingContext:
-    """Collect what methods may use of settings, data and state."""
+    """Collect the settings, data and models that methods may use."""
     return TrainingContext(
         student=state.student,
         teacher=state.teacher,

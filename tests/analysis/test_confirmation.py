@@ -88,7 +88,7 @@ def test_damaged_plan_is_not_used_and_not_replaced(folder: Path, change: dict[st
     content = file.read_bytes()
     assert read_plan(folder) is None
     assert read_confirmation(folder) is None
-    with pytest.raises(RecordError, match=r"confirmation.json: is damaged; delete .*mine_confirm to confirm anew"):
+    with pytest.raises(RecordError, match=r"confirmation.json: is damaged; delete .*mine_confirm to confirm again"):
         declare(compared(folder), folder, 3)
     assert file.read_bytes() == content
 

@@ -169,6 +169,11 @@ def test_control_with_other_learning_rates_is_refused() -> None:
     for words in (["train.steps=5"], ["sweep.control=false"], ["method=supervised"]):
         compatibility.check_control_is_fair(checked("schedule=cosine", *words))
     compatibility.check_control_is_fair(checked("train.epochs=5"))
+    with pytest.raises(
+        SettingError, match=r"^train\.head_first=0\.3: over train\.epochs gives the control other learning"
+    ):
+        compatibility.check_control_is_fair(checked("train.epochs=5", "train.head_first=0.3"))
+    compatibility.check_control_is_fair(checked("train.epochs=null", "train.steps=50", "train.head_first=0.3"))
     stopping = ("schedule=cosine", "train.steps=50", "train.patience=3")
     with pytest.raises(SettingError, match=r"^schedule=cosine: with train\.patience gives the control other learning"):
         compatibility.check_control_is_fair(checked(*stopping))

@@ -35,6 +35,12 @@ def test_values_are_ordered_from_coarse_to_fine_under_a_time_limit() -> None:
     assert ordered_words(words, None, coarse_first=False) == ["seed=0,1,2", *words[:2]]
 
 
+def test_folds_vary_as_slowly_as_seeds_and_keep_their_order() -> None:
+    words = ["threshold.tau=0.1,0.2,0.3", "seed=0,1", "dataset.fold=0,1,2,3,4"]
+    expected = ["seed=0,1", "dataset.fold=0,1,2,3,4", "threshold.tau=0.1,0.3,0.2"]
+    assert ordered_words(words, None, coarse_first=True) == expected
+
+
 def semisup(folder: Path, *words: str) -> tuple[int, str]:
     """Run the program in a folder; what its worker process prints is read too."""
     command = [sys.executable, "-m", "semisup", *words]

@@ -1,7 +1,8 @@
-"""Charts of runs and comparisons: one file for each, returning a matplotlib Figure that PNG, SVG and W&B share.
+"""Draw the charts of runs and comparisons; each module draws one chart as a matplotlib Figure.
 
-matplotlib is imported here first, without MPLBACKEND: a notebook sets it for its own kernel, and its backend may be
-missing in this process. Figures are drawn on explicit canvases, so no backend is needed.
+The same Figure is rendered as PNG and SVG and uploaded to W&B. This package imports matplotlib first, with the
+environment variable MPLBACKEND removed: a notebook sets it for its own kernel, and that backend may be missing in this
+process. The figures have explicit canvases, so they need no backend.
 """
 
 import os

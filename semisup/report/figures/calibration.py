@@ -1,4 +1,4 @@
-"""Reliability diagrams (arXiv 1706.04599): accuracy against confidence in 15 bins."""
+"""Draw reliability diagrams (arXiv 1706.04599): accuracy against confidence in 15 bins."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,9 +9,9 @@ from semisup.report.figures.style import BLUE, GRAY, ORANGE, format_axes
 
 
 def calibration_figure(finished: Finished) -> Figure:
-    """Draw one diagram for each split, of the selected model as it is and after temperature scaling.
+    """Draw one diagram for each split: the selected model without and with temperature scaling.
 
-    The temperature minimizes the loss on validation. The area of a dot grows with the number of images in its bin.
+    The temperature minimizes the loss on the validation set. The more images a bin has, the larger is its dot.
     """
     splits = finished.reliability
     figure = Figure(figsize=(5 * len(splits) + 0.5, 4.6), layout="constrained")

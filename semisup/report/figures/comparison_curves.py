@@ -1,7 +1,7 @@
-"""Charts of a comparison's best runs: validation accuracy by step, and coverage against pseudo-accuracy.
+"""Draw the best runs of a comparison: validation accuracy by step, and pseudo-accuracy against coverage.
 
-The runs are those of the rows with the best validation accuracy: the first few in color and by name, the next ones
-faint, the rest not at all. Each curve links to its run.
+Each row of the comparison is represented by its best run. The rows with the best validation accuracy have colored
+curves with names, the next rows have faint curves, and the remaining rows are not drawn. Each curve links to its run.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,11 @@ EARLY = 8  # accuracies of the first 1 / EARLY of the steps may lie below the ax
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """The best run of one row. color: None is faint; href: relative address of the run."""
+    """Curve of the best run of one row.
+
+    color: None is drawn faint
+    href: relative URL of the run
+    """
 
     name: str
     color: str | None
@@ -43,7 +47,7 @@ def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list
 
 
 def control_history(best: Row) -> History | None:
-    """History of the best run's control, if that is done."""
+    """Read the history of the control of the row's best run; None if the control is not finished."""
     for run, pair in zip(best.runs, best.controls, strict=False):
         if run is best.best_run and (control := pair.finished):
             return history(control.folder)
@@ -51,7 +55,11 @@ def control_history(best: Row) -> History | None:
 
 
 def accuracy_figure(curves: list[TrainingCurve], control: History | None) -> Figure | None:
-    """Draw validation accuracy by step, dashed the control of the best row; None without a recorded accuracy."""
+    """Draw validation accuracy by step; the control of the best row is dashed.
+
+    Returns:
+        None if no accuracy is recorded.
+    """
     drawn = [curve for curve in curves if curve.history.accuracy]
     if not drawn:
         return None
@@ -71,10 +79,10 @@ def accuracy_figure(curves: list[TrainingCurve], control: History | None) -> Fig
 
 
 def coverage_figure(curves: list[TrainingCurve]) -> Figure | None:
-    """Draw pseudo-accuracy against coverage, round by round, a ring around the last round.
+    """Draw pseudo-accuracy against coverage, with one point for each round and a ring around the last one.
 
     Returns:
-        None where no true class of an unlabeled image is known.
+        None if no true class of an unlabeled image is known.
     """
     rounds = [
         (curve, [point for point in curve.history.rounds if point.pseudo_accuracy is not None]) for curve in curves
@@ -99,7 +107,11 @@ def coverage_figure(curves: list[TrainingCurve]) -> Figure | None:
 
 
 def _first_rows(comparison: Comparison) -> list[Row]:
-    """The best row first: it need not be the first row, because labels-only rows are never the best."""
+    """Return the rows to draw, with the best row first.
+
+    The best row is not always the first row of the comparison: a labels-only row can have a higher accuracy, but is
+    the best row only if no row uses unlabeled images.
+    """
     best = comparison.best
     rest = [row for row in comparison.rows if row is not best]
     return [*([best] if best else []), *rest][:MAX_CURVES]
@@ -120,7 +132,7 @@ def _draw(axes: Axes, curve: TrainingCurve, x: Any, y: Any, **options: Any) -> N
 
 
 def _line_style(curve: TrainingCurve) -> dict[str, Any]:
-    """Color and line, so that curves differ without color too."""
+    """Return the color and line style of a curve; the curves also differ without color."""
     return {"color": curve.color, "linewidth": 1.6, "linestyle": "-" if curve.color in COLORS[:3] else "-."}
 
 

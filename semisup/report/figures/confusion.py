@@ -1,4 +1,4 @@
-"""Chart of a confusion matrix."""
+"""Draw the chart of a confusion matrix."""
 
 import numpy
 from matplotlib.figure import Figure
@@ -9,7 +9,7 @@ MAX_CLASSES_WITH_COUNTS = 20
 
 
 def confusion_figure(counts: list[list[int]], classes: tuple[str, ...]) -> Figure:
-    """Draw counts by true class (row) and predicted class (column), colored by the share of the row."""
+    """Draw the counts by true class (row) and predicted class (column); the color is the share of the row's sum."""
     matrix = numpy.array(counts)
     side = min(3 + 0.35 * len(classes), 14)
     figure = Figure(figsize=(side, side), layout="constrained")

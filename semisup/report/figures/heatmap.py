@@ -1,7 +1,7 @@
-"""Chart of a comparison: threshold x strength as two heat maps, accuracy and gain over the control.
+"""Draw the chart of a comparison: two heat maps, accuracy and gain over the control, by threshold and strength.
 
-Without a grid, the rows are drawn one by one. The color maps are readable without color vision (cividis; brown to
-violet, white at 0), and every cell shows its number.
+If the rows do not form a grid, they are drawn one below the other. The color maps are readable without color vision
+(cividis; brown to violet, white at 0), and every cell shows its number.
 """
 
 import io
@@ -21,8 +21,8 @@ from semisup.report.figures.style import figure_style, render_png
 from semisup.report.heatmap_grid import CONTROL, SEVERAL, Grid, HeatmapCell, make_grid
 from semisup.report.wording import format_mean_std, title
 
-MAX_COLUMNS = 7  # of cells; with more, the two panels stand one above the other
-GAP = 0.35  # between the cells and the row of controls, in cells
+MAX_COLUMNS = 7  # maximum number of cells side by side; with more, one panel is above the other
+GAP = 0.35  # distance between the cells and the row of controls, in cells
 HATCHED: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#b0b0b0", "hatch": "///"}
 Color = tuple[float, float, float, float]
 
@@ -30,7 +30,7 @@ __all__ = ["Color", "color_of", "draw_heatmap", "draw_heatmaps", "is_dark", "leg
 
 
 def draw_heatmaps(comparisons: list[Comparison]) -> bytes:
-    """Draw a PNG, 1,400 pixels wide; several data sets stand one below the other."""
+    """Draw a PNG, 1,400 pixels wide, with the charts of the data sets one below the other."""
     if len(comparisons) == 1:
         return draw_heatmap(comparisons[0])
     parts = [Image.open(io.BytesIO(draw_heatmap(comparison))).convert("RGB") for comparison in comparisons]
@@ -45,14 +45,14 @@ def draw_heatmaps(comparisons: list[Comparison]) -> bytes:
 
 
 def draw_heatmap(comparison: Comparison) -> bytes:
-    """Draw a PNG, 1,400 pixels wide, of one data set."""
+    """Draw the chart of one data set as a PNG, 1,400 pixels wide."""
     with figure_style():
         grid = make_grid(comparison)
         return render_png(ranking_figure(comparison) if grid is None else _heatmap_figure(comparison, grid))
 
 
 def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
-    """Color scales of accuracy in percent and of gain in percentage points."""
+    """Create the color scales of accuracy (percent) and of gain (percentage points)."""
     values = [100 * cell.value.mean for cell in grid.accuracies if cell.value]
     accuracy = Normalize(min(values, default=0) - 0.5, max(values, default=100) + 0.5)
     reach = max([1.0, *(abs(cell.value.mean) for cell in grid.gains if cell.value)])
@@ -60,7 +60,7 @@ def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
 
 
 def color_of(cell: HeatmapCell, scale: ScalarMappable, unit: float) -> Color | None:
-    """Fill color of the cell; None is hatched."""
+    """Return the fill color of a cell; None means that the cell is hatched."""
     if cell.value is None:
         return None
     assert isinstance(scale.norm, Normalize)
@@ -75,7 +75,7 @@ def is_dark(color: Color) -> bool:
 
 
 def legend(comparison: Comparison, grid: Grid) -> list[str]:
-    """Two lines: how to read the cells, then the references."""
+    """Write the two lines of the legend: how to read the cells, and the reference runs."""
     notes = ["Framed: best on validation", "± spread over seeds", "bold: 95 % interval above 0"]
     notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:

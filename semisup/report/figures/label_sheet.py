@@ -1,4 +1,4 @@
-"""Thumbnails of the most and least confident pseudo-labels of the last round."""
+"""Draw thumbnails of the images with the most and least confident pseudo-labels of the last round."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,14 @@ from semisup.dataset import Data
 from semisup.record.pseudo_labels import PseudoLabelRow
 from semisup.text import escape
 
-SHOWN = 24  # pseudo-labels in each half
+SHOWN = 24  # number of pseudo-labels in each half
 
 
 def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
-    """Draw both ends of the last round, each image with its class and confidence; red: known to be incorrect."""
+    """Draw the images with the most and least confident pseudo-labels of the last round.
+
+    The title of an image is its class and confidence, in red if the class is known to be incorrect.
+    """
     figure = Figure(figsize=(12, 7.5), layout="constrained")
     any_selected = any(label.weight > 0 for label in last)
     suffix = "of the selected" if any_selected else "(none is selected)"
@@ -30,14 +33,21 @@ def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
 
 
 def both_ends(last: list[PseudoLabelRow], count: int) -> tuple[list[PseudoLabelRow], list[PseudoLabelRow]]:
-    """The `count` most and least confident of the selected pseudo-labels, or of all if none is selected."""
+    """Return the `count` most and the `count` least confident selected pseudo-labels.
+
+    If no pseudo-label is selected, they are chosen among all pseudo-labels.
+    """
     selected = [label for label in last if label.weight > 0] or last
     order = sorted(selected, key=lambda label: -label.confidence)
     return order[:count], order[count:][-count:][::-1]
 
 
 def thumbnail_table(last: list[PseudoLabelRow], data: Data, count: int) -> tuple[list[str], list[list[object]], Any]:
-    """Columns, rows and (n, C, S, S) uint8 images of a table of `count` labels from each end of the last round."""
+    """Create a table of the `count` most and least confident pseudo-labels of the last round.
+
+    Returns:
+        Names of the columns, rows, and (n, C, S, S) uint8 images.
+    """
     shown = [label for end in both_ends(last, count) for label in end]
     rows: list[list[object]] = [
         [data.unlabeled.paths[label.number], label.target, label.confidence, label.weight > 0] for label in shown

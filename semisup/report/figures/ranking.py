@@ -1,4 +1,4 @@
-"""Chart of the rows of a comparison one by one: accuracy beside control and baseline, and gain over the control."""
+"""Draw the rows of a comparison one below the other: their accuracy, control, baseline, and gain over the control."""
 
 from typing import Any
 
@@ -23,7 +23,10 @@ WIDTH_INCHES = 14
 
 
 def ranking_figure(comparison: Comparison) -> Figure:
-    """Draw at most MAX_ROWS rows, best on validation at the top, or in the order of the one setting that differs."""
+    """Draw at most MAX_ROWS rows, with the best validation accuracy at the top.
+
+    If only one setting differs, the rows are in the order of its values.
+    """
     figure = Figure(layout="constrained")
     rows = comparison.rows[:MAX_ROWS]
     if len(comparison.columns) == 1:

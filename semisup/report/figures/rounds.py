@@ -1,4 +1,4 @@
-"""Chart of the pseudo-labels of one run, round by round."""
+"""Draw the chart of the pseudo-labels of one run, round by round."""
 
 from typing import Any
 
@@ -23,8 +23,9 @@ from semisup.report.figures.training import MAX_MARKS, Rows, points
 def rounds_figure(rounds: list[Round], rows: Rows) -> Figure | None:
     """Draw the selected images of each round, and their coverage and accuracy; None without rounds.
 
-    Upper panel: how many selected images stayed, changed their class or are new; below zero, how many were lost.
-    Lower panel: coverage, threshold and, where true classes are known, pseudo-accuracy.
+    The upper panel shows how many selected images kept their class, changed their class, or are new; bars below zero
+    show how many images are no longer selected. The lower panel shows coverage, threshold and, if true classes are
+    known, pseudo-accuracy.
     """
     if not rounds:
         return None

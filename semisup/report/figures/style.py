@@ -1,4 +1,4 @@
-"""Palette and style of all figures, independent of the user's matplotlibrc."""
+"""Colors and style of all figures, which do not depend on the user's matplotlibrc."""
 
 import io
 from collections.abc import Iterator
@@ -23,16 +23,18 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "semisup",
 }
-"""Names of classes and settings are text, never formulas: `$1_to_$5` is drawn as it is."""
+"""matplotlib settings of all figures. Names are never parsed as formulas: `$1_to_$5` is drawn as it is."""
 TRANSPARENT: Any = {"figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none"}
 
 
 @contextmanager
 def figure_style(*, transparent: bool = False) -> Iterator[None]:
-    """Draw and render figures with matplotlib's defaults and STYLE, whatever the user's settings.
+    """Apply matplotlib's defaults and STYLE, instead of the user's settings, within this context.
+
+    Figures are drawn and rendered within the context.
 
     Args:
-        transparent: without a background, for an SVG inside a page.
+        transparent: whether figures have no background, for an SVG inside a page.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -54,7 +56,7 @@ def render_png(figure: Figure) -> bytes:
 
 
 def format_axes(axes: Axes, x: str, y: str) -> None:
-    """Label the axes; faint grid, no frame."""
+    """Label the axes, draw a faint grid, and remove the frame."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(color=GRID, linewidth=0.8)
@@ -64,6 +66,6 @@ def format_axes(axes: Axes, x: str, y: str) -> None:
 
 
 def set_share_limits(axes: Axes, low: float) -> None:
-    """Limit a y axis of shares to [low, 1], with a margin."""
+    """Limit a y axis that shows shares to [low, 1], with a margin."""
     margin = max(0.04 * (1 - low), 0.002)
     axes.set_ylim(max(low - margin, -0.02), 1 + margin)

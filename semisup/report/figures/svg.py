@@ -1,7 +1,7 @@
-"""Render a matplotlib figure as an SVG element whose colors follow the style of the page it stands in.
+"""Render a matplotlib figure as an SVG element that uses the colors of the HTML page around it.
 
-Colors of THEME become CSS variables, so that the figure is legible in a light, dark or printed page. Text stays text.
-matplotlib escapes names; nothing in the result can be fetched or run.
+The colors of THEME become CSS variables, so that the figure is legible on a light, dark or printed page. Text remains
+text. matplotlib escapes names, and the result contains nothing that a browser would load or run.
 """
 
 import io
@@ -26,9 +26,9 @@ def render_svg(figure: Figure, name: str, alternative: str) -> str:
     """Render the figure as an <svg> element; equal figures give equal text.
 
     Args:
-        figure: drawn within `figure_style(transparent=True)`.
-        name: prefix of its ids: letters, unique in the page.
-        alternative: description for readers who cannot see it.
+        figure: a figure that was drawn within `figure_style(transparent=True)`.
+        name: prefix of the ids in the SVG: letters, unique in the page.
+        alternative: description of the figure for readers who cannot see it.
     """
     buffer = io.StringIO()
     FigureCanvasSVG(figure)

@@ -1,4 +1,4 @@
-"""Chart of the threshold curves of one run: what every threshold would select, and how much of it is correct."""
+"""Draw the threshold curves of one run: how many images each threshold would select, and how many are correct."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,9 +24,10 @@ def threshold_figure(
 ) -> Figure | None:
     """Draw accuracy and coverage of the images that each threshold would select; None without a curve.
 
-    Blue and dashed: validation; orange: the unlabeled set, its accuracy where true classes are known. The last labeling
-    is drawn strongly, earlier ones faintly; dotted: the selected model on validation, where it is another one. A
-    vertical line marks the threshold of the last labeling, or `tau` where there was none.
+    The blue dashed lines show the validation set. The orange lines show the unlabeled set; their accuracy is drawn if
+    true classes are known. The last labeling has strong lines, earlier labelings have faint lines. Dotted lines show
+    the selected model on the validation set, if this is not the model of the last labeling. A vertical line marks the
+    threshold of the last labeling, or `tau` if there was no labeling.
     """
     if not any(curve.coverage for curve in curves):
         return None
@@ -65,7 +66,7 @@ def threshold_figure(
 
 
 def _spaced(steps: Sequence[int]) -> set[int]:
-    """At most MAX_EARLIER of the steps, evenly spaced."""
+    """Choose at most MAX_EARLIER of the steps, evenly spaced."""
     if len(steps) <= MAX_EARLIER:
         return set(steps)
     return {steps[number * len(steps) // MAX_EARLIER] for number in range(MAX_EARLIER)}
@@ -79,7 +80,7 @@ def _draw(accuracy: Axes, coverage: Axes, curve: SplitCurve, label: str, **optio
 
 
 def _draw_threshold(axes: Axes, applied: Mapping[str, Any], tau: float | None) -> None:
-    """Mark the threshold of the last labeling, with a band where it differs between classes."""
+    """Mark the threshold of the last labeling; if the classes have different thresholds, draw a band."""
     low, high = (as_number(applied.get(f"pseudo/threshold_{end}")) for end in ("min", "max"))
     if low is not None and high is not None:
         axes.axvspan(min(low, 1), min(high, 1), color=GRAY, alpha=0.15, linewidth=0, label="its range over classes")
@@ -91,7 +92,7 @@ def _draw_threshold(axes: Axes, applied: Mapping[str, Any], tau: float | None) -
 
 
 def _scale_thresholds(axes: Axes) -> None:
-    """Log-like axis from 0 to 1 that expands near 1, where most confidences lie."""
+    """Set a log-like axis from 0 to 1, with more space near 1, where most confidences are."""
 
     def forward(tau: Any) -> Any:
         return -numpy.log10(1 - numpy.minimum(tau, 1) + NEAR_ONE)
@@ -108,7 +109,13 @@ def _scale_thresholds(axes: Axes) -> None:
 
 
 def _lowest_thresholds(summary: Mapping[str, Any]) -> str:
-    """The lowest threshold for each target accuracy, of the selected model on validation; "" if not recorded."""
+    """Describe the lowest threshold that reaches each target accuracy on the validation set.
+
+    The predictions are those of the selected model.
+
+    Returns:
+        "" if the thresholds are not recorded.
+    """
     names = {goal: f"what_if/tau_for_{goal}" for goal in TARGET_ACCURACIES}
     if not any(name in summary for name in names.values()):
         return ""

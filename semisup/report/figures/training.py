@@ -1,4 +1,4 @@
-"""Chart of one training: accuracy and loss by optimizer step."""
+"""Draw the chart of one training: accuracy and loss by optimizer step."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ MAX_MARKS = 40  # labelings that are marked one by one
 
 
 def training_figure(rows: Rows, start_accuracy: float | None, best_step: float | None) -> Figure | None:
-    """Draw accuracy and loss; faint vertical lines mark labelings, a ring the selected model.
+    """Draw accuracy and loss; faint vertical lines mark labelings, and a ring marks the selected model.
 
     Args:
-        rows: of metrics.jsonl.
-        start_accuracy: `method.gate`, for methods that have one.
+        rows: rows of metrics.jsonl.
+        start_accuracy: value of `method.gate`; None for methods without this setting.
         best_step: step of the selected model.
 
     Returns:
-        None without a recorded validation accuracy.
+        None if no validation accuracy is recorded.
     """
     if not points(rows, "val/accuracy"):
         return None
@@ -50,7 +50,7 @@ def training_figure(rows: Rows, start_accuracy: float | None, best_step: float |
 
 
 def points(rows: Rows, name: str, axis: str = "step") -> list[tuple[float, float]]:
-    """(position, value) of the rows that have both as plausible numbers."""
+    """Collect (position on `axis`, value of `name`) of the rows in which both are plausible numbers."""
     pairs = [(position(row.get(axis)), as_number(row.get(name))) for row in rows]
     return [(x, y) for x, y in pairs if x is not None and y is not None]
 

@@ -1,1 +1,1 @@
-"""HTML pages: self-contained files that need neither server nor network."""
+"""Render HTML pages as self-contained files that need neither a server nor a network connection."""

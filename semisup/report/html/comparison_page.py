@@ -1,4 +1,4 @@
-"""report.html of a comparison: one page that opens without a server and without a network."""
+"""Render report.html of a comparison: one page that opens without a server or network connection."""
 
 from collections import Counter
 from pathlib import Path
@@ -26,15 +26,16 @@ from semisup.text import printable, run_url
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_VALUES = 60  # of an axis of the heat map, which can be scrolled
+MAX_VALUES = 60  # maximum number of values along an axis of the heat map, which can be scrolled
 CLIPPED = "The first eighth of the steps may lie below the axis."
 
 
 def comparison_page(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
-    """Render the page for the folder `beside`; equal runs give equal bytes.
+    """Render the page; equal runs give equal bytes.
 
     Args:
-        parts: the comparison of each data set, with its summary.
+        beside: the folder into which the page will be written; its links are relative to this folder.
+        parts: the comparison of each data set and its summary text.
     """
     link: Link = lambda folder: run_url(folder, beside)  # noqa: E731
     rendered = [
@@ -51,7 +52,7 @@ def comparison_page(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
 
 
 def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dict[str, Any]:
-    """The sections of one data set; `suffix` makes their ids unique."""
+    """Create the sections of one data set; `suffix` makes their HTML ids unique."""
     grid = make_grid(comparison, MAX_VALUES)
     charts = _charts(comparison, grid, link, suffix)
     settings = settings_table(comparison, link, suffix)
@@ -112,7 +113,7 @@ def _panels(comparison: Comparison, grid: Grid, link: Link) -> list[dict[str, An
 
 
 def _lines(grid: Grid, rendered: list[dict[str, Any]], cells: list[HeatmapCell]) -> list[dict[str, Any]]:
-    """Lines of cells, the largest value at the top and the controls at the bottom."""
+    """Arrange the cells in lines, with the largest value at the top and the controls at the bottom."""
     labels = {y: _label(value) for y, value in enumerate(grid.vertical.values)} | {CONTROL: "control"}
     by_place = {(cell.y, cell.x): content for cell, content in zip(cells, rendered, strict=True)}
     heights = sorted({cell.y for cell in cells}, reverse=True)

@@ -1,4 +1,4 @@
-"""Confusion of one run's selected model and its most confident errors, for both pages."""
+"""Create the page sections about the errors of one run's selected model: confusion and most confident errors."""
 
 from typing import Any
 
@@ -7,12 +7,15 @@ from semisup.analysis.runs import Run
 from semisup.report.html.thumbnails import most_confident_errors
 from semisup.text import printable
 
-MAX_CLASSES = 25  # of a legible confusion matrix
+MAX_CLASSES = 25  # maximum number of classes of a legible confusion matrix
 MAX_PAIRS = 20
 
 
 def error_section(run: Run) -> dict[str, Any]:
-    """The most confident errors on validation, with thumbnails, and why some are missing."""
+    """Create the section with the most confident errors on validation.
+
+    The section also states why thumbnails are missing, if any are.
+    """
     errors = most_confident_errors(run)
     shown = [
         {
@@ -28,7 +31,7 @@ def error_section(run: Run) -> dict[str, Any]:
 
 
 def confusion_section(run: Run) -> dict[str, Any]:
-    """Confusion matrices of few classes; of many classes, the pairs confused most often."""
+    """Create the section with the confusion matrices; for many classes it lists the pairs confused most often."""
     names = [printable(name, 60) for name in class_names(run.folder)]
     counts = {split: matrix for split in ("validation", "test") if (matrix := confusion_matrix(run, split, len(names)))}
     few = len(names) <= MAX_CLASSES
@@ -48,7 +51,7 @@ def _matrix(split: str, counts: list[list[int]], names: list[str]) -> dict[str, 
 
 
 def _pairs(counts: list[list[int]], names: list[str]) -> list[tuple[str, str, int]]:
-    """(true class, predicted class, count) of the most frequent confusions."""
+    """List (true class, predicted class, count) of the most frequent confusions."""
     pairs = [
         (count, true, predicted)
         for true, row in enumerate(counts)

@@ -1,7 +1,7 @@
-"""Render a page as one self-contained file that opens without a server and without a network.
+"""Render a page as one self-contained file that opens without a server or network connection.
 
-Figures, thumbnails, style and script are inside the page. Its content security policy allows nothing from elsewhere and
-no script but its own, and Jinja escapes every name.
+Figures, thumbnails, style and script are inside the page. The page's content security policy forbids files from other
+addresses and all scripts except its own, and Jinja escapes every name.
 """
 
 import base64
@@ -30,6 +30,6 @@ def render_page(template: str, **content: object) -> bytes:
 
 
 def chart_section(id_: str, title: str, figure: "Figure | None", caption: str) -> dict[str, Any]:
-    """A section of a page with a figure, or with the caption alone."""
+    """Create a section of a page with a figure and its caption; if `figure` is None, with the caption alone."""
     svg = Markup(render_svg(figure, f"{id_}-", f"{title}. {caption}")) if figure is not None else None
     return {"id": id_, "title": title, "svg": svg, "caption": caption}

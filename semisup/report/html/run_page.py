@@ -1,4 +1,4 @@
-"""report.html of one run: settings, curves, pseudo-labels round by round, and the errors of the selected model."""
+"""Render report.html of one run: settings, curves, pseudo-labels by round, and errors of the selected model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,9 @@ from semisup.text import printable, run_url
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 24  # thumbnails of each kind
-MAX_LABELS = 6  # of an image's history that are written out
-MAX_ROUNDS = 12  # columns of the table of classes by round
+SHOWN = 24  # maximum number of thumbnails of each kind
+MAX_LABELS = 6  # maximum number of classes of an image's history that are written out
+MAX_ROUNDS = 12  # maximum number of columns of the table of classes by round
 FILES = (
     *("config.yaml", "run.json", "summary.json", "metrics.jsonl", "pseudo_labels.csv", "classes.csv", "what_if.csv"),
     *("predictions.csv", "data_report.json", "git.diff", "plots"),
@@ -39,7 +39,7 @@ FILES = (
 
 
 def run_page(run: Run) -> bytes:
-    """Render the page for the run's own folder; equal folders give equal bytes."""
+    """Render the page that is written into the run's own folder; equal folders give equal bytes."""
     rows = list(read_metric_rows(run.folder))
     labels = read_label_history(run.folder, SHOWN)
     charts = _charts(run, rows, labels)
@@ -102,7 +102,7 @@ def _sentence(run: Run) -> str:
 
 
 def _control(run: Run) -> Run | None:
-    """The finished control in the same experiment."""
+    """Read the control of the run in the same experiment, if the control is finished."""
     if not run.control_id or "/" in run.control_id or not is_run(run.folder.resolve().parent / run.control_id):
         return None
     control = read_run(run.folder.resolve().parent / run.control_id)
@@ -110,7 +110,7 @@ def _control(run: Run) -> Run | None:
 
 
 def _facts(run: Run) -> list[tuple[str, str, str]]:
-    """Name, value, and relative address."""
+    """List (name, value, relative URL) of the facts about the run."""
     about = read_json(run.folder / "run.json") or {}
     options = {group: run.config.get(group) for group in ("method", "threshold", "augment", "model", "dataset")}
     names = [str(node.get("name")) for node in options.values() if isinstance(node, dict)]
@@ -133,7 +133,7 @@ def _interruptions(about: dict[str, Any]) -> str:
 
 
 def _commands(run: Run) -> list[tuple[str, str]]:
-    """Commands with their descriptions."""
+    """List (command, description) of the commands that can be used with the run."""
     about = read_json(run.folder / "run.json") or {}
     commands = [
         ("reproduces the run and compares every number; type it where semisup show was typed", reproduce_command(run)),
@@ -176,7 +176,7 @@ def _charts(run: Run, rows: list[dict[str, Any]], labels: LabelHistory) -> list[
 
 
 def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | None:
-    """One line for each round."""
+    """Create the table with one line for each round."""
     if not rounds:
         return None
     by_round = {number: row for row in rows if (number := position(row.get("pseudo/round"))) is not None}
@@ -195,7 +195,7 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
 
 
 def _classes_table(folder: Path) -> Table | None:
-    """One line for each class, of the last round."""
+    """Create the table of the last round, with one line for each class."""
     rows = last_class_rows(folder)
     if not rows:
         return None
@@ -216,7 +216,10 @@ def _classes_table(folder: Path) -> Table | None:
 
 
 def _selected_by_class(rounds: list[Round]) -> dict[str, Any] | None:
-    """Selected images of each class in at most MAX_ROUNDS rounds, shaded by the largest count of the class."""
+    """Create the table of selected images by class and round, with at most MAX_ROUNDS rounds.
+
+    Each cell is shaded by its share of the largest count of the class.
+    """
     names = sorted({name for each in rounds for name in each.selected_by_class})
     if not names:
         return None

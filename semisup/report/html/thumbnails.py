@@ -1,4 +1,4 @@
-"""Thumbnails of a run's images, and the most confident errors of its selected model on the validation set."""
+"""Read thumbnails of a run's images, and the most confident validation errors of its selected model."""
 
 import base64
 import io
@@ -16,10 +16,10 @@ PIXELATED = 32  # images up to this side stay lossless, and are drawn pixelated
 
 @dataclass(frozen=True)
 class ConfidentErrors:
-    """The most confident errors of a run, with thumbnails as data URIs (None where there is none).
+    """The most confident errors of a run, with thumbnails as data URIs (None for a missing thumbnail).
 
-    count: number of incorrect images among the `judged` ones
-    message: why errors or thumbnails are missing; "" where none is
+    count: number of incorrect predictions among the `judged` images
+    message: why errors or thumbnails are missing; "" if nothing is missing
     """
 
     shown: list[tuple[Prediction, str | None]]
@@ -29,7 +29,7 @@ class ConfidentErrors:
 
 
 def most_confident_errors(run: Run) -> ConfidentErrors:
-    """Read the errors, most confident first. Never raises: the message states what is missing."""
+    """Read the errors, most confident first. This function never raises: the message states what is missing."""
     predictions = read_predictions(run.folder, "validation")
     if predictions is None:
         return ConfidentErrors([], 0, 0, "The run has no predictions.csv; earlier versions of semisup wrote none.")
@@ -46,7 +46,11 @@ def most_confident_errors(run: Run) -> ConfidentErrors:
 
 
 def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], str]:
-    """Data URIs by path, and why some or all are missing ("" where none is). Never raises."""
+    """Read thumbnails of images. This function never raises.
+
+    Returns:
+        path -> data URI, and the reason why thumbnails are missing ("" if none is missing).
+    """
     try:
         images = _read_images(run, split, paths) if paths else {}
     except (OSError, MemoryError, RuntimeError, *PARSE_ERRORS) as error:  # SettingError and DataError are ValueErrors
@@ -57,7 +61,10 @@ def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], 
 
 
 def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
-    """(C, S, S) uint8 tensors by name, after the data set's settings are validated. Nothing is downloaded."""
+    """Read images as (C, S, S) uint8 tensors by name.
+
+    The settings of the data set are validated first. Nothing is downloaded.
+    """
     from semisup.config import schema
     from semisup.dataset import some_images
     from semisup.errors import DataError

@@ -1,0 +1,23 @@
+"""`semisup confirm` through the command line, on a sweep of the digits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from semisup.cli.commands import run_command_line
+
+TINY = (
+    "train.steps=4", "plots=false", "tracking=none", "method=fixmatch", "method.ratio=1", "augment.strength=0.5",
+    "dataset.validation_per_class=4",
+)  # fmt: skip
+
+
+def test_time_limit_of_the_sweep_does_not_end_its_confirmation(tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command_line(["train", "-m", *TINY, "threshold.tau=0.5", "seed=0", "sweep.minutes=0.0001"]) == 0
+    status = run_command_line(["confirm", "outputs/runs", "--seeds", "3"])
+    output = capfd.readouterr().out
+    assert status == 0, output
+    assert "Confirmed" in output
+    plan = json.loads((tmp_path / "outputs/runs_confirm/confirmation.json").read_text())
+    assert len(plan["seeds"]) == 3
