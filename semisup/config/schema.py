@@ -27,6 +27,7 @@ from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
 from semisup.encoder import Encoder, identify_encoder
 from semisup.errors import SettingError, check_choice, closest_match, first_line
+from semisup.method import labels_by_model
 from semisup.model import identify_weights
 from semisup.record.migrations import DEFINITIONS, RENAMED, changes_since
 from semisup.runtime.accumulation import check_accumulation
@@ -138,6 +139,9 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     if run.compile and getattr(groups["method"], "skip_rejected", False):
         allowed = "not supported with method.skip_rejected=true (the batch size varies at every step)"
         raise SettingError("compile", run.compile, allowed)
+    if labeler.calibrate and groups["method"].uses_unlabeled and not labels_by_model(groups["method"]):
+        allowed = f"has no effect with method={plain['method']['name']}, whose pseudo-labels are not the model's; "
+        raise SettingError("labeler.calibrate", True, allowed + "use labeler.calibrate=false")
     if train.refit:
         _check_refit(plain, groups["method"], dataset, labeler)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}

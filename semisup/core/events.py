@@ -53,7 +53,7 @@ class EvalEnd(Event):
 
     metrics: name in the log -> value
     improved: whether the validation metric of `train.select_by` is better than in all earlier evaluations
-    what_if: threshold curve of the validation images; None for methods without pseudo-labels
+    what_if: threshold curve of the validation images; None unless the model gives the pseudo-labels
     """
 
     metrics: dict[str, float | int | None]

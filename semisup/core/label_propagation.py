@@ -1,7 +1,7 @@
 """Propagate labels on a graph of nearest neighbors (Zhou et al., NIPS 2003; for images arXiv 1904.04717).
 
     z_i   = x_i / |x_i| - mean_j(x_j / |x_j|), scaled to unit length            (n, D)
-    a_ij  = max(0, z_i . z_j)^power if j is one of the k nearest neighbors of i, else 0
+    a_ij  = (z_i . z_j)^power if z_i . z_j > 0 and j is one of the k nearest neighbors of i, else 0
     S     = D^(-1/2) (A + A^T) D^(-1/2), D = diagonal matrix of the row sums of A + A^T
     F     = sum_t (alpha * S)^t Y, Y = one-hot rows of the labeled images       (n, K)
     p_ic  = f_ic / sum_c f_ic with f_ic = F_ic / sum_i F_ic
@@ -29,7 +29,7 @@ def propagate_labels(
     """Compute class probabilities of all images from the labels of some images.
 
     Args:
-        features: (n, D) float.
+        features: (n, D) float32; overwritten by z, so that one copy is in memory.
         targets: (n,) int64 in [0, K); -1 = unlabeled.
         neighbors: k, at least 1.
         alpha: share of an image's label that comes from its neighbors, in [0, 1).
@@ -39,7 +39,8 @@ def propagate_labels(
         (n, K) float32 on the device of the features. The row of a labeled image is its one-hot label. If no label
         reaches an image, its row is 1 / K for each class.
     """
-    graph = _normalized_graph(_centered(features), neighbors, power)
+    _center_(features)
+    graph = _normalized_graph(features, neighbors, power)
     labeled = (targets >= 0).cpu()
     labels = one_hot(targets.cpu().clamp(min=0), num_classes).double() * labeled[:, None]
     total, term = labels.clone(), labels
@@ -52,23 +53,28 @@ def propagate_labels(
     return torch.where(labeled[:, None], labels, probabilities).float().to(features.device)
 
 
-def _centered(features: Tensor) -> Tensor:
-    """Scale (n, D) features to unit length, subtract their mean, and scale them again."""
-    unit = normalize(features.float(), dim=1)
-    return normalize(unit - unit.mean(dim=0), dim=1)
+def _center_(features: Tensor) -> None:
+    """Scale (n, D) features to unit length, subtract their mean, and scale them again, in place."""
+    normalize(features, dim=1, out=features)
+    features -= features.mean(dim=0)
+    normalize(features, dim=1, out=features)
 
 
 def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
     """Build the matrix S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length."""
     size = len(points)
     count = min(neighbors, size - 1)
-    columns, values = [], []
-    for own in torch.arange(size, device=points.device).split(max(1, ELEMENTS // size)):
-        similarity = points[own] @ points.T
+    columns: list[Tensor] = []
+    values: list[Tensor] = []
+    rows = max(1, ELEMENTS // size)
+    for own in torch.arange(size, device=points.device).split(rows):
+        begin = len(columns) * rows
+        similarity = points[begin : begin + rows] @ points.T
         similarity.scatter_(1, own[:, None], -math.inf)
         nearest = similarity.topk(count, dim=1)
         columns.append(nearest.indices.cpu())
-        values.append(nearest.values.cpu().double().clamp(min=0) ** power)
+        similar = nearest.values.cpu().double()
+        values.append(torch.where(similar > 0, similar.clamp(min=0) ** power, 0.0))  # 0 also with power 0
     edges = torch.stack((torch.arange(size).repeat_interleave(count), torch.cat(columns).flatten()))
     weights = torch.cat(values).flatten()
     both = torch.cat((edges, edges.flip(0)), dim=1)

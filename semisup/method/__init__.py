@@ -10,12 +10,14 @@ from semisup.method._online import OnlineMethod, unlabeled_batch
 from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
     LOG_SUMS,
+    HoldsAllImages,
     Method,
     OfflineMethod,
     Position,
     StepLoss,
     TrainingContext,
     labeled_sums,
+    labels_by_model,
     make_sums,
     seed_dropout,
     unlabeled_sums,
@@ -24,6 +26,7 @@ from semisup.method._protocol import (
 __all__ = [
     "LOG_SUMS",
     "POLICY_PREFIX",
+    "HoldsAllImages",
     "Method",
     "OfflineMethod",
     "OnlineMethod",
@@ -31,6 +34,7 @@ __all__ = [
     "StepLoss",
     "TrainingContext",
     "labeled_sums",
+    "labels_by_model",
     "make_sums",
     "pool_labeled_event",
     "seed_dropout",

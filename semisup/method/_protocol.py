@@ -204,6 +204,20 @@ class Method(Protocol):
         ...
 
 
+def labels_by_model(method: Method) -> bool:
+    """Whether the confidence of pseudo-labels is that of the model; where not, `labels_by_model` is False."""
+    return bool(getattr(method, "labels_by_model", True))
+
+
+@runtime_checkable
+class HoldsAllImages(Protocol):
+    """A method that has a float32 copy of all training images, or of their features, in memory at once."""
+
+    def memory_bytes(self, images: int, values: int) -> int:
+        """Return the bytes of it, for images of `values` pixels or features each."""
+        ...
+
+
 @runtime_checkable
 class OfflineMethod(Protocol):
     """A method that trains on labels only until it labels the unlabeled set for the first time.

@@ -12,7 +12,7 @@ from semisup.config.schema import RunConfig
 from semisup.core.partial_state import trained_state
 from semisup.dataset import ScansFolders
 from semisup.errors import SettingError, first_line
-from semisup.method import OfflineMethod, OnlineMethod
+from semisup.method import HoldsAllImages, OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings, ResizesImages
 from semisup.runner.refit import refit_counts
 from semisup.runtime.memory_limit import memory_limit_bytes
@@ -47,6 +47,7 @@ def check_compatibility(
     weights = weight_bytes(run_config, channels, len(classes))
     if not run_config.elsewhere:
         _check_image_memory(run_config, sum(counts.values()), channels)
+        _check_method_memory(run_config, labeled + counts["unlabeled"], channels)
         _check_memory(
             "model", name, 2 * weights, "its weights and their gradients", _device_memory(run_config.run.device)
         )
@@ -187,6 +188,17 @@ def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> No
         unlabeled = method.ratio if isinstance(method, OnlineMethod) else 0  # for each labeled one
         images, what = min(images, run_config.settings.train.batch_size * (1 + unlabeled)), "the images of a step"
     _check_memory("dataset.size", size, images * channels * size**2, what, memory_limit_bytes())
+
+
+def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> None:
+    """Raise SettingError unless what the method holds of all training images fits into the memory of the device."""
+    method = run_config.settings.method
+    if isinstance(method, HoldsAllImages) and method.uses_unlabeled:
+        size = run_config.dataset.size
+        values = channels * size**2 if run_config.encoder is None else run_config.encoder.dimension()
+        what = f"{images} training images of {values} values each in float32"
+        there = _device_memory(run_config.run.device)
+        _check_memory("method", run_config.config["method"]["name"], method.memory_bytes(images, values), what, there)
 
 
 def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple[int, int, int]:

@@ -22,6 +22,7 @@ With one process, nothing is distributed or communicated.
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -141,6 +142,15 @@ def all_reduce_max(value: int) -> int:
     return int(shared)
 
 
+def from_leader(compute: Callable[[], Tensor], *shape: int, device: torch.device) -> Tensor:
+    """Compute a float32 tensor of this shape on the leader only, and give all processes its bits."""
+    if world_size() == 1:
+        return compute()
+    value = compute().contiguous() if rank() == 0 else torch.empty(shape, device=device)
+    dist.broadcast(value, 0)
+    return value
+
+
 def assert_replicas_equal(model: nn.Module) -> None:
     """Raise RuntimeError unless the model is bit-identical on all processes.
 
@@ -224,13 +234,21 @@ def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
     """Make BatchNorm compute its statistics over the rows of all processes.
 
     On GPUs this is torch's SyncBatchNorm. It does not support CPUs, where this module computes the same sums.
+    Layers of timm that end with an activation (BatchNormAct2d) keep it.
     """
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        _convert_sync_batchnorm(model)
         return
     for each in model.modules():
         if isinstance(each, nn.modules.batchnorm._BatchNorm):
             setattr(each, "forward", partial(_normalized, each))  # noqa: B010  # set on the instance, not on its class
+
+
+def _convert_sync_batchnorm(model: nn.Module) -> None:
+    """Replace BatchNorm by SyncBatchNorm; torch's conversion drops the activation of timm's layers."""
+    timm = sys.modules.get("timm.layers")  # imported where a network of timm was built
+    convert = nn.SyncBatchNorm.convert_sync_batchnorm if timm is None else timm.convert_sync_batchnorm
+    convert(model)
 
 
 def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
@@ -259,7 +277,11 @@ def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
     result = centered * _per_channel((variance + norm.eps).rsqrt(), values)
     if norm.affine:
         result = result * _per_channel(norm.weight, values) + _per_channel(norm.bias, values)
-    return result.to(rows.dtype)
+    result = result.to(rows.dtype)
+    for name in ("drop", "act"):  # of timm's BatchNormAct2d, in this order
+        if isinstance(layer := getattr(norm, name, None), nn.Module):
+            result = layer(result)
+    return result
 
 
 def _per_channel(of_channels: Tensor, like: Tensor) -> Tensor:

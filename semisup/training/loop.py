@@ -26,7 +26,7 @@ from semisup.core.inference import TEMPERATURE
 from semisup.core.partial_state import load_trained_state, trained_state
 from semisup.core.types import Images
 from semisup.errors import DivergedError
-from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, seed_dropout
+from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, labels_by_model, seed_dropout
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
 from semisup.training.evaluation import Evaluation, evaluate, finished_event
 from semisup.training.state import (
@@ -245,7 +245,8 @@ def _evaluate(
     state.epoch_started_at = time.monotonic()
     if selects_best:
         state.last_eval_step = state.step
-    what_if = evaluation.what_if(temperature) if settings.method.uses_unlabeled else None
+    comparable = settings.method.uses_unlabeled and labels_by_model(settings.method)
+    what_if = evaluation.what_if(temperature) if comparable else None
     yield EvalEnd(state.step, state.epoch, metrics, improved, what_if)
     return evaluation.accuracy
 

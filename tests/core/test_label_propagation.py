@@ -1,5 +1,8 @@
 """Label propagation against a dense solution, and its limits."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -37,7 +40,7 @@ def test_probabilities_equal_the_dense_solution() -> None:
     features = torch.randn(1500, 8, generator=torch.Generator().manual_seed(0))
     targets = torch.full((1500,), -1)
     targets[:60] = torch.arange(60) % 3
-    probabilities = propagate_labels(features, targets, 3, neighbors=7, alpha=0.8, power=3)
+    probabilities = propagate_labels(features.clone(), targets, 3, neighbors=7, alpha=0.8, power=3)
     expected = dense_solution(features, targets, 3, k=7, alpha=0.8, power=3)
     torch.testing.assert_close(probabilities.double(), expected, atol=1e-5, rtol=1e-4)
 
@@ -57,6 +60,12 @@ def test_labeled_images_have_their_label_and_unreached_images_no_class() -> None
     assert probabilities.tolist() == [[0.0, 1.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]
 
 
+def test_opposite_images_are_not_connected_with_power_0() -> None:
+    features = torch.tensor([[1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0]])
+    probabilities = propagate_labels(features, torch.tensor([1, -1, -1, -1]), 2, neighbors=3, alpha=0.5, power=0)
+    assert probabilities.tolist() == [[0.0, 1.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]]
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_more_neighbors_than_images_and_no_neighbors_share_are_accepted(alpha: float) -> None:
     features = torch.eye(3)
@@ -68,5 +77,19 @@ def test_result_is_bit_identical_when_repeated() -> None:
     features = torch.randn(300, 16, generator=torch.Generator().manual_seed(1))
     targets = torch.full((300,), -1)
     targets[:4] = torch.tensor([0, 1, 2, 3])
-    first, second = (propagate_labels(features, targets, 4, neighbors=5, alpha=0.9, power=2) for _ in range(2))
+    first, second = (propagate_labels(features.clone(), targets, 4, neighbors=5, alpha=0.9, power=2) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_one_copy_of_the_features_is_in_memory() -> None:
+    """2,000 images of 20,000 features take 160 MB, and their similarities 16 MB."""
+    program = (
+        "import resource, torch; from semisup.core.label_propagation import propagate_labels;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "targets = torch.full((2000,), -1); targets[:2] = torch.arange(2);"
+        "propagate = lambda x: propagate_labels(x, targets, 2, neighbors=5, alpha=0.5, power=1);"
+        "propagate(torch.rand(2000, 8)); features = torch.rand(2000, 20000); before = peak();"
+        "propagate(features); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) < 80_000  # kB: half a copy

@@ -1,14 +1,19 @@
 """`method=label_propagation`: labels from the neighbors, propagated once, weighted by the threshold policy."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from semisup.core.events import EvalEnd, PoolLabeled
 from semisup.core.label_propagation import propagate_labels
 from semisup.errors import SettingError
+from semisup.method import Position, label_propagation
+from semisup.runtime import distributed
 from semisup.training.loop import train
-from semisup.training.state import State, TrainingConfig, TrainingData, restore, start
+from semisup.training.state import State, TrainingConfig, TrainingData, make_context, restore, start
 from tests.conftest import checked, toy_problem
 
 OVERRIDES = (
@@ -76,7 +81,7 @@ def test_restored_run_keeps_the_labels_that_it_propagated() -> None:
     ("override", "key"),
     [
         ("method.neighbors=0", "neighbors"),
-        ("method.neighbor_share=1", "neighbor_share"),
+        ("method.neighbor_share=0.999", "neighbor_share"),
         ("method.power=-1", "power"),
         ("method.ramp=2", "ramp"),
     ],
@@ -84,3 +89,54 @@ def test_restored_run_keeps_the_labels_that_it_propagated() -> None:
 def test_setting_out_of_range_is_refused(override: str, key: str) -> None:
     with pytest.raises(SettingError, match=rf"method\.{key}"):
         checked("method=label_propagation", override)
+
+
+def test_calibration_is_refused_since_it_has_no_effect() -> None:
+    with pytest.raises(SettingError, match=r"labeler\.calibrate=true: has no effect with method=label_propagation"):
+        checked("method=label_propagation", "labeler.calibrate=true")
+    checked("method=label_propagation", "method.lambda_unlabeled=0", "labeler.calibrate=true")  # no pseudo-labels
+
+
+def test_confidence_of_the_model_is_no_curve_of_the_labelings() -> None:
+    problem, settings = toy_problem(), checked(*OVERRIDES).settings
+    events = list(train(problem, settings, start(problem, settings)))
+    assert [event.what_if for event in events if isinstance(event, EvalEnd)] == [None, None]
+    assert all(event.what_if.coverage[0] == 1 for event in events if isinstance(event, PoolLabeled))
+
+
+def test_process_other_than_the_leader_receives_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = checked(*OVERRIDES).settings
+    problem = toy_problem()
+    state = start(problem, settings)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    monkeypatch.setattr(distributed.dist, "broadcast", lambda tensor, source: tensor.fill_(0.25))
+    monkeypatch.setattr(label_propagation, "propagate_labels", lambda *_: pytest.fail("only the leader propagates"))
+    _, memory = settings.method.loss(make_context(problem, settings, state), state.memory, Position(0, 0, 0, 0.0))
+    assert memory["propagated"].shape == (42, 3)
+    assert bool((memory["propagated"] == 0.25).all())
+
+
+def test_runs_that_differ_in_the_threshold_only_share_the_propagated_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def propagate(*arguments: Any) -> Tensor:
+        calls.append(arguments)
+        return propagate_labels(*arguments)
+
+    monkeypatch.setattr(label_propagation, "propagate_labels", propagate)
+    monkeypatch.setattr(label_propagation, "_last", {})
+    results = [trained(f"threshold.tau={tau}")[2].memory["propagated"] for tau in (0.4, 0.6)]
+    assert len(calls) == 1
+    assert torch.equal(*results)
+    assert results[0] is not results[1]
+    for count, change in enumerate(("method.neighbors=3", "method.neighbor_share=0.5", "method.power=1"), start=2):
+        trained(change)
+        assert len(calls) == count
+    assert torch.equal(trained()[2].memory["propagated"], results[0])
+    problem, settings = toy_problem(), checked(*OVERRIDES).settings
+    pixels = problem.unlabeled.pixels.flip(3)
+    other = dataclasses.replace(problem, unlabeled=dataclasses.replace(problem.unlabeled, pixels=pixels))
+    for data in (other, toy_problem(labeled=15)):
+        list(train(data, settings, start(data, settings)))
+    assert len(calls) == 7

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from semisup.errors import SettingError
 from semisup.runner import compatibility
+from tests.conftest import checked
 
 
 class ReadingModel:
@@ -38,3 +40,21 @@ def test_error_of_a_constructor_is_reported_once() -> None:
 
     reason, _ = compatibility._probe_model(ReadingModel(fail), 1, 10, 8)  # type: ignore[arg-type]
     assert reason == "size must be a multiple of 32"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_propagation_whose_features_exceed_the_memory_is_refused(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    """50 images of 3 x 32 x 32 pixels: 614,400 bytes in float32; the images as bytes and the model take less."""
+    need = 50 * 3 * 32**2 * 4
+    monkeypatch.setattr(compatibility, "memory_limit_bytes", lambda: need if allowed else need - 1)
+    run_config = checked(
+        "method=label_propagation", "dataset=cifar10", "dataset.root=.", "model.widths=[4]", "device=cpu"
+    )
+    counts = {"labeled": 10, "unlabeled": 40, "validation": 5, "test": 5}
+    if allowed:
+        compatibility.check_compatibility(run_config, ["a", "b"], counts, 3)
+        return
+    with pytest.raises(SettingError, match=r"method=label_propagation: 50 training images of 3072 values each"):
+        compatibility.check_compatibility(run_config, ["a", "b"], counts, 3)

@@ -80,6 +80,10 @@ def test_diverged_replicas_are_detected_for_any_sum(team: list[dict[str, Any]]) 
     assert "models of processes 1 of 2 differ from that of process 0" in team[0]["apart"]
 
 
+def test_result_of_the_leader_is_that_of_all_processes(team: list[dict[str, Any]]) -> None:
+    assert [each["leader"].tolist() for each in team] == [[[5.0] * 3] * 2] * 2
+
+
 class Post(processes.Team):
     """What the leader tells, kept for the one who follows."""
 
