@@ -15,6 +15,7 @@ import pytest
 
 from semisup.errors import RecordError
 from semisup.record.reader import check_steps
+from tests.conftest import SOAK
 from tests.kill.oracles import wrong_end
 from tests.preloaded import Preloaded
 
@@ -60,15 +61,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_directory(folder)
 
 
+@pytest.mark.parametrize("rows", range(1, 21) if SOAK else [5])
 def test_deleting_the_directory_of_a_live_run_stops_it_and_the_next_run_is_intact(
-    tmp_path: Path, undisturbed: Path
+    tmp_path: Path, undisturbed: Path, rows: int
 ) -> None:
     first = begin(tmp_path)
-    run = run_directory(tmp_path, rows=5)
+    run = run_directory(tmp_path, rows=rows)
     first.send_signal(19)  # SIGSTOP: it writes when the next process has begun
     shutil.rmtree(run)
     second = begin(tmp_path)
-    run_directory(tmp_path, rows=5)
+    run_directory(tmp_path, rows=rows)
     first.send_signal(18)  # SIGCONT
     said, errors = first.communicate(timeout=120)
     assert (first.returncode, "no longer holds the run" in errors, "Traceback" in errors) == (2, True, False), errors
