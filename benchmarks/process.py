@@ -1,4 +1,4 @@
-"""Configuration of the measuring process: the same as in a run, with one thread."""
+"""Set up the process that runs a benchmark: the torch settings of a training run with one thread."""
 
 import torch
 

@@ -28,7 +28,9 @@ FEWEST_SEEDS, MOST_SEEDS = 3, 100
 
 
 class Plan(NamedTuple):
-    """Plan of a confirmation, as it was stored before the first run.
+    """Plan of a confirmation, as it was stored before its first run.
+
+    A confirmation repeats one combination of settings of a sweep, the chosen cell, with new seeds.
 
     folder: folder of the runs of the confirmation
     settings: the settings in which the chosen cell differs from the other cells of the sweep

@@ -21,7 +21,7 @@ KINDS = (CONTROL, LABELS_ONLY, BASELINE)
 
 
 class Evidence(StrEnum):
-    """What an interval says about a gain; only the confirmation of a cell named in advance can be `clear`."""
+    """Evidence for a gain, judged by its interval; `clear` needs a confirmation of settings that were chosen before."""
 
     UNKNOWN = "unknown"  # fewer than two seeds, or no finished reference run
     NONE = "no evidence"

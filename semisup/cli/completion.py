@@ -21,9 +21,9 @@ def is_completion(words: list[str]) -> bool:
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
-    """Print the script, or the candidates for the last word of the environment variable COMP_LINE.
+    """Print the shell script that installs TAB completion, or the candidates for a word.
 
-    For a query, only the candidates are printed.
+    With `query=SHELL` only the candidates for the last word of the environment variable COMP_LINE are printed.
 
     Args:
         commands: names of the commands of `semisup`.

@@ -187,7 +187,7 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     Raises:
         SettingError: a word is not KEY=VALUE, or its key is not allowed.
     """
-    from semisup.config import schema
+    from semisup.config import registry, schema
     from semisup.config.compose import defaults
     from semisup.config.run_id import dataset_keys
     from semisup.config.typed_words import parse_settings
@@ -197,7 +197,7 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     schema.refuse_interpolations(config)
     dataset = config.get("dataset")
     if not isinstance(dataset, dict) or not isinstance(dataset.get("name"), str):
-        raise SettingError("dataset", dataset, "must be one of the data sets")
+        raise SettingError("dataset", dataset, f"must be one of {', '.join(registry.option_names('dataset'))}")
     try:
         of_this_machine = dataset_keys(dataset, KeyRole.MACHINE)
         settable = [*SETTABLE_KEYS, *(f"dataset.{key}" for key in dataset_keys(dataset, KeyRole.PATH, KeyRole.MACHINE))]

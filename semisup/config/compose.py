@@ -84,7 +84,7 @@ def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Copy the composed config without its `hydra` section, which interpolations can still refer to."""
+    """Copy the composed config without its `hydra` section; interpolations such as `${hydra:...}` still work."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(own, DictConfig)
     return own

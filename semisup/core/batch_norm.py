@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
-    """Normalize by the batch in BatchNorm, without an update of its running statistics, inside the context."""
+    """Context in which BatchNorm uses the statistics of the batch and does not update its running statistics."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     tracked = [norm.track_running_stats for norm in norms]
     for norm in norms:

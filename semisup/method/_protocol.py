@@ -189,7 +189,7 @@ class Method(Protocol):
         """Act on an evaluation at the end of an epoch: yield events and return the new memory.
 
         Args:
-            position: `epoch` includes the epoch that has just ended.
+            position: `epoch` is the number of finished epochs, with the one that has just ended.
             accuracy: validation accuracy, in [0, 1].
         """
         ...

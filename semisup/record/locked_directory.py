@@ -47,16 +47,16 @@ class LockedDirectory:
         return self.lock.directory.bound
 
     def public_path(self, path: str | Path) -> Path:
-        """Convert a path through the handle to the path that the user knows."""
+        """Convert a path that goes through the open handle of the directory to the path that the user typed."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.public_path(path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Check the lock before a change of the directory.
+        """Check, before a write in the directory, that this process still holds the lock.
 
-        Every change of the directory must be made in this context. Paths in errors are converted to those that the user
-        knows.
+        Every write in the directory must be made in this context. Errors name the path of the directory as the user
+        typed it, not the path through the open handle.
 
         Raises:
             LockLostError: this process no longer holds the lock.

@@ -279,9 +279,9 @@ def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
 
 
 def _file_system_time(beside: Path) -> float:
-    """Determine the present time by the clock that the file system dates files with, from a new file.
+    """Return the time of the file system: create a file beside `beside` and read its modification time.
 
-    This clock may be that of another machine.
+    On a network file system this is the clock of another machine.
     """
     probe = _temporary_path(beside)
     descriptor = _create(probe, 0o600)

@@ -15,11 +15,11 @@ MAX_MARKS = 40  # labelings that are marked one by one
 
 
 def training_figure(rows: Rows, start_accuracy: float | None, best_step: float | None) -> Figure | None:
-    """Draw accuracy and loss; faint vertical lines mark labelings, and a ring marks the selected model.
+    """Draw accuracy and loss; faint vertical lines mark steps with new pseudo-labels, a ring the selected model.
 
     Args:
         rows: rows of metrics.jsonl.
-        start_accuracy: value of `method.gate`; None for methods without this setting.
+        start_accuracy: validation accuracy above which the run labels (`method.gate`); None for other methods.
         best_step: step of the selected model.
 
     Returns:
