@@ -54,11 +54,13 @@ def run_command_line(words: list[str]) -> int:
     os.environ["MPLBACKEND"] = "agg"  # plots are files; a notebook names its own backend here for `!semisup ...`
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name that the terminal cannot show is escaped
+    status = 1
     try:
         try:
-            return _run_command(words)
+            status = _run_command(words)
+            return status
         finally:
-            _flush_output()  # here and not at exit, where Python would report a closed pipe
+            _flush_output(report=status == 0)  # here and not at exit, where Python would report a closed pipe
     except BrokenPipeError:
         if not _stdout_is_closed():
             raise
@@ -82,15 +84,20 @@ def _open_missing_streams() -> None:
             setattr(sys, name, os.fdopen(descriptor, "r" if descriptor == 0 else "w", closefd=False))
 
 
-def _flush_output() -> None:
-    """Flush standard output; if the disk is full or the terminal is closed, print one line about it."""
+def _flush_output(*, report: bool) -> None:
+    """Flush standard output, which fails if the disk is full or the terminal is closed.
+
+    Args:
+        report: whether to print one line about that; a command that failed has printed one already.
+    """
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         redirect_to_devnull(1)
-        print(f"semisup: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        if report:
+            print(f"semisup: standard output cannot be written: {error.strerror}", file=sys.stderr)
 
 
 def _stdout_is_closed() -> bool:

@@ -76,7 +76,7 @@ def options_with_key(key: str, value: str, overrides: list[str]) -> str:
     if not inner:
         return _full_key(key, value)
     if group not in registry.GROUPS:
-        return ""
+        return _full_key(inner, value)
     names = registry.options_with(group, inner)
     chosen = next((word.partition("=")[2] for word in overrides if word.startswith(f"{group}=")), None)
     if not names:
