@@ -41,7 +41,14 @@ def _to_override(word: str, sweep: bool) -> str:
     except HydraException as error:
         typed = ASSIGNMENT.fullmatch(word)
         if typed is None:
-            raise SettingError("override", word, f"must have the form key=value ({first_line(error)})") from None
+            hint = (
+                ""
+                if "=" in word
+                else '; a value with a space needs quotes around the word, as "dataset.root=my photos"'
+            )
+            raise SettingError("override", word, f"must have the form key=value ({first_line(error)}){hint}") from None
+        if typed["value"].endswith(","):
+            raise SettingError(typed["key"], typed["value"], "ends with a comma; type a list without spaces") from None
         if sweep and "," in typed["value"]:
             raise _ambiguous_comma(typed["key"], typed["value"]) from None
         return f"{typed['key']}={quote(typed['value'])}"

@@ -72,6 +72,8 @@ def test_glob_without_a_match_is_refused(word: str) -> None:
         (["optimizer=1e-3"], "type optimizer=adamw optimizer.lr=1e-3"),
         (["tau=0.9"], "tau=0.9: no such key; type threshold.tau=0.9"),
         (["lr=0.01"], "lr=0.01: no such key; type optimizer.lr=0.01"),
+        (["-m", "threshold.tau=0.7,", "0.9"], "threshold.tau=0.7,: ends with a comma; type a list without spaces"),
+        (["dataset=folder", "dataset.root=my", "photos"], 'as "dataset.root=my photos"'),
         (["train.lr=0.01"], "train.lr=0.01: no such key; type optimizer.lr=0.01"),
         (["model=resnet18"], "type model=torchvision model.architecture=resnet18"),
         (["model=vit_tiny_patch16_224"], "type model=timm model.architecture=vit_tiny_patch16_224"),
