@@ -32,7 +32,11 @@ def show_run(folder: Path, console: Console) -> Run:
         RecordError: the folder is not a run directory.
     """
     if not is_run(folder):
-        raise RecordError(f"{shell_quote(folder)}: not a run directory (it has no config.yaml and no run.json)")
+        inside = sorted(each.parent for each in folder.glob("*/config.yaml"))
+        example = f"; give one of the runs in it, such as {shell_quote(inside[0])}" if inside else ""
+        raise RecordError(
+            f"{shell_quote(folder)}: not a run directory (it has no config.yaml and no run.json){example}"
+        )
     run = read_run(folder)
     rows = list(read_metric_rows(folder))
     _print(console, f"{printable(run.id)}: {run.status}", run.reason, _duration(run))
