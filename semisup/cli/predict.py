@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.core.csv_cells import csv_text
-from semisup.text import printable, shell_quote
+from semisup.text import printable
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
@@ -181,7 +181,7 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
     from semisup.core.partial_state import load_trained_state
     from semisup.errors import RecordError, first_line
     from semisup.record import checkpoint
-    from semisup.record.reader import read_config, read_json, read_section
+    from semisup.record.reader import example_run, read_config, read_json, read_section
     from semisup.record.weights_check import check_weights
     from semisup.runner import compatibility
     from semisup.runtime.precision import wrap_forward
@@ -190,10 +190,8 @@ def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
     if about is not None and not best:
         _refuse_probe_without_model(run)
     if about is None or not best:
-        inside = sorted(each.parent for each in run.glob("*/summary.json"))
-        example = f"; give one of the runs in it, such as {shell_quote(inside[0])}" if inside else ""
-        needs = "it must hold run.json and checkpoints/best-*.pt"
-        raise RecordError(f"{run}: is not the directory of a finished run; {needs}{example}")
+        needs = f"it must hold run.json and checkpoints/best-*.pt{example_run(run, 'summary.json')}"
+        raise RecordError(f"{run}: is not the directory of a finished run; {needs}")
     run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
     dataset, settings = read_section(about, "dataset"), run_config.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")

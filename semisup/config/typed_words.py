@@ -41,12 +41,10 @@ def _to_override(word: str, sweep: bool) -> str:
     except HydraException as error:
         typed = ASSIGNMENT.fullmatch(word)
         if typed is None:
-            hint = (
-                ""
-                if "=" in word
-                else '; a value with a space needs quotes around the word, as "dataset.root=my photos"'
-            )
-            raise SettingError("override", word, f"must have the form key=value ({first_line(error)}){hint}") from None
+            allowed = f"must have the form key=value ({first_line(error)})"
+            if "=" not in word:  # the shell has divided a value
+                allowed += '; a value with a space needs quotes around the word, as "dataset.root=my photos"'
+            raise SettingError("override", word, allowed) from None
         if typed["value"].endswith(","):
             raise SettingError(typed["key"], typed["value"], "ends with a comma; type a list without spaces") from None
         if sweep and "," in typed["value"]:

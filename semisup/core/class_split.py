@@ -182,9 +182,8 @@ def _share(key: str, share: float, name: str, count: int) -> int:
     """Round `share` of `count` images to a whole number; raise SettingError if a positive share rounds to 0."""
     number = round(share * count)
     if share > 0 and number == 0:
-        raise SettingError(
-            f"dataset.{key}", share, f"class {name} has only {count} images, of which this is less than one"
-        )
+        allowed = f"class {name} has only {count} images, of which this is less than one; use a larger share"
+        raise SettingError(f"dataset.{key}", share, allowed)
     return number
 
 

@@ -5,7 +5,7 @@ temperature is 1, unless `labeler.calibrate=true`: then it is fitted to the vali
 1706.04599, section 4.2).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +52,14 @@ def predict(logits: Tensor) -> PseudoLabels:
     return PseudoLabels(probabilities, confidence, targets)
 
 
+def plain_input(pixels: Pixels) -> Callable[[Tensor], Tensor]:
+    """Return the function from a batch of `pixels` to the input of a model, without augmentation.
+
+    It looks up stored features, or converts the pixels to [0, 1].
+    """
+    return pixels.plain if isinstance(pixels, Encoded) else to_float
+
+
 @torch.no_grad()
 def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[Tensor]:
     """Yield the logits of (n, C, S, S) uint8 images, batch by batch.
@@ -59,7 +67,7 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
     The model is in eval mode meanwhile; its previous mode is restored at the end.
     """
     was_training = model.training
-    as_input = pixels.plain if isinstance(pixels, Encoded) else to_float
+    as_input = plain_input(pixels)
     model.eval()
     try:
         for batch in pixels.split(batch_size):

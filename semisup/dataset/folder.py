@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy
+from numpy.typing import NDArray
 
 from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
 from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
@@ -113,8 +114,7 @@ class Folder(ImageFiles):
 
         The rest are images beyond `labels_per_class` and `imbalance`; they become unlabeled.
         """
-        targets = numpy.array(files.targets, dtype=numpy.int64)
-        orders = [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
+        orders = self._orders(files, classes)
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
         chosen = [order[:count] for order, count in zip(orders, counts, strict=True)]
         held_out: list[int] = []
@@ -141,10 +141,14 @@ class Folder(ImageFiles):
         """Select `validation_per_class` validation images of each class; all if it is null."""
         if self.validation_per_class is None:
             return files
-        targets = numpy.array(files.targets, dtype=numpy.int64)
-        orders = [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
-        chosen = [take_validation(*each, self.validation_per_class) for each in zip(orders, classes, strict=True)]
+        orders = zip(self._orders(files, classes), classes, strict=True)
+        chosen = [take_validation(*each, self.validation_per_class) for each in orders]
         return files.rows(numpy.sort(numpy.concatenate(chosen)).tolist())
+
+    def _orders(self, files: FileSplit, classes: list[str]) -> list[NDArray[numpy.int64]]:
+        """Return the positions of the files of each class, in the order in which they are assigned to sets."""
+        targets = numpy.array(files.targets, dtype=numpy.int64)
+        return [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]
 
     def _by_class(self, root: Path, split: str, where: str, classes: list[str], ignored: Counter[str]) -> FileSplit:
         """List the images of a split with class folders; a class has the same number as among the labeled images."""

@@ -28,10 +28,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from semisup.core.batch_norm import freeze_bn_stats
-from semisup.core.inference import to_float
+from semisup.core.inference import plain_input
 from semisup.core.label_propagation import propagate_labels
 from semisup.core.losses import weighted_cross_entropy
-from semisup.core.types import Encoded, Images, PseudoLabels, StateDict
+from semisup.core.types import Images, PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._online import (
     OnlineMethod,
@@ -147,10 +147,9 @@ def _features(parts: Sequence[Images], batch_size: int) -> Tensor:
     """Load (n, D) float32 features, or the pixels in [0, 1], of all images, not augmented, into one matrix."""
     features, done = torch.empty(0), 0
     for images in parts:
-        pixels = images.pixels
-        load = pixels.plain if isinstance(pixels, Encoded) else to_float
-        for batch in pixels.split(batch_size):
-            values = load(batch).flatten(1)
+        as_input = plain_input(images.pixels)
+        for batch in images.pixels.split(batch_size):
+            values = as_input(batch).flatten(1)
             if done == 0:
                 features = values.new_empty(sum(map(len, parts)), values.shape[1])
             features[done : done + len(values)] = values

@@ -18,7 +18,7 @@ import yaml
 
 from semisup.errors import RecordError
 from semisup.record.migrations import migrate
-from semisup.text import escape
+from semisup.text import escape, shell_quote
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # same results; the C loader is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
@@ -72,6 +72,19 @@ def parse_json(raw: bytes) -> Any:
         return json.loads(raw)
     except RecursionError:
         raise ValueError("is nested deeper than any record of semisup") from None
+
+
+def example_run(folder: Path, file: str) -> str:
+    """Name one of the run directories in a folder, for the error about a folder that is not a run directory.
+
+    Args:
+        file: the file by which a run directory is recognized.
+
+    Returns:
+        "; give one of the runs in it, such as ..."; "" if there are none.
+    """
+    inside = sorted(each.parent for each in folder.glob(f"*/{file}"))
+    return f"; give one of the runs in it, such as {shell_quote(inside[0])}" if inside else ""
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

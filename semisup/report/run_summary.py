@@ -12,6 +12,7 @@ from semisup.analysis.run_history import chosen_before_selection, read_metric_ro
 from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, is_run, read_run
 from semisup.config.nodes import GROUP_NODES
 from semisup.errors import RecordError
+from semisup.record.reader import example_run
 from semisup.report.wording import format_number, format_percent
 from semisup.text import printable, shell_quote
 
@@ -32,8 +33,7 @@ def show_run(folder: Path, console: Console) -> Run:
         RecordError: the folder is not a run directory.
     """
     if not is_run(folder):
-        inside = sorted(each.parent for each in folder.glob("*/config.yaml"))
-        example = f"; give one of the runs in it, such as {shell_quote(inside[0])}" if inside else ""
+        example = example_run(folder, "config.yaml")
         raise RecordError(
             f"{shell_quote(folder)}: not a run directory (it has no config.yaml and no run.json){example}"
         )

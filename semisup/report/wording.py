@@ -25,7 +25,7 @@ from semisup.analysis.runs import NO_ACCURACY, as_number
 from semisup.config.run_id import ConfigDict
 from semisup.core.probe_grids import NAMES
 from semisup.record.status import RunStatus
-from semisup.text import escape
+from semisup.text import escape, listed
 
 SMALL_SIDE = 32
 """Images of a named data set with at most this many pixels a side do not count as photographs."""
@@ -69,7 +69,7 @@ def title(comparison: Comparison) -> str:
         return f"{prefix}No run is finished yet"
     settings = f": {format_settings(best.settings)}" if best.settings else ""
     gain = best.gains.get(CONTROL)
-    tail = f", {gain.mean:+z.1f} points over the {control_name(best.runs)}" if gain and best else ""
+    tail = f", {gain.mean:+z.1f} points over the {control_name(best.runs)}" if gain else ""
     tail += f" ({evidence(gain.sweep_interval, confirmed=False)})" if gain and gain.sweep_interval else ""
     accuracy = format_mean_std(best.accuracy(best.split), unit=100)
     return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {repetitions(best.runs)}"
@@ -225,19 +225,14 @@ def _stability_line(comparison: Comparison, best: Row) -> str:
     """State how often smaller validation sets would have selected the same setting; "" if this is unknown."""
     if not comparison.stability:
         return ""
-    sizes = _listed([f"{each.per_class}" for each in comparison.stability], "or")
-    shares = _listed([f"{100 * each.share:.0f}" for each in comparison.stability], "and")
+    sizes = listed(f"{each.per_class}" for each in comparison.stability)
+    shares = listed((f"{100 * each.share:.0f}" for each in comparison.stability), "and")
     images = best.runs[0].images("validation")
     instead = f" instead of all {images}" if images else ""
     return (
         f"Selection: with {sizes} validation images per class{instead}, the same setting would have been selected in "
         f"{shares} % of draws."
     )
-
-
-def _listed(texts: list[str], conjunction: str) -> str:
-    """Join texts as `4, 10 or 25`."""
-    return f" {conjunction} ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _confirmation(comparison: Comparison, folder: Path) -> str:

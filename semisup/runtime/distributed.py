@@ -245,7 +245,7 @@ def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
 
 
 def _convert_sync_batchnorm(model: nn.Module) -> None:
-    """Replace BatchNorm by SyncBatchNorm; torch's conversion drops the activation of timm's layers."""
+    """Replace BatchNorm by SyncBatchNorm; keep the activation of timm's layers, which torch's conversion drops."""
     timm = sys.modules.get("timm.layers")  # imported where a network of timm was built
     convert = nn.SyncBatchNorm.convert_sync_batchnorm if timm is None else timm.convert_sync_batchnorm
     convert(model)

@@ -20,6 +20,7 @@ from semisup.core.metrics import (
 )
 from semisup.core.threshold_curve import summary_thresholds, threshold_curve
 from semisup.core.types import Images, Predictions, Reliability, ThresholdCurve
+from semisup.training.state import Best
 
 
 class Evaluation(NamedTuple):
@@ -73,6 +74,12 @@ class Evaluation(NamedTuple):
         known = (images.targets >= 0).tolist()
         paths = [path for path, has_class in zip(images.paths, known, strict=True) if has_class]
         return Predictions(paths, self.targets.tolist(), predicted.tolist(), confidence.tolist())
+
+
+def improves(metric: str, evaluation: Evaluation, best: Best | None) -> bool:
+    """Whether an evaluation has a better validation metric (of `train.select_by`) than the best model so far."""
+    sign = -1 if metric == "loss" else 1
+    return best is None or bool(sign * getattr(evaluation, metric) > sign * getattr(best, metric))
 
 
 def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> Generator[int, None, Evaluation]:

@@ -28,7 +28,7 @@ from semisup.core.types import Images
 from semisup.errors import DivergedError
 from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, labels_by_model, seed_dropout
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
-from semisup.training.evaluation import Evaluation, evaluate, finished_event
+from semisup.training.evaluation import Evaluation, evaluate, finished_event, improves
 from semisup.training.state import (
     SELECTION_METRICS,
     Best,
@@ -274,9 +274,7 @@ def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> b
     Returns:
         whether it improved.
     """
-    metric, best = plan.select_by, state.best
-    sign = -1 if metric == "loss" else 1
-    if best is not None and sign * getattr(evaluation, metric) <= sign * getattr(best, metric):
+    if not improves(plan.select_by, evaluation, state.best):
         state.evaluations_without_improvement += 1
         return False
     metrics = {name: getattr(evaluation, name) for name in SELECTION_METRICS}

@@ -22,11 +22,11 @@ from torch.nn.functional import normalize
 
 from semisup.core.calibration import expected_calibration_error
 from semisup.core.events import EvalEnd, Finished, MetricsRow
-from semisup.core.inference import to_float
+from semisup.core.inference import plain_input
 from semisup.core.probe_grids import GRIDS
-from semisup.core.types import Encoded, Images
+from semisup.core.types import Images
 from semisup.errors import SettingError, check_choice, check_range
-from semisup.training.evaluation import Evaluation, evaluate, finished_event
+from semisup.training.evaluation import Evaluation, evaluate, finished_event, improves
 from semisup.training.state import SELECTION_METRICS, Best, TrainingConfig, TrainingData
 
 MAX_ITERATIONS = 1000
@@ -98,7 +98,7 @@ def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSetti
         model.eval()
         validation = _drain(evaluate(model, problem.validation, problem.num_classes, batch_size))
         metrics = {name: getattr(validation, name) for name in SELECTION_METRICS}
-        improved = best is None or _is_better(settings.train.select_by, metrics, best[0])
+        improved = improves(settings.train.select_by, validation, None if best is None else best[0])
         if improved:
             weights = {name: value.detach() for name, value in model.state_dict().items()}
             best = Best(number, number, **metrics, weights=weights), model, validation
@@ -137,11 +137,6 @@ def _finish(
     return finished_event((len(probe.values), len(probe.values)), summary, splits, calibrates=False)
 
 
-def _is_better(metric: str, metrics: dict[str, float], best: Best) -> bool:
-    sign = -1 if metric == "loss" else 1
-    return bool(sign * metrics[metric] > sign * getattr(best, metric))
-
-
 def _drain(generator: Generator[Any, None, Result]) -> Result:
     """Run a generator to its end and return its value."""
     while True:
@@ -159,7 +154,7 @@ def unit_features(images: Images) -> Any:
     Without an encoder, the features are the pixels. Each row is divided by its Euclidean length.
     """
     pixels = images.pixels
-    as_input = pixels.plain if isinstance(pixels, Encoded) else to_float
+    as_input = plain_input(pixels)
     rows = [normalize(as_input(batch).flatten(1), dim=1).double().cpu().numpy() for batch in pixels.split(256)]
     return numpy.concatenate(rows)
 

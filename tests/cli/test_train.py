@@ -205,7 +205,7 @@ def test_several_values_without_m_are_not_silently_one(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["treshold.tau=0.9"], "treshold.tau=0.9: no such key (did you mean threshold.tau?)"),
+        (["treshold.tau=0.9"], "treshold.tau=0.9: no such key; type threshold.tau=0.9"),
         (["+typo=3"], "typo=3: no such key"),
         (["dataset.root=photos"], "dataset.root=photos: no such key; dataset=folder has it"),
         (["optimizer=adam"], "optimizer=adam: must be one of adamw, sgd (did you mean adamw?)"),
@@ -249,7 +249,7 @@ def test_a_mistake_in_a_swept_value_costs_one_line_too(tmp_path: Path) -> None:
 def test_a_mistake_is_exit_2_in_the_real_program_too(tmp_path: Path) -> None:
     done = semisup(tmp_path, "train", "treshold.tau=0.9", interpreter=subprocess)
     assert done.returncode == 2
-    assert done.stderr == "semisup train: treshold.tau=0.9: no such key (did you mean threshold.tau?)\n"
+    assert done.stderr == "semisup train: treshold.tau=0.9: no such key; type threshold.tau=0.9\n"
     assert list(tmp_path.iterdir()) == []
 
 

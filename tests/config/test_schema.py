@@ -115,5 +115,5 @@ def test_misspelled_key_is_reported_when_only_showing_the_config(
 ) -> None:
     assert train_command([*words, "treshold.tau=0.9"]) == 2
     output = capsys.readouterr()
-    assert output.err == "semisup train: treshold.tau=0.9: no such key (did you mean threshold.tau?)\n"
+    assert output.err == "semisup train: treshold.tau=0.9: no such key; type threshold.tau=0.9\n"
     assert output.out == ""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import Program
-from tests.encoder.toy import TRANSFORMER, toy_folder, toy_weights, toy_words
+from tests.encoder.toy import TRANSFORMER, disconnect_hub, toy_folder, toy_weights, toy_words
 
 
 class Evil:
@@ -79,13 +79,7 @@ def test_unknown_architecture_names_the_nearest(program: Program, tmp_path: Path
 def test_unreachable_hub_says_what_to_download(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
-
-    def unreachable(*_: object, **__: object) -> str:
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    disconnect_hub(monkeypatch)
     output = refused(program, Path("hub"))
     assert "cannot be downloaded (no route to host); download https://huggingface.co/timm/test_efficientnet" in output
     assert "type encoder.weights=/path/to/model.safetensors" in output

@@ -1,6 +1,5 @@
 """Logistic regression and nearest neighbors on features: beside a sweep, compared, and as runs of their own."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from semisup.runner import probe as probe_module
 from semisup.training.probe import fit_probe, unit_features
 from tests.conftest import Program, checked, toy_problem
 from tests.encoder.test_runs import FIXMATCH, numbers, runs
-from tests.encoder.toy import toy_folder, toy_weights, toy_words
+from tests.encoder.toy import assert_predicts_as_recorded, toy_folder, toy_weights, toy_words
 
 KINDS = ("logistic_regression", "nearest_neighbors")
 
@@ -175,15 +174,7 @@ def test_predict_uses_logistic_regression_and_refers_from_neighbors_to_it(
         assert program("train", *words, f"probe.classifier={kind}")[0] == 0
     found = probes(tmp_path / "outputs/runs")
     run = found["logistic_regression"]
-    assert program("predict", str(run), str(images / "validation"), "--output", "classes.csv")[0] == 0
-    with open(tmp_path / "classes.csv", newline="") as file:
-        predicted = {f"validation/{row['path']}": row for row in csv.DictReader(file)}
-    with open(run / "predictions.csv", newline="") as file:
-        recorded = {row["path"]: row for row in csv.DictReader(file) if row["split"] == "validation"}
-    assert recorded.keys() == predicted.keys()
-    for path, row in recorded.items():
-        assert predicted[path]["class"] == row["predicted"]
-        assert predicted[path]["confidence"] == f"{float(row['confidence']):.6f}"
+    assert_predicts_as_recorded(program, run, images, tmp_path / "classes.csv")
     status, output = program("predict", str(found["nearest_neighbors"]), str(images / "validation"))
     assert status == 2
     assert "nearest neighbors store no model; predict with the run of logistic regression beside it" in output

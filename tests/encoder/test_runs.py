@@ -13,7 +13,7 @@ from semisup.runner import data as data_module
 from semisup.runner import encoding
 from semisup.runner import run as run_module
 from tests.conftest import CONF, Program, choose, options
-from tests.encoder.toy import toy_folder, toy_weights, toy_words
+from tests.encoder.toy import assert_predicts_as_recorded, toy_folder, toy_weights, toy_words
 
 
 @pytest.fixture(scope="module")
@@ -211,15 +211,7 @@ def test_predict_gives_the_confidence_of_the_run(
 ) -> None:
     assert program("train", *words, *FIXMATCH)[0] == 0
     (run,) = runs(tmp_path / "outputs/runs").values()
-    assert program("predict", str(run), str(images / "validation"), "--output", "classes.csv")[0] == 0
-    with open(tmp_path / "classes.csv", newline="") as file:
-        predicted = {f"validation/{row['path']}": row for row in csv.DictReader(file)}
-    with open(run / "predictions.csv", newline="") as file:
-        recorded = {row["path"]: row for row in csv.DictReader(file) if row["split"] == "validation"}
-    assert recorded.keys() == predicted.keys()
-    for path, row in recorded.items():
-        assert predicted[path]["class"] == row["predicted"]
-        assert predicted[path]["confidence"] == f"{float(row['confidence']):.6f}"
+    assert_predicts_as_recorded(program, run, images, tmp_path / "classes.csv")
 
 
 def test_runs_that_differ_in_strength_read_the_other_packs_once(

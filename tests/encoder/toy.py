@@ -1,16 +1,19 @@
 """A small network of timm with random weights in a file, and settings that use it as an encoder."""
 
+import csv
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy
+import pytest
 import torch
 from PIL import Image
 
 from semisup.encoder.timm import TimmEncoder
 from semisup.runtime.timm_compat import create_network
+from tests.conftest import Program
 
 ARCHITECTURE = "test_efficientnet"  # 0.1 million parameters, 256 features
 TRANSFORMER = "test_vit"
@@ -92,3 +95,27 @@ def encoder_words(name: str) -> list[str]:
 @cache
 def _weights() -> Path:
     return toy_weights(Path(tempfile.mkdtemp()) / "toy.pth")
+
+
+def disconnect_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the Hugging Face hub unreachable, with an empty cache."""
+    import huggingface_hub
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+
+
+def assert_predicts_as_recorded(program: Program, run: Path, images: Path, output: Path) -> None:
+    """Check that `predict` gives the classes and confidences that the run recorded for its validation images."""
+    assert program("predict", str(run), str(images / "validation"), "--output", str(output))[0] == 0
+    with open(output, newline="") as file:
+        predicted = {f"validation/{row['path']}": row for row in csv.DictReader(file)}
+    with open(run / "predictions.csv", newline="") as file:
+        recorded = {row["path"]: row for row in csv.DictReader(file) if row["split"] == "validation"}
+    assert recorded.keys() == predicted.keys()
+    for path, row in recorded.items():
+        assert predicted[path]["class"] == row["predicted"]
+        assert predicted[path]["confidence"] == f"{float(row['confidence']):.6f}"

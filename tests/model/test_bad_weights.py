@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import Program
-from tests.encoder.toy import ARCHITECTURE, TRANSFORMER, toy_folder, toy_weights
+from tests.encoder.toy import ARCHITECTURE, TRANSFORMER, disconnect_hub, toy_folder, toy_weights
 
 
 class Code:
@@ -131,13 +131,7 @@ def test_setting_that_the_network_refuses_is_named_in_one_line(case: str, progra
 def test_unreachable_hub_says_what_to_download_and_where_to_put_it(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
-
-    def unreachable(*_: object, **__: object) -> str:
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    disconnect_hub(monkeypatch)
     output = refused(program, *words(tmp_path), "model.weights=hub")
     assert "cannot be downloaded (no route to host); download https://huggingface.co/timm/test_efficientnet" in output
     assert "type model.weights=/path/to/model.safetensors" in output
