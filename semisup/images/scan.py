@@ -76,7 +76,7 @@ class Scan:
     suffixes: dict[str, int]
 
 
-def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
+def scan(root: Path, folder: Path, *, follow_symlinks: bool, recursive: bool = True) -> Scan:
     """Find the image files in `folder` and its subfolders.
 
     Args:
@@ -84,6 +84,7 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
         folder: the folder to search.
         follow_symlinks: include the targets of links. Each file and folder is included once, and under its own name
             instead of a link's name if it is inside `folder`.
+        recursive: search the subfolders; if not, they are not counted as ignored.
 
     Raises:
         DataError: a folder is missing or unreadable.
@@ -101,7 +102,7 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool) -> Scan:
             status.st_ctime_ns,
             status.st_ino,
         )
-        for path, status in _walk(os.fspath(folder), follow_symlinks, ignored)
+        for path, status in _walk(os.fspath(folder), follow_symlinks, recursive, ignored)
     ]
     files.sort(key=lambda file: os.fsencode(file.path))
     suffixes = {reason: ignored.pop(reason) for reason in sorted(ignored) if reason.startswith(".")}
@@ -148,7 +149,9 @@ def _decode_path(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
-def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(
+    folder: str, follow_symlinks: bool, recursive: bool, ignored: Counter[str]
+) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the image files of a folder in any order; count all other entries in `ignored`, by reason.
 
     Links come last, so that a file is found under its own name before it is found under the name of a link.
@@ -162,6 +165,8 @@ def _walk(folder: str, follow_symlinks: bool, ignored: Counter[str]) -> Iterator
         elif not stat.S_ISDIR(status.st_mode):
             if _is_image(path, status, seen if follow_symlinks else None, ignored):
                 yield path, status
+        elif path != folder and not recursive:
+            continue
         elif not follow_symlinks or _is_new(status, seen, ignored):
             entries = _entries(path)
             names = {entry.name for entry in entries}

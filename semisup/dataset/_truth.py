@@ -1,10 +1,10 @@
-"""Helpers of `dataset=folder`: read the CSV with the classes of unlabeled images, and describe missing folders."""
+"""Read the true classes of unlabeled images, `dataset.truth`, from a CSV."""
 
 import csv
 from pathlib import Path
 
 from semisup.errors import DataError
-from semisup.images.scan import ImageFile, shown
+from semisup.images.scan import ImageFile
 
 
 def read_hidden_classes(root: Path, truth: str | None, files: list[ImageFile], classes: list[str]) -> list[int]:
@@ -30,22 +30,3 @@ def read_hidden_classes(root: Path, truth: str | None, files: list[ImageFile], c
         raise DataError(f"dataset.truth={truth}: {example}")
     numbers = {str(number): number for number in range(len(classes))} | {name: n for n, name in enumerate(classes)}
     return [numbers.get(table.get(file.name, ""), -1) for file in files]
-
-
-def missing_folder(root: Path, where: str) -> str:
-    """Describe a missing folder for an error: what it should contain, and which folders exist instead."""
-    present = ", ".join(f"{shown(each.name)}/" for each in subfolders(root)[:8])
-    for above in (root.parent, *subfolders(root)):
-        if (above / where).is_dir():
-            present += f" (did you mean dataset.root={shown(above)}?)"
-            break
-    contents = f"dataset.root contains {present or 'no folder'}"
-    return f"there is no folder {shown(root / where)}, with one folder per class; {contents}"
-
-
-def subfolders(parent: Path) -> list[Path]:
-    """List the folders in `parent`, sorted; [] if `parent` cannot be read."""
-    try:
-        return sorted(each for each in parent.iterdir() if each.is_dir())
-    except OSError:
-        return []

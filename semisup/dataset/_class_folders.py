@@ -1,0 +1,70 @@
+"""List the images of a set whose classes are folders."""
+
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from semisup.dataset._file_index import FileSplit
+from semisup.dataset._source import Source
+from semisup.errors import DataError, closest_match
+from semisup.images.scan import ImageFile, with_ignored
+
+
+def list_classes(source: Source, where: str) -> list[str]:
+    """List the names of the class folders in the folder of labeled images.
+
+    Raises:
+        DataError: there are fewer than two.
+    """
+    classes = list(source.folders(where))
+    if len(classes) < 2:
+        raise DataError(f"{source.shown(where)}: {len(classes)} class folder(s); there must be at least 2")
+    for names in _equal_but_for_case(classes):
+        warnings.warn(f"{source.shown(where)}: classes that differ only in case: {names}", stacklevel=2)
+    return classes
+
+
+def files_by_class(source: Source, split: str, where: str, classes: list[str], ignored: Counter[str]) -> FileSplit:
+    """List the images of a set with class folders; a class has the same number as among the labeled images.
+
+    Raises:
+        DataError: there is a folder of an unknown class, a labeled class without images, or no image at all.
+    """
+    folders = source.folders(where)
+    folder = source.shown(where)
+    unknown = sorted(set(folders) - set(classes))
+    if unknown:
+        near = closest_match(unknown[0], classes)
+        raise DataError(
+            f"{folder}: classes that the labeled folder does not have: {', '.join(unknown[:5])}"
+            + (f" (did you mean {near}?)" if near else "")
+        )
+    part, before_split = FileSplit([], []), ignored.copy()
+    for number, name in enumerate(classes):
+        before = ignored.copy()
+        files = list(scan_files(source, folders[name], ignored)) if name in folders else []
+        if not files and split == "labeled":
+            raise DataError(with_ignored(f"{source.shown(folders[name])}: no image of class {name}", ignored - before))
+        if not files:
+            warnings.warn(f"{folder}: no image of class {name}", stacklevel=2)
+        part.files.extend(files)
+        part.targets.extend([number] * len(files))
+    if not part.files:
+        raise DataError(with_ignored(f"{folder}: holds no image files", ignored - before_split))
+    return part
+
+
+def scan_files(source: Source, where: str, ignored: Counter[str]) -> tuple[ImageFile, ...]:
+    """Find the image files in a folder, and count all other entries in `ignored`."""
+    result = source.scan(where)
+    ignored.update(result.ignored)
+    ignored.update(result.suffixes)
+    return result.files
+
+
+def _equal_but_for_case(classes: Iterable[str]) -> list[str]:
+    """Find groups of class names that differ only in case, such as `Apple, apple`."""
+    groups = defaultdict(list)
+    for name in classes:
+        groups[name.casefold()].append(name)
+    return [", ".join(group) for group in groups.values() if len(group) > 1]

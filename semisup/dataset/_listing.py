@@ -1,0 +1,42 @@
+"""The files of a data set as a layout finds them, before a seed divides them."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from semisup.dataset._file_index import FileSplit
+from semisup.images.scan import ImageFile
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of each set.
+
+    classes: K names, in the order of the class numbers
+    labeled: at least one file of each class
+    unlabeled: files without a class
+    validation, test: files with classes; None = there is no such set
+    ignored: reason or suffix -> number of entries that are not read
+    description: how the files were read, for one line of output; "" = nothing to report
+    """
+
+    classes: list[str]
+    labeled: FileSplit
+    unlabeled: list[ImageFile]
+    validation: FileSplit | None
+    test: FileSplit | None
+    ignored: Counter[str] = field(default_factory=Counter)
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SetNames:
+    """Settings of `dataset=folder` that name the folder of each set, relative to the root; null = there is no such set.
+
+    has_folds: whether labeled images are held out in place of a validation set
+    """
+
+    labeled: str
+    unlabeled: str | None
+    validation: str | None
+    test: str | None
+    has_folds: bool
