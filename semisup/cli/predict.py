@@ -6,7 +6,6 @@ The probabilities of several models are averaged.
 import argparse
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,156 +85,22 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
 def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
     """Yield the CSV in parts, one for each batch of images, so that few images are in memory at once."""
-    import torch
-
-    from semisup.images.pool import decode_files, max_workers
+    from semisup.runner.classifier import load_classifier
     from semisup.runner.progress import Bars
     from semisup.text import escape_line
 
-    run_config, model, classes, channels = _load_models(runs)
-    torch.set_num_threads(run_config.run.threads)
-    size = run_config.settings.train.eval_batch_size
+    classifier = load_classifier(*runs, device="cpu")
     yield csv_text([["path", "class", "confidence", "problem"]])
     with Bars() as bars:
-        outcomes = iter(
-            bars.watch(
-                decode_files(files, run_config.dataset.decode_settings(), max_workers()), "classifying", len(files)
-            )
-        )
-        while batch := list(islice(outcomes, size)):
-            yield escape_line(csv_text(_rows(batch, model, classes, channels)))
+        for batch in classifier.batches(files, watch=bars.watch):
+            yield escape_line(csv_text(_rows(classifier.labels(batch.probabilities), batch)))
 
 
-def _rows(outcomes: list[Any], model: Any, classes: list[str], channels: int) -> Iterator[list[object]]:
+def _rows(labels: list[str], batch: Any) -> Iterator[list[object]]:
     """Yield name, class and confidence of each file; for an unreadable file, its name and the reason."""
-    import numpy
-    import torch
-
-    from semisup.core.inference import iter_logits, predict
-
-    decoded = [result.pixels for result in outcomes if result.pixels is not None]
-    mean = torch.zeros(0, len(classes))
-    if decoded:
-        pixels = torch.from_numpy(numpy.stack(decoded))
-        pixels = _to_gray(pixels) if channels == 1 else pixels
-        (logits,) = iter_logits(model, pixels, len(decoded))  # (n, M, K)
-        mean = torch.stack([predict(each).probabilities for each in logits.unbind(dim=1)]).mean(dim=0)
-    confidence, targets = mean.max(dim=1)
-    predictions = zip(targets.tolist(), confidence.tolist(), strict=True)
-    for result in outcomes:
-        if result.pixels is None:
-            yield [result.name, "", "", result.reason]
-        else:
-            target, probability = next(predictions)
-            yield [result.name, classes[target], f"{probability:.6f}", ""]
-
-
-def _load_models(runs: list[Path]) -> tuple[Any, Any, list[str], int]:
-    """Load the best models of runs.
-
-    Returns:
-        The validated config of the first run, the models as one network in eval mode on the CPU, the class names, and
-        the number of channels of an image.
-
-    Raises:
-        RecordError: the model of a run cannot be loaded (see `_load_model`), or the runs differ in classes, channels or
-            in how they read images.
-    """
-    import torch
-
-    from semisup.errors import RecordError
-    from semisup.features import Ensemble
-
-    run_config, model, classes, channels = _load_model(runs[0])
-    models, encoders, decode = [model], [run_config.encoder], run_config.dataset.decode_settings()
-    for run in runs[1:]:
-        other, model, other_classes, other_channels = _load_model(run)
-        differences = {
-            "classes": other_classes != classes,
-            "channels of an image": other_channels != channels,
-            "image size or conversion": other.dataset.decode_settings() != decode,
-        }
-        for name, differs in differences.items():
-            if differs:
-                raise RecordError(f"{run}: not the same {name} as {runs[0]}; an ensemble needs equal ones")
-        models.append(model)
-        encoders.append(other.encoder)
-    with torch.no_grad():
-        return run_config, Ensemble(models, encoders).eval(), classes, channels
-
-
-def _load_model(run: Path) -> tuple[Any, Any, list[str], int]:
-    """Load the best model of a run.
-
-    Returns:
-        The validated config, the model on the CPU, the class names, and the number of channels of an image (1 or 3).
-
-    Raises:
-        RecordError: there is no best model, or its weights do not fit the config or are damaged.
-        SettingError: the run trained on the features of a frozen encoder, and the file of the encoder's weights is
-            missing or is another file.
-    """
-    import torch
-
-    from semisup.config import schema
-    from semisup.core.partial_state import load_trained_state
-    from semisup.errors import RecordError, first_line
-    from semisup.record import checkpoint
-    from semisup.record.reader import example_run, read_config, read_json, read_section
-    from semisup.record.weights_check import check_weights
-    from semisup.runner import compatibility
-    from semisup.runtime.precision import wrap_forward
-
-    about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
-    if about is not None and not best:
-        _refuse_probe_without_model(run)
-    if about is None or not best:
-        needs = f"it must hold run.json and checkpoints/best-*.pt{example_run(run, 'summary.json')}"
-        raise RecordError(f"{run}: is not the directory of a finished run; {needs}")
-    run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
-    dataset, settings = read_section(about, "dataset"), run_config.settings
-    classes, channels = dataset.get("classes"), dataset.get("channels")
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
-        raise RecordError(
-            f"{run / 'run.json'}: does not hold the class names and the number of channels that predict needs"
-        )
-    expected = compatibility.checkpoint_bytes(run_config, channels, len(classes))
-    if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
-        raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
-    input_channels, _, size = compatibility.model_input(run_config, channels, len(classes))
-    partial = expected < compatibility.weight_bytes(run_config, channels, len(classes))
-    model = settings.model.build(input_channels, len(classes), size, pretrained=partial)
-    wrap_forward(model, settings.precision, torch.device("cpu"), channels_last=settings.channels_last, compile=False)
-    try:
-        weights = checkpoint.load(best[0])["weights"]
-        check_weights(best[0], weights, model.state_dict())
-        load_trained_state(model, weights)
-    except (RuntimeError, TypeError, KeyError) as error:
-        raise RecordError(f"{best[0]}: not the weights of this run's model ({printable(first_line(error))})") from None
-    return run_config, model, classes, channels
-
-
-def _refuse_probe_without_model(run: Path) -> None:
-    """Raise RecordError if the run is a nearest-neighbors probe.
-
-    The model of such a run consists of its labeled images, which a run does not store.
-    """
-    from semisup.errors import RecordError
-    from semisup.record.reader import read_config, read_section
-
-    if read_section(read_config(run / "config.yaml"), "probe").get("classifier") == "nearest_neighbors":
-        raise RecordError(
-            f"{run}: nearest neighbors store no model; predict with the run of logistic regression beside it "
-            f"({run.parent / 'logistic_regression-seed*'}), or with a trained run"
-        )
-
-
-def _to_gray(pixels: Any) -> Any:
-    """Convert (n, 3, S, S) uint8 RGB to (n, 1, S, S) uint8 luminance (ITU-R 601-2, as in Pillow)."""
-    import torch
-
-    weights = torch.tensor([299, 587, 114], dtype=torch.int32).view(1, 3, 1, 1)
-    return ((pixels * weights).sum(1, keepdim=True, dtype=torch.int32) // 1000).to(torch.uint8)
+    confidences = batch.probabilities.max(axis=1).tolist()
+    for name, label, confidence, reason in zip(batch.names, labels, confidences, batch.reasons, strict=True):
+        yield [name, "", "", reason] if reason is not None else [name, label, f"{confidence:.6f}", ""]
 
 
 def printable_lines(text: str) -> str:

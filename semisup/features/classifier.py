@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semisup.encoder import BackboneNetwork, Encoder, encode_batch
+from semisup.encoder import Encoder, encode_batch
 from semisup.features.encode import encoding_mode
 
 
@@ -26,11 +26,14 @@ class Ensemble(nn.Module):
         super().__init__()
         self.models = nn.ModuleList(models)
         self.encoders = [None if encoder is None else _for_plain_images(encoder) for encoder in encoders]
-        self.networks = {encoder: encoder.build() for encoder in self.encoders if encoder is not None}
+        self.distinct = [encoder for encoder in dict.fromkeys(self.encoders) if encoder is not None]
+        self.networks = nn.ModuleList(encoder.build() for encoder in self.distinct)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of the M models, (n, M, K), from (n, C, S, S) float images in [0, 1]."""
-        inputs = {None: images} | {each: _features(network, images, each) for each, network in self.networks.items()}
+        inputs: dict[Encoder | None, Tensor] = {None: images}
+        for encoder, network in zip(self.distinct, self.networks, strict=True):
+            inputs[encoder] = _features(network, images, encoder)
         logits = [model(inputs[encoder]) for model, encoder in zip(self.models, self.encoders, strict=True)]
         return torch.stack(logits, dim=1)
 
@@ -43,7 +46,7 @@ def _for_plain_images(encoder: Any) -> Any:
     return dataclasses.replace(encoder, cache=None, views=1, view_seed=0)
 
 
-def _features(network: BackboneNetwork, images: Tensor, encoder: Encoder) -> Tensor:
+def _features(network: Any, images: Tensor, encoder: Encoder) -> Tensor:
     with encoding_mode():
         features = torch.cat([encode_batch(network, part, encoder.batch) for part in images.split(encoder.batch)])
     return features.float()[:, :, None, None]

@@ -126,9 +126,31 @@ def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
         if settings.draft:
             image.draft(None, (2 * settings.size, 2 * settings.size))
         image.load()
-        opaque = _to_rgb(_apply_exif_orientation(image), settings.background)
+        return Decoded(_to_pixels(image, settings), animated)
+
+
+def convert_image(image: Image.Image, settings: DecodeSettings) -> Pixels:
+    """Convert an image in memory to (3, S, S) uint8 pixels, in the same way as the image of a file.
+
+    `draft` has no effect, because it belongs to the decoder of JPEG files.
+
+    Raises:
+        BadImageError: the image cannot be converted; `reason` is one of REASONS.
+    """
+    if image.width * image.height > settings.max_pixels:
+        raise BadImageError("too large")
+    if not _is_convertible(image):
+        raise BadImageError("unsupported mode")
+    try:
+        return _to_pixels(image, settings)
+    except OSError as error:  # of an image that was opened, but whose pixels were not read yet
+        raise BadImageError("truncated" if "truncated" in str(error).lower() else "corrupt") from error
+
+
+def _to_pixels(image: Image.Image, settings: DecodeSettings) -> Pixels:
+    opaque = _to_rgb(_apply_exif_orientation(image), settings.background)
     resized = _RESIZE[settings.resize](opaque, settings)
-    return Decoded(numpy.ascontiguousarray(numpy.asarray(resized).transpose(2, 0, 1)), animated)
+    return numpy.ascontiguousarray(numpy.asarray(resized).transpose(2, 0, 1))
 
 
 def _formats(data: bytes) -> tuple[str, ...]:

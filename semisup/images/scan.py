@@ -111,6 +111,28 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool, recursive: bool = T
     return Scan(tuple(files), dict(sorted(ignored.items())), suffixes)
 
 
+def image_file(path: Path | str, name: str | None = None) -> ImageFile:
+    """Describe a file that is to be read as an image, whatever its suffix is.
+
+    Args:
+        name: printable name of the image; None = its path.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    status = _status(os.fspath(path))
+    if status is None:
+        raise DataError(f"{shown(path)}: no such file or folder")
+    return ImageFile(
+        os.fspath(path),
+        shown(path) if name is None else name,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+    )
+
+
 def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
     """List the subfolders that are not hidden: class name -> folder, sorted by the bytes of the names.
 

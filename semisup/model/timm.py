@@ -148,9 +148,12 @@ class TimmNetwork(NormalizedNetwork):
 
         If timm does not name these layers, they are those of the last linear layer or convolution.
         """
+        return [parameter for layer in self.classifier_layers() for parameter in layer.parameters()]
+
+    def classifier_layers(self) -> list[nn.Module]:
+        """Return the classifier layers that timm names, or else the last linear layer or convolution."""
         linear = [name for name, each in self.network.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)]
-        layers = [self.network.get_submodule(name) for name in classifier_names(self.network) or linear[-1:]]
-        return [parameter for layer in layers for parameter in layer.parameters()]
+        return [self.network.get_submodule(name) for name in classifier_names(self.network) or linear[-1:]]
 
     def train(self, mode: bool = True) -> "TimmNetwork":
         """Set the mode of all layers, except that BatchNorm with frozen statistics remains in eval mode."""

@@ -5,13 +5,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 import yaml
+from PIL import Image
 
+from semisup.core.inference import to_float
+from semisup.encoder import encode_batch
 from semisup.runner import data as data_module
 from semisup.runner import encoding
 from semisup.runner import run as run_module
+from semisup.runner.classifier import load_classifier
 from tests.conftest import CONF, Program, choose, options
 from tests.encoder.toy import assert_predicts_as_recorded, toy_folder, toy_weights, toy_words
 
@@ -212,6 +217,15 @@ def test_predict_gives_the_confidence_of_the_run(
     assert program("train", *words, *FIXMATCH)[0] == 0
     (run,) = runs(tmp_path / "outputs/runs").values()
     assert_predicts_as_recorded(program, run, images, tmp_path / "classes.csv")
+
+    classifier = load_classifier(run)
+    embeddings = classifier.embeddings(images / "validation")
+    pixels = numpy.stack([numpy.asarray(Image.open(path)) for path in sorted((images / "validation").glob("*/*.png"))])
+    encoder = classifier.models[0].run_config.encoder
+    assert encoder is not None
+    plain = to_float(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    expected = [encode_batch(encoder.build(), part, encoder.batch) for part in plain.split(encoder.batch)]
+    assert numpy.array_equal(embeddings, torch.cat(expected).float().numpy())
 
 
 def test_runs_that_differ_in_strength_read_the_other_packs_once(

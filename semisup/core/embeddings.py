@@ -1,0 +1,54 @@
+"""Embeddings: the features of an image from which the classifier layer of a network computes the logits.
+
+The classifier layer is the layer that the network names itself (`NamesClassifier`), or else its last linear layer or
+convolution in the order of declaration, which is the order of the forward pass in torchvision's models and in the
+models of this program. The embedding is the input of that layer; values at several positions of an image are averaged.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class NamesClassifier(Protocol):
+    """A network that names its classifier layers itself."""
+
+    def classifier_layers(self) -> list[nn.Module]:
+        """Return the classifier layers; several if the network has several heads."""
+        ...
+
+
+def classifier_layer(model: nn.Module) -> nn.Module:
+    """Return the layer of a network whose input is the embedding of an image."""
+    if isinstance(model, NamesClassifier):
+        return model.classifier_layers()[0]
+    return [each for each in model.modules() if isinstance(each, nn.Linear | nn.Conv2d)][-1]
+
+
+@contextlib.contextmanager
+def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Record the input of a layer in every forward pass inside the context.
+
+    Returns:
+        a list that gets the input of each pass, as (n, D) float32 on the device of the model.
+    """
+    inputs: list[Tensor] = []
+
+    def record(_: nn.Module, values: tuple[Any, ...]) -> None:
+        inputs.append(_mean_over_positions(layer, values[0]).detach().float())
+
+    handle = layer.register_forward_pre_hook(record)
+    try:
+        yield inputs
+    finally:
+        handle.remove()
+
+
+def _mean_over_positions(layer: nn.Module, values: Tensor) -> Tensor:
+    """Average (n, D, H, W) images of features, or (n, ..., D) tokens in front of a linear layer, to (n, D)."""
+    if values.ndim == 4 and not isinstance(layer, nn.Linear):
+        return values.mean(dim=(2, 3))
+    return values.mean(dim=tuple(range(1, values.ndim - 1))) if values.ndim > 2 else values

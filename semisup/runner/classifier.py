@@ -1,0 +1,219 @@
+"""Classify images with the best model of a run, or with the mean of several runs.
+
+    classifier = load_classifier("outputs/runs/RUN")
+    labels, confidences = classifier.predict("images/")
+
+Images are read exactly as in the run, in batches, so that a folder of any size fits into memory.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from semisup.core.embeddings import classifier_layer, record_inputs
+from semisup.core.inference import iter_logits, predict
+from semisup.errors import DataError, RecordError, SettingError
+from semisup.features import Ensemble
+from semisup.features.encode import encoding_mode
+from semisup.images.cache import ProgressCallback, no_progress
+from semisup.images.decode import REASONS
+from semisup.images.pool import DecodeResult
+from semisup.runner.image_inputs import ImageInput, decode_images, list_images
+from semisup.runner.trained_model import TrainedModel, load_trained_model
+from semisup.runtime.precision import require_device
+
+Floats = NDArray[numpy.float32]
+Unreadable = Literal["raise", "nan"]
+
+
+@dataclass(frozen=True)
+class ClassifiedBatch:
+    """The results for n images.
+
+    names: path of each file, relative to its folder; position of an image in memory
+    reasons: why an image could not be read, a key of `images.decode.REASONS`; None if it was read
+    probabilities: (n, K) float32 in [0, 1]; rows of NaN for images that could not be read
+    embeddings: (n, D) float32, with rows of NaN; None unless they were requested
+    """
+
+    names: list[str]
+    reasons: list[str | None]
+    probabilities: Floats
+    embeddings: Floats | None
+
+
+class Classifier:
+    """The best model of a run, or several as an ensemble, which predicts by the mean of their probabilities.
+
+    Args:
+        models: the models; they have the same classes and read images in the same way.
+        device: where they are.
+
+    Attributes:
+        classes: the K class names, in the order of the columns of the probabilities.
+        size: S, the side in pixels to which images are resized before the model.
+        runs: the run directories.
+        models: the models and the configs of their runs.
+
+    Raises:
+        RecordError: the models differ in their classes or in how they read images.
+    """
+
+    def __init__(self, models: Sequence[TrainedModel], device: torch.device) -> None:
+        first = models[0]
+        for other in models[1:]:
+            for difference in first.input_differences(other):
+                raise RecordError(
+                    f"{other.run}: not the same {difference} as {first.run}; an ensemble needs equal ones"
+                )
+        self.classes, self.runs, self.models = first.classes, [each.run for each in models], list(models)
+        self.decode_settings = first.run_config.dataset.decode_settings()
+        self.size, self.device = self.decode_settings.size, device
+        with torch.no_grad():
+            encoders = [each.run_config.encoder for each in models]
+            self._network = Ensemble([each.network for each in models], encoders).eval().to(device)
+
+    def predict(
+        self, images: ImageInput | Iterable[ImageInput], *, unreadable: Unreadable = "raise"
+    ) -> tuple[list[str], Floats]:
+        """Predict the class of each image.
+
+        Args:
+            images: one or several paths, Pillow images or uint8 arrays (H, W, 3); a path may be a folder.
+            unreadable: `raise` = an image that cannot be read is an error; `nan` = its class is "", and its confidence
+                is NaN.
+
+        Returns:
+            The class names, and the confidences: (n,) float32 in [0, 1].
+
+        Raises:
+            DataError: there is no such file, a value is not an image, or, with `raise`, an image cannot be read.
+        """
+        probabilities = self.probabilities(images, unreadable=unreadable)
+        return self.labels(probabilities), probabilities.max(axis=1)
+
+    def labels(self, probabilities: Floats) -> list[str]:
+        """Return the class with the largest probability for each row of (n, K) probabilities; "" for rows of NaN."""
+        read = ~numpy.isnan(probabilities[:, 0])
+        return [
+            self.classes[place] if is_read else ""
+            for place, is_read in zip(probabilities.argmax(axis=1).tolist(), read.tolist(), strict=True)
+        ]
+
+    def probabilities(self, images: ImageInput | Iterable[ImageInput], *, unreadable: Unreadable = "raise") -> Floats:
+        """Compute the probability of each class: (n, K) float32, rows sum to 1. Arguments as for `predict`."""
+        batches = _checked(self.batches(images), unreadable)
+        return numpy.concatenate([self._empty(0), *(batch.probabilities for batch in batches)])
+
+    def embeddings(self, images: ImageInput | Iterable[ImageInput], *, unreadable: Unreadable = "raise") -> Floats:
+        """Compute the features of each image before the classifier layer: (n, D) float32.
+
+        For a run on the features of an encoder these are the encoder's features; for any other run, the input of the
+        last layer of the model (see `core/embeddings.py`). Arguments as for `predict`.
+
+        Raises:
+            RecordError: the classifier is an ensemble.
+        """
+        batches = list(_checked(self.batches(images, embeddings=True), unreadable))
+        parts = [batch.embeddings for batch in batches if batch.embeddings is not None]
+        return numpy.concatenate(parts) if parts else numpy.zeros((0, 0), numpy.float32)
+
+    def batches(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        embeddings: bool = False,
+        watch: ProgressCallback = no_progress,
+    ) -> Iterator[ClassifiedBatch]:
+        """Yield the results batch by batch, so that few images are in memory at once.
+
+        Images that cannot be read have rows of NaN and a reason.
+
+        Args:
+            embeddings: compute the embeddings as well.
+            watch: function that shows progress, such as `Bars.watch`.
+        """
+        if embeddings and len(self.models) > 1:
+            raise RecordError(f"{self.models[1].run}: embeddings belong to one model; give one run")
+        items = list_images(images)
+        results = iter(watch(decode_images(items, self.decode_settings), "classifying", len(items)))
+        size = self.models[0].run_config.settings.train.eval_batch_size
+        while batch := list(islice(results, size)):
+            yield self._classify(batch, embeddings=embeddings)
+
+    def _classify(self, results: list[DecodeResult], *, embeddings: bool) -> ClassifiedBatch:
+        read = [number for number, each in enumerate(results) if each.pixels is not None]
+        probabilities, features = self._empty(len(results)), None
+        if read:
+            pixels = torch.from_numpy(numpy.stack([each.pixels for each in results if each.pixels is not None]))
+            found, vectors = self._compute(pixels, embeddings=embeddings)
+            probabilities[read] = found.cpu().numpy()
+            if vectors is not None:
+                features = numpy.full((len(results), vectors.shape[1]), numpy.nan, numpy.float32)
+                features[read] = vectors.cpu().numpy()
+        return ClassifiedBatch(
+            [each.name for each in results], [each.reason for each in results], probabilities, features
+        )
+
+    def _compute(self, pixels: Tensor, *, embeddings: bool) -> tuple[Tensor, Tensor | None]:
+        """Compute the mean probabilities (n, K) and the embeddings (n, D) of (n, 3, S, S) uint8 RGB images."""
+        first = self.models[0]
+        pixels = to_gray(pixels) if first.channels == 1 else pixels
+        layer = first.network if first.run_config.encoder is not None else classifier_layer(first.network)
+        recorder: contextlib.AbstractContextManager[list[Tensor]] = (
+            record_inputs(layer) if embeddings else contextlib.nullcontext([])
+        )
+        with encoding_mode(), recorder as inputs:
+            torch.set_num_threads(first.run_config.run.threads)
+            (logits,) = iter_logits(self._network, pixels.to(self.device), len(pixels))  # (n, M, K)
+            mean = torch.stack([predict(each).probabilities for each in logits.unbind(dim=1)]).mean(dim=0)
+        return mean, torch.cat(inputs) if embeddings else None
+
+    def _empty(self, count: int) -> Floats:
+        return numpy.full((count, len(self.classes)), numpy.nan, numpy.float32)
+
+
+def load_classifier(*runs: str | os.PathLike[str], device: str = "auto") -> Classifier:
+    """Load the best model of a run, or of several runs as an ensemble.
+
+    Args:
+        device: cpu, cuda, cuda:N, or auto = cuda if there is one.
+
+    Raises:
+        RecordError: a directory is not that of a finished run, its model is damaged, or the runs differ in their
+            classes or in how they read images.
+        SettingError: there is no such device, or weights of an encoder are missing.
+    """
+    if not runs:
+        raise RecordError("give the directory of a run, outputs/NAME/RUN")
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", chosen):
+        raise SettingError("device", device, "must be auto, cpu, cuda or cuda:<number>")
+    require_device(chosen)
+    place = torch.device(chosen)
+    return Classifier([load_trained_model(Path(run), place) for run in runs], place)
+
+
+def to_gray(pixels: Tensor) -> Tensor:
+    """Convert (n, 3, S, S) uint8 RGB to (n, 1, S, S) uint8 luminance (ITU-R 601-2, as in Pillow)."""
+    weights = torch.tensor([299, 587, 114], dtype=torch.int32).view(1, 3, 1, 1)
+    return ((pixels * weights).sum(1, keepdim=True, dtype=torch.int32) // 1000).to(torch.uint8)
+
+
+def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iterator[ClassifiedBatch]:
+    """Yield the batches; with `raise`, raise DataError at the first image that cannot be read."""
+    for batch in batches:
+        for name, reason in zip(batch.names, batch.reasons, strict=True):
+            if reason is not None and unreadable == "raise":
+                raise DataError(f"{name}: cannot be read: {reason} ({REASONS[reason]}); unreadable='nan' goes on")
+        yield batch

@@ -1,0 +1,94 @@
+"""Load the best model of a finished run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from semisup.config import schema
+from semisup.config.schema import RunConfig
+from semisup.core.partial_state import load_trained_state
+from semisup.errors import RecordError, first_line
+from semisup.record import checkpoint
+from semisup.record.reader import example_run, read_config, read_json, read_section
+from semisup.record.weights_check import check_weights
+from semisup.runner import compatibility
+from semisup.runtime.precision import wrap_forward
+from semisup.text import printable
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The best model of a run.
+
+    run: the run directory
+    run_config: the validated config of the run
+    network: the model, which maps images in [0, 1], or the features of the run's encoder, to logits
+    classes: the class names, in the order of the logits
+    channels: number of channels of an image, 1 or 3
+    """
+
+    run: Path
+    run_config: RunConfig
+    network: nn.Module
+    classes: list[str]
+    channels: int
+
+    def input_differences(self, other: "TrainedModel") -> list[str]:
+        """Name what differs from another run in the classes or in how images become the input of the model."""
+        differs = {
+            "classes": self.classes != other.classes,
+            "channels of an image": self.channels != other.channels,
+            "image size or conversion": self.run_config.dataset.decode_settings()
+            != other.run_config.dataset.decode_settings(),
+        }
+        return [name for name, value in differs.items() if value]
+
+
+def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
+    """Load the best model of a run, for use on a device; the weights of a frozen encoder are not loaded.
+
+    Raises:
+        RecordError: there is no best model, or its weights do not fit the config or are damaged.
+        SettingError: frozen layers of the model come from a file of weights that is missing or is another file.
+    """
+    about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
+    if about is not None and not best:
+        _refuse_probe_without_model(run)
+    if about is None or not best:
+        needs = f"it must hold run.json and checkpoints/best-*.pt{example_run(run, 'summary.json')}"
+        raise RecordError(f"{run}: is not the directory of a finished run; {needs}")
+    run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
+    dataset, settings = read_section(about, "dataset"), run_config.settings
+    classes, channels = dataset.get("classes"), dataset.get("channels")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or channels not in (1, 3):
+        raise RecordError(
+            f"{run / 'run.json'}: does not hold the class names and the number of channels that predict needs"
+        )
+    expected = compatibility.checkpoint_bytes(run_config, channels, len(classes))
+    if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
+        raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
+    input_channels, _, size = compatibility.model_input(run_config, channels, len(classes))
+    partial = expected < compatibility.weight_bytes(run_config, channels, len(classes))
+    network = settings.model.build(input_channels, len(classes), size, pretrained=partial)
+    wrap_forward(network, settings.precision, device, channels_last=settings.channels_last, compile=False)
+    try:
+        weights = checkpoint.load(best[0])["weights"]
+        check_weights(best[0], weights, network.state_dict())
+        load_trained_state(network, weights)
+    except (RuntimeError, TypeError, KeyError) as error:
+        raise RecordError(f"{best[0]}: not the weights of this run's model ({printable(first_line(error))})") from None
+    return TrainedModel(run, run_config, network.eval().to(device), classes, channels)
+
+
+def _refuse_probe_without_model(run: Path) -> None:
+    """Raise RecordError if the run is a nearest-neighbors probe.
+
+    The model of such a run consists of its labeled images, which a run does not store.
+    """
+    if read_section(read_config(run / "config.yaml"), "probe").get("classifier") == "nearest_neighbors":
+        raise RecordError(
+            f"{run}: nearest neighbors store no model; predict with the run of logistic regression beside it "
+            f"({run.parent / 'logistic_regression-seed*'}), or with a trained run"
+        )
