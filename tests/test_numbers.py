@@ -180,7 +180,17 @@ def test_every_way_to_say_that_memory_is_short_is_known(error: Exception, short:
     with pytest.raises(RuntimeError) as caught, translate_oom(config):
         raise error
     assert isinstance(caught.value, InsufficientMemoryError) == short
-    assert ("try train.batch_size=3 train.eval_batch_size=128" in str(caught.value)) == short
+    advice = "try train.batch_size=3 train.eval_batch_size=128, or train.accumulate=2, which computes the same batch"
+    assert (advice in str(caught.value)) == short
+
+
+@pytest.mark.parametrize("override", ["compile=true", "train.batch_size=3", "train.accumulate=2"])
+def test_accumulation_is_not_proposed_where_it_is_refused_or_has_no_effect(override: str) -> None:
+    config = checked(*SMALL, override)
+    with pytest.raises(InsufficientMemoryError) as caught, translate_oom(config):
+        raise MemoryError
+    assert "train.batch_size=" in str(caught.value)
+    assert "accumulate" not in str(caught.value)
 
 
 def test_memory_that_runs_out_in_reading_or_saving_is_not_the_batches(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
     if not arguments.check_only:
         _check_reproducible(run_config, None if bare else arguments.run)
     about = {} if bare else read_json(arguments.run / "run.json") or {}
+    _check_version(run_config, about)
     differences = _environment_differences(about, run_config)
     for line in differences if is_rank_zero() else ():
         print(f"differs: {line}")
@@ -175,6 +176,18 @@ def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
     if log is not None:
         check_steps(log)
     run_config.tracking.require_installed()
+
+
+def _check_version(run_config: "RunConfig", about: dict[str, Any]) -> None:
+    """Raise SettingError if the meaning of a setting has changed since the version of semisup that trained the run.
+
+    `schema.validate` compares only `definitions`, of which several development versions had the same number.
+    """
+    from semisup.config import schema
+    from semisup.record.reader import read_section
+
+    packages = read_section(read_section(about, "environment"), "packages")
+    schema.check_meaning(run_config.config, packages.get("semisup"))
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:

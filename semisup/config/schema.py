@@ -211,13 +211,22 @@ def _check_hardware(run: RunSettings) -> None:
 
 
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
-    """Raise SettingError if the meaning of a setting in a saved config has changed, so that results would differ."""
+    """Raise SettingError if this program does not know the settings of a config, or gives them another meaning."""
     if not 1 <= run.definitions <= DEFINITIONS:
         allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
         raise SettingError("definitions", run.definitions, allowed)
-    if changes := changes_since(config):
+    check_meaning(config)
+
+
+def check_meaning(config: ConfigDict, version: object = None) -> None:
+    """Raise SettingError if the meaning of a setting has changed since a saved config was made.
+
+    Args:
+        version: version of semisup that trained a run with this config; None = unknown.
+    """
+    if changes := changes_since(config, version):
         allowed = f"settings have another meaning now ({'; '.join(changes)}); use the semisup version of the run"
-        raise SettingError("definitions", run.definitions, allowed)
+        raise SettingError("definitions", config["definitions"], allowed)
 
 
 def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:

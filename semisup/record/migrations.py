@@ -23,11 +23,13 @@ class Change(NamedTuple):
     version: value of `DEFINITIONS` from which the change applies
     affected: dotted key -> values; a config is affected if each of these keys has one of its values
     sentence: what changed, for the error message
+    after: versions of semisup with definitions `version` that did not have the change yet, or not from their start
     """
 
     version: int
     affected: dict[str, tuple[object, ...]]
     sentence: str
+    after: tuple[str, ...] = ()
 
 
 CHANGES: tuple[Change, ...] = (
@@ -76,6 +78,7 @@ CHANGES: tuple[Change, ...] = (
             ),
         },
         "class tokens, position embeddings and tables of relative positions have no weight decay",
+        after=("0.2.0.dev0",),
     ),
 )
 """Every change of the meaning of settings since version 1, oldest first.
@@ -160,16 +163,22 @@ def migrate(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def changes_since(config: ConfigDict) -> list[str]:
+def changes_since(config: ConfigDict, version: object = None) -> list[str]:
     """List the changes of meaning that affect this config.
 
-    Only changes that are later than the config's `definitions` are listed.
+    Only changes that are later than the config's `definitions` are listed, or than the version of semisup that trained
+    the run.
+
+    Args:
+        version: version of semisup that trained a run with this config; None = unknown.
     """
     made = config.get("definitions")
     return [
         change.sentence
         for change in CHANGES
-        if isinstance(made, int) and change.version > made and _is_affected(change, config)
+        if isinstance(made, int)
+        and (change.version > made or (change.version == made and version in change.after))
+        and _is_affected(change, config)
     ]
 
 

@@ -7,6 +7,7 @@ import torch
 
 from semisup.config.schema import RunConfig
 from semisup.errors import InsufficientMemoryError, first_line
+from semisup.runtime.torchrun_env import world_size
 from semisup.text import escape, listed
 
 MESSAGES = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
@@ -58,4 +59,7 @@ def _training(run_config: RunConfig, message: str) -> str:
     plan = run_config.settings.train
     sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}
     smaller = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]
-    return f"{message}; try {' '.join(smaller) or 'a smaller model, or a smaller dataset.size'}"
+    advice = ["a smaller model, or a smaller dataset.size"] if not smaller else [" ".join(smaller)]
+    if plan.batch_size >= 4 * plan.accumulate and not run_config.run.compile and world_size() == 1:
+        advice.append(f"train.accumulate={2 * plan.accumulate}, which computes the same batch in parts")
+    return f"{message}; try {', or '.join(advice)}"

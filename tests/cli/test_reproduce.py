@@ -212,6 +212,22 @@ def first_rows(log: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in log.read_text().splitlines()[:5]]
 
 
+def test_transformer_of_a_development_version_is_refused(program: Program, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(only_run(finished), tmp_path / "copy")
+    path = tmp_path / "copy" / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["model"] = {"name": "torchvision", "architecture": "vit_b_32", "weights": None, "sha256": None}
+    config["dataset"]["size"] = 224
+    path.write_text(yaml.safe_dump(config))
+    about = json.loads((tmp_path / "copy" / "run.json").read_text())
+    about["environment"]["packages"]["semisup"] = "0.2.0.dev0"
+    (tmp_path / "copy" / "run.json").write_text(json.dumps(about))
+    status, said = program("reproduce", "copy", "--check-only")
+    assert status == 2
+    assert "definitions=2: settings have another meaning now (class tokens, position embeddings" in said
+    assert not (tmp_path / "outputs").exists()
+
+
 @pytest.mark.parametrize("of", ["a run without a row", "a run without a log"])
 def test_what_has_no_numbers_is_not_made_to_be_compared(
     program: Program, finished: Path, tmp_path: Path, of: str

@@ -4,7 +4,7 @@ import pytest
 
 from semisup.config import schema
 from semisup.errors import SettingError
-from semisup.record.migrations import DEFINITIONS
+from semisup.record.migrations import DEFINITIONS, changes_since
 from semisup.record.reader import read_config
 from tests.conftest import CONF, checked
 
@@ -54,3 +54,15 @@ def test_config_of_version_1_with_its_old_meaning_is_valid(overrides: tuple[str,
 
 def test_config_of_0_1_0_is_valid() -> None:
     assert schema.validate(read_config(FIXTURE)).run.definitions == 1
+
+
+@pytest.mark.parametrize(
+    ("architecture", "version", "refused"),
+    [("vit_b_16", "0.2.0.dev0", True), ("vit_b_16", "0.2.0", False), ("resnet18", "0.2.0.dev0", False)],
+)
+def test_development_run_of_a_transformer_has_another_weight_decay(
+    architecture: str, version: str, refused: bool
+) -> None:
+    config = checked("model=torchvision", f"model.architecture={architecture}").config
+    assert bool(changes_since(config, version)) is refused
+    assert changes_since(config) == []
