@@ -38,6 +38,7 @@ from semisup.training.state import start
 TAUS = ",".join(f"0.{number}" for number in range(40, 88, 4))
 WORDS = (
     *("experiment=photographs", "encoder=lite0", "encoder.input_size=32"),  # 1,280 features, encoded fast
+    *("method=fixmatch", "augment=randaugment", "augment@weak=weak"),  # a step that uses stored views
     *("encoder.precision=float32", "encoder.views=2", "dataset.size=32", "dataset.on_duplicate=ignore"),
 )
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from semisup.__main__ import main
 from semisup.config import compose as compose_module
 from semisup.config import schema
 from semisup.config.schema import RunConfig
-from semisup.core.types import Images
+from semisup.core.types import Images, StateDict
+from semisup.method import Method, Prepares, TrainingContext
 from semisup.training.state import TrainingData
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -76,6 +77,20 @@ def _composed(overrides: tuple[str, ...]) -> Any:
 
 def checked(*overrides: str) -> RunConfig:
     return schema.validate(compose("tracking=none", *overrides))
+
+
+def value_of(generator: Generator[Any, None, Any]) -> Any:
+    """Run a generator to its end and return its value."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
+def prepared(method: Method, training: TrainingContext, memory: StateDict) -> StateDict:
+    """Compute what the method needs before the first step."""
+    return value_of(method.prepare(training, memory)) if isinstance(method, Prepares) else memory
 
 
 def choose(group: str, name: str, **wanted: object) -> list[str]:

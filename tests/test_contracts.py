@@ -19,7 +19,7 @@ from semisup.method import LOG_SUMS, OnlineMethod, Position
 from semisup.runner import compatibility
 from semisup.training.loop import train
 from semisup.training.state import TrainingData, make_context, start
-from tests.conftest import CONF, checked, choose, combinations, compose, options, toy_problem
+from tests.conftest import CONF, checked, choose, combinations, compose, options, prepared, toy_problem, value_of
 from tests.encoder.toy import encoder_words
 from tests.pseudo_labels import P1, labels_of, policy_context, random_labels
 from tests.second_values import second_values
@@ -310,14 +310,8 @@ def a_step(method: str, policy: str, *more: str) -> tuple[Any, Any]:
     problem = toy_problem()
     state = start(problem, config.settings)
     training = make_context(problem, config.settings, state)
-    generator = config.settings.method.on_evaluation(training, state.memory, Position(3, 1, 0, 0.5), 0.9)
-    memory = state.memory
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            memory = stop.value
-            break
+    memory = prepared(config.settings.method, training, state.memory)
+    memory = value_of(config.settings.method.on_evaluation(training, memory, Position(3, 1, 0, 0.5), 0.9))
     state.student.train()
     last = config.settings.method.steps_in_epoch(training, memory) - 1
     losses, _ = config.settings.method.loss(training, memory, Position(9, 1, last, 0.5))

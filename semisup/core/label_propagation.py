@@ -11,10 +11,13 @@ get too many of them.
 """
 
 import math
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
+
+from semisup.core.events import Event, Progress
 
 ELEMENTS = 2**24
 """Number of elements of the similarity matrix that are in memory at once: 64 MB of float32."""
@@ -25,8 +28,10 @@ PRECISION = 1e-6
 
 def propagate_labels(
     features: Tensor, targets: Tensor, num_classes: int, neighbors: int, alpha: float, power: float
-) -> Tensor:
+) -> Generator[Event, None, Tensor]:
     """Compute class probabilities of all images from the labels of some images.
+
+    Yields a Progress event after each block of rows of the similarity matrix, and after each product of the sum over t.
 
     Args:
         features: (n, D) float32; overwritten by z, so that one copy is in memory.
@@ -40,13 +45,15 @@ def propagate_labels(
         reaches an image, its row is 1 / K for each class.
     """
     _center_(features)
-    graph = _normalized_graph(features, neighbors, power)
+    graph = yield from _normalized_graph(features, neighbors, power)
     labeled = (targets >= 0).cpu()
     labels = one_hot(targets.cpu().clamp(min=0), num_classes).double() * labeled[:, None]
     total, term = labels.clone(), labels
-    for _ in range(math.ceil(math.log(PRECISION) / math.log(alpha)) if alpha > 0 else 0):
+    products = math.ceil(math.log(PRECISION) / math.log(alpha)) if alpha > 0 else 0
+    for done in range(1, products + 1):
         term = alpha * torch.sparse.mm(graph, term)
         total += term
+        yield Progress(0, 0, "propagating labels", done, products)
     scaled = total / total.sum(dim=0).clamp(min=1e-300)
     mass = scaled.sum(dim=1, keepdim=True)
     probabilities = torch.where(mass > 0, scaled / mass.clamp(min=1e-300), 1 / num_classes)
@@ -60,8 +67,11 @@ def _center_(features: Tensor) -> None:
     normalize(features, dim=1, out=features)
 
 
-def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
-    """Build the matrix S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length."""
+def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Generator[Event, None, Tensor]:
+    """Build the matrix S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length.
+
+    Yields a Progress event after each block of rows.
+    """
     size = len(points)
     count = min(neighbors, size - 1)
     columns: list[Tensor] = []
@@ -75,6 +85,7 @@ def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Tensor:
         columns.append(nearest.indices.cpu())
         similar = nearest.values.cpu().double()
         values.append(torch.where(similar > 0, similar.clamp(min=0) ** power, 0.0))  # 0 also with power 0
+        yield Progress(0, 0, "finding neighbors", begin + len(own), size)
     edges = torch.stack((torch.arange(size).repeat_interleave(count), torch.cat(columns).flatten()))
     weights = torch.cat(values).flatten()
     both = torch.cat((edges, edges.flip(0)), dim=1)

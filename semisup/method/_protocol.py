@@ -210,6 +210,18 @@ def labels_by_model(method: Method) -> bool:
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """A method that computes something once, before the first step."""
+
+    def prepare(self, training: TrainingContext, memory: StateDict) -> Generator[Event, None, StateDict]:
+        """Return the memory with the results; yield Progress events, at which the training can be stopped.
+
+        It is called at every start of the training. If the training continues, the memory may have the results already.
+        """
+        ...
+
+
+@runtime_checkable
 class HoldsAllImages(Protocol):
     """Interface of a method that keeps a float32 copy of all training images, or of their features, in memory."""
 

@@ -3,7 +3,7 @@
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, target_i)
     r(t) = min(1, t / (ramp * T))        at step t of T
 
-At the first step, the labels are propagated once over a graph of the nearest neighbors among labeled and unlabeled
+Before the first step, the labels are propagated once over a graph of the nearest neighbors among labeled and unlabeled
 images (`core/label_propagation.py`). Neighbors are found by the stored features of an encoder, or without an encoder by
 the pixels. The threshold policy weights the propagated labels as it weights predictions; `confidence` is the propagated
 probability. With `skip_rejected`, strong views of weight 0 are left out; a step that selects no image is bit-identical
@@ -14,12 +14,13 @@ computed once, because the features of a frozen encoder do not change.
 
 For n images of D features, the graph takes n^2 * D multiplications. On one core, this is one second for 3,000 images of
 1,280 features, and about 20 minutes for 100,000. The labels then spread in log(1e-6) / log(neighbor_share) sparse
-products: 86 at 0.85, 1,375 at 0.99. One float32 copy of the features is in memory
-during this time, 4 * n * D bytes: 5 kB per image of 1,280 features, 600 kB per image of 224 x 224 pixels.
+products: 86 at 0.85, 1,375 at 0.99. A run can be stopped after each block of rows of the graph and after each product;
+when it continues, the propagation starts again. One float32 copy of the features is in memory during this time,
+4 * n * D bytes: 5 kB per image of 1,280 features, 600 kB per image of 224 x 224 pixels.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,6 +29,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from semisup.core.batch_norm import freeze_bn_stats
+from semisup.core.events import Event, Progress
 from semisup.core.inference import plain_input
 from semisup.core.label_propagation import propagate_labels
 from semisup.core.losses import weighted_cross_entropy
@@ -46,7 +48,7 @@ from semisup.method._protocol import (
     labeled_sums,
     seed_dropout,
 )
-from semisup.runtime.distributed import from_leader
+from semisup.runtime.distributed import from_leader, world_size
 
 PROPAGATED = "propagated"
 """Name in the memory of the (N + L, K) float32 probabilities; those of the labeled images come last."""
@@ -82,14 +84,20 @@ class LabelPropagation(OnlineMethod):
         check_range("neighbor_share", self.neighbor_share, 0, 0.99)
         check_range("power", self.power, 0, 100)
 
+    def prepare(self, training: TrainingContext, memory: StateDict) -> Generator[Event, None, StateDict]:
+        if PROPAGATED in memory or not self.uses_unlabeled or len(training.unlabeled) == 0:
+            return memory
+        if world_size() == 1:
+            propagated = yield from self._propagate(training)
+        else:  # events would have to be the same in all processes
+            targets = training.labeled.targets
+            shape = len(training.unlabeled) + len(targets), training.num_classes
+            propagated = from_leader(lambda: _result(self._propagate(training)), *shape, device=targets.device)
+        return memory | {PROPAGATED: propagated}
+
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        if PROPAGATED not in memory:
-            targets = training.labeled.targets
-            shape = len(training.unlabeled) + len(targets), training.num_classes
-            propagated = from_leader(lambda: self._propagate(training), *shape, device=targets.device)
-            memory = memory | {PROPAGATED: propagated}
         images, targets = training.labeled_batch(position, training.weak)
         batch = unlabeled_batch(training, position, self.ratio)
         probabilities = memory[PROPAGATED][batch.index]
@@ -112,20 +120,30 @@ class LabelPropagation(OnlineMethod):
     def memory_bytes(self, images: int, values: int) -> int:
         return 4 * images * values
 
-    def _propagate(self, training: TrainingContext) -> Tensor:
-        features = _features((training.unlabeled, training.labeled), training.eval_batch_size)
+    def _propagate(self, training: TrainingContext) -> Generator[Event, None, Tensor]:
+        features = yield from _features((training.unlabeled, training.labeled), training.eval_batch_size)
         unknown = torch.full_like(training.unlabeled.targets, -1)  # even if the data set has the class
         targets = torch.cat((unknown, training.labeled.targets))
         settings = training.num_classes, self.neighbors, self.neighbor_share, self.power
         key = (_digest(features, targets), *settings, features.device, torch.get_num_threads())
         if key not in _last:
             _last.clear()
-            _last[key] = propagate_labels(features, targets, *settings)
+            _last[key] = yield from propagate_labels(features, targets, *settings)
         return _last[key].clone()
 
 
 _last: dict[tuple[object, ...], Tensor] = {}
 """The last result in this process: the runs of a sweep that differ in threshold or augmentation share it."""
+
+
+def _result(generator: Generator[Event, None, Tensor]) -> Tensor:
+    """Run a generator to its end, without its events, and return its value."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            value: Tensor = end.value
+            return value
 
 
 def _digest(features: Tensor, targets: Tensor) -> str:
@@ -143,15 +161,16 @@ def _labeled_logits(training: TrainingContext, images: Tensor) -> Tensor:
     return logits
 
 
-def _features(parts: Sequence[Images], batch_size: int) -> Tensor:
+def _features(parts: Sequence[Images], batch_size: int) -> Generator[Event, None, Tensor]:
     """Load the features (or the pixels, in [0, 1]) of all images into one matrix, (n, D) float32."""
-    features, done = torch.empty(0), 0
+    features, done, size = torch.empty(0), 0, sum(map(len, parts))
     for images in parts:
         as_input = plain_input(images.pixels)
         for batch in images.pixels.split(batch_size):
             values = as_input(batch).flatten(1)
             if done == 0:
-                features = values.new_empty(sum(map(len, parts)), values.shape[1])
+                features = values.new_empty(size, values.shape[1])
             features[done : done + len(values)] = values
             done += len(values)
+            yield Progress(0, 0, "reading features", done, size)
     return features

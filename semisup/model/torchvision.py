@@ -6,7 +6,7 @@ any state_dict of the same architecture that was saved by `torch.save`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +15,9 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from semisup.core.layers import NormalizedNetwork
+from semisup.core.added_setting import added
 from semisup.errors import SettingError, closest_match, first_line
+from semisup.model._freezing import FreezableNetwork, check_freezing, freeze_layers
 from semisup.runtime.meta_network import meta_network, state_bytes
 from semisup.runtime.torchvision_compat import torchvision
 from semisup.runtime.weights_file import (
@@ -42,6 +43,12 @@ class TorchvisionClassifier:
     architecture: str
     weights: str | None
     sha256: str | None
+    freeze: str = field(metadata=added("none"))
+    train_blocks: int | None = field(metadata=added(None))
+    norm: str = field(metadata=added("learn"))
+
+    def __post_init__(self) -> None:
+        check_freezing(self.freeze, self.train_blocks, self.norm)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
         models = self._models()
@@ -50,11 +57,14 @@ class TorchvisionClassifier:
         mean, std = (tuple(preset.mean), tuple(preset.std)) if preset else ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         file = self.weights_file()
         if file is None or not pretrained:
-            return _Classifier(self._network(models, num_classes), mean, std)
-        self._fetch(file)
-        network = self._load(models, file)
-        _replace_head(network, num_classes)
-        return _Classifier(network, mean, std)
+            network = self._network(models, num_classes)
+        else:
+            self._fetch(file)
+            network = self._load(models, file)
+            _replace_head(network, num_classes)
+        model = _Classifier(network, mean, std)
+        sha256 = None if file is None else self.sha256
+        return freeze_layers(model, self.freeze, self.train_blocks, self.norm, self.architecture, sha256)
 
     def weights_file(self) -> Path | None:
         if self.weights is None:
@@ -174,7 +184,7 @@ _checked_files: set[tuple[object, ...]] = set()
 """Architecture and state of the files that were found to fit: the jobs of a sweep read a file once to check it."""
 
 
-class _Classifier(NormalizedNetwork):
+class _Classifier(FreezableNetwork):
     """A network with its preprocessing.
 
     Gray images are repeated over three channels, and all images are normalized.

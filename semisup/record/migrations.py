@@ -138,6 +138,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ),
     ("train", (), {"head_first": 0.0, "max_grad_norm": None, "accumulate": 1}),
     ("model", ("timm",), {"train_blocks": None}),
+    ("model", ("torchvision",), {"freeze": "none", "train_blocks": None, "norm": "learn"}),
 )
 """(section or group, options of the group; () = all, keys that were added after 0.1.0 with their values)."""
 

@@ -5,8 +5,8 @@
         ...                  # at StepEnd, EpochEnd and BurnInEnd, `state.snapshot()` is a state to resume from
 
 BurnInEnd is the event right before the first labeling of the unlabeled set, or at the end if it is never labeled. The
-generator may also be closed at a Progress event, during an evaluation or a labeling of the unlabeled set. The state is
-then that before the evaluation or labeling, which is repeated when the training is resumed.
+generator may also be closed at a Progress event: in an evaluation, in a labeling of the unlabeled set, or in what a
+method prepares before the first step. The state is then that before it, and it is repeated when training is resumed.
 
 State holds everything that training needs to continue, and every random draw is a function of the seed and the
 position. So `restore(state, snapshot)` followed by `train` is bit-identical to an uninterrupted training.
@@ -26,7 +26,16 @@ from semisup.core.inference import TEMPERATURE
 from semisup.core.partial_state import load_trained_state, trained_state
 from semisup.core.types import Images
 from semisup.errors import DivergedError
-from semisup.method import LOG_SUMS, Method, OfflineMethod, Position, TrainingContext, labels_by_model, seed_dropout
+from semisup.method import (
+    LOG_SUMS,
+    Method,
+    OfflineMethod,
+    Position,
+    Prepares,
+    TrainingContext,
+    labels_by_model,
+    seed_dropout,
+)
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
 from semisup.training.evaluation import Evaluation, evaluate, finished_event, improves
 from semisup.training.state import (
@@ -52,6 +61,8 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
     """
     training = make_context(problem, settings, state)
     method, plan = settings.method, settings.train
+    if isinstance(method, Prepares) and not _is_finished(plan, state):
+        state.memory = yield from method.prepare(training, state.memory)
     while not _is_finished(plan, state):
         steps = method.steps_in_epoch(training, state.memory)
         if state.pending_accuracy is None:  # otherwise resumed at a BurnInEnd, after the evaluation

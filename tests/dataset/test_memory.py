@@ -18,7 +18,7 @@ from semisup.runner import data as run_data
 from semisup.runtime.precision import wrap_forward
 from semisup.training.loop import training_step
 from semisup.training.state import make_context, start
-from tests.conftest import checked, choose, combinations, compose, options, toy_problem
+from tests.conftest import checked, choose, combinations, compose, options, prepared, toy_problem
 from tests.test_independence import of, photos, run
 from tests.training.test_loop import everything, resumed_at, same_weights, settings
 
@@ -116,6 +116,7 @@ def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
     one, problem = checked(*chosen).settings, toy_problem(unlabeled=90, channels=3)
     state = start(problem, one)
     learner = make_context(problem, one, state)
+    state.memory = prepared(one.method, learner, state.memory)
     training_step(learner, one, state, Position(0, 0, 0, 0.0))
     with Counting() as drawing:
         learner.labeled_batch(Position(1, 0, 1, 0.1), one.weak)

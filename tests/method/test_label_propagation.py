@@ -1,20 +1,21 @@
 """`method=label_propagation`: labels from the neighbors, propagated once, weighted by the threshold policy."""
 
 import dataclasses
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from semisup.core.events import EvalEnd, PoolLabeled
+from semisup.core.events import EvalEnd, Event, PoolLabeled
 from semisup.core.label_propagation import propagate_labels
 from semisup.errors import SettingError
-from semisup.method import Position, label_propagation
+from semisup.method import label_propagation
 from semisup.runtime import distributed
 from semisup.training.loop import train
 from semisup.training.state import State, TrainingConfig, TrainingData, make_context, restore, start
-from tests.conftest import checked, toy_problem
+from tests.conftest import checked, prepared, toy_problem, value_of
 
 OVERRIDES = (
     "method=label_propagation",
@@ -40,7 +41,7 @@ def test_pseudo_labels_are_the_propagated_labels_of_the_pixels() -> None:
     problem, _, state = trained("method.neighbors=3", "method.neighbor_share=0.7", "method.power=2")
     images = torch.cat((problem.unlabeled.pixels[:], problem.labeled.pixels[:])).flatten(1) / 255
     targets = torch.cat((torch.full((len(problem.unlabeled),), -1), problem.labeled.targets))
-    expected = propagate_labels(images, targets, problem.num_classes, neighbors=3, alpha=0.7, power=2)
+    expected = value_of(propagate_labels(images, targets, problem.num_classes, neighbors=3, alpha=0.7, power=2))
     torch.testing.assert_close(state.memory["propagated"], expected)
 
 
@@ -109,10 +110,11 @@ def test_process_other_than_the_leader_receives_the_labels(monkeypatch: pytest.M
     problem = toy_problem()
     state = start(problem, settings)
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(label_propagation, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "rank", lambda: 1)
     monkeypatch.setattr(distributed.dist, "broadcast", lambda tensor, source: tensor.fill_(0.25))
     monkeypatch.setattr(label_propagation, "propagate_labels", lambda *_: pytest.fail("only the leader propagates"))
-    _, memory = settings.method.loss(make_context(problem, settings, state), state.memory, Position(0, 0, 0, 0.0))
+    memory = prepared(settings.method, make_context(problem, settings, state), state.memory)
     assert memory["propagated"].shape == (42, 3)
     assert bool((memory["propagated"] == 0.25).all())
 
@@ -120,9 +122,9 @@ def test_process_other_than_the_leader_receives_the_labels(monkeypatch: pytest.M
 def test_runs_that_differ_in_the_threshold_only_share_the_propagated_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def propagate(*arguments: Any) -> Tensor:
+    def propagate(*arguments: Any) -> Generator[Event, None, Tensor]:
         calls.append(arguments)
-        return propagate_labels(*arguments)
+        return (yield from propagate_labels(*arguments))
 
     monkeypatch.setattr(label_propagation, "propagate_labels", propagate)
     monkeypatch.setattr(label_propagation, "_last", {})

@@ -128,12 +128,12 @@ def test_loading_gives_the_network_that_torchvision_gives(
         state = {old[key]: state[key] for key in state if not key.endswith("num_batches_tracked")}
     torch.save(state, file)
     expected = models.get_model(name, weights=entry).state_dict()
-    model = TorchvisionClassifier(name, "DEFAULT", None).build(3, 7, 64)
+    model = TorchvisionClassifier(name, "DEFAULT", None, "none", None, "learn").build(3, 7, 64)
     loaded = model.network.state_dict()  # type: ignore[union-attr]
     assert list(loaded) == list(expected)
     same = [key for key in expected if torch.equal(loaded[key], expected[key])]
     assert 0 < len(expected) - len(same) <= 2, "all but weight and bias of the head"
-    bare = TorchvisionClassifier(name, "DEFAULT", None).build(3, 7, 64, pretrained=False)
+    bare = TorchvisionClassifier(name, "DEFAULT", None, "none", None, "learn").build(3, 7, 64, pretrained=False)
     bare.load_state_dict(model.state_dict())
     if name == "googlenet":
         assert bare.network.transform_input == model.network.transform_input, "which no state_dict holds"
@@ -224,7 +224,7 @@ def test_an_unusable_file_is_refused_in_one_line(case: str, program: Program, tm
     file = tmp_path / "own.pth"
     write(file)
     with pytest.raises(SettingError, match=reason):
-        identify_weights(TorchvisionClassifier(NAME, str(file), None))
+        identify_weights(TorchvisionClassifier(NAME, str(file), None, "none", None, "learn"))
     status, output = program("train", *MODEL, f"model.weights={file}", *SHORT)
     assert status == 2
     assert output.strip().count("\n") == 0, output

@@ -20,7 +20,7 @@ from semisup.runtime.torchvision_compat import torchvision
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[str], Any]]] = {
     "torchvision": (
         lambda: torchvision("models").get_model("squeezenet1_1", weights=None),
-        lambda file: TorchvisionClassifier("squeezenet1_1", file, None),
+        lambda file: TorchvisionClassifier("squeezenet1_1", file, None, "none", None, "learn"),
     ),
     "timm": (
         lambda: create_network("model.architecture", "test_efficientnet", 1000),
