@@ -1,4 +1,4 @@
-"""Benchmarks: the cost of this program as ratios to minimal implementations (`make bench`).
+"""Benchmarks: the time and memory of this program relative to minimal implementations (`make bench`).
 
 "Ours" is this program. "A over B" is the ratio (time of A) / (time of B), unless a module names another quantity.
 

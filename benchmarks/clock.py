@@ -1,6 +1,6 @@
-"""Paired timing: functions are timed in alternation and compared within a round.
+"""Time functions in alternation, so that the load of the machine affects all of them alike.
 
-So machine load affects all functions alike. The ratio of two functions is the median over the rounds of (seconds of
+The ratio of two functions is the median over the rounds of (seconds of
 one) / (seconds of the other in the same round). The order of the functions rotates by one from round to round.
 """
 
@@ -31,7 +31,7 @@ class Plan:
         return 0.1 if self.quick else 0.25
 
     def wants(self, *names: str) -> bool:
-        """Whether at least one of these entries is selected.
+        """Whether the user selected at least one of these benchmark entries.
 
         A name may also be the common start of several entries; then one selected entry with this start is enough.
         """
@@ -52,7 +52,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Measured:
-    """Result of one entry.
+    """Result of one benchmark entry.
 
     value: a ratio, or a quantity in the unit of the entry
     cpu: the same value computed from CPU time, which depends less on the load of the machine; None if other processes
@@ -95,7 +95,7 @@ def _repeats(work: Work, shortest: float) -> int:
 
 
 def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool = True) -> Measured:
-    """Compute the time of `above` over the time of `below`.
+    """Compute the ratio of the times of two functions, as the median over rounds.
 
     Args:
         own_work: False if other processes do the work; then no ratio of CPU times is computed.
@@ -108,5 +108,5 @@ def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool 
 
 
 def single(values: list[float], *, seconds: Mapping[str, float] | None = None) -> Measured:
-    """Summarize the values of one quantity, one for each round, by their median."""
+    """Summarize a measured quantity, with one value for each round, by the median."""
     return Measured(statistics.median(values), None, (min(values), max(values)), len(values), seconds or {})

@@ -1,4 +1,4 @@
-"""Time of `semisup compare` for 1,000 runs, including process start.
+"""Measure the time of `semisup compare` for 1,000 runs, including process start.
 
 One real run on the built-in digits is copied to 1,000 run directories. Each copy gets its own settings and a slightly
 different accuracy; metrics.jsonl has several hundred lines, as in the original. The runs are 25 thresholds x 7
@@ -56,7 +56,7 @@ def make_thousand(folder: Path) -> None:
 
 
 def _settings(original: Path) -> Iterator[tuple[Plain, float]]:
-    """Yield 1,000 configs, each with the difference of its accuracy from that of the original run."""
+    """Yield the configs of the 1,000 copies, each with the change of accuracy relative to the original run."""
     plain = yaml.safe_load((original / "config.yaml").read_text())
     summary = json.loads((original / "summary.json").read_text())
     references: dict[str, tuple[Plain, float]] = {}

@@ -1,4 +1,4 @@
-"""A frozen encoder and runs on its features: overhead over the bare networks, and runs per minute.
+"""Measure the overhead of encoders and of runs on their features, and the runs per minute.
 
 A pack is a set of stored features. The bare head is the linear classifier alone, on resident features.
 
@@ -76,7 +76,7 @@ def _encoding(plan: Plan) -> Measured:
 
 
 def _run(plan: Plan, words: tuple[str, ...]) -> Iterator[tuple[str, Measured]]:
-    """Measure a step and a whole run on 1,280 features per image."""
+    """Measure a training step, and a whole run, on 1,280 features per image."""
     steps = 60 if plan.quick else 600
     config = checked(*words, f"train.steps={steps}", "train.evaluate_every_steps=100")
     with Bars() as bars:
@@ -100,7 +100,7 @@ def _run(plan: Plan, words: tuple[str, ...]) -> Iterator[tuple[str, Measured]]:
 
 
 def _bare_step(config: Any, problem: Any) -> Work:
-    """Build a function that does the bare step of the linear head, on resident features.
+    """Build a function that computes a minimal training step of a linear classifier on features in memory.
 
     It does the model passes of a FixMatch step and the optimizer update.
     """
@@ -124,7 +124,7 @@ def _bare_step(config: Any, problem: Any) -> Work:
 
 
 def _runs_per_minute(plan: Plan, words: tuple[str, ...], root: Path) -> Measured:
-    """Compute the finished runs per minute of the command's wall-clock time, on all cores.
+    """Measure how many runs a sweep finishes per minute, on all cores.
 
     Reference runs are counted, too.
     """

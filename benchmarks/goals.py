@@ -1,10 +1,10 @@
-"""All entries of the benchmarks: stable name, description and goal."""
+"""List all benchmark entries: name, description and goal."""
 
 from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One entry of the benchmarks.
+    """A benchmark entry: what is measured, and the goal.
 
     about: description for the table
     most, least: the goal, as the highest or lowest value allowed; both None = for information only
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 def entries(cores: int) -> tuple[Entry, ...]:
-    """List all entries, in the order of the table.
+    """List all benchmark entries, in the order of the table.
 
     Args:
         cores: number of CPU cores, on which the goals of reading images depend.

@@ -40,7 +40,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def measured(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    """Measure all entries on the device `DEVICE`, without checking that it is a GPU."""
+    """Measure all GPU benchmark entries on the device `DEVICE`, without checking that it is a GPU."""
     recipe = (*RECIPE, f"method.ratio={SHAPE.ratio}", f"device={DEVICE}")
     configs = {name: settings(SHAPE, *recipe, *words) for name, words in KINDS.items()}
     data = problem(SHAPE, POOL, DEVICE)
@@ -59,7 +59,7 @@ def measured(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def _whole(step: Work) -> Work:
-    """Extend a step by waiting until the device has finished it."""
+    """Wrap a step, so that it waits until the device has finished it."""
 
     def work() -> None:
         step()

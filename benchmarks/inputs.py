@@ -25,7 +25,7 @@ PARTS = (*["training/labeled"] * 5, "validation", "testing")  # 6 % of the photo
 
 
 class Shape(NamedTuple):
-    """The sizes of a training, which the names of entries refer to.
+    """Sizes of a training that is measured: model, image size and batch size.
 
     model: name in conf/model
     words: overrides of the model's settings
@@ -54,13 +54,13 @@ QUICK = {
 
 
 def checked(*words: str) -> Any:
-    """Compose and check the settings of `semisup train WORDS`."""
+    """Compose and validate the settings of the command `semisup train WORDS`."""
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         return schema.validate(hydra.compose("train", overrides=["tracking=none", "device=cpu", *words]))
 
 
 def settings(shape: Shape, *words: str) -> Any:
-    """Compose the settings of a training of this shape that never ends and never evaluates."""
+    """Compose the settings of a training with this model, image size and batch size, without evaluations."""
     length = ("train.steps=100000000", "train.evaluate_every_steps=99999999")
     return checked(
         f"model={shape.model}",
@@ -79,7 +79,7 @@ def images(number: int, size: int, seed: int) -> Images:
 
 
 def problem(shape: Shape, pool: int | None = None, device: str = "cpu") -> TrainingData:
-    """Generate data of this shape, with eight batches of labeled images.
+    """Generate random training data with these sizes: eight batches of labeled images, and unlabeled images.
 
     Args:
         pool: number of unlabeled images; None = as many as labeled ones.

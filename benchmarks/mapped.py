@@ -1,6 +1,6 @@
-"""Our step with unlabeled images read from the cache file (`dataset.memory_gb=0`), over the bare step.
+"""Measure a training step that reads its unlabeled images from the cache file (`dataset.memory_gb=0`).
 
-The bare step of `steps.py` has its images in memory.
+It is compared with the bare step of `steps.py`, which has its images in memory.
 """
 
 from collections.abc import Iterator

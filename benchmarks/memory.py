@@ -1,4 +1,4 @@
-"""Memory per image in bytes, including everything that is stored beside its pixels."""
+"""Measure the memory per image in bytes: pixels, path, class and everything else."""
 
 import gc
 import tracemalloc

@@ -1,4 +1,4 @@
-"""The published FixMatch step (`reference_step.py`) over ours.
+"""Measure the published FixMatch step (`reference_step.py`) relative to ours.
 
 A step has 16 labeled and 112 unlabeled images of 32 pixels. Both programs have the same model (WRN-28-2), number of
 images, SGD with Nesterov momentum and weight decay, average of the weights, RandAugment with CutOut, and one thread.
@@ -60,7 +60,7 @@ def fixmatch(shape: Shape, *words: str) -> Any:
 
 
 def reference(shape: Shape) -> ReferenceStep:
-    """Build the published step, with a model of the same structure."""
+    """Build the published FixMatch step, with a model of the same structure as ours."""
     data = problem(shape)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -38,7 +38,7 @@ def affine(image: Image.Image, *matrix: float) -> Image.Image:
 
 
 def operations(side: int) -> list[Operation]:
-    """List the fourteen operations of RandAugment for images of `side` pixels; each draws its magnitude when called."""
+    """List RandAugment's fourteen operations as functions of a Pillow image; each draws its magnitude."""
     share: Callable[[], float] = lambda: random.uniform(-0.3, 0.3)  # noqa: E731
     factor: Callable[[], float] = lambda: random.uniform(0.05, 0.95)  # noqa: E731
     enhance: list[Operation] = [lambda image, each=each: each(image).enhance(factor()) for each in ENHANCERS]
@@ -73,7 +73,7 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
 
 
 class ReferenceStep:
-    """The published step, as a function that is called once for each step.
+    """The published FixMatch step, as a function that is called once for each step.
 
     Args:
         model: the network that is trained, in float32.

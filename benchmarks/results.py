@@ -1,4 +1,4 @@
-"""The results: the table, bench.json, and the generated part of docs/internals/performance.md."""
+"""Write the benchmark results: the table, bench.json, and a part of docs/internals/performance.md."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def as_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_page(page: Path, about: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write the table into a page, between `<!-- bench -->` and `<!-- end -->`.
+    """Write the table of results into a page, between the marks `<!-- bench -->` and `<!-- end -->`.
 
     The rest of the page is unchanged.
 

@@ -1,4 +1,4 @@
-"""Time of a new process: for help, for shell completion, and for a run of one training step."""
+"""Measure the time of a new process: for help, for shell completion, and for a run of one step."""
 
 import os
 import resource
@@ -48,7 +48,7 @@ def seconds(command: list[str], environment: Mapping[str, str] | None = None) ->
 
 
 def median_seconds(plan: Plan, measured: Callable[[int], Seconds]) -> Measured:
-    """Call `measured` in each round and return the median of the times.
+    """Measure a time in each round and return the median.
 
     A first call, which fills the disk caches, is not counted.
     """
@@ -58,7 +58,7 @@ def median_seconds(plan: Plan, measured: Callable[[int], Seconds]) -> Measured:
 
 
 def _first_step(seed: int) -> Seconds:
-    """Measure a run of one step on the built-in digits, with its evaluations and its files."""
+    """Measure the time of a run of one step on the built-in digits, with its evaluations and files."""
     with tempfile.TemporaryDirectory(prefix="semisup-bench-") as folder:
         words = ["train.steps=1", "plots=false", "tracking=none", f"output_root={folder}", f"seed={seed}"]
         return seconds([*SEMISUP, "train", *words])

@@ -1,4 +1,4 @@
-"""Our training step over the bare step, the share of augmentation, and inference over a bare forward pass.
+"""Measure training steps and inference of this program relative to bare forward and backward passes.
 
 The bare step is the minimum that a method needs, at the same precision and memory layout: the forward and backward
 passes and the optimizer update, on one resident float batch. It reads, shuffles, augments, selects and logs nothing.
@@ -54,7 +54,7 @@ def _step(plan: Plan, shape: Shape, name: str, method: str, share: str | None) -
 
 
 def our_step(config: Any, data: TrainingData, state: State | None = None) -> Work:
-    """Build a function that does one optimizer update of this program.
+    """Build a function that computes one training step of this program.
 
     A method with `refresh_every` first trains until the unlabeled set is labeled.
     """
@@ -71,7 +71,7 @@ def our_step(config: Any, data: TrainingData, state: State | None = None) -> Wor
 
 
 def bare_step(config: Any, shape: Shape, method: str, device: str = "cpu") -> Work:
-    """Build a function that does the bare step, on a resident batch."""
+    """Build a function that computes a minimal training step (the bare step) on a batch in memory."""
     data = problem(shape, device=device)
     state = start(data, config.settings)
     labeled, targets = resident(config, data.labeled.pixels[: shape.batch]), data.labeled.targets[: shape.batch]
@@ -122,7 +122,7 @@ def augmentation(config: Any, shape: Shape, method: str) -> Work:
 
 
 def _score(plan: Plan, shape: Shape) -> Measured:
-    """Compute the time of predicting uint8 images over the time of the forward passes alone.
+    """Measure the time of predicting uint8 images relative to the forward passes alone.
 
     The forward passes are on float images in memory.
     """

@@ -1,4 +1,4 @@
-"""Overhead of sweeps, on the built-in digits.
+"""Measure the overhead of sweeps, on the built-in digits.
 
 A shared start is the common first part of runs, up to the first labeling of the unlabeled set, computed once.
 
@@ -71,7 +71,7 @@ def _shared_over_separate(plan: Plan) -> Measured:
 
 
 def _over(pairs: list[tuple[Seconds, Seconds]]) -> Measured:
-    """Compute the median ratio of the first time to the second time of each pair."""
+    """Compute the ratio of two times for each pair of measurements, and return the median."""
     cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
     middle = {
         name: statistics.median(each[place].wall for each in pairs) for place, name in enumerate(("this", "over"))

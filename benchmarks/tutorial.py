@@ -118,7 +118,7 @@ def network(widths: Sequence[int], hidden: int, classes: int, side: int) -> nn.S
 
 
 class Learning:
-    """A training step as a function that is called once for each step.
+    """The tutorial's training step, as a function that is called once for each step.
 
     It holds the model, AdamW, and a loader that starts again whenever it is exhausted.
     """

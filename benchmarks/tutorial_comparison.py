@@ -1,4 +1,4 @@
-"""The Food-11 tutorial (`tutorial.py`) over ours, on generated 500 x 400 JPEGs at 224 pixels.
+"""Measure the Food-11 tutorial's program (`tutorial.py`) relative to ours, on generated 500 x 400 JPEGs.
 
     load            reading all images for the first time, at 224 pixels
     load_64         the same at 64 pixels, where ours decodes a JPEG at a reduced size
@@ -54,7 +54,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def config(root: Path, shape: Shape, *words: str) -> Any:
-    """Compose the settings of our run on the images in `root`."""
+    """Compose the settings of this program for a run on the images in `root`."""
     data = ("dataset=folder", f"dataset.root={root}", f"dataset.size={shape.size}", f"dataset.cache={root}/.cache")
     length = ("train.steps=100000000", "train.evaluate_every_steps=99999999", f"train.batch_size={BATCH}")
     return checked(*data, *length, f"model={shape.model}", *shape.words, "augment.strength=1", *words)
@@ -114,19 +114,19 @@ def _scoring(chosen: Any, data: TrainingData, pool: torch.Tensor) -> Work:
 
 
 def _network(chosen: Any, shape: Shape) -> torch.nn.Module:
-    """Build the tutorial's network with the widths of our model."""
+    """Build the tutorial's network with the same widths as the model of this program."""
     model = chosen.settings.model
     return tutorial.network(model.widths, model.hidden, CLASSES, shape.size)
 
 
 def _peak(root: Path, shape: Shape) -> Measured:
-    """Measure the peak resident memory of a process of ours over that of a process of the tutorial."""
+    """Measure the peak memory of this program relative to that of the tutorial's program."""
     found: Mapping[str, float] = {kind: _peak_of(kind, root, shape) for kind in ("seed", "ours")}
     return single([found["ours"] / found["seed"]], seconds={f"{name} MiB": value for name, value in found.items()})
 
 
 def _peak_of(kind: str, root: Path, shape: Shape) -> float:
-    """Measure the peak resident memory of a process in MiB; `kind` is "ours" or "seed" (the tutorial)."""
+    """Measure the peak memory of a process in MiB; `kind` is "ours" (this program) or "seed" (the tutorial)."""
     command = [sys.executable, "-m", "benchmarks.tutorial_comparison", kind, str(root), json.dumps(shape)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}

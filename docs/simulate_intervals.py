@@ -48,11 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=4000)
     sweeps = parser.parse_args().sweeps
-    print(
-        '| true gain | seeds | mean > deviation (0.1.0\'s "clear") | interval of the sweep > 0 | 10 fresh seeds > 0 |',
-        end="",
-    )
-    print(" overstated by | power of one cell |\n|---|---|---|---|---|---|---|")
+    print('| true gain | seeds | mean > deviation ("clear" in 0.1.0) | interval of the sweep > 0 |', end="")
+    print(" interval of 10 new seeds > 0 | overstated by | interval of one cell > 0 |\n|---|---|---|---|---|---|---|")
     generator = numpy.random.default_rng(0)
     for effect in (0.0, 1.0):
         for seeds in (3, 5, 10):

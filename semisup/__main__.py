@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _is_program() -> bool:
-    """Whether this process was started as `semisup` or `python -m semisup`, and not as a test."""
+    """Whether this process was started as `semisup` or `python -m semisup`, and not by a test program."""
     script = getattr(sys.modules["__main__"], "__file__", None) or ""
     return __name__ == "__main__" or os.path.basename(script) == "semisup"
 

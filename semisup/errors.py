@@ -19,7 +19,7 @@ from semisup.text import escape
 
 
 class SettingError(ValueError):
-    """A setting is not valid; callers add the group to `key` with `within` (`tau` -> `threshold.tau`)."""
+    """A setting has an invalid value, or a key does not exist."""
 
     def __init__(self, key: str, value: object, allowed: str, nearest: str | None = None) -> None:
         super().__init__(key, value, allowed, nearest)
@@ -30,13 +30,13 @@ class SettingError(ValueError):
         return f"{self.key}={escape(self.value)}: {self.allowed}{hint}"
 
     def within(self, group: str) -> "SettingError":
-        """Return the same error with the group before the key, as a user types it."""
+        """Return this error with its key prefixed by a config group: `tau` -> `threshold.tau`."""
         nearest = f"{group}.{self.nearest}" if self.nearest and self.allowed.startswith("no such key") else self.nearest
         return SettingError(f"{group}.{self.key}", self.value, self.allowed, nearest)
 
 
 class DataError(ValueError):
-    """Images or folders do not match the settings.
+    """The images or folders of a data set are missing, damaged, or do not match the settings.
 
     `report`: the content of data_report.json, if there are too many files for a message of one line.
     """
@@ -45,7 +45,7 @@ class DataError(ValueError):
 
 
 class RecordError(ValueError):
-    """A run directory cannot be used as requested."""
+    """A run directory is damaged, in use, or not suitable for the command."""
 
 
 class InUseError(RecordError):
@@ -63,11 +63,11 @@ class LockLostError(RecordError):
 
 
 class FinishedError(RecordError):
-    """Another process has finished this run."""
+    """The run was finished by another process while this process waited for it."""
 
 
 class DivergedError(ValueError):
-    """A loss or gradient of `step` is not finite."""
+    """The loss or the gradient of a training step is not finite (NaN or infinite)."""
 
     def __init__(self, step: int) -> None:
         super().__init__(step)

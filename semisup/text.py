@@ -29,24 +29,24 @@ def listed(parts: Iterable[str], word: str = "or") -> str:
 
 
 def escape(value: object) -> str:
-    """Return `value` as YAML users write it, on one line of at most 120 characters."""
+    """Format a value as in YAML, with control characters escaped, on one line of at most 120 characters."""
     return printable(value, MAX_LENGTH)
 
 
 def printable(value: object, max_length: int = 300) -> str:
-    """Return `value` as YAML users write it, on one line of at most `max_length` characters."""
+    """Format a value as in YAML, with control characters escaped, on one line of at most `max_length` characters."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     text = _escape_unprintable(text[: max_length + 1])
     return text if len(text) <= max_length else text[: max_length - 3] + "..."
 
 
 def escape_name(text: str) -> str:
-    """Escape unprintable characters and the backslash, so that different names remain different."""
+    """Escape unprintable characters and backslashes in a name; different names remain different."""
     return _escape_unprintable(text, "\\")
 
 
 def escape_line(text: str) -> str:
-    """Escape what is not Unicode with backslashes, because file names on Linux are arbitrary bytes."""
+    """Escape the bytes of a text that are not valid Unicode; on Linux, file names are arbitrary bytes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -62,7 +62,7 @@ def _escape_unprintable(text: str, also: str = "") -> str:
 
 
 def shell_quote(path: Path) -> str:
-    """Quote a path for bash; unprintable characters become `$'\\x..'`, which bash reads as the same characters."""
+    """Quote a path so that it can be copied into bash; unprintable characters become `$'\\x..'`."""
     text = str(path)
     if text.isprintable():
         return shlex.quote(text)
@@ -76,7 +76,7 @@ def shell_quote(path: Path) -> str:
 
 
 def relative_url(folder: Path, page: Path) -> str:
-    """Return the relative URL of a directory, for a page in the directory `page`.
+    """Return the relative URL by which an HTML page in the directory `page` links to the directory `folder`.
 
     The URL never has a scheme, whatever the name of the directory is.
     """
@@ -85,7 +85,7 @@ def relative_url(folder: Path, page: Path) -> str:
 
 
 def run_url(folder: Path, page: Path) -> str:
-    """Return the relative URL of a run's report, for a page in the directory `page`.
+    """Return the relative URL by which an HTML page in the directory `page` links to a run's report.
 
     If the run has no report, return the URL of its directory.
     """

@@ -9,24 +9,30 @@ from dataclasses import dataclass
 SECTIONS = {
     "A": (
         "Process death",
-        "A run is killed by a signal, for lack of memory, or by loss of power. The figures of the kill harness follow.",
+        "The process of a run is killed by a signal, for lack of memory, or by a loss of power.",
     ),
-    "B": ("Storage", "The disk is full, read-only or failing, or does not support an operation."),
-    "C": ("Concurrency", "Several processes use the same run directory, cache or file."),
-    "D": ("Data", "The image files and folders are damaged, unusual, or named in unusual ways."),
-    "E": ("Numbers and pseudo-labels", "Values are not finite, sets are empty, or all predictions are of one class."),
-    "F": ("Config", "Settings are typed wrongly, or a saved config is loaded again."),
+    "B": ("Storage", "The disk is full, is read-only, fails, or does not support an operation."),
+    "C": ("Concurrency", "Several processes use the same run directory, cache or file at the same time."),
+    "D": ("Data", "Image files and folders are damaged, unusual, or have unusual names."),
+    "E": (
+        "Numbers and pseudo-labels",
+        "Numbers are not finite, sets of images are empty, or the model predicts only one class.",
+    ),
+    "F": ("Config", "A user types a wrong setting, or a saved config is loaded again."),
     "G": (
         "Untrusted files and secrets",
-        "Run directories, configs and checkpoints come from someone else. The secrets of the user must not be written anywhere.",
+        "Run directories, configs and checkpoints from other people must not run code. The user's secrets must not be written to any file.",
     ),
-    "H": ("W&B", "The tests of this section run the real client against a server that fails."),
-    "I": ("Sweeps", "Jobs of a sweep fail, are killed or are stopped, and the sweep is started again."),
-    "J": ("Time and host", "The clock jumps, a process id is used again, or a run continues on another machine."),
+    "H": ("W&B", "The tests run the real client of W&B against a server that fails."),
+    "I": ("Sweeps", "Jobs of a sweep fail, are killed or are stopped, and the same sweep is started again."),
+    "J": (
+        "Time and host",
+        "The system clock jumps, a process id is used again, or a run continues on another machine.",
+    ),
     "K": (
         "Faults of version 0.1.0",
-        "About 430 attempts by hand and 570 fuzzed commands found sixteen kinds of fault that version 0.1.0 did not survive. "
-        "Each one is corrected, and tested by the rows below.",
+        "About 430 manual attempts and 570 random commands found sixteen kinds of fault that version 0.1.0 did not survive. "
+        "All are corrected; the following tests check this.",
     ),
 }
 

@@ -25,8 +25,9 @@ PAGE = COMMITTED if os.environ.get("SEMISUP_WRITE_RELIABILITY") == "1" else ROOT
 HEAD = """\
 # Reliability
 
-Every figure comes from the tests of this version: `make reliability` writes them here (`tests/reliability.py`). Only
-the last section is written by hand. `tests/faults.py` names the tests of each fault. "-": there is no test, and the
+This page lists the faults that the tests cause, such as a killed process or a full disk, and what the program must do
+in each case. `make reliability` runs the tests and writes their results to this page (`tests/reliability.py`). Only the
+last section is written by hand. `tests/faults.py` names the tests of each fault. A fault with "-" has no test; the
 reason is given in place of the required behavior.
 """
 SECTION = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- end -->\n", re.DOTALL)
@@ -75,7 +76,7 @@ def _tables(counts: Counts) -> dict[str, str]:
             [letter, title, len(faults) - without, sum(n for n, _ in counted), sum(n for _, n in counted), without]
         )
     columns = ("", "section", "faults with a test", "injected", "survived", "faults without a test")
-    text = "Each test causes a fault and checks the required behavior. Survived: the behavior was as required."
+    text = 'Each test causes a fault. "Injected" is how often; "survived" is how often the program behaved as required.'
     bodies["0"] = _section("## Summary", text, columns, sums)
     return bodies
 

@@ -150,8 +150,8 @@ def test_images_that_no_machine_holds_are_said_at_the_door() -> None:
 @pytest.mark.parametrize(
     ("overrides", "counts", "said"),
     [
-        ([], {"validation": 0}, "leaves no image for the validation set"),
-        ([], {"unlabeled": 0}, "needs unlabeled images, and there are none"),
+        ([], {"validation": 0}, "has no validation images"),
+        ([], {"unlabeled": 0}, "needs unlabeled images, but the data set has none"),
     ],
 )
 def test_sets_that_are_too_small_are_said_at_the_door(overrides: list[str], counts: dict[str, int], said: str) -> None:

@@ -1,1 +1,1 @@
-"""Read, compare and diagnose finished runs; the results are numbers, which `semisup.report` shows."""
+"""Read, compare and diagnose finished runs. The functions return numbers, and `semisup.report` displays them."""

@@ -65,7 +65,7 @@ def summarize(values: Iterable[float | None]) -> Spread | None:
 
 @dataclass(frozen=True)
 class ReferenceGain:
-    """Gain of a finished run over one reference run.
+    """Gain of a finished run over a reference run (a run on labels only, with which it is compared).
 
     other: the reference run; None if there is none
     points: the gain in percentage points; None unless the reference run is finished
@@ -76,7 +76,7 @@ class ReferenceGain:
 
     @property
     def state(self) -> str:
-        """Status of the reference run, or "missing"."""
+        """Status of the reference run, such as `done` or `failed`; "missing" if there is no reference run."""
         return "missing" if self.other is None else self.other.status
 
     @property
@@ -98,7 +98,7 @@ class Row:
     ensemble: float | None = None  # test accuracy of the mean of the seeds' probabilities, in [0, 1]; None = unknown
 
     def references(self, kind: str) -> tuple[ReferenceGain, ...]:
-        """Return the gain of each run over its reference run of this kind; () for a labels-only row."""
+        """Return the gain of each run of this row over its reference run of one kind; () for a labels-only row."""
         return {CONTROL: self.controls, LABELS_ONLY: self.labels_only, BASELINE: self.baselines}[kind]
 
     @property
@@ -129,7 +129,7 @@ class ReferenceGroup:
 
     @property
     def name(self) -> str:
-        """The kind of reference run, as users see it."""
+        """Name of this kind of reference run in reports."""
         return control_name(self.runs) if self.kind == CONTROL else self.kind
 
     @property
@@ -138,7 +138,7 @@ class ReferenceGroup:
 
     @property
     def accuracy(self) -> Spread | None:
-        """Accuracy over seeds; runs of one seed with different lengths are averaged first."""
+        """Mean and spread of the accuracy over seeds; runs of one seed with different lengths are averaged first."""
         return over_seeds(self.runs, self.split)
 
 
@@ -171,13 +171,13 @@ class Comparison:
 
     @property
     def best(self) -> Row | None:
-        """The row with the best validation accuracy; if any rows use unlabeled images, only these count."""
+        """The row with the best validation accuracy, among the rows that use unlabeled images if there are any."""
         candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
 
     @property
     def control_name(self) -> str:
-        """Name of the controls of all rows; the controls of version 0.1.0 have another name."""
+        """Word for the controls of all runs; controls that semisup 0.1.0 trained have another name."""
         return control_name([run for row in self.rows if row.controls for run in row.runs])
 
     def flat(self, run: Run) -> FlatSettings:
@@ -185,13 +185,13 @@ class Comparison:
 
 
 def control_name(runs: Iterable[Run]) -> str:
-    """Return the name of the runs' controls: `control`, or OLD_CONTROL if all runs are of version 0.1.0."""
+    """Return the word for the controls of these runs: `control`, or OLD_CONTROL if semisup 0.1.0 trained all runs."""
     definitions = [run.config.get("definitions", 1) for run in runs]
     return OLD_CONTROL if definitions and max(definitions) < 2 else CONTROL
 
 
 def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
-    """Pair runs of one data set with their reference runs, group them into rows, and sort the rows.
+    """Compare runs on one data set: compute gains over reference runs, group runs into rows, and sort the rows.
 
     Args:
         data_set: name of the data set if several data sets are compared; else "".
@@ -241,12 +241,12 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
 
 
 def _candidates(rows: list[Row]) -> list[Row]:
-    """Return the rows that can be the best row: those that use unlabeled images, or all rows if none does."""
+    """Return the rows among which the best is chosen: those that use unlabeled images, or all if none does."""
     return [row for row in rows if row.controls] or rows
 
 
 def _by_settings(row: Row, columns: list[str]) -> list[tuple[int, float, str]]:
-    """Return a sort key that orders rows of equal accuracy by their settings."""
+    """Return a sort key by which rows with equal accuracy are ordered: their settings."""
     return [sort_key(row.settings.get(key)) for key in columns]
 
 
@@ -293,7 +293,7 @@ def _best_labels_only(
 
 
 def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> Row:
-    """Pair each run with the labels-only run of the same seed whose number of optimizer steps is closest."""
+    """Pair each run of a row with the labels-only run of the same seed that has the closest number of steps."""
     if not row.controls:
         return row
 
@@ -306,7 +306,7 @@ def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> R
 
 
 def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
-    """Return the rows with their estimated gains over every kind of reference run."""
+    """Copy the rows, and add to each row its gains over its control, best labels-only runs and baseline."""
     splits = [row.split for row in rows]
     gains: list[dict[str, Gain]] = [{} for _ in rows]
     for kind in KINDS:
@@ -325,12 +325,12 @@ def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
 
 
 def split_of(runs: Iterable[Run]) -> str:
-    """Return the split on which accuracy is reported: test if every run has a test accuracy, else validation."""
+    """Choose the images for the reported accuracy: `test` if every run has a test accuracy, else `validation`."""
     return "test" if all(run.accuracy("test") is not None for run in runs) else "validation"
 
 
 def canonical(value: Any) -> str:
-    """Convert settings to a text that is the same for equal settings: 1 and 1.0 are equal, 1 and true are not."""
+    """Convert settings to text that is equal for equal settings: 1 and 1.0 are equal, 1 and true are not."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{canonical(value[key])}" for key in sorted(value, key=str)) + "}"
     if isinstance(value, list):
@@ -341,7 +341,7 @@ def canonical(value: Any) -> str:
 
 
 def settings_but_length(flat: FlatSettings) -> str:
-    """Convert settings to a text that is the same for runs that differ only in seed and number of steps."""
+    """Convert settings to text without seed and number of steps; it is equal for runs that differ only in these."""
     return canonical({key: value for key, value in flat.items() if key not in LENGTHS})
 
 
@@ -358,7 +358,7 @@ def format_settings(settings: FlatSettings) -> str:
 
 
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
-    """Return the flat settings of each run, without its seed and fold.
+    """Convert the settings of each run to dotted keys and values, without seed and fold.
 
     The split seed is also left out if it equals the seed in all runs of a group whose other settings are equal.
     """
@@ -380,7 +380,7 @@ def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
-    """Convert nested settings to a flat dict with dotted keys."""
+    """Convert nested settings to a flat dict with dotted keys, such as `threshold.tau`."""
     flat: FlatSettings = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -388,9 +388,9 @@ def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
 
 
 def _varied(flats: list[FlatSettings]) -> list[str]:
-    """List the keys that have several values, with those of `threshold` and then `augment` first.
+    """List the settings that differ between runs; settings of `threshold` come first, then those of `augment`.
 
-    A run that does not have a key adds no value to that key.
+    A run without a setting is ignored for that setting.
     """
     values = defaultdict(set)
     for flat in flats:
@@ -401,7 +401,7 @@ def _varied(flats: list[FlatSettings]) -> list[str]:
 
 
 def _one_each(runs: list[Run]) -> list[Run]:
-    """Keep one run for each id: the same run may be stored in several folders."""
+    """Drop repeated runs: keep one run for each run id, because a run may be stored in several folders."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 
@@ -474,7 +474,7 @@ def _named(flat: FlatSettings, keys: list[str]) -> FlatSettings:
 
 
 def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
-    """Map the id of each reference run to the names of its kinds, in the order of `references`."""
+    """Map the id of each reference run to its kinds, such as "control", in the order of `references`."""
     kinds: dict[str, dict[str, None]] = defaultdict(dict)
     for group in references:
         for run in group.runs:
@@ -483,7 +483,7 @@ def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
 
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
-    """Compute the accuracy over seeds; several runs of one seed, with different lengths, are averaged first."""
+    """Compute mean and spread of the accuracy over seeds; several runs with the same seed are averaged first."""
     by_seed: dict[Replicate, list[float | None]] = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
         by_seed[run.replicate].append(run.accuracy(split))

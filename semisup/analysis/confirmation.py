@@ -1,4 +1,4 @@
-"""Confirm the chosen cell of a sweep on fresh seeds: store the plan, and read the plan and its results.
+"""Store and read the plan of a confirmation, which repeats the best setting of a sweep with new seeds.
 
 A cell is all runs of a sweep that differ only in seed and fold.
 
@@ -51,13 +51,13 @@ class Plan(NamedTuple):
 
 
 def confirmation_folder(folder: Path) -> Path:
-    """Return the folder of the confirmation of the sweep in `folder`."""
+    """Return the folder in which the confirmation of the sweep in `folder` is stored."""
     resolved = folder.resolve()
     return resolved.with_name(resolved.name + SUFFIX)
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """Read the plan that was stored for the sweep in `folder`; None if there is none or its file cannot be used."""
+    """Read the plan of the confirmation of the sweep in `folder`; None if it is missing or damaged."""
     place = confirmation_folder(folder)
     content = read_json(place / FILE) or {}
     settings, config, seeds = content.get("settings"), content.get("config"), content.get("seeds")
@@ -77,7 +77,7 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
-    """Choose the cell with the best validation accuracy and store the plan of its confirmation.
+    """Choose the cell (settings) with the best validation accuracy and store the plan of its confirmation.
 
     If a plan is already stored, return that plan.
 
@@ -96,11 +96,17 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
     if (plan := read_plan(folder)) is not None:
         if len(plan.seeds) != seeds:
             count = len(plan.seeds)
-            allowed = f"must be {count}, as declared before; type --seeds {count}, or delete {escape(place)}"
-            raise SettingError("--seeds", seeds, allowed)
+            raise SettingError(
+                "--seeds",
+                seeds,
+                f"must be {count}, the number with which this confirmation began; type --seeds {count}, or "
+                f"delete {escape(place)}",
+            )
         return plan
     if (place / FILE).exists():
-        raise RecordError(f"{escape(place / FILE)}: is damaged; delete {escape(place)} to confirm again")
+        raise RecordError(
+            f"{escape(place / FILE)}: the plan of the confirmation is damaged; delete {escape(place)} and confirm again"
+        )
     best = comparison.best
     if best is None or not best.runs[0].uses_unlabeled:
         raise DataError(
@@ -109,7 +115,10 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
         )
     config = best.runs[0].config
     if config["definitions"] != DEFINITIONS:
-        raise DataError(f"{escape(folder)}: was trained by version 0.1.0; train the sweep again under another name=")
+        raise DataError(
+            f"{escape(folder)}: the runs were trained by semisup 0.1.0, so they cannot be confirmed; "
+            "train them again with another name=NAME"
+        )
     split_seeds = dataset_keys(config["dataset"], KeyRole.SPLIT_SEED)
     follow = [run.config["dataset"].get(key) == run.seed for run in best.runs for key in split_seeds]
     first = max(run.seed or 0 for run in comparison.runs) + 1
@@ -130,11 +139,11 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
 
 
 def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
-    """Read the confirmation of the sweep in `folder`: its plan, and the row of the runs of the planned cell.
+    """Read the plan of the confirmation of the sweep in `folder`, and the results of its runs.
 
     Returns:
-        None if no plan is stored. The row is None as long as no run of the cell is finished. The labels-only reference
-        runs of the row have the labels-only setting of the plan.
+        The plan and one row of runs; None if no plan is stored. The row is None until a run is finished. The
+        labels-only reference runs of the row have the labels-only setting of the plan.
     """
     plan = read_plan(folder)
     if plan is None:

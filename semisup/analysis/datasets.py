@@ -15,7 +15,7 @@ UNKNOWN_DATASET = "unreadable data set"
 
 
 def dataset_label(run: Run) -> str:
-    """Name the data set of a run: `digits`, or `folder (photos)`; "" if the run's settings cannot be read."""
+    """Return the name of a run's data set: `digits`, or `folder (photos)`; "" if its settings cannot be read."""
     node = run.identity.get("dataset")
     if not isinstance(node, dict):
         return ""
@@ -24,7 +24,7 @@ def dataset_label(run: Run) -> str:
 
 
 def compare_by_dataset(runs: list[Run]) -> list[Comparison]:
-    """Compare the runs of each data set, in the order of the names; with one data set, compare all runs."""
+    """Compare the runs of each data set separately, in the order of the data sets' names."""
     labels = {id(run): dataset_label(run) for run in runs}
     names = sorted(set(labels.values()) - {""})
     if len(names) < 2:
@@ -34,7 +34,7 @@ def compare_by_dataset(runs: list[Run]) -> list[Comparison]:
 
 
 def changed_datasets(runs: list[Run]) -> list[str]:
-    """List the data sets whose runs have different fingerprints although their settings are equal."""
+    """List the data sets whose images changed between runs: fingerprints differ although the settings are equal."""
     fingerprints: dict[str, set[str]] = defaultdict(set)
     names: dict[str, str] = {}
     for run in runs:

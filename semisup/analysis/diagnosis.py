@@ -19,7 +19,7 @@ def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any])
 
 
 def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
-    """Find the reason why the run in `folder` used no pseudo-label until its end; summary.json stores the reason.
+    """Find the reason why the run in `folder` never used a pseudo-label, to store it in summary.json.
 
     Returns:
         "" if the run used a pseudo-label at any time, or its method uses none.
@@ -39,7 +39,7 @@ def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, A
 def unused_reason(run: Run) -> str:
     """Return the reason why a finished run used no pseudo-label; "" if it used one, or its method uses none.
 
-    If the summary has a reason, that reason is returned: when the run ended, it knew more than its record shows.
+    A reason in the summary is preferred, because it was found at the end of the run with data that were not stored.
     """
     if not run.done or not run.uses_unlabeled:
         return ""
@@ -63,7 +63,7 @@ def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
 
 
 def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> dict[int, float]:
-    """Collect the validation accuracy after each epoch at whose end a labeling was due.
+    """Collect the validation accuracies of the epochs after which the run could have labeled the unlabeled set.
 
     Returns:
         Epoch -> validation accuracy.

@@ -1,4 +1,4 @@
-"""Evaluate the ensemble of a setting on the test set: the mean of the class probabilities of its seeds."""
+"""Evaluate an ensemble on the test set: the mean of the class probabilities of runs that differ only in the seed."""
 
 from collections.abc import Sequence
 

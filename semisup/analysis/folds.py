@@ -1,4 +1,4 @@
-"""Cross-validation folds of one setting: which folds have finished runs, and how far their training sets overlap."""
+"""Find which cross-validation folds have finished runs, and how much the training sets of the folds overlap."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,13 +10,13 @@ MOST_NAMED = 3
 
 
 def fold_count(run: Run) -> int | None:
-    """Return the number of folds into which the labels of a run were split; None without folds."""
+    """Return the number of cross-validation folds of a run's labeled images; None without folds."""
     folds = run.identity.get("dataset", {}).get("folds")
     return folds if run.fold is not None and isinstance(folds, int) and folds > 1 else None
 
 
 def overlap(runs: Sequence[Run]) -> float:
-    """Estimate n_test / n_train of the folds of one setting, for `analysis/intervals.py`.
+    """Compute n_test / n_train of cross-validation folds, by which `analysis/intervals.py` widens intervals.
 
     Returns:
         1 / (folds - 1); 0 if there are no folds, or if all runs hold out the same images.

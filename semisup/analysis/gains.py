@@ -21,7 +21,7 @@ KINDS = (CONTROL, LABELS_ONLY, BASELINE)
 
 
 class Evidence(StrEnum):
-    """Evidence for a gain, judged by its interval; `clear` needs a confirmation of settings that were chosen before."""
+    """Strength of the evidence for a gain. `CLEAR` is used only for a confirmation of settings chosen before."""
 
     UNKNOWN = "unknown"  # fewer than two seeds, or no finished reference run
     NONE = "no evidence"
@@ -32,7 +32,7 @@ class Evidence(StrEnum):
 
 
 class Pair(NamedTuple):
-    """A finished run and a finished reference run of the same seed; points: the gain in percentage points."""
+    """A finished run and its finished reference run of the same seed; `points` is the gain in percentage points."""
 
     run: Run
     other: Run
@@ -112,10 +112,10 @@ def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredicti
 
 
 def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
-    """Return the evidence that an interval gives for a gain.
+    """Judge the evidence for a gain by its confidence interval.
 
     Args:
-        confirmed: whether the interval is from new seeds, for a combination of settings that was chosen before.
+        confirmed: whether the interval is from new seeds, for settings that were chosen before.
     """
     if interval is None:
         return Evidence.UNKNOWN

@@ -79,7 +79,7 @@ class Interval(NamedTuple):
 def paired_interval(
     differences: Sequence[float], image_means: Sequence[float] | None = None, overlap: float = 0.0
 ) -> Interval | None:
-    """Compute the interval of one cell's gain from its paired differences.
+    """Compute the confidence interval of a gain from the accuracy differences between runs and reference runs.
 
     Args:
         differences: S numbers, one per seed: accuracy of the run minus that of its reference run, in percentage points.
@@ -109,7 +109,7 @@ def paired_interval(
 def chosen_interval(
     gains: Sequence[Sequence[float]], chosen: int, image_means: Sequence[float] | None = None, overlap: float = 0.0
 ) -> Interval | None:
-    """Compute the interval of the gain of the cell that was chosen among several.
+    """Compute the confidence interval of the gain of the best of several cells, corrected for the choice.
 
     Args:
         gains: C rows of S numbers: the paired difference of each cell and seed, in percentage points. All rows have
@@ -154,7 +154,7 @@ def seeds_needed(gain: float, deviation: float) -> int | None:
 
 
 def power(effect: float, seeds: int) -> float:
-    """Compute the probability that the interval of one cell lies above 0.
+    """Compute the statistical power: the probability that the 95 % interval of a gain lies above 0.
 
     Args:
         effect: true gain divided by the standard deviation over seeds.
@@ -171,7 +171,7 @@ def _t_quantile(degrees: float) -> float:
 
 @lru_cache(maxsize=256)
 def critical_value(cells: int, seeds: int, correlation: float) -> float:
-    """Simulate the 95 % quantile of the largest |t| over cells whose gains share their controls.
+    """Simulate the 95 % quantile of the largest |t| statistic over several cells whose gains share their controls.
 
     Args:
         correlation: correlation between the gains of two cells with the same seed, in [0, 1]; 0.5 if runs and controls

@@ -56,7 +56,7 @@ class ImageLabels:
 
 @dataclass(frozen=True)
 class LabelHistory:
-    """The rounds of a run and samples of its images.
+    """Counts of a run's pseudo-labels for each round, and samples of its unlabeled images.
 
     most_confident, least_confident: samples of the images selected in the last round, or of all images with a
         pseudo-label if no image is selected; no image is in both
@@ -75,7 +75,7 @@ class LabelHistory:
 
 
 def read_label_history(folder: Path, count: int) -> LabelHistory:
-    """Read pseudo_labels.csv, and choose at most `count` images for each sample of `LabelHistory`."""
+    """Read a run's pseudo_labels.csv: counts for each round, and samples of at most `count` images."""
     reader = _Reader()
     try:
         with open_regular_file(folder / "pseudo_labels.csv") as file:
@@ -87,7 +87,7 @@ def read_label_history(folder: Path, count: int) -> LabelHistory:
 
 
 class _Reader:
-    """State of every image while the rounds are read; arrays are indexed by the number of the image."""
+    """State of every unlabeled image while pseudo_labels.csv is read; arrays are indexed by the image's number."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}  # path -> number
@@ -110,7 +110,7 @@ class _Reader:
                 last = row[position]
                 place = [int(row[column]) for column in (position, epoch, step)]
                 if not all(0 <= number <= MAX_POSITION for number in place):
-                    raise ValueError("not a round, epoch and step")
+                    raise ValueError("the round, epoch or step is out of range")
                 self.rounds.append(Round(place[0], place[1], place[2]))
                 self.open = True
             self._add(self._number(row[path]), restore_cell(row[target]), float(row[confidence]), row[selected] == "1")
@@ -144,7 +144,7 @@ class _Reader:
                 now.flipped += 1
 
     def end_round(self) -> None:
-        """Count the lost images. An image without a pseudo-label in this round keeps its previous class."""
+        """Count the images that are no longer selected; an image without a pseudo-label keeps its previous class."""
         if not self.open:
             return
         self.open = False

@@ -13,7 +13,7 @@ from semisup.text import printable
 
 @dataclass(frozen=True)
 class Difference:
-    """Result of a comparison.
+    """Result of comparing the metrics of two runs.
 
     The number of compared values, a description of the first one that differs ("" if all are equal), and the largest
     difference.

@@ -20,14 +20,14 @@ MAX_POSITION = 1e12
 
 
 class RoundPoint(NamedTuple):
-    """Coverage and pseudo-accuracy of one labeling; pseudo-accuracy is None if the true classes are unknown."""
+    """Coverage and accuracy of the pseudo-labels of one labeling; the accuracy is None if true classes are unknown."""
 
     coverage: float
     pseudo_accuracy: float | None
 
 
 class Prediction(NamedTuple):
-    """Prediction of the selected model for one image of known class."""
+    """Prediction of a run's best model for one image whose true class is known."""
 
     path: str
     target: str
@@ -48,7 +48,7 @@ class History:
 
 
 class SplitCurve(NamedTuple):
-    """Coverage and accuracy of the images that each threshold tau would select.
+    """Coverage and accuracy of the pseudo-labels that each threshold tau would have selected.
 
     split: `validation`, or `pool` for the unlabeled set
     coverage, accuracy: pairs (tau, coverage) and (tau, accuracy), all values in [0, 1]
@@ -61,7 +61,7 @@ class SplitCurve(NamedTuple):
 
 
 def history(folder: Path) -> History:
-    """Read the validation accuracy and the labelings of a run."""
+    """Read the validation accuracies of a run, and the coverage of each of its labelings."""
     result = History([], [])
     for row in read_metric_rows(folder):
         step, accuracy = position(row.get("step")), _share(row.get("val/accuracy"))
@@ -92,11 +92,11 @@ def first_selection(folder: Path) -> tuple[float, bool] | None:
 
 
 def chosen_before_selection(run: Run) -> tuple[float, float] | None:
-    """Detect weights that were selected before the run used its first pseudo-label.
+    """Detect that the best model of a run is from a step before the run used its first pseudo-label.
 
     Returns:
-        The step of the selected weights and the step of the first used pseudo-labels; None if the weights are not
-        older than the pseudo-labels.
+        The step of the best model and the step of the first used pseudo-labels; None if the model is not older than the
+        pseudo-labels.
     """
     chosen, first = position(run.summary.get("best/step")), first_selection(run.folder)
     if chosen is None or first is None:
@@ -106,14 +106,14 @@ def chosen_before_selection(run: Run) -> tuple[float, float] | None:
 
 
 def class_names(folder: Path) -> list[str]:
-    """Read the class names, in the order of the confusion counts."""
+    """Read the class names of a run, in the order of the rows of its confusion matrices."""
     dataset = (read_json(folder / "run.json") or {}).get("dataset")
     names = dataset.get("classes") if isinstance(dataset, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def confusion_matrix(run: Run, split: str, count: int) -> list[list[int]] | None:
-    """Read the confusion matrix of a split from the summary: rows are true classes, columns predicted classes.
+    """Read a confusion matrix from a run's summary: rows are true classes, columns predicted classes.
 
     Returns:
         `count` rows of `count` numbers of images; None if the summary has no matrix of this shape.
@@ -131,7 +131,7 @@ def confusion_matrix(run: Run, split: str, count: int) -> list[list[int]] | None
 
 
 def read_predictions(folder: Path, split: str) -> list[Prediction] | None:
-    """Read the predictions of predictions.csv for the images of one split whose true class is known.
+    """Read a run's stored predictions for its validation or test images whose true class is known.
 
     Returns:
         None if there is no predictions.csv.
@@ -155,7 +155,7 @@ def iter_predictions(folder: Path) -> Iterator[tuple[int, str, Prediction | None
 
 
 def read_threshold_curves(folder: Path) -> list[SplitCurve]:
-    """Read the threshold curves in what_if.csv, in the order of the file: oldest first for each split."""
+    """Read a run's threshold curves from what_if.csv, in the order in which they were written."""
     curves: list[SplitCurve] = []
     for row in _read_csv(folder / "what_if.csv"):
         split, step = row.get("on"), position(_number(row.get("step")))
@@ -171,7 +171,7 @@ def read_threshold_curves(folder: Path) -> list[SplitCurve]:
 
 
 def last_class_rows(folder: Path) -> list[dict[str, Any]]:
-    """Read the rows of the last round in classes.csv: the name of the class, and numbers or None."""
+    """Read from classes.csv the pseudo-label counts of each class in the last round; None for a missing number."""
     last: tuple[str | None, list[dict[str, Any]]] = (None, [])
     for row in _read_csv(folder / "classes.csv"):
         if row.get("round") != last[0]:
@@ -182,7 +182,7 @@ def last_class_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of metrics.jsonl with an evaluation or a labeling, up to the first damaged row."""
+    """Yield the evaluations and labelings in a run's metrics.jsonl, up to the first damaged line."""
     try:
         with open_regular_file(folder / "metrics.jsonl") as file:
             while line := file.readline(MAX_LINE_BYTES):
@@ -219,6 +219,6 @@ def _number(text: str | None) -> float | None:
 
 
 def _share(value: Any) -> float | None:
-    """Return `value` as a number if it is in [0, 1], else None."""
+    """Convert `value` to a number; return None if it is not a number in [0, 1]."""
     number = as_number(value)
     return number if number is not None and 0 <= number <= 1 else None

@@ -1,4 +1,4 @@
-"""Read run directories: every folder becomes one Run, whatever its files contain.
+"""Read run directories into `Run` objects, even if files are damaged or were edited.
 
 The files are not trusted. Configs are read as YAML without tags or aliases and records as JSON, and every number is
 checked before use. A folder whose files cannot be used raises no error: it becomes a Run with status `unreadable`,
@@ -35,7 +35,7 @@ LARGEST_NUMBER = 1e100
 
 @dataclass(frozen=True)
 class Run:
-    """The record of one run directory.
+    """Settings, status and results of a run, as read from its directory.
 
     id: derived from the config; the name of the folder if the config cannot be read
     status: one of RECORDED_STATUSES, or unreadable
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def replicate(self) -> tuple[int, int]:
-        """Seed and fold (-1 without folds); runs that differ in nothing else are repetitions of one setting."""
+        """Seed and cross-validation fold (-1 without folds). Runs that differ only in these repeat one setting."""
         return self.seed or 0, -1 if self.fold is None else self.fold
 
     @property
@@ -92,15 +92,15 @@ class Run:
         return tuple(id_ for id_ in (self.control_id, self.baseline_id, *self.labels_only_ids) if id_)
 
     def number(self, name: str) -> float | None:
-        """Return a metric from the last labeling (`pseudo/...`) or the summary; None if it is not a finite number."""
+        """Return a metric of the run, from its last labeling (`pseudo/...`) or its summary; None if it is missing."""
         return as_number(self.labeling.get(name) if name.startswith("pseudo/") else self.summary.get(name))
 
     def accuracy(self, split: str) -> float | None:
-        """Return the accuracy in [0, 1] on `split` (test or validation), or None."""
+        """Return the run's accuracy in [0, 1] on its `test` or `validation` images; None if it has none."""
         return self.number({"test": "test/accuracy", "validation": "best/val/accuracy"}[split])
 
     def images(self, split: str) -> int | None:
-        """Count the evaluated images of the split from its confusion counts; None if these are missing."""
+        """Count the evaluated `test` or `validation` images, from the confusion matrix; None if that is missing."""
         confusion = self.summary.get("confusion")
         rows = confusion.get(split) if isinstance(confusion, dict) else None
         counts = [count for row in rows if isinstance(row, list) for count in row] if isinstance(rows, list) else []
@@ -133,7 +133,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """Read these run directories, and their reference runs that are stored in the same parent folders."""
+    """Read run directories, and the reference runs (controls and others) beside them in the same parent folders."""
     runs = [read_run(folder) for folder in folders]
     ids, paths = {run.id for run in runs}, {os.path.realpath(folder) for folder in folders}
     beside: dict[str, Path] = {}
@@ -147,7 +147,7 @@ def read_runs(folders: list[Path]) -> list[Run]:
 
 
 def read_run(folder: Path) -> Run:
-    """Read one run. If a file is damaged, keep what was read before, and set the status to `unreadable`."""
+    """Read a run directory. If a file is damaged, return what was read so far, with the status `unreadable`."""
     run = Run(folder, folder.resolve().name)
     try:
         run = _with_settings(run)
@@ -185,13 +185,15 @@ def _with_settings(run: Run) -> Run:
     config = read_config(run.folder / "config.yaml")
     for section in (*GROUP_NODES, *SECTIONS):
         if not isinstance(config.get(section), dict):
-            raise RecordError(f"config.yaml: {section} is {'not a section' if section in config else 'missing'}")
+            raise RecordError(
+                f"config.yaml: the section {section} is {'not a mapping' if section in config else 'missing'}"
+            )
     try:
         identity, id_ = result_config(config), run_id(config)
     except PARSE_ERRORS as error:
         raise RecordError(f"config.yaml: {_error_message(error)}") from None
     if type(config.get("seed")) is not int:
-        raise RecordError("config.yaml: seed is not a number")
+        raise RecordError("config.yaml: the seed is not an integer")
     return replace(run, id=id_, config=config, identity=identity, seed=config["seed"], name=str(config.get("name")))
 
 
@@ -199,7 +201,7 @@ def _with_status(run: Run) -> Run:
     about = _read_json(run.folder / "run.json")
     status, error = about.get("status"), about.get("error")
     if status not in RECORDED_STATUSES:
-        raise RecordError(f"run.json: status is {escape(status)}")
+        raise RecordError(f"run.json: the status {escape(status)} is unknown")
     reason = ""
     if status == RunStatus.RUNNING:
         reason = _liveness(run.folder)
@@ -221,10 +223,10 @@ def _with_results(run: Run) -> Run:
     summary = _read_json(run.folder / "summary.json")
     for name in ("steps", "labeled_steps", *(() if run.refit else ("best/val/accuracy",))):
         if as_number(summary.get(name)) is None:
-            raise RecordError(f"summary.json: {name} is not a number")
+            raise RecordError(f"summary.json: the value of {name} is not a number")
     for name in ("best/val/accuracy", "test/accuracy"):
         if summary.get(name) is not None and not 0 <= (as_number(summary[name]) or 0) <= 1:
-            raise RecordError(f"summary.json: {name} is not in [0, 1]")
+            raise RecordError(f"summary.json: the value of {name} is not in [0, 1]")
     _require_whole_lines(run.folder / "metrics.jsonl")
     run = replace(run, summary=summary, labeling=run.labeling if run.uses_unlabeled else {})
     if not run.uses_unlabeled or run.refit:
@@ -234,7 +236,9 @@ def _with_results(run: Run) -> Run:
         control, baseline = ids.pop("control"), ids.pop("baseline")
         return replace(run, control_id=control, baseline_id=baseline, labels_only_ids=tuple(ids.values()))
     except PARSE_ERRORS as error:
-        raise RecordError(f"config.yaml: gives no control: {_error_message(error)}") from None
+        raise RecordError(
+            f"config.yaml: the config of the control cannot be derived from it: {_error_message(error)}"
+        ) from None
 
 
 def _read_json(path: Path) -> ConfigDict:
@@ -257,7 +261,7 @@ def _parse_object(path: Path, raw: bytes) -> ConfigDict:
 
 
 def _require_whole_lines(path: Path) -> None:
-    """Raise RecordError if the last line of the file is incomplete.
+    """Raise RecordError if the last line of a finished run's file is incomplete.
 
     A killed process can leave an incomplete line, but then the run is unfinished; in a finished run the file is
     damaged.
@@ -275,14 +279,14 @@ def _require_file(path: Path) -> None:
 
 
 def _liveness(folder: Path) -> str:
-    """Explain the status `running`: a process is training the run, or was killed and left this status behind."""
+    """Explain the status `running`: either a process trains the run now, or the process was killed."""
     state, holder = holder_state(folder)
     if state is HolderState.ALIVE:
         return "in progress"
     if state is HolderState.UNKNOWN:
         who = holder or "another process"
-        return escape(f"held by {who}, which cannot be seen from here; the same command checks it")
-    return "not running; the same command resumes it"
+        return escape(f"locked by {who}, which may be running on another machine; type the same command to check")
+    return "not running; type the same command again to continue"
 
 
 def _error_message(error: Exception) -> str:

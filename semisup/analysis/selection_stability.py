@@ -24,7 +24,7 @@ MAX_KEYS = 4_000_000
 
 
 class SelectionStability(NamedTuple):
-    """Share of draws that select the same cell, in [0, 1]; each draw has at most `per_class` images of each class."""
+    """Share in [0, 1] of smaller validation sets, with `per_class` images per class, that select the same cell."""
 
     per_class: int
     share: float
@@ -33,7 +33,7 @@ class SelectionStability(NamedTuple):
 def selection_stability(
     cells: Sequence[Sequence[Run]], selected: int, stored: StoredPredictions
 ) -> tuple[SelectionStability, ...]:
-    """Draw smaller validation sets and count how often they select the cell that the whole set selected.
+    """Draw smaller validation sets and count how often they select the same settings as the whole set.
 
     Args:
         cells: the runs of each cell, one for each seed; if several cells are equally good, the first is selected.
@@ -69,7 +69,7 @@ def selection_stability(
 def _iter_draws(
     targets: NDArray[numpy.int64], sizes: Sequence[int], number: int
 ) -> Iterator[tuple[int, slice, NDArray[numpy.float32]]]:
-    """Draw images of each class. In one draw, the images of a smaller size are a subset of those of a larger size.
+    """Draw smaller sets of images, with several numbers of images per class; smaller sets are subsets of larger ones.
 
     Args:
         targets: (n,) true classes.

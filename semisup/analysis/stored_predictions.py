@@ -28,7 +28,7 @@ class SplitPredictions:
 
 
 class StoredPredictions:
-    """Cache of predictions.csv of each run, which keeps only what comparisons need."""
+    """Cache of the stored predictions of runs, without the columns that comparisons do not need."""
 
     def __init__(self) -> None:
         self._splits: dict[str, dict[str, SplitPredictions]] = {}
@@ -37,14 +37,14 @@ class StoredPredictions:
         self._classes: dict[str, int] = {}
 
     def of(self, run: Run, split: str) -> SplitPredictions | None:
-        """Return the predictions of a run on `validation` or `test`; None if the run stored none."""
+        """Return a run's predictions on its `validation` or `test` images; None if the run stored none."""
         key = str(run.folder)
         if key not in self._splits:
             self._splits[key] = self._read(run)
         return self._splits[key].get(split)
 
     def probabilities(self, run: Run, split: str) -> tuple[list[int], Probabilities] | None:
-        """Read the class probabilities of a split.
+        """Read the class probabilities that a run stored for its `validation` or `test` images.
 
         Returns:
             The numbers of the K classes, as in `SplitPredictions.targets`, and the probabilities: (n, K) float32 in

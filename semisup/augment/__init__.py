@@ -1,4 +1,4 @@
-"""Augmentations: they map a batch of uint8 images to float images in [0, 1].
+"""Augmentations: random changes of a batch of images. They map uint8 images to float images in [0, 1].
 
 Each image of the batch has its own random parameters. All random draws of a batch come from one CPU generator that the
 caller provides. So a view of step k is the same on every device, in every process and after every interruption. An

@@ -29,7 +29,7 @@ TRIES = 10  # as torchvision
 
 @dataclass(frozen=True)
 class CropRotate:
-    """Settings of the augmentation.
+    """Settings of the augmentation by random crop and rotation.
 
     strength: in [0, 1]
     scale_min: in (0, 1]
@@ -57,7 +57,7 @@ class CropRotate:
         return crop_and_rotate(images, box, degrees)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw the parameters of `count` images, on the CPU.
+        """Draw random crops and rotation angles for `count` images, on the CPU.
 
         Returns:
             (count, 4) boxes (left, top, width, height), as fractions of the side; (count,) degrees.

@@ -76,7 +76,7 @@ class RandAugment:
         return to_float(fill_square(pixels, to_device(square, pixels.device)))
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw the parameters of `count` images, on the CPU.
+        """Draw random operations and magnitudes for `count` images, on the CPU.
 
         Returns:
             (count, n) int64, the operations in their order, as indices into OPERATIONS.

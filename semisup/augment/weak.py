@@ -49,7 +49,7 @@ class WeakAugment:
         return flip_and_translate(pixels, flipped, shift, self.max_shift(pixels.shape[-1]))
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw the parameters of `count` images, on the CPU.
+        """Draw random flips and translations for `count` images, on the CPU.
 
         Returns:
             (count,) bool, whether to flip; (count, 2) int64, the translation in pixels.
@@ -59,5 +59,5 @@ class WeakAugment:
         return (uniform[:, 0] < 0.5) & self.flip, (uniform[:, 1:] * (2 * max_shift + 1)).long() - max_shift
 
     def max_shift(self, side: int) -> int:
-        """Return the largest translation in pixels."""
+        """Return the largest translation, in pixels, of images of this size."""
         return int(self.strength * self.shift * side)

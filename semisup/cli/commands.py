@@ -85,10 +85,10 @@ def _open_missing_streams() -> None:
 
 
 def _flush_output(*, report: bool) -> None:
-    """Flush standard output, which fails if the disk is full or the terminal is closed.
+    """Flush standard output and return an exit status; flushing fails if the disk is full or the terminal is closed.
 
     Args:
-        report: whether to print one line about that; a command that failed has printed one already.
+        report: whether to print an error message about a failure; False if the command has already printed one.
     """
     try:
         sys.stdout.flush()
@@ -101,7 +101,7 @@ def _flush_output(*, report: bool) -> None:
 
 
 def _stdout_is_closed() -> bool:
-    """Whether the pipe that was closed by its reader is standard output, and not another pipe."""
+    """Whether a "broken pipe" error concerns standard output, and not another pipe."""
     output = select.poll()
     output.register(1, 0)  # POLLERR is reported without being requested
     return any(event & select.POLLERR for _, event in output.poll(0))
@@ -132,7 +132,7 @@ def _run_command(words: list[str]) -> int:
 
 
 def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:
-    """Build the parser of the commands, and parse the words that it knows.
+    """Parse the command line, except for the words that the parser does not know.
 
     The words of `train` are parsed by Hydra instead.
 

@@ -160,7 +160,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _hints(comparison: "Comparison") -> list[str]:
-    """List hints: how to train missing controls, and how to continue unfinished runs."""
+    """List hints for the user: how to train missing controls, and how to continue unfinished runs."""
     from semisup.analysis.gains import BASELINE, CONTROL
     from semisup.runner.reproduction import PREFIX
 
@@ -197,7 +197,7 @@ def _hints(comparison: "Comparison") -> list[str]:
 
 
 def _next_commands(comparison: "Comparison") -> list[str]:
-    """List the commands to type next."""
+    """List the commands that a user would type after a comparison."""
     if comparison.best is None:
         return []
     best = comparison.best.best_run

@@ -21,9 +21,9 @@ def is_completion(words: list[str]) -> bool:
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
-    """Print the shell script that installs TAB completion, or the candidates for a word.
+    """Print the shell script that installs TAB completion, or the possible completions of a word.
 
-    With `query=SHELL` only the candidates for the last word of the environment variable COMP_LINE are printed.
+    With `query=SHELL`, the possible completions of the last word of the environment variable COMP_LINE are printed.
 
     Args:
         commands: names of the commands of `semisup`.
@@ -34,7 +34,7 @@ def complete(words: list[str], commands: Iterable[str]) -> int:
     action, _, shell = words[-1].partition("=")
     if action not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
         usage = "semisup -sc install=bash (or zsh, fish), uninstall=bash"
-        print(f"semisup: {' '.join(words)}: type {usage}", file=sys.stderr)
+        print(f"semisup: {' '.join(words)}: not a request for shell completion; type {usage}", file=sys.stderr)
         return 2
     if action == "query":
         _print_candidates(os.environ.get("COMP_LINE", ""), shell, commands)
@@ -68,7 +68,7 @@ def _print_candidates(line: str, shell: str, commands: Iterable[str]) -> None:
 
 
 def _run_hydra(request: str) -> str:
-    """Return the output of Hydra's own completion of `semisup train`."""
+    """Run Hydra's shell completion of `semisup train` and return what it prints."""
     from semisup.sweep.worker import run_hydra
 
     output = io.StringIO()

@@ -42,13 +42,14 @@ def confirm_command(arguments: argparse.Namespace) -> int:
 
     for word in arguments.settings:
         if not word.startswith(("hydra/launcher=", "hydra.launcher.", "tracking")):
-            allowed = (
-                "cannot be set here: the settings are those of the chosen cell; only hydra/launcher and tracking can"
+            raise SettingError(
+                word.partition("=")[0],
+                word.partition("=")[2],
+                "cannot be set here: the settings are those of the chosen cell; only hydra/launcher and tracking can",
             )
-            raise SettingError(word.partition("=")[0], word.partition("=")[2], allowed)
     comparisons = compare_by_dataset(read_runs(find_runs([arguments.folder])))
     if len(comparisons) != 1:
-        raise DataError(f"{escape(arguments.folder)}: holds runs of several data sets; give the folder of one sweep")
+        raise DataError(f"{escape(arguments.folder)}: contains runs of several data sets; give the folder of one sweep")
     plan = declare(comparisons[0], arguments.folder, arguments.seeds)
     seeds = ",".join(map(str, plan.seeds))
     places = [f"name={plan.folder.name}", f"output_root={format_value(str(plan.folder.parent))}", f"seed={seeds}"]

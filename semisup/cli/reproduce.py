@@ -120,7 +120,7 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
 
 
 def _run_again(run_config: "RunConfig", source: Path, bars: "Bars") -> "RunResult":
-    """Continue an interrupted reproduction of the run in `source`, or start a new reproduction."""
+    """Train the saved config of the run in `source` again, or continue an interrupted attempt to do so."""
     from semisup.config import schema
     from semisup.runner.reproduction import interrupted_name
     from semisup.runner.run import run
@@ -140,10 +140,10 @@ def _report(result: "RunResult", source: Path | None, differences: list[str], to
         print(f"{result.status}: {printable(result.message, 2000)}")
         return result.exit_code
     if source is None:
-        print(f"done: {result.folder} (a bare config has no metrics to compare with)")
+        print(f"done: {result.folder} (a config.yaml alone has no metrics to compare with)")
         return 0
     if not (source / "summary.json").exists():
-        print("the first run did not finish: only the metrics that it has are compared")
+        print("the original run did not finish: only the metrics that it recorded are compared")
     return print_result(compare_metrics(source, result.folder), result.folder, differences, tolerance)
 
 
@@ -155,12 +155,15 @@ def _check_weights_present(run_config: "RunConfig", *, download: bool) -> None:
 
     for section, settings in (("model", run_config.settings.model), ("encoder", run_config.encoder)):
         if isinstance(settings, Pretrained | Encoder) and not download and (address := settings.download_url()):
-            allowed = f"is not on this machine; --download-weights fetches {address}"
-            raise SettingError(f"{section}.weights", run_config.config[section].get("weights"), allowed)
+            raise SettingError(
+                f"{section}.weights",
+                run_config.config[section].get("weights"),
+                f"the weights are not on this machine; add --download-weights to download them from {address}",
+            )
 
 
 def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
-    """Check before the training that the reproduction can be compared with the run.
+    """Check before the training that the run has metrics with which its reproduction can be compared.
 
     The tracker must be installed as well.
 
@@ -172,7 +175,10 @@ def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
 
     log = None if run is None else run / "metrics.jsonl"
     if log is not None and (not log.exists() or next(read_metrics(log), None) is None):
-        raise RecordError(f"{run}: has no metrics to compare with; to train it all the same, give its config.yaml")
+        raise RecordError(
+            f"{run}: the run has no metrics to compare with; to train its config without comparison, "
+            "give its config.yaml"
+        )
     if log is not None:
         check_steps(log)
     run_config.tracking.require_installed()
@@ -191,7 +197,7 @@ def _check_version(run_config: "RunConfig", about: dict[str, Any]) -> None:
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Replace the settings of a saved config that cannot change a result by those of the user.
+    """Replace settings that cannot change a result (folders, tracking, ...) in a saved config by the user's values.
 
     Args:
         config: the saved config.
@@ -219,8 +225,11 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     given = parse_settings(settings, settable)
     model = config.get("model")
     if "model.weights" in given and not (isinstance(model, dict) and model.get("sha256")):
-        allowed = "may only be set for a run whose config has model.sha256, which tells whether it is the same file"
-        raise SettingError("model.weights", given["model.weights"], allowed)
+        raise SettingError(
+            "model.weights",
+            given["model.weights"],
+            "may be set only if the config of the run has model.sha256, by which the file is checked",
+        )
     tracking = config.get("tracking")
     tracking_given = any(key.startswith("tracking") for key in given)
     if isinstance(tracking, dict) and tracking.get("name") == "none" and not tracking_given:
@@ -240,7 +249,7 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """List the overrides with which Hydra composes the user's defaults.
+    """List the overrides (KEY=VALUE) with which Hydra composes the user's default settings.
 
     The saved config is not trusted: only its names of options that exist are used.
     """
@@ -256,7 +265,7 @@ def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[st
 
 
 def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> list[str]:
-    """Return one line for each part of the environment that differs; [] if the record has no environment."""
+    """Return a line for each difference between the recorded and the present environment (CPU, package versions)."""
     from semisup.record.environment import diff_environments
     from semisup.record.reader import read_section
     from semisup.runner.metadata import environment_of
@@ -270,7 +279,7 @@ def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> 
 
 
 def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], bars: "Bars") -> None:
-    """Raise DataError if the fingerprint of the data set is not the recorded one; the message names differences."""
+    """Raise DataError if the run's data set has changed; the message names the differences."""
     from semisup.errors import DataError
     from semisup.record.reader import read_section
 
@@ -297,7 +306,7 @@ def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "B
 
 
 def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
-    """Describe the differences in classes, numbers of images, and paths of the validation and test images.
+    """Describe how a data set differs from the recorded one: classes, numbers of images, paths of evaluated images.
 
     Only what the run recorded can be compared.
     """
@@ -336,7 +345,7 @@ def print_result(difference: "Difference", folder: Path, environment: list[str],
         0 if all metrics are identical, or within `tolerance` in another environment; else 1.
     """
     if not difference.values and not difference.first:
-        print(f"nothing to compare with: the first run has no metrics yet: {folder}")
+        print(f"nothing to compare with, because the original run has no metrics: {folder}")
         return 1
     if not difference.first:
         print(f"identical ({difference.values} values): {folder}")

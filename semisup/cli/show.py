@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_command(arguments: argparse.Namespace) -> int:
-    """Print the run, write its report.html, and return the exit status."""
+    """Print the settings and results of a run, write its report.html, and return the exit status."""
     from semisup.report.console import terminal
     from semisup.report.files import run_report
     from semisup.report.run_summary import show_run

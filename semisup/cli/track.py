@@ -58,7 +58,7 @@ def track_command(arguments: argparse.Namespace) -> int:
 
 
 def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
-    """Compute the gains of the runs and their settings over the reference runs in the same parent folders.
+    """Compute the gains of runs over their reference runs, which are in the same parent folders.
 
     Returns:
         Run folder -> name -> value.
@@ -74,7 +74,7 @@ def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
 
 
 def _settings(overrides: list[str]) -> tuple[Any, Path]:
-    """Return the tracker settings and the output_root that result from the words of the command line."""
+    """Parse the words of the command line; return the settings of the tracker and `output_root`."""
     from semisup.config import schema
     from semisup.config.compose import defaults
     from semisup.config.typed_words import parse_settings
@@ -88,7 +88,7 @@ def _settings(overrides: list[str]) -> tuple[Any, Path]:
 
 
 def _upload_run(folder: Path, tracking: Any, output_root: Path, gains: dict[str, object]) -> bool:
-    """Upload one run and its gains, print a line, and return whether it was uploaded."""
+    """Upload one run and its gains, print a line about it, and return whether the upload succeeded."""
     from semisup.errors import RecordError
 
     with warnings.catch_warnings(record=True) as caught:
@@ -117,7 +117,7 @@ def upload(folder: Path, tracking: Any, gains: dict[str, object] | None = None) 
 
 
 def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, object]) -> tuple[str, int]:
-    """Send the record of a run to a new tracker, and add its gains to the summary.
+    """Send the saved metrics of a run to a new tracker, and add the run's gains to the summary.
 
     Returns:
         The status of the run and the number of metric rows sent.
@@ -156,7 +156,7 @@ def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, obj
 
 
 def saved_plots(folder: Path) -> dict[str, Path]:
-    """List the plots of a run, without links to files outside its directory, which must not be uploaded.
+    """List the plots of a run that may be uploaded, without links to files outside the run directory.
 
     Returns:
         Name -> file.
@@ -167,7 +167,7 @@ def saved_plots(folder: Path) -> dict[str, Path]:
 
 
 def _check_slugs(*values: object) -> list[str]:
-    """Return the values as text; raise ValueError unless all are slugs.
+    """Convert ids and names of a run to text; raise ValueError unless all are valid names (slugs).
 
     A slug has at most 100 letters, digits, `.`, `_` and `-`, and begins with a letter. The ids and names of runs are
     slugs, and only slugs are used as names in W&B.
@@ -176,11 +176,13 @@ def _check_slugs(*values: object) -> list[str]:
 
     for value in values:
         if not isinstance(value, str) or not SLUG.fullmatch(value):
-            raise ValueError(f"{value!r} is not a valid name of a run: letters, digits, `.`, `_` and `-`")
+            raise ValueError(
+                f"{value!r} is not a valid name of a run; a name has only letters, digits, `.`, `_` and `-`"
+            )
     return [str(value) for value in values]
 
 
 def _unfinished(about: dict[str, Any]) -> str:
-    """Return the status of a run without a summary; if it is `running` without a process, the run was killed."""
+    """Return the status of an unfinished run; `killed` if its record says `running` but no process trains it."""
     status = about.get("status")
     return "killed" if status in (RunStatus.RUNNING, RunStatus.DONE, None) else str(status)

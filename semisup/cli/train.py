@@ -58,9 +58,10 @@ def train_command(words: list[str]) -> int:
 
 
 def _print_with_hydra(words: list[str]) -> int:
-    """Let Hydra write the help or the composed config to a buffer, and print the buffer.
+    """Print Hydra's help or the composed config.
 
-    If Hydra printed directly, it would report a pipe that its reader closed as an error.
+    Hydra writes to a buffer, which is then printed. If Hydra printed directly, it would report a closed pipe as an
+    error.
     """
     try:
         words = [to_overrides([word])[0] if "=" in word and not word.startswith("-") else word for word in words]

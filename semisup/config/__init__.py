@@ -1,1 +1,1 @@
-"""Everything about configs: composition, validation, the registry of options, run ids, configs of reference runs."""
+"""Compose and validate configs, find options by name, and compute run ids and the configs of reference runs."""

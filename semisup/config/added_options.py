@@ -27,7 +27,7 @@ def register() -> None:
 
 
 def option_file(module: str) -> Path | None:
-    """Find the path at which the YAML of a module is expected; None if the module does not exist."""
+    """Return the path where the YAML file of an option's module must be; None if the module does not exist."""
     spec = _find_spec(module)
     if spec is None or spec.origin is None:
         return None

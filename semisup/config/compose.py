@@ -31,7 +31,7 @@ def config_folder() -> Path:
 
 
 def check_names(overrides: list[str]) -> None:
-    """Check that the overrides compose, before Hydra itself shows the config.
+    """Check that Hydra can compose a config from the overrides (KEY=VALUE words).
 
     Raises:
         SettingError: a key or option does not exist. Hydra's own message would be less clear.
@@ -71,7 +71,7 @@ def split_deletions(overrides: list[str]) -> tuple[list[str], list[str]]:
 
 
 def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
-    """Delete these dotted keys from `config`, in place; return the keys that existed."""
+    """Delete keys such as `threshold.momentum` from `config`, in place; return those that existed."""
     deleted = []
     for key in keys:
         parent, _, name = key.rpartition(".")
@@ -84,20 +84,20 @@ def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Copy the composed config without its `hydra` section; interpolations such as `${hydra:...}` still work."""
+    """Copy a composed config without its `hydra` section; interpolations such as `${hydra:...}` still work."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(own, DictConfig)
     return own
 
 
 def option_files(group: str) -> list[str]:
-    """List the options that can be chosen in a group, by the names of their YAMLs, sorted; [] for an unknown group."""
+    """List the names of the options of a config group, sorted; [] for an unknown group."""
     files = {path.stem for path in (config_folder() / group).glob("*.yaml") if shared_configs.is_option(path.stem)}
     return sorted(files | (registry.added_options(group).keys() if group in registry.GROUPS else set()))
 
 
 def compose(overrides: list[str]) -> DictConfig:
-    """Compose the config of a run, with Hydra's own `hydra` section. Hydra must be initialized by the caller.
+    """Compose the config of a run, including Hydra's `hydra` section. The caller must have initialized Hydra.
 
     Raises:
         SettingError: a key or option does not exist; the message suggests the most similar name.
@@ -111,7 +111,7 @@ def compose(overrides: list[str]) -> DictConfig:
 
 
 def _check_option(word: str) -> None:
-    """Raise SettingError for an override of a group by a number, a path or a shared YAML, before Hydra reads it."""
+    """Raise SettingError if an override chooses a number, a path or a shared YAML as the option of a group."""
     group, equals, typed = word.partition("=")
     plain_group = group.partition("@")[0]
     names = option_files(plain_group)
@@ -127,7 +127,7 @@ def _check_option(word: str) -> None:
 
 
 def _parsed_value(word: str) -> object:
-    """The value of an override as Hydra reads it, without quotes; as typed where Hydra cannot read it."""
+    """Return the value of an override without quotes, as Hydra parses it, or as typed if Hydra cannot parse it."""
     try:
         return OverridesParser.create().parse_override(word).value()
     except HydraException:
@@ -135,7 +135,7 @@ def _parsed_value(word: str) -> object:
 
 
 def defaults(options: list[str]) -> dict[str, Any]:
-    """Compose the config of `semisup train OPTIONS` as plain data, without validation.
+    """Compose the config that `semisup train OPTIONS` would use, as plain data, without validation.
 
     A setting that the user must give has the value `???`.
 
@@ -165,11 +165,13 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
         return suggest_new_name(SettingError(key, value, f"no such key{elsewhere}", hint))
     if twice := re.search(r"Multiple values for (\S+)\.", message):
         typed = next((word for word in overrides if word.startswith(f"+{twice[1]}=")), "")
-        return SettingError("override", typed, f"{twice[1]} has a value already; type {typed[1:]} without the +")
+        return SettingError(
+            "override", typed, f"the key {twice[1]} has a value already; type {typed[1:]} without the +"
+        )
     plugin = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(?:.*/)?([^/']+)'", message)
     if plugin and plugin[2] in PLUGINS:
         typed = next((each.partition("=")[2] for each in overrides if each.startswith(f"{plugin[1]}=")), plugin[2])
-        return SettingError(plugin[1], typed, f"needs a plugin: pip install 'semisup[{PLUGINS[plugin[2]]}]'")
+        return SettingError(plugin[1], typed, f"needs a plugin; type pip install 'semisup[{PLUGINS[plugin[2]]}]'")
     choice = re.search(r"Could not find '([^']+)/([^/']+)'", message)
     if choice:
         return _unknown_option(choice[1], choice[2], message)
@@ -179,7 +181,11 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
 def _unknown_option(group: str, name: str, message: str) -> SettingError:
     if group in registry.GROUPS and (module := registry.added_options(group).get(name)):
         path = added_options.option_file(module)
-        needs = f"needs its YAML file {path}" if path else f"names the module {module}, which is not installed"
+        needs = (
+            f"this option has no YAML file; create {path}"
+            if path
+            else f"the module {module} of this option is not installed"
+        )
         return SettingError(group, name, needs)
     listed = message.partition("Available options in")[2].partition("Config search path")[0]
     return unknown_option(group, name, [line.strip() for line in listed.splitlines()[1:] if line.strip()])

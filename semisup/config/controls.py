@@ -67,20 +67,21 @@ def baseline_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDic
 
 
 def reference_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of all reference runs of a finished run: kind (see `reference_kinds`) -> config."""
+    """Build the configs of all reference runs of a finished run. The keys are the kinds: `control`, `baseline`, ..."""
     references = {"control": control_config(config, summary), "baseline": baseline_config(config, summary)}
     return references | labels_only_configs(config, summary) | probe_configs(config)
 
 
 def reference_kinds(config: ConfigDict) -> list[str]:
-    """List the kinds of reference runs that a run with this config has."""
+    """List the kinds of reference runs (`control`, `baseline`, ...) with which a run with this config is compared."""
     return [*REFERENCE_KINDS, *probe_configs(config)]
 
 
 def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """Build the configs of the probes of a run on features: kind -> config; {} for a run on images.
+    """Build the configs of the probes (simple classifiers on the encoder's features) that a run is compared with.
 
-    A probe depends only on the data, the labels, the encoder and the seed, so that all sweeps share the same probes.
+    The keys are the kinds of probes; {} for a run without encoder. A probe depends only on the data, the labels, the
+    encoder and the seed, so that all sweeps share the same probes.
     """
     if config["encoder"]["name"] == "none":
         return {}
@@ -89,7 +90,7 @@ def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
-    """Set the settings that a probe ignores to fixed values; return any other config unchanged."""
+    """Set the settings that a probe (`probe.classifier`) ignores to fixed values; return other configs unchanged."""
     probe, encoder = config.get("probe"), config.get("encoder")
     if not isinstance(probe, dict) or probe.get("classifier") is None:
         return config
@@ -126,6 +127,6 @@ def uses_unlabeled(config: ConfigDict) -> bool:
 
 
 def _train_for(config: ConfigDict, steps: int) -> ConfigDict:
-    """Build a `train` section that takes exactly `steps` optimizer steps: no epochs and no early stopping."""
+    """Build the `train` section of a config for exactly `steps` optimizer steps, without early stopping."""
     train: ConfigDict = config["train"]
     return train | {"epochs": None, "steps": steps, "patience": None}

@@ -31,7 +31,7 @@ INTERNAL = "semisup."
 
 
 class Declared(NamedTuple):
-    """Type and range of one field of a settings dataclass.
+    """Type and range of one setting, as its settings dataclass declares them.
 
     type: in words, such as `a number or null`
     range: in words, such as `in [0, 1]`; empty if every value of the type is allowed
@@ -54,7 +54,7 @@ def type_words(annotation: str) -> str:
 
 
 def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared]:
-    """Read the fields of a settings dataclass: key -> type and range. Inherited fields come first.
+    """Read type and range of each setting from the source of a settings dataclass. Inherited settings come first.
 
     Args:
         file: the Python file that defines the dataclass.
@@ -73,7 +73,7 @@ def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared
 
 
 def section_classes(file: Path) -> dict[str, tuple[Path, str]]:
-    """Read the constant SECTIONS of a module: section of the config -> file and name of its dataclass."""
+    """Read from the constant SECTIONS of a module which dataclass has the settings of each config section."""
     value = next(value for target, value in _assignments(_parse(file).body) if ast.unparse(target) == "SECTIONS")
     assert isinstance(value, ast.Dict)
     sections = {}
@@ -107,7 +107,7 @@ def _annotations(definition: _Definition) -> dict[str, str]:
 
 
 def _ranges(start: _Definition, annotations: Mapping[str, str]) -> dict[str, str]:
-    """Find the first range of each key: in the class, then breadth-first in the code that the class uses."""
+    """Find the range of each setting: in its dataclass, then breadth-first in the code that the dataclass uses."""
     found: dict[str, str] = {}
     queue, seen = [start], {(start.file, start.node.name)}
     while queue and len(found) < len(annotations):
@@ -125,7 +125,7 @@ def _ranges(start: _Definition, annotations: Mapping[str, str]) -> dict[str, str
 
 
 def _checks(definition: _Definition) -> Iterator[tuple[str, str]]:
-    """Yield every key that a class or function checks, and its range in words."""
+    """Yield every setting that a class or function checks, and its allowed range in words."""
     for node in ast.walk(definition.node):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
             continue
@@ -143,7 +143,7 @@ def _checks(definition: _Definition) -> Iterator[tuple[str, str]]:
 
 
 def _text(node: ast.expr, within: ast.AST) -> str:
-    """Read the text of a literal, or of a local variable that is assigned a literal; "" for any other expression."""
+    """Return the text of a string literal, or of a local variable that is assigned one; "" for other expressions."""
     if isinstance(node, ast.Name):
         values = (
             each for each in ast.walk(within) if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
@@ -153,7 +153,7 @@ def _text(node: ast.expr, within: ast.AST) -> str:
 
 
 def _is_field(node: ast.expr) -> bool:
-    """Whether a checked value is one setting, not an expression that combines several settings."""
+    """Whether a checked expression is a single setting, not a combination of several settings."""
     return isinstance(node, ast.Attribute | ast.Name)
 
 
@@ -169,7 +169,7 @@ def _interval(call: ast.Call, file: Path) -> str:
 
 
 def _value(node: ast.expr, file: Path) -> Any:
-    """Evaluate a bound or a list of choices: literals, sums, products, powers, and constants of modules."""
+    """Evaluate the expression of a bound or of a list of choices in the source code."""
     if isinstance(node, ast.Name):
         return _constant(node.id, file)
     if isinstance(node, ast.Tuple | ast.List):
@@ -211,7 +211,7 @@ def _assignments(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _resolve(name: str, file: Path) -> _Definition | None:
-    """Find the class or function that a name means in a module.
+    """Find the definition of the class or function to which a name in a module refers.
 
     Returns:
         None if the name is neither a class nor a function, or belongs to another package.
@@ -225,7 +225,7 @@ def _resolve(name: str, file: Path) -> _Definition | None:
 
 @cache
 def _imports(file: Path) -> dict[str, Path]:
-    """Map each name that a module imports from this program by `from ... import` to the file it comes from."""
+    """Map each name that a module imports from this program (`from ... import`) to the file that defines it."""
     names: dict[str, Path] = {}
     for node in _parse(file).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(INTERNAL):

@@ -13,10 +13,10 @@ def config_overrides(config: ConfigDict, *, follow_seed: bool = False) -> list[s
 
     Args:
         config: saved config of a run.
-        follow_seed: write a split seed that equals the seed as `${seed}`, so that another seed draws other labels.
+        follow_seed: write a split seed that equals the seed as `${seed}`, so that another seed also draws other labels.
 
     Returns:
-        Overrides in Hydra's grammar, without name, seed, output_root and definitions.
+        KEY=VALUE words as Hydra parses them, without name, seed, output_root and definitions.
     """
     from semisup.dataset import KeyRole  # which imports torch
 

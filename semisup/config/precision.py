@@ -1,4 +1,4 @@
-"""Resolve `precision=auto`, whose value depends on the device and on the network that is trained."""
+"""Choose float32 or bfloat16 for `precision=auto`; the choice depends on the device and the network."""
 
 from functools import partial
 

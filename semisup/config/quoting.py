@@ -1,11 +1,11 @@
-"""Write values in Hydra's override grammar. This module imports no torch."""
+"""Format values so that Hydra parses them correctly on its command line. This module imports no torch."""
 
 import re
 from typing import Any
 
 
 def format_value(value: Any) -> str:
-    """Write plain data in Hydra's override grammar, so that Hydra composes exactly this value."""
+    """Format a value for the command line of Hydra, so that Hydra parses exactly this value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -19,7 +19,7 @@ def format_value(value: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """Quote text for Hydra, which then takes it literally, except for interpolations such as `${seed}`.
+    """Quote text for the command line of Hydra, so that only interpolations such as `${seed}` are interpreted.
 
     Only backslashes before a quote and at the end are doubled, because Hydra unescapes no others.
     """

@@ -30,7 +30,7 @@ OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
 
 
 class Setting(NamedTuple):
-    """Description of one key.
+    """Description of one setting (key of the config).
 
     default: as written in YAML; `???` = the user must give a value
     meaning: empty = not documented
@@ -62,7 +62,7 @@ class _Line(NamedTuple):
 
 
 def describe_option(group: str, name: str, node: str | None = None) -> Option:
-    """Describe an option of a group.
+    """Describe an option of a config group, such as `threshold=fixed`, with all its settings.
 
     Args:
         node: the node of the config that holds the option, if its name differs from the group: the node `weak` holds
@@ -87,7 +87,7 @@ def describe_option(group: str, name: str, node: str | None = None) -> Option:
 
 
 def describe_section(section: str) -> Option:
-    """Describe a section of train.yaml, such as `train`; `run` describes the keys that are in no section."""
+    """Describe a section of the config, such as `train`. The name `run` stands for the keys outside sections."""
     file, name = SECTION_CLASSES.get(section, (PACKAGE / "config" / "sections.py", "RunSettings"))
     declared = declared_settings(file, name)
     inside, prefix = ("", "") if section == RUN else (section, f"{section}.")
@@ -99,7 +99,7 @@ def describe_section(section: str) -> Option:
 
 
 def describe(word: str) -> str:
-    """Return the help text of `GROUP=NAME`, `GROUP@NODE=NAME`, `GROUP`, a section or `run`.
+    """Return the text of `semisup train --help WORD`; the word names an option, a group or a section.
 
     Raises:
         SettingError: there is no such group, option or section; the message suggests the most similar name.
@@ -136,7 +136,7 @@ def _setting(prefix: str, line: _Line, declared: dict[str, Declared]) -> Setting
 
 
 def _option_file(group: str, name: str) -> Path:
-    """Find the YAML of an option; an option of another package has its YAML next to its Python file."""
+    """Find the YAML file of an option: in `conf/`, or beside the Python file of an option from another package."""
     module = registry.added_options(group).get(name) if group in registry.GROUPS else None
     path = added_options.option_file(module) if module is not None else None
     return path or config_folder() / group / f"{name}.yaml"
@@ -144,7 +144,7 @@ def _option_file(group: str, name: str) -> Path:
 
 @cache
 def _lines(yaml: Path) -> tuple[_Line, ...]:
-    """Read the keys of a YAML and of the YAMLs that it includes.
+    """Read the keys of a config file, with values and comments, and those of the files that it includes.
 
     A key without a comment gets the comment of the same key in an included YAML.
     """
@@ -173,7 +173,7 @@ def _own_lines(yaml: Path) -> Iterator[_Line]:
 
 
 def _included(yaml: Path) -> list[str]:
-    """List the YAMLs of the same group that the `defaults:` of a YAML include, by name."""
+    """List the config files of the same group that a config file includes in its `defaults:`."""
     text = yaml.read_text(encoding="utf-8").partition("\ndefaults:\n")[2]
     names = re.findall(r"^  - (\w+)$", re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
     return [name for name in names if name != "_self_"]
@@ -190,7 +190,7 @@ def _head(yaml: Path) -> tuple[str, ...]:
 
 
 def _list_options(group: str) -> str:
-    """Format the options of a group, one per line, each with the first line of its summary."""
+    """Format the options of a config group, one per line, each with the first line of its description."""
     names = option_files(group)
     width = max(map(len, names))
     lines = []

@@ -22,12 +22,12 @@ GROUPS = ("dataset", "encoder", "model", "augment", "optimizer", "schedule", "th
 
 
 def option_names(group: str) -> list[str]:
-    """List the options of a group, sorted, without importing their modules."""
+    """List the names of the options of a config group, sorted, without importing their modules."""
     return sorted({*_own_options(group), *added_options(group)})
 
 
 def added_options(group: str) -> dict[str, str]:
-    """List the options of a group that other packages add: name -> module. They cannot replace built-in options."""
+    """Map the options that other packages add to a group to their modules; they cannot replace built-in options."""
     added = {entry.name: entry.value for entry in installed_entry_points().select(group=f"semisup.{group}")}
     if not added:
         return {}
@@ -48,7 +48,7 @@ def _own_options(group: str) -> list[str]:
 
 @cache
 def settings_class(group: str, name: str) -> type:
-    """Import the settings dataclass of an option.
+    """Import the settings dataclass of an option, such as `Fixed` for `threshold=fixed`.
 
     Raises:
         SettingError: there is no such option; the message suggests the most similar name.
@@ -59,7 +59,7 @@ def settings_class(group: str, name: str) -> type:
 
 
 def options_with(group: str, field: str) -> list[str]:
-    """List the options of a group that have a setting of this name, sorted. This imports all modules of the group."""
+    """List the options of a group that have a setting of this name, sorted; imports all modules of the group."""
     return [
         name
         for name in option_names(group)

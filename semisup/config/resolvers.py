@@ -16,9 +16,9 @@ NO_GPU = ("", "-1")
 
 
 def runs_per_machine(threads: int) -> int:
-    """Compute how many runs of `threads` threads fit the CPU cores that this process may use, at least 1.
+    """Compute how many runs with `threads` threads each can run at once on this machine's CPU cores, at least 1.
 
-    In a container, or under taskset, these can be fewer than the cores of the machine.
+    Only the cores that this process may use count; in a container they can be fewer than those of the machine.
     """
     import joblib
 
@@ -27,7 +27,7 @@ def runs_per_machine(threads: int) -> int:
 
 
 def concurrent_runs(launcher: DictConfig) -> int:
-    """Compute how many runs joblib executes at a time on this machine; 1 with another launcher."""
+    """Compute how many runs a sweep executes at a time on this machine with joblib; 1 with another launcher."""
     jobs = launcher.get("n_jobs") or 1
     if jobs > 0:
         return int(jobs)
@@ -37,9 +37,10 @@ def concurrent_runs(launcher: DictConfig) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """List the visible GPUs by their names in CUDA_VISIBLE_DEVICES, up to the first invalid entry.
+    """List the GPUs that this process can use, by their names in the environment variable CUDA_VISIBLE_DEVICES.
 
-    Without that variable, all GPUs are listed by number. CUDA is not initialized.
+    An invalid entry ends the list, as in CUDA. Without the variable, all GPUs are listed by number. CUDA is not
+    initialized.
     """
     if (visible := os.environ.get(VISIBLE)) is not None:
         return list(takewhile(lambda each: each not in NO_GPU, (each.strip() for each in visible.split(","))))
@@ -50,7 +51,7 @@ def visible_gpus() -> list[str]:
 
 @functools.cache  # called before `assign_gpu`, after which this process sees one GPU
 def gpu_count() -> int:
-    """Count the visible GPUs; without any, warn and return 1."""
+    """Count the GPUs that this process can use; if there are none, warn and return 1."""
     count = len(visible_gpus())
     if not count:
         warnings.warn("hydra/launcher=gpus: no GPU on this machine; running one job at a time", stacklevel=2)
@@ -58,6 +59,6 @@ def gpu_count() -> int:
 
 
 def register() -> None:
-    """Register `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}` for configs."""
+    """Register the OmegaConf resolvers `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
     OmegaConf.register_new_resolver("semisup.side_by_side", runs_per_machine, replace=True)
     OmegaConf.register_new_resolver("semisup.gpus", gpu_count, replace=True)

@@ -66,7 +66,7 @@ def result_config(config: ConfigDict) -> ConfigDict:
 
 
 def _probe_config(counted: ConfigDict, probe: ConfigDict) -> ConfigDict:
-    """Select the part of a probe's config that can change a result."""
+    """Select the part of the config of a probe (`probe.classifier`) that can change its result."""
     grid = GRIDS[probe["classifier"]]
     own = {"classifier": probe["classifier"], grid: probe[grid]}
     rest = {key: value for key, value in counted.items() if key not in IGNORED_BY_PROBES}
@@ -84,7 +84,7 @@ def _identified_weights(model: ConfigDict) -> ConfigDict:
 
 
 def _without_absent(key: str, node: Any) -> Any:
-    """Remove the settings that were added later and have no effect in this node (`core/added_setting.py`)."""
+    """Remove from a config node the newer settings that have no effect at their value (`core/added_setting.py`)."""
     if not isinstance(node, dict):
         return node
     settings = _settings_class(key, node)
@@ -102,10 +102,10 @@ def _settings_class(key: str, node: ConfigDict) -> type | None:
 
 
 def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
-    """List the keys of a data set's config to which its settings class assigns one of these roles.
+    """List the settings of a data set that have one of these roles, such as "path" or "only for this machine".
 
     Raises:
-        SettingError: there is no data set of the name in the config.
+        SettingError: the config names a data set that does not exist.
     """
     from semisup.dataset import keys_with_role
 
@@ -113,14 +113,14 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
 
 
 def _unset_keys(dataset: ConfigDict) -> list[str]:
-    """List the keys of a data set's config that are null and belong to the run id only if they have a value."""
+    """List the settings of a data set that are null and are part of the run id only if they are not null."""
     from semisup.dataset import KeyRole
 
     return [key for key in dataset_keys(dataset, KeyRole.WHEN_SET, KeyRole.FOLD) if dataset.get(key) is None]
 
 
 def fold_of(config: ConfigDict) -> int | None:
-    """Read the number of the fold that a run holds out for validation; None without folds."""
+    """Read from a config the cross-validation fold that the run holds out for validation; None without folds."""
     from semisup.dataset import KeyRole
 
     values = [config["dataset"].get(key) for key in dataset_keys(config["dataset"], KeyRole.FOLD)]
@@ -160,7 +160,7 @@ def run_id(config: ConfigDict) -> str:
 
 
 def _numbers(threshold: ConfigDict) -> list[str]:
-    """Format the numeric settings of a threshold as parts of a run id."""
+    """Format the numeric settings of the threshold policy for a run id: `0.95`, `momentum0.99`, ..."""
     numbers = {
         key: value
         for key, value in threshold.items()

@@ -21,7 +21,7 @@ SCALAR = re.compile(r"[\w.+-]+", re.ASCII)
 
 
 def composition_key(words: Sequence[str], config: DictConfig) -> tuple[str, ...]:
-    """Remove the values of scalar settings from overrides.
+    """Compute a key that is equal for overrides that differ only in the values of numbers and other scalars.
 
     Overrides with equal results compose to configs with the same keys and options.
     """
@@ -43,7 +43,7 @@ def is_scalar_override(word: str, config: DictConfig) -> bool:
 
 @contextmanager
 def with_override(config: DictConfig, word: str) -> Iterator[DictConfig]:
-    """Apply a scalar override to `config` inside the context; the old value is restored at its end."""
+    """Change one value in `config` within a context; the old value is restored at the end of the context."""
     override = OverridesParser.create().parse_override(word)
     assert override.type == OverrideType.CHANGE
     parent, _, name = override.key_or_group.rpartition(".")

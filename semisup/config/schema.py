@@ -90,11 +90,11 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
 
 
 def suggest_new_name(error: SettingError) -> SettingError:
-    """Name the new key in an error about an unknown key that had another name in version 0.1.0."""
+    """Add the new name to an error about a key that was renamed after version 0.1.0."""
     if error.key not in RENAMED or not error.allowed.startswith("no such key"):
         return error
     new = RENAMED[error.key]
-    return SettingError(error.key, error.value, f"is now called {new}; type {new}={escape(error.value)}")
+    return SettingError(error.key, error.value, f"was renamed to {new}; type {new}={escape(error.value)}")
 
 
 def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -> RunConfig:
@@ -137,10 +137,13 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
     train, labeler = sections.pop("train"), sections.pop("labeler")
     if run.compile and getattr(groups["method"], "skip_rejected", False):
-        allowed = "not supported with method.skip_rejected=true (the batch size varies at every step)"
-        raise SettingError("compile", run.compile, allowed)
+        raise SettingError(
+            "compile", run.compile, "not supported with method.skip_rejected=true (the batch size varies at every step)"
+        )
     if labeler.calibrate and groups["method"].uses_unlabeled and not labels_by_model(groups["method"]):
-        allowed = f"has no effect with method={plain['method']['name']}, whose pseudo-labels are not the model's; "
+        allowed = (
+            f"has no effect with method={plain['method']['name']}, whose pseudo-labels do not come from the model; "
+        )
         raise SettingError("labeler.calibrate", True, allowed + "use labeler.calibrate=false")
     if train.refit:
         _check_refit(plain, groups["method"], dataset, labeler)
@@ -162,25 +165,41 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
 def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: LabelerSettings) -> None:
     """Raise SettingError if a setting needs validation images, because `train.refit=true` trains on them."""
     if (folds := getattr(dataset, "folds", None)) is not None:
-        allowed = "holds out labels, and train.refit=true trains on all; use dataset.folds=null dataset.fold=null"
-        raise SettingError("dataset.folds", folds, allowed)
+        raise SettingError(
+            "dataset.folds",
+            folds,
+            "holds out labeled images, but train.refit=true trains on all; use dataset.folds=null dataset.fold=null",
+        )
     if config["probe"]["classifier"] is not None:
-        allowed = "is selected on validation images, on which train.refit=true trains; use train.refit=false"
-        raise SettingError("probe.classifier", config["probe"]["classifier"], allowed)
+        raise SettingError(
+            "probe.classifier",
+            config["probe"]["classifier"],
+            "needs validation images, but train.refit=true trains on them; use train.refit=false",
+        )
     if method.uses_unlabeled and labeler.calibrate:
-        allowed = "needs validation images, on which train.refit=true trains; use labeler.calibrate=false"
-        raise SettingError("labeler.calibrate", True, allowed)
+        raise SettingError(
+            "labeler.calibrate",
+            True,
+            "needs validation images, but train.refit=true trains on them; use labeler.calibrate=false",
+        )
     if method.uses_unlabeled and config["method"].get("gate"):
-        allowed = "needs validation images, on which train.refit=true trains; method.gate=0 labels whenever it is due"
-        raise SettingError("method.gate", config["method"]["gate"], allowed)
+        raise SettingError(
+            "method.gate",
+            config["method"]["gate"],
+            "needs validation images, but train.refit=true trains on them; use method.gate=0, which "
+            "labels without this condition",
+        )
 
 
 def _check_model_input(encoder: object, model: object, config: ConfigDict) -> None:
-    """Raise SettingError if the encoder's features would be the input of a model that takes only images."""
+    """Raise SettingError if an encoder is combined with a model that takes only images, not features."""
     if isinstance(encoder, Encoder) and not getattr(model, "takes_features", False):
         takers = [name for name in registry.option_names("model") if _takes_features(name)]
-        allowed = f"must be one of {', '.join(takers)} with encoder={config['encoder']['name']}, which gives features"
-        raise SettingError("model", config["model"]["name"], allowed)
+        raise SettingError(
+            "model",
+            config["model"]["name"],
+            f"must be one of {', '.join(takers)} with encoder={config['encoder']['name']}, which gives features",
+        )
 
 
 def _takes_features(name: str) -> bool:
@@ -188,7 +207,7 @@ def _takes_features(name: str) -> bool:
 
 
 def _ignored_nodes(method: Any) -> ConfigDict:
-    """Return fixed content for the config nodes that a supervised method ignores.
+    """Return fixed values for the config nodes that have no effect with `method=supervised`.
 
     Runs with different thresholds share one control. Its saved config has this content, so that it does not depend on
     the run for which the control was trained.
@@ -213,8 +232,11 @@ def _check_hardware(run: RunSettings) -> None:
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
     """Raise SettingError if this program does not know the settings of a config, or gives them another meaning."""
     if not 1 <= run.definitions <= DEFINITIONS:
-        allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
-        raise SettingError("definitions", run.definitions, allowed)
+        raise SettingError(
+            "definitions",
+            run.definitions,
+            f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config",
+        )
     check_meaning(config)
 
 
@@ -225,12 +247,16 @@ def check_meaning(config: ConfigDict, version: object = None) -> None:
         version: version of semisup that trained a run with this config; None = unknown.
     """
     if changes := changes_since(config, version):
-        allowed = f"settings have another meaning now ({'; '.join(changes)}); use the semisup version of the run"
-        raise SettingError("definitions", config["definitions"], allowed)
+        raise SettingError(
+            "definitions",
+            config["definitions"],
+            f"the meaning of these settings has changed since the run ({'; '.join(changes)}); use the "
+            "version of semisup that trained the run",
+        )
 
 
 def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
-    """Resolve a config to plain data.
+    """Convert a config to plain data, with all interpolations such as `${seed}` replaced by their values.
 
     Raises:
         SettingError: a value is still `???`, is a secret, cannot be resolved, or is an interpolation in a saved config.
@@ -246,7 +272,8 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
                 raise SettingError(
                     key,
                     name,
-                    "is a secret, and settings are saved and shown; set it as an environment variable instead",
+                    "contains a secret, and settings are saved and shown; set the secret as an "
+                    "environment variable instead",
                 )
     else:
         plain = config
@@ -261,7 +288,7 @@ def refuse_interpolations(config: ConfigDict) -> None:
     """Raise SettingError if a saved config contains an interpolation such as `${seed}`."""
     for key, (value, _) in _leaves(config, config):
         if isinstance(value, str) and "${" in value:
-            raise SettingError(key, value, "a saved config must hold values, not interpolations")
+            raise SettingError(key, value, "a saved config may contain only values, no interpolations such as ${seed}")
 
 
 def _normalize(config: ConfigDict) -> ConfigDict:
@@ -295,12 +322,12 @@ def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -
 
 
 def _build_node(key: str, node: ConfigDict) -> Any:
-    """Build the settings object of a group's node or of a section; all values must be resolved."""
+    """Build the settings object of one part of a config: an option of a group, or a section."""
     return _build_group(key, node) if key in GROUP_NODES else _build_section(key, SECTIONS[key], node)
 
 
 def build_option(key: str, node: ConfigDict) -> Any:
-    """Build the settings object of one node of a saved config, without its other nodes.
+    """Build the settings object of one part of a saved config, such as its data set, without reading the rest.
 
     Raises:
         SettingError: a setting of the node is wrong, as in `validate`.
@@ -309,7 +336,7 @@ def build_option(key: str, node: ConfigDict) -> Any:
 
 
 def _build_group(key: str, node: ConfigDict) -> Any:
-    """Build the settings object of a group's node: {name: fixed, tau: 0.9} -> Fixed(tau=0.9)."""
+    """Build the settings object of an option: {name: fixed, tau: 0.9} -> Fixed(tau=0.9)."""
     group = GROUP_NODES[key]
     if not isinstance(node.get("name"), str):
         check_choice(f"{key}.name", node.get("name"), registry.option_names(group))
@@ -353,7 +380,7 @@ MOST_MERGED = 1000
 
 
 def _merge_strictly(cls: type, values: ConfigDict) -> Any:
-    """Merge `values` onto the dataclass `cls`, with a cache of results.
+    """Build an instance of the dataclass `cls` from `values`, with strict types; results are cached.
 
     Raises:
         SettingError: a key is unknown, or a value is missing, of another type, or not finite.
@@ -371,7 +398,7 @@ def _merge_strictly(cls: type, values: ConfigDict) -> Any:
 
 
 def _merge(cls: type, values: ConfigDict) -> Any:
-    """Merge with OmegaConf as `_merge_strictly` does, but without its cache."""
+    """Build an instance of the dataclass `cls` from `values`, without the cache of `_merge_strictly`."""
     schema = OmegaConf.structured(cls)
     try:
         merged = OmegaConf.merge(schema, values)
@@ -426,7 +453,7 @@ def _leaves(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, tu
 
 
 def _value_at(values: Any, key: str) -> Any:
-    """Find the value at `key`, such as `widths[1]`, or the deepest existing value above a missing key."""
+    """Return the value at a key such as `widths[1]`; if it does not exist, the deepest existing value above it."""
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(values, dict) and part in values:
             values = values[part]
@@ -436,7 +463,7 @@ def _value_at(values: Any, key: str) -> Any:
 
 
 def dotted_keys(config: Any, prefix: str = "") -> list[str]:
-    """List every dotted key of nested plain data, including those of inner dictionaries."""
+    """List the keys of nested dictionaries in dotted form, such as `threshold` and `threshold.tau`."""
     if not isinstance(config, dict):
         return []
     own = [f"{prefix}{key}" for key in config]

@@ -68,10 +68,11 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.name) or self.name in RESERVED:
-            allowed = (
-                "must start with a letter, hold letters, digits, dots, - and _ only (at most 100), and not be wandb"
+            raise SettingError(
+                "name",
+                self.name,
+                "must start with a letter, have at most 100 letters, digits, dots, - and _, and not be wandb",
             )
-            raise SettingError("name", self.name, allowed)
         check_range("seed", self.seed, 0, 2**32 - 1)
         check_range("threads", self.threads, 1, 1024)
         check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))

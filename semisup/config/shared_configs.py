@@ -15,7 +15,7 @@ def is_option(name: str) -> bool:
 
 
 def install() -> None:
-    """Make Hydra omit shared YAMLs from every list of options; other YAMLs can still include them."""
+    """Make Hydra omit YAML files with a leading underscore from lists of options; other files can include them."""
     add_result = ConfigSource._list_add_result
 
     def add_option(source: Any, files: Any, file_path: Any, file_name: Any, results_filter: Any) -> None:

@@ -32,7 +32,7 @@ def unknown_option(group: str, name: str, names: list[str]) -> SettingError:
 
 
 def _number(group: str, name: str) -> str:
-    """Suggest an option and its setting for a finite number; the settings of `augment@weak` are at `weak`."""
+    """Suggest what to type if the user gave a number instead of an option: `threshold=0.9` -> `threshold.tau=0.9`."""
     plain_group, _, package = group.partition("@")
     try:
         is_finite = math.isfinite(float(name))
@@ -65,7 +65,7 @@ def _folder(group: str, name: str) -> str:
 
 
 def options_with_key(key: str, value: str, overrides: list[str]) -> str:
-    """Describe the settings or options that the user could mean by an unknown key; "" if there are none.
+    """Describe the existing settings that a user could mean by an unknown key; "" if there are none.
 
     Args:
         key: the key as typed, such as `tau` or `dataset.root`.
@@ -87,6 +87,6 @@ def options_with_key(key: str, value: str, overrides: list[str]) -> str:
 
 
 def _full_key(key: str, value: str) -> str:
-    """Suggest the full key for one without its group, such as `threshold.tau` for `tau`."""
+    """Suggest the full key for a key without its group: `threshold.tau` for `tau`."""
     groups = [group for group in registry.GROUPS if registry.options_with(group, key)]
     return f"; type {listed(f'{group}.{key}={value}' for group in groups)}" if groups else ""

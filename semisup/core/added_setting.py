@@ -14,17 +14,17 @@ ABSENT = "absent"
 
 
 def added(absent: object) -> Mapping[str, object]:
-    """Build the metadata of a dataclass field; `absent` is the value at which the setting has no effect."""
+    """Mark a dataclass field as a later addition; `absent` is the value with which the setting has no effect."""
     return {ABSENT: absent}
 
 
 def absent_values(settings: type) -> dict[str, object]:
-    """Map the name of each added setting of a dataclass to the value at which the setting has no effect."""
+    """Map each setting that was added later to the value with which it has no effect."""
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
     return {field.name: field.metadata[ABSENT] for field in fields if ABSENT in field.metadata}
 
 
 def without_absent(settings: type, node: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the added settings that have no effect from a node of a config; `settings` is the node's dataclass."""
+    """Remove the settings that were added later and have no effect; `settings` is the dataclass of the config node."""
     absent = absent_values(settings)
     return {key: value for key, value in node.items() if key not in absent or value != absent[key]}

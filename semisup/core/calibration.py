@@ -21,7 +21,7 @@ MAX_STEPS = 100  # 60 halvings exhaust float64; Newton's method needs about 6
 
 
 def reliability(confidence: Tensor, correct: Tensor) -> Reliability:
-    """Compute mean confidence and accuracy of n predictions in each bin.
+    """Compute the reliability diagram: mean confidence and accuracy of n predictions in bins of confidence.
 
     Args:
         confidence: (n,) float in [0, 1].

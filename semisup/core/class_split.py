@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class SplitFractions:
-    """Settings of a split.
+    """Settings that determine the sizes of the labeled, unlabeled, validation and test sets.
 
     test_share, validation_share: fractions of each class; their sum is in [0, 0.9]; `validation_share` 0 = no
         validation set
@@ -65,8 +65,11 @@ class SplitFractions:
         if self.folds is not None and self.validation_share > 0:
             raise second_validation_set(self.folds, "validation_share", self.validation_share, "0")
         if self.validation_share == 0 and self.validation_per_class is not None:
-            allowed = "must be null with dataset.validation_share=0, which leaves no validation image"
-            raise SettingError("validation_per_class", self.validation_per_class, allowed)
+            raise SettingError(
+                "validation_per_class",
+                self.validation_per_class,
+                "must be null with dataset.validation_share=0, which leaves no validation image",
+            )
 
 
 def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions: SplitFractions) -> dict[str, Index]:
@@ -109,7 +112,7 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
 
 
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
-    """Shuffle the indices of the images of class `number`; in this order they are assigned to sets."""
+    """Shuffle the indices of the images of one class; in this order, images are assigned to the sets."""
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
@@ -125,8 +128,11 @@ def take_validation(order: Index, name: str, validation_per_class: int | None) -
         SettingError: the class has fewer than `validation_per_class` validation images.
     """
     if validation_per_class is not None and len(order) < validation_per_class:
-        allowed = f"class {name} has only {len(order)} validation images; use a smaller number or null"
-        raise SettingError("dataset.validation_per_class", validation_per_class, allowed)
+        raise SettingError(
+            "dataset.validation_per_class",
+            validation_per_class,
+            f"class {name} has only {len(order)} validation images; use a smaller number or null",
+        )
     return order[:validation_per_class]
 
 
@@ -147,19 +153,29 @@ def labeled_counts(
         counts = long_tail(labels_per_class, imbalance, len(available))
     for name, count, images in zip(classes, counts, available, strict=True):
         if count > images:
-            allowed = f"class {name} has only {images} images for training"
-            raise SettingError("dataset.labels_per_class", labels_per_class, allowed)
+            raise SettingError(
+                "dataset.labels_per_class",
+                labels_per_class,
+                f"class {name} has only {images} images for training; use a smaller number",
+            )
         if count == 0 and imbalance > 1:
-            allowed = f"leaves class {name} no labeled image; give more dataset.labels_per_class or a lower ratio"
-            raise SettingError("dataset.imbalance", imbalance, allowed)
+            raise SettingError(
+                "dataset.imbalance",
+                imbalance,
+                f"leaves class {name} without labeled images; use a larger dataset.labels_per_class or a "
+                "smaller dataset.imbalance",
+            )
         if count == 0:
-            allowed = f"class {name} has no images for training"
-            raise SettingError("dataset.labels_per_class", labels_per_class, allowed)
+            raise SettingError(
+                "dataset.labels_per_class",
+                labels_per_class,
+                f"class {name} has no images for training; add images of this class, or remove it",
+            )
     return counts
 
 
 def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
-    """Compute how many images of each class to use.
+    """Compute how many images of each class the unlabeled set has.
 
     With an imbalance of 1 all are used; otherwise the largest long tail that every class has enough images for.
     """
@@ -182,8 +198,11 @@ def _share(key: str, share: float, name: str, count: int) -> int:
     """Round `share` of `count` images to a whole number; raise SettingError if a positive share rounds to 0."""
     number = round(share * count)
     if share > 0 and number == 0:
-        allowed = f"class {name} has only {count} images, of which this is less than one; use a larger share"
-        raise SettingError(f"dataset.{key}", share, allowed)
+        raise SettingError(
+            f"dataset.{key}",
+            share,
+            f"class {name} has only {count} images, and this share of them is less than one image; use a larger share",
+        )
     return number
 
 

@@ -14,12 +14,12 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def protect_cell(value: object) -> object:
-    """Convert a value to the form in which it is written into a CSV file; only text is changed."""
+    """Convert a value for a CSV cell, so that a spreadsheet does not execute it; only text is changed."""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS) else value
 
 
 def restore_cell(text: str) -> str:
-    """Restore the original text of a cell; this is the inverse of `protect_cell`."""
+    """Restore the text that `protect_cell` changed."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text
 
 

@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Progress of a long operation. The caller can stop training here by closing the generator, and save its state.
+    """Progress of an evaluation or labeling. The caller can stop the training here and save its state.
 
     phase: name of the operation
     done, total: number of images processed so far, and of all images
@@ -66,7 +66,7 @@ class EvalEnd(Event):
 
 @dataclass(frozen=True)
 class BurnInEnd(Event):
-    """The end of the part of training that no threshold policy can affect.
+    """The end of the first part of the training, which the threshold policy cannot affect.
 
     Next, the unlabeled set is labeled for the first time, or training ends without that. Offline methods yield this
     event once. A state saved here can be resumed.
@@ -75,7 +75,7 @@ class BurnInEnd(Event):
 
 @dataclass(frozen=True)
 class PoolLabeled(Event):
-    """The end of a round in which the unlabeled set was labeled. Images with target -1 were not labeled in this round.
+    """The end of a labeling of the unlabeled set. Images with target -1 were not labeled this time.
 
     round: number of the round in this run: 1, 2, ...
     labels, selection: pseudo-labels and selection of the unlabeled set, in its order, on the CPU

@@ -29,12 +29,18 @@ def check_folds(folds: int | None, fold: int | None) -> None:
             raise SettingError("fold", fold, "needs dataset.folds; type dataset.folds=5, or dataset.fold=null")
         return
     if folds == 1:
-        raise SettingError("folds", folds, "must be at least 2: with one fold no label is left to train on")
+        raise SettingError(
+            "folds", folds, "must be at least 2: with one fold, no labeled image would be left for training"
+        )
     check_range("folds", folds, 2)
     if fold is None or not 0 <= fold < folds:
         numbers = ",".join(map(str, range(folds))) if folds <= 10 else f"0,1,...,{folds - 1}"
-        allowed = f"must be 0 to {folds - 1} with dataset.folds={folds}; a sweep over dataset.fold={numbers} runs all"
-        raise SettingError("fold", fold, allowed)
+        raise SettingError(
+            "fold",
+            fold,
+            f"must be 0 to {folds - 1} with dataset.folds={folds}; "
+            f"a sweep over dataset.fold={numbers} trains all folds",
+        )
 
 
 def second_validation_set(folds: int, key: str, value: object, unused: str) -> SettingError:
@@ -44,8 +50,8 @@ def second_validation_set(folds: int, key: str, value: object, unused: str) -> S
         key, value: the setting that gives the validation set; the key is without its group.
         unused: the value of this setting with which the validation set is not used.
     """
-    allowed = f"is for data without a validation set, and dataset.{key}={escape(value)} gives one"
-    return SettingError("folds", folds, f"{allowed}; type dataset.{key}={unused} to leave it unused, or no folds")
+    allowed = f"cross-validation is for data without a validation set, but dataset.{key}={escape(value)} gives one"
+    return SettingError("folds", folds, f"{allowed}; type dataset.{key}={unused}, or leave dataset.folds out")
 
 
 def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, fold: int) -> list[Index]:
@@ -66,9 +72,16 @@ def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, 
     """
     name, fewest = min(zip(classes, map(len, labeled), strict=True), key=lambda pair: pair[1])
     if fewest < folds:
-        fix = f"dataset.folds={fewest} is the most" if fewest > 1 else "folds need at least 2 of each class"
-        message = f"class {escape(name)} has only {fewest} labeled image{'s' if fewest != 1 else ''}; {fix}"
-        raise SettingError("dataset.folds", folds, message)
+        fix = (
+            f"type dataset.folds={fewest}, or fewer"
+            if fewest > 1
+            else "cross-validation needs at least 2 of each class"
+        )
+        raise SettingError(
+            "dataset.folds",
+            folds,
+            f"class {escape(name)} has only {fewest} labeled image{'s' if fewest != 1 else ''}; {fix}",
+        )
     held_out, dealt = [], 0
     for images in labeled:
         held_out.append(numpy.flatnonzero((numpy.arange(len(images)) + dealt) % folds == fold).astype(numpy.int64))

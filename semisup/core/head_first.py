@@ -43,7 +43,7 @@ class HeadFirst:
             norm.training = False  # an evaluation since the last step has set the mode of every layer
 
     def end(self) -> None:
-        """Make the whole model trainable again, as it was before the first step."""
+        """Make all layers trainable again, except those that were frozen before the first step."""
         if self.active:
             self._set_active(False)
 

@@ -97,7 +97,7 @@ def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 
 
 def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
-    """Build the lookup table that stretches each channel to 0 ... 255: (m, C, 256) uint8.
+    """Build (m, C, 256) uint8 lookup tables that stretch the values of each channel to 0 ... 255.
 
     The result is blended with the image by `share` (m,) in [0, 1]; 0 = the image.
     """
@@ -109,7 +109,7 @@ def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
 
 
 def equalize(pixels: Tensor, share: Tensor) -> Tensor:
-    """Build the lookup table that equalizes the histogram of each channel: (m, C, 256) uint8.
+    """Build (m, C, 256) uint8 lookup tables that equalize the histogram of each channel.
 
     The result is blended with the image by `share` (m,) in [0, 1]; 0 = the image. As in Pillow, value v becomes
 
@@ -132,7 +132,7 @@ def equalize(pixels: Tensor, share: Tensor) -> Tensor:
 
 
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Build the lookup table that blends black with the image: (m, 1, 256) uint8.
+    """Build (m, 1, 256) uint8 lookup tables that change the brightness: a blend of black and the image.
 
     `factor` (m,) in [0, 1]: 0 = black, 1 = the image.
     """
@@ -141,7 +141,7 @@ def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Build the lookup table that blends the mean gray value with the image: (m, 1, 256) uint8.
+    """Build (m, 1, 256) uint8 lookup tables that change the contrast: a blend of the mean gray value and the image.
 
     `factor` (m,) in [0, 1]: 0 = the mean gray value, 1 = the image.
     """
@@ -152,7 +152,7 @@ def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
-    """Build the lookup table that keeps only the upper bits of each 8-bit value: (m, 1, 256) uint8.
+    """Build (m, 1, 256) uint8 lookup tables that keep only the upper bits of each 8-bit value.
 
     `bits` (m,) is the number of bits to keep, rounded to a whole number.
     """
@@ -162,7 +162,7 @@ def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
 
 
 def solarize(pixels: Tensor, threshold: Tensor) -> Tensor:
-    """Build the lookup table that inverts values of at least `threshold` (m,): (m, 1, 256) uint8.
+    """Build (m, 1, 256) uint8 lookup tables that invert the values of at least `threshold` (m,).
 
     A threshold of 256 leaves the image unchanged.
     """
@@ -171,12 +171,12 @@ def solarize(pixels: Tensor, threshold: Tensor) -> Tensor:
 
 
 def color(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Blend the gray image with the image by `factor` (m,) in [0, 1]: (m, C, S, S) uint8. 0 = gray, 1 = the image."""
+    """Reduce the color of (m, C, S, S) uint8 images by `factor` (m,) in [0, 1]: 0 = gray, 1 = the image."""
     return _blend(_gray(pixels), pixels.float(), factor.view(-1, 1, 1, 1))
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Blend the smoothed image with the image by `factor` (m,) in [0, 1]: (m, C, S, S) uint8.
+    """Reduce the sharpness of (m, C, S, S) uint8 images by `factor` (m,) in [0, 1].
 
     0 = the image smoothed by the 3x3 mean with center weight 5, 1 = the image. The outermost pixels do not change. All
     pixels are processed as one long row, for the longest vector operations: only outermost pixels have wrong neighbors
@@ -201,29 +201,29 @@ def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def rotate(degrees: Tensor, side: int) -> Tensor:
-    """Build the matrices that rotate counterclockwise around the center: (m, 6), for `warp_nearest`."""
+    """Build (m, 6) affine matrices for `warp_nearest` that rotate images counterclockwise around the center."""
     angle = torch.deg2rad(degrees)
     cos, sin, center = angle.cos(), angle.sin(), side / 2
     return torch.stack((cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos)), 1)
 
 
 def shear_x(share: Tensor, side: int) -> Tensor:
-    """Build the matrices that shift row y to the left by share * y: (m, 6), for `warp_nearest`."""
+    """Build (m, 6) affine matrices for `warp_nearest` that shear images: row y moves left by share * y."""
     return _matrix(share, 1)
 
 
 def shear_y(share: Tensor, side: int) -> Tensor:
-    """Build the matrices that shift column x up by share * x: (m, 6), for `warp_nearest`."""
+    """Build (m, 6) affine matrices for `warp_nearest` that shear images: column x moves up by share * x."""
     return _matrix(share, 3)
 
 
 def translate_x(share: Tensor, side: int) -> Tensor:
-    """Build the matrices that shift to the left by share * side pixels: (m, 6), for `warp_nearest`."""
+    """Build (m, 6) affine matrices for `warp_nearest` that move images left by share * side pixels."""
     return _matrix(share * side, 2)
 
 
 def translate_y(share: Tensor, side: int) -> Tensor:
-    """Build the matrices that shift up by share * side pixels: (m, 6), for `warp_nearest`."""
+    """Build (m, 6) affine matrices for `warp_nearest` that move images up by share * side pixels."""
     return _matrix(share * side, 5)
 
 
@@ -247,7 +247,7 @@ assert (*_TABLES, *_MATRICES, *_CHANGES, "identity") == OPERATIONS, "apply_opera
 
 
 def _runs(values: Tensor, counts: list[int]) -> dict[str, Tensor]:
-    """Split values that are sorted by operation: operation -> its values."""
+    """Divide values that are sorted by operation into one part for each operation."""
     return dict(zip(OPERATIONS, values.split(counts), strict=True))
 
 
@@ -279,7 +279,7 @@ def _gray(pixels: Tensor) -> Tensor:
 
 
 def _matrix(amount: Tensor, position: int) -> Tensor:
-    """Build (m, 6) matrices for `warp_nearest`: identity matrices with `amount` (m,) added at one position."""
+    """Build (m, 6) affine matrices: the identity, with `amount` (m,) added to one coefficient."""
     matrix = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(amount), 1)
     matrix[:, position] += amount
     return matrix

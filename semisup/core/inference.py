@@ -22,7 +22,7 @@ MAX_PIXELS_PER_PASS = 2**20
 
 @dataclass(frozen=True)
 class LabelerSettings:
-    """Settings of the computation of pseudo-labels. Keys: `labeler` in `conf/train.yaml`."""
+    """Settings for the computation of pseudo-labels. Keys: `labeler` in `conf/train.yaml`."""
 
     calibrate: bool
 
@@ -33,7 +33,7 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def initial_temperature() -> StateDict:
-    """Return the state before the first evaluation: a temperature of 1."""
+    """Return the initial temperature for pseudo-labels, which is 1."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 
@@ -53,9 +53,9 @@ def predict(logits: Tensor) -> PseudoLabels:
 
 
 def plain_input(pixels: Pixels) -> Callable[[Tensor], Tensor]:
-    """Return the function from a batch of `pixels` to the input of a model, without augmentation.
+    """Return the function that converts a batch of `pixels` to the input of a model, without augmentation.
 
-    It looks up stored features, or converts the pixels to [0, 1].
+    The function looks up stored features, or converts the pixels to floats in [0, 1].
     """
     return pixels.plain if isinstance(pixels, Encoded) else to_float
 
@@ -78,7 +78,7 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
 
 
 def _micro_batches(batch: Tensor) -> int:
-    """Compute the number of forward passes of nearly equal size into which a batch is divided on a CPU.
+    """Compute into how many forward passes a large batch is divided on a CPU.
 
     The division limits the memory for activations, which is most of the memory of a run. A batch of 256 images needs 1
     pass up to 64 x 64 pixels and 13 passes at 224 x 224. Nearly equal sizes avoid a last pass with a single image,

@@ -24,10 +24,10 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @runtime_checkable
 class LayeredModel(Protocol):
-    """A network that declares its blocks and its head itself."""
+    """Interface of a network that declares the order of its blocks, and its classifier layers (head)."""
 
     def layer_depths(self) -> dict[Parameter, int] | None:
-        """Return the depth of every parameter, 0 at the input; None if the network has no order of blocks."""
+        """Return the depth of every parameter, 0 at the input; None if the blocks of the network have no order."""
         ...
 
     def head_parameters(self) -> list[Parameter]:
@@ -36,7 +36,7 @@ class LayeredModel(Protocol):
 
 
 def head_parameters(model: nn.Module) -> list[Parameter]:
-    """Return the parameters of the classifier layers: those of the last block, unless the model is a `LayeredModel`."""
+    """Return the parameters of a model's classifier layers: those that the model names, or those of its last block."""
     if isinstance(model, LayeredModel):
         return model.head_parameters()
     depths = _visit_blocks(model)
@@ -45,7 +45,7 @@ def head_parameters(model: nn.Module) -> list[Parameter]:
 
 
 def layer_depths(model: nn.Module) -> dict[Parameter, int] | None:
-    """Compute the depth of every parameter, 0 at the input; None for a `LayeredModel` without an order of blocks."""
+    """Compute the depth of every parameter, 0 at the input; None if the model declares that it has no depths."""
     return model.layer_depths() if isinstance(model, LayeredModel) else _visit_blocks(model)
 
 

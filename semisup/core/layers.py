@@ -1,4 +1,4 @@
-"""Layers and input steps that several networks share."""
+"""Layers, and preprocessing of images, that several networks share."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class FusedSequential(nn.Sequential):
-    """nn.Sequential that computes each convolution together with the BatchNorm after it (see `conv_bn`)."""
+    """`nn.Sequential` that computes a convolution and the BatchNorm after it in one operation at inference."""
 
     def forward(self, images: Tensor) -> Tensor:
         values, convolution = images, None
@@ -44,7 +44,7 @@ class NormalizedNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def normalized(self, images: Tensor) -> Tensor:
-        """Resize and normalize images.
+        """Resize and normalize images as the network expects them.
 
         Args:
             images: (n, C, S, S) float in [0, 1], gray or RGB.
@@ -59,7 +59,7 @@ class NormalizedNetwork(nn.Module):
 
 
 def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
-    """Compute norm(convolution(images)).
+    """Compute a convolution followed by BatchNorm.
 
     At inference the running mean and variance of BatchNorm are folded into the weights, which saves a pass over all
     activations. With s = gamma / sqrt(variance + eps):

@@ -1,4 +1,4 @@
-"""Losses that are weighted sums over images and stay finite if no image is selected."""
+"""Weighted cross-entropy, which remains finite if no image is selected."""
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy

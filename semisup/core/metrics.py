@@ -76,7 +76,7 @@ def pseudo_accuracy(targets: Tensor, weight: Tensor, hidden_targets: Tensor) -> 
 
 
 def normalized_entropy(counts: Tensor) -> float | None:
-    """Compute the entropy of (K,) counts, divided by that of the uniform distribution: in [0, 1]; None if all are 0."""
+    """Compute the entropy of (K,) class counts, divided by its maximum; in [0, 1], or None if all counts are 0."""
     total = int(counts.sum())
     if total == 0:
         return None
@@ -87,7 +87,7 @@ def normalized_entropy(counts: Tensor) -> float | None:
 
 
 def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold: Tensor) -> ClassCounts:
-    """Count pseudo-labels per class.
+    """Count the pseudo-labels of each class: all, selected, and correct ones.
 
     Args:
         targets: (U,) int64 in [0, K), the pseudo-labels; -1 = not labeled.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class PartlyFrozen(Protocol):
-    """A network with layers that no training changes.
+    """Interface of a network with frozen layers, which training does not change.
 
     frozen_names: names in its state dict whose values always equal those in the file of weights; empty without a file
     weights_sha256: digest of the file of weights
@@ -23,18 +23,18 @@ class PartlyFrozen(Protocol):
 
 
 def frozen_digest(model: nn.Module) -> str | None:
-    """Return the digest of the file with the frozen layers of a model; None if the model has no frozen layers."""
+    """Return the sha256 of the file with the weights of a model's frozen layers; None if no layer is frozen."""
     return model.weights_sha256 if isinstance(model, PartlyFrozen) and model.frozen_names else None
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict without frozen layers; its tensors are those of the model, not copies."""
+    """Return the state dict of a model without its frozen layers; the tensors are not copied."""
     frozen = model.frozen_names if isinstance(model, PartlyFrozen) else frozenset()
     return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
 
 def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Load what `trained_state` returned into a model of the same structure.
+    """Load the weights of all layers that are not frozen into a model of the same structure.
 
     Raises:
         RuntimeError: the names or shapes in `weights` differ from those of the model's layers that are not frozen.
@@ -45,5 +45,7 @@ def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
         return
     if set(weights) != set(expected):
         names = sorted(set(weights) ^ set(expected))
-        raise RuntimeError(f"missing or unexpected tensors of trained layers: {', '.join(map(str, names[:5]))}")
+        raise RuntimeError(
+            f"the saved tensors are not those of the trained layers; different names: {', '.join(map(str, names[:5]))}"
+        )
     model.load_state_dict(weights, strict=False)

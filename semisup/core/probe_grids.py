@@ -1,4 +1,4 @@
-"""The probes: classifiers fitted to fixed features. Validation selects one setting of each probe from a list."""
+"""Names of the probes: simple classifiers on fixed features, such as logistic regression."""
 
 GRIDS = {"logistic_regression": "C", "nearest_neighbors": "k"}
 """Value of `probe.classifier` -> key in the section `probe` that lists the values to select from."""

@@ -1,4 +1,4 @@
-"""Shapes of a ramp, a value that increases from 0 to 1 during the training."""
+"""Functions that increase from 0 to 1 during the training: linearly or along a cosine."""
 
 import math
 from collections.abc import Callable

@@ -11,13 +11,13 @@ import torch
 
 
 def derive_seed(seed: int, *name: str | int) -> int:
-    """Derive the 63-bit seed of a stream from the run's seed and every part of the stream's name."""
+    """Compute the 63-bit seed of a named random stream from the run's seed and the name."""
     text = "/".join(f"{type(part).__name__}:{part}" for part in (seed, *name))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def torch_generator(seed: int, *name: str | int) -> torch.Generator:
-    """Return a CPU generator for the stream of this name.
+    """Create the torch generator of a named random stream, on the CPU.
 
     Callers draw on the CPU and move the result to the device, so that all devices get the same numbers.
     """
@@ -36,5 +36,5 @@ def seed_global(seed: int) -> None:
 
 
 def numpy_generator(seed: int, *name: str | int) -> numpy.random.Generator:
-    """Return a numpy generator for the stream of this name; splits use it."""
+    """Create the numpy generator of a named random stream; data splits use it."""
     return numpy.random.Generator(numpy.random.Philox(derive_seed(seed, *name)))

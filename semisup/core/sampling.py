@@ -1,4 +1,4 @@
-"""Select the images of each step as a function of the seed and the position of the step.
+"""Select the images of each training step as a function of the seed and the number of the step.
 
 There is no state between steps, so a run that resumes in the middle of an epoch gets the same images as without the
 interruption.
@@ -20,7 +20,7 @@ def num_batches(images: int, batch_size: int) -> int:
 
 
 def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
-    """Compute the indices of batch number `position` of an epoch, which contains each image once.
+    """Compute the image indices of one batch of an epoch, which contains each image once.
 
     If `batch_size` exceeds the number of images, an epoch is a single full batch, in which images are repeated: batch
     number `epoch` of `infinite_batch`.
@@ -34,7 +34,7 @@ def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, 
 
 
 def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int) -> Tensor:
-    """Compute the indices of batch number `step` of an endless sequence of passes over the images.
+    """Compute the image indices of one batch of an endless sequence of passes over the images.
 
     Each pass is shuffled independently, and a batch can begin in one pass and end in the next.
 
@@ -51,7 +51,7 @@ def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int
 
 
 def gather_images(images: Images, index: Tensor) -> Tensor:
-    """Return the images at (U,) indices, which must be on the CPU: (U, C, S, S) uint8 on the device of `images`."""
+    """Return the images at (U,) CPU indices as (U, C, S, S) uint8 on the device of `images`."""
     if isinstance(images.pixels, Tensor):
         return images.pixels.index_select(0, to_device(index, images.pixels.device))  # copies whole images
     return images.pixels[index]

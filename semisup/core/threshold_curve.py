@@ -42,7 +42,7 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
 
 
 def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
-    """Count the flags that are set at or after each position.
+    """Count, for each position, how many flags are set at this position or later.
 
     Args:
         flags: (n,) bool.
@@ -56,7 +56,7 @@ def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
 
 
 def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float, float] | None:
-    """Find the lowest threshold whose accuracy is at least `accuracy`; return it and its coverage, or None."""
+    """Find the lowest threshold that reaches an accuracy; return it and its coverage, or None if none does."""
     for tau, covered, share in zip(THRESHOLDS, curve.coverage, curve.accuracy, strict=True):
         if share is not None and share >= accuracy:
             return tau, covered
@@ -64,7 +64,7 @@ def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float,
 
 
 def summary_thresholds(curve: ThresholdCurve) -> dict[str, float | None]:
-    """Compute the summary's thresholds for each of TARGET_ACCURACIES.
+    """Compute the entries of summary.json about the thresholds that reach an accuracy of 90, 95 and 99 %.
 
     For an accuracy of 95 % the keys are `what_if/tau_for_95` (the lowest threshold that reaches it) and
     `what_if/coverage_for_95`; both values are None if no threshold reaches it.

@@ -20,7 +20,7 @@ StateDict = dict[str, Tensor]
 
 
 class Pixels(Protocol):
-    """(n, C, S, S) uint8 images: a tensor, or an object with these methods that reads images from disk."""
+    """Images, (n, C, S, S) uint8: a tensor, or an object with the same methods that reads images from disk."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -39,25 +39,25 @@ class Pixels(Protocol):
 
 @runtime_checkable
 class Prefetchable(Protocol):
-    """Pixels that can be read before they are needed."""
+    """Interface of stored images that can be read in the background before they are needed."""
 
     def ahead(self, index: Tensor) -> None:
-        """Start to read the images at these indices, and return at once."""
+        """Start to read the images at these indices in the background."""
         ...
 
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Images whose stored features are given to the model in place of pixels; a batch holds positions, (U,) int64."""
+    """Interface of images that are replaced by stored features; a batch has positions (U,) int64, not pixels."""
 
     def plain(self, batch: Tensor, /) -> Tensor:
-        """Return the features of the images of a batch without augmentation."""
+        """Return the features of the images of a batch, computed without augmentation."""
         ...
 
 
 @dataclass(frozen=True)
 class Images:
-    """One split of a dataset, in memory or read from disk.
+    """The images of one split (labeled, unlabeled, validation or test) of a data set.
 
     pixels: (n, C, S, S) uint8
     targets: (n,) int64 in [0, K); -1 if the class is unknown
@@ -152,7 +152,7 @@ class ThresholdCurve(NamedTuple):
 
 
 class ClassCounts(NamedTuple):
-    """Counts of one labeling of the unlabeled set. Each field has K numbers, one for each pseudo-label.
+    """Counts of the pseudo-labels of one labeling of the unlabeled set. Each field has one number for each class.
 
     labeled: number of images with this pseudo-label
     kept: number of them that are selected (weight > 0)
@@ -169,7 +169,7 @@ class ClassCounts(NamedTuple):
 
 
 class Reliability(NamedTuple):
-    """Statistics of predictions in bins of equal width by confidence. Each field has `calibration.BINS` numbers.
+    """Reliability diagram: statistics of predictions in bins of confidence. Each field has one number for each bin.
 
     images: number of images in the bin
     confidence: mean confidence in the bin; 0 in an empty bin

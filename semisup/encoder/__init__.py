@@ -16,7 +16,7 @@ __all__ = ["BackboneNetwork", "Encoder", "encode_batch", "identify_encoder"]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Settings of a frozen encoder. The settings of `encoder=none` do not implement this protocol."""
+    """Interface of the settings of a frozen encoder; `encoder=none` does not implement it."""
 
     @property
     def views(self) -> int: ...
@@ -37,7 +37,7 @@ class Encoder(Protocol):
     def sha256(self) -> str | None: ...
 
     def dimension(self) -> int:
-        """Return D, the number of features of an image."""
+        """Return the number of features that the encoder computes for an image."""
         ...
 
     def build(self, *, pretrained: bool = True) -> BackboneNetwork:
@@ -52,7 +52,7 @@ class Encoder(Protocol):
         ...
 
     def weights_file(self) -> Path:
-        """Find the file of the weights; download it if necessary.
+        """Return the path of the encoder's weights file; download the file if necessary.
 
         Raises:
             SettingError: the file cannot be found or downloaded; the message says how to get it.
@@ -60,15 +60,15 @@ class Encoder(Protocol):
         ...
 
     def download_url(self) -> str | None:
-        """Return the URL that `weights_file` would download now; None if the file exists or cannot be downloaded."""
+        """Return the URL of the weights file if it must be downloaded first; None if it exists or has no URL."""
         ...
 
     def weights_info(self) -> WeightsInfo:
-        """Describe the weights for run.json."""
+        """Describe the encoder's weights file for run.json: name, digest, source and license."""
         ...
 
     def identified(self, device: str) -> "Encoder":
-        """Return the settings with the file's digest in `sha256`, and `precision: auto` resolved for the device.
+        """Check the weights file; return the settings with its digest as `sha256` and with a definite precision.
 
         Raises:
             SettingError: the file of weights is missing, or has another digest than the given `sha256`.
@@ -77,7 +77,7 @@ class Encoder(Protocol):
 
 
 def identify_encoder(encoder: object, device: str) -> object:
-    """Check the weights of an encoder; fill in `sha256` and resolve `precision: auto` (see `Encoder.identified`).
+    """Check the weights file of an encoder; return its settings with `sha256` and `precision` filled in.
 
     `encoder=none` is returned unchanged.
     """

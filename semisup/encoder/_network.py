@@ -1,4 +1,4 @@
-"""A frozen network that includes its preprocessing and is applied only to batches of a fixed size."""
+"""The frozen network of an encoder, with its preprocessing of images and with a fixed batch size."""
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class BackboneNetwork(NormalizedNetwork):
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "BackboneNetwork":
-        """Stay in eval mode whatever `mode` is, because training must not change an encoder."""
+        """Ignore the mode: the network stays in eval mode, because training must not change an encoder."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:

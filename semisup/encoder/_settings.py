@@ -13,7 +13,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """Settings of how images are encoded and stored; abstract base class of the settings of encoders."""
+    """Abstract base class of the settings of encoders: how images are encoded and stored."""
 
     sha256: str | None
     views: int

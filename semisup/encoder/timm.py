@@ -51,7 +51,7 @@ class TimmEncoder(ViewSettings):
 
 @cache
 def _dimension(architecture: str, input_size: int | None) -> int:
-    """Find D, the number of features of an image, by a forward pass of one image on the meta device.
+    """Compute the number of features per image, by a forward pass on the meta device.
 
     Raises:
         SettingError: the network does not accept images of this size.
@@ -62,6 +62,10 @@ def _dimension(architecture: str, input_size: int | None) -> int:
     try:
         features = network(torch.zeros(1, 3, size, size, device="meta"))
     except (RuntimeError, AssertionError, IndexError) as error:
-        allowed = f"{architecture} does not accept it ({first_line(error)}); null = {source.size}, its own"
-        raise SettingError("encoder.input_size", size, allowed) from None
+        raise SettingError(
+            "encoder.input_size",
+            size,
+            f"{architecture} does not accept images of this size ({first_line(error)}); null = "
+            f"{source.size}, its default",
+        ) from None
     return int(features.shape[1])

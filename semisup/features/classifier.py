@@ -1,4 +1,4 @@
-"""Combine trained models and their encoders to one network that takes images, for prediction."""
+"""Combine trained models and their encoders into one network that classifies images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Set the settings of an encoder that matter only for its cache and for augmented views to fixed values.
+    """Set those settings of an encoder to fixed values that do not affect the features of plain images.
 
     Then encoders that differ only in these settings share the features of images without augmentation.
     """

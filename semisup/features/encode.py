@@ -1,4 +1,4 @@
-"""Encode the images whose features are not in a pack (a file store of features, see store.py) yet.
+"""Compute the features of images that are not yet stored in a pack (a folder of feature files, see store.py).
 
 A feature vector depends only on its image, the recipe and the number of the view. Each view is augmented separately,
 with a random stream of its own, named by (view seed, augmentation, digest of the image, number of the view). Images are
@@ -44,7 +44,7 @@ def image_digests(images: Images) -> list[bytes]:
 
 @dataclass(frozen=True)
 class EncodingJob:
-    """Images whose features a pack must contain.
+    """A task: compute and store the features of all images of a run.
 
     splits: the images of each split
     digests: digest of each image of all splits, in the order of the splits
@@ -55,11 +55,11 @@ class EncodingJob:
     digests: Sequence[bytes]
 
     def missing_views(self) -> int:
-        """Compute the number of feature vectors that the pack does not have yet."""
+        """Count the feature vectors that are still to be computed."""
         return len(self.pack.missing(self.digests)) * self.pack.recipe.views
 
     def pixels(self, position: int) -> Tensor:
-        """Return the image at this position in all splits, (1, C, S, S) uint8."""
+        """Return one image, (1, C, S, S) uint8; positions count through all splits."""
         for images in self.splits:
             if position < len(images):
                 return gather_images(images, torch.tensor([position]))
@@ -68,7 +68,7 @@ class EncodingJob:
 
 
 def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
-    """Measure the seconds to compute one feature vector, with the first missing images of the job."""
+    """Measure the time to compute one feature vector, on the first images that have none."""
     recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
     batch, took = recipe.encoder.batch, []
     every = ((position, view) for position in positions for view in range(recipe.views))
@@ -90,7 +90,7 @@ def encode_missing(
     watch: ProgressCallback,
     announce: Callable[[], None] = lambda: None,
 ) -> None:
-    """Encode the images that the pack does not have yet, and write their features to the pack file by file.
+    """Compute the features that a pack does not have yet, and write them to files of the pack.
 
     If another process encodes images for the same pack, wait for that process instead.
 
@@ -138,7 +138,7 @@ def _publish(pack: FeaturePack, job: EncodingJob, positions: list[int], rows: li
 def _feature_rows(
     network: BackboneNetwork, job: EncodingJob, positions: list[int], watch: ProgressCallback, batches: int
 ) -> Iterator[Any]:
-    """Yield the features of the images at these positions, in order: (K, D) float16 for each image."""
+    """Compute and yield the features of images, in order: (K, D) float16 for each image with K views."""
     recipe = job.pack.recipe
     items = ((position, view) for position in positions for view in range(recipe.views))
     row: list[Any] = []
@@ -160,7 +160,7 @@ def _batched(items: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple
 
 
 def _views(job: EncodingJob, items: Iterable[tuple[int, int]], recipe: PackRecipe) -> Tensor:
-    """Build views of images, each augmented separately: (n, C, S, S) float in [0, 1].
+    """Augment images: build n views, each with its own random draws, as (n, C, S, S) float in [0, 1].
 
     Args:
         items: position of the image and number of the view, for each of the n views.
@@ -182,7 +182,7 @@ def _view(pixels: Tensor, digest: bytes, view: int, recipe: PackRecipe) -> Tenso
 
 @contextlib.contextmanager
 def encoding_mode() -> Iterator[None]:
-    """Make computation bit-identical at every repetition, inside the context.
+    """Make the encoding of images bit-reproducible within a context.
 
     One thread is used; on a GPU, TF32 and the choice of kernels by timing are off.
     """

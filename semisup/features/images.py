@@ -14,7 +14,7 @@ from semisup.features.table import FeatureTable
 
 
 class EncodedImages:
-    """The images of one split, as positions in a feature table; used in place of a tensor of pixels.
+    """The images of one split as positions in a table of features; replaces a tensor of pixels.
 
     Args:
         positions: (n,) int64, the position of each image in the table.
@@ -33,11 +33,11 @@ class EncodedImages:
         return len(self.positions)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Return the positions in the table, (U,) int64, of the images with these numbers in the split."""
+        """Convert numbers of images in the split to their positions in the feature table, (U,) int64."""
         return self.positions[index.to(self.positions.device) if isinstance(index, Tensor) else index]
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """Yield the positions of all images, `size` at a time."""
+        """Yield the positions of all images in the feature table, `size` at a time."""
         yield from self.positions.split(size)
 
     def to(self, device: torch.device) -> "EncodedImages":
@@ -45,13 +45,13 @@ class EncodedImages:
         return self
 
     def plain(self, batch: Tensor) -> Tensor:
-        """Return the features without augmentation, (U, D, 1, 1) float32, of the images at these positions."""
+        """Return the features of images without augmentation, as (U, D, 1, 1) float32."""
         return self.table.gather(batch)
 
 
 @dataclass(frozen=True)
 class StoredViews:
-    """An augmentation that selects stored views: at every step each image gets one of its K views at random.
+    """Augmentation for training on features: selects one of the K stored views of each image at random.
 
     strength: strength of the augmentation with which the views were made
     table: features of the labeled and unlabeled images in K views
@@ -61,7 +61,7 @@ class StoredViews:
     table: FeatureTable
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the features of a random view of each image, (n, D, 1, 1) float32.
+        """Select a random stored view of each image and return its features, (n, D, 1, 1) float32.
 
         Args:
             pixels: (n,) int64, positions of the images in the table, in place of pixels.

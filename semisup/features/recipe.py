@@ -51,7 +51,7 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class PackRecipe:
-    """What the features of one pack depend on, besides the images.
+    """Everything that the stored features of a pack depend on, besides the images.
 
     encoder: settings of the encoder, with `sha256` and `precision` filled in
     augment: the augmentation of the views; None = the images are not augmented
@@ -66,11 +66,11 @@ class PackRecipe:
 
     @property
     def views(self) -> int:
-        """K, the number of feature vectors of each image."""
+        """The number K of feature vectors (views) of each image."""
         return 1 if self.augment is None else self.encoder.views
 
     def description(self) -> dict[str, Any]:
-        """Return everything that features depend on besides the images, as plain data; `key` is its digest."""
+        """Return the recipe as plain data, from which the name of the pack is computed."""
         plain: tuple[str, ...] = ("views", "view_seed") if self.augment is None else ()
         encoder = {key: value for key, value in _fields(self.encoder).items() if key not in (*NO_EFFECT, *plain)}
         if encoder.get("weights"):
@@ -86,7 +86,7 @@ class PackRecipe:
         }
 
     def key(self) -> str:
-        """Compute the name of the pack: 32 hexadecimal digits of the digest of the description."""
+        """Compute the name of the pack's folder: 32 hexadecimal digits of the digest of the recipe."""
         text = json.dumps(self.description(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

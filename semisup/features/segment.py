@@ -24,7 +24,7 @@ SUFFIX = ".rows"
 
 
 class Segment(NamedTuple):
-    """What is kept in memory of a file whose rows were verified.
+    """The verified header of one feature file; the features remain on disk.
 
     digests: digest of the image of each row
     checksums: (n, 16) uint8, checksum of each row
@@ -38,12 +38,12 @@ class Segment(NamedTuple):
 
 
 def checksum(row: Any) -> bytes:
-    """Compute the checksum of one row, (K, D) float16."""
+    """Compute the checksum of the features of one image, (K, D) float16."""
     return hashlib.blake2b(memoryview(row).cast("B"), digest_size=CHECKSUM).digest()
 
 
 def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
-    """Write (n, K, D) float16 rows to a new file in `folder`, and return its path.
+    """Write the features of n images, (n, K, D) float16, to a new file in `folder`, and return its path.
 
     The name of the file is a digest of its content, so processes that write the same rows need no lock.
 
@@ -65,7 +65,7 @@ def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
 
 
 def read_segment(path: Path, views: int, features: int) -> Segment | None:
-    """Read a file row by row and verify it; None if it is damaged, truncated, or has another format or shape.
+    """Read and verify a feature file; return None if it is damaged or has another format or shape.
 
     Args:
         views, features: the expected K and D.

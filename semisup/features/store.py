@@ -31,7 +31,7 @@ So a process that is killed loses about a 16th of the work, and 10^7 rows are in
 
 
 class FeaturePack:
-    """The rows of one recipe that exist so far; further rows can be added.
+    """The features that were stored so far for one recipe (encoder, views, versions); more can be added.
 
     Args:
         cache: cache folder, which contains the packs of all recipes; None = rows stay in the memory of this process.
@@ -50,7 +50,7 @@ class FeaturePack:
         return len(self.places)
 
     def refresh(self) -> None:
-        """Read and verify the files that were written since the last call."""
+        """Read and verify the feature files that were written since the last call."""
         if self.folder is None:
             return
         known = {segment.path for segment in self.segments}
@@ -66,7 +66,9 @@ class FeaturePack:
         views, features = self.shape
         segment = read_segment(path, views, features)
         if segment is None:
-            warnings.warn(f"{path}: is damaged; its images are encoded again", stacklevel=4)
+            warnings.warn(
+                f"{path}: this file of the feature cache is damaged; its images are encoded again", stacklevel=4
+            )
             path.unlink(missing_ok=True)
             return
         rows = PackedImages(path, (len(segment.digests) * views, 2 * features), segment.offset)
@@ -80,7 +82,7 @@ class FeaturePack:
             self.places.setdefault(digest, (number, row))
 
     def missing(self, digests: Sequence[bytes]) -> list[int]:
-        """Find the positions of images without a row; of several equal images, only the first is returned."""
+        """Find the images without stored features; of several equal images, return only the first."""
         first: dict[bytes, int] = {}
         for position, digest in enumerate(digests):
             if digest not in self.places:
@@ -88,12 +90,12 @@ class FeaturePack:
         return list(first.values())
 
     def rows_of_next_file(self) -> int:
-        """Compute the number of rows to encode before they are written to a file."""
+        """Compute how many images to encode before their features are written to a file."""
         views, features = self.shape
         return max(1, min(max(LEAST_ROWS, len(self) // SHARE), MOST_BYTES // (2 * views * features)))
 
     def add(self, digests: list[bytes], rows: Any) -> None:
-        """Write (n, K, D) float16 rows to a file; if the cache cannot be written, warn and keep the rows in memory.
+        """Store the features of n images, (n, K, D) float16; if the cache cannot be written, keep them in memory.
 
         Args:
             digests: digest of the image of each row.
@@ -104,7 +106,9 @@ class FeaturePack:
                 self._read(write_segment(self.folder, digests, rows))
                 return
             except OSError as error:
-                message = f"the feature cache cannot be written ({error}); features stay in memory"
+                message = (
+                    f"the feature cache cannot be written ({error}); the features stay in memory and are not stored"
+                )
                 warnings.warn(message, stacklevel=2)
                 self.folder = None
         sums = numpy.frombuffer(b"".join(checksum(row) for row in rows), numpy.uint8).reshape(len(rows), -1)
@@ -113,7 +117,7 @@ class FeaturePack:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Try to lock the pack; yield whether this process may encode. False = another process encodes.
+        """Try to lock the pack for writing; yield True if this process may encode, False if another process does.
 
         The lock ends with the context, or with the process.
         """
@@ -124,7 +128,10 @@ class FeaturePack:
             self.folder.mkdir(parents=True, exist_ok=True)
             descriptor = try_lock(self.folder / "lock")
         except OSError as error:
-            warnings.warn(f"the feature cache cannot be written ({error}); features stay in memory", stacklevel=3)
+            warnings.warn(
+                f"the feature cache cannot be written ({error}); the features stay in memory and are not stored",
+                stacklevel=3,
+            )
             self.folder = None
             yield True
             return
@@ -138,7 +145,7 @@ class FeaturePack:
             os.close(descriptor)
 
     def digest(self, digests: Sequence[bytes]) -> str:
-        """Compute a sha256 from the checksums of the rows of these images, in this order; all must have a row."""
+        """Compute the sha256 of the stored features of these images, in this order; all images must have features."""
         total = hashlib.sha256()
         for digest in digests:
             number, row = self.places[digest]
@@ -146,7 +153,7 @@ class FeaturePack:
         return total.hexdigest()
 
     def locate(self, digests: Sequence[bytes]) -> tuple[Any, Any]:
-        """Find the rows of these images; all images must have a row.
+        """Find where the features of these images are stored; all images must have features.
 
         Returns:
             (n,) int64, the number of the segment of each image, and (n,) int64, its row in this segment.

@@ -38,7 +38,7 @@ class FeatureTable:
             self.values = lazy[numpy.arange(len(rows))].view(torch.float16).to(device)  # (T * K, D)
 
     def gather(self, position: Tensor, view: Tensor | None = None) -> Tensor:
-        """Return the features of some images.
+        """Return the features of the images at these positions in the table.
 
         Args:
             position: (U,) int64 in [0, T).

@@ -1,4 +1,4 @@
-"""Methods: how pseudo-labels are computed and used.
+"""Methods of semi-supervised training: how pseudo-labels are computed and used.
 
 A method is a frozen dataclass of settings with functions. What it learns is a `StateDict`, which its functions take and
 return. The training loop owns the model, the optimizer and the step counter. A method defines the number of steps of an

@@ -1,4 +1,4 @@
-"""The event that reports one labeling of the unlabeled set, for offline and online methods."""
+"""Build the event that reports the pseudo-labels of the unlabeled set, for offline and online methods."""
 
 from torch import Tensor
 

@@ -68,7 +68,7 @@ class OnlineMethod:
         return self.semi_supervised_loss(training, memory, position)
 
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
-        """Compute the loss of a step on labeled images only.
+        """Compute the loss of a training step on labeled images only.
 
         It is the mean cross-entropy of their weak views, unless a method overrides it.
         """
@@ -78,7 +78,7 @@ class OnlineMethod:
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
-        """Compute the loss of a step on labeled and unlabeled images."""
+        """Compute the loss of a training step on labeled and unlabeled images."""
 
     def total_loss(
         self,
@@ -88,7 +88,7 @@ class OnlineMethod:
         labeled: StepLoss,
         unlabeled: "UnlabeledLoss",
     ) -> StepLoss:
-        """Add the unlabeled loss of a step to its labeled loss.
+        """Add the unlabeled loss of a training step to its labeled loss.
 
         If the policy has its own loss term, the term is a part of the unlabeled loss.
         """
@@ -99,7 +99,7 @@ class OnlineMethod:
         return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.images))
 
     def ramp_factor(self, progress: float) -> float:
-        """Return r(t), the factor of the unlabeled loss; if `ramp` is 0, it is always 1."""
+        """Return the ramp-up factor r(t) of the unlabeled loss, in [0, 1]; without a ramp (`ramp` = 0) it is 1."""
         return min(1.0, progress / self.ramp) if self.ramp > 0 else 1.0
 
     def needs_evaluation(self, epoch: int) -> bool:
@@ -114,7 +114,7 @@ class OnlineMethod:
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield the event of the pseudo-labels since the previous report.
+        """Yield the event that reports the pseudo-labels since the previous report.
 
         It has the last pseudo-label of each unlabeled image that was labeled since then.
         """
@@ -131,7 +131,7 @@ class OnlineMethod:
 
 
 class UnlabeledLoss(NamedTuple):
-    """The unlabeled part of the loss of a step, on V of its unlabeled images.
+    """The unlabeled loss of a training step, with the logits and weights of the V unlabeled images in it.
 
     loss: (), mean over all unlabeled images of the step
     logits: (V, K) with gradient
@@ -146,7 +146,7 @@ class UnlabeledLoss(NamedTuple):
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
-    """Build an empty record of the last pseudo-label of each image.
+    """Create the memory in which an online method stores the last pseudo-label of each image.
 
     Returns:
         last/targets: (size,) int64, the pseudo-label; -1 = none.
@@ -166,7 +166,7 @@ def empty_label_memory(size: int, num_classes: int, device: torch.device | None 
 
 @dataclass(frozen=True)
 class Batch:
-    """The unlabeled part of the images of a step, on the device.
+    """The unlabeled images of a training step, on the device.
 
     index: (U,) int64 in [0, N + L), indices of the images
     pixels: (U, C, S, S) uint8
@@ -177,7 +177,7 @@ class Batch:
 
 
 def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
-    """Load the images of the unlabeled part of a step.
+    """Load the unlabeled images of a training step.
 
     U = ratio * batch_size images are drawn from the N unlabeled and the L labeled ones. In the batch, the labeled ones
     come last.
@@ -192,7 +192,7 @@ def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -
 
 
 def _draw_indices(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
-    """Draw the indices of a step's images, on the CPU.
+    """Draw the indices of the unlabeled images of a training step, on the CPU.
 
     Returns:
         indices of unlabeled images in [0, N), and indices of labeled images in [N, N + L).
@@ -211,7 +211,7 @@ def select_and_record(
     logits: Tensor | None,
     targets: Tensor,
 ) -> tuple[PolicyOutput, StateDict]:
-    """Weight a batch of pseudo-labels by the policy, and record the labels for the next report.
+    """Apply the threshold policy to a batch of pseudo-labels, and store them for the next report.
 
     Args:
         labels: pseudo-labels of the U unlabeled images.
@@ -238,7 +238,7 @@ def select_and_record(
 
 
 class ForwardPass(NamedTuple):
-    """Results of the forward passes of a step, with V of the unlabeled images in the loss.
+    """Results of the forward passes of a training step; V unlabeled images contribute to the loss.
 
     labeled: (B or more, K) float logits with gradient, of all labeled views
     weak: (V, K) float logits of the weak views, without gradient, calibrated by the temperature
@@ -304,7 +304,7 @@ def forward_weak_strong(
 
 @torch.no_grad()
 def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute logits by the average of the student's weights: of the labeled images and of the weak views.
+    """Compute the logits of the averaged model (EMA of the student's weights) for labeled images and weak views.
 
     Those of the labeled images are None unless the policy uses them.
     """
@@ -315,7 +315,7 @@ def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple
 
 @torch.no_grad()
 def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute logits by the student without gradient: of the labeled images and of the weak views.
+    """Compute the student's logits for labeled images and weak views, without gradient.
 
     Those of the labeled images are None unless the policy uses them.
     """

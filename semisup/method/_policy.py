@@ -1,4 +1,4 @@
-"""Calls of the threshold policy, whose memory is a part of the method's memory.
+"""Call the threshold policy on behalf of a method; the policy's memory is a part of the method's memory.
 
 In the method's memory, the names of the policy's tensors start with `policy/`.
 """
@@ -14,25 +14,25 @@ POLICY_PREFIX = "policy/"
 
 
 def initial_memory(training: TrainingContext, size: int) -> StateDict:
-    """Build the initial memory of the policy for `size` unlabeled images, and the initial temperature."""
+    """Create the initial memory of a method: that of the threshold policy, and the calibration temperature."""
     return _add_prefix(training.policy.init(training.num_classes, size)) | initial_temperature()
 
 
 def policy_memory(memory: StateDict) -> StateDict:
-    """Extract the policy's memory from the method's memory; names no longer start with `policy/`."""
+    """Extract the threshold policy's memory from the method's memory, without the prefix `policy/` in names."""
     return {name.removeprefix(POLICY_PREFIX): value for name, value in memory.items() if name.startswith(POLICY_PREFIX)}
 
 
 def apply_policy(
     training: TrainingContext, memory: StateDict, labels: PseudoLabels, index: Tensor, context: PolicyContext
 ) -> tuple[PolicyOutput, StateDict]:
-    """Weight pseudo-labels by the policy; also return the method's memory after the policy's update."""
+    """Apply the threshold policy to pseudo-labels; return their weights and the updated memory of the method."""
     selection, policy = training.policy.select(labels, index, context, policy_memory(memory))
     return selection, memory | _add_prefix(policy)
 
 
 def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: StepLoss, position: Position) -> StateDict:
-    """Pass the labeled loss of a step to a policy that is in its labels-only phase."""
+    """Pass the labeled loss of a step to the threshold policy, if the policy uses it (Dash does, at the start)."""
     assert starts_with_labels(training.policy)
     loss_sum, images = (loss.sums[LOG_SUMS.index(name)] for name in ("labeled_loss", "labeled_images"))
     policy = training.policy.observe_labeled_loss(loss_sum, images, position.epoch, policy_memory(memory))
@@ -40,11 +40,11 @@ def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: Ste
 
 
 def align_probabilities(training: TrainingContext, memory: StateDict, probabilities: Tensor) -> Tensor:
-    """Return the (U, K) probabilities whose argmax is the policy's pseudo-label.
+    """Apply the threshold policy's distribution alignment to (U, K) predicted probabilities.
 
     Args:
         memory: memory after `apply_policy` for the same images.
-        probabilities: (U, K), as predicted; returned unchanged unless the policy aligns distributions.
+        probabilities: (U, K), as predicted; returned unchanged unless the policy aligns distributions (AdaMatch does).
     """
     if not aligns(training.policy):
         return probabilities
@@ -52,7 +52,7 @@ def align_probabilities(training: TrainingContext, memory: StateDict, probabilit
 
 
 def align_logits(training: TrainingContext, memory: StateDict, logits: Tensor) -> Tensor:
-    """Return (U, K) logits of the aligned probabilities.
+    """Apply the threshold policy's distribution alignment to predictions, and return (U, K) logits.
 
     The logits are returned unchanged unless the policy aligns distributions.
     """

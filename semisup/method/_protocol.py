@@ -19,7 +19,7 @@ from semisup.threshold import Policy
 
 
 class Position(NamedTuple):
-    """Position of a step in the training.
+    """Position of an optimizer step in the training.
 
     step: number of optimizer updates before this step
     epoch: number of epochs completed before this step
@@ -60,7 +60,7 @@ class TrainingContext:
     eval_batch_size: int
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
-        """Augment (n, C, S, S) uint8 images to float.
+        """Augment (n, C, S, S) uint8 images; the result is float in [0, 1].
 
         Args:
             name, step: identify the random draws; the same values give the same draws.
@@ -104,7 +104,7 @@ def seed_dropout(seed: int, step: int) -> None:
 
 
 class StepLoss(NamedTuple):
-    """Loss of one step, and sums for the log, which can be computed without waiting for the device.
+    """Loss of one training step, and sums for the log. Computing them does not wait for the GPU.
 
     total: () float with gradient
     sums: (len(LOG_SUMS),) float64, added up over an epoch
@@ -118,7 +118,7 @@ LOG_SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps"
 
 
 def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
-    """Build a (len(LOG_SUMS),) float64 tensor on the device of `like`.
+    """Collect the values that a step adds to the log, as a (len(LOG_SUMS),) float64 tensor on the device of `like`.
 
     Args:
         values: values by name, out of LOG_SUMS; all other entries are 0.
@@ -130,7 +130,7 @@ def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
 
 
 def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-    """Build the log sums of the labeled part of a step, with n images and mean loss `loss` ()."""
+    """Compute the values that a step adds to the log for its n labeled images, with mean loss `loss` ()."""
     correct = (logits.argmax(dim=1) == targets).sum()
     count = len(targets)
     return make_sums(
@@ -139,12 +139,12 @@ def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
-    """Build the log sums of the unlabeled part of a step, with `count` images and mean loss `loss` ()."""
+    """Compute the values that a step adds to the log for its `count` unlabeled images, with mean loss `loss` ()."""
     return make_sums(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
 class Method(Protocol):
-    """Interface of a method.
+    """Interface of the settings of a method, whose functions compute its losses and pseudo-labels.
 
     uses_weak: False if the weak augmentation has no effect.
     labels_only_settings: names of the settings that identify a run without unlabeled images, such as the control; all
@@ -161,7 +161,7 @@ class Method(Protocol):
 
     @property
     def needs_ema(self) -> bool:
-        """Whether the method requires train.ema_decay."""
+        """Whether the method needs an average of the student's weights, so that `train.ema_decay` must be set."""
         ...
 
     def init(self, training: TrainingContext) -> StateDict:
@@ -169,7 +169,7 @@ class Method(Protocol):
         ...
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
-        """Return the number of optimizer steps of an epoch that starts with this memory."""
+        """Return the number of optimizer steps of the next epoch, which depends on the number of pseudo-labels."""
         ...
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
@@ -177,7 +177,7 @@ class Method(Protocol):
         ...
 
     def needs_evaluation(self, epoch: int) -> bool:
-        """Whether the method requires an evaluation after `epoch` epochs.
+        """Whether the method needs the validation accuracy after `epoch` epochs.
 
         Then `on_evaluation` may act on it.
         """
@@ -186,7 +186,7 @@ class Method(Protocol):
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        """Act on an evaluation at the end of an epoch: yield events and return the new memory.
+        """Label the unlabeled set after an evaluation, if the method does so now; yield events, return the new memory.
 
         Args:
             position: `epoch` is the number of finished epochs, with the one that has just ended.
@@ -205,22 +205,22 @@ class Method(Protocol):
 
 
 def labels_by_model(method: Method) -> bool:
-    """Whether the confidence of pseudo-labels is that of the model; where not, `labels_by_model` is False."""
+    """Whether a method's pseudo-labels are predictions of the trained model; those of label propagation are not."""
     return bool(getattr(method, "labels_by_model", True))
 
 
 @runtime_checkable
 class HoldsAllImages(Protocol):
-    """A method that has a float32 copy of all training images, or of their features, in memory at once."""
+    """Interface of a method that keeps a float32 copy of all training images, or of their features, in memory."""
 
     def memory_bytes(self, images: int, values: int) -> int:
-        """Return the bytes of it, for images of `values` pixels or features each."""
+        """Return the size of this copy in bytes; each image has `values` pixels or features."""
         ...
 
 
 @runtime_checkable
 class OfflineMethod(Protocol):
-    """A method that trains on labels only until it labels the unlabeled set for the first time.
+    """Interface of an offline method, which trains on labels only until it first labels the unlabeled set.
 
     Before that it does not call the policy, whose memory remains that of `init`. So runs that differ only in the policy
     are identical until then.
@@ -235,5 +235,5 @@ class OfflineMethod(Protocol):
         ...
 
     def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
-        """Whether `on_evaluation` with the same arguments will label the unlabeled set."""
+        """Whether `on_evaluation` would label the unlabeled set if it were called with these arguments."""
         ...

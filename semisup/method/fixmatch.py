@@ -94,7 +94,7 @@ class FixMatch(OnlineMethod):
         return images, targets
 
     def _labeled_step(self, logits: Tensor, targets: Tensor) -> StepLoss:
-        """Compute the mean cross-entropy of all labeled views.
+        """Compute the mean cross-entropy of all views of the labeled images.
 
         The accuracy in the log is that of the weak views only.
         """
@@ -103,7 +103,7 @@ class FixMatch(OnlineMethod):
 
 
 def interpolate_logits(training: TrainingContext, position: Position, images: Tensor, logits: Tensor) -> Tensor:
-    """Interpolate the logits of the labeled images between two passes of the student.
+    """Mix the labeled images' logits of two forward passes at random (AdaMatch's logit interpolation).
 
     The first pass has all images of the step. The second one, of the labeled images only, is computed here; it leaves
     BatchNorm's running statistics unchanged.

@@ -129,7 +129,7 @@ _last: dict[tuple[object, ...], Tensor] = {}
 
 
 def _digest(features: Tensor, targets: Tensor) -> str:
-    """Return the sha256 of all values, read in blocks so that a GPU's are not copied at once."""
+    """Compute the sha256 of features and labels, in blocks, so that a GPU's tensors are not copied at once."""
     digest = hashlib.sha256(repr(tuple(features.shape)).encode())
     for block in (*features.split(BLOCK), targets):
         digest.update(block.cpu().contiguous().flatten().numpy().data)
@@ -144,7 +144,7 @@ def _labeled_logits(training: TrainingContext, images: Tensor) -> Tensor:
 
 
 def _features(parts: Sequence[Images], batch_size: int) -> Tensor:
-    """Load (n, D) float32 features, or the pixels in [0, 1], of all images, not augmented, into one matrix."""
+    """Load the features (or the pixels, in [0, 1]) of all images into one matrix, (n, D) float32."""
     features, done = torch.empty(0), 0
     for images in parts:
         as_input = plain_input(images.pixels)

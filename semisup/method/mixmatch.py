@@ -88,7 +88,7 @@ class MixMatch(OnlineMethod):
     def _mix(
         self, training: TrainingContext, position: Position, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mix (n, C, S, S) images and (n, K) targets with a permutation of themselves, all by the same l'."""
+        """Mix (n, C, S, S) images and their (n, K) targets with those of randomly chosen other images (MixUp)."""
         order = torch.randperm(len(images), generator=torch_generator(training.seed, "mixup", "order", position.step))
         order = to_device(order, images.device)
         share = float(numpy_generator(training.seed, "mixup", "share", position.step).beta(self.alpha, self.alpha))

@@ -155,7 +155,7 @@ class SelfTraining:
 def predict_unlabeled(
     training: TrainingContext, memory: StateDict, position: Position
 ) -> Generator[Event, None, PseudoLabels]:
-    """Predict the whole unlabeled set with the present teacher, on images without augmentation.
+    """Predict the classes of the whole unlabeled set with the teacher model, without augmentation.
 
     The logits are written to one preallocated tensor, because a list of batches would fragment memory.
 

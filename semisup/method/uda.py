@@ -79,7 +79,7 @@ class UDA(OnlineMethod):
         return StepLoss(loss, labeled_sums(loss, logits, targets))
 
     def _annealed_loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """Compute the mean cross-entropy of the labeled images with p(true) <= eta_t.
+        """Compute the mean cross-entropy of the labeled images that training-signal annealing does not leave out.
 
         The result is 0 if there are none.
         """

@@ -1,4 +1,4 @@
-"""Models: settings that build a network.
+"""Models: settings from which a network is built.
 
 A network takes images of C channels and S x S pixels and returns logits of K classes.
 """
@@ -31,7 +31,7 @@ class ModelSettings(Protocol):
 
 @runtime_checkable
 class Pretrained(Protocol):
-    """Settings of a model that can start from pretrained weights, which are one file on this machine.
+    """Interface of a model that can start from pretrained weights, which are one file on this machine.
 
     `weights` in the config names the file, or an entry in a library's list of weights. `sha256` in the config
     identifies the content of the file.
@@ -44,18 +44,18 @@ class Pretrained(Protocol):
     def sha256(self) -> str | None: ...
 
     def weights_file(self) -> Path | None:
-        """Return the path of the weights file, which may not exist yet.
+        """Return the path of the file with the pretrained weights, which may not exist yet.
 
         The result is None without pretrained weights.
         """
         ...
 
     def download_url(self) -> str | None:
-        """Return the URL that `weights_digest` would download now; None if it would download nothing."""
+        """Return the URL of the pretrained weights if they must be downloaded first; None if not."""
         ...
 
     def weights_digest(self) -> str | None:
-        """Return the sha256 of the weights file, and download the file if it is missing.
+        """Return the sha256 of the file with the pretrained weights; download the file if it is missing.
 
         The result is None without pretrained weights.
 
@@ -65,13 +65,13 @@ class Pretrained(Protocol):
         ...
 
     def weights_info(self) -> WeightsInfo | None:
-        """Describe the weights for run.json; return None without pretrained weights."""
+        """Describe the pretrained weights for run.json: file, digest, source, license; None without such weights."""
         ...
 
 
 @runtime_checkable
 class ResizesImages(Protocol):
-    """Settings of a model that can resize images to the size that its network was made for."""
+    """Interface of a model that can resize images to the size for which its network was designed."""
 
     @property
     def architecture(self) -> str: ...
@@ -80,12 +80,12 @@ class ResizesImages(Protocol):
     def input_size(self) -> int | None: ...
 
     def own_size(self) -> int:
-        """Return the side, in pixels, of the images that the network was made for."""
+        """Return the side in pixels of the images for which the network was designed."""
         ...
 
 
 def identify_weights(model: Any) -> Any:
-    """Return the settings of a model with `sha256` computed from its weights file.
+    """Check a model's weights file; return the model's settings with the digest of the file as `sha256`.
 
     Raises:
         SettingError: the weights file is missing or unusable, or its digest differs from a given `sha256`.
@@ -94,6 +94,6 @@ def identify_weights(model: Any) -> Any:
         return model
     if model.weights is None:
         if model.sha256 is not None:
-            raise SettingError("model.sha256", model.sha256, "must be null where model.weights is null")
+            raise SettingError("model.sha256", model.sha256, "must be null if model.weights is null")
         return model
     return replace(model, sha256=model.weights_digest())  # type: ignore[type-var]

@@ -50,7 +50,7 @@ class TimmClassifier:
         check_range("drop_path", self.drop_path, 0, 1, below=True)
         check_range("train_blocks", self.train_blocks, 1)
         if (self.freeze == "blocks") != (self.train_blocks is not None):
-            allowed = "must be given with freeze=blocks, such as 2" if self.freeze == "blocks" else ONLY_WITH_BLOCKS
+            allowed = "must be given with freeze=blocks, for example 2" if self.freeze == "blocks" else ONLY_WITH_BLOCKS
             raise SettingError("train_blocks", self.train_blocks, allowed)
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
@@ -68,7 +68,7 @@ class TimmClassifier:
         return model.train()  # a new network is in training mode; this keeps frozen BatchNorm in eval mode
 
     def _freeze(self, model: "TimmNetwork") -> None:
-        """Exclude layers from training, as `freeze` says.
+        """Freeze layers: exclude them from training, as the setting `freeze` says.
 
         Raises:
             SettingError: timm forms no groups of layers of this network, or fewer than `train_blocks`.
@@ -79,18 +79,24 @@ class TimmClassifier:
         if self.train_blocks is not None:
             depths = model.layer_depths()
             if depths is None:
-                allowed = f"timm groups no layers of {self.architecture}; use none or encoder"
-                raise SettingError("model.freeze", self.freeze, allowed)
+                raise SettingError(
+                    "model.freeze",
+                    self.freeze,
+                    f"timm does not divide {self.architecture} into blocks; use none or encoder",
+                )
             blocks = max(depth for each, depth in depths.items() if each not in trained) + 1
             if self.train_blocks > blocks:
-                allowed = f"must be at most {blocks}, the number of blocks of {self.architecture}"
-                raise SettingError("model.train_blocks", self.train_blocks, allowed)
+                raise SettingError(
+                    "model.train_blocks",
+                    self.train_blocks,
+                    f"must be at most {blocks}, the number of blocks of {self.architecture}",
+                )
             trained |= {each for each, depth in depths.items() if depth >= blocks - self.train_blocks}
         for parameter in model.parameters():
             parameter.requires_grad_(parameter in trained)
 
     def own_size(self) -> int:
-        """Return the side, in pixels, of the images that the network was made for."""
+        """Return the side in pixels of the images for which the network was designed."""
         return preprocessing(timm_meta_network("model.architecture", self.architecture)).size
 
     def weights_file(self) -> Path | None:
@@ -138,7 +144,7 @@ class TimmNetwork(NormalizedNetwork):
         self.weights_sha256: str | None = None
 
     def layer_depths(self) -> dict[nn.Parameter, int] | None:
-        """Return timm's layer group of every parameter, from 0 at the input; None if timm forms no groups."""
+        """Return the depth of every parameter, from 0 at the input; None if timm defines none for this network."""
         if (groups := layer_groups(self.network)) is None:
             return None
         return {parameter: groups[name] for name, parameter in self.network.named_parameters()}
@@ -168,7 +174,7 @@ class TimmNetwork(NormalizedNetwork):
 
 
 def _frozen_norms(model: TimmNetwork) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the name and layer of each BatchNorm whose statistics are not updated.
+    """Yield the name and layer of each BatchNorm layer whose running statistics stay fixed.
 
     These are all BatchNorm layers, or only those whose parameters are not trained.
     """
@@ -180,7 +186,7 @@ def _frozen_norms(model: TimmNetwork) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _frozen_names(model: TimmNetwork) -> Iterator[str]:
-    """Yield the names of parameters that are not trained, and of BatchNorm statistics that are not updated."""
+    """Yield the names of the frozen parameters and of the BatchNorm statistics that stay fixed."""
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             yield name

@@ -101,11 +101,12 @@ class TorchvisionClassifier:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 torch.hub.download_url_to_file(url, str(file), hash_in_name and hash_in_name[1])
             except (OSError, RuntimeError) as error:
-                allowed = f"could not be downloaded ({first_line(error)}); put the file of {url} at {file}"
-                raise SettingError(KEY, file.name, allowed) from None
+                raise SettingError(
+                    KEY, file.name, f"could not be downloaded ({first_line(error)}); put the file of {url} at {file}"
+                ) from None
 
     def _load(self, models: ModuleType, file: Path) -> nn.Module:
-        """Build the network with the head that the file has, and load the weights of the file into it."""
+        """Build the network with the classifier layer of the weights file, and load the weights."""
         expected = meta_network(lambda: self._network(models, 1000, loading=True))
         state = read_weights(KEY, file, self.sha256, 2 * state_bytes(expected) + 2**26)
         if self.architecture.startswith("densenet"):
@@ -141,14 +142,16 @@ class TorchvisionClassifier:
         models = torchvision("models")
         names = models.list_models(models)
         if self.architecture not in names:
-            allowed = "must be a classifier of torchvision.models"
             raise SettingError(
-                "model.architecture", self.architecture, allowed, closest_match(self.architecture, names)
+                "model.architecture",
+                self.architecture,
+                "must be a classifier of torchvision.models",
+                closest_match(self.architecture, names),
             )
         return models
 
     def _entry(self, models: ModuleType) -> Any:
-        """Return the entry of torchvision's list of weights.
+        """Return the entry of torchvision's list of weights that the setting `weights` names.
 
         The result is the entry DEFAULT for a local file, and None without pretrained weights.
         """
@@ -158,10 +161,12 @@ class TorchvisionClassifier:
         if is_file_name(self.weights):
             return choices.DEFAULT
         if self.weights not in choices.__members__:
-            allowed = (
-                f"must be null, the path of a file (.safetensors, .pth), or one of {', '.join(choices.__members__)}"
+            raise SettingError(
+                KEY,
+                self.weights,
+                f"must be null, the path of a file (.safetensors, .pth), or one of {', '.join(choices.__members__)}",
+                closest_match(self.weights, choices.__members__),
             )
-            raise SettingError(KEY, self.weights, allowed, closest_match(self.weights, choices.__members__))
         return choices[self.weights]
 
 

@@ -23,7 +23,7 @@ STEM = 16  # channels of the first convolution
 
 @dataclass(frozen=True)
 class WideResNet:
-    """Settings of the network. Keys: `conf/model/wide_resnet.yaml`."""
+    """Settings of the wide residual network. Keys: `conf/model/wide_resnet.yaml`."""
 
     depth: int
     widen_factor: int
@@ -31,7 +31,7 @@ class WideResNet:
 
     def __post_init__(self) -> None:
         if self.depth < 10 or self.depth % 6 != 4:
-            raise SettingError("depth", self.depth, "must be 6 n + 4: 10, 16, 22, 28, ...")
+            raise SettingError("depth", self.depth, "must be 10, 16, 22, 28, ... (6 n + 4)")
         check_range("widen_factor", self.widen_factor, 1)
         check_range("norm_momentum", self.norm_momentum, 0, 1, above=True)
 

@@ -1,4 +1,4 @@
-"""Optimizers: settings that build the fused optimizers of torch."""
+"""Optimizers: settings from which a fused optimizer of torch is built."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ class OptimizerSettings(Protocol):
     lr: float
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Build an optimizer of all parameters of a model that are trained.
+        """Build an optimizer for all parameters of a model that are not frozen.
 
         Every parameter group has an entry `lr_scale` above 0, which multiplies its learning rate at every step.
         """

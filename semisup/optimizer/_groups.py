@@ -19,7 +19,7 @@ from semisup.errors import SettingError, check_range
 
 
 def check_rates(lr: float, head_lr: float | None, layer_decay: float) -> None:
-    """Check the settings of learning rates, which all optimizers have.
+    """Check the learning-rate settings that all optimizers share.
 
     Raises:
         SettingError: a setting is outside its range.
@@ -57,8 +57,11 @@ def parameter_groups(
     scale = dict.fromkeys(model.parameters(), 1.0)
     if layer_decay < 1:
         if (depth := layer_depths(model)) is None:
-            allowed = "must be 1 for this architecture, of which timm groups no layers"
-            raise SettingError("optimizer.layer_decay", layer_decay, allowed)
+            raise SettingError(
+                "optimizer.layer_decay",
+                layer_decay,
+                "must be 1 for this architecture, which timm does not divide into blocks",
+            )
         last = max(depth.values())
         scale = {parameter: layer_decay ** (last - depth[parameter]) for parameter in scale}
     if head_scale != 1:
@@ -74,7 +77,7 @@ def parameter_groups(
 
 
 def _undecayed(model: nn.Module) -> set[Parameter]:
-    """Find the parameters that have no weight decay whatever their number of dimensions."""
+    """Find the parameters without weight decay that a network names, such as class tokens."""
     named = dict(model.named_parameters())
     parameters = {each for name, each in named.items() if name.rpartition(".")[2] in EMBEDDINGS}
     timm = next((module for module in model.modules() if callable(getattr(module, "no_weight_decay", None))), None)

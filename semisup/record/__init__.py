@@ -1,4 +1,4 @@
-"""The files of a run directory. W&B, tables and reports are derived from them.
+"""Write and read the files of a run directory. W&B, tables and reports are derived from these files.
 
 config.yaml          all settings, resolved, as plain data
 run.json             status, environment, data set, interruptions
@@ -25,7 +25,7 @@ from semisup.runtime.secrets import redact_values
 
 
 def write_json(path: Path, value: Mapping[str, Any], confirm: Callable[[], None] = lambda: None) -> None:
-    """Write plain JSON in one step, by `write_atomically`.
+    """Write a JSON file atomically: after a crash it has its old or its new content.
 
     NaN and infinity become null, and secrets are replaced.
     """
@@ -34,7 +34,7 @@ def write_json(path: Path, value: Mapping[str, Any], confirm: Callable[[], None]
 
 
 def finite(value: Any) -> Any:
-    """Replace every float that is NaN or infinite by None, in nested data."""
+    """Replace NaN and infinity by None in nested data, because JSON has no such numbers."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -45,5 +45,5 @@ def finite(value: Any) -> Any:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` is finished, which is so if summary.json exists."""
+    """Whether the run in `folder` is finished: its summary.json exists."""
     return (folder / "summary.json").is_file()

@@ -1,4 +1,4 @@
-"""Text files that grow by whole lines.
+"""Log files to which only whole lines are appended.
 
 A checkpoint records the number of lines of each file; resuming from a checkpoint deletes all later lines. Lines are
 counted instead of bytes: lines hold timings, whose digits differ from run to run, but equal states must give equal
@@ -16,7 +16,7 @@ from semisup.text import escape_line
 
 
 class AppendLog:
-    """A file that whole lines are appended to.
+    """A log file to which whole lines are appended.
 
     The file is opened once, at the first line, and then written through its descriptor. If a process has lost its run
     to another one, it continues to append to the old file, which no process reads: `truncate` and `overwrite` of the
@@ -51,7 +51,7 @@ class AppendLog:
         self.lines += text.count("\n")
 
     def sync(self) -> int:
-        """Flush the lines to disk and return their number.
+        """Flush the log to disk and return its number of lines.
 
         The lines survive a power loss once the directory is synced, too.
         """
@@ -63,7 +63,7 @@ class AppendLog:
         return self.lines
 
     def truncate(self, lines: int) -> None:
-        """Replace the file by a new one that has its first `lines` lines; 0 deletes the file.
+        """Delete all lines after the first `lines` lines, by replacing the file; 0 deletes the file.
 
         Raises:
             RecordError: the file has fewer complete lines, because another program has changed it.
@@ -85,13 +85,13 @@ class AppendLog:
                 new.commit(self.path)
         if count < lines:
             raise RecordError(
-                f"{self.public_path}: has {count} whole lines, and its checkpoint says {lines}; "
+                f"{self.public_path}: has {count} complete lines, but the checkpoint was saved after {lines};  "
                 "delete the run directory to start again"
             )
         self.lines = lines
 
     def overwrite(self, text: str | None) -> None:
-        """Replace all lines by `text` in one step; None deletes the file."""
+        """Replace the content of the file by `text`, atomically; None deletes the file."""
         if not text:
             self.truncate(0)
             return

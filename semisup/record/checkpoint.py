@@ -1,4 +1,4 @@
-"""Checkpoints: torch files of tensors and plain data, named by kind, step and the digest of their bytes.
+"""Save and load checkpoints: torch files of tensors and plain data, named by kind, step and digest.
 
     best-00000120-9f86d081884c7d65.pt      {"step", "epoch", the validation metrics, "weights"}
     last-00000150-2c26b46b68ffc68f.pt      state of the training, number of lines of each log, name of the best file
@@ -35,7 +35,7 @@ KEEP = 2  # last states
 def save(
     folder: Path, kind: str, step: int, content: dict[str, Any], confirm: Callable[[], None] = lambda: None
 ) -> Path:
-    """Write one checkpoint and return its path.
+    """Write a checkpoint file and return its path.
 
     Args:
         confirm: called right before the file gets its final name; raises if this process may no longer write.
@@ -74,7 +74,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """
     match = NAME.fullmatch(path.name)
     if match is None:
-        raise RecordError(f"{path}: is not named like a checkpoint of semisup")
+        raise RecordError(f"{path}: the file name is not that of a checkpoint of semisup")
     try:
         payload = read_bytes(path, max_bytes)
     except OSError as error:
@@ -92,7 +92,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
             f"refers to the code {foreign[1]}" if foreign else (str(error).splitlines() or [type(error).__name__])[0]
         )
         raise RecordError(
-            f"{path}: is refused, because it holds more than tensors and plain data ({escape(reason)})"
+            f"{path}: semisup does not write such a checkpoint, so it is not loaded ({escape(reason)})"
         ) from None
     if not isinstance(content, dict):
         raise RecordError(f"{path}: is not a checkpoint of semisup")
@@ -110,17 +110,17 @@ def _reject_foreign_zip(payload: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-            raise ValueError("a part is compressed")
+            raise ValueError("a part of the archive is compressed")
         if sum(part.file_size for part in parts) > len(payload):
-            raise ValueError("its parts are larger than the file")
+            raise ValueError("the parts of the archive are larger than the file")
         if any(".." in part.filename.split("/") or part.filename.startswith(("/", "\\")) for part in parts):
-            raise ValueError("the name of a part is not below the archive")
+            raise ValueError("the name of a part of the archive leads to another folder")
         if (broken := archive.testzip()) is not None:
             raise ValueError(f"the part {broken} is damaged")
 
 
 def newest(folder: Path, kind: str) -> list[Path]:
-    """List the checkpoints of one kind by the step in their names, newest first."""
+    """List the checkpoint files of one kind (`best`, `last`, ...), newest first by the step in their names."""
     matches = [(int(match[2]), path) for path in folder.glob(f"{kind}-*.pt") if (match := NAME.fullmatch(path.name))]
     return [path for _, path in sorted(matches, reverse=True)]
 
@@ -149,7 +149,7 @@ def save_state(
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all states but the `keep` newest ones.
+    """Delete all training states except the `keep` newest ones.
 
     Best models that none of the remaining states refers to are deleted, too.
     """
@@ -169,7 +169,7 @@ def _step(path: Path) -> int:
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
-    """Load the newest undamaged state and the number of lines of each log.
+    """Load the newest undamaged training state, and the number of lines that each log had at that time.
 
     Returns:
         (state, name of each log -> its number of lines); None if there are no checkpoints.

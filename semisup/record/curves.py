@@ -1,4 +1,4 @@
-"""Two tables about each labeling of the unlabeled set: accuracy by threshold, and counts by class.
+"""Write and read what_if.csv (accuracy by threshold) and classes.csv (counts by class) of a run.
 
 what_if.csv      step, epoch, on, tau, coverage, accuracy: what each threshold would select. `on` is the set of images:
                  `validation`, or `pool` for the unlabeled set. Each labeling gives two curves: one on the unlabeled set
@@ -24,7 +24,7 @@ CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "ac
 
 
 class EvalThresholdCurve(NamedTuple):
-    """One threshold curve, with the step and epoch at which it was computed and the set of images."""
+    """Threshold curve (coverage and accuracy by threshold), with its step, epoch and set of images."""
 
     step: int
     epoch: int
@@ -33,13 +33,13 @@ class EvalThresholdCurve(NamedTuple):
 
 
 def curve_rows(point: EvalThresholdCurve) -> Iterable[tuple[object, ...]]:
-    """Yield the lines of what_if.csv for one curve."""
+    """Yield the lines of what_if.csv for one threshold curve."""
     for tau, coverage, accuracy in zip(THRESHOLDS, point.curve.coverage, point.curve.accuracy, strict=True):
         yield point.step, point.epoch, point.on, f"{tau:g}", f"{coverage:.6g}", _share(accuracy)
 
 
 def read_curves(path: Path) -> list[EvalThresholdCurve]:
-    """Read the curves of what_if.csv in file order; return [] if the file is missing."""
+    """Read the threshold curves of what_if.csv in the order of the file; [] if the file is missing."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The environment of a run: everything besides the config that its numbers depend on."""
+"""Record the environment of a run: everything besides the config on which its results depend."""
 
 import contextlib
 import ctypes
@@ -48,7 +48,7 @@ PACKAGES = ("semisup", "torch", "torchvision", "numpy", "pillow", "scikit-learn"
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Describe what the numbers of this process depend on besides the config.
+    """Describe the environment of this process: package versions, CPU or GPU, code.
 
     Args:
         device: cpu, cuda or cuda:N.
@@ -84,7 +84,7 @@ def command_line() -> str:
 
 @cache
 def git_diff() -> str | None:
-    """Return the uncommitted changes of the package and its conf, without secrets; None if there are none.
+    """Return the uncommitted changes of this program's code and config, without secrets; None if there are none.
 
     The text is that of `git diff HEAD`, followed by files that are not yet tracked.
     """
@@ -116,7 +116,7 @@ def source_digest() -> str:
 
 
 def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Compare two environments in everything that may affect numbers.
+    """Compare two recorded environments and list the differences that may affect results.
 
     Returns:
         name -> "1.0 then, 2.0 now", for each difference.
@@ -143,7 +143,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the environment entries of run.json for a run that started in `before` and is resumed in `now`.
+    """Build the environment entries of run.json for a run that is resumed, perhaps on another machine.
 
     Another CPU, as on another node of a cluster, may change results slightly (rounding): a warning says so.
 
@@ -154,7 +154,8 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     others = [f"{name} {differences[name]}" for name in RESULT_PACKAGES if name in differences]
     if others:
         raise RecordError(
-            f"the run was started with other package versions ({', '.join(others)}); use those, or another name="
+            f"the run was started with other package versions ({', '.join(others)}); use those "
+            "versions, or another name=NAME"
         )
     if differences:
         message = ", ".join(f"{name} {each}" for name, each in differences.items())
@@ -218,7 +219,7 @@ def _cpu_fields() -> dict[str, str]:
 
 @cache
 def _git() -> dict[str, Any] | None:
-    """Return the commit of the package and whether the work tree has uncommitted changes.
+    """Return the git commit of this program, and whether there are uncommitted changes.
 
     The result is None if the package is not a git checkout.
     """

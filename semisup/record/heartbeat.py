@@ -1,4 +1,4 @@
-"""Observation of lock files: a process that is alive increments the counter in its lock file.
+"""Detect by the heartbeat whether the process that holds a lock is alive: it increments a counter in the file.
 
 Clocks of two machines may differ by hours, so no times of different machines are compared. Instead, a lock is stale if
 an observer has seen the same counter for `STALE_SECONDS` of its own monotonic clock. The observations of a process are
@@ -18,7 +18,7 @@ Fingerprint = tuple[int, int, bytes]
 
 
 class Observation(NamedTuple):
-    """What this process has seen of one lock file.
+    """Observation of a lock file's heartbeat by this process.
 
     fingerprint: fingerprint of the file when this process last read it
     since: monotonic seconds at which this process first read this fingerprint
@@ -38,7 +38,7 @@ _observations: dict[str, Observation] = {}
 
 
 def read_fingerprint(path: Path) -> Fingerprint | None:
-    """Read a lock file; return None if there is none.
+    """Read what identifies the state of a lock file, including its heartbeat counter; None if there is no file.
 
     Raises:
         OSError: the file exists but cannot be read.
@@ -52,7 +52,7 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
 
 
 def observe(path: Path, fingerprint: Fingerprint) -> Observation:
-    """Store an observation of a lock file and return what is known about the file."""
+    """Store what this process sees of a lock file now; return since when it has not changed."""
     key = os.path.abspath(path)
     before = _observations.get(key)
     if before is None or before.fingerprint != fingerprint:
@@ -62,7 +62,7 @@ def observe(path: Path, fingerprint: Fingerprint) -> Observation:
 
 
 def observe_siblings(run_directory: Path) -> None:
-    """Store observations of the locks of all runs of the same sweep and of their shared starts."""
+    """Observe the lock files of all runs in the same folder, so that waiting for several takes no longer."""
     for pattern in ("*/owner.json", ".*/*/owner.json"):
         for path in run_directory.parent.glob(pattern):
             try:

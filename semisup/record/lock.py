@@ -41,7 +41,7 @@ JOIN_SECONDS = 5.0
 
 
 class RunLock:
-    """The lock of one directory, held from `acquire` to `release`."""
+    """Lock of a run directory, held from `acquire` to `release`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,7 +55,7 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock.
+        """Acquire the lock of the run directory.
 
         If only the heartbeat can show whether the holder is alive, show a countdown and wait.
 
@@ -76,7 +76,7 @@ class RunLock:
                     time.sleep(min(POLL_SECONDS, max(error.stale_in_seconds, 0.01)))
 
     def try_acquire(self) -> None:
-        """Acquire the lock or raise at once.
+        """Acquire the lock of the run directory, without waiting.
 
         Raises:
             InUseError: another process holds the lock. `stale_in_seconds` is the time after which the lock will be
@@ -100,7 +100,7 @@ class RunLock:
         self._thread.start()
 
     def _take_over_if_stale(self, directory: DirectoryHandle, *, locked_inode: int | None, contended: bool) -> None:
-        """Remove owner.json if its holder is gone.
+        """Remove the lock file owner.json if the process that holds the lock has ended.
 
         Raises:
             InUseError: the holder is alive, or cannot be shown to be gone.
@@ -109,7 +109,7 @@ class RunLock:
         holder = read_holder(path)
         if holder is None:
             if contended:
-                raise InUseError(f"{self.folder}: in use by another process, which is about to start or to end")
+                raise InUseError(f"{self.folder}: in use by another process, which is starting or ending")
             return
         self._raise_unless_stale(holder, locked_inode=locked_inode, contended=contended)
         aside = rename_away(path)
@@ -135,13 +135,13 @@ class RunLock:
         if seen.unchanged_seconds >= patience:
             return
         if seen.moved:
-            raise InUseError(f"{self.folder}: in use by {holder}, whose heartbeat advances")
+            raise InUseError(f"{self.folder}: in use by {holder}, which is running (its heartbeat advances)")
         error = InUseError(f"{self.folder}: in use by {holder}")
         error.stale_in_seconds = patience - seen.unchanged_seconds
         raise error
 
     def _create(self, directory: DirectoryHandle, *, locked_inode: int | None) -> None:
-        """Create owner.json and keep it open.
+        """Create the lock file owner.json and keep it open.
 
         Raises:
             InUseError: another process created the file first.
@@ -154,10 +154,10 @@ class RunLock:
         self._descriptor = open_for_update(path)
         if self._nonce not in os.pread(self._descriptor, 4096, 0):
             os.close(self._descriptor)
-            raise InUseError(f"{self.folder}: in use by another process, which took it over")
+            raise InUseError(f"{self.folder}: in use by another process, which took over the lock")
 
     def _beat(self) -> None:
-        """Increment the counter at regular intervals until the lock is released or lost.
+        """Increment the heartbeat counter in the lock file at regular intervals, until the lock is released or lost.
 
         It runs in a thread, so it continues during loading, evaluation and compilation.
         """
@@ -173,7 +173,7 @@ class RunLock:
                 os.fsync(self._descriptor)
 
     def is_held(self) -> bool:
-        """Whether this process still holds the lock.
+        """Whether this process still holds the lock of the run directory.
 
         It does not if the directory was replaced, or if its owner.json is another holder's.
 
@@ -191,12 +191,13 @@ class RunLock:
             self.lost = not self.is_held()
         if self.lost:
             raise LockLostError(
-                f"{self.folder}: this process no longer holds the run: its directory was deleted or moved, or another "
-                "process took it over; nothing more is written"
+                f"{self.folder}: this process no longer holds the lock of the run: the directory was "
+                "deleted or moved, or another "
+                "process took over the lock; this process writes nothing more"
             )
 
     def release(self) -> None:
-        """Release the lock and, if this process still holds it, remove its files."""
+        """Release the lock of the run directory and, if this process still holds it, remove the lock files."""
         if self.directory is None:
             return
         self._released.set()
@@ -216,7 +217,7 @@ class RunLock:
         self.directory = self._file_lock = self._thread = None
 
     def check(self) -> None:
-        """Raise InUseError if a process holds the lock and is alive.
+        """Raise InUseError if a running process holds the lock of the run directory.
 
         If only the heartbeat can show whether the holder is alive, wait as `acquire` does.
         """

@@ -1,4 +1,4 @@
-"""The process that holds the lock of a run directory."""
+"""Identify the process that holds the lock of a run directory."""
 
 import json
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Holder(NamedTuple):
 
 
 class HolderState(StrEnum):
-    """What can be said, without waiting, about the holder of a lock."""
+    """State of the process that holds a lock, as far as it is known without waiting."""
 
     NONE = "none"
     ALIVE = "alive"

@@ -1,4 +1,4 @@
-"""A run directory that this process has locked and writes to through an open handle."""
+"""Lock a run directory and write its files through an open handle of the directory."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from semisup.runtime.atomic_files import make_folder, write_atomically
 
 
 class LockedDirectory:
-    """The directory of one run, locked from `acquire` to `release`."""
+    """A run directory, which this process locks from `acquire` to `release`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,12 +37,12 @@ class LockedDirectory:
             raise RecordError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock of the run directory."""
         self.lock.release()
 
     @property
     def bound(self) -> Path:
-        """Path to write through; it leads to the locked directory even if that was moved or replaced."""
+        """Path for writing, which leads to the locked directory even if that was moved or replaced."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.bound
 
@@ -53,7 +53,7 @@ class LockedDirectory:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Check, before a write in the directory, that this process still holds the lock.
+        """Context for a write in the run directory: check first that this process still holds the lock.
 
         Every write in the directory must be made in this context. Errors name the path of the directory as the user
         typed it, not the path through the open handle.
@@ -73,11 +73,11 @@ class LockedDirectory:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
     def write(self, name: str, content: bytes) -> None:
-        """Replace the file `name`; the errors are those of `writing`."""
+        """Write a file of the run directory, replacing an existing one; raises the errors of `writing`."""
         with self.writing():
             write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Replace the JSON file `name`; the errors are those of `writing`."""
+        """Write a JSON file of the run directory, replacing an existing one; raises the errors of `writing`."""
         with self.writing():
             write_json(self.bound / name, value, confirm=self.lock.assert_held)

@@ -1,4 +1,4 @@
-"""Migration of configs that earlier versions saved: keys are renamed, and new keys are added.
+"""Convert configs that earlier versions saved: rename keys, and add keys that did not exist.
 
 An added key gets the value that leaves every number of an old run unchanged; this value may differ from today's
 default. So an old run is read, compared and reproduced with its original meaning. `tests/record/test_migrations.py`
@@ -18,7 +18,7 @@ DEFINITIONS = 2
 
 
 class Change(NamedTuple):
-    """One change of the meaning of settings.
+    """A change of the meaning of settings in a version of semisup.
 
     version: value of `DEFINITIONS` from which the change applies
     affected: dotted key -> values; a config is affected if each of these keys has one of its values
@@ -143,7 +143,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
 
 
 def migrate(config: ConfigDict) -> ConfigDict:
-    """Rename old keys and add missing ones.
+    """Convert a saved config to the present version: rename old keys, and add missing ones.
 
     Data that is not the config of a run is returned unchanged.
     """
@@ -164,7 +164,7 @@ def migrate(config: ConfigDict) -> ConfigDict:
 
 
 def changes_since(config: ConfigDict, version: object = None) -> list[str]:
-    """List the changes of meaning that affect this config.
+    """List the changes in the meaning of settings since a config was saved that affect this config.
 
     Only changes that are later than the config's `definitions` are listed, or than the version of semisup that trained
     the run.

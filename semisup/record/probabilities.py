@@ -1,4 +1,4 @@
-"""predictions.npz: the class probabilities that the selected model gives to each image in predictions.csv.
+"""Write and read predictions.npz: class probabilities of each image in predictions.csv, by a run's best model.
 
 The file has one array, `probabilities`: (n, K) float32 in [0, 1], rows in the order of predictions.csv, columns in the
 order of the classes in run.json. `numpy.load(path)["probabilities"]` also reads it. Equal probabilities give equal
@@ -61,7 +61,9 @@ def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabiliti
         raise RecordError(f"{path}: is not a file of class probabilities written by semisup") from None
     if probabilities.shape != (rows, num_classes):
         shape = " x ".join(map(str, probabilities.shape))
-        raise RecordError(f"{path}: has {shape} probabilities, not {rows} x {num_classes} as in predictions.csv")
+        raise RecordError(
+            f"{path}: has probabilities of shape {shape}, but predictions.csv needs {rows} x {num_classes}"
+        )
     if not ((probabilities >= 0) & (probabilities <= 1)).all():  # false for NaN too
         raise RecordError(f"{path}: has probabilities outside [0, 1]")
     return probabilities

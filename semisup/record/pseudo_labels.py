@@ -1,4 +1,4 @@
-"""pseudo_labels.csv: the pseudo-labels of the unlabeled set in every labeling round.
+"""Write and read pseudo_labels.csv: the pseudo-labels of the unlabeled set in every labeling round.
 
 Its columns are round, epoch, step, path, class, confidence, weight, kept. Each image that was labeled in a round has
 one line for that round.
@@ -34,7 +34,7 @@ class PseudoLabelRow(NamedTuple):
 
 
 def label_lines(event: PoolLabeled, paths: list[str], classes: list[str]) -> str:
-    """Format the lines of one labeling.
+    """Format the lines of pseudo_labels.csv for one labeling of the unlabeled set.
 
     The csv module took four times as long, and is not used: a run on features has 20,000 lines per labeling.
 
@@ -66,7 +66,7 @@ def csv_cell(text: str) -> str:
 
 
 def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:
-    """Read the pseudo-labels of the last labeling round; return [] if there was none."""
+    """Read from pseudo_labels.csv the pseudo-labels of the last labeling round; [] if there was none."""
     if not path.exists():
         return []
     numbers = {escape_line(each): number for number, each in enumerate(paths)}

@@ -1,4 +1,4 @@
-"""Readers of the files of a run directory, which may come from an untrusted source, as plain data.
+"""Read the files of a run directory, which may come from an untrusted source, as plain data.
 
 Nothing in the files is executed, and no file can exhaust memory: a file is read only if it is a regular file and not
 larger than a file of its kind can be. Content that would take more memory or time than any record of semisup is refused
@@ -55,27 +55,27 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """
     with open_regular_file(path) as file:
         if os.fstat(file.fileno()).st_size > max_bytes:
-            raise ValueError(f"has more than {max_bytes} bytes")
+            raise ValueError(f"the file has more than {max_bytes} bytes")
         return file.read()
 
 
 def parse_json(raw: bytes) -> Any:
-    """Parse JSON of a size that records of semisup can have.
+    """Parse JSON, unless it is larger than any JSON that semisup writes.
 
     Raises:
         ValueError: the text is not JSON, or would take more memory than MAX_JSON_MEMORY.
     """
     memory = len(raw) + 40 * raw.count(b",") + 70 * (raw.count(b"[") + raw.count(b"{")) + 30 * raw.count(b'"')
     if memory > MAX_JSON_MEMORY:
-        raise ValueError("needs more memory than any record of semisup")
+        raise ValueError("the text needs more memory than any text that semisup writes")
     try:
         return json.loads(raw)
     except RecursionError:
-        raise ValueError("is nested deeper than any record of semisup") from None
+        raise ValueError("the text has more nested levels than any text that semisup writes") from None
 
 
 def example_run(folder: Path, file: str) -> str:
-    """Name one of the run directories in a folder, for the error about a folder that is not a run directory.
+    """Find a run directory below a folder, as an example for the error "not a run directory".
 
     Args:
         file: the file by which a run directory is recognized.
@@ -102,13 +102,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_section(about: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the value of `name`, which should be an object; return {} if it is not."""
+    """Return the JSON object at the key `name`; {} if it is missing or not an object."""
     value = about.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the complete lines of metrics.jsonl.
+    """Yield the complete lines of a run's metrics.jsonl as dictionaries.
 
     A process that was killed may have left an incomplete last line, which is skipped.
 
@@ -121,7 +121,7 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
                 if line.endswith(b"\n"):
                     row = parse_json(line)
                     if not isinstance(row, dict) or type(row.get("step")) is not int:
-                        raise RecordError(f"{path}: a line has no step")
+                        raise RecordError(f"{path}: a line has no integer step")
                     yield row
                 elif len(line) == MAX_LINE_BYTES:
                     raise RecordError(f"{path}: has a line of more than {MAX_LINE_BYTES} bytes")
@@ -184,12 +184,12 @@ def read_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
         raise RecordError(f"{path.name}: {escape(' '.join(str(error).split()))}") from None
     if not isinstance(value, dict):
-        raise RecordError(f"{path.name}: holds no settings")
+        raise RecordError(f"{path.name}: the file has no settings")
     return migrate(value)
 
 
 def _reject_yaml_features(raw: bytes) -> None:
-    """Check the YAML events of a config, before any object is built from them.
+    """Raise ValueError if a saved config uses YAML features that semisup never writes, before it is parsed.
 
     Raises:
         ValueError: the text has something that a saved config never has; the message says what.
@@ -199,27 +199,29 @@ def _reject_yaml_features(raw: bytes) -> None:
     ] = []  # of each open mapping its keys and whether one is next; None: a list
     for number, event in enumerate(yaml.parse(raw, Loader=LOADER)):
         if number > MAX_CONFIG_EVENTS:
-            raise ValueError("has more keys and values than any config")
+            raise ValueError("the file has more keys and values than any saved config")
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError("has an alias, which a saved config never has")
+            raise ValueError("the file has a YAML alias, which a saved config never has")
         if isinstance(event, yaml.CollectionEndEvent):
             open_.pop()
         elif isinstance(event, yaml.NodeEvent):
             tag = getattr(event, "tag", None)
             if event.anchor is not None or tag is not None:
-                what = "an anchor" if event.anchor is not None else f"the tag {tag}"
-                raise ValueError(f"has {what}, which a saved config never has")
+                what = "a YAML anchor" if event.anchor is not None else f"the YAML tag {tag}"
+                raise ValueError(f"the file has {what}, which a saved config never has")
             if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_DIGITS and NUMBER.fullmatch(event.value):
-                raise ValueError(f"has a number of {len(event.value)} digits")
+                raise ValueError(
+                    f"the file has a number of {len(event.value)} digits; at most {MAX_DIGITS} are allowed"
+                )
             _count_key(open_, event)
             if isinstance(event, yaml.CollectionStartEvent):
                 open_.append((set(), True) if isinstance(event, yaml.MappingStartEvent) else None)
                 if len(open_) > MAX_DEPTH:
-                    raise ValueError(f"nested deeper than any config, {MAX_DEPTH} levels")
+                    raise ValueError(f"the file has more than {MAX_DEPTH} nested levels")
 
 
 def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
-    """Register the next node of a YAML stream in the innermost open mapping, as a key or a value.
+    """Check the next key of a YAML mapping while a config is scanned for repeated keys.
 
     Raises:
         ValueError: the node is a key that is repeated or not a plain word.
@@ -230,9 +232,9 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
     open_[-1] = keys, not is_key
     if is_key:
         if not isinstance(event, yaml.ScalarEvent) or event.value == "<<":
-            raise ValueError("has a key that is not a plain word")
+            raise ValueError("the file has a key that is not plain text")
         if event.value in keys:
-            raise ValueError(f"has the key {event.value} twice")
+            raise ValueError(f"the file has the key {event.value} twice")
         keys.add(event.value)
 
 

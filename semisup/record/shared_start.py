@@ -1,4 +1,4 @@
-"""The shared start of a sweep: the state of a run right before it first labels the unlabeled set.
+"""Store the shared start of a sweep: the state of a run right before it first labels the unlabeled set.
 
 Runs that are identical up to that point compute the state once and all continue from it.
 
@@ -27,7 +27,7 @@ WAIT_SECONDS = 0.2
 
 
 class SharedStart(NamedTuple):
-    """The content of a shared start.
+    """Stored first part of a training, from which several runs of a sweep continue.
 
     snapshot: the state of the training
     logs: name of each log file -> its text so far
@@ -43,7 +43,7 @@ class SharedStart(NamedTuple):
     seconds: float
 
     def metadata(self) -> dict[str, Any]:
-        """Describe this shared start for run.json of a run that continues from it.
+        """Describe the shared start for run.json of a run that continues from it.
 
         The description has the id of the run that computed it, and the steps, epochs and seconds that are saved.
         """
@@ -52,7 +52,7 @@ class SharedStart(NamedTuple):
 
 
 class SharedStartCache:
-    """The directory of one shared start, with its lock.
+    """Directory in which the runs of a sweep store and find their shared start, with its lock.
 
     Args:
         folder: created when it is needed.
@@ -111,7 +111,9 @@ class SharedStartCache:
             try:
                 return _read(checkpoint.load(path), self.of, path)
             except RecordError as error:
-                warnings.warn(f"shared start skipped and computed again: {error}", stacklevel=2)
+                warnings.warn(
+                    f"the stored start of the training is not usable and is computed again: {error}", stacklevel=2
+                )
                 if self.owned:  # otherwise, the lock holder may be replacing the file
                     path.unlink(missing_ok=True)
         return None
@@ -119,13 +121,13 @@ class SharedStartCache:
 
 def _read(content: dict[str, Any], of: str, path: Path) -> SharedStart:
     if content.pop("of", None) != of:
-        raise RecordError(f"{path}: belongs to other settings, data or package versions")
+        raise RecordError(f"{path}: belongs to runs with other settings, data or package versions")
     try:
         evaluated = content.pop("evaluated")
         evaluated = None if evaluated is None else event_from_dict(evaluated)
         return SharedStart(**content, evaluated=evaluated)
     except (TypeError, KeyError, AttributeError) as error:
-        raise RecordError(f"{path}: is not a shared start ({error})") from None
+        raise RecordError(f"{path}: is not the shared start of a sweep ({error})") from None
 
 
 def event_to_dict(event: EvalEnd) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The statuses of a run, and the causes that ended it early."""
+"""Statuses of a run, such as `done` and `failed`, and the causes that ended it early."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ from semisup.errors import CollapsedError, DivergedError
 
 
 class RunStatus(StrEnum):
-    """Status of a run.
+    """Status of a run: running, done, failed, ...
 
     run.json may only hold those in `RECORDED_STATUSES`.
     """

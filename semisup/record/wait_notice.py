@@ -1,4 +1,4 @@
-"""A notice of how long a process will wait for a lock.
+"""Show on the terminal how long this process will wait for the lock of a run.
 
 On a terminal it is one line that is updated, elsewhere a few plain lines.
 """
@@ -12,7 +12,7 @@ PLAIN_INTERVAL_SECONDS = 30.0
 
 
 class WaitNotice:
-    """A countdown on stderr, used as a context: on a terminal, its line is erased at the end."""
+    """Context that shows a countdown on standard error; on a terminal, its line is erased at the end."""
 
     def __init__(self) -> None:
         self.width = 0

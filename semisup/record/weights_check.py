@@ -1,4 +1,4 @@
-"""A check of the tensors of a checkpoint before a model loads them.
+"""Check the tensors of a checkpoint before a model loads them.
 
 A file can be undamaged, with tensors of the right shapes, and still hold weights with which every prediction is NaN.
 """
@@ -18,7 +18,7 @@ VARIANCE = "running_var"
 
 
 def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None:
-    """Check that a model with the state dict `model` can compute with these weights.
+    """Check that the weights of a checkpoint are usable: finite, of the right type, without negative variances.
 
     Names and shapes are not checked here, but by `load_state_dict`.
 
@@ -34,7 +34,7 @@ def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None
 
 
 def check_snapshot(path: Path, snapshot: Mapping[str, Any], model: Mapping[str, Tensor]) -> None:
-    """Check all weights in a state of a training: the student's, their average, and those of the best model.
+    """Check all weights in a saved training state: student, average of the weights, and best model.
 
     Raises:
         RecordError: a tensor is not usable; see `check_weights`.

@@ -1,4 +1,4 @@
-"""The writer of all files of one run, from the first one to summary.json."""
+"""Write all files of a run directory during training, from config.yaml to summary.json."""
 
 import json
 import time
@@ -44,7 +44,7 @@ PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
 class RunWriter:
-    """The writer of a run directory during training; a context, at whose end the status of the run is recorded.
+    """Writer of a run directory during training. At the end of this context, the run's status is recorded.
 
     All writes go through open handles of the locked directory. If the directory was deleted, moved or taken over, the
     process raises LockLostError and changes nothing in a new directory of the same name.
@@ -117,7 +117,7 @@ class RunWriter:
             if error is not None and not isinstance(error, LockLostError):
                 self._write_failure(error)
         except (OSError, LockLostError) as other:  # usually a full disk, which `error` also reports
-            warnings.warn(f"{self.folder}: its status could not be written ({other})", stacklevel=2)
+            warnings.warn(f"{self.folder}: the status of the run could not be written ({other})", stacklevel=2)
         finally:
             for log in self.logs:
                 log.close()
@@ -130,7 +130,7 @@ class RunWriter:
         self._write_status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
 
     def set_dataset(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
-        """Record the data set after it has been read.
+        """Record the data set of the run in its files, after it has been read.
 
         Args:
             dataset: fingerprint, classes and counts, for run.json.
@@ -149,7 +149,7 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
-        """Load the newest state and truncate the logs to its number of lines; return None if there is no state.
+        """Prepare to continue an interrupted run: load its newest state, and delete later lines of its logs.
 
         Raises:
             RecordError: there are checkpoints but none is usable, or they belong to another run, other data or other
@@ -158,7 +158,7 @@ class RunWriter:
         found = checkpoint.load_state(self.folder / "checkpoints")
         if found and (of := found[0].pop("of", None)) != self._identity():
             raise RecordError(
-                f"{self.folder}: its checkpoint is of {of}, not of {self._identity()}; delete the run's folder"
+                f"{self.folder}: its checkpoint belongs to {of}, not to {self._identity()}; delete the run's folder"
             )
         if found and "environment" in self.before:
             self.about = self.about | resume_environment(self.before["environment"], self.environment)
@@ -175,7 +175,7 @@ class RunWriter:
         return found[0] if found else None
 
     def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
-        """Build a shared start for other runs from the state and the logs of this run so far."""
+        """Build a shared start, from which other runs can continue, from this run's state and logs."""
         logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
         spent = [row.get(name) for row in self.read_metrics() for name in ("train_seconds", "val_seconds")]
         return SharedStart(
@@ -183,7 +183,7 @@ class RunWriter:
         )
 
     def adopt_shared_start(self, found: SharedStart) -> None:
-        """Continue from a shared start: copy its logs and record its origin in run.json."""
+        """Continue this run from a shared start: copy its logs, and record its origin in run.json."""
         with self.directory.writing():
             for log in self.logs:
                 log.overwrite(found.logs.get(log.path.name))
@@ -192,16 +192,16 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def read_metrics(self) -> list[MetricsRow]:
-        """Read the rows of metrics.jsonl so far."""
+        """Read the metrics that this run has logged so far."""
         path = self.metrics.path
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def read_last_round(self) -> list[PseudoLabelRow]:
-        """Read the pseudo-labels of the last labeling round; return [] if there was none."""
+        """Read this run's pseudo-labels of its last labeling round; [] if there was none."""
         return last_round(self.pseudo_labels.path, self.paths)
 
     def write_event(self, event: Event) -> None:
-        """Write the metrics and the pseudo-labels of an event.
+        """Write the metrics and pseudo-labels of a training event to the run's files.
 
         Raises:
             LockLostError: this process no longer holds the lock.
@@ -224,7 +224,7 @@ class RunWriter:
                 self._add_selected(event, event.what_if)
 
     def read_curves(self) -> list[EvalThresholdCurve]:
-        """Read the curves of what_if.csv so far."""
+        """Read the threshold curves that this run has written to what_if.csv so far."""
         return read_curves(self.what_if.path)
 
     def save(self, snapshot: dict[str, Any]) -> None:
@@ -239,7 +239,7 @@ class RunWriter:
         self.saved = time.monotonic()
 
     def _identity(self) -> dict[str, str | None]:
-        """Return the ids of the run and of the data set, which are stored in each checkpoint."""
+        """Return what identifies this run in its checkpoints: the ids of the run and of the data set."""
         return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
 
     def seconds_since_save(self) -> float:
@@ -247,7 +247,7 @@ class RunWriter:
         return time.monotonic() - self.saved
 
     def write_plots(self, draw: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
-        """Call `draw` with a path of the run directory, in whose `plots/` it saves its files.
+        """Let `draw` save the plots of the run in the folder `plots/`.
 
         Returns:
             name of each plot -> its path as the user knows it.
@@ -257,7 +257,7 @@ class RunWriter:
         return {name: self.directory.public_path(path) for name, path in files.items()}
 
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
-        """Write the predictions, the status and, last of all, summary.json; return the summary."""
+        """Write the last files of the run: predictions, status and, at the end, summary.json; return the summary."""
         with self.directory.writing():
             checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
@@ -284,7 +284,7 @@ class RunWriter:
         return (before if isinstance(before, float) else 0.0) + time.monotonic() - self.started
 
     def _now(self) -> str:
-        """Compute the time from the start of this process and its duration, in ISO format.
+        """Return the present time in ISO format, measured from the start of this process.
 
         So the times are consistent even if the system clock is set during the run.
         """
@@ -323,7 +323,7 @@ class RunWriter:
         _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
 
     def _add_selected(self, event: Finished, what_if: ThresholdCurve) -> None:
-        """Add the threshold curve of the selected model to what_if.csv.
+        """Append the threshold curve of the run's best model to what_if.csv.
 
         It is already there if the unlabeled set was labeled right after the evaluation of this model.
         """
@@ -336,6 +336,6 @@ class RunWriter:
 
 
 def _add_rows(log: AppendLog, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Append lines of CSV, preceded by a header if the file is new."""
+    """Append lines to a CSV file of the run, preceded by a header if the file is new."""
     header = [] if log.path.exists() else [columns]
     log.append(csv_text([*header, *rows]))

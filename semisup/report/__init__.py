@@ -1,1 +1,1 @@
-"""Show runs and comparisons: on the terminal, as CSV and JSON, as plots, as HTML pages and in W&B."""
+"""Display runs and comparisons of runs: on the terminal, as CSV, JSON, plots and HTML pages, and in W&B."""

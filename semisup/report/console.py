@@ -16,13 +16,13 @@ FILE_COLUMNS = 160  # width where the output is a file or a pipe and COLUMNS is 
 
 class _Terminal(Console):
     def on_broken_pipe(self) -> None:
-        """Stop printing, but continue the command: its files are written although the pipe is closed."""
+        """Stop printing when the pipe is closed, but continue the command, which still writes its files."""
         self.quiet = True
         redirect_to_devnull(sys.stdout.fileno())
 
 
 def safe_print(*lines: str) -> None:
-    """Print the lines. If the reader has closed the pipe, print nothing and raise no error."""
+    """Print lines to standard output; raise no error if the program that reads the pipe has ended."""
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:

@@ -31,7 +31,7 @@ REFERENCES = {"control": CONTROL, "labels_only": LABELS_ONLY, "baseline": BASELI
 
 
 def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
-    """Write CSV with one line for each run, including controls, baselines and unfinished runs.
+    """Format comparisons as CSV with one line for each run, including controls, baselines and unfinished runs.
 
     An empty cell means that the value is unknown, or that the run does not have the setting.
 
@@ -48,7 +48,7 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
 
 
 def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
-    """Write the whole comparison as JSON.
+    """Format a whole comparison as JSON.
 
     The keys are, among others, `best` (the best row), `rows` (sorted by validation accuracy) and `runs`. Several data
     sets become the list `data_sets`; `runs` is then the list of the runs of all data sets.
@@ -97,7 +97,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
 
 
 def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, Any]:
-    """Return the CSV columns that describe one reference run; `id_` is used if the reference run is missing."""
+    """Build the CSV columns about one reference run (control or baseline): id, status and gain."""
     return {
         f"{kind}/id": pair.other.id if pair and pair.other else id_,
         f"{kind}/status": pair.state if pair else None,
@@ -107,12 +107,12 @@ def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, A
 
 
 def run_lines(comparison: Comparison, beside: Path) -> list[dict[str, Any]]:
-    """Return the lines of the CSV, one dict for each run, with unformatted values."""
+    """Build the lines of comparison.csv: one dictionary of unformatted values for each run."""
     return [_run(comparison, run, beside) for run in comparison.runs]
 
 
 def row_lines(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return one flat dict for each row of the comparison, all with the same keys.
+    """Build one flat dictionary of unformatted values for each row of the comparison, all with the same keys.
 
     The standard deviation of the value NAME has the key `NAME deviation`.
     """
@@ -152,7 +152,7 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _gain(row: Row, kind: str) -> dict[str, Any] | None:
-    """Return mean, spread and simultaneous 95 % interval of a row's gain, in percentage points.
+    """Return mean, spread and 95 % interval of the gain of a row of runs, in percentage points.
 
     Returns:
         None if no reference run of this kind is finished.

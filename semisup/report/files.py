@@ -10,7 +10,7 @@ from semisup.text import printable
 
 
 def comparison_files(parts: list[tuple[Comparison, str]], destination: Path) -> tuple[dict[str, bytes], list[str]]:
-    """Render the files of a comparison.
+    """Render the files that `semisup compare` writes: CSV, JSON, heat map and HTML page.
 
     Args:
         parts: the comparison of each data set and its summary text.
@@ -45,7 +45,7 @@ def comparison_files(parts: list[tuple[Comparison, str]], destination: Path) -> 
 
 
 def run_report(run: Run) -> tuple[bytes | None, str]:
-    """Render report.html of one run.
+    """Render the page report.html of one run.
 
     Returns:
         The page and "", or None and a warning if the page could not be drawn.

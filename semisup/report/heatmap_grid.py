@@ -1,4 +1,4 @@
-"""Arrange a comparison as a grid of cells: the text of each cell, and the run to which it links.
+"""Arrange a comparison as a grid of heat-map cells: the text of each cell, and the run to which it links.
 
 The axes are threshold and augmentation strength if both differ between the runs, else the two settings with the most
 values. If the vertical setting cannot change a control, a row below the grid shows the control of each column; its
@@ -34,7 +34,7 @@ SEVERAL = "several"
 
 @dataclass(frozen=True)
 class Axis:
-    """One or several settings along one side of the grid.
+    """Axis of the grid: one or several settings, and their values in order.
 
     values: for each line of cells, in order, the tuple of the values of these settings
     """
@@ -43,7 +43,7 @@ class Axis:
     values: list[tuple[Any, ...]]
 
     def place(self, settings: FlatSettings) -> int | None:
-        """Find the index of the line of cells that has these settings; None if there is none."""
+        """Return the position of these settings on the axis; None if they are not on it."""
         text = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == text), None)
 
@@ -58,7 +58,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class HeatmapCell:
-    """One cell of a panel.
+    """A cell of a heat map.
 
     y: 0 for the lowest line of cells, or CONTROL
     value: None is drawn hatched
@@ -77,7 +77,7 @@ class HeatmapCell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of the accuracy panel, which has controls, and of the gain panel, which has none.
+    """Cells of the two heat maps: accuracy (with a row for the controls) and gain.
 
     split: the split on which the accuracies are measured, test or validation
     """
@@ -94,7 +94,7 @@ class Grid:
 
 
 def make_grid(comparison: Comparison, max_values: int = MAX_VALUES) -> Grid | None:
-    """Create the grid of a comparison.
+    """Create the grid of heat-map cells of a comparison.
 
     Returns:
         None unless two settings can be the axes, with at most `max_values` values along each side.
@@ -109,7 +109,7 @@ def make_grid(comparison: Comparison, max_values: int = MAX_VALUES) -> Grid | No
 
 
 def choose_axes(comparison: Comparison, max_values: int = MAX_VALUES) -> tuple[Axis, Axis] | None:
-    """Choose the vertical and the horizontal axis.
+    """Choose the settings on the vertical and the horizontal axis of the heat maps.
 
     Returns:
         Threshold and augmentation if both differ, else the two settings with the most values; None if fewer than two
@@ -147,7 +147,7 @@ def _axis(keys: list[str], flats: list[FlatSettings], max_values: int) -> Axis |
 
 
 def _best_rows(comparison: Comparison, vertical: Axis, horizontal: Axis) -> dict[tuple[int, int], Row]:
-    """Choose the row that each cell of the grid shows.
+    """Choose which row of the comparison each cell of the heat map shows.
 
     If several rows, which differ in other settings, belong to the same cell, the row with the best validation accuracy
     is chosen.
@@ -172,7 +172,7 @@ def _unfinished(comparison: Comparison, vertical: Axis, horizontal: Axis) -> dic
 def _cells(
     comparison: Comparison, vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str
 ) -> tuple[list[HeatmapCell], list[HeatmapCell]]:
-    """Create the cells of the accuracy panel and of the gain panel."""
+    """Create the cells of the two heat maps, accuracy and gain."""
     unfinished = _unfinished(comparison, vertical, horizontal)
     seeds = max((len(row.runs) for row in rows.values()), default=1)
     accuracies, gain_cells = [], []
@@ -198,7 +198,7 @@ def _cells(
 def _controls(
     comparison: Comparison, vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str
 ) -> list[HeatmapCell]:
-    """Create the cells that show the control of each column; [] if the vertical setting changes the control."""
+    """Create a cell with the control of each column of the heat map; [] if the control differs within columns."""
     if not all(key.startswith(IGNORED_BY_CONTROL) for key in vertical.keys):
         return []
     columns: dict[int, list[Row]] = defaultdict(list)
@@ -209,7 +209,7 @@ def _controls(
 
 
 def _control(comparison: Comparison, x: int, rows: list[Row], split: str) -> HeatmapCell:
-    """Create the cell that shows the control of these rows of one column.
+    """Create the cell with the control of one column of the heat map.
 
     The text is SEVERAL if the controls of the rows have different settings.
     """

@@ -34,7 +34,7 @@ def draw_run(
     data: Data,
     gate: float | None,
 ) -> dict[str, Path]:
-    """Draw every chart for which there are data; return name of the chart -> file."""
+    """Draw all charts of a finished run for which there are data; return the file of each chart by name."""
     with figure_style():
         figures: dict[str, Figure | None] = {"curves": training_figure(rows, gate, finished.summary["best/step"])}
         for split, counts in finished.confusion.items():

@@ -1,4 +1,4 @@
-"""Print the record of one run on a terminal; `html/run_page.py` renders a page with more details."""
+"""Print the settings and results of one run; `html/run_page.py` renders a page with more details."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +24,7 @@ IGNORED_SETTINGS = ("name", "output_root")
 
 
 def show_run(folder: Path, console: Console) -> Run:
-    """Print the run, and name the parts of its record that cannot be read.
+    """Print the settings and results of a run, and name the files of the run that cannot be read.
 
     Returns:
         The run that was read from `folder`.
@@ -53,7 +53,7 @@ def show_run(folder: Path, console: Console) -> Run:
 
 
 def _print(console: Console, *lines: str) -> None:
-    """Print the first line, and those of the other lines that are not empty."""
+    """Print lines; empty lines are left out, except for the first."""
     for number, line in enumerate(lines):
         if line or number == 0:
             console.print(line, markup=False)
@@ -67,7 +67,7 @@ def _duration(run: Run) -> str:
 
 
 class ChangedSettings(NamedTuple):
-    """Settings that differ from the defaults of the selected options, as printable texts.
+    """Settings of a run that differ from the defaults, as printable text.
 
     rows: (key, value, default) of each setting; the default is "" if there is none
     message: why there are no such settings; "" if there are some
@@ -78,7 +78,7 @@ class ChangedSettings(NamedTuple):
 
 
 def changed_settings(run: Run) -> ChangedSettings:
-    """Compare the settings of a run with the defaults of the installed version."""
+    """Find the settings of a run that differ from the defaults of the installed version."""
     if not run.identity:
         return ChangedSettings([], "config.yaml cannot be read")
     try:
@@ -96,7 +96,7 @@ def _settings(run: Run) -> list[str]:
 
 
 def _differences(config: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
-    """Yield key, value and default of each setting that differs; the default is "" if the user must give a value."""
+    """Yield key, value and default of each setting that differs from its default; "" = there is no default."""
     from semisup.config.compose import defaults  # imports Hydra
 
     standard = defaults([])
@@ -120,7 +120,7 @@ def _differences(config: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
 
 
 def _curves(rows: list[dict[str, Any]], console: Console) -> list[str]:
-    """Draw each curve as one line of block characters, scaled from its lowest to its highest value."""
+    """Print the training curves of a run, each as one line of block characters."""
     blocks = BLOCKS if console.encoding.lower().startswith("utf") else LETTERS
     lines = []
     for name in CURVES:
@@ -138,7 +138,7 @@ def _blocks(values: list[float], blocks: str) -> str:
 
 
 def _rounds(rows: list[dict[str, Any]]) -> list[str]:
-    """Format a table of the last labelings of the unlabeled set."""
+    """Format a table of the run's last labelings of the unlabeled set."""
     labelings = [row for row in rows if "pseudo/round" in row]
     if not labelings:
         return []
@@ -158,7 +158,7 @@ def _whole(value: Any) -> str:
 
 
 def _results(run: Run) -> list[str]:
-    """Format the accuracy of the selected model."""
+    """Format the accuracies of the run's best model."""
     if not run.done:
         return []
     best = f"step {_whole(run.summary.get('best/step'))}, epoch {_whole(run.summary.get('best/epoch'))}"

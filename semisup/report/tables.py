@@ -20,7 +20,7 @@ Link = Callable[[Path], str]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
+    """A column of a table.
 
     key: name of the column in a filter that the user types
     number: whether the cells begin with a number
@@ -98,7 +98,7 @@ STATUS_COLORS: dict[str, str] = {
 
 
 def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Table | None:
-    """Create the table with one line for each row of the comparison; None without rows."""
+    """Create the table of settings, with one line for each row of the comparison; None without rows."""
     if not comparison.rows:
         return None
     varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
@@ -112,7 +112,7 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
 
 
 def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
-    """Create the table with one line for each run; unfinished runs are last."""
+    """Create the table of runs, with one line for each run; unfinished runs are last."""
     varied = _setting_columns(comparison, [comparison.flat(run) for run in comparison.runs])
     columns = [Column("run", "run", number=False), Column("role", "role", number=False)]
     columns += [Column("status", "status", number=False), *varied, Column("seed", "seed")]
@@ -126,7 +126,7 @@ def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
 
 
 def references_table(comparison: Comparison) -> Table | None:
-    """Create the table with one line for each group of reference runs; None if there are none."""
+    """Create the table of reference runs (controls, baselines, ...); None if there are none."""
     references = comparison.references
     if not references:
         return None
@@ -152,7 +152,7 @@ def references_table(comparison: Comparison) -> Table | None:
 
 
 def reproduce_command(run: Run) -> str:
-    """Return the command that reproduces the run; "" if its config cannot be read."""
+    """Return the `semisup reproduce` command for a run; "" if the run's config cannot be read."""
     return f"semisup reproduce {shell_quote(run.folder)}" if run.identity else ""
 
 
@@ -180,7 +180,7 @@ def _filter_example(varied: list[Column]) -> str:
 
 
 def _measured_columns(comparison: Comparison) -> list[Column]:
-    """Return the columns MEASURED, with the name of these runs' controls in the title of the gain."""
+    """Return the columns with accuracies and gains for the table of settings."""
     title = f"gain over\n{comparison.control_name}"
     return [replace(column, title=title) if column.key == "gain" else column for column in MEASURED]
 
@@ -231,7 +231,7 @@ def _run_cells(comparison: Comparison, run: Run, link: Link) -> list[Cell]:
 
 
 def _gain_cell(row: Row, kind: str) -> Cell:
-    """Create the cell of a gain: green if its interval lies above 0, yellow if the gain is unknown."""
+    """Create the table cell of a gain: green if its interval lies above 0, yellow if the gain is unknown."""
     pairs = row.references(kind)
     if not pairs:
         return Cell("")

@@ -16,7 +16,7 @@ MAX_ROWS = 50
 
 
 def comparison_tables(comparison: Comparison, console: Console) -> list[RichTable | Text]:
-    """Create the tables to print, in this order: rows, reference runs, unfinished runs."""
+    """Create the tables that `compare` prints: settings, reference runs, unfinished runs."""
     parts: list[RichTable | Text] = []
     settings, references = settings_table(comparison, str), references_table(comparison)
     if settings:
@@ -40,7 +40,7 @@ def _titled(title: str) -> list[RichTable | Text]:
 
 
 def _fitted(table: Table, console: Console) -> RichTable:
-    """Render the table, without the columns that do not fit the terminal.
+    """Render a table for the terminal, without the columns for which there is no room.
 
     Columns with the highest `priority` are left out first.
     """

@@ -33,7 +33,7 @@ from semisup.tracking import RunInfo, Tracker
 
 
 def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[str]) -> tuple[Any, RunInfo]:
-    """Compose the settings of the tracker, and describe the W&B run to open.
+    """Compose the tracker settings for the upload of a comparison, and describe the W&B run to open.
 
     The settings of conf/tracking/wandb.yaml are replaced by those of the first tracked run, then by `overrides`.
 
@@ -73,13 +73,13 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
 
 
 def _tracked_settings(comparison: Comparison) -> dict[str, Any]:
-    """Return the tracking settings of the first tracked run."""
+    """Return the tracking settings of the first compared run that used W&B."""
     nodes = [run.config.get("tracking") for run in comparison.runs]
     return next((node for node in nodes if isinstance(node, dict) and node.get("name") == "wandb"), {})
 
 
 def default_location(identity: RunInfo) -> list[str]:
-    """Return the lines that tell the user where the comparison is and how to send it to W&B.
+    """Return the lines for the terminal that name the place of the uploaded comparison in W&B.
 
     Returns:
         [] if W&B failed; then a warning has already been printed.
@@ -121,7 +121,7 @@ def _charts(comparison: Comparison) -> dict[str, bytes]:
 
 
 def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
-    """Collect the values that are added to the W&B summaries of the runs that use unlabeled images.
+    """Collect the gains that are added to the W&B summary of each run that uses unlabeled images.
 
     `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` describe the row of the
     run (all seeds), so they are the same for all runs of a row. `setting/rank` is 1 for the row with the best
@@ -150,7 +150,7 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
 
 
 def _gains_over_references(row: Row, *, confirmed: bool) -> dict[str, object]:
-    """Collect the gains of a row over each kind of reference run that is finished.
+    """Collect the gains of a row of runs over its control, best labels-only runs and baseline.
 
     The values are the mean gain in percentage points, the limits of its 95 % interval, and the evidence.
     """
@@ -185,5 +185,5 @@ def _summary(comparison: Comparison, sentence: str, folder: Path) -> dict[str, o
 
 
 def _cell(value: object) -> object:
-    """Convert a value for a W&B table: to a number or text."""
+    """Convert a value to a number or text, for a cell of a W&B table."""
     return value if value is None or isinstance(value, bool | int | float) else printable(value)

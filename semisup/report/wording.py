@@ -1,4 +1,4 @@
-"""Write the sentences and numbers of a comparison: the best row, its gains, and the evidence for the gains."""
+"""Describe the result of a comparison in sentences: the best settings, their gains, and the evidence."""
 
 import math
 from collections import Counter
@@ -34,7 +34,7 @@ TO_CONFIRM = "to be confirmed by semisup confirm"
 
 
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
-    """Write one line each about the best row, its gain over the control, and its gain over labels alone.
+    """Describe a comparison in a few lines: the best settings, their gains over the control and over labels alone.
 
     If the sweep in `folder` has a confirmation, the lines that describe it come first.
     """
@@ -63,7 +63,7 @@ def _refits(comparison: Comparison) -> str:
 
 
 def title(comparison: Comparison) -> str:
-    """Shorten the summary to the title of a figure."""
+    """Write the title of a comparison's figures: a short form of its summary."""
     best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
         return f"{prefix}No run is finished yet"
@@ -76,7 +76,7 @@ def title(comparison: Comparison) -> str:
 
 
 def row_name(row: Row, max_letters: int = 60) -> str:
-    """Name a row by its settings, or by its method if no settings differ.
+    """Return the name of a row of runs: its settings, or its method if no settings differ.
 
     Args:
         max_letters: maximum number of characters of the name.
@@ -86,7 +86,7 @@ def row_name(row: Row, max_letters: int = 60) -> str:
 
 
 def format_number(value: float | None, unit: float = 1.0, digits: int = 0, missing: str = "") -> str:
-    """Format `unit * value`; return `missing` if the value is None."""
+    """Format a number with `digits` decimals after multiplying it by `unit`; return `missing` for None."""
     return missing if value is None else f"{value * unit:.{digits}f}"
 
 
@@ -109,19 +109,19 @@ def format_mean_std(value: Spread | None, *, signed: bool = False, unit: float =
 
 
 def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
-    """Average the gains, in percentage points, of the runs whose reference run is finished."""
+    """Compute mean and spread of the gains of runs, in percentage points, without those that are unknown."""
     return summarize(pair.points for pair in pairs)
 
 
 def missing_reason(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
-    """State why there is no gain: `no control`, `control failed`, ..."""
+    """State why the gain of a row is unknown: `no control`, `control failed`, ..."""
     states = {pair.state for pair in pairs} - {RunStatus.DONE}
     worst = min(states - {"missing"}, default="missing")
     return f"no {kind}" if worst == "missing" else f"{kind} {worst}"
 
 
 def format_gain(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
-    """Format the gain of a row for a table, or the reason why there is none; "" for a row without reference runs."""
+    """Format the gain of a row for a table, or the reason why it is unknown; "" for a labels-only row."""
     value = mean_gain(pairs)
     if value is None:
         return missing_reason(pairs, kind) if pairs else ""
@@ -156,7 +156,7 @@ def _unlabeled_line(row: Row) -> str:
 
 
 def _labels_only_line(comparison: Comparison, row: Row) -> str:
-    """Write the line that states the gain over the best labels-only runs."""
+    """Write the line about the gain over the best labels-only runs."""
     value = row.gains.get(LABELS_ONLY)
     group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
     if value is None or group is None:
@@ -202,7 +202,7 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
 
 
 def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> str:
-    """State the evidence for a gain and what to do next."""
+    """State how strong the evidence for a gain is, and what the user can do next."""
     word = evidence(interval, confirmed=confirmed)
     if word is Evidence.CLEAR:
         return "a clear gain"
@@ -222,7 +222,7 @@ def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> 
 
 
 def _stability_line(comparison: Comparison, best: Row) -> str:
-    """State how often smaller validation sets would have selected the same setting; "" if this is unknown."""
+    """State how often smaller validation sets would have selected the same settings; "" if this is unknown."""
     if not comparison.stability:
         return ""
     sizes = listed(f"{each.per_class}" for each in comparison.stability)
@@ -264,7 +264,7 @@ def _confirmation(comparison: Comparison, folder: Path) -> str:
 
 
 def _early_weights(row: Row) -> str:
-    """Warn if the selected weights are older than the first pseudo-label that was used.
+    """Write a warning if the best model is from a step before the first use of pseudo-labels.
 
     Such weights were selected before pseudo-labels had any effect.
     """
@@ -281,7 +281,7 @@ def _range(steps: list[float]) -> str:
 
 
 def _is_unused(row: Row) -> bool:
-    """Whether every run has the accuracy of its control and selected no pseudo-label in its last labeling."""
+    """Whether no run of a row used pseudo-labels: equal accuracy to its control, nothing selected at the end."""
     return all(pair.points == 0 for pair in row.controls) and not any(run.number("pseudo/coverage") for run in row.runs)
 
 

@@ -1,1 +1,1 @@
-"""Train runs: from a validated config to a finished run directory."""
+"""Train one run, from a validated config to a finished run directory."""

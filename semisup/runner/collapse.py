@@ -23,7 +23,7 @@ MIN_IMAGES_PER_CLASS = 5  # selected, on average
 
 
 class CollapseWatch:
-    """Check of every labeling of one run for collapse.
+    """Watch of a run for collapse: checks the selected pseudo-labels of every labeling.
 
     Args:
         settings: the shares below which the run warns and stops.
@@ -39,7 +39,7 @@ class CollapseWatch:
         self.warned = False
 
     def on_event(self, event: Event) -> None:
-        """Check a labeling; warn at most once for each run, or stop the run.
+        """Check the pseudo-labels of a labeling for collapse; warn once, or stop the run.
 
         Raises:
             CollapsedError: the share is below `stop_below`.

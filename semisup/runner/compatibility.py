@@ -36,13 +36,15 @@ def check_compatibility(
     counts = refit_counts(counts) if refit else counts
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
     if counts["validation"] == 0 and not refit:
-        allowed = "leaves no image for the validation set"
+        allowed = "has no validation images, by which a run selects its best model"
         if "folds" in run_config.config["dataset"]:
-            allowed += "; dataset.folds=5 dataset.fold=0 holds out a fifth of the labels"
+            allowed += "; type dataset.folds=5 dataset.fold=0 to hold out a fifth of the labeled images"
         raise SettingError("dataset", run_config.config["dataset"]["name"], allowed)
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
-        raise SettingError("method", name, "needs unlabeled images, and there are none; method=supervised does not")
+        raise SettingError(
+            "method", name, "needs unlabeled images, but the data set has none; add some, or use method=supervised"
+        )
     name = run_config.config["model"]["name"]
     weights = weight_bytes(run_config, channels, len(classes))
     if not run_config.elsewhere:
@@ -57,8 +59,11 @@ def check_compatibility(
     if refusal is not None:
         raise _size_error(run_config, name, refusal)
     if not takes_one and (batch_size == 1 or (batch_size <= labeled and labeled % batch_size == 1)):
-        allowed = f"leaves a batch of one of {labeled} labeled images, which BatchNorm in model={name} cannot normalize"
-        raise SettingError("train.batch_size", batch_size, allowed)
+        raise SettingError(
+            "train.batch_size",
+            batch_size,
+            f"leaves a batch of one image ({labeled} labeled images), which BatchNorm in model={name} cannot normalize",
+        )
     _warn_recompilation(run_config)
     if sizes:
         _warn_large_validation(run_config, len(classes), counts)
@@ -77,7 +82,7 @@ def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
     key, value = ("dataset.size", run_config.dataset.size)
     if model.input_size is not None:
         key, value = "model.input_size", model.input_size
-    hint = f"model.input_size={model.own_size()} resizes images inside the model"
+    hint = f"type model.input_size={model.own_size()} to resize the images inside the model"
     return SettingError(key, value, f"{model.architecture} does not accept this size: {refusal}; {hint}")
 
 
@@ -110,10 +115,11 @@ def _warn_recompilation(run_config: RunConfig) -> None:
         return
     sizes = run_config.settings.train.batch_size + 1
     if sizes > MAX_SHAPES // 2:
-        allowed = (
-            f"must be at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches vary in size"
+        raise SettingError(
+            "train.batch_size",
+            sizes - 1,
+            f"must be at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches vary in size",
         )
-        raise SettingError("train.batch_size", sizes - 1, allowed)
     warnings.warn(
         f"compile=true: with method={name} the size of the last batch of an epoch changes with each labeling, and each "
         f"size is compiled once, up to {sizes} times; online methods have one size",
@@ -126,10 +132,10 @@ _probe_results: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
 
 
 def _probe_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
-    """Run the network on two images in eval mode, and on one image in training mode.
+    """Find out whether the network accepts images of this size, and batches of one image.
 
-    A network that is not large is run on real tensors with uninitialized weights, because the meta device would import
-    torch's compiler (2 s).
+    The network processes two images in eval mode and one in training mode. A network that is not large runs on real
+    tensors with uninitialized weights, because the meta device would import torch's compiler (2 s).
 
     Returns:
         The network's error for images of this size, or None; and whether the network can train on a batch of one image.
@@ -191,7 +197,7 @@ def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> No
 
 
 def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError unless what the method holds of all training images fits into the memory of the device."""
+    """Raise SettingError unless the method's copy of all training images fits into the memory of the device."""
     method = run_config.settings.method
     if isinstance(method, HoldsAllImages) and method.uses_unlabeled:
         size = run_config.dataset.size
@@ -219,10 +225,11 @@ def _device_memory(device: str) -> int:
 
 
 def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
-    """Raise SettingError if `bytes_` is more than the whole memory, which has `there` bytes."""
+    """Raise SettingError if a part of the run needs more bytes than the device has (`there`)."""
     if bytes_ > there:
-        allowed = f"{what} take {bytes_ / 1e9:.3g} GB of memory, and there are {there / 1e9:.3g}"
-        raise SettingError(key, value, allowed)
+        raise SettingError(
+            key, value, f"{what} take {bytes_ / 1e9:.3g} GB of memory, but only {there / 1e9:.3g} GB exist"
+        )
 
 
 def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
@@ -271,10 +278,12 @@ def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -
     pools = [each.output_size for each in network.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
     if any(side not in (1, (1, 1)) for side in pools):
         name = run_config.config["model"].get("architecture", run_config.config["model"]["name"])
-        allowed = (
-            f"not supported with {name} on a GPU, whose pooling has no deterministic algorithm; use deterministic=false"
+        raise SettingError(
+            "deterministic",
+            True,
+            f"not supported with {name} on a GPU, whose pooling has no deterministic algorithm; "
+            "use deterministic=false",
         )
-        raise SettingError("deterministic", True, allowed)
 
 
 def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
@@ -308,8 +317,14 @@ def check_control_is_fair(run_config: RunConfig) -> None:
     )
     constant = "schedule=constant schedule.warmup=0" if by_schedule else "train.head_first=0"
     if train.patience is not None:
-        allowed = f"with train.patience gives the control other learning rates; use {constant}, or sweep.control=false"
-        raise SettingError(key, value, allowed)
+        raise SettingError(
+            key,
+            value,
+            f"with train.patience, the control would have other learning rates; use {constant}, or sweep.control=false",
+        )
     if train.steps is None:
-        allowed = "over train.epochs gives the control other learning rates; set train.steps, or sweep.control=false"
-        raise SettingError(key, value, allowed)
+        raise SettingError(
+            key,
+            value,
+            "with train.epochs, the control would have other learning rates; set train.steps, or sweep.control=false",
+        )

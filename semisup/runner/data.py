@@ -1,4 +1,4 @@
-"""Read the data of a run and move them to its device; the runs of a sweep with the same data read them once."""
+"""Read the data of a run and move them to its device; runs of a sweep with the same data read them once."""
 
 import numpy
 import torch
@@ -45,7 +45,7 @@ def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
 
 
 def build_problem(run_config: RunConfig, data: Data) -> TrainingData:
-    """Move the data to the run's device."""
+    """Move the data of a run to its device and return them as training data."""
     device = local_device(run_config.run.device)
     images = {split: move_to_device(getattr(data, split), device) for split in SPLITS}
     return TrainingData(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)

@@ -40,7 +40,7 @@ def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: d
 
 
 def sync_stop(stop: StopHandler, event: Event) -> None:
-    """Send a stop request of any process to all processes, if training can stop at this event."""
+    """If one process was asked to stop, ask all processes of the run to stop, at an event where this is possible."""
     if isinstance(event, SAFE_STOP_EVENTS):
         number = all_reduce_max(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
         if number and stop.asked is None:
@@ -50,7 +50,7 @@ def sync_stop(stop: StopHandler, event: Event) -> None:
 def run_follower(
     run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], bars: Bars, stop: StopHandler, team: Team
 ) -> bool:
-    """Train on a rank other than 0.
+    """Take part in the training of a run as a process other than rank 0.
 
     Returns:
         False if rank 0 had nothing to train.

@@ -41,7 +41,7 @@ TRAINING_SPLITS = ("labeled", "unlabeled")
 
 
 class EncodedRun(NamedTuple):
-    """A run that trains on features.
+    """A run that trains on stored features: its config, data and features.
 
     config: the config of the run, with stored views instead of augmentations
     metadata: digests of the encoder's weights and of the packs, for run.json; None without an encoder
@@ -53,7 +53,7 @@ class EncodedRun(NamedTuple):
 
 
 class _Loaded(NamedTuple):
-    """Stored features that have been read, and what run.json records about them."""
+    """Stored features that have been read into memory, and their description for run.json."""
 
     table: FeatureTable
     metadata: dict[str, str]
@@ -71,7 +71,7 @@ _digests: dict[tuple[object, ...], dict[str, list[bytes]]] = {}
 
 
 def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: Bars) -> EncodedRun:
-    """Return the run with stored features instead of images; without an encoder, return the run unchanged.
+    """Prepare a run for training on stored features instead of images; a run without encoder is unchanged.
 
     Raises:
         SettingError: the weights of the encoder are missing, or are not those that the config names.
@@ -96,7 +96,7 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
 
 
 def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
-    """Return the augmentation of each pack; None if its images are not augmented.
+    """Return the augmentation for each pack (folder of feature files) that the run needs.
 
     Images that are not augmented are in the pack PLAIN.
     """
@@ -108,7 +108,7 @@ def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
 def _load_packs(
     run_config: RunConfig, encoder: Encoder, problem: TrainingData, images: tuple[object, ...], bars: Bars
 ) -> dict[str, _Loaded]:
-    """Read the packs of a run that are not yet in memory; compute the features that are missing in the packs.
+    """Load the stored features of a run; compute those that are missing.
 
     Args:
         images: key of the images in `_digests`.
@@ -139,7 +139,7 @@ def _load_packs(
 
 
 def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], room: float) -> None:
-    """Remove packs from memory: all packs of other images, and, if memory is short, packs that this run does not use.
+    """Remove features of earlier runs from memory: those of other images, and, if memory is short, unused ones.
 
     The oldest packs are removed first. Unused packs are kept if possible, because a control uses no strong views, and a
     probe uses no views at all. Without the packs in memory, the next run would read and verify them again, which takes
@@ -153,7 +153,7 @@ def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], roo
 
 
 def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device, bars: Bars) -> None:
-    """Compute the missing features; the first process that computes some prints their number and the estimated time."""
+    """Compute the missing features of a run, and print how many there are and how long it takes."""
     networks: list[BackboneNetwork] = []
 
     def network() -> BackboneNetwork:  # built at the first use: nothing is missing in most runs
@@ -175,7 +175,7 @@ def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device
 
 
 def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
-    """Describe what is encoded and how long it takes: "encoding 2,936 images x 8 views, about 6 minutes, once"."""
+    """Describe the cost of encoding: "encoding 2,936 images x 8 views, about 6 minutes, once"."""
     by_count: dict[int, int] = {}
     for job in jobs:
         views = job.pack.recipe.views
@@ -203,7 +203,7 @@ def _on_features(
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:
-    """Describe the first difference between the features of a recorded run and the present ones; None if equal."""
+    """Describe the first difference between the recorded and the present features of a run; None if equal."""
     sides = [each if isinstance(each, Mapping) else {} for each in (before, now)]
     digests = [[_entry(each, "weights", "sha256") for each in sides]]
     digests += [[_entry(_entry(each, "packs", name), "digest") for each in sides] for name in (PLAIN, AUGMENT, WEAK)]
@@ -218,14 +218,17 @@ def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | N
 
 
 def _entry(value: object, *keys: str) -> object:
-    """Return the value at these keys of nested data; None if there is no such value."""
+    """Return the value at a path of keys in nested dictionaries; None if there is no such value."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
 def check_same_features(before: object, now: Mapping[str, Any] | None, folder: Path) -> None:
-    """Raise DataError if an interrupted run has used other features than it would use now."""
+    """Raise DataError if an interrupted run would continue with other features than it began with."""
     if isinstance(before, Mapping) and (difference := feature_difference(before, now)):
-        allowed = f"the run began with other features ({difference}); use that machine, another name=, or delete it"
+        allowed = (
+            f"the run began with other features ({difference}); use the first machine, use another "
+            "name=NAME, or delete the run"
+        )
         raise DataError(f"{folder}: {allowed}")

@@ -27,7 +27,7 @@ from semisup.tracking import Tracker
 def finish_run(
     run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
 ) -> dict[str, Any]:
-    """Draw the plots, write the summary, upload the plots and the summary, and return the summary.
+    """Finish a run: draw its plots, write and return its summary, and upload both.
 
     Raises:
         OSError: the summary cannot be written. Errors of plots and of the tracker only cause warnings.
@@ -57,7 +57,7 @@ def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
 
 @contextmanager
 def _warn_on_error(consequence: str) -> Iterator[None]:
-    """Convert any error raised in this context to one warning."""
+    """Context that converts errors to warnings; `consequence` is the beginning of the warning."""
     try:
         yield
     except LockLostError:
@@ -84,7 +84,7 @@ def _upload_thumbnails(data: Data, record: RunWriter, tracker: Tracker) -> None:
 
 
 def _last_labeling(rows: list[MetricsRow]) -> MetricsRow:
-    """Find round, coverage and, if known, accuracy of the last pseudo-labels; {} if there were none."""
+    """Find round, coverage and accuracy of a run's last pseudo-labels in its metrics; {} if it had none."""
     labelings = [row for row in rows if "pseudo/coverage" in row]
     names = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
     return {name: labelings[-1][name] for name in names if name in labelings[-1]} if labelings else {}

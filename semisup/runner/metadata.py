@@ -1,4 +1,4 @@
-"""Create the metadata of a run for run.json and W&B."""
+"""Create the description of a run for run.json and W&B: environment, data set, names."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from semisup.tracking import RunInfo
 
 
 def job_type(reproduces: Path | None) -> str:
-    """Return the kind of a run in run.json and W&B: `train` or `reproduce`."""
+    """Return the type of a run for run.json and W&B: `train`, or `reproduce` for a reproduction."""
     return "train" if reproduces is None else "reproduce"
 
 
@@ -54,7 +54,7 @@ def dataset_metadata(data: Data, features: dict[str, Any] | None = None) -> dict
 
 
 def wandb_info(config: ConfigDict, id_: str, output_root: Path, job_type: str) -> RunInfo:
-    """Create name, group and tags of a run in W&B; they are the same for every command that uploads the run."""
+    """Create name, group and tags of a run in W&B, which are the same for every command that uploads it."""
     return RunInfo(
         run_id=f"{config['name']}-{id_}"[-128:],
         name=id_,

@@ -15,7 +15,7 @@ MESSAGES = ("DefaultCPUAllocator", "can't allocate memory", "CUDA error: out of 
 
 @contextmanager
 def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] | None = None) -> Iterator[None]:
-    """Convert out-of-memory errors raised in this context to InsufficientMemoryError.
+    """Context that converts out-of-memory errors to InsufficientMemoryError, with advice for the user.
 
     Args:
         what: function that writes the advice from the settings and the original message; None = advice for training.
@@ -32,7 +32,7 @@ def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] |
 
 
 def reading(run_config: RunConfig, message: str) -> str:
-    """Write the advice for an error while images were read; the batch size does not matter then."""
+    """Write the advice to a user whose run was out of memory while reading images."""
     settings = [f"dataset.size={run_config.dataset.size // 2}"]
     if "memory_gb" in run_config.config["dataset"]:
         settings.append("dataset.memory_gb=0, which leaves the pixels in dataset.cache")
@@ -40,13 +40,13 @@ def reading(run_config: RunConfig, message: str) -> str:
 
 
 def saving(run_config: RunConfig, message: str) -> str:
-    """Write the advice for an error while a checkpoint was written."""
+    """Write the advice to a user whose run was out of memory while writing a checkpoint."""
     copy = "which needs a second copy of the weights and the optimizer's state"
     return f"{message} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error means that memory ran out.
+    """Whether an error means that the machine or the GPU is out of memory.
 
     For CPU memory, pinned memory and CUDA's libraries, torch raises a plain RuntimeError.
     """
@@ -55,7 +55,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _training(run_config: RunConfig, message: str) -> str:
-    """Write the advice for an error in training or evaluation."""
+    """Write the advice to a user whose run was out of memory in training or evaluation."""
     plan = run_config.settings.train
     sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}
     smaller = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]

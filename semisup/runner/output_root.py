@@ -1,4 +1,4 @@
-"""Check `output_root` before anything is read or written."""
+"""Check the setting `output_root` (the folder of all runs) before anything is read or written."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def check_output_root(value: str) -> None:
 
 
 def _existing_part(path: Path) -> Path:
-    """Return the path itself if it exists, else the nearest parent folder that exists.
+    """Return the deepest part of a path that exists.
 
     Raises:
         OSError: a name in the path is too long for the file system, or a parent folder cannot be accessed.

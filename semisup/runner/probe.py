@@ -1,4 +1,4 @@
-"""Fit a probe: a simple classifier on the features of an encoder.
+"""Fit a probe (a simple classifier on the features of an encoder) as a run of its own.
 
 A probe is fitted in about a second, so its run has no steps, checkpoints or progress bar.
 """
@@ -20,14 +20,14 @@ def check_one_process(run_config: RunConfig) -> None:
     """Raise SettingError if torchrun started several processes to fit a probe."""
     if run_config.probe.classifier is not None and world_size() > 1:
         raise SettingError(
-            "probe.classifier", run_config.probe.classifier, "is fitted by one process; without torchrun"
+            "probe.classifier", run_config.probe.classifier, "needs a single process; start it without torchrun"
         )
 
 
 def run_probe(
     run_config: RunConfig, problem: TrainingData, data: Data, record: RunWriter, tracker: Tracker
 ) -> dict[str, Any]:
-    """Fit a probe, record and display its results, and return the summary.
+    """Fit a probe, write and print its results, and return the summary of its run.
 
     An interrupted probe is fitted again from the start. The selected model is saved before the first metric is logged,
     so that a repeated run starts with empty logs.

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Bars:
-    """Context that shows one bar for the training, and a second one for images that are read or labeled."""
+    """Context that shows progress bars: one for the training, one for images that are read or labeled."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -34,7 +34,7 @@ class Bars:
         self.progress.stop()
 
     def watch(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-        """Yield the items, and show a bar until the last item."""
+        """Yield the items, and show a progress bar until the last item."""
         task = self.progress.add_task(description, total=total)
         for item in items:
             yield item
@@ -42,19 +42,19 @@ class Bars:
         self.progress.remove_task(task)
 
     def begin(self, name: str, plan: TrainSettings) -> None:
-        """Start the bar of a training."""
+        """Start the progress bar of a training."""
         self.end()
         self.training = self.progress.add_task(name[:34], total=plan.steps or plan.epochs)
 
     def end(self) -> None:
-        """Remove the bars of a training."""
+        """Remove the progress bars of a training."""
         for task in (self.training, self.inner):
             if task is not None:
                 self.progress.remove_task(task)
         self.training = self.inner = None
 
     def add(self, event: Event, plan: TrainSettings) -> None:
-        """Update the bars from an event of the training."""
+        """Update the progress bars after an event of the training."""
         if self.training is None:
             return
         if isinstance(event, StepEnd) and plan.steps is not None:

@@ -12,12 +12,12 @@ from semisup.images.on_disk import LazyImages, concatenate
 
 
 def refit_counts(counts: Mapping[str, int]) -> dict[str, int]:
-    """Count the images of each split in a refit."""
+    """Compute the sizes of the splits in a refit: validation images count as labeled, and there is no test set."""
     return {**counts, "labeled": counts["labeled"] + counts["validation"], "validation": 0, "test": 0}
 
 
 def refit_data(data: Data) -> Data:
-    """Move the validation images to the labeled set, and leave out the test images.
+    """Prepare the data of a refit: validation images become labeled images, and test images are left out.
 
     The data set keeps its fingerprint, because the files and the split are the same.
     """

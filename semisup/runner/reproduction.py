@@ -18,15 +18,15 @@ RESUMABLE = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.FAILED)
 
 
 def new_name() -> str:
-    """Create a value of `name` that no other reproduction has."""
+    """Create a new value of the setting `name` for a reproduction, such as `reproduced-1a2b3c`."""
     return f"{PREFIX}{secrets.token_hex(3)}"
 
 
 def interrupted_name(run_config: "RunConfig", source: Path) -> str | None:
-    """Find the `name` of the latest unfinished reproduction of `source` that this command can continue.
+    """Find the `name` of the latest unfinished reproduction of the run in `source` that can be continued.
 
-    The reproduction must have the same config and the same environment, because otherwise its results could differ. And
-    no other process may be working on it.
+    The reproduction must have the same config and the same environment, because otherwise its results could differ. No
+    other process may be working on it.
     """
     root = Path(run_config.run.output_root).expanduser()
     folders = [

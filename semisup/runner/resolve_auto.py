@@ -22,7 +22,7 @@ from semisup.runner.result import run_folder
 
 
 def resolve_auto(config: DictConfig) -> RunConfig:
-    """Validate a config that may contain `auto`.
+    """Replace `auto` in a config, and validate it.
 
     Returns:
         The run with this machine's values. If that run does not exist, but a run with another machine's values does,
@@ -60,11 +60,11 @@ def reusable_or_local(config: ConfigDict) -> RunConfig:
 
 
 def _has_state(folder: Path) -> bool:
-    """Whether the run is finished or has a checkpoint to continue from."""
+    """Whether the run in `folder` is finished, or has a checkpoint from which it can continue."""
     return is_finished(folder) or bool(newest(folder / "checkpoints", "last"))
 
 
 def _other_machine_configs(config: ConfigDict, auto_keys: list[str]) -> Iterator[ConfigDict]:
-    """Yield the config with every combination of the values that can replace `auto`."""
+    """Yield the config for each combination of values that `auto` could have on another machine."""
     for values in itertools.product(*(AUTO_VALUES[key] for key in auto_keys)):
         yield config | dict(zip(auto_keys, values, strict=True))

@@ -1,4 +1,4 @@
-"""The result of training a run."""
+"""Describe the result of training a run: status, message and accuracies."""
 
 import traceback
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ EXIT_STATUS: dict[str, int] = {
 
 @dataclass(frozen=True)
 class RunResult:
-    """Result of a run.
+    """Result of training a run, for the terminal and for the record of a sweep.
 
     status: a key of EXIT_STATUS
     kept: whether the run was finished before, and was reused
@@ -52,7 +52,7 @@ class RunResult:
 
 
 def run_folder(run_config: RunConfig) -> Path:
-    """Return the directory of a run, whether it exists or not."""
+    """Return the path of a run's directory, which may not exist yet."""
     return Path(run_config.run.output_root).expanduser() / run_config.run.name / run_config.id
 
 
@@ -63,7 +63,7 @@ def traceback_tail(count: int = 4) -> list[str]:
 
 
 def record_early_failure(run_config: RunConfig, result: RunResult) -> None:
-    """Write a minimal record of a run that failed before it had one, so that every table lists the run."""
+    """Write a minimal run directory for a run that failed before it had one, so that tables list it."""
     result.folder.mkdir(parents=True, exist_ok=True)
     write_json(result.folder / "config.yaml", run_config.config)  # JSON is YAML
     error = {"kind": result.status, "message": result.message}

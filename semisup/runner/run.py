@@ -99,7 +99,9 @@ def _run_to_result(
         result = RunResult(folder, RunStatus.COLLAPSED, message=str(error))
     except (StopRequested, KeyboardInterrupt) as error:
         code, by = (error.code, error.by) if isinstance(error, StopRequested) else (130, "SIGINT")
-        return RunResult(folder, RunStatus.INTERRUPTED, message="stopped; the same command continues", code=code, by=by)
+        return RunResult(
+            folder, RunStatus.INTERRUPTED, message="stopped; type the same command again to continue", code=code, by=by
+        )
     except SystemExit as error:
         result = RunResult(
             folder,
@@ -120,7 +122,7 @@ def _run_to_result(
 
 
 def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
-    """Train or reuse a run of a sweep or a reference run, like `run`.
+    """Train or reuse a run of a sweep; if another job trains it now, wait for that job.
 
     If another job is training the same run, wait and use its result.
     """
@@ -225,7 +227,7 @@ def _train_and_record(
     stop: StopHandler,
     sharing: SharedStartSession,
 ) -> dict[str, Any]:
-    """Train, record and display every event, and save the state when training can resume from it.
+    """Train a run: write and display every event, and save checkpoints.
 
     Returns:
         The summary of the run.

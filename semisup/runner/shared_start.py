@@ -29,7 +29,7 @@ FOLDER = ".shared_start"  # in outputs/<name>/
 
 
 def shared_config(run_config: RunConfig) -> ConfigDict | None:
-    """Return the part of a config that can change a result before the unlabeled set is first labeled.
+    """Select the part of a config that can change the training before the first labeling.
 
     Returns:
         None if the method has no training before the first labeling.
@@ -44,7 +44,7 @@ def shared_config(run_config: RunConfig) -> ConfigDict | None:
 
 
 class SharedStartSession:
-    """The shared start of one run of a sweep (see the module).
+    """Use and save the shared start (first part of the training) of one run of a sweep.
 
     This is a context: at its end, processes that wait for this run to save a shared start are released, even after an
     error.
@@ -72,7 +72,7 @@ class SharedStartSession:
             self.cache.release()
 
     def initial_state(self, problem: TrainingData, state: State) -> State:
-        """Return the state from which to train; wait while another process prepares the shared start.
+        """Return the state from which the run's training starts, which may be a shared start.
 
         Args:
             state: a new state, or the state of the run's own checkpoint.
@@ -90,13 +90,15 @@ class SharedStartSession:
         try:
             shared = self.cache.wait()
         except OSError as error:
-            warnings.warn(f"no shared start: {self.cache.folder}: {error.strerror}", stacklevel=2)
+            warnings.warn(
+                f"the run does not share its start with other runs: {self.cache.folder}: {error.strerror}", stacklevel=2
+            )
             self.cache = None
             return state
         return state if shared is None else self._adopt(problem, state, shared)
 
     def _adopt(self, problem: TrainingData, state: State, shared: SharedStart) -> State:
-        """Return the state of the shared start, with this run's own memory of the threshold policy.
+        """Create the training state of this run from the shared start.
 
         Returns:
             `state` if the shared start cannot be used.
@@ -108,25 +110,25 @@ class SharedStartSession:
             memory = fresh.memory | shared.snapshot["memory"] | policy
             restore(fresh, shared.snapshot | {"memory": memory})
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            warnings.warn(f"the shared start of {shared.run} is not used: {first_line(error)}", stacklevel=2)
+            warnings.warn(f"the start shared by {shared.run} is not used: {first_line(error)}", stacklevel=2)
             return state
         self.record.adopt_shared_start(shared)
         return fresh
 
     def on_event(self, event: Event, state: State) -> None:
-        """Save the state for the other runs, if the event is the end of the part that the runs share."""
+        """Save the training state for the other runs of the sweep, at the end of the part that the runs share."""
         if self.cache is not None and isinstance(event, BurnInEnd) and self.cache.owned:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
             try:
                 self.cache.save(self.record.export_start(snapshot | {"memory": memory}))
             except (OSError, LockLostError) as error:
-                warnings.warn(f"the shared start is not saved: {first_line(error)}", stacklevel=2)
+                warnings.warn(f"the start of the run is not shared with other runs: {first_line(error)}", stacklevel=2)
                 self.cache.release()
 
 
 def _result_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect what can change the exact results besides settings and data: the environment and the source code."""
+    """Collect everything besides settings and data that can change exact results: environment and source code."""
     return {name: value for name, value in environment.items() if name not in ("host", "git")} | {
         "code": source_digest()
     }

@@ -33,7 +33,7 @@ STOP_SIGNALS = (
 
 
 class StopRequested(SystemExit):
-    """A signal stopped the run; `by` is the name of the signal, and `code` the exit status."""
+    """The run was stopped by a signal; `by` is the name of the signal, `code` the exit status of the command."""
 
     def __init__(self, code: int, by: str) -> None:
         super().__init__(code)
@@ -45,7 +45,7 @@ class StopRequested(SystemExit):
 
 
 class StopHandler:
-    """Context that stores a stop signal in `asked` (None = no signal).
+    """Context that catches stop signals; `asked` describes the signal that was received (None = no signal).
 
     At its end, the previous handlers are restored.
     """
@@ -83,7 +83,7 @@ class StopHandler:
 
 
 def stop_error(number: int) -> StopRequested:
-    """Create the exception that represents a signal."""
+    """Create the exception for a stop signal."""
     return StopRequested(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 

@@ -16,7 +16,7 @@ SECTIONS = ("model", "encoder")
 
 
 def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
-    """Raise an error if an unfinished run differs from this run only in the file of its weights.
+    """Raise an error if the weights file was replaced since an unfinished run with the same settings began.
 
     The digest of the file is part of a run's id. If the file was replaced, a command that should continue the
     unfinished run would start another run without a warning.
@@ -38,15 +38,17 @@ def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
             continue  # not a record that this command could continue
         for section, digest in digests.items():
             if same and before.get(section) != digest:
-                allowed = (
+                raise SettingError(
+                    f"{section}.weights",
+                    run_config.config[section].get("weights"),
                     f"its sha256 is {digest}, but the unfinished run {escape(other.name)} began with "
-                    f"{escape(before.get(section))}; put that file back, use another name=, or delete {escape(other)}"
+                    f"{escape(before.get(section))}; restore that file, use another name=NAME, or "
+                    f"delete {escape(other)}",
                 )
-                raise SettingError(f"{section}.weights", run_config.config[section].get("weights"), allowed)
 
 
 def _digests(config: ConfigDict) -> dict[str, str]:
-    """Return the digest of the file of weights, for each section of the config that has one."""
+    """Return the digests of the pretrained weights in a config: of the model and of the encoder, if any."""
     return {section: config[section]["sha256"] for section in SECTIONS if config[section].get("sha256") is not None}
 
 

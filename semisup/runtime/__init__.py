@@ -1,1 +1,1 @@
-"""Access to the machine: files, processes, memory, devices, threads and secrets."""
+"""Functions for the machine: files, processes, memory, devices, threads and secrets."""

@@ -1,4 +1,4 @@
-"""Batches that are computed in parts, one after another, so that activations take less memory.
+"""Compute a batch in several parts, one after another, so that activations take less memory.
 
 The loss is computed on the logits of the whole batch, as without parts, so methods and policies need no code for it.
 The forward pass keeps the images of each part and discards the activations. The backward pass computes each part again
@@ -22,7 +22,7 @@ from semisup.runtime.torchrun_env import world_size
 
 
 def check_accumulation(parts: int, *, compile: bool) -> None:
-    """Check that batches in parts are supported with these settings.
+    """Check that `train.accumulate` (batches in parts) can be combined with the other settings.
 
     Raises:
         SettingError: several parts are combined with compilation or with several processes.
@@ -30,12 +30,16 @@ def check_accumulation(parts: int, *, compile: bool) -> None:
     if parts > 1 and compile:
         raise SettingError("train.accumulate", parts, "not supported with compile=true")
     if parts > 1 and world_size() > 1:
-        allowed = f"supports one process, and torchrun started {world_size()}, which share the batch already"
-        raise SettingError("train.accumulate", parts, allowed)
+        raise SettingError(
+            "train.accumulate",
+            parts,
+            f"supports only one process, but torchrun started {world_size()}, which divide the batch "
+            "already; use train.accumulate=1",
+        )
 
 
 def in_parts(model: nn.Module, forward: Callable[[Tensor], Tensor], parts: int) -> Callable[[Tensor], Tensor]:
-    """Wrap a forward function, so that it computes a training batch in parts.
+    """Wrap the forward function of a model, so that it computes a training batch in parts.
 
     In eval mode it computes the whole batch. Parts have nearly equal sizes and at least two rows each.
 

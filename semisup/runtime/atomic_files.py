@@ -1,4 +1,4 @@
-"""Atomic and durable writes: after a crash or power loss, a file has its old or its new content, never a part.
+"""Write files atomically and durably: after a crash or power loss, a file has its old or its new content.
 
 A write creates a temporary file, calls fsync on it, renames it, and calls fsync on the directory. Temporary files of
 dead processes are removed by `remove_stale_temporary_files`.
@@ -37,7 +37,7 @@ _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS,
 def write_atomically(
     path: Path, *chunks: bytes | memoryview, durable: bool = True, confirm: Callable[[], None] = lambda: None
 ) -> None:
-    """Replace the file `path` in one step by the concatenated chunks.
+    """Write a file atomically, from chunks of bytes; an existing file is replaced.
 
     Args:
         path: path of the file, in an existing directory. Concurrent writers need no lock: the last one determines the
@@ -66,7 +66,7 @@ def write_atomically(
 
 
 def with_path(error: OSError, path: Path, need: int) -> OSError:
-    """Build the same error with the path and, if the disk is full, the number of bytes needed and free."""
+    """Add the path of the file to an OSError and, if the disk is full, the number of bytes needed and free."""
     if error.errno not in FULL:
         return OSError(error.errno, error.strerror, str(path))
     try:
@@ -99,7 +99,7 @@ class AtomicFile:
         return self
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Append the chunk to the file."""
+        """Append bytes to the temporary file."""
         self.size += len(memoryview(chunk).cast("B"))
         try:
             self.file.write(chunk)
@@ -107,7 +107,7 @@ class AtomicFile:
             raise with_path(error, self.folder, self.size) from None
 
     def commit(self, path: Path, start: bytes = b"", *, durable: bool = True) -> None:
-        """Overwrite the first bytes of the file by `start`, and rename the file to `path`.
+        """Give the temporary file its final path, after overwriting its first bytes by `start`.
 
         Args:
             durable: as in `write_atomically`.
@@ -167,7 +167,7 @@ def _create_without_links(path: Path, content: bytes) -> bool:
 
 
 def open_for_update(path: Path) -> int:
-    """Open an existing file, to overwrite bytes in place, and return its descriptor.
+    """Open an existing file for overwriting bytes in place, and return its descriptor.
 
     Use it only for the heartbeat in a lock file.
     """
@@ -175,7 +175,7 @@ def open_for_update(path: Path) -> int:
 
 
 def rename_away(path: Path) -> Path | None:
-    """Rename the file `path` to a temporary name and return it; return None if there is no such file.
+    """Rename a file to a temporary name and return this name; None if the file does not exist.
 
     If several processes try, only one succeeds. The caller must delete the renamed file; if the caller dies,
     `remove_stale_temporary_files` deletes it.
@@ -189,7 +189,7 @@ def rename_away(path: Path) -> Path | None:
 
 
 def restore(aside: Path, path: Path) -> None:
-    """Rename a file back after `rename_away`, unless another file has its old name now.
+    """Undo `rename_away`: give a file its old name back, unless another file has that name now.
 
     The file keeps its inode. On a file system without hard links, a copy of the file is created instead.
 
@@ -217,7 +217,7 @@ def _started(process: int) -> str | None:
 
 
 def _create(path: Path, mode: int) -> int:
-    """Create the file `path`, open it for writing and return the descriptor.
+    """Create a file, open it for writing and return the descriptor.
 
     Raises:
         FileExistsError: the file exists.
@@ -236,7 +236,7 @@ def _write_temporary(temporary: Path, chunks: Iterable[bytes | memoryview], *, d
 
 
 def make_folder(folder: Path) -> None:
-    """Create a directory and its missing parents durably.
+    """Create a directory and its missing parents, and make sure that they survive a power loss.
 
     Raises:
         OSError: the disk is read-only, a file has this path, or another failure.
@@ -279,7 +279,7 @@ def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
 
 
 def _file_system_time(beside: Path) -> float:
-    """Return the time of the file system: create a file beside `beside` and read its modification time.
+    """Return the present time of the clock of a file system, which can be that of a file server.
 
     On a network file system this is the clock of another machine.
     """
@@ -303,7 +303,7 @@ def redirect_to_devnull(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable, if the file system supports that."""
+    """Make sure that file renames in `folder` survive a power loss, if the file system supports this."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -335,7 +335,7 @@ def try_lock(path: Path) -> int | None:
 
 
 def discard_writes(path: Path) -> None:
-    """Replace a file by a link to the null device.
+    """Replace a file by a link to /dev/null.
 
     So everything that another library writes to the file is discarded.
     """

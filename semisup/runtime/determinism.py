@@ -1,4 +1,4 @@
-"""Functions that configure deterministic algorithms and the memory allocator of this process."""
+"""Configure deterministic algorithms and the memory allocator of this process."""
 
 import ctypes
 import os

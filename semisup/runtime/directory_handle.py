@@ -1,4 +1,4 @@
-"""An open directory: all writes go to this directory and never to another one of the same name.
+"""Keep a directory open, so that files are never written to another directory of the same name.
 
 A path is looked up again at every call: after `rm -rf run; mkdir run`, a process that writes by path continues in the
 new directory. On Linux, `/proc/self/fd/N` leads to the directory of an open descriptor, even if the directory has been
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class DirectoryHandle:
-    """An open directory.
+    """Open directory, to which files can be written even after it was renamed.
 
     Attributes:
         path: path of the directory as the user gave it, for messages and for reading.
@@ -29,7 +29,7 @@ class DirectoryHandle:
         self.bound = bound if bound.is_dir() else path
 
     def is_current(self) -> bool:
-        """Whether `path` still leads to this directory."""
+        """Whether `path` still leads to the directory that was opened."""
         try:
             here, there = os.fstat(self._descriptor), os.stat(self._absolute)
         except OSError:
@@ -37,7 +37,7 @@ class DirectoryHandle:
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
     def public_path(self, path: str | Path) -> Path:
-        """Convert a path that begins with `bound` to one that begins with `path`.
+        """Convert a path inside the directory from the internal form (`bound`) to the user's form (`path`).
 
         Other paths are returned unchanged.
         """
@@ -45,7 +45,7 @@ class DirectoryHandle:
         return self.path / path.relative_to(self.bound) if path.is_relative_to(self.bound) else path
 
     def close(self) -> None:
-        """Close the descriptor; afterwards `bound` is invalid."""
+        """Close the directory; afterwards the path `bound` is invalid."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -48,7 +48,7 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the index of this process; process 0 is the leader."""
+    """Return the rank of this process: 0 for the leader, which writes files and prints."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -60,7 +60,7 @@ def local_device(device: str) -> torch.device:
 
 
 class Team:
-    """The processes of one run, from the point of view of one of them.
+    """Messages between the processes that train one run together.
 
     announced: whether the leader has sent its start message
     started: whether that message started a run
@@ -96,7 +96,7 @@ class Team:
         return message.numpy().tobytes()
 
     def barrier(self) -> None:
-        """Wait for all processes at the end of a run.
+        """Wait at the end of a run until all processes have reached its end.
 
         So no process ends while another one still receives data from it.
         """
@@ -143,7 +143,7 @@ def all_reduce_max(value: int) -> int:
 
 
 def from_leader(compute: Callable[[], Tensor], *shape: int, device: torch.device) -> Tensor:
-    """Compute a float32 tensor of this shape on the leader only, and give all processes its bits."""
+    """Compute a float32 tensor of this shape on the leader (rank 0), and send it to all processes."""
     if world_size() == 1:
         return compute()
     value = compute().contiguous() if rank() == 0 else torch.empty(shape, device=device)
@@ -172,7 +172,7 @@ def assert_replicas_equal(model: nn.Module) -> None:
 
 
 def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Distribute a forward function over the processes: each one computes its part of the rows.
+    """Wrap a forward function, so that each process computes its part of the rows of a batch.
 
     Args:
         forward: (n, ...) rows -> (n, K) float32.
@@ -188,7 +188,7 @@ def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _ends(rows: int) -> list[int]:
-    """Compute the boundaries of the processes' parts of the rows, world_size + 1 numbers.
+    """Compute where each process's part of a batch begins and ends, as world_size + 1 row numbers.
 
     Parts have equal sizes, except that the first ones may have one more row.
     """
@@ -197,7 +197,7 @@ def _ends(rows: int) -> list[int]:
 
 
 class _Gathered(torch.autograd.Function):
-    """Concatenates the (m, K) outputs of all processes to (n, K), in the order of the processes.
+    """Autograd function that concatenates the (m, K) outputs of all processes to (n, K).
 
     In the backward pass, each process gets the gradient of its own rows.
     """
@@ -252,7 +252,7 @@ def _convert_sync_batchnorm(model: nn.Module) -> None:
 
 
 def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
-    """Apply BatchNorm to (m, C, ...) rows.
+    """Apply BatchNorm to this process's (m, C, ...) rows of a batch.
 
     In training, mean and variance are those of the rows of all processes.
     """
@@ -285,12 +285,12 @@ def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
 
 
 def _per_channel(of_channels: Tensor, like: Tensor) -> Tensor:
-    """Reshape (C,) to (1, C, 1, ...)."""
+    """Reshape (C,) values of channels to (1, C, 1, ...), with as many dimensions as `like`."""
     return of_channels.view(1, -1, *[1] * (like.ndim - 2))
 
 
 class _Sum(torch.autograd.Function):
-    """Sums a tensor over the processes, in the forward and in the backward pass."""
+    """Autograd function that sums a tensor over the processes, in the forward and the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:

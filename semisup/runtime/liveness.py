@@ -1,4 +1,4 @@
-"""Identify processes in files, and determine whether such a process is alive.
+"""Describe processes in files (such as lock files), and determine whether such a process is still running.
 
 A process id is not enough: ids are reused, and two containers with the same host name have the same ids for different
 processes. So a process is identified by host, boot, PID namespace, id and start time. Whether it is alive can only be
@@ -13,14 +13,14 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """Identify this process as plain data: host, boot, namespace, process, started."""
+    """Describe this process as plain data: host, boot id, PID namespace, process id, start time."""
     process = os.getpid()
     here = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return here | {"process": process, "started": start_time(process)}
 
 
 def is_local(other: dict[str, Any]) -> bool:
-    """Whether a process is on the same host, boot and PID namespace as this one.
+    """Whether another process runs on the same host, boot and PID namespace as this process.
 
     Args:
         other: result of `this_process` in the other process. Version 0.1.0 did not record the namespace; then it is
@@ -31,7 +31,7 @@ def is_local(other: dict[str, Any]) -> bool:
 
 
 def is_alive(other: dict[str, Any]) -> bool:
-    """Whether a process is alive.
+    """Whether another process is still running.
 
     Args:
         other: a process for which `is_local` is true.

@@ -1,4 +1,4 @@
-"""The memory that this process may use, given its machine, container, cluster job and concurrent runs.
+"""Determine how much memory this process may use on its machine, in its container or cluster job.
 
 The limit of a control group (cgroup) also applies to all groups below it. The limit of a container or SLURM job is
 often set on a parent of the group that the process is in.
@@ -17,7 +17,7 @@ LIMITS = {"cgroup2": "memory.max", "cgroup": "memory.limit_in_bytes"}
 
 
 def memory_limit_bytes(root: Path = Path("/")) -> int:
-    """Determine the memory that this process and its concurrent ones may use together.
+    """Determine how many bytes of memory this process and concurrent runs may use together.
 
     It is the physical memory or the lowest limit of a control group, whichever is less.
 

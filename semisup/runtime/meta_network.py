@@ -1,4 +1,4 @@
-"""Networks without data in their tensors, built to know sizes, shapes and names."""
+"""Build networks without data in their tensors, to find out sizes, shapes and names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class SkipWeightInit(TorchFunctionMode):
-    """A context in which networks are built without initializing weights.
+    """Context in which networks are built without initializing their weights.
 
     No random number is drawn for them.
     """

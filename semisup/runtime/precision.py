@@ -1,4 +1,4 @@
-"""Configuration of how numbers are computed: threads, precision, memory layout, compilation, determinism.
+"""Configure how torch computes: threads, precision, memory layout, compilation, determinism.
 
 precision        bfloat16 halves the time of a step if the device has instructions for bfloat16; otherwise it is slower
                  than float32. `auto` detects these instructions
@@ -33,7 +33,7 @@ BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 def default_precision(device: str) -> str:
-    """Return the faster one of float32 and bfloat16 on `cpu` or `cuda`.
+    """Return the faster precision, float32 or bfloat16, on this machine's `cpu` or `cuda`.
 
     It is bfloat16 if the device has instructions for it.
     """
@@ -84,7 +84,7 @@ def trains_depthwise(network: nn.Module) -> bool:
 
 
 def configure_torch(threads: int, *, deterministic: bool) -> None:
-    """Set the number of threads and the determinism of this process for the next run."""
+    """Set torch's number of threads and its determinism in this process, for the next run."""
     torch.set_num_threads(threads)
     if deterministic:
         use_deterministic_algorithms()
@@ -108,29 +108,37 @@ def require_device(device: str) -> None:
         raise SettingError("device", device, "this machine has no CUDA device; use device=cpu")
     index, count = device.removeprefix("cuda:"), torch.cuda.device_count()
     if world_size() > 1 and device != "cuda":
-        allowed = f"torchrun started {world_size()} processes, which need one GPU each; use device=cuda"
-        raise SettingError("device", device, allowed)
+        raise SettingError(
+            "device", device, f"torchrun started {world_size()} processes, which need one GPU each; use device=cuda"
+        )
     if world_size() > 1 and local_world_size() > count:
-        allowed = f"torchrun started {local_world_size()} processes on this machine, which has {count} CUDA devices"
-        raise SettingError("device", device, allowed)
+        raise SettingError(
+            "device",
+            device,
+            f"torchrun started {local_world_size()} processes on this machine, which has {count} CUDA devices",
+        )
     if device != "cuda" and int(index) >= count:
-        raise SettingError("device", device, f"this machine has {count} CUDA devices, from cuda:0 on")
+        raise SettingError("device", device, f"this machine has {count} CUDA devices; the first is cuda:0")
 
 
 def require_compiler(device: str) -> None:
-    """Check that torch.compile can work here.
+    """Check that torch.compile works on this machine.
 
     Raises:
         SettingError: there are several processes, or a compiler is missing.
     """
     if world_size() > 1:
-        raise SettingError("compile", True, f"supports one process, and torchrun started {world_size()}")
+        raise SettingError(
+            "compile", True, f"supports only one process, but torchrun started {world_size()}; use compile=false"
+        )
     if device == "cpu":
         compiler = os.environ.get("CXX", "g++")
         if shutil.which(compiler) is None:
-            raise SettingError("compile", True, f"needs a C++ compiler, and {compiler} is not installed")
+            raise SettingError(
+                "compile", True, f"needs a C++ compiler, but {compiler} is not installed; use compile=false"
+            )
     elif importlib.util.find_spec("triton") is None:
-        raise SettingError("compile", True, "needs triton on a GPU, which is not installed")
+        raise SettingError("compile", True, "needs the package triton on a GPU; install it, or use compile=false")
 
 
 def wrap_forward(
@@ -142,7 +150,7 @@ def wrap_forward(
     compile: bool,
     parts: int = 1,
 ) -> None:
-    """Replace `model.forward`, so that every caller gets this precision, memory layout and compilation.
+    """Wrap `model.forward`, so that it computes with this precision, memory layout and compilation.
 
     Args:
         precision: float32, or bfloat16 (by autocast).
@@ -167,7 +175,7 @@ def wrap_forward(
 
 
 def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Convert images to channels_last once, before the forward pass.
+    """Wrap a forward function, so that images are converted to the memory layout channels_last once.
 
     Otherwise, the first convolution would convert them in the forward pass and again in the backward pass.
     """

@@ -1,4 +1,4 @@
-"""Recognition and replacement of secrets in everything that is written.
+"""Recognize secrets, such as API keys, and replace them in everything that is written.
 
 Only this module defines what a secret is.
 
@@ -94,7 +94,7 @@ def redact(text: str) -> str:
 
 
 def redact_values(value: Any) -> Any:
-    """Replace the secrets in all texts of nested data, including keys.
+    """Replace the secrets in all texts of nested data, in values and keys.
 
     The value of a key with a secret name is a secret, too.
     """
@@ -102,7 +102,7 @@ def redact_values(value: Any) -> Any:
 
 
 def secret_in(value: object) -> str | None:
-    """Find a secret in a setting.
+    """Check whether the value of a setting contains a secret, such as an API key.
 
     Returns:
         a name for the secret, without its value: $NAME or [hidden]; None if the setting contains no secret.
@@ -137,7 +137,7 @@ def _redact(text: str, known: Mapping[str, str]) -> str:
 
 
 def _is_assigned_secret_name(name: str) -> bool:
-    """Whether the name in an assignment within a text is that of a secret.
+    """Whether an assignment NAME=value within a text assigns a secret, according to NAME.
 
     Some names are common in code or count things (`key=value`, `tokens=...`), and are not.
     """

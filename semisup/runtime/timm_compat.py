@@ -1,4 +1,4 @@
-"""The import of timm, an optional library, with any build of torch and torchvision.
+"""Import the optional library timm, build its networks, and load its pretrained weights.
 
 timm imports torchvision. With a CPU-only torch, this import fails unless `torchvision_compat` has worked around the
 problem. So the whole program imports timm through this module.
@@ -35,7 +35,7 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 class Preprocessing(NamedTuple):
-    """The preprocessing of the images that a network's weights were trained on.
+    """Preprocessing of images that the pretrained weights of a network expect.
 
     mean, std: mean and standard deviation of each channel, for images in [0, 1]
     size: side of an image in pixels
@@ -49,7 +49,7 @@ class Preprocessing(NamedTuple):
 
 
 def import_timm(key: str, value: object) -> Any:
-    """Import timm.
+    """Import timm, or raise SettingError with the command that installs it.
 
     Args:
         key, value: the setting that needs timm, for the error message.
@@ -99,7 +99,7 @@ def create_network(key: str, architecture: str, num_classes: int, **settings: An
 
 
 def preprocessing(network: nn.Module) -> Preprocessing:
-    """Read the preprocessing of the weights that timm publishes for a network."""
+    """Return the preprocessing of images for the pretrained weights that timm publishes for a network."""
     config: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     return Preprocessing(
         mean=tuple(config.get("mean") or (0.0, 0.0, 0.0)),
@@ -116,7 +116,7 @@ def classifier_names(network: nn.Module) -> tuple[str, ...]:
 
 
 def layer_groups(network: nn.Module) -> dict[str, int] | None:
-    """Find the number of the layer group of each parameter; timm forms these groups for layer decay.
+    """Return the depth of each parameter in a timm network, which is used for layer-wise learning rates.
 
     Returns:
         name of the parameter -> number of its group, from 0 at the input; None if timm forms no groups of this network.
@@ -130,7 +130,7 @@ def layer_groups(network: nn.Module) -> dict[str, int] | None:
 
 
 def _hub_page(network: nn.Module) -> str | None:
-    """Return the URL of the page of the weights that timm publishes for a network; None if there are none."""
+    """Return the URL of the Hugging Face page with timm's weights for a network; None if there are none."""
     repository = (getattr(network, "pretrained_cfg", None) or {}).get("hf_hub_id")
     return f"{HUB_URL}{repository}" if repository else None
 
@@ -166,11 +166,11 @@ class TimmWeights:
         return f"{self.section}.weights"
 
     def network(self) -> nn.Module:
-        """Build the network without data in its tensors, on the meta device."""
+        """Build the network on the meta device, without data in its tensors."""
         return timm_meta_network(f"{self.section}.architecture", self.architecture)
 
     def file(self) -> Path:
-        """Return the path of the weights file, and download the file if necessary.
+        """Return the path of the file with the pretrained weights; download the file if necessary.
 
         Raises:
             SettingError: the suffix of the file is unknown, timm publishes no weights, or they cannot be downloaded;
@@ -178,8 +178,9 @@ class TimmWeights:
         """
         if self.weights == LITE0:
             if self.architecture.partition(".")[0] != WHEEL_ARCHITECTURE:
-                allowed = f"are the weights of {self.section}.architecture={WHEEL_ARCHITECTURE}"
-                raise SettingError(self.key, LITE0, allowed)
+                raise SettingError(
+                    self.key, LITE0, f"these weights need {self.section}.architecture={WHEEL_ARCHITECTURE}"
+                )
             return wheel_file(self.key)
         if self.weights != HUB:
             path = Path(self.weights).expanduser().absolute()
@@ -196,21 +197,22 @@ class TimmWeights:
             return Path(hub.hf_hub_download(page.removeprefix(HUB_URL), HUB_FILES[0]))
         except Exception as error:  # the network, the server or the disk may fail
             known = "" if self.sha256 is None else f", whose sha256 must be {self.sha256},"
-            allowed = (
+            raise SettingError(
+                self.key,
+                HUB,
                 f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}{known}"
-                f" on a connected machine and type {self.key}=/path/to/{HUB_FILES[0]}"
-            )
-            raise SettingError(self.key, HUB, allowed) from None
+                f" on a connected machine and type {self.key}=/path/to/{HUB_FILES[0]}",
+            ) from None
 
     def download_url(self) -> str | None:
-        """Return the URL that `file` would download now; None if it would download nothing."""
+        """Return the URL of the pretrained weights if they must be downloaded first; None if not."""
         if self.weights != HUB:
             return None
         page = self._page()
         return None if _cached(page) is not None else f"{page}/resolve/main/{HUB_FILES[0]}"
 
     def digest(self) -> str:
-        """Compute the sha256 of the weights file.
+        """Compute the sha256 of the file with the pretrained weights.
 
         Raises:
             SettingError: the file cannot be read, or has another digest than `sha256`.
@@ -218,7 +220,7 @@ class TimmWeights:
         return require_digest(self.key, self.file(), self.sha256)
 
     def load(self, network: nn.Module) -> None:
-        """Load all weights except those of the classifier into a network of this architecture.
+        """Load the pretrained weights, except those of the classifier, into a network of this architecture.
 
         Raises:
             SettingError: the file is missing or damaged, has another digest than `sha256`, or does not fit the network.
@@ -230,7 +232,7 @@ class TimmWeights:
         load_into(network, weights, self.key, file, classifier_names(network))
 
     def info(self) -> WeightsInfo:
-        """Describe the weights for run.json."""
+        """Describe the pretrained weights for run.json: file, digest, source and license."""
         if self.weights == LITE0:
             return wheel_info(self.sha256 or self.digest())
         own = self.weights == HUB
@@ -239,8 +241,9 @@ class TimmWeights:
 
     def _page(self) -> str:
         if (page := _hub_page(self.network())) is None:
-            allowed = f"timm publishes no weights of {self.architecture}; give a file"
-            raise SettingError(self.key, HUB, allowed)
+            raise SettingError(
+                self.key, HUB, f"timm publishes no weights of {self.architecture}; give the path of a file"
+            )
         return page
 
 

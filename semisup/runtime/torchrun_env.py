@@ -1,4 +1,4 @@
-"""The environment variables that torchrun sets for its processes, read without importing torch."""
+"""Read the environment variables that torchrun sets for its processes, without importing torch."""
 
 import os
 
@@ -9,10 +9,10 @@ def world_size() -> int:
 
 
 def local_world_size() -> int:
-    """Return how many of these processes are on this machine."""
+    """Return how many of the processes that torchrun started are on this machine; 1 without torchrun."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the leader, which writes files, prints and decides."""
+    """Whether this process is rank 0 of the processes that torchrun started; it writes files and prints."""
     return world_size() == 1 or os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""The import of torchvision, with a workaround for builds that were compiled for another torch.
+"""Import torchvision, with a workaround for builds that were compiled for another version of torch.
 
 torchvision from PyPI is built for CUDA torch. With a CPU-only torch, its compiled operators cannot be loaded. Then
 `import torchvision` fails, because one of its modules declares operators that do not exist. Replacing this module by an
@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 def torchvision(part: str = "") -> ModuleType:
-    """Import `torchvision` or `torchvision.<part>`.
+    """Import `torchvision`, or its module `torchvision.<part>`.
 
     The workaround is used only if a normal import fails.
     """

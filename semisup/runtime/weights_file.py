@@ -1,4 +1,4 @@
-"""Files of pretrained weights.
+"""Read, check and load files of pretrained weights.
 
 A file is identified by its sha256, read as data without running code, and loaded into a network.
 """
@@ -31,7 +31,7 @@ MAX_NAMES = 5
 
 
 class WeightsInfo(NamedTuple):
-    """The entries of run.json about pretrained weights.
+    """Description of pretrained weights in run.json.
 
     file: name of the file, without its directory
     sha256: digest of its bytes
@@ -46,12 +46,12 @@ class WeightsInfo(NamedTuple):
 
 
 def is_file_name(weights: str) -> bool:
-    """Whether a value of `weights` is the path of a file, rather than an entry of a library's list of weights."""
+    """Whether a value of the setting `weights` is the path of a file, not a name in a library's list of weights."""
     return "/" in weights or weights.startswith("~") or weights.lower().endswith(SUFFIXES)
 
 
 def file_state(key: str, path: Path, sha256: str | None = None) -> tuple[object, ...]:
-    """Return values that change when a file is replaced or rewritten: path, device, inode, size and times.
+    """Return values by which a changed weights file is recognized: path, device, inode, size and times.
 
     Args:
         key: the setting that names the file, for the error message.
@@ -136,15 +136,15 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
         raise SettingError(key, path, f"needs the package {error.name}; type pip install {error.name}") from None
     except Exception as error:  # a damaged file can raise almost any exception
         message = escape(first_line(error) or type(error).__name__)
-        allowed = f"is damaged, or holds more than tensors and plain data ({message})"
+        allowed = f"the file is damaged, or contains more than tensors and plain data ({message})"
         if (code := CODE.search(str(error))) is not None:
-            allowed = f"holds more than tensors: loading it would run {code[1]}; save model.state_dict() alone"
+            allowed = f"contains more than tensors, and loading it would run {code[1]}; save only model.state_dict()"
         raise SettingError(key, path, allowed) from None
     return _checked_tensors(key, path, content)
 
 
 def _check_archive(payload: bytes) -> None:
-    """Check the parts of a zip archive.
+    """Check the parts of a weights file that is a zip archive.
 
     Files in torch.save's older format are not archives, and are not checked.
 
@@ -155,7 +155,7 @@ def _check_archive(payload: bytes) -> None:
         return
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-            raise ValueError("a part is compressed")
+            raise ValueError("a part of the archive is compressed")
         if (broken := archive.testzip()) is not None:
             raise ValueError(f"the part {broken} is damaged")
 
@@ -169,24 +169,29 @@ def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     if not isinstance(content, dict) or not content:
-        raise SettingError(key, path, f"must hold a state_dict of named tensors, and holds a {type(content).__name__}")
+        raise SettingError(
+            key, path, f"must contain a state_dict of named tensors, but contains a {type(content).__name__}"
+        )
     others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
-        allowed = f"must hold named tensors only, but {_some(others)} are not tensors; save model.state_dict()"
-        raise SettingError(key, path, allowed)
+        raise SettingError(
+            key,
+            path,
+            f"must contain only named tensors, but {_some(others)} are not tensors; save only model.state_dict()",
+        )
     tensors: dict[str, Tensor] = {str(name).removeprefix("module."): value for name, value in content.items()}
     for name, value in tensors.items():
         if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
-            raise SettingError(key, path, f"{escape(name)} is not a dense tensor")
+            raise SettingError(key, path, f"the tensor {escape(name)} is not dense")
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise SettingError(key, path, f"{escape(name)} has values that are not finite")
+            raise SettingError(key, path, f"the tensor {escape(name)} has values that are not finite")
     return tensors
 
 
 def load_into(
     network: nn.Module, weights: dict[str, Tensor], key: str, path: Path, ignored: tuple[str, ...] = ()
 ) -> None:
-    """Copy weights into a network.
+    """Copy the tensors of a weights file into a network.
 
     Args:
         ignored: names of layers, such as the classifier, whose weights in the network are not changed.
@@ -218,7 +223,7 @@ def _below(name: str, layers: tuple[str, ...]) -> bool:
 
 
 def _some(names: Iterable[str]) -> str:
-    """List the first five names, with non-printable characters escaped, and the number of further ones."""
+    """Format a list of names for a message: the first five names and the number of further ones."""
     listed = [escape(name) for name in names]
     shown = ", ".join(listed[:MAX_NAMES])
     return shown if len(listed) <= MAX_NAMES else f"{shown} and {len(listed) - MAX_NAMES} more"

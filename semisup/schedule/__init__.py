@@ -1,10 +1,10 @@
-"""Learning-rate schedules: a factor of the learning rate that depends on the progress of the training."""
+"""Learning-rate schedules: functions from the progress of the training to a factor of the learning rate."""
 
 from typing import Protocol
 
 
 class Schedule(Protocol):
-    """Interface of the settings of a schedule."""
+    """Interface of the settings of a learning-rate schedule."""
 
     def factor(self, progress: float) -> float:
         """Return the factor of the learning rate, in [0, 1], at `progress` in [0, 1]."""

@@ -5,7 +5,7 @@ from semisup.sweep.job_store import Entry, missing_references
 
 
 def announcement(jobs: int | None, repetitions: int, *, references: bool, minutes: float | None) -> str:
-    """State, before the first job, how many runs the sweep has.
+    """Write the line about the number of runs of a sweep, printed before its first job.
 
     Args:
         jobs: number of runs without reference runs; None if only the sweeper knows it.
@@ -22,7 +22,7 @@ def announcement(jobs: int | None, repetitions: int, *, references: bool, minute
 
 
 def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) -> str | None:
-    """Estimate the time of the remaining jobs from the time of the first trained job.
+    """Write the estimate of the time for the remaining jobs, from the time of the first trained job.
 
     Some jobs share their reference runs, so the estimate is a range: the lower limit assumes that no further reference
     run is needed, the upper limit that every job needs its own reference runs.

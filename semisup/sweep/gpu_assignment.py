@@ -24,7 +24,7 @@ _held_locks: list[int] = []  # open files
 
 
 def assign_gpu(device: str) -> None:
-    """Restrict this process to one GPU; must be called before CUDA is initialized.
+    """Restrict this process to one GPU that few other runs use; call it before CUDA is initialized.
 
     Nothing changes if `device` names a particular GPU, or if there is only one GPU. If the locks cannot be created, the
     process sees all GPUs, and CUDA uses the first one.

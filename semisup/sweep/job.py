@@ -1,4 +1,4 @@
-"""Run one job of a sweep: its run, and then its reference runs, in the process that the launcher chose.
+"""Run one job of a sweep: train its run, and then the reference runs of this run.
 
 The state of the job is recorded in the sweep's folder under the job's number. The id of the run is known only in this
 process, because the values of `device=auto` and `precision=auto` depend on the machine.
@@ -33,7 +33,7 @@ JOB_NUMBER = "SEMISUP_JOB"
 
 
 def job(config: DictConfig) -> float | None:
-    """Run one job of a sweep; return its validation accuracy in [0, 1], or None without such an accuracy."""
+    """Run one job of a sweep; return the validation accuracy of its run in [0, 1], or None if it has none."""
     from semisup.analysis.diagnosis import explain_unused
     from semisup.record.reader import read_json
     from semisup.report.console import safe_print, short_warnings
@@ -98,7 +98,7 @@ def _status(store: JobStore, name: str) -> str:
 
 
 def _has_references(run_config: "RunConfig") -> bool:
-    """Whether reference runs are trained for the run; labels-only runs and refits (`train.refit`) get none."""
+    """Whether reference runs are trained for a run; labels-only runs and refits (`train.refit`) have none."""
     settings = run_config.settings
     return run_config.sweep.control and settings.method.uses_unlabeled and not settings.train.refit
 

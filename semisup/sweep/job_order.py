@@ -16,7 +16,7 @@ WITHOUT_PARAMS = "hydra.sweeper.params=null"
 
 
 def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: bool) -> list[str]:
-    """Order the overrides of a grid, of which Hydra's sweeper varies the last one fastest.
+    """Order the words of a sweep's command line, so that Hydra runs all settings with the first seed first.
 
     Args:
         words: overrides for Hydra; they take precedence over `params`.
@@ -47,7 +47,7 @@ def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: 
 
 
 def coarse_to_fine(values: list[str]) -> list[str]:
-    """Reorder values: the first, the last, the middle one, and then the middle of every remaining gap."""
+    """Reorder values from coarse to fine: the first, the last, the middle, then the middle of every gap."""
     order = [0, len(values) - 1] if len(values) > 1 else [0]
     gaps = [(0, len(values) - 1)]
     while gaps:

@@ -36,12 +36,12 @@ PLAN_KEYS = {"sweep", "jobs"}
 
 @dataclass(frozen=True)
 class JobStore:
-    """The record of a sweep's jobs in its folder. Several processes can use it, because each job has its own files."""
+    """Record of the jobs of a sweep, in files of the sweep's folder; several processes can use it at once."""
 
     folder: Path
 
     def require_ownership(self) -> None:
-        """Check that the sweep may use the folder: it is missing, is empty, or belongs to an earlier sweep.
+        """Check that the sweep may write to its folder: it is missing, is empty, or belongs to an earlier sweep.
 
         Raises:
             SettingError: the folder contains files that no sweep wrote; the message names some of them.
@@ -51,10 +51,11 @@ class JobStore:
         names = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
         if names and not (self._read(self.folder / "plan.json") or {}).keys() >= PLAN_KEYS:
             listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-            allowed = (
-                f"holds files that no sweep wrote ({listed}); name a new or empty folder, or leave the setting out"
+            raise SettingError(
+                "hydra.sweep.dir",
+                self.folder,
+                f"holds files that no sweep wrote ({listed}); name a new or empty folder, or leave the setting out",
             )
-            raise SettingError("hydra.sweep.dir", self.folder, allowed)
 
     def begin(
         self,
@@ -82,15 +83,15 @@ class JobStore:
         )
 
     def belongs_to(self, sweep: str) -> bool:
-        """Whether the sweep with this name has begun in the folder; otherwise all files are from an earlier sweep."""
+        """Whether the recorded jobs in the folder are those of the sweep with this name, not of an earlier one."""
         return (self._read(self.folder / "plan.json") or {}).get("sweep") == sweep
 
     def plan(self) -> list[list[str]] | None:
-        """Read the overrides of each job; None if only the sweeper knows them."""
+        """Read the overrides (KEY=VALUE) of each job of the sweep; None if only the sweeper knows them."""
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
     def deleted_keys(self) -> list[str]:
-        """Read the keys that each job removes from its config, if they exist."""
+        """Read the config keys that each job of the sweep removes (`~threshold.momentum`)."""
         return (self._read(self.folder / "plan.json") or {}).get("deleted_keys") or []
 
     def is_time_up(self) -> bool:
@@ -120,23 +121,23 @@ class JobStore:
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def missing_jobs(self) -> list[int]:
-        """List the numbers of the planned jobs that have no entry, or whose reference runs have no entry."""
+        """List the numbers of the planned jobs that were not run yet, or whose reference runs were not."""
         entries = self.entries()
         incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
         return [int(name) for name in names if name not in entries or name in incomplete]
 
     def request_stop(self, reason: str, **details: Any) -> None:
-        """Record the reason why no further run of this sweep may start."""
+        """Ask all processes of the sweep to start no further run, and record the reason."""
         self._write("halt.json", {"why": reason} | details)
 
     def stop_reason(self) -> str | None:
-        """Read the reason why no further run may start; None if runs may start."""
+        """Read the reason why no further run of the sweep may start; None if runs may start."""
         value = self._read(self.folder / "halt.json")
         return None if value is None else str(value.get("why"))
 
     def write_end(self, stopped: int | None, killed: str | None = None) -> None:
-        """Record that the worker process reached its end.
+        """Record that the worker process of the sweep reached its end, and was not killed.
 
         Args:
             stopped: exit status of the signal that stopped the worker process, or None.
@@ -145,13 +146,13 @@ class JobStore:
         self._write("end.json", {"stopped": stopped, "killed": killed})
 
     def pop_end(self) -> dict[str, Any] | None:
-        """Read and delete what `write_end` recorded; None if the worker process was killed before its end."""
+        """Read and delete the record of the worker process's end; None if the process was killed before its end."""
         value = self._read(self.folder / "end.json")
         (self.folder / "end.json").unlink(missing_ok=True)
         return value
 
     def mark_dead(self, cause: str) -> list[str]:
-        """Mark the runs whose process no longer exists as failed; return the names of their jobs."""
+        """Record the jobs whose process no longer exists as failed; return their names."""
         dead = [
             name for name, entry in self.entries().items() if entry["status"] == RunStatus.RUNNING and not alive(entry)
         ]
@@ -163,7 +164,7 @@ class JobStore:
         return dead
 
     def delete_entries(self, names: list[str]) -> None:
-        """Delete the recorded states of these jobs, so that the jobs are run again."""
+        """Delete the records of these jobs, so that the jobs are run again."""
         for name in names:
             (self.folder / "jobs" / f"{name}.json").unlink(missing_ok=True)
 
@@ -172,7 +173,7 @@ class JobStore:
         return {name: entry["process"] for name, entry in self.entries().items() if _runs_elsewhere(entry)}
 
     def wait_for_others(self) -> None:
-        """Wait until the runs of the other processes have saved their state, without a time limit.
+        """Wait until the runs in the other processes of the sweep have saved their state.
 
         Without the wait, the launcher would end the other processes as soon as this process ends. A second stop signal
         to this process ends the wait.
@@ -194,7 +195,7 @@ class JobStore:
 
 
 def missing_references(entries: dict[str, Entry]) -> list[str]:
-    """List the reference runs that finished jobs need and that have no entry, by name."""
+    """List the names of the reference runs that finished jobs need and that were not recorded yet."""
     due = (
         f"{name}-{kind}"
         for name, job in entries.items()
@@ -205,11 +206,11 @@ def missing_references(entries: dict[str, Entry]) -> list[str]:
 
 
 def alive(entry: Entry) -> bool:
-    """Whether the process of an entry may still be running; True for a process of another host."""
+    """Whether the process of a recorded job may still be running; True for a process of another host."""
     return not is_local(entry) or is_alive(entry)
 
 
 def _runs_elsewhere(entry: Entry) -> bool:
-    """Whether a job is running in another process that this process can see."""
+    """Whether a recorded job is running in another process of this host."""
     other = is_local(entry) and entry["process"] != os.getpid()
     return other and entry["status"] == RunStatus.RUNNING and is_alive(entry)

@@ -28,7 +28,7 @@ SLURM_LAUNCHERS = ("slurm", "submitit_slurm")
 
 
 class ComposedCommand(NamedTuple):
-    """The composed command line.
+    """Command line of `semisup train`, composed to a config, with the values that it sweeps.
 
     config: config with the first value of each swept setting, including Hydra's own settings
     choices: key -> list of overrides, one for each swept value; the list is empty if only a sweeper knows the values
@@ -47,7 +47,7 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
 
     Args:
         overrides: the overrides as the user typed them.
-        asked: whether the user typed -m.
+        asked: whether the user asked for a sweep by typing -m.
 
     Raises:
         SettingError: an override is not valid; the message names the most similar key or option, if there is one.
@@ -106,7 +106,7 @@ def validate_command(
 
 
 def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) -> None:
-    """Compose one job for each combination of options, to find incompatible options before the first run."""
+    """Compose the config of one job for each combination of options, to find incompatible options early."""
     if command.config.hydra.runtime.choices["hydra/launcher"] != "basic" and not command.deleted_keys:
         return  # Hydra composes every job of a parallel launcher itself
     kinds: dict[tuple[str, ...], Sequence[str]] = {}
@@ -121,11 +121,11 @@ def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) 
 
 
 def _nothing_to_delete(key: str) -> SettingError:
-    return SettingError("override", f"~{key}", "no such key to take out; leave the override out")
+    return SettingError("override", f"~{key}", "no config of this command has this key; remove the override")
 
 
 def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]] | None:
-    """List the overrides of every job of a sweep, by job number; None if only the sweeper knows them.
+    """List the overrides (KEY=VALUE words) of each job of a sweep; None if only the sweeper knows them.
 
     Raises:
         SettingError: a value, such as `interval(0, 1)`, is only allowed with a sweeper that searches.
@@ -140,8 +140,11 @@ def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]]
         if each.key_or_group.startswith(("hydra.", "hydra/")):
             continue
         if each.is_sweep_override() and not each.is_discrete_sweep():
-            allowed = "is a range to search: add hydra/sweeper=search, or list the values"
-            raise SettingError(key, each.get_value_element_as_str(), allowed)
+            raise SettingError(
+                key,
+                each.get_value_element_as_str(),
+                "is a range: add hydra/sweeper=search to search it, or list its values",
+            )
         if each.is_sweep_override():
             values[key] = [f"{key}={value}" for value in each.sweep_string_iterator()]
         else:
@@ -169,7 +172,7 @@ def require_launcher(command: ComposedCommand) -> None:
 
 
 def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":
-    """Validate the settings, and then check them against the data.
+    """Validate the settings of one job, and check that its data set has the images and classes for them.
 
     No image is decoded, and the images and classes of each data set are listed only once.
     """
@@ -187,18 +190,23 @@ def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsew
 
 
 def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> None:
-    """Validate a job of a sweep; its control must be able to have the same learning rates as the run."""
+    """Validate the settings of one job of a sweep, and check that its control can have equal learning rates."""
     from semisup.runner import compatibility
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
     run_config = _check_one(config, infos, elsewhere=elsewhere)
     if run_config.settings.train.refit and str(config.hydra.runtime.choices["hydra/sweeper"]) != "basic":
-        raise SettingError("train.refit", True, "has no accuracy to search by; search without it, then refit the best")
+        raise SettingError(
+            "train.refit",
+            True,
+            "gives runs without accuracy, which a search cannot compare; search without it, then "
+            "refit the best setting",
+        )
     compatibility.check_control_is_fair(run_config)
 
 
 def is_sweep(config: DictConfig) -> bool:
-    """Whether the config itself asks for a sweep (`hydra.mode: MULTIRUN` in an experiment)."""
+    """Whether an experiment file asks for a sweep (`hydra.mode: MULTIRUN`), so that -m is not needed."""
     return str(config.hydra.mode) == "RunMode.MULTIRUN"
 
 
@@ -206,7 +214,7 @@ def _require_single_values(overrides: list[str]) -> None:
     for word in overrides:
         key, values = expand_sweep(word)
         if len(values) != 1:
-            raise SettingError(key, word.partition("=")[2], "several values need -m")
+            raise SettingError(key, word.partition("=")[2], "has several values; add -m to start a sweep")
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from semisup.runtime.secrets import redact
 
 
 def redact_saved_files(folder: Path) -> None:
-    """Redact the config files that Hydra saved in `folder` before it called the job."""
+    """Replace the secrets in the config files that Hydra saved in `folder` before it started a job."""
     for path in folder.glob("*.yaml") if folder.is_dir() else ():
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
         if (redacted := redact(text)) != text:

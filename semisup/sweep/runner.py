@@ -69,12 +69,12 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     safe_print("", *summary_lines(summary), f"{summary['seconds']:.0f} s; {where}")
     status = exit_status(summary, stopped)
     if stopped is not None and status:
-        safe_print("stopped; the same command continues")
+        safe_print("stopped; type the same command again to continue")
     return status
 
 
 def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[list[str]] | None]:
-    """Return the words for Hydra, and the overrides of every job by number.
+    """Plan a sweep: return the command line for Hydra, and the overrides (KEY=VALUE) of each job.
 
     The overrides are None if only the sweeper knows them.
 
@@ -89,7 +89,7 @@ def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[l
 
 
 def _time_limit(command: ComposedCommand) -> float | None:
-    """Return `sweep.minutes`; None if it is not set or not valid.
+    """Return the time limit `sweep.minutes`; None if it is not set or not valid.
 
     The worker process refuses a value that is not valid.
     """
@@ -113,7 +113,11 @@ def _reject_torchrun() -> int:
     if not is_rank_zero():
         time.sleep(2)
         return REFUSED
-    error = SettingError("torchrun", world_size(), "trains one run; a sweep is distributed by hydra/launcher=...")
+    error = SettingError(
+        "torchrun",
+        world_size(),
+        "torchrun trains one run; start a sweep without it, and distribute its runs with hydra/launcher=cores or gpus",
+    )
     print(f"semisup train: {error}", file=sys.stderr)
     return REFUSED
 
@@ -123,7 +127,7 @@ def _is_parallel(command: ComposedCommand) -> bool:
 
 
 class Attempt(NamedTuple):
-    """The way in which a worker process ended.
+    """Result of one worker process of a sweep: how it ended, and which jobs were running.
 
     code: exit status of the process, or the negative number of the signal that killed it
     stopped: the exit status for the signal that asked the sweep to stop, or None
@@ -159,7 +163,7 @@ def _attempt(request: WorkerRequest, store: JobStore) -> Attempt:
 
 
 def _memory_report(oom_kills: int) -> str:
-    """Describe the memory limit and how many processes were killed because of it, in a few words."""
+    """Describe for a message how many processes were killed because of which memory limit."""
     limit = f"limit {memory_limit_bytes(SYSTEM_ROOT) / 1e9:.2f} GB"
     return f"out of memory, {limit}, {oom_kills} processes killed" if oom_kills > 0 else f"out of memory? {limit}"
 
@@ -210,12 +214,12 @@ def rerun_remaining(
 
 
 def _with_references(names: list[str]) -> list[str]:
-    """Return these names; for the name of a reference run, add the name of the job to which the run belongs."""
+    """Extend a list of names: for each reference run, add the job to which it belongs."""
     return sorted({*names, *(name.partition("-")[0] for name in names)})
 
 
 def _next_request(request: WorkerRequest, parallel: bool, at_a_time: int, remaining: list[int]) -> WorkerRequest:
-    """Create the request for the remaining jobs: with the launcher, or one after another in one process."""
+    """Create the request to a new worker process: run the remaining jobs, in parallel or one after another."""
     if not parallel:
         return request._replace(numbers=remaining)
     words = request.hydra_overrides

@@ -12,13 +12,13 @@ NOT_STARTED = "never started"
 
 REASONS = {
     FAIL_FAST: f"not started: {FAIL_FAST}",
-    TIME_UP: f"{TIME_UP} is over; the same command without it continues",
+    TIME_UP: f"{TIME_UP} is over; type the same command without it to continue",
 }
 """Reason of a stop -> message that states why jobs were not started."""
 
 
 def summarize(store: JobStore, expected: int | None, seconds: float, cause: str = "") -> dict[str, Any]:
-    """Summarize a sweep as plain data.
+    """Summarize the recorded jobs of a sweep as plain data.
 
     Args:
         expected: the number of jobs; None if only the sweeper knew it.
@@ -61,7 +61,7 @@ def summarize(store: JobStore, expected: int | None, seconds: float, cause: str 
 
 
 def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
-    """Choose the exit status of a sweep.
+    """Choose the exit status of the command that ran a sweep.
 
     Returns:
         0 if every job and every reference run is done, even if a signal arrived after the last one. The status of the
@@ -79,7 +79,7 @@ def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """Describe the summary in lines for the terminal."""
+    """Format the summary of a sweep as lines for the terminal."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["counts"].items()) or "none"
     reused = f" ({summary['kept']} reused)" if summary["kept"] else ""
     lines = [f"{len(summary['jobs'])} runs: {counts}{reused}; {summary['companions']} reference runs"]
@@ -109,7 +109,7 @@ def _some(names: list[str], most: int = 12) -> str:
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Write sweep_summary.json and sweep_summary.md."""
+    """Write the summary of a sweep to sweep_summary.json and sweep_summary.md."""
     from semisup.record import write_json
     from semisup.runtime.atomic_files import make_folder, write_atomically
     from semisup.runtime.secrets import redact

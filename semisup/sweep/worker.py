@@ -31,7 +31,7 @@ REFUSED = 2
 
 
 class WorkerRequest(NamedTuple):
-    """The task of a worker process.
+    """Request to the worker process of a sweep: which jobs to run, and how.
 
     overrides: the overrides as the user typed them
     hydra_overrides: the overrides for Hydra; each setting of a swept group is a sweep of one value
@@ -67,14 +67,14 @@ def run_worker() -> int:
 
 
 def run_hydra(words: list[str]) -> None:
-    """Run Hydra's application on `job` with these command-line words."""
+    """Run Hydra with these command-line words; Hydra composes the configs and calls `job` for each."""
     sys.argv = ["semisup train", *words]
     GlobalHydra.instance().clear()
     hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
 
 
 def _read_request() -> WorkerRequest | None:
-    """Read the request, and start watching its pipe; None if the parent process ended first."""
+    """Read the request from standard input; None if the parent process ended before it sent one."""
     pipe, data = os.dup(0), b""
     while not data.endswith(b"\n"):
         chunk = os.read(pipe, 1 << 16)
@@ -88,14 +88,14 @@ def _read_request() -> WorkerRequest | None:
 
 
 def _stop_with_parent(pipe: int) -> None:
-    """Wait until the parent process ends, which closes the other end of the pipe; then send SIGTERM to this process."""
+    """Wait until the parent process ends (its end of the pipe closes); then send SIGTERM to this process."""
     while os.read(pipe, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bool:
-    """Validate the command, fill the image cache and write the plan.
+    """Prepare a sweep: validate its command, fill the image cache and write the plan of the jobs.
 
     Returns:
         False if the command is not valid; then the reason is printed.
@@ -119,7 +119,7 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
 
 
 def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, DatasetInfo]":
-    """Keep the first of data sets with the same files, which differ only in the seed of the split or in the fold."""
+    """Drop data sets with the same files as another one, which differ only in the split seed or the fold."""
     from semisup.dataset import KeyRole, keys_with_role
 
     first: dict[Any, Dataset] = {}
@@ -131,7 +131,7 @@ def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, Dat
 
 
 def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
-    """Run all jobs with the launcher; Hydra's multirun.yaml is not kept, because it can contain secrets."""
+    """Run all jobs of the sweep with Hydra's launcher, and delete multirun.yaml, which can contain secrets."""
     from semisup.runtime.atomic_files import discard_writes
 
     multirun = store.folder / "multirun.yaml"
@@ -143,7 +143,7 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
 
 
 def _run_serially(request: WorkerRequest, store: JobStore) -> None:
-    """Run the requested jobs of the plan in this process, one after another.
+    """Run jobs of the sweep one after another in this process.
 
     Hydra runs each job as a single run, so that it composes the config only once (84 ms).
     """
@@ -162,7 +162,7 @@ PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")
 
 
 def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
-    """Call `work`, record how it ended, and return the exit status.
+    """Run the jobs of the sweep by calling `work`, handle stop signals, and return the exit status.
 
     On a signal, `work` is stopped after all runs have saved their state.
     """
@@ -202,7 +202,7 @@ def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
 
 
 def killed_by(error: Exception) -> Literal["SIGKILL"] | None:
-    """Return the signal that killed a worker process of joblib; None for any other error.
+    """Return the name of the signal that killed a worker process of joblib; None for any other error.
 
     joblib has no public exception type for this case.
     """

@@ -22,13 +22,13 @@ class Policy(Protocol):
     uses_labeled: ClassVar[bool]
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory for K classes and N unlabeled images."""
+        """Build the initial memory of the policy for K classes and N unlabeled images."""
         ...
 
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        """Compute the weights of U pseudo-labels.
+        """Compute the weights of U pseudo-labels: 0 = not selected, up to 1.
 
         Args:
             labels: pseudo-labels of U images.
@@ -44,10 +44,10 @@ class Policy(Protocol):
 
 @runtime_checkable
 class PolicyWithLoss(Protocol):
-    """A policy that adds its own term to the unlabeled loss."""
+    """Interface of a threshold policy that adds a term of its own to the unlabeled loss."""
 
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
-        """Compute the policy's loss term, () float with gradient.
+        """Compute the term that the policy adds to the unlabeled loss, () float with gradient.
 
         Args:
             strong_logits: (U, K) logits of the images in the unlabeled loss.
@@ -59,14 +59,14 @@ class PolicyWithLoss(Protocol):
 
 @runtime_checkable
 class AligningPolicy(Protocol):
-    """A policy that aligns predicted probabilities with a target distribution.
+    """Interface of a threshold policy that aligns predicted probabilities with a target class distribution.
 
     Its pseudo-labels are the argmax of the aligned probabilities. Methods with soft targets use the aligned
     probabilities, so that the loss uses the same labels as the log.
     """
 
     def align(self, probabilities: Tensor, memory: StateDict) -> Tensor:
-        """Align (U, K) predicted probabilities; the rows of the result sum to 1.
+        """Align (U, K) predicted probabilities with the target class distribution; rows of the result sum to 1.
 
         Args:
             memory: memory that `select` returned for the same images.
@@ -76,18 +76,18 @@ class AligningPolicy(Protocol):
 
 @runtime_checkable
 class LabelsFirstPolicy(Protocol):
-    """A policy whose training starts with a phase on labels only.
+    """Interface of a threshold policy with which the training starts with a phase on labels only.
 
     The policy observes the labeled loss of this phase, in which online methods do not use unlabeled images and do not
     call `select`.
     """
 
     def is_labels_only(self, epoch: int) -> bool:
-        """Whether `epoch` (from 0) belongs to the labels-only phase."""
+        """Whether an epoch (counted from 0) belongs to the first phase of the training, on labels only."""
         ...
 
     def observe_labeled_loss(self, loss_sum: Tensor, images: Tensor, epoch: int, memory: StateDict) -> StateDict:
-        """Update the memory after a step of the labels-only phase.
+        """Update the policy's memory after a training step on labels only.
 
         Args:
             loss_sum: () float64, sum of the losses of the labeled batch.
@@ -98,17 +98,17 @@ class LabelsFirstPolicy(Protocol):
 
 
 def has_own_loss(policy: Policy) -> TypeGuard[PolicyWithLoss]:
-    """Whether a policy adds its own term to the unlabeled loss."""
+    """Whether a threshold policy adds a term of its own to the unlabeled loss (FreeMatch does)."""
     return _implements(type(policy), PolicyWithLoss)
 
 
 def aligns(policy: Policy) -> TypeGuard[AligningPolicy]:
-    """Whether a policy takes its pseudo-labels from aligned probabilities."""
+    """Whether a threshold policy aligns the predicted class distribution (AdaMatch does)."""
     return _implements(type(policy), AligningPolicy)
 
 
 def starts_with_labels(policy: Policy) -> TypeGuard[LabelsFirstPolicy]:
-    """Whether the training of a policy starts with a phase on labels only."""
+    """Whether the training starts with a phase on labels only because of the threshold policy (Dash)."""
     return _implements(type(policy), LabelsFirstPolicy)
 
 

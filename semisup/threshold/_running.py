@@ -1,4 +1,4 @@
-"""Update rate of running means.
+"""Compute the update rate of the running means of threshold policies.
 
 It is 1 - momentum for a batch, and 1 for the whole unlabeled set, whose mean is exact.
 """

@@ -1,4 +1,4 @@
-"""The most confident images of every predicted class, the same number of each.
+"""Select the most confident images of every predicted class, the same number of each.
 
     k = ceil(q * n / K)        select image i if fewer than k images with the same pseudo-label are more confident
 
@@ -39,7 +39,7 @@ class ClassBalanced:
         check_range("q", self.q, 0, 1)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory, the last label of each image.
+        """Build the memory: the last pseudo-label of each unlabeled image.
 
         Returns:
             confidence: (N,) float32. targets: (N,) int64, -1 = the image was never seen.
@@ -71,7 +71,7 @@ class ClassBalanced:
 
 
 def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
-    """Store the most confident label of each image in a batch.
+    """Store the most confident pseudo-label of each image in a batch.
 
     The result does not depend on the order of the batch.
 

@@ -1,4 +1,4 @@
-"""A limit on the loss that shrinks during the training: Dash (arXiv 2109.00650).
+"""Select images whose loss is below a limit that shrinks during the training: Dash (arXiv 2109.00650).
 
     rho_k    = max(C * gamma^-k * rho_0, rho_min),  k = floor((e - e_0) / every)
     weight_i = 1 if -log confidence_i <= rho_k else 0
@@ -93,7 +93,7 @@ class Dash:
 
 
 def cross_entropy(labeled: LabeledPredictions) -> Tensor:
-    """Compute the mean of -log(probability of the true class), () float32.
+    """Compute the mean cross-entropy of labeled images, () float32.
 
     The result is finite even if a probability is 0.
     """

@@ -1,4 +1,4 @@
-"""One threshold for all classes and the whole training: FixMatch (arXiv 2001.07685), section 2.
+"""Select pseudo-labels by one fixed threshold on the confidence: FixMatch (arXiv 2001.07685), section 2.
 
 weight_i = 1 if confidence_i >= tau else 0        (with `strict`: > instead of >=)
 """

@@ -71,7 +71,7 @@ class FreeMatch:
         return PolicyOutput(selected.to(labels.confidence.dtype), labels.targets, threshold), memory
 
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
-        """Compute the fairness term, () float; its gradient flows only through q."""
+        """Compute FreeMatch's fairness term, () float; its gradient flows only through q."""
         q = strong_logits.float().softmax(dim=1)
         selected = class_weights(q.argmax(dim=1), weight, memory["p"])  # (K,)
         a = normalize(memory["p"] * safe_reciprocal(memory["histogram"]))
@@ -90,5 +90,5 @@ def safe_reciprocal(values: Tensor) -> Tensor:
 
 
 def normalize(values: Tensor) -> Tensor:
-    """Divide values by their sum; if all are 0, they remain 0."""
+    """Divide non-negative values by their sum; if all values are 0, they remain 0."""
     return values / values.sum().clamp(min=1e-12)

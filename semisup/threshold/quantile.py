@@ -1,4 +1,4 @@
-"""The most confident share `q` of the unlabeled images, however confident they are.
+"""Select the share `q` of the unlabeled images with the highest confidence.
 
     offline    tau = the confidence of the ceil(q * N)-th most confident image of the unlabeled set
     online     tau_t = m * tau_(t-1) + (1 - m) * tau_batch; at the first batch, tau = tau_batch

@@ -1,4 +1,4 @@
-"""A threshold that moves from `tau_start` to `tau` during the training, linearly or along a cosine.
+"""Select by a threshold that moves from `tau_start` to `tau` during the training, linearly or along a cosine.
 
     tau_t = tau_start + (tau - tau_start) * r(t)        r(t) = t, or (1 - cos(pi * t)) / 2;  t in [0, 1]
 

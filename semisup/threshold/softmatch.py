@@ -72,7 +72,7 @@ class SoftMatch:
 
 
 def running_mean(p_bar: Tensor, probabilities: Tensor, rate: Tensor) -> Tensor:
-    """Move p_bar (K,) by `rate` towards the mean of (U, K) probabilities.
+    """Update the running mean p_bar (K,) by the mean of (U, K) probabilities, with the rate `rate`.
 
     If p_bar is all 0 (no update yet), return the mean itself. If U = 0, return p_bar unchanged.
     """

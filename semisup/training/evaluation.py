@@ -1,4 +1,4 @@
-"""Evaluation of a model on a set of images: loss, confusion matrix, calibration and threshold curve."""
+"""Evaluate a model on a set of images: loss, confusion matrix, calibration and threshold curve."""
 
 import math
 from collections.abc import Generator, Mapping
@@ -24,7 +24,7 @@ from semisup.training.state import Best
 
 
 class Evaluation(NamedTuple):
-    """Predictions of a model for the n images of a split whose class is known.
+    """Predictions of a model for the n images of a split (validation or test) whose class is known.
 
     loss: mean cross-entropy; NaN if n = 0
     confusion: (K, K) int64 on the CPU; a row is a true class
@@ -51,25 +51,25 @@ class Evaluation(NamedTuple):
 
     @property
     def recall(self) -> list[float | None]:
-        """Recall of each of the K classes; None for a class without images."""
+        """Recall of each of the K classes, in [0, 1]; None for a class without images."""
         return recall_per_class(self.confusion)
 
     def reliability(self, temperature: float) -> Reliability:
-        """Compute confidence and accuracy in bins of confidence, with logits divided by `temperature`."""
+        """Compute the reliability diagram of the predictions, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return reliability(confidence, predicted == self.targets)
 
     def what_if(self, temperature: float) -> ThresholdCurve:
-        """Compute coverage and accuracy of every threshold, with logits divided by `temperature`."""
+        """Compute the threshold curve of the predictions, with logits divided by `temperature`."""
         _, confidence, predicted = predict(self.logits / temperature)
         return threshold_curve(confidence, predicted, self.targets)
 
     def probabilities(self) -> Tensor:
-        """Compute the class probabilities of each image of known class, (n, K) float32 on the CPU."""
+        """Compute the predicted class probabilities, (n, K) float32 on the CPU."""
         return predict(self.logits).probabilities.float().cpu()
 
     def predictions(self, images: Images) -> Predictions:
-        """Build the predictions for each image of known class."""
+        """Collect path, true class, predicted class and confidence of each image of known class."""
         _, confidence, predicted = predict(self.logits)
         known = (images.targets >= 0).tolist()
         paths = [path for path, has_class in zip(images.paths, known, strict=True) if has_class]
@@ -77,13 +77,13 @@ class Evaluation(NamedTuple):
 
 
 def improves(metric: str, evaluation: Evaluation, best: Best | None) -> bool:
-    """Whether an evaluation has a better validation metric (of `train.select_by`) than the best model so far."""
+    """Whether an evaluation is better than that of the best model so far, by the metric `train.select_by`."""
     sign = -1 if metric == "loss" else 1
     return best is None or bool(sign * getattr(evaluation, metric) > sign * getattr(best, metric))
 
 
 def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> Generator[int, None, Evaluation]:
-    """Evaluate a model on a split; images of unknown class (-1) are ignored.
+    """Evaluate a model on the validation or test images; images of unknown class (-1) are ignored.
 
     The only wait for the device is at the end.
 
@@ -110,7 +110,7 @@ def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int
 def finished_event(
     end: tuple[int, int], summary: MetricsRow, splits: Mapping[str, tuple[Evaluation, Images]], *, calibrates: bool
 ) -> Finished:
-    """Build the last event of a run from the evaluations of the selected model.
+    """Build the last event of a run from the evaluations of its best model.
 
     Args:
         end: step and epoch at the end of the training.

@@ -1,4 +1,4 @@
-"""The training loop: it computes and yields events; it writes and prints nothing.
+"""The training loop: it trains and yields events; it writes no file and prints nothing.
 
     state = start(problem, settings)
     for event in train(problem, settings, state):
@@ -43,7 +43,7 @@ Metrics = dict[str, float | int | None]
 
 
 def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
-    """Train from the position of `state` until all epochs or steps are done or the patience is exhausted.
+    """Train from the position of `state` to the end (all epochs or steps, or early stopping); yield events.
 
     The last event is Finished.
 
@@ -70,7 +70,7 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
 def _epoch(
     problem: TrainingData, settings: TrainingConfig, training: TrainingContext, state: State, steps: int
 ) -> Generator[Event, None, None]:
-    """Do the remaining steps of an epoch and its evaluation.
+    """Train for the remaining steps of an epoch, with evaluations.
 
     If the method must act on the evaluation, the accuracy is stored in `state.pending_accuracy`.
     """
@@ -119,7 +119,7 @@ def _must_stop(plan: TrainSettings, state: State) -> bool:
 
 
 def _is_finished(plan: TrainSettings, state: State) -> bool:
-    """Whether the last epoch and its evaluation are done; always False within an epoch."""
+    """Whether the training is finished, including its last evaluation; always False within an epoch."""
     last = _must_stop(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
     return last and state.position == 0
 
@@ -133,14 +133,14 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
 
 
 def learning_rate(optimizer: torch.optim.Optimizer) -> float:
-    """Return the learning rate of the layers with the full rate, without a rate of their own (`optimizer.head_lr`)."""
+    """Return the present learning rate of the layers without a rate of their own (`optimizer.head_lr`)."""
     groups = optimizer.param_groups
     full = [group for group in groups if group["lr_scale"] <= 1] or groups
     return max(float(group["lr"]) for group in full)
 
 
 def training_step(training: TrainingContext, settings: TrainingConfig, state: State, position: Position) -> None:
-    """Do one optimizer update.
+    """Train for one step: compute the loss and its gradient, and update the weights.
 
     It does not wait for the device, except for methods with `skip_rejected`.
     """
@@ -171,7 +171,7 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
 
 
 def _limit_gradient(optimizer: torch.optim.Optimizer, max_norm: float | None) -> torch.Tensor:
-    """Scale the gradients to the largest norm allowed, and return whether they are finite.
+    """Clip the gradients to the norm `max_norm`, and return whether they are finite.
 
     The result is () bool on the device. A finite loss can have a gradient that is not finite; one step later, no weight
     is finite. The norm also overflows for gradients above 1.8e19, with which no training can continue. Computing the
@@ -269,7 +269,7 @@ def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator
 
 
 def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> bool:
-    """Store the teacher as the best model if the metric of `train.select_by` improved.
+    """Store the model as the best one if its evaluation is better than all before, by `train.select_by`.
 
     Returns:
         whether it improved.
@@ -288,7 +288,7 @@ def _teacher_weights(state: State) -> dict[str, torch.Tensor]:
 
 
 def _refit_summary(state: State) -> Metrics:
-    """Build the summary of a refit, which has no accuracy and whose model is the last one."""
+    """Build the summary of a refit (`train.refit`), which has no accuracy and whose model is the last one."""
     length: Metrics = {"steps": state.step, "epochs": state.epoch, "labeled_steps": state.labeled_steps}
     return length | {"best/step": state.step, "best/epoch": state.epoch}
 
@@ -307,9 +307,9 @@ def _epoch_metrics(state: State) -> Metrics:
 
 
 def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
-    """Evaluate the best model on the validation and test sets.
+    """Evaluate the run's best model on the validation and test sets.
 
-    This is the only use of the test set.
+    The test set is used only here.
     """
     if settings.train.refit:
         state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))
@@ -342,7 +342,7 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
 def _run_evaluation(
     problem: TrainingData, state: State, split: str, batch_size: int
 ) -> Generator[Event, None, Evaluation]:
-    """Evaluate the teacher on a split, and yield a Progress event after each batch."""
+    """Evaluate the teacher on the validation or test images, and yield a Progress event after each batch."""
     images: Images = getattr(problem, split)
     progress = evaluate(state.teacher, images, problem.num_classes, batch_size)
     while True:

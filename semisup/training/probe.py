@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn, fitted to the labeled images without augmentation, for reference runs.
+"""Fit probes: scikit-learn classifiers on the features of the labeled images, used as reference runs.
 
 They use the features of an encoder or, without an encoder, the pixels:
 
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """Settings of classifiers that are fitted without a training loop.
+    """Settings of probes: classifiers that are fitted to features without a training loop.
 
     classifier: classifier of this run, logistic_regression or nearest_neighbors; null = the run trains its model
     C: inverse penalties of logistic regression to select from, above 0; [] = runs on features get no such reference run
@@ -62,13 +62,13 @@ class ProbeSettings:
 
     @property
     def values(self) -> list[float] | list[int]:
-        """The values of C or k that this run selects from."""
+        """Values of C or k among which validation selects."""
         values: list[float] | list[int] = getattr(self, GRIDS[self.classifier]) if self.classifier else []
         return values
 
 
 class FittedProbe(NamedTuple):
-    """The result of fitting a classifier.
+    """Result of fitting a probe.
 
     evaluations: evaluation of each value of C or k on the validation set
     best: the selected model; its weights are empty for nearest_neighbors, which stores the labeled images
@@ -138,7 +138,7 @@ def _finish(
 
 
 def _drain(generator: Generator[Any, None, Result]) -> Result:
-    """Run a generator to its end and return its value."""
+    """Exhaust a generator and return its return value."""
     while True:
         try:
             next(generator)
@@ -219,7 +219,7 @@ class NearestNeighbors(nn.Module):
 
 
 def _one_thread() -> Any:
-    """Build a context in which scikit-learn and its libraries use one thread.
+    """Return a context in which scikit-learn and its libraries use one thread.
 
     With another number of threads, results differ slightly (rounding).
     """

@@ -1,4 +1,4 @@
-"""Settings, data and state of a training.
+"""Settings, data and state of the training of one run.
 
 Every random draw is a function of the seed and the position. So `restore(state, snapshot)` followed by `train` is
 bit-identical to an uninterrupted training.
@@ -68,7 +68,11 @@ class TrainSettings:
         check_range("epochs", self.epochs, 1)
         check_range("steps", self.steps, 1)
         if (self.epochs is None) == (self.steps is None):
-            raise SettingError("epochs", self.epochs, "give exactly one of train.epochs and train.steps")
+            raise SettingError(
+                "epochs",
+                self.epochs,
+                "exactly one of train.epochs and train.steps must have a value; set the other to null",
+            )
         check_range("batch_size", self.batch_size, 1)
         check_range("eval_batch_size", self.eval_batch_size, 1)
         check_range("evaluate_every", self.evaluate_every, 1)
@@ -76,11 +80,11 @@ class TrainSettings:
         check_choice("select_by", self.select_by, SELECTION_METRICS)
         check_range("patience", self.patience, 1)
         if self.refit and self.patience is not None:
-            allowed = "needs validation images, on which train.refit=true trains; use train.patience=null"
-            raise SettingError("patience", self.patience, f"{allowed}, and train.steps for the length")
+            allowed = "needs validation images, but train.refit=true trains on them; use train.patience=null"
+            raise SettingError("patience", self.patience, f"{allowed}, and set train.steps")
         if self.refit and self.select_by != SELECTION_METRICS[0]:
-            allowed = "selects a model on validation images, on which train.refit=true trains; the last model is kept"
-            raise SettingError("select_by", self.select_by, f"{allowed}, so leave train.select_by out")
+            allowed = "needs validation images, but train.refit=true trains on them and uses the last model"
+            raise SettingError("select_by", self.select_by, f"{allowed}; leave train.select_by out")
         check_range("ema_decay", self.ema_decay, 0, 1, below=True)
         check_range("head_first", self.head_first, 0, 1, below=True)
         check_range("max_grad_norm", self.max_grad_norm, 0, above=True)
@@ -104,13 +108,13 @@ class TrainingData:
 
     @property
     def judged_by(self) -> Tensor:
-        """True classes of the validation images; in a refit, which has none, those of the labeled images."""
+        """True classes of the validation images, or of the labeled images in a refit (`train.refit`)."""
         return (self.validation if len(self.validation) else self.labeled).targets
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The settings that the result of a training depends on."""
+    """All settings on which the result of a training depends."""
 
     seed: int
     precision: str
@@ -128,7 +132,7 @@ class TrainingConfig:
 
     @property
     def calibrates(self) -> bool:
-        """Whether a temperature is fitted; in runs without unlabeled images it would have no effect and is not."""
+        """Whether the run fits a calibration temperature for its pseudo-labels (`labeler.calibrate`)."""
         return self.labeler.calibrate and self.method.uses_unlabeled
 
 
@@ -150,7 +154,7 @@ class Best:
 
 @dataclass
 class State:
-    """Learned values and position of a training.
+    """State of a training: weights, memory of the method, and position in the training.
 
     Only `train` changes a state, in place.
     """
@@ -179,7 +183,7 @@ class State:
         return self.student if self.average is None else self.average
 
     def check(self) -> None:
-        """Check that all losses and gradients so far were finite. It waits for the device.
+        """Check that all losses and gradients so far were finite; waits for the device.
 
         Raises:
             DivergedError: a loss or gradient was not finite.
@@ -188,7 +192,7 @@ class State:
             raise DivergedError(step)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the state as tensors and plain data.
+        """Return the state of the training as tensors and plain data, for a checkpoint.
 
         The tensors share memory with the state, so they must be saved before the next step.
 
@@ -212,7 +216,7 @@ class State:
 
 
 def start(problem: TrainingData, settings: TrainingConfig) -> State:
-    """Create the state before the first step; the initial weights depend only on the seed."""
+    """Create the state of a training before its first step; the initial weights depend only on the seed."""
     student = _build_model(problem, settings, 0)
     average = start_average(student) if settings.train.ema_decay is not None else None
     for model in (student, average):
@@ -240,7 +244,7 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
 
 
 def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
-    """Build a model with the initial weights of a round; Noisy Student has several rounds."""
+    """Build a model with the initial weights for a round; with Noisy Student, each round has other ones."""
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
     with torch.random.fork_rng([problem.device] if problem.device.type == "cuda" else []):
         seed_global(derive_seed(settings.seed, "model", round_))
@@ -259,14 +263,14 @@ def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, 
 
 
 def restore(state: State, snapshot: dict[str, Any]) -> None:
-    """Restore a state from a snapshot of the same model and method.
+    """Restore the state of a training from a snapshot of the same model and method.
 
     Training changes tensors in place, so the snapshot is copied and can be restored again. Tensors that share storage
     in the snapshot also do so afterwards, so that saving a restored state gives the same bytes.
     """
     device = state.running_sums.device
     if (digest := snapshot.get("frozen_sha256")) != frozen_digest(state.student):
-        raise RuntimeError(f"the state was saved beside other weights, of sha256 {digest}")
+        raise RuntimeError(f"the state was saved with other pretrained weights (sha256 {digest})")
     load_trained_state(state.student, snapshot["student"])
     if state.average is not None:
         load_trained_state(state.average, snapshot["average"])

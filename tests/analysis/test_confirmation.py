@@ -42,7 +42,10 @@ def test_plan_is_declared_once(folder: Path) -> None:
     )
     assert declare(compared(folder), folder, 4) == plan
     assert (confirmation_folder(folder) / FILE).read_bytes() == content
-    with pytest.raises(SettingError, match=r"--seeds=5: must be 4, as declared before; type --seeds 4, or delete "):
+    with pytest.raises(
+        SettingError,
+        match=r"--seeds=5: must be 4, the number with which this confirmation began; type --seeds 4, or delete ",
+    ):
         declare(compared(folder), folder, 5)
     assert read_confirmation(folder) == (plan, None)
 
@@ -88,7 +91,10 @@ def test_damaged_plan_is_not_used_and_not_replaced(folder: Path, change: dict[st
     content = file.read_bytes()
     assert read_plan(folder) is None
     assert read_confirmation(folder) is None
-    with pytest.raises(RecordError, match=r"confirmation.json: is damaged; delete .*mine_confirm to confirm again"):
+    with pytest.raises(
+        RecordError,
+        match=r"confirmation.json: the plan of the confirmation is damaged; delete .*mine_confirm and confirm again",
+    ):
         declare(compared(folder), folder, 3)
     assert file.read_bytes() == content
 
@@ -104,7 +110,8 @@ def test_sweep_of_the_first_version_cannot_be_confirmed(tmp_path: Path) -> None:
     config = plain_of("method=self_training") | {"definitions": 1}
     make_with_references(tmp_path / "mine", config, test=0.8, control=0.7, baseline=0.5)
     with pytest.raises(
-        DataError, match=r"mine: was trained by version 0.1.0; train the sweep again under another name"
+        DataError,
+        match=r"mine: the runs were trained by semisup 0.1.0, so they cannot be confirmed",
     ):
         declare(compared(tmp_path / "mine"), tmp_path / "mine", 3)
     assert not confirmation_folder(tmp_path / "mine").exists()

@@ -239,7 +239,10 @@ def test_what_has_no_numbers_is_not_made_to_be_compared(
         (copy / "metrics.jsonl").unlink()
     status, said = program("reproduce", "copy", "tracking=none", "plots=false")
     assert status == 2
-    assert "copy: has no metrics to compare with; to train it all the same, give its config.yaml" in said
+    assert (
+        "copy: the run has no metrics to compare with; to train its config without comparison, give its config.yaml"
+        in said
+    )
     assert not (tmp_path / "outputs").exists()
     assert program("reproduce", "copy", "--check-only")[0] == 0
 
@@ -275,7 +278,10 @@ def test_weights_are_fetched_only_if_the_caller_says_so_and_for_predictions_neve
     assert (status, said.count("one.png")) == (0, 1), said
     status, said = program("reproduce", str(run), *kept)
     assert status == 2
-    assert f"model.weights=DEFAULT: is not on this machine; --download-weights fetches {weights.url}" in said
+    assert (
+        "model.weights=DEFAULT: the weights are not on this machine; add --download-weights to "
+        f"download them from {weights.url}" in said
+    )
     assert asked == []
     status, said = program("reproduce", str(run), *kept, "--download-weights")
     assert (status, asked) == (2, [weights.url])
@@ -311,7 +317,7 @@ def test_a_bare_config_of_a_run_that_was_resumed_is_run(program: Program, finish
     (tmp_path / "some.yaml").write_text(yaml.safe_dump(saved))
     status, said = program("reproduce", "some.yaml", "tracking=none", "plots=false")
     assert status == 0, said
-    assert "a bare config has no metrics to compare with" in said
+    assert "a config.yaml alone has no metrics to compare with" in said
     (again,) = tmp_path.glob("outputs/reproduced-*/*")
     assert compare_metrics(only_run(finished), again).first == ""
 
@@ -345,7 +351,7 @@ def test_killed_reproduction_is_named_and_the_same_command_continues_it(finished
     (killed,) = tmp_path.glob("outputs/reproduced-*/*")
     assert json.loads((killed / "run.json").read_text())["reproduces"] == str((tmp_path / "copy").resolve())
     compared = semisup(tmp_path, "compare", str(killed.parent))
-    assert "a reproduction; not running; the same command resumes it" in compared.stdout
+    assert "a reproduction; not running; type the same command again to continue" in compared.stdout
     assert "for a reproduction, reproduce command" in compared.stdout
     done = semisup(tmp_path, *words)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -197,9 +197,9 @@ def test_several_values_without_m_are_not_silently_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert train_command(["tracking=none", "threshold.tau=0.7,0.8"]) == 2
-    assert "threshold.tau=0.7,0.8: several values need -m" in capsys.readouterr().err
+    assert "threshold.tau=0.7,0.8: has several values; add -m to start a sweep" in capsys.readouterr().err
     assert train_command(["tracking=none", "threshold.tau=interval(0,1)"]) == 2
-    assert "threshold.tau=interval(0,1): several values need -m" in capsys.readouterr().err
+    assert "threshold.tau=interval(0,1): has several values; add -m to start a sweep" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == status, errors
-    assert "the same command continues" in errors
+    assert "type the same command again to continue" in errors
     run = only_run(tmp_path)
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
     assert not (run / "summary.json").exists()

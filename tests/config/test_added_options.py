@@ -106,7 +106,7 @@ def test_help_lists_added_options_without_importing_them(environment: dict[str, 
 
 ERRORS = {
     "threshold=thiers": "did you mean theirs?",
-    "threshold=bare": "threshold=bare: needs its YAML file",
+    "threshold=bare": "threshold=bare: this option has no YAML file",
     "threshold.cutof=0.2": "threshold.cutof=0.2: no such key",
 }
 EACH_WORD = """

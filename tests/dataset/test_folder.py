@@ -323,7 +323,8 @@ def test_a_long_tail_of_labels(root: Path) -> None:
 def test_a_class_with_too_few_labels_is_named(root: Path) -> None:
     (root / "training/labeled/bread/0.png").unlink()
     with pytest.raises(
-        SettingError, match=r"^dataset\.labels_per_class=8: class bread has only 7 images for training$"
+        SettingError,
+        match=r"^dataset\.labels_per_class=8: class bread has only 7 images for training; use a smaller number$",
     ):
         chosen(root, "dataset.labels_per_class=8").inspect()
 

@@ -106,11 +106,14 @@ def test_folds_of_a_folder_without_validation_images(root: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (folds(1, 0), "dataset.folds=1: must be at least 2: with one fold no label is left to train on"),
+        (
+            folds(1, 0),
+            "dataset.folds=1: must be at least 2: with one fold, no labeled image would be left for training",
+        ),
         (folds(0, 0), "dataset.folds=0: must be at least 2"),
         (
             folds(5, 5),
-            "dataset.fold=5: must be 0 to 4 with dataset.folds=5; a sweep over dataset.fold=0,1,2,3,4 runs all",
+            "dataset.fold=5: must be 0 to 4 with dataset.folds=5; a sweep over dataset.fold=0,1,2,3,4 trains all folds",
         ),
         (folds(5, -1), "dataset.fold=-1: must be 0 to 4 with dataset.folds=5; a sweep over dataset.fold=0,1,2,3,4"),
         (["dataset.folds=5"], "dataset.fold=null: must be 0 to 4 with dataset.folds=5"),
@@ -131,8 +134,8 @@ def test_folds_beside_a_validation_share_are_refused(name: str) -> None:
     place = [] if name == "digits" else ["dataset.root=x"]
     with pytest.raises(
         SettingError,
-        match=r"^dataset\.folds=5: is for data without a validation set, and dataset\.validation_share=0\.15? gives "
-        r"one; type dataset\.validation_share=0 to leave it unused, or no folds$",
+        match=r"^dataset\.folds=5: cross-validation is for data without a validation set, but "
+        r"dataset\.validation_share=0\.15? gives one; type dataset\.validation_share=0, or leave dataset\.folds out$",
     ):
         settings(name, *place, *folds(5, 0))
 
@@ -143,8 +146,8 @@ def test_folds_beside_a_validation_folder_are_refused(root: Path) -> None:
         Image.new("RGB", (24, 20), (1, 2, 3)).save(root / "validation" / name / "0.png")
     with pytest.raises(
         SettingError,
-        match=r"^dataset\.folds=5: is for data without a validation set, and dataset\.validation=validation gives one; "
-        r"type dataset\.validation=null to leave it unused, or no folds$",
+        match=r"^dataset\.folds=5: cross-validation is for data without a validation set, but "
+        r"dataset\.validation=validation gives one; type dataset\.validation=null, or leave dataset\.folds out$",
     ):
         settings("folder", *folder(root, *folds(5, 0))).inspect()
     data = read("folder", *folder(root, *folds(7, 0), "dataset.validation=null"))
@@ -163,11 +166,13 @@ def test_folds_with_fewer_validation_images_are_refused(root: Path) -> None:
 def test_more_folds_than_labels_of_a_class_are_refused(root: Path) -> None:
     (root / "training/labeled/bread/0.png").unlink()
     with pytest.raises(
-        SettingError, match=r"^dataset\.folds=7: class bread has only 6 labeled images; dataset\.folds=6 is the most$"
+        SettingError,
+        match=r"^dataset\.folds=7: class bread has only 6 labeled images; type dataset\.folds=6, or fewer$",
     ):
         settings("folder", *folder(root, *folds(7, 0))).inspect()
     with pytest.raises(
-        SettingError, match=r"^dataset\.folds=2: class 0 has only 1 labeled image; folds need at least 2 of each class$"
+        SettingError,
+        match=r"^dataset\.folds=2: class 0 has only 1 labeled image; cross-validation needs at least 2 of each class$",
     ):
         settings("digits", *folds(2, 0), "dataset.validation_share=0", "dataset.labels_per_class=1").inspect()
 
@@ -177,7 +182,9 @@ def test_data_without_validation_name_the_folds(root: Path, program: Program) ->
         settings("folder", *folder(root)).inspect()
     status, output = program("train", "dataset.validation_share=0", "tracking=none", "output_root=out")
     assert status == 2
-    assert "leaves no image for the validation set; dataset.folds=5 dataset.fold=0 holds out a fifth" in output
+    assert (
+        "has no validation images, by which a run selects its best model; type dataset.folds=5 dataset.fold=0" in output
+    )
 
 
 def test_folds_change_the_run_id_only_where_they_are_set() -> None:

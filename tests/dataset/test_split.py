@@ -102,13 +102,23 @@ def test_the_largest_tail_that_every_class_can_supply() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"labels": 29}, r"^dataset.labels_per_class=29: class fox has only 28 images for training$"),
-        ({"labels": 20, "imbalance": 50}, r"^dataset.imbalance=50: leaves class fox no labeled image; give more"),
+        (
+            {"labels": 29},
+            r"^dataset.labels_per_class=29: class fox has only 28 images for training; use a smaller number$",
+        ),
+        (
+            {"labels": 20, "imbalance": 50},
+            r"^dataset.imbalance=50: leaves class fox without labeled images; use a larger",
+        ),
         (
             {"validation": 0.01},
-            r"^dataset.validation_share=0.01: class fox has only 40 images, of which this is less than one",
+            r"^dataset.validation_share=0.01: class fox has only 40 images, and this share of them is "
+            r"less than one image",
         ),
-        ({"test": 0.01}, r"^dataset.test_share=0.01: class fox has only 40 images, of which this is less than one"),
+        (
+            {"test": 0.01},
+            r"^dataset.test_share=0.01: class fox has only 40 images, and this share of them is less than one image",
+        ),
     ],
 )
 def test_too_few_is_said_of_the_class(settings: dict[str, float], message: str) -> None:

@@ -39,7 +39,7 @@ def test_weights_that_are_truncated_or_damaged(program: Program, tmp_path: Path)
     file = toy_weights(tmp_path / "toy.pth")
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    assert "is damaged, or holds more than tensors and plain data" in refused(program, file)
+    assert "is damaged, or contains more than tensors and plain data" in refused(program, file)
     with zipfile.ZipFile(file := toy_weights(tmp_path / "toy.pth")) as archive:
         largest = max(archive.infolist(), key=lambda part: part.file_size)
     damaged = bytearray(content)
@@ -51,7 +51,7 @@ def test_weights_that_are_truncated_or_damaged(program: Program, tmp_path: Path)
 def test_weights_that_run_code_are_not_run(program: Program, tmp_path: Path) -> None:
     torch.save({"classifier.weight": Evil()}, tmp_path / "evil.pth")
     output = refused(program, tmp_path / "evil.pth")
-    assert "holds more than tensors: loading it would run print; save model.state_dict() alone" in output
+    assert "contains more than tensors, and loading it would run print; save only model.state_dict()" in output
     assert "code ran" not in output
 
 
@@ -88,8 +88,8 @@ def test_unreachable_hub_says_what_to_download(
 def test_size_that_the_network_does_not_accept(program: Program, tmp_path: Path) -> None:
     file = toy_weights(tmp_path / "toy.pth")
     words = ("encoder.architecture=vit_tiny_patch16_224", "encoder.input_size=32")
-    assert "vit_tiny_patch16_224 does not accept it" in refused(program, file, *words)
-    assert "null = 224, its own" in refused(program, file, *words)
+    assert "vit_tiny_patch16_224 does not accept images of this size" in refused(program, file, *words)
+    assert "null = 224, its default" in refused(program, file, *words)
 
 
 def test_model_of_images_is_refused_with_an_encoder(program: Program, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_state_holds_what_training_changes_and_resumes_bit_identically(more: tup
         again_rows, again_weights, again_end = resumed_at(stop, StepEnd, problem, chosen)
         assert (again_rows, again_end) == (rows, end)
         assert same_weights(again_weights, weights)
-    with pytest.raises(RuntimeError, match="beside other weights, of sha256 0"):
+    with pytest.raises(RuntimeError, match=r"with other pretrained weights \(sha256 0"):
         restore(state, snapshot | {"frozen_sha256": "0"})
 
 

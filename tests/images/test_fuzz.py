@@ -45,10 +45,11 @@ def test_mutated_images_find_nothing_and_the_figures_are_in_the_docs(
         [name, counts.total(), *(counts[part] or "" for part in reasons), 0] for name, counts in sorted(parts.items())
     ]
     text = f"""
-{COUNT} files (seed 0), made of {len(seeds())} images of six formats by flipping, writing, deleting, inserting
-and repeating bytes, by cutting, and by joining two; `make fuzz` makes more. None killed or held up its process, took
-a second, 512 MB or a word on the terminal, or raised what is no reason. Other pixels are what a format without
-checksums allows: none came of a PNG whose checksums were not made anew, and none of a file that was only cut.
+{COUNT} files (seed 0) were made from {len(seeds())} images of six formats: bytes were flipped, overwritten, deleted,
+inserted or repeated, files were cut, and two files were joined. `make fuzz` makes more files. No file killed or blocked
+the process, took more than a second or 512 MB, printed anything, or raised an undocumented error. Formats without
+checksums can give other pixels after such a change. PNG files gave other pixels only if their checksums were computed
+again, and files that were only cut never did.
 """
     report("d-images-fuzz", "Mutated images", text, ["format", "files", *reasons, "failures"], rows)
 

@@ -168,7 +168,7 @@ def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
     ]
     rows.append(["**all**", "", *(sum(int(row[place]) for row in rows) for place in (2, 3))])
     text = """
-What a folder of images may hold, made by `tests/images/zoo.py`, and what becomes of it in the real scan and decoder, as
-`docs/data.md` says. In none of them a program was started, and nothing that is no regular file was opened.
+`tests/images/zoo.py` creates these files. The scan and the decoder treat them as `docs/data.md` says. No file started a
+program, and nothing except regular files was opened.
 """
     report("d-images", "Files that a folder may hold", text, ["what", "outcome", "files", "as documented"], rows)

@@ -108,11 +108,11 @@ def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
     survived = [sum(each["points"].values()) - len(each["wrong"]) for each in places.values()]
     rows += [["**injected**", *(sum(counts.values()) for counts in totals.values())], ["**survived**", *survived]]
     text = """
-The real program is killed by SIGKILL before every operation on its files, in the middle of every write, and at every
-event of its training; the same command is then given again. Survived = all of these hold: metrics, pseudo-labels, every
-tensor of every checkpoint and the summary are, bit for bit, those of a run that nothing interrupted; no step is done
-again that a save before the kill holds; nothing is left over. `python -m tests.kill FOLDER --whole`; `make check` tries
-some of every kind.
+The test kills the program by SIGKILL before every operation on its files, in the middle of every write, and at every
+event of its training. Then it gives the same command again. The run survived if all of these hold: its metrics,
+pseudo-labels, tensors and summary are bit-identical to those of an uninterrupted run; no step that was saved before
+the kill is computed again; no temporary files remain. `python -m tests.kill FOLDER --whole` runs this test; `make
+check` tries some points of every kind.
 """
     report("a-kill", "Killed at every point", text, ["killed at", *places], rows)
 
@@ -125,14 +125,15 @@ some of every kind.
     ]
     report(
         *("a-kill-more", "Killed again and again, damaged, without power"),
-        "Judged as above. Of a loss of power: what a save that had returned holds is there, and so are its logs.",
+        "The conditions are those of the section above. After a loss of power, every checkpoint whose save had "
+        "returned must exist, with its logs.",
         *(["what", "injected", "survived"], rows_of_others),
     )
 
     caught = [name for name, how in found["defects"] if how]
     text = f"""
-{len(caught)} of {len(found["defects"])} caught. Each is a mistake made on purpose in the program
-(`tests/kill/defects.py`), which the judges above must notice.
+{len(caught)} of {len(found["defects"])} were detected. Each defect is a mistake that was put into the program on
+purpose (`tests/kill/defects.py`), to check that the tests above detect it.
 """
     report(
         "a-planted",

@@ -48,9 +48,12 @@ def too_large(path: Path) -> None:
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda _: None, r"cannot be read \(No such file or directory\)"),
     "folder": (lambda path: path.mkdir(), "is not a file"),
-    "empty": (lambda path: path.touch(), "is damaged, or holds more than tensors"),
-    "truncated": (truncated, "is damaged, or holds more than tensors"),
-    "pickled code": (lambda path: torch.save({"a": Code()}, path), "loading it would run print; save model.state_dict"),
+    "empty": (lambda path: path.touch(), "is damaged, or contains more than tensors"),
+    "truncated": (truncated, "is damaged, or contains more than tensors"),
+    "pickled code": (
+        lambda path: torch.save({"a": Code()}, path),
+        "loading it would run print; save only model.state_dict",
+    ),
     "too large": (too_large, r"takes 0\.5369 GB, more than the 0\.26\d+ GB that weights of this model can take"),
     "another architecture": (
         lambda path: toy_weights(path, TRANSFORMER),
@@ -79,7 +82,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown weights": (("model.weights=imagenet",), "must be null, hub, lite0, or a file that ends in .safetensors"),
     "lite0 of another architecture": (
         ("model.weights=lite0",),
-        r"model\.weights=lite0: are the weights of model\.architecture=tf_efficientnet_lite0",
+        r"model\.weights=lite0: these weights need model\.architecture=tf_efficientnet_lite0",
     ),
     "transformer of fixed size": (
         ("model.architecture=vit_tiny_patch16_224", "model.input_size=null", "train.batch_size=2"),

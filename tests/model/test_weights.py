@@ -96,7 +96,7 @@ def test_given_digest_must_be_that_of_the_file(hub_file: Path) -> None:
         checked(*MODEL, "model.weights=DEFAULT", f"model.sha256='{other}'")
     assert digest in str(caught.value)
     assert other in str(caught.value)
-    with pytest.raises(SettingError, match=r"model\.sha256=0+.*: must be null where model\.weights is null"):
+    with pytest.raises(SettingError, match=r"model\.sha256=0+.*: must be null if model\.weights is null"):
         checked(*MODEL, f"model.sha256='{other}'")
 
 
@@ -182,12 +182,12 @@ def _too_large(path: Path) -> None:
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda _: None, r"cannot be read \(No such file or directory\)"),
     "folder": (lambda path: path.mkdir(), "is not a file"),
-    "empty": (lambda path: path.touch(), "is damaged, or holds more than tensors"),
-    "truncated": (_truncated, "is damaged, or holds more than tensors"),
-    "text": (lambda path: path.write_text("weights"), "is damaged, or holds more than tensors"),
-    "compressed": (_compressed, r"damaged, .*\(a part is compressed\)"),
+    "empty": (lambda path: path.touch(), "is damaged, or contains more than tensors"),
+    "truncated": (_truncated, "is damaged, or contains more than tensors"),
+    "text": (lambda path: path.write_text("weights"), "is damaged, or contains more than tensors"),
+    "compressed": (_compressed, r"damaged, .*\(a part of the archive is compressed\)"),
     "code": (_with_code, "loading it would run "),
-    "bare code": (_pickled_code, "loading it would run|is damaged, or holds more than tensors"),
+    "bare code": (_pickled_code, "loading it would run|is damaged, or contains more than tensors"),
     "other architecture": (lambda path: save_weights(path, 1, "mobilenet_v3_small"), "does not fit the architecture"),
     "missing keys": (
         _changed(lambda state: [state.pop(key) for key in list(state)[:7]]),
@@ -204,11 +204,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "not finite": (_changed(lambda state: state["features.0.bias"].fill_(float("nan"))), r"features\.0\.bias has val"),
     "expanded": (
         _changed(lambda state: state.update({"classifier.1.bias": torch.ones(1).expand(2**40)})),
-        r"classifier\.1\.bias is not a dense tensor",
+        r"the tensor classifier\.1\.bias is not dense",
     ),
     "a list": (
         lambda path: torch.save([torch.ones(1)], path),
-        "must hold a state_dict of named tensors, and holds a list",
+        "must contain a state_dict of named tensors, but contains a list",
     ),
     "a checkpoint": (
         lambda path: torch.save({"epoch": 3, "state_dict": OrderedDict(a=torch.ones(1))}, path),

@@ -89,7 +89,7 @@ def test_foreign_holder_is_in_use_while_its_heartbeat_advances_whatever_its_cloc
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        with pytest.raises(InUseError, match="in use by process 1 on elsewhere, whose heartbeat advances"):
+        with pytest.raises(InUseError, match="in use by process 1 on elsewhere, which is running"):
             RunLock(tmp_path).acquire()
     finally:
         ended.set()
@@ -175,7 +175,7 @@ def test_lock_file_of_version_0_1_0_has_its_modification_time_as_heartbeat(tmp_p
 
     thread = threading.Thread(target=beat)
     thread.start()
-    with pytest.raises(InUseError, match="whose heartbeat advances"):
+    with pytest.raises(InUseError, match="its heartbeat advances"):
         RunLock(tmp_path).acquire()
     ended.set()
     thread.join()
@@ -210,7 +210,10 @@ def test_only_the_holder_removes_the_lock_file(tmp_path: Path) -> None:
 
 
 def test_heartbeat_advances_and_a_run_that_was_taken_over_is_not_written_to(tmp_path: Path) -> None:
-    with pytest.raises(LockLostError, match="no longer holds the run"), RunWriter(tmp_path, {}, {"id": "a"}) as record:
+    with (
+        pytest.raises(LockLostError, match="no longer holds the lock of the run"),
+        RunWriter(tmp_path, {}, {"id": "a"}) as record,
+    ):
         path = tmp_path / "owner.json"
         wait_until(lambda: int((read_json(path) or {})["heartbeat"]) > 1)
         write_lock(tmp_path, FOREIGN)

@@ -93,7 +93,7 @@ def test_a_renamed_key_keeps_its_value_and_is_refused_under_its_old_name(old: st
     config = config | {section: {**config[section], key: 1}}
     with pytest.raises(SettingError) as error:
         schema.validate(config)
-    assert str(error.value) == f"{old}=1: is now called {new}; type {new}=1"
+    assert str(error.value) == f"{old}=1: was renamed to {new}; type {new}=1"
 
 
 def test_current_config_is_not_changed_by_migration() -> None:

@@ -89,7 +89,7 @@ def test_other_content_is_refused_without_unpickling(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (VALUES[:3], "has 3 x 3 probabilities, not 4 x 3 as in predictions.csv"),
+        (VALUES[:3], "has probabilities of shape 3 x 3, but predictions.csv needs 4 x 3"),
         (VALUES * 2, r"outside \[0, 1\]"),
         (VALUES * numpy.float32("nan"), r"outside \[0, 1\]"),
     ],

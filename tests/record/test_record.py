@@ -150,7 +150,7 @@ def test_config_with_yaml_features_is_refused(tmp_path: Path) -> None:
         f"a{n}: &a{n} [{','.join(['*a' + str(n - 1)] * 9)}]\n" for n in range(1, 9)
     )
     path.write_text(bomb)
-    with pytest.raises(RecordError, match="an anchor"):
+    with pytest.raises(RecordError, match="a YAML anchor"):
         read_config(path)
     assert not (tmp_path / "canary").exists()
     with pytest.raises(RecordError):
@@ -256,7 +256,10 @@ def test_log_shorter_than_its_checkpoint_is_refused_and_unchanged(tmp_path: Path
         run.write_event(EvalEnd(1, 1, {"val/accuracy": 0.1}, True))
         run.save(snapshot(1, best=1))
     os.truncate(folder / "metrics.jsonl", 5)
-    with pytest.raises(RecordError, match="has 0 whole lines, and its checkpoint says 1"), record(folder) as run:
+    with (
+        pytest.raises(RecordError, match="has 0 complete lines, but the checkpoint was saved after 1"),
+        record(folder) as run,
+    ):
         run.resume()
     assert (folder / "metrics.jsonl").stat().st_size == 5
 
@@ -288,7 +291,7 @@ def test_checkpoint_of_another_run_or_other_data_is_refused(tmp_path: Path) -> N
         shutil.copytree(tmp_path / name / "checkpoints", tmp_path / "one" / "checkpoints")
         before = digests_of(tmp_path / "one" / "checkpoints")
         with (
-            pytest.raises(RecordError, match="its checkpoint is of"),
+            pytest.raises(RecordError, match="its checkpoint belongs to"),
             RunWriter(tmp_path / "one", {}, {"id": "a"}) as run,
         ):
             run.set_dataset(DATA, {}, [])

@@ -244,7 +244,7 @@ def test_unwritable_status_does_not_hide_the_error(tmp_path: Path, monkeypatch: 
             raise ValueError("the error itself")
 
     with (
-        pytest.warns(UserWarning, match="its status could not be written"),
+        pytest.warns(UserWarning, match="the status of the run could not be written"),
         pytest.raises(ValueError, match="the error itself"),
     ):
         run()

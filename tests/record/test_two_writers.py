@@ -73,7 +73,11 @@ def test_deleting_the_directory_of_a_live_run_stops_it_and_the_next_run_is_intac
     run_directory(tmp_path, rows=rows)
     first.send_signal(18)  # SIGCONT
     said, errors = first.communicate(timeout=120)
-    assert (first.returncode, "no longer holds the run" in errors, "Traceback" in errors) == (2, True, False), errors
+    assert (first.returncode, "no longer holds the lock of the run" in errors, "Traceback" in errors) == (
+        2,
+        True,
+        False,
+    ), errors
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 0, errors
     assert wrong(undisturbed, run) == ""
@@ -93,7 +97,7 @@ def test_live_run_of_a_host_whose_clock_is_an_hour_behind_is_not_taken_over(tmp_
         ended.set()
         thread.join()
     assert process.returncode == 2
-    assert "in use by process 7 on elsewhere, whose heartbeat advances" in errors
+    assert "in use by process 7 on elsewhere, which is running (its heartbeat advances)" in errors
     after = {each.name: each.read_bytes() for each in path.parent.glob("*") if each.is_file() and each != path}
     after.pop("owner.lock", None)
     assert after == before

@@ -465,7 +465,7 @@ SUMMARY = {"steps": 10, "labeled_steps": 5, "best/val/accuracy": 0.5}
 
 BROKEN: list[tuple[str, str | None, str]] = [
     ("config.yaml", None, "config.yaml is missing"),
-    ("config.yaml", "", "holds no settings"),
+    ("config.yaml", "", "the file has no settings"),
     ("config.yaml", "seed: [", "config.yaml"),
     ("config.yaml", "seed: !!python/object/apply:os.system ['true']", "has the tag"),
     ("config.yaml", BOMB, "anchor"),
@@ -479,8 +479,12 @@ BROKEN: list[tuple[str, str | None, str]] = [
     ("summary.json", None, "summary.json is missing"),
     ("summary.json", '{"steps": 10', "summary.json: is not JSON, or truncated"),
     ("summary.json", "[1]", "not a JSON object"),
-    ("summary.json", json.dumps(SUMMARY | {"steps": None}), "steps is not a number"),
-    ("summary.json", json.dumps(SUMMARY | {"best/val/accuracy": 10**400}), "best/val/accuracy is not a number"),
+    ("summary.json", json.dumps(SUMMARY | {"steps": None}), "the value of steps is not a number"),
+    (
+        "summary.json",
+        json.dumps(SUMMARY | {"best/val/accuracy": 10**400}),
+        "the value of best/val/accuracy is not a number",
+    ),
     ("summary.json", json.dumps(SUMMARY | {"test/accuracy": 75.0}), "test/accuracy is not in [0, 1]"),
     ("metrics.jsonl", None, "metrics.jsonl is missing"),
     ("metrics.jsonl", '{"pseudo/round": 1, "pseudo/cov', "metrics.jsonl: is not JSON"),
@@ -536,7 +540,7 @@ def test_unfinished_runs_are_rows_with_the_reason(outputs: Path) -> None:
     assert (reasons["diverged"], reasons["interrupted"]) == ("step 3", "K")
     assert "not running" in reasons["running"]
     (killed / "owner.json").write_text("{}")
-    assert read_run(killed).reason.startswith("held by another process, which cannot be seen from here")
+    assert read_run(killed).reason.startswith("locked by another process, which may be running on another machine")
     here = "import json; from semisup.runtime.liveness import this_process; print(json.dumps(this_process()))"
     dead = subprocess.run([sys.executable, "-c", here], capture_output=True, check=True).stdout
     for owner, said in ((dead, "not running"), (json.dumps(this_process()).encode(), "in progress")):
@@ -856,7 +860,7 @@ def test_comparing_again_updates_the_same_wandb_run(sweep: Path, outputs: Path) 
         ("outputs/mine", "folders come before --track"),
         ("tracking.mode=dancing", "tracking.mode=dancing: must be one of offline, online"),
         ("tracking.colour=red", "tracking.colour=red: no such key"),
-        ("tracking.project=${oc.env:HOME}", "not interpolations"),
+        ("tracking.project=${oc.env:HOME}", "no interpolations"),
         ("name=x", "must be tracking.KEY=VALUE"),
     ],
 )

@@ -27,6 +27,7 @@ from semisup.errors import DataError
 from semisup.report.figures.comparison_curves import MAX_CURVES
 from semisup.report.html.comparison_page import comparison_page
 from semisup.report.html.confusion import MAX_CLASSES
+from semisup.report.html.run_page import run_page
 from semisup.report.html.thumbnails import MAX_ERRORS, SIDE_PIXELS, most_confident_errors
 from semisup.text import printable, relative_url, shell_quote
 from tests.conftest import CONF
@@ -104,6 +105,15 @@ def test_page_has_every_section(sweep: Path) -> None:
     assert "out of memory" in text  # a failure is a row
     assert "2 failed" not in text
     assert "1 failed" in text
+
+
+def test_reports_have_a_glossary_with_the_terms_of_the_documentation(sweep: Path) -> None:
+    concepts = (CONF.parent / "docs" / "concepts.md").read_text()
+    for text in (page(sweep), run_page(read_run(best(sweep))).decode()):
+        assert '<a href="#glossary">Glossary</a>' in text
+        terms = re.findall("<dt>(.*?)</dt>", text.partition('id="glossary"')[2])
+        assert {"pseudo-label", "control", "gain", "coverage"} <= set(terms)
+        assert [term for term in terms if f"\n| {term} | " not in concepts.replace("`", "")] == []
 
 
 def test_every_cell_links_to_its_run(sweep: Path) -> None:

@@ -178,7 +178,7 @@ def test_what_is_damaged_or_of_something_else_is_made_anew(tmp_path: Path, harm:
     run(tmp_path, "together", "threshold.tau=0.2")
     (path,) = warm_ups(tmp_path, "together")
     harm(path)
-    with pytest.warns(UserWarning, match="skipped and computed again"):
+    with pytest.warns(UserWarning, match="is not usable and is computed again"):
         outcome = run(tmp_path, "together", "threshold.tau=0.6")
     assert outcome.shared_start is None
     assert written(outcome.folder) == written(run(tmp_path, "apart", "threshold.tau=0.6", share=False).folder)
@@ -190,7 +190,7 @@ def test_waiting_process_does_not_remove_a_damaged_file(tmp_path: Path) -> None:
     run(tmp_path, "together", "threshold.tau=0.2")
     (path,) = warm_ups(tmp_path, "together")
     damaged(path)
-    with pytest.warns(UserWarning, match="skipped and computed again"):
+    with pytest.warns(UserWarning, match="is not usable and is computed again"):
         assert SharedStartCache(path.parent, {})._find() is None
     assert path.exists()
 
@@ -207,7 +207,7 @@ def test_run_goes_on_if_another_process_takes_over_its_shared_start(
         return save(folder, kind, *values)
 
     monkeypatch.setattr(checkpoint, "save", taken_over)
-    with pytest.warns(UserWarning, match="the shared start is not saved: .*no longer holds"):
+    with pytest.warns(UserWarning, match="the start of the run is not shared with other runs: .*no longer holds"):
         outcome = run(tmp_path, "together", "threshold.tau=0.2")
     assert written(outcome.folder) == written(run(tmp_path, "apart", "threshold.tau=0.2", share=False).folder)
 

@@ -114,7 +114,7 @@ def test_auto_precision_is_bfloat16_if_the_gpu_supports_it_natively(
 def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
-        SettingError, match="compile=true: needs a C\\+\\+ compiler, and no-such-compiler is not installed"
+        SettingError, match="compile=true: needs a C\\+\\+ compiler, but no-such-compiler is not installed"
     ):
         checked("compile=true", "device=cpu")
 
@@ -137,7 +137,7 @@ def test_number_of_compilations_per_round_is_reported() -> None:
 @pytest.mark.parametrize(
     ("device", "processes", "said"),
     [
-        ("cuda:1", 1, "this machine has 1 CUDA devices, from cuda:0 on"),
+        ("cuda:1", 1, "this machine has 1 CUDA devices; the first is cuda:0"),
         ("cuda:0", 2, "torchrun started 2 processes, which need one GPU each; use device=cuda"),
         ("cuda", 2, "torchrun started 2 processes on this machine, which has 1 CUDA devices"),
     ],

@@ -55,13 +55,13 @@ def test_time_limit_leaves_whole_jobs_and_the_same_command_continues(tmp_path: P
     assert status == 1, output
     assert "sweep: 4 runs (2 settings x 2 seeds), and the reference runs" in output
     assert "no further run starts after 0.0001 minutes" in output
-    assert "never started: jobs 1, 2, 3 (sweep.minutes is over; the same command without it continues)" in output
+    assert "never started: jobs 1, 2, 3 (sweep.minutes is over; type the same command without it to continue)" in output
     (folder,) = (tmp_path / "outputs/runs/sweeps").iterdir()
     summary = json.loads((folder / "sweep_summary.json").read_text())
     assert summary["jobs"]["00000"]["status"] == "done"
     assert summary["companions_left"] == [], "the first run has its references"
     assert {summary["jobs"][name]["message"] for name in ("00001", "00003")} == {
-        "sweep.minutes is over; the same command without it continues"
+        "sweep.minutes is over; type the same command without it to continue"
     }
     status, output = semisup(tmp_path, *words)
     assert status == 0, output

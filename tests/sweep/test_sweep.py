@@ -356,7 +356,7 @@ def test_signal_to_the_sweep_lets_its_runs_save(
     recorded = [job["status"] for _, job in sorted(summary(tmp_path)["jobs"].items())]
     assert recorded == ["interrupted"] * wanted + ["never started"] * (4 - wanted)
     assert len(list(tmp_path.glob("s/*/checkpoints/last-*.pt"))) >= wanted, "they saved"
-    assert "the same command continues" in output
+    assert "the same command again to continue" in output
 
 
 def test_killed_parent_stops_its_run(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_command_of_the_few_labels_experiment_is_valid() -> None:
 @pytest.mark.parametrize("asked", [True, False])
 def test_deletion_of_a_key_that_never_exists_is_refused(asked: bool) -> None:
     words = ["threshold=fixed", "~threshold.momentun", "tracking=none"]
-    with pytest.raises(SettingError, match=r"override=~threshold\.momentun: no such key to take out"):
+    with pytest.raises(SettingError, match=r"override=~threshold\.momentun: no config of this command has this key"):
         command = compose_command(words, asked)
         validate_command(command, job_overrides(command, words[:1]))
 

@@ -202,5 +202,5 @@ def test_torchrun_rejects_a_sweep(tmp_path: Path) -> None:
     command = [*TORCHRUN, "-m", "semisup", "train", "-m", "seed=0,1"]
     done = preloaded.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0
-    assert done.stderr.count("torchrun=2: trains one run; a sweep is distributed by hydra/launcher=...") == 1
+    assert done.stderr.count("torchrun=2: torchrun trains one run; start a sweep without it") == 1
     assert not [*tmp_path.iterdir()], "nothing was begun"

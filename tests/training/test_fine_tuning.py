@@ -228,5 +228,5 @@ def test_accumulation_is_refused_where_it_is_not_supported(monkeypatch: pytest.M
         checked("device=cpu", "compile=true", "train.accumulate=2")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingError, match=r"train\.accumulate=2: supports one process, and torchrun started 2"):
+    with pytest.raises(SettingError, match=r"train\.accumulate=2: supports only one process, but torchrun started 2"):
         checked("device=cpu", "train.accumulate=2")

@@ -105,16 +105,20 @@ def test_images_on_disk_and_in_memory_are_joined() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.patience=3"], "train.patience=3: needs validation images, on which train.refit=true trains; use"),
-        (["train.select_by=loss"], "train.select_by=loss: selects a model on validation images, on which train.refit"),
-        (["method.gate=0.6"], "method.gate=0.6: needs validation images, on which train.refit=true trains; method.ga"),
+        (["train.patience=3"], "train.patience=3: needs validation images, but train.refit=true trains on them; use"),
+        (["train.select_by=loss"], "train.select_by=loss: needs validation images, but train.refit"),
+        (
+            ["method.gate=0.6"],
+            "method.gate=0.6: needs validation images, but train.refit=true trains on them; use method.ga",
+        ),
         (
             ["method.gate=0", "labeler.calibrate=true"],
-            "labeler.calibrate=True: needs validation images, on which train.refit=true trains; use labeler.calibrate",
+            "labeler.calibrate=True: needs validation images, but train.refit=true trains on them; "
+            "use labeler.calibrate",
         ),
         (
             ["method.gate=0", "dataset.validation_share=0", "dataset.folds=2", "dataset.fold=0"],
-            "dataset.folds=2: holds out labels, and train.refit=true trains on all; use dataset.folds=null",
+            "dataset.folds=2: holds out labeled images, but train.refit=true trains on all; use dataset.folds=null",
         ),
     ],
 )

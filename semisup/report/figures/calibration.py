@@ -9,7 +9,7 @@ from semisup.report.figures.style import BLUE, GRAY, ORANGE, format_axes
 
 
 def calibration_figure(finished: Finished) -> Figure:
-    """Draw one diagram for each split: the selected model without and with temperature scaling.
+    """Draw reliability diagrams of a run's best model, without and with temperature scaling.
 
     The temperature minimizes the loss on the validation set. The more images a bin has, the larger is its dot.
     """

@@ -24,7 +24,7 @@ EARLY = 8  # accuracies of the first 1 / EARLY of the steps may lie below the ax
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """Curve of the best run of one row.
+    """Training curve of the best run of one row of a comparison.
 
     color: None is drawn faint
     href: relative URL of the run
@@ -37,7 +37,7 @@ class TrainingCurve:
 
 
 def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list[TrainingCurve]:
-    """Read the best run of each of the first MAX_CURVES rows."""
+    """Read the training curves of the best rows of a comparison: one run for each row, at most MAX_CURVES rows."""
     curves = []
     for number, row in enumerate(_first_rows(comparison)):
         color = COLORS[number] if number < len(COLORS) else None
@@ -47,7 +47,7 @@ def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list
 
 
 def control_history(best: Row) -> History | None:
-    """Read the history of the control of the row's best run; None if the control is not finished."""
+    """Read the training curve of the control of the best row; None if the control is not finished."""
     for run, pair in zip(best.runs, best.controls, strict=False):
         if run is best.best_run and (control := pair.finished):
             return history(control.folder)
@@ -107,7 +107,7 @@ def coverage_figure(curves: list[TrainingCurve]) -> Figure | None:
 
 
 def _first_rows(comparison: Comparison) -> list[Row]:
-    """Return the rows to draw, with the best row first.
+    """Choose the rows of the comparison to draw, with the best row first.
 
     The best row is not always the first row of the comparison: a labels-only row can have a higher accuracy, but is
     the best row only if no row uses unlabeled images.
@@ -132,7 +132,7 @@ def _draw(axes: Axes, curve: TrainingCurve, x: Any, y: Any, **options: Any) -> N
 
 
 def _line_style(curve: TrainingCurve) -> dict[str, Any]:
-    """Return the color and line style of a curve; the curves also differ without color."""
+    """Choose the color and the line style of a curve; curves also differ without color."""
     return {"color": curve.color, "linewidth": 1.6, "linestyle": "-" if curve.color in COLORS[:3] else "-."}
 
 

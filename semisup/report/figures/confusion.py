@@ -9,7 +9,7 @@ MAX_CLASSES_WITH_COUNTS = 20
 
 
 def confusion_figure(counts: list[list[int]], classes: tuple[str, ...]) -> Figure:
-    """Draw the counts by true class (row) and predicted class (column); the color is the share of the row's sum."""
+    """Draw a confusion matrix: rows are true classes, columns predicted classes, colors the share of the row."""
     matrix = numpy.array(counts)
     side = min(3 + 0.35 * len(classes), 14)
     figure = Figure(figsize=(side, side), layout="constrained")

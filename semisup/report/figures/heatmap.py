@@ -52,7 +52,7 @@ def draw_heatmap(comparison: Comparison) -> bytes:
 
 
 def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
-    """Create the color scales of accuracy (percent) and of gain (percentage points)."""
+    """Create the color scales of the two heat maps: accuracy in percent, gain in percentage points."""
     values = [100 * cell.value.mean for cell in grid.accuracies if cell.value]
     accuracy = Normalize(min(values, default=0) - 0.5, max(values, default=100) + 0.5)
     reach = max([1.0, *(abs(cell.value.mean) for cell in grid.gains if cell.value)])
@@ -60,7 +60,7 @@ def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
 
 
 def color_of(cell: HeatmapCell, scale: ScalarMappable, unit: float) -> Color | None:
-    """Return the fill color of a cell; None means that the cell is hatched."""
+    """Return the fill color of a heat-map cell; None = the cell has no value and is hatched."""
     if cell.value is None:
         return None
     assert isinstance(scale.norm, Normalize)
@@ -75,7 +75,7 @@ def is_dark(color: Color) -> bool:
 
 
 def legend(comparison: Comparison, grid: Grid) -> list[str]:
-    """Write the two lines of the legend: how to read the cells, and the reference runs."""
+    """Write the two lines of the heat maps' legend: how to read the cells, and which reference runs are used."""
     notes = ["Framed: best on validation", "± spread over seeds", "bold: 95 % interval above 0"]
     notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:

@@ -33,7 +33,7 @@ def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
 
 
 def both_ends(last: list[PseudoLabelRow], count: int) -> tuple[list[PseudoLabelRow], list[PseudoLabelRow]]:
-    """Return the `count` most and the `count` least confident selected pseudo-labels.
+    """Choose the `count` most and the `count` least confident pseudo-labels among the selected ones.
 
     If no pseudo-label is selected, they are chosen among all pseudo-labels.
     """

@@ -21,7 +21,7 @@ from semisup.report.figures.training import MAX_MARKS, Rows, points
 
 
 def rounds_figure(rounds: list[Round], rows: Rows) -> Figure | None:
-    """Draw the selected images of each round, and their coverage and accuracy; None without rounds.
+    """Draw the number, coverage and accuracy of the selected pseudo-labels in each round; None without rounds.
 
     The upper panel shows how many selected images kept their class, changed their class, or are new; bars below zero
     show how many images are no longer selected. The lower panel shows coverage, threshold and, if true classes are

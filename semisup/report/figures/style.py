@@ -66,6 +66,6 @@ def format_axes(axes: Axes, x: str, y: str) -> None:
 
 
 def set_share_limits(axes: Axes, low: float) -> None:
-    """Limit a y axis that shows shares to [low, 1], with a margin."""
+    """Set the limits of a y axis that shows shares to [low, 1], with a margin."""
     margin = max(0.04 * (1 - low), 0.002)
     axes.set_ylim(max(low - margin, -0.02), 1 + margin)

@@ -23,7 +23,7 @@ THEME = {
 
 
 def render_svg(figure: Figure, name: str, alternative: str) -> str:
-    """Render the figure as an <svg> element; equal figures give equal text.
+    """Render a matplotlib figure as an <svg> element of an HTML page; equal figures give equal text.
 
     Args:
         figure: a figure that was drawn within `figure_style(transparent=True)`.

@@ -22,7 +22,7 @@ NEAR_ONE = 0.02  # the threshold axis is stretched up to about this distance fro
 def threshold_figure(
     curves: list[SplitCurve], rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], tau: float | None = None
 ) -> Figure | None:
-    """Draw accuracy and coverage of the images that each threshold would select; None without a curve.
+    """Draw accuracy and coverage of the pseudo-labels that each threshold would select; None without data.
 
     The blue dashed lines show the validation set. The orange lines show the unlabeled set; their accuracy is drawn if
     true classes are known. The last labeling has strong lines, earlier labelings have faint lines. Dotted lines show
@@ -66,7 +66,7 @@ def threshold_figure(
 
 
 def _spaced(steps: Sequence[int]) -> set[int]:
-    """Choose at most MAX_EARLIER of the steps, evenly spaced."""
+    """Choose at most MAX_EARLIER of the earlier labelings to draw, evenly spaced."""
     if len(steps) <= MAX_EARLIER:
         return set(steps)
     return {steps[number * len(steps) // MAX_EARLIER] for number in range(MAX_EARLIER)}
@@ -80,7 +80,7 @@ def _draw(accuracy: Axes, coverage: Axes, curve: SplitCurve, label: str, **optio
 
 
 def _draw_threshold(axes: Axes, applied: Mapping[str, Any], tau: float | None) -> None:
-    """Mark the threshold of the last labeling; if the classes have different thresholds, draw a band."""
+    """Mark the threshold of the last labeling in a chart; if classes have different thresholds, draw a band."""
     low, high = (as_number(applied.get(f"pseudo/threshold_{end}")) for end in ("min", "max"))
     if low is not None and high is not None:
         axes.axvspan(min(low, 1), min(high, 1), color=GRAY, alpha=0.15, linewidth=0, label="its range over classes")
@@ -109,7 +109,7 @@ def _scale_thresholds(axes: Axes) -> None:
 
 
 def _lowest_thresholds(summary: Mapping[str, Any]) -> str:
-    """Describe the lowest threshold that reaches each target accuracy on the validation set.
+    """Describe which thresholds reach an accuracy of 90, 95 and 99 % on the validation set.
 
     The predictions are those of the selected model.
 

@@ -15,7 +15,7 @@ MAX_MARKS = 40  # labelings that are marked one by one
 
 
 def training_figure(rows: Rows, start_accuracy: float | None, best_step: float | None) -> Figure | None:
-    """Draw accuracy and loss; faint vertical lines mark steps with new pseudo-labels, a ring the selected model.
+    """Draw accuracy and loss of a run by step; vertical lines mark labelings, a ring marks the best model.
 
     Args:
         rows: rows of metrics.jsonl.
@@ -50,7 +50,7 @@ def training_figure(rows: Rows, start_accuracy: float | None, best_step: float |
 
 
 def points(rows: Rows, name: str, axis: str = "step") -> list[tuple[float, float]]:
-    """Collect (position on `axis`, value of `name`) of the rows in which both are plausible numbers."""
+    """Collect the points (step, value) of one logged metric, without missing or implausible values."""
     pairs = [(position(row.get(axis)), as_number(row.get(name))) for row in rows]
     return [(x, y) for x, y in pairs if x is not None and y is not None]
 

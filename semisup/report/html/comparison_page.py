@@ -31,7 +31,7 @@ CLIPPED = "The first eighth of the steps may lie below the axis."
 
 
 def comparison_page(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
-    """Render the page; equal runs give equal bytes.
+    """Render the HTML page of a comparison; equal runs give equal bytes.
 
     Args:
         beside: the folder into which the page will be written; its links are relative to this folder.
@@ -46,13 +46,13 @@ def comparison_page(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
         "page.html",
         title=printable(beside.resolve().name),
         counts=_counts([run for comparison, _ in parts for run in comparison.runs]),
-        sections=[section for part in rendered for section in part["sections"]],
+        sections=[*(section for part in rendered for section in part["sections"]), ("glossary", "Glossary")],
         parts=rendered,
     )
 
 
 def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dict[str, Any]:
-    """Create the sections of one data set; `suffix` makes their HTML ids unique."""
+    """Create the sections of the page about one data set; `suffix` makes their HTML ids unique."""
     grid = make_grid(comparison, MAX_VALUES)
     charts = _charts(comparison, grid, link, suffix)
     settings = settings_table(comparison, link, suffix)
@@ -113,7 +113,7 @@ def _panels(comparison: Comparison, grid: Grid, link: Link) -> list[dict[str, An
 
 
 def _lines(grid: Grid, rendered: list[dict[str, Any]], cells: list[HeatmapCell]) -> list[dict[str, Any]]:
-    """Arrange the cells in lines, with the largest value at the top and the controls at the bottom."""
+    """Arrange the cells of a heat map in lines, the largest value at the top and the controls at the bottom."""
     labels = {y: _label(value) for y, value in enumerate(grid.vertical.values)} | {CONTROL: "control"}
     by_place = {(cell.y, cell.x): content for cell, content in zip(cells, rendered, strict=True)}
     heights = sorted({cell.y for cell in cells}, reverse=True)

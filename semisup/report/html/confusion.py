@@ -1,4 +1,4 @@
-"""Create the page sections about the errors of one run's selected model: confusion and most confident errors."""
+"""Create the page sections about the errors of a run's best model: confusion matrix, most confident errors."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ MAX_PAIRS = 20
 
 
 def error_section(run: Run) -> dict[str, Any]:
-    """Create the section with the most confident errors on validation.
+    """Create the page section with the most confident errors on the validation images.
 
     The section also states why thumbnails are missing, if any are.
     """
@@ -31,7 +31,7 @@ def error_section(run: Run) -> dict[str, Any]:
 
 
 def confusion_section(run: Run) -> dict[str, Any]:
-    """Create the section with the confusion matrices; for many classes it lists the pairs confused most often."""
+    """Create the page section with the confusion matrices, or with the most frequent confusions of many classes."""
     names = [printable(name, 60) for name in class_names(run.folder)]
     counts = {split: matrix for split in ("validation", "test") if (matrix := confusion_matrix(run, split, len(names)))}
     few = len(names) <= MAX_CLASSES

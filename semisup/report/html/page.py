@@ -1,4 +1,4 @@
-"""Render a page as one self-contained file that opens without a server or network connection.
+"""Render an HTML page as one self-contained file that opens without a server or network connection.
 
 Figures, thumbnails, style and script are inside the page. The page's content security policy forbids files from other
 addresses and all scripts except its own, and Jinja escapes every name.
@@ -22,7 +22,7 @@ PAGES = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=
 
 
 def render_page(template: str, **content: object) -> bytes:
-    """Fill `template` with `content`; equal content gives equal bytes."""
+    """Render an HTML template with `content`; equal content gives equal bytes."""
     script, style = ((ASSETS / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     frame = {"style": Markup(style), "script": Markup(script), "script_hash": digest}

@@ -39,7 +39,7 @@ FILES = (
 
 
 def run_page(run: Run) -> bytes:
-    """Render the page that is written into the run's own folder; equal folders give equal bytes."""
+    """Render the HTML page of a run, to be written into the run's folder; equal runs give equal bytes."""
     rows = list(read_metric_rows(run.folder))
     labels = read_label_history(run.folder, SHOWN)
     charts = _charts(run, rows, labels)
@@ -54,6 +54,7 @@ def run_page(run: Run) -> bytes:
         ("pictures", "Pseudo-labeled images", images["groups"]),
         ("model", "Selected model", model),
         ("files", "Files", True),
+        ("glossary", "Glossary", True),
     ]
     return render_page(
         "run.html",
@@ -102,7 +103,7 @@ def _sentence(run: Run) -> str:
 
 
 def _control(run: Run) -> Run | None:
-    """Read the control of the run in the same experiment, if the control is finished."""
+    """Read the control of a run from the folder beside it, if the control is finished."""
     if not run.control_id or "/" in run.control_id or not is_run(run.folder.resolve().parent / run.control_id):
         return None
     control = read_run(run.folder.resolve().parent / run.control_id)
@@ -110,7 +111,7 @@ def _control(run: Run) -> Run | None:
 
 
 def _facts(run: Run) -> list[tuple[str, str, str]]:
-    """List (name, value, relative URL) of the facts about the run."""
+    """List the facts at the top of a run's page: (name, value, relative URL)."""
     about = read_json(run.folder / "run.json") or {}
     options = {group: run.config.get(group) for group in ("method", "threshold", "augment", "model", "dataset")}
     names = [str(node.get("name")) for node in options.values() if isinstance(node, dict)]
@@ -133,7 +134,7 @@ def _interruptions(about: dict[str, Any]) -> str:
 
 
 def _commands(run: Run) -> list[tuple[str, str]]:
-    """List (command, description) of the commands that can be used with the run."""
+    """List the commands that a user can type for this run, each with a description."""
     about = read_json(run.folder / "run.json") or {}
     commands = [
         ("reproduces the run and compares every number; type it where semisup show was typed", reproduce_command(run)),
@@ -176,7 +177,7 @@ def _charts(run: Run, rows: list[dict[str, Any]], labels: LabelHistory) -> list[
 
 
 def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | None:
-    """Create the table with one line for each round."""
+    """Create the table of a run's rounds (labelings of the unlabeled set), one line each."""
     if not rounds:
         return None
     by_round = {number: row for row in rows if (number := position(row.get("pseudo/round"))) is not None}
@@ -195,7 +196,7 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
 
 
 def _classes_table(folder: Path) -> Table | None:
-    """Create the table of the last round, with one line for each class."""
+    """Create the table of the pseudo-labels of the last round, with one line for each class."""
     rows = last_class_rows(folder)
     if not rows:
         return None
@@ -216,7 +217,7 @@ def _classes_table(folder: Path) -> Table | None:
 
 
 def _selected_by_class(rounds: list[Round]) -> dict[str, Any] | None:
-    """Create the table of selected images by class and round, with at most MAX_ROUNDS rounds.
+    """Create the table of the number of selected pseudo-labels by class and round.
 
     Each cell is shaded by its share of the largest count of the class.
     """

@@ -1,4 +1,4 @@
-"""Read thumbnails of a run's images, and the most confident validation errors of its selected model."""
+"""Read thumbnails of a run's images, and find the most confident validation errors of its best model."""
 
 import base64
 import io
@@ -29,7 +29,7 @@ class ConfidentErrors:
 
 
 def most_confident_errors(run: Run) -> ConfidentErrors:
-    """Read the errors, most confident first. This function never raises: the message states what is missing."""
+    """Read a run's most confident validation errors. Raises no error: the result has a message instead."""
     predictions = read_predictions(run.folder, "validation")
     if predictions is None:
         return ConfidentErrors([], 0, 0, "The run has no predictions.csv; earlier versions of semisup wrote none.")
@@ -46,7 +46,7 @@ def most_confident_errors(run: Run) -> ConfidentErrors:
 
 
 def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], str]:
-    """Read thumbnails of images. This function never raises.
+    """Read thumbnails of a run's images. Raises no error: the result has the reason for missing ones.
 
     Returns:
         path -> data URI, and the reason why thumbnails are missing ("" if none is missing).
@@ -61,7 +61,7 @@ def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], 
 
 
 def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
-    """Read images as (C, S, S) uint8 tensors by name.
+    """Read images of a run's data set by name, as (C, S, S) uint8 tensors.
 
     The settings of the data set are validated first. Nothing is downloaded.
     """
@@ -71,7 +71,7 @@ def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
 
     node = run.config.get("dataset")
     if not isinstance(node, dict):
-        raise DataError(run.reason or "its config names none")
+        raise DataError(run.reason or "the config of the run names no data set")
     dataset = schema.build_option("dataset", node | ({"download": False} if "download" in node else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the data set's flaws: the training reported them
