@@ -224,7 +224,10 @@ def test_transformer_of_a_development_version_is_refused(program: Program, finis
     (tmp_path / "copy" / "run.json").write_text(json.dumps(about))
     status, said = program("reproduce", "copy", "--check-only")
     assert status == 2
-    assert "definitions=2: settings have another meaning now (class tokens, position embeddings" in said
+    assert (
+        "definitions=2: the meaning of these settings has changed since the run (class tokens, position embeddings"
+        in said
+    )
     assert not (tmp_path / "outputs").exists()
 
 
