@@ -78,8 +78,8 @@ def decode_isolated(
                 crashes += 1
                 if crashes == MAX_CONSECUTIVE_CRASHES:
                     raise DataError(
-                        f"decoding {MAX_CONSECUTIVE_CRASHES} files in a row killed the process; the last is {file.name}. If "
-                        "memory is short, use fewer workers or a lower max_pixels"
+                        f"decoding {MAX_CONSECUTIVE_CRASHES} files in a row killed the process; the last is "
+                        f"{file.name}. If memory is short, use fewer workers or a lower max_pixels"
                     ) from error
                 yield died(file, error.reason)
 

@@ -176,7 +176,7 @@ class TimmNetwork(NormalizedNetwork):
 def _frozen_norms(model: TimmNetwork) -> Iterator[tuple[str, nn.Module]]:
     """Yield the name and layer of each BatchNorm layer whose running statistics stay fixed.
 
-    These are all BatchNorm layers, or only those whose parameters are not trained.
+    With `norm=frozen` these are all BatchNorm layers, otherwise only those whose parameters are frozen.
     """
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm):

@@ -121,8 +121,8 @@ def _warn_recompilation(run_config: RunConfig) -> None:
             f"must be at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches vary in size",
         )
     warnings.warn(
-        f"compile=true: with method={name} the size of the last batch of an epoch changes with each labeling, and each "
-        f"size is compiled once, up to {sizes} times; online methods have one size",
+        f"compile=true: with method={name} the last batch of an epoch changes its size with each labeling, and torch "
+        f"compiles once for each size, up to {sizes} times; an online method or compile=false avoids this",
         stacklevel=3,
     )
 
