@@ -103,7 +103,7 @@ def _run(plan: Plan, words: tuple[str, ...]) -> Iterator[tuple[str, Measured]]:
 def _bare_step(config: Any, problem: Any) -> Work:
     """Build a function that computes a minimal training step of a linear classifier on features in memory.
 
-    It does the model passes of a FixMatch step and the optimizer update.
+    The step has the forward and backward passes of a FixMatch step and the optimizer update.
     """
     state, settings = start(problem, config.settings), config.settings
     batch, unlabeled = settings.train.batch_size, settings.train.batch_size * settings.method.ratio

@@ -71,7 +71,7 @@ def _whole(step: Work) -> Work:
 def _in_host_memory(data: TrainingData) -> TrainingData:
     """Return the same data with the unlabeled images in host memory.
 
-    This is as if they did not fit on the device. The images of a step are then copied to the device.
+    This simulates a data set that does not fit on the device: the images of each step are copied to the device.
     """
     pool = data.unlabeled.pixels.to(torch.device("cpu"))
     assert isinstance(pool, torch.Tensor)

@@ -1,7 +1,7 @@
 """A FixMatch step as published (arXiv 2001.07685), without optimizations.
 
-It works as in public PyTorch implementations. The code was written from the paper's description, for this benchmark
-only:
+The step works like public PyTorch implementations. The code was written from the paper's description, for this
+benchmark only:
 
 - Pillow transforms each image by itself: a mirror image half of the time, reflect padding and a crop; the strong view
   then gets two of fourteen operations and CutOut.

@@ -49,7 +49,7 @@ def as_text(rows: Sequence[Sequence[str]]) -> str:
 def write_page(page: Path, about: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write the table of results into a page, between the marks `<!-- bench -->` and `<!-- end -->`.
 
-    The rest of the page is unchanged.
+    The text outside these marks is unchanged.
 
     Args:
         about: text above the table.

@@ -120,7 +120,7 @@ def network(widths: Sequence[int], hidden: int, classes: int, side: int) -> nn.S
 class Learning:
     """The tutorial's training step, as a function that is called once for each step.
 
-    It holds the model, AdamW, and a loader that starts again whenever it is exhausted.
+    The object contains the model, AdamW, and a data loader that starts again whenever it is exhausted.
     """
 
     def __init__(self, model: nn.Module, images: Any, targets: Any, batch: int = BATCH) -> None:

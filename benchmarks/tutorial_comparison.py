@@ -137,8 +137,8 @@ def _peak_of(kind: str, root: Path, shape: Shape) -> float:
 def _whole(kind: str, root: Path, shape: Shape) -> None:
     """Run the work of the memory measurement, and print the peak memory in MiB.
 
-    It reads all images, labels the unlabeled set, selects all of it and takes three steps. It runs in a process of its
-    own.
+    It reads all images, labels the unlabeled set, selects all of it and takes three steps. This function runs in a
+    process of its own.
     """
     if kind == "seed":
         everything = tutorial.load(root, shape.size)

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 EPILOG = """\
-The cell that is best on validation, its reference runs and the seeds are written to FOLDER_confirm/confirmation.json
-before the first run, and then trained; the same command continues. `semisup compare FOLDER` reports the result first.
-Words after FOLDER are passed to the sweep:
+Repeat the setting with the best validation accuracy, and its reference runs (without unlabeled images), with new
+seeds. The setting and the seeds are written to FOLDER_confirm/confirmation.json before the first run. To continue
+after an interruption, type the same command again. `semisup compare FOLDER` then prints the result in its first
+lines. Words after FOLDER are passed to the sweep:
 
   semisup confirm outputs/runs
   semisup confirm outputs/runs --seeds 20 hydra/launcher=cores
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of a sweep: outputs/NAME")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="for the sweep, such as hydra/launcher=cores")
-    parser.add_argument("--seeds", type=int, default=10, help="number of fresh seeds (default 10)")
+    parser.add_argument("--seeds", type=int, default=10, help="number of new seeds (default 10)")
     parser.set_defaults(run_command=confirm_command)
 
 
@@ -45,7 +46,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
             raise SettingError(
                 word.partition("=")[0],
                 word.partition("=")[2],
-                "cannot be set here: the settings are those of the chosen cell; only hydra/launcher and tracking can",
+                "cannot be set: confirm uses the settings of the sweep; only hydra/launcher and tracking can be set",
             )
     comparisons = compare_by_dataset(read_runs(find_runs([arguments.folder])))
     if len(comparisons) != 1:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from semisup.runner.result import RunResult
 
 EPILOG = """\
-RUN is a run directory, also a copy of one, or a bare config.yaml (then the run is trained, and there is nothing to
-compare with). The settings after it can only be those that change no number. Output directory, cache, plots and
-tracking of the saved config are not used: they are the defaults of `semisup train`.
+RUN is a run directory, a copy of a run directory, or a config.yaml (which is trained without a comparison). Only
+settings that change no result can follow RUN. Output directory, cache, plots and tracking are not those of the saved
+config, but the defaults of `semisup train`.
 
   semisup reproduce outputs/runs/RUN
   semisup reproduce RUN dataset.root=/data/photographs tracking.mode=online
 
-If it was stopped or killed, the same command continues it.
+To continue after an interruption, type the same command again.
 
 Exit status: 0 identical (or within --tolerance if the environment differs), 1 not identical, 2 RUN cannot be
 reproduced, 75 or 130 stopped by a signal.
@@ -353,6 +353,6 @@ def print_result(difference: "Difference", folder: Path, environment: list[str],
     largest = f"; largest difference {difference.largest:g}" if math.isfinite(difference.largest) else ""
     print(f"not identical: {difference.first}{largest}: {folder}")
     if environment and tolerance is not None and difference.largest <= tolerance and math.isfinite(difference.largest):
-        print(f"within the tolerance of {tolerance:g}, in another environment")
+        print(f"the differences are within the tolerance of {tolerance:g}; the environments differ")
         return 0
     return 1

@@ -141,10 +141,12 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
             "compile", run.compile, "not supported with method.skip_rejected=true (the batch size varies at every step)"
         )
     if labeler.calibrate and groups["method"].uses_unlabeled and not labels_by_model(groups["method"]):
-        allowed = (
+        raise SettingError(
+            "labeler.calibrate",
+            True,
             f"has no effect with method={plain['method']['name']}, whose pseudo-labels do not come from the model; "
+            "use labeler.calibrate=false",
         )
-        raise SettingError("labeler.calibrate", True, allowed + "use labeler.calibrate=false")
     if train.refit:
         _check_refit(plain, groups["method"], dataset, labeler)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
@@ -232,8 +234,11 @@ def _check_hardware(run: RunSettings) -> None:
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
     """Raise SettingError if this program does not know the settings of a config, or gives them another meaning."""
     if not 1 <= run.definitions <= DEFINITIONS:
-        allowed = f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config"
-        raise SettingError("definitions", run.definitions, allowed)
+        raise SettingError(
+            "definitions",
+            run.definitions,
+            f"must be at most {DEFINITIONS}, the version of this program; a newer semisup made this config",
+        )
     check_meaning(config)
 
 

@@ -1,4 +1,4 @@
-"""Convert the words that a user types to Hydra's grammar, or parse them for commands that do not use Hydra."""
+"""Convert the KEY=VALUE words that a user types to the form that Hydra parses, or parse them without Hydra."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | 
 
 
 def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
-    """Translate typed words into overrides that Hydra can parse.
+    """Convert typed KEY=VALUE words to overrides that Hydra can parse.
 
     A value that Hydra's grammar does not accept is taken as text: `dataset.root=~/photos (2026)` needs no quotes for
     Hydra. `threshold=glob(f*)` becomes the list of the options that match.
@@ -55,14 +55,14 @@ def _to_override(word: str, sweep: bool) -> str:
 
 
 def _ambiguous_comma(key: str, value: str) -> SettingError:
-    """Describe text with a comma in a sweep, with what to type for several values and for one."""
+    """Build the error about text with a comma in a sweep; it says what to type for several values and for one."""
     parts = ",".join(quote(part.strip()) for part in value.split(","))
     several, one = (_in_shell(f"{key}={quoted}") for quoted in (parts, quote(value)))
     return SettingError(key, value, f"text with a comma needs quotes with -m; type {several}, or as one value {one}")
 
 
 def _in_shell(word: str) -> str:
-    """Quote a word for the shell: in double quotes where nothing in it is special there, which is easier to read."""
+    """Quote a word for the shell, in double quotes if possible, because these are easier to read."""
     text = shlex.quote(word) if re.search(r'["$`\\!]', word) else f'"{word}"'
     return printable(text, max_length=10 * len(text))
 
@@ -77,7 +77,7 @@ def _expand_glob(override: Override, pattern: Glob) -> str:
 
 
 def parse_settings(words: Iterable[str], allowed: Sequence[str] = ()) -> dict[str, Any]:
-    """Parse the KEY=VALUE words of a command that composes no config.
+    """Parse the KEY=VALUE words of a command other than `train`, which does not use Hydra.
 
     Args:
         allowed: allowed keys; every `tracking.KEY` is allowed too.

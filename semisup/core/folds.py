@@ -50,8 +50,12 @@ def second_validation_set(folds: int, key: str, value: object, unused: str) -> S
         key, value: the setting that gives the validation set; the key is without its group.
         unused: the value of this setting with which the validation set is not used.
     """
-    allowed = f"cross-validation is for data without a validation set, but dataset.{key}={escape(value)} gives one"
-    return SettingError("folds", folds, f"{allowed}; type dataset.{key}={unused}, or leave dataset.folds out")
+    return SettingError(
+        "folds",
+        folds,
+        f"cross-validation is for data without a validation set, but dataset.{key}={escape(value)} gives one; "
+        f"type dataset.{key}={unused}, or leave dataset.folds out",
+    )
 
 
 def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, fold: int) -> list[Index]:

@@ -36,8 +36,8 @@ def recall_per_class(confusion: Tensor) -> list[float | None]:
 def balanced_accuracy(confusion: Tensor) -> float | None:
     """Compute the mean recall, in [0, 1], over the classes that have images; None without images.
 
-    The result equals `sklearn.metrics.balanced_accuracy_score`: a class without images does not count, even if the
-    model predicts it.
+    The value equals that of `sklearn.metrics.balanced_accuracy_score`: a class without images does not count, even if
+    the model predicts it.
     """
     recalls = [recall for recall in recall_per_class(confusion) if recall is not None]
     return sum(recalls) / len(recalls) if recalls else None
@@ -46,8 +46,8 @@ def balanced_accuracy(confusion: Tensor) -> float | None:
 def macro_f1(confusion: Tensor) -> float | None:
     """Compute the mean over classes of F1 = 2 * TP / (images + predictions), in [0, 1]; None without images.
 
-    The result equals `sklearn.metrics.f1_score(average="macro")`. A class with only images or only predictions counts
-    with F1 = 0; a class with neither does not count.
+    The value equals that of `sklearn.metrics.f1_score(average="macro")`. A class with only images or only predictions
+    counts with F1 = 0; a class with neither does not count.
     """
     correct = confusion.diagonal().tolist()
     totals = (confusion.sum(dim=0) + confusion.sum(dim=1)).tolist()

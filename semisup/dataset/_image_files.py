@@ -1,4 +1,4 @@
-"""Base of data sets that consist of image files. Unusable files are left out and reported.
+"""Base class of data sets that consist of image files. Unusable files are left out and reported.
 
 The files are decoded and cached once, whatever settings decide about the splits.
 """
@@ -50,7 +50,7 @@ class ImageFiles:
         self.decode_settings()
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings of how a file becomes pixels; each data set defines them."""
+        """Return the settings by which a file is decoded to pixels; each data set defines them."""
         raise NotImplementedError
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
@@ -124,7 +124,7 @@ def _read_splits(
 
 @contextmanager
 def _attach_report(report: dict[str, Any]) -> Iterator[None]:
-    """Attach the report to a DataError raised inside the context; the report is more complete than the message."""
+    """Context that attaches the data report to a DataError; the report lists all files, the message only some."""
     try:
         yield
     except DataError as error:
@@ -142,7 +142,7 @@ def resident_bytes(memory_gb: float | None, copies: int) -> float:
 
 
 class _DecodedSplit(NamedTuple):
-    """Decoded files of one split.
+    """Decoded image files of one split (labeled, unlabeled, validation or test).
 
     pixels: (n, 3, S, S) uint8, the images of the n usable files
     decoded: (n,) ascending positions of the usable files among all files of the split
@@ -177,14 +177,14 @@ def _assign_to_splits(
 
 
 def _rows_of(images: DecodedImages) -> Any:
-    """Compute the row of each file among the pixels, (n,) int64; -1 for a file without pixels."""
+    """Compute the row of each file in the array of pixels, (n,) int64; -1 for a file without pixels."""
     row = numpy.full(len(images.digests), -1)
     row[numpy.asarray(images.decoded, numpy.int64)] = numpy.arange(len(images.decoded))
     return row
 
 
 def _gather(sources: list[Array | PackedImages], which: Any, row: Any, limit: float) -> Pixels:
-    """Gather rows of the sources as one array of images.
+    """Gather images from several arrays or files into one array.
 
     More than `limit` bytes stay on disk. A whole source in memory is returned without a copy; otherwise the rows are
     copied.

@@ -1,4 +1,4 @@
-"""Settings that all data sets of torchvision share; their training part is split by a seed."""
+"""Settings that all data sets from torchvision share; their training images are split by a seed."""
 
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ class SplitSettings:
         self.fractions()
 
     def fractions(self) -> SplitFractions:
-        """Return the sizes of the sets. The share of test images is 0, because the test part is a separate part."""
+        """Return the sizes of the splits of the training images; the official test images are not part of them."""
         return SplitFractions(
             0,
             self.validation_share,

@@ -1,4 +1,4 @@
-"""Base of data sets that torchvision reads as one array of images.
+"""Base class of data sets that torchvision reads as one array of images.
 
 The official test part is the test split; the training part is split by a seed into validation, labeled and unlabeled.
 With `dataset.download=true`, torchvision downloads missing files.
@@ -32,7 +32,7 @@ CHUNK = 1024
 
 
 class _Piece(NamedTuple):
-    """The images of an original part (train, test, own_unlabeled) that belong to one split.
+    """Images of one split that come from one original part of the data set (train, test or own_unlabeled).
 
     rows: their rows in the original part
     targets: their class numbers; -1 = unknown
@@ -57,7 +57,7 @@ class TorchvisionArrays(SplitSettings):
         self.check_split()
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings of how image files become input in prediction; transparent pixels become black."""
+        """Return the settings by which `semisup predict` decodes image files; transparent pixels become black."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def inspect(self) -> DatasetInfo:
@@ -100,7 +100,7 @@ class _ArrayLoader:
         self.digest = hashlib.sha256(repr(info.classes).encode())
 
     def add(self, part: str, planes: Pixels) -> None:
-        """Copy the images of one original part to their splits.
+        """Copy the images of one original part (train, test or own_unlabeled) to their splits.
 
         Args:
             part: name of the part.
@@ -126,7 +126,7 @@ class _ArrayLoader:
             self.by_digest[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
 
     def _report(self) -> dict[str, Any]:
-        """Report equal images. Near duplicates are not searched for: that would compare every image with all others."""
+        """Report equal images, but not near duplicates, because that would compare every image with all others."""
         if self.on_duplicate == IGNORE:
             return {}
         duplicates = equal_only(group for group in self.by_digest.values() if len(group) > 1)

@@ -1,4 +1,4 @@
-"""Read torchvision's lists of image files; this program, and not torchvision, decodes the files."""
+"""Read the lists of image files in torchvision's data sets; the files are decoded without torchvision."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from semisup.text import escape_name
 
 
 def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
-    """Collect the files of torchvision's list, sorted by path, with their class numbers.
+    """Collect the image files that torchvision lists, sorted by path, with their class numbers.
 
     Args:
         root: root of the data set; names of images are relative to it.

@@ -58,25 +58,25 @@ class ReaderLabels(NamedTuple):
 
 
 def nchw(reader: Any) -> Pixels:
-    """Return the pixels of a reader that stores them as (n, C, s, s)."""
+    """Return the pixels of a torchvision data set that stores them as (n, C, s, s)."""
     pixels: Pixels = reader.data
     return pixels
 
 
 def nhwc(reader: Any) -> Pixels:
-    """Return the pixels of a reader that stores them as (n, s, s, C), as (n, C, s, s)."""
+    """Return the pixels of a torchvision data set that stores them as (n, s, s, C), converted to (n, C, s, s)."""
     pixels: Pixels = reader.data.transpose(0, 3, 1, 2)
     return pixels
 
 
 def grayscale(reader: Any) -> Pixels:
-    """Return the pixels of a reader that stores them as a tensor (n, s, s), as an array (n, 1, s, s)."""
+    """Return the pixels of a torchvision data set that stores them as (n, s, s), converted to (n, 1, s, s)."""
     pixels: Pixels = reader.data.numpy()[:, None]
     return pixels
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a reader that has the argument train=True or False and knows the names of its classes."""
+    """Describe a torchvision data set that has the argument train=True or False and class names."""
     return ReaderSpec(
         reader=reader,
         channels=channels,
@@ -90,7 +90,7 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
 
 
 def idx_source(reader: str) -> ReaderSpec:
-    """Describe the reader of MNIST or of a data set in the same format: gray images in four IDX files."""
+    """Describe MNIST or another torchvision data set in its format: gray images in four IDX files."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 
@@ -100,7 +100,7 @@ _labels: dict[tuple[ReaderSpec, Path, tuple[tuple[int, int], ...]], ReaderLabels
 
 
 def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
-    """Read the class numbers of all images.
+    """Read the class numbers of all images of a torchvision data set.
 
     Args:
         root, download: the settings `dataset.root` and `dataset.download`.
@@ -132,7 +132,7 @@ def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
 
 
 def _stamps(source: ReaderSpec, root: Path) -> tuple[tuple[int, int], ...]:
-    """Read size and modification time of every required file; () if a file is missing."""
+    """Read size and modification time of every required file of a data set; () if a file is missing."""
     try:
         stats = [(root / file).stat() for file in source.files]
     except OSError:

@@ -43,8 +43,8 @@ class BackboneNetwork(NormalizedNetwork):
 def encode_batch(network: BackboneNetwork, images: Tensor, batch: int) -> Tensor:
     """Encode at most `batch` images as one batch of exactly `batch` images, padded with black images.
 
-    The rounding of a feature depends on the number of images in the batch, so this number is fixed. It does not depend
-    on which images are in the batch or on their order.
+    The rounding of a feature depends on the number of images in the batch, so this number is fixed. The rounding does
+    not depend on which other images are in the batch, or on their order.
 
     Args:
         images: (n, C, S, S) float in [0, 1], n <= batch.

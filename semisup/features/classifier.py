@@ -41,7 +41,7 @@ class Ensemble(nn.Module):
 def _for_plain_images(encoder: Any) -> Any:
     """Set those settings of an encoder to fixed values that do not affect the features of plain images.
 
-    Then encoders that differ only in these settings share the features of images without augmentation.
+    Encoders that differ only in these settings (cache, augmented views) then share their features of plain images.
     """
     return dataclasses.replace(encoder, cache=None, views=1, view_seed=0)
 

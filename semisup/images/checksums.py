@@ -28,7 +28,7 @@ class BlockChecksums:
         self.sum, self.bytes = 0, 0
 
     def add(self, chunk: memoryview) -> None:
-        """Add the next bytes of the data."""
+        """Add the next bytes to the data that are checksummed."""
         while len(chunk):
             part = chunk[: BLOCK - self.bytes]
             self.sum, self.bytes = zlib.crc32(part, self.sum), self.bytes + len(part)
@@ -38,7 +38,7 @@ class BlockChecksums:
                 self.sum, self.bytes = 0, 0
 
     def all(self) -> list[int]:
-        """Return the checksums of all blocks so far, including an incomplete last block."""
+        """Return the checksums of all blocks added so far, including an incomplete last block."""
         return self.full + ([self.sum] if self.bytes else [])
 
 
@@ -48,7 +48,7 @@ def checksum_blocks(content: memoryview) -> list[int]:
 
 
 def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int], into: memoryview | None) -> bool:
-    """Whether `length` bytes of a file, starting at `offset`, match the checksums.
+    """Verify `length` bytes of a file, starting at `offset`: return whether they match the block checksums.
 
     Args:
         descriptor: file descriptor of the open file.
@@ -85,7 +85,7 @@ def _blocks(length: int) -> Iterator[tuple[int, int]]:
 
 
 def _in_threads(act: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield `act` of each item, in order, computed in several threads: reading and CRC-32 release the GIL."""
+    """Call `act` for each item in several threads, and yield the results in the order of the items."""
     threads = min(_available_cores(), len(items), MAX_THREADS)
     if threads < 2:
         yield from map(act, items)

@@ -1,4 +1,4 @@
-"""Settings of how an image becomes S x S pixels, and their fingerprint.
+"""Settings by which an image is decoded to S x S pixels, and the fingerprint of these settings.
 
 The fingerprint contains everything, besides the file, that the pixels depend on, and nothing else. Equal fingerprints
 and equal files give equal pixels, so the key of the cache includes the fingerprint. It contains the versions of the
@@ -28,7 +28,7 @@ LARGEST_MAX_PIXELS = 178_956_970
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """Settings of decoding.
+    """Settings by which an image file is decoded to pixels.
 
     size: S, the side of the result in pixels, 1 to 4096
     resize: "stretch" = resize both sides to S, whatever the aspect ratio; "center_crop" = resize the short side to S,
@@ -63,7 +63,7 @@ class DecodeSettings:
         return 8 * self.max_pixels + 2**24
 
     def fingerprint(self) -> str:
-        """Return, as text, everything besides the file that its pixels depend on.
+        """Return as text everything on which the pixels depend besides the file: settings and library versions.
 
         These are the settings, VERSION and the versions of the decoders.
         """

@@ -58,7 +58,7 @@ _TRAINED_ON = frozenset({"labeled", "unlabeled"})
 
 
 class DuplicateImage(NamedTuple):
-    """One image of a group of duplicates.
+    """An image in a group of duplicate images.
 
     target: class number; -1 = unknown
     """
@@ -69,7 +69,7 @@ class DuplicateImage(NamedTuple):
 
 
 class Duplicates(NamedTuple):
-    """Groups of duplicates, by kind.
+    """Groups of duplicate images, by kind.
 
     counts: kind -> number of groups; the fields below contain only the first groups of each kind
     leaks: equal images in several splits, one of which is validation or test
@@ -113,7 +113,7 @@ def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
 
 
 def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
-    """Sort groups of equal images into leaks, two_classes and repeats, without a search for near duplicates."""
+    """Divide groups of equal images into harmful and harmless ones, without a search for near duplicates."""
     groups_of: dict[str, list[list[DuplicateImage]]] = {"leaks": [], "two_classes": [], "repeats": []}
     counts = dict.fromkeys(groups_of, 0)
     for group in groups:
@@ -132,7 +132,7 @@ def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
 
 
 class _AllImages:
-    """The images of all splits, numbered consecutively; this number is called row."""
+    """The images of all splits, numbered consecutively; the number of an image is called its row."""
 
     def __init__(self, splits: Sequence[str], images: Sequence[Images]) -> None:
         self.splits, self.images = splits, images
@@ -143,7 +143,7 @@ class _AllImages:
         self.is_evaluation = torch.tensor([split not in _TRAINED_ON for split in splits])
 
     def place(self, row: int) -> tuple[int, int]:
-        """Compute the number of the split that contains a row, and the position of the image in this split."""
+        """Compute the split of an image (by its row), and its position in this split."""
         number = bisect_right(self.ends, row)
         return number, row - (self.ends[number - 1] if number else 0)
 
@@ -152,7 +152,7 @@ class _AllImages:
         return DuplicateImage(self.splits[number], self.images[number].paths[own], int(self.targets[row]))
 
     def members(self, rows: Sequence[int], is_repeat: Tensor) -> Iterator[DuplicateImage]:
-        """Yield the images of a group; mark all except the first in `is_repeat`, (n,) bool."""
+        """Yield the images of a group of duplicates; mark all except the first in `is_repeat`, (n,) bool."""
         for row in rows:
             is_repeat[row] = row != rows[0]
             yield self.member(row)
@@ -163,7 +163,7 @@ class _AllImages:
         return hashlib.sha256(self.images[number].pixels[own].numpy().tobytes()).digest()
 
     def harmful(self, pairs: Tensor) -> Tensor:
-        """Find the pairs of images that would be a leak or in two classes if the two images were equal.
+        """Find the pairs of images that would be harmful as duplicates (in two splits or two classes).
 
         Args:
             pairs: (2, m) rows.
@@ -177,7 +177,7 @@ class _AllImages:
 
 
 def cached(cache: Path | None, key: str, search: Callable[[], Duplicates]) -> Duplicates:
-    """Return the result of `search` from the cache; if it is missing or damaged there, search and cache the result.
+    """Return the duplicates from the cache, or search for them and store the result in the cache.
 
     Args:
         cache: cache directory, in whose folder `duplicates` results are stored; None = no cache. Errors when writing
@@ -213,7 +213,7 @@ def _differ(targets: Sequence[int]) -> bool:
 
 
 def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
-    """Compute what images are compared by: gray means and dHash.
+    """Compute the descriptors by which images are compared: gray means and dHash.
 
     Returns:
         (n, 256) uint8, the 16 x 16 gray means; and (n, 64) int8, the bits of the dHash as +1 and -1.
@@ -231,7 +231,7 @@ def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
 
 
 def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
-    """Yield groups of at least two rows with equal pixels; pixels are hashed only for rows with equal means."""
+    """Yield groups of images with equal pixels; only images with equal gray means are hashed."""
     factors = numpy.random.default_rng(0).integers(0, 2**63, _GRID**2 // 8, dtype=numpy.uint64) | numpy.uint64(1)
     sums = means.numpy().view(numpy.uint64) @ factors  # equal for equal means
     order = numpy.argsort(sums, kind="stable")
@@ -246,7 +246,7 @@ def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
 
 
 def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
-    """Yield pairs of rows, (2, m), that are near duplicates; nearly uniform images are skipped (see FLAT).
+    """Yield pairs of near duplicates as (2, m) rows; nearly uniform images are skipped (see FLAT).
 
     At least one row of each pair is below `first`.
     """
@@ -267,7 +267,7 @@ def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
 
 
 def to_report(duplicates: Duplicates, classes: Sequence[str]) -> dict[str, Any]:
-    """Convert duplicates to plain data for a report: for each kind that was searched for, the count and the groups."""
+    """Convert duplicates to plain data for data_report.json: number and groups of each kind."""
     return {"counts": duplicates.counts} | {
         kind: [[_member_report(member, classes) for member in group] for group in getattr(duplicates, kind)]
         for kind in duplicates.counts
@@ -280,7 +280,7 @@ def _member_report(member: DuplicateImage, classes: Sequence[str]) -> dict[str, 
 
 
 def report_duplicates(duplicates: Duplicates, classes: tuple[str, ...], on_duplicate: str) -> None:
-    """Warn about harmful duplicates.
+    """Warn about harmful duplicate images, or raise an error.
 
     Raises:
         DataError: `on_duplicate` is "error" and there are leaks or equal images in two classes.

@@ -1,4 +1,4 @@
-"""The image formats that are read: their suffixes and their first bytes. This module does not import Pillow.
+"""Detect the image formats that are read, by suffix and first bytes. This module does not import Pillow.
 
 A file with one of the suffixes counts as an image; of any other file the first bytes decide whether it is an image. The
 content alone decides the format. Formats whose decoders start another program (EPS, PDF) are never read.
@@ -43,7 +43,7 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 
 def is_image_content(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is an image of a format that is read."""
+    """Whether a file that begins with these bytes is an image in one of the supported formats."""
     if head.startswith(b"BM"):
         return head[6:10] == b"\0\0\0\0"  # two reserved fields; texts begin with BM, too
     if head.startswith(b"RIFF"):
@@ -52,12 +52,12 @@ def is_image_content(head: bytes) -> bool:
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is HEIF, of which HEIC is the usual kind, and not AVIF."""
+    """Whether a file that begins with these bytes is a HEIF image (usually HEIC), and not AVIF."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and not is_avif(head)
 
 
 def is_avif(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is AVIF: by its main brand, or in a general one by the others."""
+    """Whether a file that begins with these bytes is an AVIF image, by its main brand or its other brands."""
     if head[4:8] != b"ftyp":
         return False
     end = min(int.from_bytes(head[:4]), SIGNATURE_BYTES)

@@ -1,4 +1,4 @@
-"""Check the bytes of a file before decoding: truncation, wrong checksums, and unlimited work for the decoder.
+"""Check an image file before decoding: truncation, wrong checksums, and too much work for the decoder.
 
 These checks are needed because Pillow opens some truncated files without an error, and decodes all scans of a JPEG
 however many there are.
@@ -21,7 +21,7 @@ _WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 
 
 def find_corruption(data: bytes) -> str | None:
-    """Find out why a file cannot be decoded: return a key of decode.REASONS, or None if only a decoder can tell."""
+    """Find a reason why an image file cannot be decoded: a key of decode.REASONS, or None if there is none."""
     if data.startswith(PNG):
         return _png_corruption(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":

@@ -34,7 +34,7 @@ SPAWNER.set_forkserver_preload(["semisup.images.pool"])
 
 @contextlib.contextmanager
 def hide_main_module() -> Iterator[None]:
-    """Hide `__main__`, so that processes started inside the context do not import the user's script again."""
+    """Context that hides `__main__`, so that started processes do not import the user's script again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
@@ -57,7 +57,7 @@ def decode_isolated(
     first: Callable[[], None],
     died: Callable[[ImageFile, str], R],
 ) -> Iterator[R]:
-    """Yield the result of `act` for each file, in order; one process computes them and is restarted if it dies.
+    """Process files one at a time in a separate process, which is restarted if a file kills it; yield the results.
 
     Args:
         act: function of a file that runs in the process; its exceptions are raised again here.
@@ -78,8 +78,8 @@ def decode_isolated(
                 crashes += 1
                 if crashes == MAX_CONSECUTIVE_CRASHES:
                     raise DataError(
-                        f"decoding {MAX_CONSECUTIVE_CRASHES} files in a row killed the process, {file.name} the last: "
-                        "out of memory? Use fewer workers or a lower max_pixels"
+                        f"decoding {MAX_CONSECUTIVE_CRASHES} files in a row killed the process; the last is "
+                        f"{file.name}. If memory is short, use fewer workers or a lower max_pixels"
                     ) from error
                 yield died(file, error.reason)
 
@@ -94,14 +94,14 @@ def _retry_once(worker: "_Worker[R]", file: ImageFile) -> R:
 
 
 class _Worker(Generic[R]):
-    """A process that handles one file at a time; it is started when needed, and started again after it died."""
+    """Worker process that handles one file at a time; it is started when needed, and again after it died."""
 
     def __init__(self, act: Callable[[ImageFile], R], first: Callable[[], None]) -> None:
         self.act, self.first = act, first
         self.process: Any = None
 
     def run(self, file: ImageFile) -> R:
-        """Compute `act` of the file in the process; exceptions of `act` are raised again here.
+        """Let the worker process handle a file and return the result; its exceptions are raised again here.
 
         Raises:
             WorkerDiedError: the process died.
@@ -124,7 +124,7 @@ class _Worker(Generic[R]):
         raise result
 
     def close(self) -> None:
-        """Kill the process if it is alive."""
+        """Kill the worker process if it is alive."""
         if self.process is not None and self.process.is_alive():
             self.process.kill()
             self.process.join()

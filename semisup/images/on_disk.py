@@ -1,4 +1,4 @@
-"""Images that do not fit into the memory of the device: each step reads its own from a file or from CPU memory.
+"""Read the images of each step from a file or from CPU memory, if they do not fit into the device's memory.
 
 A training step reads the rows of its images, and the rows of the next step are read while the step computes. Rows are
 read with preadv and not memory-mapped. The pages of a memory map, many around each row, would count as memory of the
@@ -23,7 +23,7 @@ from semisup.images.decode import Pixels
 
 
 class PackedImages:
-    """(n, C, S, S) uint8 images, stored in a file one after another, from the byte `offset` on.
+    """Images in a file: (n, C, S, S) uint8, stored one after another from the byte `offset` on.
 
     The file is opened once, so the images can still be read after the file was deleted.
 
@@ -47,7 +47,7 @@ class PackedImages:
         return self[numpy.arange(len(self))]
 
     def __getitem__(self, rows: Any) -> Pixels:
-        """Read the rows with these numbers, (m,), into a new array (m, C, S, S); consecutive rows are read together.
+        """Read the images with these numbers, (m,), into a new array (m, C, S, S).
 
         Raises:
             DataError: the file has become shorter, or cannot be read.
@@ -74,7 +74,7 @@ class PackedImages:
 
 
 class LazyImages:
-    """(n, C, S, S) uint8 images that are indexed like a tensor; indexing reads the images.
+    """Images, (n, C, S, S) uint8, that are read when they are indexed, like elements of a tensor.
 
     Args:
         sources: arrays of images, (m, C, S, S) each, in files or in memory.
@@ -93,7 +93,7 @@ class LazyImages:
         return len(self.row)
 
     def to(self, device: torch.device) -> "LazyImages":
-        """Return the same images for another device."""
+        """Return the same images, to be moved to another device when they are read."""
         return LazyImages(self.sources, self.which, self.row, device)
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -108,7 +108,7 @@ class LazyImages:
         return to_device(images, self.device)
 
     def ahead(self, index: Tensor) -> None:
-        """Start to read, in a thread, the images that will be indexed next."""
+        """Start to read in a thread the images that will be indexed next."""
         if self.reader is None:
             self.reader = ThreadPoolExecutor(1, "semisup-reader")
         numbers = _as_array(index)

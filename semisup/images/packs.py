@@ -31,7 +31,7 @@ PREFIX = struct.Struct("<8sII32s")
 
 
 class ImagePack(NamedTuple):
-    """Content of a pack.
+    """Content of a pack, a cache file with the pixels of many images.
 
     pixels: (n, 3, S, S) uint8
     bad: position in the list of files -> reason, for each file without a row
@@ -44,7 +44,7 @@ class ImagePack(NamedTuple):
 
 
 def write_pack(path: Path, pack: ImagePack) -> None:
-    """Write a pack with pixels in memory to a file, atomically.
+    """Write the pixels of many images, which are in memory, to a pack (cache file), atomically.
 
     Raises:
         OSError: the file cannot be written; for example, the disk is full or read-only.
@@ -87,7 +87,7 @@ class PackWriter:
 
 
 def read_pack(path: Path, count: int, size: int, *, on_disk: bool) -> ImagePack | None:
-    """Read a pack; None if it is missing or damaged, or does not have the expected key, count or size.
+    """Read a pack (cache file of pixels); None if it is missing, damaged, or of other files or settings.
 
     Args:
         count: number of files in the list that the pack belongs to, with and without pixels.

@@ -11,7 +11,7 @@ from PIL import _imaging
 
 
 def silence_decoders() -> None:
-    """Silence the decoders in this process; libtiff cannot be silenced if it is not linked into Pillow's module."""
+    """Silence the warnings of image decoders in this process, except libtiff if Pillow loads it separately."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(_imaging.__file__)

@@ -29,7 +29,7 @@ TOO_SLOW = -signal.SIGPROF
 
 
 def limit_memory(settings: DecodeSettings) -> None:
-    """Limit the memory of this process to what the largest accepted image needs; beyond it, MemoryError is raised."""
+    """Limit the memory of this process to the need of the largest accepted image; then MemoryError is raised."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
@@ -43,7 +43,7 @@ def limit_memory(settings: DecodeSettings) -> None:
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
-    """Kill this process by SIGPROF if the body of the context takes more than SECONDS of CPU time."""
+    """Context that kills this process by SIGPROF if it takes more than SECONDS of CPU time."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:

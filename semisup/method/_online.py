@@ -70,7 +70,7 @@ class OnlineMethod:
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
         """Compute the loss of a training step on labeled images only.
 
-        It is the mean cross-entropy of their weak views, unless a method overrides it.
+        The loss is the mean cross-entropy of weak views, unless a method overrides this function.
         """
         return labeled_step_loss(training, position, training.weak)
 
@@ -116,7 +116,7 @@ class OnlineMethod:
     ) -> Generator[Event, None, StateDict]:
         """Yield the event that reports the pseudo-labels since the previous report.
 
-        It has the last pseudo-label of each unlabeled image that was labeled since then.
+        The event contains the last pseudo-label of each unlabeled image that was labeled since then.
         """
         size = len(training.unlabeled)
         names = ("targets", "predicted", "confidence", "weight")
@@ -306,7 +306,7 @@ def forward_weak_strong(
 def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
     """Compute the logits of the averaged model (EMA of the student's weights) for labeled images and weak views.
 
-    Those of the labeled images are None unless the policy uses them.
+    The logits of the labeled images are None unless the threshold policy uses them.
     """
     teacher = training.teacher.eval()
     labeled = teacher(images).float() if training.policy.uses_labeled else None
@@ -317,7 +317,7 @@ def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple
 def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
     """Compute the student's logits for labeled images and weak views, without gradient.
 
-    Those of the labeled images are None unless the policy uses them.
+    The logits of the labeled images are None unless the threshold policy uses them.
     """
     with freeze_bn_stats(training.student):
         if not training.policy.uses_labeled:

@@ -179,7 +179,7 @@ class Method(Protocol):
     def needs_evaluation(self, epoch: int) -> bool:
         """Whether the method needs the validation accuracy after `epoch` epochs.
 
-        Then `on_evaluation` may act on it.
+        If so, `on_evaluation` is called with this accuracy.
         """
         ...
 

@@ -81,7 +81,7 @@ class UDA(OnlineMethod):
     def _annealed_loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """Compute the mean cross-entropy of the labeled images that training-signal annealing does not leave out.
 
-        The result is 0 if there are none.
+        The loss is 0 if all images are left out.
         """
         if self.tsa == "none":
             return cross_entropy(logits, targets)

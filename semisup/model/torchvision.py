@@ -163,7 +163,7 @@ class TorchvisionClassifier:
     def _entry(self, models: ModuleType) -> Any:
         """Return the entry of torchvision's list of weights that the setting `weights` names.
 
-        The result is the entry DEFAULT for a local file, and None without pretrained weights.
+        For a local file, return the entry DEFAULT; without pretrained weights, return None.
         """
         if self.weights is None:
             return None

@@ -44,7 +44,7 @@ def parameter_groups(
     """Divide the trained parameters of a model into groups for a torch optimizer.
 
     Each group has an entry `lr_scale` above 0, by which the training loop multiplies the learning rate at every step.
-    It is saved with the state of the optimizer.
+    The entry is saved with the state of the optimizer.
 
     Args:
         decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).

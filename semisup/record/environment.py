@@ -168,7 +168,7 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
 def _driver() -> dict[str, Any]:
     """Return the versions of CUDA and cuDNN, and the newest CUDA version that the GPU driver supports.
 
-    The latter is a number such as 12080 for 12.8; None if unknown.
+    The version that the driver supports is a number, such as 12080 for 12.8; None if unknown.
     """
     number = ctypes.c_int(0)
     with contextlib.suppress(OSError, AttributeError):
@@ -221,7 +221,7 @@ def _cpu_fields() -> dict[str, str]:
 def _git() -> dict[str, Any] | None:
     """Return the git commit of this program, and whether there are uncommitted changes.
 
-    The result is None if the package is not a git checkout.
+    Return None if this program does not run from a git checkout.
     """
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():

@@ -159,7 +159,7 @@ class RunLock:
     def _beat(self) -> None:
         """Increment the heartbeat counter in the lock file at regular intervals, until the lock is released or lost.
 
-        It runs in a thread, so it continues during loading, evaluation and compilation.
+        This function runs in a thread, so the heartbeat continues during loading, evaluation and compilation.
         """
         count = 0
         place = os.fstat(self._descriptor).st_size - COUNTER_DIGITS - len('"}')
@@ -175,7 +175,7 @@ class RunLock:
     def is_held(self) -> bool:
         """Whether this process still holds the lock of the run directory.
 
-        It does not if the directory was replaced, or if its owner.json is another holder's.
+        The lock is lost if the directory was replaced, or if another process has written owner.json.
 
         Raises:
             OSError: the file system does not answer.

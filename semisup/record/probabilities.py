@@ -72,7 +72,7 @@ def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabiliti
 def _decode(payload: bytes) -> Probabilities:
     """Decode the array of an npz file.
 
-    Its header is parsed here, because numpy would allocate whatever size a header states.
+    The header of the array is parsed here, because numpy would allocate any size that a header states.
     """
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         (part,) = archive.infolist()

@@ -211,7 +211,7 @@ def _controls(
 def _control(comparison: Comparison, x: int, rows: list[Row], split: str) -> HeatmapCell:
     """Create the cell with the control of one column of the heat map.
 
-    The text is SEVERAL if the controls of the rows have different settings.
+    The text of the cell is SEVERAL if the rows have controls with different settings.
     """
     runs = {control.id: control for row in rows for pair in row.controls if (control := pair.finished)}
     value = over_seeds(runs.values(), split)

@@ -42,7 +42,7 @@ class CollapseWatch:
         """Check the pseudo-labels of a labeling for collapse; warn once, or stop the run.
 
         Raises:
-            CollapsedError: the share is below `stop_below`.
+            CollapsedError: the ratio of the entropies (see the module) is below `stop_below`.
         """
         if not isinstance(event, PoolLabeled) or sum(event.classes.kept) < MIN_IMAGES_PER_CLASS * len(self.classes):
             return

@@ -36,10 +36,13 @@ def check_compatibility(
     counts = refit_counts(counts) if refit else counts
     labeled, batch_size = counts["labeled"], run_config.settings.train.batch_size
     if counts["validation"] == 0 and not refit:
-        allowed = "has no validation images, by which a run selects its best model"
-        if "folds" in run_config.config["dataset"]:
-            allowed += "; type dataset.folds=5 dataset.fold=0 to hold out a fifth of the labeled images"
-        raise SettingError("dataset", run_config.config["dataset"]["name"], allowed)
+        hint = "; type dataset.folds=5 dataset.fold=0 to hold out a fifth of the labeled images"
+        raise SettingError(
+            "dataset",
+            run_config.config["dataset"]["name"],
+            "has no validation images, by which a run selects its best model"
+            f"{hint if 'folds' in run_config.config['dataset'] else ''}",
+        )
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
         raise SettingError(
@@ -121,8 +124,8 @@ def _warn_recompilation(run_config: RunConfig) -> None:
             f"must be at most {MAX_SHAPES // 2 - 1} with compile=true and method={name}, whose batches vary in size",
         )
     warnings.warn(
-        f"compile=true: with method={name} the size of the last batch of an epoch changes with each labeling, and each "
-        f"size is compiled once, up to {sizes} times; online methods have one size",
+        f"compile=true: with method={name} the last batch of an epoch changes its size with each labeling, and torch "
+        f"compiles once for each size, up to {sizes} times; an online method or compile=false avoids this",
         stacklevel=3,
     )
 
@@ -174,8 +177,11 @@ def check_output_folders(run_config: RunConfig) -> None:
     for key, folder in run_config.dataset.scanned_folders().items():
         for output_key, output in outputs.items():
             if output is not None and _is_inside(Path(output).expanduser(), folder):
-                allowed = f"must not be inside {key} ({escape(str(folder))}), whose images are the data"
-                raise SettingError(output_key, output, f"{allowed}; use another folder")
+                raise SettingError(
+                    output_key,
+                    output,
+                    f"must not be inside {key} ({escape(str(folder))}), whose images are the data; use another folder",
+                )
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

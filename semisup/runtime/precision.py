@@ -35,7 +35,7 @@ BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 def default_precision(device: str) -> str:
     """Return the faster precision, float32 or bfloat16, on this machine's `cpu` or `cuda`.
 
-    It is bfloat16 if the device has instructions for it.
+    The faster precision is bfloat16 if the device has instructions for bfloat16.
     """
     if device == "cpu":
         capabilities = torch.cpu.get_capabilities()

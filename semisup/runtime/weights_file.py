@@ -136,10 +136,15 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
         raise SettingError(key, path, f"needs the package {error.name}; type pip install {error.name}") from None
     except Exception as error:  # a damaged file can raise almost any exception
         message = escape(first_line(error) or type(error).__name__)
-        allowed = f"the file is damaged, or contains more than tensors and plain data ({message})"
         if (code := CODE.search(str(error))) is not None:
-            allowed = f"contains more than tensors, and loading it would run {code[1]}; save only model.state_dict()"
-        raise SettingError(key, path, allowed) from None
+            raise SettingError(
+                key,
+                path,
+                f"contains more than tensors, and loading it would run {code[1]}; save only model.state_dict()",
+            ) from None
+        raise SettingError(
+            key, path, f"the file is damaged, or contains more than tensors and plain data ({message})"
+        ) from None
     return _checked_tensors(key, path, content)
 
 

@@ -167,8 +167,12 @@ def require_launcher(command: ComposedCommand) -> None:
     launcher = str(command.config.hydra.runtime.choices["hydra/launcher"])
     missing = [each for each in ("srun", "sbatch") if shutil.which(each) is None]
     if launcher in SLURM_LAUNCHERS and missing:
-        allowed = f"needs SLURM's {missing[0]}, which is not on PATH here; start it on a login node of the cluster"
-        raise SettingError("hydra/launcher", launcher, f"{allowed}, or use hydra/launcher=cores")
+        raise SettingError(
+            "hydra/launcher",
+            launcher,
+            f"needs SLURM's {missing[0]}, which is not on PATH here; start it on a login node of the cluster, "
+            "or use hydra/launcher=cores",
+        )
 
 
 def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":

@@ -1,4 +1,4 @@
-"""Function calls with a time limit."""
+"""Call functions with a time limit, so that an upload cannot block a run."""
 
 import queue
 import threading
@@ -15,7 +15,7 @@ class UnavailableError(Exception):
 
 
 def run_with_timeout(seconds: float, doing: str, work: Callable[[], T]) -> T:
-    """Call `work` in a daemon thread and return its result.
+    """Call a function in a daemon thread, and return its result or raise an error after the time limit.
 
     At the time limit, this function stops waiting for the thread, which does not keep the process from exiting. Signals
     are handled by the main thread, so Ctrl-C ends the wait.

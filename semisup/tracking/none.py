@@ -10,7 +10,7 @@ class NoTracking:
     """No tracker; it has no settings, so `tracking=none tracking.mode=online` is an error."""
 
     def require_installed(self) -> None:
-        """Do nothing: no package is needed."""
+        """Check nothing, because `tracking=none` needs no package."""
 
     def open(self, run_info: RunInfo) -> Tracker:
         """Return a tracker that does nothing."""

@@ -57,7 +57,8 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
     The last event is Finished.
 
     Raises:
-        DivergedError: a loss or gradient was not finite. It is raised before the next save or the end of the epoch.
+        DivergedError: a loss or gradient was not finite. The error is raised before the next save or the end of the
+            epoch.
     """
     training = make_context(problem, settings, state)
     method, plan = settings.method, settings.train
@@ -153,7 +154,7 @@ def learning_rate(optimizer: torch.optim.Optimizer) -> float:
 def training_step(training: TrainingContext, settings: TrainingConfig, state: State, position: Position) -> None:
     """Train for one step: compute the loss and its gradient, and update the weights.
 
-    It does not wait for the device, except for methods with `skip_rejected`.
+    This function does not wait for the GPU, except for methods with `skip_rejected`.
     """
     seed_dropout(settings.seed, position.step)
     rate = settings.optimizer.lr * settings.schedule.factor(position.progress)

@@ -1,6 +1,6 @@
 """Fit probes: scikit-learn classifiers on the features of the labeled images, used as reference runs.
 
-They use the features of an encoder or, without an encoder, the pixels:
+The classifiers use the features of an encoder or, without an encoder, the pixels:
 
     logistic_regression    minimize sum_i CE(W f_i + b, y_i) + |W|^2 / (2 * C); b has no penalty
     nearest_neighbors      vote of the k nearest labeled images, each with weight 1 / distance

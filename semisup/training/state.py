@@ -80,11 +80,19 @@ class TrainSettings:
         check_choice("select_by", self.select_by, SELECTION_METRICS)
         check_range("patience", self.patience, 1)
         if self.refit and self.patience is not None:
-            allowed = "needs validation images, but train.refit=true trains on them; use train.patience=null"
-            raise SettingError("patience", self.patience, f"{allowed}, and set train.steps")
+            raise SettingError(
+                "patience",
+                self.patience,
+                "needs validation images, but train.refit=true trains on them; use train.patience=null, "
+                "and set train.steps",
+            )
         if self.refit and self.select_by != SELECTION_METRICS[0]:
-            allowed = "needs validation images, but train.refit=true trains on them and uses the last model"
-            raise SettingError("select_by", self.select_by, f"{allowed}; leave train.select_by out")
+            raise SettingError(
+                "select_by",
+                self.select_by,
+                "needs validation images, but train.refit=true trains on them and uses the last model; "
+                "leave train.select_by out",
+            )
         check_range("ema_decay", self.ema_decay, 0, 1, below=True)
         check_range("head_first", self.head_first, 0, 1, below=True)
         check_range("max_grad_norm", self.max_grad_norm, 0, above=True)

@@ -1,4 +1,4 @@
-"""A class without test images: no metric is NaN, and all equal scikit-learn's."""
+"""Test metrics if a class has no test images: none is NaN, and all equal those of scikit-learn."""
 
 import csv
 import json

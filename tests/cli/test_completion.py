@@ -1,4 +1,4 @@
-"""TAB completion by the scripts that `semisup -sc install=SHELL` prints, in a real shell in a pseudo-terminal."""
+"""Test TAB completion with scripts that `semisup -sc install=SHELL` prints, in a real shell in a pseudo-terminal."""
 
 import os
 import pty
@@ -18,7 +18,7 @@ SETUP = 'PS1="$ "; PATH="$PWD:$PATH"; bind "set bell-style none" 2> /dev/null; e
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """A folder with the console script, as pip installs it."""
+    """Folder with the console script `semisup`, as pip installs it."""
     path = tmp_path / "semisup"
     path.write_text(f"#!{sys.executable}\nimport sys\nfrom semisup.__main__ import main\nsys.exit(main())\n")
     path.chmod(0o755)
@@ -27,7 +27,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def typed(script: Path, shell: list[str], text: str, expected: str) -> str:
-    """What the shell shows after its setup and `text`, until `expected` is there."""
+    """Type `text` into a shell and return what the shell prints, until it contains `expected`."""
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(script)
@@ -78,7 +78,7 @@ def test_tab_completes_in_other_shells(script: Path, shell: str) -> None:
 def test_query_of_the_installed_script_gives_candidates(
     program: Program, monkeypatch: pytest.MonkeyPatch, shell: str
 ) -> None:
-    """The command in the script is run as it stands there."""
+    """Run the command that the printed script contains."""
     status, installed = program("-sc", f"install={shell}")
     assert status == 0
     assert "semisup train" not in installed, "the script is for the command semisup"

@@ -1,4 +1,4 @@
-"""`semisup confirm` through the command line, on a sweep of the digits."""
+"""Test `semisup confirm` on the command line, with a sweep on digits."""
 
 import json
 from pathlib import Path

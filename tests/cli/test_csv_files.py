@@ -1,4 +1,4 @@
-"""Names of users' files and folders are data in every CSV file that a run and `predict` write."""
+"""Test that names of files and folders are never formulas in the CSV files that a run and `predict` write."""
 
 import csv
 import io
@@ -19,8 +19,8 @@ def text_of(path: Path) -> io.StringIO:
     return io.StringIO(path.read_bytes().decode(), newline="")
 
 
-def test_no_cell_is_a_formula_and_names_come_back(tmp_path: Path, within: Within) -> None:
-    """Classes and images that begin with formula characters, in a run that labels them, and in `predict`."""
+def test_csv_cells_are_no_formulas_and_names_are_restored(tmp_path: Path, within: Within) -> None:
+    """Train and predict with classes and images whose names begin with formula characters."""
     photos = tmp_path / "photos"
     for split, count in (("training/labeled", 4), ("training/unlabeled", 6), ("validation", 3)):
         for number, name in enumerate(("-plain", EVIL)):

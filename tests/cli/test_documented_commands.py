@@ -1,7 +1,8 @@
-"""Every `semisup ...` command in a comment of conf/, in the documentation and in a message can be typed as it stands.
+"""Test that every `semisup ...` command in conf/, in the documentation and in messages works when it is typed.
 
-All are collected by their text. `train` commands are composed and validated in this process, with the values that they
-sweep. What is not here is replaced: folders of images by a small real one, GPUs by the CPU, outputs by a finished run.
+The commands are collected from the texts. `train` commands are composed and validated in this process, with the values
+that they sweep. Missing things are replaced: folders of images by a small one, GPUs by the CPU, outputs by a finished
+run.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ PLACEHOLDERS = ("...", "KEY=", "GROUP=", "{", "OPTIONS", "$", " - ", " -sc", "tr
 
 
 def commands_in(text: str) -> list[str]:
-    """The commands in a text: to the end of the line, of the code span, or of the column before a remark."""
+    """Collect the commands in a text, up to the end of the line or code span, or up to a comment."""
     commands = []
     for line in re.sub(r"\s*\\\n[\s#]*", " ", text).splitlines():
         match = COMMAND.search(line)
@@ -67,7 +68,7 @@ def test_commands_are_found_where_they_stand() -> None:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of images with labeled, unlabeled and validation parts."""
+    """Folder of images with labeled, unlabeled and validation images."""
     folder = tmp_path_factory.mktemp("documented") / "photos"
     draw = numpy.random.default_rng(0)
     for part in (
@@ -118,7 +119,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_other_commands_run(outputs: Path, within: Within) -> None:
-    """On one finished run, which stands for every run and folder that is named."""
+    """Run the commands on one finished run, which replaces every run and folder that they name."""
     assert within(outputs, "train", *QUICK, "plots=false", "train.epochs=2").returncode == 0
     run = str(only_run(outputs))
     (outputs / "images").mkdir()
@@ -138,7 +139,7 @@ def test_other_commands_run(outputs: Path, within: Within) -> None:
 
 
 def _replaced(name: str, word: str, run: str) -> str:
-    """A run, outputs or images that are here, for what a command names."""
+    """Replace a run, folder or image that a command names by an existing one."""
     if word == "RUN" or word.endswith("/RUN"):
         return run
     if name == "predict" and not word.startswith("-") and not word.endswith(".csv"):

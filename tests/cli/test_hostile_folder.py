@@ -1,4 +1,4 @@
-"""The commands on folders that hold everything a folder may hold: they go on, start nothing, and escape every name."""
+"""Test the commands on folders with all kinds of files: they continue, start no program, and escape every name."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ SMALL = (
 
 
 class Place:
-    """A folder of hostile images and what the program did with it."""
+    """Folder of hostile images, and the output of the program that was run on it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.said = folder, ""
@@ -84,7 +84,7 @@ def run_of(place: Place) -> Path:
 
 
 def named(outcome: str) -> dict[str, str]:
-    """The files of the zoo with this outcome: name -> rule."""
+    """Return the test files with this outcome: name -> rule."""
     found = {name_of(word): kind.rule for kind in KINDS if kind.outcome == outcome for word in kind.names}
     if os.geteuid() == 0:  # who may read what nobody may
         locked = {"locked.png": "unreadable"}
@@ -92,7 +92,7 @@ def named(outcome: str) -> dict[str, str]:
     return found
 
 
-def test_the_run_goes_on_and_its_report_lists_each(place: Place) -> None:
+def test_run_continues_and_its_data_report_lists_every_file(place: Place) -> None:
     report = json.loads((run_of(place) / "data_report.json").read_text())
     assert report["ignored"] == place.ignored
     assert report["quarantined"]["unlabeled"] == {
@@ -103,7 +103,7 @@ def test_the_run_goes_on_and_its_report_lists_each(place: Place) -> None:
     assert about["dataset"]["counts"]["unlabeled"] == len(named(CONVERTED))
 
 
-def test_a_run_that_is_refused_lists_each_too(place: Place) -> None:
+def test_refused_run_lists_every_unusable_file(place: Place) -> None:
     place.semisup(
         "train", "dataset=folder", "dataset.root=photos", "dataset.size=16", "name=strict", *SMALL, expected=2
     )
@@ -113,14 +113,14 @@ def test_a_run_that_is_refused_lists_each_too(place: Place) -> None:
     assert json.loads(report.read_text())["quarantined"] == accepted["quarantined"]
 
 
-def test_a_report_of_before_is_not_taken_for_that_of_a_refusal(place: Place) -> None:
+def test_data_report_of_an_earlier_run_is_not_named_in_an_error(place: Place) -> None:
     said = len(place.said)
     place.semisup("train", "dataset=folder", "dataset.root=photos", "dataset.size=16", *SMALL, expected=2)
     assert "unusable image(s)" in place.said[said:], "a run that is finished, of which more is asked now"
     assert "all of them" not in place.said[said:]
 
 
-def test_every_file_has_its_row(place: Place) -> None:
+def test_every_file_has_a_row_in_the_csv_files(place: Place) -> None:
     with open(run_of(place) / "pseudo_labels.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["path"] for row in rows} == {f"training/unlabeled/{name}" for name in named(CONVERTED)}
@@ -130,7 +130,7 @@ def test_every_file_has_its_row(place: Place) -> None:
     assert classified == dict.fromkeys(named(CONVERTED), "") | named(QUARANTINED)
 
 
-def test_no_program_is_started(place: Place) -> None:
+def test_files_in_the_data_set_start_no_program(place: Place) -> None:
     assert not place.canary.exists()
     subprocess.run([place.folder / "bin" / "gs"], check=True, timeout=10)
     assert place.canary.exists(), "it would have told"
@@ -154,7 +154,7 @@ def test_names_are_escaped_wherever_they_are_written(place: Place) -> None:
         assert len(row) == 5
 
 
-def test_nothing_was_written_where_the_images_are(place: Place) -> None:
+def test_nothing_is_written_into_the_image_folder(place: Place) -> None:
     names = {os.path.basename(each) for each in os.listdir(os.fsencode(place.photos / "training/unlabeled"))}
     specimens = {kind.name.encode() for kind in outcomes.specimens()}
     odd = {b".ipynb_checkpoints", b".DS_Store", b"._a.jpg", b".jpg", b"Thumbs.db", b"notes.txt", b"README", b"x.jpg"}

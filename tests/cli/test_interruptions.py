@@ -1,4 +1,4 @@
-"""Ctrl-C, a closed terminal and closed output end a command without a traceback, whenever they come."""
+"""Test that Ctrl-C, a closed terminal and closed output end a command without a traceback, at any time."""
 
 import os
 import pty
@@ -21,14 +21,14 @@ STARTED_SECONDS = 0.15
 
 
 def first_run(folder: Path) -> Path:
-    """The run that was trained first; commands of these tests add reproductions beside it."""
+    """Return the run that was trained first; the tests add reproductions beside it."""
     (config,) = folder.glob("outputs/runs/*/config.yaml")
     return config.parent
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one finished run and an image."""
+    """Folder with one finished run and an image."""
     folder = tmp_path_factory.mktemp("interrupted")
     done = semisup(folder, "train", *QUICK, "plots=false")
     assert done.returncode == 0, done.stderr
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def interrupted(folder: Path, words: tuple[str, ...], seconds: float) -> tuple[int, str]:
-    """Exit status and output of a command whose process group gets SIGINT after `seconds`, as from a terminal."""
+    """Run a command, send SIGINT to its process group after `seconds`, and return exit status and output."""
     process = subprocess.Popen(
         [*COMMAND, *words],
         cwd=folder,
@@ -54,7 +54,7 @@ def interrupted(folder: Path, words: tuple[str, ...], seconds: float) -> tuple[i
 
 
 def program_frames(output: str) -> str:
-    """The output, or "" if it is a traceback of Python's own start, before `main` was called."""
+    """Return the output, or "" if it is a traceback from the start of Python, before `main` was called."""
     return output if "semisup/" in output or "Traceback" not in output else ""
 
 
@@ -77,7 +77,7 @@ def test_interrupt_at_any_time_prints_no_traceback(folder: Path, name: str) -> N
 
 
 def test_closed_terminal_saves_the_run_and_the_same_command_continues_it(tmp_path: Path) -> None:
-    """SIGHUP from a real pseudo-terminal; the bits are those of an uninterrupted run."""
+    """Close a real pseudo-terminal (SIGHUP); the results equal those of an uninterrupted run."""
     words = ("train", *QUICK, "plots=false", "train.epochs=30", "checkpoint.every_seconds=3600")
     process, terminal = pty.fork()
     if process == 0:

@@ -1,4 +1,4 @@
-"""`semisup predict RUN RUN ... FOLDER`: the mean of the class probabilities of several runs."""
+"""Test `semisup predict RUN RUN ... FOLDER`, which averages the class probabilities of several runs."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""`semisup predict` of a folder in which no file can be read."""
+"""Test `semisup predict` on a folder in which no file can be read."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`semisup reproduce`: identical, or where it first differs; configs are data; the first run is left alone."""
+"""Test `semisup reproduce`: it compares all metrics, executes nothing in a config, and does not change the run."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_comes_back_bit_for_bit_from_a_copied_folder(finished: Path, tmp_path: Path) -> None:
+def test_run_is_reproduced_bit_identically_from_a_copied_folder(finished: Path, tmp_path: Path) -> None:
     before = digests(only_run(finished))
     shutil.copytree(only_run(finished), tmp_path / "copy")
     done = semisup(tmp_path, "reproduce", "copy", "plots=false")
@@ -47,7 +47,7 @@ def test_a_run_comes_back_bit_for_bit_from_a_copied_folder(finished: Path, tmp_p
     assert digests(only_run(finished)) == before
 
 
-def test_it_says_where_it_first_differs_and_by_how_much(program: Program, finished: Path, tmp_path: Path) -> None:
+def test_reproduce_names_the_first_and_the_largest_difference(program: Program, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
     path = tmp_path / "copy" / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -60,7 +60,7 @@ def test_it_says_where_it_first_differs_and_by_how_much(program: Program, finish
     assert "largest difference 0.25" in said
 
 
-def test_check_only_trains_nothing_and_names_another_environment(
+def test_check_only_trains_nothing_and_names_environment_differences(
     program: Program, finished: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
@@ -75,7 +75,7 @@ def test_check_only_trains_nothing_and_names_another_environment(
     assert not (tmp_path / "outputs").exists()
 
 
-def test_another_data_set_is_refused(program: Program, finished: Path, tmp_path: Path) -> None:
+def test_changed_data_set_is_refused(program: Program, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
     path = tmp_path / "copy" / "run.json"
     about = json.loads(path.read_text())
@@ -96,7 +96,7 @@ EVIL = [
 
 
 @pytest.mark.parametrize(("key", "value"), EVIL, ids=[key for key, _ in EVIL])
-def test_a_config_from_a_stranger_is_data(
+def test_foreign_config_is_read_as_data(
     program: Program, finished: Path, tmp_path: Path, key: str, value: object
 ) -> None:
     config = yaml.safe_load((only_run(finished) / "config.yaml").read_text())
@@ -107,7 +107,7 @@ def test_a_config_from_a_stranger_is_data(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["config.yaml"]
 
 
-def test_only_what_changes_no_number_may_be_set(program: Program, finished: Path, tmp_path: Path) -> None:
+def test_only_settings_that_change_no_result_can_be_set(program: Program, finished: Path, tmp_path: Path) -> None:
     status, said = program("reproduce", str(only_run(finished)), "seed=3")
     assert status == 2
     assert "seed=3: may not be set here" in said
@@ -124,7 +124,7 @@ def test_only_what_changes_no_number_may_be_set(program: Program, finished: Path
         "tracking: {name: wandb, project: '${oc.env:WANDB_API_KEY}'}",
     ],
 )
-def test_a_text_from_a_stranger_is_refused(
+def test_foreign_text_file_is_refused(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
@@ -135,7 +135,7 @@ def test_a_text_from_a_stranger_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
-def test_where_it_is_written_and_shown_is_the_callers_to_say(
+def test_output_and_tracking_settings_come_from_the_caller(
     program: Program, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
@@ -157,7 +157,7 @@ def test_where_it_is_written_and_shown_is_the_callers_to_say(
     assert b"theirs" not in mirror.read_bytes()
 
 
-def test_a_run_comes_back_after_conf_has_changed(
+def test_run_is_reproduced_after_defaults_changed(
     program: Program, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = tmp_path / "conf"
@@ -176,7 +176,7 @@ def test_a_run_comes_back_after_conf_has_changed(
     assert "identical (" in said
 
 
-def test_an_unfinished_run_is_compared_as_far_as_it_goes(
+def test_unfinished_run_is_compared_up_to_its_last_metric(
     program: Program, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
@@ -189,8 +189,8 @@ def test_an_unfinished_run_is_compared_as_far_as_it_goes(
     assert re.search(r"identical \(\d+ values\)", said)
 
 
-def test_a_run_of_an_earlier_version_comes_back(program: Program, tmp_path: Path) -> None:
-    """Bit for bit where processor and versions are those of that run; elsewhere it is said what differs."""
+def test_run_of_version_0_1_0_is_reproduced(program: Program, tmp_path: Path) -> None:
+    """The results are bit-identical with the CPU and versions of that run; otherwise the differences are printed."""
     old = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
     same, said = program("reproduce", str(old), "--check-only")
     assert ("the same environment and data" in said) == (same == 0), said
@@ -232,9 +232,7 @@ def test_transformer_of_a_development_version_is_refused(program: Program, finis
 
 
 @pytest.mark.parametrize("of", ["a run without a row", "a run without a log"])
-def test_what_has_no_numbers_is_not_made_to_be_compared(
-    program: Program, finished: Path, tmp_path: Path, of: str
-) -> None:
+def test_run_without_metrics_is_not_reproduced(program: Program, finished: Path, tmp_path: Path, of: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(only_run(finished), copy)
     (copy / "metrics.jsonl").write_text("")
@@ -250,10 +248,10 @@ def test_what_has_no_numbers_is_not_made_to_be_compared(
     assert program("reproduce", "copy", "--check-only")[0] == 0
 
 
-def test_weights_are_fetched_only_if_the_caller_says_so_and_for_predictions_never(
+def test_weights_are_downloaded_only_if_allowed_and_never_for_prediction(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch.hub's cache first has a file of the same format, then is empty, and there is no network."""
+    """The cache of torch.hub first has a file of the same format and then is empty; there is no network."""
     words = ("model=torchvision", "model.architecture=squeezenet1_1", "model.weights=DEFAULT", "dataset.size=32")
     short = ("method=supervised", "train.steps=1", "tracking=none", "plots=false", "device=cpu")
     weights = torchvision("models").get_model_weights("squeezenet1_1").DEFAULT
@@ -301,7 +299,7 @@ def test_weights_are_fetched_only_if_the_caller_says_so_and_for_predictions_neve
         (math.inf, ["processor"], math.inf, 1),
     ],
 )
-def test_only_another_environment_may_be_tolerated(
+def test_tolerance_applies_only_in_another_environment(
     tmp_path: Path, largest: float, differences: list[str], tolerance: float | None, status: int
 ) -> None:
     assert (
@@ -314,8 +312,8 @@ def test_only_another_environment_may_be_tolerated(
     )
 
 
-def test_a_bare_config_of_a_run_that_was_resumed_is_run(program: Program, finished: Path, tmp_path: Path) -> None:
-    """And is, where there is something to compare with, that run."""
+def test_config_file_of_a_resumed_run_is_reproduced(program: Program, finished: Path, tmp_path: Path) -> None:
+    """With a run to compare with, the result equals that run."""
     saved = yaml.safe_load((only_run(finished) / "config.yaml").read_text())
     (tmp_path / "some.yaml").write_text(yaml.safe_dump(saved))
     status, said = program("reproduce", "some.yaml", "tracking=none", "plots=false")
@@ -325,7 +323,7 @@ def test_a_bare_config_of_a_run_that_was_resumed_is_run(program: Program, finish
     assert compare_metrics(only_run(finished), again).first == ""
 
 
-def test_what_of_the_data_differs_is_said(program: Program, finished: Path, tmp_path: Path) -> None:
+def test_reproduce_names_the_differences_of_the_data(program: Program, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(only_run(finished), tmp_path / "copy")
     config = yaml.safe_load((tmp_path / "copy" / "config.yaml").read_text())
     config["dataset"]["labels_per_class"] = 5
@@ -346,7 +344,7 @@ def test_what_of_the_data_differs_is_said(program: Program, finished: Path, tmp_
 
 
 def test_killed_reproduction_is_named_and_the_same_command_continues_it(finished: Path, tmp_path: Path) -> None:
-    """SIGKILL after the first checkpoint; `compare` says what the row is; another kind of run is not continued."""
+    """Kill it after the first checkpoint: `compare` names it, and a run of another kind is not continued."""
     shutil.copytree(only_run(finished), tmp_path / "copy")
     words = ("reproduce", "copy", "plots=false")
     process = Preloaded([sys.executable, "-c", KILLED_AFTER_A_SAVE, *words], cwd=tmp_path)

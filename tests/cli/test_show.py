@@ -1,4 +1,4 @@
-"""`semisup show`: one run's record in the terminal, whatever is in it."""
+"""Test `semisup show`, which prints the record of a run, for records with any content."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def test_settings_that_differ_from_the_defaults(tmp_path: Path) -> None:
     }
 
 
-def test_how_it_went_and_what_was_labeled(tmp_path: Path) -> None:
+def test_show_prints_curves_and_labelings(tmp_path: Path) -> None:
     folder = make(tmp_path / "mine", plain_of(), val=0.8, test=0.75)
     evaluations = [{"step": at, "epoch": at, "val/accuracy": at / 100, "train/loss": 100 - at} for at in range(100)]
     labelings = [
@@ -70,7 +70,7 @@ def test_how_it_went_and_what_was_labeled(tmp_path: Path) -> None:
     assert f"semisup reproduce {folder}" in text
 
 
-def test_a_run_that_failed_says_why(tmp_path: Path) -> None:
+def test_failed_run_records_the_reason(tmp_path: Path) -> None:
     error = {"kind": "OutOfMemoryError", "message": "no memory \x1b[2J\u202e"}
     text = shown(make(tmp_path / "mine", plain_of(), status="failed", error=error))
     assert ": failed" in text
@@ -81,25 +81,25 @@ def test_a_run_that_failed_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "content", "reason"), BROKEN[::4], ids=[each[2] for each in BROKEN[::4]])
-def test_a_broken_record_is_said(tmp_path: Path, name: str, content: str | None, reason: str) -> None:
+def test_damaged_record_is_reported(tmp_path: Path, name: str, content: str | None, reason: str) -> None:
     folder = make(tmp_path / "mine", plain_of())
     (folder / name).unlink() if content is None else (folder / name).write_text(content)
     assert reason in shown(folder)
 
 
-def test_options_of_another_version_are_said(tmp_path: Path) -> None:
+def test_unknown_option_of_another_version_is_reported(tmp_path: Path) -> None:
     folder = make(tmp_path / "mine", plain_of())
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("name: fixed", "name: of_another_version"))
     assert "no defaults for its options" in shown(folder)
 
 
-def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="not a run directory"):
         shown(tmp_path)
 
 
-def test_the_command_line_in_a_terminal_of_ascii(tmp_path: Path) -> None:
+def test_show_works_in_an_ascii_terminal(tmp_path: Path) -> None:
     folder = make(tmp_path / "mine", plain_of())
     command = [sys.executable, "-m", "semisup", "show", str(folder)]
     ascii_ = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}

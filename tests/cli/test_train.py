@@ -1,4 +1,4 @@
-"""`semisup train` as a user types it, in a process of its own: exit status, files on disk, signals, sweeps."""
+"""Test `semisup train` in a process of its own: exit status, files on disk, signals, sweeps."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ def only_run(folder: Path) -> Path:
 
 
 def digests(run: Path) -> dict[str, tuple[int, bytes]]:
-    """Everything in a folder: time of change and content."""
+    """Return modification time and content of every file in a folder."""
     return {
         str(path.relative_to(run)): (path.stat().st_mtime_ns, path.read_bytes())
         for path in run.rglob("*")
@@ -54,7 +54,7 @@ def digests(run: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def numbers(run: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl without wall-clock times; strictly JSON."""
+    """Read the rows of metrics.jsonl as strict JSON, without wall-clock times."""
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
@@ -65,7 +65,7 @@ def numbers(run: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which one run was made, with real W&B files."""
+    """Folder with one finished run and real W&B files."""
     folder = tmp_path_factory.mktemp("one")
     done = semisup(folder, "train", "train.epochs=4", "model.widths=[8,16]", *EAGER, interpreter=subprocess)
     assert done.returncode == 0, done.stderr
@@ -73,7 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_leaves_all_of_its_record(finished: Path) -> None:
+def test_finished_run_has_every_file(finished: Path) -> None:
     run = only_run(finished)
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["train"]["epochs"] == 4
@@ -116,7 +116,7 @@ def test_pseudo_labels_are_a_table_that_pandas_reads(finished: Path) -> None:
         assert ((part["confidence"] >= 0.2) == (part["kept"] == 1)).all()
 
 
-def test_the_other_tables_are_read_by_pandas_and_agree_with_the_log(finished: Path) -> None:
+def test_pandas_reads_the_other_tables_and_they_agree_with_the_log(finished: Path) -> None:
     run = only_run(finished)
     summary = json.loads((run / "summary.json").read_text())
     rounds = [row for row in numbers(run) if "pseudo/round" in row]
@@ -152,7 +152,7 @@ def test_predictions_are_a_table_that_pandas_reads_and_agree_with_the_summary(fi
     assert table["path"].is_unique
 
 
-def test_pseudo_labels_that_collapse_are_said_and_can_stop_the_run(tmp_path: Path, within: Within) -> None:
+def test_collapse_warns_and_can_stop_the_run(tmp_path: Path, within: Within) -> None:
     words = ("train", *QUICK, *EAGER[:1], "method.refresh_every=1", "threshold.tau=0", "plots=false")
     blind = ("optimizer=sgd", "optimizer.lr=1e-9", "schedule=constant")  # every digit is the same to it
     done = within(tmp_path, *words, *blind, "collapse.warn_below=0.9")
@@ -177,13 +177,13 @@ def test_checkpoints_load_as_weights_only(finished: Path) -> None:
     assert checkpoint.load_state(folder) is not None
 
 
-def test_the_mirror_is_there_offline(finished: Path) -> None:
+def test_offline_wandb_file_is_written(finished: Path) -> None:
     files = list((finished / "outputs" / "wandb").rglob("*.wandb"))
     assert len(files) == 1
     assert files[0].stat().st_size > 5000
 
 
-def test_the_same_command_keeps_a_finished_run(finished: Path) -> None:
+def test_same_command_reuses_a_finished_run(finished: Path) -> None:
     run = only_run(finished)
     before = digests(run)
     again = semisup(finished, "train", "train.epochs=4", "model.widths=[8,16]", *EAGER)
@@ -192,7 +192,7 @@ def test_the_same_command_keeps_a_finished_run(finished: Path) -> None:
     assert digests(run) == before
 
 
-def test_several_values_without_m_are_not_silently_one(
+def test_several_values_without_m_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -219,7 +219,7 @@ def test_several_values_without_m_are_not_silently_one(
         (["threshold"], "threshold: must have the form key=value"),
     ],
 )  # fmt: skip
-def test_a_mistake_costs_one_line_and_leaves_nothing(
+def test_invalid_setting_prints_one_line_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -230,7 +230,7 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_shell_is_told_how_a_word_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_lists_the_continuations_of_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_LINE", "semisup train thresh")
     done = semisup(tmp_path, "train", "--shell-completion", "query=bash")
     assert (done.returncode, done.stdout.split()) == (0, ["threshold.", "threshold="])
@@ -238,7 +238,7 @@ def test_the_shell_is_told_how_a_word_goes_on(tmp_path: Path, monkeypatch: pytes
     assert (installed.returncode, "COMP_LINE" in installed.stdout) == (0, True)
 
 
-def test_a_mistake_in_a_swept_value_costs_one_line_too(tmp_path: Path) -> None:
+def test_invalid_swept_value_prints_one_line(tmp_path: Path) -> None:
     done = semisup(tmp_path, "train", "tracking=none", "-m", "threshold.tau=0.5,7")
     lines = [line for line in done.stderr.splitlines() if not line.startswith("semisup: warning: the validation set")]
     assert (done.returncode, len(lines)) == (2, 1)
@@ -246,14 +246,14 @@ def test_a_mistake_in_a_swept_value_costs_one_line_too(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mistake_is_exit_2_in_the_real_program_too(tmp_path: Path) -> None:
+def test_invalid_setting_exits_with_2_in_the_real_program(tmp_path: Path) -> None:
     done = semisup(tmp_path, "train", "treshold.tau=0.9", interpreter=subprocess)
     assert done.returncode == 2
     assert done.stderr == "semisup train: treshold.tau=0.9: no such key; type threshold.tau=0.9\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_says_what_can_be_chosen(tmp_path: Path) -> None:
+def test_help_lists_the_options(tmp_path: Path) -> None:
     for words in (["--help"], ["train", "--help"], ["compare", "--help"], ["predict", "--help"]):
         done = semisup(tmp_path, *words)
         assert done.returncode == 0, done.stderr
@@ -265,7 +265,7 @@ def test_help_says_what_can_be_chosen(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_has_a_row_for_every_run_and_its_control_and_continues(tmp_path: Path) -> None:
+def test_sweep_trains_every_run_with_its_control_and_continues(tmp_path: Path) -> None:
     words = (
         "train",
         "-m",
@@ -313,7 +313,7 @@ def test_jobs_that_share_a_control_wait_for_it(tmp_path: Path) -> None:
     assert "2 runs: 2 done; 3 reference runs" in done.stdout
 
 
-def test_a_finished_run_of_other_images_is_not_taken_for_this_one(tmp_path: Path, within: Within) -> None:
+def test_finished_run_on_other_images_is_not_reused(tmp_path: Path, within: Within) -> None:
     from tests.conftest import toy_images
 
     for place in ("one", "three"):
@@ -332,7 +332,7 @@ def test_a_finished_run_of_other_images_is_not_taken_for_this_one(tmp_path: Path
     assert "the data set has changed" in other.stderr
 
 
-def test_the_joblib_launcher_gives_the_same_numbers_as_the_basic_one_and_as_a_run_alone(
+def test_joblib_launcher_gives_the_same_results_as_the_basic_launcher_and_a_single_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
@@ -363,7 +363,7 @@ LONG = ("train", "tracking=none", "train.epochs=25", *SMALL, *EAGER)
 
 
 def begin(folder: Path) -> subprocess.Popen[str]:
-    """The long run as a process of its own."""
+    """Start the long run in a process of its own."""
     command = [sys.executable, "-m", "semisup", *LONG]
     return Preloaded(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -380,7 +380,7 @@ def wait_for_rows(folder: Path, wanted: int) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The long run, made in one go."""
+    """The long run, trained without interruption."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     assert semisup(folder, *LONG).returncode == 0
     return only_run(folder)
@@ -397,7 +397,7 @@ def assert_same_record(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130), (signal.SIGUSR1, 75)])
-def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
+def test_signal_saves_the_run_and_the_same_command_continues_bit_identically(
     tmp_path: Path, uninterrupted: Path, number: int, status: int, within: Within
 ) -> None:
     process = begin(tmp_path)
@@ -416,7 +416,7 @@ def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
     assert_same_record(run, uninterrupted)
 
 
-def test_sigkill_costs_nothing_but_time(tmp_path: Path, uninterrupted: Path, within: Within) -> None:
+def test_run_killed_by_sigkill_continues_bit_identically(tmp_path: Path, uninterrupted: Path, within: Within) -> None:
     for wanted in (3, 12, 31):
         process = begin(tmp_path)
         wait_for_rows(tmp_path, wanted)
@@ -429,7 +429,7 @@ def test_sigkill_costs_nothing_but_time(tmp_path: Path, uninterrupted: Path, wit
     assert (again.returncode, "identical (" in again.stdout) == (0, True), "as if it had not been interrupted"
 
 
-def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
+def test_run_in_use_is_not_changed(tmp_path: Path) -> None:
     words = ["train", "tracking=none", "train.epochs=400", "plots=false"]
     first = Preloaded(
         [sys.executable, "-m", "semisup", *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -446,7 +446,7 @@ def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
         first.wait(timeout=60)
 
 
-def test_divergence_is_exit_3_and_a_named_step(tmp_path: Path, within: Within) -> None:
+def test_divergence_exits_with_3_and_names_the_step(tmp_path: Path, within: Within) -> None:
     done = within(tmp_path, "train", *QUICK, "optimizer=sgd", "optimizer.lr=1e9")
     assert done.returncode == 3, done.stderr
     assert re.search(r"diverged: the loss or a gradient of step \d+ is not finite", done.stderr)
@@ -482,7 +482,7 @@ def test_predict_classifies_files_as_the_run_would(finished: Path, tmp_path: Pat
     assert (tmp_path / "classes.csv").read_text() == done.stdout
 
 
-def test_a_run_that_used_no_pseudo_label_says_so(tmp_path: Path, within: Within) -> None:
+def test_run_without_pseudo_labels_prints_the_reason(tmp_path: Path, within: Within) -> None:
     done = within(tmp_path, "train", *QUICK, "plots=false", "method.gate=1")
     reason = "validation accuracy never exceeded method.gate=1.0 when the unlabeled set was due"
     assert reason in done.stderr
@@ -491,7 +491,7 @@ def test_a_run_that_used_no_pseudo_label_says_so(tmp_path: Path, within: Within)
     assert "no pseudo-label was used: no confidence reached the threshold" in none.stderr
 
 
-def test_a_members_command_can_be_typed_again(tmp_path: Path, within: Within) -> None:
+def test_recorded_command_of_a_sweep_job_reuses_its_run(tmp_path: Path, within: Within) -> None:
     words = ("train", "-m", *QUICK, "plots=false", "method=supervised", "seed=0,1")
     assert semisup(tmp_path, *words).returncode == 0
     run = next(tmp_path.glob("outputs/runs/*seed1*"))
@@ -509,7 +509,7 @@ def test_a_members_command_can_be_typed_again(tmp_path: Path, within: Within) ->
         (["RUN", "."], "holds no image files"),
     ],
 )
-def test_predict_says_what_is_missing(
+def test_predict_names_a_missing_file(
     finished: Path, tmp_path: Path, words: list[str], message: str, within: Within
 ) -> None:
     if words == ["nowhere", "."]:

@@ -1,4 +1,4 @@
-"""A run folder that a stranger sent: nothing in it runs, swells, waits, leads elsewhere or acts on a terminal."""
+"""Test run directories from untrusted sources: no code runs, and memory, time, paths and output are limited."""
 
 import copy
 import hashlib
@@ -30,7 +30,7 @@ KEY = "0123456789abcdef-planted"
 
 @pytest.fixture
 def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that may be spoilt, and pictures; a secret in the environment."""
+    """Folder with a run that tests can change, and images; a secret is in the environment."""
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     shutil.copytree(FIXTURE, tmp_path / "sent")
@@ -50,7 +50,7 @@ COMMANDS = {
 
 
 def spoil(sent: Path, key: str, value: object) -> None:
-    """Put a value into the config at a dotted key."""
+    """Set a value in the saved config at a dotted key."""
     config = yaml.safe_load((sent / "config.yaml").read_text())
     *sections, last = key.split(".")
     node = config
@@ -114,10 +114,10 @@ TEXTS = (
 )
 
 
-def test_no_config_of_a_stranger_runs_or_reads_anything(
+def test_foreign_config_runs_and_reads_nothing(
     sent: Path, program: Program, record_property: Callable[[str, object], None]
 ) -> None:
-    """Every payload, by every command; executed = a file that a payload makes, read = the secret in what is printed."""
+    """Try every payload with every command. It was executed if a file exists, and read if the secret is printed."""
     whole, before = (sent / "config.yaml").read_text(), sorted(sent.parent.rglob("*"))
     inputs = 0
     for number, payload in enumerate([*EVIL, *TEXTS]):
@@ -185,10 +185,10 @@ print(next(int(line.split()[1]) // 1024 for line in lines if line.startswith("Vm
 """
 
 
-def test_bombs_are_refused_within_a_second_and_200_mb(
+def test_decompression_bombs_are_refused_within_a_second_and_200_mb(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """By a process of its own, which does nothing else."""
+    """Read the file in a process of its own."""
     paths = []
     for number, text in enumerate((*CONFIG_BOMBS, *JSON_BOMBS)):
         paths.append(tmp_path / f"{number}.{'yaml' if number < len(CONFIG_BOMBS) else 'json'}")
@@ -209,7 +209,7 @@ def archive(compression: int = zipfile.ZIP_STORED, name: str = "archive/data.pkl
 
 
 def overlapping() -> bytes:
-    """Two names for the same bytes: with more of them, gigabytes."""
+    """Create an archive in which two names share the same bytes; more names would give gigabytes."""
     data = bytearray(archive(size=5000))
     start = data.rindex(b"PK\x01\x02")
     entry, end = data[start : data.rindex(b"PK\x05\x06")], data[data.rindex(b"PK\x05\x06") :]
@@ -225,7 +225,7 @@ def damaged() -> bytes:
 
 
 def named(folder: Path, data: bytes, kind: str = "best") -> Path:
-    """A file with the right digest in its name."""
+    """Write a file with the correct digest in its name."""
     path = folder / f"{kind}-00000001-{hashlib.sha256(data).hexdigest()[:16]}.pt"
     path.write_bytes(data)
     return path
@@ -244,7 +244,7 @@ def named(folder: Path, data: bytes, kind: str = "best") -> Path:
         (b"\x80\x04cos\nsystem\n(S'touch canary'\ntR.", "not a zip"),  # what torch would take for a file of old
     ],
 )
-def test_an_archive_that_we_never_write_is_refused_before_torch_sees_it(
+def test_foreign_archive_is_refused_before_torch_loads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, said: str
 ) -> None:
     monkeypatch.setattr(torch, "load", None)
@@ -256,7 +256,7 @@ def test_an_archive_that_we_never_write_is_refused_before_torch_sees_it(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_model_with_code_in_it_is_not_asked_to_predict(sent: Path, program: Program) -> None:
+def test_checkpoint_with_code_is_not_used_for_prediction(sent: Path, program: Program) -> None:
     (best,) = (sent / "checkpoints").glob("best-*.pt")
     content = torch.load(best, weights_only=True)
     best.unlink()
@@ -271,14 +271,14 @@ def test_a_model_with_code_in_it_is_not_asked_to_predict(sent: Path, program: Pr
 
 
 @pytest.mark.parametrize("widths", [[3, 3], [10**6, 10**6], [2**62]])
-def test_a_model_that_is_not_the_configs_is_not_built(sent: Path, program: Program, widths: list[int]) -> None:
+def test_weights_that_do_not_fit_the_config_are_refused(sent: Path, program: Program, widths: list[int]) -> None:
     spoil(sent, "model.widths", widths)
     status, said = program(*COMMANDS["predict"])
     assert status == 2
     assert "not the weights of this run's model" in said or "model=small_cnn: cannot be built" in said, said
 
 
-def test_a_link_out_of_the_root_is_not_written_to(tmp_path: Path) -> None:
+def test_link_out_of_the_output_root_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "outputs" / "runs").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "outputs" / "runs" / "id").symlink_to(tmp_path / "elsewhere")
@@ -294,7 +294,7 @@ def test_a_link_out_of_the_root_is_not_written_to(tmp_path: Path) -> None:
         pass  # the root itself may be a link
 
 
-def test_a_picture_that_is_a_link_to_elsewhere_is_not_shown_to_w_and_b(sent: Path) -> None:
+def test_plot_that_links_outside_the_run_is_not_uploaded(sent: Path) -> None:
     from semisup.cli.track import saved_plots
 
     secret = sent.parent / "secret.png"
@@ -308,7 +308,7 @@ def test_a_picture_that_is_a_link_to_elsewhere_is_not_shown_to_w_and_b(sent: Pat
 
 @pytest.mark.parametrize("name", ["config.yaml", "run.json", "metrics.jsonl", "summary.json"])
 @pytest.mark.parametrize("kind", ["pipe", "endless device", "link to itself"])
-def test_pipes_and_devices_are_no_files(sent: Path, program: Program, name: str, kind: str) -> None:
+def test_pipes_and_devices_are_not_read(sent: Path, program: Program, name: str, kind: str) -> None:
     (sent / name).unlink()
     if kind == "pipe":
         os.mkfifo(sent / name)
@@ -322,7 +322,7 @@ def test_pipes_and_devices_are_no_files(sent: Path, program: Program, name: str,
 
 
 def spoilt(value: Any) -> Iterator[Any]:
-    """The same JSON with each of its parts, one after the other, of another kind."""
+    """Yield copies of a JSON value in which one part at a time has another type."""
     others = (None, "\x1b[2J<b>", {})
     yield from others
     if isinstance(value, dict):
@@ -333,7 +333,7 @@ def spoilt(value: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", ["run.json", "summary.json", "metrics.jsonl"])
-def test_records_of_any_shape_end_in_one_line(
+def test_records_of_any_shape_give_one_line_errors(
     sent: Path, program: Program, name: str, record_property: Callable[[str, object], None]
 ) -> None:
     lines = (sent / name).read_text().splitlines() if name == "metrics.jsonl" else [(sent / name).read_text()]
@@ -350,7 +350,7 @@ def test_records_of_any_shape_end_in_one_line(
     record_property("faults", (count, count))
 
 
-def test_what_differs_of_a_strangers_environment_is_one_line_whatever_it_is(sent: Path) -> None:
+def test_environment_differences_are_one_line_for_any_foreign_record(sent: Path) -> None:
     from semisup.record.environment import diff_environments, environment
     from semisup.record.reader import read_section
 
@@ -360,7 +360,7 @@ def test_what_differs_of_a_strangers_environment_is_one_line_whatever_it_is(sent
         assert all(isinstance(said, str) for said in diff_environments(before, environment("cpu")).values())
 
 
-def test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command(sent: Path, program: Program) -> None:
+def test_foreign_run_directory_prints_no_control_characters(sent: Path, program: Program) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J<script>alert(1)</script>\u202e"
     about = json.loads((sent / "run.json").read_text())
     about |= {"status": "failed", "error": {"kind": evil, "message": evil}, "name": evil}
@@ -385,14 +385,14 @@ def test_nothing_in_a_strangers_folder_reaches_the_terminal_as_a_command(sent: P
         assert "\x1b" not in said, (command, said)
 
 
-def test_a_terminal_is_shown_no_class_that_acts_on_it() -> None:
+def test_control_characters_in_class_names_are_escaped_on_a_terminal() -> None:
     from semisup.cli.predict import printable_lines
 
     assert printable_lines("path,class\na.png,\x1b[2J\nü.png,é\n") == "path,class\na.png,\\x1b[2J\nü.png,é\n"
 
 
-def test_a_csv_takes_the_place_of_no_device(sent: Path, program: Program) -> None:
-    """/dev/null and /dev/stdout would become files, for whoever is root."""
+def test_prediction_csv_does_not_replace_a_device(sent: Path, program: Program) -> None:
+    """For root, /dev/null and /dev/stdout would otherwise become regular files."""
     os.mkfifo("device")
     status, said = program(*COMMANDS["predict"], "--output", "device")
     assert (status, "--output device: not a regular file" in said) == (2, True), said

@@ -1,4 +1,4 @@
-"""Tests of the data sets; what they share is here and in formats.py."""
+"""Test the data sets; functions that several tests share are here and in formats.py."""
 
 import functools
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from tests.conftest import compose
 
 
 def watch(items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-    """No progress bar."""
+    """Progress callback that shows nothing."""
     return items
 
 
@@ -23,5 +23,5 @@ def _composed(name: str) -> DictConfig:
 
 
 def settings(name: str, *overrides: str) -> Dataset:
-    """A data set's settings through the gate. Hydra composes each once: it takes longer than the rest of a test."""
+    """Compose and validate the settings of a data set; Hydra composes each config once, because that takes long."""
     return schema.validate(OmegaConf.merge(_composed(name), OmegaConf.from_dotlist(list(overrides)))).dataset  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Tiny data sets in the original formats, each with what must be read of it; and the checksums that go with them."""
+"""Write tiny data sets in the original formats, with the data that must be read from them, and checksums."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ PER_CLASS, TEST_PER_CLASS, OWN_UNLABELED = 20, 3, 7
 
 @dataclass(frozen=True)
 class Original:
-    """What was written: pixels (n, C, s, s), class numbers of the parts, class names, images without a class."""
+    """Data that were written: pixels (n, C, s, s), class numbers of the splits, class names, unlabeled images."""
 
     train: Array
     targets: Array
@@ -35,7 +35,7 @@ class Original:
 
 
 def original(classes: tuple[str, ...], channels: int, size: int, own_unlabeled: int = 0) -> Original:
-    """Noise, the classes in no order."""
+    """Create random images with classes in random order."""
     draw = numpy.random.default_rng(0)
     noise = lambda count: draw.integers(0, 256, (count, channels, size, size), dtype=numpy.uint8)  # noqa: E731
     targets, test = (draw.permutation(numpy.repeat(numpy.arange(len(classes)), n)) for n in (PER_CLASS, TEST_PER_CLASS))
@@ -52,7 +52,7 @@ def md5(path: Path) -> str:
 
 
 def dump(path: Path, value: object) -> None:
-    """As Python 2 and its numpy wrote it: protocol 2, and numbers where numpy has truth values today."""
+    """Pickle data as Python 2 did: protocol 2, and numbers where numpy now has booleans."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(value, 2).replace(b"\x89\x88\x87", b"K\x00K\x01\x87"))
 
@@ -146,14 +146,14 @@ def save_jpeg(path: Path, color: tuple[int, int, int], width: int = 64, height: 
 
 
 def eurosat(root: Path, per_class: int = PER_CLASS) -> None:
-    """Every image has a color of its own: red is the class, green the number."""
+    """Write EuroSAT files; every image has a color of its own: red is the class, green the number."""
     for number, name in enumerate(("Forest", "Highway", "River")):
         for image in range(1, per_class + 1):
             save_jpeg(root / f"eurosat/2750/{name}/{name}_{image}.jpg", (100 * number, 10 * image, 0))
 
 
 def food101(root: Path, *, turned: bool = False) -> None:
-    """The same in Food-101's layout; `turned`: the lists are in another order."""
+    """Write the same images in the layout of Food-101; `turned`: the lists are in another order."""
     lists: dict[str, dict[str, list[str]]] = {"train": {}, "test": {}}
     for number, name in enumerate(("apple_pie", "baklava", "waffles")):
         for image in range(PER_CLASS + TEST_PER_CLASS):

@@ -1,4 +1,4 @@
-"""The same image in two splits or in two classes: found whatever its file is, told, and stopped if asked."""
+"""Test duplicate images in two splits or classes: they are found in any file format and reported or refused."""
 
 import json
 import shutil
@@ -25,13 +25,13 @@ SAID = {"leaks": 0, "two_classes": 0, "repeats": 0, "near": 0}
 
 
 def photograph(seed: int) -> Image.Image:
-    """Smooth, as photographs are: another size or encoding changes little."""
+    """Create a smooth image, like a photograph: another size or encoding changes it only a little."""
     return noise(8, 6, seed).resize((96, 72), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Four labeled, two validation and two test images of two classes, four unlabeled ones: all different."""
+    """Folder with 4 labeled, 2 validation, 2 test images of two classes and 4 unlabeled ones, all different."""
     places = [f"training/labeled/{name}/{image}" for name in "ab" for image in range(4)]
     places += [f"{part}/{name}/{image}" for part in ("validation", "testing") for name in "ab" for image in range(2)]
     places += [f"training/unlabeled/{image}" for image in range(4)]
@@ -53,7 +53,7 @@ def counts(data: Data) -> dict[str, int]:
     return dict(data.report["duplicates"]["counts"])
 
 
-def test_different_images_are_not_twins(root: Path) -> None:
+def test_different_images_are_no_duplicates(root: Path) -> None:
     assert counts(read(root)) == SAID
 
 
@@ -68,7 +68,7 @@ def test_different_images_are_not_twins(root: Path) -> None:
         ("validation/a/0.png", "testing/a/copy"),
     ],
 )
-def test_an_image_that_is_judged_by_stops_the_run(root: Path, one: str, other: str, how: str) -> None:
+def test_training_image_that_is_also_an_evaluation_image_is_refused(root: Path, one: str, other: str, how: str) -> None:
     source = root / one
     if how in ("copied", "renamed format"):
         copy = root / f"{other}.{'png' if how == 'copied' else 'jpg'}"
@@ -95,7 +95,7 @@ def test_an_image_that_is_judged_by_stops_the_run(root: Path, one: str, other: s
 
 
 @pytest.mark.parametrize("part", ["training/labeled", "validation", "testing"])
-def test_one_image_under_two_classes_stops_the_run(root: Path, part: str) -> None:
+def test_image_in_two_classes_is_refused(root: Path, part: str) -> None:
     shutil.copy(root / part / "a/0.png", root / part / "b/copy.png")
     with pytest.raises(DataError, match=rf"^1 image\(s\) in two classes \({part}/a/0\.png = {part}/b/copy\.png\)"):
         read(root)
@@ -105,7 +105,7 @@ def test_one_image_under_two_classes_stops_the_run(root: Path, part: str) -> Non
     assert [member["class"] for member in data.report["duplicates"]["two_classes"][0]] == ["a", "b"]
 
 
-def test_repeats_that_harm_nobody_are_listed_and_not_warned_of(root: Path) -> None:
+def test_harmless_duplicates_are_listed_without_a_warning(root: Path) -> None:
     shutil.copy(root / "training/labeled/a/0.png", root / "training/unlabeled/copy.png")
     shutil.copy(root / "training/labeled/a/1.png", root / "training/labeled/a/copy.png")
     shutil.copy(root / "training/unlabeled/1.png", root / "training/unlabeled/again.png")
@@ -119,7 +119,7 @@ def test_repeats_that_harm_nobody_are_listed_and_not_warned_of(root: Path) -> No
 
 
 @pytest.mark.parametrize("how", ["jpeg", "larger", "one row less", "a little brighter"])
-def test_near_duplicates_are_told_and_stop_nothing(root: Path, how: str) -> None:
+def test_near_duplicates_give_a_warning(root: Path, how: str) -> None:
     image = photograph(0)
     changed = {
         "jpeg": image,
@@ -137,7 +137,7 @@ def test_near_duplicates_are_told_and_stop_nothing(root: Path, how: str) -> None
     assert pair == {"training/labeled/a/0.png", "testing/a/near.jpg"}
 
 
-def test_the_choice_changes_no_runs_name() -> None:
+def test_duplicate_handling_does_not_change_the_run_id() -> None:
     words = ("dataset=folder", "dataset.root=x")
     assert len({checked(*words, f"dataset.on_duplicate={each}").id for each in ON_DUPLICATE}) == 1
 
@@ -146,7 +146,7 @@ PUBLISHED = ("food11", "eurosat", "food101", *ARRAYS)
 
 
 @pytest.mark.parametrize(("name", "then"), [("folder", "error"), *((name, "warn") for name in PUBLISHED)])
-def test_published_parts_are_kept_as_they_are(name: str, then: str) -> None:
+def test_published_splits_are_used_unchanged(name: str, then: str) -> None:
     chosen = settings(name, "dataset.root=x")
     assert chosen.on_duplicate == then  # type: ignore[attr-defined]
     with pytest.raises(SettingError, match=r"^dataset\.on_duplicate=stop: must be one of error, ignore, warn"):
@@ -157,7 +157,7 @@ def test_published_parts_are_kept_as_they_are(name: str, then: str) -> None:
 
 
 def made(count: int, seed: int) -> dict[str, Images]:
-    """Images of 144 pixels a side, which 8, 9 and 16 divide: ten, again and again, with more or less noise."""
+    """Create images of 144 x 144 pixels: copies of ten images with different amounts of noise."""
     draw = numpy.random.default_rng(seed)
     plain = numpy.kron(draw.integers(0, 256, (10, 1, 8, 9)), numpy.ones((18, 16)))
     pixels = plain[draw.integers(0, 10, count)]
@@ -178,7 +178,7 @@ def made(count: int, seed: int) -> dict[str, Images]:
 
 
 def slowly(images: dict[str, Images]) -> tuple[set[frozenset[str]], set[frozenset[str]]]:
-    """Groups of equal images, and pairs that are nearly so and may not be, by the definition."""
+    """Find groups of equal images and forbidden pairs of near duplicates slowly, by the definition."""
     rows = []
     for split in SPLITS:
         for path, pixels, target in zip(images[split].paths, images[split].pixels, images[split].targets, strict=True):
@@ -202,7 +202,7 @@ def slowly(images: dict[str, Images]) -> tuple[set[frozenset[str]], set[frozense
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_found_is_what_the_definition_says(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicates_match_a_slow_reference_search(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "_BLOCK", 7)
     monkeypatch.setattr(duplicates, "_PRODUCT", (2**24, 400, 7)[seed])
     monkeypatch.setattr(duplicates, "_CHUNK_BYTES", 2**20)
@@ -225,7 +225,7 @@ def test_what_is_found_is_what_the_definition_says(seed: int, monkeypatch: pytes
     assert find_duplicates(images).near == found.near[:4]
 
 
-def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
+def test_duplicates_are_cached_and_damaged_cache_entries_are_ignored(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):
@@ -262,7 +262,7 @@ def test_what_was_found_is_remembered_and_never_taken_from_what_is_damaged(
     assert counts(read(root, cached)) == SAID | {"repeats": 2}
 
 
-def test_a_million_of_the_same_are_counted_and_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_equal_images_are_counted_without_storing_them(monkeypatch: pytest.MonkeyPatch) -> None:
     blank, count = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), 20_000
     pool = Images(blank.expand(count, 3, 8, 8), torch.full((count,), -1), [f"{row:05d}" for row in range(count)])
     labeled = Images(blank.expand(200, 3, 8, 8), torch.zeros(200, dtype=torch.int64), ["labeled"] * 200)
@@ -281,6 +281,6 @@ def test_a_million_of_the_same_are_counted_and_not_held(monkeypatch: pytest.Monk
     assert peak < 150 * count, "bytes an image"
 
 
-def test_nothing_has_no_twins() -> None:
+def test_empty_set_has_no_duplicates() -> None:
     empty = Images(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), [])
     assert find_duplicates(dict.fromkeys(SPLITS, empty)) == Duplicates(SAID, [], [], [], [])

@@ -1,4 +1,4 @@
-"""Folders of images in Food-11's layout: what counts as what, and what is said where it does not fit."""
+"""Test folders of images in Food-11's layout: how they are split, and the messages about errors."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def read(root: Path, *overrides: str) -> Data:
 
 
 def key_of(data: Data) -> tuple[object, ...]:
-    """All that was read but the names, to compare with =="""
+    """Return everything that was read except the names, for a comparison with =="""
     images = [getattr(data, split) for split in SPLITS]
     return [each.pixels.numpy().tobytes() for each in images], [each.targets.tolist() for each in images], data.classes
 
@@ -45,7 +45,7 @@ def save(path: Path, color: tuple[int, int, int]) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """8 labeled, 2 validation and 2 test images of each of three classes, and 5 unlabeled ones: red is the class."""
+    """Folder with 8 labeled, 2 validation, 2 test images of three classes and 5 unlabeled ones; red = class."""
     for number, name in enumerate(CLASSES):
         for image in range(8):
             save(tmp_path / f"photos/training/labeled/{name}/{image}.png", (80 * number, 10 * image, 0))
@@ -70,7 +70,7 @@ def test_every_image_has_the_class_of_its_folder(root: Path) -> None:
     assert data.unlabeled.targets.tolist() == data.hidden_targets.tolist() == [-1] * 5
 
 
-def test_the_same_bytes_elsewhere_are_the_same_data(root: Path, tmp_path: Path) -> None:
+def test_copied_data_set_has_the_same_fingerprint(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "moved")
     assert read(root).fingerprint == read(tmp_path / "moved").fingerprint
     save(tmp_path / "moved/testing/cake/0.png", (1, 2, 3))
@@ -99,26 +99,26 @@ def test_fewer_validation_images_are_stratified_and_seeded(root: Path) -> None:
 # Classes --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_class_that_only_validation_has_is_refused(root: Path) -> None:
+def test_class_only_in_validation_is_refused(root: Path) -> None:
     save(root / "validation/durian/0.png", (0, 0, 0))
     with pytest.raises(DataError, match=r"validation: classes that the labeled folder does not have: durian"):
         chosen(root).inspect()
 
 
-def test_a_class_in_another_case_is_refused_with_the_name_that_is_meant(root: Path) -> None:
+def test_class_name_in_another_case_is_refused_with_a_suggestion(root: Path) -> None:
     (root / "validation/apple").rename(root / "validation/Apple")
     with pytest.raises(DataError, match=r"does not have: Apple \(did you mean apple\?\)"):
         chosen(root).inspect()
 
 
-def test_classes_that_differ_in_nothing_but_case_are_two_and_told(root: Path) -> None:
+def test_class_names_that_differ_only_in_case_give_a_warning(root: Path) -> None:
     shutil.copytree(root / "training/labeled/cake", root / "training/labeled/Apple")
     save(root / "validation/Apple/0.png", (1, 2, 3))
     with pytest.warns(UserWarning, match=r"differ only in case: Apple, apple$"):
         assert chosen(root, "dataset.test=null").inspect().classes == ("Apple", *CLASSES)
 
 
-def test_a_class_is_the_same_in_either_form_of_unicode(root: Path) -> None:
+def test_unicode_forms_of_a_class_name_are_equal(root: Path) -> None:
     forms = {form: unicodedata.normalize(form, "crème") for form in ("NFC", "NFD")}
     for part, form in (("training/labeled", "NFD"), ("validation", "NFC"), ("testing", "NFD")):
         (root / part / "cake").rename(root / part / forms[form])
@@ -130,7 +130,7 @@ def test_a_class_is_the_same_in_either_form_of_unicode(root: Path) -> None:
         chosen(root).inspect()
 
 
-def test_a_folders_name_is_escaped_in_what_is_said(root: Path) -> None:
+def test_folder_name_is_escaped_in_messages(root: Path) -> None:
     (root / "training/labeled/x\x1b[2J\n\u202e").mkdir()
     with pytest.raises(
         DataError, match=r"labeled/x\\x1b\[2J\\n\\u202e: no image of class x\\x1b\[2J\\n\\u202e$"
@@ -139,7 +139,7 @@ def test_a_folders_name_is_escaped_in_what_is_said(root: Path) -> None:
     assert str(told.value).isprintable()
 
 
-def test_a_class_that_validation_lacks_is_told_and_moves_no_number(root: Path) -> None:
+def test_class_missing_in_validation_gives_a_warning_and_keeps_class_numbers(root: Path) -> None:
     shutil.rmtree(root / "validation/bread")
     with pytest.warns(UserWarning, match="validation: no image of class bread"):
         survey = chosen(root).inspect()
@@ -147,7 +147,7 @@ def test_a_class_that_validation_lacks_is_told_and_moves_no_number(root: Path) -
     assert survey.index.parts["validation"].targets == [0, 0, 2, 2]
 
 
-def test_a_class_that_test_lacks_is_told_and_one_that_only_test_has_refused(root: Path) -> None:
+def test_class_missing_in_test_gives_a_warning_and_class_only_in_test_is_refused(root: Path) -> None:
     shutil.rmtree(root / "testing/apple")
     with pytest.warns(UserWarning, match="testing: no image of class apple"):
         assert chosen(root).inspect().index.parts["test"].targets == [1, 1, 2, 2]
@@ -156,14 +156,14 @@ def test_a_class_that_test_lacks_is_told_and_one_that_only_test_has_refused(root
         chosen(root).inspect()
 
 
-def test_one_class_is_no_classification(root: Path) -> None:
+def test_single_class_is_refused(root: Path) -> None:
     for name in CLASSES[1:]:
         shutil.rmtree(root / "training/labeled" / name)
     with pytest.raises(DataError, match=r"labeled: 1 class folder\(s\); there must be at least 2"):
         chosen(root).inspect()
 
 
-def test_an_empty_class_is_refused_by_name(root: Path) -> None:
+def test_empty_class_is_refused_by_name(root: Path) -> None:
     (root / "training/labeled/durian").mkdir()
     (root / "training/labeled/durian/notes.txt").write_text("none yet")
     (root / "training/labeled/apple/notes.txt").write_text("of another class")
@@ -182,7 +182,7 @@ def test_split_without_images_names_the_ignored_files(root: Path) -> None:
         chosen(root).inspect()
 
 
-def test_hidden_folders_are_no_classes(root: Path) -> None:
+def test_hidden_folders_are_not_classes(root: Path) -> None:
     before = read(root)
     shutil.copytree(root / "training/labeled/apple", root / "training/labeled/.ipynb_checkpoints")
     shutil.copy(root / "training/labeled/apple/0.png", root / "training/labeled/apple/._0.png")
@@ -196,7 +196,7 @@ def test_hidden_folders_are_no_classes(root: Path) -> None:
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_root_is_said_with_the_nearest_name(root: Path) -> None:
+def test_missing_root_is_reported_with_the_most_similar_name(root: Path) -> None:
     with pytest.raises(
         SettingError, match=r"^dataset\.root=.*/photo: there is no such folder \(did you mean .*/photos\?"
     ):
@@ -204,7 +204,7 @@ def test_a_missing_root_is_said_with_the_nearest_name(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "folder"), [("labeled", "training/labeled"), ("validation", "validation")])
-def test_a_missing_part_is_named_with_its_key(root: Path, key: str, folder: str) -> None:
+def test_missing_folder_is_named_with_its_setting(root: Path, key: str, folder: str) -> None:
     shutil.rmtree(root / folder)
     with pytest.raises(
         DataError, match=rf"^dataset\.{key}={folder}: there is no folder .*one folder per class.* contains .*/"
@@ -212,13 +212,13 @@ def test_a_missing_part_is_named_with_its_key(root: Path, key: str, folder: str)
         chosen(root).inspect()
 
 
-def test_a_root_one_level_off_is_said_with_the_right_one(root: Path) -> None:
+def test_root_one_level_off_is_reported_with_the_correct_one(root: Path) -> None:
     for off in (root.parent, root / "training"):
         with pytest.raises(DataError, match=rf"did you mean dataset\.root={root}\?"):
             chosen(off).inspect()
 
 
-def test_the_labeled_folder_is_not_offered_as_the_unlabeled_one(root: Path) -> None:
+def test_labeled_folder_is_not_suggested_as_the_unlabeled_one(root: Path) -> None:
     shutil.rmtree(root / "training/unlabeled")
     with pytest.raises(
         SettingError, match=r"dataset\.unlabeled=training/unlabeled: .* use null and method=supervised"
@@ -237,14 +237,14 @@ def test_test_and_unlabeled_may_be_absent(root: Path) -> None:
     assert key_of(nothing) == key_of(data)
 
 
-def test_a_named_folder_that_is_not_there_is_not_taken_for_none(root: Path) -> None:
+def test_missing_named_folder_is_not_treated_as_null(root: Path) -> None:
     with pytest.raises(
         SettingError, match=r"dataset\.unlabeled=training/unlabelled: there is no folder .* \(did you mean unlabeled"
     ):
         read(root, "dataset.unlabeled=training/unlabelled")
 
 
-def test_a_flat_test_folder_has_no_classes_and_is_not_read(root: Path) -> None:
+def test_test_folder_without_class_folders_is_not_read(root: Path) -> None:
     for number, path in enumerate(sorted((root / "testing").rglob("*.png"))):
         path.rename(root / f"testing/{number:04d}.png")
     for folder in CLASSES:
@@ -254,7 +254,7 @@ def test_a_flat_test_folder_has_no_classes_and_is_not_read(root: Path) -> None:
     assert data.report["ignored"] == {"test image of no known class": 6}
 
 
-def test_what_folders_below_the_unlabeled_are_called_says_nothing(root: Path) -> None:
+def test_names_of_unlabeled_subfolders_have_no_effect(root: Path) -> None:
     before = read(root)
     (root / "training/unlabeled/00").rename(root / "training/unlabeled/bread")
     after = read(root)
@@ -264,7 +264,7 @@ def test_what_folders_below_the_unlabeled_are_called_says_nothing(root: Path) ->
 
 
 @pytest.mark.parametrize("names", ["names", "numbers"])
-def test_truth_feeds_hidden_targets_only(root: Path, names: str) -> None:
+def test_truth_file_sets_only_the_hidden_targets(root: Path, names: str) -> None:
     known = [CLASSES[image % 3] if names == "names" else str(image % 3) for image in range(4)]
     lines = [f"training/unlabeled/00/{image}.png,{name}" for image, name in enumerate(known)]
     (root / "truth.csv").write_text("\n".join(["file,class", *lines, "gone.png,apple"]) + "\n")
@@ -275,14 +275,14 @@ def test_truth_feeds_hidden_targets_only(root: Path, names: str) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "a,b\n1,2\n", b"\xff\xfe"])
-def test_a_truth_that_cannot_be_read_is_refused(root: Path, content: str | bytes | None) -> None:
+def test_unreadable_truth_file_is_refused(root: Path, content: str | bytes | None) -> None:
     if content is not None:
         (root / "truth.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: .* must be a CSV with columns file,class"):
         chosen(root, "dataset.truth=truth.csv").inspect()
 
 
-def test_a_truth_of_no_unlabeled_file_is_refused(root: Path) -> None:
+def test_truth_file_without_unlabeled_files_is_refused(root: Path) -> None:
     (root / "truth.csv").write_text("file,class\n0.png,apple\n")
     name = r"none of its files is unlabeled; names are relative to dataset\.root, such as training/unlabeled/00/0\.png"
     with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: " + name):
@@ -313,14 +313,14 @@ def test_labels_per_class_hides_the_other_labels(root: Path) -> None:
     assert few.fingerprint == read(root, "dataset.labels_per_class=3", "seed=1", "dataset.split_seed=0").fingerprint
 
 
-def test_a_long_tail_of_labels(root: Path) -> None:
+def test_long_tail_of_labeled_images(root: Path) -> None:
     data = read(root, "dataset.labels_per_class=8", "dataset.imbalance=4")
     assert data.labeled.targets.bincount().tolist() == long_tail(8, 4, 3) == [8, 4, 2]
     assert data.hidden_targets[5:].bincount().tolist() == [0, 4, 6]
     assert key_of(read(root, "dataset.imbalance=4")) == key_of(data), "as many as every class can supply"
 
 
-def test_a_class_with_too_few_labels_is_named(root: Path) -> None:
+def test_class_with_too_few_labels_is_named(root: Path) -> None:
     (root / "training/labeled/bread/0.png").unlink()
     with pytest.raises(
         SettingError,
@@ -330,7 +330,7 @@ def test_a_class_with_too_few_labels_is_named(root: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["labels_per_class=0", "imbalance=0", "workers=0", "split_seed=-1", "size=0"])
-def test_ranges(root: Path, setting: str) -> None:
+def test_setting_out_of_range_is_refused(root: Path, setting: str) -> None:
     with pytest.raises(SettingError, match=rf"^dataset\.{setting.partition('=')[0]}="):
         chosen(root, f"dataset.{setting}")
 
@@ -338,7 +338,7 @@ def test_ranges(root: Path, setting: str) -> None:
 # Bad files ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_few_bad_files_are_left_out_and_told(root: Path) -> None:
+def test_few_unusable_files_are_left_out_with_a_warning(root: Path) -> None:
     whole = read(root)
     (root / "training/labeled/bread/3.png").write_bytes(b"no picture")
     (root / "training/unlabeled/00/1.png").write_bytes((root / "training/unlabeled/00/0.png").read_bytes()[:-20])
@@ -364,7 +364,7 @@ def test_a_few_bad_files_are_left_out_and_told(root: Path) -> None:
     assert sum(said.values()) == 2
 
 
-def test_the_report_says_what_was_ignored_and_how_it_was_decoded(root: Path) -> None:
+def test_data_report_lists_ignored_files_and_decoding(root: Path) -> None:
     (root / "training/unlabeled/00/movie.gif").write_bytes(_animation())
     (root / "training/unlabeled/00/readme.md").write_text("hello")
     with pytest.warns(UserWarning, match=r"^ignored 1 file: 1 \.md$"):
@@ -387,7 +387,7 @@ def _animation() -> bytes:
 # Pixels ---------------------------------------------------------------------------------------------------------------
 
 
-def test_photographs_are_upright(root: Path) -> None:
+def test_photographs_are_rotated_by_exif_orientation(root: Path) -> None:
     upright = Image.fromarray(numpy.tile(numpy.array([[255], [0]], numpy.uint8).repeat(32, 0)[..., None], (1, 40, 3)))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -408,7 +408,7 @@ def test_center_crop_keeps_the_shape(root: Path) -> None:
     assert (read(root, "dataset.resize=center_crop").unlabeled.pixels[number] > 200).all()
 
 
-def test_transparent_pixels_show_the_background(root: Path) -> None:
+def test_transparent_pixels_become_the_background_color(root: Path) -> None:
     Image.new("RGBA", (20, 20), (9, 9, 9, 0)).save(root / "training/unlabeled/00/clear.png")
     number = read(root).unlabeled.paths.index("training/unlabeled/00/clear.png")
     assert set(read(root).unlabeled.pixels[number].flatten().tolist()) == {255}
@@ -429,7 +429,7 @@ def test_links_are_followed_if_asked(root: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of this moment count as old enough for their times to be trusted."""
+    """Make the cache trust the times of files that were just written."""
     monkeypatch.setattr(cache, "RACY_NS", -(10**15))
 
 
@@ -444,9 +444,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("change", ["none", "seed"])
-def test_a_second_start_opens_no_picture(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
+def test_second_start_opens_no_image(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     settings = [f"dataset.cache={tmp_path / 'cache'}", "dataset.labels_per_class=3"]
     first = read(root, *settings)
     honest = read(root, "dataset.labels_per_class=3", "seed=9")
@@ -459,7 +457,7 @@ def test_a_second_start_opens_no_picture(
 
 
 @pytest.mark.usefixtures("settled")
-def test_looking_opens_no_picture(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspection_opens_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid(monkeypatch)
     monkeypatch.setattr(Image, "open", refuse)
     assert chosen(root).inspect().counts == {"labeled": 24, "unlabeled": 5, "validation": 6, "test": 6}
@@ -468,7 +466,7 @@ def test_looking_opens_no_picture(root: Path, monkeypatch: pytest.MonkeyPatch) -
 # Real photographs -----------------------------------------------------------------------------------------------------
 
 
-def test_groceries(shared_data: Path) -> None:
+def test_grocery_photographs_are_read(shared_data: Path) -> None:
     mini = shared_data / "grocery_mini"
     count: Callable[[str], int] = lambda part: len(list((mini / part).rglob("*.jpg")))  # noqa: E731
     data = read(mini, "dataset.truth=truth.csv")

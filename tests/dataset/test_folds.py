@@ -1,4 +1,4 @@
-"""Folds: each label is held out once, the parts of a class differ by at most one image, and misuse is refused."""
+"""Test folds: each label is held out once, sizes differ by at most one, and invalid settings are refused."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ def read(name: str, *overrides: str) -> Data:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """7 labeled images of each of three classes, 2 test images of each and 5 unlabeled ones; no validation folder."""
+    """Folder with 7 labeled and 2 test images of three classes and 5 unlabeled ones, without validation images."""
     for number, name in enumerate(CLASSES):
         for image in range(9):
             part = "training/labeled" if image < 7 else "testing"
@@ -177,7 +177,7 @@ def test_more_folds_than_labels_of_a_class_are_refused(root: Path) -> None:
         settings("digits", *folds(2, 0), "dataset.validation_share=0", "dataset.labels_per_class=1").inspect()
 
 
-def test_data_without_validation_name_the_folds(root: Path, program: Program) -> None:
+def test_error_without_validation_images_suggests_folds(root: Path, program: Program) -> None:
     with pytest.raises(DataError, match=r"dataset\.folds=5 dataset\.fold=0 holds out labeled images instead$"):
         settings("folder", *folder(root)).inspect()
     status, output = program("train", "dataset.validation_share=0", "tracking=none", "output_root=out")

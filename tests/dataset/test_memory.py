@@ -1,4 +1,4 @@
-"""Where the pixels lie changes no number, and a step neither waits for the device nor works image by image."""
+"""Test images on disk: results equal those in memory, and a step neither synchronizes nor loops over images."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def problem_of(photos: Path, memory_gb: str, *more: str) -> Any:
 
 
 @pytest.mark.parametrize("method", options("method"))
-def test_every_method_has_the_same_numbers_from_the_file(photos: Path, method: str) -> None:
+def test_every_method_gives_the_same_results_from_images_on_disk(photos: Path, method: str) -> None:
     resident = problem_of(photos, "null", "dataset.labels_per_class=4")
     from_disk = problem_of(photos, "5e-6", "dataset.labels_per_class=4")
     assert isinstance(resident.unlabeled.pixels, torch.Tensor)
@@ -48,7 +48,7 @@ def test_every_method_has_the_same_numbers_from_the_file(photos: Path, method: s
     assert resumed_at(2, StepEnd, from_disk, chosen)[0] == rows
 
 
-def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
+def test_run_with_images_on_disk_is_bit_identical(photos: Path) -> None:
     resident = run(*of(photos, "resident", photos.parent / "cache"))
     assert len(resident["metrics.jsonl"]) >= 3
     for number, limit in enumerate(("0", "5e-6")):
@@ -63,14 +63,14 @@ def test_a_whole_run_is_the_same_from_the_file(photos: Path) -> None:
     )
 
 
-def test_a_limit_without_a_cache_is_refused(photos: Path) -> None:
+def test_memory_limit_without_a_cache_is_refused(photos: Path) -> None:
     one = schema.validate(compose(*of(photos, "any"), "dataset.memory_gb=5e-6"))
     with pytest.raises(SettingError, match=r"dataset\.cache=null: must be a folder when there are more pixels"):
         one.dataset.read(one.dataset.inspect(), lambda items, *_: items)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
+def test_large_images_are_predicted_in_small_batches_bit_identically(
     monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     chosen = checked("model.widths=[8,16]", f"precision={precision}", "device=cpu")
@@ -88,7 +88,7 @@ def test_large_images_are_scored_a_few_at_a_time_with_the_same_bits(
 
 
 class Counting(TorchDispatchMode):
-    """Counts operations, and those of them that a device would have to be waited for."""
+    """Counter of torch operations, and of those that would wait for a device."""
 
     WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique")
 
@@ -107,7 +107,7 @@ class Counting(TorchDispatchMode):
 
 
 def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
-    """All operations of a step, and those that wait, beyond the drawing of the batch: that is the CPU's everywhere."""
+    """Count the operations of a step, and those that wait, without drawing the batch, which is done on the CPU."""
     chosen = [
         *choose("method", method, ratio=ratio, gate=0, skip_rejected=False),
         *choose("threshold", policy, warmup_epochs=0),
@@ -133,11 +133,11 @@ def counted(method: str, policy: str, ratio: int) -> tuple[int, int]:
         [each for each in options("method") if each not in ("supervised", "noisy_student")], options("threshold")
     ),
 )
-def test_a_step_waits_for_no_device(method: str, policy: str) -> None:
+def test_step_on_stored_images_does_not_synchronize(method: str, policy: str) -> None:
     assert counted(method, policy, 3)[1] == 0
 
 
-def test_the_count_sees_a_wait() -> None:
+def test_synchronizations_are_counted() -> None:
     with Counting() as seen:
         float(torch.ones(3).sum())
         torch.ones(3)[torch.ones(3) > 0]
@@ -145,14 +145,14 @@ def test_the_count_sees_a_wait() -> None:
     assert seen.waiting == 3
 
 
-def test_a_steps_operations_do_not_grow_with_its_images() -> None:
-    """Once each operation of RandAugment is some image's: what none has is not computed."""
+def test_number_of_operations_of_a_step_does_not_grow_with_its_images() -> None:
+    """Use a batch in which every operation of RandAugment occurs, because others are not computed."""
     assert counted("fixmatch", "fixed", 90)[0] == pytest.approx(counted("fixmatch", "fixed", 30)[0], abs=12)
     assert counted("fixmatch", "fixed", 3)[0] < counted("fixmatch", "fixed", 30)[0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_a_step_waits_for_nothing() -> None:
+def test_step_on_a_gpu_does_not_synchronize() -> None:
     one = checked("method=fixmatch", "method.skip_rejected=false", "device=cuda", "augment=randaugment").settings
     device = torch.device("cuda")
     small = toy_problem(labeled=20, channels=3)

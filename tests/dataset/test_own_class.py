@@ -1,4 +1,4 @@
-"""A data set class of another package needs `size`, `decode_settings`, `inspect` and `read`, and nothing else."""
+"""Test that a data set class of another package needs only `size`, `decode_settings`, `inspect` and `read`."""
 
 import sys
 import types
@@ -20,7 +20,7 @@ from tests.conftest import compose, toy_images
 
 @dataclass(frozen=True)
 class Bands:
-    """Toy images."""
+    """Data set of generated images."""
 
     size: int
 
@@ -51,7 +51,7 @@ def bands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("bands")
 @pytest.mark.parametrize("augment", ["randaugment", "weak", "crop_rotate"])
-def test_a_data_set_with_four_members_is_complete(augment: str) -> None:
+def test_data_set_with_the_four_required_members_is_complete(augment: str) -> None:
     composed = compose(f"augment={augment}", "tracking=none")
     OmegaConf.set_struct(composed, False)
     composed.dataset = {"name": "bands", "size": 8}

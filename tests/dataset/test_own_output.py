@@ -1,4 +1,4 @@
-"""Output of the program that lies among the images of a data set is never used as data."""
+"""Test that output of the program inside the image folder is never used as data."""
 
 import json
 import os
@@ -23,7 +23,7 @@ SHORT = (
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """4 labeled, 2 validation images of each of two classes, and 6 unlabeled ones, all different."""
+    """Folder with 4 labeled and 2 validation images of two classes and 6 unlabeled ones, all different."""
     counts = {"training/labeled/a": 4, "training/labeled/b": 4, "validation/a": 2, "validation/b": 2}
     counts["training/unlabeled"] = 6
     for number, (folder, count) in enumerate(counts.items()):
@@ -40,7 +40,7 @@ def trained(program: Program, photos: Path, *words: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("key", ["unlabeled", "labeled", "validation"])
 @pytest.mark.parametrize("inner", ["", "/results"])
-def test_an_output_root_inside_the_images_is_refused(program: Program, photos: Path, key: str, inner: str) -> None:
+def test_output_root_inside_the_images_is_refused(program: Program, photos: Path, key: str, inner: str) -> None:
     folder = photos / {"unlabeled": "training/unlabeled", "labeled": "training/labeled"}.get(key, key)
     before = sorted(photos.rglob("*"))
     code, text = trained(program, photos, f"output_root={folder}{inner}")
@@ -50,7 +50,7 @@ def test_an_output_root_inside_the_images_is_refused(program: Program, photos: P
     assert sorted(photos.rglob("*")) == before, "refused before anything is written"
 
 
-def test_the_default_output_root_is_refused_in_a_folder_of_images(
+def test_default_output_root_is_refused_in_a_folder_of_images(
     program: Program, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(photos / "training/unlabeled")
@@ -59,7 +59,7 @@ def test_the_default_output_root_is_refused_in_a_folder_of_images(
     assert "output_root=outputs: must not be inside dataset.unlabeled" in text
 
 
-def test_a_cache_inside_the_images_is_refused_through_a_link(program: Program, photos: Path, tmp_path: Path) -> None:
+def test_cache_inside_the_images_is_refused_through_a_link(program: Program, photos: Path, tmp_path: Path) -> None:
     os.symlink(photos / "training", tmp_path / "link")
     code, text = trained(program, photos, f"dataset.cache={tmp_path}/link/unlabeled/cache")
     assert code == 2
@@ -67,7 +67,7 @@ def test_a_cache_inside_the_images_is_refused_through_a_link(program: Program, p
     assert "must not be inside dataset.unlabeled" in text
 
 
-def test_runs_that_were_moved_among_the_images_change_no_number(program: Program, photos: Path, tmp_path: Path) -> None:
+def test_run_directories_among_the_images_change_no_result(program: Program, photos: Path, tmp_path: Path) -> None:
     assert trained(program, photos, "output_root=first", "plots=true")[0] == 0
     assert program("compare", "first/runs")[0] == 0
     shutil.move(tmp_path / "first", photos / "training/unlabeled/old")

@@ -1,4 +1,4 @@
-"""The public data sets, through torchvision's readers, from tiny files in the original formats."""
+"""Test the public data sets with torchvision's readers, on tiny files in the original formats."""
 
 import dataclasses
 import functools
@@ -58,7 +58,7 @@ def written(name: str, root: Path, patch: pytest.MonkeyPatch) -> Original | None
 
 @pytest.fixture
 def no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No picture may be opened."""
+    """Make every opening of an image fail."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("a picture was opened")
@@ -69,7 +69,7 @@ def no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def key_of(data: Data) -> tuple[object, ...]:
-    """All that was read, to compare with =="""
+    """Return everything that was read, for a comparison with =="""
     images = [getattr(data, split) for split in SPLITS]
     pixels = [each.pixels.numpy().tobytes() for each in images]
     targets = [each.targets.tolist() for each in images]
@@ -87,7 +87,7 @@ def key_of(data: Data) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_every_data_set_promises(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_data_set_fulfills_the_contract(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(name, tmp_path, monkeypatch)
     data = read(name, tmp_path)
     num_classes = len(data.classes)
@@ -111,7 +111,7 @@ def test_what_every_data_set_promises(name: str, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_seed_decides_and_nothing_else(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_seed_determines_the_split(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(name, tmp_path / "a", monkeypatch)
     shutil.copytree(tmp_path / "a", tmp_path / "elsewhere")
     first, other = read(name, tmp_path / "a"), read(name, tmp_path / "a", "seed=1")
@@ -124,7 +124,7 @@ def test_the_seed_decides_and_nothing_else(name: str, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_long_tail_in_both_parts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_tail_in_labeled_and_unlabeled_set(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(name, tmp_path, monkeypatch)
     data = read(name, tmp_path, "dataset.imbalance=4", "dataset.imbalance_unlabeled=2")
     counts = data.labeled.targets.bincount().tolist()
@@ -140,7 +140,9 @@ def test_a_long_tail_in_both_parts(name: str, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_looking_decodes_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_bytes: None) -> None:
+def test_inspection_decodes_no_image(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_bytes: None
+) -> None:
     written(name, tmp_path, monkeypatch)
     survey = chosen(name, tmp_path).inspect()
     assert sum(survey.counts.values()) > 0
@@ -153,14 +155,14 @@ def test_horizontal_flips_are_a_property_of_the_data_set() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_too_few_images_are_said_of_the_class(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_with_too_few_images_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(name, tmp_path, monkeypatch)
     with pytest.raises(SettingError, match=r"dataset\.labels_per_class=19: class .+ has only 1\d images for training"):
         chosen(name, tmp_path, "dataset.labels_per_class=19").inspect()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_missing_files_are_named_with_the_cure(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files_are_named_with_the_solution(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(name, tmp_path / "data", monkeypatch)
     files = sorted(
         path for path in (tmp_path / "data").rglob("*") if path.suffix in ("", ".mat", ".meta", ".json", ".bin")
@@ -179,7 +181,7 @@ def test_missing_files_are_named_with_the_cure(name: str, tmp_path: Path, monkey
 @pytest.mark.parametrize("setting", ["size=0", "labels_per_class=0", "validation_share=-0.1", "validation_share=0.95",
                                      "split_seed=-1", "imbalance=0.5", "imbalance_unlabeled=0.9"])  # fmt: skip
 @pytest.mark.parametrize("name", ["cifar10", "eurosat", "food101"])
-def test_ranges(name: str, setting: str) -> None:
+def test_setting_out_of_range_is_refused(name: str, setting: str) -> None:
     with pytest.raises(SettingError, match=rf"^dataset\.{setting.partition('=')[0]}="):
         chosen(name, Path("x"), f"dataset.{setting}")
 
@@ -188,7 +190,7 @@ def test_ranges(name: str, setting: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_every_image_is_the_one_of_the_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_image_equals_its_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = ARRAYS[name](tmp_path, monkeypatch)
     data = read(name, tmp_path)
     assert data.classes == made.classes
@@ -209,7 +211,7 @@ def test_every_image_is_the_one_of_the_file(name: str, tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
-def test_another_size_is_resized_as_a_file_would_be(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_array_images_are_resized_like_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = ARRAYS[name](tmp_path, monkeypatch)
     data, native = read(name, tmp_path, "dataset.size=20"), read(name, tmp_path)
     path, pixels = data.labeled.paths[0], data.labeled.pixels[0]
@@ -221,7 +223,7 @@ def test_another_size_is_resized_as_a_file_would_be(name: str, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("name", ["cifar10", "svhn", "stl10"])
-def test_a_file_that_is_not_the_published_one_is_refused(
+def test_file_that_differs_from_the_published_one_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ARRAYS[name](tmp_path, monkeypatch)
@@ -234,7 +236,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(
         chosen(name, tmp_path).inspect()
 
 
-def test_a_cut_idx_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_idx_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.mnist(tmp_path, monkeypatch)
     file = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-100])
@@ -257,7 +259,7 @@ def test_stl10_without_its_class_names_is_refused(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_a_pixel_a_label_or_a_name_changes_the_fingerprint(
+def test_fingerprint_changes_with_a_pixel_label_or_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest, seen = formats.original, []
@@ -281,7 +283,7 @@ def test_a_pixel_a_label_or_a_name_changes_the_fingerprint(
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_an_image_of_the_test_part_that_is_in_the_training_part_is_said(
+def test_published_test_image_in_the_training_set_is_reported(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = formats.original
@@ -305,14 +307,14 @@ def test_an_image_of_the_test_part_that_is_in_the_training_part_is_said(
     assert (ignored.report, ignored.fingerprint) == ({}, data.fingerprint)
 
 
-def test_null_labels_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_per_class_null_labels_all_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.cifar10(tmp_path, monkeypatch)
     data = read("cifar10", tmp_path, "dataset.labels_per_class=null")
     assert data.labeled.targets.bincount().tolist() == [PER_CLASS - 2] * 4
     assert len(data.unlabeled) == 0
 
 
-def test_a_changed_file_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.mnist(tmp_path, monkeypatch)
     before = chosen("mnist", tmp_path).inspect()
     labels = tmp_path / "MNIST/raw/train-labels-idx1-ubyte"
@@ -324,7 +326,7 @@ def test_a_changed_file_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.M
     assert rows[0] != rows[1]
 
 
-def test_a_sweep_reads_the_labels_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_reads_the_labels_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.cifar10(tmp_path, monkeypatch)
     chosen("cifar10", tmp_path).inspect()
     monkeypatch.setattr(formats.datasets().CIFAR10, "__init__", None)
@@ -336,7 +338,7 @@ def test_a_sweep_reads_the_labels_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of a server of the files in `folder`."""
+    """Serve the files in `folder` by HTTP; return the address."""
 
     class Silent(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -376,7 +378,7 @@ def test_packed_idx_files_in_place_are_unpacked(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("name", "reader"), [("cifar10", "CIFAR10"), ("mnist", "MNIST"), ("svhn", "SVHN")])
-def test_a_failed_download_is_reported(name: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_download_is_reported(name: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cls = getattr(formats.datasets(), reader)
     monkeypatch.setattr(cls, "url", "file:///nowhere/x.tar.gz", raising=False)
     monkeypatch.setattr(cls, "mirrors", ["file:///nowhere/"], raising=False)
@@ -422,7 +424,7 @@ def test_one_cache_serves_every_split(name: str, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["eurosat", "food101"])
-def test_bad_files_are_left_out_and_told_or_too_many(
+def test_unusable_files_are_left_out_with_a_warning_or_refused_if_too_many(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(name, tmp_path, monkeypatch)
@@ -444,7 +446,7 @@ def test_bad_files_are_left_out_and_told_or_too_many(
     assert data.fingerprint != whole.fingerprint
 
 
-def test_the_order_of_lists_and_folders_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_of_lists_and_folders_has_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.food101(tmp_path / "a")
     formats.food101(tmp_path / "b", turned=True)
     assert key_of(read("food101", tmp_path / "a")) == key_of(read("food101", tmp_path / "b"))
@@ -477,7 +479,7 @@ def test_the_order_of_lists_and_folders_changes_nothing(tmp_path: Path, monkeypa
     assert key_of(before) == key_of(read("eurosat", tmp_path / "a"))
 
 
-def test_hidden_files_and_folders_are_no_images_and_no_classes(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
     formats.eurosat(tmp_path)
     before = read("eurosat", tmp_path)
     images = tmp_path / "eurosat/2750"
@@ -495,14 +497,14 @@ def test_images_of_the_list_that_are_missing_are_named(tmp_path: Path) -> None:
         chosen("food101", tmp_path).inspect()
 
 
-def test_an_empty_class_folder_is_refused(tmp_path: Path) -> None:
+def test_empty_class_folder_is_refused(tmp_path: Path) -> None:
     formats.eurosat(tmp_path)
     (tmp_path / "eurosat/2750/Empty").mkdir()
     with pytest.raises(DataError, match=r"torchvision rejects these files .*Empty"):
         chosen("eurosat", tmp_path).inspect()
 
 
-def test_food101_can_crop(tmp_path: Path) -> None:
+def test_food101_supports_center_crop(tmp_path: Path) -> None:
     formats.food101(tmp_path)
     path = next((tmp_path / "food-101/images/baklava").glob("*.jpg"))
     Image.fromarray(numpy.tile(numpy.arange(0, 240, 2, dtype=numpy.uint8)[None, :, None], (60, 1, 3))).save(path)
@@ -519,7 +521,7 @@ def test_food101_can_crop(tmp_path: Path) -> None:
 # Real -----------------------------------------------------------------------------------------------------------------
 
 
-def test_fashion_mnist_as_published(shared_data: Path) -> None:
+def test_fashion_mnist_has_the_published_images(shared_data: Path) -> None:
     dataset = chosen("fashion_mnist", shared_data / "fashion_mnist")
     survey = dataset.inspect()
     assert survey.counts == {"labeled": 40, "unlabeled": 53_960, "validation": 6_000, "test": 10_000}
@@ -533,7 +535,7 @@ def test_fashion_mnist_as_published(shared_data: Path) -> None:
     assert float(data.unlabeled.pixels.float().mean()) == pytest.approx(72.94, abs=0.1)
 
 
-def test_a_run_on_fashion_mnist_learns(shared_data: Path) -> None:
+def test_run_on_fashion_mnist_learns(shared_data: Path) -> None:
     config = checked(
         "dataset=fashion_mnist", f"dataset.root={shared_data / 'fashion_mnist'}", "train.steps=20", "optimizer.lr=0.01",
         "dataset.size=14", "model.widths=[8,16]", "train.evaluate_every=8", "method=self_training",

@@ -1,4 +1,4 @@
-"""Dealing out: by seed, without overlap, as many as asked."""
+"""Test splits: they depend on the seed, do not overlap, and have the requested sizes."""
 
 import hashlib
 
@@ -31,7 +31,7 @@ def counts(index: object) -> list[int]:
     return numpy.bincount(TARGETS[index], minlength=3).tolist()  # type: ignore[index]
 
 
-def test_no_image_is_in_two_parts_and_none_is_lost() -> None:
+def test_splits_are_disjoint_and_complete() -> None:
     parts = split_by_class(TARGETS, NAMES, 0, portions())
     joined = numpy.concatenate([parts[split] for split in SPLITS])
     assert sorted(joined.tolist()) == list(range(200))
@@ -42,33 +42,33 @@ def test_no_image_is_in_two_parts_and_none_is_lost() -> None:
     assert counts(parts["unlabeled"]) == [65, 37, 23]
 
 
-def test_the_seed_decides() -> None:
+def test_seed_determines_the_split() -> None:
     first, same, other = (split_by_class(TARGETS, NAMES, seed, portions()) for seed in (3, 3, 4))
     assert all((first[split] == same[split]).all() for split in SPLITS)
     assert all((first[split] != other[split]).any() for split in SPLITS)
 
 
-def test_four_labels_are_among_the_ten_and_test_stays() -> None:
+def test_four_labels_are_a_subset_of_ten_and_the_test_set_is_unchanged() -> None:
     few, many = split_by_class(TARGETS, NAMES, 0, portions(4)), split_by_class(TARGETS, NAMES, 0, portions(10))
     assert set(few["labeled"]) < set(many["labeled"])
     assert (few["test"] == many["test"]).all()
     assert (few["validation"] == many["validation"]).all()
 
 
-def test_a_class_that_is_not_asked_for_moves_no_other() -> None:
+def test_additional_class_does_not_change_the_split_of_others() -> None:
     more = numpy.concatenate([TARGETS, numpy.full(30, 3)])
     three, four = split_by_class(TARGETS, NAMES, 0, portions()), split_by_class(more, (*NAMES, "owl"), 0, portions())
     assert all(set(three[split]) <= set(four[split]) for split in SPLITS)
 
 
-def test_null_labels_all_and_leaves_nothing() -> None:
+def test_labels_per_class_null_labels_all_and_leaves_no_unlabeled_image() -> None:
     parts = split_by_class(TARGETS, NAMES, 0, portions(None))
     assert counts(parts["labeled"]) == [70, 42, 28]
     assert len(parts["unlabeled"]) == 0
 
 
-def test_the_long_tail_has_the_published_numbers() -> None:
-    """CIFAR-10-LT of DARP and CReST: 1,500 labeled and 3,000 unlabeled images of the first class, ratio 100."""
+def test_long_tail_has_the_published_numbers() -> None:
+    """The sizes are those of CIFAR-10-LT in DARP and CReST: 1,500 labeled, 3,000 unlabeled, ratio 100."""
     assert long_tail(1500, 100, 10) == [1500, 899, 539, 323, 193, 116, 69, 41, 25, 15]
     assert long_tail(3000, 100, 10) == [3000, 1798, 1078, 646, 387, 232, 139, 83, 50, 30]
     assert long_tail(500, 10, 3) == [500, 158, 50]
@@ -90,7 +90,7 @@ def test_imbalance_of_both_parts_is_exact() -> None:
     assert numpy.bincount(targets[alone["unlabeled"]]).tolist() == [900 - n for n in of["labeled"]]
 
 
-def test_the_largest_tail_that_every_class_can_supply() -> None:
+def test_largest_long_tail_that_every_class_has_images_for() -> None:
     assert unlabeled_counts([70, 42, 28], 1) == [70, 42, 28]
     assert unlabeled_counts([70, 42, 28], 4) == [70, 35, 17]
     assert unlabeled_counts([70, 10, 28], 4) == [20, 10, 5]
@@ -121,7 +121,7 @@ def test_the_largest_tail_that_every_class_can_supply() -> None:
         ),
     ],
 )
-def test_too_few_is_said_of_the_class(settings: dict[str, float], message: str) -> None:
+def test_error_names_the_class_with_too_few_images(settings: dict[str, float], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         split_by_class(TARGETS, NAMES, 0, portions(**settings))  # type: ignore[arg-type]
 
@@ -137,14 +137,14 @@ def test_too_few_is_said_of_the_class(settings: dict[str, float], message: str) 
         ({"test": -0.1}, "test_share"),
     ],
 )
-def test_ranges(settings: dict[str, float], key: str) -> None:
+def test_setting_out_of_range_is_refused(settings: dict[str, float], key: str) -> None:
     with pytest.raises(SettingError) as caught:
         portions(**settings)  # type: ignore[arg-type]
     assert caught.value.key == key
 
 
-def test_digits_keep_the_split_that_they_had() -> None:
-    """Numbers of runs that were made before the split had a module of its own."""
+def test_split_of_digits_is_unchanged() -> None:
+    """The expected numbers are from runs that were trained before the split had a module of its own."""
     dataset = checked("dataset=digits").dataset
     data = dataset.read(dataset.inspect(), lambda items, description, total: items)
     assert data.fingerprint.startswith("0f9017df01ac0f98")

@@ -1,8 +1,8 @@
-"""Mutated images against the decoder: `python -m tests.images.fuzz --seconds 600`.
+"""Decode mutated images: `python -m tests.images.fuzz --seconds 600`.
 
-Decoding one must end within a second of the processor and 512 MB, without a word and without another error than
-BadImageError, in a square of the right shape or in a reason. Where the format has a checksum, or the file was only cut,
-a square must be the one that the unchanged image gives. What fails is kept in corpus/, which the tests replay.
+Decoding a file must take at most a second of CPU time and 512 MB, print nothing and raise no error except
+BadImageError. The result is an image of the right shape, or a reason. If the format has a checksum, or if the file was
+only cut, an image must equal that of the unchanged file. Files that fail are kept in corpus/, which the tests replay.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def wanted(seed: str, recipe: DecodeSettings) -> Any:
 
 
 def judge(case: Mutant, recipe: DecodeSettings) -> tuple[str, str]:
-    """What became of it (one of PARTS), and what is wrong with that ("" = nothing)."""
+    """Decode a mutant; return its outcome (one of PARTS) and what is wrong with it ("" = nothing)."""
     start = time.process_time()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -77,7 +77,7 @@ def judge(case: Mutant, recipe: DecodeSettings) -> tuple[str, str]:
 
 
 def campaign(make: Make, numbers: Iterator[int]) -> tuple[dict[str, Counter[str]], list[tuple[int, str]]]:
-    """Judge the mutants of these numbers, in a process that may die.
+    """Decode the mutants with these numbers in a process that may die.
 
     Returns:
         format -> counts of PARTS; and the numbers that failed, with what was wrong.
@@ -94,7 +94,7 @@ def campaign(make: Make, numbers: Iterator[int]) -> tuple[dict[str, Counter[str]
 
 
 def _in_a_process(make: Make, number: int, numbers: Iterator[int]) -> Iterator[tuple[int, str, str]]:
-    """Number, part and fault of each, until all are done or the process died: then the last is the one it died of."""
+    """Yield number, outcome and fault of each mutant; if the process dies, the last one is that which killed it."""
     theirs, ours = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
@@ -139,7 +139,7 @@ def _serve(make: Make, told: IO[bytes], line: IO[bytes]) -> None:
 
 
 def keep(case: Mutant) -> Path:
-    """Put a mutant where the tests find it again."""
+    """Store a mutant in the corpus, from which the tests replay it."""
     CORPUS.mkdir(exist_ok=True)
     path = CORPUS / f"{hashlib.sha256(case.data).hexdigest()[:12]}.{case.seed.split()[0]}"
     path.write_bytes(case.data)

@@ -1,4 +1,4 @@
-"""Images of every format, and what bits, bytes and cuts make of them: number k of seed s is the same everywhere."""
+"""Create damaged images of every format; mutant number k of seed s is the same on every machine."""
 
 import functools
 import random
@@ -15,7 +15,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Mutant(NamedTuple):
-    """seed: the name of the image it was made from; how: the names of what was done to it."""
+    """Damaged image. `seed`: name of the original image; `how`: names of the changes."""
 
     seed: str
     how: str
@@ -24,7 +24,7 @@ class Mutant(NamedTuple):
 
 @functools.cache
 def seeds() -> dict[str, bytes]:
-    """Format and variant -> file. The first word says the format."""
+    """Create the original images: name -> content of the file. The first word of a name is the format."""
     color = noise(12, 9).resize((48, 36), Image.Resampling.BICUBIC)
     several = lambda form: saved(  # noqa: E731  of copies: saving as MPO leaves its settings on an image
         color.copy(), form, save_all=True, append_images=[color.rotate(90), color.rotate(180)]
@@ -66,7 +66,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def mutant(seed: int, number: int) -> Mutant:
-    """One to three changes of one image; one in six is a PNG or a cut."""
+    """Apply one to three changes to an image."""
     draw = random.Random(f"{seed} {number}")
     name = draw.choice(list(seeds()))
     data = seeds()[name]
@@ -88,7 +88,7 @@ def _flip(data: bytes, draw: random.Random) -> bytes:
 
 
 def _write(data: bytes, draw: random.Random) -> bytes:
-    """A number that parsers stumble over, in either order of bytes."""
+    """Write a number that parsers often do not handle, in either byte order."""
     number = draw.choice((0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**24, 2**31 - 1, 2**31, 2**32 - 1))
     word = struct.pack(draw.choice("<>") + draw.choice("BHI"), 0)
     word = number.to_bytes(8, "little")[: len(word)][:: draw.choice((1, -1))]
@@ -132,12 +132,12 @@ CHANGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def _place(data: bytes, draw: random.Random) -> int:
-    """Anywhere, but every second time in the first 200 bytes, where the headers are."""
+    """Choose a position in a file; every second time in the first 200 bytes, where the headers are."""
     return draw.randrange(max(1, min(len(data), 200) if draw.random() < 0.5 else len(data)))
 
 
 def _sealed(data: bytes) -> bytes:
-    """A PNG whose checksums are right again, so that what is behind them is reached."""
+    """Correct the checksums of a PNG, so that the decoder reads the data behind them."""
     changed, start = bytearray(data), len(PNG)
     while start + 12 <= len(changed):
         end = start + 12 + int.from_bytes(changed[start : start + 4], "big")

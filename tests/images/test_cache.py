@@ -1,4 +1,4 @@
-"""Remembered pixels: the same as decoded ones, whatever happened to the cache or to the files."""
+"""Test the image cache: its pixels equal decoded ones, even if cache or files were changed."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ RECIPE = DecodeSettings(size=8, resize="stretch", draft=False, background=100, m
 
 
 class Place:
-    """A folder of pictures, some bad, and a cache of them."""
+    """Folder of images, some of them unusable, with a cache."""
 
     def __init__(self, folder: Path) -> None:
         self.files, self.cache = folder / "files", folder / "cache"
@@ -46,7 +46,7 @@ class Place:
             (self.files / f"zoo_{kind.name}").write_bytes(kind.data)
 
     def read(self, recipe: DecodeSettings = RECIPE, cache: Path | None = None) -> DecodedImages:
-        """Scan and read; `did` is then what was shown as going on."""
+        """Scan the folder and read its images; `did` lists the operations that were displayed."""
         files = scan(self.files, self.files, follow_symlinks=False).files
         self.did = []
         return read(files, recipe, cache or self.cache, 1, self.watch)
@@ -64,7 +64,7 @@ class Place:
 
 
 def same(one: DecodedImages, other: DecodedImages) -> bool:
-    """Equal in all but where they came from."""
+    """Whether two results are equal, except for the place of the files."""
     fields = [field.name for field in dataclasses.fields(DecodedImages) if field.name not in ("pixels", "source")]
     return numpy.array_equal(one.pixels, other.pixels) and all(
         getattr(one, key) == getattr(other, key) for key in fields
@@ -78,11 +78,11 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An hour has passed since the files were made: none is racy."""
+    """Set the clock to an hour after the creation of the files, so that their times are trusted."""
     monkeypatch.setattr(module, "time", SimpleNamespace(time_ns=lambda: time.time_ns() + 3600 * 10**9))
 
 
-def test_says_what_became_of_every_file(place: Place) -> None:
+def test_cache_reports_the_outcome_of_every_file(place: Place) -> None:
     found = place.read()
     assert found.pixels.shape == (6, 3, 8, 8)
     assert found.pixels.dtype == numpy.uint8
@@ -94,7 +94,7 @@ def test_says_what_became_of_every_file(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_a_warm_start_opens_no_picture(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_read_opens_no_image(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     cold = place.read()
     assert place.did == [("decoding", 8)]
     for where, name in ((module, "read_bytes"), (pool, "read_bytes"), (Image, "open")):
@@ -109,9 +109,7 @@ def test_a_warm_start_opens_no_picture(place: Place, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("later")
 @pytest.mark.parametrize("at_once", [1024, 3])
-def test_files_that_were_only_touched_are_hashed_and_not_decoded(
-    place: Place, monkeypatch: pytest.MonkeyPatch, at_once: int
-) -> None:
+def test_touched_files_are_hashed_but_not_decoded(place: Place, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(module, "HASH_CHUNK", at_once)
     cold = place.read()
     for path in place.files.iterdir():
@@ -126,7 +124,7 @@ def test_files_that_were_only_touched_are_hashed_and_not_decoded(
 
 
 @pytest.mark.usefixtures("later")
-def test_the_data_set_may_move(place: Place) -> None:
+def test_moved_data_set_uses_the_same_cache(place: Place) -> None:
     cold = place.read()
     shutil.copytree(place.files, place.files.with_name("copy"))
     place.files = place.files.with_name("copy")
@@ -134,7 +132,7 @@ def test_the_data_set_may_move(place: Place) -> None:
     assert place.did == [("hashing", 8)]
 
 
-def test_fresh_files_are_not_trusted_by_their_times(place: Place) -> None:
+def test_recently_changed_files_are_hashed_again(place: Place) -> None:
     cold = place.read()
     assert place.index() == []
     assert same(cold, place.read())
@@ -150,7 +148,7 @@ def test_times_in_the_future_are_not_trusted(place: Place, later: None) -> None:
 
 @pytest.mark.usefixtures("later")
 @pytest.mark.parametrize("how", ["in place", "by rename"])
-def test_other_content_of_the_same_size_and_time_is_seen(place: Place, how: str) -> None:
+def test_changed_content_with_equal_size_and_time_is_detected(place: Place, how: str) -> None:
     path = place.files / "0.png"
     old, status = place.read(), path.stat()
     time.sleep(0.02)  # beyond a tick of the clock of file systems
@@ -168,7 +166,7 @@ def test_other_content_of_the_same_size_and_time_is_seen(place: Place, how: str)
 
 
 @pytest.mark.usefixtures("later")
-def test_another_recipe_is_another_entry(place: Place) -> None:
+def test_other_decode_settings_have_another_cache_entry(place: Place) -> None:
     first = place.read()
     for change in ({"size": 9}, {"resize": "center_crop"}, {"background": 0}, {"draft": True}, {"max_pixels": 10**5}):
         assert place.read(dataclasses.replace(RECIPE, **change)).source == "files"
@@ -178,7 +176,7 @@ def test_another_recipe_is_another_entry(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_order_and_names_belong_to_the_entry(place: Place) -> None:
+def test_order_and_names_of_files_are_those_of_the_call(place: Place) -> None:
     files = scan(place.files, place.files, follow_symlinks=False).files
     straight = read(files, RECIPE, place.cache, 1, quiet)
     turned = read(files[::-1], RECIPE, place.cache, 1, quiet)
@@ -188,7 +186,7 @@ def test_order_and_names_belong_to_the_entry(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_no_files_and_no_cache_are_served(place: Place) -> None:
+def test_reading_no_files_without_a_cache_works(place: Place) -> None:
     for _ in range(2):
         assert read([], RECIPE, place.cache, 1, quiet).pixels.shape == (0, 3, 8, 8)
     files = scan(place.files, place.files, follow_symlinks=False).files
@@ -198,7 +196,7 @@ def test_no_files_and_no_cache_are_served(place: Place) -> None:
 
 
 class Deadly:
-    """A path that ends the process that opens it."""
+    """Path that ends the process that opens it."""
 
     name = "deadly.png"
 
@@ -208,7 +206,7 @@ class Deadly:
 
 
 @pytest.mark.usefixtures("later")
-def test_a_file_that_kills_its_decoder_does_so_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_crashed_its_decoder_is_not_decoded_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     deadly = ImageFile(Deadly(), "deadly.png", 1, 1, 1, 1)  # type: ignore[arg-type]
     files = [*scan(place.files, place.files, follow_symlinks=False).files, deadly]
     cold = read(files, RECIPE, place.cache, 2, quiet)
@@ -221,7 +219,7 @@ def test_a_file_that_kills_its_decoder_does_so_once(place: Place, monkeypatch: p
 
 
 @pytest.mark.usefixtures("later")
-def test_a_damaged_pack_is_rebuilt_and_never_served(place: Place) -> None:
+def test_damaged_pack_is_rebuilt(place: Place) -> None:
     cold, whole = place.read(), place.pack().read_bytes()
     payload = cold.pixels.nbytes
     header = len(whole) - payload
@@ -239,8 +237,8 @@ def test_a_damaged_pack_is_rebuilt_and_never_served(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_a_shifted_header_is_not_taken_for_pixels(place: Place) -> None:
-    """Digest and sizes would agree if the header's length were not part of what is signed."""
+def test_pack_with_a_shifted_header_is_refused(place: Place) -> None:
+    """Digest and sizes would agree if the digest did not cover the length of the header."""
     cold, whole = place.read(), place.pack().read_bytes()
     magic, version, length, digest = PREFIX.unpack(whole[: PREFIX.size])
     for shift in (192, cold.pixels.nbytes + 192):
@@ -249,7 +247,7 @@ def test_a_shifted_header_is_not_taken_for_pixels(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_a_pack_under_another_name_is_not_served(place: Place) -> None:
+def test_renamed_pack_is_not_used(place: Place) -> None:
     place.read()
     first = place.pack()
     time.sleep(0.02)
@@ -266,7 +264,7 @@ def test_a_pack_under_another_name_is_not_served(place: Place) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"[1,2,3,4,5,6,7,8]", b"\xff", b'{"a": 1}', b"null", b"flip", b"swap"]
 )
-def test_a_damaged_index_is_rebuilt_and_never_believed(place: Place, content: bytes) -> None:
+def test_damaged_index_is_rebuilt(place: Place, content: bytes) -> None:
     cold = place.read()
     (name,) = place.index()
     path = place.cache / "index" / name
@@ -285,8 +283,8 @@ def test_a_damaged_index_is_rebuilt_and_never_believed(place: Place, content: by
 
 
 @pytest.mark.usefixtures("later")
-def test_an_index_under_another_name_is_not_believed(place: Place) -> None:
-    """It would lead to a pack that is whole, of other files."""
+def test_renamed_index_is_not_used(place: Place) -> None:
+    """The index would lead to an undamaged pack of other files."""
     place.read()
     (first,) = place.index()
     time.sleep(0.02)
@@ -299,7 +297,7 @@ def test_an_index_under_another_name_is_not_believed(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_what_is_out_of_reach_today_is_tried_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporarily_unreadable_file_is_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     real = pool.read_bytes
 
     def faulty(path: str, limit: int) -> bytes:
@@ -314,7 +312,7 @@ def test_what_is_out_of_reach_today_is_tried_again(place: Place, monkeypatch: py
     assert "0.png" in place.read().names
 
 
-def test_a_cache_that_may_only_be_read_is_used_and_one_that_may_not_be_written_warns(open_path: Path) -> None:
+def test_read_only_cache_is_used_and_gives_a_warning_if_incomplete(open_path: Path) -> None:
     place = Place(open_path)
     module.RACY_NS, racy = -(10**18), module.RACY_NS
     try:
@@ -343,7 +341,7 @@ def test_a_cache_that_may_only_be_read_is_used_and_one_that_may_not_be_written_w
 
 
 @pytest.mark.usefixtures("later")
-def test_a_full_disk_costs_the_cache_and_not_the_pictures(place: Place) -> None:
+def test_full_disk_disables_the_cache_but_images_are_read(place: Place) -> None:
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
         with pytest.warns(UserWarning, match="cannot be written") as told:
@@ -357,14 +355,14 @@ def test_a_full_disk_costs_the_cache_and_not_the_pictures(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("later")
-def test_a_cache_that_is_a_file_costs_a_warning(place: Place) -> None:
+def test_cache_path_that_is_a_file_gives_a_warning(place: Place) -> None:
     place.cache.write_bytes(b"")
     with pytest.warns(UserWarning, match="cannot be written"):
         assert len(place.read().pixels) == 6
 
 
 @pytest.mark.usefixtures("later")
-def test_builders_at_once_all_finish_with_the_same_even_if_one_is_killed(place: Place) -> None:
+def test_concurrent_builders_finish_with_equal_results_if_one_is_killed(place: Place) -> None:
     wanted = place.read(cache=place.cache.with_name("alone"))
 
     def build() -> None:
@@ -385,8 +383,8 @@ def test_builders_at_once_all_finish_with_the_same_even_if_one_is_killed(place: 
 
 
 @pytest.mark.usefixtures("later")
-def test_of_many_builders_at_once_all_get_the_same_and_nothing_is_left_over(place: Place) -> None:
-    """Nobody waits for anybody: each decodes what it does not find, and the last to finish replaces equal bytes."""
+def test_concurrent_builders_get_equal_results_and_leave_no_files(place: Place) -> None:
+    """The processes do not wait: each decodes missing files, and the last one replaces equal bytes."""
     alone = place.cache.with_name("alone")
     wanted = place.read(cache=alone)
     held, let_go = os.pipe()
@@ -407,6 +405,6 @@ def test_of_many_builders_at_once_all_get_the_same_and_nothing_is_left_over(plac
 
 
 def content(cache: Path) -> dict[str, bytes]:
-    """Every file, hidden ones too; an index says when it was written, so of these the names alone."""
+    """Read every file, including hidden ones; of indexes, which contain times, only the names."""
     files = (path for path in cache.rglob("*") if path.is_file())
     return {str(path.relative_to(cache)): path.read_bytes() if path.suffix == ".pack" else b"" for path in files}

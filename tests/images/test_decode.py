@@ -1,4 +1,4 @@
-"""Bytes -> pixels, or a reason; alone and by many processes."""
+"""Test the decoding of files to pixels or a reason, with one and with many processes."""
 
 import dataclasses
 import hashlib
@@ -49,7 +49,7 @@ def rows(image: Image.Image) -> numpy.ndarray:
 
 
 def torchvision_crop(image: Image.Image, size: int) -> Image.Image:
-    """Resize(size), CenterCrop(size), as torchvision.transforms.functional computes them."""
+    """Compute torchvision's Resize(size) followed by CenterCrop(size)."""
     width, height = image.size
     short, long = sorted(image.size)
     other = int(size * long / short)
@@ -64,7 +64,7 @@ def torchvision_crop(image: Image.Image, size: int) -> Image.Image:
 
 @pytest.mark.parametrize("recipe", [STRETCH, CROP, DRAFT], ids=["stretch", "crop", "draft"])
 @pytest.mark.parametrize("kind", pictures(), ids=lambda kind: kind.name)
-def test_every_kind_of_picture_keeps_its_color(kind: Specimen, recipe: DecodeSettings) -> None:
+def test_every_kind_of_image_keeps_its_color(kind: Specimen, recipe: DecodeSettings) -> None:
     pixels, animated = decode(kind.data, recipe)
     assert pixels.shape == (3, 16, 16)
     assert pixels.dtype == numpy.uint8
@@ -75,7 +75,7 @@ def test_every_kind_of_picture_keeps_its_color(kind: Specimen, recipe: DecodeSet
 
 
 @pytest.mark.parametrize("kind", no_pictures(), ids=lambda kind: kind.name)
-def test_every_kind_of_no_picture_has_its_reason_within_a_second(kind: Specimen) -> None:
+def test_every_kind_of_unusable_file_has_its_reason_within_a_second(kind: Specimen) -> None:
     started = time.process_time()
     with pytest.raises(BadImageError) as caught:
         decode(kind.data, STRETCH)
@@ -99,13 +99,13 @@ def test_size_is_refused_by_the_header_alone(monkeypatch: pytest.MonkeyPatch) ->
         decode(data, dataclasses.replace(STRETCH, max_pixels=399))
 
 
-def test_truncated_images_are_never_let_through() -> None:
+def test_truncated_images_are_refused() -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     for source in Path(module.__file__).parent.glob("*.py"):
         assert "LOAD_TRUNCATED_IMAGES =" not in source.read_text()
 
 
-def test_ghostscript_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ghostscript_is_never_started(monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import EpsImagePlugin
 
     asked: list[object] = []
@@ -118,7 +118,7 @@ def test_ghostscript_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "EPS" not in FORMATS
 
 
-def test_memory_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_memory_error_is_not_blamed_on_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def short(*_: object) -> None:
         raise MemoryError
 
@@ -132,7 +132,7 @@ def test_memory_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_the_picture_upright(form: str, orientation: int) -> None:
+def test_exif_orientation_is_applied(form: str, orientation: int) -> None:
     data = oriented(orientation, form)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     assert (upright.width > upright.height) == (orientation < 5)
@@ -161,7 +161,7 @@ def test_center_crop_of_a_thread_is_refused_before_memory_is_spent(monkeypatch: 
         decode(png(1, 100_000), dataclasses.replace(CROP, size=64))
 
 
-def test_draft_scales_down_but_never_below_twice_the_target() -> None:
+def test_jpeg_draft_mode_keeps_at_least_twice_the_target_size() -> None:
     large = noise(40, 30).resize((320, 240), Image.Resampling.BICUBIC)
     data = saved(large, "JPEG")
     exact, rough = decode(data, STRETCH).pixels, decode(data, DRAFT).pixels
@@ -183,7 +183,7 @@ def test_draft_scales_down_but_never_below_twice_the_target() -> None:
     ("key", "value"),
     [("size", 0), ("size", 4097), ("resize", "strech"), ("background", -1), ("background", 256), ("max_pixels", 0)],
 )
-def test_a_recipe_out_of_range_names_its_key(key: str, value: object) -> None:
+def test_decode_setting_out_of_range_names_its_key(key: str, value: object) -> None:
     with pytest.raises(SettingError) as caught:
         dataclasses.replace(STRETCH, **{key: value})
     assert caught.value.key == key
@@ -207,7 +207,7 @@ def test_every_setting_and_every_decoder_is_in_the_fingerprint(monkeypatch: pyte
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The whole zoo on disk, less what is large, several times over."""
+    """Folder with several copies of all test files, except the large ones."""
     for round_ in range(3):
         for kind in [*pictures(), *no_pictures()]:
             if len(kind.data) < 10_000:
@@ -215,7 +215,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_workers_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_workers_does_not_change_results(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "FEW_BYTES", 0)
     files = scan(folder, folder, follow_symlinks=False).files
     assert len(files) > 128
@@ -235,24 +235,22 @@ def test_the_workers_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 class Deadly(DecodeSettings):
-    """A recipe that ends the process that receives it."""
+    """Decode settings that end the process that receives them."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return os._exit, (3,)
 
 
-def test_processes_that_die_of_every_file_are_not_the_files_fault(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crashes_on_every_file_stop_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deadly, files = Deadly(**dataclasses.asdict(STRETCH)), scan(folder, folder, follow_symlinks=False).files
     for few in (2**24, 0):
         monkeypatch.setattr(pool, "FEW_BYTES", few)
-        with pytest.raises(DataError, match=r"decoding 16 files in a row killed the process, 0_\w+\.\w+ the last"):
+        with pytest.raises(DataError, match=r"decoding 16 files in a row killed the process; the last is 0_\w+\.\w+"):
             list(decode_files(files, deadly, 2))
 
 
 class Trap:
-    """A path that does something to the process that opens it: what a decoder with a bug might do."""
+    """Path that harms the process that opens it, as a decoder with a bug might do."""
 
     name = "trap.png"
 
@@ -273,7 +271,7 @@ class Trap:
 
 @pytest.mark.parametrize("many", [False, True], ids=["few files", "many files"])
 @pytest.mark.parametrize("act", ["crashed", "too slow", "too large"])
-def test_a_file_that_kills_or_keeps_its_process_costs_its_row_alone(
+def test_file_that_crashes_or_blocks_its_decoder_is_quarantined_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, act: str, many: bool
 ) -> None:
     files = list(scan(folder, folder, follow_symlinks=False).files)
@@ -307,7 +305,7 @@ if __name__ == "__main__":
 """
 
 
-def test_no_worker_outlives_a_killed_parent(folder: Path) -> None:
+def test_workers_end_with_a_killed_parent(folder: Path) -> None:
     (folder / "orphans.py").write_text(ORPHANS)
     command = [sys.executable, folder / "orphans.py", folder]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -329,7 +327,7 @@ for few in (2**40, 0):
 """
 
 
-def test_a_script_that_is_not_written_for_processes_runs_once(folder: Path) -> None:
+def test_script_without_a_main_guard_runs_once(folder: Path) -> None:
     (folder / "script.py").write_text(SCRIPT)
     command = [sys.executable, folder / "script.py", folder]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -337,7 +335,7 @@ def test_a_script_that_is_not_written_for_processes_runs_once(folder: Path) -> N
     assert (ended.stdout, ended.stderr) == ("once\nTrue\nTrue\n", "")
 
 
-def test_one_worker_is_this_process_and_few_files_need_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_worker_or_few_files_start_no_pool(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_decode_in_pool", lambda *_: pytest.fail("started several processes"))
     files = scan(folder, folder, follow_symlinks=False).files
     assert sum(1 for _ in decode_files(files, STRETCH, 2)) == len(files)
@@ -356,7 +354,7 @@ def entry(path: Path) -> File:
     return File(path, path.name, 1, 1, 1, 1)
 
 
-def test_what_is_no_file_any_more_is_unreadable_and_holds_nothing_up(tmp_path: Path) -> None:
+def test_paths_that_are_no_regular_files_are_unreadable_and_do_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.jpg")
     (tmp_path / "folder.jpg").mkdir()
     places = [tmp_path / "fifo.jpg", tmp_path / "folder.jpg", tmp_path / "gone.jpg", Path("/dev/zero")]
@@ -364,7 +362,7 @@ def test_what_is_no_file_any_more_is_unreadable_and_holds_nothing_up(tmp_path: P
         assert (kind.sha256, kind.pixels, kind.reason) == ("", None, "unreadable")
 
 
-def test_a_file_without_permission_is_unreadable(open_path: Path) -> None:
+def test_file_without_permission_is_unreadable(open_path: Path) -> None:
     (open_path / "a.png").write_bytes(saved(noise(), "PNG"))
     (open_path / "a.png").chmod(0)
 
@@ -375,7 +373,7 @@ def test_a_file_without_permission_is_unreadable(open_path: Path) -> None:
     assert passes(in_child(look, user=65534))
 
 
-def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+def test_file_with_too_many_bytes_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "huge.jpg", "wb") as file:
         file.truncate(2**42)
     tracemalloc.start()

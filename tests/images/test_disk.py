@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""Test atomic writes: a file is written completely or not at all."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ def test_writes_all_chunks_in_order_and_leaves_nothing_beside(tmp_path: Path) ->
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_the_mode_is_the_users_own(tmp_path: Path) -> None:
+def test_file_mode_follows_the_umask(tmp_path: Path) -> None:
     umask = os.umask(0o027)
     write_atomically(tmp_path / "file", b"x")
     os.umask(umask)
@@ -33,7 +33,7 @@ def test_the_mode_is_the_users_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "EIO"), OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
-def test_a_failure_leaves_the_old_file_and_nothing_else(
+def test_failed_write_leaves_only_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: BaseException
 ) -> None:
     (tmp_path / "file").write_bytes(b"old")
@@ -50,7 +50,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 
 
 @pytest.mark.parametrize(("chunk", "where"), [(2**17, ""), (600, "/file")], ids=["in a chunk", "at the end"])
-def test_a_file_that_grows_on_a_full_disk_says_where_and_leaves_nothing(tmp_path: Path, chunk: int, where: str) -> None:
+def test_full_disk_error_names_the_path_and_leaves_no_file(tmp_path: Path, chunk: int, where: str) -> None:
     def write() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         with pytest.raises(OSError, match=r"bytes are needed") as failed, AtomicFile(tmp_path) as file:
@@ -63,7 +63,7 @@ def test_a_file_that_grows_on_a_full_disk_says_where_and_leaves_nothing(tmp_path
     assert os.listdir(tmp_path) == []
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+def test_full_disk_leaves_no_file(tmp_path: Path) -> None:
     def write() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         with pytest.raises(OSError):
@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "tolerated"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
-def test_file_systems_without_fsync_of_folders_are_served(
+def test_file_systems_without_fsync_of_folders_are_supported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, tolerated: bool
 ) -> None:
     real = os.fsync
@@ -115,7 +115,7 @@ def test_syncs_the_file_before_the_rename_and_the_folder_after(tmp_path: Path, m
     assert calls == ["sync file", "rename", "sync folder"]
 
 
-def test_writers_at_once_leave_one_of_their_files_whole(tmp_path: Path) -> None:
+def test_concurrent_writers_leave_one_complete_file(tmp_path: Path) -> None:
     def write(letter: bytes) -> None:
         for _ in range(20):
             write_atomically(tmp_path / "file", letter * 5000)

@@ -1,4 +1,4 @@
-"""Formats told apart by the first bytes of a file."""
+"""Test the detection of image formats by the first bytes of a file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Mutated images find no crash, no hang and no silently wrong pixels; and the campaign would notice."""
+"""Test that mutated images cause no crash, no hang and no wrong pixels, and that the fuzzer would detect these."""
 
 import functools
 import mmap
@@ -23,7 +23,7 @@ COUNT = 2000
 first_seed = functools.partial(mutant, 0)
 
 
-def test_the_same_number_is_the_same_mutant_and_all_changes_are_made() -> None:
+def test_mutants_are_deterministic_and_use_every_change() -> None:
     cases = [first_seed(number) for number in range(400)]
     assert cases == [first_seed(number) for number in range(400)]
     assert {case.seed for case in cases} == set(seeds())
@@ -31,7 +31,7 @@ def test_the_same_number_is_the_same_mutant_and_all_changes_are_made() -> None:
     assert mutant(1, 0) != mutant(0, 0)
 
 
-def test_mutated_images_find_nothing_and_the_figures_are_in_the_docs(
+def test_mutated_images_cause_no_failure(
     record_property: Callable[[str, object], None],
 ) -> None:
     parts, failed = campaign(first_seed, iter(range(COUNT)))
@@ -54,7 +54,7 @@ again, and files that were only cut never did.
     report("d-images-fuzz", "Mutated images", text, ["format", "files", *reasons, "failures"], rows)
 
 
-def test_what_was_found_once_is_not_found_again() -> None:
+def test_kept_fuzz_files_cause_no_failure() -> None:
     kept = sorted(CORPUS.iterdir())
     assert kept
     _, failed = campaign(
@@ -83,7 +83,7 @@ def talks(*_: Any) -> Decoded:
 
 
 def spends(*_: Any) -> Decoded:
-    """Takes memory that is new: the C library may have kept as much that was freed."""
+    """Allocate new memory, more than the C library keeps after freeing."""
     spent = mmap.mmap(-1, 2**27)
     pixels = numpy.frombuffer(spent, numpy.uint8)
     pixels[:] = 1
@@ -107,7 +107,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("wrong", DEFECTS)
-def test_every_defect_of_a_decoder_is_noticed(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fuzzer_detects_every_planted_decoder_defect(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (number,) = [number for number in range(200) if first_seed(number).how == "cut"][:1]
     for recipe in fuzz.RECIPES:
         fuzz.wanted(first_seed(number).seed, recipe)
@@ -121,7 +121,7 @@ def test_every_defect_of_a_decoder_is_noticed(wrong: str, monkeypatch: pytest.Mo
     assert wrong == " kB" or failed[1] == failed[0]
 
 
-def test_the_command_keeps_what_it_finds(
+def test_fuzz_command_keeps_failing_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(fuzz, "CORPUS", tmp_path / "corpus")

@@ -1,4 +1,4 @@
-"""Decoding inside a worker of joblib, whose start method children do not know."""
+"""Test decoding inside a joblib worker, whose start method is unknown to its child processes."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pixels that stay in the cache's file: the same as resident ones, and no more memory than a step's."""
+"""Test images that stay in the cache file: they equal images in memory, and take only the memory of a step."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def stored(place: Place) -> module.DecodedImages:
     return read(files, RECIPE, place.cache, 1, quiet, on_disk=True)
 
 
-def test_decoded_into_the_pack_or_through_memory_it_is_the_same_pack(place: Place) -> None:
+def test_pack_is_the_same_with_and_without_decoding_in_memory(place: Place) -> None:
     found = stored(place)
     assert found.source == "files"
     assert isinstance(found.pixels, PackedImages)
@@ -48,7 +48,7 @@ def test_decoded_into_the_pack_or_through_memory_it_is_the_same_pack(place: Plac
     assert not list(place.cache.rglob("*.tmp"))
 
 
-def test_a_damaged_pack_is_not_stored(place: Place) -> None:
+def test_pack_damaged_while_written_is_not_stored(place: Place) -> None:
     cold, whole = stored(place), place.pack().read_bytes()
     for at in (0, 10, 60, len(whole) // 2, len(whole) - 1):
         place.pack().write_bytes(whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :])
@@ -59,13 +59,13 @@ def test_a_damaged_pack_is_not_stored(place: Place) -> None:
     assert stored(place).source == "files"
 
 
-def test_without_room_for_the_pack_it_says_what_to_do(place: Place) -> None:
+def test_cache_without_disk_space_tells_what_to_do(place: Place) -> None:
     place.cache.write_bytes(b"")
     with pytest.raises(DataError, match=r"cannot be written .*increase that, or free space in dataset\.cache"):
         stored(place)
 
 
-def test_it_answers_as_a_tensor_does() -> None:
+def test_lazy_images_give_the_same_results_as_a_tensor() -> None:
     values = torch.randint(0, 256, (60, 3, 4, 4), dtype=torch.uint8)
     first, second = values[:40].numpy(), values[40:].numpy()
     order = torch.randperm(60)
@@ -82,7 +82,7 @@ def test_it_answers_as_a_tensor_does() -> None:
     assert torch.equal(images.to(CPU)[2], plain[2])
 
 
-def test_what_was_read_ahead_is_taken_only_if_it_is_asked_for() -> None:
+def test_prefetched_images_are_used_only_for_their_indices() -> None:
     values = torch.randint(0, 256, (60, 3, 4, 4), dtype=torch.uint8)
     images = LazyImages([values.numpy()], numpy.zeros(60, numpy.uint8), numpy.arange(60), CPU)
     index, other = torch.tensor([4, 9, 2]), torch.tensor([1, 9, 2])
@@ -97,7 +97,7 @@ def test_what_was_read_ahead_is_taken_only_if_it_is_asked_for() -> None:
     assert torch.equal(images[other], values[other])
 
 
-def test_a_file_that_was_cut_short_is_said_and_not_made_up(tmp_path: Path) -> None:
+def test_truncated_cache_file_gives_an_error(tmp_path: Path) -> None:
     path = tmp_path / "pack"
     path.write_bytes(bytes(range(48)) * 10)
     rows = PackedImages(path, (9, 3, 4, 4), 48)
@@ -111,8 +111,8 @@ def test_a_file_that_was_cut_short_is_said_and_not_made_up(tmp_path: Path) -> No
     assert rows[[0]].flatten().tolist() == list(range(48)), "the name is not needed any more"
 
 
-def test_memory_does_not_grow_with_the_pool(tmp_path: Path) -> None:
-    """768 MiB of pixels, all of them looked at, in order and not: within the memory of a few steps."""
+def test_memory_does_not_grow_with_the_unlabeled_set(tmp_path: Path) -> None:
+    """Read all of 768 MiB of pixels, in order and at random, with the memory of a few steps."""
     code = """
 import sys
 from pathlib import Path
@@ -151,7 +151,7 @@ print("WHOLE", peak() - start)
 
 def test_only_sources_of_the_wanted_images_are_read() -> None:
     class Source:
-        """One image whose pixels are its number, which counts its reads."""
+        """Image whose pixels are its number, and which counts how often it is read."""
 
         shape = (1, 1, 1, 1)
 

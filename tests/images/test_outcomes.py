@@ -1,4 +1,4 @@
-"""Whatever a folder holds has the outcome that docs/data.md says, through the real scan and decoder."""
+"""Test that every kind of file has the outcome that docs/data.md documents, with the real scan and decoder."""
 
 import io
 import json
@@ -35,7 +35,7 @@ PROGRAMS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fo
 
 @pytest.fixture(scope="module")
 def found() -> Iterator[dict[str, Any]]:
-    """What a user who is not root finds in the zoo: ignored, files by name, what was opened, what was started."""
+    """Scan and decode all test files as a user who is not root; also record opened files and started programs."""
     place = Path(tempfile.mkdtemp())
     place.chmod(0o777)
     (place / "zoo").mkdir()
@@ -65,13 +65,13 @@ def found() -> Iterator[dict[str, Any]]:
 
 
 def name_of(word: str) -> str:
-    """The name that a record has for a file of the zoo."""
+    """Return the name of a test file in the records."""
     odd = {repr(name): name for name in NAMES}
     return escape_name(odd[word].decode("utf-8", "surrogateescape")) if word in odd else word
 
 
 def wrong(kind: Kind, found: dict[str, Any]) -> list[str]:
-    """The files of a kind that have another outcome than documented."""
+    """List the files of a kind whose outcome differs from the documented one."""
     names = [name_of(word) for word in kind.names]
     if kind.outcome == IGNORED:
         opened = [] if kind.rule == OTHER_SUFFIX else found["opened"]  # of these, the first bytes are read
@@ -106,7 +106,7 @@ def test_every_kind_of_file_has_its_documented_outcome(kind: Kind, found: dict[s
     assert wrong(kind, found) == []
 
 
-def test_every_file_of_the_zoo_is_of_one_kind(found: dict[str, Any]) -> None:
+def test_every_test_file_has_one_documented_kind(found: dict[str, Any]) -> None:
     listed = sorted(name_of(word) for kind in KINDS if kind.outcome != IGNORED for word in kind.names)
     assert listed == sorted(found["files"])
     assert sum(found["ignored"].values()) == sum(len(kind.names) for kind in KINDS if kind.outcome == IGNORED)
@@ -115,14 +115,14 @@ def test_every_file_of_the_zoo_is_of_one_kind(found: dict[str, Any]) -> None:
     )
 
 
-def test_nothing_is_opened_that_is_no_picture_and_no_program_started(found: dict[str, Any]) -> None:
+def test_only_image_files_are_opened_and_no_program_is_started(found: dict[str, Any]) -> None:
     looked_at = [name for name in found["opened"] if PurePath(name).suffix not in SUFFIXES]
     decoded = list((Counter(found["opened"]) - Counter(set(looked_at))).elements())
     assert len(decoded) == len(set(decoded)) == len(found["files"]), "each file once, and no other"
     assert found["started"] == []
 
 
-def test_the_page_says_the_same() -> None:
+def test_documented_outcomes_match_the_tests() -> None:
     if not PAGE.exists():
         pytest.skip("no docs/ here")
     rows = re.findall(r"^\| (.+) \| (converted|ignored|quarantined) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
@@ -148,7 +148,7 @@ print(peak() - before)
 
 
 @pytest.mark.parametrize("name", ["bomb.png", "bomb_for_pillow.png", "tile.tif", "scans.jpg", "long_text.png"])
-def test_a_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
+def test_decompression_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
     (data,) = [kind.data for kind in specimens() if kind.name == name]
     (tmp_path / name).write_bytes(data)
     command = [sys.executable, "-c", MEMORY, tmp_path / name]

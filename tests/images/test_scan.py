@@ -1,4 +1,4 @@
-"""Which files are pictures, whatever else is in the folder and in whatever order the disk tells of them."""
+"""Test which files a scan lists as images, for any other content of the folder and any order of the disk."""
 
 import os
 import random
@@ -23,7 +23,7 @@ def names(root: Path, folder: Path | None = None, *, follow_symlinks: bool = Fal
     return [file.name for file in scan(root, folder or root, follow_symlinks=follow_symlinks).files]
 
 
-def test_takes_pictures_by_suffix_in_any_case_and_counts_the_rest_by_reason(tmp_path: Path) -> None:
+def test_scan_selects_images_by_suffix_and_counts_ignored_files_by_reason(tmp_path: Path) -> None:
     ignored = oddities(tmp_path)
     fill(tmp_path, "a.jpg", "b/c.PNG", "b/d.JpEg", "x.jpg/e.webp", "f.bmp", "g.gif", "h.tif", "i.tiff")
     found = scan(tmp_path, tmp_path, follow_symlinks=False)
@@ -40,7 +40,7 @@ def test_takes_pictures_by_suffix_in_any_case_and_counts_the_rest_by_reason(tmp_
     assert found.ignored == ignored
 
 
-def test_remembers_what_changes_with_the_content(tmp_path: Path) -> None:
+def test_scan_records_size_times_and_inode(tmp_path: Path) -> None:
     fill(tmp_path, "sub/a.jpg")
     (file,) = scan(tmp_path, tmp_path / "sub", follow_symlinks=False).files
     status = os.stat(tmp_path / "sub/a.jpg")
@@ -48,7 +48,7 @@ def test_remembers_what_changes_with_the_content(tmp_path: Path) -> None:
     assert (file.mtime_ns, file.ctime_ns, file.inode) == (status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def test_order_is_of_the_bytes_and_not_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_sorted_by_the_bytes_of_their_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, *(f"{name}.jpg" for name in ["B", "a", "b/x", "b.b", "é", "z", "I", "\u0131", "İ", "ö", "10", "9"]))
     wanted = names(tmp_path)
     assert [os.fsencode(name) for name in wanted] == sorted(os.fsencode(name) for name in wanted)
@@ -90,7 +90,7 @@ def test_links_are_followed_once_and_own_names_are_preferred(tmp_path: Path) -> 
     assert found.ignored == {"broken symlink": 2, "not a regular file": 1, "seen already": 5}
 
 
-def test_names_are_printable_and_stay_different(tmp_path: Path) -> None:
+def test_escaped_names_are_printable_and_different(tmp_path: Path) -> None:
     odd = [
         b"new\nline.jpg",
         b"rlo\xe2\x80\xaegpj.jpg",
@@ -109,7 +109,7 @@ def test_names_are_printable_and_stay_different(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "a file", "a fifo"])
-def test_a_folder_that_is_none_is_named(tmp_path: Path, what: str) -> None:
+def test_path_that_is_no_folder_is_named(tmp_path: Path, what: str) -> None:
     place = tmp_path / "place"
     if what == "a file":
         place.write_bytes(b"")
@@ -120,7 +120,7 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path, what: str) -> None:
             look(tmp_path, place, follow_symlinks=False)
 
 
-def test_a_folder_that_may_not_be_read_is_named(open_path: Path) -> None:
+def test_unreadable_folder_is_named(open_path: Path) -> None:
     fill(open_path, "a.jpg", "locked/b.jpg", "blind/c.jpg")
     (open_path / "locked").chmod(0)
     (open_path / "blind").chmod(0o444)
@@ -135,7 +135,7 @@ def test_a_folder_that_may_not_be_read_is_named(open_path: Path) -> None:
     assert passes(in_child(look, user=65534))
 
 
-def test_class_names_are_sorted_normal_and_of_folders_only(tmp_path: Path) -> None:
+def test_class_names_are_sorted_normalized_names_of_folders(tmp_path: Path) -> None:
     fill(tmp_path, "b/1.jpg", "a/1.jpg", ".ipynb_checkpoints/1.jpg", "file.jpg", "Z/1.jpg", "new\nline/1.jpg")
     decomposed = unicodedata.normalize("NFD", "crème")
     (tmp_path / decomposed).mkdir()
@@ -146,7 +146,7 @@ def test_class_names_are_sorted_normal_and_of_folders_only(tmp_path: Path) -> No
     assert "linked" in class_folders(tmp_path, follow_symlinks=True)
 
 
-def test_two_folders_of_one_class_name_are_an_error(tmp_path: Path) -> None:
+def test_two_folders_with_one_class_name_are_refused(tmp_path: Path) -> None:
     for form in ("NFC", "NFD"):
         (tmp_path / unicodedata.normalize(form, "crème")).mkdir()
     with pytest.raises(DataError, match="crème"):

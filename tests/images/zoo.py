@@ -1,4 +1,4 @@
-"""Every kind of file that a folder of pictures may hold, made here, each with what must become of it."""
+"""Create every kind of file that a folder of images may contain, each with its required outcome."""
 
 import functools
 import io
@@ -24,7 +24,7 @@ COLOR, BACKGROUND = (200, 60, 40), 100
 
 @dataclass(frozen=True)
 class Specimen:
-    """A file and what decoding it gives: one color (to a tolerance, for lossy formats), any pixels, or a reason."""
+    """Test file and its required outcome: one color (with a tolerance for lossy formats), any pixels, or a reason."""
 
     name: str
     data: bytes
@@ -41,14 +41,14 @@ def saved(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def heic() -> bytes:
-    """A HEIC file, as phones write it."""
+    """Create a HEIC file, as phones write it."""
     buffer = io.BytesIO()
     pillow_heif.from_pillow(plain()).save(buffer, quality=100, chroma=444)
     return buffer.getvalue()
 
 
 def avif(brand: bytes) -> bytes:
-    """An AVIF file with this main brand; the others that it lists include `avif`."""
+    """Create an AVIF file with this main brand; its other brands include `avif`."""
     data = saved(plain(), "AVIF", quality=100, subsampling="4:4:4")
     assert data[4:12] == b"ftypavif"
     assert b"avif" in data[16 : int.from_bytes(data[:4])]
@@ -56,7 +56,7 @@ def avif(brand: bytes) -> bytes:
 
 
 def noise(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
-    """A picture that resizing and turning change."""
+    """Create an image that resizing and rotating change."""
     return Image.fromarray(numpy.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=numpy.uint8))
 
 
@@ -73,7 +73,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, *extra: bytes) -> bytes:
-    """A white 1-bit PNG, written without ever holding its pixels."""
+    """Create a white 1-bit PNG without having its pixels in memory."""
     row = b"\0" + b"\xff" * ((width + 7) // 8)
     packer = zlib.compressobj(1)
     pixels = b"".join([packer.compress(row) for _ in range(height)]) + packer.flush()
@@ -82,7 +82,7 @@ def png(width: int, height: int, *extra: bytes) -> bytes:
 
 
 def tiff(width: int, height: int, tile: int) -> bytes:
-    """A black gray TIFF of one tile of tile x tile pixels, deflated."""
+    """Create a black gray TIFF with one compressed tile of tile x tile pixels."""
     packer = zlib.compressobj(1)
     pixels = b"".join([packer.compress(bytes(tile)) for _ in range(tile)]) + packer.flush()
     tags = {256: width, 257: height, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 0, 325: len(pixels)}
@@ -134,7 +134,7 @@ def no_pictures() -> list[Specimen]:
 
 @functools.cache
 def pictures() -> list[Specimen]:
-    """Each of one color in all but name."""
+    """Create the usable images, each of one color."""
     gray = (90, 90, 90)
     over = tuple((channel * 128 + BACKGROUND * 127 + 127) // 255 for channel in COLOR)
     behind = (BACKGROUND,) * 3
@@ -194,14 +194,14 @@ def pictures() -> list[Specimen]:
 
 
 def oriented(orientation: int, form: str) -> bytes:
-    """noise() with EXIF's Orientation."""
+    """Create a noise image with EXIF's Orientation tag."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return saved(noise(), form, exif=exif)
 
 
 def oddities(folder: Path) -> dict[str, int]:
-    """Fill `folder` with what is no picture by its name or kind, and say how scan counts it without following links."""
+    """Fill `folder` with files that are no images, and return how a scan that follows no links counts them."""
     (folder / "x.jpg").mkdir()  # a directory like any other
     (folder / ".ipynb_checkpoints").mkdir()
     for name in (".ipynb_checkpoints/a.jpg", ".DS_Store", "._a.jpg", ".jpg", "Thumbs.db", "notes.txt", "README"):
@@ -220,12 +220,12 @@ def oddities(folder: Path) -> dict[str, int]:
 
 
 def quiet(items: Iterable[T], description: str, total: int) -> Iterable[T]:
-    """A progress bar for nobody."""
+    """Progress callback that shows nothing."""
     return items
 
 
 def in_child(act: Callable[[], object], *, user: int | None = None) -> int:
-    """Start `act` in a forked child, as another user if one is given and we are root. Returns the process id."""
+    """Call `act` in a forked child, as another user if possible; return the process id."""
     process = os.fork()
     if process:
         return process
@@ -244,12 +244,12 @@ def in_child(act: Callable[[], object], *, user: int | None = None) -> int:
 
 
 def passes(process: int) -> bool:
-    """Whether the child `process` ended well."""
+    """Whether the child process ended with exit status 0."""
     return os.waitpid(process, 0)[1] == 0
 
 
 def _retagged(tiff: bytes, tag: int, value: int) -> bytes:
-    """`tiff` (little-endian, of one page) with the first value of a SHORT tag changed."""
+    """Change the first value of a SHORT tag in a little-endian TIFF of one page."""
     (start,) = struct.unpack_from("<I", tiff, 4)
     (count,) = struct.unpack_from("<H", tiff, start)
     changed = bytearray(tiff)

@@ -1,4 +1,4 @@
-"""A trained run as a classifier in Python: the numbers of `semisup predict`, from files, Pillow images and arrays."""
+"""Test a trained run as a Python classifier of files, Pillow images and arrays: it agrees with `semisup predict`."""
 
 import csv
 import shutil
@@ -18,7 +18,7 @@ RUN = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """20 digits as RGB images of 8 x 8 to 19 x 9 pixels."""
+    """Folder with 20 digits as RGB images of 8 x 8 to 19 x 9 pixels."""
     from semisup.dataset.digits import load_digits_csv
 
     pixels, _ = load_digits_csv()

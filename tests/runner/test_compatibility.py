@@ -1,4 +1,4 @@
-"""Models that read values of tensors while they are constructed pass the checks before a run."""
+"""Test the checks before a run with models that read values of tensors in their constructor."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from tests.conftest import checked
 
 
 class ReadingModel:
-    """A model as many papers' code has it: drop rates by `.item()`, which the meta device cannot do."""
+    """Model whose constructor reads drop rates by `.item()`, which is not possible on the meta device."""
 
     def __init__(self, read: Callable[[torch.Tensor], list[float]]) -> None:
         self.read = read
@@ -46,7 +46,7 @@ def test_error_of_a_constructor_is_reported_once() -> None:
 def test_propagation_whose_features_exceed_the_memory_is_refused(
     monkeypatch: pytest.MonkeyPatch, allowed: bool
 ) -> None:
-    """50 images of 3 x 32 x 32 pixels: 614,400 bytes in float32; the images as bytes and the model take less."""
+    """50 images of 3 x 32 x 32 pixels take 614,400 bytes in float32; the uint8 images and the model take less."""
     need = 50 * 3 * 32**2 * 4
     monkeypatch.setattr(compatibility, "memory_limit_bytes", lambda: need if allowed else need - 1)
     run_config = checked(

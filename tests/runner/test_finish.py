@@ -1,4 +1,4 @@
-"""A trained run is finished whatever happens in drawing or tracking."""
+"""Test that a trained run is finished even if plots or the tracker fail."""
 
 import json
 import os
@@ -22,8 +22,8 @@ FAST = (*QUICK, "train.epochs=1", "method=supervised")
         pytest.param("nonexistent", marks=pytest.mark.skipif(not SOAK, reason="in make soak")),
     ],
 )
-def test_backend_and_style_of_the_environment_do_not_matter(tmp_path: Path, backend: str) -> None:
-    """As in a notebook (`!semisup train` inherits its backend), and with LaTeX switched on in a matplotlibrc."""
+def test_matplotlib_settings_of_the_environment_have_no_effect(tmp_path: Path, backend: str) -> None:
+    """Set the backend of a notebook, which `!semisup train` inherits, and a matplotlibrc that uses LaTeX."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.family: serif\n")
     environment = os.environ | {"MPLBACKEND": backend, "PATH": str(tmp_path)}  # no LaTeX is installed
     command = [sys.executable, "-m", "semisup", "train", *FAST]
@@ -51,7 +51,7 @@ def test_error_of_drawing_is_one_warning_beside_a_finished_run(
 
 
 class FailingTracker:
-    """A tracker of which every call fails at the end of the run."""
+    """Tracker whose calls at the end of a run all fail."""
 
     wanted_thumbnails = 0
 

@@ -1,4 +1,4 @@
-"""An `output_root` in which no run can be written is refused in one line, before anything is read or written."""
+"""Test that an unusable `output_root` is refused in one line, before anything is read or written."""
 
 from pathlib import Path
 
@@ -23,7 +23,9 @@ LONG = "a" * 300
     ],
 )
 @pytest.mark.parametrize("command", ["run", "sweep", "swept", "reproduce"])
-def test_it_is_refused_in_one_line(program: Program, tmp_path: Path, command: str, value: str, reason: str) -> None:
+def test_invalid_output_root_is_refused_in_one_line(
+    program: Program, tmp_path: Path, command: str, value: str, reason: str
+) -> None:
     (tmp_path / "a_file").write_text("mine")
     fixture = str(Path(__file__).parents[1] / "fixtures" / "run-0.1.0")
     words = {

@@ -1,4 +1,4 @@
-"""A run that another machine began, or finished, where `auto` means something else than here."""
+"""Test runs with `auto` settings that began or finished on a machine where `auto` has another value."""
 
 import signal
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ normal = schema._normalize
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What `auto` means, by key; where nothing is said, what it means here."""
+    """Values of `auto` by key, which tests can set; a missing key has the value of this machine."""
     problem = toy_problem(labeled=12, unlabeled=30)
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
@@ -42,7 +42,7 @@ def run(folder: Path, *words: str) -> RunResult:
 
 
 def stopped(folder: Path, *words: str) -> RunResult:
-    """The same, asked to stop at its seventh step."""
+    """Train the same run, and stop it at its seventh step."""
     train = run_module.train
 
     def stopping(*of: Any) -> Iterator[Any]:
@@ -56,7 +56,7 @@ def stopped(folder: Path, *words: str) -> RunResult:
         return run(folder, *words)
 
 
-def test_it_is_continued_as_it_was_begun_and_kept_when_it_is_done(tmp_path: Path, machine: dict[str, str]) -> None:
+def test_run_with_auto_keeps_its_first_values_when_resumed_and_reused(tmp_path: Path, machine: dict[str, str]) -> None:
     alone = run(tmp_path / "alone", "precision=bfloat16")
     machine["precision"] = "bfloat16"
     begun = stopped(tmp_path, "precision=auto")
@@ -71,7 +71,7 @@ def test_it_is_continued_as_it_was_begun_and_kept_when_it_is_done(tmp_path: Path
     assert run(tmp_path, "precision=auto").folder.name != begun.folder.name, "its own comes first"
 
 
-def test_what_cannot_be_continued_here_is_made_here(tmp_path: Path, machine: dict[str, str]) -> None:
+def test_run_that_cannot_continue_on_this_device_is_trained_again(tmp_path: Path, machine: dict[str, str]) -> None:
     machine["device"] = "cpu"
     begun = stopped(tmp_path)
     config = yaml.safe_load((begun.folder / "config.yaml").read_text()) | {"device": "cuda"}
@@ -82,7 +82,7 @@ def test_what_cannot_be_continued_here_is_made_here(tmp_path: Path, machine: dic
     assert (on_gpu / "run.json").exists()
 
 
-def test_what_a_gpu_finished_is_kept_where_there_is_none(tmp_path: Path) -> None:
+def test_run_finished_on_a_gpu_is_reused_without_a_gpu(tmp_path: Path) -> None:
     words = ["method=supervised", "tracking=none", "plots=false", "train.epochs=1", f"output_root={tmp_path}"]
     assert typed(words) == 0
     (done,) = tmp_path.glob("runs/*/")

@@ -1,4 +1,4 @@
-"""A run of a sweep that another job trains: wait for its lock, then use its result."""
+"""Test that a job waits for a run that another job trains, and then uses its result."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What runs of a sweep have in common is made once, and nobody can tell by their folders."""
+"""Test shared starts: runs of a sweep share their first part, and their files equal those of separate runs."""
 
 import io
 import os
@@ -46,7 +46,7 @@ POLICIES = (
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data of no data set."""
+    """Create random training data."""
     problem = toy_problem(labeled=12, unlabeled=30)
     images = (problem.labeled, problem.unlabeled, problem.validation, problem.test)
     data = Data(*images, problem.hidden_targets, ("one", "two", "three"), "made up", {})
@@ -59,14 +59,14 @@ def checked(folder: Path, name: str, *words: str, share: bool = True) -> RunConf
 
 
 def run(folder: Path, name: str, *words: str, share: bool = True) -> RunResult:
-    """One member of a sweep."""
+    """Train one run of a sweep."""
     outcome = run_module.run(checked(folder, name, *words, share=share), Bars(), in_sweep=True)
     assert outcome.status == "done", outcome.message
     return outcome
 
 
 def written(folder: Path) -> dict[str, Any]:
-    """All that a run wrote, less times and places; and less what run.json says of the sharing."""
+    """Read all files of a run, without times, paths and the entry about the shared start in run.json."""
     found = {name: content(name, path) for name, path in files(folder).items()}
     found["config.yaml"] |= {"name": None, "sweep": None}
     found["run.json"] = {key: value for key, value in found["run.json"].items() if key not in ("name", "shared_start")}
@@ -86,7 +86,7 @@ def warm_ups(folder: Path, name: str) -> list[Path]:
     ],
     ids=["calibrated", "averaged", "noisy_student"],
 )
-def test_whole_folders_are_those_of_separate_runs(tmp_path: Path, method: tuple[str, ...]) -> None:
+def test_runs_from_a_shared_start_have_the_files_of_separate_runs(tmp_path: Path, method: tuple[str, ...]) -> None:
     labeled = {}
     for number, words in enumerate(POLICIES):
         alone = run(tmp_path, "apart", *method, *words, share=False)
@@ -110,7 +110,7 @@ def test_whole_folders_are_those_of_separate_runs(tmp_path: Path, method: tuple[
     assert len(warm_ups(tmp_path, "together")) == 1
 
 
-def test_a_run_that_never_passes_the_gate_is_shared_to_its_end(tmp_path: Path) -> None:
+def test_runs_that_never_pass_the_gate_share_the_whole_training(tmp_path: Path) -> None:
     for tau in (0.2, 0.6):
         words = ("method.gate=1", f"threshold.tau={tau}")
         alone, outcome = run(tmp_path, "apart", *words, share=False), run(tmp_path, "together", *words)
@@ -127,7 +127,7 @@ def test_a_run_that_never_passes_the_gate_is_shared_to_its_end(tmp_path: Path) -
         *("threads=2", "method.lambda_unlabeled=0"),
     ],
 )
-def test_nothing_else_is_shared(tmp_path: Path, other: str) -> None:
+def test_runs_with_other_early_settings_share_no_start(tmp_path: Path, other: str) -> None:
     def of(*words: str) -> Any:
         one = checked(tmp_path, "a", *words)
         return shared_start.shared_config(one), shared_start._result_environment(metadata.environment_of(one))
@@ -136,7 +136,9 @@ def test_nothing_else_is_shared(tmp_path: Path, other: str) -> None:
     assert of() != of(other)
 
 
-def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_with_several_processes_or_other_code_share_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made_by = metadata.environment_of(checked(tmp_path, "a"))
     assert shared_start._result_environment(made_by) == shared_start._result_environment(
         made_by | {"host": "another", "git": None}
@@ -153,7 +155,7 @@ def test_several_processes_or_other_code_share_nothing(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("method", ["supervised", "fixmatch"])
-def test_without_a_time_before_labels_nothing_is_shared(method: str) -> None:
+def test_methods_without_a_labels_only_phase_share_no_start(method: str) -> None:
     assert shared_start.shared_config(schema.validate(compose(f"method={method}"))) is None
 
 
@@ -164,7 +166,7 @@ def damaged(path: Path) -> None:
 
 
 def of_another(path: Path) -> None:
-    """As if someone had moved it here: whole, and of other settings."""
+    """Replace the shared start by an undamaged one of other settings."""
     found = SharedStartCache(path.parent, {})
     found.lock.acquire()
     snapshot = {"step": 10_000, "epoch": 1}
@@ -174,7 +176,7 @@ def of_another(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [damaged, of_another])
-def test_what_is_damaged_or_of_something_else_is_made_anew(tmp_path: Path, harm: Any) -> None:
+def test_damaged_or_foreign_shared_start_is_computed_again(tmp_path: Path, harm: Any) -> None:
     run(tmp_path, "together", "threshold.tau=0.2")
     (path,) = warm_ups(tmp_path, "together")
     harm(path)
@@ -195,7 +197,7 @@ def test_waiting_process_does_not_remove_a_damaged_file(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_run_goes_on_if_another_process_takes_over_its_shared_start(
+def test_run_continues_if_another_process_takes_over_its_shared_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = checkpoint.save
@@ -212,7 +214,7 @@ def test_run_goes_on_if_another_process_takes_over_its_shared_start(
     assert written(outcome.folder) == written(run(tmp_path, "apart", "threshold.tau=0.2", share=False).folder)
 
 
-def test_a_failure_on_the_way_leaves_nobody_waiting(tmp_path: Path) -> None:
+def test_failed_run_releases_processes_that_wait_for_its_start(tmp_path: Path) -> None:
     for tau in (0.2, 0.6):
         outcome = run_module.run(
             checked(tmp_path, "together", "optimizer.lr=1e12", f"threshold.tau={tau}"), Bars(), in_sweep=True
@@ -231,7 +233,7 @@ time.sleep(600)
 """
 
 
-def test_who_comes_second_waits_and_takes_over_from_one_that_is_killed(tmp_path: Path) -> None:
+def test_second_run_waits_and_takes_over_if_the_first_is_killed(tmp_path: Path) -> None:
     alone = run(tmp_path, "apart", "threshold.tau=0.6", share=False)
     run(tmp_path, "together", "threshold.tau=0.2")
     (path,) = warm_ups(tmp_path, "together")
@@ -258,7 +260,7 @@ def test_who_comes_second_waits_and_takes_over_from_one_that_is_killed(tmp_path:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_where_the_ways_part_changes_nothing(tmp_path: Path, when: str) -> None:
+def test_kill_at_the_end_of_a_shared_start_changes_nothing(tmp_path: Path, when: str) -> None:
     words = ("threshold.tau=0.2", "checkpoint.every_steps=5")
     alone = run(tmp_path, "apart", *words, share=False)
     wanted = checked(tmp_path, "together", *words)
@@ -285,7 +287,7 @@ def test_a_kill_where_the_ways_part_changes_nothing(tmp_path: Path, when: str) -
     )
 
 
-def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+def test_run_from_a_shared_start_continues_after_an_interruption(tmp_path: Path) -> None:
     words = ("threshold=dash", "checkpoint.every_steps=5")
     alone = run(tmp_path, "apart", *words, share=False)
     run(tmp_path, "together", "threshold.tau=0.2")
@@ -310,8 +312,8 @@ def test_a_run_that_began_with_another_ones_warm_up_is_interrupted_and_goes_on(t
     assert written(outcome.folder) == written(alone.folder)
 
 
-def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_path: Path) -> None:
-    """It has a checkpoint of its own from the way there, and its logs are replaced by longer ones."""
+def test_kill_while_a_run_adopts_a_shared_start_loses_nothing(tmp_path: Path) -> None:
+    """The run already has a checkpoint of its own, and its logs are replaced by longer ones."""
     words = ("threshold=dash", "checkpoint.every_steps=5")
     alone = run(tmp_path, "apart", *words, share=False)
     wanted = checked(tmp_path, "together", *words)
@@ -343,7 +345,7 @@ def test_a_kill_while_a_run_goes_over_to_another_ones_warm_up_loses_nothing(tmp_
     assert written(outcome.folder) == written(alone.folder)
 
 
-def test_w_and_b_has_the_whole_history(tmp_path: Path) -> None:
+def test_wandb_has_the_whole_history_of_a_run_from_a_shared_start(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     run(tmp_path, "together", "threshold.tau=0.2")
     outcome = run(tmp_path, "together", "threshold.tau=0.6", "tracking=wandb", "tracking.thumbnails=0")

@@ -1,4 +1,4 @@
-"""A run that is asked to stop does so within a batch, in an evaluation too, and goes on to the same bits."""
+"""Test that a stop request ends a run within a batch, and that the run continues bit-identically."""
 
 import signal
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ __all__ = ["made_up"]
     ids=["calibrated", "noisy_student", "by_steps"],
 )
 @pytest.mark.parametrize("share", [False, True])
-def test_it_stops_at_every_batch_of_what_is_only_looked_at(
+def test_run_stops_at_every_batch_of_an_evaluation_or_labeling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], share: bool
 ) -> None:
     alone = run(tmp_path, "apart", *WORDS, *words, share=False)
