@@ -44,7 +44,7 @@ def test_config_without_a_section_is_a_row_with_the_reason(tmp_path: Path, secti
     del config[section]
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     (unfinished,) = compare_runs(read_runs(find_runs([tmp_path / "mine"]))).unfinished
-    assert unfinished.reason == f"config.yaml: {section} is missing"
+    assert unfinished.reason == f"config.yaml: the section {section} is missing"
     assert b"</html>" in run_page(unfinished)
 
 

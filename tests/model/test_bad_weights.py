@@ -86,15 +86,15 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "transformer of fixed size": (
         ("model.architecture=vit_tiny_patch16_224", "model.input_size=null", "train.batch_size=2"),
-        r"dataset\.size=16: vit_tiny_patch16_224 does not accept this size: .*; model\.input_size=224 resizes",
+        r"dataset\.size=16: vit_tiny_patch16_224 does not accept this size: .*; type model\.input_size=224 to resize",
     ),
     "resized to another size than the fixed one": (
         ("model.architecture=vit_tiny_patch16_224",),
-        r"model\.input_size=32: vit_tiny_patch16_224 does not accept this size: .*; model\.input_size=224 resizes",
+        r"model\.input_size=32: vit_tiny_patch16_224 does not accept this size: .*; type model\.input_size=224 to resize",
     ),
     "images smaller than the network accepts": (
         ("model.architecture=convnext_atto", "model.input_size=null"),
-        r"dataset\.size=16: convnext_atto does not accept this size: .*; model\.input_size=224 resizes",
+        r"dataset\.size=16: convnext_atto does not accept this size: .*; type model\.input_size=224 to resize",
     ),
     "more blocks than the network has": (
         ("model.freeze=blocks", "model.train_blocks=9"),

@@ -125,7 +125,7 @@ def test_number_of_compilations_per_round_is_reported() -> None:
         compatibility.check_compatibility(checked("compile=true", "device=cpu", *words), ["a", "b"], counts, 1)
 
     with pytest.warns(
-        UserWarning, match="method=noisy_student the size of the last batch .* compiled once, up to 9 times"
+        UserWarning, match="method=noisy_student the last batch .* compiles once for each size, up to 9 times"
     ):
         check("method=noisy_student", "train.batch_size=8")
     with pytest.raises(SettingError, match=r"train\.batch_size=5000: must be at most 2047 with compile=true"):

@@ -59,7 +59,7 @@ def test_redaction_keeps_the_rest_of_the_text(monkeypatch: pytest.MonkeyPatch) -
 def test_setting_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", PLANTED["WANDB_API_KEY"])
     config = compose("name=a${oc.env:WANDB_API_KEY}", "tracking=none")
-    with pytest.raises(SettingError, match=r"name=\$WANDB_API_KEY: is a secret") as caught:
+    with pytest.raises(SettingError, match=r"name=\$WANDB_API_KEY: contains a secret") as caught:
         schema.validate(config)
     assert PLANTED["WANDB_API_KEY"] not in str(caught.value)
 
@@ -67,7 +67,7 @@ def test_setting_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("tag", ["ghp_" + "a1B2" * 9, PLANTED["WANDB_API_KEY"]])
 def test_tag_that_is_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch, tag: str) -> None:
     monkeypatch.setenv("WANDB_API_KEY", PLANTED["WANDB_API_KEY"])
-    with pytest.raises(SettingError, match=r"tracking\.tags\[0\]=.*: is a secret") as caught:
+    with pytest.raises(SettingError, match=r"tracking\.tags\[0\]=.*: contains a secret") as caught:
         schema.validate(compose(f"tracking.tags=[{tag}]"))
     assert tag not in str(caught.value)
 
