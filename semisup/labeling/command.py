@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semisup.config.run_id import ConfigDict
-from semisup.errors import DataError, SettingError
+from semisup.errors import SettingError
 from semisup.labeling.class_folders import PlacedImage, place_images
 from semisup.labeling.label_issues import find_label_issues, require_cleanlab
 from semisup.labeling.label_studio import labeling_config
@@ -102,7 +102,8 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
         issues = find_label_issues(data.labeled.embeddings, data.labeled.targets, len(data.classes))
         to_check = labels_to_check(data, issues)
         files["suspicious.csv"] = review_table(to_check)
-        files["suspicious_tasks.json"] = review_tasks(to_check, data, options.image_url)
+        if to_check:  # Label Studio refuses a file without tasks
+            files["suspicious_tasks.json"] = review_tasks(to_check, data, options.image_url)
         skipped = f"; {issues.skipped} not judged, alone in their class" if issues.skipped else ""
         lines.append(f"suspicious.csv     {len(to_check):,} of {len(data.labeled):,} labels look wrong{skipped}")
     files["next.html"] = review_page(data, to_label, to_check)
@@ -119,9 +120,7 @@ def _check_output(output: Path, data: RunData) -> None:
 
 
 def _check_count(count: int | None, data: RunData) -> None:
-    """Raise an error if there are fewer unlabeled images than the user wants to label."""
+    """Raise SettingError if there are fewer unlabeled images than the user wants to label."""
     available = len(data.unlabeled)
-    if available == 0:
-        raise DataError(f"{data.run}: the run has no unlabeled images, so there are none to label")
     if count is not None and count > available:
         raise SettingError("--next", count, f"must be at most {available}, the number of unlabeled images")

@@ -15,7 +15,7 @@ from semisup.config.run_id import ConfigDict
 from semisup.core.embeddings import classifier_layer, record_inputs
 from semisup.core.inference import iter_logits, predict
 from semisup.core.types import Images
-from semisup.dataset import image_files
+from semisup.dataset import ScansFolders, image_files
 from semisup.errors import DataError
 from semisup.images.scan import shown
 from semisup.record.reader import read_json, read_section
@@ -87,9 +87,11 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     torch.set_num_threads(run_config.run.threads)
     info = run_config.dataset.inspect()
     files = image_files(info)
-    if not files:
+    if not os.path.isfile(next(iter(files.values()), "")):  # digits, CIFAR-10 and the like; members of an archive
         name = run_config.config["dataset"]["name"]
-        raise DataError(f"dataset={name}: its images are not files that a table or Label Studio could name")
+        raise DataError(f"dataset={name}: its images are not files, which a table or Label Studio could name")
+    if not info.counts["unlabeled"]:
+        raise DataError(f"{run}: the run has no unlabeled images, so there are none to label")
     problem, data = load_data(run_config, bars)
     _check_same_images(run, data.fingerprint, data.classes, model.classes)
     _, encoded, _ = encode_run(run_config, problem, data, bars)
@@ -109,7 +111,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
         run_config.id,
         model.classes,
         root,
-        run_config.dataset.scanned_folders() if hasattr(run_config.dataset, "scanned_folders") else {},
+        run_config.dataset.scanned_folders() if isinstance(run_config.dataset, ScansFolders) else {},
         image_set(problem.labeled, encoded.labeled),
         image_set(problem.unlabeled, encoded.unlabeled),
     )

@@ -13,6 +13,8 @@ from PIL import Image
 from semisup.core.csv_cells import FORMULA_STARTS, restore_cell
 from tests.cli.test_train import digests, only_run, semisup
 
+pytest.importorskip("cleanlab", reason="needs the extra `label`")
+
 WORDS = ("dataset=folder", "dataset.root=photos", "dataset.size=16", "dataset.workers=1", "train.batch_size=4")
 EAGER = ("method.gate=0", "method.refresh_every=1", "threshold.tau=0.4", "train.epochs=3", "model.widths=[4,8]")
 CLASSES = ("-plain", "=cmd|' C'!A0", "ünï & <b>")
@@ -85,6 +87,16 @@ def test_images_to_label_are_ranked_and_wait_for_a_class(labeled: Path) -> None:
     page = (labeled / "out/next.html").read_text()
     assert page.count("data:image/png") >= 7
     assert "<b>" not in page
+
+
+def test_labels_that_look_wrong_keep_the_given_class(labeled: Path) -> None:
+    path = labeled / "out/suspicious.csv"
+    assert path.read_text().splitlines()[0] == "file,class,suggested,confidence,score"
+    rows = rows_of(path)
+    for row in rows:
+        assert row["file"].split("/")[:3] == ["training", "labeled", row["class"]]
+        assert row["suggested"] in CLASSES
+    assert (labeled / "out/suspicious_tasks.json").exists() == bool(rows)
 
 
 def test_tasks_of_label_studio_agree_with_the_table(labeled: Path) -> None:
