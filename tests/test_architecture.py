@@ -25,6 +25,7 @@ LAYERS = {
     "report": 8,
     "runner": 9,
     "sweep": 10,
+    "labeling": 10,
     "cli": 11,
     "__main__": 12,
 }

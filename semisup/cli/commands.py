@@ -25,6 +25,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup show outputs/runs/RUN                                  settings and results of one run
   semisup reproduce outputs/runs/RUN                             run it again and compare every metric
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
+  semisup label outputs/runs/RUN                                 images to label next, labels that look wrong
   semisup track outputs/runs                                     upload finished runs to W&B
 
 TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
@@ -36,6 +37,7 @@ COMMANDS = {
     "confirm": "repeat the selected cell of a sweep on fresh seeds",
     "show": "show the settings and results of one run",
     "reproduce": "run a saved config again and compare every metric",
+    "label": "write pseudo-labels, images to label next and suspicious labels of a run",
     "predict": "classify a folder of images with a run's best model",
     "track": "upload recorded runs to W&B",
 }

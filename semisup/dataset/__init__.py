@@ -6,7 +6,7 @@ found without decoding is reported first.
 
 from semisup.core.types import SPLITS
 from semisup.dataset._image_files import resident_bytes
-from semisup.dataset._lookup import some_images
+from semisup.dataset._lookup import image_files, some_images
 from semisup.dataset._protocol import Data, Dataset, DatasetInfo, ScansFolders
 from semisup.dataset._roles import KeyRole, keys_with_role
 
@@ -17,6 +17,7 @@ __all__ = [
     "DatasetInfo",
     "KeyRole",
     "ScansFolders",
+    "image_files",
     "keys_with_role",
     "resident_bytes",
     "some_images",

@@ -1,15 +1,23 @@
-"""Read a few images of a data set by name, without reading more than necessary."""
+"""Look up images of a data set by name, without reading more than necessary."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from semisup.dataset._file_index import FileIndex
 from semisup.dataset._protocol import Dataset, DatasetInfo, ReadsSome
 from semisup.errors import DataError
 from semisup.images.cache import no_progress
 
 MAX_BYTES = 2**30
 """Largest data set, in bytes of pixels, that is read as a whole if only a few of its images are needed."""
+
+
+def image_files(info: DatasetInfo) -> dict[str, str]:
+    """Map the name of each image to the path of its file; {} if the images are not files of their own."""
+    if not isinstance(info.index, FileIndex):
+        return {}
+    return {file.name: file.path for part in info.index.parts.values() for file in part.files}
 
 
 def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:

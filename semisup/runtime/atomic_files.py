@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -130,6 +131,69 @@ class AtomicFile:
         self.temporary.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # an error here would hide the first one
             self.file.close()
+
+
+def _check_absent(path: Path) -> None:
+    """Raise FileExistsError if there is a file, folder or link of this name."""
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "exists already, and is not overwritten; give another name", str(path))
+
+
+class NewFolder:
+    """A folder that gets its name only when all its files are complete (`commit`); nothing is overwritten.
+
+    Use it as a context; if `commit` was not called, everything is removed at the end.
+
+    Raises:
+        FileExistsError: there is a file or folder of this name already.
+        OSError: the disk is full or read-only, or another failure, in any method.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.temporary = path, _temporary_path(path)
+
+    def __enter__(self) -> Self:
+        _check_absent(self.path)
+        try:
+            self.temporary.mkdir()
+        except OSError as error:
+            raise with_path(error, self.path, 0) from None
+        return self
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file; `name` is its path in the folder."""
+        path = self._place(name)
+        try:
+            _write_temporary(path, (content,))
+        except OSError as error:
+            raise with_path(error, self.path / name, len(content)) from None
+
+    def link(self, name: str, source: Path) -> None:
+        """Create a symbolic link to the absolute path of `source`."""
+        self._place(name).symlink_to(source.absolute())
+
+    def copy(self, name: str, source: Path) -> None:
+        """Copy the content of the file `source`."""
+        try:
+            shutil.copyfile(source, self._place(name))
+        except OSError as error:
+            raise with_path(error, source if error.errno == errno.ENOENT else self.path / name, 0) from None
+
+    def commit(self) -> None:
+        """Rename the folder to its final name."""
+        _check_absent(self.path)
+        os.rename(self.temporary, self.path)
+        sync_folder(self.path.parent)
+
+    def _place(self, name: str) -> Path:
+        path = self.temporary / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 def create_exclusive(path: Path, content: bytes) -> bool:

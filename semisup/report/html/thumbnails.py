@@ -57,7 +57,7 @@ def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], 
         return {}, f"No thumbnails: the data set cannot be read here ({error})."
     missing = sum(path not in images for path in paths)
     message = f"{missing} of these images are no longer in the data set." if missing else ""
-    return {path: _data_uri(image) for path, image in images.items()}, message
+    return {path: data_uri(image) for path, image in images.items()}, message
 
 
 def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
         return some_images(dataset, split, names, run.fingerprint)
 
 
-def _data_uri(image: Any) -> str:
+def data_uri(image: Any) -> str:
     from PIL import Image
 
     thumbnail = Image.fromarray(image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy())

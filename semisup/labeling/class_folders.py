@@ -1,0 +1,51 @@
+"""Where the images with a pseudo-label are linked or copied: one folder per class."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from semisup.errors import DataError
+from semisup.labeling.pseudo_labels import PseudoLabel
+from semisup.text import escape
+
+FOLDER = "pseudo_labels"
+MAX_BYTES = 255
+"""Largest length of a file name in common file systems."""
+
+
+class PlacedImage(NamedTuple):
+    """An image in a class folder.
+
+    place: path in the output folder
+    source: path of the image file
+    """
+
+    place: str
+    source: str
+
+
+def place_images(paths: Sequence[str], labels: Iterable[PseudoLabel]) -> list[PlacedImage]:
+    """Choose the place of each image with a pseudo-label.
+
+    In its class folder, an image keeps its path below the folder that contains all unlabeled images, so that images
+    with the same name do not collide.
+
+    Args:
+        paths: paths of all unlabeled images.
+
+    Raises:
+        DataError: the name of a class cannot be the name of a folder.
+    """
+    base = os.path.commonpath([os.path.dirname(path) for path in paths])
+    placed = []
+    for label in labels:
+        _check_folder_name(label.target)
+        source = paths[label.row]
+        placed.append(PlacedImage(os.path.join(FOLDER, label.target, os.path.relpath(source, base)), source))
+    return placed
+
+
+def _check_folder_name(name: str) -> None:
+    """Raise DataError if a data set could not read a folder of this name as a class."""
+    if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > MAX_BYTES:
+        raise DataError(f"class {escape(name)}: cannot be the name of a folder; --no-folders writes only the tables")

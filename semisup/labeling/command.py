@@ -1,0 +1,126 @@
+"""Make the files of `semisup label` from a finished run, and write them to a new folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from semisup.config.run_id import ConfigDict
+from semisup.errors import SettingError
+from semisup.labeling.class_folders import PlacedImage, place_images
+from semisup.labeling.label_issues import find_label_issues, require_cleanlab
+from semisup.labeling.label_studio import labeling_config
+from semisup.labeling.page import review_page
+from semisup.labeling.pseudo_labels import above_threshold, pseudo_label_table, selected_by_run
+from semisup.labeling.review import ReviewedImage, images_to_label, labels_to_check, review_table, review_tasks
+from semisup.labeling.rules import select_images
+from semisup.labeling.run_data import RunData, read_run
+from semisup.runner.progress import Bars
+from semisup.runtime.atomic_files import NewFolder
+from semisup.text import escape, shell_quote
+
+DEFAULT_COUNT = 50
+"""Number of images to label next if the user gives none and there are so many."""
+
+
+@dataclass(frozen=True)
+class LabelingOptions:
+    """What to write. Arguments of `semisup label`.
+
+    output: the new folder
+    threshold: least confidence of a pseudo-label; None = the pseudo-labels that the run selected
+    folders: links, copies or none
+    count: number of images to label next; None = DEFAULT_COUNT, or all if there are fewer
+    rule: how to choose them, a key of `rules.RULES`
+    check_labels: search for wrong labels
+    image_url: see `review.review_tasks`
+    """
+
+    output: Path
+    threshold: float | None
+    folders: str
+    count: int | None
+    rule: str
+    check_labels: bool
+    image_url: str | None
+
+
+def write_labeling_files(run: Path, config: ConfigDict, options: LabelingOptions) -> list[str]:
+    """Write the files, and describe them in lines for the terminal.
+
+    Args:
+        run: the directory of a finished run.
+        config: its saved config, with the paths of this machine.
+
+    Raises:
+        RecordError, SettingError, DataError: see `semisup.cli.label`.
+    """
+    if options.check_labels:
+        require_cleanlab()
+    if os.path.lexists(options.output):
+        raise SettingError("--output", options.output, "exists already, and is not overwritten; give another folder")
+    with Bars() as bars:
+        data = read_run(run, config, bars)
+    _check_output(options.output, data)
+    _check_count(options.count, data)
+    files, placed, lines = _contents(data, options)
+    with NewFolder(options.output) as folder:
+        for name, content in files.items():
+            folder.write(name, content)
+        for image in placed:
+            place = folder.copy if options.folders == "copies" else folder.link
+            place(image.place, Path(image.source))
+        folder.commit()
+    return [f"labeling files: {shell_quote(options.output)}", *lines]
+
+
+def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes], list[PlacedImage], list[str]]:
+    """Make the contents of the files, the images of the class folders, and the lines for the terminal."""
+    unlabeled = data.unlabeled
+    labels = (
+        selected_by_run(data.run, unlabeled.names)
+        if options.threshold is None
+        else above_threshold(unlabeled.probabilities, data.classes, options.threshold)
+    )
+    source = "selected by the run" if options.threshold is None else f"confidence at least {options.threshold:g}"
+    count = min(DEFAULT_COUNT, len(unlabeled)) if options.count is None else options.count
+    rows, scores = select_images(
+        options.rule, unlabeled.probabilities, unlabeled.embeddings, data.labeled.embeddings, count
+    )
+    to_label = images_to_label(data, rows.tolist(), scores.tolist())
+    to_check: list[ReviewedImage] = []
+    lines = [
+        f"pseudo_labels.csv  {len(labels):,} of {len(unlabeled):,} unlabeled images, {source}",
+        f"next.csv           {len(to_label):,} images to label next, by {options.rule}",
+    ]
+    files = {
+        "pseudo_labels.csv": pseudo_label_table(unlabeled.files, labels),
+        "next.csv": review_table(to_label),
+        "next_tasks.json": review_tasks(to_label, data, options.image_url),
+        "label_studio.xml": labeling_config(data.classes),
+    }
+    if options.check_labels:
+        issues = find_label_issues(data.labeled.embeddings, data.labeled.targets, len(data.classes))
+        to_check = labels_to_check(data, issues)
+        files["suspicious.csv"] = review_table(to_check)
+        if to_check:  # Label Studio refuses a file without tasks
+            files["suspicious_tasks.json"] = review_tasks(to_check, data, options.image_url)
+        skipped = f"; {issues.skipped} not judged, alone in their class" if issues.skipped else ""
+        lines.append(f"suspicious.csv     {len(to_check):,} of {len(data.labeled):,} labels look wrong{skipped}")
+    files["next.html"] = review_page(data, to_label, to_check)
+    placed = place_images(unlabeled.paths, labels) if options.folders != "none" else []
+    return files, placed, lines
+
+
+def _check_output(output: Path, data: RunData) -> None:
+    """Raise SettingError if the output would become a part of the data set."""
+    for key, scanned in data.scanned.items():
+        if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(scanned)):
+            allowed = f"must not be inside {key} ({escape(str(scanned))}), whose images are the data"
+            raise SettingError("--output", output, f"{allowed}; use another folder")
+
+
+def _check_count(count: int | None, data: RunData) -> None:
+    """Raise SettingError if there are fewer unlabeled images than the user wants to label."""
+    available = len(data.unlabeled)
+    if count is not None and count > available:
+        raise SettingError("--next", count, f"must be at most {available}, the number of unlabeled images")

@@ -1,0 +1,15 @@
+"""Check that a directory is that of a finished run, before torch is imported."""
+
+from pathlib import Path
+
+from semisup.errors import RecordError
+from semisup.record.reader import example_run
+
+
+def check_finished(run: Path) -> None:
+    """Raise RecordError unless `run` is the directory of a finished run."""
+    if not (run / "config.yaml").is_file():
+        needs = f"it must hold config.yaml{example_run(run, 'summary.json')}"
+        raise RecordError(f"{run}: is not a run directory; {needs}")
+    if not (run / "summary.json").is_file():
+        raise RecordError(f"{run}: the run is not finished; repeat the command that trained it, which continues it")

@@ -1,0 +1,124 @@
+"""Find given labels that look wrong, by confident learning (arXiv 1911.00068) with cleanlab.
+
+The labeled images are training images, whose labels a model has already seen: its own probabilities would agree with
+wrong labels. Therefore the probabilities come from another model, which has not seen the label that it judges: a
+logistic regression on the embeddings, fitted to the other folds (cross-validation). The embeddings of a run on a frozen
+encoder have never seen any label. Those of a trained network have, so that wrong labels that it has memorized are
+harder to find.
+"""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.errors import SettingError
+
+FOLDS = 5
+INVERSE_PENALTY = 10.0
+"""C of the logistic regression on embeddings of unit length."""
+
+MAX_ITERATIONS = 1000
+INSTALL = "needs cleanlab: pip install 'semisup[label]'; or leave out this check with --no-check-labels"
+
+Floats = NDArray[numpy.float64]
+Integers = NDArray[numpy.int64]
+
+
+class LabelIssues(NamedTuple):
+    """Labels that look wrong, most suspicious first.
+
+    rows: (m,) positions of the images
+    suggested: (m,) the classes with the largest probability
+    confidence: (m,) the probability of these classes, in [0, 1]
+    quality: (m,) the probability of the given classes, in [0, 1]
+    skipped: number of images that were not judged, because their class has no other labeled image
+    """
+
+    rows: Integers
+    suggested: Integers
+    confidence: Floats
+    quality: Floats
+    skipped: int
+
+
+def require_cleanlab() -> None:
+    """Raise SettingError unless cleanlab is installed."""
+    try:
+        import cleanlab.filter  # noqa: F401
+    except ImportError:
+        raise SettingError("--check-labels", True, INSTALL) from None
+
+
+def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: int) -> LabelIssues:
+    """Find the labels that look wrong.
+
+    Args:
+        embeddings: (n, D), one row for each labeled image.
+        targets: (n,) the given classes, in [0, num_classes).
+
+    Returns:
+        The labels that confident learning counts as errors, by the probability of the given class, lowest first.
+    """
+    from cleanlab.filter import find_label_issues as confident_learning
+
+    counts = numpy.bincount(targets, minlength=num_classes)
+    judged = numpy.flatnonzero(counts[targets] > 1)
+    skipped = len(targets) - len(judged)
+    present = numpy.unique(targets[judged])
+    if len(present) < 2:
+        none = numpy.zeros(0)
+        return LabelIssues(none.astype(numpy.int64), none.astype(numpy.int64), none, none, len(targets))
+    given = numpy.searchsorted(present, targets[judged])
+    probabilities = cross_validated_probabilities(embeddings[judged], given, len(present))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of cleanlab, about classes in which it finds no error
+        rows = confident_learning(given, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    own = probabilities[rows]
+    suggested = present[own.argmax(axis=1)]
+    return LabelIssues(judged[rows], suggested, own.max(axis=1), probabilities[rows, given[rows]], skipped)
+
+
+def cross_validated_probabilities(
+    embeddings: NDArray[Any], targets: Integers, num_classes: int, seed: int = 0
+) -> Floats:
+    """Compute (n, num_classes) probabilities of each image, by models fitted without the fold of the image.
+
+    Args:
+        targets: (n,) classes in [0, num_classes), each with at least two images.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    points, folds = unit_rows(embeddings), stratified_folds(targets, seed)
+    probabilities = numpy.zeros((len(targets), num_classes))
+    with threadpool_limits(1), warnings.catch_warnings():  # another number of threads changes the last bits
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for fold in range(folds.max() + 1):
+            held_out = folds == fold
+            model: Any = LogisticRegression(C=INVERSE_PENALTY, max_iter=MAX_ITERATIONS)
+            model.fit(points[~held_out], targets[~held_out])
+            probabilities[numpy.ix_(held_out, model.classes_)] = model.predict_proba(points[held_out])
+    return probabilities
+
+
+def stratified_folds(targets: Integers, seed: int) -> Integers:
+    """Assign each image to a fold: (n,) numbers from 0, with the images of each class spread over the folds.
+
+    Each class with at least two images has images in two folds or more. Folds are filled in turn, so that their sizes
+    differ by at most one.
+    """
+    order = numpy.random.default_rng(seed).permutation(len(targets))
+    by_class = order[numpy.argsort(targets[order], kind="stable")]
+    folds = numpy.empty(len(targets), numpy.int64)
+    folds[by_class] = numpy.arange(len(targets)) % min(FOLDS, len(targets))
+    return folds
+
+
+def unit_rows(embeddings: NDArray[Any]) -> Floats:
+    """Scale each row to unit length, in float64; rows of zeros are unchanged."""
+    rows = embeddings.astype(numpy.float64)
+    lengths = numpy.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / numpy.where(lengths > 0, lengths, 1)

@@ -1,0 +1,67 @@
+"""Tasks and labeling config of Label Studio, with the model's predictions as pre-annotations.
+
+The format is that of https://labelstud.io/guide/predictions: a list of tasks, each with `data`, to which the config
+refers by `$url`, and `predictions`. The choices are named `class`, and the data have the name of the file. So Label
+Studio's export as CSV has the columns file and class, as a table of labels must have.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+CONTROL, IMAGE, URL = "class", "image", "url"
+"""Names in the labeling config: of the choices, of the image, and of the entry of the data that has its address."""
+
+MAX_HOTKEY_CLASSES = 10
+
+
+class LabelingTask(NamedTuple):
+    """One image to label.
+
+    file: name of the file in the tables
+    url: address from which Label Studio loads the image
+    given: its class; "" = unlabeled
+    suggested: the most probable class
+    confidence: its probability, in [0, 1]
+    score: as in the table; written to the data of the task
+    """
+
+    file: str
+    url: str
+    given: str
+    suggested: str
+    confidence: float
+    score: float
+
+
+def tasks_json(tasks: Iterable[LabelingTask], model_version: str) -> bytes:
+    """Format tasks as the JSON that Label Studio imports; the predicted class is selected in advance."""
+    content = [_task(task, model_version) for task in tasks]
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _task(task: LabelingTask, model_version: str) -> dict[str, Any]:
+    result = {
+        "from_name": CONTROL,
+        "to_name": IMAGE,
+        "type": "choices",
+        "value": {"choices": [task.suggested]},
+    }
+    prediction = {"model_version": model_version, "score": task.confidence, "result": [result]}
+    given = {"given": task.given} if task.given else {}
+    return {"data": {URL: task.url, "file": task.file, **given, "score": task.score}, "predictions": [prediction]}
+
+
+def labeling_config(classes: list[str]) -> bytes:
+    """Build the labeling config for images with one of the classes; the first ten have the keys 1 to 9 and 0."""
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${URL}")
+    choices = ElementTree.SubElement(
+        view, "Choices", name=CONTROL, toName=IMAGE, choice="single", showInLine="true", required="true"
+    )
+    for number, name in enumerate(classes):
+        hotkey = {"hotkey": str((number + 1) % 10)} if number < MAX_HOTKEY_CLASSES else {}
+        ElementTree.SubElement(choices, "Choice", {"value": name, **hotkey})
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode").encode() + b"\n"

@@ -1,0 +1,87 @@
+"""Images that a person should look at, as tables and as tasks of Label Studio."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote_from_bytes
+
+from semisup.core.csv_cells import csv_text
+from semisup.labeling.label_issues import LabelIssues
+from semisup.labeling.label_studio import LabelingTask, tasks_json
+from semisup.labeling.run_data import RunData
+
+LOCAL_FILES = "/data/local-files/?d="
+"""Address of local files in Label Studio; the path after it is relative to LOCAL_FILES_DOCUMENT_ROOT."""
+
+COLUMNS = ("file", "class", "suggested", "confidence", "score")
+
+
+class ReviewedImage(NamedTuple):
+    """An image to label, or whose label should be checked.
+
+    row: position of the image in its set
+    file: name of the file in tables
+    given: its class; "" = unlabeled
+    suggested: the most probable class
+    confidence: the probability of that class, in [0, 1]
+    score: uncertainty of the prediction, or how suspicious the given class is; at least 0
+    """
+
+    row: int
+    file: str
+    given: str
+    suggested: str
+    confidence: float
+    score: float
+
+
+def images_to_label(data: RunData, rows: Sequence[int], scores: Sequence[float]) -> list[ReviewedImage]:
+    """List the unlabeled images at these positions, in order."""
+    probabilities = data.unlabeled.probabilities[list(rows)]
+    best = probabilities.argmax(axis=1).tolist()
+    each = zip(rows, best, probabilities.max(axis=1).tolist(), scores, strict=True)
+    return [
+        ReviewedImage(row, data.unlabeled.files[row], "", data.classes[target], confidence, score)
+        for row, target, confidence, score in each
+    ]
+
+
+def labels_to_check(data: RunData, issues: LabelIssues) -> list[ReviewedImage]:
+    """List the labeled images whose class looks wrong; the score is 1 minus the probability of the given class."""
+    rows = issues.rows.tolist()
+    each = zip(rows, issues.suggested.tolist(), issues.confidence.tolist(), issues.quality.tolist(), strict=True)
+    return [
+        ReviewedImage(
+            row,
+            data.labeled.files[row],
+            data.classes[data.labeled.targets[row]],
+            data.classes[target],
+            confidence,
+            1 - quality,
+        )
+        for row, target, confidence, quality in each
+    ]
+
+
+def review_table(images: Iterable[ReviewedImage]) -> bytes:
+    """Format a table in which the user fills in or corrects the column class."""
+    rows = ((each.file, each.given, each.suggested, f"{each.confidence:.6f}", f"{each.score:.6f}") for each in images)
+    return csv_text([COLUMNS, *rows]).encode()
+
+
+def review_tasks(images: Iterable[ReviewedImage], data: RunData, image_url: str | None) -> bytes:
+    """Format tasks of Label Studio.
+
+    Args:
+        image_url: address in front of the names of the files; None = Label Studio's local files, with the folder above
+            `data.root` as document root.
+    """
+    prefix = LOCAL_FILES + _quoted(data.root.name) + "/" if image_url is None else image_url
+    tasks = (
+        LabelingTask(each.file, prefix + _quoted(each.file), each.given, each.suggested, each.confidence, each.score)
+        for each in images
+    )
+    return tasks_json(tasks, data.id)
+
+
+def _quoted(path: str) -> str:
+    return quote_from_bytes(path.encode())
