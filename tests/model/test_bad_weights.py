@@ -90,7 +90,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "resized to another size than the fixed one": (
         ("model.architecture=vit_tiny_patch16_224",),
-        r"model\.input_size=32: vit_tiny_patch16_224 does not accept this size: .*; type model\.input_size=224 to resize",
+        r"model\.input_size=32: vit_tiny_patch16_224 does not accept this size: .*model\.input_size=224 to resize",
     ),
     "images smaller than the network accepts": (
         ("model.architecture=convnext_atto", "model.input_size=null"),
