@@ -181,12 +181,9 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
 def _unknown_option(group: str, name: str, message: str) -> SettingError:
     if group in registry.GROUPS and (module := registry.added_options(group).get(name)):
         path = added_options.option_file(module)
-        needs = (
-            f"this option has no YAML file; create {path}"
-            if path
-            else f"the module {module} of this option is not installed"
-        )
-        return SettingError(group, name, needs)
+        if path is None:
+            return SettingError(group, name, f"the module {module} of this option is not installed")
+        return SettingError(group, name, f"this option has no YAML file; create {path}")
     listed = message.partition("Available options in")[2].partition("Config search path")[0]
     return unknown_option(group, name, [line.strip() for line in listed.splitlines()[1:] if line.strip()])
 

@@ -114,10 +114,13 @@ def describe(word: str) -> str:
         return _list_options(word)
     if word in SECTION_CLASSES or word == RUN:
         return format_option(describe_section(word))
-    allowed = f"must be GROUP=NAME, a group ({', '.join((*registry.GROUPS, *OTHER_GROUPS))})"
-    allowed += f" or a section ({', '.join((RUN, *SECTION_CLASSES))})"
-    names = (*registry.GROUPS, *OTHER_GROUPS, RUN, *SECTION_CLASSES)
-    raise SettingError("--help", word, allowed, closest_match(word, names))
+    groups, sections = (*registry.GROUPS, *OTHER_GROUPS), (RUN, *SECTION_CLASSES)
+    raise SettingError(
+        "--help",
+        word,
+        f"must be GROUP=NAME, a group ({', '.join(groups)}) or a section ({', '.join(sections)})",
+        closest_match(word, (*groups, *sections)),
+    )
 
 
 def format_option(option: Option, width: int = 100) -> str:

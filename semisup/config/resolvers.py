@@ -59,6 +59,6 @@ def gpu_count() -> int:
 
 
 def register() -> None:
-    """Register the OmegaConf resolvers `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
+    """Register the functions that configs call as `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
     OmegaConf.register_new_resolver("semisup.side_by_side", runs_per_machine, replace=True)
     OmegaConf.register_new_resolver("semisup.gpus", gpu_count, replace=True)

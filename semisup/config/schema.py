@@ -106,12 +106,10 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
             raise SettingError(key, plain[key], "no such key", closest_match(key, [*known, *dotted_keys(plain)]))
     for key in nodes:
         if not isinstance(plain.get(key), dict):
-            allowed = (
-                f"must be one of {', '.join(registry.option_names(GROUP_NODES[key]))}"
-                if key in GROUP_NODES
-                else "must be a section"
-            )
-            raise SettingError(key, plain.get(key), allowed)
+            if key not in GROUP_NODES:
+                raise SettingError(key, plain.get(key), "must be a section, which has keys of its own")
+            names = ", ".join(registry.option_names(GROUP_NODES[key]))
+            raise SettingError(key, plain.get(key), f"must be one of {names}")
     run = _merge_strictly(RunSettings, {key: value for key, value in plain.items() if key not in nodes})
     groups = {name: _build_group(name, plain[name]) for name in GROUP_NODES}
     sections = {name: _build_section(name, cls, plain[name]) for name, cls in SECTIONS.items()}
@@ -362,8 +360,12 @@ def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingE
     others = registry.options_with(GROUP_NODES[key], error.key.removeprefix(f"{key}."))
     if not others:
         return error
-    allowed = f"no such key of {key}={name}, but of {', '.join(others)}; ~{error.key} takes it out"
-    return SettingError(error.key, error.value, allowed, error.nearest)
+    return SettingError(
+        error.key,
+        error.value,
+        f"no such key of {key}={name}, but of {', '.join(others)}; type ~{error.key} to remove it",
+        error.nearest,
+    )
 
 
 def _build_section(name: str, cls: type, node: ConfigDict) -> Any:

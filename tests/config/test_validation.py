@@ -30,7 +30,7 @@ REFUSED = [
     (["augment=none", "augment.strength=0.5"], r"augment\.strength=0\.5: must be in \[0, 0\]"),
     (["+typo=3"], r"typo=3: no such key"),
     (["+train.epoch=3"], r"train\.epoch=3: no such key \(did you mean train\.epochs\?\)"),
-    (["experiment=few_labels", "threshold=fixed"], r"threshold\.momentum=0\.99: no such key of threshold=fixed, but of adamatch, .*; ~threshold\.momentum takes it out"),  # noqa: E501
+    (["experiment=few_labels", "threshold=fixed"], r"threshold\.momentum=0\.99: no such key of threshold=fixed, but of adamatch, .*; type ~threshold\.momentum to remove it"),  # noqa: E501
     (["+threshold.tua=0.5"], r"threshold\.tua=0\.5: no such key \(did you mean threshold\.tau\?\)"),
     (["++treshold.tau=1"], r"treshold=.*: no such key \(did you mean threshold\?\)"),
     (["train.epochs=1.5"], r"train\.epochs=1\.5: must be a whole number or null"),
