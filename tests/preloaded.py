@@ -4,13 +4,15 @@
     run(command, ...)          in place of subprocess.run(command, ...)
 
 What is started is a process of its own, with its own number, files, environment, signals and exit status, and it ends
-as an interpreter ends. The processes that a sweep or torchrun starts are forked in the same way. Tests of imports, of
-the interpreter, of variables that libraries read while they are imported, and of the current directory on sys.path
-start a new interpreter.
+as an interpreter ends. The processes that a sweep, joblib or torchrun starts are forked in the same way, and so is the
+worker of a sweep that runs in the process of the tests (`forked_workers` in conftest.py). Tests of imports, of the
+interpreter, of variables that libraries read while they are imported, and of the current directory on sys.path start a
+new interpreter.
 """
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -25,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import types
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,20 +46,8 @@ class Preloaded(subprocess.Popen):  # type: ignore[type-arg]
         words = [os.fspath(word) for word in args]
         assert (words[0], preexec, tuple(pass_fds), shell) == (sys.executable, None, (), False)
         standard = [pipe if pipe != -1 else number for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
-        request = {
-            "words": words[1:],
-            "cwd": os.fspath(cwd or os.getcwd()),
-            "environment": dict(os.environ if env is None else env),
-            "session": new_session,
-            "mask": [int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
-            "ignored": [each for each in _SIGNALS if signal.getsignal(each) is signal.SIG_IGN],
-        }
-        self._status = socket.socket(socket.AF_UNIX)
-        self._status.connect(_server())
-        data = json.dumps(request).encode()
-        socket.send_fds(self._status, [len(data).to_bytes(4, "big")], standard)
-        self._status.sendall(data)
-        self.pid = int.from_bytes(_receive(self._status, 4), "big")
+        environment = dict(os.environ if env is None else env)
+        self.pid, self._status = _fork(words[1:], standard, environment, cwd=os.fspath(cwd or "."), session=new_session)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
@@ -76,6 +67,46 @@ class Preloaded(subprocess.Popen):  # type: ignore[type-arg]
         return self.returncode
 
 
+def _fork(
+    words: list[str],
+    standard: list[int],
+    environment: dict[str, str],
+    *,
+    cwd: str = ".",
+    session: bool = False,
+    kept: list[int] | None = None,
+) -> tuple[int, socket.socket]:
+    """Have the server fork a child.
+
+    Args:
+        words: the arguments of the interpreter.
+        standard: descriptors of its standard streams.
+        environment: all of its environment.
+        cwd: its current directory.
+        session: whether it starts a session.
+        kept: descriptors that are open in the child under the same numbers.
+
+    Returns:
+        Its process ID, and the socket from which its status can be read when it has ended.
+    """
+    kept = kept or []
+    request = {
+        "words": words,
+        "cwd": os.path.abspath(cwd),
+        "environment": environment,
+        "session": session,
+        "kept": kept,
+        "mask": [int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
+        "ignored": [each for each in _SIGNALS if signal.getsignal(each) is signal.SIG_IGN],
+    }
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(_server())
+    data = json.dumps(request).encode()
+    socket.send_fds(connection, [len(data).to_bytes(4, "big")], [*standard, *kept])
+    connection.sendall(data)
+    return int.from_bytes(_receive(connection, 4), "big"), connection
+
+
 def run(
     command: list[str], *, capture_output: bool = False, timeout: float, check: bool = False, **options: Any
 ) -> "subprocess.CompletedProcess[str]":
@@ -92,6 +123,28 @@ def run(
     if check:
         done.check_returncode()
     return done
+
+
+_loky: dict[int, socket.socket] = {}
+"""Workers of joblib that this process started -> the socket of their status."""
+
+
+def _fork_worker(command: list[str], kept: list[int], env: dict[str, str] | None = None) -> int:
+    """Fork a worker process of joblib; in place of loky's `fork_exec`."""
+    environment = os.environ | (env or {})
+    pid, connection = _fork(command[1:], [0, 1, 2], dict(environment), kept=sorted({int(each) for each in kept}))
+    _loky[pid] = connection
+    return pid
+
+
+def _poll_worker(process: Any, flag: int = os.WNOHANG) -> int | None:
+    """Return the exit status of a worker of joblib; in place of the `poll` of loky's `Popen`."""
+    connection = _loky.get(process.pid)
+    if connection is not None and (not flag or select.select([connection], [], [], 0)[0]):
+        process.returncode = os.waitstatus_to_exitcode(int.from_bytes(_receive(connection, 4), "big"))
+        _loky.pop(process.pid).close()
+    returncode: int | None = process.returncode
+    return returncode
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -133,10 +186,10 @@ def _receive(connection: socket.socket, count: int) -> bytes:
 
 
 class Request(NamedTuple):
-    """What a child is asked to be."""
+    """What a child is asked to be; descriptors: its standard streams, then those of fields["kept"]."""
 
     fields: dict[str, Any]
-    standard: list[int]
+    descriptors: list[int]
 
 
 def serve(path: str) -> Request | None:
@@ -179,7 +232,7 @@ def serve(path: str) -> Request | None:
                 continue
             connection, _ = listener.accept()
             try:
-                head, standard, _, _ = socket.recv_fds(connection, 4, 3)
+                head, descriptors, _, _ = socket.recv_fds(connection, 4, 64)
                 fields = json.loads(_receive(connection, int.from_bytes(head, "big")))
             except (OSError, ValueError):  # whoever asked was killed meanwhile
                 connection.close()
@@ -192,8 +245,8 @@ def serve(path: str) -> Request | None:
                 for descriptor, (_, other) in children.items():
                     os.close(descriptor)
                     other.close()
-                return Request(fields, standard)
-            for descriptor in standard:
+                return Request(fields, descriptors)
+            for descriptor in descriptors:
                 os.close(descriptor)
             with contextlib.suppress(OSError):
                 connection.sendall(pid.to_bytes(4, "big"))
@@ -211,7 +264,7 @@ def _import_everything() -> None:
             importlib.import_module(module.name)
     for name in (
         *("hydra._internal.hydra", "hydra._internal.core_plugins.basic_launcher", "matplotlib.backends.backend_agg"),
-        *("sklearn.datasets", "torch.distributed.run"),
+        *("sklearn.datasets", "torch.distributed.run", "joblib.externals.loky.process_executor"),
     ):
         importlib.import_module(name)
 
@@ -219,12 +272,16 @@ def _import_everything() -> None:
 def become(request: Request) -> None:
     """Turn this child into what was asked for, and run it to its end."""
     import torch
+    from joblib.externals.loky.backend import fork_exec, popen_loky_posix
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
     from semisup.sweep import worker_process
 
     fields = request.fields
-    for number, descriptor in enumerate(request.standard):
+    moved = [fcntl.fcntl(each, fcntl.F_DUPFD, 256) for each in request.descriptors]  # out of the way of their numbers
+    for descriptor in request.descriptors:
+        os.close(descriptor)
+    for number, descriptor in zip((0, 1, 2, *fields["kept"]), moved, strict=True):
         os.dup2(descriptor, number)
         os.close(descriptor)
     if fields["session"]:
@@ -239,14 +296,16 @@ def become(request: Request) -> None:
         signal.signal(each, signal.SIG_IGN)
     if threads := os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
-    worker_process.subprocess = _Forked  # type: ignore[assignment]
+    worker_process.subprocess = Forked  # type: ignore[assignment]
     subprocess_handler.Popen = Preloaded  # type: ignore[misc]
+    fork_exec.fork_exec, popen_loky_posix.Popen.poll = _fork_worker, _poll_worker
     signal.pthread_sigmask(signal.SIG_SETMASK, fields["mask"])
     flag, program, *words = (word for word in fields["words"] if word != "-u")
     sys.argv = [program if flag == "-m" else flag, *words]
     if signal.SIGINT not in fields["ignored"]:  # until here it ends the process, as while Python itself starts
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if flag == "-m":
+        warnings.filterwarnings("ignore", r".*found in sys\.modules", RuntimeWarning)  # here it is imported already
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
         assert flag == "-c", fields["words"]
@@ -263,8 +322,8 @@ def _open_standard_streams(encoding: str) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-class _Forked:
-    """What `worker_process` takes from the module subprocess."""
+class Forked:
+    """The names that `worker_process` uses of the module subprocess; its worker is forked by the server."""
 
     Popen, PIPE = Preloaded, subprocess.PIPE
 

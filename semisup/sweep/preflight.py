@@ -109,15 +109,23 @@ def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) 
     """Compose the config of one job for each combination of options, to find incompatible options early."""
     if command.config.hydra.runtime.choices["hydra/launcher"] != "basic" and not command.deleted_keys:
         return  # Hydra composes every job of a parallel launcher itself
-    kinds: dict[tuple[str, ...], Sequence[str]] = {}
+    kinds: dict[frozenset[str], Sequence[str]] = {}
     for words in plan:
-        kinds.setdefault(composition_key(words, command.config), words)
+        kinds.setdefault(frozenset(composition_key(words, command.config)), words)
+    if not command.deleted_keys:
+        kinds.pop(_composed_kind(command), None)
     removed: set[str] = set()
     for words in kinds.values():
         removed.update(delete_keys(compose(list(words)), command.deleted_keys))
     for key in command.deleted_keys:
         if key not in removed:
             raise _nothing_to_delete(key)
+
+
+def _composed_kind(command: ComposedCommand) -> frozenset[str]:
+    """Return the combination of options of `command.config`, which is composed already."""
+    words = [values[0] for key, values in command.choices.items() if values and not key.startswith("hydra")]
+    return frozenset(composition_key(words, command.config))
 
 
 def _nothing_to_delete(key: str) -> SettingError:

@@ -41,8 +41,11 @@ def test_one_control_is_shared_by_all_settings_that_need_unlabeled_images(method
 
     expected = control()
     assert expected.startswith(f"{method}-lambda0-randaugment-")
+    composed = checked(f"method={method}", "train.ema_decay=0.9", "augment=randaugment").config
     for policy in options("threshold"):
-        assert control(f"threshold={policy}") == expected
+        config = schema.validate(composed | {"threshold": checked(f"threshold={policy}").config["threshold"]}).config
+        assert config["threshold"]["name"] == policy
+        assert run_id(control_config(config, SUMMARY)) == expected
     values = {"ratio": 3, "ramp": 0.7, "temperature": 0.3, "skip_rejected": False, "lambda_unlabeled": 0.25}
     values |= {"logit_interpolation": True, "ramp_shape": "cosine"}
     values |= {"neighbors": 3, "neighbor_share": 0.5, "power": 2}

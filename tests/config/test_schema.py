@@ -1,5 +1,6 @@
 """Any value of any setting gives a valid run or a one-line error that names the key."""
 
+import functools
 import string
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ ODD: Any = st.sampled_from([
 VALUES = st.one_of(ODD, st.integers(), st.floats(), st.text(max_size=8), st.lists(st.integers(-2, 300), max_size=4))
 
 
+@functools.cache
 def _configs() -> list[schema.ConfigDict]:
     """One config for each option of each group."""
     configs = []
@@ -43,9 +45,6 @@ def _configs() -> list[schema.ConfigDict]:
     return configs
 
 
-CONFIGS = _configs()
-
-
 def places(plain: schema.ConfigDict) -> list[tuple[str, ...]]:
     inner = [(key, each) for key, value in plain.items() if isinstance(value, dict) for each in value]
     return [*inner, *((key,) for key in plain), ("new",), ("train", "new")]
@@ -54,7 +53,7 @@ def places(plain: schema.ConfigDict) -> list[tuple[str, ...]]:
 @st.composite
 def changed(draw: st.DrawFn) -> schema.ConfigDict:
     """A saved config with one to three values that are others."""
-    plain = {**draw(st.sampled_from(CONFIGS))}
+    plain = {**draw(st.sampled_from(_configs()))}
     for _ in range(draw(st.integers(1, 3))):
         *section, key = draw(st.sampled_from(places(plain)))
         value = draw(VALUES)

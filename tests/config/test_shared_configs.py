@@ -1,11 +1,11 @@
 """YAMLs whose name starts with an underscore are included by others and are no options."""
 
 import os
-import subprocess
 import sys
 
 import pytest
 
+from tests import preloaded
 from tests.conftest import CONF, Program, options
 
 SHARED = list(CONF.rglob("_*.yaml"))
@@ -18,12 +18,12 @@ def test_data_sets_share_a_yaml_that_is_no_option() -> None:
 
 def test_help_and_shell_completion_list_no_shared_yaml() -> None:
     command = [sys.executable, "-m", "semisup", "train"]
-    text = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
+    text = preloaded.run([*command, "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
     listed = next(line for line in text.splitlines() if line.startswith("dataset: "))
     assert listed == f"dataset: {', '.join(options('dataset'))}"
     query = [*command, "--shell-completion", "query=bash"]
     line = {"COMP_LINE": "semisup train dataset=", "COMP_POINT": "22"}
-    done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True, env=os.environ | line)
+    done = preloaded.run(query, capture_output=True, text=True, timeout=60, check=True, env=os.environ | line)
     assert done.stdout.split() == [f"dataset={name}" for name in options("dataset")]
 
 

@@ -1,8 +1,6 @@
 """The order of jobs, the time limit of a sweep, and its announced cost."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from omegaconf import OmegaConf
 
 from semisup.sweep.cost import announcement, duration_range, estimate
 from semisup.sweep.job_order import WITHOUT_PARAMS, coarse_to_fine, ordered_words
+from tests import preloaded
 
 TINY = ("train.steps=2", "plots=false", "tracking=none", "method=fixmatch", "method.ratio=1", "augment.strength=0.5")
 
@@ -44,8 +43,7 @@ def test_folds_vary_as_slowly_as_seeds_and_keep_their_order() -> None:
 def semisup(folder: Path, *words: str) -> tuple[int, str]:
     """Run the program in a folder; what its worker process prints is read too."""
     command = [sys.executable, "-m", "semisup", *words]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=environment)
+    done = preloaded.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -31,6 +31,7 @@ from semisup.tracking import wandb as wandb_module
 from semisup.tracking.none import NoTracking
 from semisup.tracking.wandb import GRACE_SECONDS, Wandb
 from tests.tracking.fake_server import FakeServer
+from tests.tracking.wandb_file import inspect
 
 pytest.importorskip("wandb")
 
@@ -122,10 +123,8 @@ def written(tmp_path: Path, run_id: str = "tau-0.95-ab12") -> Path:
 
 def read_back(path: Path) -> dict[str, list[Any]]:
     """Kind of record -> records, by W&B's own reader."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, cwd=path.parent)
     records: dict[str, list[Any]] = {}
-    for record in map(json.loads, done.stdout.splitlines()):
+    for record in map(json.loads, inspect(path).splitlines()):
         records.setdefault(record["type"], []).append(record[record["type"]])
     return records
 

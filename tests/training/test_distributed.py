@@ -21,7 +21,7 @@ from semisup.runtime import distributed as processes
 from semisup.runtime import torchrun_env
 from tests import preloaded
 from tests.cli.test_train import numbers, only_run
-from tests.conftest import checked
+from tests.conftest import checked, options
 from tests.preloaded import Preloaded
 from tests.training.distributed_program import COMMAND, members, trained
 
@@ -40,7 +40,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("name", [name for name in members() if name != "skip_rejected"])
+@pytest.mark.parametrize("name", options("method"))
 def test_two_processes_train_to_the_weights_of_one(team: list[dict[str, Any]], name: str) -> None:
     """BatchNorm, the policies' memories, the last batch, smaller than the others: all as on one."""
     one, (two, _) = trained(members()[name]), (each[name] for each in team)

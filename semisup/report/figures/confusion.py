@@ -23,5 +23,6 @@ def confusion_figure(counts: list[list[int]], classes: tuple[str, ...]) -> Figur
     if len(classes) <= MAX_CLASSES_WITH_COUNTS:
         for (row, column), count in numpy.ndenumerate(matrix):
             color = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, count, ha="center", va="center", fontsize=7, color=color)
+            text = axes.text(column, row, count, ha="center", va="center", fontsize=7, color=color)
+            text.set_in_layout(False)  # it is inside the axes, and the layout measures every text
     return figure

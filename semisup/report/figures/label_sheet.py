@@ -1,6 +1,5 @@
 """Draw thumbnails of the images with the most and least confident pseudo-labels of the last round."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from semisup.record.pseudo_labels import PseudoLabelRow
 from semisup.text import escape
 
 SHOWN = 24  # number of pseudo-labels in each half
+ROW_HEIGHT = 1.15  # a column is 1 wide
 
 
 def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
@@ -18,17 +18,16 @@ def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
 
     The title of an image is its class and confidence, in red if the class is known to be incorrect.
     """
-    figure = Figure(figsize=(12, 7.5), layout="constrained")
+    figure = Figure(figsize=(12, 6.5))
     any_selected = any(label.weight > 0 for label in last)
     suffix = "of the selected" if any_selected else "(none is selected)"
-    halves: Any = figure.subfigures(2, 1)
-    for half, labels, end in zip(halves, both_ends(last, SHOWN), ("most", "least"), strict=True):
-        half.suptitle(f"{end} confident {suffix}", fontsize=11)
-        remaining: Iterator[PseudoLabelRow] = iter(labels)
-        for axes in half.subplots(2, SHOWN // 2).flat:
-            axes.axis("off")
-            if (label := next(remaining, None)) is not None:
-                _draw_thumbnail(axes, label, data)
+    halves = figure.subplots(2, 1, gridspec_kw={"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 0.94})
+    for axes, labels, end in zip(halves, both_ends(last, SHOWN), ("most", "least"), strict=True):
+        axes.set_title(f"{end} confident {suffix}", fontsize=11, pad=16)
+        axes.axis("off")
+        for place, label in enumerate(labels):  # in the same axes: 2 s faster than axes for each image
+            _draw_thumbnail(axes, label, data, *divmod(place, SHOWN // 2))
+        axes.set(xlim=(0, SHOWN // 2), ylim=(2 * ROW_HEIGHT, 0), aspect="equal")
     return figure
 
 
@@ -56,10 +55,13 @@ def thumbnail_table(last: list[PseudoLabelRow], data: Data, count: int) -> tuple
     return ["path", "class", "confidence", "kept"], rows, images
 
 
-def _draw_thumbnail(axes: Axes, label: PseudoLabelRow, data: Data) -> None:
+def _draw_thumbnail(axes: Axes, label: PseudoLabelRow, data: Data, row: int, column: int) -> None:
     image = data.unlabeled.pixels[label.number].permute(1, 2, 0).numpy()
-    axes.imshow(image.squeeze(), cmap="gray" if image.shape[2] == 1 else None)
+    top = row * ROW_HEIGHT
+    extent = (column + 0.04, column + 0.96, top + 0.92, top)
+    axes.imshow(image.squeeze(), cmap="gray" if image.shape[2] == 1 else None, extent=extent)
     truth = int(data.hidden_targets[label.number])
     incorrect = truth >= 0 and data.classes[truth] != label.target
     title = f"{escape(label.target)[:12]} {label.confidence:.2f}"
-    axes.set_title(title, fontsize=7, color="#c00000" if incorrect else "black")
+    color = "#c00000" if incorrect else "black"
+    axes.text(column + 0.5, top - 0.03, title, fontsize=7, color=color, ha="center", va="bottom")

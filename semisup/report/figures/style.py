@@ -49,9 +49,9 @@ def make_figure(height_inches: float) -> Figure:
 
 def render_png(figure: Figure) -> bytes:
     """Render a figure as PNG; equal figures give equal bytes."""
-    FigureCanvasAgg(figure)
+    figure.set_dpi(DOTS_PER_INCH)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # `savefig` would draw everything twice
     return buffer.getvalue()
 
 
