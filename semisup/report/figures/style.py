@@ -51,7 +51,8 @@ def render_png(figure: Figure) -> bytes:
     """Render a figure as PNG; equal figures give equal bytes."""
     figure.set_dpi(DOTS_PER_INCH)
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # `savefig` would draw everything twice
+    # `savefig` would draw everything twice
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
