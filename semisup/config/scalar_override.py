@@ -29,7 +29,7 @@ def composition_key(words: Sequence[str], config: DictConfig) -> tuple[str, ...]
 
 
 def is_scalar_override(word: str, config: DictConfig) -> bool:
-    """Whether an override only changes the value of an existing setting of `config`."""
+    """Whether an override (KEY=VALUE) only changes the value of an existing setting, such as a number."""
     key, _, value = word.partition("=")
     if not SCALAR.fullmatch(value) or not re.fullmatch(r"\w+(\.\w+)*", key, re.ASCII):
         return False

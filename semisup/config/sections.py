@@ -11,7 +11,7 @@ RESERVED = ("wandb",)  # W&B writes to outputs/wandb
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """When to save the training state. Keys: `checkpoint` in `conf/train.yaml`."""
+    """Settings of how often the training state is saved. Keys: `checkpoint` in `conf/train.yaml`."""
 
     every_seconds: float
     every_steps: int | None
@@ -36,7 +36,7 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class CollapseSettings:
-    """When pseudo-labels count as collapsed. Keys: `collapse` in `conf/train.yaml`.
+    """Settings of the check whether pseudo-labels collapse to few classes. Keys: `collapse` in `conf/train.yaml`.
 
     Both limits are in [0, 1]; null = never. They are compared with a ratio of entropies: that of the classes of the
     selected pseudo-labels, divided by that of the classes of the validation set.

@@ -19,7 +19,7 @@ def protect_cell(value: object) -> object:
 
 
 def restore_cell(text: str) -> str:
-    """Restore the text that `protect_cell` changed."""
+    """Undo `protect_cell`: restore the original text of a CSV cell."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text
 
 

@@ -25,7 +25,7 @@ class Event:
     epoch: int
 
     def row(self) -> MetricsRow | None:
-        """Return the metrics for the log; None if the event has none."""
+        """Return the metrics of the event as a row for metrics.jsonl; None if the event has no metrics."""
         return None
 
 

@@ -279,7 +279,7 @@ def _gray(pixels: Tensor) -> Tensor:
 
 
 def _matrix(amount: Tensor, position: int) -> Tensor:
-    """Build (m, 6) affine matrices: the identity, with `amount` (m,) added to one coefficient."""
+    """Build (m, 6) affine matrices for `warp_nearest` from the identity, by adding `amount` (m,) to one coefficient."""
     matrix = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(amount), 1)
     matrix[:, position] += amount
     return matrix

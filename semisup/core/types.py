@@ -51,7 +51,7 @@ class Encoded(Protocol):
     """Interface of images that are replaced by stored features; a batch has positions (U,) int64, not pixels."""
 
     def plain(self, batch: Tensor, /) -> Tensor:
-        """Return the features of the images of a batch, computed without augmentation."""
+        """Return the stored features of the images in a batch, computed from the images without augmentation."""
         ...
 
 

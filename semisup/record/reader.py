@@ -224,7 +224,7 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
     """Check the next key of a YAML mapping while a config is scanned for repeated keys.
 
     Raises:
-        ValueError: the node is a key that is repeated or not a plain word.
+        ValueError: the key is repeated, or is not plain text.
     """
     if not open_ or open_[-1] is None:
         return

@@ -214,7 +214,7 @@ def rerun_remaining(
 
 
 def _with_references(names: list[str]) -> list[str]:
-    """Extend a list of names: for each reference run, add the job to which it belongs."""
+    """Extend a list of jobs to run again: for each reference run in the list, add the job to which it belongs."""
     return sorted({*names, *(name.partition("-")[0] for name in names)})
 
 
