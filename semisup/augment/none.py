@@ -1,4 +1,4 @@
-"""No augmentation."""
+"""The option `augment=none`: images are not augmented."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class NoAugmentation:
-    """No augmentation.
+    """Settings of `augment=none`, which leaves images unchanged.
 
     `strength` must be 0; the key exists so that one sweep can include every augmentation.
     """

@@ -19,7 +19,7 @@ from semisup.runtime.torchvision_compat import torchvision
 
 
 class ReaderSpec(NamedTuple):
-    """How to read a data set with torchvision.
+    """Description of a torchvision data set: its class, files, channels and attributes.
 
     reader: name of the class in torchvision.datasets
     channels: C, the number of channels of an image

@@ -79,7 +79,7 @@ class BadImageError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """A decoded image.
+    """Pixels of a decoded image file, and whether the file has several frames.
 
     pixels: (3, S, S) uint8, contiguous, RGB
     animated: whether the file has several frames or pages; `pixels` are those of the first

@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """One table.
+    """A table of a comparison, for the terminal and for HTML.
 
     id: HTML id, unique in a page
     example: example of a filter that the user can type

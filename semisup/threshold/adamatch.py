@@ -42,7 +42,7 @@ class AdaMatch:
         check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory.
+        """Build the initial memory of the AdaMatch policy: running values that `select` updates.
 
         Returns:
             p_target: (K,) float32. p_bar: (K,) float32; all 0 = no update yet.

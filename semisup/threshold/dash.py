@@ -47,7 +47,7 @@ class Dash:
         check_range("warmup_epochs", self.warmup_epochs, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory.
+        """Build the initial memory of the Dash policy: running values that `select` updates.
 
         Returns:
             rho_0: () float32; -1 = not set.

@@ -37,7 +37,7 @@ class FlexMatch:
         check_range("tau", self.tau, 0, 1)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory.
+        """Build the initial memory of the FlexMatch policy: running values that `select` updates.
 
         Returns:
             last_label: (N,) int64, the last confident pseudo-label of each image; -1 = none.

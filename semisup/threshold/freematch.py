@@ -48,7 +48,7 @@ class FreeMatch:
         check_range("lambda_fairness", self.lambda_fairness, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory.
+        """Build the initial memory of the FreeMatch policy: running values that `select` updates.
 
         Returns:
             tau: () float32. p: (K,) float32, p~. histogram: (K,) float32, h~.

@@ -43,7 +43,7 @@ class SoftMatch:
         check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory.
+        """Build the initial memory of the SoftMatch policy: running values that `select` updates.
 
         Returns:
             mu: () float32. var: () float32. p_bar: (K,) float32; all 0 = no update yet.
