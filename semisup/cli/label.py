@@ -8,10 +8,12 @@ writes into a new folder, by default RUN/labeling:
   pseudo_labels.csv       file, class and confidence of the pseudo-labels; with links to the images in class folders
   next.csv                unlabeled images that a person should label next, most useful first
   suspicious.csv          labeled images whose class looks wrong, most suspicious first (needs cleanlab)
+  labels.csv              all images with class and split: the images to label next and to check come first
   next.html               thumbnails of both lists
   *_tasks.json, label_studio.xml   both lists as tasks of Label Studio, with the model's prediction and its confidence
 
-In next.csv and suspicious.csv fill in or correct the column class. The images are never changed. Examples:
+Fill in and correct the column class of labels.csv, put it into the folder of your images, and train on it
+(dataset.root=photos/labels.csv). The images are never changed. Examples:
 
   semisup label outputs/runs/RUN --next 100 --output to_label
   semisup label outputs/runs/RUN --threshold 0.95 --copies --no-check-labels

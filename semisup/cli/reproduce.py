@@ -88,11 +88,13 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
     from semisup.runner.output_root import check_output_root
     from semisup.runner.progress import Bars
     from semisup.runner.reproduction import new_name
+    from semisup.runner.weights import check_weights_present
     from semisup.runtime.torchrun_env import is_rank_zero
 
     short_warnings()
     config = merge_caller_settings(config, arguments.settings) | {"name": new_name()}
-    _check_weights_present(schema.validate(config, weights=False), download=arguments.download_weights)
+    if not arguments.download_weights:
+        check_weights_present(schema.validate(config, weights=False), "add --download-weights to download them from")
     run_config = schema.validate(config)
     check_output_root(run_config.run.output_root)
     if not arguments.check_only:
@@ -145,21 +147,6 @@ def _report(result: "RunResult", source: Path | None, differences: list[str], to
     if not (source / "summary.json").exists():
         print("the original run did not finish: only the metrics that it recorded are compared")
     return print_result(compare_metrics(source, result.folder), result.folder, differences, tolerance)
-
-
-def _check_weights_present(run_config: "RunConfig", *, download: bool) -> None:
-    """Raise SettingError if the pretrained weights are not on this machine and may not be downloaded."""
-    from semisup.encoder import Encoder
-    from semisup.errors import SettingError
-    from semisup.model import Pretrained
-
-    for section, settings in (("model", run_config.settings.model), ("encoder", run_config.encoder)):
-        if isinstance(settings, Pretrained | Encoder) and not download and (address := settings.download_url()):
-            raise SettingError(
-                f"{section}.weights",
-                run_config.config[section].get("weights"),
-                f"the weights are not on this machine; add --download-weights to download them from {address}",
-            )
 
 
 def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:

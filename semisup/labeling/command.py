@@ -11,7 +11,14 @@ from semisup.labeling.label_issues import find_label_issues, require_cleanlab
 from semisup.labeling.label_studio import labeling_config
 from semisup.labeling.page import review_page
 from semisup.labeling.pseudo_labels import above_threshold, pseudo_label_table, selected_by_run
-from semisup.labeling.review import ReviewedImage, images_to_label, labels_to_check, review_table, review_tasks
+from semisup.labeling.review import (
+    ReviewedImage,
+    images_to_label,
+    label_table,
+    labels_to_check,
+    review_table,
+    review_tasks,
+)
 from semisup.labeling.rules import select_images
 from semisup.labeling.run_data import RunData, read_run
 from semisup.runner.progress import Bars
@@ -106,6 +113,7 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
             files["suspicious_tasks.json"] = review_tasks(to_check, data, options.image_url)
         skipped = f"; {issues.skipped} not judged, alone in their class" if issues.skipped else ""
         lines.append(f"suspicious.csv     {len(to_check):,} of {len(data.labeled):,} labels look wrong{skipped}")
+    files["labels.csv"] = label_table(data, [*to_label, *to_check])
     files["next.html"] = review_page(data, to_label, to_check)
     placed = place_images(unlabeled.paths, labels) if options.folders != "none" else []
     return files, placed, lines

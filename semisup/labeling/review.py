@@ -68,6 +68,20 @@ def review_table(images: Iterable[ReviewedImage]) -> bytes:
     return csv_text([COLUMNS, *rows]).encode()
 
 
+def label_table(data: RunData, first: Iterable[ReviewedImage]) -> bytes:
+    """Format a table of all images, with their class and split, on which a run can be trained.
+
+    The images `first` come first. An unlabeled image has the split `train` and no class.
+    """
+    labeled = zip(data.labeled.files, data.labeled.targets.tolist(), strict=True)
+    train = {each.file: each.given for each in first}
+    train |= {file: data.classes[target] for file, target in labeled if file not in train}
+    train |= {file: "" for file in data.unlabeled.files if file not in train}
+    rows = [(file, name, "train") for file, name in train.items()]
+    rows += [(file, name, split) for split, file, name in data.held_out]
+    return csv_text([("file", "class", "split"), *rows]).encode()
+
+
 def review_tasks(images: Iterable[ReviewedImage], data: RunData, image_url: str | None) -> bytes:
     """Format tasks of Label Studio.
 

@@ -23,6 +23,7 @@ from semisup.runner.data import load_data
 from semisup.runner.encoding import encode_run
 from semisup.runner.progress import Bars
 from semisup.runner.trained_model import load_trained_model
+from semisup.runner.weights import check_weights_present
 
 Floats = NDArray[numpy.float32]
 
@@ -58,6 +59,7 @@ class RunData:
 
     root: the folder to which `files` are relative
     scanned: the folders of the data set that are searched for images
+    held_out: `val` or `test`, file and class of each image of these splits
     """
 
     run: Path
@@ -67,6 +69,7 @@ class RunData:
     scanned: Mapping[str, Path]
     labeled: ImageSet
     unlabeled: ImageSet
+    held_out: list[tuple[str, str, str]]
 
 
 def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
@@ -79,9 +82,12 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
 
     Raises:
         RecordError: the model of the run is damaged.
+        SettingError: pretrained weights are missing.
         DataError: images have changed or moved since the run, or are not files.
     """
-    run_config = schema.validate(config | {"device": "auto", "compile": False})
+    config = config | {"device": "auto", "compile": False, "dataset": _without_download(config["dataset"])}
+    check_weights_present(schema.validate(config, weights=False), "download them from")
+    run_config = schema.validate(config)
     device = torch.device(run_config.run.device)
     model = load_trained_model(run, device)
     torch.set_num_threads(run_config.run.threads)
@@ -114,7 +120,18 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
         run_config.dataset.scanned_folders() if isinstance(run_config.dataset, ScansFolders) else {},
         image_set(problem.labeled, encoded.labeled),
         image_set(problem.unlabeled, encoded.unlabeled),
+        [
+            (split, _table_name(files[name], root), model.classes[target])
+            for split, images in (("val", data.validation), ("test", data.test))
+            for name, target in zip(images.paths, images.targets.tolist(), strict=True)
+            if target >= 0
+        ],
     )
+
+
+def _without_download(dataset: ConfigDict) -> ConfigDict:
+    """Return the settings of a data set with which nothing is downloaded, because a run may come from anyone."""
+    return dataset | ({"download": False} if "download" in dataset else {})
 
 
 def _check_same_images(run: Path, fingerprint: str, classes: tuple[str, ...], recorded_classes: list[str]) -> None:

@@ -1,11 +1,13 @@
-"""Detect pretrained weights that changed since a run began."""
+"""Detect pretrained weights that are missing, or that changed since a run began."""
 
 from pathlib import Path
 from typing import Any
 
 from semisup.config.run_id import ConfigDict, result_config
 from semisup.config.schema import RunConfig
+from semisup.encoder import Encoder
 from semisup.errors import RecordError, SettingError
+from semisup.model import Pretrained
 from semisup.record import is_finished
 from semisup.record.checkpoint import newest
 from semisup.record.reader import read_config
@@ -45,6 +47,18 @@ def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
                     f"{escape(before.get(section))}; restore that file, use another name=NAME, or "
                     f"delete {escape(other)}",
                 )
+
+
+def check_weights_present(run_config: RunConfig, advice: str) -> None:
+    """Raise SettingError if pretrained weights of a run are not on this machine.
+
+    Args:
+        advice: how to get them, for the message; the address of the weights follows it.
+    """
+    for section, settings in (("model", run_config.settings.model), ("encoder", run_config.encoder)):
+        if isinstance(settings, Pretrained | Encoder) and (address := settings.download_url()):
+            allowed = f"the weights are not on this machine; {advice} {address}"
+            raise SettingError(f"{section}.weights", run_config.config[section].get("weights"), allowed)
 
 
 def _digests(config: ConfigDict) -> dict[str, str]:

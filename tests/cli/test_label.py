@@ -99,6 +99,19 @@ def test_labels_that_look_wrong_keep_the_given_class(labeled: Path) -> None:
     assert (labeled / "out/suspicious_tasks.json").exists() == bool(rows)
 
 
+def test_the_table_of_all_images_begins_with_those_to_look_at(labeled: Path) -> None:
+    rows = rows_of(labeled / "out/labels.csv")
+    first = [row for name in ("next", "suspicious") for row in rows_of(labeled / f"out/{name}.csv")]
+    assert [(row["file"], row["class"]) for row in rows[: len(first)]] == [(row["file"], row["class"]) for row in first]
+    files = {str(path.relative_to(labeled / "photos")): path for path in (labeled / "photos").rglob("*.png")}
+    assert {row["file"] for row in rows} == files.keys()
+    assert len(rows) == len(files)
+    for row in rows:
+        parts = row["file"].split("/")
+        assert row["split"] == ("val" if parts[0] == "validation" else "train")
+        assert row["class"] == ("" if "unlabeled" in parts else parts[-2])
+
+
 def test_tasks_of_label_studio_agree_with_the_table(labeled: Path) -> None:
     rows, tasks = rows_of(labeled / "out/next.csv"), json.loads((labeled / "out/next_tasks.json").read_text())
     assert [task["data"]["file"] for task in tasks] == [row["file"] for row in rows]
