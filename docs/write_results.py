@@ -35,6 +35,7 @@ FROZEN = {
 """Data set -> folder of the sweep on frozen features -> labels per class."""
 
 METHODS = ("fixmatch", "self_training")
+PROBES = ("logistic regression on features", "k-nearest neighbors on features")
 POLICIES = ("fixed", "ramp", "quantile", "class_balanced", "flexmatch", "freematch", "softmatch", "adamatch", "dash")
 MARK = "<!-- tables -->"
 FROZEN_MARKS = "<!-- frozen -->", "<!-- end of frozen -->"
@@ -116,7 +117,7 @@ def frozen(root: Path) -> list[str]:
             continue
         head = [data_set, "threshold"]
         for labels in comparisons:
-            head += [f"{labels} labels: test %", "gain over control", "gain over best labels-only"]
+            head += [f"{labels} per class: test %", "gain over control", "gain over best labels-only"]
         lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         for method in METHODS:
             for policy in POLICIES:
@@ -124,12 +125,13 @@ def frozen(root: Path) -> list[str]:
                 for comparison in comparisons.values():
                     cells += _frozen_cells(comparison, method, policy)
                 lines.append("| " + " | ".join(cells) + " |")
-        probes = "logistic regression on features", "k-nearest neighbors on features"
-        for kind in ("control", "best labels-only", *probes):
-            cells = [kind, ""]
+        for title in ("control of fixmatch", "control of self_training", "best labels-only", *PROBES):
+            cells = [title, ""]
             for comparison in comparisons.values():
-                each = [percent(one["accuracy"], 100) for one in references(comparison).get(kind, [])]
-                cells += ["; ".join(each) or "-", "", ""]
+                groups = references(comparison).get(title.partition(" of ")[0], [])
+                runs_of = title.partition(" of ")[2]  # the id of a run begins with the name of its method
+                cells += [next((percent(g["accuracy"], 100) for g in groups if g["runs"][0].startswith(runs_of)), "-")]
+                cells += ["", ""]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     return lines
