@@ -28,8 +28,18 @@ RECIPE = {
     "fashion400": "Fashion-MNIST, 400 labels",
     "grocery32": "grocery11, 330 labels, 32 pixels",
 }
+FROZEN = {
+    "grocery11": {"g4": "4", "g10": "10", "g30": "30"},
+    "Fashion-MNIST": {"f4": "4", "f40": "40"},
+}
+"""Data set -> folder of the sweep on frozen features -> labels per class."""
+
+METHODS = ("fixmatch", "self_training")
+PROBES = ("logistic regression on features", "k-nearest neighbors on features")
 POLICIES = ("fixed", "ramp", "quantile", "class_balanced", "flexmatch", "freematch", "softmatch", "adamatch", "dash")
 MARK = "<!-- tables -->"
+FROZEN_MARKS = "<!-- frozen -->", "<!-- end of frozen -->"
+RECIPE_MARKS = "<!-- recipe -->", "<!-- end of recipe -->"
 
 
 def policy_of(row: dict[str, Any]) -> str:
@@ -54,31 +64,94 @@ def read(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def interval(gain: dict[str, Any] | None) -> str:
+    """Mean and 95 % interval over seeds and test images, as `semisup compare` computes them for all rows at once."""
+    if not gain or gain.get("low") is None:
+        return "-"
+    text = f"{gain['mean']:+.1f} ({gain['low']:.1f} to {gain['high']:.1f})"
+    return f"**{text}**" if gain["low"] > 0 else text
+
+
+def references(comparison: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for each in comparison["references"]:
+        kinds.setdefault(each["kind"], []).append(each)
+    return kinds
+
+
 def recipe(root: Path) -> list[str]:
-    """One row a data set, from few_<name>, weak_<name>, controls_<name>: the recipe beside what labels alone give."""
-    head = ["", "seeds", "baseline %", "weak %", "strength .5 %", "control %", "recipe %", "gain over control"]
-    head += ["over baseline", "coverage %", "correct %", "seconds"]
+    """One row a data set: the recipe beside its reference runs."""
+    head = ["", "seeds", "recipe %", "control %", "best labels-only %", "which", "baseline %"]
+    head += ["gain over control", "gain over best labels-only", "coverage %", "correct %", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, title in RECIPE.items():
         comparison = read(root / f"few_{name}")
-        others = [read(root / f"{kind}_{name}") for kind in ("weak", "controls")]
         if comparison is None:
             continue
-        (row,) = comparison["rows"]
-        beside = {each["kind"]: each["accuracy"] for each in comparison["references"]}
+        row = next(each for each in comparison["rows"] if each["gain_over_control_points"])
+        kinds = references(comparison)
+        accuracy = {kind: percent(each[0]["accuracy"], 100) for kind, each in kinds.items()}
+        best = kinds.get("best labels-only", [{"settings": {}}])[0]["settings"]
         cells = [
             title,
             str(len(row["seeds"])),
-            percent(beside.get("baseline"), 100),
-            *(percent(other["rows"][0]["test/accuracy"] if other else None, 100) for other in others),
-            percent(beside.get("control"), 100),
             percent(row["test/accuracy"], 100),
-            percent(row["gain_over_control_points"], sign="+"),
-            percent(row["gain_over_baseline_points"], sign="+"),
+            accuracy.get("control", "-"),
+            accuracy.get("best labels-only", "-"),
+            " ".join(f"`{key}={value}`" for key, value in best.items()) or "-",
+            accuracy.get("baseline", "-"),
+            interval(row["gain_over_control_points"]),
+            interval(row["gain_over_labels_only_points"]),
             *of_labels(row),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def frozen(root: Path) -> list[str]:
+    """For each data set one table: a row for each method and policy, three columns for each number of labels."""
+    lines: list[str] = []
+    for data_set, folders in FROZEN.items():
+        comparisons = {labels: found for name, labels in folders.items() if (found := read(root / name))}
+        if not comparisons:
+            continue
+        head = [data_set, "threshold"]
+        for labels in comparisons:
+            head += [f"{labels} per class: test %", "gain over control", "gain over best labels-only"]
+        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        for method in METHODS:
+            for policy in POLICIES:
+                cells = [method, policy]
+                for comparison in comparisons.values():
+                    cells += _frozen_cells(comparison, method, policy)
+                lines.append("| " + " | ".join(cells) + " |")
+        for title in ("control of fixmatch", "control of self_training", "best labels-only", *PROBES):
+            cells = [title, ""]
+            for comparison in comparisons.values():
+                groups = references(comparison).get(title.partition(" of ")[0], [])
+                runs_of = title.partition(" of ")[2]  # the id of a run begins with the name of its method
+                cells += [next((percent(g["accuracy"], 100) for g in groups if g["runs"][0].startswith(runs_of)), "-")]
+                cells += ["", ""]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return lines
+
+
+def _frozen_cells(comparison: dict[str, Any], method: str, policy: str) -> list[str]:
+    for row in comparison["rows"]:
+        settings = row["settings"]
+        if settings.get("method.name") == method and policy_of(row) == policy and row["gain_over_control_points"]:
+            gains = (row["gain_over_control_points"], row["gain_over_labels_only_points"])
+            return [percent(row["test/accuracy"], 100), *map(interval, gains)]
+    return ["-"] * 3
+
+
+def between(text: str, marks: tuple[str, str], lines: list[str]) -> str:
+    """Replace the lines between two marks; without lines the page stays as it is."""
+    if not lines:
+        return text
+    before, _, rest = text.partition(marks[0])
+    return "\n".join([before + marks[0], "", *lines, marks[1] + rest.partition(marks[1])[2]])
 
 
 def table(comparison: dict[str, Any]) -> list[str]:
@@ -131,14 +204,14 @@ def main(root: Path) -> None:
     """A table whose sweep is not below `root` stays as it is."""
     page = HERE / "results.md"
     text = page.read_text()
+    rows = recipe(root)
+    text = between(text, RECIPE_MARKS, [*rows, ""] if len(rows) > 2 else [])
+    text = between(text, FROZEN_MARKS, frozen(root))
     tables = sections(text)
     for folder, title in SWEEPS.items():
         comparison = read(root / folder)
         if comparison is not None:
             tables[title] = table(comparison)
-    rows = recipe(root)
-    if len(rows) > 2:
-        tables = {"The recipe": rows} | {title: body for title, body in tables.items() if title != "The recipe"}
     lines = [line for title, body in tables.items() for line in (f"### {title}", "", *body, "")]
     page.write_text(text.partition(MARK)[0] + "\n".join([MARK, "", *lines]).rstrip() + "\n")
     names = [title for title in SWEEPS.values() if title in tables]
