@@ -262,15 +262,17 @@ LONGEST = (
     "kill/test_kill",
     "sweep/test_sweep",
     "cli/test_train",
-    "tracking/test_wandb",
     "sweep/test_launchers",
     "test_contracts",
-    "training/test_distributed",
-    "runner/test_shared_start",
+    "encoder/test_probe",
     "report/test_compare",
-    "images/test_decode",
+    "tracking/test_wandb",
+    "training/test_distributed",
+    "cli/test_interruptions",
+    "runner/test_shared_start",
     "training/test_loop",
-    "cli/test_reproduce",
+    "encoder/test_runs",
+    "images/test_decode",
 )
 """Files that take the most CPU time: they start first, so that the test processes end at about the same time."""
 

@@ -32,6 +32,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+NEW_WORKERS = "SEMISUP_TESTS_NEW_WORKERS"
+"""Environment variable with which the workers of joblib are new interpreters."""
+
 _address = ""
 """The socket of the server; "" in a process of tests that has not started it."""
 
@@ -298,7 +301,8 @@ def become(request: Request) -> None:
         torch.set_num_threads(int(threads))
     worker_process.subprocess = Forked  # type: ignore[assignment]
     subprocess_handler.Popen = Preloaded  # type: ignore[misc]
-    fork_exec.fork_exec, popen_loky_posix.Popen.poll = _fork_worker, _poll_worker
+    if NEW_WORKERS not in os.environ:
+        fork_exec.fork_exec, popen_loky_posix.Popen.poll = _fork_worker, _poll_worker
     signal.pthread_sigmask(signal.SIG_SETMASK, fields["mask"])
     flag, program, *words = (word for word in fields["words"] if word != "-u")
     sys.argv = [program if flag == "-m" else flag, *words]

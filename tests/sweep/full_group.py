@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 from semisup.runtime.liveness import start_time
+from tests.preloaded import NEW_WORKERS
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS = "sys/fs/cgroup/job/memory.events"
@@ -30,7 +31,8 @@ def install(root: Path, workers: int) -> dict[str, str]:
     (root / EVENTS).write_text("oom_kill 0\n")
     (root / EVENTS).with_name("memory.max").write_text("500000000\n")
     (root / "sitecustomize.py").write_text(SITE.format(root=str(root), workers=workers))
-    return {"STAND_IN_ROOT": str(root), "PYTHONPATH": os.pathsep.join([str(root), str(ROOT)])}
+    paths = os.pathsep.join([str(root), str(ROOT)])
+    return {"STAND_IN_ROOT": str(root), "PYTHONPATH": paths, NEW_WORKERS: "1"}
 
 
 def die_if_full(root: Path, workers: int) -> None:
