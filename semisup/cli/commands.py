@@ -27,6 +27,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
   semisup label outputs/runs/RUN                                 images to label next, labels that look wrong
   semisup track outputs/runs                                     upload finished runs to W&B
+  semisup disk outputs                                           disk usage; --clean deletes what can be made again
 
 TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
 """
@@ -40,6 +41,7 @@ COMMANDS = {
     "label": "write pseudo-labels, images to label next and suspicious labels of a run",
     "predict": "classify a folder of images with a run's best model",
     "track": "upload recorded runs to W&B",
+    "disk": "list what runs and caches occupy on disk, and delete what can be made again",
 }
 """Name and description of each command; its module in semisup/cli/ has the same name."""
 
