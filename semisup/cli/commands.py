@@ -13,6 +13,7 @@ import sys
 
 from semisup import __version__
 from semisup.runtime.atomic_files import redirect_to_devnull
+from semisup.runtime.warning_lines import short_warnings
 
 ABOUT = """\
 Train image classifiers on few labeled and many unlabeled images (pseudo-labeling), sweep the confidence
@@ -55,6 +56,7 @@ def run_command_line(words: list[str]) -> int:
     Characters that standard output cannot encode are printed as escapes.
     """
     _open_missing_streams()
+    short_warnings()
     os.environ["MPLBACKEND"] = "agg"  # plots are files; a notebook names its own backend here for `!semisup ...`
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name that the terminal cannot show is escaped
