@@ -3,6 +3,7 @@
 Such text is, for example, names of files, classes and runs, values of settings, and messages of libraries.
 
     listed         joins parts to a phrase: "a, b or c"
+    counted        number and noun: "1 run", "2 runs"
     escape         for messages and tables: at most 120 characters on one line
     printable      for messages and tables: one line with a maximum length that the caller chooses
     escape_name    for names: different names remain different, because the backslash is escaped, too
@@ -26,6 +27,11 @@ def listed(parts: Iterable[str], word: str = "or") -> str:
     """Join parts to a phrase such as "a, b or c"; `word` is the word before the last part."""
     *first, last = parts
     return f"{', '.join(first)} {word} {last}" if first else last
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number and its noun, such as "1 run" or "2 runs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def escape(value: object) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from semisup.analysis.ensembles import ensemble_accuracy
+from semisup.analysis.folds import repeated_by
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, Pair, estimate_gains
 from semisup.analysis.runs import NO_ACCURACY, Run, as_number
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
@@ -174,6 +175,11 @@ class Comparison:
         """The row with the best validation accuracy, among the rows that use unlabeled images if there are any."""
         candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
+
+    @property
+    def repeated_by(self) -> str:
+        """What repeats the settings: `seeds`, `folds`, or `seeds and folds`."""
+        return repeated_by([run for row in self.rows for run in row.runs])
 
     @property
     def control_name(self) -> str:

@@ -56,6 +56,13 @@ def incomplete_folds(rows: Sequence[tuple[str, Sequence[Run]]]) -> str:
     return f"Not all folds are finished: {'; '.join(named)}{more} are missing, so the means are over the other folds."
 
 
+def repeated_by(runs: Sequence[Run]) -> str:
+    """Name what repeats the settings of these runs: `seeds`, `folds`, or `seeds and folds`."""
+    if all(run.fold is None for run in runs):
+        return "seeds"
+    return "folds" if len({run.seed for run in runs}) == 1 else "seeds and folds"
+
+
 def repetitions(runs: Sequence[Run]) -> str:
     """Describe the repetitions of a setting: `over 3 seeds`, `over 10 runs (2 seeds, 5 folds)`, ..."""
     count, seeds = len(runs), len({run.seed for run in runs})

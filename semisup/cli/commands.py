@@ -13,6 +13,7 @@ import sys
 
 from semisup import __version__
 from semisup.runtime.atomic_files import redirect_to_devnull
+from semisup.runtime.warning_lines import short_warnings
 
 ABOUT = """\
 Train image classifiers on few labeled and many unlabeled images (pseudo-labeling), sweep the confidence
@@ -27,6 +28,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
   semisup label outputs/runs/RUN                                 images to label next, labels that look wrong
   semisup track outputs/runs                                     upload finished runs to W&B
+  semisup disk outputs                                           disk usage; --clean deletes what can be made again
 
 TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
 """
@@ -40,6 +42,7 @@ COMMANDS = {
     "label": "write pseudo-labels, images to label next and suspicious labels of a run",
     "predict": "classify a folder of images with a run's best model",
     "track": "upload recorded runs to W&B",
+    "disk": "list what runs and caches occupy on disk, and delete what can be made again",
 }
 """Name and description of each command; its module in semisup/cli/ has the same name."""
 
@@ -53,6 +56,7 @@ def run_command_line(words: list[str]) -> int:
     Characters that standard output cannot encode are printed as escapes.
     """
     _open_missing_streams()
+    short_warnings()
     os.environ["MPLBACKEND"] = "agg"  # plots are files; a notebook names its own backend here for `!semisup ...`
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name that the terminal cannot show is escaped

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semisup.errors import RecordError
-from semisup.record.status import RECORDED_STATUSES
 from semisup.runtime.atomic_files import write_atomically
 from semisup.text import shell_quote
 
@@ -84,6 +83,7 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     """
     from semisup.analysis.datasets import changed_datasets, compare_by_dataset
     from semisup.analysis.runs import find_runs, is_run, read_runs
+    from semisup.cli._next_commands import hints, next_commands
     from semisup.report.files import comparison_files
     from semisup.report.terminal_tables import comparison_tables
     from semisup.report.wording import summary_sentence
@@ -102,15 +102,15 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     for name, content in contents.items():
         _write(destination / name, content)
     tracked = upload(destination)
-    hints = [line for comparison in comparisons for line in _hints(comparison)]
-    hints += [
+    notes = [line for comparison in comparisons for line in hints(comparison)]
+    notes += [
         f"{name} changed between these runs (data set fingerprints differ): {MIXED_DATA}"
         for name in changed_datasets(runs)
     ]
-    hints += problems
-    lines = [*dict.fromkeys(hints), *([""] if hints else [])]
+    notes += problems
+    lines = [*dict.fromkeys(notes), *([""] if notes else [])]
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
-    lines += [line for comparison in comparisons for line in _next_commands(comparison)]
+    lines += [line for comparison in comparisons for line in next_commands(comparison)]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -129,8 +129,8 @@ def _prepare_upload(
         SettingError: a word of `track` is not a valid setting.
     """
     from semisup.cli.track import upload as upload_run
-    from semisup.report.console import short_warnings
     from semisup.report.wandb_report import default_location, gain_values, upload_comparison, wandb_settings
+    from semisup.runtime.warning_lines import short_warnings
 
     readable = [each for each in summaries if any(run.identity for run in each[0].runs)] or summaries
     trackers = [wandb_settings(comparison, folders, track) for comparison, _ in readable]
@@ -157,66 +157,3 @@ def _write(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         raise RecordError(f"{shell_quote(path)}: cannot be written: {error.strerror}") from None
-
-
-def _hints(comparison: "Comparison") -> list[str]:
-    """List hints for the user: how to train missing controls, and how to continue unfinished runs."""
-    from semisup.analysis.gains import BASELINE, CONTROL
-    from semisup.runner.reproduction import PREFIX
-
-    pairs = comparison.references_of.items()
-    without = [Path(folder) for folder, gains in pairs if not (gains[CONTROL].other and gains[BASELINE].other)]
-    hints = []
-    if without:
-        requested = {str(run.folder) for run in comparison.runs if (run.config.get("sweep") or {}).get("control")}
-        due = all(str(folder) in requested and (folder.resolve().parent / "sweeps").is_dir() for folder in without)
-        how = (
-            "the same train command again trains them"
-            if due
-            else "repeat the sweep with sweep.control=true (semisup train -m ... sweep.control=true); it reuses "
-            "finished runs and trains those"
-        )
-        hints.append(
-            f"{len(without)} of {len(pairs)} runs have no control or no baseline{' yet' if due else ''}: {how}"
-        )
-    if any(row.ensemble is not None and len({run.fingerprint for run in row.runs}) > 1 for row in comparison.rows):
-        hints.append(
-            "each seed has labeled images of its own, so that an ensemble of seeds has learned from more labels than a "
-            "run (docs/statistics.md)"
-        )
-    if any(run.config["method"]["name"] == "noisy_student" for row in comparison.rows for run in row.runs[:1]):
-        hints.append(
-            "noisy_student restarts every method.refresh_every epochs; those of its control have labeled steps only, "
-            "so that it restarts more often in as many steps (docs/methods.md)"
-        )
-    if any(run.status in RECORDED_STATUSES for run in comparison.unfinished):
-        reproductions = any(str(run.name).startswith(PREFIX) for run in comparison.unfinished)
-        command = "train command (for a reproduction, reproduce command)" if reproductions else "train command"
-        hints.append(f"the same {command} resumes interrupted runs and retries failed ones")
-    return hints
-
-
-def _next_commands(comparison: "Comparison") -> list[str]:
-    """List the commands that a user would type after a comparison."""
-    if comparison.best is None:
-        return []
-    best = comparison.best.best_run
-    run, images = shell_quote(best.folder), "images/"
-    lines = [
-        "",
-        f"look at the best run:   semisup show {run}",
-        f"use it on your images:  semisup predict {run} {images}",
-    ]
-    if best.fold is not None:
-        refit = "semisup train ... train.refit=true dataset.folds=null dataset.fold=null"
-        lines += [f"train it on all labels: {refit}"]
-    accuracy = best.accuracy("validation") or 0.0
-    references = comparison.references_of.get(str(best.folder), {}).values()
-    finished = [(other.accuracy("validation") or 0.0, other) for gain in references if (other := gain.finished)]
-    reference_accuracy, other = max(finished, key=lambda each: each[0], default=(0.0, best))
-    if reference_accuracy > accuracy:
-        lines += [
-            f"but supervised training does better by validation ({reference_accuracy:.1%} against {accuracy:.1%}):",
-            f"                        semisup predict {shell_quote(other.folder)} {images}",
-        ]
-    return lines

@@ -86,7 +86,7 @@ def label_command(arguments: argparse.Namespace) -> int:
     config = merge_caller_settings(read_config(arguments.run / "config.yaml"), arguments.settings)
 
     from semisup.labeling.command import LabelingOptions, write_labeling_files
-    from semisup.report.console import short_warnings
+    from semisup.runtime.warning_lines import short_warnings
 
     short_warnings()
     options = LabelingOptions(

@@ -84,12 +84,12 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
         )
     config = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup.config import schema
-    from semisup.report.console import short_warnings
     from semisup.runner.output_root import check_output_root
     from semisup.runner.progress import Bars
     from semisup.runner.reproduction import new_name
     from semisup.runner.weights import check_weights_present
     from semisup.runtime.torchrun_env import is_rank_zero
+    from semisup.runtime.warning_lines import short_warnings
 
     short_warnings()
     config = merge_caller_settings(config, arguments.settings) | {"name": new_name()}

@@ -46,7 +46,7 @@ def track_command(arguments: argparse.Namespace) -> int:
         SettingError: a word is not a setting of the tracker.
     """
     from semisup.analysis.runs import find_runs
-    from semisup.report.console import short_warnings
+    from semisup.runtime.warning_lines import short_warnings
 
     short_warnings()
     overrides = [word for word in arguments.words if "=" in word and not Path(word).exists()]

@@ -2,16 +2,21 @@
 
 import contextlib
 import io
+import os
 import sys
+from pathlib import Path
 
 from omegaconf import DictConfig
 
-from semisup.config.compose import check_names, without_hydra
+from semisup.config.compose import check_names, custom_choices, without_hydra
+from semisup.config.custom_configs import VARIABLE
 from semisup.config.typed_words import to_overrides
 from semisup.errors import DataError, SettingError
 from semisup.record.status import RunStatus
-from semisup.report.console import short_warnings
+from semisup.report.console import safe_print
 from semisup.runner.output_root import check_output_root
+from semisup.runtime.torchrun_env import is_rank_zero
+from semisup.runtime.warning_lines import short_warnings
 from semisup.sweep.preflight import compose_command, validate_command
 from semisup.sweep.runner import sweep
 from semisup.sweep.worker import run_hydra
@@ -28,9 +33,15 @@ FLAGS_FOR_HYDRA = (
     "-i",
 )
 
+CONFIG_DIR_FLAGS = ("--config-dir", "-cd")
+
 
 def train_command(words: list[str]) -> int:
     """Run `semisup train` followed by these words, and return the exit status."""
+    try:
+        words = _with_config_dir(words)
+    except DataError as error:
+        return _print_error(str(error))
     flags = [word for word in words if word.startswith("-")]
     overrides = [word for word in words if not word.startswith("-")]
     shown = [flag for flag in flags if flag.split("=")[0] in FLAGS_FOR_HYDRA]
@@ -54,7 +65,31 @@ def train_command(words: list[str]) -> int:
             validate_command(command)
     except (SettingError, DataError) as error:
         return _print_error(str(error))
+    if is_rank_zero():
+        for group, name, path in custom_choices(command.config):
+            safe_print(f"{group}={name}: {shell_quote(path)}")
     return sweep(overrides, command) if command.several else _run_single(command.config)
+
+
+def _with_config_dir(words: list[str]) -> list[str]:
+    """Set the folder of `--config-dir DIR` for this process and its children; return the other words.
+
+    Raises:
+        DataError: DIR is missing or not a folder.
+    """
+    os.environ.pop(VARIABLE, None)
+    rest: list[str] = []
+    following = iter(words)
+    for word in following:
+        flag, equals, folder = word.partition("=")
+        if flag not in CONFIG_DIR_FLAGS:
+            rest.append(word)
+            continue
+        path = Path(folder if equals else next(following, "")).expanduser()
+        if not path.is_dir() or path == Path():
+            raise DataError(f"{flag} {shell_quote(path)}: there is no such folder; type {flag} DIR")
+        os.environ[VARIABLE] = str(path.resolve())
+    return rest
 
 
 def _print_with_hydra(words: list[str]) -> int:
@@ -89,8 +124,6 @@ def _describe(words: list[str]) -> int:
 
 
 def _print_error(message: str) -> int:
-    from semisup.runtime.torchrun_env import is_rank_zero
-
     if is_rank_zero():
         print(f"semisup train: {message}", file=sys.stderr)
     return 2
@@ -102,7 +135,6 @@ def _run_single(config: DictConfig) -> int:
     from semisup.runner.progress import Bars
     from semisup.runner.resolve_auto import resolve_auto
     from semisup.runner.run import run
-    from semisup.runtime.torchrun_env import is_rank_zero
     from semisup.tracking.wandb import is_wandb_agent
 
     run_config = resolve_auto(without_hydra(config))

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from semisup.config import added_options, registry, resolvers, shared_configs
+from semisup.config import added_options, custom_configs, registry, resolvers, shared_configs
 from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match, first_line
 
@@ -22,6 +22,7 @@ DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 resolvers.register()
 added_options.register()
 shared_configs.install()
+custom_configs.install()
 
 
 def config_folder() -> Path:
@@ -83,6 +84,18 @@ def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
     return deleted
 
 
+def custom_choices(config: DictConfig) -> list[tuple[str, str, Path]]:
+    """List (group, option, YAML) of the chosen options that YAMLs of the user define; `config` has `hydra`."""
+    chosen = {str(group).partition("@")[0]: str(name) for group, name in config.hydra.runtime.choices.items()}
+    paths = {group: custom_configs.custom_option(group, name) for group, name in chosen.items()}
+    own = config_folder()
+    return [
+        (group, chosen[group], path)
+        for group, path in paths.items()
+        if path is not None and not (own / group / path.name).is_file()
+    ]
+
+
 def without_hydra(config: DictConfig) -> DictConfig:
     """Copy a composed config without its `hydra` section; interpolations such as `${hydra:...}` still work."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -93,6 +106,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
 def option_files(group: str) -> list[str]:
     """List the names of the options of a config group, sorted; [] for an unknown group."""
     files = {path.stem for path in (config_folder() / group).glob("*.yaml") if shared_configs.is_option(path.stem)}
+    files.update(custom_configs.custom_names(group))
     return sorted(files | (registry.added_options(group).keys() if group in registry.GROUPS else set()))
 
 
@@ -160,7 +174,7 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
             value = str(_parsed_value(word))
         from semisup.config.schema import suggest_new_name
 
-        elsewhere = options_with_key(key, value, overrides)
+        elsewhere = options_with_key(key, value, lambda node: _chosen_option(node, overrides))
         hint = None if elsewhere else closest_match(key, _existing_keys())
         return suggest_new_name(SettingError(key, value, f"no such key{elsewhere}", hint))
     if twice := re.search(r"Multiple values for (\S+)\.", message):
@@ -176,6 +190,17 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
     if choice:
         return _unknown_option(choice[1], choice[2], message)
     return SettingError("config", " ".join(overrides), " ".join(message.split()))
+
+
+def _chosen_option(node: str, overrides: list[str]) -> str:
+    """Return the option that these overrides choose for a node, without their settings, one of which is wrong."""
+    choices = [word for word in overrides if "." not in word.partition("=")[0] and _is_choice(word)]
+    config = hydra.compose("train", overrides=choices)
+    return str(config[node].name)
+
+
+def _is_choice(word: str) -> bool:
+    return word.partition("=")[0].partition("@")[0] in (*registry.GROUPS, "experiment")
 
 
 def _unknown_option(group: str, name: str, message: str) -> SettingError:

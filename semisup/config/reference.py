@@ -5,6 +5,7 @@ from the settings dataclass (`declared_settings.py`). `semisup train --help GROU
 the settings reference of the documentation is generated from them.
 """
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from semisup.config import added_options, registry
+from semisup.config import added_options, custom_configs, registry
 from semisup.config.compose import config_folder, option_files
 from semisup.config.declared_settings import Declared, declared_settings, section_classes
 from semisup.errors import SettingError, closest_match
@@ -142,7 +143,8 @@ def _option_file(group: str, name: str) -> Path:
     """Find the YAML file of an option: in `conf/`, or beside the Python file of an option from another package."""
     module = registry.added_options(group).get(name) if group in registry.GROUPS else None
     path = added_options.option_file(module) if module is not None else None
-    return path or config_folder() / group / f"{name}.yaml"
+    own = config_folder() / group / f"{name}.yaml"
+    return path or (own if own.is_file() else custom_configs.custom_option(group, name) or own)
 
 
 @cache
@@ -192,14 +194,23 @@ def _head(yaml: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _first_sentence(head: tuple[str, ...]) -> str:
+    """Return the first sentence of a YAML's summary, up to the first line that begins with a word like `command:`."""
+    lines = [*head[:1], *itertools.takewhile(lambda line: not re.match(r"[a-z]+: ", line), head[1:])]
+    sentence = re.match(r".*?[\w)]\.(?= [A-Z])", text := " ".join(lines))
+    return sentence[0] if sentence else text
+
+
 def _list_options(group: str) -> str:
-    """Format the options of a config group, one per line, each with the first line of its description."""
+    """Format the options of a group, each with the first sentence of its summary."""
     names = option_files(group)
-    width = max(map(len, names))
+    indent = " " * (max(map(len, names)) + 4)
     lines = []
     for name in names:
-        head = _head(_option_file(group, name))
-        lines.append(f"  {name:{width}}  {head[0] if head else ''}".rstrip())
+        first = f"  {name}".ljust(len(indent))
+        lines += textwrap.wrap(
+            _first_sentence(_head(_option_file(group, name))), 120, initial_indent=first, subsequent_indent=indent
+        ) or [first.rstrip()]
     return "\n".join([f"{group}=", *lines, "", f"semisup train --help {group}=NAME prints the keys of an option."])
 
 

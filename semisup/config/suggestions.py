@@ -1,11 +1,15 @@
 """Suggest what to type instead of a key or an option that does not exist."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from semisup.config import registry
 from semisup.errors import SettingError, closest_match
 from semisup.text import listed, shell_quote
+
+GROUP_OF_NODE = {**{group: group for group in registry.GROUPS}, "weak": "augment"}
+"""Node of the config that holds an option -> the group of the option (`GROUP_NODES`, which imports torch)."""
 
 NUMERIC_SETTING = {
     "threshold": ("fixed", "tau"),
@@ -64,26 +68,24 @@ def _folder(group: str, name: str) -> str:
     return f"dataset=folder {root}"
 
 
-def options_with_key(key: str, value: str, overrides: list[str]) -> str:
+def options_with_key(key: str, value: str, chosen: Callable[[str], str]) -> str:
     """Describe the existing settings that a user could mean by an unknown key; "" if there are none.
 
     Args:
         key: the key as typed, such as `tau` or `dataset.root`.
         value: the value as typed.
-        overrides: all overrides of the command.
+        chosen: node of a group, such as `threshold` or `weak` -> the option that the command chooses.
     """
-    group, _, inner = key.partition(".")
+    node, _, inner = key.partition(".")
     if not inner:
         return _full_key(key, value)
-    if group not in registry.GROUPS:
+    if node not in GROUP_OF_NODE:
         return _full_key(inner, value)
-    names = registry.options_with(group, inner)
-    chosen = next((word.partition("=")[2] for word in overrides if word.startswith(f"{group}=")), None)
+    names = registry.options_with(GROUP_OF_NODE[node], inner)
     if not names:
         return ""
-    if chosen is not None:
-        return f" of {group}={chosen}, but of {', '.join(names)}"
-    return f"; {group}={min(names, key=lambda name: name != 'folder')} has it"
+    others = f" of {node}={chosen(node)}, but of {', '.join(names)}"
+    return f"{others}; type dataset=folder {key}={value}" if node == "dataset" and "folder" in names else others
 
 
 def _full_key(key: str, value: str) -> str:

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,6 +11,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from semisup.config.compose import option_files
+from semisup.config.paired_values import ROWS, read_rows, tagged
 from semisup.config.quoting import quote
 from semisup.errors import SettingError, first_line
 from semisup.record.reader import parse_value
@@ -22,7 +24,8 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
     """Convert typed KEY=VALUE words to overrides that Hydra can parse.
 
     A value that Hydra's grammar does not accept is taken as text: `dataset.root=~/photos (2026)` needs no quotes for
-    Hydra. `threshold=glob(f*)` becomes the list of the options that match.
+    Hydra. `threshold=glob(f*)` becomes the list of the options that match. Values of `zip(...)` and of the CSV file
+    `sweep.rows` are paired (`paired_values.py`).
 
     Args:
         words: as typed.
@@ -32,10 +35,27 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
         SettingError: a word is not of the form key=value, `glob` matches no option, or text of a sweep that has no
             meaning in the grammar has a comma.
     """
-    return [_to_override(word, sweep) for word in words]
+    converted: list[str] = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == ROWS:
+            converted += read_rows(Path(str(parse_value(value))), _cell_to_override)
+        else:
+            converted.append(_to_override(word, sweep))
+    return converted
+
+
+def _cell_to_override(word: str) -> str:
+    """Convert a cell of a CSV file, which is one value even if it contains commas."""
+    converted = _to_override(word, sweep=False)
+    if not OverridesParser.create().parse_override(converted).is_sweep_override():
+        return converted
+    key, _, value = word.partition("=")
+    return f"{key}={quote(value)}"
 
 
 def _to_override(word: str, sweep: bool) -> str:
+    word = tagged(word)
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:

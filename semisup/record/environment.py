@@ -5,6 +5,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import warnings
@@ -78,8 +79,8 @@ def _fixed_environment(device: str) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """Return the command line of this process, without secrets."""
-    return redact(" ".join(["semisup", *sys.argv[1:]]))
+    """Return the command line of this process as a shell reads it, without secrets."""
+    return redact(shlex.join(["semisup", *sys.argv[1:]]))
 
 
 @cache

@@ -3,13 +3,11 @@
 import io
 import os
 import sys
-import warnings
 from typing import Any
 
 from rich.console import Console
 
 from semisup.runtime.atomic_files import redirect_to_devnull
-from semisup.text import printable
 
 FILE_COLUMNS = 160  # width where the output is a file or a pipe and COLUMNS is not set
 
@@ -37,8 +35,3 @@ def terminal(**options: Any) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = FILE_COLUMNS
     return console
-
-
-def short_warnings() -> None:
-    """Make Python print each warning as one line, without file name and line number."""
-    warnings.formatwarning = lambda message, *_: f"semisup: warning: {printable(message, 2000)}\n"

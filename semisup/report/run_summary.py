@@ -44,7 +44,7 @@ def show_run(folder: Path, console: Console) -> Run:
     for title, lines in (("training:", _curves(rows, console)), ("labelings of the unlabeled set:", _rounds(rows))):
         if lines:
             _print(console, "", title, *(f"  {line}" for line in lines))
-    _print(console, "", *_results(run))
+    _print(console, "", *_results(run, rows))
     plots = sorted(path.name for path in (folder / "plots").glob("*.png"))
     _print(console, f"plots: {shell_quote(folder / 'plots')} ({', '.join(map(printable, plots)) or 'none'})")
     if run.identity:
@@ -157,7 +157,7 @@ def _whole(value: Any) -> str:
     return format_number(as_number(value), missing="-")
 
 
-def _results(run: Run) -> list[str]:
+def _results(run: Run, rows: list[dict[str, Any]]) -> list[str]:
     """Format the accuracies of the run's best model."""
     if not run.done:
         return []
@@ -169,6 +169,9 @@ def _results(run: Run) -> list[str]:
     ]
     if early := chosen_before_selection(run):
         lines.append(f"that is before its first pseudo-label was used (step {early[1]:.0f})")
+    labeled = [step for row in rows if "pseudo/coverage" in row and (step := as_number(row.get("step"))) is not None]
+    if labeled and (labeled[-1] > (as_number(run.summary.get("best/step")) or 0)):
+        lines.append(f"coverage and accuracy of the last labeling (step {labeled[-1]:.0f}) are later than this model")
     if run.accuracy("test") is not None:
         lines.append(f"test accuracy {format_percent(run.accuracy('test'))}")
     if reason := unused_reason(run):

@@ -102,12 +102,12 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
     if not comparison.rows:
         return None
     varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
-    runs = "runs" if any(row.runs[0].fold is not None for row in comparison.rows) else "seeds"
-    columns = [Column("best", "best run", number=False), *(varied or [METHOD]), Column("seeds", runs)]
+    over = comparison.repeated_by
+    columns = [Column("best", "best run", number=False), *(varied or [METHOD]), _count_column(comparison)]
     measured = _measured_columns(comparison)
     columns += [*measured[:2], *_ensemble_columns(comparison.rows), *measured[2:]]
     lines = [Line(_row_cells(comparison, row, link), row is comparison.best) for row in comparison.rows]
-    caption = "Mean ± spread over seeds, best on validation first; gains in percentage points, seed by seed"
+    caption = f"Mean ± spread over {over}, best on validation first; gains in percentage points, paired by {over}"
     return Table(f"settings{suffix}", caption, _filter_example(varied), columns, lines)
 
 
@@ -134,7 +134,7 @@ def references_table(comparison: Comparison) -> Table | None:
     split = "test" if all(group.split == "test" for group in references) else "validation"
     columns = [Column("kind", "", number=False), *(_setting_column(key) for key in keys)]
     ensemble = _ensemble_columns(references)
-    columns += [Column("seeds", "seeds"), Column("accuracy", f"{split} %"), *ensemble, Column("steps", "steps")]
+    columns += [_count_column(comparison), Column("accuracy", f"{split} %"), *ensemble, Column("steps", "steps")]
     lines = [
         Line(
             [
@@ -174,6 +174,12 @@ def _setting_cells(keys: list[str], settings: dict[str, Any]) -> list[Cell]:
     return [Cell(printable(settings[key]) if key in settings else "") for key in keys]
 
 
+def _count_column(comparison: Comparison) -> Column:
+    """Return the column with the number of seeds, folds or, if both vary, runs."""
+    over = comparison.repeated_by
+    return Column("seeds", "runs" if " " in over else over)
+
+
 def _filter_example(varied: list[Column]) -> str:
     numeric = [column.key.rpartition(".")[2] for column in varied if column.number]
     return f"{numeric[0]}>0.5  or  val>90" if numeric else "val>90"
@@ -193,7 +199,7 @@ def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
     best = row.best_run
     settings = _setting_cells(comparison.columns, row.settings)
     return [
-        Cell(f"seed {best.seed}", link(best.folder)),
+        Cell(f"seed {best.seed}" + ("" if best.fold is None else f", fold {best.fold}"), link(best.folder)),
         *(settings or [Cell(printable(best.config["method"]["name"]))]),
         Cell(str(len(row.runs))),
         Cell(format_mean_std(row.accuracy("validation"), unit=100)),

@@ -20,7 +20,9 @@ def comparison_tables(comparison: Comparison, console: Console) -> list[RichTabl
     parts: list[RichTable | Text] = []
     settings, references = settings_table(comparison, str), references_table(comparison)
     if settings:
-        parts += _titled("Best on validation first; ± is the spread over seeds; gains in percentage points")
+        over = comparison.repeated_by
+        title = f"Best on validation first; ± is the spread over {over}; gains in percentage points"
+        parts += _titled(f"{title}; coverage of the last labeling")
         parts.append(_fitted(settings.select([column.key for column in settings.columns[1:]]), console))
     if references:
         parts += _titled(references.caption)

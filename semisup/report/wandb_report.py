@@ -30,6 +30,7 @@ from semisup.report.figures.style import figure_style, render_png
 from semisup.runtime.atomic_files import write_atomically
 from semisup.text import printable, shell_quote
 from semisup.tracking import RunInfo, Tracker
+from semisup.tracking.wandb import environment_info
 
 
 def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[str]) -> tuple[Any, RunInfo]:
@@ -51,7 +52,8 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
     run = next((run for run in comparison.runs if run.identity), None)
     if run is None:
         raise DataError("--track: none of the runs can be read")
-    node = read_config(config_folder() / "tracking" / "wandb.yaml") | _tracked_settings(comparison)
+    defaults = read_config(config_folder() / "tracking" / "wandb.yaml")
+    node = defaults | _tracked_settings(comparison)
     for word in overrides:
         if not word.startswith("tracking.") or "=" not in word:
             raise SettingError("--track", word, "must be tracking.KEY=VALUE; folders come before --track")
@@ -68,6 +70,7 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
         tags=("comparison",),
         folder=run.folder.resolve().parent.parent / "wandb",
         config={"columns": comparison.columns, "runs": len(comparison.runs)},
+        defaults=defaults,
     )
     return schema.build_option("tracking", node), identity
 
@@ -84,6 +87,7 @@ def default_location(identity: RunInfo) -> list[str]:
     Returns:
         [] if W&B failed; then a warning has already been printed.
     """
+    identity = environment_info(identity)
     folders = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
     if not folders:
         return []

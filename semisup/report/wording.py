@@ -31,6 +31,8 @@ SMALL_SIDE = 32
 """Images of a named data set with at most this many pixels a side do not count as photographs."""
 
 TO_CONFIRM = "to be confirmed by semisup confirm"
+SWEEP_HEADING = "The sweep in which this setting was selected, without the confirmation:"
+AGAINST_LABELS = "Compared with labels alone"
 
 
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
@@ -53,6 +55,8 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
     lines += [_stability_line(comparison, best), incomplete, _refits(comparison)]
     if confirmed.startswith("Confirmed"):
         lines = [line.replace(f", {TO_CONFIRM}", " before its confirmation") for line in lines]
+    if confirmed:
+        lines = [SWEEP_HEADING, *lines]
     return "\n".join(filter(None, [confirmed, *lines]))
 
 
@@ -160,12 +164,13 @@ def _labels_only_line(comparison: Comparison, row: Row) -> str:
     value = row.gains.get(LABELS_ONLY)
     group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
     if value is None or group is None:
-        return "Labels alone: no labels-only run is finished, so it is unknown whether they would have done as well."
+        return f"{AGAINST_LABELS}: no labels-only run is finished, so it is unknown whether one would be as good."
     if all(same.other is other.other for same, other in zip(row.labels_only, row.controls, strict=True)):
-        return "Labels alone: no other labels-only run is better on validation than the control."
+        return f"{AGAINST_LABELS}: no other labels-only run is better on validation than the control."
     probe = NAMES.get(str(group.settings.get(PROBE)))
     settings = f" ({probe or format_settings(group.settings)})" if group.settings else ""
-    return f"Labels alone: {_gain_text(row, value, value.sweep_interval, f'the best labels-only runs{settings}')}"
+    reference = f"the best labels-only runs{settings}"
+    return f"{AGAINST_LABELS}: {_gain_text(row, value, value.sweep_interval, reference)}"
 
 
 def encoder_question(config: ConfigDict) -> list[str]:
@@ -185,14 +190,14 @@ def encoder_question(config: ConfigDict) -> list[str]:
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
     """Describe a gain and its evidence in words.
 
-    Example: `3.9 points over the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`.
+    The subject is always the setting, so that the sign of the interval has one meaning. Example: `this setting is 3.9
+    points better than the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`.
     """
     size = f"{abs(value.mean):.1f}"
-    direction = f"{size} points {'below' if value.mean < 0 else 'over'} {reference}"
+    direction = f"this setting is {size} points {'worse' if value.mean < 0 else 'better'} than {reference}"
     if size == "0.0":
-        direction = f"0.0 points apart from {reference}"
-    unit = "seeds" if row.runs[0].fold is None else "runs"
-    part = "" if value.pairs == len(row.runs) else f" ({value.pairs} of {len(row.runs)} {unit})"
+        direction = f"this setting and {reference} are 0.0 points apart"
+    part = "" if value.pairs == len(row.runs) else f" ({value.pairs} of {len(row.runs)} {_unit(row)})"
     tail = "" if row.split == "test" else " Measured on the validation images that selected it, so it is optimistic."
     if interval is None:
         return f"{direction}{part}; {repetitions(row.runs)} the difference may be chance{_sampling_error(row)}.{tail}"
@@ -249,7 +254,7 @@ def _confirmation(comparison: Comparison, folder: Path) -> str:
     lines = [f"Confirmed on {len(row.runs)} fresh seeds: {settings}: {accuracy}."]
     for kind, head, reference in (
         (CONTROL, "Unlabeled images", "the control"),
-        (LABELS_ONLY, "Labels alone", "the best labels-only runs of the sweep"),
+        (LABELS_ONLY, AGAINST_LABELS, "the best labels-only runs of the sweep"),
     ):
         value = row.gains.get(kind)
         if value is None:
@@ -271,13 +276,17 @@ def _early_weights(row: Row) -> str:
     steps = [pair for run in row.runs if (pair := chosen_before_selection(run))]
     if not steps:
         return ""
-    part = "" if len(row.runs) == 1 else f" of {len(steps)} of {len(row.runs)} seeds"
+    part = "" if len(row.runs) == 1 else f" of {len(steps)} of {len(row.runs)} {_unit(row)}"
     best, first = (_range([pair[end] for pair in steps]) for end in (0, 1))
     return f" The best weights{part} are of step {best}, before the first pseudo-label was used (step {first})."
 
 
 def _range(steps: list[float]) -> str:
     return f"{min(steps):.0f}" + (f" to {max(steps):.0f}" if max(steps) > min(steps) else "")
+
+
+def _unit(row: Row) -> str:
+    return "seeds" if row.runs[0].fold is None else "runs"
 
 
 def _is_unused(row: Row) -> bool:

@@ -90,18 +90,21 @@ def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
 
 
 def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapping[str, int]) -> None:
-    """Warn if the validation set is larger than the labeled set.
+    """Say so if the validation set is larger than the labeled set.
 
-    In practice, a user with so few labels has no labeled images for such a large validation set.
+    A larger validation set selects more reliably, but its labels are not trained on. In practice, few users of a public
+    data set with so few labels would have so many for validation.
     """
     validation, labeled = counts["validation"], counts["labeled"]
     if validation <= labeled:
         return
-    fix = "use fewer validation images"
-    if "validation_per_class" in run_config.config["dataset"]:
-        fix = f"dataset.validation_per_class={max(1, labeled // num_classes)} uses about as many as there are labels"
-    message = f"the validation set ({validation} images) is larger than the labeled set ({labeled} images); {fix}"
-    warnings.warn(message, stacklevel=2)  # always at the same line, so that equal warnings are shown once
+    message = f"the validation set ({validation} images) is larger than the labeled set ({labeled} images)"
+    if run_config.config["dataset"]["name"] == "folder":  # the user's own images
+        message += ": settings are selected more reliably; train.refit=true trains the selected one on both sets"
+    elif "validation_per_class" in run_config.config["dataset"]:
+        count = max(1, labeled // num_classes)
+        message += f"; with about as many as there are labels: dataset.validation_per_class={count}"
+    warnings.warn(message, stacklevel=2)
 
 
 def _warn_recompilation(run_config: RunConfig) -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from semisup.config.compose import config_folder
 from semisup.config.run_id import ConfigDict
 from semisup.config.schema import RunConfig
 from semisup.dataset import SPLITS, Data
 from semisup.model import Pretrained
 from semisup.record.environment import command_line, environment
+from semisup.record.reader import read_config
 from semisup.runtime.torchrun_env import world_size
 from semisup.tracking import RunInfo
 
@@ -63,4 +65,5 @@ def wandb_info(config: ConfigDict, id_: str, output_root: Path, job_type: str) -
         tags=tuple(config[group]["name"] for group in ("method", "threshold", "augment")),
         folder=output_root / "wandb",
         config=config,
+        defaults=read_config(config_folder() / "tracking" / "wandb.yaml"),
     )

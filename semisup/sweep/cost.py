@@ -2,20 +2,25 @@
 
 from semisup.record.status import RunStatus
 from semisup.sweep.job_store import Entry, missing_references
+from semisup.text import counted
 
 
-def announcement(jobs: int | None, repetitions: int, *, references: bool, minutes: float | None) -> str:
+def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, minutes: float | None) -> str:
     """Write the line about the number of runs of a sweep, printed before its first job.
 
     Args:
         jobs: number of runs without reference runs; None if only the sweeper knows it.
-        repetitions: number of runs of each setting, which differ only in the seed and the fold.
+        seeds: number of seeds with which each setting is run.
+        folds: number of folds of the labels with which each setting is run; 1 without folds.
         references: whether the sweep also trains reference runs of the runs that use unlabeled images.
         minutes: time limit; None = no limit.
     """
-    count = "as many runs as the search asks for" if jobs is None else f"{jobs} runs"
-    if jobs is not None and jobs > repetitions > 1:
-        count += f" ({jobs // repetitions} settings x {repetitions} seeds)"
+    count = "as many runs as the search asks for" if jobs is None else counted(jobs, "run")
+    repetitions = seeds * folds
+    if jobs is not None and repetitions > 1 and jobs % repetitions == 0 and (jobs > repetitions or folds > 1):
+        parts = [counted(jobs // repetitions, "setting")]
+        parts += [counted(number, noun) for number, noun in ((seeds, "seed"), (folds, "fold")) if number > 1]
+        count += f" ({' x '.join(parts)})"
     beside = ", and the reference runs of those that use unlabeled images" if references else ""
     limit = "" if minutes is None else f"; no further run starts after {minutes:g} minutes"
     return f"sweep: {count}{beside}{limit}"
@@ -47,7 +52,7 @@ def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) ->
     beside = sum(float(entry.get("seconds") or 0) for each, entry in entries.items() if each.startswith(f"{name}-"))
     least, most = ((jobs - len(done)) * each / at_a_time for each in (run, run + beside))
     first = f"the first took {run:.1f} s" + (f", its reference runs {beside:.1f} s" if beside else "")
-    return f"sweep: {jobs - len(done)} more runs: {duration_range(least, most)} ({first})"
+    return f"sweep: {counted(jobs - len(done), 'more run')}: {duration_range(least, most)} ({first})"
 
 
 def duration_range(least: float, most: float) -> str:

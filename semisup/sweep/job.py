@@ -36,10 +36,11 @@ def job(config: DictConfig) -> float | None:
     """Run one job of a sweep; return the validation accuracy of its run in [0, 1], or None if it has none."""
     from semisup.analysis.diagnosis import explain_unused
     from semisup.record.reader import read_json
-    from semisup.report.console import safe_print, short_warnings
+    from semisup.report.console import safe_print
     from semisup.runner.progress import Bars
     from semisup.runner.resolve_auto import resolve_auto, reusable_or_local
     from semisup.runner.result import RunResult, run_folder
+    from semisup.runtime.warning_lines import short_warnings
 
     short_warnings()
     if (inner := HydraConfig.get().output_subdir) is not None:

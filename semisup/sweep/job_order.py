@@ -8,6 +8,8 @@ the values of each setting are also ordered from coarse to fine: first the two e
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from semisup.config.paired_values import is_paired
+
 REPETITIONS = ("seed", "dataset.fold")
 """Keys whose values repeat every setting: they vary slowest, and their order is kept."""
 
@@ -37,7 +39,7 @@ def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: 
             result.append(word)
         elif override.key_or_group in REPETITIONS:
             repetitions.append(word)
-        elif coarse_first and override.is_discrete_sweep():
+        elif coarse_first and override.is_discrete_sweep() and not is_paired(override):
             values = list(override.sweep_string_iterator())
             many = len(values) > 2
             result.append(f"{override.get_key_element()}={','.join(coarse_to_fine(values))}" if many else word)

@@ -4,6 +4,7 @@
 <folder>/jobs/00003.json     the state of job 3, written when the job starts and when it ends; the files
                              00003-control.json and 00003-baseline.json have the states of its reference runs
 <folder>/halt.json           the reason why no further run is started
+<folder>/warnings/           one empty file for each warning that was printed, so that no process repeats it
 <folder>/end.json            written by the worker process at its end; if it is missing, the worker process was killed
 
 The results of jobs are read from these files and not from exit codes of launchers, because a worker process may be
@@ -39,6 +40,11 @@ class JobStore:
     """Record of the jobs of a sweep, in files of the sweep's folder; several processes can use it at once."""
 
     folder: Path
+
+    @property
+    def printed_warnings(self) -> Path:
+        """The folder with one empty file for each warning that the sweep has printed."""
+        return self.folder / "warnings"
 
     def require_ownership(self) -> None:
         """Check that the sweep may write to its folder: it is missing, is empty, or belongs to an earlier sweep.
@@ -76,7 +82,8 @@ class JobStore:
 
         make_folder(self.folder / "jobs")
         old_jobs = [path for path in (self.folder / "jobs").iterdir() if JOB_FILE.fullmatch(path.name)]
-        for old in (self.folder / "halt.json", self.folder / "end.json", *old_jobs):
+        old_warnings = self.printed_warnings.iterdir() if self.printed_warnings.is_dir() else ()
+        for old in (self.folder / "halt.json", self.folder / "end.json", *old_jobs, *old_warnings):
             old.unlink(missing_ok=True)
         self._write(
             "plan.json", {"sweep": sweep, "jobs": plan, "deleted_keys": list(deleted_keys)} | {"deadline": deadline}
@@ -203,6 +210,22 @@ def missing_references(entries: dict[str, Entry]) -> list[str]:
         for kind in job["companions"]
     )
     return [name for name in due if name not in entries]
+
+
+def swept_runs(folder: Path) -> set[str]:
+    """List the runs that the sweeps of an experiment trained, without their reference runs.
+
+    Args:
+        folder: folder of the experiment, `<output_root>/<name>`.
+
+    Returns:
+        Names of run directories.
+    """
+    names: set[str] = set()
+    for sweep in (folder / "sweeps").glob("*/jobs"):
+        entries = JobStore(sweep.parent).entries()
+        names |= {Path(str(entry.get("folder"))).name for name, entry in entries.items() if "-" not in name}
+    return names
 
 
 def alive(entry: Entry) -> bool:

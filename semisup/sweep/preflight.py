@@ -10,9 +10,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from semisup.config.compose import compose, config_folder, delete_keys, expand_sweep, split_deletions, without_hydra
+from semisup.config.paired_values import axes, is_paired, require_equal_lengths
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import SettingError
-from semisup.sweep.job_order import WITHOUT_PARAMS
+from semisup.sweep.job_order import REPETITIONS, WITHOUT_PARAMS
 
 if TYPE_CHECKING:
     from semisup.config.schema import RunConfig
@@ -33,6 +34,7 @@ class ComposedCommand(NamedTuple):
     config: config with the first value of each swept setting, including Hydra's own settings
     choices: key -> list of overrides, one for each swept value; the list is empty if only a sweeper knows the values
     several: whether the command is a sweep
+    paired: keys whose values are paired (`zip(...)`), all with the same number of values
     deleted_keys: keys to remove from each config, if they exist (`~threshold.momentum`)
     """
 
@@ -40,6 +42,7 @@ class ComposedCommand(NamedTuple):
     choices: dict[str, list[str]]
     several: bool
     deleted_keys: list[str]
+    paired: tuple[str, ...] = ()
 
 
 def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
@@ -63,10 +66,25 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
             choices = dict(expand_sweep(f"{key}={value}") for key, value in swept) | choices
             config = compose([values[0] for values in choices.values() if values])
     several = asked or is_sweep(config)
+    if several:
+        _require_one_setting_to_refit(config, choices)
     removed = delete_keys(config, deleted)
     if not several and len(removed) < len(deleted):
         raise _nothing_to_delete(next(key for key in deleted if key not in removed))
-    return ComposedCommand(config, choices, several, deleted)
+    return ComposedCommand(config, choices, several, deleted, _paired_keys(overrides, config, choices))
+
+
+def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, list[str]]) -> tuple[str, ...]:
+    """List the keys whose values are paired.
+
+    Raises:
+        SettingError: they have different numbers of values, or a sweeper searches, which tries all combinations.
+    """
+    keys = [each.get_key_element() for each in OverridesParser.create().parse_overrides(overrides) if is_paired(each)]
+    require_equal_lengths({key: len(choices[key]) for key in keys})
+    if keys and config.hydra.runtime.choices["hydra/sweeper"] != "basic":
+        raise SettingError(keys[0], "zip(...)", "pairs the values of a grid; leave out hydra/sweeper")
+    return tuple(keys)
 
 
 def validate_command(
@@ -90,7 +108,10 @@ def validate_command(
     check = _check_swept if command.several else _check_one
     check(command.config, infos)
     first = {each: values[0] for each, values in command.choices.items() if values}
-    others = [(key, value) for key, values in command.choices.items() for value in values[1:]]
+    others = [
+        (key, value) for key, values in command.choices.items() for value in values[1:] if key not in command.paired
+    ]
+    rows = list(zip(*(command.choices[key] for key in command.paired), strict=True))[1:]
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         for key, value in others[:MAX_CHECKS]:
             if is_scalar_override(value, command.config):
@@ -100,6 +121,10 @@ def validate_command(
                 config = compose(list({**first, key: value}.values()))
                 delete_keys(config, command.deleted_keys)
                 check(config, infos)
+        for row in rows[:MAX_CHECKS]:
+            config = compose(list({**first, **dict(zip(command.paired, row, strict=True))}.values()))
+            delete_keys(config, command.deleted_keys)
+            check(config, infos)
         if plan is not None:
             _compose_each_kind(command, plan)
     return infos
@@ -128,6 +153,18 @@ def _composed_kind(command: ComposedCommand) -> frozenset[str]:
     return frozenset(composition_key(words, command.config))
 
 
+def _require_one_setting_to_refit(config: DictConfig, choices: dict[str, list[str]]) -> None:
+    """Raise SettingError for refits of several settings: refits have no accuracy by which to compare them."""
+    refit = choices.get("train.refit", [])
+    if config.train.refit is not True or len(refit) > 1:
+        return
+    for key, words in choices.items():
+        values = [word.partition("=")[2] for word in words]
+        if len(values) > 1 and key not in REPETITIONS:
+            allowed = f"trains one setting, chosen before, and {key} has {len(values)} values ({', '.join(values)})"
+            raise SettingError("train.refit", True, f"{allowed}; type one of them, as {key}={values[-1]}")
+
+
 def _nothing_to_delete(key: str) -> SettingError:
     return SettingError("override", f"~{key}", "no config of this command has this key; remove the override")
 
@@ -142,22 +179,17 @@ def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]]
         return None
     params = {} if WITHOUT_PARAMS in words else command.config.hydra.sweeper.get("params") or {}
     swept = [f"{key}={value}" for key, value in params.items()]
-    values: dict[str, list[str]] = {}
-    for each in OverridesParser.create().parse_overrides([*swept, *words]):
-        key = each.get_key_element()
-        if each.key_or_group.startswith(("hydra.", "hydra/")):
-            continue
+    parsed = OverridesParser.create().parse_overrides([*swept, *words])
+    own = [each for each in parsed if not each.key_or_group.startswith(("hydra.", "hydra/"))]
+    for each in own:
         if each.is_sweep_override() and not each.is_discrete_sweep():
             raise SettingError(
-                key,
+                each.get_key_element(),
                 each.get_value_element_as_str(),
                 "is a range: add hydra/sweeper=search to search it, or list its values",
             )
-        if each.is_sweep_override():
-            values[key] = [f"{key}={value}" for value in each.sweep_string_iterator()]
-        else:
-            values[key] = [str(each.input_line)]
-    return [list(job) for job in itertools.product(*values.values())]
+    grid = itertools.product(*(axis.rows for axis in axes(own)))
+    return [[word for row in job for word in row] for job in grid]
 
 
 def expected_jobs(command: ComposedCommand, plan: list[list[str]] | None) -> int | None:
@@ -194,10 +226,11 @@ def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsew
     run_config = schema.validate(without_hydra(config), elsewhere=elsewhere)
     run_config.tracking.require_installed()
     compatibility.check_output_folders(run_config)
+    is_first = not infos  # the sizes of the other seeds and folds are nearly equal
     if run_config.dataset not in infos:
         infos[run_config.dataset] = run_config.dataset.inspect()
     info = infos[run_config.dataset]
-    compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels)
+    compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels, sizes=is_first)
     return run_config
 
 

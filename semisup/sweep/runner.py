@@ -20,6 +20,7 @@ from semisup.record.status import RunStatus
 from semisup.report.console import safe_print
 from semisup.runtime.memory_limit import memory_limit_bytes, oom_kill_count
 from semisup.runtime.torchrun_env import is_rank_zero, world_size
+from semisup.runtime.warning_lines import printed_warnings
 from semisup.sweep.cost import announcement
 from semisup.sweep.job_order import REPETITIONS, ordered_words
 from semisup.sweep.job_store import FAIL_FAST, JobStore
@@ -27,6 +28,7 @@ from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expect
 from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
 from semisup.sweep.worker import REFUSED, WorkerRequest
 from semisup.sweep.worker_process import run_in_subprocess
+from semisup.text import counted
 
 SYSTEM_ROOT = Path("/")
 """Folder that contains proc/ and sys/; tests replace it by a folder with their own control group."""
@@ -51,7 +53,9 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     for_hydra += [] if chosen else [f"hydra.sweep.dir={format_value(str(store.folder))}"]
     began, minutes = time.monotonic(), _time_limit(command)
     deadline = None if minutes is None else time.time() + 60 * minutes
-    begin = {"plan": plan, "sweep": name, "deadline": deadline, "announcement": _announcement(command, plan)}
+    begin = {"plan": plan, "sweep": name, "deadline": deadline, "announcement": _announcement(command, plan)} | {
+        "printed": printed_warnings()
+    }
     numbers = None if plan is None or _is_parallel(command) else [*range(len(plan))]
     request = WorkerRequest(words, for_hydra, str(store.folder), numbers, begin)
     attempt = _attempt(request, store)
@@ -98,10 +102,14 @@ def _time_limit(command: ComposedCommand) -> float | None:
 
 
 def _announcement(command: ComposedCommand, plan: list[list[str]] | None) -> str:
-    repetitions = {tuple(word for word in job if word.partition("=")[0] in REPETITIONS) for job in plan or []}
+    seeds, folds = ({word for job in plan or [] for word in job if word.startswith(f"{key}=")} for key in REPETITIONS)
     references = bool(command.config.sweep.control and not command.config.train.refit)
     return announcement(
-        expected_jobs(command, plan), len(repetitions), references=references, minutes=_time_limit(command)
+        expected_jobs(command, plan),
+        max(len(seeds), 1),
+        max(len(folds), 1),
+        references=references,
+        minutes=_time_limit(command),
     )
 
 
@@ -189,7 +197,7 @@ def rerun_remaining(
             at_a_time //= 2
             parallel = at_a_time > 1
             store.delete_entries(_with_references(attempt.dead))
-            safe_print(f"{attempt.cause}; continuing with {at_a_time} runs at a time")
+            safe_print(f"{attempt.cause}; continuing with {counted(at_a_time, 'run')} at a time")
         elif attempt.dead and parallel and store.plan() is not None:
             # One of these jobs crashed its process, and the launcher ended the other processes: run each job by itself.
             suspects = sorted({int(name.partition("-")[0]) for name in attempt.dead})

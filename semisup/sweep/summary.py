@@ -6,7 +6,7 @@ from typing import Any
 
 from semisup.record.status import RunStatus
 from semisup.sweep.job_store import FAIL_FAST, TIME_UP, Entry, JobStore, missing_references
-from semisup.text import escape
+from semisup.text import counted, escape
 
 NOT_STARTED = "never started"
 
@@ -82,15 +82,19 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     """Format the summary of a sweep as lines for the terminal."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["counts"].items()) or "none"
     reused = f" ({summary['kept']} reused)" if summary["kept"] else ""
-    lines = [f"{len(summary['jobs'])} runs: {counts}{reused}; {summary['companions']} reference runs"]
+    lines = [
+        f"{counted(len(summary['jobs']), 'run')}: {counts}{reused}; {counted(summary['companions'], 'reference run')}"
+    ]
     duplicates = {name: job["duplicate_of"] for name, job in summary["jobs"].items() if job.get("duplicate_of")}
     if duplicates:
         pairs = [f"{int(name)} = {int(first)}" for name, first in duplicates.items()]
-        lines.append(f"{summary['duplicates']} jobs are duplicates of another and ran once: {_some(pairs)}")
+        verb = "is a duplicate" if len(pairs) == 1 else "are duplicates"
+        lines.append(f"{counted(len(pairs), 'job')} {verb} of another and ran once: {_some(pairs)}")
     shared = summary["shared"]
     if shared["runs"]:
-        saved = f"{shared['epochs']} epochs, {shared['steps']} steps, {shared['saved_seconds']:.0f} s saved"
-        lines.append(f"{shared['runs']} runs began from a shared start: {saved}")
+        saved = f"{counted(shared['epochs'], 'epoch')}, {counted(shared['steps'], 'step')}"
+        saved += f", {shared['saved_seconds']:.0f} s saved"
+        lines.append(f"{counted(shared['runs'], 'run')} began from a shared start: {saved}")
     for name, job in {**summary["jobs"], **summary["companion_jobs"]}.items():
         if job["status"] not in (RunStatus.DONE, NOT_STARTED):
             lines.append(f"  {job['status']}: job {name}: {escape(job['message'])}")

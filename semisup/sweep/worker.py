@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 
 from semisup.config.compose import config_folder
 from semisup.errors import DataError, SettingError, first_line
+from semisup.runtime.warning_lines import share_printed, short_warnings
 from semisup.sweep.job import JOB_NUMBER, job
 from semisup.sweep.job_store import STOPPED, TIME_UP, JobStore
 from semisup.sweep.preflight import compose_command, validate_command
@@ -57,6 +59,7 @@ def run_worker() -> int:
         store = JobStore(Path(request.folder))
         if request.begin is not None and not _begin(request, store, request.begin):
             return REFUSED
+        share_printed(store.printed_warnings)
         if request.numbers is None:
             work = lambda: _run_with_launcher(request, store)  # noqa: E731
         else:
@@ -100,10 +103,10 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
     Returns:
         False if the command is not valid; then the reason is printed.
     """
-    from semisup.report.console import safe_print, short_warnings
+    from semisup.report.console import safe_print
     from semisup.runner.progress import Bars
 
-    short_warnings()
+    short_warnings(begin["printed"])
     try:
         command = compose_command(request.overrides, True)
         infos = validate_command(command, begin["plan"])
@@ -136,6 +139,9 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
 
     multirun = store.folder / "multirun.yaml"
     discard_writes(multirun)
+    plan = store.plan()
+    if plan is not None:  # Hydra's sweeper would combine all values, also those that are paired
+        setattr(BasicSweeper, "split_arguments", staticmethod(lambda *_: [plan]))  # noqa: B010
     try:
         run_hydra(["--multirun", *request.hydra_overrides])
     finally:

@@ -4,7 +4,8 @@ A failure of a tracker never stops a training.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class RunInfo:
     tags: labels to search for
     folder: directory that the tracker writes to, shared by all runs; W&B requires the name `wandb`
     config: plain data without secrets, which is uploaded
+    defaults: settings of the tracker in conf/; an environment variable replaces only a setting with this value
     """
 
     run_id: str
@@ -34,6 +36,7 @@ class RunInfo:
     tags: tuple[str, ...]
     folder: Path
     config: dict[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.folder.name == "wandb", self.folder

@@ -19,8 +19,8 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from semisup.core.events import MetricsRow
 from semisup.errors import SettingError, check_choice, check_range
+from semisup.text import printable
 from semisup.tracking import NullTracker, RunInfo, Tracker
 from semisup.tracking._deadline import UnavailableError, run_with_timeout
 
@@ -44,6 +45,9 @@ AGENTS = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
 They apply only to the first run of a process, not to its control. So they are removed from the environment after the
 first run is open.
 """
+
+VARIABLES = {"project": "WANDB_PROJECT", "entity": "WANDB_ENTITY", "tags": "WANDB_TAGS", "mode": "WANDB_MODE"}
+"""Setting -> the environment variable that replaces it where it has its default value."""
 
 MAX_TEXT_LENGTH, MAX_ROWS, MAX_NAMES = 300, 10_000, 500
 """Limits of characters in a text, rows in a table, and metrics in a row: run directories may be untrusted."""
@@ -92,12 +96,20 @@ class Wandb:
         If the server cannot be reached, this process does not try again, so a sweep waits for the server only once. A
         run whose id exists in W&B starts empty: online, W&B replaces the old rows; offline, the older files are removed
         when the run is closed. So a resumed run must log all its rows again.
+
+        Environment variables of wandb apply: WANDB_PROJECT, WANDB_ENTITY, WANDB_TAGS and WANDB_MODE where the setting
+        has its default value, and WANDB_DIR, WANDB_RUN_GROUP, WANDB_NAME and WANDB_NOTES always.
         """
         mode = self._mode()
         if mode == "disabled" or mode in _unreachable_modes:
             return NullTracker()
+        run_info = environment_info(run_info)
         try:
-            run = run_with_timeout(self.init_timeout_seconds, "opening", lambda: _start(self, mode, run_info))
+            settings = _with_environment(self, run_info.defaults)
+            run = run_with_timeout(self.init_timeout_seconds, "opening", lambda: _start(settings, mode, run_info))
+        except SettingError as error:
+            warnings.warn(f"W&B is off: {error}", stacklevel=2)
+            return NullTracker()
         except UnavailableError as error:
             if mode != "offline":
                 _unreachable_modes.add(mode)
@@ -188,6 +200,54 @@ class _Run(Tracker):
     def _end(self) -> None:
         self._run = None
         self.wanted_thumbnails = 0
+
+
+def _with_environment(settings: Wandb, defaults: Mapping[str, Any]) -> Wandb:
+    """Replace the settings that have their default value by those of the environment variables.
+
+    One warning names the variables that have no effect because the setting has another value.
+
+    Args:
+        defaults: default values of the settings; a setting that is null or empty counts as a default, too.
+
+    Raises:
+        SettingError: the value of a variable is not valid.
+    """
+    values: dict[str, Any] = {}
+    unused = []
+    for key, variable in VARIABLES.items():
+        text, own = os.environ.get(variable), getattr(settings, key)
+        value = [tag.strip() for tag in (text or "").split(",") if tag.strip()] if key == "tags" else text
+        if not value or value == own:
+            continue
+        if not own or own == defaults.get(key):
+            values[key] = value
+        else:
+            unused.append(f"tracking.{key}={printable(','.join(own) if key == 'tags' else own)}, not {variable}={text}")
+    if unused and not is_wandb_agent():  # which sets the variables, and whose run has a project of its own
+        warnings.warn(f"W&B uses {'; '.join(map(printable, unused))}", stacklevel=3)
+    values.pop("mode", None)  # `_mode`
+    try:
+        return replace(settings, **values)
+    except SettingError as error:
+        raise SettingError(VARIABLES[error.key], error.value, error.allowed) from None
+
+
+def environment_info(run_info: RunInfo) -> RunInfo:
+    """Replace group, name and folder of a run by the values of the environment variables of wandb, where these are set.
+
+    The comparison of a sweep keeps its own name.
+    """
+    group, name = os.environ.get("WANDB_RUN_GROUP"), os.environ.get("WANDB_NAME")
+    directory = os.environ.get("WANDB_DIR")
+    if directory and is_wandb_agent() and directory == os.getcwd():
+        directory = None  # the agent set it, not the user
+    return replace(
+        run_info,
+        group=group or run_info.group,
+        name=run_info.name if not name or run_info.job_type == "compare" else name,
+        folder=Path(directory).expanduser() / "wandb" if directory else run_info.folder,
+    )
 
 
 def is_wandb_agent() -> bool:

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy
@@ -101,8 +102,33 @@ def test_runs_of_all_folds_are_one_row_with_the_corrected_interval(tmp_path: Pat
     assert alone.pairs == 5
     lines = summary_sentence(comparison(tmp_path)).split("\n")
     assert lines[0] == "One setting: test accuracy 83.0 ± 1.6 % over 5 folds."
-    assert lines[1].startswith("Unlabeled images: 3.0 points over the control, 95 % interval of the gain +0.1 to +5.9:")
+    expected = (
+        "Unlabeled images: this setting is 3.0 points better than the control, 95 % interval of the gain +0.1 to +5.9:"
+    )
+    assert lines[1].startswith(expected)
     assert not any("folds are" in line for line in lines)
+
+
+def test_compare_recommends_all_folds_and_a_refit(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    sweep(folder, [0, 1, 2, 3, 4])
+    best = comparison(folder).best
+    assert best is not None
+    for run in best.runs:
+        about = json.loads((run.folder / "run.json").read_text())
+        words = f"method=self_training threshold.tau=0.9 dataset.folds=5 dataset.fold={run.fold} train.refit=false"
+        (run.folder / "run.json").write_text(json.dumps(about | {"command": f"semisup train {words}"}))
+    file = io.StringIO()
+    assert compare([folder], Console(file=file, width=1000)) == 0
+    text = file.getvalue()
+    assert "± is the spread over folds" in text
+    assert re.search(r"tau +folds +val %|^ *method +folds +val %", text, re.MULTILINE)
+    assert "seed" not in text.split("wrote")[0]
+    runs = " ".join(str(run.folder) for run in best.runs)
+    assert f"use all folds on your images:  semisup predict {runs} images/" in text
+    assert f"look at one fold:   semisup show {best.runs[0].folder}" in text
+    refit = "semisup train method=self_training threshold.tau=0.9 method.gate=0 dataset.folds=null dataset.fold=null"
+    assert f"train it on all labels: {refit} train.refit=true" in text
 
 
 def test_folds_with_several_seeds_are_one_row(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_several_values_without_m_are_refused(
     [
         (["treshold.tau=0.9"], "treshold.tau=0.9: no such key; type threshold.tau=0.9"),
         (["+typo=3"], "typo=3: no such key"),
-        (["dataset.root=photos"], "dataset.root=photos: no such key; dataset=folder has it"),
+        (["dataset.root=photos"], "dataset.root=photos: no such key of dataset=digits, but of "),
         (["optimizer=adam"], "optimizer=adam: must be one of adamw, sgd (did you mean adamw?)"),
         (["threshold.tau=nan"], "threshold.tau=nan: must be a finite number"),
         (["train.batch_size=0"], "train.batch_size=0: must be at least 1"),

@@ -105,6 +105,20 @@ def test_help_of_groups_sections_and_named_sweeps(word: str, capsys: pytest.Capt
         ("experiment=food", "food11"),
     ],
 )
+def test_list_of_options_has_whole_sentences() -> None:
+    text = reference.describe("experiment")
+    for sentence in (
+        "three thresholds and their control.",
+        "each cell with its control.",
+        "(arXiv 2101.08482), a ramp-up",
+    ):
+        assert sentence in " ".join(text.split())
+    assert "command:" not in text
+    for group in ("dataset", "threshold", "method", "hydra/launcher"):
+        names = reference.describe(group).split("\n\n")[0].splitlines()[1:]
+        assert all(len(line.split()) > 2 for line in names), names
+
+
 def test_help_of_an_unknown_name_exits_with_2_and_the_nearest_name(
     word: str, nearest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,6 +87,19 @@ def test_glob_without_a_match_is_refused(word: str) -> None:
         (["+experiment=few_labels"], "experiment has a value already; type experiment=few_labels without the +"),
         (["method=fixmatch", "method.gate=0.3"], "no such key of method=fixmatch, but of noisy_student, self_training"),
         (
+            ["-m", "method=fixmatch", "method.gate=0", "seed=0,1"],
+            "method.gate=0: no such key of method=fixmatch, but of noisy_student, self_training",
+        ),
+        (
+            ["experiment=photographs", "dataset.root=x", "method.gate=0"],
+            "method.gate=0: no such key of method=label_propagation, but of noisy_student, self_training",
+        ),
+        (["method=fixmatch", "+method.gate=0.3"], "of method=fixmatch, but of noisy_student, self_training"),
+        (["threshold.momentum=0.9"], "threshold.momentum=0.9: no such key of threshold=fixed, but of adamatch, "),
+        (["weak.magnitude=3"], "weak.magnitude=3: no such key"),
+        (["dataset.root=photos"], "; type dataset=folder dataset.root=photos"),
+        (["method.gate=2"], "method.gate=2.0: must be in [0, 1]"),
+        (
             ["-m", "dataset.root=/x (1),/y (2)"],
             "text with a comma needs quotes with -m; type \"dataset.root='/x (1)','/y (2)'\", or",
         ),

@@ -261,7 +261,7 @@ def test_validation_set_larger_than_the_labeled_set_is_warned_about() -> None:
     classes = list("0123456789")
     message = (
         r"^the validation set \(41 images\) is larger than the labeled set \(40 images\); "
-        r"dataset\.validation_per_class=4 uses about as many as there are labels$"
+        r"with about as many as there are labels: dataset\.validation_per_class=4$"
     )
     with pytest.warns(UserWarning, match=message):
         compatibility.check_compatibility(checked(), classes, counts, 1)

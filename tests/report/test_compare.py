@@ -180,12 +180,36 @@ def test_pending_controls_of_a_sweep_are_reported_as_pending(outputs: Path) -> N
     plain = plain_of()
     run = make(outputs / "mine", plain)
     assert "sweep.control=true" in printed(outputs / "mine", width=1000)
-    (outputs / "mine" / "sweeps").mkdir()
+    jobs = outputs / "mine" / "sweeps" / "one" / "jobs"
+    jobs.mkdir(parents=True)
+    assert "yet" not in printed(outputs / "mine", width=1000), "a sweep of other runs"
+    (jobs / "00000.json").write_text(json.dumps({"status": "done", "folder": f"elsewhere/{run.name}"}))
     text = printed(outputs / "mine", width=1000)
-    assert "1 of 1 runs have no control or no baseline yet: the same train command again trains them" in text
+    assert "1 of 1 run has no control or no baseline yet: the same train command again trains them" in text
     plain["sweep"]["control"] = False
     (run / "config.yaml").write_text(yaml.safe_dump(plain))
     assert "sweep.control=true" in printed(outputs / "mine", width=1000)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            "semisup train threshold.tau=0.9 'dataset.root='\"'\"'my photos'\"'\"''",
+            "semisup train -m threshold.tau=0.9 'dataset.root='\"'\"'my photos'\"'\"''",
+        ),
+        ("semisup train -m seed=1 sweep.control=false hydra.verbose=true", "semisup train -m seed=1"),
+        ("semisup train seed=1; rm -r x", "repeat the command with -m and sweep.control=true; it reuses finished runs"),
+        ("semisup train 'seed=1; rm -rf x'", "semisup train -m 'seed=1; rm -rf x'"),
+    ],
+)
+def test_single_run_gets_the_command_that_trains_its_references(outputs: Path, command: str, expected: str) -> None:
+    run = make(outputs / "mine", plain_of())
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"command": command}))
+    (line,) = [line for line in printed(outputs / "mine", width=1000).splitlines() if "or no baseline" in line]
+    assert line.startswith("1 of 1 run has no control or no baseline")
+    assert line.endswith(f": {expected}")
 
 
 def test_failed_control_is_reported(outputs: Path) -> None:
@@ -370,7 +394,7 @@ def test_single_run_finds_its_control(outputs: Path) -> None:
     folder = make_with_references(outputs / "mine", plain_of(), test=0.75, control=0.7, baseline=0.5)
     make(outputs / "mine", plain_of("threshold.tau=0.5"))
     text = printed(folder, width=1000)
-    assert "5.0 points over the control" in text
+    assert "this setting is 5.0 points better than the control" in text
     assert len(lines(folder.parent)) == 3
     assert not (folder / "comparison.csv").exists()
 
@@ -935,7 +959,7 @@ def test_a_thousand_runs_are_compared_in_ten_seconds_and_fit_into_a_page(outputs
 def test_better_labels_only_run_is_named(outputs: Path) -> None:
     folder = make_with_references(outputs / "mine", plain_of(), val=0.7, test=0.7, control=0.75, baseline=0.5)
     text = printed(folder.parent, width=1000)
-    assert "5.0 points below the control" in text
+    assert "this setting is 5.0 points worse than the control" in text
     said, other = text.partition("but supervised training does better by validation (")[2].splitlines()[:2]
     assert said.startswith("75.0% against 70.0%)")
     assert other.split()[:2] == ["semisup", "predict"]
@@ -952,7 +976,7 @@ def test_command_line(outputs: Path) -> None:
     options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60, "check": False, "env": environment}
     done = subprocess.run([*command, str(outputs / "mine")], **options)
     assert done.returncode == 0, done.stderr
-    assert "5.0 points over the control" in done.stdout
+    assert "this setting is 5.0 points better than the control" in done.stdout
     assert "seconds" in done.stdout  # wide enough for all columns
     missing = preloaded.run([*command, str(outputs / "none")], **options | {"check": False})
     assert missing.returncode == 2

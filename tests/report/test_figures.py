@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from semisup.cli.compare import compare
 from semisup.cli.show import show_command
 from semisup.report.figures.confusion import confusion_figure
 from semisup.report.figures.heatmap import draw_heatmap
-from semisup.report.figures.style import figure_style, render_png
+from semisup.report.figures.style import class_labels, figure_style, installed_fonts, render_png
 from semisup.report.figures.svg import render_svg
 from tests.report.run_maker import make_with_references, plain_of
 
@@ -76,7 +77,7 @@ def test_compare_without_charts_has_its_text_results(experiment: Path, monkeypat
     for name in ("comparison.png", "report.html"):
         assert f"warning: {name} was not drawn: RuntimeError: no font \\x1b[2J" in file.getvalue()
         assert not (experiment / name).exists()
-    assert "points over the control" in file.getvalue()
+    assert "points better than the control" in file.getvalue()
     assert (experiment / "comparison.csv").is_file()
     assert (experiment / "comparison.json").is_file()
 
@@ -89,3 +90,16 @@ def test_show_without_charts_has_its_text_result(
     output = capsys.readouterr().out
     assert "validation accuracy" in output
     assert "warning: report.html was not drawn: RuntimeError" in output
+
+
+def test_names_are_drawn_as_they_are_or_numbered() -> None:
+    """DejaVu Sans, which comes with matplotlib, has no Chinese letters; other fonts may be installed or not."""
+    drawn, note = class_labels(("Piñón, salado", "a=b & 'c\" #1", "Grüße", "\u202e x"), 30)
+    assert (drawn, note) == (["Piñón, salado", "a=b & 'c\" #1", "Grüße", "\\u202e x"], "")
+    labels, note = class_labels(("Grüße", "西红柿 炒鸡蛋"), 30)
+    assert labels[0] == "Grüße"
+    assert labels[1] == ("西红柿 炒鸡蛋" if "Noto Sans CJK SC" in installed_fonts() else "class 1")
+    assert ("run.json" in note) == (labels[1] == "class 1")
+    with warnings.catch_warnings(), figure_style():
+        warnings.simplefilter("error")
+        render_png(confusion_figure([[3, 1], [0, 2]], ("Grüße", "西红柿 炒鸡蛋")))

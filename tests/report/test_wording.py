@@ -42,7 +42,7 @@ def lines(folder: Path) -> list[str]:
     return summary_sentence(compare_runs(read_runs(find_runs([folder]))), folder).split("\n")
 
 
-SAME = "Labels alone: no other labels-only run is better on validation than the control."
+SAME = "Compared with labels alone: no other labels-only run is better on validation than the control."
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,26 @@ SAME = "Labels alone: no other labels-only run is better on validation than the 
     [
         (
             *(5, 0.06, "86.2 ± 1.0"),
-            "Unlabeled images: 5.9 points over the control, 95 % interval of the gain +4.3 to +7.4: a suggestive gain, "
+            "Unlabeled images: this setting is 5.9 points better than the control, 95 % interval of the gain +4.3 to "
+            "+7.4: a suggestive gain, "
             "to be confirmed by semisup confirm.",
         ),
         (
             *(5, 0.003, "80.5 ± 1.0"),
-            "Unlabeled images: 0.2 points over the control, 95 % interval of the gain -1.4 to +1.7: no evidence of a "
+            "Unlabeled images: this setting is 0.2 points better than the control, 95 % interval of the gain -1.4 to "
+            "+1.7: no evidence of a "
             "gain; a gain of this size would need about 443 seeds.",
         ),
         (
             *(5, -0.08, "72.2 ± 1.0"),
-            "Unlabeled images: 8.1 points below the control, 95 % interval of the gain -9.7 to -6.6: suggestive of harm"
+            "Unlabeled images: this setting is 8.1 points worse than the control, 95 % interval of the gain -9.7 to "
+            "-6.6: suggestive of harm"
             ": labels alone do better.",
         ),
         (
             *(3, 0.012, "80.6 ± 0.1"),
-            "Unlabeled images: 0.1 points over the control, 95 % interval of the gain -0.7 to +1.0: no evidence of a "
+            "Unlabeled images: this setting is 0.1 points better than the control, 95 % interval of the gain -0.7 to "
+            "+1.0: no evidence of a "
             "gain; a gain of this size would need about 47 seeds.",
         ),
     ],
@@ -91,9 +95,11 @@ def test_one_seed_has_no_interval(tmp_path: Path) -> None:
             0.05,
             [
                 "Confirmed on 10 fresh seeds: threshold.tau=0.9: test accuracy 84.9 ± 1.5 %.",
-                "Unlabeled images: 5.0 points over the control, 95 % interval of the gain +4.4 to +5.6: a clear gain. "
+                "Unlabeled images: this setting is 5.0 points better than the control, 95 % interval of the gain "
+                "+4.4 to +5.6: a clear gain. "
                 "The sweep had overstated it by 2.0 points.",
-                "Labels alone: 5.0 points over the best labels-only runs of the sweep, 95 % interval of the gain "
+                "Compared with labels alone: this setting is 5.0 points better than the best labels-only runs of the "
+                "sweep, 95 % interval of the gain "
                 "+4.4 to +5.6: a clear gain.",
             ],
         ),
@@ -101,9 +107,11 @@ def test_one_seed_has_no_interval(tmp_path: Path) -> None:
             0.0,
             [
                 "Confirmed on 10 fresh seeds: threshold.tau=0.9: test accuracy 79.9 ± 1.5 %.",
-                "Unlabeled images: 0.0 points apart from the control, 95 % interval of the gain -0.6 to +0.6: no "
+                "Unlabeled images: this setting and the control are 0.0 points apart, 95 % interval of the gain -0.6 "
+                "to +0.6: no "
                 "evidence of a difference. The sweep had overstated it by 7.0 points.",
-                "Labels alone: 0.0 points apart from the best labels-only runs of the sweep, 95 % interval of the gain "
+                "Compared with labels alone: this setting and the best labels-only runs of the sweep are 0.0 points "
+                "apart, 95 % interval of the gain "
                 "-0.6 to +0.6: no evidence of a difference.",
             ],
         ),
@@ -119,8 +127,10 @@ def test_confirmation_comes_first(tmp_path: Path, gain: float, expected: list[st
     (place / FILE).write_text(json.dumps(content | {"redraw_labels": True, "seeds": list(range(3, 13))}))
     assert lines(tmp_path / "mine") == [
         *expected,
+        "The sweep in which this setting was selected, without the confirmation:",
         "Best of 2 settings, selected on validation: threshold.tau=0.9: test accuracy 87.4 ± 0.1 % over 3 seeds.",
-        "Unlabeled images: 6.9 points over the control, 95 % interval of the gain +6.1 to +7.8: a suggestive gain "
+        "Unlabeled images: this setting is 6.9 points better than the control, 95 % interval of the gain +6.1 to "
+        "+7.8: a suggestive gain "
         "before its confirmation.",
         SAME,
     ]
@@ -142,11 +152,12 @@ def test_missing_and_failed_references_are_named(tmp_path: Path) -> None:
     make_with_references(tmp_path / "mine", config, test=0.8, control=None, baseline=None)
     _, unlabeled, labels = lines(tmp_path / "mine")
     assert unlabeled == "Unlabeled images: no control, so their effect is unknown."
-    assert labels.startswith("Labels alone: no labels-only run is finished")
+    assert labels.startswith("Compared with labels alone: no labels-only run is finished")
 
 
 ALONE = (
-    "Labels alone: 30.0 points over the best labels-only runs (method.name=supervised augment.name=none "
+    "Compared with labels alone: this setting is 30.0 points better than the best labels-only runs "
+    "(method.name=supervised augment.name=none "
     "augment.strength=0.0), 95 % interval of the gain +30.0 to +30.0: a suggestive gain, to be confirmed by semisup "
     "confirm."
 )
@@ -179,7 +190,8 @@ def test_seeds_that_the_control_lacks_are_left_out_and_counted(tmp_path: Path) -
         make_with_references(tmp_path / "mine", config, test=0.8, control=control, baseline=0.5, labelings=LABELINGS)
     assert lines(tmp_path / "mine") == [
         "One setting: test accuracy 80.0 ± 0.0 % over 3 seeds.",
-        "Unlabeled images: 12.0 points over the control (2 of 3 seeds), 95 % interval of the gain -13.4 to +37.4: no "
+        "Unlabeled images: this setting is 12.0 points better than the control (2 of 3 seeds), 95 % interval of the "
+        "gain -13.4 to +37.4: no "
         "evidence of a gain; a gain of this size would need about 3 seeds.",
         ALONE,
     ]
@@ -195,7 +207,8 @@ def test_one_cell_without_a_test_set(tmp_path: Path) -> None:
         )
     assert lines(tmp_path / "mine") == [
         "One setting: validation accuracy 81.0 ± 1.0 % (there is no test set) over 3 seeds.",
-        "Unlabeled images: 11.0 points over the control, 95 % interval of the gain +8.5 to +13.5: a suggestive gain, "
+        "Unlabeled images: this setting is 11.0 points better than the control, 95 % interval of the gain +8.5 to "
+        "+13.5: a suggestive gain, "
         "to be confirmed by semisup confirm. Measured on the validation images that selected it, so it is optimistic.",
         SAME,
     ]
@@ -210,7 +223,8 @@ def test_controls_of_version_0_1_0_have_their_name_everywhere(tmp_path: Path) ->
         accuracy = 0.8 + seed / 100
         make_with_references(tmp_path / "mine", config, test=accuracy, control=0.7, baseline=0.5, labelings=LABELINGS)
     assert lines(tmp_path / "mine")[1] == (
-        f"Unlabeled images: 11.0 points over the {old}, 95 % interval of the gain +8.5 to +13.5: a suggestive gain, to "
+        f"Unlabeled images: this setting is 11.0 points better than the {old}, 95 % interval of the gain +8.5 to "
+        f"+13.5: a suggestive gain, to "
         "be confirmed by semisup confirm, of a new sweep."
     )
     text = text_of(tmp_path / "mine")

@@ -99,7 +99,17 @@ def test_cost_is_estimated_once_after_the_first_trained_job() -> None:
 
 
 def test_announcement_counts_runs() -> None:
-    assert announcement(None, 0, references=False, minutes=None) == "sweep: as many runs as the search asks for"
-    assert announcement(6, 3, references=False, minutes=10) == (
+    assert announcement(None, 1, 1, references=False, minutes=None) == "sweep: as many runs as the search asks for"
+    assert announcement(6, 3, 1, references=False, minutes=10) == (
         "sweep: 6 runs (2 settings x 3 seeds); no further run starts after 10 minutes"
     )
+
+
+def test_announcement_names_folds_as_folds() -> None:
+    def counts(jobs: int, seeds: int, folds: int) -> str:
+        return announcement(jobs, seeds, folds, references=False, minutes=None)
+
+    assert counts(12, 1, 4) == "sweep: 12 runs (3 settings x 4 folds)"
+    assert counts(24, 2, 4) == "sweep: 24 runs (3 settings x 2 seeds x 4 folds)"
+    assert counts(4, 1, 4) == "sweep: 4 runs (1 setting x 4 folds)"
+    assert counts(1, 1, 1) == "sweep: 1 run"

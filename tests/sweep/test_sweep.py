@@ -311,7 +311,7 @@ def test_duplicate_jobs_run_once_and_are_listed(tmp_path: Path) -> None:
     done = stand_in(tmp_path, {}, "seed=1,1,2")
     assert done.returncode == 0
     assert trained(tmp_path) == [1, 2]
-    assert "1 jobs are duplicates of another and ran once: 1 = 0" in done.stdout
+    assert "1 job is a duplicate of another and ran once: 1 = 0" in done.stdout
     assert (max(tmp_path.glob("s/sweeps/*")) / "sweep_summary.md").read_text().count("| done |") == 3
 
 

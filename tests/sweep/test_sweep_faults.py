@@ -32,7 +32,7 @@ def test_killed_workers_are_reported_and_the_sweep_continues_with_fewer(tmp_path
     assert "4 runs: 4 done" in done.stdout
     assert "killed by SIGKILL: out of memory, limit 0.50 GB," in done.stdout
     assert "continuing with 2 runs at a time" in done.stdout
-    assert "continuing with 1 runs at a time" not in done.stdout
+    assert "continuing with 1 run at a time" not in done.stdout
 
 
 def test_a_run_too_large_for_its_control_group_is_reported_with_the_limit(tmp_path: Path) -> None:

@@ -103,6 +103,19 @@ def test_run_uploaded_from_its_directory_equals_the_live_run(
     assert before["exit"] == 0
 
 
+def test_environment_variables_of_wandb_apply_to_an_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made(settings("tracking=none"))
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    monkeypatch.setenv("WANDB_RUN_GROUP", "lab")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "files"))
+    status, said = track(capsys, folder)
+    assert status == 0, said
+    uploaded = shown(tmp_path / "files")
+    assert (uploaded["project"], uploaded["run_group"]) == ("theirs", "lab")
+
+
 def test_resumed_run_has_no_duplicate_or_missing_steps(tmp_path: Path) -> None:
     folder = made(settings(), stop_after=3)
     assert shown(tmp_path / "outputs")["exit"] == 1

@@ -305,9 +305,52 @@ def test_default_mode_is_offline(
 ) -> None:
     if environment:
         monkeypatch.setenv("WANDB_MODE", environment)
-    mirror = replace(OFFLINE, mode=mode).open(identity(tmp_path))
+    with pytest.warns(match=f"not WANDB_MODE={environment}") if mode else contextlib.nullcontext():
+        mirror = replace(OFFLINE, mode=mode).open(identity(tmp_path))
     mirror.close({}, 0)
     assert bool(server.runs) == online
+
+
+def test_environment_variables_replace_settings_with_default_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "PROJECT": "theirs", "ENTITY": "team", "DIR": str(tmp_path / "files"), "RUN_GROUP": "lab", "NAME": "first try",
+        "TAGS": "small, photos", "NOTES": "with more labels", "MODE": "offline",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    settings = replace(OFFLINE, project="semisup", tags=[])
+    settings.open(replace(identity(tmp_path), defaults={"project": "semisup"})).close({}, 0)
+    assert not (tmp_path / "wandb").exists()
+    run = read_back(written(tmp_path / "files"))["run"][0]
+    assert (run["project"], run["entity"], run["run_group"], run["display_name"], run["notes"]) == (
+        *("theirs", "team", "lab", "first try", "with more labels"),
+    )
+    assert sorted(run["tags"]) == ["mine", "photos", "small", "theirs"]
+    assert run["run_id"] == "tau-0.95-ab12"
+
+
+def test_settings_have_precedence_over_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    monkeypatch.setenv("WANDB_TAGS", "small")
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    with pytest.warns(UserWarning, match="W&B uses") as caught:
+        OFFLINE.open(replace(identity(tmp_path), defaults={"project": "semisup"})).close({}, 0)
+    assert [str(each.message) for each in caught] == [
+        "W&B uses tracking.project=digits, not WANDB_PROJECT=theirs; tracking.tags=mine, not WANDB_TAGS=small"
+    ]
+    run = read_back(written(tmp_path))["run"][0]
+    assert (run["project"], run["entity"]) == ("digits", "team")
+    assert sorted(run["tags"]) == ["mine", "theirs"]
+
+
+def test_invalid_value_of_an_environment_variable_disables_tracking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "a/b")
+    with pytest.warns(match=r"W&B is off: WANDB_PROJECT=a/b: must be a name without"):
+        mirror = OFFLINE.open(replace(identity(tmp_path), defaults={"project": "digits"}))
+    assert isinstance(mirror, NullTracker)
 
 
 def test_disabled_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from semisup.errors import SettingError
 from semisup.images.on_disk import LazyImages, concatenate
 from semisup.record import checkpoint
 from semisup.runner.refit import refit_data
+from semisup.sweep.preflight import compose_command
 from semisup.training.loop import train
 from semisup.training.state import State, TrainingConfig, TrainingData, restore, start
 from tests.conftest import Program, checked, toy_problem
@@ -178,6 +179,21 @@ def test_refit_as_typed_is_no_row_and_predicts(program: Program, tmp_path: Path)
     status, output = program("predict", str(refit), "images")
     assert status == 0, output
     assert "digit.png," in output
+
+
+def test_refits_of_several_settings_are_refused() -> None:
+    message = (
+        r"train\.refit=[Tt]rue: trains one setting, .* threshold\.tau has 2 values \(0\.5, 0\.7\); type one of them"
+    )
+    with pytest.raises(SettingError, match=message):
+        compose_command(["train.refit=true", "threshold.tau=0.5,0.7", "seed=0,1"], True)
+    with pytest.raises(SettingError, match=r"threshold\.tau has 3 values .* as threshold\.tau=0\.7$"):
+        compose_command(["experiment=photographs", "dataset.root=x", "train.refit=true"], False)
+    chosen = compose_command(
+        ["experiment=photographs", "dataset.root=x", "train.refit=true", "threshold.tau=0.5"], False
+    )
+    assert chosen.choices["threshold.tau"] == ["threshold.tau=0.5"]
+    compose_command(["train.refit=true,false", "threshold.tau=0.5,0.7"], True)
 
 
 def test_refits_of_a_sweep_have_no_references(program: Program, tmp_path: Path) -> None:

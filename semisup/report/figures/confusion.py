@@ -3,7 +3,7 @@
 import numpy
 from matplotlib.figure import Figure
 
-from semisup.text import escape
+from semisup.report.figures.style import class_labels
 
 MAX_CLASSES_WITH_COUNTS = 20
 
@@ -16,8 +16,8 @@ def confusion_figure(counts: list[list[int]], classes: tuple[str, ...]) -> Figur
     axes = figure.subplots()
     shares = matrix / numpy.maximum(matrix.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [escape(name)[:16] for name in classes]
-    axes.set(xlabel="predicted", ylabel="true")
+    names, note = class_labels(classes, 16)
+    axes.set(xlabel="predicted" + (f"\n{note}" if note else ""), ylabel="true")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     if len(classes) <= MAX_CLASSES_WITH_COUNTS:

@@ -76,7 +76,7 @@ def is_dark(color: Color) -> bool:
 
 def legend(comparison: Comparison, grid: Grid) -> list[str]:
     """Write the two lines of the heat maps' legend: how to read the cells, and which reference runs are used."""
-    notes = ["Framed: best on validation", "± spread over seeds", "bold: 95 % interval above 0"]
+    notes = ["Framed: best on validation", f"± spread over {comparison.repeated_by}", "bold: 95 % interval above 0"]
     notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:
         notes.append("other settings differ too: each cell shows the row of best validation accuracy")

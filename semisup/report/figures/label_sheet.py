@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from semisup.dataset import Data
 from semisup.record.pseudo_labels import PseudoLabelRow
-from semisup.text import escape
+from semisup.report.figures.style import class_labels
 
 SHOWN = 24  # number of pseudo-labels in each half
 ROW_HEIGHT = 1.15  # a column is 1 wide
@@ -21,12 +21,15 @@ def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
     figure = Figure(figsize=(12, 6.5))
     any_selected = any(label.weight > 0 for label in last)
     suffix = "of the selected" if any_selected else "(none is selected)"
+    names, note = class_labels(data.classes, 12)
+    suffix += f"   |   {note}" if note else ""
+    shown = dict(zip(data.classes, names, strict=True))
     halves = figure.subplots(2, 1, gridspec_kw={"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 0.94})
     for axes, labels, end in zip(halves, both_ends(last, SHOWN), ("most", "least"), strict=True):
         axes.set_title(f"{end} confident {suffix}", fontsize=11, pad=16)
         axes.axis("off")
         for place, label in enumerate(labels):  # in the same axes: 2 s faster than axes for each image
-            _draw_thumbnail(axes, label, data, *divmod(place, SHOWN // 2))
+            _draw_thumbnail(axes, label, data, shown[label.target], *divmod(place, SHOWN // 2))
         axes.set(xlim=(0, SHOWN // 2), ylim=(2 * ROW_HEIGHT, 0), aspect="equal")
     return figure
 
@@ -55,13 +58,13 @@ def thumbnail_table(last: list[PseudoLabelRow], data: Data, count: int) -> tuple
     return ["path", "class", "confidence", "kept"], rows, images
 
 
-def _draw_thumbnail(axes: Axes, label: PseudoLabelRow, data: Data, row: int, column: int) -> None:
+def _draw_thumbnail(axes: Axes, label: PseudoLabelRow, data: Data, name: str, row: int, column: int) -> None:
     image = data.unlabeled.pixels[label.number].permute(1, 2, 0).numpy()
     top = row * ROW_HEIGHT
     extent = (column + 0.04, column + 0.96, top + 0.92, top)
     axes.imshow(image.squeeze(), cmap="gray" if image.shape[2] == 1 else None, extent=extent)
     truth = int(data.hidden_targets[label.number])
     incorrect = truth >= 0 and data.classes[truth] != label.target
-    title = f"{escape(label.target)[:12]} {label.confidence:.2f}"
+    title = f"{name} {label.confidence:.2f}"
     color = "#c00000" if incorrect else "black"
     axes.text(column + 0.5, top - 0.03, title, fontsize=7, color=color, ha="center", va="bottom")

@@ -1,14 +1,20 @@
 """Colors and style of all figures, which do not depend on the user's matplotlibrc."""
 
 import io
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
+from matplotlib.ft2font import FT2Font
+
+from semisup.text import escape
 
 BLACK, WHITE, GRAY, PALE, GRID = "#000000", "#ffffff", "#777777", "#e8f1f8", "#dddddd"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -17,6 +23,13 @@ BLUE, ORANGE, GREEN, PINK = COLORS[:4]
 
 WIDTH_INCHES = 9
 DOTS_PER_INCH = 100
+FONTS = (
+    *("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei"),
+    *("WenQuanYi Micro Hei", "Droid Sans Fallback", "Hiragino Sans GB", "PingFang SC", "Microsoft YaHei"),
+    *("Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS"),
+)
+"""Fonts for names in any script: a letter is drawn with the first installed font that has it."""
+
 STYLE: Any = {
     "text.usetex": False,
     "text.parse_math": False,
@@ -36,10 +49,35 @@ def figure_style(*, transparent: bool = False) -> Iterator[None]:
     Args:
         transparent: whether figures have no background, for an SVG inside a page.
     """
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `class_labels` replaces such names
         matplotlib.rcdefaults()
-        with matplotlib.rc_context(STYLE | (TRANSPARENT if transparent else {})):
+        fonts = {"font.family": [*installed_fonts(), "sans-serif"]}
+        with matplotlib.rc_context(STYLE | fonts | (TRANSPARENT if transparent else {})):
             yield
+
+
+@cache
+def installed_fonts() -> dict[str, FT2Font]:
+    """Load the installed fonts of FONTS, by name; DejaVu Sans comes with matplotlib."""
+    installed = {entry.name: entry.fname for entry in fontManager.ttflist if entry.style == "normal"}
+    return {name: get_font(installed[name]) for name in FONTS if name in installed}
+
+
+def class_labels(classes: Sequence[str], max_letters: int) -> tuple[list[str], str]:
+    """Shorten the names of classes for a plot, and number the names that no installed font can draw.
+
+    Returns:
+        One label for each class, and a note about the numbers; "" if there are none.
+    """
+    names = [escape(name)[:max_letters] for name in classes]
+    fonts = installed_fonts().values()
+    labels = [
+        name if all(any(font.get_char_index(ord(letter)) for font in fonts) for letter in name) else f"class {number}"
+        for number, name in enumerate(names)
+    ]
+    note = "class 0, 1, ...: the order of the names in run.json; no installed font has their letters"
+    return labels, "" if labels == names else note
 
 
 def make_figure(height_inches: float) -> Figure:

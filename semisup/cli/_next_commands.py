@@ -1,0 +1,173 @@
+"""Write the hints and the commands that `semisup compare` prints below its tables."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semisup.config.quoting import format_value
+from semisup.record.reader import read_json
+from semisup.record.status import RECORDED_STATUSES
+from semisup.text import counted, printable, shell_quote
+
+if TYPE_CHECKING:
+    from semisup.analysis.comparison import Comparison, ReferenceGain, Row
+    from semisup.analysis.runs import Run
+
+REFIT_SETTINGS: dict[str, Any] = {
+    "method.gate": 0,
+    "labeler.calibrate": False,
+    "train.patience": None,
+    "train.select_by": "accuracy",
+    "dataset.folds": None,
+    "dataset.fold": None,
+}
+"""Settings that need validation images -> the value that a refit (`train.refit`) allows."""
+
+TRAIN = ["semisup", "train"]
+
+
+def hints(comparison: "Comparison") -> list[str]:
+    """List hints: how to train missing controls, and how to continue unfinished runs."""
+    lines = _missing_references(comparison)
+    if any(row.ensemble is not None and len({run.fingerprint for run in row.runs}) > 1 for row in comparison.rows):
+        lines.append(
+            "each seed has labeled images of its own, so that an ensemble of seeds has learned from more labels than a "
+            "run (docs/statistics.md)"
+        )
+    if any(run.config["method"]["name"] == "noisy_student" for row in comparison.rows for run in row.runs[:1]):
+        lines.append(
+            "noisy_student restarts every method.refresh_every epochs; those of its control have labeled steps only, "
+            "so that it restarts more often in as many steps (docs/methods.md)"
+        )
+    if any(run.status in RECORDED_STATUSES for run in comparison.unfinished):
+        from semisup.runner.reproduction import PREFIX
+
+        reproductions = any(str(run.name).startswith(PREFIX) for run in comparison.unfinished)
+        command = "train command (for a reproduction, reproduce command)" if reproductions else "train command"
+        lines.append(f"the same {command} resumes interrupted runs and retries failed ones")
+    return lines
+
+
+def _missing_references(comparison: "Comparison") -> list[str]:
+    """State how many runs have no control or no baseline, and the command that trains these."""
+    from semisup.analysis.gains import BASELINE, CONTROL
+    from semisup.sweep.job_store import swept_runs
+
+    pairs = comparison.references_of
+    without = [
+        run for run in comparison.runs if (gains := pairs.get(str(run.folder))) and not _has(gains, CONTROL, BASELINE)
+    ]
+    if not without:
+        return []
+    swept = {parent: swept_runs(parent) for parent in {run.folder.resolve().parent for run in without}}
+    due = all(
+        run.config["sweep"].get("control") and run.folder.resolve().name in swept[run.folder.resolve().parent]
+        for run in without
+    )
+    verb = "has" if len(without) == 1 else "have"
+    count = f"{len(without)} of {counted(len(pairs), 'run')} {verb} no control or no baseline"
+    if due:
+        return [f"{count} yet: the same train command again trains them"]
+    words = recorded_words(without[0])
+    control = [] if without[0].config["sweep"].get("control", True) else ["sweep.control=true"]
+    kept = [word for word in words if _key(word) != "sweep.control"]
+    if not words:
+        return [f"{count}: repeat the command with -m and sweep.control=true; it reuses finished runs"]
+    command = _in_shell([*TRAIN, "-m", *kept, *control])
+    others = "" if len(without) == 1 else ", and likewise for the others"
+    return [f"{count}; this command reuses the finished run and trains them{others}: {command}"]
+
+
+def _has(gains: "Mapping[str, ReferenceGain]", *kinds: str) -> bool:
+    return all(gains[kind].other for kind in kinds)
+
+
+def next_commands(comparison: "Comparison") -> list[str]:
+    """List the commands to type next.
+
+    Of a setting that was trained on several folds, no single fold is recommended: the fold with the best accuracy has
+    the easiest validation images.
+    """
+    row = comparison.best
+    if row is None:
+        return []
+    folds = row.runs[0].fold is not None
+    runs, images = _shell_list(row.runs if folds else [row.best_run]), "images/"
+    lines = ["", f"look at {'one fold' if folds else 'the best run'}:   semisup show {shell_quote(_shown(row).folder)}"]
+    lines += [f"use {'all folds' if folds else 'it'} on your images:  semisup predict {runs} {images}"]
+    if folds:
+        lines += [f"train it on all labels: {refit_command(row.runs[0])}"]
+    accuracy, better, others = _better_reference(comparison, row.runs if folds else [row.best_run])
+    if better > accuracy:
+        lines += [
+            f"but supervised training does better by validation ({better:.1%} against {accuracy:.1%}):",
+            f"                        semisup predict {_shell_list(others)} {images}",
+        ]
+    return lines
+
+
+def _shown(row: "Row") -> "Run":
+    return row.best_run if row.runs[0].fold is None else row.runs[0]
+
+
+def _better_reference(comparison: "Comparison", runs: "Iterable[Run]") -> "tuple[float, float, list[Run]]":
+    """Find the kind of reference runs with the best mean validation accuracy.
+
+    Returns:
+        The mean accuracy of `runs`, that of the reference runs, and these; without reference runs 0 and [].
+    """
+    runs = list(runs)
+    accuracies: dict[str, list[Run]] = {}
+    for run in runs:
+        for kind, gain in comparison.references_of.get(str(run.folder), {}).items():
+            if (other := gain.finished) is not None:
+                accuracies.setdefault(kind, []).append(other)
+    complete = [others for others in accuracies.values() if len(others) == len(runs)]
+    best = max(complete, key=_mean_validation, default=[])
+    return _mean_validation(runs), _mean_validation(best), best
+
+
+def _mean_validation(runs: "list[Run]") -> float:
+    return sum(run.accuracy("validation") or 0.0 for run in runs) / max(len(runs), 1)
+
+
+def refit_command(run: "Run") -> str:
+    """Return the command that trains the setting of a run once more, on labeled and validation images together."""
+    words = [word for word in recorded_words(run) if not _key(word).startswith(("sweep.", "train.refit"))]
+    if not words:
+        return "semisup train ... train.refit=true dataset.folds=null dataset.fold=null"
+    for key, value in REFIT_SETTINGS.items():
+        section, _, name = key.partition(".")
+        node = run.config.get(section) or {}
+        if name in node and node[name] != value:
+            words = [*(word for word in words if _key(word) != key), f"{key}={format_value(value)}"]
+    return _in_shell([*TRAIN, *words, "train.refit=true"])
+
+
+def recorded_words(run: "Run") -> list[str]:
+    """Read the settings of the train command that run.json records; [] if they cannot be read.
+
+    Settings of Hydra itself, such as the launcher, are left out.
+    """
+    command = (read_json(run.folder / "run.json") or {}).get("command")
+    try:
+        words = shlex.split(command) if isinstance(command, str) else []
+    except ValueError:
+        return []
+    settings = [word for word in words[2:] if word not in ("-m", "--multirun")]
+    if words[:2] != TRAIN or not all("=" in word or word.startswith("~") for word in settings):
+        return []
+    return [word for word in settings if not _key(word).startswith(("hydra.", "hydra/"))]
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
+
+
+def _in_shell(words: list[str]) -> str:
+    return printable(shlex.join(words), 2000)
+
+
+def _shell_list(runs: "Iterable[Run]") -> str:
+    return " ".join(shell_quote(Path(run.folder)) for run in runs)

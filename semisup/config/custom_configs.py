@@ -1,0 +1,49 @@
+"""Find the YAMLs of the user: in `--config-dir DIR`, and in `semisup/` or `conf/` of the current folder.
+
+A folder of the current folder is searched only if it has a folder `experiment/`. The YAMLs of semisup come first, so
+that a YAML of the user never replaces one of them.
+"""
+
+import os
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+VARIABLE = "SEMISUP_CONFIG_DIR"
+"""Environment variable with the folder of `--config-dir`, for the processes of a sweep."""
+
+OWN_CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def folders() -> list[Path]:
+    """List the folders of the user, in the order in which they are searched."""
+    given = os.environ.get(VARIABLE)
+    local = [Path(name) for name in ("semisup", "conf") if Path(name, "experiment").is_dir()]
+    return [*([Path(given)] if given else []), *(path for path in local if path.resolve() != OWN_CONF)]
+
+
+def custom_option(group: str, name: str) -> Path | None:
+    """Return the YAML of the user that defines an option of a group; None if there is none."""
+    paths = (folder / group / f"{name}.yaml" for folder in folders())
+    return next((path for path in paths if path.is_file()), None)
+
+
+def custom_names(group: str) -> list[str]:
+    """List the options of a group that the user's YAMLs define."""
+    return sorted({path.stem for folder in folders() for path in (folder / group).glob("*.yaml")})
+
+
+class CustomConfigs(SearchPathPlugin):
+    """Hydra plugin that appends the folders of the user to the search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folders."""
+        for folder in folders():
+            search_path.append("semisup", f"file://{folder.resolve()}")
+
+
+def install() -> None:
+    """Register the plugin with Hydra."""
+    Plugins.instance().register(CustomConfigs)

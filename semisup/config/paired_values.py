@@ -1,0 +1,103 @@
+"""Paired values of a sweep: rows of settings in place of every combination.
+
+    threshold.tau=zip(0.7,0.9) augment.strength=zip(0.2,0.4)    two jobs: 0.7 with 0.2, and 0.9 with 0.4
+    sweep.rows=FILE.csv                                         one job for each line; the header has the keys
+
+Both are rewritten in Hydra's own grammar, as `threshold.tau=tag(zip,choice(0.7,0.9))`. This module imports no torch.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.override_parser.types import Override, Sweep
+
+from semisup.errors import DataError, SettingError
+from semisup.text import counted, escape, listed
+
+TAG = "zip"
+WORD = re.compile(r"(?P<key>[\w./@-]+)=zip\((?P<values>.*)\)", re.ASCII | re.DOTALL)
+ROWS = "sweep.rows"
+
+
+class Axis(NamedTuple):
+    """One dimension of a grid: the overrides of each of its positions, one for each key that varies along it."""
+
+    rows: list[tuple[str, ...]]
+
+
+def tagged(word: str) -> str:
+    """Rewrite `key=zip(a,b)` in Hydra's grammar; return any other word unchanged."""
+    match = WORD.fullmatch(word)
+    return word if match is None else f"{match['key']}=tag({TAG},choice({match['values']}))"
+
+
+def is_paired(override: Override) -> bool:
+    """Whether the values of an override are paired with those of the other paired overrides."""
+    value = override.value()
+    return isinstance(value, Sweep) and TAG in value.tags
+
+
+def read_rows(path: Path, convert: Callable[[str], str]) -> list[str]:
+    """Read a CSV file with one line for each job as paired overrides, one for each column.
+
+    Args:
+        path: the file; its header has the keys, and its cells have values as a user types them.
+        convert: function that converts a word as typed to an override of one value.
+
+    Raises:
+        DataError: the file cannot be read, or has no lines, or lines with other numbers of cells than the header.
+        SettingError: a cell is not a value.
+    """
+    try:
+        with path.expanduser().open(newline="", encoding="utf-8-sig") as file:
+            keys, *lines = [line for line in csv.reader(file) if any(cell.strip() for cell in line)] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{ROWS}={escape(path)}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not lines:
+        raise DataError(
+            f"{ROWS}={escape(path)}: needs a header with keys, such as threshold.tau, and a line for each run"
+        )
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(keys):
+            raise DataError(f"{ROWS}={escape(path)}: line {number} has {counted(len(line), 'cell')}, not {len(keys)}")
+    words = []
+    for key, column in zip(keys, zip(*lines, strict=True), strict=True):
+        values = [convert(f"{key.strip()}={cell.strip()}").partition("=")[2] for cell in column]
+        words.append(f"{key.strip()}=tag({TAG},choice({','.join(values)}))")
+    return words
+
+
+def axes(overrides: Iterable[Override]) -> list[Axis]:
+    """Combine overrides to the axes of a grid; all paired overrides form one axis, at the place of the first of them.
+
+    Raises:
+        SettingError: paired overrides have different numbers of values.
+    """
+    by_key: dict[str, tuple[bool, list[str]]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            words = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            words = [str(override.input_line)]
+        by_key[key] = is_paired(override), words
+    require_equal_lengths({key: len(words) for key, (paired, words) in by_key.items() if paired})
+    paired_columns = [words for paired, words in by_key.values() if paired]
+    result: list[Axis] = []
+    for paired, words in by_key.values():
+        if not paired:
+            result.append(Axis([(word,) for word in words]))
+        elif words is paired_columns[0]:
+            result.append(Axis(list(zip(*paired_columns, strict=True))))
+    return result
+
+
+def require_equal_lengths(counts: dict[str, int]) -> None:
+    """Raise SettingError unless all paired keys have the same number of values."""
+    if len(set(counts.values())) > 1:
+        key, number = next(iter(counts.items()))
+        sizes = listed((f"{key} has {number}" for key, number in counts.items()), "and")
+        raise SettingError(key, f"zip(...) of {counted(number, 'value')}", f"all need equally many values: {sizes}")

@@ -1,0 +1,179 @@
+"""List what a folder of runs occupies on disk, and delete the parts that the program makes again when it needs them.
+
+Only files whose names and places show that semisup wrote them can be deleted: decoded images, stored features, shared
+starts, and the states from which a finished run would resume. Records, best models, W&B files and all other files are
+only counted. Symbolic links are not followed.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from semisup.errors import DataError, InUseError
+from semisup.features.segment import SUFFIX
+from semisup.record import is_finished
+from semisup.record.checkpoint import NAME
+from semisup.record.lock import RunLock
+from semisup.record.lock_holder import HolderState, holder_state
+from semisup.runner.shared_start import FOLDER as SHARED_STARTS
+from semisup.runtime.atomic_files import try_lock
+from semisup.text import escape
+
+CACHE = ".cache"
+IMAGE_FILE = re.compile(r"((index|duplicates)/[0-9a-f]{64}\.json|packs/[0-9a-f]{64}\.pack)", re.ASCII)
+FEATURE_FILE = re.compile(rf"features/[0-9a-f]{{32}}/[0-9a-f]{{32}}{re.escape(SUFFIX)}", re.ASCII)
+
+RECORDS, BEST, STATES_LIVE = "records of runs", "best models", "states of unfinished runs"
+STATES = "states of finished runs"
+STARTS, IMAGES, PACKS, WANDB, OTHER = "shared starts", "decoded images", "stored features", "W&B files", "other files"
+KINDS = (RECORDS, BEST, STATES_LIVE, WANDB, OTHER, STATES, STARTS, IMAGES, PACKS)
+REMOVABLE = (STATES, STARTS, IMAGES, PACKS)
+"""Kinds of files that the program makes again when it needs them."""
+
+
+@dataclass(frozen=True)
+class DiskUsage:
+    """The files below a folder.
+
+    files: kind -> path of each file
+    sizes: path -> bytes on disk
+    live: run directories that a process is training, or may be
+    """
+
+    files: dict[str, list[Path]]
+    sizes: dict[Path, int]
+    live: list[Path]
+
+    def size(self, kind: str) -> int:
+        """Return the bytes on disk of the files of one kind."""
+        return sum(self.sizes[path] for path in self.files[kind])
+
+    def removable(self) -> list[Path]:
+        """List the files that can be deleted: none of a kind that a live run may read."""
+        kinds = (STATES,) if self.live else REMOVABLE
+        return [path for kind in kinds for path in self.files[kind]]
+
+
+def measure(folder: Path) -> DiskUsage:
+    """List the files below a folder by kind.
+
+    Raises:
+        DataError: the folder is missing, cannot be read, or holds nothing that semisup wrote.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{escape(folder)}: there is no such folder")
+    usage = DiskUsage({kind: [] for kind in KINDS}, {}, [])
+    try:
+        for path, size in _walk(folder):
+            kind = _kind(path, folder)
+            usage.files[kind].append(path)
+            usage.sizes[path] = size
+    except OSError as error:
+        raise DataError(f"{escape(error.filename or folder)}: cannot be read: {error.strerror}") from None
+    if not any(usage.files[kind] for kind in KINDS if kind != OTHER):
+        raise DataError(f"{escape(folder)}: holds nothing that semisup wrote; give outputs, outputs/NAME or a run")
+    runs = {path.parent for path in usage.files[RECORDS] if path.name == "run.json"}
+    states = (HolderState.ALIVE, HolderState.UNKNOWN)
+    usage.live.extend(sorted(run for run in runs if holder_state(run)[0] in states))
+    return usage
+
+
+def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
+    """Delete the removable files, each under the lock of its folder if it has one.
+
+    Returns:
+        The number of freed bytes, and the files that could not be deleted or are in use.
+    """
+    freed = 0
+    kept: list[Path] = []
+    by_folder: dict[Path, list[Path]] = {}
+    for path in usage.removable():
+        by_folder.setdefault(path.parent, []).append(path)
+    for folder, paths in by_folder.items():
+        with _lock(folder) as is_free:
+            for path in paths:
+                if not is_free:
+                    kept.append(path)
+                    continue
+                try:
+                    path.unlink()
+                except OSError:
+                    kept.append(path)
+                else:
+                    freed += usage.sizes[path]
+        _remove_empty(folder)
+    return freed, kept
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield each regular file below a folder and its bytes on disk; links are neither followed nor listed."""
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):
+            yield Path(entry.path), 512 * entry.stat(follow_symlinks=False).st_blocks
+
+
+def _kind(path: Path, root: Path) -> str:
+    """Recognize a file by its name and the names of the folders that hold it."""
+    parts = path.relative_to(root).parts
+    if CACHE in parts:
+        inside = "/".join(parts[parts.index(CACHE) + 1 :])
+        return IMAGES if IMAGE_FILE.fullmatch(inside) else PACKS if FEATURE_FILE.fullmatch(inside) else OTHER
+    checkpoint = NAME.fullmatch(path.name)
+    if path.parent.parent.name == SHARED_STARTS:
+        return STARTS if checkpoint and checkpoint[1] == "shared_start" else OTHER
+    if "wandb" in parts:
+        return WANDB
+    run = next((parent for parent in [path.parent, path.parent.parent] if _is_run(parent)), None)
+    if run is None or root not in (run, *run.parents):
+        return OTHER
+    if path.parent.name == "checkpoints" and checkpoint:
+        if checkpoint[1] == "best":
+            return BEST
+        is_live = holder_state(run)[0] not in (HolderState.NONE, HolderState.GONE)
+        return STATES if is_finished(run) and not is_live else STATES_LIVE
+    return RECORDS
+
+
+def _is_run(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("config.yaml", "run.json"))
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a shared start or of stored features; yield whether no other process uses the folder."""
+    if folder.parent.name == SHARED_STARTS:
+        lock = RunLock(folder)
+        try:
+            lock.try_acquire()
+        except (InUseError, OSError):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+    elif folder.parent.name == "features":
+        descriptor = try_lock(folder / "lock")
+        yield descriptor is not None
+        if descriptor is not None:
+            os.close(descriptor)
+    else:
+        yield True
+
+
+def _remove_empty(folder: Path) -> None:
+    """Delete a folder of a shared start or of stored features that holds no more than its lock."""
+    if folder.parent.name not in (SHARED_STARTS, "features"):
+        return
+    if {path.name for path in folder.iterdir()} <= {"lock", "owner.lock"}:
+        for path in list(folder.iterdir()):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
