@@ -16,7 +16,7 @@ class Listing:
     unlabeled: files without a class
     validation, test: files with classes; None = there is no such set
     ignored: reason or suffix -> number of entries that are not read
-    description: how the files were read, for one line of output; "" = nothing to report
+    notes: lines for the user: how the files were read, and what was not read; [] = read as the settings say
     """
 
     classes: list[str]
@@ -25,18 +25,21 @@ class Listing:
     validation: FileSplit | None
     test: FileSplit | None
     ignored: Counter[str] = field(default_factory=Counter)
-    description: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class SetNames:
     """Settings of `dataset=folder` that name the folder of each set, relative to the root; null = there is no such set.
 
+    unlabeled: one folder or more
+    class_pattern: regular expression with a group `class`, for classes in file names
     has_folds: whether labeled images are held out in place of a validation set
     """
 
     labeled: str
-    unlabeled: str | None
+    unlabeled: tuple[str, ...] | None
     validation: str | None
     test: str | None
+    class_pattern: str
     has_folds: bool

@@ -203,13 +203,21 @@ def test_missing_root_is_reported_with_the_most_similar_name(root: Path) -> None
         chosen(root.parent / "photo").inspect()
 
 
-@pytest.mark.parametrize(("key", "folder"), [("labeled", "training/labeled"), ("validation", "validation")])
-def test_missing_folder_is_named_with_its_setting(root: Path, key: str, folder: str) -> None:
-    shutil.rmtree(root / folder)
+def test_missing_folder_is_named_with_its_setting(root: Path) -> None:
+    shutil.rmtree(root / "training/labeled")
     with pytest.raises(
-        DataError, match=rf"^dataset\.{key}={folder}: there is no folder .*one folder per class.* contains .*/"
+        DataError, match=r"^dataset\.labeled=training/labeled: there is no folder .*one folder per class.* contains .*/"
     ):
         chosen(root).inspect()
+
+
+def test_missing_validation_folder_of_the_usual_name_is_replaced_by_a_share(root: Path) -> None:
+    shutil.rmtree(root / "validation")
+    info = chosen(root).inspect()
+    assert info.counts == {"labeled": 18, "unlabeled": 5, "validation": 6, "test": 6}
+    assert [note.partition(":")[0] for note in info.notes] == ["no validation set was found"]
+    with pytest.raises(SettingError, match=r"^dataset\.validation=holdout: there is no folder .*/holdout"):
+        chosen(root, "dataset.validation=holdout").inspect()
 
 
 def test_root_one_level_off_is_reported_with_the_correct_one(root: Path) -> None:
