@@ -446,7 +446,7 @@ def refuse(*_: object) -> None:
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((pool, "read_bytes"), (cache, "read_bytes"), (cache, "decode_files")):
+    for module, name in ((pool, "read_file"), (cache, "read_file"), (cache, "decode_files")):
         monkeypatch.setattr(module, name, refuse)
 
 
