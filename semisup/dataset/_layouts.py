@@ -6,7 +6,14 @@ A new layout is a module `_layout_*.py` and one line in `LAYOUTS`.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from semisup.dataset import _layout_classes, _layout_file_names, _layout_folders, _layout_splits
+from semisup.dataset import (
+    _layout_classes,
+    _layout_file_names,
+    _layout_folders,
+    _layout_splits,
+    _layout_table,
+    _layout_webdataset,
+)
 from semisup.dataset._find_folders import is_word, train_folder
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._source import Source, last_name
@@ -42,6 +49,8 @@ LAYOUTS: Mapping[str, Layout] = {
     "splits": _layout(_layout_splits),
     "classes": _layout(_layout_classes),
     "file_names": _layout(_layout_file_names),
+    "table": _layout(_layout_table),
+    "webdataset": _layout(_layout_webdataset),
 }
 """Name of the layout -> its functions."""
 
@@ -49,8 +58,8 @@ LAYOUTS: Mapping[str, Layout] = {
 def find_layout(source: Source, names: SetNames, setting: str) -> Layout:
     """Return the layout of a name; for `auto`, the layout of the files.
 
-    If the folder that `dataset.labeled` names exists and has subfolders, the layout is `folders`. Otherwise exactly one
-    layout must match.
+    If the root is a table, the layout is `table`. If the folder that `dataset.labeled` names exists and has subfolders,
+    the layout is `folders`. Otherwise exactly one layout must match.
 
     Raises:
         SettingError: several layouts match, or `dataset.labeled` names a folder that does not exist.
@@ -58,12 +67,18 @@ def find_layout(source: Source, names: SetNames, setting: str) -> Layout:
     """
     if setting != AUTO:
         return LAYOUTS[setting]
+    if source.is_table:
+        return LAYOUTS["table"]
     if LAYOUTS["folders"].matches(source, names):
         return LAYOUTS["folders"]
     nearby = [root for root, other in source.other_roots() if LAYOUTS["folders"].matches(other, names)]
     if nearby or not (source.is_dir(names.labeled) or is_word("labeled", last_name(names.labeled))):
         return LAYOUTS["folders"]  # which says what is missing
     matches = [name for name, layout in LAYOUTS.items() if name != "folders" and layout.matches(source, names)]
+    if "webdataset" in matches:
+        return LAYOUTS["webdataset"]
+    if "table" in matches:
+        matches = [name for name in matches if name != "file_names"]  # a table says more than names of files
     if len(matches) == 1:
         return LAYOUTS[matches[0]]
     if not matches and source.is_dir(names.labeled):
@@ -79,6 +94,7 @@ ADVICE: Mapping[str, str] = {
     "folders": "for other names, type dataset.labeled=FOLDER (with one folder per class) dataset.unlabeled=FOLDER",
     "splits": "for folders of sets, name them train/, val/ and test/, with one folder per class in each",
     "classes": "for class folders, move the images of each class to a folder in the root, with its name",
+    "table": "for a table, type its path, as dataset.root=FOLDER/labels.csv",
     "file_names": "for classes in file names, type their pattern, as dataset.class_pattern='(?P<class>[^_]+)_.*'",
 }
 """Layout -> what to do for it, in the error for files of no known layout."""
@@ -95,6 +111,7 @@ def _no_layout(source: Source, names: SetNames) -> DataError:
     contents = f"dataset.root contains {', '.join(there) or 'no folder and no image'}"
     hint = next((f" (did you mean dataset.root={root}?)" for root in _other_roots(source, names)), "")
     closest = ["file_names", "splits" if train else "classes"] if any(flat) else ["splits", "folders"]
+    closest = ["table", *closest] if source.tables() else closest
     advice = "; ".join(ADVICE[each] for each in closest)
     return DataError(f"dataset.labeled={names.labeled}: {missing}; {contents}{hint}; {advice}")
 

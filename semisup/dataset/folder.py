@@ -22,13 +22,15 @@ from semisup.dataset._folder_settings import Folders, check_pattern, folder_name
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._layouts import AUTO, LAYOUTS, find_layout
 from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._open_source import open_folder, open_source, table_folder
 from semisup.dataset._protocol import DatasetInfo
-from semisup.dataset._roles import FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
-from semisup.dataset._source import open_source
+from semisup.dataset._roles import DIAGNOSTICS, FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
+from semisup.dataset._table_columns import CLASS, FILE, SPLIT
 from semisup.dataset._truth import read_hidden_classes
 from semisup.errors import SettingError, check_choice, check_range
+from semisup.images.archive_members import in_storage_order
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.scan import OUTPUT_FOLDER, shown
+from semisup.images.scan import OUTPUT_FOLDER, ImageFile, shown
 from semisup.text import escape
 
 
@@ -45,7 +47,11 @@ class Folder(ImageFiles):
     validation: str | None
     test: str | None
     class_pattern: str = field(metadata=added("(?P<class>[^_]+)_.*"))
-    truth: str | None = field(metadata=PATH)
+    truth: str | None = field(metadata=DIAGNOSTICS)
+    file_column: str | None = field(metadata=WHEN_SET)
+    class_column: str | None = field(metadata=WHEN_SET)
+    split_column: str | None = field(metadata=WHEN_SET)
+    image_folder: str | None = field(metadata=WHEN_SET)
     labels_per_class: int | None
     validation_share: float = field(metadata=added(0.2))
     test_share: float = field(metadata=added(0.0))
@@ -82,11 +88,13 @@ class Folder(ImageFiles):
 
     def scanned_folders(self) -> Mapping[str, Path]:
         root, names = Path(self.root).expanduser(), self._set_names()
-        source = open_source(root, follow_symlinks=self.follow_symlinks)
+        source = open_folder(root, follow_symlinks=self.follow_symlinks)
+        if source is None:
+            return {}
         folders: dict[str, Path] = {}
         for key, places in find_layout(source, names, self.layout).scanned(source, names).items():
             for number, where in enumerate(places):
-                folders[f"dataset.{key}[{number}]" if len(places) > 1 else f"dataset.{key}"] = root / where
+                folders[f"dataset.{key}[{number}]" if len(places) > 1 else f"dataset.{key}"] = source.root / where
         return folders
 
     def inspect(self) -> DatasetInfo:
@@ -97,8 +105,17 @@ class Folder(ImageFiles):
 
     def _set_names(self) -> SetNames:
         unlabeled = (self.unlabeled,) if isinstance(self.unlabeled, str) else self.unlabeled
-        has_folds = self.folds is not None
-        return SetNames(self.labeled, unlabeled, self.validation, self.test, self.class_pattern, has_folds)
+        return SetNames(
+            self.labeled,
+            unlabeled,
+            self.validation,
+            self.test,
+            self.class_pattern,
+            columns={role: getattr(self, f"{role}_column") for role in (FILE, CLASS, SPLIT)},
+            image_folder=self.image_folder,
+            max_bad_fraction=self.max_bad_fraction,
+            has_folds=self.folds is not None,
+        )
 
     def _divide(self, listing: Listing, root: Path) -> DatasetInfo:
         """Choose the images of each split from the files that the layout listed.
@@ -129,14 +146,25 @@ class Folder(ImageFiles):
         if outputs := ignored[OUTPUT_FOLDER]:
             message = f"dataset.root={shown(root)}: {outputs} folder(s) of semisup's own output in it are not data"
             warnings.warn(f"{message}; move them elsewhere", stacklevel=3)
-        hidden = read_hidden_classes(root, self.truth, unlabeled, classes) + rest.targets
+        hidden = self._hidden_classes(listing, unlabeled, root) + rest.targets
         lists = {split: part.files for split, part in parts.items()}
         lists |= {"labeled": files.files, "unlabeled": listing.unlabeled, "validation": validation_files.files}
         lists |= {"test": listing.test.files if listing.test else []}
+        lists = {name: in_storage_order(files) for name, files in lists.items()}
         counts = {split: len(part.files) for split, part in parts.items()}
         notes = [*listing.notes, *describe_drawn(drawn, validation_share, test_share)]
         index = FileIndex(parts, hidden, lists, ignored)
         return DatasetInfo(tuple(classes), 3, self.size, counts, index, tuple(notes))
+
+    def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
+        """Return the true class numbers of unlabeled files, by `truth` or as the layout read them; -1 = unknown."""
+        if self.truth is not None:
+            columns = self._set_names().columns
+            return read_hidden_classes(table_folder(root), self.truth, columns, unlabeled, listing.classes)
+        if listing.hidden is None:
+            return [-1] * len(unlabeled)
+        known = {file.name: number for file, number in zip(listing.unlabeled, listing.hidden, strict=True)}
+        return [known.get(file.name, -1) for file in unlabeled]
 
     def _shares(self, listing: Listing) -> tuple[float, float]:
         """Return the shares of the labeled images to draw for validation and for the test; 0 = the set exists.
