@@ -5,7 +5,7 @@
     cells       quoted or not; spaces around a cell do not count
 
 Every row must have as many cells as the first. So a table in which separators are mixed is refused and not misread.
-`csv.Sniffer` was not used: it guesses from characters of the cells, and takes `a.png` for two cells.
+`csv.Sniffer` was not used: it guesses from all characters, and splits `a.png` at the point.
 """
 
 import csv
@@ -26,7 +26,7 @@ _FOREIGN = {
     b"PK\x03\x04": "is an Excel workbook or another archive; save it as CSV",
     b"\x1f\x8b": "is compressed; decompress it",
 }
-"""First bytes of files that users take for a table -> what to do."""
+"""First bytes of other files that are named as a table -> the fix, for the error."""
 
 
 class CsvTable:

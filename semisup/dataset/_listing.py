@@ -37,7 +37,7 @@ class SetNames:
 
     unlabeled: one folder or more
     class_pattern: regular expression with a group `class`, for classes in file names
-    columns: what a column of a table contains -> its name; None = a usual name
+    columns: content of a column of a table -> its name; None = a usual name
     image_folder: folder to which the names in tables are relative; None = it is found
     max_bad_fraction: largest share of rows without an image
     has_folds: whether labeled images are held out in place of a validation set

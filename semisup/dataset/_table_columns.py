@@ -26,7 +26,7 @@ USUAL_NAMES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     SPLIT: (("split", "set", "subset", "partition", "datasplit", "dataset"),),
 }
-"""What a column contains -> its usual names, in lower case and without separators; the first group has precedence."""
+"""Content of a column -> its usual names, in lower case and without separators; the first group has precedence."""
 
 
 def find_columns(

@@ -1,4 +1,4 @@
-"""Tables and archives as data sets: the same photographs in every form are the same data, and what is refused."""
+"""Tables and archives as data sets: equal data in every form, and errors."""
 
 import io
 import json

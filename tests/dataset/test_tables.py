@@ -1,4 +1,4 @@
-"""Tables in the forms in which programs and spreadsheets save them, and what is refused."""
+"""Tables in the forms in which programs and spreadsheets save them, and errors."""
 
 import io
 import json

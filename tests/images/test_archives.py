@@ -1,4 +1,4 @@
-"""Images inside tar and zip archives and Parquet: what is listed, what is read, and what damaged archives give."""
+"""Images inside tar and zip archives and Parquet: listing, reading, and damaged archives."""
 
 import dataclasses
 import io
