@@ -50,6 +50,7 @@ ALLOWED_IMPORTERS = {
     "timm": set(),
     "huggingface_hub": set(),
     "yaml": {"record"},
+    "pyarrow": {"dataset/_parquet_table.py", "images/parquet_cells.py"},
 }
 """Files or folders that alone may import a library; the others get what they need from those."""
 
@@ -202,6 +203,8 @@ def writes(call: ast.Call) -> bool:
     constants = {each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)}
     if name == "open":
         return "os.O_WRONLY" in text or "os.O_RDWR" in text or any(_is_writing(mode) for mode in constants)
+    if name in ("ZipFile", "TarFile"):  # which read unless told otherwise
+        return any(_is_writing(mode) for mode in constants)
     if name not in WRITERS or any(word in text for word in IN_MEMORY):
         return False
     if name in ("replace", "rename", "link", "copy", "copy2", "copyfile", "move", "truncate"):

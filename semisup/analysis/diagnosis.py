@@ -1,5 +1,6 @@
 """Explain why a run whose method uses pseudo-labels used none."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -94,4 +95,9 @@ def _never_labeled(config: dict[str, Any], due: dict[int, float], best: float) -
     )
     if best > gate >= highest:
         return f"{reason}, only between (best {best:.3f}); lower method.gate or method.refresh_every"
-    return f"{reason}; lower method.gate, or train longer"
+    return f"{reason}; train longer, or type method.gate={_below(highest):g}"
+
+
+def _below(accuracy: float) -> float:
+    """Return a gate that is clearly below an accuracy, with two decimals: 0.5 -> 0.45."""
+    return math.floor(90 * accuracy) / 100

@@ -206,7 +206,8 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
         raise SettingError("dataset", dataset, f"must be one of {', '.join(registry.option_names('dataset'))}")
     try:
         of_this_machine = dataset_keys(dataset, KeyRole.MACHINE)
-        settable = [*SETTABLE_KEYS, *(f"dataset.{key}" for key in dataset_keys(dataset, KeyRole.PATH, KeyRole.MACHINE))]
+        roles = KeyRole.PATH, KeyRole.DIAGNOSTICS, KeyRole.MACHINE
+        settable = [*SETTABLE_KEYS, *(f"dataset.{key}" for key in dataset_keys(dataset, *roles))]
     except SettingError as error:
         raise error.within("dataset") from None
     given = parse_settings(settings, settable)

@@ -149,15 +149,15 @@ def _run_single(config: DictConfig) -> int:
     if result.kept and is_wandb_agent():  # the agent waits for a result, also of a run that was finished before
         upload(result.folder, run_config.tracking)
     summary = result.summary or {}
-    if reason := summary.get("unused_reason"):
-        print(f"no pseudo-label was used: {printable(reason, 2000)}", file=sys.stderr)
     figures = [f"{name} {summary[name]:.4f}" for name in ("best/val/accuracy", "test/accuracy") if name in summary]
     figures += [f"refit: {summary['refit']}"] if "refit" in summary else []
     print(f"{'already done' if result.kept else 'done'}: {result.folder}  {'  '.join(figures)}")
     settings = run_config.settings
     if settings.train.refit:
-        print(f"Next: semisup predict {shell_quote(result.folder)} images/")
-        return 0
-    control = "; with -m its supervised control is trained as well" if settings.method.uses_unlabeled else ""
-    print(f"Next: semisup show {shell_quote(result.folder)}{control}")
+        print(f"Next: semisup predict {shell_quote(result.folder)} images/", flush=True)
+    else:
+        control = "; with -m its supervised control is trained as well" if settings.method.uses_unlabeled else ""
+        print(f"Next: semisup show {shell_quote(result.folder)}{control}", flush=True)
+    if reason := summary.get("unused_reason"):
+        print(f"no pseudo-label was used: {printable(reason, 2000)}", file=sys.stderr)
     return 0

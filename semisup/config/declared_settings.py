@@ -22,6 +22,7 @@ TYPE_NAMES = {
     "list[int]": "a list of whole numbers",
     "list[float]": "a list of numbers",
     "list[str]": "a list of texts",
+    "Folders": "text, a list of texts or null",
     "None": "null",
 }
 """Annotation of a field -> the words in which users read it."""

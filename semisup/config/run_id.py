@@ -33,7 +33,8 @@ def result_config(config: ConfigDict) -> ConfigDict:
     """Select the part of a config that can change a result; the run id contains the hash of this part.
 
     Of a path only the last name counts, so that a data set can be moved. Not counted are: the index of a device,
-    `train.refit=false`, and null for those settings of a data set that count only when set. In a run that uses no
+    `train.refit=false`, files that only diagnostics use (they count as null), and null for those settings of a data
+    set that count only when set. In a run that uses no
     unlabeled image, the threshold, the labeler and the settings of the method without an effect do not count either:
     all runs of a sweep that differ only in these share one control.
     """
@@ -44,6 +45,7 @@ def result_config(config: ConfigDict) -> ConfigDict:
     ignored = dataset_keys(counted["dataset"], KeyRole.MACHINE, KeyRole.NO_EFFECT)
     ignored += _unset_keys(counted["dataset"])
     dataset = {key: value for key, value in counted["dataset"].items() if key not in ignored}
+    dataset |= dict.fromkeys(dataset.keys() & dataset_keys(dataset, KeyRole.DIAGNOSTICS))
     paths = dataset_keys(dataset, KeyRole.PATH)
     encoder = {key: value for key, value in counted.pop("encoder").items() if key not in IGNORED_ENCODER_KEYS}
     if encoder["name"] != "none":  # without one, an id is what it was before there were encoders

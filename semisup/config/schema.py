@@ -316,9 +316,14 @@ def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -
     """Convert every value to the type of its field, so that `strength: 1` and `strength: 1.0` are the same run."""
     typed: ConfigDict = {}
     for key, value in config.items():
-        fields = asdict(nodes[key]) if key in nodes else {}
+        fields = {name: _plain(each) for name, each in asdict(nodes[key]).items()} if key in nodes else {}
         typed[key] = {name: fields.get(name, value[name]) for name in value} if key in nodes else getattr(run, key)
     return typed
+
+
+def _plain(value: Any) -> Any:
+    """Convert a tuple to the list that YAML has."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _build_node(key: str, node: ConfigDict) -> Any:

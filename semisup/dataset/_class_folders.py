@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from semisup.dataset._file_index import FileSplit
 from semisup.dataset._source import Source
@@ -10,13 +10,16 @@ from semisup.errors import DataError, closest_match
 from semisup.images.scan import ImageFile, with_ignored
 
 
-def list_classes(source: Source, where: str) -> list[str]:
+def list_classes(source: Source, where: str, skip: Collection[str] = ()) -> list[str]:
     """List the names of the class folders in the folder of labeled images.
+
+    Args:
+        skip: paths of folders that are no classes.
 
     Raises:
         DataError: there are fewer than two.
     """
-    classes = list(source.folders(where))
+    classes = [name for name, folder in source.folders(where).items() if folder not in skip]
     if len(classes) < 2:
         raise DataError(f"{source.shown(where)}: {len(classes)} class folder(s); there must be at least 2")
     for names in _equal_but_for_case(classes):
@@ -24,13 +27,18 @@ def list_classes(source: Source, where: str) -> list[str]:
     return classes
 
 
-def files_by_class(source: Source, split: str, where: str, classes: list[str], ignored: Counter[str]) -> FileSplit:
+def files_by_class(
+    source: Source, split: str, where: str, classes: list[str], ignored: Counter[str], skip: Collection[str] = ()
+) -> FileSplit:
     """List the images of a set with class folders; a class has the same number as among the labeled images.
+
+    Args:
+        skip: paths of folders that are no classes.
 
     Raises:
         DataError: there is a folder of an unknown class, a labeled class without images, or no image at all.
     """
-    folders = source.folders(where)
+    folders = {name: path for name, path in source.folders(where).items() if path not in skip}
     folder = source.shown(where)
     unknown = sorted(set(folders) - set(classes))
     if unknown:

@@ -69,12 +69,15 @@ def file_numbers(index: FileIndex) -> dict[str, Any]:
 
 
 def splits_are_lists(index: FileIndex, numbers: Mapping[str, Any]) -> bool:
-    """Whether every split is empty or a whole list of files.
+    """Whether every split is empty or a whole list of files, in its order.
 
     If not, the pixels are copied from the lists to the splits and need twice the memory.
     """
     files = sum(map(len, index.file_lists.values()))
-    whole = all(len(own) in (0, len(index.file_lists.get(split, ()))) for split, own in numbers.items())
+    whole = all(
+        len(own) in (0, len(index.file_lists.get(split, ()))) and (numpy.diff(own) == 1).all()
+        for split, own in numbers.items()
+    )
     return whole and sum(map(len, numbers.values())) == files
 
 

@@ -4,30 +4,36 @@ The default is the layout of Food-11:
 
     training/labeled/<class>/...     training/unlabeled/...     validation/<class>/...     testing/<class>/...
 
-The classes are the subfolders of the folder of labeled images. The names of folders inside the folder of unlabeled
-images are ignored. A test folder without class folders is not read, because the classes of its images are not known;
-`semisup predict` can classify them.
+The classes are the subfolders of the folder of labeled images. The names of folders inside the folders of unlabeled
+images are ignored. If there is no validation folder, `val/` or `valid/` is the validation folder. A test folder without
+class folders is not read, because the classes of its images are not known; `semisup predict` can classify them.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from semisup.dataset._class_folders import files_by_class, list_classes, scan_files
+from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._file_index import FileSplit
+from semisup.dataset._find_folders import find_folder, named_folders
 from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._other_sets import read_test, scan_unlabeled
 from semisup.dataset._source import Source, last_name
 from semisup.errors import DataError, SettingError, closest_match
 from semisup.images.scan import ImageFile, shown
 
+EXPECTS = "training/labeled/<class>/..., training/unlabeled/..., validation/<class>/..., testing/<class>/..."
+
 
 def matches(source: Source, names: SetNames) -> bool:
-    return source.is_dir(names.labeled)
+    """Whether the folder that `dataset.labeled` names exists and has subfolders."""
+    return source.is_dir(names.labeled) and bool(source.folders(names.labeled))
 
 
 def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
-    folders = {key: getattr(names, key) for key in ("labeled", "unlabeled", "validation", "test")}
-    return {key: [folder] for key, folder in folders.items() if folder is not None}
+    folders = {key: getattr(names, key) for key in ("labeled", "validation", "test")}
+    single = {key: [folder] for key, folder in folders.items() if folder is not None}
+    return single | {"unlabeled": list(names.unlabeled or ())}
 
 
 def read(source: Source, names: SetNames) -> Listing:
@@ -38,8 +44,10 @@ def read(source: Source, names: SetNames) -> Listing:
     labeled = files_by_class(source, "labeled", names.labeled, classes, ignored)
     unlabeled = _unlabeled(source, names, ignored)
     validation = _validation(source, names, classes, ignored)
-    test = _test(source, names.test, classes, ignored)
-    return Listing(classes, labeled, unlabeled, validation, test, ignored)
+    test, notes = read_test(
+        source, {"unlabeled": names.unlabeled or (), "test": _test(source, names)}, classes, ignored
+    )
+    return Listing(classes, labeled, unlabeled, validation, test, ignored, [*notes, *_unread_test(source, names)])
 
 
 def missing_folder(source: Source, key: str, where: str) -> DataError:
@@ -55,31 +63,29 @@ def missing_folder(source: Source, key: str, where: str) -> DataError:
 
 
 def _unlabeled(source: Source, names: SetNames, ignored: Counter[str]) -> list[ImageFile]:
-    where = names.unlabeled
-    if where is None:
-        return []
-    if not source.is_dir(where):
-        siblings = source.subfolders(PurePosixPath(where).parent.as_posix())
-        near = closest_match(last_name(where), [last_name(each) for each in siblings if each != names.labeled])
-        allowed = f"there is no folder {source.shown(where)}; without unlabeled images use null and method=supervised"
-        raise SettingError("dataset.unlabeled", where, allowed, near)
-    return list(scan_files(source, where, ignored))
+    for where in names.unlabeled or ():
+        if not source.is_dir(where):
+            siblings = source.subfolders(PurePosixPath(where).parent.as_posix())
+            near = closest_match(last_name(where), [last_name(each) for each in siblings if each != names.labeled])
+            fix = "without unlabeled images use null and method=supervised"
+            raise SettingError("dataset.unlabeled", where, f"there is no folder {source.shown(where)}; {fix}", near)
+    return scan_unlabeled(source, names.unlabeled or (), ignored)
 
 
 def _validation(source: Source, names: SetNames, classes: list[str], ignored: Counter[str]) -> FileSplit | None:
-    where = names.validation
-    if where is None or (names.has_folds and not source.is_dir(where)):
+    if names.has_folds and not (names.validation and source.is_dir(names.validation)):
         return None
-    if not source.is_dir(where):
-        fix = "dataset.folds=5 dataset.fold=0 holds out labeled images instead"
-        raise DataError(f"{missing_folder(source, 'validation', where)}; {fix}")
-    return files_by_class(source, "validation", where, classes, ignored)
+    where = find_folder(source, "validation", names.validation)
+    return None if where is None else files_by_class(source, "validation", where, classes, ignored)
 
 
-def _test(source: Source, where: str | None, classes: list[str], ignored: Counter[str]) -> FileSplit | None:
-    if not where or not source.is_dir(where):
-        return None
-    if set(source.folders(where)) & set(classes):
-        return files_by_class(source, "test", where, classes, ignored)
-    ignored["test image of no known class"] += len(scan_files(source, where, ignored))
-    return None
+def _test(source: Source, names: SetNames) -> list[str]:
+    return [names.test] if names.test and source.is_dir(names.test) else []
+
+
+def _unread_test(source: Source, names: SetNames) -> list[str]:
+    """Name a folder that looks like the test set, but is not the one that the setting names."""
+    if names.test is None or _test(source, names):
+        return []
+    others = [each for each in named_folders(source, "test") if each not in (names.unlabeled or ())]
+    return [f"{shown(each)}/ is not read; dataset.test={shown(each)} makes it the test set" for each in others]

@@ -4,32 +4,125 @@ A new layout is a module `_layout_*.py` and one line in `LAYOUTS`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from semisup.dataset import _layout_folders
+from semisup.dataset import (
+    _layout_classes,
+    _layout_file_names,
+    _layout_folders,
+    _layout_splits,
+    _layout_table,
+    _layout_webdataset,
+)
+from semisup.dataset._find_folders import is_word, train_folder
 from semisup.dataset._listing import Listing, SetNames
-from semisup.dataset._source import Source
+from semisup.dataset._source import Source, last_name
+from semisup.errors import DataError, SettingError
+from semisup.images.scan import shown
+from semisup.text import listed
+
+AUTO = "auto"
+"""Value of `dataset.layout` with which the layout is detected."""
 
 
 class Layout(NamedTuple):
     """The functions of a layout.
 
+    expects: the folders and files of the layout, for messages
     matches: whether the files of a source have this layout; called if the user names no layout
     scanned: key of the setting -> folders whose images are all used; the program must write no other images there
     read: list the files of each set
     """
 
+    expects: str
     matches: Callable[[Source, SetNames], bool]
     scanned: Callable[[Source, SetNames], Mapping[str, list[str]]]
     read: Callable[[Source, SetNames], Listing]
 
 
+def _layout(module: Any) -> Layout:
+    return Layout(module.EXPECTS, module.matches, module.scanned, module.read)
+
+
 LAYOUTS: Mapping[str, Layout] = {
-    "folders": Layout(_layout_folders.matches, _layout_folders.scanned, _layout_folders.read),
+    "folders": _layout(_layout_folders),
+    "splits": _layout(_layout_splits),
+    "classes": _layout(_layout_classes),
+    "file_names": _layout(_layout_file_names),
+    "table": _layout(_layout_table),
+    "webdataset": _layout(_layout_webdataset),
 }
 """Name of the layout -> its functions."""
 
 
-def choose_layout(source: Source, names: SetNames) -> Layout:
-    """Find the layout of the files; `folders` if none matches, whose errors name the folders that are missing."""
-    return next((each for each in LAYOUTS.values() if each.matches(source, names)), LAYOUTS["folders"])
+def find_layout(source: Source, names: SetNames, setting: str) -> Layout:
+    """Return the layout of a name; for `auto`, the layout of the files.
+
+    If the root is a table, the layout is `table`. If the folder that `dataset.labeled` names exists and has subfolders,
+    the layout is `folders`. Otherwise exactly one layout must match.
+
+    Raises:
+        SettingError: several layouts match, or `dataset.labeled` names a folder that does not exist.
+        DataError: no layout matches.
+    """
+    if setting != AUTO:
+        return LAYOUTS[setting]
+    if source.is_table:
+        return LAYOUTS["table"]
+    if LAYOUTS["folders"].matches(source, names):
+        return LAYOUTS["folders"]
+    nearby = [root for root, other in source.other_roots() if LAYOUTS["folders"].matches(other, names)]
+    if nearby or not (source.is_dir(names.labeled) or is_word("labeled", last_name(names.labeled))):
+        return LAYOUTS["folders"]  # which says what is missing
+    matches = [name for name, layout in LAYOUTS.items() if name != "folders" and layout.matches(source, names)]
+    if "webdataset" in matches:
+        return LAYOUTS["webdataset"]
+    if "table" in matches:
+        matches = [name for name in matches if name != "file_names"]  # a table says more than names of files
+    if len(matches) == 1:
+        return LAYOUTS[matches[0]]
+    if not matches and source.is_dir(names.labeled):
+        return LAYOUTS["folders"]
+    if not matches:
+        raise _no_layout(source, names)
+    ways = listed([f"{name} ({LAYOUTS[name].expects})" for name in matches], "and")
+    allowed = f"{source.shown('.')} matches {len(matches)} layouts, {ways}; type dataset.layout={matches[0]} or"
+    raise SettingError("dataset.layout", AUTO, f"{allowed} dataset.layout={matches[1]}")
+
+
+ADVICE: Mapping[str, str] = {
+    "folders": "for other names, type dataset.labeled=FOLDER (with one folder per class) dataset.unlabeled=FOLDER",
+    "splits": "for folders of sets, name them train/, val/ and test/, with one folder per class in each",
+    "classes": "for class folders, move the images of each class to a folder in the root, with its name",
+    "table": "for a table, type its path, as dataset.root=FOLDER/labels.csv",
+    "file_names": "for classes in file names, type their pattern, as dataset.class_pattern='(?P<class>[^_]+)_.*'",
+}
+"""Layout -> what to do for it, in the error for files of no known layout."""
+
+
+def _no_layout(source: Source, names: SetNames) -> DataError:
+    """Build the error for files of no known layout: what there is, and what to do for the two closest layouts."""
+    folders = [f"{shown(last_name(each))}/" for each in source.subfolders(".")]
+    train = train_folder(source, names)
+    flat = [source.scan(each, recursive=False).files for each in (".", *([train] if train else []))]
+    there = [*folders[:8], *([f"{len(folders) - 8} more folders"] if len(folders) > 8 else [])]
+    there += [f"{len(files)} images such as {files[0].name}" for files in flat if files]
+    missing = f"there is no folder {source.shown(names.labeled)}, with one folder per class"
+    contents = f"dataset.root contains {', '.join(there) or 'no folder and no image'}"
+    hint = next((f" (did you mean dataset.root={root}?)" for root in _other_roots(source, names)), "")
+    closest = ["file_names", "splits" if train else "classes"] if any(flat) else ["splits", "folders"]
+    closest = ["table", *closest] if source.tables() else closest
+    advice = "; ".join(ADVICE[each] for each in closest)
+    return DataError(f"dataset.labeled={names.labeled}: {missing}; {contents}{hint}; {advice}")
+
+
+def _other_roots(source: Source, names: SetNames) -> list[str]:
+    """List the folders in the root, or above it, whose files have a layout."""
+    roots = []
+    for root, other in source.other_roots():
+        try:
+            if LAYOUTS["splits"].matches(other, names):
+                roots.append(root)
+        except (SettingError, DataError):
+            continue
+    return roots

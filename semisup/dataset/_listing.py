@@ -1,6 +1,7 @@
 """The files of a data set as a layout finds them, before a seed divides them."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from semisup.dataset._file_index import FileSplit
@@ -16,7 +17,8 @@ class Listing:
     unlabeled: files without a class
     validation, test: files with classes; None = there is no such set
     ignored: reason or suffix -> number of entries that are not read
-    description: how the files were read, for one line of output; "" = nothing to report
+    notes: lines for the user: how the files were read, and what was not read; [] = read as the settings say
+    hidden: true class numbers of the unlabeled files, for diagnostics; -1 = unknown. None = all are unknown
     """
 
     classes: list[str]
@@ -25,18 +27,28 @@ class Listing:
     validation: FileSplit | None
     test: FileSplit | None
     ignored: Counter[str] = field(default_factory=Counter)
-    description: str = ""
+    notes: list[str] = field(default_factory=list)
+    hidden: list[int] | None = None
 
 
 @dataclass(frozen=True)
 class SetNames:
     """Settings of `dataset=folder` that name the folder of each set, relative to the root; null = there is no such set.
 
+    unlabeled: one folder or more
+    class_pattern: regular expression with a group `class`, for classes in file names
+    columns: content of a column of a table -> its name; None = a usual name
+    image_folder: folder to which the names in tables are relative; None = it is found
+    max_bad_fraction: largest share of rows without an image
     has_folds: whether labeled images are held out in place of a validation set
     """
 
     labeled: str
-    unlabeled: str | None
+    unlabeled: tuple[str, ...] | None
     validation: str | None
     test: str | None
+    class_pattern: str
+    columns: Mapping[str, str | None]
+    image_folder: str | None
+    max_bad_fraction: float
     has_folds: bool

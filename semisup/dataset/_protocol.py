@@ -20,6 +20,7 @@ class DatasetInfo:
     channels, size: C and S of an image
     counts: split -> number of images
     index: a private object of the data set, which the caller passes on to `read`
+    notes: lines for the user: how the files were read where the settings do not say it
     """
 
     classes: tuple[str, ...]
@@ -27,6 +28,7 @@ class DatasetInfo:
     size: int
     counts: dict[str, int]
     index: Any
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

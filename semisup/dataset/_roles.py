@@ -24,6 +24,10 @@ class KeyRole(StrEnum):
     NO_EFFECT = "no effect"
     """The setting alone changes no result, so it is not in the run id."""
 
+    DIAGNOSTICS = "diagnostics"
+    """The setting is the path of a file that only diagnostics use. The run id is that of a run without the file, and
+    `reproduce` accepts another path."""
+
     WHEN_SET = "when set"
     """The setting was added later. If it is null, it is not in the run id, so that runs keep the ids that they had
     before the setting existed."""
@@ -40,6 +44,7 @@ class KeyRole(StrEnum):
 PATH: Mapping[str, KeyRole] = {"role": KeyRole.PATH}
 MACHINE: Mapping[str, KeyRole] = {"role": KeyRole.MACHINE}
 NO_EFFECT: Mapping[str, KeyRole] = {"role": KeyRole.NO_EFFECT}
+DIAGNOSTICS: Mapping[str, KeyRole] = {"role": KeyRole.DIAGNOSTICS}
 WHEN_SET: Mapping[str, KeyRole] = {"role": KeyRole.WHEN_SET}
 FOLD: Mapping[str, KeyRole] = {"role": KeyRole.FOLD}
 SPLIT_SEED: Mapping[str, KeyRole] = {"role": KeyRole.SPLIT_SEED}

@@ -4,13 +4,14 @@ A layout reads a source through this interface only. All paths (`where`) are POS
 source; "." is the root itself.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from semisup.errors import SettingError, closest_match
-from semisup.images.scan import Scan, class_folders, scan, shown
+from semisup.dataset._table import TABLE_SUFFIXES
+from semisup.images.scan import ImageFile, Scan, class_folders, scan, shown
 
 
 class Source(Protocol):
@@ -46,6 +47,31 @@ class Source(Protocol):
         """Return the path of `where` for messages, with the path of the root before it."""
         ...
 
+    @property
+    def is_table(self) -> bool:
+        """Whether the user named tables as the root."""
+        ...
+
+    def tables(self) -> list[str]:
+        """List the paths of the tables that the user named, or of those directly in the root."""
+        ...
+
+    def open_file(self, where: str) -> BinaryIO:
+        """Open a table for reading.
+
+        Raises:
+            OSError, DataError: it cannot be read.
+        """
+        ...
+
+    def file_status(self, where: str) -> tuple[str, os.stat_result] | None:
+        """Return the path of a table on disk and its status; None if it is inside an archive."""
+        ...
+
+    def attached(self) -> Mapping[str, ImageFile]:
+        """Return the members of archives that can be classes of images: name -> member."""
+        ...
+
     def other_roots(self) -> Iterator[tuple[str, "Source"]]:
         """Yield sources that the user may have meant in place of this one: value of `dataset.root` -> source."""
         ...
@@ -53,16 +79,47 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The files in a folder on disk."""
+    """The files in a folder on disk.
+
+    named_tables: file names of the tables in the folder that the user named as the root
+    """
 
     root: Path
     follow_symlinks: bool
+    named_tables: tuple[str, ...] = ()
+
+    @property
+    def is_table(self) -> bool:
+        return bool(self.named_tables)
+
+    def tables(self) -> list[str]:
+        if self.named_tables:
+            return list(self.named_tables)
+        try:
+            entries = sorted(self.root.iterdir())
+        except OSError:
+            return []
+        return [
+            each.name
+            for each in entries
+            if each.suffix.lower() in TABLE_SUFFIXES and not each.name.startswith(".") and each.is_file()
+        ]
+
+    def open_file(self, where: str) -> BinaryIO:
+        return open(self.root / where, "rb")
+
+    def file_status(self, where: str) -> tuple[str, os.stat_result]:
+        path = os.fspath(self.root / where)
+        return path, os.stat(path)
+
+    def attached(self) -> Mapping[str, ImageFile]:
+        return {}
 
     def is_dir(self, where: str) -> bool:
         return (self.root / where).is_dir()
 
     def subfolders(self, where: str) -> list[str]:
-        return [self._where(each) for each in _subfolders(self.root / where)]
+        return [self._where(each) for each in list_subfolders(self.root / where)]
 
     def folders(self, where: str) -> dict[str, str]:
         found = class_folders(self.root / where, follow_symlinks=self.follow_symlinks)
@@ -76,23 +133,11 @@ class FolderSource:
         return shown(self.root / where)
 
     def other_roots(self) -> Iterator[tuple[str, Source]]:
-        for root in (self.root.parent, *_subfolders(self.root)):
+        for root in (self.root.parent, *list_subfolders(self.root)):
             yield shown(root), FolderSource(root, self.follow_symlinks)
 
     def _where(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def open_source(root: Path, *, follow_symlinks: bool) -> Source:
-    """Open the root of a data set.
-
-    Raises:
-        SettingError: there is no such folder.
-    """
-    if not root.is_dir():
-        near = closest_match(root.name, [each.name for each in _subfolders(root.parent)])
-        raise SettingError("dataset.root", str(root), "there is no such folder", near and str(root.parent / near))
-    return FolderSource(root, follow_symlinks)
 
 
 def last_name(where: str) -> str:
@@ -100,7 +145,7 @@ def last_name(where: str) -> str:
     return PurePosixPath(where).name
 
 
-def _subfolders(parent: Path) -> list[Path]:
+def list_subfolders(parent: Path) -> list[Path]:
     try:
         return sorted(each for each in parent.iterdir() if each.is_dir())
     except OSError:

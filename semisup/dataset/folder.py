@@ -13,19 +13,25 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
+from semisup.core.added_setting import added
 from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
 from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
+from semisup.dataset._drawn_sets import describe_drawn, draw_sets, joined, without
 from semisup.dataset._file_index import FileIndex, FileSplit
+from semisup.dataset._folder_settings import Folders, check_pattern, folder_names
 from semisup.dataset._image_files import ImageFiles
-from semisup.dataset._layouts import choose_layout
+from semisup.dataset._layouts import AUTO, LAYOUTS, find_layout
 from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._open_source import open_folder, open_source, table_folder
 from semisup.dataset._protocol import DatasetInfo
-from semisup.dataset._roles import FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
-from semisup.dataset._source import FolderSource, open_source
+from semisup.dataset._roles import DIAGNOSTICS, FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
+from semisup.dataset._table_columns import CLASS, FILE, SPLIT
 from semisup.dataset._truth import read_hidden_classes
-from semisup.errors import SettingError, check_range
+from semisup.errors import SettingError, check_choice, check_range
+from semisup.images.archive_members import in_storage_order
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.scan import OUTPUT_FOLDER, shown
+from semisup.images.scan import OUTPUT_FOLDER, ImageFile, shown
+from semisup.text import escape
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,22 @@ class Folder(ImageFiles):
     """Settings of a data set of folders. Keys: `conf/dataset/folder.yaml`."""
 
     root: str = field(metadata=PATH)
+    layout: str = field(metadata=added("auto"))
     size: int
     resize: str
     labeled: str
-    unlabeled: str | None
+    unlabeled: Folders
     validation: str | None
     test: str | None
-    truth: str | None = field(metadata=PATH)
+    class_pattern: str = field(metadata=added("(?P<class>[^_]+)_.*"))
+    truth: str | None = field(metadata=DIAGNOSTICS)
+    file_column: str | None = field(metadata=WHEN_SET)
+    class_column: str | None = field(metadata=WHEN_SET)
+    split_column: str | None = field(metadata=WHEN_SET)
+    image_folder: str | None = field(metadata=WHEN_SET)
     labels_per_class: int | None
+    validation_share: float = field(metadata=added(0.2))
+    test_share: float = field(metadata=added(0.0))
     validation_per_class: int | None
     folds: int | None = field(metadata=WHEN_SET)
     fold: int | None = field(metadata=FOLD)
@@ -53,6 +67,12 @@ class Folder(ImageFiles):
     max_pixels: int
 
     def __post_init__(self) -> None:
+        check_choice("layout", self.layout, [AUTO, *LAYOUTS])
+        object.__setattr__(self, "unlabeled", folder_names("unlabeled", self.unlabeled))
+        check_pattern("class_pattern", self.class_pattern)
+        check_range("validation_share", self.validation_share, 0, 0.9)
+        check_range("test_share", self.test_share, 0, 0.9)
+        check_range("test_share", self.validation_share + self.test_share, 0, 0.9)
         check_range("labels_per_class", self.labels_per_class, 1)
         check_range("validation_per_class", self.validation_per_class, 1)
         check_folds(self.folds, self.fold)
@@ -68,18 +88,34 @@ class Folder(ImageFiles):
 
     def scanned_folders(self) -> Mapping[str, Path]:
         root, names = Path(self.root).expanduser(), self._set_names()
-        source = FolderSource(root, self.follow_symlinks)
-        scanned = choose_layout(source, names).scanned(source, names)
-        return {f"dataset.{key}": root / where for key, folders in scanned.items() for where in folders}
+        source = open_folder(root, follow_symlinks=self.follow_symlinks)
+        if source is None:
+            return {}
+        folders: dict[str, Path] = {}
+        for key, places in find_layout(source, names, self.layout).scanned(source, names).items():
+            for number, where in enumerate(places):
+                folders[f"dataset.{key}[{number}]" if len(places) > 1 else f"dataset.{key}"] = source.root / where
+        return folders
 
     def inspect(self) -> DatasetInfo:
         root, names = Path(self.root).expanduser(), self._set_names()
         source = open_source(root, follow_symlinks=self.follow_symlinks)
-        listing = choose_layout(source, names).read(source, names)
+        listing = find_layout(source, names, self.layout).read(source, names)
         return self._divide(listing, root)
 
     def _set_names(self) -> SetNames:
-        return SetNames(self.labeled, self.unlabeled, self.validation, self.test, has_folds=self.folds is not None)
+        unlabeled = (self.unlabeled,) if isinstance(self.unlabeled, str) else self.unlabeled
+        return SetNames(
+            self.labeled,
+            unlabeled,
+            self.validation,
+            self.test,
+            self.class_pattern,
+            columns={role: getattr(self, f"{role}_column") for role in (FILE, CLASS, SPLIT)},
+            image_folder=self.image_folder,
+            max_bad_fraction=self.max_bad_fraction,
+            has_folds=self.folds is not None,
+        )
 
     def _divide(self, listing: Listing, root: Path) -> DatasetInfo:
         """Choose the images of each split from the files that the layout listed.
@@ -88,40 +124,84 @@ class Folder(ImageFiles):
             SettingError: a setting of the split does not fit the files; for example, folds are set although there is a
                 validation set.
         """
-        classes, ignored = listing.classes, listing.ignored
-        if self.folds is not None and listing.validation is not None:
-            raise second_validation_set(self.folds, "validation", self.validation, "null").within("dataset")
-        labeled, held_out, rest = self._choose_labeled(listing.labeled, classes)
-        unlabeled, validation_files = listing.unlabeled, listing.validation or FileSplit([], [])
+        classes, ignored, files = listing.classes, listing.ignored, listing.labeled
+        validation_share, test_share = self._shares(listing)
+        drawn = draw_sets(self._orders(files, classes), classes, validation_share, test_share)
+        labeled, held_out, rest = self._choose_labeled(files, drawn.rest, classes)
+        validation_files = listing.validation or FileSplit([], [])
+        if validation_share:
+            named = zip(drawn.validation, classes, strict=True)
+            chosen = [take_validation(*each, self.validation_per_class) for each in named]
+            validation = files.rows(joined(chosen))
+        else:
+            validation = held_out if self.folds is not None else self._choose_validation(validation_files, classes)
+        test = files.rows(joined(drawn.test)) if test_share else listing.test or FileSplit([], [])
+        unlabeled = without(listing.unlabeled, [rest, held_out, files.rows(joined([*drawn.validation, *drawn.test]))])
         parts = {
             "labeled": labeled,
             "unlabeled": FileSplit(unlabeled + rest.files, [-1] * (len(unlabeled) + len(rest.files))),
-            "validation": held_out if self.folds is not None else self._choose_validation(validation_files, classes),
-            "test": listing.test or FileSplit([], []),
+            "validation": validation,
+            "test": test,
         }
         if outputs := ignored[OUTPUT_FOLDER]:
             message = f"dataset.root={shown(root)}: {outputs} folder(s) of semisup's own output in it are not data"
             warnings.warn(f"{message}; move them elsewhere", stacklevel=3)
-        hidden = read_hidden_classes(root, self.truth, unlabeled, classes) + rest.targets
+        hidden = self._hidden_classes(listing, unlabeled, root) + rest.targets
         lists = {split: part.files for split, part in parts.items()}
-        lists |= {"labeled": listing.labeled.files, "unlabeled": unlabeled, "validation": validation_files.files}
+        lists |= {"labeled": files.files, "unlabeled": listing.unlabeled, "validation": validation_files.files}
+        lists |= {"test": listing.test.files if listing.test else []}
+        lists = {name: in_storage_order(files) for name, files in lists.items()}
         counts = {split: len(part.files) for split, part in parts.items()}
-        return DatasetInfo(tuple(classes), 3, self.size, counts, FileIndex(parts, hidden, lists, ignored))
+        notes = [*listing.notes, *describe_drawn(drawn, validation_share, test_share)]
+        index = FileIndex(parts, hidden, lists, ignored)
+        return DatasetInfo(tuple(classes), 3, self.size, counts, index, tuple(notes))
 
-    def _choose_labeled(self, files: FileSplit, classes: list[str]) -> tuple[FileSplit, FileSplit, FileSplit]:
-        """Split the images of the labeled folder into labeled images, the held-out fold, and the rest.
+    def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
+        """Return the true class numbers of unlabeled files, by `truth` or as the layout read them; -1 = unknown."""
+        if self.truth is not None:
+            columns = self._set_names().columns
+            return read_hidden_classes(table_folder(root), self.truth, columns, unlabeled, listing.classes)
+        if listing.hidden is None:
+            return [-1] * len(unlabeled)
+        known = {file.name: number for file, number in zip(listing.unlabeled, listing.hidden, strict=True)}
+        return [known.get(file.name, -1) for file in unlabeled]
+
+    def _shares(self, listing: Listing) -> tuple[float, float]:
+        """Return the shares of the labeled images to draw for validation and for the test; 0 = the set exists.
+
+        With folds, or if `validation` is null, no image is drawn for validation.
+
+        Raises:
+            SettingError: folds are set although there is a validation set, or a share of test images although there is
+                a test set.
+        """
+        if self.folds is not None and listing.validation is not None:
+            raise second_validation_set(self.folds, "validation", self.validation, "null").within("dataset")
+        if self.test_share and listing.test is not None:
+            allowed = f"is for data without a test set, and dataset.test={escape(self.test)} gives one; type"
+            allowed += " dataset.test=null to leave it unused, or dataset.test_share=0"
+            raise SettingError("dataset.test_share", self.test_share, allowed)
+        draws_validation = listing.validation is None and self.validation is not None and self.folds is None
+        return self.validation_share if draws_validation else 0, self.test_share
+
+    def _choose_labeled(
+        self, files: FileSplit, orders: list[NDArray[numpy.int64]], classes: list[str]
+    ) -> tuple[FileSplit, FileSplit, FileSplit]:
+        """Split images with a class into labeled images, the held-out fold, and the rest.
 
         The rest are images beyond `labels_per_class` and `imbalance`; they become unlabeled.
+
+        Args:
+            orders: positions of the images of each class, in the order in which they are assigned to sets.
         """
-        orders = self._orders(files, classes)
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
         chosen = [order[:count] for order, count in zip(orders, counts, strict=True)]
         held_out: list[int] = []
         if self.folds is not None and self.fold is not None:
             positions = hold_out_fold(chosen, classes, self.folds, self.fold)
-            held_out = sorted(numpy.concatenate(list(map(operator.getitem, chosen, positions))).tolist())
-        labeled = sorted(set(numpy.concatenate(chosen).tolist()) - set(held_out))
-        rest = sorted(set(range(len(files.files))) - set(labeled) - set(held_out))
+            held_out = joined(list(map(operator.getitem, chosen, positions)))
+        labeled = sorted(set(joined(chosen)) - set(held_out))
+        rest = sorted(set(joined(orders)) - set(labeled) - set(held_out))
         return files.rows(labeled), files.rows(held_out), files.rows(rest)
 
     def _choose_validation(self, files: FileSplit, classes: list[str]) -> FileSplit:

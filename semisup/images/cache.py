@@ -29,11 +29,13 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import numpy
 
 from semisup.errors import DataError, check_range
+from semisup.images.archive_members import has_parquet
 from semisup.images.decode import REASONS, BadImageError, Pixels
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.on_disk import PackedImages
 from semisup.images.packs import ImagePack, PackWriter, read_pack, write_pack
-from semisup.images.pool import DecodeResult, decode_files, read_bytes
+from semisup.images.pool import DecodeResult, decode_files
+from semisup.images.read_file import read_file
 from semisup.images.scan import ImageFile
 from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files
 
@@ -179,7 +181,7 @@ def _lookup(
 ) -> _CacheEntry:
     if cache is None:
         return _CacheEntry(None, None, None, None)
-    path = cache / "index" / f"{_key(map(_file_key, files))}.json"
+    path = cache / "index" / f"{_key(file.content_key() for file in files)}.json"
     indexed = digests = _read_index(path)
     if digests is None and _has_packs(cache):
         digests = list(watch(_hash_files(files, settings, workers), "hashing", len(files)))
@@ -244,7 +246,7 @@ def _decode_to_pack(
 
 def _hash_files(files: Files, settings: DecodeSettings, workers: int) -> Iterator[str]:
     """Yield the digest of every file, or the reason why it was not read, without decoding."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(1 if has_parquet(files) else workers) as pool:  # rows of Parquet are read in order
         for start in range(0, len(files), HASH_CHUNK):
             chunk = files[start : start + HASH_CHUNK]
             yield from pool.map(functools.partial(_digest, limit=settings.max_bytes), chunk)
@@ -252,7 +254,7 @@ def _hash_files(files: Files, settings: DecodeSettings, workers: int) -> Iterato
 
 def _digest(file: ImageFile, limit: int) -> str:
     try:
-        return hashlib.sha256(read_bytes(file.path, limit)).hexdigest()
+        return hashlib.sha256(read_file(file, limit)).hexdigest()
     except BadImageError as bad:
         return bad.reason
 
@@ -288,10 +290,6 @@ def _key(parts: Iterable[str]) -> str:
     for part in parts:
         digest.update(part.encode() + b"\n")
     return digest.hexdigest()
-
-
-def _file_key(file: ImageFile) -> str:
-    return f"{json.dumps(file.name)} {file.bytes_} {file.mtime_ns} {file.ctime_ns} {file.inode}"
 
 
 def _pack_path(cache: Path, settings: DecodeSettings, digests: Sequence[str]) -> Path:

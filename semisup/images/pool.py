@@ -9,7 +9,6 @@ import functools
 import hashlib
 import multiprocessing
 import os
-import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,9 +16,11 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 from semisup.errors import DataError, check_range
+from semisup.images.archive_members import has_parquet
 from semisup.images.decode import BadImageError, Pixels, decode
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.isolated import MAX_CONSECUTIVE_CRASHES, SPAWNER, decode_isolated, hide_main_module, init_worker
+from semisup.images.read_file import read_file
 from semisup.images.resource_limits import limit_memory, time_limit
 from semisup.images.scan import ImageFile
 
@@ -99,7 +100,7 @@ def decode_file(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
 def _decode_one(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
     digest = ""
     try:
-        data = read_bytes(file.path, settings.max_bytes)
+        data = read_file(file, settings.max_bytes)
         digest = hashlib.sha256(data).hexdigest()
         pixels, animated = decode(data, settings)
     except BadImageError as bad:
@@ -123,29 +124,12 @@ def _failed(file: ImageFile, reason: str) -> DecodeResult:
     return DecodeResult(file.name, "", None, False, reason)
 
 
-def read_bytes(path: str, limit: int) -> bytes:
-    """Read a regular file. A file that became a FIFO or a device since the scan is refused without waiting for data.
-
-    Raises:
-        BadImageError: the file cannot be read ("unreadable"), or has more than `limit` bytes ("too large").
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise BadImageError("unreadable")
-            data = file.read(limit + 1) if status.st_size <= limit else None
-    except OSError as error:
-        raise BadImageError("unreadable") from error
-    if data is None or len(data) > limit:
-        raise BadImageError("too large")
-    return data
-
-
 def _decode_one_by_one(files: Sequence[ImageFile], settings: DecodeSettings) -> Iterator[DecodeResult]:
     return decode_isolated(
-        files, functools.partial(_decode_limited, settings=settings), functools.partial(limit_memory, settings), _failed
+        files,
+        functools.partial(_decode_limited, settings=settings),
+        functools.partial(_prepare, settings, has_parquet(files)),
+        _failed,
     )
 
 
@@ -153,13 +137,16 @@ def _decode_in_pool(files: Sequence[ImageFile], settings: DecodeSettings, worker
     even = -(-len(files) // (_CHUNKS * workers))
     length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * settings.size**2), even))
     chunks = deque(files[start : start + length] for start in range(0, len(files), length))
+    parquet = has_parquet(files)
     while chunks:
-        yield from _run_pool(chunks, settings, workers)
+        yield from _run_pool(chunks, settings, workers, parquet)
 
 
-def _run_pool(chunks: deque[Sequence[ImageFile]], settings: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
+def _run_pool(
+    chunks: deque[Sequence[ImageFile]], settings: DecodeSettings, workers: int, parquet: bool
+) -> Iterator[DecodeResult]:
     """Decode chunks of files and remove them from `chunks`, until all chunks are done or a process died."""
-    pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_init_pool_worker, initargs=(settings,))
+    pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_init_pool_worker, initargs=(settings, parquet))
     pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]] = deque()
     broken = False
     try:
@@ -216,6 +203,13 @@ def _decode_chunk(chunk: Sequence[ImageFile], settings: DecodeSettings) -> list[
     return results
 
 
-def _init_pool_worker(settings: DecodeSettings) -> None:
+def _init_pool_worker(settings: DecodeSettings, parquet: bool) -> None:
     init_worker()
+    _prepare(settings, parquet)
+
+
+def _prepare(settings: DecodeSettings, parquet: bool) -> None:
+    """Limit the memory of a decoding process, after the library that reads Parquet is loaded if it is needed."""
+    if parquet:
+        import semisup.images.parquet_cells  # noqa: F401
     limit_memory(settings)

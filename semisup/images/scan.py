@@ -5,11 +5,12 @@ the first and the last bytes are read, to find out whether they are images.
 """
 
 import errno
+import json
 import os
 import stat
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,10 @@ class ImageFile:
     mtime_ns: int
     ctime_ns: int
     inode: int
+
+    def content_key(self) -> str:
+        """Return text that changes when the name or the content of the image changes."""
+        return f"{json.dumps(self.name)} {self.bytes_} {self.mtime_ns} {self.ctime_ns} {self.inode}"
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
     """
     folders: dict[str, Path] = {}
     for entry in _entries(folder):
-        if _is_hidden(entry.name) or not entry.is_dir(follow_symlinks=follow_symlinks):
+        if is_hidden(entry.name) or not entry.is_dir(follow_symlinks=follow_symlinks):
             continue
         name = escape_name(unicodedata.normalize("NFC", _decode_path(entry.name)))
         if name in folders:
@@ -196,7 +201,7 @@ def _walk(
                 ignored[OUTPUT_FOLDER] += 1
                 continue
             for entry in entries:
-                if _is_hidden(entry.name):
+                if is_hidden(entry.name):
                     ignored["hidden"] += 1
                 elif entry.is_symlink():
                     if follow_symlinks:
@@ -233,7 +238,7 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
     if not stat.S_ISREG(status.st_mode):
         ignored["not a regular file"] += 1
         return False
-    if (reason := _reason_to_ignore(path)) is not None:
+    if (reason := reason_to_ignore(os.path.splitext(path)[1].lower(), lambda: _ends(path))) is not None:
         ignored[reason] += 1
         return False
     if seen is not None:
@@ -241,15 +246,18 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
     return True
 
 
-def _reason_to_ignore(path: str) -> str | None:
+def reason_to_ignore(suffix: str, ends: Callable[[], tuple[bytes, bytes]]) -> str | None:
     """Find the reason why a regular file is not read as an image; None if it is read.
 
     For a file of another kind, the reason is its suffix with the dot, or "." without a suffix.
+
+    Args:
+        suffix: suffix of its name, in lower case and with the dot.
+        ends: reads the first bytes of the file, and the last ones; called only if the suffix does not suffice.
     """
-    suffix = os.path.splitext(path)[1].lower()
     if suffix in SUFFIXES:
-        return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(_ends(path)[0]) else None
-    head, tail = _ends(path)
+        return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(ends()[0]) else None
+    head, tail = ends()
     if is_heif(head) and heif_version() is None:
         return HEIC_HINT
     if suffix == TGA_SUFFIX and tail == TGA_FOOTER:
@@ -323,7 +331,7 @@ def _unreadable(path: Path | str, error: OSError) -> DataError:
     return DataError(f"{shown(path)}: cannot be read ({error.strerror})")
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Whether a name is that of a hidden file, or of a file that systems create next to images.
 
     Examples are .DS_Store, ._a.jpg, .ipynb_checkpoints, .nfs0001 and Thumbs.db.

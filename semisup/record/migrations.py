@@ -125,6 +125,12 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
         ("folder", "digits", "eurosat", "food101", "cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"),
         {"validation_per_class": None, "folds": None, "fold": None},
     ),
+    (
+        "dataset",
+        ("folder",),
+        {"layout": "auto", "class_pattern": "(?P<class>[^_]+)_.*", "validation_share": 0.2, "test_share": 0.0},
+    ),
+    ("dataset", ("folder",), {"file_column": None, "class_column": None, "split_column": None, "image_folder": None}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),
     ("method", ("self_training", "noisy_student"), {"ratio": None}),

@@ -45,9 +45,7 @@ def check_compatibility(
         )
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
-        raise SettingError(
-            "method", name, "needs unlabeled images, but the data set has none; add some, or use method=supervised"
-        )
+        raise SettingError("method", name, _no_unlabeled(run_config.config["dataset"], labeled // len(classes)))
     name = run_config.config["model"]["name"]
     weights = weight_bytes(run_config, channels, len(classes))
     if not run_config.elsewhere:
@@ -70,6 +68,17 @@ def check_compatibility(
     _warn_recompilation(run_config)
     if sizes:
         _warn_large_validation(run_config, len(classes), counts)
+
+
+def _no_unlabeled(dataset: Mapping[str, object], labels: int) -> str:
+    """Describe how to get unlabeled images; `labels` is the mean number of labeled images of a class."""
+    ways = ["add some, or use method=supervised"]
+    if "unlabeled" in dataset:
+        ways.append("dataset.unlabeled=FOLDER names a folder of them")
+    if labels > 1 and dataset.get("labels_per_class", labels) is None:
+        few = labels // 2
+        ways.append(f"dataset.labels_per_class={few} treats all but {few} labeled images of each class as unlabeled")
+    return f"needs unlabeled images, but the data set has none; {'; '.join(ways)}"
 
 
 def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from semisup.config.paired_values import axes, is_paired, require_equal_lengths
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import SettingError
 from semisup.sweep.job_order import REPETITIONS, WITHOUT_PARAMS
+from semisup.text import printable
 
 if TYPE_CHECKING:
     from semisup.config.schema import RunConfig
@@ -228,10 +230,22 @@ def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsew
     compatibility.check_output_folders(run_config)
     is_first = not infos  # the sizes of the other seeds and folds are nearly equal
     if run_config.dataset not in infos:
-        infos[run_config.dataset] = run_config.dataset.inspect()
+        infos[run_config.dataset] = _inspect(run_config.dataset, infos)
     info = infos[run_config.dataset]
     compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels, sizes=is_first)
     return run_config
+
+
+def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]") -> "DatasetInfo":
+    """List the images of a data set, and print how its files were read unless an earlier one was read in that way."""
+    from semisup.runtime.torchrun_env import is_rank_zero
+
+    info = dataset.inspect()
+    printed = {note for other in infos.values() for note in other.notes}
+    for note in info.notes:
+        if note not in printed and is_rank_zero():
+            print(f"semisup: {printable(note, 2000)}", file=sys.stderr)
+    return info
 
 
 def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> None:

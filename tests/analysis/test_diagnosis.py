@@ -11,7 +11,7 @@ from tests.report.run_maker import make, plain_of
 
 BELOW_GATE = (
     "validation accuracy never exceeded method.gate=0.6 when the unlabeled set was due to be labeled "
-    "(after epoch 1: at most 0.500); lower method.gate, or train longer"
+    "(after epoch 1: at most 0.500); train longer, or type method.gate=0.45"
 )
 
 

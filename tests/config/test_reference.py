@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -47,6 +48,7 @@ def test_types_are_those_of_the_dataclass(group: str, name: str) -> None:
     for key, words in described.items():
         type_ = fields[key].type
         text = type_.__name__ if isinstance(type_, type) and not hasattr(type_, "__args__") else str(type_)
+        text = "Folders" if type_ is Any else text  # OmegaConf has no type for one folder, a list of folders or null
         assert words == schema.type_words(text), key
 
 

@@ -203,13 +203,21 @@ def test_missing_root_is_reported_with_the_most_similar_name(root: Path) -> None
         chosen(root.parent / "photo").inspect()
 
 
-@pytest.mark.parametrize(("key", "folder"), [("labeled", "training/labeled"), ("validation", "validation")])
-def test_missing_folder_is_named_with_its_setting(root: Path, key: str, folder: str) -> None:
-    shutil.rmtree(root / folder)
+def test_missing_folder_is_named_with_its_setting(root: Path) -> None:
+    shutil.rmtree(root / "training/labeled")
     with pytest.raises(
-        DataError, match=rf"^dataset\.{key}={folder}: there is no folder .*one folder per class.* contains .*/"
+        DataError, match=r"^dataset\.labeled=training/labeled: there is no folder .*one folder per class.* contains .*/"
     ):
         chosen(root).inspect()
+
+
+def test_missing_validation_folder_of_the_usual_name_is_replaced_by_a_share(root: Path) -> None:
+    shutil.rmtree(root / "validation")
+    info = chosen(root).inspect()
+    assert info.counts == {"labeled": 18, "unlabeled": 5, "validation": 6, "test": 6}
+    assert [note.partition(":")[0] for note in info.notes] == ["no validation set was found"]
+    with pytest.raises(SettingError, match=r"^dataset\.validation=holdout: there is no folder .*/holdout"):
+        chosen(root, "dataset.validation=holdout").inspect()
 
 
 def test_root_one_level_off_is_reported_with_the_correct_one(root: Path) -> None:
@@ -274,17 +282,18 @@ def test_truth_file_sets_only_the_hidden_targets(root: Path, names: str) -> None
     assert data.fingerprint == read(root).fingerprint
 
 
-@pytest.mark.parametrize("content", [None, "a,b\n1,2\n", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, "a,b\n1,2\n", b"\xff\xfe\xff"])
 def test_unreadable_truth_file_is_refused(root: Path, content: str | bytes | None) -> None:
     if content is not None:
         (root / "truth.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: .* must be a CSV with columns file,class"):
+    reason = r"(cannot be read|no column is named file|row 1 cannot be decoded)"
+    with pytest.raises(DataError, match=rf"^dataset\.truth=truth\.csv: .*{reason}"):
         chosen(root, "dataset.truth=truth.csv").inspect()
 
 
 def test_truth_file_without_unlabeled_files_is_refused(root: Path) -> None:
     (root / "truth.csv").write_text("file,class\n0.png,apple\n")
-    name = r"none of its files is unlabeled; names are relative to dataset\.root, such as training/unlabeled/00/0\.png"
+    name = r"none of its files is unlabeled; names are relative to .*/photos, such as training/unlabeled/00/0\.png"
     with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: " + name):
         chosen(root, "dataset.truth=truth.csv").inspect()
 
@@ -438,7 +447,7 @@ def refuse(*_: object) -> None:
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((pool, "read_bytes"), (cache, "read_bytes"), (cache, "decode_files")):
+    for module, name in ((pool, "read_file"), (cache, "read_file"), (cache, "decode_files")):
         monkeypatch.setattr(module, name, refuse)
 
 

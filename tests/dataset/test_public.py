@@ -63,8 +63,8 @@ def no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a picture was opened")
 
-    monkeypatch.setattr(pool, "read_bytes", refuse)
-    monkeypatch.setattr(cache, "read_bytes", refuse)
+    monkeypatch.setattr(pool, "read_file", refuse)
+    monkeypatch.setattr(cache, "read_file", refuse)
     monkeypatch.setattr(Image, "open", refuse)
 
 

@@ -97,7 +97,7 @@ def test_cache_reports_the_outcome_of_every_file(place: Place) -> None:
 def test_second_read_opens_no_image(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     cold = place.read()
     assert place.did == [("decoding", 8)]
-    for where, name in ((module, "read_bytes"), (pool, "read_bytes"), (Image, "open")):
+    for where, name in ((module, "read_file"), (pool, "read_file"), (Image, "open")):
         monkeypatch.setattr(where, name, lambda *_, **__: pytest.fail("a picture was opened"))
     warm = place.read()
     assert same(cold, warm)
@@ -298,12 +298,12 @@ def test_renamed_index_is_not_used(place: Place) -> None:
 
 @pytest.mark.usefixtures("later")
 def test_temporarily_unreadable_file_is_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pool.read_bytes
+    real = pool.read_file
 
-    def faulty(path: str, limit: int) -> bytes:
-        return real(path.replace("0.png", "gone"), limit)
+    def faulty(file: ImageFile, limit: int) -> bytes:
+        return real(dataclasses.replace(file, path=file.path.replace("0.png", "gone")), limit)
 
-    monkeypatch.setattr(pool, "read_bytes", faulty)
+    monkeypatch.setattr(pool, "read_file", faulty)
     found = place.read()
     assert ("0.png", "unreadable") in found.quarantined
     assert found.digests[0] == ""

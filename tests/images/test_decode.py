@@ -22,7 +22,8 @@ from semisup.images import decode as module
 from semisup.images import pool, resource_limits
 from semisup.images.decode import FORMATS, REASONS, BadImageError, decode
 from semisup.images.decode_settings import RESIZES, DecodeSettings
-from semisup.images.pool import DecodeResult, decode_files, read_bytes
+from semisup.images.pool import DecodeResult, decode_files
+from semisup.images.read_file import read_file
 from semisup.images.scan import ImageFile as File
 from semisup.images.scan import scan
 from tests.images.zoo import (
@@ -382,9 +383,9 @@ def test_file_with_too_many_bytes_is_not_read(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert (kind.sha256, kind.reason) == ("", "too large")
     (tmp_path / "nine").write_bytes(b"123456789")
-    assert read_bytes(tmp_path / "nine", 9) == b"123456789"
+    assert read_file(entry(tmp_path / "nine"), 9) == b"123456789"
     with pytest.raises(BadImageError, match="too large"):
-        read_bytes(tmp_path / "nine", 8)
+        read_file(entry(tmp_path / "nine"), 8)
 
 
 def test_decoding_processes_do_not_import_torch() -> None:

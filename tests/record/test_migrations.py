@@ -74,6 +74,7 @@ def test_added_setting_without_effect_is_what_an_old_config_gets_and_not_in_the_
 ) -> None:
     absent = absent_values(settings)
     overrides = [] if name is None else [f"{node}={name}"]
+    overrides += ["dataset.root=photos"] if name == "folder" else []
     config = checked("device=cpu", "precision=float32", *overrides).config
     assert {key: config[node][key] for key in absent} == absent, "the default has no effect"
     old = config | {node: {key: value for key, value in config[node].items() if key not in absent}}

@@ -1,0 +1,117 @@
+"""A source of images inside tar and zip archives, with the folders that the names of the members have."""
+
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from semisup.dataset._table import TABLE_SUFFIXES
+from semisup.errors import DataError
+from semisup.images.archive import ArchiveListing, images_inside, list_archives, take_folder
+from semisup.images.decode import BadImageError
+from semisup.images.read_file import read_file
+from semisup.images.scan import OTHER_SUFFIX, ImageFile, Scan, shown
+
+MOST_ROOTS = 8
+"""Largest number of folders in an archive that are proposed as roots."""
+
+MAX_ATTACHED_BYTES = 2**30
+"""Largest size of a table inside an archive."""
+
+
+class ArchiveSource:
+    """The members of archives.
+
+    Args:
+        root: path of the archive, or of the folder or pattern of several, for messages.
+        listing: their members.
+    """
+
+    is_table = False
+
+    def __init__(self, root: Path, listing: ArchiveListing) -> None:
+        self.root, self.listing = root, listing
+        self.children: dict[str, list[str]] = {}
+        for folder in sorted(listing.folders):
+            self.children.setdefault(folder.rpartition("/")[0], []).append(folder)
+
+    @classmethod
+    def open(cls, root: Path, archives: Sequence[Path], inside: str = "") -> "ArchiveSource":
+        """List archives; `inside` is a folder in them that is the root of the source.
+
+        Raises:
+            DataError: an archive is refused, or has no such folder.
+        """
+        listing = list_archives(archives)
+        if inside and inside not in listing.folders:
+            tops = ", ".join(sorted(folder for folder in listing.folders if "/" not in folder)[:8]) or "none"
+            raise DataError(f"{shown(root)}: the archive has no such folder; its folders are: {tops}")
+        return cls(root, take_folder(listing, inside) if inside else listing)
+
+    def is_dir(self, where: str) -> bool:
+        return not (inside := _inside(where)) or inside in self.listing.folders
+
+    def subfolders(self, where: str) -> list[str]:
+        return list(self.children.get(_inside(where), []))
+
+    def folders(self, where: str) -> dict[str, str]:
+        folders: dict[str, str] = {}
+        for path in self.subfolders(where):
+            name = unicodedata.normalize("NFC", path.rpartition("/")[2])
+            if name in folders:
+                raise DataError(
+                    f"{self.shown(where)}: two folders have the class name {name} after normalization (NFC)"
+                )
+            folders[name] = path
+        return dict(sorted(folders.items(), key=lambda item: item[0].encode()))
+
+    def scan(self, where: str, *, recursive: bool = True) -> Scan:
+        if not self.is_dir(where):
+            raise DataError(f"{self.shown(where)}: there is no such folder in the archive")
+        inside = _inside(where)
+        prefix = f"{inside}/" if inside else ""
+        images = self.listing.images
+        start, end = 0, len(images)
+        if prefix:
+            start, end = images_inside(images, inside)
+        files = images[start:end]
+        if not recursive:
+            files = [image for image in files if "/" not in image.name[len(prefix) :]]
+        counts: Counter[str] = Counter()
+        for (folder, reason), count in self.listing.ignored.items():
+            if folder == inside or (recursive and folder.startswith(prefix)):
+                counts[reason] += count
+        suffixes = {reason: counts.pop(reason) for reason in sorted(counts) if reason.startswith(".")}
+        if suffixes:
+            counts[OTHER_SUFFIX] = sum(suffixes.values())
+        return Scan(tuple(files), dict(sorted(counts.items())), suffixes)
+
+    def shown(self, where: str) -> str:
+        return shown(self.root / where)
+
+    def other_roots(self) -> Iterator[tuple[str, "ArchiveSource"]]:
+        for folder in self.subfolders(".")[:MOST_ROOTS]:
+            yield shown(self.root / folder), ArchiveSource(self.root / folder, take_folder(self.listing, folder))
+
+    def tables(self) -> list[str]:
+        attached = self.listing.attached
+        return sorted(name for name in attached if "/" not in name and Path(name).suffix.lower() in TABLE_SUFFIXES)
+
+    def open_file(self, where: str) -> BinaryIO:
+        member = self.listing.attached[_inside(where)]
+        try:
+            return io.BytesIO(read_file(member, MAX_ATTACHED_BYTES))
+        except BadImageError as error:
+            raise DataError(f"{self.shown(where)}: cannot be read from the archive ({error.reason})") from None
+
+    def file_status(self, where: str) -> None:
+        return None
+
+    def attached(self) -> Mapping[str, ImageFile]:
+        return self.listing.attached
+
+
+def _inside(where: str) -> str:
+    return "" if where == "." else where.strip("/").removeprefix("./")

@@ -1,0 +1,41 @@
+"""Describe in one line how the files of a data set were read, and which of them were not."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from semisup.dataset._source import Source
+from semisup.images.scan import shown
+from semisup.text import listed, printable
+
+
+def describe(source: Source, layout: str, places: Mapping[str, Sequence[str]], reads: Collection[str] = ()) -> str:
+    """Describe the layout: the folders of each set, and the folders and images in the root that are not read.
+
+    Args:
+        layout: the layout in words, such as "class folders".
+        places: set -> its folders.
+        reads: "folders" and "images", if all folders or all images in the root itself are read.
+    """
+    sets = [f"{key} images in {_folders(folders)}" for key, folders in places.items() if folders]
+    line = f"{source.shown('.')}: read as {layout}: {', '.join(sets)}"
+    unread = [] if "folders" in reads else _unread_folders(source, places)
+    images = 0 if "images" in reads else len(source.scan(".", recursive=False).files)
+    unread += [f"{images} image{'s' if images != 1 else ''} beside the folders"] if images else []
+    return line + (f"; not read: {', '.join(unread)}" if unread else "")
+
+
+def some(classes: Sequence[str], most: int = 11) -> str:
+    """List the names of the first classes."""
+    names = [printable(name, 40) for name in classes[:most]]
+    return ", ".join(names) + (", ..." if len(classes) > most else "")
+
+
+def _unread_folders(source: Source, places: Mapping[str, Sequence[str]]) -> list[str]:
+    tops = {each.partition("/")[0] for folders in places.values() for each in folders}
+    folders = [each for each in source.subfolders(".") if each not in tops and not each.startswith(".")]
+    more = [f"{len(folders) - 5} more folders"] if len(folders) > 5 else []
+    return ([_folders(folders[:5])] if folders else []) + more
+
+
+def _folders(folders: Sequence[str]) -> str:
+    names = ["the root" if each == "." else f"{shown(each)}/" for each in folders]
+    return listed(names, "and")

@@ -1,0 +1,82 @@
+"""Draw validation and test images from the labeled images, for data that have no such sets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.dataset._file_index import FileSplit
+from semisup.errors import SettingError
+from semisup.images.scan import ImageFile
+from semisup.text import escape
+
+Index = NDArray[numpy.int64]
+
+
+class DrawnSets(NamedTuple):
+    """Positions of the images of each of the K classes, in the order that the split seed gives."""
+
+    test: list[Index]
+    validation: list[Index]
+    rest: list[Index]
+
+
+def draw_sets(orders: Sequence[Index], classes: Sequence[str], validation_share: float, test_share: float) -> DrawnSets:
+    """Draw a share of the images of each class for each set: at least one, and never all.
+
+    The first images of the order are the test set, the next ones the validation set, as in `core/class_split.py`.
+
+    Args:
+        orders: positions of the images of each class, in the order that the split seed gives.
+        classes: K names, for the error message.
+        validation_share, test_share: fractions of each class; 0 = draw no image.
+
+    Raises:
+        SettingError: a class has too few images.
+    """
+    sets = DrawnSets([], [], [])
+    for name, order in zip(classes, orders, strict=True):
+        test = max(1, round(test_share * len(order))) if test_share else 0
+        validation = max(1, round(validation_share * len(order))) if validation_share else 0
+        validation = min(validation, len(order) - test - 1)
+        if (validation_share and validation < 1) or test + validation >= max(1, len(order)):
+            raise _too_few(name, len(order), validation_share, test_share)
+        sets.test.append(order[:test])
+        sets.validation.append(order[test : test + validation])
+        sets.rest.append(order[test + validation :])
+    return sets
+
+
+def describe_drawn(drawn: DrawnSets, validation_share: float, test_share: float) -> list[str]:
+    """Describe the sets that were drawn, one line for each."""
+    lines, total = [], sum(map(len, [*drawn.test, *drawn.validation, *drawn.rest]))
+    for split, share, images in (
+        ("validation", validation_share, drawn.validation),
+        ("test", test_share, drawn.test),
+    ):
+        if share:
+            count = f"{sum(map(len, images))} of the {total} labeled images are drawn for it"
+            rule = f"dataset.{split}_share={share:g} of each class, at least one image"
+            lines.append(f"no {split} set was found: {count} ({rule})")
+    return lines
+
+
+def joined(parts: Sequence[Index]) -> list[int]:
+    """Join positions to one ascending list."""
+    return sorted(numpy.concatenate(parts).tolist()) if parts else []
+
+
+def without(files: list[ImageFile], parts: Sequence[FileSplit]) -> list[ImageFile]:
+    """Remove files that are in one of the parts."""
+    names = {file.name for part in parts for file in part.files}
+    return [file for file in files if file.name not in names] if names else files
+
+
+def _too_few(name: str, count: int, validation_share: float, test_share: float) -> SettingError:
+    key, share = ("validation_share", validation_share) if validation_share else ("test_share", test_share)
+    sets = ["training", *(["validation"] if validation_share else []), *(["the test"] if test_share else [])]
+    images = f"{count} labeled image{'s' if count != 1 else ''}"
+    allowed = f"class {escape(name)} has only {images}, and each class needs one for {', one for '.join(sets)}"
+    own = "dataset.validation=FOLDER names your own validation images" if validation_share else "use test_share=0"
+    return SettingError(f"dataset.{key}", share, f"{allowed}; add images or remove the class; {own}")

@@ -1,0 +1,36 @@
+"""Check the settings of `dataset=folder` that are neither numbers nor choices."""
+
+import re
+from typing import Any
+
+from semisup.errors import SettingError
+
+Folders = Any
+"""Type of a setting that is one folder, a list of folders or null; OmegaConf has no such type."""
+
+
+def folder_names(key: str, value: Any) -> str | tuple[str, ...] | None:
+    """Return one folder, or several folders as a tuple.
+
+    Raises:
+        SettingError: the value is something else, or names a folder twice.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    names = list(value) if isinstance(value, list | tuple) else []
+    if not names or not all(isinstance(each, str) for each in names):
+        raise SettingError(key, value, "must be a folder, a list of folders such as [unlabeled,more], or null")
+    if len(set(names)) < len(names):
+        raise SettingError(key, value, "names a folder twice")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+def check_pattern(key: str, pattern: str) -> None:
+    """Raise SettingError unless `pattern` is a regular expression with a group named class."""
+    example = "such as '(?P<class>[^_]+)_.*' for names like cat_12.jpg"
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise SettingError(key, pattern, f"must be a regular expression, {example} ({error})") from None
+    if "class" not in groups:
+        raise SettingError(key, pattern, f"must have a group named class, {example}")

@@ -1,0 +1,93 @@
+"""Find the image files that the rows of a table name."""
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from semisup.dataset._split_words import split_of_name
+from semisup.errors import DataError, closest_match
+from semisup.images.scan import ImageFile
+from semisup.text import escape_name
+
+MOST_TRIED = 100
+"""Number of first rows of which one must name an image, so that the folder of a table's images is known."""
+
+
+class ImageNames:
+    """The images of a source, by their names.
+
+    A name is also found if its slashes are backslashes, if it has another Unicode form, or if it has no suffix and only
+    one image has this name without its suffix.
+    """
+
+    def __init__(self, files: Sequence[ImageFile], root: str) -> None:
+        self.by_name = {file.name: file for file in files}
+        self.root = root
+        self._by_form: dict[str, ImageFile] | None = None
+        self._by_stem: dict[str, ImageFile | None] | None = None
+
+    def find(self, folder: str, name: str) -> ImageFile | None:
+        """Find the image with this name, as a table has it, relative to `folder`."""
+        prefix = "" if folder == "." else f"{folder}/"
+        if (file := self.by_name.get(prefix + name)) is not None:
+            return file
+        path = os.path.normpath(name.replace("\\", "/").removeprefix(f"{self.root}/"))
+        for each in (escape_name(name), escape_name(path)):
+            if (file := self.by_name.get(prefix + each)) is not None:
+                return file
+        if not path.isascii() and (file := self._forms().get(unicodedata.normalize("NFC", prefix + path))) is not None:
+            return file
+        return None if os.path.splitext(path)[1] else self._stems().get(prefix + path)
+
+    def nearest(self, name: str) -> str:
+        """Return the most similar name of an image; any if none is similar."""
+        base = os.path.basename(name.replace("\\", "/"))
+        some = [each for each in self.by_name if os.path.basename(each).casefold() == base.casefold()]
+        return some[0] if some else closest_match(name, list(self.by_name)[:10_000]) or next(iter(self.by_name))
+
+    def folder_of(self, table: str, shown_path: str, names: Iterable[str], folders: Sequence[str]) -> str:
+        """Find the folder to which the names in a table are relative: the first in which an image is found.
+
+        Args:
+            table: file name of the table; of several folders, the one with the same split in its name is chosen.
+            names: names in the table.
+            folders: the folders that are tried.
+
+        Raises:
+            DataError: no image, or images in several folders are found.
+        """
+        first = ""
+        for number, name in enumerate(names):
+            first = first or name
+            matches = [folder for folder in folders if self.find(folder, name) is not None]
+            if len(matches) > 1 and "." not in matches:
+                split = split_of_name(table)
+                own = [folder for folder in matches if split_of_name(os.path.basename(folder)) == split]
+                if len(own) != 1:
+                    places = " and ".join(f"{folder}/" for folder in matches[:3])
+                    choice = "choose one with dataset.image_folder"
+                    raise DataError(f"{shown_path}: {escape_name(name)} is in {places}; {choice}")
+                matches = own
+            if matches:
+                return "." if "." in matches else matches[0]
+            if number + 1 == MOST_TRIED:
+                break
+        if not self.by_name:
+            raise DataError(f"{shown_path}: there is no image in {self.root}; dataset.image_folder names their folder")
+        raise DataError(
+            f"{shown_path}: names no image in {self.root}: there is no {escape_name(first)}, but for example "
+            f"{self.nearest(first)}; if the images are elsewhere, type dataset.image_folder=FOLDER"
+        )
+
+    def _forms(self) -> dict[str, ImageFile]:
+        if self._by_form is None:
+            self._by_form = {unicodedata.normalize("NFC", name): file for name, file in self.by_name.items()}
+        return self._by_form
+
+    def _stems(self) -> dict[str, ImageFile | None]:
+        if self._by_stem is None:
+            self._by_stem = {}
+            for name, file in self.by_name.items():
+                stem = os.path.splitext(name)[0]
+                self._by_stem[stem] = None if stem in self._by_stem else file
+        return self._by_stem

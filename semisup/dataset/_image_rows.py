@@ -1,0 +1,119 @@
+"""Divide images, each with a class and a split, into the sets of a data set; tables and WebDataset give such rows."""
+
+import warnings
+from array import array
+from collections import Counter
+from collections.abc import Callable
+
+from semisup.dataset._file_index import FileSplit
+from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._split_words import LABELED, TEST, UNLABELED, VALIDATION
+from semisup.errors import DataError, closest_match
+from semisup.images.scan import ImageFile, with_ignored
+
+REPEATED = "repeated row"
+"""Reason for ignoring a row that says about an image what an earlier row said."""
+
+
+class ImageRows:
+    """The images of a data set, in any order, with what is known about each.
+
+    classes: "" = no class
+    splits: a name of SPLITS
+    origins: number of the row from which each image comes; `describe` makes text of it, such as `train.csv: row 7`
+    """
+
+    def __init__(self, root: str, describe: Callable[[int], str]) -> None:
+        self.root, self.describe = root, describe
+        self.files: list[ImageFile] = []
+        self.classes: list[str] = []
+        self.splits: list[str] = []
+        self.origins = array("Q")
+        self.ignored: Counter[str] = Counter()
+        self.notes: list[str] = []
+        self._positions: dict[str, int] = {}
+
+    def add(self, file: ImageFile, class_: str, split: str, origin: int) -> None:
+        """Add an image; a repeated row is counted.
+
+        Raises:
+            DataError: an earlier row gives the image another class or another split.
+        """
+        position = self._positions.setdefault(file.name, len(self.files))
+        if position == len(self.files):
+            self.files.append(file)
+            self.classes.append(class_)
+            self.splits.append(split)
+            self.origins.append(origin)
+            return
+        for kind, before, now in (("class", self.classes[position], class_), ("split", self.splits[position], split)):
+            if before != now:
+                other = f"and {before or 'none'} by {self.describe(self.origins[position])}"
+                raise DataError(f"{self.describe(origin)}: {file.name} has the {kind} {now or 'none'}, {other}")
+        self.ignored[REPEATED] += 1
+
+    def listing(self, description: str, names: SetNames) -> Listing:
+        """Divide the images. Labeled images without a class are unlabeled, and so are test images if none has a class.
+
+        Images of the sets whose settings are null (`dataset.validation=null`) are not used.
+
+        Raises:
+            DataError: there are fewer than two classes; a validation or test image has no class although others of its
+                split have one, or a class that no labeled image has.
+        """
+        self._resolve_splits()
+        self._positions.clear()
+        used = {name for name, split in zip(self.classes, self.splits, strict=True) if split == LABELED}
+        classes = sorted(used)
+        if len(classes) < 2:
+            names = f" ({classes[0]})" if classes else ""
+            message = f"{self.root}: {len(classes)} class(es){names} among the labeled images; there must be at least 2"
+            raise DataError(with_ignored(message, self.ignored))
+        numbers = {name: number for number, name in enumerate(classes)}
+        order = sorted(range(len(self.files)), key=lambda row: self.files[row].name)
+        rows: dict[str, list[int]] = {split: [] for split in (LABELED, UNLABELED, VALIDATION, TEST)}
+        for row in order:
+            rows[self.splits[row]].append(row)
+        for split in (UNLABELED, VALIDATION, TEST):
+            if getattr(names, split) is None and rows[split]:
+                self.ignored[f"not used: dataset.{split}=null"] += len(rows[split])
+                rows[split] = []
+        parts = {split: self._part(split, rows[split], numbers) for split in (LABELED, VALIDATION, TEST)}
+        return Listing(
+            classes,
+            parts[LABELED],
+            [self.files[row] for row in rows[UNLABELED]],
+            parts[VALIDATION] if rows[VALIDATION] else None,
+            parts[TEST] if rows[TEST] else None,
+            self.ignored,
+            [description, *self.notes],
+            [numbers.get(self.classes[row], -1) for row in rows[UNLABELED]],
+        )
+
+    def _resolve_splits(self) -> None:
+        """Make the images without a class unlabeled ones."""
+        with_class = {split for split, name in zip(self.splits, self.classes, strict=True) if name}
+        for row, (split, name) in enumerate(zip(self.splits, self.classes, strict=True)):
+            if name or split == UNLABELED:
+                continue
+            if split == VALIDATION or (split == TEST and TEST in with_class):
+                where = self.describe(self.origins[row])
+                raise DataError(f"{where}: {self.files[row].name} is a {split} image and has no class")
+            self.splits[row] = UNLABELED
+
+    def _part(self, split: str, rows: list[int], numbers: dict[str, int]) -> FileSplit:
+        """List the images of a split by class, and in each class by name, as folders of classes are listed."""
+        for row in rows:
+            if self.classes[row] not in numbers:
+                near = closest_match(self.classes[row], numbers)
+                hint = f" (did you mean {near}?)" if near else ""
+                where = self.describe(self.origins[row])
+                raise DataError(
+                    f"{where}: no labeled image has the class {self.classes[row]}{hint} of this {split} image"
+                )
+        by_class = sorted(rows, key=lambda row: numbers[self.classes[row]])
+        present = {self.classes[row] for row in rows}
+        for name in numbers if rows else ():
+            if name not in present:
+                warnings.warn(f"{self.root}: no {split} image of class {name}", stacklevel=3)
+        return FileSplit([self.files[row] for row in by_class], [numbers[self.classes[row]] for row in by_class])

@@ -1,0 +1,40 @@
+"""Layout `classes`: one folder for each class in the root.
+
+    <class>/...
+
+Folders in the root with a usual name of the validation, test or unlabeled images (`_find_folders.py`) are these sets.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from semisup.dataset._class_folders import files_by_class, list_classes
+from semisup.dataset._describe import describe, some
+from semisup.dataset._find_folders import ANY_WORD, other_places
+from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._other_sets import read_test, read_validation, scan_unlabeled
+from semisup.dataset._source import Source
+
+EXPECTS = "<class>/..., one folder for each class in the root"
+
+
+def matches(source: Source, names: SetNames) -> bool:
+    folders = [each for name, each in source.folders(".").items() if name.casefold() not in ANY_WORD]
+    return len(folders) >= 2 and any(source.scan(each).files for each in folders)
+
+
+def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
+    return {"root": ["."]}
+
+
+def read(source: Source, names: SetNames) -> Listing:
+    places, ignored = other_places(source, names, "."), Counter[str]()
+    skip = {top for folders in places.values() for each in folders for top in (each, each.partition("/")[0])}
+    classes = list_classes(source, ".", skip)
+    labeled = files_by_class(source, "labeled", ".", classes, ignored, skip)
+    unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
+    validation = read_validation(source, places, classes, ignored)
+    test, notes = read_test(source, places, classes, ignored)
+    description = describe(source, "class folders", {"labeled": ["."]} | places, reads=["folders"])
+    description += f"; {len(classes)} classes: {some(classes)}"
+    return Listing(classes, labeled, unlabeled, validation, test, ignored, [description, *notes])

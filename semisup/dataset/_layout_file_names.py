@@ -1,0 +1,162 @@
+"""Layout `file_names`: the name of each image has its class.
+
+    training/0_12.jpg     validation/0_0.jpg     evaluation/0_3.jpg          the original form of Food-11
+    cat_12.jpg                                                               all images in the root
+
+The group `class` of the regular expression `dataset.class_pattern` is the class; it is matched with the whole name of
+the file. Images in subfolders of these folders are not read.
+"""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from semisup.dataset._describe import describe, some
+from semisup.dataset._file_index import FileSplit
+from semisup.dataset._find_folders import other_places, train_folder
+from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._other_sets import NO_CLASS, is_unlabeled, scan_unlabeled
+from semisup.dataset._source import Source, last_name
+from semisup.errors import DataError, SettingError, closest_match
+from semisup.images.scan import ImageFile, shown, with_ignored
+from semisup.text import printable
+
+EXPECTS = "train/<class>_1.jpg, val/..., test/..., or <class>_1.jpg in the root"
+NAMELESS = "no class in its name"
+"""Reason for ignoring an image."""
+
+
+class _Named(NamedTuple):
+    """Images of a folder: class -> images, in the order of the scan; and images whose names have no class."""
+
+    by_class: dict[str, list[ImageFile]]
+    without: list[ImageFile]
+
+
+def matches(source: Source, names: SetNames) -> bool:
+    """Whether nine of ten names have a class, and there are two classes or more, of two images or more on average."""
+    where = _train_folder(source, names)
+    named = _by_name(source.scan(where, recursive=False).files, names)
+    count = sum(map(len, named.by_class.values()))
+    return 2 <= len(named.by_class) <= count / 2 and count >= 9 * len(named.without)
+
+
+def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
+    return {"root" if folders == ["."] else key: folders for key, folders in _places(source, names).items() if folders}
+
+
+def read(source: Source, names: SetNames) -> Listing:
+    places, ignored, notes = _places(source, names), Counter[str](), list[str]()
+    (where,) = places["labeled"]
+    named = _scan(source, where, names, ignored, notes)
+    classes = sorted(named.by_class, key=str.encode)
+    if len(classes) < 2:
+        raise DataError(
+            f"{source.shown(where)}: {len(classes)} class in the names of its files; there must be at least 2"
+        )
+    labeled = _split(named, classes)
+    unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
+    validation = [
+        _known(source, each, _scan(source, each, names, ignored, notes), classes) for each in places["validation"]
+    ]
+    test = _test(source, places, names, classes, ignored, notes)
+    description = describe(source, "images with the class in the file name", places, ["images"] if where == "." else [])
+    description += f"; {len(classes)} classes: {some(classes)}"
+    first = validation[0] if validation else None
+    return Listing(classes, labeled, unlabeled, first, test, ignored, [description, *notes])
+
+
+def _train_folder(source: Source, names: SetNames) -> str:
+    return train_folder(source, names) or "."
+
+
+def _places(source: Source, names: SetNames) -> dict[str, list[str]]:
+    where = _train_folder(source, names)
+    return {"labeled": [where]} | other_places(source, names, where)
+
+
+def _by_name(files: Iterable[ImageFile], names: SetNames) -> _Named:
+    pattern = re.compile(names.class_pattern)
+    named = _Named(defaultdict(list), [])
+    for file in files:
+        match = pattern.fullmatch(last_name(file.name))
+        name = match["class"] if match else None
+        if name:
+            named.by_class[unicodedata.normalize("NFC", name)].append(file)
+        else:
+            named.without.append(file)
+    return named
+
+
+def _scan(source: Source, where: str, names: SetNames, ignored: Counter[str], notes: list[str]) -> _Named:
+    """List the images of a folder by class.
+
+    Raises:
+        DataError: there is no image.
+        SettingError: no name has a class.
+    """
+    result = source.scan(where, recursive=False)
+    ignored.update(result.ignored)
+    ignored.update(result.suffixes)
+    if not result.files:
+        message = f"{source.shown(where)}: holds no image files"
+        raise DataError(with_ignored(message, Counter(result.suffixes)))
+    named = _by_name(result.files, names)
+    if not named.by_class:
+        example = printable(last_name(result.files[0].name), 60)
+        allowed = f"matches none of the {len(result.files)} images in {source.shown(where)}, such as {example}"
+        raise SettingError("dataset.class_pattern", names.class_pattern, allowed)
+    if named.without:
+        ignored[NAMELESS] += len(named.without)
+        example = printable(last_name(named.without[0].name), 60)
+        counts = f"{len(named.without)} of {len(result.files)} images in {source.shown(where)}"
+        notes.append(f"{counts} are not read: dataset.class_pattern does not match their names, such as {example}")
+    return named
+
+
+def _known(source: Source, where: str, named: _Named, classes: list[str]) -> FileSplit:
+    """Number the classes as among the labeled images.
+
+    Raises:
+        DataError: there is a class that no labeled image has.
+    """
+    if unknown := sorted(set(named.by_class) - set(classes)):
+        near = closest_match(unknown[0], classes)
+        raise DataError(
+            f"{source.shown(where)}: classes that the labeled images do not have: {some(unknown)}"
+            + (f" (did you mean {near}?)" if near else "")
+        )
+    return _split(named, classes)
+
+
+def _split(named: _Named, classes: list[str]) -> FileSplit:
+    pairs = [(file, number) for number, name in enumerate(classes) for file in named.by_class.get(name, ())]
+    return FileSplit([file for file, _ in pairs], [number for _, number in pairs])
+
+
+def _test(
+    source: Source,
+    places: Mapping[str, list[str]],
+    names: SetNames,
+    classes: list[str],
+    ignored: Counter[str],
+    notes: list[str],
+) -> FileSplit | None:
+    """List the images of the test folder; None if no name has a known class."""
+    for where in places["test"]:
+        files = source.scan(where, recursive=False).files
+        shared = set(_by_name(files, names).by_class) & set(classes)
+        if is_unlabeled(where, places):
+            if shared:
+                allowed = "the images of this folder are the test set; add dataset.test=null to train on them"
+                raise SettingError("dataset.unlabeled", where, allowed)
+            return None
+        if shared:
+            return _known(source, where, _scan(source, where, names, ignored, notes), classes)
+        if files:
+            ignored[NO_CLASS] += len(files)
+            reason = f"the names of the {len(files)} images in {shown(where)}/ have no class of the labeled images"
+            notes.append(f"no test accuracy: {reason}; semisup predict classifies them")
+    return None

@@ -1,0 +1,54 @@
+"""Layout `splits`: a folder of class folders for each set, under any of its usual names.
+
+    train/<class>/...     val/<class>/...     test/<class>/...     unlabeled/...
+
+`_find_folders.py` has the names. The folder of training images can have a level `labeled/`, and the folder of unlabeled
+images can be inside the folder of training images.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from semisup.dataset._class_folders import files_by_class, list_classes
+from semisup.dataset._describe import describe
+from semisup.dataset._find_folders import WORDS, is_word, other_places, train_folder
+from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._other_sets import read_test, read_validation, scan_unlabeled
+from semisup.dataset._source import Source
+from semisup.errors import DataError
+from semisup.text import listed
+
+EXPECTS = "train/<class>/..., and if you have them val/<class>/..., test/<class>/..., unlabeled/..."
+
+
+def matches(source: Source, names: SetNames) -> bool:
+    where = train_folder(source, names)
+    return where is not None and bool(_class_folders(source, where))
+
+
+def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
+    return {key: folders for key, folders in _places(source, names).items() if folders}
+
+
+def read(source: Source, names: SetNames) -> Listing:
+    places, ignored = _places(source, names), Counter[str]()
+    if not places["labeled"]:
+        words = listed([f"{word}/" for word in WORDS["labeled"]])
+        raise DataError(f"dataset.layout=splits: {source.shown('.')} has no folder {words}")
+    (where,), skip = places["labeled"], places["unlabeled"]
+    classes = list_classes(source, where, skip)
+    labeled = files_by_class(source, "labeled", where, classes, ignored, skip)
+    unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
+    validation = read_validation(source, places, classes, ignored)
+    test, notes = read_test(source, places, classes, ignored)
+    description = describe(source, "folders of labeled, validation and test images", places)
+    return Listing(classes, labeled, unlabeled, validation, test, ignored, [description, *notes])
+
+
+def _places(source: Source, names: SetNames) -> dict[str, list[str]]:
+    where = train_folder(source, names)
+    return {"labeled": [where] if where is not None else []} | other_places(source, names, where or ".")
+
+
+def _class_folders(source: Source, where: str) -> list[str]:
+    return [each for name, each in source.folders(where).items() if not is_word("unlabeled", name)]

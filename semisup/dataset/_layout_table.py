@@ -1,0 +1,177 @@
+"""Layout `table`: tables name the image files and their classes, or contain the images.
+
+    train.csv      file,class          the labeled images; rows without a class are unlabeled images
+    val.csv        file,class          also valid.csv, dev.csv, ...
+    test.csv       file,class          if no row has a class, these are unlabeled images
+    unlabeled.csv  file
+
+Or one table with a column of splits. A table can be CSV, TSV or Parquet; the root can be the table itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from semisup.dataset._embedded_images import embedded_images
+from semisup.dataset._image_names import ImageNames
+from semisup.dataset._image_rows import ImageRows
+from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._source import Source
+from semisup.dataset._split_words import LABELED, SPLIT_WORDS, UNLABELED, split_of_name
+from semisup.dataset._table import read_table
+from semisup.dataset._table_columns import CLASS, FILE
+from semisup.dataset._table_rows import Table
+from semisup.errors import DataError, SettingError, closest_match
+from semisup.images.scan import OTHER_SUFFIX, OUTPUT_FOLDER, ImageFile, with_ignored
+from semisup.text import escape, escape_name
+
+EXPECTS = "train.csv, with columns of image files and classes, and the images"
+
+MISSING = "missing image of a table"
+"""Reason for ignoring a row whose image does not exist."""
+
+_TABLE_BITS = 40  # an origin is the number of the table, and in the lower bits the position of the row
+
+
+def matches(source: Source, names: SetNames) -> bool:
+    """Whether the root is a table, or has one whose name begins with a word for training."""
+    return LABELED in _tables(source).values()
+
+
+def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
+    return {}  # an image that no table names is not used
+
+
+def read(source: Source, names: SetNames) -> Listing:
+    splits = _tables(source)
+    if not splits:
+        raise DataError(
+            f"{source.shown('.')}: there is no table such as train.csv; name it with dataset.root=FOLDER/NAME.csv"
+        )
+    tables = _read_all(source, splits, names)
+    rows = ImageRows(source.shown("."), lambda origin: _describe(list(tables.values()), origin))
+    images = _list_images(source, tables, names, rows.ignored)
+    missing: dict[int, str] = {}
+    for number, (where, table) in enumerate(tables.items()):
+        for row, file in enumerate(images[where]):
+            origin = (number << _TABLE_BITS) + row
+            if file is None:
+                missing[origin] = table.files[row]
+                continue
+            class_ = table.classes[row] if table.classes is not None else ""
+            rows.add(file, class_, _split(table, row, splits[where]), origin)
+    if missing:
+        _check_missing(missing, rows, source, names)
+    return rows.listing(_describe_tables(tables, rows), names)
+
+
+def _tables(source: Source) -> dict[str, str]:
+    """List the tables of a source: path -> split of rows that name none.
+
+    If the root is one table, or none of several tables has a split in its name, all rows are labeled images.
+    """
+    found = {where: split_of_name(PurePosixPath(where).name) for where in source.tables()}
+    if source.is_table and (len(found) == 1 or not any(found.values())):
+        return {where: split or LABELED for where, split in found.items()}
+    return {where: split for where, split in found.items() if split is not None}
+
+
+def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str, Table]:
+    """Read the tables. A column that the user named must be in one of them.
+
+    Raises:
+        SettingError: no table has the column.
+        DataError: no table has a column of classes.
+    """
+    tables: dict[str, Table] = {}
+    absent: dict[str, SettingError] = {}
+    present: set[str] = set()
+    for where in paths:
+        columns = dict(names.columns)
+        while where not in tables:
+            try:
+                tables[where] = _read(source, where, columns)
+            except SettingError as error:
+                absent.setdefault(error.key, error)
+                columns = {role: None if f"dataset.{role}_column" == error.key else columns[role] for role in columns}
+        present |= {f"dataset.{role}_column" for role, name in columns.items() if name is not None}
+    if missing := next((error for key, error in absent.items() if key not in present), None):
+        raise missing
+    if all(table.classes is None for table in tables.values()):
+        _read(source, next(iter(tables)), names.columns, (CLASS,))  # raises
+    return tables
+
+
+def _read(source: Source, where: str, columns: Mapping[str, str | None], required: tuple[str, ...] = ()) -> Table:
+    try:
+        with source.open_file(where) as file:
+            return read_table(file, source.shown(where), columns, (FILE, *required))
+    except OSError as error:
+        raise DataError(f"{source.shown(where)}: cannot be read ({error.strerror})") from None
+
+
+def _split(table: Table, row: int, default: str) -> str:
+    if table.splits is None or not (word := table.splits[row]):
+        return default
+    split = SPLIT_WORDS.get(word.lower())
+    if split is None:
+        near = closest_match(word.lower(), SPLIT_WORDS)
+        hint = f" (did you mean {near}?)" if near else ""
+        allowed = "must be train, val, test or unlabeled"
+        raise DataError(f"{table.shown_path}: row {table.rows[row]}: the split {escape(word)} {allowed}{hint}")
+    return split
+
+
+def _list_images(
+    source: Source, tables: Mapping[str, Table], names: SetNames, ignored: Counter[str]
+) -> dict[str, list[ImageFile | None]]:
+    """Find the image of each row of each table; None if there is none. Images that no row names are counted."""
+    embedded = {where: table for where, table in tables.items() if table.cells is not None}
+    images: dict[str, list[ImageFile | None]] = {}
+    for where, cells in embedded_images(source, embedded).items():
+        images[where] = list(cells)
+    named = {where: table for where, table in tables.items() if table.cells is None}
+    if not named:
+        return images
+    scan = source.scan(names.image_folder or ".")
+    counts = Counter({**scan.ignored, **scan.suffixes})
+    del counts[OUTPUT_FOLDER]  # no table names what is in it
+    if not names.image_folder:
+        counts -= Counter(each for where in tables for each in (PurePosixPath(where).suffix.lower(), OTHER_SUFFIX))
+    ignored.update(counts)
+    files = ImageNames(scan.files, source.shown("."))
+    folders = [names.image_folder] if names.image_folder else [".", *source.subfolders(".")]
+    used: set[str] = set()
+    for where, table in named.items():
+        folder = files.folder_of(where, table.shown_path, table.files, folders)
+        images[where] = [files.find(folder, name) for name in table.files]
+        used.update(file.name for file in images[where] if file is not None)
+    if unused := len(files.by_name) - len(used):
+        ignored["image in no table"] += unused
+    return images
+
+
+def _check_missing(missing: Mapping[int, str], rows: ImageRows, source: Source, names: SetNames) -> None:
+    """Count the rows without an image; raise DataError if they are more than `dataset.max_bad_fraction` allows."""
+    rows.ignored[MISSING] += len(missing)
+    count = len(missing) + len(rows.files)
+    share = len(missing) / count
+    listed = "; ".join(f"{rows.describe(origin)}: {escape_name(name)}" for origin, name in list(missing.items())[:3])
+    listed += "; ..." if len(missing) > 3 else ""
+    message = f"{len(missing)} of {count} rows name an image that does not exist ({listed})"
+    if share > names.max_bad_fraction:
+        limit = f"more than dataset.max_bad_fraction={names.max_bad_fraction:g} allows"
+        raise DataError(with_ignored(f"{source.shown('.')}: {message}, {limit}", rows.ignored))
+    rows.notes.append(message)
+
+
+def _describe(tables: list[Table], origin: int) -> str:
+    table = tables[origin >> _TABLE_BITS]
+    return f"{table.shown_path}: row {table.rows[origin & ((1 << _TABLE_BITS) - 1)]}"
+
+
+def _describe_tables(tables: Mapping[str, Table], rows: ImageRows) -> str:
+    names = ", ".join(map(escape_name, tables))
+    without = sum(not name and split != UNLABELED for name, split in zip(rows.classes, rows.splits, strict=True))
+    plural = "table" if len(tables) == 1 else "tables"
+    return f"{plural} {names}" + (f"; {without} rows without a class are unlabeled images" if without else "")

@@ -1,0 +1,97 @@
+"""Layout `webdataset`: archives in which each image has its class in a member beside it, as WebDataset writes shards.
+
+    train-0000.tar    00000.jpg  00000.cls  00001.jpg  00001.json ...
+
+The members of one sample have the same name up to the first dot. `.cls` contains the name or number of the class, and
+`.json` an object with a key such as `label` or `class`. The first word of an archive's name says the split (`train`,
+`val`, `test`, `unlabeled`); images of archives with other names are labeled, or without a class unlabeled images.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from semisup.dataset._image_rows import ImageRows
+from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._source import Source
+from semisup.dataset._split_words import LABELED, split_of_name
+from semisup.dataset._table_columns import CLASS, find_columns
+from semisup.dataset._table_rows import class_name
+from semisup.errors import DataError
+from semisup.images.decode import BadImageError
+from semisup.images.read_file import read_file
+from semisup.images.scan import OTHER_SUFFIX, ImageFile
+
+EXPECTS = "shards with a .cls or .json file for each image"
+
+MAX_CLASS_BYTES = 2**20
+"""Largest size of a member with a class."""
+
+SECOND_IMAGE = "further image of a sample"
+"""Reason for ignoring an image whose sample has an image before it, such as a mask."""
+
+
+def matches(source: Source, names: SetNames) -> bool:
+    """Whether some member with a class belongs to an image."""
+    samples = {_sample(name) for name in source.attached() if name.endswith((".cls", ".json"))}
+    return bool(samples) and any(_sample(image.name) in samples for image in source.scan(".").files)
+
+
+def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
+    return {}
+
+
+def read(source: Source, names: SetNames) -> Listing:
+    scan, attached = source.scan("."), source.attached()
+    rows = ImageRows(source.shown("."), lambda origin: source.shown(scan.files[origin].name))
+    rows.ignored.update({**scan.ignored, **scan.suffixes})
+    of_sample = {
+        suffix: {_sample(name): each for name, each in attached.items() if name.endswith(suffix)}
+        for suffix in (".cls", ".json")
+    }
+    for suffix, members in of_sample.items():
+        rows.ignored.subtract({suffix: len(members), OTHER_SUFFIX: len(members)})
+    before = None
+    for number, file in enumerate(scan.files):
+        sample = _sample(file.name)
+        if sample == before:
+            rows.ignored[SECOND_IMAGE] += 1
+            continue
+        before = sample
+        class_ = ""
+        if (member := of_sample[".cls"].get(sample)) is not None:
+            class_ = class_name(_text(source, member).strip())
+        elif (member := of_sample[".json"].get(sample)) is not None:
+            class_ = _class_in_json(source, member, names)
+        split = split_of_name(os.path.basename(file.path)) or LABELED
+        rows.add(file, class_, split, number)
+    rows.ignored = +rows.ignored  # without counts of 0
+    return rows.listing(f"WebDataset: {len(rows.files)} samples", names)
+
+
+def _sample(name: str) -> str:
+    folder, _, base = name.rpartition("/")
+    return f"{folder}/{base.partition('.')[0]}"
+
+
+def _text(source: Source, member: ImageFile) -> str:
+    try:
+        return read_file(member, MAX_CLASS_BYTES).decode("utf-8-sig")
+    except (BadImageError, UnicodeDecodeError) as error:
+        raise DataError(f"{source.shown(member.name)}: must be text with the class of an image ({error})") from None
+
+
+def _class_in_json(source: Source, member: ImageFile, names: SetNames) -> str:
+    try:
+        value: Any = json.loads(_text(source, member))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{source.shown(member.name)}: is not JSON") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{source.shown(member.name)}: must be an object with the class of an image")
+    keys = list(map(str, value))
+    position = find_columns(source.shown(member.name), keys, {CLASS: names.columns.get(CLASS)}, ()).get(CLASS)
+    found = value[list(value)[position]] if position is not None else None
+    return "" if found is None else class_name(str(found).strip())

@@ -1,0 +1,101 @@
+"""Open the root of a data set: a folder, an archive or a folder inside it, a table, or several archives or tables."""
+
+import glob
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from semisup.dataset._archive_source import ArchiveSource
+from semisup.dataset._source import FolderSource, Source, list_subfolders
+from semisup.errors import SettingError, closest_match
+from semisup.images.archive import ARCHIVE_SUFFIXES, is_archive
+from semisup.images.scan import is_hidden
+
+MOST_PATHS = 100_000
+"""Largest number of files that a pattern can name."""
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+def open_source(root: Path, *, follow_symlinks: bool) -> Source:
+    """Open the root of a data set.
+
+    Raises:
+        SettingError: there is no such folder or file, or no file matches the pattern.
+        DataError: an archive is refused, or the root is in an archive that has no such folder.
+    """
+    if root.is_dir():
+        archives = _archives_in(root)
+        return ArchiveSource.open(root, archives) if archives else FolderSource(root, follow_symlinks)
+    if root.is_file():
+        return _open_files(root, [root], follow_symlinks=follow_symlinks)
+    for parent in root.parents:
+        if parent.is_file() and is_archive(parent):
+            return ArchiveSource.open(root, [parent], root.relative_to(parent).as_posix())
+    if re.search(r"[*?\[{]", str(root)):
+        paths = sorted({Path(path) for each in _expand_braces(str(root)) for path in glob.glob(each)})
+        if not paths:
+            raise SettingError("dataset.root", str(root), "no file matches this pattern")
+        return _open_files(root, paths, follow_symlinks=follow_symlinks)
+    near = closest_match(root.name, [Path(each).name for each in list_subfolders(root.parent)])
+    raise SettingError("dataset.root", str(root), "there is no such folder", near and str(root.parent / near))
+
+
+def open_folder(root: Path, *, follow_symlinks: bool) -> FolderSource | None:
+    """Open the root of a data set if it is a folder of images; None if it names archives or tables."""
+    return None if not root.is_dir() or _archives_in(root) else FolderSource(root, follow_symlinks)
+
+
+def table_folder(root: Path) -> Path:
+    """Return the folder to which `dataset.truth` is relative: the root, or the folder that contains the root's file."""
+    return next((each for each in (root, *root.parents) if each.is_dir()), root)
+
+
+def _open_files(root: Path, paths: list[Path], *, follow_symlinks: bool) -> Source:
+    archives = [path for path in paths if is_archive(path)]
+    if len(archives) == len(paths):
+        return ArchiveSource.open(root, paths)
+    if archives or len({path.parent for path in paths}) > 1:
+        allowed = "must name archives (tar, zip), or tables (CSV, TSV, Parquet) in one folder"
+        raise SettingError("dataset.root", str(root), allowed)
+    return FolderSource(paths[0].parent, follow_symlinks, tuple(path.name for path in paths))
+
+
+def _archives_in(folder: Path) -> list[Path]:
+    """List the archives in a folder that has neither subfolders nor tables, such as a folder of shards."""
+    try:
+        entries = sorted(each for each in folder.iterdir() if not is_hidden(each.name))
+    except OSError:
+        return []
+    archives = [each for each in entries if each.suffix.lower() in ARCHIVE_SUFFIXES and each.is_file()]
+    if not archives or any(each.is_dir() for each in entries) or FolderSource(folder, False).tables():
+        return []
+    return archives
+
+
+def _expand_braces(pattern: str) -> list[str]:
+    """Expand `{a,b}` and `{000..010}` as a shell does.
+
+    Raises:
+        SettingError: there are too many names.
+    """
+    names = list(islice(_expansions(pattern), MOST_PATHS + 1))
+    if len(names) > MOST_PATHS:
+        raise SettingError("dataset.root", pattern, f"names more than {MOST_PATHS} files")
+    return names
+
+
+def _expansions(pattern: str) -> Iterator[str]:
+    match = _BRACES.search(pattern)
+    if match is None:
+        yield pattern
+        return
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", match.group(1))
+    if numbers:
+        first, last = numbers.groups()
+        parts: Iterator[str] = (f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
+    else:
+        parts = iter(match.group(1).split(","))
+    for part in parts:
+        yield from _expansions(pattern[: match.start()] + part + pattern[match.end() :])

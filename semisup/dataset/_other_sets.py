@@ -1,0 +1,76 @@
+"""List the unlabeled, validation and test images of a data set whose classes are folders."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from semisup.dataset._class_folders import files_by_class, scan_files
+from semisup.dataset._describe import some
+from semisup.dataset._file_index import FileSplit
+from semisup.dataset._source import Source
+from semisup.errors import SettingError
+from semisup.images.scan import ImageFile, shown
+
+NO_CLASS = "test image of no known class"
+"""Reason for ignoring a test image."""
+
+
+def scan_unlabeled(source: Source, folders: Sequence[str], ignored: Counter[str]) -> list[ImageFile]:
+    """List the images of all folders; an image in two of them is listed once."""
+    if len(folders) == 1:
+        return list(scan_files(source, folders[0], ignored))
+    files = {file.name: file for folder in folders for file in scan_files(source, folder, ignored)}
+    return list(files.values())
+
+
+def read_validation(
+    source: Source, places: Mapping[str, Sequence[str]], classes: list[str], ignored: Counter[str]
+) -> FileSplit | None:
+    """List the images of the validation folder; None if there is none."""
+    parts = [files_by_class(source, "validation", where, classes, ignored) for where in places["validation"]]
+    return parts[0] if parts else None
+
+
+def read_test(
+    source: Source, places: Mapping[str, Sequence[str]], classes: list[str], ignored: Counter[str]
+) -> tuple[FileSplit | None, list[str]]:
+    """List the images of the test folder, if its subfolders are classes.
+
+    Args:
+        places: set -> its folders.
+
+    Returns:
+        The images, or None; and lines for the user, which say why there is no test accuracy.
+
+    Raises:
+        SettingError: the images of the folder are also unlabeled images.
+    """
+    for where in places["test"]:
+        folders = list(source.folders(where))
+        if set(folders) & set(classes):
+            if is_unlabeled(where, places):
+                allowed = "the images of this folder are the test set; add dataset.test=null to train on them"
+                raise SettingError("dataset.unlabeled", where, allowed)
+            return files_by_class(source, "test", where, classes, ignored), []
+        if is_unlabeled(where, places):
+            return None, []
+        count = len(scan_files(source, where, ignored))
+        ignored[NO_CLASS] += count
+        return None, [_why_no_test(where, count, folders, classes)] if count else []
+    return None, []
+
+
+def is_unlabeled(where: str, places: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a folder is one of the unlabeled folders."""
+    return PurePosixPath(where) in map(PurePosixPath, places["unlabeled"])
+
+
+def _why_no_test(where: str, count: int, folders: list[str], classes: list[str]) -> str:
+    if not folders:
+        reason = f"the {count} images in {shown(where)}/ are not in class folders; semisup predict classifies them"
+    else:
+        reason = (
+            f"no folder in {shown(where)}/ ({some(folders, 3)}) is named as a class of the labeled images "
+            f"({some(classes, 3)}); rename these folders, or use dataset.test=null"
+        )
+    return f"no test accuracy: {reason}"

@@ -1,0 +1,26 @@
+"""Words for the splits of a data set, as tables, archives and their names use them."""
+
+import re
+from collections.abc import Mapping
+
+from semisup.core.types import SPLITS
+
+LABELED, UNLABELED, VALIDATION, TEST = SPLITS
+
+SPLIT_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training", "trn", "fit", "labeled", "labelled"), LABELED),
+    **dict.fromkeys(("unlabeled", "unlabelled", "unsupervised", "unsup", "pool", "extra"), UNLABELED),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), VALIDATION),
+    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), TEST),
+}
+"""Word in lower case -> split."""
+
+
+def split_of_name(name: str) -> str | None:
+    """Read the split from the first word of a file name, such as `train-00000-of-00002.parquet` or `trainLabels.csv`.
+
+    Returns:
+        A name of `SPLITS`; None if the first word is another one.
+    """
+    first = re.match(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*", name)
+    return SPLIT_WORDS.get(first.group().lower()) if first else None

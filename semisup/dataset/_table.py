@@ -1,0 +1,69 @@
+"""Read a table of images: a file name in each row and, if there are such columns, its class and its split."""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import BinaryIO
+
+from semisup.dataset._csv_table import CsvTable
+from semisup.dataset._parquet_table import read_parquet_table
+from semisup.dataset._table_columns import CLASS, FILE, SPLIT, find_columns
+from semisup.dataset._table_rows import Table, class_name
+from semisup.errors import DataError
+
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+"""Suffixes of the files that are found as tables. Any other text file is read too if the user names it."""
+
+PARQUET_MAGIC = b"PAR1"
+
+
+def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None], required: Sequence[str]) -> Table:
+    """Read a table: CSV, TSV or another text table (`_csv_table.py`), or Parquet, as its content says.
+
+    Args:
+        file: the open file.
+        shown_path: its path, for messages.
+        chosen: FILE, CLASS or SPLIT -> name of the column that the user gave; null or missing = recognize it.
+        required: the columns without which the table cannot be used.
+
+    Raises:
+        SettingError: there is no column of the name that the user gave.
+        DataError: the file cannot be read, or has no such columns; or a row has no file name or is damaged.
+    """
+    is_parquet = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+    file.seek(0)
+    if is_parquet:
+        return read_parquet_table(file, shown_path, chosen, required)
+    with closing(CsvTable(file, shown_path)) as table:
+        return _read_rows(table, chosen, required)
+
+
+def _read_rows(table: CsvTable, chosen: Mapping[str, str | None], required: Sequence[str]) -> Table:
+    shown_path = table.shown_path
+    columns = find_columns(shown_path, table.header, chosen, required)
+    numbers, files = array("I"), list[str]()
+    classes, splits = _Names(CLASS in columns), _Names(SPLIT in columns)
+    for cells in table.rows([columns[role] for role in (FILE, CLASS, SPLIT) if role in columns]):
+        if not cells[0]:
+            raise DataError(f"{shown_path}: row {table.row} has no file name")
+        numbers.append(table.row)
+        files.append(cells[0])
+        if CLASS in columns:
+            classes.append(cells[1])
+        if SPLIT in columns:
+            splits.append(cells[-1])
+    return Table(shown_path, numbers, files, classes.names, splits.names)
+
+
+class _Names:
+    """Names of classes or splits, of which each is stored once: 8 bytes per row."""
+
+    def __init__(self, present: bool) -> None:
+        self.names: list[str] | None = [] if present else None
+        self._distinct: dict[str, str] = {}
+
+    def append(self, cell: str) -> None:
+        if (name := self._distinct.get(cell)) is None:
+            name = self._distinct[cell] = class_name(cell)
+        assert self.names is not None
+        self.names.append(name)

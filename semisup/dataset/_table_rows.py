@@ -1,0 +1,32 @@
+"""The rows of a table of images, as the readers of text tables and of Parquet return them."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from semisup.text import escape_name
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a table, one list per column.
+
+    shown_path: path of the table, for messages
+    rows: number of each row, for messages: lines of a text file from 1, rows of Parquet from 0
+    files: names of image files, as in the table; "" = an image in the table itself that has no name
+    classes: names of classes, in the Unicode form NFC and printable; "" = no class. None = there is no such column
+    splits: names of splits; "" = not given. None = there is no such column
+    cells: path of the column of the images' bytes, if the images are in the table itself
+    """
+
+    shown_path: str
+    rows: Sequence[int]
+    files: list[str]
+    classes: list[str] | None
+    splits: list[str] | None
+    cells: str | None = None
+
+
+def class_name(text: str) -> str:
+    """Normalize the name of a class as the names of class folders are: in the Unicode form NFC and printable."""
+    return escape_name(unicodedata.normalize("NFC", text))

@@ -1,0 +1,263 @@
+"""List the images in tar and zip archives. Nothing is unpacked: an image is found by its position in the archive.
+
+A member counts as an image, or is ignored, by the same rules as a file in a folder (`scan.py`). An archive is refused
+as a whole if it is damaged or truncated, if a name in it leads outside (`/a.jpg`, `../a.jpg`), or if two members have
+one name: of such archives, no one can tell which images they were meant to have.
+"""
+
+import dataclasses
+import os
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from semisup.errors import DataError
+from semisup.images import tar_archive
+from semisup.images.archive_members import ArchivedImage, TarMember, ZipMember
+from semisup.images.decode import BadImageError
+from semisup.images.formats import SIGNATURE_BYTES, TGA_FOOTER, TGA_SUFFIX
+from semisup.images.read_file import read_file, read_head
+from semisup.images.scan import is_hidden, reason_to_ignore, shown
+from semisup.images.tar_archive import (
+    BLOCK,
+    FOLDER,
+    HARD_LINK,
+    SYMLINK,
+    DamagedArchiveError,
+    TarEntry,
+    is_tar,
+    list_tar,
+)
+from semisup.images.zip_archive import SIGNATURES, ZipEntry, list_zip
+from semisup.text import escape_name
+
+ARCHIVE_SUFFIXES = frozenset({".tar", ".zip"})
+"""Suffixes of the files that are found as archives in a folder. Any other file is one if its content says so."""
+
+ATTACHED_SUFFIXES = frozenset({".cls", ".json", ".csv", ".tsv"})
+"""Suffixes of the members that are listed beside the images: classes of single images, and tables."""
+
+MAX_TGA_BYTES = 2**26
+"""Largest size of a file named .tga whose footer is searched."""
+
+_COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"(\xb5/\xfd": "unzstd"}
+_MAC_FOLDER = "__MACOSX"
+
+
+@dataclass
+class ArchiveListing:
+    """The members of one or several archives.
+
+    images: sorted by name
+    attached: name -> member with one of ATTACHED_SUFFIXES
+    folders: paths of all folders
+    ignored: (path of the folder, reason or suffix) -> number of members that are not read
+    """
+
+    images: list[ArchivedImage] = field(default_factory=list)
+    attached: dict[str, ArchivedImage] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a tar or zip archive, also a compressed or damaged one, by its first bytes or its name."""
+    head = _head(path)
+    if path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")):
+        return True
+    return path.suffix.lower() in ARCHIVE_SUFFIXES or head.startswith(SIGNATURES) or is_tar(head)
+
+
+def list_archives(paths: Sequence[Path]) -> ArchiveListing:
+    """List the images of archives as if all were unpacked in one folder.
+
+    If several archives have a member of the same name, the name of each image begins with the name of its archive.
+
+    Raises:
+        DataError: an archive cannot be read, or is refused (see above).
+    """
+    listings = [_list_archive(path) for path in paths]
+    if len(listings) > 1 and _collide(listings):
+        listings = [_below(listing, escape_name(path.name)) for path, listing in zip(paths, listings, strict=True)]
+    merged = ArchiveListing()
+    for listing in listings:
+        merged.images += listing.images
+        merged.attached |= listing.attached
+        merged.folders |= listing.folders
+        merged.ignored += listing.ignored
+    if len(listings) > 1:
+        merged.images.sort(key=lambda image: image.name)
+    return merged
+
+
+def _list_archive(path: Path) -> ArchiveListing:
+    listing, links = ArchiveListing(), list[tuple[str, str]]()
+    try:
+        with open(path, "rb") as file:
+            status, head = os.fstat(file.fileno()), file.read(BLOCK)
+            for start, command in _COMPRESSED.items():
+                if head.startswith(start):
+                    allowed = f"a compressed archive is not read in place; type {command} {shown(path.name)}"
+                    raise DataError(f"{shown(path)}: {allowed}")
+            is_zip = not is_tar(head) and (head.startswith(SIGNATURES) or path.suffix.lower() != ".tar")
+            entries: Iterable[TarEntry | ZipEntry] = list_zip(file) if is_zip else list_tar(file.fileno())
+            shared = status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
+            where = os.fspath(path)
+            for entry in entries:
+                name = _clean_name(entry.name, path)
+                if isinstance(entry, ZipEntry):
+                    zipped = entry.packed, entry.deflated, entry.crc
+                    member: ArchivedImage = ZipMember(where, name, entry.size, *shared, entry.position, *zipped)
+                else:
+                    member = TarMember(where, name, entry.size, *shared, entry.position)
+                    if entry.kind == HARD_LINK:
+                        links.append((name, _clean_name(entry.target, path)))
+                        continue
+                _add(listing, member, entry.kind)
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+    except DamagedArchiveError as error:
+        raise DataError(f"{shown(path)}: {error}") from None
+    listing.images.sort(key=lambda image: image.name)
+    _follow_hard_links(listing, links)
+    _check_names(listing, path)
+    return listing
+
+
+def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> None:
+    """Add a member to the images, or count why it is not one."""
+    parts = member.name.split("/")
+    if any(map(_is_hidden_part, parts)):
+        listing.ignored["", "hidden"] += 1
+        return
+    folder = member.name if kind == FOLDER else "/".join(parts[:-1])
+    while folder and folder not in listing.folders:
+        listing.folders.add(folder)
+        folder = folder.rpartition("/")[0]
+    if kind == FOLDER:
+        return
+    reason = "symlink" if kind == SYMLINK else "not a regular file"
+    if kind == tar_archive.FILE:
+        suffix = os.path.splitext(parts[-1])[1].lower()
+        if suffix in ATTACHED_SUFFIXES:
+            listing.attached[member.name] = member
+        ignored = reason_to_ignore(suffix, lambda: _ends(member, suffix))
+        if ignored is None:
+            listing.images.append(member)
+            return
+        reason = ignored
+    listing.ignored["/".join(parts[:-1]), reason] += 1
+
+
+def _is_hidden_part(name: str) -> bool:
+    return is_hidden(name) or name == _MAC_FOLDER
+
+
+def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
+    """Read the first bytes of a member, and the last ones of a TGA; b"" if they cannot be read."""
+    try:
+        if suffix == TGA_SUFFIX:
+            data = read_file(member, MAX_TGA_BYTES)
+            return data[:SIGNATURE_BYTES], data[-len(TGA_FOOTER) :]
+        return read_head(member, SIGNATURE_BYTES), b""
+    except BadImageError:
+        return b"", b""
+
+
+def _clean_name(raw: bytes, archive: Path) -> str:
+    """Normalize the name of a member to a printable POSIX path without `.`.
+
+    Raises:
+        DataError: the name leads outside the archive.
+    """
+    name = raw.decode("utf-8", "surrogateescape")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or not (parts or name):
+        allowed = "names must be relative and without `..`; pack the images again"
+        raise DataError(
+            f"{shown(archive)}: the name {escape_name(name) or '(empty)'} leads outside the archive: {allowed}"
+        )
+    return escape_name("/".join(parts))
+
+
+def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]) -> None:
+    """Add the members that are hard links to images, which have no data of their own."""
+    if not (pending := list(links)):
+        return
+    images = {image.name: image for image in listing.images}
+    for name, target in pending:
+        image = images.get(target)
+        if image is None:
+            listing.ignored[name.rpartition("/")[0], "broken symlink"] += 1
+            continue
+        shared = image.mtime_ns, image.ctime_ns, image.inode, image.archive_bytes
+        _add(listing, TarMember(image.path, name, image.bytes_, *shared, image.position), tar_archive.FILE)
+    listing.images.sort(key=lambda each: each.name)
+
+
+def _check_names(listing: ArchiveListing, archive: Path) -> None:
+    names = (image.name for image in listing.images)
+    before = None
+    for name in names:
+        if name == before:
+            raise DataError(f"{shown(archive)}: two members have the name {name}; pack the images again, each once")
+        before = name
+
+
+def _collide(listings: Iterable[ArchiveListing]) -> bool:
+    seen: set[str] = set()
+    for listing in listings:
+        names = {image.name for image in listing.images}
+        if not seen.isdisjoint(names):
+            return True
+        seen |= names
+    return False
+
+
+def _below(listing: ArchiveListing, folder: str) -> ArchiveListing:
+    """Move all members into a folder."""
+    moved = [dataclasses.replace(image, name=f"{folder}/{image.name}") for image in listing.images]
+    attached = {
+        f"{folder}/{name}": dataclasses.replace(each, name=f"{folder}/{name}")
+        for name, each in listing.attached.items()
+    }
+    folders = {folder, *(f"{folder}/{each}" for each in listing.folders)}
+    ignored = Counter(
+        {(f"{folder}/{each}" if each else folder, reason): n for (each, reason), n in listing.ignored.items()}
+    )
+    return ArchiveListing(moved, attached, folders, ignored)
+
+
+def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
+    """Return the begin and the end of the images inside a folder, in a list that is sorted by name."""
+    begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
+    return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
+
+
+def take_folder(listing: ArchiveListing, folder: str) -> ArchiveListing:
+    """Keep only the members inside a folder, with names relative to it."""
+    prefix = f"{folder}/"
+    length = len(prefix)
+    start, end = images_inside(listing.images, folder)
+    images = [dataclasses.replace(each, name=each.name[length:]) for each in listing.images[start:end]]
+    attached = {
+        name[length:]: dataclasses.replace(each, name=name[length:])
+        for name, each in listing.attached.items()
+        if name.startswith(prefix)
+    }
+    folders = {each[length:] for each in listing.folders if each.startswith(prefix)}
+    ignored: Counter[tuple[str, str]] = Counter()
+    for (each, reason), count in listing.ignored.items():
+        if each == folder or each.startswith(prefix):
+            ignored[each[length:], reason] += count
+    return ArchiveListing(images, attached, folders, ignored)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(BLOCK)
+    except OSError:
+        return b""

@@ -1,0 +1,70 @@
+"""Images inside archives: where their bytes are, so that they are read in place and nothing is unpacked.
+
+The fields that `ImageFile` has for a file are here those of the archive, except the name and the size of the image.
+"""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from semisup.images.scan import ImageFile
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedImage(ImageFile):
+    """An image inside an archive.
+
+    archive_bytes: size of the archive
+    position: where the image is in the archive; a further part of what identifies its content
+    """
+
+    archive_bytes: int
+    position: int
+
+    def content_key(self) -> str:
+        return f"{ImageFile.content_key(self)} {self.archive_bytes} {self.position}"
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember(ArchivedImage):
+    """An image in a tar archive; `position` is the offset of its first byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember(ArchivedImage):
+    """An image in a zip archive; `position` is the offset of its local header.
+
+    packed_bytes: size of its data in the archive
+    deflated: whether the data are compressed
+    crc: CRC-32 of the image
+    """
+
+    packed_bytes: int
+    deflated: bool
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetCell(ArchivedImage):
+    """An image in a row of a Parquet file; `position` is the number of the row, from 0; `bytes_` is an estimate.
+
+    column: path of the column of the bytes, such as `image.bytes`
+    """
+
+    column: str
+
+
+def in_storage_order(files: Sequence[ImageFile]) -> list[ImageFile]:
+    """Sort images inside archives by their positions, in which reading them is fastest; other files are not sorted."""
+    archived, others = list[ArchivedImage](), list[ImageFile]()
+    for file in files:
+        if isinstance(file, ArchivedImage):
+            archived.append(file)
+        else:
+            others.append(file)
+    return [*others, *sorted(archived, key=operator.attrgetter("path", "position"))]
+
+
+def has_parquet(files: Sequence[ImageFile]) -> bool:
+    """Whether some of the images are in Parquet files."""
+    return any(isinstance(file, ParquetCell) for file in files)

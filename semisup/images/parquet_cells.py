@@ -1,0 +1,109 @@
+"""Read images from rows of Parquet files, a few rows at a time.
+
+The rows of a file are stored in groups, and a group can only be read from its begin. A group of moderate size is kept
+in memory, so that its rows can be read in any order; of a larger one, some rows are, and reading in order is fast.
+"""
+
+import os
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from semisup.images.archive_members import ParquetCell
+from semisup.images.decode import BadImageError
+
+MAX_GROUP_BYTES = 2**26
+"""Largest size of a group of rows, in bytes, that is kept in memory as a whole."""
+
+MAX_GROUPS = 2
+_STREAM_ROWS, _BUFFER_BYTES = 8, 2**20
+
+pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # the others reserve gigabytes of address space
+
+_lock = threading.Lock()
+_open: OrderedDict[tuple[str, int, int, str], "_Column"] = OrderedDict()
+
+
+def read_cell(file: ParquetCell, limit: int) -> bytes:
+    """Read an image.
+
+    Raises:
+        BadImageError: the file was replaced since the scan or has no bytes in this row ("unreadable"), the image has
+            more than `limit` bytes ("too large"), or the file is damaged ("corrupt").
+        MemoryError: memory ran out.
+    """
+    key = file.path, file.mtime_ns, file.archive_bytes, file.column
+    with _lock:
+        try:
+            if key not in _open:
+                _open.clear()
+                _open[key] = _Column(file)
+            value = _open[key].value(file.position)
+            if not value.is_valid:
+                raise BadImageError("unreadable")
+            buffer = value.as_buffer()
+            if buffer.size > limit:
+                raise BadImageError("too large")
+            return bytes(buffer.to_pybytes())
+        except (BadImageError, MemoryError):
+            raise
+        except FileNotFoundError as error:
+            raise BadImageError("unreadable") from error
+        except (pyarrow.ArrowException, OSError, ValueError, IndexError) as error:
+            _open.clear()
+            raise BadImageError("corrupt") from error
+
+
+class _Column:
+    """The column of the images of an open file."""
+
+    def __init__(self, file: ParquetCell) -> None:
+        status = os.stat(file.path)
+        if (status.st_size, status.st_mtime_ns, status.st_ino) != (file.archive_bytes, file.mtime_ns, file.inode):
+            raise BadImageError("unreadable")
+        self.file = parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        self.column = file.column
+        metadata = self.file.metadata
+        self.ends = list(accumulate(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)))
+        self.groups: OrderedDict[int, Any] = OrderedDict()
+        self.streamed: tuple[int, int, Any, Iterator[Any]] | None = None
+
+    def value(self, row: int) -> Any:
+        group = bisect_right(self.ends, row)
+        first = self.ends[group - 1] if group else 0
+        if self._bytes(group) > MAX_GROUP_BYTES:
+            return self._streamed_value(group, row - first)
+        if group not in self.groups:
+            while len(self.groups) >= MAX_GROUPS:
+                self.groups.popitem(last=False)
+            table = self.file.read_row_group(group, columns=[self.column], use_threads=False)
+            self.groups[group] = _bytes_of(table.column(0).combine_chunks())
+        return self.groups[group][row - first]
+
+    def _bytes(self, group: int) -> int:
+        """Return the uncompressed size of the images of a group, as the file declares it."""
+        row_group = self.file.metadata.row_group(group)
+        columns = map(row_group.column, range(row_group.num_columns))
+        return sum(each.total_uncompressed_size for each in columns if each.path_in_schema == self.column)
+
+    def _streamed_value(self, group: int, row: int) -> Any:
+        """Return a value of a large group; the rows between it and that of the last call are skipped."""
+        if self.streamed is None or self.streamed[0] != group or row < self.streamed[1]:
+            batches = self.file.iter_batches(_STREAM_ROWS, row_groups=[group], columns=[self.column], use_threads=False)
+            self.streamed = group, 0, [], iter(batches)
+        _, start, values, batches = self.streamed
+        while row >= start + len(values):
+            start += len(values)
+            values = _bytes_of(next(batches).column(0))
+            self.streamed = group, start, values, batches
+        return values[row - start]
+
+
+def _bytes_of(values: Any) -> Any:
+    return values.field("bytes") if pyarrow.types.is_struct(values.type) else values

@@ -1,0 +1,409 @@
+"""Layouts of `dataset=folder`: which is detected, what it reads, and the errors for files of no or of two layouts."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from semisup.config.run_id import run_id
+from semisup.dataset import Data, Dataset, DatasetInfo
+from semisup.errors import DataError, SettingError
+from tests.conftest import Program, checked
+from tests.dataset import settings, watch
+
+CLASSES = ("apple", "bread", "cake")
+
+
+def folder(root: Path, *overrides: str) -> Dataset:
+    fixed = [f"dataset.root={root}", "dataset.size=8", "dataset.workers=1", "dataset.cache=null"]
+    return settings("folder", *fixed, *overrides)
+
+
+def inspect(root: Path, *overrides: str) -> DatasetInfo:
+    return folder(root, *overrides).inspect()
+
+
+def read(root: Path, *overrides: str) -> Data:
+    dataset = folder(root, *overrides)
+    return dataset.read(dataset.inspect(), watch)
+
+
+def names(info: DatasetInfo, split: str) -> set[str]:
+    return {file.name for file in info.index.parts[split].files}
+
+
+_colors = iter(range(1, 1 << 24, 997))
+
+
+def fill(root: Path, places: Iterable[str], count: int) -> None:
+    """Write images that all differ; a place is a folder, or a folder and the beginning of a name (`train/apple_`)."""
+    for place in places:
+        for number in range(count):
+            path = root / (f"{place}{number}.png" if place.endswith("_") else f"{place}/{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            color = next(_colors)
+            Image.new("RGB", (9, 9), (color & 255, color >> 8 & 255, color >> 16)).save(path)
+
+
+def by_class(prefix: str) -> list[str]:
+    return [f"{prefix}{name}" for name in CLASSES]
+
+
+# Detection ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("train", "val", "test", "unlabeled"),
+        ("Training", "VALID", "Evaluation", "Unlabelled"),
+        ("train/labeled", "validation", "testing", "train/unlabeled"),
+        ("labeled", "val", "test", "labeled/unlabeled"),
+    ],
+)
+def test_folders_of_sets_are_detected_under_their_usual_names(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    labeled, validation, test, unlabeled = parts
+    for part, count in ((labeled, 4), (validation, 2), (test, 3)):
+        fill(tmp_path, by_class(f"{part}/"), count)
+    fill(tmp_path, [unlabeled, f"{unlabeled}/inner"], 3)
+    (tmp_path / "notes").mkdir()
+    info = inspect(tmp_path)
+    assert info.classes == CLASSES
+    assert info.counts == {"labeled": 12, "unlabeled": 6, "validation": 6, "test": 9}
+    assert names(info, "labeled") == {f"{labeled}/{name}/{number}.png" for name in CLASSES for number in range(4)}
+    (note,) = info.notes
+    assert "read as folders of labeled, validation and test images" in note
+    assert note.endswith("; not read: notes/")
+    scanned = folder(tmp_path).scanned_folders()  # type: ignore[attr-defined]
+    assert scanned["dataset.validation"] == tmp_path / validation
+
+
+def test_class_folders_in_the_root_are_detected(tmp_path: Path) -> None:
+    fill(tmp_path, by_class(""), 10)
+    info = inspect(tmp_path)
+    assert info.classes == CLASSES
+    assert info.counts == {"labeled": 24, "unlabeled": 0, "validation": 6, "test": 0}
+    assert info.notes[0].endswith("read as class folders: labeled images in the root; 3 classes: apple, bread, cake")
+    assert info.notes[1] == (
+        "no validation set was found: 6 of the 30 labeled images are drawn for it "
+        "(dataset.validation_share=0.2 of each class, at least one image)"
+    )
+    fill(tmp_path, by_class("val/"), 2)
+    fill(tmp_path, ["unlabeled", "more/raw"], 5)
+    info = inspect(tmp_path, "dataset.unlabeled=[unlabeled,more/raw]")
+    assert info.classes == CLASSES
+    assert info.counts == {"labeled": 30, "unlabeled": 10, "validation": 6, "test": 0}
+
+
+def test_classes_in_file_names_are_detected(tmp_path: Path) -> None:
+    for part, count in (("training", 8), ("validation", 4), ("evaluation", 3)):
+        fill(tmp_path, [f"{part}/{number}_" for number in (0, 1, 2, 10)], count)
+    info = inspect(tmp_path)
+    assert info.classes == ("0", "1", "10", "2"), "in the order of folders with these names"
+    assert info.counts == {"labeled": 32, "unlabeled": 0, "validation": 16, "test": 12}
+    part = info.index.parts["test"]
+    for file, target in zip(part.files, part.targets, strict=True):
+        assert Path(file.name).name.startswith(f"{info.classes[target]}_")
+    assert "read as images with the class in the file name" in info.notes[0]
+    assert info.notes[0].endswith("4 classes: 0, 1, 10, 2")
+
+
+def test_classes_in_file_names_of_the_root(tmp_path: Path) -> None:
+    fill(tmp_path, ["cat_", "dog_"], 10)
+    fill(tmp_path, ["unlabeled"], 3)
+    info = inspect(tmp_path)
+    assert info.classes == ("cat", "dog")
+    assert info.counts == {"labeled": 16, "unlabeled": 3, "validation": 4, "test": 0}
+    assert folder(tmp_path).scanned_folders()["dataset.root"] == tmp_path  # type: ignore[attr-defined]
+
+
+def test_pattern_of_the_user_reads_other_names(tmp_path: Path) -> None:
+    fill(tmp_path, ["train/x-cat-_", "train/x-dog-_"], 5)
+    pattern = "dataset.class_pattern='x-(?P<class>[a-z]+)-.*'"
+    assert inspect(tmp_path, pattern).classes == ("cat", "dog")
+    assert inspect(tmp_path, pattern, "dataset.layout=file_names").classes == ("cat", "dog")
+
+
+def test_the_configured_folders_come_first(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("training/labeled/"), 3)
+    fill(tmp_path, by_class("validation/"), 2)
+    fill(tmp_path, ["training/unlabeled"], 2)
+    fill(tmp_path, by_class("test/"), 2)
+    info = inspect(tmp_path)
+    assert info.counts == {"labeled": 9, "unlabeled": 2, "validation": 6, "test": 0}
+    assert info.notes == ("test/ is not read; dataset.test=test makes it the test set",)
+    assert inspect(tmp_path, "dataset.test=test").notes == ()
+    (tmp_path / "validation").rename(tmp_path / "Val")
+    assert inspect(tmp_path).counts == info.counts
+
+
+def test_same_images_in_two_layouts_have_the_same_fingerprint(tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("val", 2), ("test", 2)):
+        fill(tmp_path / "sets", by_class(f"{part}/"), count)
+    configured = ["dataset.labeled=train", "dataset.validation=val", "dataset.test=test", "dataset.unlabeled=null"]
+    detected = read(tmp_path / "sets")
+    assert detected.fingerprint == read(tmp_path / "sets", "dataset.layout=folders", *configured).fingerprint
+    fill(tmp_path / "classes", by_class(""), 5)
+    configured = ["dataset.labeled=.", "dataset.unlabeled=null", "dataset.layout=folders"]
+    assert read(tmp_path / "classes").fingerprint == read(tmp_path / "classes", *configured).fingerprint
+
+
+# Errors ---------------------------------------------------------------------------------------------------------------
+
+
+def test_two_layouts_at_once_are_refused(tmp_path: Path, program: Program) -> None:
+    fill(tmp_path / "photos", by_class("train/"), 3)
+    fill(tmp_path / "photos", by_class(""), 3)
+    with pytest.raises(
+        SettingError, match=r"matches 2 layouts, splits .* and classes .*; type dataset.layout=splits or"
+    ):
+        inspect(tmp_path / "photos")
+    assert inspect(tmp_path / "photos", "dataset.layout=splits").counts["labeled"] == 6
+    status, output = program("train", "dataset=folder", "dataset.root=photos", "tracking=none")
+    assert status == 2
+    assert output.count("\n") == 1
+    assert "dataset.layout=auto: " in output
+
+
+def test_two_folders_of_one_set_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 3)
+    fill(tmp_path, by_class("Valid/"), 3)
+    fill(tmp_path, by_class("val/"), 3)
+    with pytest.raises(SettingError, match=r"has Valid/ and val/; type the one to read, as dataset\.validation=Valid$"):
+        inspect(tmp_path)
+    assert inspect(tmp_path, "dataset.validation=val").counts["validation"] == 9
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (
+            ["docs/a"],
+            r"contains docs/; for folders of sets, name them .*; for other names, type dataset\.labeled=FOLDER",
+        ),
+        (
+            ["IMG_"],
+            r"contains 3 images such as IMG_0\.png; for classes in file names, type .*; for class folders, move",
+        ),
+        (["train/IMG_"], r"contains train/, 3 images such as train/IMG_0\.png; for classes .*; for folders of sets"),
+        (["data/train/a", "data/train/b"], r"contains data/ \(did you mean dataset\.root=.*/data\?\)"),
+    ],
+)
+def test_unknown_layout_is_refused_with_the_closest(tmp_path: Path, places: list[str], message: str) -> None:
+    fill(tmp_path, places, 3)
+    with pytest.raises(DataError, match=rf"^dataset\.labeled=training/labeled: there is no folder .*{message}"):
+        inspect(tmp_path)
+
+
+def test_empty_root_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="contains no folder and no image; for folders of sets"):
+        inspect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("layout=split", r"^dataset\.layout=split: must be one of auto, .* \(did you mean splits\?\)$"),
+        ("class_pattern='(?P<cl>[^_]+)_.*'", r"^dataset\.class_pattern=.*: must have a group named class, such as"),
+        ("class_pattern='(?P<class>'", r"^dataset\.class_pattern=.*: must be a regular expression, such as"),
+        ("unlabeled=[]", r"^dataset\.unlabeled=\[\]: must be a folder, a list of folders such as"),
+        ("unlabeled=[a,a]", r"^dataset\.unlabeled=.*: names a folder twice$"),
+        ("unlabeled=3", r"^dataset\.unlabeled=3: must be a folder, a list of folders"),
+        ("validation_share=1", r"^dataset\.validation_share=1\.0: must be in \[0, 0\.9\]$"),
+        ("test_share=0.8", r"^dataset\.test_share=1\.0: must be in \[0, 0\.9\]$"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        folder(tmp_path, f"dataset.{override}")
+
+
+def test_pattern_that_matches_no_name_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, ["train/cat_", "train/dog_"], 3)
+    pattern = "dataset.class_pattern='(?P<class>[0-9]+)-.*'"
+    with pytest.raises(
+        SettingError, match=r"^dataset\.class_pattern=.*: matches none of the 6 images in .*/train, such as cat_0\.png$"
+    ):
+        inspect(tmp_path, pattern, "dataset.layout=file_names")
+    with pytest.raises(DataError, match=r"6 images such as train/cat_0\.png; for classes in file names, type"):
+        inspect(tmp_path, pattern)
+
+
+def test_images_whose_names_have_no_class_are_counted(tmp_path: Path) -> None:
+    fill(tmp_path, ["train/cat_", "train/dog_"], 10)
+    fill(tmp_path, ["train"], 2)
+    info = inspect(tmp_path)
+    assert info.counts["labeled"] + info.counts["validation"] == 20
+    assert info.index.ignored["no class in its name"] == 2
+    assert any(
+        note.startswith("2 of 22 images in ") and "class_pattern does not match their names, such as 0.png" in note
+        for note in info.notes
+    )
+
+
+def test_unknown_classes_in_file_names_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, ["train/cat_", "train/dog_", "val/cat_", "val/cow_"], 3)
+    with pytest.raises(DataError, match=r"val: classes that the labeled images do not have: cow$"):
+        inspect(tmp_path)
+
+
+def test_named_layout_without_its_folders_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, by_class(""), 3)
+    with pytest.raises(DataError, match=r"^dataset\.layout=splits: .* has no folder train/, training/, labeled/ or"):
+        inspect(tmp_path, "dataset.layout=splits")
+    with pytest.raises(DataError, match=r"no folder .*training/labeled"):
+        inspect(tmp_path, "dataset.layout=folders")
+
+
+@pytest.mark.parametrize(("key", "value"), [("labeled", "trian"), ("validation", "vall"), ("unlabeled", "more")])
+def test_folder_of_another_name_must_exist(tmp_path: Path, key: str, value: str) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    with pytest.raises((SettingError, DataError), match=rf"^dataset\.{key}={value}: there is no folder"):
+        inspect(tmp_path, f"dataset.{key}={value}")
+
+
+# Test images of other classes -----------------------------------------------------------------------------------------
+
+
+def test_test_folders_that_are_no_classes_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    fill(tmp_path, [f"test/{number}" for number in range(4)], 2)
+    info = inspect(tmp_path)
+    assert info.counts["test"] == 0
+    assert info.index.ignored["test image of no known class"] == 8
+    assert (
+        "no test accuracy: no folder in test/ (0, 1, 2, ...) is named as a class of the labeled images "
+        "(apple, bread, cake); rename these folders, or use dataset.test=null"
+    ) in info.notes
+    assert not any("no test accuracy" in note for note in inspect(tmp_path, "dataset.test=null").notes)
+
+
+# Unlabeled images -----------------------------------------------------------------------------------------------------
+
+
+def test_several_unlabeled_folders_are_joined(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("training/labeled/"), 5)
+    fill(tmp_path, by_class("validation/"), 2)
+    fill(tmp_path, ["training/unlabeled", "training/unlabeled/inner", "testing"], 3)
+    both = "dataset.unlabeled=[training/unlabeled,testing]"
+    info = inspect(tmp_path, both)
+    assert info.counts == {"labeled": 15, "unlabeled": 9, "validation": 6, "test": 0}
+    assert info.notes == ()
+    assert info.index.ignored["test image of no known class"] == 0
+    nested = inspect(tmp_path, "dataset.unlabeled=[training/unlabeled,training/unlabeled/inner]")
+    assert nested.counts["unlabeled"] == 6
+    config = checked("dataset=folder", f"dataset.root={tmp_path}", both, "tracking=none").config
+    assert config["dataset"]["unlabeled"] == ["training/unlabeled", "testing"]
+    assert len(read(tmp_path, both).unlabeled) == 9
+
+
+def test_test_images_are_not_also_unlabeled(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    fill(tmp_path, by_class("test/"), 2)
+    with pytest.raises(SettingError, match=r"^dataset\.unlabeled=test: .* the test set; add dataset\.test=null"):
+        inspect(tmp_path, "dataset.unlabeled=test")
+    assert inspect(tmp_path, "dataset.unlabeled=test", "dataset.test=null").counts["unlabeled"] == 6
+
+
+def test_labeled_images_can_also_be_unlabeled_but_not_held_out_ones(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 10)
+    fill(tmp_path, ["more"], 4)
+    info = inspect(tmp_path, "dataset.unlabeled=[more,train]", "dataset.labels_per_class=3")
+    assert info.counts == {"labeled": 9, "unlabeled": 4 + 30 - 6, "validation": 6, "test": 0}
+    files = [file.name for file in info.index.parts["unlabeled"].files]
+    assert len(set(files)) == len(files)
+    assert not names(info, "validation") & set(files)
+    assert len(info.index.hidden) == len(files)
+
+
+# Shares ---------------------------------------------------------------------------------------------------------------
+
+
+def test_drawn_sets_are_stratified_seeded_and_never_unlabeled(tmp_path: Path) -> None:
+    for name, count in zip(CLASSES, (3, 10, 20), strict=True):
+        fill(tmp_path, [name], count)
+    words = ["dataset.test_share=0.2", "dataset.labels_per_class=1"]
+    info = inspect(tmp_path, *words)
+    parts = info.index.parts
+    assert [parts["validation"].targets.count(number) for number in range(3)] == [1, 2, 4]
+    assert [parts["test"].targets.count(number) for number in range(3)] == [1, 2, 4]
+    assert info.counts == {"labeled": 3, "unlabeled": 33 - 14 - 3, "validation": 7, "test": 7}
+    everything = [name for split in parts for name in names(info, split)]
+    assert len(everything) == len(set(everything)) == 33
+    assert names(inspect(tmp_path, *words), "validation") == names(info, "validation")
+    assert names(inspect(tmp_path, *words, "seed=1"), "validation") != names(info, "validation")
+    fixed = inspect(tmp_path, *words, "seed=1", "dataset.split_seed=0")
+    assert names(fixed, "validation") == names(info, "validation")
+    fewer = inspect(tmp_path, *words, "dataset.validation_per_class=1")
+    assert names(fewer, "validation") < names(info, "validation")
+    assert names(fewer, "unlabeled") == names(info, "unlabeled")
+    data = read(tmp_path, *words)
+    for path, target in zip(data.validation.paths, data.validation.targets.tolist(), strict=True):
+        assert path.split("/")[0] == CLASSES[target]
+
+
+def test_class_of_one_image_cannot_be_divided(tmp_path: Path) -> None:
+    fill(tmp_path, CLASSES, 4)
+    fill(tmp_path, ["durian"], 1)
+    with pytest.raises(
+        SettingError,
+        match=r"^dataset\.validation_share=0\.2: class durian has only 1 labeled image, and each class needs one for "
+        r"training, one for validation; add images or remove the class; dataset\.validation=FOLDER",
+    ):
+        inspect(tmp_path)
+    fill(tmp_path, ["durian"], 2)
+    assert inspect(tmp_path, "dataset.validation_share=0.9").counts["labeled"] == 4
+    with pytest.raises(SettingError, match=r"class durian has only 2 .*, one for validation, one for the test"):
+        inspect(tmp_path, "dataset.test_share=0.1")
+
+
+def test_empty_class_is_refused_in_every_layout(tmp_path: Path) -> None:
+    fill(tmp_path, CLASSES, 4)
+    (tmp_path / "durian").mkdir()
+    with pytest.raises(DataError, match=r"durian: no image of class durian$"):
+        inspect(tmp_path)
+
+
+def test_no_validation_images_are_drawn_where_another_setting_decides(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 10)
+    assert inspect(tmp_path, "dataset.folds=2", "dataset.fold=0").counts["validation"] == 15
+    assert inspect(tmp_path, "dataset.validation=null").counts["validation"] == 0
+    assert inspect(tmp_path, "dataset.validation_share=0").counts["validation"] == 0
+    fill(tmp_path, by_class("val/"), 1)
+    info = inspect(tmp_path, "dataset.validation_share=0.5")
+    assert info.counts == {"labeled": 30, "unlabeled": 0, "validation": 3, "test": 0}
+
+
+def test_share_of_test_images_with_a_test_set_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 10)
+    fill(tmp_path, by_class("test/"), 1)
+    with pytest.raises(SettingError, match=r"^dataset\.test_share=0\.2: is for data without a test set, and"):
+        inspect(tmp_path, "dataset.test_share=0.2")
+    assert inspect(tmp_path, "dataset.test_share=0.2", "dataset.test=null").counts["test"] == 6
+
+
+def test_new_settings_change_the_run_id_only_if_they_are_set(tmp_path: Path) -> None:
+    words = ("dataset=folder", f"dataset.root={tmp_path}", "tracking=none")
+    plain = checked(*words).config
+    new = ("layout", "class_pattern", "validation_share", "test_share")
+    before = plain | {"dataset": {key: value for key, value in plain["dataset"].items() if key not in new}}
+    assert run_id(plain) == run_id(before)
+    changes = ("layout=classes", "class_pattern='(?P<class>.)'", "validation_share=0.3", "test_share=0.2")
+    assert len({run_id(plain), *(checked(*words, f"dataset.{each}").id for each in changes)}) == 5
+
+
+# On the command line --------------------------------------------------------------------------------------------------
+
+
+def test_how_the_files_were_read_is_printed_once(tmp_path: Path, program: Program) -> None:
+    fill(tmp_path / "photos", CLASSES, 5)
+    short = ("dataset=folder", "dataset.size=8", "dataset.workers=1", "train.steps=1", "train.batch_size=2")
+    quiet = ("tracking=none", "plots=false", "method=supervised", "dataset.on_duplicate=ignore")
+    status, output = program("train", "dataset.root=photos", *short, *quiet)
+    assert status == 0, output
+    assert output.count("read as class folders") == 1
+    assert output.count("no validation set was found") == 1
+    status, output = program("train", "dataset.root=photos", *short, "tracking=none", "dataset.labels_per_class=null")
+    assert status == 2
+    assert "dataset.labels_per_class=2 treats all but 2 labeled images of each class as unlabeled" in output
