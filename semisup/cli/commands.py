@@ -153,11 +153,11 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
 
 def _report_user_errors(arguments: argparse.Namespace) -> int:
     """Run a command. If it raises an error that the user caused, print one line and return exit status 2."""
-    from semisup.errors import DataError, RecordError, SettingError
+    from semisup.errors import DataError, MissingPackageError, RecordError, SettingError
 
     try:
         status = arguments.run_command(arguments)
-    except (SettingError, DataError, RecordError, OSError) as error:
+    except (SettingError, DataError, RecordError, MissingPackageError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _stdout_is_closed():
             raise
         from semisup.text import printable
