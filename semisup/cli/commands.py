@@ -26,6 +26,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup reproduce outputs/runs/RUN                             run it again and compare every metric
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
   semisup label outputs/runs/RUN                                 images to label next, labels that look wrong
+  semisup export outputs/runs/RUN                                ONNX model with a model card
   semisup track outputs/runs                                     upload finished runs to W&B
 
 TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
@@ -38,7 +39,8 @@ COMMANDS = {
     "show": "show the settings and results of one run",
     "reproduce": "run a saved config again and compare every metric",
     "label": "write pseudo-labels, images to label next and suspicious labels of a run",
-    "predict": "classify a folder of images with a run's best model",
+    "predict": "classify images with a run's best model",
+    "export": "write a run's best model as ONNX, torch.export or safetensors",
     "track": "upload recorded runs to W&B",
 }
 """Name and description of each command; its module in semisup/cli/ has the same name."""

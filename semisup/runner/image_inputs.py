@@ -17,20 +17,22 @@ from semisup.images.decode_settings import DecodeSettings
 from semisup.images.pool import DecodeResult, decode_files, max_workers
 from semisup.images.scan import ImageFile, image_file, scan, shown, with_ignored
 
-ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | ImageFile
-"""One image, or a folder of images.
 
-A path (of a file, or of a folder that is searched for images), a Pillow image, a uint8 array of shape (H, W, 3), or a
-file that a scan listed.
-"""
+class MemoryImage(NamedTuple):
+    """An image in memory, with the name that it has in the results."""
 
-
-class _InMemory(NamedTuple):
     name: str
     image: Image.Image
 
 
-ImageItem = ImageFile | _InMemory
+ImageItem: TypeAlias = ImageFile | MemoryImage
+
+ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | ImageItem
+"""One image, or a folder of images.
+
+A path (of a file, or of a folder that is searched for images), a Pillow image, a uint8 array of shape (H, W, 3), or an
+item that `list_images` listed.
+"""
 
 
 def list_images(
@@ -50,11 +52,14 @@ def list_images(
     """
     if isinstance(images, str | os.PathLike) and os.path.isdir(images):
         return [*_files(Path(images), "", ignored_names)]
-    if isinstance(images, str | os.PathLike | Image.Image | ImageFile | _InMemory):
-        images = [images]  # type: ignore[list-item]
+    several: Iterable[object]
+    if isinstance(images, str | os.PathLike | Image.Image | ImageFile | MemoryImage):
+        several = [images]
     elif isinstance(images, numpy.ndarray):
-        images = [images] if images.ndim < 4 else list(images)
-    return [item for position, image in enumerate(images) for item in _items(image, position, ignored_names)]
+        several = [images] if images.ndim < 4 else list(images)
+    else:
+        several = images
+    return [item for position, image in enumerate(several) for item in _items(image, position, ignored_names)]
 
 
 def decode_images(items: list[ImageItem], settings: DecodeSettings) -> Iterator[DecodeResult]:
@@ -64,19 +69,19 @@ def decode_images(items: list[ImageItem], settings: DecodeSettings) -> Iterator[
             files = [item for item in group if isinstance(item, ImageFile)]
             yield from decode_files(files, settings, max_workers())
         else:
-            yield from (_convert(item, settings) for item in group if isinstance(item, _InMemory))
+            yield from (_convert(item, settings) for item in group if isinstance(item, MemoryImage))
 
 
 def _items(image: object, position: int, ignored_names: dict[str, str] | None) -> list[ImageItem]:
-    if isinstance(image, ImageFile | _InMemory):
+    if isinstance(image, ImageFile | MemoryImage):
         return [image]
     if isinstance(image, str | os.PathLike):
         path = Path(image)
         return [*_files(path, f"{shown(path)}/", ignored_names)] if path.is_dir() else [image_file(path)]
     if isinstance(image, Image.Image):
-        return [_InMemory(str(position), image)]
+        return [MemoryImage(str(position), image)]
     if isinstance(image, numpy.ndarray) and image.dtype == numpy.uint8 and image.ndim == 3 and image.shape[2] == 3:
-        return [_InMemory(str(position), Image.fromarray(image))]
+        return [MemoryImage(str(position), Image.fromarray(image))]
     given = f"{image.dtype} {image.shape}" if isinstance(image, numpy.ndarray) else type(image).__name__
     raise DataError(
         f"image {position}: must be a path, a Pillow image or a uint8 array of shape (height, width, 3), not {given}"
@@ -94,7 +99,7 @@ def _files(folder: Path, prefix: str, ignored_names: dict[str, str] | None) -> l
     return sorted((replace(file, name=prefix + file.name) for file in result.files), key=lambda file: file.name)
 
 
-def _convert(item: _InMemory, settings: DecodeSettings) -> DecodeResult:
+def _convert(item: MemoryImage, settings: DecodeSettings) -> DecodeResult:
     try:
         return DecodeResult(item.name, "", convert_image(item.image, settings), False, None)
     except BadImageError as error:
