@@ -84,8 +84,8 @@ def _as_torch(network: StandaloneModel) -> bytes:
 
 def _as_safetensors(network: StandaloneModel) -> bytes:
     tensors = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
-    content: bytes = importlib.import_module("safetensors.torch").save(tensors)
-    return content
+    serialize: Callable[[dict[str, torch.Tensor]], bytes] = importlib.import_module("safetensors.torch").save
+    return serialize(tensors)
 
 
 @contextlib.contextmanager

@@ -26,13 +26,11 @@ def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -
             "scale": 1 / 255,
             "size": network.network_size,
             "interpolation": "bicubic, antialiased" if network.network_size != size else None,
-            "mean": _channels(network, "mean"),
-            "std": _channels(network, "std"),
+            "mean": _rounded(network.mean),
+            "std": _rounded(network.std),
         },
     }
 
 
-def _channels(network: StandaloneModel, name: str) -> list[float] | None:
-    """Return the three values of the normalization; None if the model has none."""
-    values = None if network.normalized is None else getattr(network.normalized, name)
-    return None if values is None else [round(float(value), 6) for value in values.flatten()]
+def _rounded(values: list[float] | None) -> list[float] | None:
+    return None if values is None else [round(value, 6) for value in values]

@@ -25,11 +25,18 @@ class StandaloneModel(nn.Module):
         trained: the model of a run, on the CPU; it is changed, and must not be used afterwards.
         encoder: the encoder of the run; None = the model takes images.
 
+    Attributes:
+        gray: whether images are converted to gray.
+        size: S, the side of the input in pixels.
+        network_size: the side to which images are resized inside.
+        mean, std: normalization of each channel; None = none.
+
     Raises:
         SettingError: the weights of the encoder are missing, or are another file.
     """
 
     resize: Tensor | None
+    """(network_size, size), the matrix M of `_resize_matrix`; None if images already have the size of the network."""
 
     def __init__(self, trained: TrainedModel, encoder: Encoder | None) -> None:
         super().__init__()
@@ -39,12 +46,12 @@ class StandaloneModel(nn.Module):
         self.model.__dict__.pop("forward", None)  # the wrapper for precision and memory layout
         self.encoder: Any = None if encoder is None else encoder.build()
         first = self.model if self.encoder is None else self.encoder
-        self.normalized: NormalizedNetwork | None = first if isinstance(first, NormalizedNetwork) else None
-        if self.encoder is not None:
-            self.encoder.precision = "float32"
-        self.network_size = (self.normalized.size if self.normalized is not None else None) or self.size
-        if self.normalized is not None:
-            self.normalized.size = None  # this network resizes in its place
+        self.network_size = self.size
+        self.mean: list[float] | None = None
+        self.std: list[float] | None = None
+        if isinstance(first, NormalizedNetwork):
+            self.mean, self.std = first.mean.flatten().tolist(), first.std.flatten().tolist()
+            self.network_size, first.size = first.size or self.size, None  # this network resizes in its place
         matrix = _resize_matrix(self.size, self.network_size) if self.network_size != self.size else None
         self.register_buffer("resize", matrix, persistent=False)
         self.requires_grad_(False).eval()
@@ -57,7 +64,8 @@ class StandaloneModel(nn.Module):
         if self.resize is not None:
             values = self.resize @ values @ self.resize.T
         if self.encoder is not None:
-            values = self.encoder(values).to(torch.float16).to(torch.float32)[:, :, None, None]  # rounded as stored
+            features = self.encoder.network(self.encoder.normalized(values))
+            values = features.to(torch.float16).to(torch.float32)[:, :, None, None]  # rounded as in training
         probabilities: Tensor = self.model(values).softmax(dim=1)
         return probabilities
 

@@ -129,7 +129,7 @@ def _arrow_columns(columns: PredictionColumns, batch: ClassifiedBatch) -> dict[s
     def where_read(values: Iterable[Any]) -> list[Any]:
         return [value if is_read else None for value, is_read in zip(values, read, strict=True)]
 
-    table = {"path": [escape_line(name) for name in batch.names], "problem": list(batch.reasons)}
+    table: dict[str, list[Any]] = {"path": [escape_line(name) for name in batch.names], "problem": list(batch.reasons)}
     for place in range(columns.top):
         suffix = f"_{place + 1}" if place else ""
         numbers = order[:, place].tolist()
