@@ -2,6 +2,7 @@
 
     SettingError              a setting is not valid: names key, value and what is allowed     exit 2
     DataError                 the user's files are not valid: names the file or folder         exit 2
+    MissingPackageError       an optional package is not installed: names what to install      exit 2
     RecordError               a run directory is in use, finished, damaged, or not of a run    exit 2
     DivergedError             a loss or gradient is not finite: names the step                 exit 3
     InsufficientMemoryError   out of memory: names the batch size to try                       exit 1
@@ -42,6 +43,10 @@ class DataError(ValueError):
     """
 
     report: Mapping[str, object] | None = None
+
+
+class MissingPackageError(ImportError, ValueError):
+    """An optional package is not installed; the message says what to type to install it."""
 
 
 class RecordError(ValueError):

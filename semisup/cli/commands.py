@@ -27,6 +27,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup reproduce outputs/runs/RUN                             run it again and compare every metric
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
   semisup label outputs/runs/RUN                                 images to label next, labels that look wrong
+  semisup export outputs/runs/RUN                                ONNX model with a model card
   semisup track outputs/runs                                     upload finished runs to W&B
   semisup disk outputs                                           disk usage; --clean deletes what can be made again
 
@@ -40,7 +41,8 @@ COMMANDS = {
     "show": "show the settings and results of one run",
     "reproduce": "run a saved config again and compare every metric",
     "label": "write pseudo-labels, images to label next and suspicious labels of a run",
-    "predict": "classify a folder of images with a run's best model",
+    "predict": "classify images with a run's best model",
+    "export": "write a run's best model as ONNX, torch.export or safetensors",
     "track": "upload recorded runs to W&B",
     "disk": "list what runs and caches occupy on disk, and delete what can be made again",
 }
@@ -157,11 +159,11 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
 
 def _report_user_errors(arguments: argparse.Namespace) -> int:
     """Run a command. If it raises an error that the user caused, print one line and return exit status 2."""
-    from semisup.errors import DataError, RecordError, SettingError
+    from semisup.errors import DataError, MissingPackageError, RecordError, SettingError
 
     try:
         status = arguments.run_command(arguments)
-    except (SettingError, DataError, RecordError, OSError) as error:
+    except (SettingError, DataError, RecordError, MissingPackageError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _stdout_is_closed():
             raise
         from semisup.text import printable

@@ -1,106 +1,215 @@
-"""`semisup predict RUN [RUN ...] FOLDER`: classify images with the best models of one or several runs.
+"""`semisup predict RUN [RUN ...] IMAGES [IMAGES ...]`: classify images with the best models of one or several runs.
 
 The probabilities of several models are averaged.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from semisup.core.csv_cells import csv_text
-from semisup.text import printable
+from semisup.text import printable, shell_quote
+
+if TYPE_CHECKING:
+    from semisup.runner.classifier import ClassifiedBatch
+    from semisup.runner.prediction_table import PredictionColumns
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
-empty class and the reason. A path or class that begins with = + - @ gets one ' in front, so that no spreadsheet
-executes it; remove that one ' to get the name. Several runs, such as those of other seeds, form an ensemble: the
-mean of their class probabilities decides. Examples:
+empty class and the reason; files of a folder that are not images are the last rows, with the reason "ignored: ...".
+A path or class that begins with = + - @ gets one ' in front, so that no spreadsheet executes it; remove that one '
+to get the name. Several runs, such as those of other seeds, form an ensemble: the mean of their class probabilities
+decides. Paths are relative to the folder if one folder is given. Examples:
 
   semisup predict outputs/runs/RUN images/ --output classes.csv
+  semisup predict outputs/runs/RUN a.jpg b.jpg --top=3 --probabilities
   semisup predict outputs/runs/RUN outputs/other/RUN images/
+  semisup predict outputs/runs/RUN images/ --embeddings --output classes.parquet
 """
+
+PARQUET = (".parquet", ".pq")
+"""Suffixes of `--output` that select Parquet."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments of `semisup predict`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.usage = "semisup predict RUN [RUN ...] IMAGES [IMAGES ...] [options]"
     parser.description = (
-        "Classify every image below a folder with the best model of a run, or with the mean of several runs; "
-        "CSV: path, class, confidence, problem."
+        "Classify images with the best model of a run, or with the mean of several runs; table: path, class, "
+        "confidence, problem."
     )
     parser.epilog = EPILOG
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="a run directory, outputs/NAME/RUN; several = an ensemble"
+        "paths",
+        type=Path,
+        nargs="+",
+        metavar="RUN ... IMAGES",
+        help="a run directory, outputs/NAME/RUN (several = an ensemble); then image files, or folders with images, "
+        "also in folders inside them",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with images, also in folders inside it")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the CSV to this file instead of standard output"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the table to this file instead of standard output; .parquet = as Parquet (semisup[parquet])",
     )
+    parser.add_argument(
+        "--top", type=int, default=1, metavar="N", help="also the next classes: columns class_2, confidence_2, ..."
+    )
+    parser.add_argument(
+        "--probabilities", action="store_true", help="also the probability of every class: columns probability/CLASS"
+    )
+    parser.add_argument(
+        "--embeddings",
+        action="store_true",
+        help="also the features before the classifier layer: columns embedding/0, ...; in Parquet one column of lists",
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, or auto = cuda if there is one")
     parser.set_defaults(run_command=predict_command)
 
 
 def predict_command(arguments: argparse.Namespace) -> int:
-    """Classify the images and write the CSV.
+    """Classify the images and write the table.
 
     Raises:
         RecordError: RUN is not the directory of a finished run, its model is damaged, or the runs differ in their
             classes or in how they read images.
-        DataError: FOLDER contains no images.
+        DataError: an image file or folder does not exist, a folder contains no images, or the output is not writable.
+        SettingError: an option is not valid.
+        MissingPackageError: Parquet is requested and pyarrow is not installed.
     """
-    from semisup.errors import DataError
-    from semisup.images.scan import describe_ignored, scan, with_ignored
+    from semisup.runner.image_inputs import list_images
+    from semisup.runner.prediction_table import import_pyarrow
 
-    if not arguments.folder.is_dir():
-        problem = "is a file; give the folder that it is in" if arguments.folder.exists() else "no such folder"
-        raise DataError(f"{arguments.folder}: {problem}")
-    output = arguments.output.resolve() if arguments.output is not None else None  # the target of a link is written
-    if output is not None and not output.parent.is_dir():
-        raise DataError(f"--output {arguments.output}: no such folder: {output.parent}")
-    if output is not None and output.exists() and not output.is_file():  # renaming would replace /dev/null by a file
-        raise DataError(
-            f"--output {arguments.output}: not a regular file; without --output the CSV goes to standard output"
-        )
-    result = scan(arguments.folder, arguments.folder, follow_symlinks=False)
-    files, ignored = result.files, result.ignored | result.suffixes
-    if not files:
-        raise DataError(with_ignored(f"{arguments.folder}: holds no image files", ignored))
-    if text := describe_ignored(ignored):
-        print(f"semisup predict: {text}", file=sys.stderr)
-    parts = _csv_parts(arguments.runs, sorted(files, key=lambda file: file.name))
-    if output is None:
-        for text in map(printable_lines, list(parts)) if sys.stdout.isatty() else parts:  # a list: after the bar
-            sys.stdout.write(text)
-    else:
-        from semisup.runtime.atomic_files import AtomicFile
+    runs, images = _split_paths(arguments.paths)
+    output = None if arguments.output is None else _check_output(arguments.output)
+    if output is not None and _is_parquet(arguments.output):
+        import_pyarrow(f"--output {arguments.output}")
+    ignored: dict[str, str] = {}
+    items = list_images(images[0] if len(images) == 1 else images, ignored)
+    _print_ignored(ignored)
 
-        with AtomicFile(output.parent) as file:
-            for text in parts:
-                file.write(text.encode())
-            file.commit(output)
-        print(f"{len(files)} images: {arguments.output}")
+    from semisup.runner.classifier import load_classifier
+    from semisup.runner.prediction_table import PredictionColumns
+    from semisup.runner.progress import Bars
+
+    classifier = load_classifier(*runs, device=arguments.device)
+    embeddings = arguments.embeddings
+    dimension = classifier.dimension if embeddings else None
+    columns = PredictionColumns(classifier.classes, arguments.top, arguments.probabilities, dimension)
+    reasons = {name: f"ignored: {_describe(reason)}" for name, reason in ignored.items()}
+    with Bars() as bars:
+        batches = classifier.batches(items, embeddings=embeddings, watch=bars.watch)
+        unread = [classifier.unread_batch(reasons, embeddings=embeddings)] if reasons else []
+        _write(columns, chain(batches, unread), output)
+    if output is not None:
+        print(f"{len(items)} images: {arguments.output}")
     return 0
 
 
-def _csv_parts(runs: list[Path], files: list[Any]) -> Iterator[str]:
-    """Yield the CSV in parts, one for each batch of images, so that few images are in memory at once."""
-    from semisup.runner.classifier import load_classifier
-    from semisup.runner.progress import Bars
-    from semisup.text import escape_line
+def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Separate the run directories from the images.
 
-    classifier = load_classifier(*runs, device="cpu")
-    yield csv_text([["path", "class", "confidence", "problem"]])
-    with Bars() as bars:
-        for batch in classifier.batches(files, watch=bars.watch):
-            yield escape_line(csv_text(_rows(classifier.labels(batch.probabilities), batch)))
+    The first path is a run; another path is one if it is a run directory.
+
+    Raises:
+        RecordError: the first path is a folder of runs, or there are no images.
+    """
+    from semisup.analysis.runs import is_run
+    from semisup.errors import RecordError
+
+    runs = [path for number, path in enumerate(paths) if number == 0 or _is_run(path)]
+    images = [path for number, path in enumerate(paths) if number > 0 and not _is_run(path)]
+    typed = " ".join(shell_quote(path) for path in images) or "images/"
+    if not is_run(runs[0]) and (best := _best_run(runs[0])) is not None:
+        raise RecordError(f"{runs[0]}: is a folder of runs; type semisup predict {shell_quote(best)} {typed}")
+    if not images:
+        words = " ".join(shell_quote(path) for path in runs)
+        raise RecordError(f"names no images after the run; type semisup predict {words} images/")
+    return runs, images
 
 
-def _rows(labels: list[str], batch: Any) -> Iterator[list[object]]:
-    """Yield name, class and confidence of each file; for an unreadable file, its name and the reason."""
-    confidences = batch.probabilities.max(axis=1).tolist()
-    for name, label, confidence, reason in zip(batch.names, labels, confidences, batch.reasons, strict=True):
-        yield [name, "", "", reason] if reason is not None else [name, label, f"{confidence:.6f}", ""]
+def _is_run(path: Path) -> bool:
+    """Whether a path is a run directory and not a folder of images, which may have a file with one of these names."""
+    from semisup.images.scan import RUN_FILES
+
+    return all((path / name).exists() for name in RUN_FILES)
+
+
+def _best_run(folder: Path) -> Path | None:
+    """Find the run in a folder of runs that `semisup compare` ranks first; None if there is none."""
+    from semisup.analysis.datasets import compare_by_dataset
+    from semisup.analysis.runs import find_runs, read_runs
+    from semisup.errors import DataError
+
+    if not folder.is_dir():
+        return None
+    try:
+        comparisons = compare_by_dataset(read_runs(find_runs([folder])))
+    except DataError:
+        return None
+    best = [comparison.best.best_run.folder for comparison in comparisons if comparison.best is not None]
+    return best[0] if best else None
+
+
+def _check_output(path: Path) -> Path:
+    """Return the target of a link, which is the file that is written.
+
+    Raises:
+        DataError: the folder does not exist, or the path is not a regular file.
+    """
+    from semisup.errors import DataError
+
+    output = path.resolve()
+    if not output.parent.is_dir():
+        raise DataError(f"--output {path}: no such folder: {output.parent}")
+    if output.exists() and not output.is_file():  # renaming would replace /dev/null by a file
+        raise DataError(f"--output {path}: not a regular file; without --output the CSV goes to standard output")
+    return output
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in PARQUET
+
+
+def _print_ignored(ignored: dict[str, str]) -> None:
+    from semisup.images.scan import describe_ignored
+
+    if text := describe_ignored(Counter(ignored.values())):
+        print(f"semisup predict: {text}", file=sys.stderr)
+
+
+def _describe(reason: str) -> str:
+    """Describe the reason for ignoring a file: for a file of another kind, its suffix."""
+    if not reason.startswith("."):
+        return reason
+    return "no suffix of an image" if reason == "." else f"{reason} is no suffix of an image"
+
+
+def _write(columns: "PredictionColumns", batches: "Iterable[ClassifiedBatch]", output: Path | None) -> None:
+    from semisup.runner.prediction_table import csv_parts, write_parquet
+    from semisup.runtime.atomic_files import AtomicFile
+
+    if output is None:
+        for text in _for_terminal(csv_parts(columns, batches)):
+            sys.stdout.write(text)
+        return
+    with AtomicFile(output.parent) as file:
+        if _is_parquet(output):
+            write_parquet(columns, batches, file)
+        else:
+            for text in csv_parts(columns, batches):
+                file.write(text.encode())
+        file.commit(output)
+
+
+def _for_terminal(parts: Iterator[str]) -> Iterable[str]:
+    """Escape what acts on a terminal, if standard output is one; the parts follow the progress bar."""
+    return map(printable_lines, list(parts)) if sys.stdout.isatty() else parts
 
 
 def printable_lines(text: str) -> str:

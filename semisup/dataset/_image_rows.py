@@ -66,8 +66,8 @@ class ImageRows:
         used = {name for name, split in zip(self.classes, self.splits, strict=True) if split == LABELED}
         classes = sorted(used)
         if len(classes) < 2:
-            names = f" ({classes[0]})" if classes else ""
-            message = f"{self.root}: {len(classes)} class(es){names} among the labeled images; there must be at least 2"
+            only = f" ({classes[0]})" if classes else ""
+            message = f"{self.root}: {len(classes)} class(es){only} among the labeled images; there must be at least 2"
             raise DataError(with_ignored(message, self.ignored))
         numbers = {name: number for number, name in enumerate(classes)}
         order = sorted(range(len(self.files)), key=lambda row: self.files[row].name)

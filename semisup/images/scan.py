@@ -81,7 +81,14 @@ class Scan:
     suffixes: dict[str, int]
 
 
-def scan(root: Path, folder: Path, *, follow_symlinks: bool, recursive: bool = True) -> Scan:
+def scan(
+    root: Path,
+    folder: Path,
+    *,
+    follow_symlinks: bool,
+    recursive: bool = True,
+    ignored_names: dict[str, str] | None = None,
+) -> Scan:
     """Find the image files in `folder` and its subfolders.
 
     Args:
@@ -90,12 +97,14 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool, recursive: bool = T
         follow_symlinks: include the targets of links. Each file and folder is included once, and under its own name
             instead of a link's name if it is inside `folder`.
         recursive: search the subfolders; if not, they are not counted as ignored.
+        ignored_names: gets the name of each ignored entry and the reason, as in `Scan.ignored`; the reason for another
+            suffix is the suffix. None = the names are not collected.
 
     Raises:
         DataError: a folder is missing or unreadable.
     """
     _entries(folder)  # raises where `folder` is missing, a file, or unreadable
-    ignored: Counter[str] = Counter()
+    ignored = _Ignored(ignored_names is not None)
     start, inside = os.path.join(folder, ""), os.path.join(folder.relative_to(root), "")
     inside = "" if inside == "./" else inside
     files = [
@@ -110,6 +119,9 @@ def scan(root: Path, folder: Path, *, follow_symlinks: bool, recursive: bool = T
         for path, status in _walk(os.fspath(folder), follow_symlinks, recursive, ignored)
     ]
     files.sort(key=lambda file: os.fsencode(file.path))
+    for path, reason in ignored.entries:
+        assert ignored_names is not None
+        ignored_names[escape_name(_decode_path(inside + path.removeprefix(start)))] = reason
     suffixes = {reason: ignored.pop(reason) for reason in sorted(ignored) if reason.startswith(".")}
     if suffixes:
         ignored[OTHER_SUFFIX] = sum(suffixes.values())
@@ -176,8 +188,22 @@ def _decode_path(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
+class _Ignored(Counter[str]):
+    """Numbers of ignored entries by reason; with `listed`, `entries` has the path and the reason of each."""
+
+    def __init__(self, listed: bool) -> None:
+        super().__init__()
+        self.listed = listed
+        self.entries: list[tuple[str, str]] = []
+
+    def note(self, path: str, reason: str) -> None:
+        self[reason] += 1
+        if self.listed:
+            self.entries.append((path, reason))
+
+
 def _walk(
-    folder: str, follow_symlinks: bool, recursive: bool, ignored: Counter[str]
+    folder: str, follow_symlinks: bool, recursive: bool, ignored: _Ignored
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the image files of a folder in any order; count all other entries in `ignored`, by reason.
 
@@ -188,32 +214,32 @@ def _walk(
         path = pending.pop() if pending else links.popleft()
         status = _status(path)
         if status is None:
-            ignored["broken symlink" if os.path.islink(path) else "vanished"] += 1
+            ignored.note(path, "broken symlink" if os.path.islink(path) else "vanished")
         elif not stat.S_ISDIR(status.st_mode):
             if _is_image(path, status, seen if follow_symlinks else None, ignored):
                 yield path, status
         elif path != folder and not recursive:
             continue
-        elif not follow_symlinks or _is_new(status, seen, ignored):
+        elif not follow_symlinks or _is_new(path, status, seen, ignored):
             entries = _entries(path)
             names = {entry.name for entry in entries}
             if path != folder and _is_output_folder(os.path.basename(path), names):
-                ignored[OUTPUT_FOLDER] += 1
+                ignored.note(path, OUTPUT_FOLDER)
                 continue
             for entry in entries:
                 if is_hidden(entry.name):
-                    ignored["hidden"] += 1
+                    ignored.note(entry.path, "hidden")
                 elif entry.is_symlink():
                     if follow_symlinks:
                         links.append(entry.path)
                     else:
-                        ignored["symlink"] += 1
+                        ignored.note(entry.path, "symlink")
                 elif follow_symlinks or entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
                 elif entry.name == COMPARISON_PLOT and COMPARISON in names:
-                    ignored[OUTPUT_FOLDER] += 1
+                    ignored.note(entry.path, OUTPUT_FOLDER)
                 elif (entry_status := _status(entry.path)) is None:
-                    ignored["vanished"] += 1
+                    ignored.note(entry.path, "vanished")
                 elif _is_image(entry.path, entry_status, None, ignored):
                     yield entry.path, entry_status
 
@@ -225,7 +251,7 @@ def _is_output_folder(name: str, names: Iterable[str]) -> bool:
     return set(names) >= RUN_FILES
 
 
-def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: Counter[str]) -> bool:
+def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: _Ignored) -> bool:
     """Whether an entry that is no folder is an image file; if it is not, count it in `ignored`.
 
     Args:
@@ -233,13 +259,13 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
             None = do not check.
     """
     if seen is not None and (status.st_dev, status.st_ino) in seen:
-        ignored["seen already"] += 1
+        ignored.note(path, "seen already")
         return False
     if not stat.S_ISREG(status.st_mode):
-        ignored["not a regular file"] += 1
+        ignored.note(path, "not a regular file")
         return False
     if (reason := reason_to_ignore(os.path.splitext(path)[1].lower(), lambda: _ends(path))) is not None:
-        ignored[reason] += 1
+        ignored.note(path, reason)
         return False
     if seen is not None:
         seen.add((status.st_dev, status.st_ino))
@@ -299,10 +325,10 @@ def _ends(path: str) -> tuple[bytes, bytes]:
         os.close(descriptor)
 
 
-def _is_new(status: os.stat_result, seen: set[tuple[int, int]], ignored: Counter[str]) -> bool:
+def _is_new(path: str, status: os.stat_result, seen: set[tuple[int, int]], ignored: _Ignored) -> bool:
     """Whether a folder was not found before. If so, add it to `seen`; otherwise count it in `ignored`."""
     if (status.st_dev, status.st_ino) in seen:
-        ignored["seen already"] += 1
+        ignored.note(path, "seen already")
         return False
     seen.add((status.st_dev, status.st_ino))
     return True

@@ -185,4 +185,9 @@ def _cell(value: Any) -> Any:
     """
     if isinstance(value, str):
         return protect_cell(value)
-    return json.dumps(value) if isinstance(value, bool | list) else value
+    return json.dumps(value) if isinstance(value, bool) else plain_value(value)
+
+
+def plain_value(value: Any) -> Any:
+    """Convert a value of `run_lines` to one that a column of a table can hold: lists become JSON."""
+    return json.dumps(value) if isinstance(value, list) else value

@@ -9,8 +9,9 @@ Images are read exactly as in the run, in batches, so that a folder of any size 
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -62,6 +63,7 @@ class Classifier:
     Attributes:
         classes: the K class names, in the order of the columns of the probabilities.
         size: S, the side in pixels to which images are resized before the model.
+        dimension: D, the number of values of an embedding.
         runs: the run directories.
         models: the models and the configs of their runs.
 
@@ -113,7 +115,7 @@ class Classifier:
     def probabilities(self, images: ImageInput | Iterable[ImageInput], *, unreadable: Unreadable = "raise") -> Floats:
         """Compute the probability of each class: (n, K) float32, rows sum to 1. Arguments as for `predict`."""
         batches = _checked(self.batches(images), unreadable)
-        return numpy.concatenate([self._empty(0), *(batch.probabilities for batch in batches)])
+        return numpy.concatenate([self._nan(0, len(self.classes)), *(batch.probabilities for batch in batches)])
 
     def embeddings(self, images: ImageInput | Iterable[ImageInput], *, unreadable: Unreadable = "raise") -> Floats:
         """Compute the features of each image before the classifier layer: (n, D) float32.
@@ -124,9 +126,9 @@ class Classifier:
         Raises:
             RecordError: the classifier is an ensemble.
         """
+        empty = numpy.zeros((0, self.dimension), numpy.float32)
         batches = list(_checked(self.batches(images, embeddings=True), unreadable))
-        parts = [batch.embeddings for batch in batches if batch.embeddings is not None]
-        return numpy.concatenate(parts) if parts else numpy.zeros((0, 0), numpy.float32)
+        return numpy.concatenate([empty, *(batch.embeddings for batch in batches if batch.embeddings is not None)])
 
     def batches(
         self,
@@ -143,23 +145,40 @@ class Classifier:
             embeddings: compute the embeddings as well.
             watch: function that shows progress, such as `Bars.watch`.
         """
-        if embeddings and len(self.models) > 1:
-            raise RecordError(f"{self.models[1].run}: embeddings belong to one model; give one run")
+        dimension = self.dimension if embeddings else None
         items = list_images(images)
         results = iter(watch(decode_images(items, self.decode_settings), "classifying", len(items)))
         size = self.models[0].run_config.settings.train.eval_batch_size
         while batch := list(islice(results, size)):
-            yield self._classify(batch, embeddings=embeddings)
+            yield self._classify(batch, dimension)
 
-    def _classify(self, results: list[DecodeResult], *, embeddings: bool) -> ClassifiedBatch:
+    @cached_property
+    def dimension(self) -> int:
+        """D, the number of values of an embedding.
+
+        Raises:
+            RecordError: the classifier is an ensemble.
+        """
+        if len(self.models) > 1:
+            raise RecordError(f"{self.models[1].run}: embeddings belong to one model; give one run")
+        _, vectors = self._compute(torch.zeros(1, 3, self.size, self.size, dtype=torch.uint8), embeddings=True)
+        assert vectors is not None
+        return vectors.shape[1]
+
+    def unread_batch(self, reasons: Mapping[str, str], *, embeddings: bool) -> ClassifiedBatch:
+        """Build the rows of files that were not read: name -> reason."""
+        features = self._nan(len(reasons), self.dimension) if embeddings else None
+        return ClassifiedBatch([*reasons], [*reasons.values()], self._nan(len(reasons), len(self.classes)), features)
+
+    def _classify(self, results: list[DecodeResult], dimension: int | None) -> ClassifiedBatch:
         read = [number for number, each in enumerate(results) if each.pixels is not None]
-        probabilities, features = self._empty(len(results)), None
+        probabilities = self._nan(len(results), len(self.classes))
+        features = None if dimension is None else self._nan(len(results), dimension)
         if read:
             pixels = torch.from_numpy(numpy.stack([each.pixels for each in results if each.pixels is not None]))
-            found, vectors = self._compute(pixels, embeddings=embeddings)
-            probabilities[read] = found.cpu().numpy()
-            if vectors is not None:
-                features = numpy.full((len(results), vectors.shape[1]), numpy.nan, numpy.float32)
+            mean, vectors = self._compute(pixels, embeddings=features is not None)
+            probabilities[read] = mean.cpu().numpy()
+            if features is not None and vectors is not None:
                 features[read] = vectors.cpu().numpy()
         return ClassifiedBatch(
             [each.name for each in results], [each.reason for each in results], probabilities, features
@@ -179,8 +198,9 @@ class Classifier:
             mean = torch.stack([predict(each).probabilities for each in logits.unbind(dim=1)]).mean(dim=0)
         return mean, torch.cat(inputs) if embeddings else None
 
-    def _empty(self, count: int) -> Floats:
-        return numpy.full((count, len(self.classes)), numpy.nan, numpy.float32)
+    @staticmethod
+    def _nan(rows: int, columns: int) -> Floats:
+        return numpy.full((rows, columns), numpy.nan, numpy.float32)
 
 
 def load_classifier(*runs: str | os.PathLike[str], device: str = "auto") -> Classifier:

@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -14,74 +15,91 @@ from semisup.errors import DataError
 from semisup.images.decode import BadImageError, convert_image
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.pool import DecodeResult, decode_files, max_workers
-from semisup.images.scan import ImageFile, image_file, scan, with_ignored
-
-ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | ImageFile
-"""One image, or a folder of images.
-
-A path (of a file, or of a folder that is searched for images), a Pillow image, a uint8 array of shape (H, W, 3), or a
-file that a scan listed.
-"""
+from semisup.images.scan import ImageFile, image_file, scan, shown, with_ignored
 
 
-class _InMemory(NamedTuple):
+class MemoryImage(NamedTuple):
+    """An image in memory, with the name that it has in the results."""
+
     name: str
     image: Image.Image
 
 
-_Item = ImageFile | _InMemory
+ImageItem: TypeAlias = ImageFile | MemoryImage
+
+ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | ImageItem
+"""One image, or a folder of images.
+
+A path (of a file, or of a folder that is searched for images), a Pillow image, a uint8 array of shape (H, W, 3), or an
+item that `list_images` listed.
+"""
 
 
-def list_images(images: ImageInput | Iterable[ImageInput]) -> list[_Item]:
+def list_images(
+    images: ImageInput | Iterable[ImageInput], ignored_names: dict[str, str] | None = None
+) -> list[ImageItem]:
     """List images, with the files of each folder sorted by name.
 
-    Files of a folder are named relative to the folder, other files by their path, and images in memory by their
+    The files of a single folder are named relative to it, all other files by their path, and images in memory by their
     position in `images`, from 0. An array of shape (n, H, W, 3) is n images.
+
+    Args:
+        ignored_names: gets the name of each file in a folder that is not read as an image, and the reason, as in
+            `scan`.
 
     Raises:
         DataError: a file or folder does not exist, a folder contains no images, or a value is not an image.
     """
-    if isinstance(images, str | os.PathLike | Image.Image | ImageFile):
-        images = [images]
+    if isinstance(images, str | os.PathLike) and os.path.isdir(images):
+        return [*_files(Path(images), "", ignored_names)]
+    several: Iterable[object]
+    if isinstance(images, str | os.PathLike | Image.Image | ImageFile | MemoryImage):
+        several = [images]
     elif isinstance(images, numpy.ndarray):
-        images = [images] if images.ndim < 4 else list(images)
-    return [item for position, image in enumerate(images) for item in _items(image, position)]
+        several = [images] if images.ndim < 4 else list(images)
+    else:
+        several = images
+    return [item for position, image in enumerate(several) for item in _items(image, position, ignored_names)]
 
 
-def decode_images(items: list[_Item], settings: DecodeSettings) -> Iterator[DecodeResult]:
+def decode_images(items: list[ImageItem], settings: DecodeSettings) -> Iterator[DecodeResult]:
     """Decode images in order; files are decoded in other processes, as for a run."""
     for are_files, group in itertools.groupby(items, key=lambda item: isinstance(item, ImageFile)):
         if are_files:
             files = [item for item in group if isinstance(item, ImageFile)]
             yield from decode_files(files, settings, max_workers())
         else:
-            yield from (_convert(item, settings) for item in group if isinstance(item, _InMemory))
+            yield from (_convert(item, settings) for item in group if isinstance(item, MemoryImage))
 
 
-def _items(image: object, position: int) -> list[_Item]:
-    if isinstance(image, ImageFile):
+def _items(image: object, position: int, ignored_names: dict[str, str] | None) -> list[ImageItem]:
+    if isinstance(image, ImageFile | MemoryImage):
         return [image]
     if isinstance(image, str | os.PathLike):
         path = Path(image)
-        return [*_files(path)] if path.is_dir() else [image_file(path)]
+        return [*_files(path, f"{shown(path)}/", ignored_names)] if path.is_dir() else [image_file(path)]
     if isinstance(image, Image.Image):
-        return [_InMemory(str(position), image)]
+        return [MemoryImage(str(position), image)]
     if isinstance(image, numpy.ndarray) and image.dtype == numpy.uint8 and image.ndim == 3 and image.shape[2] == 3:
-        return [_InMemory(str(position), Image.fromarray(image))]
+        return [MemoryImage(str(position), Image.fromarray(image))]
     given = f"{image.dtype} {image.shape}" if isinstance(image, numpy.ndarray) else type(image).__name__
     raise DataError(
         f"image {position}: must be a path, a Pillow image or a uint8 array of shape (height, width, 3), not {given}"
     )
 
 
-def _files(folder: Path) -> list[ImageFile]:
-    result = scan(folder, folder, follow_symlinks=False)
+def _files(folder: Path, prefix: str, ignored_names: dict[str, str] | None) -> list[ImageFile]:
+    """List the images in a folder, with `prefix` in front of their names, which are relative to the folder."""
+    names: dict[str, str] | None = None if ignored_names is None else {}
+    result = scan(folder, folder, follow_symlinks=False, ignored_names=names)
     if not result.files:
         raise DataError(with_ignored(f"{folder}: holds no image files", result.ignored | result.suffixes))
-    return sorted(result.files, key=lambda file: file.name)
+    if ignored_names is not None and names is not None:
+        ignored_names.update({prefix + name: names[name] for name in sorted(names)})
+    return sorted((replace(file, name=prefix + file.name) for file in result.files), key=lambda file: file.name)
 
 
-def _convert(item: _InMemory, settings: DecodeSettings) -> DecodeResult:
+def _convert(item: MemoryImage, settings: DecodeSettings) -> DecodeResult:
     try:
         return DecodeResult(item.name, "", convert_image(item.image, settings), False, None)
     except BadImageError as error:

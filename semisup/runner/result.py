@@ -31,6 +31,7 @@ class RunResult:
     by: name of the signal that stopped the run, or that arrived after its last step
     shared_start: as in run.json: the part of the training that the run shares with other runs of the sweep
     last_lines: end of the traceback, if the run failed
+    error: the exception because of which the run is not finished, if there was one
     seconds: duration of training, evaluation and writing the record, without reading data and computing features;
         None unless this command trained the run
     """
@@ -45,6 +46,7 @@ class RunResult:
     shared_start: dict[str, Any] | None = None
     last_lines: list[str] = field(default_factory=list)
     seconds: float | None = None
+    error: Exception | None = None
 
     @property
     def exit_code(self) -> int:

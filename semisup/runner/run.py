@@ -65,6 +65,8 @@ def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, reproduces: Path |
     """
     stop = StopHandler()
     result = _run_to_result(run_config, bars, stop, reproduces, in_sweep=in_sweep)
+    if in_sweep:
+        result = replace(result, error=None)  # its traceback would keep the data of the run in memory
     if stop.asked is not None and not result.by:  # it came after the last step, or with a failure
         result = replace(result, by=stop.asked.by)
     return result
@@ -88,15 +90,16 @@ def _run_to_result(
     except FinishedError:
         return RunResult(folder, RunStatus.DONE, read_json(folder / "summary.json"), kept=True)
     except LockLostError as error:  # the directory is another process's now: nothing may be written into it
-        return RunResult(folder, RunStatus.REFUSED, message=str(error))
+        return RunResult(folder, RunStatus.REFUSED, message=str(error), error=error)
     except InUseError as error:
-        return RunResult(folder, RunStatus.IN_USE, message=str(error))
+        return RunResult(folder, RunStatus.IN_USE, message=str(error), error=error)
     except (SettingError, DataError, RecordError) as error:
-        result = RunResult(folder, RunStatus.REFUSED, message="; ".join([str(error), *getattr(error, "__notes__", ())]))
+        message = "; ".join([str(error), *getattr(error, "__notes__", ())])
+        result = RunResult(folder, RunStatus.REFUSED, message=message, error=error)
     except DivergedError as error:
-        result = RunResult(folder, RunStatus.DIVERGED, message=str(error))
+        result = RunResult(folder, RunStatus.DIVERGED, message=str(error), error=error)
     except CollapsedError as error:
-        result = RunResult(folder, RunStatus.COLLAPSED, message=str(error))
+        result = RunResult(folder, RunStatus.COLLAPSED, message=str(error), error=error)
     except (StopRequested, KeyboardInterrupt) as error:
         code, by = (error.code, error.by) if isinstance(error, StopRequested) else (130, "SIGINT")
         return RunResult(
@@ -110,12 +113,11 @@ def _run_to_result(
             last_lines=traceback_tail(),
         )
     except (InsufficientMemoryError, OSError) as error:
-        result = RunResult(folder, RunStatus.FAILED, message=str(error), last_lines=traceback_tail())
+        result = RunResult(folder, RunStatus.FAILED, message=str(error), last_lines=traceback_tail(), error=error)
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        result = RunResult(
-            folder, RunStatus.FAILED, message=redact(f"{type(error).__name__}: {error}"), last_lines=traceback_tail()
-        )
+        message = redact(f"{type(error).__name__}: {error}")
+        result = RunResult(folder, RunStatus.FAILED, message=message, last_lines=traceback_tail(), error=error)
     if in_sweep and not (folder / "run.json").exists():
         record_early_failure(run_config, result)
     return result

@@ -1,8 +1,10 @@
 """Configure deterministic algorithms and the memory allocator of this process."""
 
+import contextlib
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 
 import torch
 
@@ -19,6 +21,24 @@ def use_deterministic_algorithms() -> None:
     set_cublas_workspace()
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def preserved_settings() -> Iterator[None]:
+    """Restore the settings of torch that a run changes in this process, at the end of the context."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    flags = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    state = torch.random.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(mode)
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = flags
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        torch.random.set_rng_state(state)
 
 
 def set_cublas_workspace() -> None:

@@ -37,7 +37,7 @@ def test_csv_cells_are_no_formulas_and_names_are_restored(tmp_path: Path, within
     assert done.returncode == 0, done.stderr
     run = only_run(tmp_path)
     shutil.copytree(photos / "training" / "unlabeled", tmp_path / "images" / "+folder")
-    (tmp_path / "images" / "notes.txt").touch()
+    (tmp_path / "images" / "@notes.txt").touch()
     done = within(tmp_path, "predict", str(run), "images", "--output", "classes.csv")
     assert done.returncode == 0, done.stderr
     assert "semisup predict: ignored 1 file: 1 .txt\n" in done.stderr
@@ -46,6 +46,7 @@ def test_csv_cells_are_no_formulas_and_names_are_restored(tmp_path: Path, within
         assert len(rows) > 1
         assert not [cell for row in rows for cell in row if cell.startswith(FORMULA_STARTS)], path
     predicted = list(csv.DictReader(text_of(tmp_path / "classes.csv")))
-    assert {restore_cell(row["class"]) for row in predicted} <= {"-plain", EVIL}
+    assert {restore_cell(row["class"]) for row in predicted if not row["problem"]} <= {"-plain", EVIL}
+    assert restore_cell(predicted[-1]["path"]) == "@notes.txt"
     assert all((tmp_path / "images" / restore_cell(row["path"])).is_file() for row in predicted)
     assert {each.target for each in read_predictions(run, "validation") or []} == {"-plain", EVIL}

@@ -142,7 +142,7 @@ def _replaced(name: str, word: str, run: str) -> str:
     """Replace a run, folder or image that a command names by an existing one."""
     if word == "RUN" or word.endswith("/RUN"):
         return run
-    if name == "predict" and not word.startswith("-") and not word.endswith(".csv"):
+    if name == "predict" and not word.startswith("-") and not word.endswith((".csv", ".parquet")):
         return "images"
     return "outputs/runs" if word.startswith(("outputs", "FOLDER")) else word
 

@@ -126,7 +126,10 @@ def test_every_file_has_a_row_in_the_csv_files(place: Place) -> None:
     assert {row["path"] for row in rows} == {f"training/unlabeled/{name}" for name in named(CONVERTED)}
     assert {row["class"] for row in rows} <= {escape_name(name.decode("utf-8", "surrogateescape")) for name in CLASSES}
     with open(place.folder / "classes.csv", newline="", encoding="utf-8") as file:
-        classified = {restore_cell(row["path"]): row["problem"] for row in csv.DictReader(file)}
+        problems = {restore_cell(row["path"]): row["problem"] for row in csv.DictReader(file)}
+    ignored = {name for name, problem in problems.items() if problem.startswith("ignored: ")}
+    assert {"notes.txt", ".DS_Store", "Thumbs.db"} <= ignored
+    classified = {name: problem for name, problem in problems.items() if name not in ignored}
     assert classified == dict.fromkeys(named(CONVERTED), "") | named(QUARANTINED)
 
 

@@ -1,0 +1,98 @@
+"""Write the folder of an exported model: the model, its labels, its preprocessing, its settings and its card."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from semisup.errors import RecordError
+from semisup.export.formats import FORMATS, ExportFormat
+from semisup.export.model_card import CardContent, model_card
+from semisup.export.preprocessing import describe_preprocessing
+from semisup.export.standalone_model import StandaloneModel
+from semisup.record import is_finished
+from semisup.record.reader import read_json
+from semisup.runner.trained_model import TrainedModel, load_trained_model
+from semisup.runtime.atomic_files import write_atomically
+from semisup.runtime.secrets import redact
+from semisup.text import escape_line, escape_name, shell_quote
+
+
+def export_run(run: Path, name: str, output: Path) -> Path:
+    """Export the best model of a run.
+
+    Args:
+        name: a key of FORMATS.
+        output: the folder to create.
+
+    Returns:
+        The file of the model.
+
+    Raises:
+        RecordError: the run is not finished or has no model, or the folder exists or cannot be created.
+        SettingError: the weights of an encoder are missing.
+        MissingPackageError: the format needs a package that is not installed.
+        OSError: the disk is full, or another failure; nothing of the export remains.
+    """
+    chosen = FORMATS[name]
+    chosen.require_packages(name)
+    trained = load_trained_model(run, torch.device("cpu"))
+    if not is_finished(run):
+        raise RecordError(f"{run}: is not finished; the same train command continues it")
+    _create(output)
+    try:
+        contents = _contents(trained, chosen)
+        for file, content in contents.items():
+            write_atomically(output / file, content)
+    except BaseException:
+        _remove(output)
+        raise
+    return output / chosen.file
+
+
+def _create(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.mkdir()
+    except FileExistsError:
+        problem = "exists already; give another --output, or delete it"
+        raise RecordError(f"{shell_quote(output)}: {problem}") from None
+    except OSError as error:
+        problem = f"cannot be created: {error.strerror}; give another folder with --output"
+        raise RecordError(f"{shell_quote(output)}: {problem}") from None
+
+
+def _remove(output: Path) -> None:
+    """Remove the folder and the files that were written into it."""
+    with contextlib.suppress(OSError):
+        for path in output.iterdir():
+            path.unlink()
+        output.rmdir()
+
+
+def _contents(trained: TrainedModel, chosen: ExportFormat) -> Mapping[str, bytes]:
+    """Compute the content of every file."""
+    run_config = trained.run_config
+    network = StandaloneModel(trained, run_config.encoder)
+    card = CardContent(
+        name=trained.run.resolve().name,
+        classes=trained.classes,
+        run_config=run_config,
+        about=read_json(trained.run / "run.json") or {},
+        summary=read_json(trained.run / "summary.json") or {},
+        format=chosen,
+    )
+    texts = {
+        "labels.txt": "".join(f"{name if name.isprintable() else escape_name(name)}\n" for name in trained.classes),
+        "preprocessing.json": _as_json(describe_preprocessing(network, run_config.dataset.decode_settings())),
+        "config.json": _as_json(run_config.config),
+        "README.md": model_card(card),
+    }
+    files = {name: escape_line(redact(text)).encode() for name, text in texts.items()}
+    return {chosen.file: chosen.serialize(network), **files}
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,130 @@
+"""The formats of an exported model: each turns the network into the bytes of one file."""
+
+import contextlib
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from semisup.errors import MissingPackageError
+from semisup.export.standalone_model import StandaloneModel
+
+EXAMPLES = 2  # images with which the network is traced; any number of images can be given later
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A format.
+
+    file: name of the file in the folder
+    library: name of the library in the header of the model card
+    packages: packages that must be installed to write the file
+    install: what to type to install them
+    serialize: function from the network to the bytes of the file
+    usage: Python code that runs the model on `pixels`, (n, S, S, 3) uint8
+    runs: whether the code computes `probabilities`; False = the file has weights only
+    """
+
+    file: str
+    library: str
+    packages: tuple[str, ...]
+    install: str
+    serialize: Callable[[StandaloneModel], bytes]
+    usage: str
+    runs: bool = True
+
+    def require_packages(self, name: str) -> None:
+        """Check that the packages of the format are installed.
+
+        Raises:
+            MissingPackageError: one is missing.
+        """
+        for package in self.packages:
+            try:
+                importlib.import_module(package)
+            except ImportError:
+                message = f"--format {name} needs the package {package}; type pip install '{self.install}'"
+                raise MissingPackageError(message) from None
+
+
+def _traced(network: StandaloneModel) -> Any:
+    """Trace the network for any number of images."""
+    images = torch.zeros(EXAMPLES, network.size, network.size, 3, dtype=torch.uint8)
+    with torch.no_grad(), _quiet():
+        return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+
+
+def _as_onnx(network: StandaloneModel) -> bytes:
+    with _quiet():
+        program = torch.onnx.export(
+            _traced(network),
+            input_names=["images"],
+            output_names=["probabilities"],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def _as_torch(network: StandaloneModel) -> bytes:
+    buffer = io.BytesIO()
+    with _quiet():
+        torch.export.save(_traced(network), buffer)
+    return buffer.getvalue()
+
+
+def _as_safetensors(network: StandaloneModel) -> bytes:
+    tensors = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
+    serialize: Callable[[dict[str, torch.Tensor]], bytes] = importlib.import_module("safetensors.torch").save
+    return serialize(tensors)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what torch's exporter tells its developers: warnings and log lines."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+_ONNX = """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+(probabilities,) = session.run(None, {"images": pixels})"""
+
+_TORCH = """\
+import torch
+
+model = torch.export.load("model.pt2").module()
+probabilities = model(torch.from_numpy(pixels)).numpy()"""
+
+_SAFETENSORS = """\
+from safetensors.torch import load_file
+
+weights = load_file("model.safetensors")  # names begin with model. or encoder.; build the network yourself:
+# its settings are in config.json, and what comes before it in preprocessing.json"""
+
+FORMATS = {
+    "onnx": ExportFormat("model.onnx", "onnx", ("onnx", "onnxscript"), "semisup[onnx]", _as_onnx, _ONNX),
+    "torch": ExportFormat("model.pt2", "pytorch", (), "", _as_torch, _TORCH),
+    "safetensors": ExportFormat(
+        "model.safetensors", "pytorch", ("safetensors",), "safetensors", _as_safetensors, _SAFETENSORS, runs=False
+    ),
+}
+"""Name of a format -> the format."""

@@ -1,0 +1,36 @@
+"""Describe as data how an image file becomes the input of the exported model, and what the model itself does."""
+
+import dataclasses
+from typing import Any
+
+from semisup.export.standalone_model import StandaloneModel
+from semisup.images.decode_settings import DecodeSettings
+
+
+def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -> dict[str, Any]:
+    """Return the content of preprocessing.json.
+
+    `before_the_model` is for the program that runs the model; `inside_the_model` is part of the ONNX and torch files.
+    """
+    size = settings.size
+    return {
+        "input": {"name": "images", "type": "uint8", "shape": ["n", size, size, 3], "channels": "RGB"},
+        "before_the_model": {
+            "exif_orientation": "applied",
+            "mode": "RGB",
+            "interpolation": "bilinear, as PIL.Image.resize",
+            **dataclasses.asdict(settings),
+        },
+        "inside_the_model": {
+            "gray": [299 / 1000, 587 / 1000, 114 / 1000] if network.gray else None,
+            "scale": 1 / 255,
+            "size": network.network_size,
+            "interpolation": "bicubic, antialiased" if network.network_size != size else None,
+            "mean": _rounded(network.mean),
+            "std": _rounded(network.std),
+        },
+    }
+
+
+def _rounded(values: list[float] | None) -> list[float] | None:
+    return None if values is None else [round(value, 6) for value in values]

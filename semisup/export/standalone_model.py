@@ -1,0 +1,78 @@
+"""A trained model with its encoder and its preprocessing as one network, for images that have the size of the run.
+
+    uint8 RGB (n, S, S, 3) -> [gray] -> / 255 -> [resize] -> [encoder] -> model -> softmax -> (n, K) float32
+
+The steps in brackets belong to some models only. To decode a file and to resize it to S x S pixels is not part of the
+network. Everything is computed in float32.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from semisup.core.layers import NormalizedNetwork
+from semisup.encoder import Encoder
+from semisup.runner.classifier import to_gray
+from semisup.runner.trained_model import TrainedModel
+
+
+class StandaloneModel(nn.Module):
+    """The network that is exported.
+
+    Args:
+        trained: the model of a run, on the CPU; it is changed, and must not be used afterwards.
+        encoder: the encoder of the run; None = the model takes images.
+
+    Attributes:
+        gray: whether images are converted to gray.
+        size: S, the side of the input in pixels.
+        network_size: the side to which images are resized inside.
+        mean, std: normalization of each channel; None = none.
+
+    Raises:
+        SettingError: the weights of the encoder are missing, or are another file.
+    """
+
+    resize: Tensor | None
+    """(network_size, size), the matrix M of `_resize_matrix`; None if images already have the size of the network."""
+
+    def __init__(self, trained: TrainedModel, encoder: Encoder | None) -> None:
+        super().__init__()
+        self.gray = trained.channels == 1
+        self.size = trained.run_config.dataset.size
+        self.model = trained.network
+        self.model.__dict__.pop("forward", None)  # the wrapper for precision and memory layout
+        self.encoder: Any = None if encoder is None else encoder.build()
+        first = self.model if self.encoder is None else self.encoder
+        self.network_size = self.size
+        self.mean: list[float] | None = None
+        self.std: list[float] | None = None
+        if isinstance(first, NormalizedNetwork):
+            self.mean, self.std = first.mean.flatten().tolist(), first.std.flatten().tolist()
+            self.network_size, first.size = first.size or self.size, None  # this network resizes in its place
+        matrix = _resize_matrix(self.size, self.network_size) if self.network_size != self.size else None
+        self.register_buffer("resize", matrix, persistent=False)
+        self.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the probabilities, (n, K) float32, of (n, S, S, 3) uint8 RGB images."""
+        pixels = images.permute(0, 3, 1, 2)
+        pixels = to_gray(pixels) if self.gray else pixels
+        values = pixels.to(torch.float32) / 255
+        if self.resize is not None:
+            values = self.resize @ values @ self.resize.T
+        if self.encoder is not None:
+            features = self.encoder.network(self.encoder.normalized(values))
+            values = features.to(torch.float16).to(torch.float32)[:, :, None, None]  # rounded as in training
+        probabilities: Tensor = self.model(values).softmax(dim=1)
+        return probabilities
+
+
+def _resize_matrix(size: int, target: int) -> Tensor:
+    """Write the resizing of one side, bicubic and antialiased, as a matrix (target, size).
+
+    The resized image is M X M^T, because resizing is linear and separable. Formats without antialiasing can store it.
+    """
+    return interpolate(torch.eye(size)[None, None], (target, size), mode="bicubic", antialias=True)[0, 0]

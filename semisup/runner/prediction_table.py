@@ -1,0 +1,157 @@
+"""Write the results of a classifier as a table: CSV, or Parquet where the package pyarrow is installed.
+
+    path, class, confidence, problem      of each image; `problem` says why it could not be read
+    class_2, confidence_2, ...            the next classes by probability, up to `top`
+    probability/CLASS                     of each class
+    embedding/0, embedding/1, ...         in CSV; in Parquet one column `embedding` of lists
+
+Cells of an image that could not be read are empty in CSV and null in Parquet.
+"""
+
+import importlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from semisup.core.csv_cells import csv_text
+from semisup.errors import MissingPackageError, SettingError
+from semisup.runner.classifier import ClassifiedBatch
+from semisup.runtime.atomic_files import AtomicFile
+from semisup.text import escape_line
+
+
+@dataclass(frozen=True)
+class PredictionColumns:
+    """The columns of the table.
+
+    classes: the K class names
+    top: number of classes per image, 1 to K
+    probabilities: whether there is a column for each class
+    dimension: D, the number of values of an embedding; None = no embeddings
+
+    Raises:
+        SettingError: `top` is out of range.
+    """
+
+    classes: list[str]
+    top: int = 1
+    probabilities: bool = False
+    dimension: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.top <= len(self.classes):
+            raise SettingError("--top", self.top, f"must be from 1 to {len(self.classes)}, the number of classes")
+
+    def ranked(self) -> list[str]:
+        """Name the columns of the classes after the first."""
+        return [f"{name}_{place}" for place in range(2, self.top + 1) for name in ("class", "confidence")]
+
+    def of_classes(self) -> list[str]:
+        """Name the columns of the probabilities."""
+        return [f"probability/{name}" for name in self.classes] if self.probabilities else []
+
+    def of_embedding(self) -> list[str]:
+        """Name the columns of the embedding in CSV."""
+        return [f"embedding/{place}" for place in range(self.dimension or 0)]
+
+
+def csv_parts(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]) -> Iterator[str]:
+    """Yield the CSV in parts, one for each batch, so that few images are in memory at once."""
+    names = ["path", "class", "confidence", "problem"]
+    yield csv_text([[*names, *columns.ranked(), *columns.of_classes(), *columns.of_embedding()]])
+    for batch in batches:
+        yield escape_line(csv_text(_csv_rows(columns, batch)))
+
+
+def _csv_rows(columns: PredictionColumns, batch: ClassifiedBatch) -> Iterator[list[object]]:
+    order = _order(columns, batch)
+    width = len(columns.ranked()) + len(columns.of_classes()) + len(columns.of_embedding())
+    for number, (name, reason) in enumerate(zip(batch.names, batch.reasons, strict=True)):
+        if reason is not None:
+            yield [name, "", "", reason, *[""] * width]
+            continue
+        values, places = batch.probabilities[number].tolist(), order[number].tolist()
+        best = [(columns.classes[place], f"{values[place]:.6f}") for place in places]
+        row: list[object] = [name, *best[0], "", *(cell for pair in best[1:] for cell in pair)]
+        row += [f"{value:.6f}" for value in values] if columns.probabilities else []
+        row += [str(value) for value in batch.embeddings[number]] if batch.embeddings is not None else []
+        yield row
+
+
+def _order(columns: PredictionColumns, batch: ClassifiedBatch) -> Any:
+    """Return the numbers of the first `top` classes of each image, by decreasing probability: (n, top) int64."""
+    return (-batch.probabilities).argsort(axis=1, kind="stable")[:, : columns.top]
+
+
+def import_pyarrow(value: object) -> Any:
+    """Import pyarrow.
+
+    Args:
+        value: the file that needs it, for the error message.
+
+    Raises:
+        MissingPackageError: pyarrow is not installed.
+    """
+    try:
+        importlib.import_module("pyarrow.parquet")
+        return importlib.import_module("pyarrow")
+    except ImportError:
+        raise MissingPackageError(f"{value} needs the package pyarrow; type pip install 'semisup[parquet]'") from None
+
+
+def write_parquet(columns: PredictionColumns, batches: Iterable[ClassifiedBatch], file: AtomicFile) -> None:
+    """Write the table as Parquet, one row group for each batch.
+
+    Raises:
+        OSError: the disk is full, or another failure.
+    """
+    arrow = import_pyarrow("Parquet")
+    schema = _schema(arrow, columns)
+    with arrow.parquet.ParquetWriter(_Sink(file), schema) as writer:
+        for batch in batches:
+            writer.write_table(arrow.table(_arrow_columns(columns, batch), schema=schema))
+
+
+def _schema(arrow: Any, columns: PredictionColumns) -> Any:
+    text, number = arrow.string(), arrow.float32()
+    fields = [("path", text), ("class", text), ("confidence", number), ("problem", text)]
+    fields += [(name, text if name.startswith("class") else number) for name in columns.ranked()]
+    fields += [(name, number) for name in columns.of_classes()]
+    fields += [("embedding", arrow.list_(number, columns.dimension))] if columns.dimension is not None else []
+    return arrow.schema(fields)
+
+
+def _arrow_columns(columns: PredictionColumns, batch: ClassifiedBatch) -> dict[str, list[Any]]:
+    order = _order(columns, batch)
+    read = [reason is None for reason in batch.reasons]
+
+    def where_read(values: Iterable[Any]) -> list[Any]:
+        return [value if is_read else None for value, is_read in zip(values, read, strict=True)]
+
+    table: dict[str, list[Any]] = {"path": [escape_line(name) for name in batch.names], "problem": list(batch.reasons)}
+    for place in range(columns.top):
+        suffix = f"_{place + 1}" if place else ""
+        numbers = order[:, place].tolist()
+        table[f"class{suffix}"] = where_read(columns.classes[number] for number in numbers)
+        values = batch.probabilities[range(len(numbers)), numbers].tolist()
+        table[f"confidence{suffix}"] = where_read(values)
+    for number, name in enumerate(columns.of_classes()):
+        table[name] = where_read(batch.probabilities[:, number].tolist())
+    if batch.embeddings is not None:
+        table["embedding"] = where_read(batch.embeddings.tolist())
+    return table
+
+
+class _Sink(io.RawIOBase):
+    """A file for pyarrow that writes to an AtomicFile, whose errors name the path."""
+
+    def __init__(self, file: AtomicFile) -> None:
+        self.target = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, chunk: Any) -> int:
+        self.target.write(memoryview(chunk).tobytes())
+        return len(memoryview(chunk).cast("B"))

@@ -1,0 +1,170 @@
+"""Exported models compute what `semisup predict` computes, and the command refuses what it cannot export."""
+
+import io
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from semisup.export.model_card import wilson_interval
+from semisup.runner.classifier import load_classifier
+from tests.conftest import SHARED, Program
+from tests.encoder.toy import toy_folder, toy_weights, toy_words
+
+RUN = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
+
+
+def photographs(folder: Path, count: int) -> list[Path]:
+    """Real photographs where a checkout has them beside it, else generated images."""
+    real = sorted((SHARED / "grocery_mini").rglob("*.jpg"))[:count]
+    if len(real) == count:
+        return real
+    folder.mkdir()
+    random = numpy.random.Generator(numpy.random.Philox(0))
+    paths = [folder / f"{number:03d}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        small = Image.fromarray(random.integers(0, 256, (5, 4, 3), dtype=numpy.uint8))
+        small.resize((60 + number, 90), Image.Resampling.BICUBIC).save(path)
+    return paths
+
+
+def as_input(paths: list[Path], size: int) -> Any:
+    """Decode and resize images as the model card says."""
+    images = [Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR) for path in paths]
+    return numpy.stack([numpy.asarray(image) for image in images])
+
+
+def test_onnx_of_an_encoder_run_agrees_with_predict(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    words = toy_words(toy_weights(tmp_path / "toy.pth"), toy_folder(tmp_path / "toy"))
+    status, output = program("train", *words, "dataset.draft=false", "method=supervised")
+    assert status == 0, output
+    (run,) = [path.parent for path in Path("outputs/runs").glob("*/summary.json")]
+    status, output = program("export", str(run))
+    assert (status, output) == (0, f"wrote {run}/export/onnx/model.onnx and its README.md\n")
+
+    paths = photographs(tmp_path / "photographs", 100)
+    classifier = load_classifier(run, device="cpu")
+    expected = classifier.probabilities(paths)
+    session = onnxruntime.InferenceSession(run / "export/onnx/model.onnx")
+    (probabilities,) = session.run(None, {"images": as_input(paths, 16)})
+    assert numpy.abs(probabilities - expected).max() <= 1e-4
+    (one,) = session.run(None, {"images": as_input(paths[:1], 16)})
+    assert one == pytest.approx(expected[:1], abs=1e-4)
+
+    monkeypatch.chdir(run / "export/onnx")
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [
+        "README.md", "config.json", "labels.txt", "model.onnx", "preprocessing.json",
+    ]  # fmt: skip
+    assert Path("labels.txt").read_text().splitlines() == classifier.classes
+    inside = json.loads(Path("preprocessing.json").read_text())["inside_the_model"]
+    assert (inside["size"], inside["interpolation"]) == (32, "bicubic, antialiased")
+    Image.open(paths[0]).save("image.jpg", format="PNG")
+    (code,) = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", printed)
+    exec(compile(code, "README.md", "exec"), {})
+    assert printed.getvalue().split()[0] == classifier.predict(paths[0])[0][0]
+
+
+@pytest.fixture
+def digits() -> Any:
+    """12 digits as (12, 8, 8, 3) uint8."""
+    from semisup.dataset.digits import load_digits_csv
+
+    pixels, _ = load_digits_csv()
+    gray = numpy.rint(pixels[:12] * (255 / 16)).astype(numpy.uint8)
+    return numpy.repeat(gray[..., None], 3, axis=3)
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch", "safetensors"])
+def test_each_format_is_used_without_semisup(tmp_path: Path, program: Program, digits: Any, name: str) -> None:
+    status, output = program("export", str(RUN), "--format", name, "--output", "model")
+    assert status == 0, output
+    expected = load_classifier(RUN, device="cpu").probabilities(digits)
+    (file,) = Path("model").glob("model.*")
+    if name == "onnx":
+        session = pytest.importorskip("onnxruntime").InferenceSession(file)
+        (probabilities,) = session.run(None, {"images": digits})
+    elif name == "torch":
+        probabilities = torch.export.load(file).module()(torch.from_numpy(digits)).numpy()
+    else:
+        from safetensors.torch import load_file
+
+        weights = load_file(file)
+        assert {key.partition(".")[0] for key in weights} == {"model"}
+        last = [key for key in weights if key.endswith(".weight")][-1]
+        assert weights[last].shape[0] == 10
+        return
+    assert numpy.abs(probabilities - expected).max() <= 1e-5
+
+
+def test_model_card_has_a_header_and_the_interval(tmp_path: Path, program: Program) -> None:
+    shutil.copytree(RUN, tmp_path / "run")
+    assert program("export", "run", "--format=safetensors")[0] == 0
+    card = Path("run/export/safetensors/README.md").read_text()
+    header = yaml.safe_load(card.split("---")[1])
+    assert (header["library_name"], header["pipeline_tag"]) == ("pytorch", "image-classification")
+    (result,) = header["model-index"][0]["results"]
+    assert result["metrics"] == [{"type": "accuracy", "value": 0.4}]
+    low, high = wilson_interval(180, 450)
+    assert f"- test: 40.0% of 450 images; 95 % interval {low:.1%} to {high:.1%}" in card
+    assert "so the value is optimistic" in card
+
+
+def test_wilson_interval_has_known_values() -> None:
+    assert wilson_interval(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    assert wilson_interval(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1), abs=1e-4)
+
+
+def test_refusals_are_one_line_and_leave_nothing(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*words: str) -> str:
+        status, output = program("export", *words)
+        assert (status, output.count("\n")) == (2, 1), output
+        return output
+
+    shutil.copytree(RUN, tmp_path / "run")
+    options = ("--format=safetensors", "--output")
+    Path("full").mkdir()
+    assert "full: exists already; give another --output, or delete it" in refused("run", *options, "full")
+    Path("file").write_text("")
+    assert "file/model: cannot be created: Not a directory; give another folder" in refused(
+        "run", *options, "file/model"
+    )
+    assert "nowhere: is not the directory of a finished run" in refused("nowhere", *options, "model")
+
+    from semisup.export import folder
+
+    def full_disk(path: Path, content: bytes) -> None:
+        path.touch()
+        if path.name == "README.md":
+            raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "write_atomically", full_disk)
+        assert "No space left on device" in refused("run", *options, "model")
+    assert not Path("model").exists()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "onnxscript", None)
+        message = "--format onnx needs the package onnxscript; type pip install 'semisup[onnx]'"
+        assert message in refused("run", "--output=model")
+    Path("run/summary.json").unlink()
+    assert "run: is not finished; the same train command continues it" in refused("run", *options, "model")
+    about = yaml.safe_load(Path("run/config.yaml").read_text())
+    Path("run/config.yaml").write_text(yaml.safe_dump(about | {"probe": {"classifier": "nearest_neighbors"}}))
+    shutil.rmtree("run/checkpoints")
+    assert "run: nearest neighbors store no model" in refused("run", *options, "model")
+    assert not Path("model").exists()
