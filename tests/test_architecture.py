@@ -31,14 +31,7 @@ LAYERS = {
 """Every package and top-level module. A module imports only from a lower layer or from its own package."""
 
 ALLOWED_IMPORTERS = {
-    "hydra": {
-        "config/added_options.py",
-        "config/compose.py",
-        "config/scalar_override.py",
-        "config/typed_words.py",
-        "config/shared_configs.py",
-        "sweep",
-    },
+    "hydra": {"config", "sweep"},
     "omegaconf": {"config", "cli/train.py", "sweep", "runner/resolve_auto.py"},
     "wandb": {"tracking/wandb.py"},
     "matplotlib": {"report/figures"},
