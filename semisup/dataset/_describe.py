@@ -8,7 +8,7 @@ from semisup.text import listed, printable
 
 
 def describe(source: Source, layout: str, places: Mapping[str, Sequence[str]], reads: Collection[str] = ()) -> str:
-    """Describe the layout: the folders of each set, and the folders and images in the root that are not read.
+    """Describe in one line how the files were read: the folders of each set, and what was not read.
 
     Args:
         layout: the layout in words, such as "class folders".
@@ -24,7 +24,7 @@ def describe(source: Source, layout: str, places: Mapping[str, Sequence[str]], r
 
 
 def some(classes: Sequence[str], most: int = 11) -> str:
-    """List the names of the first classes."""
+    """Format the names of the first classes for a message."""
     names = [printable(name, 40) for name in classes[:most]]
     return ", ".join(names) + (", ..." if len(classes) > most else "")
 

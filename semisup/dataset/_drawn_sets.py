@@ -15,7 +15,7 @@ Index = NDArray[numpy.int64]
 
 
 class DrawnSets(NamedTuple):
-    """Positions of the images of each of the K classes, in the order that the split seed gives."""
+    """Result of drawing validation and test images: positions of the images of each of the K classes."""
 
     test: list[Index]
     validation: list[Index]
@@ -49,7 +49,7 @@ def draw_sets(orders: Sequence[Index], classes: Sequence[str], validation_share:
 
 
 def describe_drawn(drawn: DrawnSets, validation_share: float, test_share: float) -> list[str]:
-    """Describe the sets that were drawn, one line for each."""
+    """Describe the validation and test sets that were drawn, in one line for each."""
     lines, total = [], sum(map(len, [*drawn.test, *drawn.validation, *drawn.rest]))
     for split, share, images in (
         ("validation", validation_share, drawn.validation),
@@ -63,12 +63,12 @@ def describe_drawn(drawn: DrawnSets, validation_share: float, test_share: float)
 
 
 def joined(parts: Sequence[Index]) -> list[int]:
-    """Join positions to one ascending list."""
+    """Join positions of images to one ascending list."""
     return sorted(numpy.concatenate(parts).tolist()) if parts else []
 
 
 def without(files: list[ImageFile], parts: Sequence[FileSplit]) -> list[ImageFile]:
-    """Remove files that are in one of the parts."""
+    """Remove the files that are in one of the given splits from a list of files."""
     names = {file.name for part in parts for file in part.files}
     return [file for file in files if file.name not in names] if names else files
 

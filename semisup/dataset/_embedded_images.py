@@ -1,4 +1,4 @@
-"""The images that Parquet tables contain, with their names."""
+"""List the images that Parquet tables contain, with their names."""
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ from semisup.text import escape_name
 
 
 def embedded_images(source: Source, tables: Mapping[str, Table]) -> dict[str, list[ParquetCell]]:
-    """List the image of each row: path of the table -> images.
+    """List the images in Parquet tables, one for each row: path of the table -> images.
 
     An image has the name that the table stores. If some image of a table has none, or two have the same, the images of
     the table have the names `TABLE/ROW`; if two tables have a name in common, each name begins with that of its table.

@@ -20,7 +20,7 @@ class FileSplit(NamedTuple):
         return FileSplit([self.files[row] for row in rows], [self.targets[row] for row in rows])
 
     def hidden(self) -> "FileSplit":
-        """Return the same files with unknown classes."""
+        """Copy the list of files without their classes, as for unlabeled images."""
         return FileSplit(self.files, [-1] * len(self.files))
 
 

@@ -20,17 +20,17 @@ ANY_WORD = frozenset(word for words in WORDS.values() for word in words)
 
 
 def is_word(split: str, name: str) -> bool:
-    """Whether `name` is a name for the folder of this set."""
+    """Whether `name` is a usual name for the folder of this set, such as `val` for validation."""
     return name.casefold() in WORDS[split]
 
 
 def named_folders(source: Source, split: str, inside: str = ".") -> list[str]:
-    """List the folders in `inside` whose names are words for this set."""
+    """List the folders in `inside` whose names are usual for this set, such as `val` for validation."""
     return [each for each in source.subfolders(inside) if is_word(split, last_name(each))]
 
 
 def find_folder(source: Source, split: str, setting: str | None) -> str | None:
-    """Find the folder of a set.
+    """Find the folder of the labeled, unlabeled, validation or test images.
 
     A setting such as `validation` also finds `val/` or `Valid/` in the root, unless there is a folder of its own name.
 
@@ -92,7 +92,7 @@ def find_unlabeled(source: Source, names: SetNames, inside: Sequence[str]) -> li
 
 
 def only_one(source: Source, split: str, setting: str, folders: list[str]) -> str | None:
-    """Return the only folder of a list, None if it is empty.
+    """Return the only folder in a list of candidates; None if the list is empty.
 
     Raises:
         SettingError: there are several.
@@ -105,7 +105,7 @@ def only_one(source: Source, split: str, setting: str, folders: list[str]) -> st
 
 
 def missing_folder(source: Source, split: str, setting: str) -> SettingError:
-    """Build the error for a folder that a setting names and that does not exist."""
+    """Build the error about a setting that names a folder that does not exist."""
     siblings = [last_name(each) for each in source.subfolders(PurePosixPath(setting).parent.as_posix())]
     near = closest_match(last_name(setting), siblings)
     return SettingError(f"dataset.{split}", setting, f"there is no folder {source.shown(setting)}", near)

@@ -40,7 +40,7 @@ class ImageNames:
         return None if os.path.splitext(path)[1] else self._stems().get(prefix + path)
 
     def nearest(self, name: str) -> str:
-        """Return the most similar name of an image; any if none is similar."""
+        """Return the image name that is most similar to a name in a table, or any name if none is similar."""
         base = os.path.basename(name.replace("\\", "/"))
         some = [each for each in self.by_name if os.path.basename(each).casefold() == base.casefold()]
         return some[0] if some else closest_match(name, list(self.by_name)[:10_000]) or next(iter(self.by_name))

@@ -51,7 +51,7 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def missing_folder(source: Source, key: str, where: str) -> DataError:
-    """Build the error for a missing folder: what it should contain, and which folders exist instead."""
+    """Build the error about a missing folder: it names the expected content and the folders that exist."""
     present = ", ".join(f"{shown(last_name(each))}/" for each in source.subfolders(".")[:8])
     for root, other in source.other_roots():
         if other.is_dir(where):
@@ -84,7 +84,7 @@ def _test(source: Source, names: SetNames) -> list[str]:
 
 
 def _unread_test(source: Source, names: SetNames) -> list[str]:
-    """Name a folder that looks like the test set, but is not the one that the setting names."""
+    """Find a folder that looks like a test set but is not read, for a line of output to the user."""
     if names.test is None or _test(source, names):
         return []
     others = [each for each in named_folders(source, "test") if each not in (names.unlabeled or ())]

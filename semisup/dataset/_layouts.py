@@ -1,4 +1,4 @@
-"""The table of layouts: how the files of a root become labeled, unlabeled, validation and test images.
+"""Choose the layout of a data set: the rule by which its files become labeled, unlabeled and other images.
 
 A new layout is a module `_layout_*.py` and one line in `LAYOUTS`.
 """
@@ -26,7 +26,7 @@ AUTO = "auto"
 
 
 class Layout(NamedTuple):
-    """The functions of a layout.
+    """A layout of the files of a data set: its functions and its description.
 
     expects: the folders and files of the layout, for messages
     matches: whether the files of a source have this layout; called if the user names no layout
@@ -56,7 +56,7 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def find_layout(source: Source, names: SetNames, setting: str) -> Layout:
-    """Return the layout of a name; for `auto`, the layout of the files.
+    """Return the layout that `dataset.layout` names; for `auto`, the layout that matches the files.
 
     If the root is a table, the layout is `table`. If the folder that `dataset.labeled` names exists and has subfolders,
     the layout is `folders`. Otherwise exactly one layout must match.
@@ -101,7 +101,7 @@ ADVICE: Mapping[str, str] = {
 
 
 def _no_layout(source: Source, names: SetNames) -> DataError:
-    """Build the error for files of no known layout: what there is, and what to do for the two closest layouts."""
+    """Build the error about files in no known layout; it describes the files and the two most similar layouts."""
     folders = [f"{shown(last_name(each))}/" for each in source.subfolders(".")]
     train = train_folder(source, names)
     flat = [source.scan(each, recursive=False).files for each in (".", *([train] if train else []))]

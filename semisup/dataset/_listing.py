@@ -1,4 +1,4 @@
-"""The files of a data set as a layout finds them, before a seed divides them."""
+"""Types for the files of a data set as a layout lists them, before a seed divides them into splits."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from semisup.images.scan import ImageFile
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of each set.
+    """The files of each set (labeled, unlabeled, validation and test) that a layout found.
 
     classes: K names, in the order of the class numbers
     labeled: at least one file of each class

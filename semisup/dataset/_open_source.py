@@ -63,7 +63,7 @@ def _open_files(root: Path, paths: list[Path], *, follow_symlinks: bool) -> Sour
 
 
 def _archives_in(folder: Path) -> list[Path]:
-    """List the archives in a folder that has neither subfolders nor tables, such as a folder of shards."""
+    """List the archives in a folder of archives, which has neither subfolders nor tables."""
     try:
         entries = sorted(each for each in folder.iterdir() if not is_hidden(each.name))
     except OSError:

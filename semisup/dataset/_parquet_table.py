@@ -14,7 +14,7 @@ EXTRA = "Parquet is read with an extra; type pip install 'semisup[parquet]'"
 def read_parquet_table(
     file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None], required: Sequence[str]
 ) -> Table:
-    """Read a table, as `read_table` does.
+    """Read a Parquet table; arguments and result are those of `read_table`.
 
     Raises:
         DataError: also if pyarrow is not installed.
@@ -39,7 +39,7 @@ def read_parquet_table(
 
 
 def _files(opened: Any, column: str, shown_path: str) -> tuple[str | None, list[str]]:
-    """Read the names of the images.
+    """Read the image names in a Parquet table.
 
     Returns:
         Path of the column of the images' bytes; None if the table has names of files instead. And the names; "" for an

@@ -1,4 +1,4 @@
-"""Interface of a data set, and the types of what it returns."""
+"""Interface of a data set, and the types of its results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from semisup.images.decode_settings import DecodeSettings
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known about a data set without decoding an image.
+    """Description of a data set that is found without decoding an image.
 
     classes: K names, in the order of the class numbers
     channels, size: C and S of an image
     counts: split -> number of images
     index: a private object of the data set, which the caller passes on to `read`
-    notes: lines for the user: how the files were read where the settings do not say it
+    notes: lines for the user about how the files were read, if the settings do not determine it
     """
 
     classes: tuple[str, ...]
@@ -78,7 +78,7 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class ReadsSome(Protocol):
-    """A data set that can read some of its images without reading all of them."""
+    """Interface of a data set that can read some of its images without reading all of them."""
 
     def read_some(self, info: DatasetInfo, split: str, names: Sequence[str]) -> dict[str, Tensor]:
         """Read the images with these names: name -> (C, S, S) uint8; missing and undecodable images are left out."""
@@ -87,8 +87,8 @@ class ReadsSome(Protocol):
 
 @runtime_checkable
 class ScansFolders(Protocol):
-    """A data set that uses every image in some folders; the program must write no other images there."""
+    """Interface of a data set that uses every image in some folders, where the program must not write images."""
 
     def scanned_folders(self) -> Mapping[str, Path]:
-        """Return the folders: key of the setting that names a folder -> path of the folder."""
+        """Return the folders whose images are all used: key of the setting that names the folder -> its path."""
         ...

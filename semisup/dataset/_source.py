@@ -1,4 +1,4 @@
-"""Where the files of a data set come from: a folder, or something else that has folders and image files.
+"""Interface to the files of a data set, which can be in a folder on disk or in archives.
 
 A layout reads a source through this interface only. All paths (`where`) are POSIX paths relative to the root of the
 source; "." is the root itself.
@@ -15,10 +15,10 @@ from semisup.images.scan import ImageFile, Scan, class_folders, scan, shown
 
 
 class Source(Protocol):
-    """Folders and image files below one root."""
+    """Interface to the folders and image files of a data set, with paths relative to its root."""
 
     def is_dir(self, where: str) -> bool:
-        """Whether there is a folder at `where`."""
+        """Whether the path `where` is a folder."""
         ...
 
     def subfolders(self, where: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The rows of a table of images, as the readers of text tables and of Parquet return them."""
+"""Types for the rows of a table of images, which the readers of text tables and of Parquet return."""
 
 import unicodedata
 from collections.abc import Sequence

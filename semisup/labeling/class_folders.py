@@ -1,4 +1,4 @@
-"""Where the images with a pseudo-label are linked or copied: one folder per class."""
+"""Choose the paths at which images with a pseudo-label are linked or copied: one folder per class."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ MAX_BYTES = 255
 
 
 class PlacedImage(NamedTuple):
-    """An image in a class folder.
+    """An image that is linked or copied into a class folder.
 
     place: path in the output folder
     source: path of the image file
@@ -25,7 +25,7 @@ class PlacedImage(NamedTuple):
 
 
 def place_images(paths: Sequence[str], labels: Iterable[PseudoLabel]) -> list[PlacedImage]:
-    """Choose the place of each image with a pseudo-label.
+    """Choose the path of each image with a pseudo-label in its class folder.
 
     In its class folder, an image keeps its path below the folder that contains all unlabeled images, so that images
     with the same name do not collide.

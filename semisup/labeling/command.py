@@ -1,4 +1,4 @@
-"""Make the files of `semisup label` from a finished run, and write them to a new folder."""
+"""Create the files of `semisup label` for a finished run, and write them to a new folder."""
 
 import os
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ DEFAULT_COUNT = 50
 
 @dataclass(frozen=True)
 class LabelingOptions:
-    """What to write. Arguments of `semisup label`.
+    """Options of `semisup label`.
 
     output: the new folder
     threshold: least confidence of a pseudo-label; None = the pseudo-labels that the run selected
@@ -52,7 +52,7 @@ class LabelingOptions:
 
 
 def write_labeling_files(run: Path, config: ConfigDict, options: LabelingOptions) -> list[str]:
-    """Write the files, and describe them in lines for the terminal.
+    """Write the files of `semisup label`, and return lines for the terminal that describe them.
 
     Args:
         run: the directory of a finished run.
@@ -81,7 +81,7 @@ def write_labeling_files(run: Path, config: ConfigDict, options: LabelingOptions
 
 
 def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes], list[PlacedImage], list[str]]:
-    """Make the contents of the files, the images of the class folders, and the lines for the terminal."""
+    """Create the content of all files, the list of images in class folders, and the lines for the terminal."""
     unlabeled = data.unlabeled
     labels = (
         selected_by_run(data.run, unlabeled.names)

@@ -17,7 +17,7 @@ MAX_HOTKEY_CLASSES = 10
 
 
 class LabelingTask(NamedTuple):
-    """One image to label.
+    """An image to label, as a task of Label Studio.
 
     file: name of the file in the tables
     url: address from which Label Studio loads the image

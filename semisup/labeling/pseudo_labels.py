@@ -14,7 +14,7 @@ from semisup.record.pseudo_labels import last_round
 
 
 class PseudoLabel(NamedTuple):
-    """A selected pseudo-label.
+    """A selected pseudo-label of an unlabeled image.
 
     row: position of the image in the unlabeled set
     target: name of the class
@@ -48,7 +48,7 @@ def selected_by_run(run: Path, paths: list[str]) -> list[PseudoLabel]:
 
 
 def above_threshold(probabilities: NDArray[numpy.float32], classes: list[str], threshold: float) -> list[PseudoLabel]:
-    """Select the images whose predicted class has at least this probability.
+    """Select the unlabeled images whose predicted class has at least the probability `threshold`.
 
     Args:
         probabilities: (N, K), of all unlabeled images.
@@ -61,7 +61,7 @@ def above_threshold(probabilities: NDArray[numpy.float32], classes: list[str], t
 
 
 def pseudo_label_table(files: Sequence[str], labels: Iterable[PseudoLabel]) -> bytes:
-    """Format pseudo-labels as a table that a data set can read.
+    """Format pseudo-labels as a CSV table that `dataset=folder` can read.
 
     Args:
         files: names of all unlabeled images.

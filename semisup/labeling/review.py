@@ -1,4 +1,4 @@
-"""Images that a person should look at, as tables and as tasks of Label Studio."""
+"""List the images that a person should look at, as tables and as tasks of Label Studio."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ COLUMNS = ("file", "class", "suggested", "confidence", "score")
 
 
 class ReviewedImage(NamedTuple):
-    """An image to label, or whose label should be checked.
+    """An image that a person should label, or whose label a person should check.
 
     row: position of the image in its set
     file: name of the file in tables
@@ -35,7 +35,7 @@ class ReviewedImage(NamedTuple):
 
 
 def images_to_label(data: RunData, rows: Sequence[int], scores: Sequence[float]) -> list[ReviewedImage]:
-    """List the unlabeled images at these positions, in order."""
+    """List the unlabeled images that a person should label, in the given order."""
     probabilities = data.unlabeled.probabilities[list(rows)]
     best = probabilities.argmax(axis=1).tolist()
     each = zip(rows, best, probabilities.max(axis=1).tolist(), scores, strict=True)
@@ -63,7 +63,7 @@ def labels_to_check(data: RunData, issues: LabelIssues) -> list[ReviewedImage]:
 
 
 def review_table(images: Iterable[ReviewedImage]) -> bytes:
-    """Format a table in which the user fills in or corrects the column class."""
+    """Format the images as a CSV table in which the user fills in or corrects the column `class`."""
     rows = ((each.file, each.given, each.suggested, f"{each.confidence:.6f}", f"{each.score:.6f}") for each in images)
     return csv_text([COLUMNS, *rows]).encode()
 
@@ -83,7 +83,7 @@ def label_table(data: RunData, first: Iterable[ReviewedImage]) -> bytes:
 
 
 def review_tasks(images: Iterable[ReviewedImage], data: RunData, image_url: str | None) -> bytes:
-    """Format tasks of Label Studio.
+    """Format the images as tasks of Label Studio.
 
     Args:
         image_url: address in front of the names of the files; None = Label Studio's local files, with the folder above
