@@ -9,6 +9,8 @@ from semisup.dataset._image_files import resident_bytes
 from semisup.dataset._lookup import image_files, some_images
 from semisup.dataset._protocol import Data, Dataset, DatasetInfo, ScansFolders
 from semisup.dataset._roles import KeyRole, keys_with_role
+from semisup.dataset._table import read_table
+from semisup.dataset._table_rows import Table
 
 __all__ = [
     "SPLITS",
@@ -17,8 +19,10 @@ __all__ = [
     "DatasetInfo",
     "KeyRole",
     "ScansFolders",
+    "Table",
     "image_files",
     "keys_with_role",
+    "read_table",
     "resident_bytes",
     "some_images",
 ]

@@ -11,8 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from semisup.config.run_id import run_id
-from semisup.dataset._table import read_table
-from semisup.dataset._table_rows import Table
+from semisup.dataset import Table, read_table
 from semisup.errors import DataError, SettingError
 from tests.conftest import checked
 from tests.dataset.test_folder import chosen, read, save
