@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from semisup.dataset._table import TABLE_SUFFIXES
 from semisup.errors import DataError
-from semisup.images.archive import ArchiveListing, images_inside, list_archives, take_folder
+from semisup.images.archive import list_archives
+from semisup.images.archive_listing import ArchiveListing, images_inside, take_folder
 from semisup.images.decode import BadImageError
 from semisup.images.read_file import read_file
 from semisup.images.scan import OTHER_SUFFIX, ImageFile, Scan, shown

@@ -12,11 +12,11 @@ from semisup.errors import DataError, closest_match
 from semisup.images.scan import ImageFile, with_ignored
 
 REPEATED = "repeated row"
-"""Reason for ignoring a row that says about an image what an earlier row said."""
+"""Reason for ignoring a row with the same image, class and split as an earlier row."""
 
 
 class ImageRows:
-    """The images of a data set, in any order, with what is known about each.
+    """The images of a data set, in any order, with the class and the split of each.
 
     classes: "" = no class
     splits: a name of SPLITS

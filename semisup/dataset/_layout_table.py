@@ -135,7 +135,7 @@ def _list_images(
         return images
     scan = source.scan(names.image_folder or ".")
     counts = Counter({**scan.ignored, **scan.suffixes})
-    del counts[OUTPUT_FOLDER]  # no table names what is in it
+    del counts[OUTPUT_FOLDER]  # no table names its plots
     if not names.image_folder:
         counts -= Counter(each for where in tables for each in (PurePosixPath(where).suffix.lower(), OTHER_SUFFIX))
     ignored.update(counts)

@@ -2,6 +2,11 @@
 
     scan.py             find image files, in an order that depends only on their names
     formats.py          the image formats that are read: suffixes and first bytes
+    archive.py          find images in tar and zip archives (tar_archive.py, zip_archive.py), without unpacking them
+    archive_listing.py  the members of archives and their folders
+    archive_members.py  where the bytes of an image are inside an archive
+    read_file.py        read the bytes of an image: a file, or an image inside an archive
+    parquet_cells.py    read images from rows of Parquet
     decode_settings.py  settings of how an image becomes S x S pixels, and their fingerprint
     decode.py           decode the bytes of one file to (3, S, S), or give the reason why that is impossible
     integrity.py        check the bytes before decoding: truncation, checksums, unlimited work

@@ -5,16 +5,13 @@ as a whole if it is damaged or truncated, if a name in it leads outside (`/a.jpg
 one name: of such archives, no one can tell which images they were meant to have.
 """
 
-import dataclasses
 import os
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from semisup.errors import DataError
 from semisup.images import tar_archive
+from semisup.images.archive_listing import ArchiveListing, put_below
 from semisup.images.archive_members import ArchivedImage, TarMember, ZipMember
 from semisup.images.decode import BadImageError
 from semisup.images.formats import SIGNATURE_BYTES, TGA_FOOTER, TGA_SUFFIX
@@ -46,22 +43,6 @@ _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"
 _MAC_FOLDER = "__MACOSX"
 
 
-@dataclass
-class ArchiveListing:
-    """The members of one or several archives.
-
-    images: sorted by name
-    attached: name -> member with one of ATTACHED_SUFFIXES
-    folders: paths of all folders
-    ignored: (path of the folder, reason or suffix) -> number of members that are not read
-    """
-
-    images: list[ArchivedImage] = field(default_factory=list)
-    attached: dict[str, ArchivedImage] = field(default_factory=dict)
-    folders: set[str] = field(default_factory=set)
-    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-
 def is_archive(path: Path) -> bool:
     """Whether a file is a tar or zip archive, also a compressed or damaged one, by its first bytes or its name."""
     head = _head(path)
@@ -80,7 +61,7 @@ def list_archives(paths: Sequence[Path]) -> ArchiveListing:
     """
     listings = [_list_archive(path) for path in paths]
     if len(listings) > 1 and _collide(listings):
-        listings = [_below(listing, escape_name(path.name)) for path, listing in zip(paths, listings, strict=True)]
+        listings = [put_below(listing, escape_name(path.name)) for path, listing in zip(paths, listings, strict=True)]
     merged = ArchiveListing()
     for listing in listings:
         merged.images += listing.images
@@ -214,45 +195,6 @@ def _collide(listings: Iterable[ArchiveListing]) -> bool:
             return True
         seen |= names
     return False
-
-
-def _below(listing: ArchiveListing, folder: str) -> ArchiveListing:
-    """Move all members into a folder."""
-    moved = [dataclasses.replace(image, name=f"{folder}/{image.name}") for image in listing.images]
-    attached = {
-        f"{folder}/{name}": dataclasses.replace(each, name=f"{folder}/{name}")
-        for name, each in listing.attached.items()
-    }
-    folders = {folder, *(f"{folder}/{each}" for each in listing.folders)}
-    ignored = Counter(
-        {(f"{folder}/{each}" if each else folder, reason): n for (each, reason), n in listing.ignored.items()}
-    )
-    return ArchiveListing(moved, attached, folders, ignored)
-
-
-def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
-    """Return the begin and the end of the images inside a folder, in a list that is sorted by name."""
-    begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
-    return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
-
-
-def take_folder(listing: ArchiveListing, folder: str) -> ArchiveListing:
-    """Keep only the members inside a folder, with names relative to it."""
-    prefix = f"{folder}/"
-    length = len(prefix)
-    start, end = images_inside(listing.images, folder)
-    images = [dataclasses.replace(each, name=each.name[length:]) for each in listing.images[start:end]]
-    attached = {
-        name[length:]: dataclasses.replace(each, name=name[length:])
-        for name, each in listing.attached.items()
-        if name.startswith(prefix)
-    }
-    folders = {each[length:] for each in listing.folders if each.startswith(prefix)}
-    ignored: Counter[tuple[str, str]] = Counter()
-    for (each, reason), count in listing.ignored.items():
-        if each == folder or each.startswith(prefix):
-            ignored[each[length:], reason] += count
-    return ArchiveListing(images, attached, folders, ignored)
 
 
 def _head(path: Path) -> bytes:

@@ -15,7 +15,7 @@ class ArchivedImage(ImageFile):
     """An image inside an archive.
 
     archive_bytes: size of the archive
-    position: where the image is in the archive; a further part of what identifies its content
+    position: offset or row of the image in the archive
     """
 
     archive_bytes: int

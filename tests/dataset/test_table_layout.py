@@ -16,7 +16,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from semisup.dataset import SPLITS, Data, DatasetInfo
+from semisup.dataset import SPLITS, Data, DatasetInfo, image_files
 from semisup.errors import DataError, SettingError
 from tests.conftest import Program
 from tests.dataset import watch
@@ -126,6 +126,14 @@ def test_the_same_photographs_are_the_same_data(form: str, tmp_path: Path) -> No
     assert key_of(other) == key_of(folders)
     assert [getattr(other, split).paths for split in SPLITS] == [getattr(folders, split).paths for split in SPLITS]
     assert other.report["ignored"] == folders.report["ignored"] == {}
+
+
+def test_images_in_archives_are_not_files_of_their_own(tmp_path: Path) -> None:
+    rows = fill(tmp_path / "photos")
+    assert image_files(inspect(in_shards(tmp_path / "photos", rows))) == {}
+    assert image_files(inspect(in_table(tmp_path / "photos", rows))) == {
+        name: os.fspath(tmp_path / "photos" / name) for name, _, _ in rows
+    }
 
 
 @pytest.mark.parametrize("form", ["shards", "parquet"])

@@ -19,7 +19,8 @@ from pyarrow import parquet
 
 from semisup.errors import DataError
 from semisup.images import parquet_cells
-from semisup.images.archive import ArchiveListing, is_archive, list_archives
+from semisup.images.archive import is_archive, list_archives
+from semisup.images.archive_listing import ArchiveListing
 from semisup.images.archive_members import ArchivedImage, ParquetCell, ZipMember, in_storage_order
 from semisup.images.cache import no_progress, read
 from semisup.images.decode import BadImageError

@@ -1,0 +1,64 @@
+"""The members of one or several archives, and the folders that their names have."""
+
+import dataclasses
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from semisup.images.archive_members import ArchivedImage
+
+
+@dataclass
+class ArchiveListing:
+    """The members of one or several archives.
+
+    images: sorted by name
+    attached: name -> member with one of ATTACHED_SUFFIXES
+    folders: paths of all folders
+    ignored: (path of the folder, reason or suffix) -> number of members that are not read
+    """
+
+    images: list[ArchivedImage] = field(default_factory=list)
+    attached: dict[str, ArchivedImage] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
+    """Move all members into a folder."""
+    moved = [dataclasses.replace(image, name=f"{folder}/{image.name}") for image in listing.images]
+    attached = {
+        f"{folder}/{name}": dataclasses.replace(each, name=f"{folder}/{name}")
+        for name, each in listing.attached.items()
+    }
+    folders = {folder, *(f"{folder}/{each}" for each in listing.folders)}
+    ignored = Counter(
+        {(f"{folder}/{each}" if each else folder, reason): n for (each, reason), n in listing.ignored.items()}
+    )
+    return ArchiveListing(moved, attached, folders, ignored)
+
+
+def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
+    """Return the begin and the end of the images inside a folder, in a list that is sorted by name."""
+    begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
+    return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
+
+
+def take_folder(listing: ArchiveListing, folder: str) -> ArchiveListing:
+    """Keep only the members inside a folder, with names relative to it."""
+    prefix = f"{folder}/"
+    length = len(prefix)
+    start, end = images_inside(listing.images, folder)
+    images = [dataclasses.replace(each, name=each.name[length:]) for each in listing.images[start:end]]
+    attached = {
+        name[length:]: dataclasses.replace(each, name=name[length:])
+        for name, each in listing.attached.items()
+        if name.startswith(prefix)
+    }
+    folders = {each[length:] for each in listing.folders if each.startswith(prefix)}
+    ignored: Counter[tuple[str, str]] = Counter()
+    for (each, reason), count in listing.ignored.items():
+        if each == folder or each.startswith(prefix):
+            ignored[each[length:], reason] += count
+    return ArchiveListing(images, attached, folders, ignored)
