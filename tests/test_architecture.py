@@ -34,6 +34,8 @@ LAYERS = {
 ALLOWED_IMPORTERS = {
     "hydra": {
         "config/added_options.py",
+        "config/custom_configs.py",
+        "config/paired_values.py",
         "config/compose.py",
         "config/scalar_override.py",
         "config/typed_words.py",
