@@ -98,15 +98,6 @@ def test_help_of_groups_sections_and_named_sweeps(word: str, capsys: pytest.Capt
     assert word.partition("=")[0] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("word", "nearest"),
-    [
-        ("threshold=flexmach", "flexmatch"),
-        ("treshold=fixed", "threshold"),
-        ("trian", "train"),
-        ("experiment=food", "food11"),
-    ],
-)
 def test_list_of_options_has_whole_sentences() -> None:
     text = reference.describe("experiment")
     for sentence in (
@@ -121,6 +112,15 @@ def test_list_of_options_has_whole_sentences() -> None:
         assert all(len(line.split()) > 2 for line in names), names
 
 
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        ("threshold=flexmach", "flexmatch"),
+        ("treshold=fixed", "threshold"),
+        ("trian", "train"),
+        ("experiment=food", "food11"),
+    ],
+)
 def test_help_of_an_unknown_name_exits_with_2_and_the_nearest_name(
     word: str, nearest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
     any_selected = any(label.weight > 0 for label in last)
     suffix = "of the selected" if any_selected else "(none is selected)"
     names, note = class_labels(data.classes, 12)
-    suffix += f"   |   {note}" if note else ""
+    suffix += f"   |   {' '.join(note.split())}" if note else ""
     shown = dict(zip(data.classes, names, strict=True))
     halves = figure.subplots(2, 1, gridspec_kw={"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 0.94})
     for axes, labels, end in zip(halves, both_ends(last, SHOWN), ("most", "least"), strict=True):

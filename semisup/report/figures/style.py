@@ -76,7 +76,7 @@ def class_labels(classes: Sequence[str], max_letters: int) -> tuple[list[str], s
         name if all(any(font.get_char_index(ord(letter)) for font in fonts) for letter in name) else f"class {number}"
         for number, name in enumerate(names)
     ]
-    note = "class 0, 1, ...: the order of the names in run.json; no installed font has their letters"
+    note = "class N: its name is in run.json,\ncounted from 0; no font here has it"
     return labels, "" if labels == names else note
 
 
