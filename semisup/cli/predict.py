@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="RUN ... IMAGES",
-        help="a run directory, outputs/NAME/RUN (several = an ensemble); then image files, or folders with images, "
-        "also in folders inside them",
+        help="a run directory, outputs/NAME/RUN (several = an ensemble); then image files, or folders or archives "
+        "(tar, zip) with images, also in folders inside them",
     )
     parser.add_argument(
         "--output",

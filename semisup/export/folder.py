@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,12 +54,11 @@ def export_run(run: Path, name: str, output: Path) -> Path:
 
 
 def _create(output: Path) -> None:
+    if os.path.lexists(output):
+        raise RecordError(f"{shell_quote(output)}: exists already; give another --output, or delete it")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.mkdir()
-    except FileExistsError:
-        problem = "exists already; give another --output, or delete it"
-        raise RecordError(f"{shell_quote(output)}: {problem}") from None
     except OSError as error:
         problem = f"cannot be created: {error.strerror}; give another folder with --output"
         raise RecordError(f"{shell_quote(output)}: {problem}") from None

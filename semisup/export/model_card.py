@@ -160,7 +160,8 @@ def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
     size = settings.size
     yield f"Input `images`: uint8, (n, {size}, {size}, 3), RGB. Output `probabilities`: float32, (n, K)."
     yield "To decode and to resize an image is not part of the model:"
-    yield from ("", "```python", "import numpy", "from PIL import Image, ImageOps", "")
+    yield from ("", "```python", "from pathlib import Path", "")
+    yield from ("import numpy", "from PIL import Image, ImageOps", "")
     yield 'image = ImageOps.exif_transpose(Image.open("image.jpg")).convert("RGB")'
     if settings.resize == "stretch":
         yield f"image = image.resize(({size}, {size}), Image.Resampling.BILINEAR)"
@@ -174,7 +175,7 @@ def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
     yield ""
     yield from format_.usage.split("\n")
     if format_.runs:
-        yield 'labels = open("labels.txt", encoding="utf-8").read().splitlines()'
+        yield 'labels = Path("labels.txt").read_text(encoding="utf-8").splitlines()'
         yield "print(labels[probabilities[0].argmax()], probabilities[0].max())"
     yield "```"
     yield ""

@@ -1,8 +1,9 @@
-"""The images that a trained model is applied to: files, folders, Pillow images and arrays."""
+"""The images that a trained model is applied to: files, folders, archives, Pillow images and arrays."""
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semisup.errors import DataError
+from semisup.images.archive import is_archive, list_archives
 from semisup.images.decode import BadImageError, convert_image
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.pool import DecodeResult, decode_files, max_workers
@@ -28,10 +30,10 @@ class MemoryImage(NamedTuple):
 ImageItem: TypeAlias = ImageFile | MemoryImage
 
 ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | ImageItem
-"""One image, or a folder of images.
+"""One image, or a folder or archive of images.
 
-A path (of a file, or of a folder that is searched for images), a Pillow image, a uint8 array of shape (H, W, 3), or an
-item that `list_images` listed.
+A path (of a file, or of a folder or a tar or zip archive that is searched for images), a Pillow image, a uint8 array of
+shape (H, W, 3), or an item that `list_images` listed.
 """
 
 
@@ -40,8 +42,8 @@ def list_images(
 ) -> list[ImageItem]:
     """List images, with the files of each folder sorted by name.
 
-    The files of a single folder are named relative to it, all other files by their path, and images in memory by their
-    position in `images`, from 0. An array of shape (n, H, W, 3) is n images.
+    The files of a single folder or archive are named relative to it, all other files by their path, and images in
+    memory by their position in `images`, from 0. An array of shape (n, H, W, 3) is n images.
 
     Args:
         ignored_names: gets the name of each file in a folder that is not read as an image, and the reason, as in
@@ -50,10 +52,10 @@ def list_images(
     Raises:
         DataError: a file or folder does not exist, a folder contains no images, or a value is not an image.
     """
-    if isinstance(images, str | os.PathLike) and os.path.isdir(images):
-        return [*_files(Path(images), "", ignored_names)]
+    if isinstance(images, str | os.PathLike):
+        return _listed(Path(images), "", ignored_names) or [image_file(images)]
     several: Iterable[object]
-    if isinstance(images, str | os.PathLike | Image.Image | ImageFile | MemoryImage):
+    if isinstance(images, Image.Image | ImageFile | MemoryImage):
         several = [images]
     elif isinstance(images, numpy.ndarray):
         several = [images] if images.ndim < 4 else list(images)
@@ -76,8 +78,7 @@ def _items(image: object, position: int, ignored_names: dict[str, str] | None) -
     if isinstance(image, ImageFile | MemoryImage):
         return [image]
     if isinstance(image, str | os.PathLike):
-        path = Path(image)
-        return [*_files(path, f"{shown(path)}/", ignored_names)] if path.is_dir() else [image_file(path)]
+        return _listed(Path(image), f"{shown(Path(image))}/", ignored_names) or [image_file(image)]
     if isinstance(image, Image.Image):
         return [MemoryImage(str(position), image)]
     if isinstance(image, numpy.ndarray) and image.dtype == numpy.uint8 and image.ndim == 3 and image.shape[2] == 3:
@@ -88,15 +89,35 @@ def _items(image: object, position: int, ignored_names: dict[str, str] | None) -
     )
 
 
-def _files(folder: Path, prefix: str, ignored_names: dict[str, str] | None) -> list[ImageFile]:
-    """List the images in a folder, with `prefix` in front of their names, which are relative to the folder."""
-    names: dict[str, str] | None = None if ignored_names is None else {}
-    result = scan(folder, folder, follow_symlinks=False, ignored_names=names)
-    if not result.files:
-        raise DataError(with_ignored(f"{folder}: holds no image files", result.ignored | result.suffixes))
-    if ignored_names is not None and names is not None:
-        ignored_names.update({prefix + name: names[name] for name in sorted(names)})
-    return sorted((replace(file, name=prefix + file.name) for file in result.files), key=lambda file: file.name)
+def _listed(path: Path, prefix: str, ignored_names: dict[str, str] | None) -> list[ImageItem]:
+    """List the images in a folder or an archive; [] for any other path.
+
+    Args:
+        prefix: text in front of the names, which are relative to the folder or to the root of the archive.
+        ignored_names: see `list_images`; members of archives are not listed there.
+
+    Raises:
+        DataError: there are no images, or the archive is refused.
+    """
+    files: Sequence[ImageFile]
+    ignored: Mapping[str, int]
+    if path.is_dir():
+        names: dict[str, str] | None = None if ignored_names is None else {}
+        result = scan(path, path, follow_symlinks=False, ignored_names=names)
+        files, ignored = result.files, result.ignored | result.suffixes
+        if ignored_names is not None and names is not None:
+            ignored_names.update({prefix + name: names[name] for name in sorted(names)})
+    elif path.is_file() and is_archive(path):
+        listing = list_archives([path])
+        counts = Counter[str]()
+        for (_, reason), count in listing.ignored.items():
+            counts[reason] += count
+        files, ignored = listing.images, counts
+    else:
+        return []
+    if not files:
+        raise DataError(with_ignored(f"{path}: holds no image files", ignored))
+    return [*sorted((replace(file, name=prefix + file.name) for file in files), key=lambda file: file.name)]
 
 
 def _convert(item: MemoryImage, settings: DecodeSettings) -> DecodeResult:

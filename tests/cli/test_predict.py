@@ -3,6 +3,7 @@
 import csv
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy
@@ -65,6 +66,16 @@ def test_files_and_folders_are_named_as_typed(images: Path, program: Program) ->
         "images/b.png", "images/inner/c.png", "images/damaged.png", "images/inner/README",
     ]  # fmt: skip
     assert several[1]["class"] == whole["inner/c.png"]["class"]
+
+
+def test_archive_is_read_like_a_folder(images: Path, program: Program) -> None:
+    whole = {row["path"]: row for row in rows(program, str(RUN), str(images)) if row["problem"] not in IGNORED.values()}
+    with zipfile.ZipFile("images.zip", "w") as archive:
+        for name in (*whole, "notes.txt"):
+            archive.write(images / name, name)
+    assert {row["path"]: row for row in rows(program, str(RUN), "images.zip")} == whole
+    several = rows(program, str(RUN), "images.zip", "images/a.png")
+    assert [row["path"] for row in several] == [*(f"images.zip/{name}" for name in whole), "images/a.png"]
 
 
 def test_columns_of_top_probabilities_and_embeddings(images: Path, program: Program) -> None:

@@ -505,7 +505,7 @@ def test_recorded_command_of_a_sweep_job_reuses_its_run(tmp_path: Path, within: 
     ("words", "message"),
     [
         (["nowhere", "."], "is not the directory of a finished run"),
-        (["RUN", "nowhere"], "no such folder"),
+        (["RUN", "nowhere"], "no such file or folder"),
         (["RUN", "."], "holds no image files"),
     ],
 )

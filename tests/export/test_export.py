@@ -141,9 +141,7 @@ def test_refusals_are_one_line_and_leave_nothing(
     Path("full").mkdir()
     assert "full: exists already; give another --output, or delete it" in refused("run", *options, "full")
     Path("file").write_text("")
-    assert "file/model: cannot be created: Not a directory; give another folder" in refused(
-        "run", *options, "file/model"
-    )
+    assert "file/model: cannot be created: File exists; give another folder" in refused("run", *options, "file/model")
     assert "nowhere: is not the directory of a finished run" in refused("nowhere", *options, "model")
 
     from semisup.export import folder
