@@ -53,7 +53,7 @@ def list_images(
         DataError: a file or folder does not exist, a folder contains no images, or a value is not an image.
     """
     if isinstance(images, str | os.PathLike):
-        return _listed(Path(images), "", ignored_names) or [image_file(images)]
+        return _listed(Path(images), "", ignored_names) or [image_file(Path(images))]
     several: Iterable[object]
     if isinstance(images, Image.Image | ImageFile | MemoryImage):
         several = [images]
@@ -78,7 +78,7 @@ def _items(image: object, position: int, ignored_names: dict[str, str] | None) -
     if isinstance(image, ImageFile | MemoryImage):
         return [image]
     if isinstance(image, str | os.PathLike):
-        return _listed(Path(image), f"{shown(Path(image))}/", ignored_names) or [image_file(image)]
+        return _listed(Path(image), f"{shown(Path(image))}/", ignored_names) or [image_file(Path(image))]
     if isinstance(image, Image.Image):
         return [MemoryImage(str(position), image)]
     if isinstance(image, numpy.ndarray) and image.dtype == numpy.uint8 and image.ndim == 3 and image.shape[2] == 3:
