@@ -22,7 +22,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup train threshold.tau=0.9 augment.strength=0.5           one run on the built-in digits
   semisup train -m threshold.tau=0.8,0.95 seed=0,1,2             a sweep
   semisup compare outputs/runs                                   table, CSV, report.html
-  semisup confirm outputs/runs                                   repeat the selected cell on fresh seeds
+  semisup confirm outputs/runs                                   repeat the best setting with new seeds
   semisup show outputs/runs/RUN                                  settings and results of one run
   semisup reproduce outputs/runs/RUN                             run it again and compare every metric
   semisup predict outputs/runs/RUN images/                       CSV: path, class, confidence
@@ -37,14 +37,14 @@ TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc 
 COMMANDS = {
     "train": "train one run, or a sweep of runs (-m)",
     "compare": "compare the runs of one or several folders",
-    "confirm": "repeat the selected cell of a sweep on fresh seeds",
+    "confirm": "repeat the best setting of a sweep with new seeds",
     "show": "show the settings and results of one run",
     "reproduce": "run a saved config again and compare every metric",
-    "label": "write pseudo-labels, images to label next and suspicious labels of a run",
+    "label": "write pseudo-labels, images to label next and labels that look wrong",
     "predict": "classify images with a run's best model",
     "export": "write a run's best model as ONNX, torch.export or safetensors",
     "track": "upload recorded runs to W&B",
-    "disk": "list what runs and caches occupy on disk, and delete what can be made again",
+    "disk": "list how much disk space runs and caches take, and delete what can be created again",
 }
 """Name and description of each command; its module in semisup/cli/ has the same name."""
 

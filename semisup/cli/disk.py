@@ -1,4 +1,4 @@
-"""`semisup disk [FOLDER]`: list what runs, checkpoints and caches occupy on disk, and delete what can be made again."""
+"""`semisup disk [FOLDER]`: list how much disk space runs and caches take, and delete unneeded files."""
 
 import argparse
 import sys

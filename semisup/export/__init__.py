@@ -1,4 +1,4 @@
-"""Export the best model of a run to a folder that is used without semisup.
+"""Export the best model of a run to a folder, from which other programs can use it without semisup.
 
 standalone_model.py   the model as one network: uint8 RGB images in, probabilities out
 formats.py            the formats: onnx, torch, safetensors

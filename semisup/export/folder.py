@@ -65,7 +65,7 @@ def _create(output: Path) -> None:
 
 
 def _remove(output: Path) -> None:
-    """Remove the folder and the files that were written into it."""
+    """Remove the export folder and the files that were written into it."""
     with contextlib.suppress(OSError):
         for path in output.iterdir():
             path.unlink()
@@ -73,7 +73,7 @@ def _remove(output: Path) -> None:
 
 
 def _contents(trained: TrainedModel, chosen: ExportFormat) -> Mapping[str, bytes]:
-    """Compute the content of every file."""
+    """Compute the content of every file of the export."""
     run_config = trained.run_config
     network = StandaloneModel(trained, run_config.encoder)
     card = CardContent(

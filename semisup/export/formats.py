@@ -54,7 +54,7 @@ class ExportFormat:
 
 
 def _traced(network: StandaloneModel) -> Any:
-    """Trace the network for any number of images."""
+    """Convert the network to an exported torch program that accepts any number of images."""
     images = torch.zeros(EXAMPLES, network.size, network.size, 3, dtype=torch.uint8)
     with torch.no_grad(), _quiet():
         return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
@@ -90,7 +90,7 @@ def _as_safetensors(network: StandaloneModel) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what torch's exporter tells its developers: warnings and log lines."""
+    """Context that hides warnings and log lines of torch's exporter, which are meant for its developers."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

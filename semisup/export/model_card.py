@@ -38,7 +38,7 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class CardContent:
-    """What the card describes.
+    """The facts that a model card describes.
 
     name: name of the run
     classes: the K class names
@@ -59,7 +59,7 @@ class CardContent:
 
 
 def model_card(content: CardContent) -> str:
-    """Write the card."""
+    """Write the model card as Markdown text."""
     return "\n".join([*_header(content), "", *_body(content), ""])
 
 
@@ -156,7 +156,7 @@ def _images(summary: dict[str, Any], split: str) -> int:
 
 
 def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
-    """Yield how to run the model; `preprocessing.json` has the same as data."""
+    """Yield the section about running the model; `preprocessing.json` has the same content as data."""
     size = settings.size
     yield f"Input `images`: uint8, (n, {size}, {size}, 3), RGB. Output `probabilities`: float32, (n, K)."
     yield "To decode and to resize an image is not part of the model:"

@@ -1,4 +1,4 @@
-"""Describe as data how an image file becomes the input of the exported model, and what the model itself does."""
+"""Describe the preprocessing of an exported model as data: the steps before the model and those inside it."""
 
 import dataclasses
 from typing import Any

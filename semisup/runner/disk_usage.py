@@ -1,4 +1,4 @@
-"""List what a folder of runs occupies on disk, and delete the parts that the program makes again when it needs them.
+"""Measure the disk usage of a folder of runs, and delete the files that the program can create again.
 
 Only files whose names and places show that semisup wrote them can be deleted: decoded images, stored features, shared
 starts, and the states from which a finished run would resume. Records, best models, W&B files and all other files are
@@ -36,7 +36,7 @@ REMOVABLE = (STATES, STARTS, IMAGES, PACKS)
 
 @dataclass(frozen=True)
 class DiskUsage:
-    """The files below a folder.
+    """Disk usage of a folder of runs: files by kind, and their sizes.
 
     files: kind -> path of each file
     sizes: path -> bytes on disk
@@ -58,7 +58,7 @@ class DiskUsage:
 
 
 def measure(folder: Path) -> DiskUsage:
-    """List the files below a folder by kind.
+    """Measure the disk usage of a folder of runs, by kind of file.
 
     Raises:
         DataError: the folder is missing, cannot be read, or holds nothing that semisup wrote.
@@ -120,7 +120,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _kind(path: Path, root: Path) -> str:
-    """Recognize a file by its name and the names of the folders that hold it."""
+    """Find the kind of a file (checkpoint, cache, ...) by its name and the names of its folders."""
     parts = path.relative_to(root).parts
     if CACHE in parts:
         inside = "/".join(parts[parts.index(CACHE) + 1 :])
@@ -169,7 +169,7 @@ def _lock(folder: Path) -> Iterator[bool]:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Delete a folder of a shared start or of stored features that holds no more than its lock."""
+    """Delete a folder of a shared start or of stored features if it contains only its lock file."""
     if folder.parent.name not in (SHARED_STARTS, "features"):
         return
     if {path.name for path in folder.iterdir()} <= {"lock", "owner.lock"}:

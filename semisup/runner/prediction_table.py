@@ -23,7 +23,7 @@ from semisup.text import escape_line
 
 @dataclass(frozen=True)
 class PredictionColumns:
-    """The columns of the table.
+    """The columns of a table of predictions.
 
     classes: the K class names
     top: number of classes per image, 1 to K
@@ -44,15 +44,15 @@ class PredictionColumns:
             raise SettingError("--top", self.top, f"must be from 1 to {len(self.classes)}, the number of classes")
 
     def ranked(self) -> list[str]:
-        """Name the columns of the classes after the first."""
+        """Return the names of the columns for the second, third, ... most probable class."""
         return [f"{name}_{place}" for place in range(2, self.top + 1) for name in ("class", "confidence")]
 
     def of_classes(self) -> list[str]:
-        """Name the columns of the probabilities."""
+        """Return the names of the columns with the probability of each class."""
         return [f"probability/{name}" for name in self.classes] if self.probabilities else []
 
     def of_embedding(self) -> list[str]:
-        """Name the columns of the embedding in CSV."""
+        """Return the names of the columns with the embedding in CSV."""
         return [f"embedding/{place}" for place in range(self.dimension or 0)]
 
 
@@ -144,7 +144,7 @@ def _arrow_columns(columns: PredictionColumns, batch: ClassifiedBatch) -> dict[s
 
 
 class _Sink(io.RawIOBase):
-    """A file for pyarrow that writes to an AtomicFile, whose errors name the path."""
+    """File object for pyarrow that writes to an AtomicFile, so that errors name the path."""
 
     def __init__(self, file: AtomicFile) -> None:
         self.target = file
