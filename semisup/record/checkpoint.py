@@ -116,7 +116,7 @@ def _reject_foreign_zip(payload: bytes) -> None:
         if any(".." in part.filename.split("/") or part.filename.startswith(("/", "\\")) for part in parts):
             raise ValueError("the name of a part of the archive leads to another folder")
         if (broken := archive.testzip()) is not None:
-            raise ValueError(f"the part {broken} is damaged")
+            raise ValueError(f"the part {broken} of the archive is damaged")
 
 
 def newest(folder: Path, kind: str) -> list[Path]:

@@ -162,7 +162,7 @@ def _check_archive(payload: bytes) -> None:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
             raise ValueError("a part of the archive is compressed")
         if (broken := archive.testzip()) is not None:
-            raise ValueError(f"the part {broken} is damaged")
+            raise ValueError(f"the part {broken} of the archive is damaged")
 
 
 def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
