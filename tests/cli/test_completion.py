@@ -85,7 +85,10 @@ def test_query_of_the_installed_script_gives_candidates(
     query = f"-sc query={'fish' if shell == 'fish' else 'bash'}"
     assert query in installed
     for line, expected in (
-        ("semisup ", {"train", "compare", "confirm", "show", "reproduce", "label", "predict", "export", "track"}),
+        (
+            "semisup ",
+            {"train", "compare", "confirm", "show", "reproduce", "label", "predict", "export", "track", "disk"},
+        ),
         ("semisup tra", {"train", "track"}),
         ("semisup train threshold=flexm", {"threshold=flexmatch"}),
         ("/usr/bin/semisup train threshold=flexm", {"threshold=flexmatch"}),
