@@ -7,6 +7,7 @@ from torch import Tensor
 from semisup.dataset._file_index import FileIndex
 from semisup.dataset._protocol import Dataset, DatasetInfo, ReadsSome
 from semisup.errors import DataError
+from semisup.images.archive_members import ArchivedImage
 from semisup.images.cache import no_progress
 
 MAX_BYTES = 2**30
@@ -14,10 +15,13 @@ MAX_BYTES = 2**30
 
 
 def image_files(info: DatasetInfo) -> dict[str, str]:
-    """Map the name of each image to the path of its file; {} if the images are not files of their own."""
+    """Map the name of each image to the path of its file; {} if images are inside an archive or an array."""
     if not isinstance(info.index, FileIndex):
         return {}
-    return {file.name: file.path for part in info.index.parts.values() for file in part.files}
+    files = [file for part in info.index.parts.values() for file in part.files]
+    if any(isinstance(file, ArchivedImage) for file in files):
+        return {}
+    return {file.name: file.path for file in files}
 
 
 def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:
