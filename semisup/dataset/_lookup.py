@@ -15,11 +15,13 @@ MAX_BYTES = 2**30
 
 
 def image_files(info: DatasetInfo) -> dict[str, str]:
-    """Map the name of each image to the path of its file; {} if some image is not a file of its own."""
+    """Map the name of each image to the path of its file; {} if images are inside an archive or an array."""
     if not isinstance(info.index, FileIndex):
         return {}
     files = [file for part in info.index.parts.values() for file in part.files]
-    return {} if any(isinstance(file, ArchivedImage) for file in files) else {file.name: file.path for file in files}
+    if any(isinstance(file, ArchivedImage) for file in files):
+        return {}
+    return {file.name: file.path for file in files}
 
 
 def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:

@@ -93,9 +93,9 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     torch.set_num_threads(run_config.run.threads)
     info = run_config.dataset.inspect()
     files = image_files(info)
-    if not os.path.isfile(next(iter(files.values()), "")):  # digits, CIFAR-10 and the like; members of an archive
+    if not files:
         name = run_config.config["dataset"]["name"]
-        raise DataError(f"dataset={name}: its images are not files, which a table or Label Studio could name")
+        raise DataError(f"dataset={name}: its images are not files, which tables and Label Studio need")
     if not info.counts["unlabeled"]:
         raise DataError(f"{run}: the run has no unlabeled images, so there are none to label")
     problem, data = load_data(run_config, bars)

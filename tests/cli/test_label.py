@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from PIL import Image
 
 from semisup.core.csv_cells import FORMULA_STARTS, restore_cell
+from semisup.dataset import image_files
 from tests.cli.test_train import digests, only_run, semisup
+from tests.conftest import checked
 
 pytest.importorskip("cleanlab", reason="needs the extra `label`")
 
@@ -207,3 +210,32 @@ def test_runs_without_image_files_or_unlabeled_images_are_refused(
     assert done.returncode == 0, done.stderr
     problem = "its images are not files" if "dataset=digits" in words else "no unlabeled images"
     assert problem in refused(tmp_path, str(only_run(tmp_path)))
+
+
+def test_labels_come_back_as_a_table(labeled: Path, tmp_path: Path) -> None:
+    """The user fills in the images to label and trains on the table; names and classes are any text."""
+    root = Path(shutil.copytree(labeled / "photos", tmp_path / "photos"))
+    table = pandas.read_csv(labeled / "out/labels.csv", keep_default_na=False).set_index("file")
+    before = {"labeled": 15, "unlabeled": 24, "validation": 12, "test": 0}
+    assert counts_of(root, table) == before
+    new = pandas.read_csv(labeled / "out/next.csv").set_index("file")
+    new["class"] = new["suggested"]
+    table.update(new[["class"]])
+    assert counts_of(root, table) == before | {"labeled": 22, "unlabeled": 17}
+
+
+def test_images_inside_an_archive_are_not_files(trained: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", trained / "photos")
+    for root, count in ((archive, 0), (trained / "photos", 51)):
+        dataset = checked("dataset=folder", f"dataset.root={root}", "dataset.size=16").dataset
+        files = image_files(dataset.inspect())
+        assert len(files) == count
+        assert all(Path(path).is_file() for path in files.values())
+
+
+def counts_of(root: Path, table: pandas.DataFrame) -> dict[str, int]:
+    """The number of images of each split if this table is the data set."""
+    table.to_csv(root / "labels.csv")
+    info = checked("dataset=folder", f"dataset.root={root / 'labels.csv'}", "dataset.size=16").dataset.inspect()
+    assert sorted(info.classes) == sorted(CLASSES)
+    return dict(info.counts)
