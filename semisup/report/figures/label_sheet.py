@@ -18,7 +18,7 @@ def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
 
     The title of an image is its class and confidence, in red if the class is known to be incorrect.
     """
-    figure = Figure(figsize=(12, 6.5))
+    figure = Figure(figsize=(12, 5.8))
     any_selected = any(label.weight > 0 for label in last)
     suffix = "of the selected" if any_selected else "(none is selected)"
     names, note = class_labels(data.classes, 12)
