@@ -109,7 +109,7 @@ def test_list_of_options_has_whole_sentences() -> None:
     assert "command:" not in text
     for group in ("dataset", "threshold", "method", "hydra/launcher"):
         names = reference.describe(group).split("\n\n")[0].splitlines()[1:]
-        assert all(len(line.split()) > 2 for line in names), names
+        assert all(len(line.split()) > 2 for line in names if line[2] != " "), names
 
 
 @pytest.mark.parametrize(
