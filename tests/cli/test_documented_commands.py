@@ -32,8 +32,9 @@ SOURCES = [
 NAMES = "train|compare|show|reproduce|predict|track"
 COMMAND = re.compile(rf"(?:^|[\s`\"($])(?:\.venv/bin/)?semisup (?P<rest>(?:{NAMES})\b.*)")
 END = re.compile(r"\s{2,}|\s#|[;`]|,\s|\)\.|\\n|\"\"\"")
-PLACEHOLDERS = ("...", "KEY=", "GROUP=", "{", "OPTIONS", "$", " - ", " -sc", "treshold")
-"""Parts that stand for something else, in usage lines, and a typing error that README shows on purpose."""
+PLACEHOLDERS = ("...", "KEY=", "GROUP=", "{", "OPTIONS", "$", " - ", " -sc", "treshold", "zip(", "sweep.rows", "=mine")
+"""Parts of commands that are not tested here: placeholders, an intended typing error, the user's own experiment, and
+paired values, which `tests/sweep/test_paired_values.py` tests."""
 
 
 def commands_in(text: str) -> list[str]:
