@@ -9,6 +9,9 @@ from semisup.dataset._source import Source
 from semisup.errors import DataError, closest_match
 from semisup.images.scan import ImageFile, with_ignored
 
+BESIDE = "image beside the class folders"
+"""Reason for ignoring an image."""
+
 
 def list_classes(source: Source, where: str, skip: Collection[str] = ()) -> list[str]:
     """List the names of the class folders in the folder of labeled images.
@@ -59,7 +62,16 @@ def files_by_class(
         part.targets.extend([number] * len(files))
     if not part.files:
         raise DataError(with_ignored(f"{folder}: holds no image files", ignored - before_split))
+    if beside := source.scan(where, recursive=False).files:
+        ignored[BESIDE] += len(beside)
     return part
+
+
+def note_beside(ignored: Counter[str]) -> list[str]:
+    """Describe the images that are in no class folder, in one line; [] if there are none."""
+    count = ignored[BESIDE]
+    images = f"{count} image{'s are' if count != 1 else ' is'} not read"
+    return [f"{images}: beside the class folders, not in one of them"] if count else []
 
 
 def scan_files(source: Source, where: str, ignored: Counter[str]) -> tuple[ImageFile, ...]:

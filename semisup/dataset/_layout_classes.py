@@ -35,6 +35,6 @@ def read(source: Source, names: SetNames) -> Listing:
     unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
     validation = read_validation(source, places, classes, ignored)
     test, notes = read_test(source, places, classes, ignored)
-    description = describe(source, "class folders", {"labeled": ["."]} | places, reads=["folders"])
+    description = describe(source, "class folders", {"labeled": ["."]} | places, reads=["folders", "images"])
     description += f"; {len(classes)} classes: {some(classes)}"
     return Listing(classes, labeled, unlabeled, validation, test, ignored, [description, *notes])

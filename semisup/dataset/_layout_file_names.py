@@ -64,8 +64,19 @@ def read(source: Source, names: SetNames) -> Listing:
     test = _test(source, places, names, classes, ignored, notes)
     description = describe(source, "images with the class in the file name", places, ["images"] if where == "." else [])
     description += f"; {len(classes)} classes: {some(classes)}"
+    notes += _unread_folders(source, places)
     first = validation[0] if validation else None
     return Listing(classes, labeled, unlabeled, first, test, ignored, [description, *notes])
+
+
+def _unread_folders(source: Source, places: Mapping[str, list[str]]) -> list[str]:
+    """Name the subfolders of the folders of images, which are not read; one line for each folder."""
+    used = [each for folders in places.values() for each in folders]
+    lines = []
+    for where in (each for key in ("labeled", "validation", "test") for each in places[key] if each != "."):
+        inner = [f"{shown(each)}/" for each in source.folders(where).values() if each not in used]
+        lines += [f"folders beside images with the class in the file name are not read: {some(inner)}"] if inner else []
+    return lines
 
 
 def _train_folder(source: Source, names: SetNames) -> str:

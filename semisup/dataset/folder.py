@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from semisup.core.added_setting import added
 from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
 from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
+from semisup.dataset._class_folders import note_beside
 from semisup.dataset._drawn_sets import describe_drawn, draw_sets, joined, without
 from semisup.dataset._file_index import FileIndex, FileSplit
 from semisup.dataset._folder_settings import Folders, check_pattern, folder_names
@@ -152,7 +153,7 @@ class Folder(ImageFiles):
         lists |= {"test": listing.test.files if listing.test else []}
         lists = {name: in_storage_order(files) for name, files in lists.items()}
         counts = {split: len(part.files) for split, part in parts.items()}
-        notes = [*listing.notes, *describe_drawn(drawn, validation_share, test_share)]
+        notes = [*listing.notes, *note_beside(ignored), *describe_drawn(drawn, validation_share, test_share)]
         index = FileIndex(parts, hidden, lists, ignored)
         return DatasetInfo(tuple(classes), 3, self.size, counts, index, tuple(notes))
 

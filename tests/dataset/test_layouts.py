@@ -242,6 +242,22 @@ def test_images_whose_names_have_no_class_are_counted(tmp_path: Path) -> None:
     )
 
 
+def test_images_in_no_class_folder_are_counted(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    fill(tmp_path, by_class("val/"), 2)
+    fill(tmp_path, ["train", "val"], 1)
+    info = inspect(tmp_path)
+    assert info.index.ignored["image beside the class folders"] == 2
+    assert info.notes[1:] == ("2 images are not read: beside the class folders, not in one of them",)
+
+
+def test_folders_beside_images_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, ["train/cat_", "train/dog_"], 10)
+    fill(tmp_path, ["train/old"], 1)
+    info = inspect(tmp_path, "dataset.layout=file_names")
+    assert info.notes[1] == "folders beside images with the class in the file name are not read: train/old/"
+
+
 def test_unknown_classes_in_file_names_are_refused(tmp_path: Path) -> None:
     fill(tmp_path, ["train/cat_", "train/dog_", "val/cat_", "val/cow_"], 3)
     with pytest.raises(DataError, match=r"val: classes that the labeled images do not have: cow$"):
