@@ -33,7 +33,7 @@ from semisup.core.types import Images, StateDict
 from semisup.method import Method, Prepares, TrainingContext
 from semisup.sweep import worker_process
 from semisup.training.state import TrainingData
-from tests import preloaded
+from tests import preloaded, yaml_cache
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses what `one_thread` asks of a GPU
@@ -52,6 +52,7 @@ def _share_composed() -> None:
 
 
 _share_composed()
+yaml_cache.install()
 
 
 @pytest.fixture(autouse=True)

@@ -270,6 +270,11 @@ def _import_everything() -> None:
         *("sklearn.datasets", "torch.distributed.run", "joblib.externals.loky.process_executor"),
     ):
         importlib.import_module(name)
+    from semisup.config.compose import defaults
+    from tests import yaml_cache
+
+    yaml_cache.install()
+    defaults([])  # Hydra finds its plugins, and the YAMLs of the default config are parsed
 
 
 def become(request: Request) -> None:
