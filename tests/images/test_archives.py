@@ -186,6 +186,7 @@ SOME = list(IMAGES.items())
         ("a.tar.gz", b"\x1f\x8b\x08", "a compressed archive is not read in place; type gunzip a.tar.gz"),
         ("a.tar", b"BZh91AY", "type bunzip2"),
     ],
+    ids=range(16),  # the bytes contain the time, and two processes of tests must collect equal names
 )  # fmt: skip
 def test_a_bad_archive_is_refused_in_one_line(name: str, data: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
