@@ -286,6 +286,7 @@ FAULTS = _rows(
     ("K8", "Ctrl-C during imports and in every command, SIGHUP by a closed terminal, closed or full standard output",
      "no traceback; exit 130, 75, or the result; a run is saved and the same command continues it, bit-identical",
      INTERRUPTIONS + "test_interrupt_at_any_time_prints_no_traceback",
+     INTERRUPTIONS + "test_interrupted_import_that_raises_another_exception_prints_no_traceback",
      INTERRUPTIONS + "test_closed_terminal_saves_the_run_and_the_same_command_continues_it",
      INTERRUPTIONS + "test_closed_output_stops_no_command",
      INTERRUPTIONS + "test_full_disk_of_standard_output_is_one_line"),

@@ -76,6 +76,28 @@ def test_interrupt_at_any_time_prints_no_traceback(folder: Path, name: str) -> N
         assert status in (0, 130) or after_the_end or not program_frames(output), output
 
 
+IMPORT_THAT_REPLACES_THE_EXCEPTION = """
+import runpy, signal, sys, types
+class Commands(types.ModuleType):
+    def __getattr__(self, name):
+        if name != "run_command_line":
+            raise AttributeError(name)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("a part of this library is missing")
+sys.modules["semisup.cli.commands"] = Commands("semisup.cli.commands")
+runpy.run_module("semisup", run_name="__main__")
+"""
+
+
+def test_interrupted_import_that_raises_another_exception_prints_no_traceback() -> None:
+    """Interrupt the import of a library that catches KeyboardInterrupt, as some libraries do."""
+    command = [sys.executable, "-c", IMPORT_THAT_REPLACES_THE_EXCEPTION]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "semisup: interrupted\n")
+
+
 def test_closed_terminal_saves_the_run_and_the_same_command_continues_it(tmp_path: Path) -> None:
     """Close a real pseudo-terminal (SIGHUP); the results equal those of an uninterrupted run."""
     words = ("train", *QUICK, "plots=false", "train.epochs=30", "checkpoint.every_seconds=3600")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,17 +168,23 @@ def test_reused_process_number_is_another_process(tmp_path: Path) -> None:
 
 
 def test_signal_during_worker_start_is_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = subprocess.Popen
-
     def start_and_signal(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
-        worker = start(*arguments, **options)
+        worker = subprocess.Popen(*arguments, **options)
         signal.raise_signal(signal.SIGUSR1)  # to this thread: a worker of pytest-xdist has others
         return worker
 
-    command = (sys.executable, "-c", "import signal, time; signal.pthread_sigmask(1, range(1, 32)); time.sleep(60)")
+    command = (sys.executable, "-c", "import signal, time; signal.pthread_sigmask(1, range(1, 32)); time.sleep(10)")
     monkeypatch.setattr(worker_process, "COMMAND", command)
-    monkeypatch.setattr(subprocess, "Popen", start_and_signal)
-    assert worker_process.run_in_subprocess({}) == (-signal.SIGUSR1, signal.SIGUSR1)
+    starter = SimpleNamespace(Popen=start_and_signal, PIPE=subprocess.PIPE)
+    monkeypatch.setattr(worker_process, "subprocess", starter)
+    too_early: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: too_early.append(number))
+    try:
+        result = worker_process.run_in_subprocess({})
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert too_early == [], "received before it could be forwarded"
+    assert result == (-signal.SIGUSR1, signal.SIGUSR1)
 
 
 RUNNING_JOB = """
