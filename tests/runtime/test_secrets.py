@@ -178,8 +178,9 @@ def test_planted_secrets_are_in_no_file_of_a_sweep(checkout: Path) -> None:
         base64.b64encode(text.encode()).decode().rstrip("=")
         for text in (*PLANTED.values(), f"api:{PLANTED['WANDB_API_KEY']}", f"me:{OF_THE_ADDRESS}")
     ]
-    files = [path for name in ("outputs", "home") for path in (checkout / name).rglob("*") if path.is_file()]
-    assert {"config.yaml", "run.json", "git.diff", "plan.json", "debug.log"} <= {path.name for path in files}
+    files = [path for name in ("outputs", "home", ".hydra") for path in (checkout / name).rglob("*") if path.is_file()]
+    expected = {"config.yaml", "run.json", "git.diff", "plan.json", "debug.log", "hydra.yaml", "overrides.yaml"}
+    assert expected <= {path.name for path in files}
     assert [path for path in files if path.suffix == ".wandb"]
     content = {path: path.read_bytes() for path in files}
     found = {
