@@ -79,7 +79,7 @@ def load(words: list[str]) -> Features:
 
 
 def print_next_labels(features: Features, draws: int, per_class: int) -> None:
-    """Print the accuracy after more labels by each rule, and the gain over random images."""
+    """Print the test accuracy after each rule has chosen more images to label, and the gain over random choice."""
     accuracy: dict[str, list[float]] = {name: [] for name in ("before", "random", *RULES)}
     for seed in range(draws):
         draw = numpy.random.default_rng(seed)
@@ -110,7 +110,7 @@ def print_next_labels(features: Features, draws: int, per_class: int) -> None:
 
 
 def print_wrong_labels(features: Features, draws: int) -> None:
-    """Print the share of planted wrong labels that are found."""
+    """Replace some labels by wrong ones, and print the share of them among the first FIRST suspicious labels."""
     shares, lengths = [], []
     points, true = features.points[: features.labeled], features.targets[: features.labeled]
     for seed in range(draws):
@@ -127,7 +127,7 @@ def print_wrong_labels(features: Features, draws: int) -> None:
 
 
 def fit(features: Features, rows: Any) -> Any:
-    """Fit logistic regression to the true classes of these rows."""
+    """Fit logistic regression to the true classes of the images at the positions `rows`."""
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
     return model.fit(features.points[rows], features.targets[rows])
 

@@ -105,9 +105,9 @@ class Unlabeled(Dataset[tuple[Tensor, numpy.ndarray]]):
 
 
 def network(widths: Sequence[int], hidden: int, classes: int, side: int) -> nn.Sequential:
-    """Build the tutorial's network, with its layers in its order.
+    """Build the network of the Food-11 tutorial, with the layers in the order of the tutorial's program.
 
-    ReLU comes before pooling, and no operation is in place.
+    Each ReLU comes before the pooling layer, and no operation is in place.
     """
     layers: list[nn.Module] = []
     for before, after in pairwise([3, *widths]):

@@ -114,7 +114,7 @@ def compare(*folders: str | os.PathLike[str]) -> "pandas.DataFrame":
 
 
 def _to_words(overrides: Sequence[str] | Mapping[str, object]) -> list[str]:
-    """Write overrides as the words that follow `semisup train`.
+    """Convert overrides to the words that follow `semisup train` on a command line.
 
     Raises:
         SettingError: `overrides` is a single text.
@@ -145,13 +145,15 @@ def _compose(words: list[str]) -> ComposedCommand:
     command = compose_command(to_overrides(words), asked=False)
     if command.several:
         typed = " ".join(words)
-        raise SettingError("overrides", typed, f"start a sweep, and this trains one run; type semisup train {typed}")
+        raise SettingError(
+            "overrides", typed, f"start a sweep, but semisup.train trains one run; type semisup train {typed}"
+        )
     return command
 
 
 @contextlib.contextmanager
 def _as_command(name: str, words: list[str]) -> Iterator[None]:
-    """Make run.json name the command that does the same, and show warnings on one line, inside the context."""
+    """Context in which run.json records the equivalent command, and each warning is printed on one line."""
     arguments, shown = sys.argv, (warnings.formatwarning, warnings.showwarning)
     sys.argv = ["semisup", name, *words]
     short_warnings()
@@ -163,7 +165,11 @@ def _as_command(name: str, words: list[str]) -> Iterator[None]:
 
 
 def _raise_error(result: RunResult) -> None:
-    """Raise the error of a run that is not finished; after a signal, deliver the signal to its former handler."""
+    """Raise the error of a run that is not finished.
+
+    If a signal stopped the run, the same signal is sent to this process again. By then the handlers that the process
+    had before the run are installed again, so that they handle it.
+    """
     if result.status == RunStatus.INTERRUPTED:
         if result.by:
             signal.raise_signal(signal.Signals[result.by])

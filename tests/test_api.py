@@ -113,7 +113,7 @@ def test_compare_has_the_columns_and_values_of_the_csv(
         ("threshold.tau=0.9", r'overrides=threshold.tau=0.9: must be a list, such as \["threshold.tau=0.9"\]'),
         (["seed=0,1"], "seed=0,1: has several values"),
         (["-m"], "overrides=-m: must be settings of the form key=value"),
-        (["experiment=threshold_by_strength"], "start a sweep, and this trains one run; type semisup train"),
+        (["experiment=threshold_by_strength"], "start a sweep, but semisup.train trains one run; type semisup train"),
     ],
 )
 def test_invalid_overrides_are_setting_errors(overrides: Any, message: str) -> None:

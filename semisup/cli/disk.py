@@ -39,7 +39,7 @@ def disk_command(arguments: argparse.Namespace) -> int:
     from semisup.text import counted, shell_quote
 
     if arguments.yes and not arguments.clean:
-        raise DataError("--yes answers the question of --clean; add --clean")
+        raise DataError("--yes confirms what --clean asks, and has no effect alone; add --clean, or omit --yes")
     usage = measure(arguments.folder)
     for kind in KINDS:
         if usage.files[kind]:
@@ -74,7 +74,9 @@ def _confirmed(question: str) -> bool:
     from semisup.errors import DataError
 
     if not sys.stdin.isatty():
-        raise DataError("--clean asks before it deletes, and standard input is not a terminal; add --yes")
+        raise DataError(
+            "--clean asks for confirmation, but standard input is not a terminal; add --yes to delete without it"
+        )
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:

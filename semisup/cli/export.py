@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def export_command(arguments: argparse.Namespace) -> int:
-    """Export the model and print the path of its file.
+    """Export the best model of a run and print the path of its file.
 
     Raises:
         RecordError: the run is not finished or has no model, or the folder exists or cannot be created.

@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def predict_command(arguments: argparse.Namespace) -> int:
-    """Classify the images and write the table.
+    """Classify the images that the arguments name, and write the table of predictions.
 
     Raises:
         RecordError: RUN is not the directory of a finished run, its model is damaged, or the runs differ in their
@@ -157,7 +157,7 @@ def _best_run(folder: Path) -> Path | None:
 
 
 def _check_output(path: Path) -> Path:
-    """Return the target of a link, which is the file that is written.
+    """Return the file to which `--output` leads; if the path is a link, its target is written.
 
     Raises:
         DataError: the folder does not exist, or the path is not a regular file.
@@ -184,7 +184,7 @@ def _print_ignored(ignored: dict[str, str]) -> None:
 
 
 def _describe(reason: str) -> str:
-    """Describe the reason for ignoring a file: for a file of another kind, its suffix."""
+    """Describe the reason for ignoring a file; for a file that is no image, this is its suffix."""
     if not reason.startswith("."):
         return reason
     return "no suffix of an image" if reason == "." else f"{reason} is no suffix of an image"
@@ -208,7 +208,10 @@ def _write(columns: "PredictionColumns", batches: "Iterable[ClassifiedBatch]", o
 
 
 def _for_terminal(parts: Iterator[str]) -> Iterable[str]:
-    """Escape what acts on a terminal, if standard output is one; the parts follow the progress bar."""
+    """Escape control characters in the parts of a table if standard output is a terminal.
+
+    The parts are then printed together, after the progress bar has ended.
+    """
     return map(printable_lines, list(parts)) if sys.stdout.isatty() else parts
 
 

@@ -18,7 +18,7 @@ OWN_CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def folders() -> list[Path]:
-    """List the folders of the user, in the order in which they are searched."""
+    """List the folders that have YAMLs of the user, in the order in which they are searched."""
     given = os.environ.get(VARIABLE)
     local = [Path(name) for name in ("semisup", "conf") if Path(name, "experiment").is_dir()]
     return [*([Path(given)] if given else []), *(path for path in local if path.resolve() != OWN_CONF)]
@@ -39,11 +39,11 @@ class CustomConfigs(SearchPathPlugin):
     """Hydra plugin that appends the folders of the user to the search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Append the folders."""
+        """Append the folders of the user to the search path."""
         for folder in folders():
             search_path.append("semisup", f"file://{folder.resolve()}")
 
 
 def install() -> None:
-    """Register the plugin with Hydra."""
+    """Register the plugin `CustomConfigs` with Hydra."""
     Plugins.instance().register(CustomConfigs)

@@ -74,7 +74,11 @@ def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared
 
 
 def section_classes(file: Path) -> dict[str, tuple[Path, str]]:
-    """Read from the constant SECTIONS of a module which dataclass has the settings of each config section."""
+    """Return the settings dataclass of each config section, as the constant SECTIONS of the module `file` lists them.
+
+    Returns:
+        name of the section -> (file of the dataclass, its name).
+    """
     value = next(value for target, value in _assignments(_parse(file).body) if ast.unparse(target) == "SECTIONS")
     assert isinstance(value, ast.Dict)
     sections = {}

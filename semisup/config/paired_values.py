@@ -35,7 +35,7 @@ def tagged(word: str) -> str:
 
 
 def is_paired(override: Override) -> bool:
-    """Whether the values of an override are paired with those of the other paired overrides."""
+    """Whether an override was typed as `key=zip(a,b)`; position i of all such overrides is used in the same job."""
     value = override.value()
     return isinstance(value, Sweep) and TAG in value.tags
 
@@ -100,4 +100,8 @@ def require_equal_lengths(counts: dict[str, int]) -> None:
     if len(set(counts.values())) > 1:
         key, number = next(iter(counts.items()))
         sizes = listed((f"{key} has {number}" for key, number in counts.items()), "and")
-        raise SettingError(key, f"zip(...) of {counted(number, 'value')}", f"all need equally many values: {sizes}")
+        raise SettingError(
+            key,
+            f"zip(...) of {counted(number, 'value')}",
+            f"all zip(...) of a command must have the same number of values: {sizes}",
+        )

@@ -1,4 +1,4 @@
-"""A source of images inside tar and zip archives, with the folders that the names of the members have."""
+"""Read a data set from tar and zip archives, whose folders are those in the names of the members."""
 
 import io
 import unicodedata
@@ -23,7 +23,7 @@ MAX_ATTACHED_BYTES = 2**30
 
 
 class ArchiveSource:
-    """The members of archives.
+    """Source of a data set whose files are members of tar or zip archives.
 
     Args:
         root: path of the archive, or of the folder or pattern of several, for messages.
@@ -40,7 +40,7 @@ class ArchiveSource:
 
     @classmethod
     def open(cls, root: Path, archives: Sequence[Path], inside: str = "") -> "ArchiveSource":
-        """List archives; `inside` is a folder in them that is the root of the source.
+        """Open archives as a source; `inside` is the folder in them that becomes the root of the source.
 
         Raises:
             DataError: an archive is refused, or has no such folder.
@@ -63,7 +63,8 @@ class ArchiveSource:
             name = unicodedata.normalize("NFC", path.rpartition("/")[2])
             if name in folders:
                 raise DataError(
-                    f"{self.shown(where)}: two folders have the class name {name} after normalization (NFC)"
+                    f"{self.shown(where)}: two folders have the class name {name} after Unicode normalization (NFC);"
+                    " rename one of them"
                 )
             folders[name] = path
         return dict(sorted(folders.items(), key=lambda item: item[0].encode()))

@@ -8,6 +8,7 @@ from semisup.dataset._file_index import FileSplit
 from semisup.dataset._source import Source
 from semisup.errors import DataError, closest_match
 from semisup.images.scan import ImageFile, with_ignored
+from semisup.text import counted
 
 BESIDE = "image beside the class folders"
 """Reason for ignoring an image."""
@@ -24,7 +25,7 @@ def list_classes(source: Source, where: str, skip: Collection[str] = ()) -> list
     """
     classes = [name for name, folder in source.folders(where).items() if folder not in skip]
     if len(classes) < 2:
-        raise DataError(f"{source.shown(where)}: {len(classes)} class folder(s); there must be at least 2")
+        raise DataError(f"{source.shown(where)}: has {counted(len(classes), 'class folder')}; there must be at least 2")
     for names in _equal_but_for_case(classes):
         warnings.warn(f"{source.shown(where)}: classes that differ only in case: {names}", stacklevel=2)
     return classes
@@ -33,7 +34,7 @@ def list_classes(source: Source, where: str, skip: Collection[str] = ()) -> list
 def files_by_class(
     source: Source, split: str, where: str, classes: list[str], ignored: Counter[str], skip: Collection[str] = ()
 ) -> FileSplit:
-    """List the images of a set with class folders; a class has the same number as among the labeled images.
+    """List the images of a set with class folders, with the class numbers of the labeled images.
 
     Args:
         skip: paths of folders that are no classes.
@@ -68,7 +69,7 @@ def files_by_class(
 
 
 def note_beside(ignored: Counter[str]) -> list[str]:
-    """Describe the images that are in no class folder, in one line; [] if there are none."""
+    """Describe in one line how many images are beside the class folders; [] if there are none."""
     count = ignored[BESIDE]
     images = f"{count} image{'s are' if count != 1 else ' is'} not read"
     return [f"{images}: beside the class folders, not in one of them"] if count else []

@@ -72,7 +72,7 @@ class CsvTable:
         return ""
 
     def rows(self, columns: Sequence[int]) -> Iterator[list[str]]:
-        """Yield the cells of these columns of each row; rows without any text are skipped.
+        """Yield the cells of each row in the columns at these positions; rows without any text are skipped.
 
         Raises:
             DataError: a row has another number of cells than the first row, or is damaged.
@@ -133,7 +133,7 @@ def _encoding(file: BinaryIO, shown_path: str) -> str:
     if head[:1] == b"\0" != head[1:2] and len(head) > 1:
         return "utf-16-be"
     if b"\0" in head:
-        raise DataError(f"{shown_path}: is not a table: it has zero bytes")
+        raise DataError(f"{shown_path}: is not a text table: it contains bytes of value 0")
     return "utf-8-sig"
 
 

@@ -23,7 +23,7 @@ class DrawnSets(NamedTuple):
 
 
 def draw_sets(orders: Sequence[Index], classes: Sequence[str], validation_share: float, test_share: float) -> DrawnSets:
-    """Draw a share of the images of each class for each set: at least one, and never all.
+    """Draw the validation and test images of each class: at least one for each share above 0, and never all.
 
     The first images of the order are the test set, the next ones the validation set, as in `core/class_split.py`.
 

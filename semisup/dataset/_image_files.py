@@ -1,6 +1,6 @@
 """Base class of data sets that consist of image files. Unusable files are left out and reported.
 
-The files are decoded and cached once, whatever settings decide about the splits.
+The files are decoded and cached once; other splits of the same files use the same pixels.
 """
 
 import functools

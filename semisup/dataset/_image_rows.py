@@ -91,14 +91,17 @@ class ImageRows:
         )
 
     def _resolve_splits(self) -> None:
-        """Make the images without a class unlabeled ones."""
+        """Move images without a class to the unlabeled split; raise DataError if their split needs a class."""
         with_class = {split for split, name in zip(self.splits, self.classes, strict=True) if name}
         for row, (split, name) in enumerate(zip(self.splits, self.classes, strict=True)):
             if name or split == UNLABELED:
                 continue
             if split == VALIDATION or (split == TEST and TEST in with_class):
                 where = self.describe(self.origins[row])
-                raise DataError(f"{where}: {self.files[row].name} is a {split} image and has no class")
+                raise DataError(
+                    f"{where}: {self.files[row].name} is a {split} image and has no class;"
+                    " add it, or give the image the split unlabeled"
+                )
             self.splits[row] = UNLABELED
 
     def _part(self, split: str, rows: list[int], numbers: dict[str, int]) -> FileSplit:

@@ -1,4 +1,4 @@
-"""Layout `file_names`: the name of each image has its class.
+"""Layout `file_names`: the name of each image file contains its class.
 
     training/0_12.jpg     validation/0_0.jpg     evaluation/0_3.jpg          the original form of Food-11
     cat_12.jpg                                                               all images in the root
@@ -36,7 +36,7 @@ class _Named(NamedTuple):
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    """Whether nine of ten names have a class, and there are two classes or more, of two images or more on average."""
+    """Whether nine of ten file names have a class, with two or more classes, of two or more images on average."""
     where = _train_folder(source, names)
     named = _by_name(source.scan(where, recursive=False).files, names)
     count = sum(map(len, named.by_class.values()))
@@ -54,7 +54,8 @@ def read(source: Source, names: SetNames) -> Listing:
     classes = sorted(named.by_class, key=str.encode)
     if len(classes) < 2:
         raise DataError(
-            f"{source.shown(where)}: {len(classes)} class in the names of its files; there must be at least 2"
+            f"{source.shown(where)}: the names of its files have {len(classes)} class{'' if classes else 'es'};"
+            " there must be at least 2"
         )
     labeled = _split(named, classes)
     unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
@@ -128,7 +129,7 @@ def _scan(source: Source, where: str, names: SetNames, ignored: Counter[str], no
 
 
 def _known(source: Source, where: str, named: _Named, classes: list[str]) -> FileSplit:
-    """Number the classes as among the labeled images.
+    """Return the images of a folder with the class numbers of the labeled images.
 
     Raises:
         DataError: there is a class that no labeled image has.

@@ -34,7 +34,7 @@ _TABLE_BITS = 40  # an origin is the number of the table, and in the lower bits 
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    """Whether the root is a table, or has one whose name begins with a word for training."""
+    """Whether the root is a table, or has a table such as train.csv, whose name begins with a word for training."""
     return LABELED in _tables(source).values()
 
 
@@ -66,7 +66,7 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _tables(source: Source) -> dict[str, str]:
-    """List the tables of a source: path -> split of rows that name none.
+    """List the tables of a source: path -> split of the rows that name no split themselves.
 
     If the root is one table, or none of several tables has a split in its name, all rows are labeled images.
     """
@@ -77,7 +77,7 @@ def _tables(source: Source) -> dict[str, str]:
 
 
 def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str, Table]:
-    """Read the tables. A column that the user named must be in one of them.
+    """Read all tables of a data set; a column that a setting names must be in at least one of them.
 
     Raises:
         SettingError: no table has the column.

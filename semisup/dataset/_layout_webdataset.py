@@ -26,14 +26,14 @@ from semisup.images.scan import OTHER_SUFFIX, ImageFile
 EXPECTS = "shards with a .cls or .json file for each image"
 
 MAX_CLASS_BYTES = 2**20
-"""Largest size of a member with a class."""
+"""Largest size, in bytes, of a `.cls` or `.json` member."""
 
 SECOND_IMAGE = "further image of a sample"
 """Reason for ignoring an image whose sample has an image before it, such as a mask."""
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    """Whether some member with a class belongs to an image."""
+    """Whether an image in the archives has a member beside it with its class, such as `0001.cls` for `0001.jpg`."""
     samples = {_sample(name) for name in source.attached() if name.endswith((".cls", ".json"))}
     return bool(samples) and any(_sample(image.name) in samples for image in source.scan(".").files)
 
@@ -88,9 +88,13 @@ def _class_in_json(source: Source, member: ImageFile, names: SetNames) -> str:
     except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{source.shown(member.name)}: is not JSON") from None
+        raise DataError(
+            f"{source.shown(member.name)}: is not JSON; it must be an object with the class of an image"
+        ) from None
     if not isinstance(value, dict):
-        raise DataError(f"{source.shown(member.name)}: must be an object with the class of an image")
+        raise DataError(
+            f'{source.shown(member.name)}: must be a JSON object with the class of an image, such as {{"label": 3}}'
+        )
     keys = list(map(str, value))
     position = find_columns(source.shown(member.name), keys, {CLASS: names.columns.get(CLASS)}, ()).get(CLASS)
     found = value[list(value)[position]] if position is not None else None

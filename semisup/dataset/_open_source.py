@@ -36,7 +36,9 @@ def open_source(root: Path, *, follow_symlinks: bool) -> Source:
     if re.search(r"[*?\[{]", str(root)):
         paths = sorted({Path(path) for each in _expand_braces(str(root)) for path in glob.glob(each)})
         if not paths:
-            raise SettingError("dataset.root", str(root), "no file matches this pattern")
+            raise SettingError(
+                "dataset.root", str(root), "no file matches this pattern; type the path of a folder, archive or table"
+            )
         return _open_files(root, paths, follow_symlinks=follow_symlinks)
     near = closest_match(root.name, [Path(each).name for each in list_subfolders(root.parent)])
     raise SettingError("dataset.root", str(root), "there is no such folder", near and str(root.parent / near))
@@ -78,11 +80,13 @@ def _expand_braces(pattern: str) -> list[str]:
     """Expand `{a,b}` and `{000..010}` as a shell does.
 
     Raises:
-        SettingError: there are too many names.
+        SettingError: the pattern names more than MOST_PATHS files.
     """
     names = list(islice(_expansions(pattern), MOST_PATHS + 1))
     if len(names) > MOST_PATHS:
-        raise SettingError("dataset.root", pattern, f"names more than {MOST_PATHS} files")
+        raise SettingError(
+            "dataset.root", pattern, f"names more than {MOST_PATHS} files; use a shorter range, or a folder"
+        )
     return names
 
 

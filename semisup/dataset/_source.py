@@ -44,7 +44,7 @@ class Source(Protocol):
         ...
 
     def shown(self, where: str) -> str:
-        """Return the path of `where` for messages, with the path of the root before it."""
+        """Return the full path of `where` for messages: the path of the root, followed by `where`."""
         ...
 
     @property
@@ -69,7 +69,7 @@ class Source(Protocol):
         ...
 
     def attached(self) -> Mapping[str, ImageFile]:
-        """Return the members of archives that can be classes of images: name -> member."""
+        """Return the archive members that are not images but are read for classes, such as `.cls`: name -> member."""
         ...
 
     def other_roots(self) -> Iterator[tuple[str, "Source"]]:

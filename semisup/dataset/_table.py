@@ -45,7 +45,7 @@ def _read_rows(table: CsvTable, chosen: Mapping[str, str | None], required: Sequ
     classes, splits = _Names(CLASS in columns), _Names(SPLIT in columns)
     for cells in table.rows([columns[role] for role in (FILE, CLASS, SPLIT) if role in columns]):
         if not cells[0]:
-            raise DataError(f"{shown_path}: row {table.row} has no file name")
+            raise DataError(f"{shown_path}: row {table.row} has no file name; add it, or delete the row")
         numbers.append(table.row)
         files.append(cells[0])
         if CLASS in columns:

@@ -32,7 +32,9 @@ CHUNK = 1024
 
 
 class _Piece(NamedTuple):
-    """Images of one split that come from one original part of the data set (train, test or own_unlabeled).
+    """Images of one split that come from one original part of the data set.
+
+    The parts are train, test and own_unlabeled, the images that are published without classes (of stl10).
 
     rows: their rows in the original part
     targets: their class numbers; -1 = unknown
@@ -100,10 +102,10 @@ class _ArrayLoader:
         self.digest = hashlib.sha256(repr(info.classes).encode())
 
     def add(self, part: str, planes: Pixels) -> None:
-        """Copy the images of one original part (train, test or own_unlabeled) to their splits.
+        """Copy the images of one original part of the data set to their splits.
 
         Args:
-            part: name of the part.
+            part: name of the part: train, test, or own_unlabeled (images that are published without classes).
             planes: (n, C, s, s) uint8, the images before resizing; the fingerprint is computed from these.
         """
         for split, rows, targets in self.info.index[part]:

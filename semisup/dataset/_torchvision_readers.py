@@ -121,7 +121,10 @@ def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
     targets = [numpy.asarray(getattr(reader, source.targets), dtype=numpy.int64) for reader in (train, test)]
     for reader, each in zip((train, test), targets, strict=True):
         if len(reader) != len(each) or not set(each.tolist()) <= set(range(len(classes))):
-            raise DataError(f"dataset.root={root}: the images and the labels of {source.reader} do not match")
+            raise DataError(
+                f"dataset.root={root}: the images and the labels of {source.reader} do not match;"
+                " download the files again"
+            )
     unlabeled = 0
     if source.own_unlabeled:
         _, file, bytes_ = source.own_unlabeled

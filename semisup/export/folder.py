@@ -22,7 +22,7 @@ from semisup.text import escape_line, escape_name, shell_quote
 
 
 def export_run(run: Path, name: str, output: Path) -> Path:
-    """Export the best model of a run.
+    """Export the best model of a run to a new folder.
 
     Args:
         name: a key of FORMATS.
@@ -35,7 +35,7 @@ def export_run(run: Path, name: str, output: Path) -> Path:
         RecordError: the run is not finished or has no model, or the folder exists or cannot be created.
         SettingError: the weights of an encoder are missing.
         MissingPackageError: the format needs a package that is not installed.
-        OSError: the disk is full, or another failure; nothing of the export remains.
+        OSError: the export cannot be written, for example because the disk is full; nothing of it remains.
     """
     chosen = FORMATS[name]
     chosen.require_packages(name)

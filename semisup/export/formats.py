@@ -20,7 +20,7 @@ OPSET = 18
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A format.
+    """Format of an exported model.
 
     file: name of the file in the folder
     library: name of the library in the header of the model card

@@ -57,7 +57,7 @@ def list_archives(paths: Sequence[Path]) -> ArchiveListing:
     If several archives have a member of the same name, the name of each image begins with the name of its archive.
 
     Raises:
-        DataError: an archive cannot be read, or is refused (see above).
+        DataError: an archive cannot be read, or is refused (the top of this module has the reasons).
     """
     listings = [_list_archive(path) for path in paths]
     if len(listings) > 1 and _collide(listings):
@@ -108,7 +108,7 @@ def _list_archive(path: Path) -> ArchiveListing:
 
 
 def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> None:
-    """Add a member to the images, or count why it is not one."""
+    """Add a member of an archive to the listed images, or count the reason for ignoring it."""
     parts = member.name.split("/")
     if any(map(_is_hidden_part, parts)):
         listing.ignored["", "hidden"] += 1

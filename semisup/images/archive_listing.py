@@ -1,4 +1,4 @@
-"""The members of one or several archives, and the folders that their names have."""
+"""List of the members of one or several archives, and of the folders in their names."""
 
 import dataclasses
 from bisect import bisect_left
@@ -26,7 +26,7 @@ class ArchiveListing:
 
 
 def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
-    """Move all members into a folder."""
+    """Return the listing with the name of a folder in front of the name of each member."""
     moved = [dataclasses.replace(image, name=f"{folder}/{image.name}") for image in listing.images]
     attached = {
         f"{folder}/{name}": dataclasses.replace(each, name=f"{folder}/{name}")
@@ -40,13 +40,13 @@ def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
 
 
 def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
-    """Return the begin and the end of the images inside a folder, in a list that is sorted by name."""
+    """Return the start and end positions of the images inside a folder, in a list that is sorted by name."""
     begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
     return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
 
 
 def take_folder(listing: ArchiveListing, folder: str) -> ArchiveListing:
-    """Keep only the members inside a folder, with names relative to it."""
+    """Return the listing of only the members inside a folder, with names relative to it."""
     prefix = f"{folder}/"
     length = len(prefix)
     start, end = images_inside(listing.images, folder)

@@ -1,7 +1,8 @@
 """Read images from rows of Parquet files, a few rows at a time.
 
-The rows of a file are stored in groups, and a group can only be read from its begin. A group of moderate size is kept
-in memory, so that its rows can be read in any order; of a larger one, some rows are, and reading in order is fast.
+The rows of a file are stored in groups, and a group can only be read from its beginning. A group of moderate size is
+kept in memory, so that its rows can be read in any order. Of a larger group only some rows are kept in memory, so that
+it is fast only to read it in order.
 """
 
 import os
@@ -31,7 +32,7 @@ _open: OrderedDict[tuple[str, int, int, str], "_Column"] = OrderedDict()
 
 
 def read_cell(file: ParquetCell, limit: int) -> bytes:
-    """Read an image.
+    """Read the bytes of one image from its row in a Parquet file.
 
     Raises:
         BadImageError: the file was replaced since the scan or has no bytes in this row ("unreadable"), the image has
@@ -61,7 +62,7 @@ def read_cell(file: ParquetCell, limit: int) -> bytes:
 
 
 class _Column:
-    """The column of the images of an open file."""
+    """The column with the bytes of the images in an open Parquet file."""
 
     def __init__(self, file: ParquetCell) -> None:
         status = os.stat(file.path)

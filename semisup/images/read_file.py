@@ -18,7 +18,9 @@ _HEAD_PACKED = 4096  # bytes of compressed data that give the first bytes of a f
 
 
 def read_file(file: ImageFile, limit: int) -> bytes:
-    """Read an image. A file that became a FIFO or a device since the scan is refused without waiting for data.
+    """Read the bytes of one image.
+
+    A file that became a FIFO or a device since the scan is refused without waiting for data.
 
     Raises:
         BadImageError: the image cannot be read or the archive was replaced since the scan ("unreadable"), has more than

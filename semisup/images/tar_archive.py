@@ -64,7 +64,7 @@ def list_tar(descriptor: int) -> Iterator[TarEntry]:
         if len(header) < BLOCK:
             if ended and not header.strip(b"\0"):
                 break
-            raise DamagedArchiveError("is truncated")
+            raise DamagedArchiveError("is truncated; copy or download it again")
         if not _has_checksum(header):
             raise DamagedArchiveError(f"is damaged: the header at byte {position} has a wrong checksum")
         ended = False
@@ -75,7 +75,7 @@ def list_tar(descriptor: int) -> Iterator[TarEntry]:
             size = 0  # links and folders have no data, whatever the field says
         position = start + -(-size // BLOCK) * BLOCK
         if start + size > end:
-            raise DamagedArchiveError("is truncated")
+            raise DamagedArchiveError("is truncated; copy or download it again")
         if flag in (_GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL):
             data = _metadata(descriptor, start, size)
             if flag == _PAX_GLOBAL:
@@ -92,7 +92,7 @@ def list_tar(descriptor: int) -> Iterator[TarEntry]:
         yield TarEntry(name, kind, start, size, fields.get(b"linkpath") or header[157:257].split(b"\0")[0])
         own = {}
     if not ended:
-        raise DamagedArchiveError("is truncated: it has no end mark")
+        raise DamagedArchiveError("is truncated: it has no end mark; copy or download it again")
 
 
 def _has_checksum(header: bytes) -> bool:
@@ -111,11 +111,11 @@ def _number(field: bytes, base: int) -> int:
     if not digits:
         return 0
     if not digits.isdigit():
-        raise DamagedArchiveError(f"is damaged: {digits[:20]!r} is not a number")
+        raise DamagedArchiveError(f"is damaged: a header has {digits[:20]!r} in place of a number")
     try:
         return int(digits, base)
     except ValueError:
-        raise DamagedArchiveError(f"is damaged: {digits[:20]!r} is not a number") from None
+        raise DamagedArchiveError(f"is damaged: a header has {digits[:20]!r} in place of a number") from None
 
 
 def _name(header: bytes) -> bytes:
@@ -126,7 +126,7 @@ def _name(header: bytes) -> bytes:
 
 def _metadata(descriptor: int, start: int, size: int) -> bytes:
     if size > MAX_METADATA:
-        raise DamagedArchiveError(f"is damaged: a name of {size} bytes at byte {start}")
+        raise DamagedArchiveError(f"is damaged: a name at byte {start} has {size} bytes, more than {MAX_METADATA}")
     return os.pread(descriptor, size, start)
 
 
@@ -136,10 +136,10 @@ def _pax_fields(data: bytes) -> dict[bytes, bytes]:
     while position < len(data) and data[position : position + 1] != b"\0":
         digits, space, _ = data[position : position + 20].partition(b" ")
         if not space or not digits.isdigit():
-            raise DamagedArchiveError("is damaged: a pax header has no length")
+            raise DamagedArchiveError("is damaged: a record of a pax header does not begin with its length")
         end = position + int(digits)
         key, equals, value = data[position + len(digits) + 1 : end - 1].partition(b"=")
         if not equals or data[end - 1 : end] != b"\n":
-            raise DamagedArchiveError("is damaged: a pax header has a wrong length")
+            raise DamagedArchiveError("is damaged: a record of a pax header does not have the length that it states")
         fields[key], position = value, end
     return fields

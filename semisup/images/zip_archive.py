@@ -44,7 +44,11 @@ def list_zip(file: BinaryIO) -> Iterator[ZipEntry]:
     try:
         members = zipfile.ZipFile(file).infolist()
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError, struct.error) as error:
-        reason = "is truncated or damaged" if "not a zip file" in str(error) else f"is damaged: {error}"
+        reason = (
+            "is truncated or damaged; copy or download it again"
+            if "not a zip file" in str(error)
+            else f"is damaged: {error}"
+        )
         raise DamagedArchiveError(reason) from None
     for info in members:
         name = _name(info)
@@ -54,7 +58,8 @@ def list_zip(file: BinaryIO) -> Iterator[ZipEntry]:
         if kind == FILE and info.compress_type not in _METHODS:
             method = _OTHER_METHODS.get(info.compress_type, f"number {info.compress_type}")
             raise DamagedArchiveError(
-                f"compresses {_shown(name)} by the method {method}; only stored and deflated members are read in place"
+                f"{_shown(name)} is compressed by the method {method}, which is not supported (only stored and deflate)"
+                "; unpack the archive and use the folder"
             )
         deflated = _METHODS.get(info.compress_type, False)
         yield ZipEntry(name, kind, info.header_offset, info.file_size, info.compress_size, deflated, info.CRC)
@@ -70,7 +75,7 @@ def _kind(info: zipfile.ZipInfo) -> str:
 
 
 def _name(info: zipfile.ZipInfo) -> bytes:
-    """Return the name in UTF-8, with slashes; some archivers on Windows write backslashes.
+    """Return the name of a member in UTF-8, with slashes; some archivers on Windows write backslashes.
 
     Archivers on a Mac write UTF-8 without saying so; otherwise the encoding is cp437.
     """

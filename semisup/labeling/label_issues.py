@@ -52,7 +52,7 @@ def require_cleanlab() -> None:
 
 
 def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: int) -> LabelIssues:
-    """Find the labels that look wrong.
+    """Find the given labels that cross-validated probabilities contradict.
 
     Args:
         embeddings: (n, D), one row for each labeled image.
@@ -83,7 +83,7 @@ def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: 
 def cross_validated_probabilities(
     embeddings: NDArray[Any], targets: Integers, num_classes: int, seed: int = 0
 ) -> Floats:
-    """Compute (n, num_classes) probabilities of each image, by models fitted without the fold of the image.
+    """Compute (n, num_classes) class probabilities of the images, by models fitted without the fold of the image.
 
     Args:
         targets: (n,) classes in [0, num_classes), each with at least two images.

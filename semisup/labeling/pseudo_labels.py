@@ -39,7 +39,9 @@ def selected_by_run(run: Path, paths: list[str]) -> list[PseudoLabel]:
     try:
         rows = last_round(path, paths)
     except (KeyError, TypeError, ValueError, AttributeError, csv.Error):  # UnicodeDecodeError is a ValueError
-        raise RecordError(f"{path}: is damaged, or belongs to another run") from None
+        raise RecordError(
+            f"{path}: is damaged, or belongs to another run; --threshold 0.9 uses the predictions of its best model"
+        ) from None
     selected = [PseudoLabel(row.number, row.target, row.confidence) for row in rows if row.weight > 0]
     if not selected:
         problem = "selected no pseudo-label in its last round" if rows else "made no pseudo-labels"

@@ -34,7 +34,7 @@ MAX_IMAGES = 8000
 def select_images(
     rule: str, probabilities: Floats, embeddings: Floats, labeled_embeddings: Floats, count: int
 ) -> tuple[Integers, Floats]:
-    """Choose images by a rule; equal input gives equal output.
+    """Choose the unlabeled images to label next by a rule; equal input gives equal output.
 
     Args:
         rule: one of RULES.
@@ -56,14 +56,14 @@ def select_images(
 
 
 def margin_uncertainty(probabilities: Floats) -> Floats:
-    """Compute 1 minus the difference of the two largest probabilities of each row: (N,) in [0, 1]."""
+    """Compute 1 minus the difference of the two largest class probabilities of each image: (N,) in [0, 1]."""
     two = numpy.sort(probabilities.astype(numpy.float64), axis=1)[:, -2:]
     margin: Floats = 1 - (two[:, 1] - two[:, 0])
     return margin
 
 
 def entropy_uncertainty(probabilities: Floats) -> Floats:
-    """Compute the entropy of each row, in nats: (N,) in [0, ln K]."""
+    """Compute the entropy of the class probabilities of each image, in nats: (N,) in [0, ln K]."""
     p = probabilities.astype(numpy.float64)
     entropy: Floats = -(p * numpy.log(numpy.where(p > 0, p, 1))).sum(axis=1)
     return entropy
@@ -103,7 +103,8 @@ def maximize_coverage(similarity: Floats, weights: Floats, covered: Floats, coun
     value is the largest one (lazy greedy algorithm).
 
     Args:
-        similarity: (N, N) symmetric, at least 0.
+        similarity: (N, N) symmetric, s_ij, at least 0.
+        weights: (N,) the weight of each row, at least 0.
         covered: (N,) the similarity of each row to what was chosen before.
         count: number of columns, at most N.
     """

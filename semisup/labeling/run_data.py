@@ -95,7 +95,10 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     files = image_files(info)
     if not files:
         name = run_config.config["dataset"]["name"]
-        raise DataError(f"dataset={name}: its images are not files, which tables and Label Studio need")
+        raise DataError(
+            f"dataset={name}: its images are not files of their own, which tables and Label Studio need;"
+            " train on a folder of image files"
+        )
     if not info.counts["unlabeled"]:
         raise DataError(f"{run}: the run has no unlabeled images, so there are none to label")
     problem, data = load_data(run_config, bars)

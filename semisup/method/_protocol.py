@@ -214,9 +214,10 @@ class Prepares(Protocol):
     """A method that computes something once, before the first step."""
 
     def prepare(self, training: TrainingContext, memory: StateDict) -> Generator[Event, None, StateDict]:
-        """Return the memory with the results; yield Progress events, at which the training can be stopped.
+        """Compute what all steps of the method need, such as propagated labels, and return it in the memory.
 
-        It is called at every start of the training. If the training continues, the memory may have the results already.
+        It is called at every start of the training, before the first step. It yields Progress events, at which the
+        training can be stopped. If the training continues, the memory may have the results already.
         """
         ...
 

@@ -37,7 +37,7 @@ class AppendLog:
         """Append `text`, which must end with a newline.
 
         Raises:
-            OSError: disk full, EIO or another failure; metrics must not be lost silently.
+            OSError: the log cannot be written, for example because the disk is full; metrics must not be lost silently.
         """
         data = escape_line(text).encode()
         try:
@@ -67,7 +67,7 @@ class AppendLog:
 
         Raises:
             RecordError: the file has fewer complete lines, because another program has changed it.
-            OSError: disk full, EIO or another failure.
+            OSError: the log cannot be written, for example because the disk is full.
         """
         self.close()
         if lines == 0:

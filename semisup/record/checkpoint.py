@@ -110,13 +110,13 @@ def _reject_foreign_zip(payload: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-            raise ValueError("a part of the archive is compressed")
+            raise ValueError("the file is a zip archive with compressed parts, and torch.save compresses none")
         if sum(part.file_size for part in parts) > len(payload):
-            raise ValueError("the parts of the archive are larger than the file")
+            raise ValueError("the parts of the zip archive are larger than the file")
         if any(".." in part.filename.split("/") or part.filename.startswith(("/", "\\")) for part in parts):
-            raise ValueError("the name of a part of the archive leads to another folder")
+            raise ValueError("a part of the zip archive has a name that leads to another folder")
         if (broken := archive.testzip()) is not None:
-            raise ValueError(f"the part {broken} of the archive is damaged")
+            raise ValueError(f"the part {broken} of the zip archive is damaged")
 
 
 def newest(folder: Path, kind: str) -> list[Path]:

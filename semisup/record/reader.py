@@ -60,18 +60,20 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Parse JSON, unless it is larger than any JSON that semisup writes.
+    """Parse the JSON of a file of a run, unless it would need more memory than MAX_JSON_MEMORY.
 
     Raises:
         ValueError: the text is not JSON, or would take more memory than MAX_JSON_MEMORY.
     """
     memory = len(raw) + 40 * raw.count(b",") + 70 * (raw.count(b"[") + raw.count(b"{")) + 30 * raw.count(b'"')
     if memory > MAX_JSON_MEMORY:
-        raise ValueError("the text needs more memory than any text that semisup writes")
+        raise ValueError(
+            f"the text would need more than {MAX_JSON_MEMORY // 10**6} MB of memory, the limit for JSON of a run"
+        )
     try:
         return json.loads(raw)
     except RecursionError:
-        raise ValueError("the text has more nested levels than any text that semisup writes") from None
+        raise ValueError("the text is nested too deeply to be parsed") from None
 
 
 def example_run(folder: Path, file: str) -> str:
@@ -199,7 +201,9 @@ def _reject_yaml_features(raw: bytes) -> None:
     ] = []  # of each open mapping its keys and whether one is next; None: a list
     for number, event in enumerate(yaml.parse(raw, Loader=LOADER)):
         if number > MAX_CONFIG_EVENTS:
-            raise ValueError("the file has more keys and values than any saved config")
+            raise ValueError(
+                f"the file has more than {MAX_CONFIG_EVENTS} keys, values and brackets, the limit for a saved config"
+            )
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("the file has a YAML alias, which a saved config never has")
         if isinstance(event, yaml.CollectionEndEvent):

@@ -70,7 +70,7 @@ class SharedStartCache:
         After None, this process holds the lock, and the caller must call `save` or `release`.
 
         Raises:
-            OSError: the disk is full or read-only, or another failure.
+            OSError: the file cannot be written, for example because the disk is full.
         """
         make_folder(self.folder)
         while True:
@@ -91,7 +91,7 @@ class SharedStartCache:
         """Write the shared start and release the lock.
 
         Raises:
-            OSError: the disk is full or read-only, or another failure.
+            OSError: the file cannot be written, for example because the disk is full.
             LockLostError: another process took over.
         """
         evaluated = None if shared_start.evaluated is None else event_to_dict(shared_start.evaluated)

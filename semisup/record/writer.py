@@ -206,7 +206,7 @@ class RunWriter:
 
         Raises:
             LockLostError: this process no longer holds the lock.
-            OSError: disk full, EIO or another failure.
+            OSError: the log cannot be written, for example because the disk is full.
         """
         if self.directory.lock.lost:
             self.directory.lock.assert_held()
@@ -290,7 +290,7 @@ class RunWriter:
         return (before if isinstance(before, float) else 0.0) + time.monotonic() - self.started
 
     def _now(self) -> str:
-        """Return the present time in ISO format, measured from the start of this process.
+        """Return the present time in ISO format: clock time at the start of this record plus monotonic time since then.
 
         So the times are consistent even if the system clock is set during the run.
         """

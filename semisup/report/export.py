@@ -152,7 +152,7 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _gain(row: Row, kind: str) -> dict[str, Any] | None:
-    """Return mean, spread and 95 % interval of the gain of a row of runs, in percentage points.
+    """Return mean, standard deviation and 95 % interval of the gain of a row of runs, in percentage points.
 
     Returns:
         None if no reference run of this kind is finished.

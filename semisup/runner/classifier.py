@@ -39,7 +39,7 @@ Unreadable = Literal["raise", "nan"]
 
 @dataclass(frozen=True)
 class ClassifiedBatch:
-    """The results for n images.
+    """Predictions of a classifier for n images.
 
     names: path of each file, relative to its folder; position of an image in memory
     reasons: why an image could not be read, a key of `images.decode.REASONS`; None if it was read
@@ -137,7 +137,7 @@ class Classifier:
         embeddings: bool = False,
         watch: ProgressCallback = no_progress,
     ) -> Iterator[ClassifiedBatch]:
-        """Yield the results batch by batch, so that few images are in memory at once.
+        """Yield the predictions for images batch by batch, so that few images are in memory at once.
 
         Images that cannot be read have rows of NaN and a reason.
 
@@ -166,7 +166,7 @@ class Classifier:
         return vectors.shape[1]
 
     def unread_batch(self, reasons: Mapping[str, str], *, embeddings: bool) -> ClassifiedBatch:
-        """Build the rows of files that were not read: name -> reason."""
+        """Build the predictions for files that were not read, all NaN; `reasons`: name -> reason."""
         features = self._nan(len(reasons), self.dimension) if embeddings else None
         return ClassifiedBatch([*reasons], [*reasons.values()], self._nan(len(reasons), len(self.classes)), features)
 
@@ -215,7 +215,7 @@ def load_classifier(*runs: str | os.PathLike[str], device: str = "auto") -> Clas
         SettingError: there is no such device, or weights of an encoder are missing.
     """
     if not runs:
-        raise RecordError("give the directory of a run, outputs/NAME/RUN")
+        raise RecordError("semisup.load needs the directory of a run, such as outputs/NAME/RUN")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if not re.fullmatch(r"cpu|cuda(:\d+)?", chosen):
         raise SettingError("device", device, "must be auto, cpu, cuda or cuda:<number>")
@@ -231,7 +231,7 @@ def to_gray(pixels: Tensor) -> Tensor:
 
 
 def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iterator[ClassifiedBatch]:
-    """Yield the batches; with `raise`, raise DataError at the first image that cannot be read."""
+    """Yield the batches; if `unreadable` is `raise`, raise DataError at the first image that cannot be read."""
     for batch in batches:
         for name, reason in zip(batch.names, batch.reasons, strict=True):
             if reason is not None and unreadable == "raise":

@@ -111,7 +111,7 @@ def _load_packs(
     """Load the stored features of a run; compute those that are missing.
 
     Args:
-        images: key of the images in `_digests`.
+        images: the key that identifies the images of the run; `_digests` has their digests under this key.
     """
     cache = None if encoder.cache is None else Path(encoder.cache).expanduser()
     channels, size = problem.labeled.pixels.shape[1], problem.labeled.pixels.shape[-1]
@@ -139,11 +139,17 @@ def _load_packs(
 
 
 def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], room: float) -> None:
-    """Remove features of earlier runs from memory: those of other images, and, if memory is short, unused ones.
+    """Remove packs (stored features) of earlier runs from memory, to make room for those of the present run.
 
-    The oldest packs are removed first. Unused packs are kept if possible, because a control uses no strong views, and a
-    probe uses no views at all. Without the packs in memory, the next run would read and verify them again, which takes
-    half as long as a run on features.
+    Packs of images that are not those of the present run are removed. Other packs that the present run does not use are
+    removed, oldest first, until the rest of them fits into `room`. They are kept if possible, because a later run may
+    use them: a control uses no strong views, and a probe uses no views at all. To read and verify them again takes half
+    as long as a run on features.
+
+    Args:
+        images: the key that identifies the images of the present run, the beginning of the keys of its packs.
+        used: keys of the packs that the present run uses.
+        room: number of bytes in memory that are left for packs that the present run does not use.
     """
     others = [key for key in _encoded if key not in used]
     sizes = {key: _encoded[key].table.values.nbytes for key in others}

@@ -40,13 +40,13 @@ shape (H, W, 3), or an item that `list_images` listed.
 def list_images(
     images: ImageInput | Iterable[ImageInput], ignored_names: dict[str, str] | None = None
 ) -> list[ImageItem]:
-    """List images, with the files of each folder sorted by name.
+    """List the images in files, folders, archives and memory, with the files of each folder sorted by name.
 
     The files of a single folder or archive are named relative to it, all other files by their path, and images in
     memory by their position in `images`, from 0. An array of shape (n, H, W, 3) is n images.
 
     Args:
-        ignored_names: gets the name of each file in a folder that is not read as an image, and the reason, as in
+        ignored_names: is filled with the name of each file in a folder that is no image, and the reason, as in
             `scan`.
 
     Raises:

@@ -104,7 +104,7 @@ def write_parquet(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]
     """Write the table as Parquet, one row group for each batch.
 
     Raises:
-        OSError: the disk is full, or another failure.
+        OSError: the file cannot be written, for example because the disk is full.
     """
     arrow = import_pyarrow("Parquet")
     schema = _schema(arrow, columns)

@@ -126,9 +126,9 @@ def _run_to_result(
 
 
 def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
-    """Train or reuse a run of a sweep; if another job trains it now, wait for that job.
+    """Train a run of a sweep, or reuse it if it is finished.
 
-    If another job is training the same run, wait and use its result.
+    If another job is training the same run, wait for that job and use its result.
     """
     while (result := run(run_config, bars, in_sweep=True)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)

@@ -49,8 +49,8 @@ def write_atomically(
         confirm: called right before the rename; if it raises an exception, the old file remains.
 
     Raises:
-        OSError: the disk is full or read-only, or another failure. The old file is unchanged, and no temporary file
-            remains.
+        OSError: the file cannot be written, for example because the disk is full. The old file is unchanged, and no
+            temporary file remains.
     """
     temporary = _temporary_path(path)
     try:
@@ -84,8 +84,8 @@ class AtomicFile:
     Use it as a context; if `commit` was not called, the file is removed at the end.
 
     Raises:
-        OSError: the disk is full or read-only, or another failure, in any method. The error names `folder`, or the
-            final path if `commit` failed.
+        OSError: in any method, if the file cannot be written, for example because the disk is full. The error names
+            `folder`, or the final path if `commit` failed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -146,7 +146,7 @@ class NewFolder:
 
     Raises:
         FileExistsError: there is a file or folder of this name already.
-        OSError: the disk is full or read-only, or another failure, in any method.
+        OSError: in any method, if the file cannot be written, for example because the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -203,7 +203,7 @@ def create_exclusive(path: Path, content: bytes) -> bool:
     call may leave an empty file.
 
     Raises:
-        OSError: the disk is full or read-only, or another failure.
+        OSError: the file cannot be written, for example because the disk is full.
     """
     temporary = _temporary_path(path)
     try:
@@ -258,7 +258,7 @@ def restore(aside: Path, path: Path) -> None:
     The file keeps its inode. On a file system without hard links, a copy of the file is created instead.
 
     Raises:
-        OSError: the disk is full or read-only, or another failure.
+        OSError: the file cannot be written, for example because the disk is full.
     """
     try:
         os.link(aside, path)
@@ -303,7 +303,7 @@ def make_folder(folder: Path) -> None:
     """Create a directory and its missing parents, and make sure that they survive a power loss.
 
     Raises:
-        OSError: the disk is read-only, a file has this path, or another failure.
+        OSError: it cannot be created, for example because a file has this path or the disk is read-only.
     """
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):

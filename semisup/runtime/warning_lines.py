@@ -24,7 +24,7 @@ _printed: set[str] = set()
 def short_warnings(printed: Iterable[str] = ()) -> None:
     """Make Python print each warning once, as `semisup: warning: ...`.
 
-    Outside of a sweep a later call starts anew, so that the next command prints its own warnings.
+    Outside of a sweep, a later call clears the record, so that the next command prints all of its warnings.
 
     Args:
         printed: digests of the warnings that the process which started this one has printed.

@@ -160,9 +160,9 @@ def _check_archive(payload: bytes) -> None:
         return
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-            raise ValueError("a part of the archive is compressed")
+            raise ValueError("the file is a zip archive with compressed parts, and torch.save compresses none")
         if (broken := archive.testzip()) is not None:
-            raise ValueError(f"the part {broken} of the archive is damaged")
+            raise ValueError(f"the part {broken} of the zip archive is damaged")
 
 
 def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:

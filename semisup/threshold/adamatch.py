@@ -45,7 +45,8 @@ class AdaMatch:
         """Build the initial memory of the AdaMatch policy: running values that `select` updates.
 
         Returns:
-            p_target: (K,) float32. p_bar: (K,) float32; all 0 = no update yet.
+            p_target: (K,) float32, running mean of the probabilities of labeled images.
+            p_bar: (K,) float32, running mean of the probabilities of unlabeled images; all 0 = no update yet.
         """
         start = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)

@@ -50,8 +50,8 @@ class Dash:
         """Build the initial memory of the Dash policy: running values that `select` updates.
 
         Returns:
-            rho_0: () float32; -1 = not set.
-            first_epoch: () int64, e_0; -1 = not set.
+            rho_0: () float32, the labeled loss at the end of the phase on labels only; -1 = not set.
+            first_epoch: () int64, number of the first epoch with pseudo-labels (e_0 in the formula); -1 = not set.
             warmup_epoch: () int64, the last epoch on labels only; -1 = none.
             warmup_loss, warmup_images: () float64, sum of the losses and number of images of that epoch.
         """

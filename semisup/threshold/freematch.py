@@ -51,7 +51,9 @@ class FreeMatch:
         """Build the initial memory of the FreeMatch policy: running values that `select` updates.
 
         Returns:
-            tau: () float32. p: (K,) float32, p~. histogram: (K,) float32, h~.
+            tau: () float32, the global threshold tau_t: running mean of the confidence.
+            p: (K,) float32, p~_t: running mean of the class probabilities.
+            histogram: (K,) float32, h~_t: running share of each pseudo-label.
         """
         share = torch.full((num_classes,), 1 / num_classes)
         return {"tau": share[0].clone(), "p": share, "histogram": share.clone()} | pool_size_memory(num_unlabeled)
@@ -71,7 +73,16 @@ class FreeMatch:
         return PolicyOutput(selected.to(labels.confidence.dtype), labels.targets, threshold), memory
 
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
-        """Compute FreeMatch's fairness term, () float; its gradient flows only through q."""
+        """Compute FreeMatch's fairness term (see the top of this module), () float.
+
+        The gradient flows only through the probabilities q_i = softmax(`strong_logits`_i), not through argmax q or the
+        running means.
+
+        Args:
+            strong_logits: (U, K), the logits in the unlabeled loss.
+            weight: (U,), 1 for a selected image, otherwise 0.
+            memory: the running means.
+        """
         q = strong_logits.float().softmax(dim=1)
         selected = class_weights(q.argmax(dim=1), weight, memory["p"])  # (K,)
         a = normalize(memory["p"] * safe_reciprocal(memory["histogram"]))

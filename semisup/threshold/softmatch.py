@@ -46,7 +46,8 @@ class SoftMatch:
         """Build the initial memory of the SoftMatch policy: running values that `select` updates.
 
         Returns:
-            mu: () float32. var: () float32. p_bar: (K,) float32; all 0 = no update yet.
+            mu, var: () float32, running mean and variance of the confidence.
+            p_bar: (K,) float32, running mean of the class probabilities; all 0 = no update yet.
         """
         start = {"mu": torch.tensor(1 / num_classes), "var": torch.tensor(1.0), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)

@@ -159,7 +159,7 @@ def test_class_missing_in_test_gives_a_warning_and_class_only_in_test_is_refused
 def test_single_class_is_refused(root: Path) -> None:
     for name in CLASSES[1:]:
         shutil.rmtree(root / "training/labeled" / name)
-    with pytest.raises(DataError, match=r"labeled: 1 class folder\(s\); there must be at least 2"):
+    with pytest.raises(DataError, match=r"labeled: has 1 class folder; there must be at least 2"):
         chosen(root).inspect()
 
 

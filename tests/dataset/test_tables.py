@@ -97,7 +97,7 @@ def test_columns_can_be_named() -> None:
         (b"\xff\xfea", "cannot be decoded"),
         (b"PK\x03\x04xl", "is an Excel workbook"),
         (b"\x1f\x8b\x08", "is compressed"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it has zero bytes"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it contains bytes of value 0"),
         (b"PAR1" + bytes(20) + b"PAR1", "is damaged"),
         (b"file,class\n" + b"a" * 200_000 + b",b\n", "row 2: field larger than field limit"),
     ],

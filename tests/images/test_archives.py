@@ -182,7 +182,7 @@ SOME = list(IMAGES.items())
         ("a.zip", zipped(SOME)[:-30], "is truncated or damaged"),
         ("a.zip", zipped(SOME)[:100], "is truncated or damaged"),
         ("a.zip", b"", "is truncated or damaged"),
-        ("a.zip", zipped(SOME, zipfile.ZIP_BZIP2), "by the method bzip2; only stored and deflated"),
+        ("a.zip", zipped(SOME, zipfile.ZIP_BZIP2), "is compressed by the method bzip2, which is not supported"),
         ("a.tar.gz", b"\x1f\x8b\x08", "a compressed archive is not read in place; type gunzip a.tar.gz"),
         ("a.tar", b"BZh91AY", "type bunzip2"),
     ],

@@ -185,7 +185,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.touch(), "is damaged, or contains more than tensors"),
     "truncated": (_truncated, "is damaged, or contains more than tensors"),
     "text": (lambda path: path.write_text("weights"), "is damaged, or contains more than tensors"),
-    "compressed": (_compressed, r"damaged, .*\(a part of the archive is compressed\)"),
+    "compressed": (_compressed, r"damaged, .*\(the file is a zip archive with compressed parts"),
     "code": (_with_code, "loading it would run "),
     "bare code": (_pickled_code, "loading it would run|is damaged, or contains more than tensors"),
     "other architecture": (lambda path: save_weights(path, 1, "mobilenet_v3_small"), "does not fit the architecture"),
