@@ -35,7 +35,7 @@ reproduced, 75 or 130 stopped by a signal.
 """
 
 CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
-SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights", "encoder.weights", "encoder.cache")
+SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights", "encoder.weights", "encoder.cache", "from.run")
 """Settings that may follow RUN on the command line.
 
 Further ones are tracking.* and the settings of where the data are and how this machine reads them (`KeyRole`).
@@ -217,6 +217,13 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
             "model.weights",
             given["model.weights"],
             "may be set only if the config of the run has model.sha256, by which the file is checked",
+        )
+    parent = config.get("from")
+    if "from.run" in given and not (isinstance(parent, dict) and parent.get("checkpoint")):
+        raise SettingError(
+            "from.run",
+            given["from.run"],
+            "may be set only if the config of the run has from.checkpoint, by which the model is checked",
         )
     tracking = config.get("tracking")
     tracking_given = any(key.startswith("tracking") for key in given)

@@ -34,6 +34,7 @@ UNUSED_BY_PROBES: ConfigDict = {
     "weak": NO_AUGMENTATION,
     "precision": "float32",
     "compile": False,
+    "from": {"run": None, "checkpoint": None},
 }
 """Fixed values of the settings that a probe ignores. Logistic regression is saved as `model=linear` with scale 1.0."""
 

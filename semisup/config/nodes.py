@@ -3,6 +3,7 @@
 from semisup.config import registry
 from semisup.config.sections import CheckpointSettings, CollapseSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
+from semisup.training.parent import ParentSettings
 from semisup.training.probe import ProbeSettings
 from semisup.training.state import TrainSettings
 
@@ -11,6 +12,7 @@ GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
 
 SECTIONS = {
     "train": TrainSettings,
+    "from": ParentSettings,
     "probe": ProbeSettings,
     "labeler": LabelerSettings,
     "collapse": CollapseSettings,

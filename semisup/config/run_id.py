@@ -32,11 +32,11 @@ IGNORED_BY_PROBES = (
 def result_config(config: ConfigDict) -> ConfigDict:
     """Select the part of a config that can change a result; the run id contains the hash of this part.
 
-    Of a path only the last name counts, so that a data set can be moved. Not counted are: the index of a device,
-    `train.refit=false`, files that only diagnostics use (they count as null), and null for those settings of a data
-    set that count only when set. In a run that uses no
-    unlabeled image, the threshold, the labeler and the settings of the method without an effect do not count either:
-    all runs of a sweep that differ only in these share one control.
+    Of a path only the last name counts, so that a data set or a parent run (`from.run`) can be moved. Not counted are:
+    the index of a device, `train.refit=false`, files that only diagnostics use (they count as null), and null for those
+    settings of a data set that count only when set. In a run that uses no unlabeled image, the threshold, the labeler
+    and the settings of the method without an effect do not count either: all runs of a sweep that differ only in these
+    share one control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
@@ -52,6 +52,9 @@ def result_config(config: ConfigDict) -> ConfigDict:
         counted["encoder"] = encoder | ({"weights": Path(encoder["weights"]).name} if encoder.get("weights") else {})
     counted["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
     counted["train"] = {key: value for key, value in counted["train"].items() if key != "refit" or value}
+    parent = {key: value for key, value in counted.pop("from").items() if value is not None}
+    if parent:  # without one, an id is what it was before there were parent runs
+        counted["from"] = parent | ({"run": Path(str(parent["run"])).name} if "run" in parent else {})
     probe = counted.pop("probe")
     if probe["classifier"] is not None:
         return _probe_config(counted, probe)

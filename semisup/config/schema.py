@@ -20,6 +20,7 @@ from semisup.config import registry
 from semisup.config.controls import fix_unused_by_probe
 from semisup.config.declared_settings import TYPE_NAMES, type_words
 from semisup.config.nodes import GROUP_NODES, SECTIONS
+from semisup.config.parent_run import identify_parent
 from semisup.config.precision import resolve_precision
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
@@ -76,8 +77,9 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
     Args:
         elsewhere: the run is for another machine, such as a node of a cluster; the hardware of this machine is not
             checked, and `weights` has no effect.
-        weights: download pretrained weights if missing, check them, and fill in `model.sha256` and `encoder.sha256`.
-            False = the caller needs no file of weights (for example, prediction).
+        weights: download pretrained weights if missing, check them, and fill in `model.sha256` and `encoder.sha256`;
+            also check the parent run, and fill in `from.checkpoint`. False = the caller needs no file of weights (for
+            example, prediction).
 
     Raises:
         SettingError: a setting is wrong; the message names the key, its value, the allowed values and, for an unknown
@@ -98,7 +100,9 @@ def suggest_new_name(error: SettingError) -> SettingError:
 
 
 def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -> RunConfig:
-    plain = fix_unused_by_probe(_normalize(_resolve(config)))
+    plain = _normalize(_resolve(config))
+    _check_start_of_probe(plain)
+    plain = fix_unused_by_probe(plain)
     nodes = [*GROUP_NODES, *SECTIONS]
     known = [*nodes, *RunSettings.__dataclass_fields__]
     for key in plain:
@@ -124,6 +128,9 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         groups["model"] = identify_weights(groups["model"])
         groups["encoder"] = identify_encoder(groups["encoder"], run.device)
     plain = _coerce_types(plain, run, groups | sections)
+    if weights:
+        sections["from"] = identify_parent(sections["from"], plain)
+        plain["from"] = asdict(sections["from"])
     encoder = groups.pop("encoder")
     _check_model_input(encoder, groups["model"], plain)
     if groups["method"].needs_ema and sections["train"].ema_decay is None:
@@ -133,7 +140,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         plain[key] = node
         (groups if key in groups else sections)[key] = _build_node(key, node)
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
-    train, labeler = sections.pop("train"), sections.pop("labeler")
+    train, labeler, parent = (sections.pop(name) for name in ("train", "labeler", "from"))
     if run.compile and getattr(groups["method"], "skip_rejected", False):
         raise SettingError(
             "compile", run.compile, "not supported with method.skip_rejected=true (the batch size varies at every step)"
@@ -148,7 +155,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     if train.refit:
         _check_refit(plain, groups["method"], dataset, labeler)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
-    settings = TrainingConfig(**how, train=train, labeler=labeler, **groups)
+    settings = TrainingConfig(**how, train=train, labeler=labeler, parent=parent, **groups)
     return RunConfig(
         plain,
         run,
@@ -160,6 +167,16 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         elsewhere=elsewhere,
         precision_reason=None if choice is None else choice.reason,
     )
+
+
+def _check_start_of_probe(config: ConfigDict) -> None:
+    """Raise SettingError if a probe is told to start from a run, because it trains no network."""
+    parent, probe = config.get("from"), config.get("probe")
+    if not isinstance(parent, dict) or parent.get("run") is None or not isinstance(probe, dict):
+        return
+    if probe.get("classifier") is not None:
+        allowed = f"has no effect with probe.classifier={escape(probe['classifier'])}; leave it out"
+        raise SettingError("from.run", parent["run"], allowed)
 
 
 def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: LabelerSettings) -> None:
@@ -294,8 +311,8 @@ def refuse_interpolations(config: ConfigDict) -> None:
 def _normalize(config: ConfigDict) -> ConfigDict:
     """Convert a config to its normal form, so that equal runs have equal configs.
 
-    If `train.steps` is given, `train.epochs` becomes null. The root of a data set and files of weights get absolute
-    paths. `device=auto` becomes the available device.
+    If `train.steps` is given, `train.epochs` becomes null. The root of a data set, files of weights and the directory
+    of a parent run get absolute paths. `device=auto` becomes the available device.
     """
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
@@ -303,6 +320,9 @@ def _normalize(config: ConfigDict) -> ConfigDict:
     dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
         config = config | {"dataset": dataset | {"root": os.path.abspath(os.path.expanduser(dataset["root"]))}}
+    parent = config.get("from")
+    if isinstance(parent, dict) and isinstance(parent.get("run"), str):
+        config = config | {"from": parent | {"run": os.path.abspath(os.path.expanduser(parent["run"]))}}
     for group in ("model", "encoder"):
         node = config.get(group)
         if isinstance(node, dict) and isinstance(node.get("weights"), str) and is_file_name(node["weights"]):

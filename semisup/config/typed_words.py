@@ -19,13 +19,16 @@ from semisup.text import listed, printable
 
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
+FROM = "from="
+"""Start of the short form of `from.run=RUN`."""
+
 
 def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
     """Convert typed KEY=VALUE words to overrides that Hydra can parse.
 
     A value that Hydra's grammar does not accept is taken as text: `dataset.root=~/photos (2026)` needs no quotes for
     Hydra. `threshold=glob(f*)` becomes the list of the options that match. Values of `zip(...)` and of the CSV file
-    `sweep.rows` are paired (`paired_values.py`).
+    `sweep.rows` are paired (`paired_values.py`). `from=RUN` is short for `from.run=RUN`.
 
     Args:
         words: as typed.
@@ -39,9 +42,9 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
     for word in words:
         key, _, value = word.partition("=")
         if key == ROWS:
-            converted += read_rows(Path(str(parse_value(value))), _cell_to_override)
+            converted += map(_long_form, read_rows(Path(str(parse_value(value))), _cell_to_override))
         else:
-            converted.append(_to_override(word, sweep))
+            converted.append(_to_override(_long_form(word), sweep))
     return converted
 
 
@@ -52,6 +55,11 @@ def _cell_to_override(word: str) -> str:
         return converted
     key, _, value = word.partition("=")
     return f"{key}={quote(value)}"
+
+
+def _long_form(word: str) -> str:
+    """Replace `from=RUN` by `from.run=RUN`."""
+    return f"from.run={word.removeprefix(FROM)}" if word.startswith(FROM) else word
 
 
 def _to_override(word: str, sweep: bool) -> str:

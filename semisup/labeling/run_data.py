@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from semisup.config import schema
-from semisup.config.run_id import ConfigDict
+from semisup.config.run_id import ConfigDict, run_id
 from semisup.core.embeddings import classifier_layer, record_inputs
 from semisup.core.inference import iter_logits, predict
 from semisup.core.types import Images
@@ -87,7 +87,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     """
     config = config | {"device": "auto", "compile": False, "dataset": _without_download(config["dataset"])}
     check_weights_present(schema.validate(config, weights=False), "download them from")
-    run_config = schema.validate(config)
+    run_config = schema.validate(config | {"from": dict.fromkeys(config["from"])})  # its start need not exist any more
     device = torch.device(run_config.run.device)
     model = load_trained_model(run, device)
     torch.set_num_threads(run_config.run.threads)
@@ -117,7 +117,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
 
     return RunData(
         run,
-        run_config.id,
+        run_id(run_config.config | {"from": config["from"]}),
         model.classes,
         root,
         run_config.dataset.scanned_folders() if isinstance(run_config.dataset, ScansFolders) else {},

@@ -111,6 +111,7 @@ ADDED_SECTIONS: ConfigDict = {
     "collapse": {"warn_below": None, "stop_below": None},
     "encoder": {"name": "none"},
     "probe": {"classifier": None, "C": [], "k": []},
+    "from": {"run": None, "checkpoint": None},
 }
 """Sections, and keys outside any section, that were added after 0.1.0."""
 

@@ -14,6 +14,7 @@ from semisup.dataset import ScansFolders
 from semisup.errors import SettingError, first_line
 from semisup.method import HoldsAllImages, OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings, ResizesImages
+from semisup.runner.parent import check_same_classes
 from semisup.runner.refit import refit_counts
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.meta_network import SkipWeightInit, meta_network, state_bytes
@@ -46,6 +47,7 @@ def check_compatibility(
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
         raise SettingError("method", name, _no_unlabeled(run_config.config["dataset"], labeled // len(classes)))
+    check_same_classes(run_config, classes)
     name = run_config.config["model"]["name"]
     weights = weight_bytes(run_config, channels, len(classes))
     if not run_config.elsewhere:

@@ -38,6 +38,7 @@ from semisup.runner.finish import close_tracker, finish_run
 from semisup.runner.metadata import dataset_metadata, initial_metadata, job_type, wandb_info
 from semisup.runner.out_of_memory import saving, translate_oom
 from semisup.runner.output_root import check_output_root
+from semisup.runner.parent import warn_of_trained_images
 from semisup.runner.probe import check_one_process, run_probe
 from semisup.runner.progress import Bars
 from semisup.runner.result import RunResult, record_early_failure, run_folder, traceback_tail
@@ -180,6 +181,7 @@ def _train(
         translate_oom(run_config),
     ):
         problem, data = load_data(run_config, bars)
+        warn_of_trained_images(run_config, data)
         run_config, problem, features = encode_run(run_config, problem, data, bars)
         began = time.monotonic()
         check_same_features((record.before.get("dataset") or {}).get("features"), features, folder)

@@ -27,6 +27,7 @@ from semisup.optimizer import OptimizerSettings
 from semisup.runtime.precision import wrap_forward
 from semisup.schedule import Schedule
 from semisup.threshold import Policy
+from semisup.training.parent import ParentSettings
 
 COUNTERS = {
     "step": "step",
@@ -137,6 +138,7 @@ class TrainingConfig:
     threshold: Policy
     method: Method
     labeler: LabelerSettings
+    parent: ParentSettings
 
     @property
     def calibrates(self) -> bool:
@@ -252,11 +254,16 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
 
 
 def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
-    """Build a model with the initial weights for a round; with Noisy Student, each round has other ones."""
+    """Build a model with the initial weights for a round; with Noisy Student, each round has other ones.
+
+    If the run starts from a parent run, every round starts from the weights of that run.
+    """
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
     with torch.random.fork_rng([problem.device] if problem.device.type == "cuda" else []):
         seed_global(derive_seed(settings.seed, "model", round_))
-        return settings.model.build(channels, problem.num_classes, size).to(problem.device)
+        model = settings.model.build(channels, problem.num_classes, size)
+    settings.parent.load(model)
+    return model.to(problem.device)
 
 
 def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, round_: int) -> None:

@@ -1,0 +1,47 @@
+"""Start a training from the best model of a finished run, the parent run.
+
+The run is identified by its checkpoint, whose name has the digest of its content. So the weights are the same whenever
+the training starts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from semisup.core.partial_state import load_trained_state, trained_state
+from semisup.errors import RecordError, SettingError, first_line
+from semisup.record import checkpoint
+from semisup.record.weights_check import check_weights
+from semisup.text import escape, printable
+
+
+@dataclass(frozen=True)
+class ParentSettings:
+    """Settings of the parent run. Keys: `from` in `conf/train.yaml`."""
+
+    run: str | None
+    checkpoint: str | None
+
+    def load(self, model: nn.Module) -> None:
+        """Copy the weights of the parent run into a model; without a parent run, leave the model unchanged.
+
+        Raises:
+            RecordError: the checkpoint is missing or damaged.
+            SettingError: the images of the parent run have another number of channels, or another size that changes
+                the shapes of the weights.
+        """
+        if self.run is None or self.checkpoint is None:
+            return
+        path = Path(self.run) / "checkpoints" / self.checkpoint
+        weights, expected = checkpoint.load(path).get("weights") or {}, trained_state(model)
+        check_weights(path, weights, expected)
+        for name, value in expected.items():
+            if name in weights and weights[name].shape != value.shape:
+                then, now = (list(each.shape) for each in (weights[name], value))
+                allowed = f"its tensor {escape(name)} has the shape {then}, and that of this run {now}; use images of "
+                raise SettingError("from.run", self.run, f"{allowed}the same size and number of channels")
+        try:
+            load_trained_state(model, weights)
+        except (RuntimeError, TypeError, KeyError) as error:
+            raise RecordError(f"{path}: not the weights of this run's model ({printable(first_line(error))})") from None
