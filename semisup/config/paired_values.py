@@ -49,25 +49,60 @@ def read_rows(path: Path, convert: Callable[[str], str]) -> list[str]:
 
     Raises:
         DataError: the file cannot be read, or has no lines, or lines with other numbers of cells than the header.
-        SettingError: a cell is not a value.
+        SettingError: the header has an empty or a repeated key, or a cell is not a value.
     """
     try:
         with path.expanduser().open(newline="", encoding="utf-8-sig") as file:
-            keys, *lines = [line for line in csv.reader(file) if any(cell.strip() for cell in line)] or [[]]
+            reader = csv.reader(file)
+            numbered = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{ROWS}={escape(path)}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    keys = [key.strip() for key in numbered[0][1]] if numbered else []
+    lines = [line for _, line in numbered[1:]]
     if not lines:
         raise DataError(
             f"{ROWS}={escape(path)}: needs a header with keys, such as threshold.tau, and a line for each run"
         )
-    for number, line in enumerate(lines, 2):
+    _require_header(path, keys)
+    for number, line in numbered[1:]:
         if len(line) != len(keys):
             raise DataError(f"{ROWS}={escape(path)}: line {number} has {counted(len(line), 'cell')}, not {len(keys)}")
     words = []
     for key, column in zip(keys, zip(*lines, strict=True), strict=True):
-        values = [convert(f"{key.strip()}={cell.strip()}").partition("=")[2] for cell in column]
-        words.append(f"{key.strip()}=tag({TAG},choice({','.join(values)}))")
+        values = [convert(f"{key}={cell.strip()}").partition("=")[2] for cell in column]
+        words.append(f"{key}=tag({TAG},choice({','.join(values)}))")
     return words
+
+
+def _require_header(path: Path, keys: list[str]) -> None:
+    """Raise SettingError if the header of a CSV file has an empty or a repeated key."""
+    for column, key in enumerate(keys, 1):
+        if not key:
+            raise SettingError(ROWS, path, f"column {column} of the header has no key; name a setting or delete it")
+        if _bare(key) in map(_bare, keys[: column - 1]):
+            raise SettingError(ROWS, path, f"the header has the key {escape(key)} twice; keep one of its columns")
+
+
+def require_single_sources(words: Iterable[str]) -> None:
+    """Raise SettingError if a key with paired values is given a second time, because one of them would be dropped.
+
+    Args:
+        words: the overrides of a command line, after `tagged` and `read_rows`.
+    """
+    paired: dict[str, bool] = {}
+    for word in words:
+        typed, _, value = word.partition("=")
+        key, is_pair = _bare(typed), value.startswith(f"tag({TAG},")
+        if key in paired and (is_pair or paired[key]):
+            raise SettingError(
+                key, "zip(...)", f"is given twice, by zip(...), {ROWS} or another value; keep one of them"
+            )
+        paired[key] = is_pair
+
+
+def _bare(key: str) -> str:
+    """Return a key without Hydra's prefix for added keys."""
+    return key.lstrip("+")
 
 
 def axes(overrides: Iterable[Override]) -> list[Axis]:

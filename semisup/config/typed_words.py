@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from semisup.config.compose import option_files
-from semisup.config.paired_values import ROWS, read_rows, tagged
+from semisup.config.paired_values import ROWS, read_rows, require_single_sources, tagged
 from semisup.config.quoting import quote
 from semisup.errors import SettingError, first_line
 from semisup.record.reader import parse_value
@@ -35,8 +35,8 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
         sweep: -m was given, so that a comma separates values.
 
     Raises:
-        SettingError: a word is not of the form key=value, `glob` matches no option, or text of a sweep that has no
-            meaning in the grammar has a comma.
+        SettingError: a word is not of the form key=value, `glob` matches no option, text of a sweep that has no
+            meaning in the grammar has a comma, or a key with paired values is given twice.
     """
     converted: list[str] = []
     for word in words:
@@ -45,6 +45,7 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
             converted += map(_long_form, read_rows(Path(str(parse_value(value))), _cell_to_override))
         else:
             converted.append(_to_override(_long_form(word), sweep))
+    require_single_sources(converted)
     return converted
 
 

@@ -161,17 +161,7 @@ def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
     yield f"Input `images`: uint8, (n, {size}, {size}, 3), RGB. Output `probabilities`: float32, (n, K)."
     yield "To decode and to resize an image is not part of the model:"
     yield from ("", "```python", "from pathlib import Path", "")
-    yield from ("import numpy", "from PIL import Image, ImageOps", "")
-    yield 'image = ImageOps.exif_transpose(Image.open("image.jpg")).convert("RGB")'
-    if settings.resize == "stretch":
-        yield f"image = image.resize(({size}, {size}), Image.Resampling.BILINEAR)"
-    else:
-        yield f"scale = {size} / min(image.size)"
-        yield f"width, height = (max({size}, int(side * scale)) for side in image.size)"
-        yield f"left, top = round((width - {size}) / 2), round((height - {size}) / 2)"
-        yield "image = image.resize((width, height), Image.Resampling.BILINEAR)"
-        yield f"image = image.crop((left, top, left + {size}, top + {size}))"
-    yield "pixels = numpy.asarray(image)[None]"
+    yield from decoding_code(settings)
     yield ""
     yield from format_.usage.split("\n")
     if format_.runs:
@@ -184,6 +174,22 @@ def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
     if settings.draft:
         yield "In training, JPEG files were decoded at a reduced scale where that sufficed (`Image.draft`);"
         yield "without that, probabilities differ slightly."
+
+
+def decoding_code(settings: DecodeSettings) -> Iterator[str]:
+    """Yield Python code that decodes image.jpg to `pixels` as `images/decode.py` does, with Pillow only."""
+    size = settings.size
+    yield from ("import numpy", "from PIL import Image, ImageOps", "")
+    yield 'image = ImageOps.exif_transpose(Image.open("image.jpg")).convert("RGB")'
+    if settings.resize == "stretch":
+        yield f"image = image.resize(({size}, {size}), Image.Resampling.BILINEAR)"
+    else:
+        yield f"long_side = int({size} * max(image.size) / min(image.size))"
+        yield f"width, height = ({size}, long_side) if image.width <= image.height else (long_side, {size})"
+        yield f"left, top = round((width - {size}) / 2), round((height - {size}) / 2)"
+        yield "image = image.resize((width, height), Image.Resampling.BILINEAR)"
+        yield f"image = image.crop((left, top, left + {size}, top + {size}))"
+    yield "pixels = numpy.asarray(image)[None]"
 
 
 def _escape(value: object) -> str:

@@ -14,12 +14,17 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup.export.model_card import wilson_interval
+from semisup.export.model_card import decoding_code, wilson_interval
+from semisup.images.decode import decode
+from semisup.images.decode_settings import DecodeSettings
 from semisup.runner.classifier import load_classifier
 from tests.conftest import SHARED, Program
 from tests.encoder.toy import toy_folder, toy_weights, toy_words
 
 RUN = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
+
+SIZES = ((16, 16), (9, 25), (25, 9), (49, 98), (98, 49), (200, 31), (5, 7), (61, 60))
+"""Width and height of images; for 49 x 98, int(98 * (16 / 49)) is 31, not 32."""
 
 
 def photographs(folder: Path, count: int) -> list[Path]:
@@ -75,6 +80,22 @@ def test_onnx_of_an_encoder_run_agrees_with_predict(
     monkeypatch.setattr(sys, "stdout", printed)
     exec(compile(code, "README.md", "exec"), {})
     assert printed.getvalue().split()[0] == classifier.predict(paths[0])[0][0]
+
+
+@pytest.mark.parametrize("resize", ["stretch", "center_crop"])
+def test_code_of_the_model_card_decodes_as_training_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = DecodeSettings(size=16, resize=resize, draft=False, background=128, max_pixels=10**6)
+    code, random = "\n".join(decoding_code(settings)), numpy.random.Generator(numpy.random.Philox(0))
+    for width, height in SIZES:
+        image = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=numpy.uint8))
+        image.save("image.jpg", format="PNG")
+        names: dict[str, Any] = {}
+        exec(code, names)
+        pixels = decode(Path("image.jpg").read_bytes(), settings).pixels
+        assert numpy.array_equal(names["pixels"][0].transpose(2, 0, 1), pixels), (width, height)
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_lines_of_a_csv_file_are_the_jobs(tmp_path: Path, monkeypatch: pytest.Mo
         ("", "needs a header with keys, such as threshold.tau, and a line for each run"),
         ("threshold.tau\n", "needs a header with keys"),
         ("threshold.tau,seed\n0.7\n", "line 2 has 1 cell, not 2"),
+        ("threshold.tau,seed\n\n0.7,1\n\n0.8\n", "line 5 has 1 cell, not 2"),
     ],
 )
 def test_unusable_csv_file_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
@@ -65,6 +66,28 @@ def test_unusable_csv_file_is_refused(tmp_path: Path, content: str | None, messa
         path.write_text(content)
     with pytest.raises(DataError, match=message):
         to_overrides([f"sweep.rows={path}"], sweep=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "words", "message"),
+    [
+        ("seed,threshold.tau,seed ", (), "the header has the key seed twice"),
+        ("seed,+seed,threshold.tau", (), r"the header has the key \+seed twice"),
+        ("seed, ,threshold.tau", (), "column 2 of the header has no key"),
+        ("seed,name,threshold.tau", ("threshold.tau=0.5",), "threshold.tau=.* is given twice"),
+        (None, ("seed=zip(0,1)", "seed=3,4"), "seed=.* is given twice"),
+        (None, ("seed=3", "seed=zip(0,1)"), "seed=.* is given twice"),
+    ],
+)
+def test_key_with_two_sources_of_paired_values_is_refused(
+    tmp_path: Path, header: str | None, words: tuple[str, ...], message: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{header}\n1,a,0.7\n2,b,0.8\n")
+    rows = [] if header is None else [f"sweep.rows={path}"]
+    for typed in ([*rows, *words], [*words, *rows]):
+        with pytest.raises(SettingError, match=message):
+            to_overrides(typed, sweep=True)
 
 
 @pytest.mark.parametrize(
