@@ -1,0 +1,91 @@
+"""Several archives as one data set: names of archives and of their members that could be misread are refused."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from semisup.dataset import DatasetInfo
+from semisup.errors import DataError
+from tests.dataset.test_folder import chosen
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), (value, 3, 4)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pack(path: Path, *names: str, start: int = 0) -> None:
+    """Write an archive with an image, or the text after `=`, under each name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            member, _, text = name.partition("=")
+            archive.writestr(member, text or png(start + number))
+
+
+def inspect(root: Path, *overrides: str) -> DatasetInfo:
+    return chosen(root, "dataset.on_duplicate=ignore", *overrides).inspect()
+
+
+def refused(root: Path, message: str, *overrides: str) -> None:
+    with pytest.raises(DataError, match=message) as error:
+        inspect(root, *overrides)
+    assert "\n" not in str(error.value)
+
+
+CLASSES = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(4)]
+
+
+@pytest.mark.parametrize("name", ["", "*.zip", "{train,test}.zip"])
+def test_a_test_archive_is_not_merged_into_the_labeled_images(name: str, tmp_path: Path) -> None:
+    pack(tmp_path / "train.zip", *CLASSES)
+    pack(tmp_path / "test.zip", "cat/8.png", "dog/9.png")
+    root = tmp_path / name
+    refused(root, r"test.zip would be read as one folder with train.zip.*; unpack it, as the folder test/")
+    refused(root, "test.zip would be read as one folder", "dataset.layout=splits")
+
+
+def test_a_test_archive_whose_folder_says_so_is_the_test_set(tmp_path: Path) -> None:
+    pack(tmp_path / "train.zip", *(f"train/{name}" for name in CLASSES))
+    pack(tmp_path / "test.zip", "test/cat/8.png", "test/dog/9.png", start=8)
+    assert inspect(tmp_path).counts == {"labeled": 6, "unlabeled": 0, "validation": 2, "test": 2}
+
+
+def test_archives_of_one_split_are_read_as_one_folder(tmp_path: Path) -> None:
+    pack(tmp_path / "train-0.zip", *CLASSES)
+    pack(tmp_path / "train-1.zip", "cat/8.png", "dog/9.png", start=8)
+    assert inspect(tmp_path).counts["labeled"] == 8
+
+
+def test_archives_with_members_of_the_same_name_are_not_classes(tmp_path: Path) -> None:
+    pack(tmp_path / "a.zip", *CLASSES)
+    pack(tmp_path / "b.zip", *CLASSES, start=20)
+    refused(tmp_path, r"a.zip and .*b.zip both have a member cat/0.png; unpack them, ")
+
+
+def test_archives_of_one_file_name_with_the_same_members_are_refused(tmp_path: Path) -> None:
+    shard = [f"{number}.{end}" for number in range(8) for end in ("png", f"cls={number % 2}")]
+    pack(tmp_path / "a/s.zip", *shard)
+    pack(tmp_path / "b/s.zip", *shard, start=20)
+    refused(tmp_path / "*/s.zip", r"both have a member 0.png, and .*a/s.zip and .*b/s.zip have the same file name")
+
+
+def test_tables_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    for number, name in enumerate("ab"):
+        rows = "\n".join(f"{name}{row}.png,{'xy'[row % 2]}" for row in range(4))
+        images = [f"{name}{row}.png" for row in range(4)]
+        pack(tmp_path / f"{name}.zip", *images, f"train.csv=file,class\n{rows}\n", start=9 * number)
+    refused(tmp_path, "both have a member train.csv")
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        pack(tmp_path / "twice/a.zip", "0.png", "1.png", "train.csv=file,class\n0.png,x\n", "train.csv=file,class\n")
+    refused(tmp_path / "twice/a.zip", "two members have the name train.csv")
+
+
+def test_json_files_that_describe_no_image_may_be_in_every_archive(tmp_path: Path) -> None:
+    pack(tmp_path / "a.zip", *CLASSES, "index.json={}")
+    pack(tmp_path / "b.zip", "cat/8.png", "dog/9.png", "index.json={}", start=8)
+    assert inspect(tmp_path).counts["labeled"] == 8
