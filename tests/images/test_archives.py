@@ -310,6 +310,11 @@ def test_bad_cells_have_reasons(tmp_path: Path) -> None:
     assert reason(dataclasses.replace(changed, name="gone", inode=1)) == "unreadable"
 
 
+def test_columns_of_one_parquet_file_have_keys_of_their_own(tmp_path: Path) -> None:
+    (image,) = cells(tmp_path / "x.parquet", [b"abc"])
+    assert image.content_key() != dataclasses.replace(image, column="mask").content_key()
+
+
 # Decoding and the cache ----------------------------------------------------------------------------------------------
 
 
