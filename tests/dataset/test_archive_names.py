@@ -89,3 +89,20 @@ def test_json_files_that_describe_no_image_may_be_in_every_archive(tmp_path: Pat
     pack(tmp_path / "a.zip", *CLASSES, "index.json={}")
     pack(tmp_path / "b.zip", "cat/8.png", "dog/9.png", "index.json={}", start=8)
     assert inspect(tmp_path).counts["labeled"] == 8
+
+
+def test_an_archive_beside_images_is_an_ignored_file(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / f"{('cat', 'dog')[number % 2]}_{number}.png").write_bytes(png(number))
+    pack(tmp_path / "old.zip", "cat/0.png", "dog/1.png", start=20)
+    info = inspect(tmp_path)
+    assert (info.counts["labeled"], info.counts["validation"]) == (6, 2)
+    assert info.index.ignored[".zip"] == 1
+
+
+def test_a_table_in_an_archive_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semisup.dataset._archive_source.MAX_ATTACHED_BYTES", 2**20)
+    pack(tmp_path / "a.zip", *CLASSES, "train.csv=file,class\n" + "\n" * 2**20)
+    refused(
+        tmp_path / "a.zip", "train.csv: has more than 1 MB, the limit in an archive; unpack", "dataset.layout=table"
+    )
