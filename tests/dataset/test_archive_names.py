@@ -106,3 +106,40 @@ def test_a_table_in_an_archive_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     refused(
         tmp_path / "a.zip", "train.csv: has more than 1 MB, the limit in an archive; unpack", "dataset.layout=table"
     )
+
+
+# WebDataset -----------------------------------------------------------------------------------------------------------
+
+SHARD = [f"{number}.{end}" for number in range(8) for end in ("png", f"cls={'ab'[number % 2]}")]
+
+
+def test_images_of_a_test_shard_without_classes_are_reported_or_not_used(tmp_path: Path) -> None:
+    pack(tmp_path / "train-0.zip", *SHARD, "8.png")
+    pack(tmp_path / "test-0.zip", "t0.png", "t1.png", start=30)
+    info = inspect(tmp_path)
+    assert info.counts["unlabeled"] == 3
+    text = "3 samples without a class are unlabeled images (2 of the test set; dataset.test=null leaves them out)"
+    assert info.notes[0] == f"WebDataset: 11 samples; {text}"
+    without = inspect(tmp_path, "dataset.test=null")
+    assert without.counts["unlabeled"] == 1
+    assert without.notes[0].endswith("; 1 samples without a class are unlabeled images")
+    assert without.index.ignored == {"not used: dataset.test=null": 2}
+
+
+def test_a_sample_with_two_images_is_refused(tmp_path: Path) -> None:
+    pack(tmp_path / "a.zip", *SHARD, "8.depth.png", "8.rgb.png", "8.cls=a")
+    refused(tmp_path / "a.zip", "the sample 8 has two images, 8.depth.png and 8.rgb.png; pack one image per sample")
+
+
+@pytest.mark.parametrize("label", ["[1]", '{"a": 1}', "true", "1.5"])
+def test_a_json_label_that_is_neither_text_nor_integer_is_refused(label: str, tmp_path: Path) -> None:
+    pack(tmp_path / "a.zip", *SHARD, "8.png", f'8.json={{"label": {label}}}')
+    refused(tmp_path / "a.zip", "8.json: the value of label must be text or an integer")
+
+
+def test_integral_and_missing_json_labels_are_read(tmp_path: Path) -> None:
+    labels = ["1.0", "1", '"1"', "2", "2.0", "2", "null"]
+    members = [each for n, label in enumerate(labels) for each in (f"{n}.png", f'{n}.json={{"label": {label}}}')]
+    pack(tmp_path / "a.zip", *members)
+    info = inspect(tmp_path / "a.zip", "dataset.validation=null")
+    assert (info.classes, info.counts["labeled"], info.counts["unlabeled"]) == (("1", "2"), 6, 1)
