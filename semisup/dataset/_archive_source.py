@@ -18,8 +18,8 @@ from semisup.images.scan import OTHER_SUFFIX, ImageFile, Scan, shown
 MOST_ROOTS = 8
 """Largest number of folders in an archive that are proposed as roots."""
 
-MAX_ATTACHED_BYTES = 2**30
-"""Largest size of a table inside an archive."""
+MAX_ATTACHED_BYTES = 2**26
+"""Largest uncompressed size of a table inside an archive, which is held in memory."""
 
 
 class ArchiveSource:
@@ -106,7 +106,10 @@ class ArchiveSource:
         try:
             return io.BytesIO(read_file(member, MAX_ATTACHED_BYTES))
         except BadImageError as error:
-            raise DataError(f"{self.shown(where)}: cannot be read from the archive ({error.reason})") from None
+            reason = f"cannot be read from the archive ({error.reason})"
+            if member.bytes_ > MAX_ATTACHED_BYTES:
+                reason = f"has more than {MAX_ATTACHED_BYTES >> 20} MB, the limit in an archive; unpack the archive"
+            raise DataError(f"{self.shown(where)}: {reason}") from None
 
     def file_status(self, where: str) -> None:
         return None

@@ -52,17 +52,24 @@ class ImageRows:
                 raise DataError(f"{self.describe(origin)}: {file.name} has the {kind} {now or 'none'}, {other}")
         self.ignored[REPEATED] += 1
 
-    def listing(self, description: str, names: SetNames) -> Listing:
+    def listing(self, description: str, names: SetNames, unit: str = "rows") -> Listing:
         """Divide the images. Labeled images without a class are unlabeled, and so are test images if none has a class.
 
-        Images of the sets whose settings are null (`dataset.validation=null`) are not used.
+        Images of the sets whose settings are null (`dataset.validation=null`) are not used, also not as unlabeled ones.
+
+        Args:
+            description: how the files were read; the number of images without a class is added.
+            names: the sets and their settings.
+            unit: plural noun for that from which an image comes.
 
         Raises:
             DataError: there are fewer than two classes; a validation or test image has no class although others of its
                 split have one, or a class that no labeled image has.
         """
-        self._resolve_splits()
         self._positions.clear()
+        self._drop_unused(names)
+        description += self._resolve_splits(unit)
+        self._drop_unused(names)
         used = {name for name, split in zip(self.classes, self.splits, strict=True) if split == LABELED}
         classes = sorted(used)
         if len(classes) < 2:
@@ -74,10 +81,6 @@ class ImageRows:
         rows: dict[str, list[int]] = {split: [] for split in (LABELED, UNLABELED, VALIDATION, TEST)}
         for row in order:
             rows[self.splits[row]].append(row)
-        for split in (UNLABELED, VALIDATION, TEST):
-            if getattr(names, split) is None and rows[split]:
-                self.ignored[f"not used: dataset.{split}=null"] += len(rows[split])
-                rows[split] = []
         parts = {split: self._part(split, rows[split], numbers) for split in (LABELED, VALIDATION, TEST)}
         return Listing(
             classes,
@@ -90,8 +93,21 @@ class ImageRows:
             [numbers.get(self.classes[row], -1) for row in rows[UNLABELED]],
         )
 
-    def _resolve_splits(self) -> None:
-        """Move images without a class to the unlabeled split; raise DataError if their split needs a class."""
+    def _drop_unused(self, names: SetNames) -> None:
+        """Remove the images of the sets whose settings are null."""
+        unused = {split for split in (UNLABELED, VALIDATION, TEST) if getattr(names, split) is None}
+        if unused.isdisjoint(self.splits):
+            return
+        self.ignored.update(f"not used: dataset.{split}=null" for split in self.splits if split in unused)
+        rows = [row for row, split in enumerate(self.splits) if split not in unused]
+        self.files = [self.files[row] for row in rows]
+        self.classes = [self.classes[row] for row in rows]
+        self.splits = [self.splits[row] for row in rows]
+        self.origins = array("Q", (self.origins[row] for row in rows))
+
+    def _resolve_splits(self, unit: str) -> str:
+        """Make the images without a class unlabeled ones, and describe how many these are; "" if there are none."""
+        changed: Counter[str] = Counter()
         with_class = {split for split, name in zip(self.splits, self.classes, strict=True) if name}
         for row, (split, name) in enumerate(zip(self.splits, self.classes, strict=True)):
             if name or split == UNLABELED:
@@ -103,6 +119,11 @@ class ImageRows:
                     " add it, or give the image the split unlabeled"
                 )
             self.splits[row] = UNLABELED
+            changed[split] += 1
+        if not changed:
+            return ""
+        of_test = f" ({changed[TEST]} of the test set; dataset.test=null leaves them out)" if changed[TEST] else ""
+        return f"; {changed.total()} {unit} without a class are unlabeled images{of_test}"
 
     def _part(self, split: str, rows: list[int], numbers: dict[str, int]) -> FileSplit:
         """List the images of a split by class, and in each class by name, as folders of classes are listed."""

@@ -17,7 +17,7 @@ from semisup.dataset._image_names import ImageNames
 from semisup.dataset._image_rows import ImageRows
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._source import Source
-from semisup.dataset._split_words import LABELED, SPLIT_WORDS, UNLABELED, split_of_name
+from semisup.dataset._split_words import LABELED, SPLIT_WORDS, split_of_name
 from semisup.dataset._table import read_table
 from semisup.dataset._table_columns import CLASS, FILE
 from semisup.dataset._table_rows import Table
@@ -62,7 +62,8 @@ def read(source: Source, names: SetNames) -> Listing:
             rows.add(file, class_, _split(table, row, splits[where]), origin)
     if missing:
         _check_missing(missing, rows, source, names)
-    return rows.listing(_describe_tables(tables, rows), names)
+    plural = "table" if len(tables) == 1 else "tables"
+    return rows.listing(f"{plural} {', '.join(map(escape_name, tables))}", names)
 
 
 def _tables(source: Source) -> dict[str, str]:
@@ -168,10 +169,3 @@ def _check_missing(missing: Mapping[int, str], rows: ImageRows, source: Source, 
 def _describe(tables: list[Table], origin: int) -> str:
     table = tables[origin >> _TABLE_BITS]
     return f"{table.shown_path}: row {table.rows[origin & ((1 << _TABLE_BITS) - 1)]}"
-
-
-def _describe_tables(tables: Mapping[str, Table], rows: ImageRows) -> str:
-    names = ", ".join(map(escape_name, tables))
-    without = sum(not name and split != UNLABELED for name, split in zip(rows.classes, rows.splits, strict=True))
-    plural = "table" if len(tables) == 1 else "tables"
-    return f"{plural} {names}" + (f"; {without} rows without a class are unlabeled images" if without else "")

@@ -22,14 +22,12 @@ from semisup.errors import DataError
 from semisup.images.decode import BadImageError
 from semisup.images.read_file import read_file
 from semisup.images.scan import OTHER_SUFFIX, ImageFile
+from semisup.text import escape
 
 EXPECTS = "shards with a .cls or .json file for each image"
 
 MAX_CLASS_BYTES = 2**20
 """Largest size, in bytes, of a `.cls` or `.json` member."""
-
-SECOND_IMAGE = "further image of a sample"
-"""Reason for ignoring an image whose sample has an image before it, such as a mask."""
 
 
 def matches(source: Source, names: SetNames) -> bool:
@@ -52,13 +50,13 @@ def read(source: Source, names: SetNames) -> Listing:
     }
     for suffix, members in of_sample.items():
         rows.ignored.subtract({suffix: len(members), OTHER_SUFFIX: len(members)})
-    before = None
+    before, previous = None, ""
     for number, file in enumerate(scan.files):
         sample = _sample(file.name)
         if sample == before:
-            rows.ignored[SECOND_IMAGE] += 1
-            continue
-        before = sample
+            problem = f"the sample {sample.lstrip('/')} has two images, {previous} and {file.name}"
+            raise DataError(f"{source.shown('.')}: {problem}; pack one image per sample, without masks and the like")
+        before, previous = sample, file.name
         class_ = ""
         if (member := of_sample[".cls"].get(sample)) is not None:
             class_ = class_name(_text(source, member).strip())
@@ -67,7 +65,7 @@ def read(source: Source, names: SetNames) -> Listing:
         split = split_of_name(os.path.basename(file.path)) or LABELED
         rows.add(file, class_, split, number)
     rows.ignored = +rows.ignored  # without counts of 0
-    return rows.listing(f"WebDataset: {len(rows.files)} samples", names)
+    return rows.listing(f"WebDataset: {len(rows.files)} samples", names, "samples")
 
 
 def _sample(name: str) -> str:
@@ -97,5 +95,10 @@ def _class_in_json(source: Source, member: ImageFile, names: SetNames) -> str:
         )
     keys = list(map(str, value))
     position = find_columns(source.shown(member.name), keys, {CLASS: names.columns.get(CLASS)}, ()).get(CLASS)
-    found = value[list(value)[position]] if position is not None else None
-    return "" if found is None else class_name(str(found).strip())
+    label = value[list(value)[position]] if position is not None else None
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if isinstance(label, bool) or not isinstance(label, str | int | None):
+        allowed = "must be text or an integer, or null for no class"
+        raise DataError(f"{source.shown(member.name)}: the value of {escape(keys[position or 0])} {allowed}")
+    return "" if label is None else class_name(str(label).strip())

@@ -14,6 +14,7 @@ from semisup.dataset import (
     _layout_table,
     _layout_webdataset,
 )
+from semisup.dataset._archive_names import refuse_collision, refuse_splits
 from semisup.dataset._find_folders import is_word, train_folder
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._source import Source, last_name
@@ -54,6 +55,12 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 """Name of the layout -> its functions."""
 
+_READ_ARCHIVE_NAMES = "webdataset"
+"""The layout that reads the split from the names of archives, and in which members of two may have the same name."""
+
+_EXPLICIT = ("webdataset", "table", "folders")
+"""Layouts in which an image is labeled only if a table or a configured folder says so, or the name of its archive."""
+
 
 def find_layout(source: Source, names: SetNames, setting: str) -> Layout:
     """Return the layout that `dataset.layout` names; for `auto`, the layout that matches the files.
@@ -63,8 +70,18 @@ def find_layout(source: Source, names: SetNames, setting: str) -> Layout:
 
     Raises:
         SettingError: several layouts match, or `dataset.labeled` names a folder that does not exist.
-        DataError: no layout matches.
+        DataError: no layout matches, or it does not suit several archives (see `_archive_names.py`).
     """
+    by_archive = LAYOUTS[_READ_ARCHIVE_NAMES]
+    if setting != _READ_ARCHIVE_NAMES and not (setting == AUTO and by_archive.matches(source, names)):
+        refuse_collision(source)
+    layout = _matching_layout(source, names, setting)
+    if all(layout is not LAYOUTS[name] for name in _EXPLICIT):
+        refuse_splits(source)
+    return layout
+
+
+def _matching_layout(source: Source, names: SetNames, setting: str) -> Layout:
     if setting != AUTO:
         return LAYOUTS[setting]
     if source.is_table:

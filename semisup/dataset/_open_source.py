@@ -65,15 +65,19 @@ def _open_files(root: Path, paths: list[Path], *, follow_symlinks: bool) -> Sour
 
 
 def _archives_in(folder: Path) -> list[Path]:
-    """List the archives in a folder of archives, which has neither subfolders nor tables."""
+    """List the archives in a folder of archives, which has neither subfolders, nor tables, nor images.
+
+    In any other folder an archive is a file that is ignored and counted.
+    """
     try:
         entries = sorted(each for each in folder.iterdir() if not is_hidden(each.name))
     except OSError:
         return []
     archives = [each for each in entries if each.suffix.lower() in ARCHIVE_SUFFIXES and each.is_file()]
-    if not archives or any(each.is_dir() for each in entries) or FolderSource(folder, False).tables():
+    if not archives or any(each.is_dir() for each in entries):
         return []
-    return archives
+    source = FolderSource(folder, follow_symlinks=True)
+    return [] if source.tables() or source.scan(".", recursive=False).files else archives
 
 
 def _expand_braces(pattern: str) -> list[str]:

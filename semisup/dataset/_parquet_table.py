@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from semisup.dataset._table_columns import CLASS, FILE, SPLIT, find_columns
 from semisup.dataset._table_rows import Table, class_name
 from semisup.errors import DataError
+from semisup.text import escape
 
 EXTRA = "Parquet is read with an extra; type pip install 'semisup[parquet]'"
 
@@ -30,7 +31,7 @@ def read_parquet_table(
         columns = find_columns(shown_path, schema.names, chosen, required)
         names = {role: schema.names[position] for role, position in columns.items()}
         cells, files = _files(opened, names[FILE], shown_path)
-        texts = {role: _texts(opened, names[role], schema) for role in (CLASS, SPLIT) if role in names}
+        texts = {role: _texts(opened, names[role], shown_path) for role in (CLASS, SPLIT) if role in names}
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, DataError) or not isinstance(error, (pyarrow.ArrowException, OSError)):
             raise
@@ -48,38 +49,85 @@ def _files(opened: Any, column: str, shown_path: str) -> tuple[str | None, list[
     import pyarrow
 
     type_ = opened.schema_arrow.field(column).type
-    if pyarrow.types.is_struct(type_) and "bytes" in {type_.field(number).name for number in range(type_.num_fields)}:
-        fields = {type_.field(number).name for number in range(type_.num_fields)}
+    allowed = "images must be names of files, bytes of images, or a struct of bytes and path"
+    refusal = DataError(f"{shown_path}: the column {escape(column)} has the type {escape(str(type_))}; {allowed}")
+    fields = (
+        {type_.field(number).name: type_.field(number).type for number in range(type_.num_fields)}
+        if pyarrow.types.is_struct(type_)
+        else {}
+    )
+    if "bytes" in fields:
+        if not _is_binary(fields["bytes"]) or not _is_text(fields.get("path", pyarrow.string())):
+            raise refusal
         if "path" not in fields:
             return f"{column}.bytes", [""] * opened.metadata.num_rows
         paths = opened.read(columns=[f"{column}.path"], use_threads=False).column(0).combine_chunks().field("path")
         return f"{column}.bytes", [path or "" for path in paths.to_pylist()]
-    if pyarrow.types.is_binary(type_) or pyarrow.types.is_large_binary(type_):
+    if _is_binary(type_):
         return column, [""] * opened.metadata.num_rows
-    if pyarrow.types.is_string(type_) or pyarrow.types.is_large_string(type_) or pyarrow.types.is_dictionary(type_):
+    if _is_text(type_) and not pyarrow.types.is_null(type_):
         files = opened.read(columns=[column], use_threads=False).column(0).to_pylist()
         if (missing := next((row for row, each in enumerate(files) if not each), None)) is not None:
             raise DataError(f"{shown_path}: row {missing} has no file name")
         return None, [str(each) for each in files]
-    allowed = "must be names of files, bytes of images, or a struct of bytes and path"
-    raise DataError(f"{shown_path}: the column {column} has the type {type_}; images {allowed}")
+    raise refusal
 
 
-def _texts(opened: Any, column: str, schema: Any) -> list[str]:
+def _is_binary(type_: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_binary(type_) or types.is_large_binary(type_))
+
+
+def _is_text(type_: Any) -> bool:
+    from pyarrow import types
+
+    plain = type_.value_type if types.is_dictionary(type_) else type_
+    return bool(types.is_string(plain) or types.is_large_string(plain) or types.is_null(plain))
+
+
+def _is_scalar(type_: Any) -> bool:
+    """Whether values of the type can be classes: text, also as bytes, numbers and booleans."""
+    from pyarrow import types
+
+    plain = type_.value_type if types.is_dictionary(type_) else type_
+    numeric = types.is_integer(plain) or types.is_floating(plain) or types.is_boolean(plain)
+    return bool(numeric) or _is_text(plain) or _is_binary(plain)
+
+
+def _texts(opened: Any, column: str, shown_path: str) -> list[str]:
     """Read a column of classes or splits as text; null is "", and so are negative numbers of classes with names."""
-    class_names = _class_names(schema, column)
+    where = f"{shown_path}: the column {escape(column)}"
+    type_ = opened.schema_arrow.field(column).type
+    if not _is_scalar(type_):
+        raise DataError(f"{where} has the type {escape(str(type_))}; classes and splits must be text or numbers")
+    class_names = _class_names(opened.schema_arrow, column)
     cache: dict[Any, str] = {None: ""}
     texts = []
-    for value in opened.read(columns=[column], use_threads=False).column(0).to_pylist():
+    for row, value in enumerate(opened.read(columns=[column], use_threads=False).column(0).to_pylist()):
         if value not in cache:
-            cache[value] = class_name(_text(value, class_names))
+            try:
+                cache[value] = class_name(_text(value, class_names))
+            except UnicodeDecodeError:
+                raise DataError(f"{where} has bytes in row {row} that are not UTF-8 text") from None
+            except IndexError:
+                limit = f"and the names of {len(class_names)} classes, 0 to {len(class_names) - 1}"
+                raise DataError(f"{where} has the class {value} in row {row}, {limit}") from None
         texts.append(cache[value])
     return texts
 
 
 def _text(value: Any, class_names: Sequence[str]) -> str:
+    """Convert a value to text.
+
+    Raises:
+        IndexError: it is the number of a class without a name, and others have names.
+        UnicodeDecodeError: it is bytes that are not UTF-8.
+    """
     if class_names and isinstance(value, int):
-        return class_names[value] if 0 <= value < len(class_names) else "" if value < 0 else str(value)
+        return class_names[value] if value >= 0 else ""
+    if isinstance(value, bytes):
+        value = value.decode()
     if isinstance(value, float):
         return "" if value != value else str(int(value)) if value.is_integer() else str(value)
     return str(value).strip()

@@ -2,7 +2,7 @@
 
 A member counts as an image, or is ignored, by the same rules as a file in a folder (`scan.py`). An archive is refused
 as a whole if it is damaged or truncated, if a name in it leads outside (`/a.jpg`, `../a.jpg`), or if two members have
-one name: of such archives, no one can tell which images they were meant to have.
+one name: which images such an archive should have is not known.
 """
 
 import os
@@ -54,15 +54,18 @@ def is_archive(path: Path) -> bool:
 def list_archives(paths: Sequence[Path]) -> ArchiveListing:
     """List the images of archives as if all were unpacked in one folder.
 
-    If several archives have a member of the same name, the name of each image begins with the name of its archive.
+    If several archives have a member of the same name, the name of each member begins with the name of its archive, and
+    the listing says so in `collision`.
 
     Raises:
-        DataError: an archive cannot be read, or is refused (the top of this module has the reasons).
+        DataError: an archive cannot be read, or is refused (the top of this module has the reasons), or several archives
+            have a member of the same name and two of these archives have the same name too.
     """
     listings = [_list_archive(path) for path in paths]
-    if len(listings) > 1 and _collide(listings):
+    merged = ArchiveListing(collision=_collision(paths, listings))
+    if merged.collision:
+        _check_archive_names(paths, merged.collision)
         listings = [put_below(listing, escape_name(path.name)) for path, listing in zip(paths, listings, strict=True)]
-    merged = ArchiveListing()
     for listing in listings:
         merged.images += listing.images
         merged.attached |= listing.attached
@@ -103,7 +106,7 @@ def _list_archive(path: Path) -> ArchiveListing:
         raise DataError(f"{shown(path)}: {error}") from None
     listing.images.sort(key=lambda image: image.name)
     _follow_hard_links(listing, links)
-    _check_names(listing, path)
+    _check_names(listing)
     return listing
 
 
@@ -123,6 +126,8 @@ def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> None:
     if kind == tar_archive.FILE:
         suffix = os.path.splitext(parts[-1])[1].lower()
         if suffix in ATTACHED_SUFFIXES:
+            if member.name in listing.attached:
+                raise _repeated(member.path, member.name)
             listing.attached[member.name] = member
         ignored = reason_to_ignore(suffix, lambda: _ends(member, suffix))
         if ignored is None:
@@ -178,23 +183,53 @@ def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]
     listing.images.sort(key=lambda each: each.name)
 
 
-def _check_names(listing: ArchiveListing, archive: Path) -> None:
-    names = (image.name for image in listing.images)
+def _check_names(listing: ArchiveListing) -> None:
     before = None
-    for name in names:
-        if name == before:
-            raise DataError(f"{shown(archive)}: two members have the name {name}; pack the images again, each once")
-        before = name
+    for image in listing.images:
+        if image.name == before:
+            raise _repeated(image.path, image.name)
+        before = image.name
 
 
-def _collide(listings: Iterable[ArchiveListing]) -> bool:
-    seen: set[str] = set()
-    for listing in listings:
-        names = {image.name for image in listing.images}
-        if not seen.isdisjoint(names):
-            return True
-        seen |= names
-    return False
+def _repeated(archive: str, name: str) -> DataError:
+    return DataError(f"{shown(archive)}: two members have the name {name}; pack the files again, each once")
+
+
+def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
+    """Refuse archives of the same name, by which equal names of their members cannot be told apart."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(escape_name(path.name), path)
+        if other is not path:
+            fix = f"and {shown(other)} and {shown(path)} have the same file name; rename one of them"
+            raise DataError(f"{collision}, {fix}")
+
+
+def _collision(paths: Sequence[Path], listings: Sequence[ArchiveListing]) -> str:
+    """Describe the first image or attached member whose name two archives have; "" if there is none.
+
+    JSON files are compared only if their name is that of an image up to the suffix: others are not read.
+    """
+    seen: dict[str, Path] = {}
+    if len(listings) < 2:
+        return ""
+    stems: set[str] | None = None
+    for path, listing in zip(paths, listings, strict=True):
+        for name in (*(image.name for image in listing.images), *listing.attached):
+            other = seen.setdefault(name, path)
+            if other is path:
+                continue
+            if name.lower().endswith(".json"):
+                stems = stems or {_sample(image.name) for each in listings for image in each.images}
+                if _sample(name) not in stems:
+                    continue
+            return f"{shown(other)} and {shown(path)} both have a member {name}"
+    return ""
+
+
+def _sample(name: str) -> str:
+    folder, _, base = name.rpartition("/")
+    return f"{folder}/{base.partition('.')[0]}"
 
 
 def _head(path: Path) -> bytes:

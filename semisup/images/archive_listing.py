@@ -17,12 +17,15 @@ class ArchiveListing:
     attached: name -> member with one of ATTACHED_SUFFIXES
     folders: paths of all folders
     ignored: (path of the folder, reason or suffix) -> number of members that are not read
+    collision: a name that members of two archives have, with these archives, for messages; "" = there is none. Then
+        the names of all members begin with the name of their archive
     """
 
     images: list[ArchivedImage] = field(default_factory=list)
     attached: dict[str, ArchivedImage] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+    collision: str = ""
 
 
 def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:

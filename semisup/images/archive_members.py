@@ -3,6 +3,7 @@
 The fields that `ImageFile` has for a file are here those of the archive, except the name and the size of the image.
 """
 
+import json
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ class ParquetCell(ArchivedImage):
     """
 
     column: str
+
+    def content_key(self) -> str:
+        return f"{ArchivedImage.content_key(self)} {json.dumps(self.column)}"
 
 
 def in_storage_order(files: Sequence[ImageFile]) -> list[ImageFile]:

@@ -1,8 +1,11 @@
 """Read images from rows of Parquet files, a few rows at a time.
 
-The rows of a file are stored in groups, and a group can only be read from its beginning. A group of moderate size is
-kept in memory, so that its rows can be read in any order. Of a larger group only some rows are kept in memory, so that
-it is fast only to read it in order.
+The rows of a file are stored in groups, and a group can only be read from its begin. A group of moderate size is kept
+in memory, so that its rows can be read in any order; of a larger one, some rows are, and reading in order is fast.
+
+A cell that is stored once can fill many rows, so a group of 1 MB can expand to terabytes. Therefore a group is read in
+batches, and one that exceeds the limit is not kept. The rows of a batch are so few that together they stay below the
+limit even if each had all bytes of the group.
 """
 
 import os
@@ -73,19 +76,39 @@ class _Column:
         metadata = self.file.metadata
         self.ends = list(accumulate(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)))
         self.groups: OrderedDict[int, Any] = OrderedDict()
+        self.large: set[int] = set()
         self.streamed: tuple[int, int, Any, Iterator[Any]] | None = None
 
     def value(self, row: int) -> Any:
         group = bisect_right(self.ends, row)
         first = self.ends[group - 1] if group else 0
-        if self._bytes(group) > MAX_GROUP_BYTES:
-            return self._streamed_value(group, row - first)
-        if group not in self.groups:
+        if group not in self.groups and group not in self.large:
             while len(self.groups) >= MAX_GROUPS:
                 self.groups.popitem(last=False)
-            table = self.file.read_row_group(group, columns=[self.column], use_threads=False)
-            self.groups[group] = _bytes_of(table.column(0).combine_chunks())
+            if (values := self._whole(group)) is None:
+                self.large.add(group)
+            else:
+                self.groups[group] = values
+        if group in self.large:
+            return self._streamed_value(group, row - first)
         return self.groups[group][row - first]
+
+    def _whole(self, group: int) -> Any:
+        """Read all values of a group; None if they have more than MAX_GROUP_BYTES."""
+        if self._bytes(group) > MAX_GROUP_BYTES:
+            return None
+        batches, size = [], 0
+        for values in self._batches(group):
+            size += values.nbytes
+            if size > MAX_GROUP_BYTES:
+                return None
+            batches.append(values)
+        return pyarrow.concat_arrays(batches) if batches else []
+
+    def _batches(self, group: int) -> Iterator[Any]:
+        rows = min(_STREAM_ROWS, max(1, MAX_GROUP_BYTES // max(1, self._bytes(group))))
+        batches = self.file.iter_batches(rows, row_groups=[group], columns=[self.column], use_threads=False)
+        return (_bytes_of(batch.column(0)) for batch in batches)
 
     def _bytes(self, group: int) -> int:
         """Return the uncompressed size of the images of a group, as the file declares it."""
@@ -96,12 +119,13 @@ class _Column:
     def _streamed_value(self, group: int, row: int) -> Any:
         """Return a value of a large group; the rows between it and that of the last call are skipped."""
         if self.streamed is None or self.streamed[0] != group or row < self.streamed[1]:
-            batches = self.file.iter_batches(_STREAM_ROWS, row_groups=[group], columns=[self.column], use_threads=False)
-            self.streamed = group, 0, [], iter(batches)
+            self.streamed = group, 0, [], self._batches(group)
         _, start, values, batches = self.streamed
         while row >= start + len(values):
             start += len(values)
-            values = _bytes_of(next(batches).column(0))
+            if (values := next(batches, None)) is None:
+                self.streamed = None
+                raise BadImageError("unreadable")  # the group has fewer rows than the file declares
             self.streamed = group, start, values, batches
         return values[row - start]
 

@@ -196,10 +196,18 @@ def root(tmp_path: Path) -> Path:
 def test_images_of_a_test_table_without_classes_are_unlabeled(root: Path) -> None:
     info = inspect(root, "dataset.class_column=breed", "dataset.validation=null")
     assert info.counts == {"labeled": 8, "unlabeled": 4, "validation": 0, "test": 0}
-    assert info.notes == ("tables test.csv, train.csv; 4 rows without a class are unlabeled images",)
+    text = "4 rows without a class are unlabeled images (4 of the test set; dataset.test=null leaves them out)"
+    assert info.notes == (f"tables test.csv, train.csv; {text}",)
     assert info.index.parts["labeled"].files[0].name == "images/00000.png"
     drawn = inspect(root, "dataset.class_column=breed")
     assert drawn.counts == {"labeled": 6, "unlabeled": 4, "validation": 2, "test": 0}
+
+
+def test_images_of_a_test_table_without_classes_are_not_used_if_test_is_null(root: Path) -> None:
+    info = inspect(root, "dataset.class_column=breed", "dataset.validation=null", "dataset.test=null")
+    assert info.counts == {"labeled": 8, "unlabeled": 0, "validation": 0, "test": 0}
+    assert info.notes == ("tables test.csv, train.csv",)
+    assert info.index.ignored == {"not used: dataset.test=null": 4}
 
 
 def test_classes_of_unlabeled_rows_are_used_for_diagnostics_only(tmp_path: Path) -> None:
@@ -308,14 +316,12 @@ def test_webdataset_shards_are_read(root: Path) -> None:
     }
     shard(place / "train-0.tar", train)
     more = {"0.png": images[4], "0.json": b'{"id": 7, "label": "a"}', "1.png": images[5], "1.json": b'{"label": "b"}'}
-    shard(
-        place / "train-1.tar", more | {"2.png": images[6], "3.a.png": images[7], "3.b.png": images[8], "3.cls": b"a\n"}
-    )
+    shard(place / "train-1.tar", more | {"2.png": images[6], "3.a.png": images[7], "3.cls": b"a\n"})
     shard(place / "val-0.tar", {"0.png": images[9], "0.cls": b"a", "1.png": images[10], "1.cls": b"b"})
     info = inspect(place)
     assert info.classes == ("a", "b")
     assert info.counts == {"labeled": 7, "unlabeled": 1, "validation": 2, "test": 0}
-    assert info.index.ignored == {"further image of a sample": 1}
+    assert info.index.ignored == {}
     assert info.index.parts["unlabeled"].files[0].name == "train-1.tar/2.png", "names of two shards collide"
 
 

@@ -130,6 +130,7 @@ def test_parquet_has_the_same_rows_as_text() -> None:
         ([0.0, 2.0, float("nan")], ["0", "2", ""]),
         (["a", "b ", None], ["a", "b", ""]),
         ([True, False, None], ["True", "False", ""]),
+        ([b"a", "\u00e9".encode(), None], ["a", "\u00e9", ""]),
     ],
 )
 def test_classes_in_parquet_become_text(values: list[object], expected: list[str]) -> None:
@@ -142,6 +143,32 @@ def test_numbered_classes_get_the_names_in_the_metadata() -> None:
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     columns = pyarrow.table({"file": ["1", "2", "3"], "label": [1, 0, -1]}).replace_schema_metadata(metadata)
     assert table(parquet_bytes(columns)).classes == ["dog", "cat", ""]
+
+
+def test_numbers_of_classes_without_a_name_are_refused() -> None:
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["cat", "dog"]}}}})}
+    columns = pyarrow.table({"file": ["1", "2"], "label": [1, 2]}).replace_schema_metadata(metadata)
+    with pytest.raises(DataError, match="column label has the class 2 in row 1, and the names of 2 classes, 0 to 1"):
+        table(parquet_bytes(columns))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"file": ["1"], "label": [["a"]]}, "column label has the type list<.*>; classes and splits must be text"),
+        ({"file": ["1"], "label": ["a"], "split": [["train"]]}, "column split has the type list<"),
+        ({"file": ["1"], "label": [b"\xff"]}, "column label has bytes in row 0 that are not UTF-8 text"),
+        ({"image": [{"bytes": b"a", "path": 1}], "label": ["a"]}, "column image has the type struct<.*; images must"),
+        ({"image": [{"bytes": 1, "path": "a"}], "label": ["a"]}, "column image has the type struct<.*; images must"),
+        (
+            {"image": pyarrow.array([b"a"]).dictionary_encode(), "label": ["a"]},
+            "has the type dictionary<.*; images must",
+        ),
+    ],
+)
+def test_parquet_columns_of_other_types_are_refused(columns: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        table(parquet_bytes(pyarrow.table(columns)))
 
 
 def test_a_parquet_column_of_numbers_holds_no_images() -> None:

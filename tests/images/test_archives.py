@@ -310,6 +310,32 @@ def test_bad_cells_have_reasons(tmp_path: Path) -> None:
     assert reason(dataclasses.replace(changed, name="gone", inode=1)) == "unreadable"
 
 
+def test_a_cell_that_fills_many_rows_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file stores one value of 100 kB in a dictionary; its 2000 rows would need 200 MB."""
+    monkeypatch.setattr(parquet_cells, "MAX_GROUP_BYTES", 2**20)
+    value = bytes(100_000)
+    images = cells(tmp_path / "x.parquet", [value] * 2000, struct_=False)
+    assert os.path.getsize(tmp_path / "x.parquet") < 2**18
+    before = pyarrow.total_allocated_bytes()
+    assert read_file(images[1999], LIMIT) == read_file(images[7], LIMIT) == value
+    ((_, column),) = parquet_cells._open.items()
+    assert column.large == {0}
+    assert pyarrow.total_allocated_bytes() - before < 2**23
+    assert column._whole(0) is None
+
+
+def test_a_group_with_fewer_rows_than_declared_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_cells, "MAX_GROUP_BYTES", 0)
+    images = cells(tmp_path / "x.parquet", [b"abc"] * 3)
+    monkeypatch.setattr(parquet_cells._Column, "_batches", lambda self, group: iter(()))
+    assert reason(images[1]) == "unreadable"
+
+
+def test_columns_of_one_parquet_file_have_keys_of_their_own(tmp_path: Path) -> None:
+    (image,) = cells(tmp_path / "x.parquet", [b"abc"])
+    assert image.content_key() != dataclasses.replace(image, column="mask").content_key()
+
+
 # Decoding and the cache ----------------------------------------------------------------------------------------------
 
 
