@@ -295,6 +295,57 @@ def test_test_folders_that_are_no_classes_are_named(tmp_path: Path) -> None:
     assert not any("no test accuracy" in note for note in inspect(tmp_path, "dataset.test=null").notes)
 
 
+# Folders with a usual name of a set are never classes -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["validation", "test", "unlabeled"])
+def test_folder_of_an_unused_set_beside_class_folders_is_no_class(tmp_path: Path, key: str) -> None:
+    fill(tmp_path, CLASSES, 5)
+    fill(tmp_path, ["unlabeled", "train", *by_class("val/"), *by_class("test/")], 2)
+    info = inspect(tmp_path, f"dataset.{key}=null")
+    assert info.classes == CLASSES
+    assert all(name.split("/")[0] in CLASSES for name in names(info, "labeled"))
+    unread = {"validation": "train/ and val/", "test": "test/ and train/", "unlabeled": "train/ and unlabeled/"}
+    assert info.notes[0].endswith(f"; not read: {unread[key]}; 3 classes: apple, bread, cake")
+
+
+def test_folds_of_class_folders_do_not_train_on_the_validation_folder(tmp_path: Path) -> None:
+    fill(tmp_path, CLASSES, 4)
+    fill(tmp_path, by_class("Val/"), 2)
+    info = inspect(tmp_path, "dataset.folds=2", "dataset.fold=0", "dataset.validation=null")
+    assert info.classes == CLASSES
+    assert info.counts == {"labeled": 6, "unlabeled": 0, "validation": 6, "test": 0}
+
+
+def test_folder_of_an_unused_set_inside_the_training_folder_is_no_class(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    fill(tmp_path, ["train/unlabeled", *by_class("train/test/")], 2)
+    info = inspect(tmp_path, "dataset.unlabeled=null")
+    assert info.classes == CLASSES
+    assert info.notes[0].endswith("; not read: train/test/ and train/unlabeled/")
+    assert inspect(tmp_path).notes[0].endswith("; not read: train/test/")
+    (tmp_path / "train").rename(tmp_path / "labeled")
+    assert inspect(tmp_path, "dataset.unlabeled=null").classes == CLASSES
+    fill(tmp_path / "two", [*by_class("train/labeled/"), "train/unlabeled"], 5)
+    info = inspect(tmp_path / "two", "dataset.unlabeled=null")
+    assert info.notes[0].endswith("; not read: train/unlabeled/")
+
+
+def test_folder_of_another_set_inside_the_configured_folder_is_no_class(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("photos/"), 5)
+    fill(tmp_path, ["photos/more"], 2)
+    info = inspect(tmp_path, "dataset.labeled=photos", "dataset.unlabeled=photos/more")
+    assert info.classes == CLASSES
+    assert info.counts["unlabeled"] == 2
+    info = inspect(tmp_path / "photos", "dataset.labeled=.", "dataset.unlabeled=more")
+    assert info.classes == CLASSES
+    fill(tmp_path / "photos", by_class("val/"), 2)
+    info = inspect(tmp_path / "photos", "dataset.labeled=.", "dataset.unlabeled=more", "dataset.validation=null")
+    assert (info.classes, info.notes) == (CLASSES, ("not read: val/",))
+    info = inspect(tmp_path / "photos", "dataset.labeled=.", "dataset.unlabeled=more")
+    assert (info.classes, info.notes, info.counts["validation"]) == (CLASSES, (), 6)
+
+
 # Unlabeled images -----------------------------------------------------------------------------------------------------
 
 
