@@ -73,7 +73,9 @@ class Folder(ImageFiles):
         check_pattern("class_pattern", self.class_pattern)
         check_range("validation_share", self.validation_share, 0, 0.9)
         check_range("test_share", self.test_share, 0, 0.9)
-        check_range("test_share", self.validation_share + self.test_share, 0, 0.9)
+        if (both := self.validation_share + self.test_share) > 0.9:
+            allowed = f"with dataset.validation_share={self.validation_share:g} the sum is {both:g}; it"
+            raise SettingError("test_share", self.test_share, f"{allowed} must be at most 0.9")
         check_range("labels_per_class", self.labels_per_class, 1)
         check_range("validation_per_class", self.validation_per_class, 1)
         check_folds(self.folds, self.fold)

@@ -211,7 +211,10 @@ def test_empty_root_is_refused(tmp_path: Path) -> None:
         ("unlabeled=[a,a]", r"^dataset\.unlabeled=.*: names a folder twice$"),
         ("unlabeled=3", r"^dataset\.unlabeled=3: must be a folder, a list of folders"),
         ("validation_share=1", r"^dataset\.validation_share=1\.0: must be in \[0, 0\.9\]$"),
-        ("test_share=0.8", r"^dataset\.test_share=1\.0: must be in \[0, 0\.9\]$"),
+        (
+            "test_share=0.8",
+            r"^dataset\.test_share=0\.8: with dataset\.validation_share=0\.2 the sum is 1; it must be at most",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path: Path, override: str, message: str) -> None:
