@@ -19,7 +19,7 @@ from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
 from semisup.dataset._class_folders import note_beside
 from semisup.dataset._drawn_sets import describe_drawn, draw_sets, joined, without
 from semisup.dataset._file_index import FileIndex, FileSplit
-from semisup.dataset._folder_settings import Folders, check_pattern, folder_names
+from semisup.dataset._folder_settings import Folders, check_pattern, folder_names, inside_root
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._layouts import AUTO, LAYOUTS, find_layout
 from semisup.dataset._listing import Listing, SetNames
@@ -109,13 +109,13 @@ class Folder(ImageFiles):
     def _set_names(self) -> SetNames:
         unlabeled = (self.unlabeled,) if isinstance(self.unlabeled, str) else self.unlabeled
         return SetNames(
-            self.labeled,
-            unlabeled,
-            self.validation,
-            self.test,
+            inside_root("labeled", self.labeled),
+            None if unlabeled is None else tuple(inside_root("unlabeled", each) for each in unlabeled),
+            None if self.validation is None else inside_root("validation", self.validation),
+            None if self.test is None else inside_root("test", self.test),
             self.class_pattern,
             columns={role: getattr(self, f"{role}_column") for role in (FILE, CLASS, SPLIT)},
-            image_folder=self.image_folder,
+            image_folder=inside_root("image_folder", self.image_folder) if self.image_folder else None,
             max_bad_fraction=self.max_bad_fraction,
             has_folds=self.folds is not None,
         )

@@ -222,6 +222,22 @@ def test_settings_out_of_range_are_refused(tmp_path: Path, override: str, messag
         folder(tmp_path, f"dataset.{override}")
 
 
+@pytest.mark.parametrize("layout", ["folders", "splits", "classes", "file_names", "table"])
+@pytest.mark.parametrize("key", ["labeled", "unlabeled", "validation", "test", "image_folder"])
+def test_folders_outside_the_root_are_refused(tmp_path: Path, layout: str, key: str) -> None:
+    fill(tmp_path / "photos", by_class("train/"), 3)
+    for outside in (str(tmp_path / "photos/train"), "../photos/train"):
+        with pytest.raises(SettingError, match=rf"^dataset\.{key}=.*: folders are relative to dataset\.root"):
+            inspect(tmp_path / "photos", f"dataset.{key}={outside}", f"dataset.layout={layout}")
+
+
+def test_other_forms_of_a_path_name_the_same_folder(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    fill(tmp_path, ["train/raw"], 2)
+    info = inspect(tmp_path, "dataset.unlabeled=./train/raw/")
+    assert (info.classes, info.counts["unlabeled"]) == (CLASSES, 2)
+
+
 def test_pattern_that_matches_no_name_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, ["train/cat_", "train/dog_"], 3)
     pattern = "dataset.class_pattern='(?P<class>[0-9]+)-.*'"
