@@ -162,8 +162,10 @@ class Folder(ImageFiles):
     def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
         """Return the true class numbers of unlabeled files, by `truth` or as the layout read them; -1 = unknown."""
         if self.truth is not None:
-            columns = self._set_names().columns
-            return read_hidden_classes(table_folder(root), self.truth, columns, unlabeled, listing.classes)
+            names = self._set_names()
+            return read_hidden_classes(
+                table_folder(root), self.truth, names.columns, names.image_folder, unlabeled, listing.classes
+            )
         if listing.hidden is None:
             return [-1] * len(unlabeled)
         known = {file.name: number for file, number in zip(listing.unlabeled, listing.hidden, strict=True)}
