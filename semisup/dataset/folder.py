@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from semisup.core.added_setting import added
+from semisup.core.added_setting import absent_values, added
 from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
 from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
 from semisup.dataset._class_folders import note_beside
@@ -114,6 +114,7 @@ class Folder(ImageFiles):
             None if self.validation is None else inside_root("validation", self.validation),
             None if self.test is None else inside_root("test", self.test),
             self.class_pattern,
+            has_own_pattern=self.class_pattern != absent_values(Folder)["class_pattern"],
             columns={role: getattr(self, f"{role}_column") for role in (FILE, CLASS, SPLIT)},
             image_folder=inside_root("image_folder", self.image_folder) if self.image_folder else None,
             max_bad_fraction=self.max_bad_fraction,

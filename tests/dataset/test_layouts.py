@@ -112,10 +112,27 @@ def test_classes_in_file_names_are_detected(tmp_path: Path) -> None:
 def test_classes_in_file_names_of_the_root(tmp_path: Path) -> None:
     fill(tmp_path, ["cat_", "dog_"], 10)
     fill(tmp_path, ["unlabeled"], 3)
-    info = inspect(tmp_path)
+    words = ["dataset.layout=file_names"]
+    info = inspect(tmp_path, *words)
     assert info.classes == ("cat", "dog")
     assert info.counts == {"labeled": 16, "unlabeled": 3, "validation": 4, "test": 0}
-    assert folder(tmp_path).scanned_folders()["dataset.root"] == tmp_path  # type: ignore[attr-defined]
+    assert folder(tmp_path, *words).scanned_folders()["dataset.root"] == tmp_path  # type: ignore[attr-defined]
+
+
+def test_beginnings_of_file_names_in_the_root_are_classes_only_if_they_are_numbers(tmp_path: Path) -> None:
+    fill(tmp_path / "cameras", ["IMG_", "DSC_"], 5)
+    message = (
+        r"; if DSC, IMG are the classes, type dataset\.layout=file_names; if another .* as dataset\.class_pattern="
+    )
+    with pytest.raises(DataError, match=message):
+        inspect(tmp_path / "cameras")
+    fill(tmp_path / "cameras", ["test"], 2)
+    with pytest.raises(DataError, match=message):
+        inspect(tmp_path / "cameras")
+    pattern = "dataset.class_pattern='(?P<class>[A-Z]+)_.*'"
+    assert inspect(tmp_path / "cameras", pattern).classes == ("DSC", "IMG")
+    fill(tmp_path / "numbers", ["3_", "07_"], 5)
+    assert inspect(tmp_path / "numbers").classes == ("07", "3")
 
 
 def test_pattern_of_the_user_reads_other_names(tmp_path: Path) -> None:
