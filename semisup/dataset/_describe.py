@@ -7,20 +7,29 @@ from semisup.images.scan import shown
 from semisup.text import listed, printable
 
 
-def describe(source: Source, layout: str, places: Mapping[str, Sequence[str]], reads: Collection[str] = ()) -> str:
+def describe(
+    source: Source,
+    layout: str,
+    places: Mapping[str, Sequence[str]],
+    reads: Collection[str] = (),
+    unread: Sequence[str] = (),
+) -> str:
     """Describe in one line how the files were read: the folders of each set, and what was not read.
 
     Args:
         layout: the layout in words, such as "class folders".
         places: set -> its folders.
         reads: "folders" and "images", if all folders or all images in the root itself are read.
+        unread: further folders that are not read.
     """
     sets = [f"{key} images in {_folders(folders)}" for key, folders in places.items() if folders]
     line = f"{source.shown('.')}: read as {layout}: {', '.join(sets)}"
-    unread = [] if "folders" in reads else _unread_folders(source, places)
+    folders = [*([] if "folders" in reads else _unread_folders(source, places)), *unread]
+    left = [_folders(folders[:5])] if folders else []
+    left += [f"{len(folders) - 5} more folders"] if len(folders) > 5 else []
     images = 0 if "images" in reads else len(source.scan(".", recursive=False).files)
-    unread += [f"{images} image{'s' if images != 1 else ''} beside the folders"] if images else []
-    return line + (f"; not read: {', '.join(unread)}" if unread else "")
+    left += [f"{images} image{'s' if images != 1 else ''} beside the folders"] if images else []
+    return line + (f"; not read: {', '.join(left)}" if left else "")
 
 
 def some(classes: Sequence[str], most: int = 11) -> str:
@@ -31,9 +40,7 @@ def some(classes: Sequence[str], most: int = 11) -> str:
 
 def _unread_folders(source: Source, places: Mapping[str, Sequence[str]]) -> list[str]:
     tops = {each.partition("/")[0] for folders in places.values() for each in folders}
-    folders = [each for each in source.subfolders(".") if each not in tops and not each.startswith(".")]
-    more = [f"{len(folders) - 5} more folders"] if len(folders) > 5 else []
-    return ([_folders(folders[:5])] if folders else []) + more
+    return [each for each in source.subfolders(".") if each not in tops and not each.startswith(".")]
 
 
 def _folders(folders: Sequence[str]) -> str:

@@ -24,6 +24,20 @@ def is_word(split: str, name: str) -> bool:
     return name.casefold() in WORDS[split]
 
 
+def word_folders(source: Source, inside: str) -> list[str]:
+    """List the folders in `inside` with a usual name of any set; they are never classes, even if no set uses them."""
+    return [each for each in source.folders(inside).values() if last_name(each).casefold() in ANY_WORD]
+
+
+def unread_folders(folders: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:
+    """List those of some folders from which no image is read; `places` has the folders of each set."""
+    read = [PurePosixPath(each) for used in places.values() for each in used]
+    above = {each for path in read for each in (path, *path.parents)}
+    other = [PurePosixPath(each) for key, used in places.items() if key != "labeled" for each in used]
+    paths = [PurePosixPath(each) for each in folders]
+    return [path.as_posix() for path in paths if path not in above and not any(each in path.parents for each in other)]
+
+
 def named_folders(source: Source, split: str, inside: str = ".") -> list[str]:
     """List the folders in `inside` whose names are usual for this set, such as `val` for validation."""
     return [each for each in source.subfolders(inside) if is_word(split, last_name(each))]

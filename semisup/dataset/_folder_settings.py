@@ -1,6 +1,7 @@
 """Check the settings of `dataset=folder` that are neither numbers nor choices."""
 
 import re
+from pathlib import PurePosixPath
 from typing import Any
 
 from semisup.errors import SettingError
@@ -34,3 +35,17 @@ def check_pattern(key: str, pattern: str) -> None:
         raise SettingError(key, pattern, f"must be a regular expression, {example} ({error})") from None
     if "class" not in groups:
         raise SettingError(key, pattern, f"must have a group named class, {example}")
+
+
+def inside_root(key: str, folder: str) -> str:
+    """Return the path of a folder in its shortest form, such as `train` for `./train/`.
+
+    Raises:
+        SettingError: the path is absolute or leads out of the root with `..`. Images outside the root would have
+            names under which they can be read twice.
+    """
+    path = PurePosixPath(folder)
+    if path.is_absolute() or ".." in path.parts or folder.startswith("~"):
+        allowed = "folders are relative to dataset.root and inside it; type a path below it, or another dataset.root"
+        raise SettingError(f"dataset.{key}", folder, allowed)
+    return path.as_posix()

@@ -3,6 +3,7 @@
     <class>/...
 
 Folders in the root with a usual name of the validation, test or unlabeled images (`_find_folders.py`) are these sets.
+They are never classes: one that is not used, because its setting is null, is named and not read.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 
 from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._describe import describe, some
-from semisup.dataset._find_folders import ANY_WORD, other_places
+from semisup.dataset._find_folders import ANY_WORD, other_places, unread_folders, word_folders
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import read_test, read_validation, scan_unlabeled
 from semisup.dataset._source import Source
@@ -30,11 +31,14 @@ def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
 def read(source: Source, names: SetNames) -> Listing:
     places, ignored = other_places(source, names, "."), Counter[str]()
     skip = {top for folders in places.values() for each in folders for top in (each, each.partition("/")[0])}
+    words = word_folders(source, ".")
+    skip.update(words)
     classes = list_classes(source, ".", skip)
     labeled = files_by_class(source, "labeled", ".", classes, ignored, skip)
     unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
     validation = read_validation(source, places, classes, ignored)
     test, notes = read_test(source, places, classes, ignored)
-    description = describe(source, "class folders", {"labeled": ["."]} | places, reads=["folders", "images"])
+    shown_places, unread = {"labeled": ["."]} | places, unread_folders(words, places)
+    description = describe(source, "class folders", shown_places, reads=["folders", "images"], unread=unread)
     description += f"; {len(classes)} classes: {some(classes)}"
     return Listing(classes, labeled, unlabeled, validation, test, ignored, [description, *notes])

@@ -36,11 +36,25 @@ class _Named(NamedTuple):
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    """Whether nine of ten file names have a class, with two or more classes, of two or more images on average."""
-    where = _train_folder(source, names)
-    named = _by_name(source.scan(where, recursive=False).files, names)
+    """Whether the names have possible classes, and these are numbers, in a training folder, or by the user's pattern.
+
+    Otherwise the beginning of a name need not be its class, as in IMG_1.jpg and DSC_1.jpg of two cameras.
+    """
+    classes = possible_classes(source, names)
+    certain = names.has_own_pattern or _train_folder(source, names) != "."
+    return bool(classes) and (certain or all(name.isdecimal() for name in classes))
+
+
+def possible_classes(source: Source, names: SetNames) -> list[str]:
+    """List the classes in the names of the labeled images.
+
+    Returns:
+        The classes; [] unless nine of ten names have one, and there are two or more, of two images or more on average.
+    """
+    named = _by_name(source.scan(_train_folder(source, names), recursive=False).files, names)
     count = sum(map(len, named.by_class.values()))
-    return 2 <= len(named.by_class) <= count / 2 and count >= 9 * len(named.without)
+    possible = 2 <= len(named.by_class) <= count / 2 and count >= 9 * len(named.without)
+    return sorted(named.by_class, key=str.encode) if possible else []
 
 
 def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:

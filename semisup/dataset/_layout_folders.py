@@ -7,6 +7,8 @@ The default is the layout of Food-11:
 The classes are the subfolders of the folder of labeled images. The names of folders inside the folders of unlabeled
 images are ignored. If there is no validation folder, `val/` or `valid/` is the validation folder. A test folder without
 class folders is not read, because the classes of its images are not known; `semisup predict` can classify them.
+
+If the classes are in the root, folders in it with a usual name of a set (`val/`, `test/`, ...) are not classes.
 """
 
 from collections import Counter
@@ -15,12 +17,13 @@ from pathlib import PurePosixPath
 
 from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._file_index import FileSplit
-from semisup.dataset._find_folders import find_folder, named_folders
+from semisup.dataset._find_folders import find_folder, named_folders, unread_folders, word_folders
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import read_test, scan_unlabeled
 from semisup.dataset._source import Source, last_name
 from semisup.errors import DataError, SettingError, closest_match
 from semisup.images.scan import ImageFile, shown
+from semisup.text import listed
 
 EXPECTS = "training/labeled/<class>/..., training/unlabeled/..., validation/<class>/..., testing/<class>/..."
 
@@ -40,14 +43,18 @@ def read(source: Source, names: SetNames) -> Listing:
     ignored: Counter[str] = Counter()
     if not source.is_dir(names.labeled):
         raise missing_folder(source, "labeled", names.labeled)
-    classes = list_classes(source, names.labeled)
-    labeled = files_by_class(source, "labeled", names.labeled, classes, ignored)
+    skip = {each for each in (*(names.unlabeled or ()), names.validation, names.test) if each is not None}
+    words = word_folders(source, ".") if PurePosixPath(names.labeled) == PurePosixPath() else []
+    skip.update(words)
+    classes = list_classes(source, names.labeled, skip)
+    labeled = files_by_class(source, "labeled", names.labeled, classes, ignored, skip)
     unlabeled = _unlabeled(source, names, ignored)
     validation = _validation(source, names, classes, ignored)
     test, notes = read_test(
         source, {"unlabeled": names.unlabeled or (), "test": _test(source, names)}, classes, ignored
     )
-    return Listing(classes, labeled, unlabeled, validation, test, ignored, [*notes, *_unread_test(source, names)])
+    notes += _unread_test(source, names) or _unread_words(source, names, words)
+    return Listing(classes, labeled, unlabeled, validation, test, ignored, notes)
 
 
 def missing_folder(source: Source, key: str, where: str) -> DataError:
@@ -89,3 +96,11 @@ def _unread_test(source: Source, names: SetNames) -> list[str]:
         return []
     others = [each for each in named_folders(source, "test") if each not in (names.unlabeled or ())]
     return [f"{shown(each)}/ is not read; dataset.test={shown(each)} makes it the test set" for each in others]
+
+
+def _unread_words(source: Source, names: SetNames, words: list[str]) -> list[str]:
+    """Name the folders in the root that are neither classes, because of their names, nor sets; one line."""
+    validation = None if names.validation is None else find_folder(source, "validation", names.validation)
+    places = {"unlabeled": names.unlabeled or (), "validation": [validation] if validation else []}
+    unread = unread_folders(words, places | {"test": _test(source, names)})
+    return [f"not read: {listed([f'{shown(each)}/' for each in unread], 'and')}"] if unread else []

@@ -3,7 +3,8 @@
     train/<class>/...     val/<class>/...     test/<class>/...     unlabeled/...
 
 `_find_folders.py` has the names. The folder of training images can have a level `labeled/`, and the folder of unlabeled
-images can be inside the folder of training images.
+images can be inside the folder of training images. A folder in it with a usual name of a set is never a class: one that
+is not used, because its setting is null, is named and not read.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 
 from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._describe import describe
-from semisup.dataset._find_folders import WORDS, is_word, other_places, train_folder
+from semisup.dataset._find_folders import ANY_WORD, WORDS, other_places, train_folder, unread_folders, word_folders
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import read_test, read_validation, scan_unlabeled
 from semisup.dataset._source import Source
@@ -35,13 +36,17 @@ def read(source: Source, names: SetNames) -> Listing:
     if not places["labeled"]:
         words = listed([f"{word}/" for word in WORDS["labeled"]])
         raise DataError(f"dataset.layout=splits: {source.shown('.')} has no folder {words}")
-    (where,), skip = places["labeled"], places["unlabeled"]
+    (where,) = places["labeled"]
+    insides = dict.fromkeys((where, where.partition("/")[0]))
+    inner = [each for inside in insides for each in word_folders(source, inside)]
+    skip = {*inner, *(each for key in ("unlabeled", "validation", "test") for each in places[key])}
     classes = list_classes(source, where, skip)
     labeled = files_by_class(source, "labeled", where, classes, ignored, skip)
     unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
     validation = read_validation(source, places, classes, ignored)
     test, notes = read_test(source, places, classes, ignored)
-    description = describe(source, "folders of labeled, validation and test images", places)
+    unread = unread_folders(inner, places) if where != "." else []  # `describe` names those in the root
+    description = describe(source, "folders of labeled, validation and test images", places, unread=unread)
     return Listing(classes, labeled, unlabeled, validation, test, ignored, [description, *notes])
 
 
@@ -51,4 +56,4 @@ def _places(source: Source, names: SetNames) -> dict[str, list[str]]:
 
 
 def _class_folders(source: Source, where: str) -> list[str]:
-    return [each for name, each in source.folders(where).items() if not is_word("unlabeled", name)]
+    return [each for name, each in source.folders(where).items() if name.casefold() not in ANY_WORD]

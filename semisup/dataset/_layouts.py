@@ -15,6 +15,7 @@ from semisup.dataset import (
     _layout_webdataset,
 )
 from semisup.dataset._archive_names import refuse_collision, refuse_splits
+from semisup.dataset._describe import some
 from semisup.dataset._find_folders import is_word, train_folder
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._source import Source, last_name
@@ -130,6 +131,11 @@ def _no_layout(source: Source, names: SetNames) -> DataError:
     closest = ["file_names", "splits" if train else "classes"] if any(flat) else ["splits", "folders"]
     closest = ["table", *closest] if source.tables() else closest
     advice = "; ".join(ADVICE[each] for each in closest)
+    if classes := _layout_file_names.possible_classes(source, names):
+        guess = (
+            f"if {some(classes, 5)} are the classes, type dataset.layout=file_names; if another part of the names is"
+        )
+        advice = f"{guess}, type its pattern, as dataset.class_pattern='[^_]+_(?P<class>[^_]+)_.*'"
     return DataError(f"dataset.labeled={names.labeled}: {missing}; {contents}{hint}; {advice}")
 
 

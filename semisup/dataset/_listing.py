@@ -37,6 +37,7 @@ class SetNames:
 
     unlabeled: one folder or more
     class_pattern: regular expression with a group `class`, for classes in file names
+    has_own_pattern: whether the user set `class_pattern`
     columns: content of a column of a table -> its name; None = a usual name
     image_folder: folder to which the names in tables are relative; None = it is found
     max_bad_fraction: largest share of rows without an image
@@ -48,6 +49,7 @@ class SetNames:
     validation: str | None
     test: str | None
     class_pattern: str
+    has_own_pattern: bool
     columns: Mapping[str, str | None]
     image_folder: str | None
     max_bad_fraction: float

@@ -2,13 +2,14 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from semisup.dataset._image_names import ImageNames
 from semisup.dataset._table import read_table
 from semisup.dataset._table_columns import CLASS, FILE
 from semisup.dataset._table_rows import Table
-from semisup.errors import DataError, closest_match
+from semisup.errors import DataError, SettingError, closest_match
 from semisup.images.scan import ImageFile, shown
 from semisup.text import escape_name
 
@@ -16,48 +17,100 @@ UNKNOWN = -1
 """Class number of an image whose true class is not known."""
 
 _MOST_NAMED = 5
+_MOST_LOOKUPS = 10**6  # in the search for the folder of the images
 
 
 def read_hidden_classes(
-    root: Path, truth: str, columns: Mapping[str, str | None], files: Sequence[ImageFile], classes: Sequence[str]
+    root: Path,
+    truth: str,
+    columns: Mapping[str, str | None],
+    image_folder: str | None,
+    files: Sequence[ImageFile],
+    classes: Sequence[str],
 ) -> list[int]:
     """Read the true class numbers of the unlabeled files from a table; UNKNOWN for a file that is not in it.
 
     The table may contain further files. It names a class as its folder does, or by its number.
 
     Args:
-        root: folder to which the path of the table and the files in it are relative.
+        root: folder to which the path of the table is relative, and the files in it unless they are found below it.
         truth: path of the table.
-        columns: FILE or CLASS -> name of the column that the user gave; None = recognize it.
+        columns: FILE or CLASS -> name of the column that the user gave; None = recognize it. Columns with other
+            content are not read.
+        image_folder: folder in the root to which the names in tables are relative; None = it is found.
         files: the unlabeled files.
         classes: names of the classes, in the order of their numbers.
 
     Raises:
-        SettingError: there is no column of the name that the user gave.
+        SettingError: there is no column of the name that the user gave, and none of a usual name.
         DataError: the table cannot be read, names none of the files, or gives one file two classes.
     """
     try:
-        with open(root / truth, "rb") as file:
-            table = read_table(file, shown(root / truth), columns, (FILE, CLASS))
-        return _find_classes(table, root, files, classes, f"dataset.truth={truth}")
+        table = _read(root / truth, columns)
+        return _find_classes(table, root, image_folder, files, classes, f"dataset.truth={truth}")
     except OSError as error:
         raise DataError(f"dataset.truth={truth}: {shown(root / truth)} cannot be read ({error.strerror})") from None
     except DataError as error:
         raise DataError(f"dataset.truth={truth}: {error}") from None
 
 
+def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
+    """Read the table; a column that it does not have under the name that the user gave may have a usual name."""
+    chosen = {role: columns.get(role) for role in (FILE, CLASS)}
+    absent: dict[str, SettingError] = {}
+    while True:
+        try:
+            with open(path, "rb") as file:
+                return read_table(file, shown(path), chosen, (FILE, CLASS))
+        except SettingError as error:
+            absent[error.key] = error
+            chosen = {role: None if error.key == f"dataset.{role}_column" else chosen[role] for role in chosen}
+        except DataError as error:
+            named = next((each for key, each in absent.items() if key in str(error)), None)
+            raise named or error from None
+
+
+def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> str | None:
+    """Find the folder to which the names in the table are relative; None if no folder has an image of the table.
+
+    The root is tried before the folders in it, or after `image_folder` if that is given.
+    """
+    tops = dict.fromkeys(name.partition("/")[0] for name in images.by_name if "/" in name)
+    if image_folder is None and any(images.find(".", name) for name in table.files):
+        return "."
+    if image_folder is not None:
+        folders = [image_folder, "."]
+        return next((each for each in folders if any(images.find(each, name) for name in table.files)), None)
+    for name in table.files[: max(_MOST_LOOKUPS // max(len(tops), 1), 1)]:
+        folders = [folder for folder in tops if images.find(folder, name)]
+        if len(folders) > 1:
+            places = " and ".join(f"{folder}/" for folder in folders[:3])
+            raise DataError(f"{escape_name(name)} is in {places}; choose one with dataset.image_folder")
+        if folders:
+            return folders[0]
+    return None
+
+
 def _find_classes(
-    table: Table, root: Path, files: Sequence[ImageFile], classes: Sequence[str], setting: str
+    table: Table,
+    root: Path,
+    image_folder: str | None,
+    files: Sequence[ImageFile],
+    classes: Sequence[str],
+    setting: str,
 ) -> list[int]:
     numbers = {str(number): number for number in range(len(classes))} | {name: n for n, name in enumerate(classes)}
     position = {file.name: number for number, file in enumerate(files)}
+    images = ImageNames(files, os.fspath(root))
+    folder = _folder_of(table, images, image_folder)
     hidden, rows = [UNKNOWN] * len(files), dict[int, int]()
     unknown: dict[str, int] = {}
     assert table.classes is not None
     for row, (file, name) in enumerate(zip(table.files, table.classes, strict=True)):
-        number = next((position[each] for each in _possible_names(file, root) if each in position), None)
-        if number is None or not name:
+        image = images.find(folder, file) if folder is not None and name else None
+        if image is None:
             continue
+        number = position[image.name]
         if number in rows and table.classes[rows[number]] != name:
             other = f"{table.classes[rows[number]]} in row {table.rows[rows[number]]}"
             raise DataError(f"row {table.rows[row]}: {escape_name(file)} has the class {name}, and {other}")
@@ -70,13 +123,6 @@ def _find_classes(
     if unknown:
         warnings.warn(f"{setting}: {_describe(unknown, classes)}", stacklevel=5)
     return hidden
-
-
-def _possible_names(file: str, root: Path) -> Iterable[str]:
-    """Yield the names that an image can have if a table contains this path: as it is, or with forward slashes."""
-    yield escape_name(file)
-    path = file.replace("\\", "/")
-    yield escape_name(os.path.normpath(path.removeprefix(f"{root}/")))
 
 
 def _describe(unknown: Mapping[str, int], classes: Sequence[str]) -> str:

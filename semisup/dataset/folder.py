@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from semisup.core.added_setting import added
+from semisup.core.added_setting import absent_values, added
 from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
 from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
 from semisup.dataset._class_folders import note_beside
 from semisup.dataset._drawn_sets import describe_drawn, draw_sets, joined, without
 from semisup.dataset._file_index import FileIndex, FileSplit
-from semisup.dataset._folder_settings import Folders, check_pattern, folder_names
+from semisup.dataset._folder_settings import Folders, check_pattern, folder_names, inside_root
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._layouts import AUTO, LAYOUTS, find_layout
 from semisup.dataset._listing import Listing, SetNames
@@ -73,7 +73,9 @@ class Folder(ImageFiles):
         check_pattern("class_pattern", self.class_pattern)
         check_range("validation_share", self.validation_share, 0, 0.9)
         check_range("test_share", self.test_share, 0, 0.9)
-        check_range("test_share", self.validation_share + self.test_share, 0, 0.9)
+        if (both := self.validation_share + self.test_share) > 0.9:
+            allowed = f"with dataset.validation_share={self.validation_share:g} the sum is {both:g}; it"
+            raise SettingError("test_share", self.test_share, f"{allowed} must be at most 0.9")
         check_range("labels_per_class", self.labels_per_class, 1)
         check_range("validation_per_class", self.validation_per_class, 1)
         check_folds(self.folds, self.fold)
@@ -107,13 +109,14 @@ class Folder(ImageFiles):
     def _set_names(self) -> SetNames:
         unlabeled = (self.unlabeled,) if isinstance(self.unlabeled, str) else self.unlabeled
         return SetNames(
-            self.labeled,
-            unlabeled,
-            self.validation,
-            self.test,
+            inside_root("labeled", self.labeled),
+            None if unlabeled is None else tuple(inside_root("unlabeled", each) for each in unlabeled),
+            None if self.validation is None else inside_root("validation", self.validation),
+            None if self.test is None else inside_root("test", self.test),
             self.class_pattern,
+            has_own_pattern=self.class_pattern != absent_values(Folder)["class_pattern"],
             columns={role: getattr(self, f"{role}_column") for role in (FILE, CLASS, SPLIT)},
-            image_folder=self.image_folder,
+            image_folder=inside_root("image_folder", self.image_folder) if self.image_folder else None,
             max_bad_fraction=self.max_bad_fraction,
             has_folds=self.folds is not None,
         )
@@ -160,8 +163,10 @@ class Folder(ImageFiles):
     def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
         """Return the true class numbers of unlabeled files, by `truth` or as the layout read them; -1 = unknown."""
         if self.truth is not None:
-            columns = self._set_names().columns
-            return read_hidden_classes(table_folder(root), self.truth, columns, unlabeled, listing.classes)
+            names = self._set_names()
+            return read_hidden_classes(
+                table_folder(root), self.truth, names.columns, names.image_folder, unlabeled, listing.classes
+            )
         if listing.hidden is None:
             return [-1] * len(unlabeled)
         known = {file.name: number for file, number in zip(listing.unlabeled, listing.hidden, strict=True)}

@@ -58,8 +58,8 @@ def list_archives(paths: Sequence[Path]) -> ArchiveListing:
     the listing says so in `collision`.
 
     Raises:
-        DataError: an archive cannot be read, or is refused (the top of this module has the reasons), or several archives
-            have a member of the same name and two of these archives have the same name too.
+        DataError: an archive cannot be read, or is refused (the top of this module has the reasons), or several
+            archives have a member of the same name and two of these archives have the same name too.
     """
     listings = [_list_archive(path) for path in paths]
     merged = ArchiveListing(collision=_collision(paths, listings))

@@ -112,10 +112,27 @@ def test_classes_in_file_names_are_detected(tmp_path: Path) -> None:
 def test_classes_in_file_names_of_the_root(tmp_path: Path) -> None:
     fill(tmp_path, ["cat_", "dog_"], 10)
     fill(tmp_path, ["unlabeled"], 3)
-    info = inspect(tmp_path)
+    words = ["dataset.layout=file_names"]
+    info = inspect(tmp_path, *words)
     assert info.classes == ("cat", "dog")
     assert info.counts == {"labeled": 16, "unlabeled": 3, "validation": 4, "test": 0}
-    assert folder(tmp_path).scanned_folders()["dataset.root"] == tmp_path  # type: ignore[attr-defined]
+    assert folder(tmp_path, *words).scanned_folders()["dataset.root"] == tmp_path  # type: ignore[attr-defined]
+
+
+def test_beginnings_of_file_names_in_the_root_are_classes_only_if_they_are_numbers(tmp_path: Path) -> None:
+    fill(tmp_path / "cameras", ["IMG_", "DSC_"], 5)
+    message = (
+        r"; if DSC, IMG are the classes, type dataset\.layout=file_names; if another .* as dataset\.class_pattern="
+    )
+    with pytest.raises(DataError, match=message):
+        inspect(tmp_path / "cameras")
+    fill(tmp_path / "cameras", ["test"], 2)
+    with pytest.raises(DataError, match=message):
+        inspect(tmp_path / "cameras")
+    pattern = "dataset.class_pattern='(?P<class>[A-Z]+)_.*'"
+    assert inspect(tmp_path / "cameras", pattern).classes == ("DSC", "IMG")
+    fill(tmp_path / "numbers", ["3_", "07_"], 5)
+    assert inspect(tmp_path / "numbers").classes == ("07", "3")
 
 
 def test_pattern_of_the_user_reads_other_names(tmp_path: Path) -> None:
@@ -211,12 +228,31 @@ def test_empty_root_is_refused(tmp_path: Path) -> None:
         ("unlabeled=[a,a]", r"^dataset\.unlabeled=.*: names a folder twice$"),
         ("unlabeled=3", r"^dataset\.unlabeled=3: must be a folder, a list of folders"),
         ("validation_share=1", r"^dataset\.validation_share=1\.0: must be in \[0, 0\.9\]$"),
-        ("test_share=0.8", r"^dataset\.test_share=1\.0: must be in \[0, 0\.9\]$"),
+        (
+            "test_share=0.8",
+            r"^dataset\.test_share=0\.8: with dataset\.validation_share=0\.2 the sum is 1; it must be at most",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         folder(tmp_path, f"dataset.{override}")
+
+
+@pytest.mark.parametrize("layout", ["folders", "splits", "classes", "file_names", "table"])
+@pytest.mark.parametrize("key", ["labeled", "unlabeled", "validation", "test", "image_folder"])
+def test_folders_outside_the_root_are_refused(tmp_path: Path, layout: str, key: str) -> None:
+    fill(tmp_path / "photos", by_class("train/"), 3)
+    for outside in (str(tmp_path / "photos/train"), "../photos/train"):
+        with pytest.raises(SettingError, match=rf"^dataset\.{key}=.*: folders are relative to dataset\.root"):
+            inspect(tmp_path / "photos", f"dataset.{key}={outside}", f"dataset.layout={layout}")
+
+
+def test_other_forms_of_a_path_name_the_same_folder(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    fill(tmp_path, ["train/raw"], 2)
+    info = inspect(tmp_path, "dataset.unlabeled=./train/raw/")
+    assert (info.classes, info.counts["unlabeled"]) == (CLASSES, 2)
 
 
 def test_pattern_that_matches_no_name_is_refused(tmp_path: Path) -> None:
@@ -293,6 +329,57 @@ def test_test_folders_that_are_no_classes_are_named(tmp_path: Path) -> None:
         "(apple, bread, cake); rename these folders, or use dataset.test=null"
     ) in info.notes
     assert not any("no test accuracy" in note for note in inspect(tmp_path, "dataset.test=null").notes)
+
+
+# Folders with a usual name of a set are never classes -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["validation", "test", "unlabeled"])
+def test_folder_of_an_unused_set_beside_class_folders_is_no_class(tmp_path: Path, key: str) -> None:
+    fill(tmp_path, CLASSES, 5)
+    fill(tmp_path, ["unlabeled", "train", *by_class("val/"), *by_class("test/")], 2)
+    info = inspect(tmp_path, f"dataset.{key}=null")
+    assert info.classes == CLASSES
+    assert all(name.split("/")[0] in CLASSES for name in names(info, "labeled"))
+    unread = {"validation": "train/ and val/", "test": "test/ and train/", "unlabeled": "train/ and unlabeled/"}
+    assert info.notes[0].endswith(f"; not read: {unread[key]}; 3 classes: apple, bread, cake")
+
+
+def test_folds_of_class_folders_do_not_train_on_the_validation_folder(tmp_path: Path) -> None:
+    fill(tmp_path, CLASSES, 4)
+    fill(tmp_path, by_class("Val/"), 2)
+    info = inspect(tmp_path, "dataset.folds=2", "dataset.fold=0", "dataset.validation=null")
+    assert info.classes == CLASSES
+    assert info.counts == {"labeled": 6, "unlabeled": 0, "validation": 6, "test": 0}
+
+
+def test_folder_of_an_unused_set_inside_the_training_folder_is_no_class(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("train/"), 5)
+    fill(tmp_path, ["train/unlabeled", *by_class("train/test/")], 2)
+    info = inspect(tmp_path, "dataset.unlabeled=null")
+    assert info.classes == CLASSES
+    assert info.notes[0].endswith("; not read: train/test/ and train/unlabeled/")
+    assert inspect(tmp_path).notes[0].endswith("; not read: train/test/")
+    (tmp_path / "train").rename(tmp_path / "labeled")
+    assert inspect(tmp_path, "dataset.unlabeled=null").classes == CLASSES
+    fill(tmp_path / "two", [*by_class("train/labeled/"), "train/unlabeled"], 5)
+    info = inspect(tmp_path / "two", "dataset.unlabeled=null")
+    assert info.notes[0].endswith("; not read: train/unlabeled/")
+
+
+def test_folder_of_another_set_inside_the_configured_folder_is_no_class(tmp_path: Path) -> None:
+    fill(tmp_path, by_class("photos/"), 5)
+    fill(tmp_path, ["photos/more"], 2)
+    info = inspect(tmp_path, "dataset.labeled=photos", "dataset.unlabeled=photos/more")
+    assert info.classes == CLASSES
+    assert info.counts["unlabeled"] == 2
+    info = inspect(tmp_path / "photos", "dataset.labeled=.", "dataset.unlabeled=more")
+    assert info.classes == CLASSES
+    fill(tmp_path / "photos", by_class("val/"), 2)
+    info = inspect(tmp_path / "photos", "dataset.labeled=.", "dataset.unlabeled=more", "dataset.validation=null")
+    assert (info.classes, info.notes) == (CLASSES, ("not read: val/",))
+    info = inspect(tmp_path / "photos", "dataset.labeled=.", "dataset.unlabeled=more")
+    assert (info.classes, info.notes, info.counts["validation"]) == (CLASSES, (), 6)
 
 
 # Unlabeled images -----------------------------------------------------------------------------------------------------

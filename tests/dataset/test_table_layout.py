@@ -364,3 +364,21 @@ def test_bad_roots_are_refused(root: Path) -> None:
         inspect(root / "{0000000..9999999}.tar")
     assert chosen(root / "images/train.csv").scanned_folders() == {}  # type: ignore[attr-defined]
     assert os.listdir(root / "images")
+
+
+def test_truth_is_read_with_the_settings_of_another_table(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        save(tmp_path / "img" / name, (20 * number, 9, 9))
+    rows = [(name, CLASSES[number % 2] if number < 8 else "", "train") for number, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["photo,breed,part", *map(",".join, rows)]))
+    truth = [f"{name.removesuffix('.png')},{CLASSES[number % 2]}" for number, name in enumerate(names)]
+    (tmp_path / "truth.csv").write_text("\n".join(["file,class", *truth]))
+    columns = ("dataset.file_column=photo", "dataset.class_column=breed", "dataset.split_column=part")
+    words = (*columns, "dataset.truth=truth.csv")
+    for more in ((), ("dataset.image_folder=img",)):
+        info = chosen(tmp_path / "labels.csv", *words, *more).inspect()
+        assert info.index.hidden == [info.classes.index(CLASSES[number % 2]) for number in (10, 11, 8, 9)]
+    (tmp_path / "truth.csv").write_text("\n".join(["file,kind", *truth]))
+    with pytest.raises(SettingError, match=r"^dataset\.class_column=breed: .*truth\.csv has the columns file, kind$"):
+        chosen(tmp_path / "labels.csv", *words).inspect()
