@@ -10,6 +10,7 @@ from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._split_words import LABELED, TEST, UNLABELED, VALIDATION
 from semisup.errors import DataError, closest_match
 from semisup.images.scan import ImageFile, with_ignored
+from semisup.text import counted
 
 REPEATED = "repeated row"
 """Reason for ignoring a row with the same image, class and split as an earlier row."""
@@ -52,7 +53,7 @@ class ImageRows:
                 raise DataError(f"{self.describe(origin)}: {file.name} has the {kind} {now or 'none'}, {other}")
         self.ignored[REPEATED] += 1
 
-    def listing(self, description: str, names: SetNames, unit: str = "rows") -> Listing:
+    def listing(self, description: str, names: SetNames, unit: str = "row") -> Listing:
         """Divide the images. Labeled images without a class are unlabeled, and so are test images if none has a class.
 
         Images of the sets whose settings are null (`dataset.validation=null`) are not used, also not as unlabeled ones.
@@ -60,7 +61,7 @@ class ImageRows:
         Args:
             description: how the files were read; the number of images without a class is added.
             names: the sets and their settings.
-            unit: plural noun for that from which an image comes.
+            unit: noun for that from which an image comes.
 
         Raises:
             DataError: there are fewer than two classes; a validation or test image has no class although others of its
@@ -123,7 +124,8 @@ class ImageRows:
         if not changed:
             return ""
         of_test = f" ({changed[TEST]} of the test set; dataset.test=null leaves them out)" if changed[TEST] else ""
-        return f"; {changed.total()} {unit} without a class are unlabeled images{of_test}"
+        images = "is an unlabeled image" if changed.total() == 1 else "are unlabeled images"
+        return f"; {counted(changed.total(), unit)} without a class {images}{of_test}"
 
     def _part(self, split: str, rows: list[int], numbers: dict[str, int]) -> FileSplit:
         """List the images of a split by class, and in each class by name, as folders of classes are listed."""

@@ -65,7 +65,7 @@ def read(source: Source, names: SetNames) -> Listing:
         split = split_of_name(os.path.basename(file.path)) or LABELED
         rows.add(file, class_, split, number)
     rows.ignored = +rows.ignored  # without counts of 0
-    return rows.listing(f"WebDataset: {len(rows.files)} samples", names, "samples")
+    return rows.listing(f"WebDataset: {len(rows.files)} samples", names, "sample")
 
 
 def _sample(name: str) -> str:

@@ -122,7 +122,7 @@ def test_images_of_a_test_shard_without_classes_are_reported_or_not_used(tmp_pat
     assert info.notes[0] == f"WebDataset: 11 samples; {text}"
     without = inspect(tmp_path, "dataset.test=null")
     assert without.counts["unlabeled"] == 1
-    assert without.notes[0].endswith("; 1 samples without a class are unlabeled images")
+    assert without.notes[0].endswith("; 1 sample without a class is an unlabeled image")
     assert without.index.ignored == {"not used: dataset.test=null": 2}
 
 
