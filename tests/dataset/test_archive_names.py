@@ -95,7 +95,7 @@ def test_an_archive_beside_images_is_an_ignored_file(tmp_path: Path) -> None:
     for number in range(8):
         (tmp_path / f"{('cat', 'dog')[number % 2]}_{number}.png").write_bytes(png(number))
     pack(tmp_path / "old.zip", "cat/0.png", "dog/1.png", start=20)
-    info = inspect(tmp_path)
+    info = inspect(tmp_path, "dataset.layout=file_names")
     assert (info.counts["labeled"], info.counts["validation"]) == (6, 2)
     assert info.index.ignored[".zip"] == 1
 
