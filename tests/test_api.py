@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,7 +55,8 @@ def test_train_returns_the_finished_run(
     assert not run.reused
     assert run.summary["test/accuracy"] > 0
     words = "train.epochs=2 model.widths=[4,8] method='supervised' tracking='none' plots=false train.ema_decay=null"
-    assert json.loads((run.folder / "run.json").read_text())["command"] == f"semisup train {words}"
+    command = shlex.join(["semisup", "train", *words.split()])
+    assert json.loads((run.folder / "run.json").read_text())["command"] == command
     again = semisup.train(words.split())
     assert (again.folder, again.summary, again.reused) == (run.folder, run.summary, True)
 
