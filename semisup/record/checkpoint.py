@@ -164,12 +164,6 @@ def prune(folder: Path, keep: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def delete_states(folder: Path) -> None:
-    """Delete the states of a finished run, from which nothing resumes any more; its best model remains."""
-    for path in newest(folder, "last"):
-        path.unlink(missing_ok=True)
-
-
 def _step(path: Path) -> int:
     return int(path.name.split("-")[1])
 

@@ -1,6 +1,5 @@
 """Write all files of a run directory during training, from config.yaml to summary.json."""
 
-import contextlib
 import json
 import time
 import warnings
@@ -258,10 +257,7 @@ class RunWriter:
         return {name: self.directory.public_path(path) for name, path in files.items()}
 
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
-        """Write the last files of the run: predictions, status and, at the end, summary.json; return the summary.
-
-        Then delete the states from which the run would have resumed. They are larger than all other files together.
-        """
+        """Write the last files of the run: predictions, status and, at the end, summary.json; return the summary."""
         with self.directory.writing():
             checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
@@ -275,8 +271,6 @@ class RunWriter:
             self.directory.write(probabilities.FILE, probabilities.encode_probabilities(numpy.concatenate(arrays)))
         self._write_status(RunStatus.DONE, plots=plots)
         self.directory.write_json("summary.json", summary)
-        with contextlib.suppress(OSError, LockLostError), self.directory.writing():  # the run is finished in any case
-            checkpoint.delete_states(self.directory.bound / "checkpoints")
         return summary
 
     def _predictions(self, event: Finished) -> Iterator[tuple[object, ...]]:

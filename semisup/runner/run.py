@@ -1,6 +1,5 @@
 """Train one run, from validated settings to a finished run directory."""
 
-import contextlib
 import sys
 import time
 import traceback
@@ -23,7 +22,6 @@ from semisup.errors import (
     SettingError,
 )
 from semisup.record import is_finished
-from semisup.record.checkpoint import delete_states
 from semisup.record.environment import git_diff
 from semisup.record.lock import RunLock
 from semisup.record.reader import read_json
@@ -159,8 +157,6 @@ def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResul
     dataset = (read_json(folder / "run.json") or {}).get("dataset") or {}
     if dataset.get("fingerprint") != data.fingerprint:
         raise DataError(f"{folder}: {OTHER_DATA}")
-    with contextlib.suppress(OSError):  # left by a process that died right after it wrote the summary
-        delete_states(folder / "checkpoints")
     return RunResult(folder, RunStatus.DONE, read_json(folder / "summary.json"), kept=True)
 
 

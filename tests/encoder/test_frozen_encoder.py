@@ -83,10 +83,7 @@ def test_state_holds_what_training_changes_and_resumes_bit_identically(more: tup
         restore(state, snapshot | {"frozen_sha256": "0"})
 
 
-def test_checkpoints_of_a_frozen_encoder_hold_the_head_and_name_the_weights(
-    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint, "delete_states", lambda folder: None)  # which is called once a run is finished
+def test_checkpoints_of_a_frozen_encoder_hold_the_head_and_name_the_weights(program: Program, tmp_path: Path) -> None:
     file = toy_weights(tmp_path / "toy.pth")
     sizes = {}
     for freeze in ("none", "encoder"):

@@ -264,13 +264,13 @@ def test_log_shorter_than_its_checkpoint_is_refused_and_unchanged(tmp_path: Path
     assert (folder / "metrics.jsonl").stat().st_size == 5
 
 
-def test_finished_run_has_its_best_model_and_no_state(tmp_path: Path) -> None:
+def test_finished_run_has_one_state_and_its_best_model(tmp_path: Path) -> None:
     with record(tmp_path / "run") as run:
         for step in (1, 2, 3):
             run.save(snapshot(step, best=1))
         run.finish(Finished(3, 1, {"steps": 3}), [])
     names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "run" / "checkpoints").iterdir())
-    assert names == ["best-00000001"]
+    assert names == ["best-00000001", "last-00000003"]
 
 
 def interrupted(folder: Path, about: dict[str, Any], *, step: int = 1) -> None:
