@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -495,7 +496,7 @@ def test_recorded_command_of_a_sweep_job_reuses_its_run(tmp_path: Path, within: 
     words = ("train", "-m", *QUICK, "plots=false", "method=supervised", "seed=0,1")
     assert semisup(tmp_path, *words).returncode == 0
     run = next(tmp_path.glob("outputs/runs/*seed1*"))
-    command = json.loads((run / "run.json").read_text())["command"].split()
+    command = shlex.split(json.loads((run / "run.json").read_text())["command"])
     assert command[:2] == ["semisup", "train"]
     assert "seed=1" in command
     assert "already done" in within(tmp_path, *command[1:]).stdout

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from semisup.core.events import PoolLabeled
 from semisup.core.types import Images
-from semisup.method import OnlineMethod, Position, unlabeled_batch
+from semisup.method import OnlineMethod, Position, Prepares, unlabeled_batch
 from semisup.training.state import State, make_context, start
 from tests.conftest import checked, choose, options, toy_problem
 
@@ -82,10 +82,12 @@ def labels_in_loss(student: Banded, weight: Tensor) -> Tensor:
 @pytest.mark.parametrize("method", SEMI)
 def test_labels_in_the_log_are_those_in_the_loss(method: str, policy: str) -> None:
     settings, training, state, student = problem_with(method, policy)
-    position = Position(1, 1, 0, 0.5)
+    position, memory = Position(1, 1, 0, 0.5), state.memory
     if isinstance(settings.method, OnlineMethod):
+        if isinstance(settings.method, Prepares):
+            _, memory = run_generator(settings.method.prepare(training, memory))
         student.train()
-        losses, memory = settings.method.loss(training, state.memory, position)
+        losses, memory = settings.method.loss(training, memory, position)
         index = unlabeled_batch(training, position, settings.method.ratio).index
         recorded, predicted = memory["last/targets"][index], memory["last/predicted"][index]
         weight = memory["last/weight"][index]

@@ -135,7 +135,7 @@ def test_checkpoint_with_code_is_refused_and_nothing_runs(tmp_path: Path, monkey
     data = (tmp_path / "evil.pt").read_bytes()
     path = tmp_path / f"best-00000001-{hashlib.sha256(data).hexdigest()[:16]}.pt"
     path.write_bytes(data)
-    with pytest.raises(RecordError, match="refused"):
+    with pytest.raises(RecordError, match="so it is not loaded"):
         checkpoint.load(path)
     assert not (tmp_path / "canary").exists()
 
