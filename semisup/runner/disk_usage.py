@@ -104,7 +104,9 @@ def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
                     kept.append(path)
                 else:
                     freed += usage.sizes[path]
-        _remove_empty(folder)
+        if folder.parent.name == SHARED_STARTS:
+            with contextlib.suppress(OSError):  # the folder is in use again, or gone
+                folder.rmdir()
     return freed, kept
 
 
@@ -147,33 +149,30 @@ def _is_run(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a shared start or of stored features; yield whether no other process uses the folder."""
-    if folder.parent.name == SHARED_STARTS:
-        lock = RunLock(folder)
+    """Hold the lock of the run, the shared start or the stored features that a folder belongs to.
+
+    Yields whether no other process uses it, and a run is still finished: it was measured before a question was asked.
+    The lock file of stored features remains, because another process may hold or wait for it.
+    """
+    is_states = folder.name == "checkpoints"
+    if is_states or folder.parent.name == SHARED_STARTS:
+        lock = RunLock(folder.parent if is_states else folder)
         try:
             lock.try_acquire()
         except (InUseError, OSError):
             yield False
             return
         try:
-            yield True
+            yield not is_states or is_finished(folder.parent)
         finally:
             lock.release()
     elif folder.parent.name == "features":
-        descriptor = try_lock(folder / "lock")
+        try:
+            descriptor = try_lock(folder / "lock")
+        except OSError:
+            descriptor = None
         yield descriptor is not None
         if descriptor is not None:
             os.close(descriptor)
     else:
         yield True
-
-
-def _remove_empty(folder: Path) -> None:
-    """Delete a folder of a shared start or of stored features if it contains only its lock file."""
-    if folder.parent.name not in (SHARED_STARTS, "features"):
-        return
-    if {path.name for path in folder.iterdir()} <= {"lock", "owner.lock"}:
-        for path in list(folder.iterdir()):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()
