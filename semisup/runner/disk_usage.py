@@ -41,11 +41,13 @@ class DiskUsage:
     files: kind -> path of each file
     sizes: path -> bytes on disk
     live: run directories that a process is training, or may be
+    folder: the folder of runs
     """
 
     files: dict[str, list[Path]]
     sizes: dict[Path, int]
     live: list[Path]
+    folder: Path
 
     def size(self, kind: str) -> int:
         """Return the bytes on disk of the files of one kind."""
@@ -65,7 +67,7 @@ def measure(folder: Path) -> DiskUsage:
     """
     if not folder.is_dir():
         raise DataError(f"{escape(folder)}: there is no such folder")
-    usage = DiskUsage({kind: [] for kind in KINDS}, {}, [])
+    usage = DiskUsage({kind: [] for kind in KINDS}, {}, [], folder)
     try:
         for path, size in _walk(folder):
             kind = _kind(path, folder)
@@ -84,13 +86,19 @@ def measure(folder: Path) -> DiskUsage:
 def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
     """Delete the removable files, each under the lock of its folder if it has one.
 
+    The folder is measured again, because a run may have started since: only files that are still removable are deleted.
+
     Returns:
         The number of freed bytes, and the files that could not be deleted or are in use.
     """
     freed = 0
     kept: list[Path] = []
     by_folder: dict[Path, list[Path]] = {}
+    removable = set(measure(usage.folder).removable())
+    kept.extend(path for path in usage.removable() if path not in removable and path.exists())
     for path in usage.removable():
+        if path not in removable:
+            continue
         by_folder.setdefault(path.parent, []).append(path)
     for folder, paths in by_folder.items():
         with _lock(folder) as is_free:
