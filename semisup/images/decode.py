@@ -41,7 +41,7 @@ from semisup.images.quiet_decoders import silence_decoders
 silence_decoders()
 
 REASONS = {
-    "unreadable": "no longer a regular file, no permission, or a disk error",
+    "unreadable": "no longer a regular file, no permission, a disk error, or a closed Pillow image",
     "unidentified": "none of the formats that are read; see the table of formats",
     HEIC_HINT: "HEIC with another format's suffix, and the extra that reads it is not installed",
     "truncated": "the data end before the image does",
@@ -110,8 +110,7 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
         except Image.DecompressionBombError as error:
             raise BadImageError("too large") from error
         except Exception as error:  # Pillow raises almost any exception for damaged data
-            is_truncated = isinstance(error, EOFError) or "truncated" in str(error).lower()
-            raise BadImageError("truncated" if is_truncated else "corrupt") from error
+            raise BadImageError(_reason(error)) from error
 
 
 def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
@@ -136,15 +135,25 @@ def convert_image(image: Image.Image, settings: DecodeSettings) -> Pixels:
 
     Raises:
         BadImageError: the image cannot be converted; `reason` is one of REASONS.
+        MemoryError: memory ran out.
     """
     if image.width * image.height > settings.max_pixels:
         raise BadImageError("too large")
     if not _is_convertible(image):
         raise BadImageError("unsupported mode")
+    closed_unread = bool(getattr(image, "tile", ())) and getattr(image, "fp", None) is None
     try:
         return _to_pixels(image, settings)
-    except OSError as error:  # of an image that was opened, but whose pixels were not read yet
-        raise BadImageError("truncated" if "truncated" in str(error).lower() else "corrupt") from error
+    except (BadImageError, MemoryError):
+        raise
+    except Exception as error:  # of an image that was opened, but whose pixels were not read before, or was closed
+        is_closed = closed_unread or "closed image" in str(error)
+        raise BadImageError("unreadable" if is_closed else _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the key of REASONS for an error of a decoder."""
+    return "truncated" if isinstance(error, EOFError) or "truncated" in str(error).lower() else "corrupt"
 
 
 def _to_pixels(image: Image.Image, settings: DecodeSettings) -> Pixels:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from semisup.core.embeddings import classifier_layer, record_inputs
 from semisup.core.inference import iter_logits, predict
-from semisup.errors import DataError, RecordError, SettingError
+from semisup.errors import DataError, RecordError, SettingError, check_choice
 from semisup.features import Ensemble
 from semisup.features.encode import encoding_mode
 from semisup.images.cache import ProgressCallback, no_progress
@@ -100,6 +100,7 @@ class Classifier:
 
         Raises:
             DataError: there is no such file, a value is not an image, or, with `raise`, an image cannot be read.
+            SettingError: `unreadable` is neither `raise` nor `nan`.
         """
         probabilities = self.probabilities(images, unreadable=unreadable)
         return self.labels(probabilities), probabilities.max(axis=1)
@@ -231,7 +232,12 @@ def to_gray(pixels: Tensor) -> Tensor:
 
 
 def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iterator[ClassifiedBatch]:
-    """Yield the batches; if `unreadable` is `raise`, raise DataError at the first image that cannot be read."""
+    """Yield the batches; if `unreadable` is `raise`, raise DataError at the first image that cannot be read.
+
+    Raises:
+        SettingError: `unreadable` is neither `raise` nor `nan`.
+    """
+    check_choice("unreadable", unreadable, get_args(Unreadable))
     for batch in batches:
         for name, reason in zip(batch.names, batch.reasons, strict=True):
             if reason is not None and unreadable == "raise":

@@ -41,11 +41,13 @@ class DiskUsage:
     files: kind -> path of each file
     sizes: path -> bytes on disk
     live: run directories that a process is training, or may be
+    folder: the folder of runs
     """
 
     files: dict[str, list[Path]]
     sizes: dict[Path, int]
     live: list[Path]
+    folder: Path
 
     def size(self, kind: str) -> int:
         """Return the bytes on disk of the files of one kind."""
@@ -65,7 +67,7 @@ def measure(folder: Path) -> DiskUsage:
     """
     if not folder.is_dir():
         raise DataError(f"{escape(folder)}: there is no such folder")
-    usage = DiskUsage({kind: [] for kind in KINDS}, {}, [])
+    usage = DiskUsage({kind: [] for kind in KINDS}, {}, [], folder)
     try:
         for path, size in _walk(folder):
             kind = _kind(path, folder)
@@ -84,13 +86,19 @@ def measure(folder: Path) -> DiskUsage:
 def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
     """Delete the removable files, each under the lock of its folder if it has one.
 
+    The folder is measured again, because a run may have started since: only files that are still removable are deleted.
+
     Returns:
         The number of freed bytes, and the files that could not be deleted or are in use.
     """
     freed = 0
     kept: list[Path] = []
     by_folder: dict[Path, list[Path]] = {}
+    removable = set(measure(usage.folder).removable())
+    kept.extend(path for path in usage.removable() if path not in removable and path.exists())
     for path in usage.removable():
+        if path not in removable:
+            continue
         by_folder.setdefault(path.parent, []).append(path)
     for folder, paths in by_folder.items():
         with _lock(folder) as is_free:
@@ -104,7 +112,9 @@ def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
                     kept.append(path)
                 else:
                     freed += usage.sizes[path]
-        _remove_empty(folder)
+        if folder.parent.name == SHARED_STARTS:
+            with contextlib.suppress(OSError):  # the folder is in use again, or gone
+                folder.rmdir()
     return freed, kept
 
 
@@ -147,33 +157,30 @@ def _is_run(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a shared start or of stored features; yield whether no other process uses the folder."""
-    if folder.parent.name == SHARED_STARTS:
-        lock = RunLock(folder)
+    """Hold the lock of the run, the shared start or the stored features that a folder belongs to.
+
+    Yields whether no other process uses it, and a run is still finished: it was measured before a question was asked.
+    The lock file of stored features remains, because another process may hold or wait for it.
+    """
+    is_states = folder.name == "checkpoints"
+    if is_states or folder.parent.name == SHARED_STARTS:
+        lock = RunLock(folder.parent if is_states else folder)
         try:
             lock.try_acquire()
         except (InUseError, OSError):
             yield False
             return
         try:
-            yield True
+            yield not is_states or is_finished(folder.parent)
         finally:
             lock.release()
     elif folder.parent.name == "features":
-        descriptor = try_lock(folder / "lock")
+        try:
+            descriptor = try_lock(folder / "lock")
+        except OSError:
+            descriptor = None
         yield descriptor is not None
         if descriptor is not None:
             os.close(descriptor)
     else:
         yield True
-
-
-def _remove_empty(folder: Path) -> None:
-    """Delete a folder of a shared start or of stored features if it contains only its lock file."""
-    if folder.parent.name not in (SHARED_STARTS, "features"):
-        return
-    if {path.name for path in folder.iterdir()} <= {"lock", "owner.lock"}:
-        for path in list(folder.iterdir()):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()

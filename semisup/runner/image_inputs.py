@@ -59,8 +59,10 @@ def list_images(
         several = [images]
     elif isinstance(images, numpy.ndarray):
         several = [images] if images.ndim < 4 else list(images)
-    else:
+    elif isinstance(images, Iterable):
         several = images
+    else:
+        several = [images]
     return [item for position, image in enumerate(several) for item in _items(image, position, ignored_names)]
 
 
@@ -79,13 +81,18 @@ def _items(image: object, position: int, ignored_names: dict[str, str] | None) -
         return [image]
     if isinstance(image, str | os.PathLike):
         return _listed(Path(image), f"{shown(Path(image))}/", ignored_names) or [image_file(Path(image))]
-    if isinstance(image, Image.Image):
+    if isinstance(image, Image.Image) and image.width and image.height:
         return [MemoryImage(str(position), image)]
-    if isinstance(image, numpy.ndarray) and image.dtype == numpy.uint8 and image.ndim == 3 and image.shape[2] == 3:
+    is_rgb = isinstance(image, numpy.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+    if isinstance(image, numpy.ndarray) and is_rgb and image.dtype == numpy.uint8:
         return [MemoryImage(str(position), Image.fromarray(image))]
-    given = f"{image.dtype} {image.shape}" if isinstance(image, numpy.ndarray) else type(image).__name__
+    if isinstance(image, Image.Image):
+        given = f"a Pillow image of {image.width} x {image.height} pixels"
+    else:
+        given = f"{image.dtype} {image.shape}" if isinstance(image, numpy.ndarray) else type(image).__name__
     raise DataError(
-        f"image {position}: must be a path, a Pillow image or a uint8 array of shape (height, width, 3), not {given}"
+        f"image {position}: must be a path, a Pillow image or a uint8 array of shape (height, width, 3) "
+        f"with at least one pixel, not {given}"
     )
 
 

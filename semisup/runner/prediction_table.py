@@ -59,7 +59,7 @@ class PredictionColumns:
 def csv_parts(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]) -> Iterator[str]:
     """Yield the CSV in parts, one for each batch, so that few images are in memory at once."""
     names = ["path", "class", "confidence", "problem"]
-    yield csv_text([[*names, *columns.ranked(), *columns.of_classes(), *columns.of_embedding()]])
+    yield escape_line(csv_text([[*names, *columns.ranked(), *columns.of_classes(), *columns.of_embedding()]]))
     for batch in batches:
         yield escape_line(csv_text(_csv_rows(columns, batch)))
 

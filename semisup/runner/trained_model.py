@@ -14,6 +14,7 @@ from semisup.record import checkpoint
 from semisup.record.reader import example_run, read_config, read_json, read_section
 from semisup.record.weights_check import check_weights
 from semisup.runner import compatibility
+from semisup.runner.weights import check_weights_present
 from semisup.runtime.precision import wrap_forward
 from semisup.text import printable
 
@@ -49,9 +50,11 @@ class TrainedModel:
 def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
     """Load the best model of a run, for use on a device; the weights of a frozen encoder are not loaded.
 
+    Pretrained weights are never downloaded.
+
     Raises:
         RecordError: there is no best model, or its weights do not fit the config or are damaged.
-        SettingError: frozen layers of the model come from a file of weights that is missing or is another file.
+        SettingError: pretrained weights of the encoder or of frozen layers are missing or are another file.
     """
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is not None and not best:
@@ -71,6 +74,8 @@ def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
     input_channels, _, size = compatibility.model_input(run_config, channels, len(classes))
     partial = expected < compatibility.weight_bytes(run_config, channels, len(classes))
+    if partial or run_config.encoder is not None:
+        check_weights_present(run_config, "download them from")
     network = settings.model.build(input_channels, len(classes), size, pretrained=partial)
     wrap_forward(network, settings.precision, device, channels_last=settings.channels_last, compile=False)
     try:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from semisup.analysis.run_history import read_predictions
 from semisup.core.csv_cells import FORMULA_STARTS, restore_cell
+from semisup.runner.prediction_table import PredictionColumns, csv_parts
 from tests.cli.test_train import only_run
 from tests.conftest import Within
 
@@ -50,3 +51,8 @@ def test_csv_cells_are_no_formulas_and_names_are_restored(tmp_path: Path, within
     assert restore_cell(predicted[-1]["path"]) == "@notes.txt"
     assert all((tmp_path / "images" / restore_cell(row["path"])).is_file() for row in predicted)
     assert {each.target for each in read_predictions(run, "validation") or []} == {"-plain", EVIL}
+
+
+def test_header_with_a_class_name_that_is_not_unicode_can_be_written() -> None:
+    header = next(csv_parts(PredictionColumns(["=a", "b\udcff"], probabilities=True), []))
+    assert header.encode().decode() == "path,class,confidence,problem,probability/=a,probability/b\\udcff\n"

@@ -9,6 +9,7 @@ import pytest
 from semisup.__main__ import main
 from semisup.record import checkpoint
 from semisup.record.lock import RunLock
+from semisup.runner.disk_usage import clean, measure
 from tests.report.run_maker import make, plain_of
 
 
@@ -133,6 +134,26 @@ def test_shared_start_in_use_is_not_deleted(place: Place, capsys: pytest.Capture
         lock.release()
     assert (status, place.removable[1].exists()) == (1, True)
     assert "1 file in use" in output
+
+
+def test_run_that_starts_after_the_question_keeps_its_states(place: Place) -> None:
+    usage = measure(place.root)
+    (place.finished / "summary.json").unlink()  # trained again meanwhile
+    lock = RunLock(place.finished)
+    lock.acquire()
+    try:
+        assert sorted(clean(usage)[1]) == sorted(place.removable), "nor may it lose the caches that it reads"
+    finally:
+        lock.release()
+    assert clean(usage)[1] == [place.removable[0]], "not finished"
+    assert [path.exists() for path in place.removable] == [True, *[False] * 5]
+
+
+def test_lock_file_of_stored_features_remains(place: Place) -> None:
+    lock = place.removable[-1].parent / "lock"
+    before = lock.stat().st_ino
+    assert clean(measure(place.root))[1] == []
+    assert lock.stat().st_ino == before
 
 
 def test_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

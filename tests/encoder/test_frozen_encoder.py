@@ -1,5 +1,6 @@
 """Runs of model=timm whose encoder is frozen: checkpoints without it, prediction, resume and reproduction with it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 from semisup.core.events import StepEnd
 from semisup.errors import SettingError
 from semisup.record import checkpoint
-from semisup.runtime.timm_compat import layer_groups
+from semisup.runtime.timm_compat import TimmWeights, layer_groups
 from semisup.training.state import restore, start
 from tests.conftest import Program, checked, toy_problem
 from tests.encoder.test_timm_model import settings
@@ -99,7 +100,27 @@ def test_checkpoints_of_a_frozen_encoder_hold_the_head_and_name_the_weights(prog
     assert 20 * sizes["encoder"][1] < sizes["none"][1], sizes
 
 
-def test_run_of_a_frozen_encoder_predicts_resumes_and_is_reproduced(program: Program, tmp_path: Path) -> None:
+def _refuses_to_download(run: Path, program: Program) -> None:
+    """Assert that predict and export do not download weights of frozen layers that this machine does not have."""
+    config = run / "config.yaml"
+    content = config.read_text()
+    changed = re.sub(r"(?m)^  weights: .*$", "  weights: hub", content)
+    assert changed != content
+    config.write_text(changed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TimmWeights, "download_url", lambda self: "https://example.org/weights")
+        patch.setattr(TimmWeights, "file", lambda self: pytest.fail("the weights would be downloaded"))
+        for words_ in (("predict", str(run), "new"), ("export", str(run), "--format=safetensors")):
+            status, output = program(*words_)
+            assert (status, output.strip().count("\n")) == (2, 0), output
+            assert "are not on this machine; download them from https://example.org/weights" in output
+    config.write_text(content)
+
+
+def test_run_of_a_frozen_encoder_predicts_resumes_and_is_reproduced(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "delete_states", lambda folder: None)  # which is called once a run is finished
     file = toy_weights(tmp_path / "toy.pth")
     command = run_words(tmp_path, file, "model.freeze=encoder")
     status, output = program(*command)
@@ -125,6 +146,7 @@ def test_run_of_a_frozen_encoder_predicts_resumes_and_is_reproduced(program: Pro
     assert status == 2
     assert f"must be the file with sha256 {digest}" in output
     (tmp_path / "elsewhere.pth").rename(file)
+    _refuses_to_download(run, program)
 
     (run / "summary.json").unlink()  # as a run killed before its last write
     status, output = program(*command)

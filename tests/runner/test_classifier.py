@@ -1,6 +1,7 @@
 """Test a trained run as a Python classifier of files, Pillow images and arrays: it agrees with `semisup predict`."""
 
 import csv
+import io
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from semisup.errors import DataError, RecordError, SettingError
 from semisup.runner.classifier import load_classifier
+from semisup.runner.image_inputs import decode_images, list_images
 from tests.conftest import Program
 
 RUN = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
@@ -100,11 +102,37 @@ def test_batches_bound_the_images_in_memory(folder: Path, tmp_path: Path) -> Non
         (numpy.zeros((8, 8, 3), numpy.float32), r"image 0: must be .*, not float32 \(8, 8, 3\)"),
         ([numpy.zeros((8, 8, 4), numpy.uint8)], r"not uint8 \(8, 8, 4\)"),
         ([3], r"not int"),
+        (3, r"image 0: must be .*, not int"),
+        (None, r"image 0: must be .*, not NoneType"),
+        (numpy.zeros((0, 8, 3), numpy.uint8), r"with at least one pixel, not uint8 \(0, 8, 3\)"),
+        (numpy.zeros((2, 8, 0, 3), numpy.uint8), r"with at least one pixel, not uint8 \(8, 0, 3\)"),
+        (Image.new("RGB", (0, 8)), r"with at least one pixel, not a Pillow image of 0 x 8 pixels"),
     ],
 )
 def test_what_is_no_image_is_a_data_error(images: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_classifier(RUN).predict(images)  # type: ignore[arg-type]
+
+
+def test_closed_or_damaged_pillow_image_is_an_unreadable_image(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    random = numpy.random.Generator(numpy.random.Philox(0))
+    Image.fromarray(random.integers(0, 256, (64, 64, 3), numpy.uint8)).save(path)
+    with Image.open(path) as unread:
+        pass
+    closed = Image.open(path)
+    closed.load()
+    closed.close()
+    damaged = Image.open(io.BytesIO(path.read_bytes()[:500]))
+    settings = load_classifier(RUN).decode_settings
+    results = list(decode_images(list_images([unread, closed, damaged, Image.new("RGB", (8, 8))]), settings))
+    assert [each.reason for each in results] == ["unreadable", "unreadable", "truncated", None]
+
+
+@pytest.mark.parametrize("images", [[], [Image.new("RGB", (8, 8))]])
+def test_unknown_treatment_of_unreadable_images_is_refused(images: list[Image.Image]) -> None:
+    with pytest.raises(SettingError, match="unreadable=skip: must be one of nan, raise"):
+        load_classifier(RUN).predict(images, unreadable="skip")  # type: ignore[arg-type]
 
 
 def test_no_images_give_no_rows() -> None:
