@@ -117,10 +117,7 @@ def _refuses_to_download(run: Path, program: Program) -> None:
     config.write_text(content)
 
 
-def test_run_of_a_frozen_encoder_predicts_resumes_and_is_reproduced(
-    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint, "delete_states", lambda folder: None)  # which is called once a run is finished
+def test_run_of_a_frozen_encoder_predicts_resumes_and_is_reproduced(program: Program, tmp_path: Path) -> None:
     file = toy_weights(tmp_path / "toy.pth")
     command = run_words(tmp_path, file, "model.freeze=encoder")
     status, output = program(*command)

@@ -108,7 +108,8 @@ def test_follower_is_silent_only_within_its_context_and_reports_out_of_memory() 
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     before = [*warnings.filters]
-    with pytest.raises(InsufficientMemoryError, match=r"try train.batch_size=8 train.eval_batch_size=128, or train.accumulate=2"):
+    expected = r"try train.batch_size=8 train.eval_batch_size=128, or train.accumulate=2"
+    with pytest.raises(InsufficientMemoryError, match=expected):
         run_follower(config, no_room, Bars(), stop, post)
     assert warnings.filters == before
 
