@@ -28,7 +28,7 @@ def overlap(runs: Sequence[Run]) -> float:
 
 
 def missing_folds(runs: Iterable[Run]) -> list[int]:
-    """List the folds of a setting that have no finished run for at least one of its seeds."""
+    """List the folds in which the run of some seed is not finished; the runs differ only in seed and fold."""
     done: dict[int | None, set[int]] = defaultdict(set)
     folds = 0
     for run in runs:

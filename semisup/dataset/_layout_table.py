@@ -67,9 +67,9 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _tables(source: Source) -> dict[str, str]:
-    """List the tables of a source: path -> split of the rows that name no split themselves.
+    """Map the path of each table to its default split, the split of rows that name none.
 
-    If the root is one table, or none of several tables has a split in its name, all rows are labeled images.
+    The default is that of labeled images if the root is one table, or if no table has a split in its name.
     """
     found = {where: split_of_name(PurePosixPath(where).name) for where in source.tables()}
     if source.is_table and (len(found) == 1 or not any(found.values())):

@@ -2,7 +2,8 @@
 
     cache: str | None = field(metadata=MACHINE)
 
-A setting without a role can change results. The run id, `semisup reproduce` and `semisup compare` read the roles from
+A role says why a setting cannot change results; MACHINE, for example, that it depends on the machine only. A setting
+without a role can change results. The run id, `semisup reproduce` and `semisup compare` read the roles from
 the fields, so that a new data set need not be added to a list elsewhere.
 """
 

@@ -56,7 +56,7 @@ def _read_rows(table: CsvTable, chosen: Mapping[str, str | None], required: Sequ
 
 
 class _Names:
-    """Names of classes or splits, of which each is stored once: 8 bytes per row."""
+    """Names of classes or splits, one for each row of a table: 8 bytes per row, because each name is stored once."""
 
     def __init__(self, present: bool) -> None:
         self.names: list[str] | None = [] if present else None

@@ -30,13 +30,13 @@ def read_hidden_classes(
 ) -> list[int]:
     """Read the true class numbers of the unlabeled files from a table; UNKNOWN for a file that is not in it.
 
-    The table may contain further files. It names a class as its folder does, or by its number.
+    The table may contain further files. A class is given by its name or by its number.
 
     Args:
-        root: folder to which the path of the table is relative, and the files in it unless they are found below it.
+        root: folder to which `truth` is relative. The files in the table are relative to it too, or to a folder in it.
         truth: path of the table.
-        columns: FILE or CLASS -> name of the column that the user gave; None = recognize it. Columns with other
-            content are not read.
+        columns: FILE or CLASS -> name of the column that the user gave; None = recognize it. Other keys
+            are ignored.
         image_folder: folder in the root to which the names in tables are relative; None = it is found.
         files: the unlabeled files.
         classes: names of the classes, in the order of their numbers.

@@ -59,7 +59,7 @@ class Digits:
         )
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings of how image files, with white digits on black, become input in prediction."""
+        """Return the settings by which `predict` decodes image files of white digits on black."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def inspect(self) -> DatasetInfo:

@@ -17,8 +17,8 @@ class ArchiveListing:
     attached: name -> member with one of ATTACHED_SUFFIXES
     folders: paths of all folders
     ignored: (path of the folder, reason or suffix) -> number of members that are not read
-    collision: a name that members of two archives have, with these archives, for messages; "" = there is none. Then
-        the names of all members begin with the name of their archive
+    collision: a name that members of two archives have, with these archives, for messages; "" = there is none. If there
+        is one, the name of each member begins with the name of its archive
     """
 
     images: list[ArchivedImage] = field(default_factory=list)

@@ -306,7 +306,7 @@ def _has_packs(cache: Path) -> bool:
 def _read_index(path: Path) -> list[str] | None:
     """Read the digest of every file, or the reason why it was not read, from an index; None without a valid index.
 
-    Only the key is verified, because wrong digests lead to no pack.
+    Only the key is verified: with a wrong digest no pack is found, and the image is decoded again.
     """
     try:
         entry = json.loads(path.read_bytes())

@@ -1,8 +1,9 @@
 """Tasks and labeling config of Label Studio, with the model's predictions as pre-annotations.
 
 The format is that of https://labelstud.io/guide/predictions: a list of tasks, each with `data`, to which the config
-refers by `$url`, and `predictions`. The choices are named `class`, and the data have the name of the file. So Label
-Studio's export as CSV has the columns file and class, as a table of labels must have.
+refers by `$url`, and `predictions`. In the labeling config the element of choices is named `class`, and the `data`
+of a task have a key `file`. So Label Studio's export as CSV has the columns file and class, as a table of labels must
+have.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Create the tables of a comparison as data, for the terminal and for HTML.
 
-There are three tables: rows (runs that differ only in seed and fold), reference runs, and single runs.
+There are three tables: settings (each row has all runs that differ only in seed and fold), reference runs, single runs.
 """
 
 from collections.abc import Callable, Sequence

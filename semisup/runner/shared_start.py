@@ -110,7 +110,11 @@ class SharedStartSession:
             memory = fresh.memory | shared.snapshot["memory"] | policy
             restore(fresh, shared.snapshot | {"memory": memory})
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            warnings.warn(f"the start shared by {shared.run} is not used: {first_line(error)}", stacklevel=2)
+            warnings.warn(
+                f"the shared start of {shared.run} cannot be used, so this run trains from the beginning: "
+                f"{first_line(error)}",
+                stacklevel=2,
+            )
             return state
         self.record.adopt_shared_start(shared)
         return fresh

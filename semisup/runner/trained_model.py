@@ -48,9 +48,10 @@ class TrainedModel:
 
 
 def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
-    """Load the best model of a run, for use on a device; the weights of a frozen encoder are not loaded.
+    """Load the best model of a run onto a device.
 
-    Pretrained weights are never downloaded.
+    The weights of frozen layers are read from the file of pretrained weights. Those of a frozen encoder are not read
+    here, but their file must be the one of the run. No file is downloaded.
 
     Raises:
         RecordError: there is no best model, or its weights do not fit the config or are damaged.

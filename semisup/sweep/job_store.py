@@ -153,7 +153,7 @@ class JobStore:
         self._write("end.json", {"stopped": stopped, "killed": killed})
 
     def pop_end(self) -> dict[str, Any] | None:
-        """Read and delete the record of the worker process's end; None if the process was killed before its end."""
+        """Read and delete the record that the worker process writes when it ends; None if it was killed before."""
         value = self._read(self.folder / "end.json")
         (self.folder / "end.json").unlink(missing_ok=True)
         return value

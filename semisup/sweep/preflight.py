@@ -85,7 +85,7 @@ def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, li
     keys = [each.get_key_element() for each in OverridesParser.create().parse_overrides(overrides) if is_paired(each)]
     require_equal_lengths({key: len(choices[key]) for key in keys})
     if keys and config.hydra.runtime.choices["hydra/sweeper"] != "basic":
-        raise SettingError(keys[0], "zip(...)", "pairs the values of a grid; leave out hydra/sweeper")
+        raise SettingError(keys[0], "zip(...)", "works only with the default sweeper; leave out hydra/sweeper")
     return tuple(keys)
 
 

@@ -18,7 +18,8 @@ PIXELATED = 32  # images up to this side stay lossless, and are drawn pixelated
 class ConfidentErrors:
     """The most confident errors of a run, with thumbnails as data URIs (None for a missing thumbnail).
 
-    count: number of incorrect predictions among the `judged` images
+    judged: number of images whose true class is known
+    count: number of incorrect predictions among them
     message: why errors or thumbnails are missing; "" if nothing is missing
     """
 
