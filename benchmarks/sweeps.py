@@ -61,8 +61,8 @@ def _two_over_one(plan: Plan) -> Measured:
 def _shared_over_separate(plan: Plan) -> Measured:
     """Measure the time of a sweep whose runs share their start, over the time of the same sweep without sharing.
 
-    The unlabeled set is first labeled at 40 % of the steps, when the accuracy is above the gate. Until then an epoch is one
-    pass over the labeled images, which is three steps.
+    The unlabeled set is first labeled at 40 % of the steps, when the accuracy is above the gate. Until then an epoch is
+    one pass over the labeled images, which is three steps.
     """
     steps, first = (120, 16) if plan.quick else (600, 80)
     grid = (f"threshold.tau={TAUS}", f"augment.strength={STRENGTHS}")
