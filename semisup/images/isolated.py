@@ -33,14 +33,20 @@ SPAWNER.set_forkserver_preload(["semisup.images.pool"])
 
 
 @contextlib.contextmanager
-def hide_main_module() -> Iterator[None]:
-    """Context that hides `__main__`, so that started processes do not import the user's script again."""
+def starting_processes() -> Iterator[None]:
+    """Context in which processes are started.
+
+    `__main__` is hidden, so that they do not import the user's script again. Ctrl-C is blocked, also in the processes:
+    otherwise one that is still importing its modules would print a traceback.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 class WorkerDiedError(Exception):
@@ -109,7 +115,7 @@ class _Worker(Generic[R]):
         if self.process is None:
             self.pipe, theirs = SPAWNER.Pipe()
             self.process = SPAWNER.Process(target=_serve, args=(theirs, self.act, self.first), daemon=True)
-            with hide_main_module():
+            with starting_processes():
                 self.process.start()
             theirs.close()
         try:

@@ -19,7 +19,7 @@ from semisup.errors import DataError, check_range
 from semisup.images.archive_members import has_parquet
 from semisup.images.decode import BadImageError, Pixels, decode
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.isolated import MAX_CONSECUTIVE_CRASHES, SPAWNER, decode_isolated, hide_main_module, init_worker
+from semisup.images.isolated import MAX_CONSECUTIVE_CRASHES, SPAWNER, decode_isolated, init_worker, starting_processes
 from semisup.images.read_file import read_file
 from semisup.images.resource_limits import limit_memory, time_limit
 from semisup.images.scan import ImageFile
@@ -153,7 +153,7 @@ def _run_pool(
         while pending or (chunks and not broken):
             while chunks and not broken and len(pending) < 4 * workers:
                 try:
-                    with hide_main_module():
+                    with starting_processes():
                         pending.append((chunks[0], pool.submit(_decode_chunk, chunks[0], settings)))
                 except BrokenProcessPool:
                     broken = True

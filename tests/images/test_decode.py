@@ -22,6 +22,7 @@ from semisup.images import decode as module
 from semisup.images import pool, resource_limits
 from semisup.images.decode import FORMATS, REASONS, BadImageError, decode
 from semisup.images.decode_settings import RESIZES, DecodeSettings
+from semisup.images.isolated import starting_processes
 from semisup.images.pool import DecodeResult, decode_files
 from semisup.images.read_file import read_file
 from semisup.images.scan import ImageFile as File
@@ -391,3 +392,9 @@ def test_file_with_too_many_bytes_is_not_read(tmp_path: Path) -> None:
 def test_decoding_processes_do_not_import_torch() -> None:
     code = "import sys, semisup.images.pool; print({'torch', 'hydra', 'wandb'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_interrupt_is_blocked_only_while_processes_start() -> None:
+    with starting_processes():
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
