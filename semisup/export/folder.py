@@ -16,7 +16,7 @@ from semisup.export.standalone_model import StandaloneModel
 from semisup.record import is_finished
 from semisup.record.reader import read_json
 from semisup.runner.trained_model import TrainedModel, load_trained_model
-from semisup.runtime.atomic_files import write_atomically
+from semisup.runtime.atomic_files import NewFolder
 from semisup.runtime.secrets import redact
 from semisup.text import escape_line, escape_name, shell_quote
 
@@ -42,34 +42,19 @@ def export_run(run: Path, name: str, output: Path) -> Path:
     trained = load_trained_model(run, torch.device("cpu"))
     if not is_finished(run):
         raise RecordError(f"{run}: is not finished; the same train command continues it")
-    _create(output)
-    try:
-        contents = _contents(trained, chosen)
-        for file, content in contents.items():
-            write_atomically(output / file, content)
-    except BaseException:
-        _remove(output)
-        raise
-    return output / chosen.file
-
-
-def _create(output: Path) -> None:
     if os.path.lexists(output):
         raise RecordError(f"{shell_quote(output)}: exists already; give another --output, or delete it")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.mkdir()
-    except OSError as error:
-        problem = f"cannot be created: {error.strerror}; give another folder with --output"
-        raise RecordError(f"{shell_quote(output)}: {problem}") from None
-
-
-def _remove(output: Path) -> None:
-    """Remove the export folder and the files that were written into it."""
-    with contextlib.suppress(OSError):
-        for path in output.iterdir():
-            path.unlink()
-        output.rmdir()
+    with contextlib.ExitStack() as stack:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(NewFolder(output))
+        except OSError as error:
+            problem = f"cannot be created: {error.strerror}; give another folder with --output"
+            raise RecordError(f"{shell_quote(output)}: {problem}") from None
+        for file, content in _contents(trained, chosen).items():
+            folder.write(file, content)
+        folder.commit()
+    return output / chosen.file
 
 
 def _contents(trained: TrainedModel, chosen: ExportFormat) -> Mapping[str, bytes]:

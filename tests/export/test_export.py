@@ -18,6 +18,7 @@ from semisup.export.model_card import decoding_code, wilson_interval
 from semisup.images.decode import decode
 from semisup.images.decode_settings import DecodeSettings
 from semisup.runner.classifier import load_classifier
+from semisup.runtime.atomic_files import NewFolder
 from tests.conftest import SHARED, Program
 from tests.encoder.toy import toy_folder, toy_weights, toy_words
 
@@ -165,15 +166,15 @@ def test_refusals_are_one_line_and_leave_nothing(
     assert "file/model: cannot be created: File exists; give another folder" in refused("run", *options, "file/model")
     assert "nowhere: is not the directory of a finished run" in refused("nowhere", *options, "model")
 
-    from semisup.export import folder
+    write = NewFolder.write
 
-    def full_disk(path: Path, content: bytes) -> None:
-        path.touch()
-        if path.name == "README.md":
-            raise OSError(28, "No space left on device", str(path))
+    def full_disk(folder: NewFolder, name: str, content: bytes) -> None:
+        if name == "README.md":
+            raise OSError(28, "No space left on device", str(folder.path / name))
+        write(folder, name, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "write_atomically", full_disk)
+        patch.setattr(NewFolder, "write", full_disk)
         assert "No space left on device" in refused("run", *options, "model")
     assert not Path("model").exists()
     with monkeypatch.context() as patch:
