@@ -1,7 +1,6 @@
 """README.md of an exported model, in the format of model cards on Hugging Face: a YAML header, then Markdown."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,6 @@ from semisup.images.decode_settings import DecodeSettings
 from semisup.record.reader import read_section
 from semisup.text import printable
 
-NORMAL_QUANTILE = 1.959964  # of 97.5 %
 CLASSES_SHOWN = 20
 
 SETTINGS = (
@@ -65,10 +63,10 @@ def model_card(content: CardContent) -> str:
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """Compute the 95 % interval of a share of images (Wilson's score interval), in [0, 1]."""
-    share, z = correct / total, NORMAL_QUANTILE**2 / total
-    center = (share + z / 2) / (1 + z)
-    half = NORMAL_QUANTILE * math.sqrt(share * (1 - share) / total + z / (4 * total)) / (1 + z)
-    return max(0.0, center - half), min(1.0, center + half)
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _header(content: CardContent) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from semisup.errors import RecordError
+from semisup.record import is_finished
 from semisup.record.reader import example_run
 
 
@@ -11,5 +12,5 @@ def check_finished(run: Path) -> None:
     if not (run / "config.yaml").is_file():
         needs = f"it must hold config.yaml{example_run(run, 'summary.json')}"
         raise RecordError(f"{run}: is not a run directory; {needs}")
-    if not (run / "summary.json").is_file():
+    if not is_finished(run):
         raise RecordError(f"{run}: the run is not finished; repeat the command that trained it, which continues it")

@@ -14,6 +14,7 @@ import numpy
 from numpy.typing import NDArray
 
 from semisup.errors import SettingError
+from semisup.labeling.unit_rows import unit_rows
 
 FOLDS = 5
 INVERSE_PENALTY = 10.0
@@ -115,10 +116,3 @@ def stratified_folds(targets: Integers, seed: int) -> Integers:
     folds = numpy.empty(len(targets), numpy.int64)
     folds[by_class] = numpy.arange(len(targets)) % min(FOLDS, len(targets))
     return folds
-
-
-def unit_rows(embeddings: NDArray[Any]) -> Floats:
-    """Scale each row to unit length, in float64; rows of zeros are unchanged."""
-    rows = embeddings.astype(numpy.float64)
-    lengths = numpy.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / numpy.where(lengths > 0, lengths, 1)

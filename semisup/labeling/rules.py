@@ -16,6 +16,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from semisup.labeling.unit_rows import unit_rows
+
 Floats = NDArray[Any]
 Integers = NDArray[numpy.int64]
 
@@ -83,12 +85,8 @@ def _spread(uncertainty: Floats, embeddings: Floats, labeled_embeddings: Floats,
 
 def _centered(embeddings: Floats) -> Floats:
     """Scale rows to unit length, subtract their mean, and scale them again, in float32."""
-    return _unit(_unit(embeddings) - _unit(embeddings).mean(axis=0))
-
-
-def _unit(rows: Floats) -> Floats:
-    lengths = numpy.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / numpy.where(lengths > 0, lengths, 1)).astype(numpy.float32)
+    points = unit_rows(embeddings, numpy.float32)
+    return unit_rows(points - points.mean(axis=0), numpy.float32)
 
 
 def _similarity(points: Floats, others: Floats) -> Floats:

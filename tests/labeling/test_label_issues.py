@@ -15,8 +15,8 @@ from semisup.labeling.label_issues import (
     find_label_issues,
     require_cleanlab,
     stratified_folds,
-    unit_rows,
 )
+from semisup.labeling.unit_rows import unit_rows
 
 pytest.importorskip("cleanlab", reason="needs the extra `label`")
 
