@@ -13,7 +13,7 @@ from semisup.images.archive import list_archives
 from semisup.images.archive_listing import ArchiveListing, images_inside, take_folder
 from semisup.images.decode import BadImageError
 from semisup.images.read_file import read_file
-from semisup.images.scan import OTHER_SUFFIX, ImageFile, Scan, shown
+from semisup.images.scan import ImageFile, Scan, by_class_name, shown, to_scan
 
 MOST_ROOTS = 8
 """Largest number of folders in an archive that are proposed as roots."""
@@ -58,16 +58,9 @@ class ArchiveSource:
         return list(self.children.get(_inside(where), []))
 
     def folders(self, where: str) -> dict[str, str]:
-        folders: dict[str, str] = {}
-        for path in self.subfolders(where):
-            name = unicodedata.normalize("NFC", path.rpartition("/")[2])
-            if name in folders:
-                raise DataError(
-                    f"{self.shown(where)}: two folders have the class name {name} after Unicode normalization (NFC);"
-                    " rename one of them"
-                )
-            folders[name] = path
-        return dict(sorted(folders.items(), key=lambda item: item[0].encode()))
+        paths = self.subfolders(where)
+        named = ((unicodedata.normalize("NFC", path.rpartition("/")[2]), path) for path in paths)
+        return by_class_name(named, self.shown(where))
 
     def scan(self, where: str, *, recursive: bool = True) -> Scan:
         if not self.is_dir(where):
@@ -85,10 +78,7 @@ class ArchiveSource:
         for (folder, reason), count in self.listing.ignored.items():
             if folder == inside or (recursive and folder.startswith(prefix)):
                 counts[reason] += count
-        suffixes = {reason: counts.pop(reason) for reason in sorted(counts) if reason.startswith(".")}
-        if suffixes:
-            counts[OTHER_SUFFIX] = sum(suffixes.values())
-        return Scan(tuple(files), dict(sorted(counts.items())), suffixes)
+        return to_scan(files, counts)
 
     def shown(self, where: str) -> str:
         return shown(self.root / where)

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from semisup.core.csv_cells import restore_cell
 from semisup.errors import DataError
+from semisup.text import counted
 
 SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
@@ -95,11 +96,10 @@ class CsvTable:
             raise self._undecodable() from None
 
     def _wrong_width(self, count: int) -> DataError:
-        cells = "1 cell" if count == 1 else f"{count} cells"
         separator = _SEPARATOR_NAMES.get(self.separator, self.separator)
         return DataError(
-            f"{self.shown_path}: row {self.row} has {cells}, and the first row has {len(self.header)}; the separator "
-            f"is {separator}, and a cell that contains it needs double quotes"
+            f"{self.shown_path}: row {self.row} has {counted(count, 'cell')}, and the first row has "
+            f"{len(self.header)}; the separator is {separator}, and a cell that contains it needs double quotes"
         )
 
     def _undecodable(self) -> DataError:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from semisup.dataset._source import Source
 from semisup.images.scan import shown
-from semisup.text import listed, printable
+from semisup.text import counted, listed, printable
 
 
 def describe(
@@ -28,7 +28,7 @@ def describe(
     left = [_folders(folders[:5])] if folders else []
     left += [f"{len(folders) - 5} more folders"] if len(folders) > 5 else []
     images = 0 if "images" in reads else len(source.scan(".", recursive=False).files)
-    left += [f"{images} image{'s' if images != 1 else ''} beside the folders"] if images else []
+    left += [f"{counted(images, 'image')} beside the folders"] if images else []
     return line + (f"; not read: {', '.join(left)}" if left else "")
 
 

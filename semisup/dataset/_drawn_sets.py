@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from semisup.dataset._file_index import FileSplit
 from semisup.errors import SettingError
 from semisup.images.scan import ImageFile
-from semisup.text import escape
+from semisup.text import counted, escape
 
 Index = NDArray[numpy.int64]
 
@@ -76,7 +76,7 @@ def without(files: list[ImageFile], parts: Sequence[FileSplit]) -> list[ImageFil
 def _too_few(name: str, count: int, validation_share: float, test_share: float) -> SettingError:
     key, share = ("validation_share", validation_share) if validation_share else ("test_share", test_share)
     sets = ["training", *(["validation"] if validation_share else []), *(["the test"] if test_share else [])]
-    images = f"{count} labeled image{'s' if count != 1 else ''}"
+    images = counted(count, "labeled image")
     allowed = f"class {escape(name)} has only {images}, and each class needs one for {', one for '.join(sets)}"
     own = "dataset.validation=FOLDER names your own validation images" if validation_share else "use test_share=0"
     return SettingError(f"dataset.{key}", share, f"{allowed}; add images or remove the class; {own}")

@@ -26,7 +26,16 @@ def is_word(split: str, name: str) -> bool:
 
 def word_folders(source: Source, inside: str) -> list[str]:
     """List the folders in `inside` with a usual name of any set; they are never classes, even if no set uses them."""
-    return [each for each in source.folders(inside).values() if last_name(each).casefold() in ANY_WORD]
+    return [each for each in source.folders(inside).values() if _is_any_word(each)]
+
+
+def class_candidates(source: Source, inside: str) -> list[str]:
+    """List the folders in `inside` that can be classes: those without a usual name of a set."""
+    return [each for each in source.folders(inside).values() if not _is_any_word(each)]
+
+
+def _is_any_word(where: str) -> bool:
+    return last_name(where).casefold() in ANY_WORD
 
 
 def unread_folders(folders: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._describe import describe, some
-from semisup.dataset._find_folders import ANY_WORD, other_places, unread_folders, word_folders
+from semisup.dataset._find_folders import class_candidates, other_places, unread_folders, word_folders
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import read_test, read_validation, scan_unlabeled
 from semisup.dataset._source import Source
@@ -20,7 +20,7 @@ EXPECTS = "<class>/..., one folder for each class in the root"
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    folders = [each for name, each in source.folders(".").items() if name.casefold() not in ANY_WORD]
+    folders = class_candidates(source, ".")
     return len(folders) >= 2 and any(source.scan(each).files for each in folders)
 
 

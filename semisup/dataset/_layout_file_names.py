@@ -17,10 +17,10 @@ from semisup.dataset._describe import describe, some
 from semisup.dataset._file_index import FileSplit
 from semisup.dataset._find_folders import other_places, train_folder
 from semisup.dataset._listing import Listing, SetNames
-from semisup.dataset._other_sets import NO_CLASS, is_unlabeled, scan_unlabeled
+from semisup.dataset._other_sets import NO_CLASS, is_unlabeled, scan_unlabeled, unlabeled_test_set
 from semisup.dataset._source import Source, last_name
 from semisup.errors import DataError, SettingError, closest_match
-from semisup.images.scan import ImageFile, shown, with_ignored
+from semisup.images.scan import ImageFile, Scan, shown, with_ignored
 from semisup.text import printable
 
 EXPECTS = "train/<class>_1.jpg, val/..., test/..., or <class>_1.jpg in the root"
@@ -51,7 +51,7 @@ def possible_classes(source: Source, names: SetNames) -> list[str]:
     Returns:
         The classes; [] unless nine of ten names have one, and there are two or more, of two images or more on average.
     """
-    named = _by_name(source.scan(_train_folder(source, names), recursive=False).files, names)
+    named = _by_name(_scan(source, _train_folder(source, names)).files, names)
     count = sum(map(len, named.by_class.values()))
     possible = 2 <= len(named.by_class) <= count / 2 and count >= 9 * len(named.without)
     return sorted(named.by_class, key=str.encode) if possible else []
@@ -64,7 +64,7 @@ def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
 def read(source: Source, names: SetNames) -> Listing:
     places, ignored, notes = _places(source, names), Counter[str](), list[str]()
     (where,) = places["labeled"]
-    named = _scan(source, where, names, ignored, notes)
+    named = _classify(source, where, _scan(source, where), names, ignored, notes)
     classes = sorted(named.by_class, key=str.encode)
     if len(classes) < 2:
         raise DataError(
@@ -74,7 +74,8 @@ def read(source: Source, names: SetNames) -> Listing:
     labeled = _split(named, classes)
     unlabeled = scan_unlabeled(source, places["unlabeled"], ignored)
     validation = [
-        _known(source, each, _scan(source, each, names, ignored, notes), classes) for each in places["validation"]
+        _known(source, each, _classify(source, each, _scan(source, each), names, ignored, notes), classes)
+        for each in places["validation"]
     ]
     test = _test(source, places, names, classes, ignored, notes)
     description = describe(source, "images with the class in the file name", places, ["images"] if where == "." else [])
@@ -116,14 +117,19 @@ def _by_name(files: Iterable[ImageFile], names: SetNames) -> _Named:
     return named
 
 
-def _scan(source: Source, where: str, names: SetNames, ignored: Counter[str], notes: list[str]) -> _Named:
-    """List the images of a folder by class.
+def _scan(source: Source, where: str) -> Scan:
+    return source.scan(where, recursive=False)
+
+
+def _classify(
+    source: Source, where: str, result: Scan, names: SetNames, ignored: Counter[str], notes: list[str]
+) -> _Named:
+    """List the images of a folder by class, from the scan of the folder.
 
     Raises:
         DataError: there is no image.
         SettingError: no name has a class.
     """
-    result = source.scan(where, recursive=False)
     ignored.update(result.ignored)
     ignored.update(result.suffixes)
     if not result.files:
@@ -172,16 +178,15 @@ def _test(
 ) -> FileSplit | None:
     """List the images of the test folder; None if no name has a known class."""
     for where in places["test"]:
-        files = source.scan(where, recursive=False).files
-        shared = set(_by_name(files, names).by_class) & set(classes)
+        result = _scan(source, where)
+        shared = set(_by_name(result.files, names).by_class) & set(classes)
         if is_unlabeled(where, places):
             if shared:
-                allowed = "the images of this folder are the test set; add dataset.test=null to train on them"
-                raise SettingError("dataset.unlabeled", where, allowed)
+                raise unlabeled_test_set(where)
             return None
         if shared:
-            return _known(source, where, _scan(source, where, names, ignored, notes), classes)
-        if files:
+            return _known(source, where, _classify(source, where, result, names, ignored, notes), classes)
+        if files := result.files:
             ignored[NO_CLASS] += len(files)
             reason = f"the names of the {len(files)} images in {shown(where)}/ have no class of the labeled images"
             notes.append(f"no test accuracy: {reason}; semisup predict classifies them")

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 
 from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._describe import describe
-from semisup.dataset._find_folders import ANY_WORD, WORDS, other_places, train_folder, unread_folders, word_folders
+from semisup.dataset._find_folders import (
+    WORDS,
+    class_candidates,
+    other_places,
+    train_folder,
+    unread_folders,
+    word_folders,
+)
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import read_test, read_validation, scan_unlabeled
 from semisup.dataset._source import Source
@@ -24,7 +31,7 @@ EXPECTS = "train/<class>/..., and if you have them val/<class>/..., test/<class>
 
 def matches(source: Source, names: SetNames) -> bool:
     where = train_folder(source, names)
-    return where is not None and bool(_class_folders(source, where))
+    return where is not None and bool(class_candidates(source, where))
 
 
 def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
@@ -53,7 +60,3 @@ def read(source: Source, names: SetNames) -> Listing:
 def _places(source: Source, names: SetNames) -> dict[str, list[str]]:
     where = train_folder(source, names)
     return {"labeled": [where] if where is not None else []} | other_places(source, names, where or ".")
-
-
-def _class_folders(source: Source, where: str) -> list[str]:
-    return [each for name, each in source.folders(where).items() if name.casefold() not in ANY_WORD]

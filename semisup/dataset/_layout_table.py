@@ -8,6 +8,7 @@
 Or one table with a column of splits. A table can be CSV, TSV or Parquet; the root can be the table itself.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -18,7 +19,7 @@ from semisup.dataset._image_rows import ImageRows
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._source import Source
 from semisup.dataset._split_words import LABELED, SPLIT_WORDS, split_of_name
-from semisup.dataset._table import read_table
+from semisup.dataset._table import read_available, read_table
 from semisup.dataset._table_columns import CLASS, FILE
 from semisup.dataset._table_rows import Table
 from semisup.errors import DataError, SettingError, closest_match
@@ -88,14 +89,10 @@ def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str
     absent: dict[str, SettingError] = {}
     present: set[str] = set()
     for where in paths:
-        columns = dict(names.columns)
-        while where not in tables:
-            try:
-                tables[where] = _read(source, where, columns)
-            except SettingError as error:
-                absent.setdefault(error.key, error)
-                columns = {role: None if f"dataset.{role}_column" == error.key else columns[role] for role in columns}
-        present |= {f"dataset.{role}_column" for role, name in columns.items() if name is not None}
+        lacking: dict[str, SettingError] = {}
+        tables[where] = read_available(functools.partial(_read, source, where), names.columns, lacking)
+        absent = lacking | absent  # the first error about a column is kept
+        present |= {f"dataset.{role}_column" for role, name in names.columns.items() if name is not None} - set(lacking)
     if missing := next((error for key, error in absent.items() if key not in present), None):
         raise missing
     if all(table.classes is None for table in tables.values()):

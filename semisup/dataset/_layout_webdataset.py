@@ -19,6 +19,7 @@ from semisup.dataset._split_words import LABELED, split_of_name
 from semisup.dataset._table_columns import CLASS, find_columns
 from semisup.dataset._table_rows import class_name
 from semisup.errors import DataError
+from semisup.images.archive_listing import sample_name
 from semisup.images.decode import BadImageError
 from semisup.images.read_file import read_file
 from semisup.images.scan import OTHER_SUFFIX, ImageFile
@@ -32,8 +33,8 @@ MAX_CLASS_BYTES = 2**20
 
 def matches(source: Source, names: SetNames) -> bool:
     """Whether an image in the archives has a member beside it with its class, such as `0001.cls` for `0001.jpg`."""
-    samples = {_sample(name) for name in source.attached() if name.endswith((".cls", ".json"))}
-    return bool(samples) and any(_sample(image.name) in samples for image in source.scan(".").files)
+    samples = {sample_name(name) for name in source.attached() if name.endswith((".cls", ".json"))}
+    return bool(samples) and any(sample_name(image.name) in samples for image in source.scan(".").files)
 
 
 def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
@@ -45,14 +46,14 @@ def read(source: Source, names: SetNames) -> Listing:
     rows = ImageRows(source.shown("."), lambda origin: source.shown(scan.files[origin].name))
     rows.ignored.update({**scan.ignored, **scan.suffixes})
     of_sample = {
-        suffix: {_sample(name): each for name, each in attached.items() if name.endswith(suffix)}
+        suffix: {sample_name(name): each for name, each in attached.items() if name.endswith(suffix)}
         for suffix in (".cls", ".json")
     }
     for suffix, members in of_sample.items():
         rows.ignored.subtract({suffix: len(members), OTHER_SUFFIX: len(members)})
     before, previous = None, ""
     for number, file in enumerate(scan.files):
-        sample = _sample(file.name)
+        sample = sample_name(file.name)
         if sample == before:
             problem = f"the sample {sample.lstrip('/')} has two images, {previous} and {file.name}"
             raise DataError(f"{source.shown('.')}: {problem}; pack one image per sample, without masks and the like")
@@ -66,11 +67,6 @@ def read(source: Source, names: SetNames) -> Listing:
         rows.add(file, class_, split, number)
     rows.ignored = +rows.ignored  # without counts of 0
     return rows.listing(f"WebDataset: {len(rows.files)} samples", names, "sample")
-
-
-def _sample(name: str) -> str:
-    folder, _, base = name.rpartition("/")
-    return f"{folder}/{base.partition('.')[0]}"
 
 
 def _text(source: Source, member: ImageFile) -> str:

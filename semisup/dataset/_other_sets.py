@@ -49,8 +49,7 @@ def read_test(
         folders = list(source.folders(where))
         if set(folders) & set(classes):
             if is_unlabeled(where, places):
-                allowed = "the images of this folder are the test set; add dataset.test=null to train on them"
-                raise SettingError("dataset.unlabeled", where, allowed)
+                raise unlabeled_test_set(where)
             return files_by_class(source, "test", where, classes, ignored), []
         if is_unlabeled(where, places):
             return None, []
@@ -63,6 +62,12 @@ def read_test(
 def is_unlabeled(where: str, places: Mapping[str, Sequence[str]]) -> bool:
     """Whether a folder is one of the unlabeled folders."""
     return PurePosixPath(where) in map(PurePosixPath, places["unlabeled"])
+
+
+def unlabeled_test_set(where: str) -> SettingError:
+    """Build the error about a folder of test images that is also one of the unlabeled folders."""
+    allowed = "the images of this folder are the test set; add dataset.test=null to train on them"
+    return SettingError("dataset.unlabeled", where, allowed)
 
 
 def _why_no_test(where: str, count: int, folders: list[str], classes: list[str]) -> str:

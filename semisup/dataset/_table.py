@@ -1,7 +1,7 @@
 """Read a table of images: a file name in each row and, if there are such columns, its class and its split."""
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import BinaryIO
 
@@ -9,7 +9,7 @@ from semisup.dataset._csv_table import CsvTable
 from semisup.dataset._parquet_table import read_parquet_table
 from semisup.dataset._table_columns import CLASS, FILE, SPLIT, find_columns
 from semisup.dataset._table_rows import Table, class_name
-from semisup.errors import DataError
+from semisup.errors import DataError, SettingError
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 """Suffixes of the files that are found as tables. Any other text file is read too if the user names it."""
@@ -36,6 +36,28 @@ def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None]
         return read_parquet_table(file, shown_path, chosen, required)
     with closing(CsvTable(file, shown_path)) as table:
         return _read_rows(table, chosen, required)
+
+
+def read_available(
+    read: Callable[[Mapping[str, str | None]], Table], chosen: Mapping[str, str | None], absent: dict[str, SettingError]
+) -> Table:
+    """Read a table that need not have all columns that the user named; the others may have usual names.
+
+    Args:
+        read: function that reads the table, given the names of its columns.
+        chosen: as for `read_table`.
+        absent: is filled with the error about each named column that the table does not have: key of the setting ->
+            error.
+
+    Raises:
+        DataError: see `read_table`.
+    """
+    while True:
+        try:
+            return read(chosen)
+        except SettingError as error:
+            absent[error.key] = error
+            chosen = {role: None if f"dataset.{role}_column" == error.key else name for role, name in chosen.items()}
 
 
 def _read_rows(table: CsvTable, chosen: Mapping[str, str | None], required: Sequence[str]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from semisup.dataset._image_names import ImageNames
-from semisup.dataset._table import read_table
+from semisup.dataset._table import read_available, read_table
 from semisup.dataset._table_columns import CLASS, FILE
 from semisup.dataset._table_rows import Table
 from semisup.errors import DataError, SettingError, closest_match
@@ -56,18 +56,17 @@ def read_hidden_classes(
 
 def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
     """Read the table; a column that it does not have under the name that the user gave may have a usual name."""
-    chosen = {role: columns.get(role) for role in (FILE, CLASS)}
     absent: dict[str, SettingError] = {}
-    while True:
-        try:
-            with open(path, "rb") as file:
-                return read_table(file, shown(path), chosen, (FILE, CLASS))
-        except SettingError as error:
-            absent[error.key] = error
-            chosen = {role: None if error.key == f"dataset.{role}_column" else chosen[role] for role in chosen}
-        except DataError as error:
-            named = next((each for key, each in absent.items() if key in str(error)), None)
-            raise named or error from None
+
+    def read(chosen: Mapping[str, str | None]) -> Table:
+        with open(path, "rb") as file:
+            return read_table(file, shown(path), chosen, (FILE, CLASS))
+
+    try:
+        return read_available(read, {role: columns.get(role) for role in (FILE, CLASS)}, absent)
+    except DataError as error:
+        named = next((each for key, each in absent.items() if key in str(error)), None)
+        raise named or error from None
 
 
 def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> str | None:

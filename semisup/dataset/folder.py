@@ -216,7 +216,7 @@ class Folder(ImageFiles):
             return files
         orders = zip(self._orders(files, classes), classes, strict=True)
         chosen = [take_validation(*each, self.validation_per_class) for each in orders]
-        return files.rows(numpy.sort(numpy.concatenate(chosen)).tolist())
+        return files.rows(joined(chosen))
 
     def _orders(self, files: FileSplit, classes: list[str]) -> list[NDArray[numpy.int64]]:
         """Return the positions of the files of each class, in the order in which they are assigned to sets."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from semisup.errors import DataError
 from semisup.images import tar_archive
-from semisup.images.archive_listing import ArchiveListing, put_below
+from semisup.images.archive_listing import ArchiveListing, put_below, sample_name
 from semisup.images.archive_members import ArchivedImage, TarMember, ZipMember
 from semisup.images.decode import BadImageError
 from semisup.images.formats import SIGNATURE_BYTES, TGA_FOOTER, TGA_SUFFIX
@@ -220,16 +220,11 @@ def _collision(paths: Sequence[Path], listings: Sequence[ArchiveListing]) -> str
             if other is path:
                 continue
             if name.lower().endswith(".json"):
-                stems = stems or {_sample(image.name) for each in listings for image in each.images}
-                if _sample(name) not in stems:
+                stems = stems or {sample_name(image.name) for each in listings for image in each.images}
+                if sample_name(name) not in stems:
                     continue
             return f"{shown(other)} and {shown(path)} both have a member {name}"
     return ""
-
-
-def _sample(name: str) -> str:
-    folder, _, base = name.rpartition("/")
-    return f"{folder}/{base.partition('.')[0]}"
 
 
 def _head(path: Path) -> bytes:

@@ -28,6 +28,12 @@ class ArchiveListing:
     collision: str = ""
 
 
+def sample_name(name: str) -> str:
+    """Return the name of the WebDataset sample to which a member belongs: its path up to the first dot of its name."""
+    folder, _, base = name.rpartition("/")
+    return f"{folder}/{base.partition('.')[0]}"
+
+
 def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
     """Return the listing with the name of a folder in front of the name of each member."""
     moved = [dataclasses.replace(image, name=f"{folder}/{image.name}") for image in listing.images]

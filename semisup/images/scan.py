@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from semisup.errors import DataError
 from semisup.images.formats import (
@@ -27,6 +28,8 @@ from semisup.images.formats import (
     is_image_content,
 )
 from semisup.text import escape_name
+
+Folder = TypeVar("Folder")
 
 OTHER_SUFFIX = "other suffix"
 """Reason for ignoring a file that is not an image, neither by its suffix nor by its content."""
@@ -122,10 +125,21 @@ def scan(
     for path, reason in ignored.entries:
         assert ignored_names is not None
         ignored_names[escape_name(_decode_path(inside + path.removeprefix(start)))] = reason
-    suffixes = {reason: ignored.pop(reason) for reason in sorted(ignored) if reason.startswith(".")}
+    return to_scan(files, ignored)
+
+
+def to_scan(files: Iterable[ImageFile], ignored: Counter[str]) -> Scan:
+    """Build the result of a scan.
+
+    Args:
+        files: the image files, in order.
+        ignored: reason, or suffix with its dot -> number of ignored entries.
+    """
+    suffixes = {reason: count for reason, count in sorted(ignored.items()) if reason.startswith(".")}
+    reasons = {reason: count for reason, count in ignored.items() if reason not in suffixes}
     if suffixes:
-        ignored[OTHER_SUFFIX] = sum(suffixes.values())
-    return Scan(tuple(files), dict(sorted(ignored.items())), suffixes)
+        reasons[OTHER_SUFFIX] = sum(suffixes.values())
+    return Scan(tuple(files), dict(sorted(reasons.items())), suffixes)
 
 
 def image_file(path: Path | str, name: str | None = None) -> ImageFile:
@@ -159,17 +173,32 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
     Raises:
         DataError: two folders have the same name in NFC, or `folder` is missing or unreadable.
     """
-    folders: dict[str, Path] = {}
-    for entry in _entries(folder):
-        if is_hidden(entry.name) or not entry.is_dir(follow_symlinks=follow_symlinks):
-            continue
-        name = escape_name(unicodedata.normalize("NFC", _decode_path(entry.name)))
+    named = (
+        (escape_name(unicodedata.normalize("NFC", _decode_path(entry.name))), Path(entry.path))
+        for entry in _entries(folder)
+        if not is_hidden(entry.name) and entry.is_dir(follow_symlinks=follow_symlinks)
+    )
+    return by_class_name(named, shown(folder))
+
+
+def by_class_name(named: Iterable[tuple[str, Folder]], shown_folder: str) -> dict[str, Folder]:
+    """Map class names in the form NFC to their folders, sorted by the bytes of the names.
+
+    Args:
+        named: the names and folders.
+        shown_folder: path of the folder that contains them, for the message.
+
+    Raises:
+        DataError: two folders have the same name.
+    """
+    folders: dict[str, Folder] = {}
+    for name, folder in named:
         if name in folders:
             raise DataError(
-                f"{shown(folder)}: two folders have the class name {name} after Unicode normalization (NFC);"
+                f"{shown_folder}: two folders have the class name {name} after Unicode normalization (NFC);"
                 " rename one of them"
             )
-        folders[name] = Path(entry.path)
+        folders[name] = folder
     return dict(sorted(folders.items(), key=lambda item: item[0].encode()))
 
 

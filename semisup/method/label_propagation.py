@@ -30,6 +30,7 @@ from torch.nn.functional import cross_entropy
 
 from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.events import Event, Progress
+from semisup.core.generators import returned_value
 from semisup.core.inference import plain_input
 from semisup.core.label_propagation import propagate_labels
 from semisup.core.losses import weighted_cross_entropy
@@ -92,7 +93,7 @@ class LabelPropagation(OnlineMethod):
         else:  # events would have to be the same in all processes
             targets = training.labeled.targets
             shape = len(training.unlabeled) + len(targets), training.num_classes
-            propagated = from_leader(lambda: _result(self._propagate(training)), *shape, device=targets.device)
+            propagated = from_leader(lambda: returned_value(self._propagate(training)), *shape, device=targets.device)
         return memory | {PROPAGATED: propagated}
 
     def semi_supervised_loss(
@@ -134,16 +135,6 @@ class LabelPropagation(OnlineMethod):
 
 _last: dict[tuple[object, ...], Tensor] = {}
 """The last result in this process: the runs of a sweep that differ in threshold or augmentation share it."""
-
-
-def _result(generator: Generator[Event, None, Tensor]) -> Tensor:
-    """Run a generator to its end, without its events, and return its value."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            value: Tensor = end.value
-            return value
 
 
 def _digest(features: Tensor, targets: Tensor) -> str:

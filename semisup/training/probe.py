@@ -11,9 +11,8 @@ several are equal, the first one.
 """
 
 import warnings
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -22,6 +21,7 @@ from torch.nn.functional import normalize
 
 from semisup.core.calibration import expected_calibration_error
 from semisup.core.events import EvalEnd, Finished, MetricsRow
+from semisup.core.generators import returned_value
 from semisup.core.inference import plain_input
 from semisup.core.probe_grids import GRIDS
 from semisup.core.types import Images
@@ -32,8 +32,6 @@ from semisup.training.state import SELECTION_METRICS, Best, TrainingConfig, Trai
 MAX_ITERATIONS = 1000
 MISSING_LOGIT = -1e4
 """Logit of a class without labeled images."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSetti
         else:
             model = NearestNeighbors(features, targets, int(value), problem.num_classes)
         model.eval()
-        validation = _drain(evaluate(model, problem.validation, problem.num_classes, batch_size))
+        validation = returned_value(evaluate(model, problem.validation, problem.num_classes, batch_size))
         metrics = {name: getattr(validation, name) for name in SELECTION_METRICS}
         improved = improves(settings.train.select_by, validation, None if best is None else best[0])
         if improved:
@@ -104,7 +102,7 @@ def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSetti
             best = Best(number, number, **metrics, weights=weights), model, validation
         row: MetricsRow = {f"probe/{key}": value}
         if probe.classifier == "logistic_regression":  # the nearest neighbor of a labeled image is itself
-            labeled = _drain(evaluate(model, problem.labeled, problem.num_classes, batch_size))
+            labeled = returned_value(evaluate(model, problem.labeled, problem.num_classes, batch_size))
             row |= {"train/loss": labeled.loss, "train/accuracy": labeled.accuracy}
         row |= {f"val/{name}": each for name, each in metrics.items()}
         row |= {"val/ece": expected_calibration_error(validation.reliability(1.0))}
@@ -133,18 +131,8 @@ def _finish(
     splits = {"validation": (validation, problem.validation)}
     if bool((problem.test.targets >= 0).any()):
         test = evaluate(model, problem.test, problem.num_classes, settings.train.eval_batch_size)
-        splits["test"] = _drain(test), problem.test
+        splits["test"] = returned_value(test), problem.test
     return finished_event((len(probe.values), len(probe.values)), summary, splits, calibrates=False)
-
-
-def _drain(generator: Generator[Any, None, Result]) -> Result:
-    """Exhaust a generator and return its return value."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
 
 
 @torch.no_grad()
