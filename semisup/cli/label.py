@@ -75,7 +75,7 @@ def label_command(arguments: argparse.Namespace) -> int:
             installed.
         DataError: the images have changed since the run, or none is unlabeled.
     """
-    from semisup.cli.reproduce import merge_caller_settings
+    from semisup.config.caller_settings import merge_caller_settings
     from semisup.errors import check_range
     from semisup.labeling.finished_run import check_finished
     from semisup.record.reader import read_config

@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from semisup.cli.reproduce import merge_caller_settings
 from semisup.config import schema
+from semisup.config.caller_settings import merge_caller_settings
 from semisup.config.run_id import run_id
 from semisup.config.typed_words import to_overrides
 from semisup.core.events import StepEnd

@@ -1,0 +1,84 @@
+"""Replace the settings of a saved config that change no result by those of the user who works with the run.
+
+Importing this module does not import torch; its functions do.
+"""
+
+from typing import Any
+
+CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
+SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights", "encoder.weights", "encoder.cache", "from.run")
+"""Settings that may follow RUN on the command line.
+
+Further ones are tracking.* and the settings of where the data are and how this machine reads them (`KeyRole`).
+"""
+
+CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.checkpoint", "model")}
+"""Path that may be set -> the setting that identifies its content, and the noun for that content."""
+
+
+def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Replace settings that cannot change a result (folders, tracking, ...) in a saved config by the user's values.
+
+    Args:
+        config: the saved config.
+        settings: KEY=VALUE words of the command line; settings that are not among them get the user's defaults.
+
+    Raises:
+        SettingError: a word is not KEY=VALUE, or its key is not allowed.
+    """
+    from semisup.config import registry, schema
+    from semisup.config.compose import defaults
+    from semisup.config.run_id import dataset_keys
+    from semisup.config.typed_words import parse_settings
+    from semisup.dataset import KeyRole
+    from semisup.errors import SettingError
+
+    schema.refuse_interpolations(config)
+    dataset = config.get("dataset")
+    if not isinstance(dataset, dict) or not isinstance(dataset.get("name"), str):
+        raise SettingError("dataset", dataset, f"must be one of {', '.join(registry.option_names('dataset'))}")
+    try:
+        of_this_machine = dataset_keys(dataset, KeyRole.MACHINE)
+        roles = KeyRole.PATH, KeyRole.DIAGNOSTICS, KeyRole.MACHINE
+        settable = [*SETTABLE_KEYS, *(f"dataset.{key}" for key in dataset_keys(dataset, *roles))]
+    except SettingError as error:
+        raise error.within("dataset") from None
+    given = parse_settings(settings, settable)
+    for key, (identity, content) in CHECKED_BY.items():
+        section, _, name = identity.partition(".")
+        node = config.get(section)
+        if key in given and not (isinstance(node, dict) and node.get(name)):
+            allowed = f"may be set only if the config of the run has {identity}, by which the {content} is checked"
+            raise SettingError(key, given[key], allowed)
+    tracking = config.get("tracking")
+    tracking_given = any(key.startswith("tracking") for key in given)
+    if isinstance(tracking, dict) and tracking.get("name") == "none" and not tracking_given:
+        given["tracking"] = "none"  # a run without tracking is reproduced without it
+    caller = defaults(_default_overrides(config, given))
+    config = config | {key: caller[key] for key in CALLER_KEYS}
+    of_dataset = {key: caller["dataset"].get(key) for key in of_this_machine if key in dataset}
+    config = config | {"dataset": dataset | of_dataset}
+    encoder = config.get("encoder")
+    if isinstance(encoder, dict) and "cache" in encoder:
+        config = config | {"encoder": encoder | {"cache": caller["encoder"].get("cache")}}
+    for key, value in given.items():
+        group, _, field = key.partition(".")
+        if key != "tracking":
+            config = config | {group: config[group] | {field: value} if field else value}
+    return config
+
+
+def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """List the overrides (KEY=VALUE) with which Hydra composes the user's default settings.
+
+    The saved config is not trusted: only its names of options that exist are used.
+    """
+    from semisup.config.compose import option_files
+    from semisup.config.quoting import format_value
+
+    overrides = []
+    for group in ("dataset", "encoder"):
+        name = config[group].get("name") if isinstance(config.get(group), dict) else None
+        overrides += [f"{group}={name}"] if name in option_files(group) else []
+    overrides += [f"tracking={given['tracking']}"] if "tracking" in given else []
+    return overrides + ([f"output_root={format_value(str(given['output_root']))}"] if "output_root" in given else [])
