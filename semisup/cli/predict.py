@@ -114,16 +114,19 @@ def predict_command(arguments: argparse.Namespace) -> int:
 def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """Separate the run directories from the images.
 
-    The first path is a run; another path is one if it is a run directory.
+    The first path is a run; another path is one if it has the files of a run directory, and not only one of them, as a
+    folder of images may have.
 
     Raises:
         RecordError: the first path is a folder of runs, or there are no images.
     """
     from semisup.analysis.runs import is_run
     from semisup.errors import RecordError
+    from semisup.images.scan import has_run_files
 
-    runs = [path for number, path in enumerate(paths) if number == 0 or _is_run(path)]
-    images = [path for number, path in enumerate(paths) if number > 0 and not _is_run(path)]
+    is_run_path = [number == 0 or has_run_files(path) for number, path in enumerate(paths)]
+    runs = [path for path, is_one in zip(paths, is_run_path, strict=True) if is_one]
+    images = [path for path, is_one in zip(paths, is_run_path, strict=True) if not is_one]
     typed = " ".join(shell_quote(path) for path in images) or "images/"
     if not is_run(runs[0]) and (best := _best_run(runs[0])) is not None:
         raise RecordError(f"{runs[0]}: is a folder of runs; type semisup predict {shell_quote(best)} {typed}")
@@ -131,13 +134,6 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         words = " ".join(shell_quote(path) for path in runs)
         raise RecordError(f"names no images after the run; type semisup predict {words} images/")
     return runs, images
-
-
-def _is_run(path: Path) -> bool:
-    """Whether a path is a run directory and not a folder of images, which may have a file with one of these names."""
-    from semisup.images.scan import RUN_FILES
-
-    return all((path / name).exists() for name in RUN_FILES)
 
 
 def _best_run(folder: Path) -> Path | None:

@@ -142,6 +142,11 @@ def to_scan(files: Iterable[ImageFile], ignored: Counter[str]) -> Scan:
     return Scan(tuple(files), dict(sorted(reasons.items())), suffixes)
 
 
+def has_run_files(folder: Path) -> bool:
+    """Whether a folder is that of a run, by the files in it."""
+    return all((folder / name).is_file() for name in RUN_FILES)
+
+
 def image_file(path: Path | str, name: str | None = None) -> ImageFile:
     """Describe a file that is to be read as an image, whatever its suffix is.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from semisup.errors import DataError, InUseError
 from semisup.features.segment import SUFFIX
+from semisup.images.scan import has_run_files
 from semisup.record import is_finished
 from semisup.record.checkpoint import NAME
 from semisup.record.lock import RunLock
@@ -140,7 +141,7 @@ def _kind(path: Path, root: Path) -> str:
         return STARTS if checkpoint and checkpoint[1] == "shared_start" else OTHER
     if "wandb" in parts:
         return WANDB
-    run = next((parent for parent in [path.parent, path.parent.parent] if _is_run(parent)), None)
+    run = next((parent for parent in [path.parent, path.parent.parent] if has_run_files(parent)), None)
     if run is None or root not in (run, *run.parents):
         return OTHER
     if path.parent.name == "checkpoints" and checkpoint:
@@ -149,10 +150,6 @@ def _kind(path: Path, root: Path) -> str:
         is_live = holder_state(run)[0] not in (HolderState.NONE, HolderState.GONE)
         return STATES if is_finished(run) and not is_live else STATES_LIVE
     return RECORDS
-
-
-def _is_run(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in ("config.yaml", "run.json"))
 
 
 @contextlib.contextmanager
