@@ -73,7 +73,7 @@ class ImageNames:
             if number + 1 == MOST_TRIED:
                 break
         if not self.by_name:
-            raise DataError(f"{shown_path}: there is no image in {self.root}; dataset.image_folder names their folder")
+            raise DataError(f"{shown_path}: there is no image in {self.root}; type dataset.image_folder=FOLDER")
         raise DataError(
             f"{shown_path}: names no image in {self.root}: there is no {escape_name(first)}, but for example "
             f"{self.nearest(first)}; if the images are elsewhere, type dataset.image_folder=FOLDER"

@@ -67,7 +67,7 @@ class PackedImages:
         try:
             count = os.preadv(self.descriptor, (part,), offset)
         except OSError as error:
-            raise DataError(f"{self.path}: {error.strerror}") from error
+            raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
         if count == 0:
             raise DataError(f"{self.path}: was truncated by another program during the run; run the same command again")
         return count

@@ -78,7 +78,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     try:
         payload = read_bytes(path, max_bytes)
     except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}") from None
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise RecordError(f"{path}: refused ({error})") from None
     if hashlib.sha256(payload).hexdigest()[:16] != match[3]:
@@ -95,7 +95,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
             f"{path}: semisup does not write such a checkpoint, so it is not loaded ({escape(reason)})"
         ) from None
     if not isinstance(content, dict):
-        raise RecordError(f"{path}: is not a checkpoint of semisup")
+        raise RecordError(f"{path}: is not a checkpoint of semisup; restore the file, or train the run again")
     return content
 
 

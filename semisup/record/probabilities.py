@@ -56,7 +56,7 @@ def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabiliti
     try:
         probabilities = _decode(read_bytes(path, MAX_BYTES))
     except OSError as error:
-        raise RecordError(f"{path}: {error.strerror or 'cannot be read'}") from None
+        raise RecordError(f"{path}: cannot be read" + (f": {error.strerror}" if error.strerror else "")) from None
     except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         raise RecordError(f"{path}: is not a file of class probabilities written by semisup") from None
     if probabilities.shape != (rows, num_classes):

@@ -128,7 +128,7 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
                 elif len(line) == MAX_LINE_BYTES:
                     raise RecordError(f"{path}: has a line of more than {MAX_LINE_BYTES} bytes")
     except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}") from None
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         if isinstance(error, RecordError):
             raise

@@ -45,7 +45,10 @@ def save(path: Path, color: tuple[int, int, int]) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Folder with 8 labeled, 2 validation, 2 test images of three classes and 5 unlabeled ones; red = class."""
+    """Folder with 8 labeled, 2 validation, 2 test images of three classes and 5 unlabeled ones.
+
+    The red value of an image is 80 times the number of its class.
+    """
     for number, name in enumerate(CLASSES):
         for image in range(8):
             save(tmp_path / f"photos/training/labeled/{name}/{image}.png", (80 * number, 10 * image, 0))
