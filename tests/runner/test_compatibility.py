@@ -1,5 +1,6 @@
 """Test the checks before a run with models that read values of tensors in their constructor."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -10,12 +11,17 @@ from semisup.errors import SettingError
 from semisup.runner import compatibility
 from tests.conftest import checked
 
+NUMBERS = itertools.count()
+
 
 class ReadingModel:
     """Model whose constructor reads drop rates by `.item()`, which is not possible on the meta device."""
 
     def __init__(self, read: Callable[[torch.Tensor], list[float]]) -> None:
         self.read = read
+
+    def __repr__(self) -> str:
+        return f"ReadingModel({next(NUMBERS)})"  # results are cached by it, and an address can be used twice
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool) -> nn.Module:
         rates = self.read(torch.linspace(0, 0.2, 3))
