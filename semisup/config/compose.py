@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from semisup.config import added_options, custom_configs, registry, resolvers, shared_configs
+from semisup.config.paired_values import is_empty_cell
 from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match, first_line
 
@@ -116,6 +117,7 @@ def compose(overrides: list[str]) -> DictConfig:
     Raises:
         SettingError: a key or option does not exist; the message suggests the most similar name.
     """
+    overrides = [word for word in overrides if not is_empty_cell(word)]
     for word in overrides:
         _check_option(word)
     try:

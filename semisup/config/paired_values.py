@@ -20,12 +20,19 @@ from semisup.text import counted, escape, listed
 TAG = "zip"
 WORD = re.compile(r"(?P<key>[\w./@-]+)=zip\((?P<values>.*)\)", re.ASCII | re.DOTALL)
 ROWS = "sweep.rows"
+EMPTY_CELL = "__empty_cell__"
+"""The value of a key in the jobs that do not set this key, because its cell in the CSV file is empty."""
 
 
 class Axis(NamedTuple):
     """One dimension of a grid: the overrides of each of its positions, one for each key that varies along it."""
 
     rows: list[tuple[str, ...]]
+
+
+def is_empty_cell(word: str) -> bool:
+    """Whether an override stands for an empty cell, so that its job does not set the key."""
+    return word.partition("=")[2] == EMPTY_CELL
 
 
 def tagged(word: str) -> str:
@@ -44,7 +51,8 @@ def read_rows(path: Path, convert: Callable[[str], str]) -> list[str]:
     """Read a CSV file with one line for each job as paired overrides, one for each column.
 
     Args:
-        path: the file; its header has the keys, and its cells have values as a user types them.
+        path: the file; its header has the keys, and its cells have values as a user types them. A job does not set the
+            key of an empty cell.
         convert: function that converts a word as typed to an override of one value.
 
     Raises:
@@ -69,7 +77,8 @@ def read_rows(path: Path, convert: Callable[[str], str]) -> list[str]:
             raise DataError(f"{ROWS}={escape(path)}: line {number} has {counted(len(line), 'cell')}, not {len(keys)}")
     words = []
     for key, column in zip(keys, zip(*lines, strict=True), strict=True):
-        values = [convert(f"{key}={cell.strip()}").partition("=")[2] for cell in column]
+        cells = [cell.strip() for cell in column]
+        values = [convert(f"{key}={cell}").partition("=")[2] if cell else EMPTY_CELL for cell in cells]
         words.append(f"{key}=tag({TAG},choice({','.join(values)}))")
     return words
 
@@ -126,7 +135,8 @@ def axes(overrides: Iterable[Override]) -> list[Axis]:
         if not paired:
             result.append(Axis([(word,) for word in words]))
         elif words is paired_columns[0]:
-            result.append(Axis(list(zip(*paired_columns, strict=True))))
+            rows = zip(*paired_columns, strict=True)
+            result.append(Axis([tuple(word for word in row if not is_empty_cell(word)) for row in rows]))
     return result
 
 

@@ -50,6 +50,15 @@ def test_lines_of_a_csv_file_are_the_jobs(tmp_path: Path, monkeypatch: pytest.Mo
     assert [job[0] for job in jobs("sweep.rows=my rows.csv", "seed=0,1")] == ["seed=0", "seed=0", "seed=1", "seed=1"]
 
 
+def test_empty_cell_leaves_its_key_at_the_default(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("method,method.ramp,method.gate,seed\nfixmatch,0.3,,1\nself_training,,0.6,2\n")
+    assert jobs(f"sweep.rows={rows}") == [
+        ["seed=1", "method=fixmatch", "method.ramp=0.3"],
+        ["seed=2", "method=self_training", "method.gate=0.6"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
