@@ -66,7 +66,7 @@ def disk_command(arguments: argparse.Namespace) -> int:
 
 
 def _confirmed(question: str) -> bool:
-    """Ask on the terminal; only y or yes confirms.
+    """Ask a question on the terminal; return True for the answers y and yes.
 
     Raises:
         DataError: standard input is not a terminal.

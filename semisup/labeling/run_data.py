@@ -1,4 +1,4 @@
-"""The images of a finished run, with the probabilities and embeddings of its best model."""
+"""Read the images of a finished run, and compute probabilities and embeddings with its best model."""
 
 import os
 from collections.abc import Mapping
@@ -133,7 +133,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
 
 
 def _without_download(dataset: ConfigDict) -> ConfigDict:
-    """Return the settings of a data set with which nothing is downloaded, because a run may come from anyone."""
+    """Return the settings of a data set with downloads turned off, because the run may be from an untrusted source."""
     return dataset | ({"download": False} if "download" in dataset else {})
 
 

@@ -138,7 +138,7 @@ class Classifier:
         embeddings: bool = False,
         watch: ProgressCallback = no_progress,
     ) -> Iterator[ClassifiedBatch]:
-        """Yield the predictions for images batch by batch, so that few images are in memory at once.
+        """Yield predictions batch by batch, so that only few images are in memory at once.
 
         Images that cannot be read have rows of NaN and a reason.
 
@@ -232,7 +232,7 @@ def to_gray(pixels: Tensor) -> Tensor:
 
 
 def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iterator[ClassifiedBatch]:
-    """Yield the batches; if `unreadable` is `raise`, raise DataError at the first image that cannot be read.
+    """Yield the batches of predictions; with `unreadable="raise"`, raise DataError at the first unreadable image.
 
     Raises:
         SettingError: `unreadable` is neither `raise` nor `nan`.
