@@ -111,7 +111,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     for key in nodes:
         if not isinstance(plain.get(key), dict):
             if key not in GROUP_NODES:
-                raise SettingError(key, plain.get(key), "must be a section, which has keys of its own")
+                raise SettingError(key, plain.get(key), "must be a section with keys, not a single value")
             names = ", ".join(registry.option_names(GROUP_NODES[key]))
             raise SettingError(key, plain.get(key), f"must be one of {names}")
     run = _merge_strictly(RunSettings, {key: value for key, value in plain.items() if key not in nodes})

@@ -137,7 +137,7 @@ class ImageRows:
                 hint = f" (did you mean {near}?)" if near else ""
                 where = self.describe(self.origins[row])
                 raise DataError(
-                    f"{where}: no labeled image has the class {self.classes[row]}{hint} of this {split} image"
+                    f"{where}: this {split} image has the class {self.classes[row]}{hint}, which no labeled image has"
                 )
         by_class = sorted(rows, key=lambda row: numbers[self.classes[row]])
         present = {self.classes[row] for row in rows}

@@ -192,7 +192,9 @@ def _check_names(listing: ArchiveListing) -> None:
 
 
 def _repeated(archive: str, name: str) -> DataError:
-    return DataError(f"{shown(archive)}: two members have the name {name}; pack the files again, each once")
+    return DataError(
+        f"{shown(archive)}: two members have the name {name}; pack the files again, with each name only once"
+    )
 
 
 def _check_archive_names(paths: Iterable[Path], collision: str) -> None:

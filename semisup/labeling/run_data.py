@@ -96,7 +96,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     if not files:
         name = run_config.config["dataset"]["name"]
         raise DataError(
-            f"dataset={name}: its images are not files of their own, which tables and Label Studio need;"
+            f"dataset={name}: its images are not separate files, which tables and Label Studio need;"
             " train on a folder of image files"
         )
     if not info.counts["unlabeled"]:
@@ -142,7 +142,7 @@ def _check_same_images(run: Path, fingerprint: str, classes: tuple[str, ...], re
     recorded = read_section(read_json(run / "run.json") or {}, "dataset").get("fingerprint")
     if recorded != fingerprint or list(classes) != recorded_classes:
         raise DataError(
-            f"{run}: images, labels or the split have changed since this run; train again with the data as they are now"
+            f"{run}: images, labels or the split have changed since this run; train a new run with the present data"
         )
 
 
