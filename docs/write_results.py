@@ -1,6 +1,6 @@
-"""Writes the tables of docs/results.md, and draws docs/results.png, from the comparisons of its sweeps.
+"""Writes the tables of docs/results.md and docs/internals/policies.md, and draws docs/results.png.
 
-semisup compare outputs/results/FOLDER       # for each folder, after the sweeps of docs/results.md
+semisup compare outputs/results/FOLDER       # for each folder, after the sweeps of these pages
 python docs/write_results.py outputs/results
 """
 
@@ -203,10 +203,10 @@ def gains_of(lines: list[str]) -> list[float]:
 def main(root: Path) -> None:
     """A table whose sweep is not below `root` stays as it is."""
     page = HERE / "results.md"
-    text = page.read_text()
     rows = recipe(root)
-    text = between(text, RECIPE_MARKS, [*rows, ""] if len(rows) > 2 else [])
-    text = between(text, FROZEN_MARKS, frozen(root))
+    page.write_text(between(page.read_text(), RECIPE_MARKS, [*rows, ""] if len(rows) > 2 else []))
+    page = HERE / "internals" / "policies.md"
+    text = between(page.read_text(), FROZEN_MARKS, frozen(root))
     tables = sections(text)
     for folder, title in SWEEPS.items():
         comparison = read(root / folder)

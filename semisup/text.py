@@ -1,4 +1,4 @@
-"""Convert text that the program did not choose, so that it is safe to print and to store.
+"""Escape text from outside the program, so that it is safe to print and to store.
 
 Such text is, for example, names of files, classes and runs, values of settings, and messages of libraries.
 

@@ -178,12 +178,12 @@ class Comparison:
 
     @property
     def repeated_by(self) -> str:
-        """What repeats the settings: `seeds`, `folds`, or `seeds and folds`."""
+        """Name of the repetitions of each setting: `seeds`, `folds`, or `seeds and folds`."""
         return repeated_by([run for row in self.rows for run in row.runs])
 
     @property
     def control_name(self) -> str:
-        """Word for the controls of all runs; controls that semisup 0.1.0 trained have another name."""
+        """Name of the controls in reports; controls trained by semisup 0.1.0 have another name."""
         return control_name([run for row in self.rows if row.controls for run in row.runs])
 
     def flat(self, run: Run) -> FlatSettings:
@@ -191,7 +191,7 @@ class Comparison:
 
 
 def control_name(runs: Iterable[Run]) -> str:
-    """Return the word for the controls of these runs: `control`, or OLD_CONTROL if semisup 0.1.0 trained all runs."""
+    """Return the name of the controls in reports: `control`, or OLD_CONTROL if semisup 0.1.0 trained all runs."""
     definitions = [run.config.get("definitions", 1) for run in runs]
     return OLD_CONTROL if definitions and max(definitions) < 2 else CONTROL
 
@@ -247,12 +247,12 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
 
 
 def _candidates(rows: list[Row]) -> list[Row]:
-    """Return the rows among which the best is chosen: those that use unlabeled images, or all if none does."""
+    """Return the rows among which the best row is chosen: those that use unlabeled images, or all if none does."""
     return [row for row in rows if row.controls] or rows
 
 
 def _by_settings(row: Row, columns: list[str]) -> list[tuple[int, float, str]]:
-    """Return a sort key by which rows with equal accuracy are ordered: their settings."""
+    """Return a sort key for rows with equal accuracy, made from their settings."""
     return [sort_key(row.settings.get(key)) for key in columns]
 
 

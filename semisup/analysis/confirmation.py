@@ -165,7 +165,7 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
 
 
 def _identity(config: dict[str, Any]) -> str:
-    """Convert a config to a text that is the same for configs that differ only in seeds, name and paths."""
+    """Convert a config to text that is equal for configs that differ only in seeds, name and paths."""
     flat = flatten(result_config(config))
     seeds = {"seed", *(f"dataset.{key}" for key in dataset_keys(config["dataset"], KeyRole.SPLIT_SEED))}
     return canonical({key: value for key, value in flat.items() if key not in seeds})

@@ -99,5 +99,5 @@ def _never_labeled(config: dict[str, Any], due: dict[int, float], best: float) -
 
 
 def _below(accuracy: float) -> float:
-    """Return a gate that is clearly below an accuracy, with two decimals: 0.5 -> 0.45."""
+    """Suggest a value of `method.gate` that is clearly below an accuracy, with two decimals: 0.5 -> 0.45."""
     return math.floor(90 * accuracy) / 100

@@ -1,4 +1,4 @@
-"""Find which cross-validation folds have finished runs, and how much the training sets of the folds overlap."""
+"""Find cross-validation folds without finished runs, and measure the overlap of the folds' training sets."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ def overlap(runs: Sequence[Run]) -> float:
 
 
 def missing_folds(runs: Iterable[Run]) -> list[int]:
-    """List the folds in which the run of some seed is not finished; the runs differ only in seed and fold."""
+    """List the cross-validation folds in which the run of at least one seed is not finished."""
     done: dict[int | None, set[int]] = defaultdict(set)
     folds = 0
     for run in runs:
@@ -57,7 +57,7 @@ def incomplete_folds(rows: Sequence[tuple[str, Sequence[Run]]]) -> str:
 
 
 def repeated_by(runs: Sequence[Run]) -> str:
-    """Name what repeats the settings of these runs: `seeds`, `folds`, or `seeds and folds`."""
+    """Name the repetitions of a setting: `seeds`, `folds`, or `seeds and folds`."""
     if all(run.fold is None for run in runs):
         return "seeds"
     return "folds" if len({run.seed for run in runs}) == 1 else "seeds and folds"

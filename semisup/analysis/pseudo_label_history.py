@@ -144,7 +144,10 @@ class _Reader:
                 now.flipped += 1
 
     def end_round(self) -> None:
-        """Count the images that are no longer selected; an image without a pseudo-label keeps its previous class."""
+        """Finish a round: count the images that are no longer selected.
+
+        An image without a pseudo-label in this round keeps its previous class.
+        """
         if not self.open:
             return
         self.open = False

@@ -196,7 +196,7 @@ def read_metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def position(value: object) -> float | None:
-    """Return a step, epoch or round if it is a number in [0, MAX_POSITION], else None."""
+    """Return the number of a step, epoch or round if it is valid, in [0, MAX_POSITION], else None."""
     number = as_number(value)
     return number if number is not None and 0 <= number <= MAX_POSITION else None
 

@@ -279,7 +279,7 @@ def _require_file(path: Path) -> None:
 
 
 def _liveness(folder: Path) -> str:
-    """Explain the status `running`: either a process trains the run now, or the process was killed."""
+    """Explain the status `running` of a run: a process trains it now, or its process was killed."""
     state, holder = holder_state(folder)
     if state is HolderState.ALIVE:
         return "in progress"

@@ -33,7 +33,7 @@ class SelectionStability(NamedTuple):
 def selection_stability(
     cells: Sequence[Sequence[Run]], selected: int, stored: StoredPredictions
 ) -> tuple[SelectionStability, ...]:
-    """Draw smaller validation sets and count how often they select the same settings as the whole set.
+    """Count how often smaller validation sets, drawn at random, select the same settings as the whole set.
 
     Args:
         cells: the runs of each cell, one for each seed; if several cells are equally good, the first is selected.

@@ -1,1 +1,1 @@
-"""Commands of `semisup`: their parser, and one module for each command, which defines its arguments."""
+"""Commands of `semisup`: the parser, and one module for each command."""

@@ -140,7 +140,7 @@ def _run_command(words: list[str]) -> int:
 
 
 def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:
-    """Parse the command line, except for the words that the parser does not know.
+    """Parse the command line; return the words that the parser does not know separately.
 
     The words of `train` are parsed by Hydra instead.
 

@@ -39,7 +39,7 @@ def disk_command(arguments: argparse.Namespace) -> int:
     from semisup.text import counted, shell_quote
 
     if arguments.yes and not arguments.clean:
-        raise DataError("--yes confirms what --clean asks, and has no effect alone; add --clean, or omit --yes")
+        raise DataError("--yes answers the question of --clean; add --clean, or leave out --yes")
     usage = measure(arguments.folder)
     for kind in KINDS:
         if usage.files[kind]:
@@ -66,7 +66,7 @@ def disk_command(arguments: argparse.Namespace) -> int:
 
 
 def _confirmed(question: str) -> bool:
-    """Ask on the terminal; only y or yes confirms.
+    """Ask a question on the terminal; return True for the answers y and yes.
 
     Raises:
         DataError: standard input is not a terminal.

@@ -1,4 +1,4 @@
-"""`semisup export RUN`: write the best model of a run to a folder that is used without semisup."""
+"""`semisup export RUN`: write the best model of a run to a folder that other programs can use without semisup."""
 
 import argparse
 from pathlib import Path

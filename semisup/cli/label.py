@@ -1,4 +1,4 @@
-"""`semisup label RUN`: files for the labeling workflow, made from a finished run."""
+"""`semisup label RUN`: write pseudo-labels, images to label, and labels to check from a finished run."""
 
 import argparse
 from pathlib import Path

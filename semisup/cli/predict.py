@@ -137,7 +137,7 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _best_run(folder: Path) -> Path | None:
-    """Find the run in a folder of runs that `semisup compare` ranks first; None if there is none."""
+    """Find the run that `semisup compare` ranks first in a folder of runs; None if there is none."""
     from semisup.analysis.datasets import compare_by_dataset
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.errors import DataError
@@ -180,7 +180,7 @@ def _print_ignored(ignored: dict[str, str]) -> None:
 
 
 def _describe(reason: str) -> str:
-    """Describe the reason for ignoring a file; for a file that is no image, this is its suffix."""
+    """Describe why a file is ignored; for a file that is not an image, `reason` is its suffix."""
     if not reason.startswith("."):
         return reason
     return "no suffix of an image" if reason == "." else f"{reason} is no suffix of an image"

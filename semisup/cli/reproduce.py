@@ -144,9 +144,7 @@ def _report(result: "RunResult", source: Path | None, differences: list[str], to
 
 
 def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
-    """Check before the training that the run has metrics with which its reproduction can be compared.
-
-    The tracker must be installed as well.
+    """Check, before training, that a run has metrics to compare with, and that the tracker is installed.
 
     Raises:
         RecordError: the run has no metrics to compare with, or the steps in its metrics.jsonl are not in order.
@@ -219,7 +217,7 @@ def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "B
 
 
 def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
-    """Describe how a data set differs from the recorded one: classes, numbers of images, paths of evaluated images.
+    """Describe how a data set differs from that of a run: classes, numbers of images, paths of evaluated images.
 
     Only what the run recorded can be compared.
     """

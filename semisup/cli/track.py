@@ -58,7 +58,7 @@ def track_command(arguments: argparse.Namespace) -> int:
 
 
 def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
-    """Compute the gains of runs over their reference runs, which are in the same parent folders.
+    """Compute the gains of runs over the reference runs in the same parent folders.
 
     Returns:
         Run folder -> name -> value.

@@ -1,1 +1,1 @@
-"""Compose and validate configs, find options by name, and compute run ids and the configs of reference runs."""
+"""Compose and validate configs, find options by name, compute run ids, and derive the configs of reference runs."""

@@ -1,4 +1,4 @@
-"""Replace the settings of a saved config that change no result by those of the user who works with the run.
+"""Replace settings of a saved config that cannot change results (folders, tracking, ...) by the user's own values.
 
 Importing this module does not import torch; its functions do.
 """

@@ -86,7 +86,7 @@ def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
 
 
 def custom_choices(config: DictConfig) -> list[tuple[str, str, Path]]:
-    """List (group, option, YAML) of the chosen options that YAMLs of the user define; `config` has `hydra`."""
+    """List (group, option, YAML) of the chosen options that the user's own YAMLs define; `config` includes `hydra`."""
     chosen = {str(group).partition("@")[0]: str(name) for group, name in config.hydra.runtime.choices.items()}
     paths = {group: custom_configs.custom_option(group, name) for group, name in chosen.items()}
     own = config_folder()
@@ -127,7 +127,7 @@ def compose(overrides: list[str]) -> DictConfig:
 
 
 def _check_option(word: str) -> None:
-    """Raise SettingError if an override chooses a number, a path or a shared YAML as the option of a group."""
+    """Raise SettingError if an override gives a number, a path or a shared YAML as the option of a config group."""
     group, equals, typed = word.partition("=")
     plain_group = group.partition("@")[0]
     names = option_files(plain_group)
@@ -195,7 +195,7 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
 
 
 def _chosen_option(node: str, overrides: list[str]) -> str:
-    """Return the option that these overrides choose for a node, without their settings, one of which is wrong."""
+    """Return the option that the overrides choose for a node; their settings, one of which is wrong, do not matter."""
     choices = [word for word in overrides if "." not in word.partition("=")[0] and _is_choice(word)]
     config = hydra.compose("train", overrides=choices)
     return str(config[node].name)

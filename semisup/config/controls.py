@@ -1,4 +1,4 @@
-"""Configs of the reference runs that a run is compared with. All reference runs are trained on labels only.
+"""Derive the configs of reference runs, with which a run is compared. Reference runs are trained on labels only.
 
     control       the same run with lambda_unlabeled=0 and as many optimizer steps as the run: the difference is the
                   effect of the unlabeled images
@@ -91,7 +91,7 @@ def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
-    """Set the settings that a probe (`probe.classifier`) ignores to fixed values; return other configs unchanged."""
+    """Set the settings that a probe ignores to fixed values; return configs without `probe.classifier` unchanged."""
     probe, encoder = config.get("probe"), config.get("encoder")
     if not isinstance(probe, dict) or probe.get("classifier") is None:
         return config
@@ -123,7 +123,7 @@ def labels_only_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[
 
 
 def uses_unlabeled(config: ConfigDict) -> bool:
-    """Whether unlabeled images can have an effect in a run with this config."""
+    """Whether unlabeled images can have an effect on a run with this config."""
     return "threshold" in result_config(config)
 
 

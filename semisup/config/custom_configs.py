@@ -1,4 +1,4 @@
-"""Find the YAMLs of the user: in `--config-dir DIR`, and in `semisup/` or `conf/` of the current folder.
+"""Find the user's own YAML files: in `--config-dir DIR`, and in `semisup/` or `conf/` of the current folder.
 
 A folder of the current folder is searched only if it has a folder `experiment/`. The YAMLs of semisup come first, so
 that a YAML of the user never replaces one of them.
@@ -18,25 +18,25 @@ OWN_CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def folders() -> list[Path]:
-    """List the folders that have YAMLs of the user, in the order in which they are searched."""
+    """List the folders with the user's own YAML files, in the order in which they are searched."""
     given = os.environ.get(VARIABLE)
     local = [Path(name) for name in ("semisup", "conf") if Path(name, "experiment").is_dir()]
     return [*([Path(given)] if given else []), *(path for path in local if path.resolve() != OWN_CONF)]
 
 
 def custom_option(group: str, name: str) -> Path | None:
-    """Return the YAML of the user that defines an option of a group; None if there is none."""
+    """Return the user's own YAML file for an option of a config group; None if there is none."""
     paths = (folder / group / f"{name}.yaml" for folder in folders())
     return next((path for path in paths if path.is_file()), None)
 
 
 def custom_names(group: str) -> list[str]:
-    """List the options of a group that the user's YAMLs define."""
+    """List the options of a config group that the user's own YAML files define."""
     return sorted({path.stem for folder in folders() for path in (folder / group).glob("*.yaml")})
 
 
 class CustomConfigs(SearchPathPlugin):
-    """Hydra plugin that appends the folders of the user to the search path."""
+    """Hydra plugin that appends the folders with the user's own YAML files to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the folders of the user to the search path."""

@@ -43,7 +43,7 @@ class Declared(NamedTuple):
 
 
 class _Definition(NamedTuple):
-    """A top-level class or function, and the file that contains its definition."""
+    """A top-level class or function, and the file that defines it."""
 
     node: ast.ClassDef | ast.FunctionDef
     file: Path
@@ -74,7 +74,7 @@ def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared
 
 
 def section_classes(file: Path) -> dict[str, tuple[Path, str]]:
-    """Return the settings dataclass of each config section, as the constant SECTIONS of the module `file` lists them.
+    """Return the settings dataclass of each config section, as listed in the constant SECTIONS of the module `file`.
 
     Returns:
         name of the section -> (file of the dataclass, its name).
@@ -148,7 +148,7 @@ def _checks(definition: _Definition) -> Iterator[tuple[str, str]]:
 
 
 def _text(node: ast.expr, within: ast.AST) -> str:
-    """Return the text of a string literal, or of a local variable that is assigned one; "" for other expressions."""
+    """Return the value of a string literal, or of a local variable with such a value; "" for other expressions."""
     if isinstance(node, ast.Name):
         values = (
             each for each in ast.walk(within) if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
@@ -174,7 +174,7 @@ def _interval(call: ast.Call, file: Path) -> str:
 
 
 def _value(node: ast.expr, file: Path) -> Any:
-    """Evaluate the expression of a bound or of a list of choices in the source code."""
+    """Evaluate an expression in the source code that gives a bound of a range or a list of choices."""
     if isinstance(node, ast.Name):
         return _constant(node.id, file)
     if isinstance(node, ast.Tuple | ast.List):

@@ -1,4 +1,4 @@
-"""The nodes of a config (its nested dictionaries): options of a group, and sections that belong to no group."""
+"""Nodes of a config (its nested dictionaries): options of a group, and sections that belong to no group."""
 
 from semisup.config import registry
 from semisup.config.sections import CheckpointSettings, CollapseSettings, SweepSettings

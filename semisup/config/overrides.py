@@ -1,4 +1,4 @@
-"""Convert a saved config to the command line that composes the same config again."""
+"""Convert a saved config to the words of a command line that composes the same config again."""
 
 from semisup.config.nodes import GROUP_NODES
 from semisup.config.quoting import format_value

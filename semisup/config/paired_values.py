@@ -1,4 +1,4 @@
-"""Paired values of a sweep: rows of settings in place of every combination.
+"""Parse paired values of a sweep, which give rows of settings instead of all combinations.
 
     threshold.tau=zip(0.7,0.9) augment.strength=zip(0.2,0.4)    two jobs: 0.7 with 0.2, and 0.9 with 0.4
     sweep.rows=FILE.csv                                         one job for each line; the header has the keys
@@ -25,7 +25,7 @@ EMPTY_CELL = "__empty_cell__"
 
 
 class Axis(NamedTuple):
-    """One dimension of a grid: the overrides of each of its positions, one for each key that varies along it."""
+    """One dimension of a sweep's grid: for each position, the overrides of the keys that vary along it."""
 
     rows: list[tuple[str, ...]]
 
@@ -42,7 +42,7 @@ def tagged(word: str) -> str:
 
 
 def is_paired(override: Override) -> bool:
-    """Whether an override was typed as `key=zip(a,b)`; position i of all such overrides is used in the same job."""
+    """Whether an override was typed as `key=zip(a,b)`. Job i uses the i-th value of every such override."""
     value = override.value()
     return isinstance(value, Sweep) and TAG in value.tags
 
@@ -110,7 +110,7 @@ def require_single_sources(words: Iterable[str]) -> None:
 
 
 def _bare(key: str) -> str:
-    """Return a key without Hydra's prefix for added keys."""
+    """Return a key without Hydra's prefix `+` for added keys."""
     return key.lstrip("+")
 
 

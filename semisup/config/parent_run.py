@@ -17,7 +17,7 @@ UNCOMPARED = {"model": ("weights",), "encoder": ("weights", "views", "view_seed"
 
 
 def identify_parent(parent: ParentSettings, config: ConfigDict) -> ParentSettings:
-    """Return the settings with `checkpoint` filled in.
+    """Return the settings of the parent run with `checkpoint`, the name of its best model, filled in.
 
     Args:
         config: config of the run that starts from the parent run, with the digests of its weights.
@@ -67,7 +67,7 @@ def _read_parent(run: Path) -> tuple[ConfigDict, list[str]]:
 
 
 def _check_same_model(run: str, before: ConfigDict, config: ConfigDict) -> None:
-    """Raise SettingError if model or encoder of the parent run, whose config is `before`, are not those of this run."""
+    """Raise SettingError if the parent run, whose config is `before`, has another model or encoder than this run."""
     for section, keys in UNCOMPARED.items():
         then, now = (_without(read_section(each, section), keys) for each in (before, config))
         for key in sorted(then.keys() | now.keys(), key=lambda key: (key != "name", str(key))):

@@ -149,7 +149,7 @@ def _option_file(group: str, name: str) -> Path:
 
 @cache
 def _lines(yaml: Path) -> tuple[_Line, ...]:
-    """Read the keys of a config file, with values and comments, and those of the files that it includes.
+    """Read the keys of a config file and of the files that it includes, with their values and comments.
 
     A key without a comment gets the comment of the same key in an included YAML.
     """
@@ -195,7 +195,7 @@ def _head(yaml: Path) -> tuple[str, ...]:
 
 
 def _first_sentence(head: tuple[str, ...]) -> str:
-    """Return the first sentence of a YAML's summary, up to the first line that begins with a word like `command:`."""
+    """Return the first sentence of a YAML file's summary; it ends before the first line such as `command: ...`."""
     lines = [*head[:1], *itertools.takewhile(lambda line: not re.match(r"[a-z]+: ", line), head[1:])]
     sentence = re.match(r".*?[\w)]\.(?= [A-Z])", text := " ".join(lines))
     return sentence[0] if sentence else text

@@ -27,7 +27,7 @@ def option_names(group: str) -> list[str]:
 
 
 def added_options(group: str) -> dict[str, str]:
-    """Map the options that other packages add to a group to their modules; they cannot replace built-in options."""
+    """Map the options of a group from other packages to their modules; they cannot replace built-in options."""
     added = {entry.name: entry.value for entry in installed_entry_points().select(group=f"semisup.{group}")}
     if not added:
         return {}

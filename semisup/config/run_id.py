@@ -89,7 +89,7 @@ def _identified_weights(model: ConfigDict) -> ConfigDict:
 
 
 def _without_absent(key: str, node: Any) -> Any:
-    """Remove from a config node the newer settings that have no effect at their value (`core/added_setting.py`)."""
+    """Remove settings of later versions that have no effect from a config node (see `core/added_setting.py`)."""
     if not isinstance(node, dict):
         return node
     settings = _settings_class(key, node)
@@ -118,7 +118,7 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
 
 
 def _unset_keys(dataset: ConfigDict) -> list[str]:
-    """List the settings of a data set that are null and are part of the run id only if they are not null."""
+    """List the settings of a data set that are null, and that would be part of the run id if they were not null."""
     from semisup.dataset import KeyRole
 
     return [key for key in dataset_keys(dataset, KeyRole.WHEN_SET, KeyRole.FOLD) if dataset.get(key) is None]

@@ -111,7 +111,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     for key in nodes:
         if not isinstance(plain.get(key), dict):
             if key not in GROUP_NODES:
-                raise SettingError(key, plain.get(key), "must be a section, which has keys of its own")
+                raise SettingError(key, plain.get(key), "must be a section with keys, not a single value")
             names = ", ".join(registry.option_names(GROUP_NODES[key]))
             raise SettingError(key, plain.get(key), f"must be one of {names}")
     run = _merge_strictly(RunSettings, {key: value for key, value in plain.items() if key not in nodes})
@@ -170,7 +170,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
 
 
 def _check_start_of_probe(config: ConfigDict) -> None:
-    """Raise SettingError if a probe is told to start from a run, because it trains no network."""
+    """Raise SettingError if a probe has the setting `from.run`, because a probe trains no network."""
     parent, probe = config.get("from"), config.get("probe")
     if not isinstance(parent, dict) or parent.get("run") is None or not isinstance(probe, dict):
         return
@@ -247,7 +247,7 @@ def _check_hardware(run: RunSettings) -> None:
 
 
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
-    """Raise SettingError if this program does not know the settings of a config, or gives them another meaning."""
+    """Raise SettingError if a config is from a newer version, or if the meaning of its settings has changed."""
     if not 1 <= run.definitions <= DEFINITIONS:
         raise SettingError(
             "definitions",
@@ -342,7 +342,7 @@ def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -
 
 
 def _plain(value: Any) -> Any:
-    """Convert a tuple to the list that YAML has."""
+    """Convert a tuple to a list, because YAML has no tuples."""
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -482,7 +482,7 @@ def _leaves(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, tu
 
 
 def _value_at(values: Any, key: str) -> Any:
-    """Return the value at a key such as `widths[1]`; if it does not exist, the deepest existing value above it."""
+    """Return the value at a key such as `widths[1]`, or the nearest existing value above it."""
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(values, dict) and part in values:
             values = values[part]

@@ -1,4 +1,4 @@
-"""Settings of a run that belong to no config group: name, computation, checkpoints, sweeps, collapse."""
+"""Settings of a run outside config groups: name, device, checkpoints, sweeps, detection of collapse."""
 
 import re
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class CollapseSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The top-level keys of train.yaml that are in no group and no section."""
+    """Top-level settings of a run: the keys of train.yaml outside groups and sections."""
 
     name: str
     seed: int

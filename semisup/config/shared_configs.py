@@ -1,4 +1,4 @@
-"""Hide YAMLs whose name starts with an underscore: they contain keys that several YAMLs of a group share.
+"""Hide YAML files with a leading underscore from lists of options; they contain keys that several options share.
 
 Without this module, Hydra lists every YAML of a group as an option: in `--help`, in error messages, in shell completion
 and in `glob(*)`.
@@ -10,7 +10,7 @@ from hydra.plugins.config_source import ConfigSource
 
 
 def is_option(name: str) -> bool:
-    """Whether a YAML of this name is an option of its group."""
+    """Whether a YAML file with this name is an option of its group."""
     return not name.startswith("_")
 
 

@@ -1,4 +1,4 @@
-"""Suggest what to type instead of a key or an option that does not exist."""
+"""Suggest existing keys and options for a key or option that does not exist."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Convert the KEY=VALUE words that a user types to the form that Hydra parses, or parse them without Hydra."""
+"""Convert the KEY=VALUE words of a command line to the form that Hydra parses, or parse them without Hydra."""
 
 import re
 import shlex
@@ -50,7 +50,7 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
 
 
 def _cell_to_override(word: str) -> str:
-    """Convert a cell of a CSV file, which is one value even if it contains commas."""
+    """Convert a cell of the CSV file `sweep.rows` to an override; a cell is one value even if it contains commas."""
     converted = _to_override(word, sweep=False)
     if not OverridesParser.create().parse_override(converted).is_sweep_override():
         return converted

@@ -1,4 +1,4 @@
-"""Declare settings that were added after runs had been recorded without them.
+"""Declare settings that were added in later versions, so that run ids of older runs stay the same.
 
     head_lr: float | None = field(metadata=added(None))
 
@@ -19,12 +19,12 @@ def added(absent: object) -> Mapping[str, object]:
 
 
 def absent_values(settings: type) -> dict[str, object]:
-    """Map each setting that was added later to the value with which it has no effect."""
+    """Map each setting that was added in a later version to the value with which it has no effect."""
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
     return {field.name: field.metadata[ABSENT] for field in fields if ABSENT in field.metadata}
 
 
 def without_absent(settings: type, node: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the settings that were added later and have no effect; `settings` is the dataclass of the config node."""
+    """Remove later additions that have no effect from a config node; `settings` is the dataclass of the node."""
     absent = absent_values(settings)
     return {key: value for key, value in node.items() if key not in absent or value != absent[key]}

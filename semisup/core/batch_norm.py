@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of BatchNorm unchanged within a context, in training mode."""
+    """Within this context, keep the running statistics of BatchNorm unchanged in training mode."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     tracked = [norm.track_running_stats for norm in norms]
     for norm in norms:
@@ -23,7 +23,7 @@ def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def repeat_forward(model: nn.Module) -> Iterator[None]:
-    """Compute a forward pass a second time within a context, without a second update of BatchNorm's statistics.
+    """Within this context, repeat a forward pass without updating BatchNorm's running statistics a second time.
 
     Unlike in `freeze_bn_stats`, autograd saves the same tensors as in the first pass.
     """

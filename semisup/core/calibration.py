@@ -37,7 +37,7 @@ def reliability(confidence: Tensor, correct: Tensor) -> Reliability:
 
 
 def expected_calibration_error(bins: Reliability) -> float:
-    """Compute the ECE in [0, 1]; NaN without predictions."""
+    """Compute the expected calibration error (ECE) in [0, 1]; NaN without predictions."""
     total = sum(bins.images)
     gaps = (
         count * abs(confidence - accuracy)

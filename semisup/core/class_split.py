@@ -112,7 +112,7 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
 
 
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
-    """Shuffle the indices of the images of one class; in this order, images are assigned to the sets."""
+    """Shuffle the indices of the images of one class; the images are assigned to the sets in this order."""
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
@@ -175,7 +175,7 @@ def labeled_counts(
 
 
 def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
-    """Compute how many images of each class the unlabeled set has.
+    """Compute the number of unlabeled images of each class.
 
     With an imbalance of 1 all are used; otherwise the largest long tail that every class has enough images for.
     """

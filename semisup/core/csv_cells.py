@@ -14,7 +14,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def protect_cell(value: object) -> object:
-    """Convert a value for a CSV cell, so that a spreadsheet does not execute it; only text is changed."""
+    """Convert a value for a CSV cell, so that a spreadsheet does not execute text as a formula."""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS) else value
 
 

@@ -15,7 +15,7 @@ WRAPPED_METHODS = ("add_param_group", "zero_grad", "state_dict", "load_state_dic
 
 
 def without_dynamo(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """Build a subclass of `optimizer` whose methods have no decorator; its `step` takes no closure."""
+    """Build a subclass of a torch optimizer without torch's decorators; its `step` takes no closure."""
     plain_step: Any = inspect.unwrap(optimizer.step)
 
     @torch.no_grad()

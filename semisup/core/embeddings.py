@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class NamesClassifier(Protocol):
-    """A network that names its classifier layers itself."""
+    """Interface of a network that returns its own classifier layers."""
 
     def classifier_layers(self) -> list[nn.Module]:
         """Return the classifier layers; several if the network has several heads."""
@@ -48,7 +48,7 @@ def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _mean_over_positions(layer: nn.Module, values: Tensor) -> Tensor:
-    """Average (n, D, H, W) images of features, or (n, ..., D) tokens in front of a linear layer, to (n, D)."""
+    """Average feature maps (n, D, H, W), or tokens (n, ..., D) before a linear layer, over positions to (n, D)."""
     if values.ndim == 4 and not isinstance(layer, nn.Linear):
         return values.mean(dim=(2, 3))
     return values.mean(dim=tuple(range(1, values.ndim - 1))) if values.ndim > 2 else values

@@ -15,7 +15,7 @@ MetricsRow = dict[str, float | int | None]
 
 @dataclass(frozen=True)
 class Event:
-    """A point in the training; base class of all events.
+    """Base class of all events; an event is a point in the training.
 
     step: number of optimizer updates so far
     epoch: number of completed passes over the labeled set
@@ -75,7 +75,7 @@ class BurnInEnd(Event):
 
 @dataclass(frozen=True)
 class PoolLabeled(Event):
-    """The end of a labeling of the unlabeled set. Images with target -1 were not labeled this time.
+    """The end of a labeling of the unlabeled set. Images with target -1 got no pseudo-label in this round.
 
     round: number of the round in this run: 1, 2, ...
     labels, selection: pseudo-labels and selection of the unlabeled set, in its order, on the CPU

@@ -13,7 +13,7 @@ from semisup.core.layer_depth import head_parameters
 
 
 class HeadFirst:
-    """The phase of a training in which only the head of a model is trained.
+    """First phase of a training, in which only the classifier layers (the head) of a model are trained.
 
     Args:
         share: length of the phase as a share of the training, in [0, 1]; 0 = no such phase.
@@ -31,7 +31,7 @@ class HeadFirst:
             ]
 
     def update(self, progress: float) -> None:
-        """Begin or end the phase if the step at `progress` in [0, 1] needs it; call this before every step.
+        """Begin or end the phase according to the progress of the training, in [0, 1]; call this before every step.
 
         The model must be in training mode.
         """

@@ -43,7 +43,7 @@ OPERATIONS = tuple(RANGES)
 
 
 def magnitudes(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
-    """Map random numbers in [0, 1) to the magnitudes of operations:
+    """Map random numbers in [0, 1) to the magnitudes of RandAugment's operations:
 
         neutral + strength * (low + uniform * (high - low) - neutral)
 
@@ -61,7 +61,7 @@ def magnitudes(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
 
 
 def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Apply one operation to each image.
+    """Apply one RandAugment operation to each image of a batch.
 
     Args:
         pixels: (n, C, S, S) uint8, C 1 or 3, on any device.
@@ -247,7 +247,7 @@ assert (*_TABLES, *_MATRICES, *_CHANGES, "identity") == OPERATIONS, "apply_opera
 
 
 def _runs(values: Tensor, counts: list[int]) -> dict[str, Tensor]:
-    """Divide values that are sorted by operation into one part for each operation."""
+    """Divide values that are sorted by operation into one slice for each operation."""
     return dict(zip(OPERATIONS, values.split(counts), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Warp a batch of images, each in its own way: bilinear for crops and rotations, nearest pixel for FixMatch's views."""
+"""Warp a batch of images, each with its own parameters: bilinear (crops, rotations) or nearest pixel (RandAugment)."""
 
 import torch
 from torch import Tensor

@@ -33,12 +33,12 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def initial_temperature() -> StateDict:
-    """Return the initial temperature for pseudo-labels, which is 1."""
+    """Return the initial temperature by which logits are divided for pseudo-labels: 1."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 
 def apply_temperature(logits: Tensor, memory: StateDict) -> Tensor:
-    """Divide (U, K) logits by the temperature in the state `memory`, in float32.
+    """Divide (U, K) logits, in float32, by the temperature that `memory` contains.
 
     A temperature of 1 leaves float32 logits bit-identical.
     """
@@ -53,7 +53,7 @@ def predict(logits: Tensor) -> PseudoLabels:
 
 
 def plain_input(pixels: Pixels) -> Callable[[Tensor], Tensor]:
-    """Return the function that converts a batch of `pixels` to the input of a model, without augmentation.
+    """Return a function that converts a batch of `pixels` to the input of a model, without augmentation.
 
     The function looks up stored features, or converts the pixels to floats in [0, 1].
     """
@@ -78,7 +78,7 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
 
 
 def _micro_batches(batch: Tensor) -> int:
-    """Compute into how many forward passes a large batch is divided on a CPU.
+    """Compute the number of forward passes into which a large batch is divided on a CPU.
 
     The division limits the memory for activations, which is most of the memory of a run. A batch of 256 images needs 1
     pass up to 64 x 64 pixels and 13 passes at 224 x 224. Nearly equal sizes avoid a last pass with a single image,

@@ -27,7 +27,7 @@ class LayeredModel(Protocol):
     """Interface of a network that declares the order of its blocks, and its classifier layers (head)."""
 
     def layer_depths(self) -> dict[Parameter, int] | None:
-        """Return the depth of every parameter, 0 at the input; None if the blocks of the network have no order."""
+        """Return the depth of every parameter, 0 nearest to the input; None if the blocks have no order."""
         ...
 
     def head_parameters(self) -> list[Parameter]:

@@ -1,4 +1,4 @@
-"""Layers, and preprocessing of images, that several networks share."""
+"""Layers and image preprocessing that several networks use."""
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class FusedSequential(nn.Sequential):
 
 
 class NormalizedNetwork(nn.Module):
-    """Wrapper of a network that expects normalized RGB images of one size; abstract.
+    """Base class of wrappers around a network that expects normalized RGB images of one size.
 
     Args:
         network: the network.

@@ -1,4 +1,4 @@
-"""Weighted cross-entropy, which remains finite if no image is selected."""
+"""Compute the weighted cross-entropy, which stays finite if no image is selected."""
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy

@@ -1,4 +1,4 @@
-"""Metrics of classification and of pseudo-labels; most are computed from counts, which can be added over batches."""
+"""Compute metrics of predictions and of pseudo-labels, mostly from counts that can be added over batches."""
 
 import math
 

@@ -46,6 +46,7 @@ def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
     if set(weights) != set(expected):
         names = sorted(set(weights) ^ set(expected))
         raise RuntimeError(
-            f"the saved tensors are not those of the trained layers; different names: {', '.join(map(str, names[:5]))}"
+            "the saved tensors do not match the trained layers of the model; names that differ: "
+            f"{', '.join(map(str, names[:5]))}"
         )
     model.load_state_dict(weights, strict=False)

@@ -1,4 +1,4 @@
-"""Names of the probes: simple classifiers on fixed features, such as logistic regression."""
+"""Names of the probes: simple classifiers on the fixed features of an encoder, such as logistic regression."""
 
 GRIDS = {"logistic_regression": "C", "nearest_neighbors": "k"}
 """Value of `probe.classifier` -> key in the section `probe` that lists the values to select from."""

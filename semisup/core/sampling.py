@@ -20,7 +20,7 @@ def num_batches(images: int, batch_size: int) -> int:
 
 
 def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
-    """Compute the image indices of one batch of an epoch, which contains each image once.
+    """Compute the image indices of one batch of an epoch, in which each image occurs once.
 
     If `batch_size` exceeds the number of images, an epoch is a single full batch, in which images are repeated: batch
     number `epoch` of `infinite_batch`.

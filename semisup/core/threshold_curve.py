@@ -1,4 +1,4 @@
-"""Compute the threshold curve: coverage and accuracy of the pseudo-labels that each of many thresholds would select.
+"""Compute the threshold curve: for many thresholds, coverage and accuracy of the pseudo-labels they would select.
 
     selected(tau) = the images with confidence >= tau                   (as with `threshold=fixed`)
     coverage(tau) = |selected(tau)| / n
@@ -42,7 +42,7 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
 
 
 def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
-    """Count, for each position, how many flags are set at this position or later.
+    """Count, for each position, the flags that are set at this position or later.
 
     Args:
         flags: (n,) bool.

@@ -48,7 +48,7 @@ class Prefetchable(Protocol):
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Interface of images that are replaced by stored features; a batch has positions (U,) int64, not pixels."""
+    """Interface of images whose stored features replace the pixels; a batch consists of positions, (U,) int64."""
 
     def plain(self, batch: Tensor, /) -> Tensor:
         """Return the stored features of the images in a batch, computed from the images without augmentation."""
@@ -114,7 +114,7 @@ class Predictions(NamedTuple):
 
 
 class PolicyContext(NamedTuple):
-    """Input of a threshold policy in addition to the pseudo-labels.
+    """Input of a threshold policy in addition to the pseudo-labels: progress of training, labeled predictions, epoch.
 
     progress: completed fraction of the training, in [0, 1]
     labeled: predictions for the labeled batch (online) or the labeled set (offline); None unless the policy uses them

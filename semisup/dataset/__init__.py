@@ -1,4 +1,4 @@
-"""Data sets: each has labeled, unlabeled, validation and test images, as uint8 pixels.
+"""Data sets: read labeled, unlabeled, validation and test images as arrays of uint8 pixels.
 
 `Dataset.inspect` finds the images without decoding them, and `Dataset.read` decodes them. So every error that can be
 found without decoding is reported first.

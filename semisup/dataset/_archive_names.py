@@ -1,7 +1,7 @@
-"""Check that the names of several archives do not decide what their images are, except where the layout reads them.
+"""Refuse several archives (tar or zip files) whose names have a meaning that the layout does not read.
 
-Most layouts read the names of members only. Then a test archive would be merged into the labeled images, or the names
-of archives would be taken for classes.
+Most layouts read only the names of the files inside an archive. For example, `test.zip` beside `train.zip` would be
+merged into the labeled images, or the names of the archives would become classes.
 """
 
 from semisup.dataset._archive_source import ArchiveSource
@@ -13,7 +13,7 @@ from semisup.text import listed
 
 
 def refuse_collision(source: Source) -> None:
-    """Refuse archives with members of the same name.
+    """Refuse archives that contain files with the same path.
 
     Raises:
         DataError: two archives have a member of the same name.
@@ -24,7 +24,7 @@ def refuse_collision(source: Source) -> None:
 
 
 def refuse_splits(source: Source) -> None:
-    """Refuse archives whose names say different splits, unless their images are in folders that say the same.
+    """Refuse archives named after different splits, unless each has its images in a folder named after the same split.
 
     Raises:
         DataError: an archive such as test.zip is beside one such as train.zip, and has images outside a folder test/.

@@ -1,4 +1,4 @@
-"""Read a data set from tar and zip archives, whose folders are those in the names of the members."""
+"""Read a data set from tar and zip archives. The folders are taken from the paths of the files inside the archives."""
 
 import io
 import unicodedata

@@ -1,4 +1,4 @@
-"""List the images of a set whose classes are folders."""
+"""List the images of a set (for example, the labeled images) that has one folder for each class."""
 
 import warnings
 from collections import Counter, defaultdict
@@ -69,7 +69,7 @@ def files_by_class(
 
 
 def note_beside(ignored: Counter[str]) -> list[str]:
-    """Describe in one line how many images are beside the class folders; [] if there are none."""
+    """Describe in one line how many images lie next to the class folders and are not read; [] if there are none."""
     count = ignored[BESIDE]
     images = f"{count} image{'s are' if count != 1 else ' is'} not read"
     return [f"{images}: beside the class folders, not in one of them"] if count else []

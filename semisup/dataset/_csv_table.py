@@ -1,4 +1,4 @@
-"""Read the rows of a text table in any form in which programs and spreadsheets save it.
+"""Read the rows of a text table (CSV, TSV), with the encodings and separators that spreadsheets use.
 
     encoding    UTF-8 with or without a byte order mark, UTF-16
     separator   comma, semicolon, tab or vertical bar, as in the first row; or as a line such as "sep=;" says

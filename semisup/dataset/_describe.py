@@ -1,4 +1,4 @@
-"""Describe in one line how the files of a data set were read, and which of them were not."""
+"""Describe in one line how the files of a data set were read, and which files were not read."""
 
 from collections.abc import Collection, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Draw validation and test images from the labeled images, for data that have no such sets."""
+"""Draw validation and test images from the labeled images, for data sets without validation or test images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ Index = NDArray[numpy.int64]
 
 
 class DrawnSets(NamedTuple):
-    """Result of drawing validation and test images: positions of the images of each of the K classes."""
+    """Validation and test images drawn from the labeled images: positions of the images of each of the K classes."""
 
     test: list[Index]
     validation: list[Index]
@@ -23,7 +23,7 @@ class DrawnSets(NamedTuple):
 
 
 def draw_sets(orders: Sequence[Index], classes: Sequence[str], validation_share: float, test_share: float) -> DrawnSets:
-    """Draw the validation and test images of each class: at least one for each share above 0, and never all.
+    """Draw validation and test images from each class: at least one image for each share above 0, and never all images.
 
     The first images of the order are the test set, the next ones the validation set, as in `core/class_split.py`.
 

@@ -31,7 +31,7 @@ def embedded_images(source: Source, tables: Mapping[str, Table]) -> dict[str, li
     for where, table in tables.items():
         located = source.file_status(where)
         if located is None:
-            raise DataError(f"{table.shown_path}: Parquet inside an archive is not read in place; unpack the archive")
+            raise DataError(f"{table.shown_path}: Parquet inside an archive cannot be read; unpack the archive")
         path, status = located
         count = max(1, len(table.files))
         shared = status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size

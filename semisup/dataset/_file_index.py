@@ -16,7 +16,7 @@ class FileSplit(NamedTuple):
     targets: list[int]
 
     def rows(self, rows: Sequence[int]) -> "FileSplit":
-        """Select the files at these positions."""
+        """Return the files at these positions of the list."""
         return FileSplit([self.files[row] for row in rows], [self.targets[row] for row in rows])
 
     def hidden(self) -> "FileSplit":
@@ -41,7 +41,7 @@ class FileIndex(NamedTuple):
 
 
 def file_numbers(index: FileIndex) -> dict[str, Any]:
-    """Number the files of all lists consecutively, and find the numbers of the files of each split.
+    """Number the files of all lists consecutively, and return the numbers of the files of each split.
 
     If a split begins with the whole list of the same name, as is usual for large splits, these files are matched by
     position. All other files are looked up by name.

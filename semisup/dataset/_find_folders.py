@@ -1,4 +1,4 @@
-"""Find the folder of each set by its settings, or by the usual names of such folders in upper or lower case."""
+"""Find the folder of each set (labeled, validation, ...) by its setting, or by a usual name such as `val`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -25,12 +25,12 @@ def is_word(split: str, name: str) -> bool:
 
 
 def word_folders(source: Source, inside: str) -> list[str]:
-    """List the folders in `inside` with a usual name of any set; they are never classes, even if no set uses them."""
+    """List the folders in `inside` that have the usual name of a set, such as `val`; these are never classes."""
     return [each for each in source.folders(inside).values() if _is_any_word(each)]
 
 
 def class_candidates(source: Source, inside: str) -> list[str]:
-    """List the folders in `inside` that can be classes: those without a usual name of a set."""
+    """List the folders in `inside` that can be classes: all without the usual name of a set, such as `val`."""
     return [each for each in source.folders(inside).values() if not _is_any_word(each)]
 
 
@@ -39,7 +39,7 @@ def _is_any_word(where: str) -> bool:
 
 
 def unread_folders(folders: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:
-    """List those of some folders from which no image is read; `places` has the folders of each set."""
+    """Filter a list of folders: return those from which no image is read. `places` has the folders of each set."""
     read = [PurePosixPath(each) for used in places.values() for each in used]
     above = {each for path in read for each in (path, *path.parents)}
     other = [PurePosixPath(each) for key, used in places.items() if key != "labeled" for each in used]
@@ -115,7 +115,7 @@ def find_unlabeled(source: Source, names: SetNames, inside: Sequence[str]) -> li
 
 
 def only_one(source: Source, split: str, setting: str, folders: list[str]) -> str | None:
-    """Return the only folder in a list of candidates; None if the list is empty.
+    """Return the single folder in a list of candidates; None if the list is empty.
 
     Raises:
         SettingError: there are several.

@@ -11,7 +11,7 @@ Folders = Any
 
 
 def folder_names(key: str, value: Any) -> str | tuple[str, ...] | None:
-    """Return one folder, or several folders as a tuple.
+    """Check a setting that names one folder or several; return one as text, and several as a tuple.
 
     Raises:
         SettingError: the value is something else, or names a folder twice.
@@ -38,7 +38,7 @@ def check_pattern(key: str, pattern: str) -> None:
 
 
 def inside_root(key: str, folder: str) -> str:
-    """Return the path of a folder in its shortest form, such as `train` for `./train/`.
+    """Shorten the path of a folder in the root of the data set, such as `./train/` to `train`.
 
     Raises:
         SettingError: the path is absolute or leads out of the root with `..`. Images outside the root would have

@@ -133,7 +133,7 @@ def _attach_report(report: dict[str, Any]) -> Iterator[None]:
 
 
 def resident_bytes(memory_gb: float | None, copies: int) -> float:
-    """Compute the largest number of bytes of pixels that may be in memory at once.
+    """Compute how many bytes of pixels may be in memory at once.
 
     Without `memory_gb` this is half of the available memory, divided by the number of training processes on this
     machine and by the number of copies of the pixels that are made.

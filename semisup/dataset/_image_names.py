@@ -1,4 +1,4 @@
-"""Find the image files that the rows of a table name."""
+"""Find the image file for each file name in a table."""
 
 import os
 import unicodedata
@@ -14,7 +14,7 @@ MOST_TRIED = 100
 
 
 class ImageNames:
-    """The images of a source, by their names.
+    """Lookup of images by the names that a table gives them.
 
     A name is also found if its slashes are backslashes, if it has another Unicode form, or if it has no suffix and only
     one image has this name without its suffix.
@@ -27,7 +27,7 @@ class ImageNames:
         self._by_stem: dict[str, ImageFile | None] | None = None
 
     def find(self, folder: str, name: str) -> ImageFile | None:
-        """Find the image with this name, as a table has it, relative to `folder`."""
+        """Find the image with a name from a table; the name is relative to `folder`."""
         prefix = "" if folder == "." else f"{folder}/"
         if (file := self.by_name.get(prefix + name)) is not None:
             return file

@@ -1,4 +1,4 @@
-"""Divide images, each with a class and a split, into the sets of a data set; tables and WebDataset give such rows."""
+"""Divide images that have a class and a split each, as in a table or a WebDataset, into the sets of a data set."""
 
 import warnings
 from array import array
@@ -54,7 +54,9 @@ class ImageRows:
         self.ignored[REPEATED] += 1
 
     def listing(self, description: str, names: SetNames, unit: str = "row") -> Listing:
-        """Divide the images. Labeled images without a class are unlabeled, and so are test images if none has a class.
+        """Divide the images into sets.
+
+        Labeled images without a class become unlabeled images. So do the test images if none of them has a class.
 
         Images of the sets whose settings are null (`dataset.validation=null`) are not used, also not as unlabeled ones.
 
@@ -135,7 +137,7 @@ class ImageRows:
                 hint = f" (did you mean {near}?)" if near else ""
                 where = self.describe(self.origins[row])
                 raise DataError(
-                    f"{where}: no labeled image has the class {self.classes[row]}{hint} of this {split} image"
+                    f"{where}: this {split} image has the class {self.classes[row]}{hint}, which no labeled image has"
                 )
         by_class = sorted(rows, key=lambda row: numbers[self.classes[row]])
         present = {self.classes[row] for row in rows}

@@ -1,4 +1,4 @@
-"""Layout `classes`: one folder for each class in the root.
+"""Layout `classes`: the root of the data set contains one folder for each class.
 
     <class>/...
 

@@ -29,15 +29,16 @@ NAMELESS = "no class in its name"
 
 
 class _Named(NamedTuple):
-    """Images of a folder: class -> images, in the order of the scan; and images whose names have no class."""
+    """Images of a folder by the class in their file name, and the images whose file name has no class."""
 
     by_class: dict[str, list[ImageFile]]
     without: list[ImageFile]
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    """Whether the names have possible classes, and these are numbers, in a training folder, or by the user's pattern.
+    """Whether the file names contain classes.
 
+    Possible classes count only if all are numbers, if there is a training folder, or if the user gave a pattern.
     Otherwise the beginning of a name need not be its class, as in IMG_1.jpg and DSC_1.jpg of two cameras.
     """
     classes = possible_classes(source, names)
@@ -86,7 +87,7 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _unread_folders(source: Source, places: Mapping[str, list[str]]) -> list[str]:
-    """Name the subfolders of the folders of images, which are not read; one line for each folder."""
+    """Describe, one line for each folder of images, its subfolders, which this layout does not read."""
     used = [each for folders in places.values() for each in folders]
     lines = []
     for where in (each for key in ("labeled", "validation", "test") for each in places[key] if each != "."):

@@ -1,4 +1,4 @@
-"""Layout `folders`: the folders that `dataset.labeled`, `unlabeled`, `validation` and `test` name.
+"""Layout `folders`: the settings `dataset.labeled`, `unlabeled`, `validation` and `test` name one folder for each set.
 
 The default is the layout of Food-11:
 
@@ -99,7 +99,7 @@ def _unread_test(source: Source, names: SetNames) -> list[str]:
 
 
 def _unread_words(source: Source, names: SetNames, words: list[str]) -> list[str]:
-    """Name the folders in the root that are neither classes, because of their names, nor sets; one line."""
+    """Describe in one line the folders in the root with the usual name of a set, such as `val`, that are not read."""
     validation = None if names.validation is None else find_folder(source, "validation", names.validation)
     places = {"unlabeled": names.unlabeled or (), "validation": [validation] if validation else []}
     unread = unread_folders(words, places | {"test": _test(source, names)})

@@ -68,7 +68,7 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _tables(source: Source) -> dict[str, str]:
-    """Map the path of each table to its default split, the split of rows that name none.
+    """Map the path of each table to its default split, which applies to rows without a split of their own.
 
     The default is that of labeled images if the root is one table, or if no table has a split in its name.
     """
@@ -79,7 +79,7 @@ def _tables(source: Source) -> dict[str, str]:
 
 
 def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str, Table]:
-    """Read all tables of a data set; a column that a setting names must be in at least one of them.
+    """Read all tables of a data set. A column named by a setting must be in at least one table.
 
     Raises:
         SettingError: no table has the column.
@@ -123,7 +123,7 @@ def _split(table: Table, row: int, default: str) -> str:
 def _list_images(
     source: Source, tables: Mapping[str, Table], names: SetNames, ignored: Counter[str]
 ) -> dict[str, list[ImageFile | None]]:
-    """Find the image of each row of each table; None if there is none. Images that no row names are counted."""
+    """Find the image of each row of each table; None for a row without an image. Count the images without a row."""
     embedded = {where: table for where, table in tables.items() if table.cells is not None}
     images: dict[str, list[ImageFile | None]] = {}
     for where, cells in embedded_images(source, embedded).items():

@@ -1,4 +1,4 @@
-"""Layout `webdataset`: archives in which each image has its class in a member beside it, as WebDataset writes shards.
+"""Layout `webdataset`: archives in which the class of each image is in a file with the same name, as in WebDataset.
 
     train-0000.tar    00000.jpg  00000.cls  00001.jpg  00001.json ...
 
@@ -32,7 +32,7 @@ MAX_CLASS_BYTES = 2**20
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    """Whether an image in the archives has a member beside it with its class, such as `0001.cls` for `0001.jpg`."""
+    """Whether the archives contain a file with the class of an image, such as `0001.cls` for `0001.jpg`."""
     samples = {sample_name(name) for name in source.attached() if name.endswith((".cls", ".json"))}
     return bool(samples) and any(sample_name(image.name) in samples for image in source.scan(".").files)
 

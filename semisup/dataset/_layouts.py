@@ -1,4 +1,4 @@
-"""Choose the layout of a data set: the rule by which its files become labeled, unlabeled and other images.
+"""Choose the layout of a data set: the rule that divides its files into labeled, unlabeled, validation and test images.
 
 A new layout is a module `_layout_*.py` and one line in `LAYOUTS`.
 """
@@ -119,7 +119,7 @@ ADVICE: Mapping[str, str] = {
 
 
 def _no_layout(source: Source, names: SetNames) -> DataError:
-    """Build the error about files in no known layout; it describes the files and the two most similar layouts."""
+    """Build the error for files that match no layout; it describes the files and the two most similar layouts."""
     folders = [f"{shown(last_name(each))}/" for each in source.subfolders(".")]
     train = train_folder(source, names)
     flat = [source.scan(each, recursive=False).files for each in (".", *([train] if train else []))]
@@ -140,7 +140,7 @@ def _no_layout(source: Source, names: SetNames) -> DataError:
 
 
 def _other_roots(source: Source, names: SetNames) -> list[str]:
-    """List the folders in the root, or above it, whose files have a layout."""
+    """List folders in or above the root whose files match a layout, to suggest them in place of the root."""
     roots = []
     for root, other in source.other_roots():
         try:

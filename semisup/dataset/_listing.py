@@ -1,4 +1,4 @@
-"""Types for the files of a data set as a layout lists them, before a seed divides them into splits."""
+"""Types for the files that a layout finds in a data set, before a seed divides them into splits."""
 
 from collections import Counter
 from collections.abc import Mapping

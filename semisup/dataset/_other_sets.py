@@ -16,7 +16,7 @@ NO_CLASS = "test image of no known class"
 
 
 def scan_unlabeled(source: Source, folders: Sequence[str], ignored: Counter[str]) -> list[ImageFile]:
-    """List the images of all folders; an image in two of them is listed once."""
+    """List the unlabeled images in all given folders; an image in two folders is listed once."""
     if len(folders) == 1:
         return list(scan_files(source, folders[0], ignored))
     files = {file.name: file for folder in folders for file in scan_files(source, folder, ignored)}

@@ -87,7 +87,7 @@ def _is_text(type_: Any) -> bool:
 
 
 def _is_scalar(type_: Any) -> bool:
-    """Whether values of the type can be classes: text, also as bytes, numbers and booleans."""
+    """Whether values of a Parquet type can be classes: text, bytes, numbers or booleans."""
     from pyarrow import types
 
     plain = type_.value_type if types.is_dictionary(type_) else type_
@@ -96,7 +96,7 @@ def _is_scalar(type_: Any) -> bool:
 
 
 def _texts(opened: Any, column: str, shown_path: str) -> list[str]:
-    """Read a column of classes or splits as text; null is "", and so are negative numbers of classes with names."""
+    """Read a column of classes or splits as text. Null becomes "", and so do negative numbers of named classes."""
     where = f"{shown_path}: the column {escape(column)}"
     type_ = opened.schema_arrow.field(column).type
     if not _is_scalar(type_):

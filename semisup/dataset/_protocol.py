@@ -14,7 +14,7 @@ from semisup.images.decode_settings import DecodeSettings
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Description of a data set that is found without decoding an image.
+    """Description of a data set, read without decoding any image.
 
     classes: K names, in the order of the class numbers
     channels, size: C and S of an image

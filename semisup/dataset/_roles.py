@@ -1,10 +1,10 @@
-"""Roles of the settings of a data set, declared on the fields of its dataclass.
+"""Roles of data set settings: how the run id and the commands that compare runs treat a setting.
 
     cache: str | None = field(metadata=MACHINE)
 
-A role says why a setting cannot change results; MACHINE, for example, that it depends on the machine only. A setting
-without a role can change results. The run id, `semisup reproduce` and `semisup compare` read the roles from
-the fields, so that a new data set need not be added to a list elsewhere.
+A role is declared on the field of the data set's dataclass. MACHINE, for example, means that the setting says only how
+this machine reads the data. A setting without a role can change results. The run id, `semisup reproduce` and `semisup
+compare` read the roles from the fields, so that a new data set need not be added to a list elsewhere.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class KeyRole(StrEnum):
-    """Role of a setting of a data set."""
+    """Role of a data set setting: how the run id, `semisup reproduce` and `semisup compare` treat it."""
 
     PATH = "path"
     """The setting is the path of the data. The run id includes only its last name; `reproduce` accepts another path."""

@@ -44,7 +44,7 @@ class Source(Protocol):
         ...
 
     def shown(self, where: str) -> str:
-        """Return the full path of `where` for messages: the path of the root, followed by `where`."""
+        """Return the path of the root, followed by `where`, for messages."""
         ...
 
     @property
@@ -73,7 +73,7 @@ class Source(Protocol):
         ...
 
     def other_roots(self) -> Iterator[tuple[str, "Source"]]:
-        """Yield sources that the user may have meant in place of this one: value of `dataset.root` -> source."""
+        """Yield other folders that the user may have meant as the root: the value of `dataset.root`, and its source."""
         ...
 
 

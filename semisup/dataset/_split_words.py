@@ -1,4 +1,4 @@
-"""Words for the splits of a data set, as tables, archives and their names use them."""
+"""Usual names of the splits of a data set in tables and file names, such as `val`, `valid` or `dev`."""
 
 import re
 from collections.abc import Mapping

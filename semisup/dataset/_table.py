@@ -1,4 +1,4 @@
-"""Read a table of images: a file name in each row and, if there are such columns, its class and its split."""
+"""Read a table of images, with a file name in each row and optional columns for class and split."""
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ PARQUET_MAGIC = b"PAR1"
 
 
 def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None], required: Sequence[str]) -> Table:
-    """Read a table: CSV, TSV or another text table (`_csv_table.py`), or Parquet, as its content says.
+    """Read a table whose format is recognized by its content: a text table such as CSV (`_csv_table.py`), or Parquet.
 
     Args:
         file: the open file.
@@ -41,7 +41,7 @@ def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None]
 def read_available(
     read: Callable[[Mapping[str, str | None]], Table], chosen: Mapping[str, str | None], absent: dict[str, SettingError]
 ) -> Table:
-    """Read a table that need not have all columns that the user named; the others may have usual names.
+    """Read a table in which columns named by the user may be missing; then columns with usual names are used.
 
     Args:
         read: function that reads the table, given the names of its columns.

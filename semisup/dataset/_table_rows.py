@@ -1,4 +1,4 @@
-"""Types for the rows of a table of images, which the readers of text tables and of Parquet return."""
+"""Types for the rows of a table of images; the readers of text tables and of Parquet return them."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -32,7 +32,7 @@ CHUNK = 1024
 
 
 class _Piece(NamedTuple):
-    """Images of one split that come from one original part of the data set.
+    """Images of one split that come from one original part (train, test, ...) of the data set.
 
     The parts are train, test and own_unlabeled, the images that are published without classes (of stl10).
 

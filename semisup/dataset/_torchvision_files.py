@@ -1,4 +1,4 @@
-"""Read the lists of image files in torchvision's data sets; the files are decoded without torchvision."""
+"""Read lists of image files from torchvision's data sets. The files are decoded without torchvision."""
 
 import os
 from collections.abc import Iterable

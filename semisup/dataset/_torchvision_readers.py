@@ -76,7 +76,7 @@ def grayscale(reader: Any) -> Pixels:
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a torchvision data set that has the argument train=True or False and class names."""
+    """Describe a torchvision data set whose reader has class names and selects its parts by train=True or False."""
     return ReaderSpec(
         reader=reader,
         channels=channels,
@@ -90,7 +90,7 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
 
 
 def idx_source(reader: str) -> ReaderSpec:
-    """Describe MNIST or another torchvision data set in its format: gray images in four IDX files."""
+    """Describe a torchvision data set in the format of MNIST: gray images in four IDX files."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 

@@ -55,7 +55,7 @@ def read_hidden_classes(
 
 
 def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
-    """Read the table; a column that it does not have under the name that the user gave may have a usual name."""
+    """Read the table of true classes. If a column named by the user is missing, use the column with a usual name."""
     absent: dict[str, SettingError] = {}
 
     def read(chosen: Mapping[str, str | None]) -> Table:

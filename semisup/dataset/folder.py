@@ -1,7 +1,7 @@
-"""A data set of images in your own folders; `_layouts.py` has the layouts that are read.
+"""A data set of the user's own images, in folders, tables or archives.
 
-A layout lists the files of each set. What is decided here is the same for all layouts: which labeled images are used,
-held out or treated as unlabeled.
+A layout (`_layouts.py`) lists the files of each set. For all layouts, this module decides which labeled images are
+used, held out or treated as unlabeled.
 """
 
 import operator
@@ -173,7 +173,7 @@ class Folder(ImageFiles):
         return [known.get(file.name, -1) for file in unlabeled]
 
     def _shares(self, listing: Listing) -> tuple[float, float]:
-        """Return the shares of the labeled images to draw for validation and for the test; 0 = the set exists.
+        """Return the shares of labeled images to draw as validation and as test images; 0 = the data have such a set.
 
         With folds, or if `validation` is null, no image is drawn for validation.
 
@@ -219,6 +219,6 @@ class Folder(ImageFiles):
         return files.rows(joined(chosen))
 
     def _orders(self, files: FileSplit, classes: list[str]) -> list[NDArray[numpy.int64]]:
-        """Return the positions of the files of each class, in the order in which they are assigned to sets."""
+        """Return, for each class, the positions of its files in the order in which they are assigned to sets."""
         targets = numpy.array(files.targets, dtype=numpy.int64)
         return [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]

@@ -68,7 +68,7 @@ class Encoder(Protocol):
         ...
 
     def identified(self, device: str) -> "Encoder":
-        """Check the weights file; return the settings with its digest as `sha256` and with a definite precision.
+        """Check the weights file; return the settings with its digest as `sha256` and with `precision=auto` resolved.
 
         Raises:
             SettingError: the file of weights is missing, or has another digest than the given `sha256`.

@@ -1,4 +1,4 @@
-"""The formats of an exported model: each turns the network into the bytes of one file."""
+"""Formats of an exported model (ONNX, torch, safetensors): each converts the network to the bytes of one file."""
 
 import contextlib
 import importlib
@@ -54,7 +54,7 @@ class ExportFormat:
 
 
 def _traced(network: StandaloneModel) -> Any:
-    """Convert the network to an exported torch program that accepts any number of images."""
+    """Convert the network to a program of torch.export that accepts any number of images."""
     images = torch.zeros(EXAMPLES, network.size, network.size, 3, dtype=torch.uint8)
     with torch.no_grad(), _quiet():
         return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))

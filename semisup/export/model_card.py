@@ -1,4 +1,4 @@
-"""README.md of an exported model, in the format of model cards on Hugging Face: a YAML header, then Markdown."""
+"""Write README.md of an exported model in the format of a Hugging Face model card: YAML header, then Markdown."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class CardContent:
-    """The facts that a model card describes.
+    """Facts about a run for the model card (README.md) of its exported model.
 
     name: name of the run
     classes: the K class names
@@ -70,7 +70,7 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
 
 
 def _header(content: CardContent) -> Iterator[str]:
-    """Yield the YAML header; every text is written as JSON, which is YAML."""
+    """Yield the YAML header of the model card; text is written as JSON strings, which are valid YAML."""
     yield from ("---", f"library_name: {content.format.library}", "pipeline_tag: image-classification")
     yield from ("tags:", "- image-classification", "- semi-supervised-learning", "- semisup")
     accuracy = content.summary.get("test/accuracy")
@@ -191,7 +191,7 @@ def decoding_code(settings: DecodeSettings) -> Iterator[str]:
 
 
 def _escape(value: object) -> str:
-    """Write a value that the program did not choose on one line, without Markdown or HTML that acts."""
+    """Escape Markdown and HTML in text from outside the program, and write it on one line."""
     text = printable(value)
     for letter in "\\`*_[]<>|":
         text = text.replace(letter, f"\\{letter}" if letter not in "<>" else {"<": "&lt;", ">": "&gt;"}[letter])

@@ -1,4 +1,4 @@
-"""A trained model with its encoder and its preprocessing as one network, for images that have the size of the run.
+"""Combine a trained model, its encoder and its preprocessing into one network, for export.
 
     uint8 RGB (n, S, S, 3) -> [gray] -> / 255 -> [resize] -> [encoder] -> model -> softmax -> (n, K) float32
 
@@ -19,7 +19,7 @@ from semisup.runner.trained_model import TrainedModel
 
 
 class StandaloneModel(nn.Module):
-    """The network that is exported.
+    """The network that is exported: preprocessing, encoder, model and softmax.
 
     Args:
         trained: the model of a run, on the CPU; it is changed, and must not be used afterwards.
@@ -71,7 +71,7 @@ class StandaloneModel(nn.Module):
 
 
 def _resize_matrix(size: int, target: int) -> Tensor:
-    """Write the resizing of one side, bicubic and antialiased, as a matrix (target, size).
+    """Compute the matrix (target, size) that resizes one side of an image, bicubic and antialiased.
 
     The resized image is M X M^T, because resizing is linear and separable. Formats without antialiasing can store it.
     """

@@ -1,4 +1,4 @@
-"""Store the features that a frozen encoder computes, and train on them in place of images.
+"""Store the features that a frozen encoder computes for each image, and train on these features.
 
 recipe.py       everything besides the image that a stored feature depends on
 store.py        packs: the files on disk with all features of one recipe

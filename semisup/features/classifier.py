@@ -39,7 +39,7 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Set those settings of an encoder to fixed values that do not affect the features of plain images.
+    """Set the settings of an encoder that do not affect features of unaugmented images to fixed values.
 
     Encoders that differ only in these settings (cache, augmented views) then share their features of plain images.
     """

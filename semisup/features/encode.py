@@ -44,7 +44,7 @@ def image_digests(images: Images) -> list[bytes]:
 
 @dataclass(frozen=True)
 class EncodingJob:
-    """A task: compute and store the features of all images of a run.
+    """Task of computing and storing the features of all images of a run.
 
     splits: the images of each split
     digests: digest of each image of all splits, in the order of the splits
@@ -68,7 +68,7 @@ class EncodingJob:
 
 
 def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
-    """Measure the time to compute one feature vector, on the first images that have none."""
+    """Measure the seconds to compute one feature vector, with the first images that have no stored features."""
     recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
     batch, took = recipe.encoder.batch, []
     every = ((position, view) for position in positions for view in range(recipe.views))
@@ -182,7 +182,7 @@ def _view(pixels: Tensor, digest: bytes, view: int, recipe: PackRecipe) -> Tenso
 
 @contextlib.contextmanager
 def encoding_mode() -> Iterator[None]:
-    """Make the encoding of images bit-reproducible within a context.
+    """Within this context, make the encoding of images bit-reproducible.
 
     One thread is used; on a GPU, TF32 and the choice of kernels by timing are off.
     """

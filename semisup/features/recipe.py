@@ -51,7 +51,7 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class PackRecipe:
-    """Everything that the stored features of a pack depend on, besides the images.
+    """Everything besides the images that determines the stored features of a pack (folder of feature files).
 
     encoder: settings of the encoder, with `sha256` and `precision` filled in
     augment: the augmentation of the views; None = the images are not augmented

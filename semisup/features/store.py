@@ -90,7 +90,7 @@ class FeaturePack:
         return list(first.values())
 
     def rows_of_next_file(self) -> int:
-        """Compute how many images to encode before their features are written to a file."""
+        """Return the number of images to encode before their features are written to a file."""
         views, features = self.shape
         return max(1, min(max(LEAST_ROWS, len(self) // SHARE), MOST_BYTES // (2 * views * features)))
 
@@ -153,7 +153,7 @@ class FeaturePack:
         return total.hexdigest()
 
     def locate(self, digests: Sequence[bytes]) -> tuple[Any, Any]:
-        """Find where the features of these images are stored; all images must have features.
+        """Find the feature file and the row of each image; all images must have stored features.
 
         Returns:
             (n,) int64, the number of the segment of each image, and (n,) int64, its row in this segment.

@@ -1,4 +1,4 @@
-"""The features of the images of one run: in the memory of the device, or read from the pack's files."""
+"""Table of the features of a run's images, in memory of the device or read from files."""
 
 from collections.abc import Sequence
 

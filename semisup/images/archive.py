@@ -111,7 +111,7 @@ def _list_archive(path: Path) -> ArchiveListing:
 
 
 def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> None:
-    """Add a member of an archive to the listed images, or count the reason for ignoring it."""
+    """Add a file of an archive to the listed images, or count it as ignored."""
     parts = member.name.split("/")
     if any(map(_is_hidden_part, parts)):
         listing.ignored["", "hidden"] += 1
@@ -142,7 +142,7 @@ def _is_hidden_part(name: str) -> bool:
 
 
 def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
-    """Read the first bytes of a member, and the last ones of a TGA; b"" if they cannot be read."""
+    """Read the first bytes of a file in an archive, and the last bytes of a TGA; b"" if they cannot be read."""
     try:
         if suffix == TGA_SUFFIX:
             data = read_file(member, MAX_TGA_BYTES)
@@ -153,7 +153,7 @@ def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
 
 
 def _clean_name(raw: bytes, archive: Path) -> str:
-    """Normalize the name of a member to a printable POSIX path without `.`.
+    """Normalize the path of a file in an archive to a printable POSIX path without `.`.
 
     Raises:
         DataError: the name leads outside the archive.
@@ -192,11 +192,13 @@ def _check_names(listing: ArchiveListing) -> None:
 
 
 def _repeated(archive: str, name: str) -> DataError:
-    return DataError(f"{shown(archive)}: two members have the name {name}; pack the files again, each once")
+    return DataError(
+        f"{shown(archive)}: two members have the name {name}; pack the files again, with each name only once"
+    )
 
 
 def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
-    """Refuse archives of the same name, by which equal names of their members cannot be told apart."""
+    """Refuse archives of the same name, because their files could not be told apart by the archive's name."""
     seen: dict[str, Path] = {}
     for path in paths:
         other = seen.setdefault(escape_name(path.name), path)
@@ -206,7 +208,7 @@ def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
 
 
 def _collision(paths: Sequence[Path], listings: Sequence[ArchiveListing]) -> str:
-    """Describe the first image or attached member whose name two archives have; "" if there is none.
+    """Describe the first file path that two archives have in common; "" if there is none.
 
     JSON files are compared only if their name is that of an image up to the suffix: others are not read.
     """

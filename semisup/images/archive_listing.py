@@ -1,4 +1,4 @@
-"""List of the members of one or several archives, and of the folders in their names."""
+"""List of the files in one or several archives (their members), and of the folders in their paths."""
 
 import dataclasses
 from bisect import bisect_left
@@ -11,7 +11,7 @@ from semisup.images.archive_members import ArchivedImage
 
 @dataclass
 class ArchiveListing:
-    """The members of one or several archives.
+    """The files in one or several archives.
 
     images: sorted by name
     attached: name -> member with one of ATTACHED_SUFFIXES
@@ -35,7 +35,7 @@ def sample_name(name: str) -> str:
 
 
 def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
-    """Return the listing with the name of a folder in front of the name of each member."""
+    """Return the listing with the name of a folder before the path of each file."""
     moved = [dataclasses.replace(image, name=f"{folder}/{image.name}") for image in listing.images]
     attached = {
         f"{folder}/{name}": dataclasses.replace(each, name=f"{folder}/{name}")
@@ -49,13 +49,13 @@ def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
 
 
 def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
-    """Return the start and end positions of the images inside a folder, in a list that is sorted by name."""
+    """Return the positions of the first and after the last image inside a folder, in a list sorted by name."""
     begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
     return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
 
 
 def take_folder(listing: ArchiveListing, folder: str) -> ArchiveListing:
-    """Return the listing of only the members inside a folder, with names relative to it."""
+    """Return the listing of the files inside one folder, with paths relative to this folder."""
     prefix = f"{folder}/"
     length = len(prefix)
     start, end = images_inside(listing.images, folder)

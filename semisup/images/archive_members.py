@@ -1,4 +1,4 @@
-"""Images inside archives: where their bytes are, so that they are read in place and nothing is unpacked.
+"""Positions of images inside archives, so that they are read in place and nothing is unpacked.
 
 The fields that `ImageFile` has for a file are here those of the archive, except the name and the size of the image.
 """

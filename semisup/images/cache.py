@@ -90,7 +90,7 @@ class DecodedImages:
 
 
 class _CacheEntry(NamedTuple):
-    """What the cache contains for a list of files.
+    """Content of the cache for one list of files.
 
     path: path of the index; None without a cache
     indexed: digest, or reason why there is none, of every file, from the index; None without an index
@@ -113,7 +113,7 @@ def read(
     *,
     on_disk: bool = False,
 ) -> DecodedImages:
-    """Read the pixels of one list of files, as `read_lists` does for several."""
+    """Read the pixels of one list of files from the cache; decode and cache missing ones (see `read_lists`)."""
     return read_lists({"": files}, settings, cache, workers, watch, on_disk=on_disk)[""]
 
 
@@ -126,7 +126,7 @@ def read_lists(
     *,
     on_disk: bool = False,
 ) -> dict[str, DecodedImages]:
-    """Read the pixels of several lists of files from the cache; decode and cache what is missing.
+    """Read the pixels of several lists of files from the cache; decode and cache missing ones.
 
     If the cache cannot be written, there is only a warning; if it cannot be read, it counts as empty.
 
@@ -285,7 +285,7 @@ def _timestamps_stable(files: Files, digests: Sequence[str], started: int) -> bo
 
 
 def _key(parts: Iterable[str]) -> str:
-    """Hash lines of text without having them all in memory at once."""
+    """Hash lines of text one by one, without having all of them in memory."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\n")

@@ -48,7 +48,7 @@ def checksum_blocks(content: memoryview) -> list[int]:
 
 
 def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int], into: memoryview | None) -> bool:
-    """Verify `length` bytes of a file, starting at `offset`: return whether they match the block checksums.
+    """Whether `length` bytes of a file, starting at `offset`, match the block checksums.
 
     Args:
         descriptor: file descriptor of the open file.
@@ -80,7 +80,7 @@ def _fill(descriptor: int, offset: int, buffer: memoryview) -> bool:
 
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of each block of `length` bytes."""
+    """Yield the start and end positions of each block of `length` bytes."""
     return ((begin, min(begin + BLOCK, length)) for begin in range(0, length, BLOCK))
 
 

@@ -1,4 +1,4 @@
-"""Find images that occur more than once, by their pixels and not by their file names.
+"""Find images that occur more than once in a data set, by comparing pixels.
 
     equal    the pixels are the same after decoding. The names, formats or metadata of the files can differ.
     near     at most 4 of the 64 bits of the dHash differ, and the means over a 16 x 16 grid differ by at most 4 of 255
@@ -113,7 +113,7 @@ def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
 
 
 def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
-    """Divide groups of equal images into harmful and harmless ones, without a search for near duplicates."""
+    """Divide groups of equal images into harmful and harmless ones; near duplicates are not searched."""
     groups_of: dict[str, list[list[DuplicateImage]]] = {"leaks": [], "two_classes": [], "repeats": []}
     counts = dict.fromkeys(groups_of, 0)
     for group in groups:
@@ -143,7 +143,7 @@ class _AllImages:
         self.is_evaluation = torch.tensor([split not in _TRAINED_ON for split in splits])
 
     def place(self, row: int) -> tuple[int, int]:
-        """Compute the split of an image (by its row), and its position in this split."""
+        """Return the split of the image with this row, and its position in the split."""
         number = bisect_right(self.ends, row)
         return number, row - (self.ends[number - 1] if number else 0)
 

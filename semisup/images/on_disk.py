@@ -1,4 +1,4 @@
-"""Read the images of each step from a file or from CPU memory, if they do not fit into the device's memory.
+"""Read the images of each training step from a file or CPU memory, if all do not fit into the device's memory.
 
 A training step reads the rows of its images, and the rows of the next step are read while the step computes. Rows are
 read with preadv and not memory-mapped. The pages of a memory map, many around each row, would count as memory of the
@@ -47,7 +47,7 @@ class PackedImages:
         return self[numpy.arange(len(self))]
 
     def __getitem__(self, rows: Any) -> Pixels:
-        """Read the images with these numbers, (m,), into a new array (m, C, S, S).
+        """Read the images at the positions `rows`, (m,), into a new array (m, C, S, S).
 
         Raises:
             DataError: the file has become shorter, or cannot be read.
@@ -93,7 +93,7 @@ class LazyImages:
         return len(self.row)
 
     def to(self, device: torch.device) -> "LazyImages":
-        """Return the same images, to be moved to another device when they are read."""
+        """Return a copy that moves images to another device when they are read; no image is read now."""
         return LazyImages(self.sources, self.which, self.row, device)
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -108,7 +108,7 @@ class LazyImages:
         return to_device(images, self.device)
 
     def ahead(self, index: Tensor) -> None:
-        """Start to read in a thread the images that will be indexed next."""
+        """Start to read, in a thread, the images that the next training step will index."""
         if self.reader is None:
             self.reader = ThreadPoolExecutor(1, "semisup-reader")
         numbers = _as_array(index)

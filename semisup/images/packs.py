@@ -57,7 +57,7 @@ def write_pack(path: Path, pack: ImagePack) -> None:
 
 
 class PackWriter:
-    """Context manager that writes a pack image by image, for pixels that do not fit into memory."""
+    """Context manager that writes a pack (cache file of pixels) image by image, without having all in memory."""
 
     def __init__(self, folder: Path) -> None:
         _prepare_folder(folder)
@@ -76,7 +76,7 @@ class PackWriter:
         self.count += 1
 
     def finish(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> ImagePack:
-        """Write the header, give the file its name `path`, and return the pack, with its pixels on disk."""
+        """Write the header, rename the file to `path`, and return the pack; its pixels stay on disk."""
         header = _header(path, bad, animated, self.sums.all())
         self.file.write(header)
         self.file.commit(path, _prefix(header), durable=False)
@@ -87,7 +87,7 @@ class PackWriter:
 
 
 def read_pack(path: Path, count: int, size: int, *, on_disk: bool) -> ImagePack | None:
-    """Read a pack (cache file of pixels); None if it is missing, damaged, or of other files or settings.
+    """Read a pack (cache file of pixels); None if it is missing, damaged, or belongs to other files or settings.
 
     Args:
         count: number of files in the list that the pack belongs to, with and without pixels.

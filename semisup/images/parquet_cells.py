@@ -94,7 +94,7 @@ class _Column:
         return self.groups[group][row - first]
 
     def _whole(self, group: int) -> Any:
-        """Read all values of a group; None if they have more than MAX_GROUP_BYTES."""
+        """Read all values of a row group; None if they have more than MAX_GROUP_BYTES."""
         if self._bytes(group) > MAX_GROUP_BYTES:
             return None
         batches, size = [], 0
@@ -111,13 +111,13 @@ class _Column:
         return (_bytes_of(batch.column(0)) for batch in batches)
 
     def _bytes(self, group: int) -> int:
-        """Return the uncompressed size of the images of a group, as the file declares it."""
+        """Return the uncompressed size of the images of a row group, as declared in the file."""
         row_group = self.file.metadata.row_group(group)
         columns = map(row_group.column, range(row_group.num_columns))
         return sum(each.total_uncompressed_size for each in columns if each.path_in_schema == self.column)
 
     def _streamed_value(self, group: int, row: int) -> Any:
-        """Return a value of a large group; the rows between it and that of the last call are skipped."""
+        """Return one value of a large row group; the rows since the last call are skipped."""
         if self.streamed is None or self.streamed[0] != group or row < self.streamed[1]:
             self.streamed = group, 0, [], self._batches(group)
         _, start, values, batches = self.streamed

@@ -145,7 +145,7 @@ def _decode_in_pool(files: Sequence[ImageFile], settings: DecodeSettings, worker
 def _run_pool(
     chunks: deque[Sequence[ImageFile]], settings: DecodeSettings, workers: int, parquet: bool
 ) -> Iterator[DecodeResult]:
-    """Decode chunks of files and remove them from `chunks`, until all chunks are done or a process died."""
+    """Decode chunks of files and remove them from `chunks`, until all are done or a worker process died."""
     pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_init_pool_worker, initargs=(settings, parquet))
     pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]] = deque()
     broken = False
@@ -178,7 +178,7 @@ def _unfinished(
     pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]],
     chunks: deque[Sequence[ImageFile]],
 ) -> list[ImageFile]:
-    """Collect the files to try again one by one after a process died.
+    """Collect the files to decode again one by one after a worker process died.
 
     These are the files of the failed chunk `first` and of the failed chunks directly after it. Files of further chunks
     are added if needed, so that there are enough files to tell whether every file crashes.
@@ -209,7 +209,7 @@ def _init_pool_worker(settings: DecodeSettings, parquet: bool) -> None:
 
 
 def _prepare(settings: DecodeSettings, parquet: bool) -> None:
-    """Limit the memory of a decoding process, after the library that reads Parquet is loaded if it is needed."""
+    """Limit the memory of a decoding process; if Parquet is read, first load its library, which needs much memory."""
     if parquet:
         import semisup.images.parquet_cells  # noqa: F401
     limit_memory(settings)

@@ -1,4 +1,4 @@
-"""Keep decoders from writing warnings to the terminal; some of these contain text from the image file.
+"""Suppress warnings that image decoders write to the terminal; some contain text from the image file.
 
 No information is lost: for the same problems Pillow raises exceptions, which become a reason of decode.REASONS.
 """

@@ -105,7 +105,7 @@ def _read_zip_member(descriptor: int, file: ZipMember, limit: int) -> bytes:
 
 
 def _data_start(descriptor: int, file: ZipMember) -> int:
-    """Find the data of a zip member, behind its local header, whose length the central directory does not tell."""
+    """Find the first data byte of a file in a zip archive; the length of its local header must be read for that."""
     header = os.pread(descriptor, _LOCAL_HEADER.size, file.position)
     if len(header) < _LOCAL_HEADER.size:
         raise BadImageError("truncated")
@@ -116,7 +116,7 @@ def _data_start(descriptor: int, file: ZipMember) -> int:
 
 
 def _inflate(data: bytes, length: int) -> bytes:
-    """Decompress to at most one byte more than `length`, whatever the data say."""
+    """Decompress data, but to at most `length` + 1 bytes, so that damaged data cannot fill the memory."""
     try:
         return zlib.decompressobj(_RAW_DEFLATE).decompress(data, length + 1)
     except zlib.error as error:

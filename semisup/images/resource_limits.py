@@ -29,7 +29,7 @@ TOO_SLOW = -signal.SIGPROF
 
 
 def limit_memory(settings: DecodeSettings) -> None:
-    """Limit the memory of this process to the need of the largest accepted image; then MemoryError is raised."""
+    """Limit the memory of this process to the need of the largest accepted image; beyond it, MemoryError is raised."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:

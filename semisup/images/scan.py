@@ -1,4 +1,4 @@
-"""Find image files in a folder, in an order that does not depend on the file system, the locale or links.
+"""Find the image files in a folder, in an order that is the same on every machine.
 
 A file with an image suffix counts as an image here; decode.py checks its content later. Of files with another suffix
 the first and the last bytes are read, to find out whether they are images.
@@ -143,12 +143,12 @@ def to_scan(files: Iterable[ImageFile], ignored: Counter[str]) -> Scan:
 
 
 def has_run_files(folder: Path) -> bool:
-    """Whether a folder is that of a run, by the files in it."""
+    """Whether a folder is a run directory, judged by the files in it."""
     return all((folder / name).is_file() for name in RUN_FILES)
 
 
 def image_file(path: Path | str, name: str | None = None) -> ImageFile:
-    """Describe a file that is to be read as an image, whatever its suffix is.
+    """Describe a file that is read as an image, regardless of its suffix.
 
     Args:
         name: printable name of the image; None = its path.
@@ -286,7 +286,7 @@ def _is_output_folder(name: str, names: Iterable[str]) -> bool:
 
 
 def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: _Ignored) -> bool:
-    """Whether an entry that is no folder is an image file; if it is not, count it in `ignored`.
+    """Whether a directory entry other than a folder is an image file; if not, count it in `ignored`.
 
     Args:
         seen: device and inode of the files found so far, which are not counted as images again; the file is added.

@@ -104,7 +104,7 @@ def _has_checksum(header: bytes) -> bool:
 
 
 def _number(field: bytes, base: int) -> int:
-    """Read a number in decimal or octal digits, or in the binary form that GNU tar uses for large numbers."""
+    """Read a number from a tar header: decimal or octal digits, or the binary form of GNU tar for large numbers."""
     if field[:1] == b"\x80":
         return int.from_bytes(field[1:])
     digits = field.split(b"\0")[0].strip()

@@ -1,4 +1,4 @@
-"""Files for the labeling workflow, made from one finished run: `semisup label`.
+"""Create the files of `semisup label` from a finished run: pseudo-labels, images to label, labels to check.
 
 run_data.py        the run's images, with the probabilities and embeddings of its best model
 pseudo_labels.py   which unlabeled images get a pseudo-label

@@ -1,4 +1,4 @@
-"""Choose the paths at which images with a pseudo-label are linked or copied: one folder per class."""
+"""Choose the paths to which images with a pseudo-label are linked or copied, with one folder for each class."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ MAX_BYTES = 255
 
 
 class PlacedImage(NamedTuple):
-    """An image that is linked or copied into a class folder.
+    """An image with a pseudo-label, which is linked or copied into the folder of its class.
 
     place: path in the output folder
     source: path of the image file
@@ -46,6 +46,6 @@ def place_images(paths: Sequence[str], labels: Iterable[PseudoLabel]) -> list[Pl
 
 
 def _check_folder_name(name: str) -> None:
-    """Raise DataError if a data set could not read a folder of this name as a class."""
+    """Raise DataError if the name of a class cannot be the name of a class folder of a data set."""
     if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > MAX_BYTES:
         raise DataError(f"class {escape(name)}: cannot be the name of a folder; --no-folders writes only the tables")

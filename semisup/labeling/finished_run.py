@@ -1,4 +1,4 @@
-"""Check that a directory is that of a finished run, before torch is imported."""
+"""Check that a directory belongs to a finished run, without importing torch."""
 
 from pathlib import Path
 

@@ -84,7 +84,7 @@ def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: 
 def cross_validated_probabilities(
     embeddings: NDArray[Any], targets: Integers, num_classes: int, seed: int = 0
 ) -> Floats:
-    """Compute (n, num_classes) class probabilities of the images, by models fitted without the fold of the image.
+    """Compute class probabilities of each image, (n, num_classes), by a model that was fitted without its fold.
 
     Args:
         targets: (n,) classes in [0, num_classes), each with at least two images.

@@ -1,4 +1,4 @@
-"""Tasks and labeling config of Label Studio, with the model's predictions as pre-annotations.
+"""Write tasks and the labeling config for Label Studio, with the model's predictions as pre-annotations.
 
 The format is that of https://labelstud.io/guide/predictions: a list of tasks, each with `data`, to which the config
 refers by `$url`, and `predictions`. In the labeling config the element of choices is named `class`, and the `data`
@@ -37,7 +37,7 @@ class LabelingTask(NamedTuple):
 
 
 def tasks_json(tasks: Iterable[LabelingTask], model_version: str) -> bytes:
-    """Format tasks as the JSON that Label Studio imports; the predicted class is selected in advance."""
+    """Format tasks as JSON for import into Label Studio, with the predicted class preselected."""
     content = [_task(task, model_version) for task in tasks]
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -55,7 +55,7 @@ def _task(task: LabelingTask, model_version: str) -> dict[str, Any]:
 
 
 def labeling_config(classes: list[str]) -> bytes:
-    """Build the labeling config for images with one of the classes; the first ten have the keys 1 to 9 and 0."""
+    """Build Label Studio's labeling config; the keyboard keys 1 to 9 and 0 select the first ten classes."""
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${URL}")
     choices = ElementTree.SubElement(

@@ -1,4 +1,4 @@
-"""Render an HTML page with thumbnails of the images that a person should look at."""
+"""Render an HTML page with thumbnails of the images to label and of the labels to check."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""List the images that a person should look at, as tables and as tasks of Label Studio."""
+"""List the images to label and the labels to check, as CSV tables and as tasks of Label Studio."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class ReviewedImage(NamedTuple):
 
 
 def images_to_label(data: RunData, rows: Sequence[int], scores: Sequence[float]) -> list[ReviewedImage]:
-    """List the unlabeled images that a person should label, in the given order."""
+    """List the unlabeled images to label, in the order of `rows`."""
     probabilities = data.unlabeled.probabilities[list(rows)]
     best = probabilities.argmax(axis=1).tolist()
     each = zip(rows, best, probabilities.max(axis=1).tolist(), scores, strict=True)
@@ -63,7 +63,7 @@ def labels_to_check(data: RunData, issues: LabelIssues) -> list[ReviewedImage]:
 
 
 def review_table(images: Iterable[ReviewedImage]) -> bytes:
-    """Format the images as a CSV table in which the user fills in or corrects the column `class`."""
+    """Format images as a CSV table, in which the user fills in or corrects the column `class`."""
     rows = ((each.file, each.given, each.suggested, f"{each.confidence:.6f}", f"{each.score:.6f}") for each in images)
     return csv_text([COLUMNS, *rows]).encode()
 

@@ -1,4 +1,4 @@
-"""The images of a finished run, with the probabilities and embeddings of its best model."""
+"""Read the images of a finished run, and compute probabilities and embeddings with its best model."""
 
 import os
 from collections.abc import Mapping
@@ -96,7 +96,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     if not files:
         name = run_config.config["dataset"]["name"]
         raise DataError(
-            f"dataset={name}: its images are not files of their own, which tables and Label Studio need;"
+            f"dataset={name}: its images are not separate files, which tables and Label Studio need;"
             " train on a folder of image files"
         )
     if not info.counts["unlabeled"]:
@@ -133,7 +133,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
 
 
 def _without_download(dataset: ConfigDict) -> ConfigDict:
-    """Return the settings of a data set with which nothing is downloaded, because a run may come from anyone."""
+    """Return the settings of a data set with downloads turned off, because the run may be from an untrusted source."""
     return dataset | ({"download": False} if "download" in dataset else {})
 
 
@@ -142,7 +142,7 @@ def _check_same_images(run: Path, fingerprint: str, classes: tuple[str, ...], re
     recorded = read_section(read_json(run / "run.json") or {}, "dataset").get("fingerprint")
     if recorded != fingerprint or list(classes) != recorded_classes:
         raise DataError(
-            f"{run}: images, labels or the split have changed since this run; train again with the data as they are now"
+            f"{run}: images, labels or the split have changed since this run; train a new run with the present data"
         )
 
 

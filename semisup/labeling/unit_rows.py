@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 
 
 def unit_rows(embeddings: NDArray[Any], dtype: DTypeLike = numpy.float64) -> NDArray[Any]:
-    """Scale each row to unit length, in this type; rows of zeros are unchanged."""
+    """Scale each row to unit length, as numbers of type `dtype`; rows of zeros are unchanged."""
     rows = embeddings.astype(dtype)
     lengths = numpy.linalg.norm(rows, axis=1, keepdims=True)
     scaled: NDArray[Any] = rows / numpy.where(lengths > 0, lengths, 1)

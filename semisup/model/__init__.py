@@ -85,7 +85,7 @@ class ResizesImages(Protocol):
 
 
 def identify_weights(model: Any) -> Any:
-    """Check a model's weights file; return the model's settings with the digest of the file as `sha256`.
+    """Check the weights file of a model; return the model's settings with the file's digest as `sha256`.
 
     Raises:
         SettingError: the weights file is missing or unusable, or its digest differs from a given `sha256`.

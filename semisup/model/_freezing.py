@@ -25,7 +25,7 @@ def check_freezing(freeze: str, train_blocks: int | None, norm: str) -> None:
 
 
 class FreezableNetwork(NormalizedNetwork):
-    """A network with its preprocessing, of which some layers may be excluded from training; abstract.
+    """Base class of networks with preprocessing, some of whose layers may be frozen (not trained).
 
     `PartlyFrozen` documents frozen_names and weights_sha256.
     """
@@ -69,7 +69,7 @@ def freeze_layers(
 
 
 def _freeze_parameters(model: nn.Module, train_blocks: int | None, architecture: str) -> None:
-    """Exclude all parameters from training but those of the classifier and of the last `train_blocks` blocks."""
+    """Freeze all parameters except those of the classifier and of the last `train_blocks` blocks."""
     trained = set(head_parameters(model))
     if train_blocks is not None:
         depths = layer_depths(model)

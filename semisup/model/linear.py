@@ -38,7 +38,7 @@ class Linear:
 
 
 class UnitLength(nn.Module):
-    """Scales the values of each image to the same Euclidean length, `length`: (n, ...) -> (n, D)."""
+    """Layer that scales the values of each image to Euclidean length `length`: (n, ...) -> (n, D)."""
 
     def __init__(self, length: float) -> None:
         super().__init__()

@@ -185,7 +185,7 @@ _checked_files: set[tuple[object, ...]] = set()
 
 
 class _Classifier(FreezableNetwork):
-    """A network with its preprocessing.
+    """A torchvision network with its preprocessing.
 
     Gray images are repeated over three channels, and all images are normalized.
     """

@@ -77,7 +77,7 @@ def parameter_groups(
 
 
 def _undecayed(model: nn.Module) -> set[Parameter]:
-    """Find the parameters without weight decay that a network names, such as class tokens."""
+    """Find the parameters for which the network itself asks for no weight decay, such as class tokens."""
     named = dict(model.named_parameters())
     parameters = {each for name, each in named.items() if name.rpartition(".")[2] in EMBEDDINGS}
     timm = next((module for module in model.modules() if callable(getattr(module, "no_weight_decay", None))), None)

@@ -85,7 +85,7 @@ class AppendLog:
                 new.commit(self.path)
         if count < lines:
             raise RecordError(
-                f"{self.public_path}: has {count} complete lines, but the checkpoint was saved after {lines}; "
+                f"{self.public_path}: has {count} complete lines, but its checkpoint was saved after line {lines}; "
                 "delete the run directory to start again"
             )
         self.lines = lines

@@ -50,7 +50,7 @@ def save(
 
 
 def _normalize_storage(value: Any) -> Any:
-    """Copy shared objects and shared storage, so that equal content serializes to equal bytes."""
+    """Copy objects and tensor storage that are shared, so that equal content is saved as equal bytes."""
     if isinstance(value, torch.Tensor):
         value = value.cpu()  # the file names the device of each tensor
         return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
@@ -169,7 +169,7 @@ def _step(path: Path) -> int:
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
-    """Load the newest undamaged training state, and the number of lines that each log had at that time.
+    """Load the newest undamaged training state, and the number of lines that each log had when it was saved.
 
     Returns:
         (state, name of each log -> its number of lines); None if there are no checkpoints.

@@ -1,4 +1,4 @@
-"""Detect by the heartbeat whether the process that holds a lock is alive: it increments a counter in the file.
+"""Detect whether the holder of a lock is alive by its heartbeat: a counter in the lock file that the holder increments.
 
 Clocks of two machines may differ by hours, so no times of different machines are compared. Instead, a lock is stale if
 an observer has seen the same counter for `STALE_SECONDS` of its own monotonic clock. The observations of a process are
@@ -18,7 +18,7 @@ Fingerprint = tuple[int, int, bytes]
 
 
 class Observation(NamedTuple):
-    """Observation of a lock file's heartbeat by this process.
+    """What this process has observed of the heartbeat in a lock file.
 
     fingerprint: fingerprint of the file when this process last read it
     since: monotonic seconds at which this process first read this fingerprint
@@ -52,7 +52,7 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
 
 
 def observe(path: Path, fingerprint: Fingerprint) -> Observation:
-    """Store what this process sees of a lock file now; return since when it has not changed."""
+    """Record the present state of a lock file; return the time since which it has not changed."""
     key = os.path.abspath(path)
     before = _observations.get(key)
     if before is None or before.fingerprint != fingerprint:

@@ -10,7 +10,7 @@ from semisup.runtime.liveness import is_alive, is_local
 
 
 class Holder(NamedTuple):
-    """The process that owner.json names; `process` is {} if the file is empty or incomplete."""
+    """The process that holds a lock, as named in owner.json; `process` is {} if the file is empty or incomplete."""
 
     fingerprint: heartbeat.Fingerprint
     process: dict[str, Any]
@@ -22,7 +22,7 @@ class Holder(NamedTuple):
 
 
 class HolderState(StrEnum):
-    """State of the process that holds a lock, as far as it is known without waiting."""
+    """Whether the process that holds a lock is alive, as far as this is known without waiting."""
 
     NONE = "none"
     ALIVE = "alive"

@@ -42,7 +42,7 @@ class LockedDirectory:
 
     @property
     def bound(self) -> Path:
-        """Path for writing, which leads to the locked directory even if that was moved or replaced."""
+        """Path for writing that leads to the locked directory, even if the directory was moved or replaced."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.bound
 

@@ -66,7 +66,7 @@ def csv_cell(text: str) -> str:
 
 
 def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:
-    """Read from pseudo_labels.csv the pseudo-labels of the last labeling round; [] if there was none."""
+    """Read the pseudo-labels of the last labeling round from pseudo_labels.csv; [] if there was no round."""
     if not path.exists():
         return []
     numbers = {escape_line(each): number for number, each in enumerate(paths)}

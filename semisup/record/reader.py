@@ -225,7 +225,7 @@ def _reject_yaml_features(raw: bytes) -> None:
 
 
 def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
-    """Check the next key of a YAML mapping while a config is scanned for repeated keys.
+    """Check that the next key of a YAML mapping is plain text and not repeated.
 
     Raises:
         ValueError: the key is repeated, or is not plain text.

@@ -41,7 +41,7 @@ RECORDED_STATUSES = (
 
 
 def interruptions(before: dict[str, Any]) -> dict[str, int]:
-    """Count the causes that ended a run early, so far.
+    """Count how often a run ended early, by cause.
 
     A cause is the name of a signal, `killed` (the process could not record a cause), `failed` or another status.
 

@@ -192,7 +192,7 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def read_metrics(self) -> list[MetricsRow]:
-        """Read the metrics that this run has logged so far."""
+        """Read the metrics that this run has logged."""
         path = self.metrics.path
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -239,7 +239,7 @@ class RunWriter:
         self.saved = time.monotonic()
 
     def _identity(self) -> dict[str, str | None]:
-        """Return what identifies this run in its checkpoints: the ids of the run and of the data set."""
+        """Return the ids of the run and of its data set, by which its checkpoints are recognized."""
         return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
 
     def seconds_since_save(self) -> float:

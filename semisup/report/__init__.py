@@ -1,1 +1,1 @@
-"""Display runs and comparisons of runs: on the terminal, as CSV, JSON, plots and HTML pages, and in W&B."""
+"""Show runs and comparisons of runs on the terminal, as CSV, JSON, plots and HTML pages, and in W&B."""

@@ -1,4 +1,4 @@
-"""Print to a terminal, a file, or a pipe whose reader may close it early (`| head`)."""
+"""Print to standard output, which can be a pipe that is closed early (`| head`)."""
 
 import io
 import os
@@ -20,7 +20,7 @@ class _Terminal(Console):
 
 
 def safe_print(*lines: str) -> None:
-    """Print lines to standard output; raise no error if the program that reads the pipe has ended."""
+    """Print lines to standard output; if it is a closed pipe, raise no error."""
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:

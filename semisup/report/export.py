@@ -97,7 +97,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
 
 
 def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, Any]:
-    """Build the CSV columns about one reference run (control or baseline): id, status and gain."""
+    """Build the columns of comparison.csv for one reference run (control or baseline): id, status and gain."""
     return {
         f"{kind}/id": pair.other.id if pair and pair.other else id_,
         f"{kind}/status": pair.state if pair else None,
@@ -189,5 +189,5 @@ def _cell(value: Any) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """Convert a value of `run_lines` to one that a column of a table can hold: lists become JSON."""
+    """Convert a value of `run_lines` to plain text or a number for a table; lists become JSON."""
     return json.dumps(value) if isinstance(value, list) else value

@@ -43,7 +43,7 @@ class Axis:
     values: list[tuple[Any, ...]]
 
     def place(self, settings: FlatSettings) -> int | None:
-        """Return the position of these settings on the axis; None if they are not on it."""
+        """Return the position on the axis that belongs to these settings; None if there is none."""
         text = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == text), None)
 

@@ -53,7 +53,7 @@ def show_run(folder: Path, console: Console) -> Run:
 
 
 def _print(console: Console, *lines: str) -> None:
-    """Print lines; empty lines are left out, except for the first."""
+    """Print lines without the empty ones, except an empty first line."""
     for number, line in enumerate(lines):
         if line or number == 0:
             console.print(line, markup=False)

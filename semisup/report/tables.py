@@ -186,7 +186,7 @@ def _filter_example(varied: list[Column]) -> str:
 
 
 def _measured_columns(comparison: Comparison) -> list[Column]:
-    """Return the columns with accuracies and gains for the table of settings."""
+    """Return the columns of the table of settings that show accuracies and gains."""
     title = f"gain over\n{comparison.control_name}"
     return [replace(column, title=title) if column.key == "gain" else column for column in MEASURED]
 

@@ -42,7 +42,7 @@ def _titled(title: str) -> list[RichTable | Text]:
 
 
 def _fitted(table: Table, console: Console) -> RichTable:
-    """Render a table for the terminal, without the columns for which there is no room.
+    """Render a table for the terminal, and leave out columns if the terminal is too narrow.
 
     Columns with the highest `priority` are left out first.
     """

@@ -82,7 +82,7 @@ def _tracked_settings(comparison: Comparison) -> dict[str, Any]:
 
 
 def default_location(identity: RunInfo) -> list[str]:
-    """Return the lines for the terminal that name the place of the uploaded comparison in W&B.
+    """Return lines for the terminal that say where in W&B the comparison was uploaded.
 
     Returns:
         [] if W&B failed; then a warning has already been printed.
@@ -125,7 +125,7 @@ def _charts(comparison: Comparison) -> dict[str, bytes]:
 
 
 def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
-    """Collect the gains that are added to the W&B summary of each run that uses unlabeled images.
+    """Collect the gains to add to the W&B summary of each run that uses unlabeled images.
 
     `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` describe the row of the
     run (all seeds), so they are the same for all runs of a row. `setting/rank` is 1 for the row with the best

@@ -80,7 +80,7 @@ def title(comparison: Comparison) -> str:
 
 
 def row_name(row: Row, max_letters: int = 60) -> str:
-    """Return the name of a row of runs: its settings, or its method if no settings differ.
+    """Return the name of a row of runs: the settings that differ between rows, or its method if none differ.
 
     Args:
         max_letters: maximum number of characters of the name.
@@ -174,7 +174,7 @@ def _labels_only_line(comparison: Comparison, row: Row) -> str:
 
 
 def encoder_question(config: ConfigDict) -> list[str]:
-    """Suggest a run with a pretrained encoder, if a model is trained on photographs from random weights.
+    """Suggest a pretrained encoder, if a model is trained on photographs from random weights.
 
     Returns:
         One line; [] if the suggestion does not apply.
@@ -188,7 +188,7 @@ def encoder_question(config: ConfigDict) -> list[str]:
 
 
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
-    """Describe a gain and its evidence in words.
+    """Describe the gain of a setting and the evidence for it in words.
 
     The subject is always the setting, so that the sign of the interval has one meaning. Example: `this setting is 3.9
     points better than the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`.
@@ -290,7 +290,7 @@ def _unit(row: Row) -> str:
 
 
 def _is_unused(row: Row) -> bool:
-    """Whether no run of a row used pseudo-labels: equal accuracy to its control, nothing selected at the end."""
+    """Whether no run of a row used pseudo-labels: equal accuracy to the control, and no image selected at the end."""
     return all(pair.points == 0 for pair in row.controls) and not any(run.number("pseudo/coverage") for run in row.runs)
 
 

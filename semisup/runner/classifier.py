@@ -76,7 +76,7 @@ class Classifier:
         for other in models[1:]:
             for difference in first.input_differences(other):
                 raise RecordError(
-                    f"{other.run}: not the same {difference} as {first.run}; an ensemble needs equal ones"
+                    f"{other.run}: not the same {difference} as {first.run}; the runs of an ensemble must have the same"
                 )
         self.classes, self.runs, self.models = first.classes, [each.run for each in models], list(models)
         self.decode_settings = first.run_config.dataset.decode_settings()
@@ -138,7 +138,7 @@ class Classifier:
         embeddings: bool = False,
         watch: ProgressCallback = no_progress,
     ) -> Iterator[ClassifiedBatch]:
-        """Yield the predictions for images batch by batch, so that few images are in memory at once.
+        """Yield predictions batch by batch, so that only few images are in memory at once.
 
         Images that cannot be read have rows of NaN and a reason.
 
@@ -232,7 +232,7 @@ def to_gray(pixels: Tensor) -> Tensor:
 
 
 def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iterator[ClassifiedBatch]:
-    """Yield the batches; if `unreadable` is `raise`, raise DataError at the first image that cannot be read.
+    """Yield the batches of predictions; with `unreadable="raise"`, raise DataError at the first unreadable image.
 
     Raises:
         SettingError: `unreadable` is neither `raise` nor `nan`.
@@ -241,5 +241,7 @@ def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iter
     for batch in batches:
         for name, reason in zip(batch.names, batch.reasons, strict=True):
             if reason is not None and unreadable == "raise":
-                raise DataError(f"{name}: cannot be read: {reason} ({REASONS[reason]}); unreadable='nan' goes on")
+                raise DataError(
+                    f"{name}: cannot be read: {reason} ({REASONS[reason]}); unreadable='nan' skips such images"
+                )
         yield batch

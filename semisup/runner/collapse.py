@@ -23,7 +23,7 @@ MIN_IMAGES_PER_CLASS = 5  # selected, on average
 
 
 class CollapseWatch:
-    """Watch of a run for collapse: checks the selected pseudo-labels of every labeling.
+    """Check of every labeling of a run for collapse of the selected pseudo-labels to few classes.
 
     Args:
         settings: the shares below which the run warns and stops.

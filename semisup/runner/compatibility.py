@@ -73,7 +73,7 @@ def check_compatibility(
 
 
 def _no_unlabeled(dataset: Mapping[str, object], labels: int) -> str:
-    """Describe how to get unlabeled images; `labels` is the mean number of labeled images of a class."""
+    """Write the advice for a data set without unlabeled images; `labels` is the mean number of labels per class."""
     ways = ["add some, or use method=supervised"]
     if "unlabeled" in dataset:
         ways.append("dataset.unlabeled=FOLDER names a folder of them")
@@ -101,7 +101,7 @@ def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
 
 
 def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapping[str, int]) -> None:
-    """Say so if the validation set is larger than the labeled set.
+    """Warn if the validation set is larger than the labeled set.
 
     A larger validation set selects more reliably, but its labels are not trained on. In practice, few users of a public
     data set with so few labels would have so many for validation.
@@ -149,7 +149,7 @@ _probe_results: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
 
 
 def _probe_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
-    """Find out whether the network accepts images of this size, and batches of one image.
+    """Test whether the network accepts images of this size, and batches of one image.
 
     The network processes two images in eval mode and one in training mode. A network that is not large runs on real
     tensors with uninitialized weights, because the meta device would import torch's compiler (2 s).
@@ -238,7 +238,7 @@ def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple
 
 
 def _device_memory(device: str) -> int:
-    """Return the memory of the CPU or of a GPU, in bytes."""
+    """Return the memory of a device (CPU or GPU) in bytes."""
     return (
         memory_limit_bytes() if device == "cpu" else torch.cuda.get_device_properties(torch.device(device)).total_memory
     )

@@ -55,7 +55,7 @@ class DiskUsage:
         return sum(self.sizes[path] for path in self.files[kind])
 
     def removable(self) -> list[Path]:
-        """List the files that can be deleted: none of a kind that a live run may read."""
+        """List the files that can be deleted: those that the program can create again and that no live run may read."""
         kinds = (STATES,) if self.live else REMOVABLE
         return [path for kind in kinds for path in self.files[kind]]
 
@@ -131,7 +131,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _kind(path: Path, root: Path) -> str:
-    """Find the kind of a file (checkpoint, cache, ...) by its name and the names of its folders."""
+    """Return the kind of a file (checkpoint, cache, ...), recognized by its name and the names of its folders."""
     parts = path.relative_to(root).parts
     if CACHE in parts:
         inside = "/".join(parts[parts.index(CACHE) + 1 :])
@@ -154,9 +154,10 @@ def _kind(path: Path, root: Path) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock of the run, the shared start or the stored features that a folder belongs to.
+    """Within this context, hold the lock of a run, a shared start or stored features, to delete files of `folder`.
 
-    Yields whether no other process uses it, and a run is still finished: it was measured before a question was asked.
+    Yields whether files may be deleted: no other process uses the folder, and a run in it is still finished. (The
+    user may have answered a question long after the disk usage was measured.)
     The lock file of stored features remains, because another process may hold or wait for it.
     """
     is_states = folder.name == "checkpoints"

@@ -40,7 +40,7 @@ def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: d
 
 
 def sync_stop(stop: StopHandler, event: Event) -> None:
-    """If one process was asked to stop, ask all processes of the run to stop, at an event where this is possible."""
+    """If one process was asked to stop, let all processes of the run stop at the same event."""
     if isinstance(event, SAFE_STOP_EVENTS):
         number = all_reduce_max(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
         if number and stop.asked is None:

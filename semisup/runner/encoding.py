@@ -96,7 +96,7 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
 
 
 def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
-    """Return the augmentation for each pack (folder of feature files) that the run needs.
+    """Return the augmentation of each pack (folder of stored features) that the run needs.
 
     Images that are not augmented are in the pack PLAIN.
     """

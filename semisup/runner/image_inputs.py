@@ -1,4 +1,4 @@
-"""The images that a trained model is applied to: files, folders, archives, Pillow images and arrays."""
+"""List and decode the images that a trained model classifies: files, folders, archives, Pillow images, arrays."""
 
 import itertools
 import os

@@ -40,7 +40,7 @@ def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str
 
 
 def environment_of(run_config: RunConfig) -> dict[str, Any]:
-    """Describe everything besides the config that can change the results of a run started now."""
+    """Describe the environment of a run that starts now: everything besides its config that can change results."""
     return {**environment(run_config.run.device), "threads": run_config.run.threads, "processes": world_size()}
 
 

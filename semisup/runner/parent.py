@@ -16,7 +16,7 @@ HELD_OUT = ("validation", "test")
 
 
 def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:
-    """Raise SettingError if the parent run has other classes, or the same ones in another order."""
+    """Raise SettingError unless the parent run (`from.run`) has the same classes in the same order."""
     run = run_config.settings.parent.run
     if run is None or run_config.elsewhere:
         return
@@ -29,7 +29,7 @@ def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:
 
 
 def warn_of_trained_images(run_config: RunConfig, data: Data) -> None:
-    """Warn of validation and test images that the parent run may have trained on.
+    """Warn about validation and test images that the parent run (`from.run`) may have trained on.
 
     The accuracy on these images would be too high. A run records its validation and test images, but not its labeled
     ones; so an image that is new since the parent run causes the warning, too.

@@ -57,7 +57,7 @@ class PredictionColumns:
 
 
 def csv_parts(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]) -> Iterator[str]:
-    """Yield the CSV in parts, one for each batch, so that few images are in memory at once."""
+    """Yield the CSV of predictions in parts, one for each batch of images."""
     names = ["path", "class", "confidence", "problem"]
     yield escape_line(csv_text([[*names, *columns.ranked(), *columns.of_classes(), *columns.of_embedding()]]))
     for batch in batches:
@@ -80,7 +80,7 @@ def _csv_rows(columns: PredictionColumns, batch: ClassifiedBatch) -> Iterator[li
 
 
 def _order(columns: PredictionColumns, batch: ClassifiedBatch) -> Any:
-    """Return the numbers of the first `top` classes of each image, by decreasing probability: (n, top) int64."""
+    """Return the numbers of the `top` most probable classes of each image, in that order: (n, top) int64."""
     return (-batch.probabilities).argsort(axis=1, kind="stable")[:, : columns.top]
 
 

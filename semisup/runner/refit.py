@@ -12,7 +12,7 @@ from semisup.images.on_disk import LazyImages, concatenate
 
 
 def refit_counts(counts: Mapping[str, int]) -> dict[str, int]:
-    """Compute the sizes of the splits in a refit: validation images count as labeled, and there is no test set."""
+    """Compute the number of images of each split in a refit: validation images are labeled, test images unused."""
     return {**counts, "labeled": counts["labeled"] + counts["validation"], "validation": 0, "test": 0}
 
 

@@ -1,4 +1,4 @@
-"""Choose the run directory of a reproduction: a new one, or that of an interrupted reproduction of the same run."""
+"""Choose the directory for reproducing a run: a new one, or that of an interrupted reproduction of the same run."""
 
 import secrets
 from pathlib import Path

@@ -33,7 +33,7 @@ STOP_SIGNALS = (
 
 
 class StopRequested(SystemExit):
-    """The run was stopped by a signal; `by` is the name of the signal, `code` the exit status of the command."""
+    """Exception for a stop by a signal; `by` is the name of the signal, `code` the exit status of the command."""
 
     def __init__(self, code: int, by: str) -> None:
         super().__init__(code)

@@ -37,7 +37,7 @@ class TrainedModel:
     channels: int
 
     def input_differences(self, other: "TrainedModel") -> list[str]:
-        """Name what differs from another run in the classes or in how images become the input of the model."""
+        """List the differences from another run in the classes, or in how images become the input of the model."""
         differs = {
             "classes": self.classes != other.classes,
             "channels of an image": self.channels != other.channels,

@@ -1,4 +1,4 @@
-"""Detect pretrained weights that are missing, or that changed since a run began."""
+"""Detect files of pretrained weights that are missing, or that were replaced since a run began."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ SECTIONS = ("model", "encoder")
 
 
 def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
-    """Raise an error if the weights file was replaced since an unfinished run with the same settings began.
+    """Raise SettingError if the weights file was replaced since an unfinished run with the same settings began.
 
     The digest of the file is part of a run's id. If the file was replaced, a command that should continue the
     unfinished run would start another run without a warning.
@@ -62,7 +62,7 @@ def check_weights_present(run_config: RunConfig, advice: str) -> None:
 
 
 def _digests(config: ConfigDict) -> dict[str, str]:
-    """Return the digests of the pretrained weights in a config: of the model and of the encoder, if any."""
+    """Return the digests of the pretrained weights of the model and of the encoder in a config, if any."""
     return {section: config[section]["sha256"] for section in SECTIONS if config[section].get("sha256") is not None}
 
 

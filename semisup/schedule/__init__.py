@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions from the progress of the training to a factor of the learning rate."""
+"""Learning-rate schedules: they map the progress of the training to a factor of the learning rate."""
 
 from typing import Protocol
 

@@ -47,7 +47,7 @@ class PolicyWithLoss(Protocol):
     """Interface of a threshold policy that adds a term of its own to the unlabeled loss."""
 
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
-        """Compute the term that the policy adds to the unlabeled loss, () float with gradient.
+        """Compute the policy's own term of the unlabeled loss, () float with gradient.
 
         Args:
             strong_logits: (U, K) logits of the images in the unlabeled loss.

@@ -13,7 +13,7 @@ SIZE = "pool"
 
 
 def pool_size_memory(num_unlabeled: int) -> StateDict:
-    """Store the size N of the unlabeled set in a policy's memory."""
+    """Build the part of a policy's memory that holds N, the number of unlabeled images."""
     return {SIZE: torch.tensor(num_unlabeled)}
 
 

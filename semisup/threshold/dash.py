@@ -93,7 +93,7 @@ class Dash:
 
 
 def cross_entropy(labeled: LabeledPredictions) -> Tensor:
-    """Compute the mean cross-entropy of labeled images, () float32.
+    """Compute the mean cross-entropy of predictions for labeled images, () float32.
 
     The result is finite even if a probability is 0.
     """

@@ -1,4 +1,4 @@
-"""Trackers: services that show runs, in addition to the run directory.
+"""Trackers: services such as W&B that show the metrics of runs, in addition to the run directory.
 
 A failure of a tracker never stops a training.
 """
@@ -17,7 +17,7 @@ from semisup.core.events import MetricsRow
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a tracker needs to know about a run.
+    """Name, folder and config of a run, for a tracker.
 
     run_id: unique in the project and readable; letters, digits, `.`, `_`, `-`
     name: name of the run in charts

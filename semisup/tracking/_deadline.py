@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class UnavailableError(Exception):
-    """A call failed or exceeded its time limit; the message has one line."""
+    """Error for a call that failed or exceeded its time limit; the message has one line."""
 
 
 def run_with_timeout(seconds: float, doing: str, work: Callable[[], T]) -> T:

@@ -118,7 +118,7 @@ class Wandb:
         return _Run(run, self, run_info)
 
     def _mode(self) -> str:
-        """Return the mode in the settings or, if it is null, that in WANDB_MODE.
+        """Return the setting `tracking.mode` or, if it is null, the environment variable WANDB_MODE.
 
         Without either, the mode is online under `wandb agent` and otherwise offline.
         """
@@ -251,7 +251,7 @@ def environment_info(run_info: RunInfo) -> RunInfo:
 
 
 def is_wandb_agent() -> bool:
-    """Whether `wandb agent` started this process and the run of the agent is not yet open."""
+    """Whether `wandb agent` started this process, and the agent's W&B run is not open yet."""
     return bool(os.environ.get(AGENTS[0]))
 
 
@@ -303,7 +303,7 @@ def _start(settings: Wandb, mode: str, run_info: RunInfo) -> "wandb.Run":
 
 @contextlib.contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
-    """Make wandb keep its cache and temporary copies of images in `folder`, without output and prompts.
+    """Within this context, wandb keeps its cache and temporary images in `folder`, and prints and asks nothing.
 
     It sets environment variables until the context ends.
     """

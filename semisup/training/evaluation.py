@@ -137,7 +137,7 @@ def finished_event(
 
 
 def _calibration(name: str, before: Reliability, after: Reliability) -> MetricsRow:
-    """Build the entries of the summary about the expected calibration error (ECE).
+    """Build the entries of summary.json about the expected calibration error (ECE).
 
     Args:
         before: reliability without temperature.

@@ -145,7 +145,7 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
 
 
 def learning_rate(optimizer: torch.optim.Optimizer) -> float:
-    """Return the present learning rate of the layers without a rate of their own (`optimizer.head_lr`)."""
+    """Return the present learning rate of all layers except a head with its own rate (`optimizer.head_lr`)."""
     groups = optimizer.param_groups
     full = [group for group in groups if group["lr_scale"] <= 1] or groups
     return max(float(group["lr"]) for group in full)
@@ -281,7 +281,7 @@ def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator
 
 
 def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> bool:
-    """Store the model as the best one if its evaluation is better than all before, by `train.select_by`.
+    """Store the model as the best one if it has the best value so far of the metric `train.select_by`.
 
     Returns:
         whether it improved.

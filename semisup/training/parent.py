@@ -1,4 +1,4 @@
-"""Start a training from the best model of a finished run, the parent run.
+"""Start a training from the best model of a finished run (the parent run, `from.run`).
 
 The run is identified by its checkpoint, whose name has the digest of its content. So the weights are the same whenever
 the training starts.

@@ -117,7 +117,7 @@ class TrainingData:
 
     @property
     def judged_by(self) -> Tensor:
-        """True classes of the validation images, or of the labeled images in a refit (`train.refit`)."""
+        """True classes with which collapse is judged: of the validation images, or in a refit of the labeled images."""
         return (self.validation if len(self.validation) else self.labeled).targets
 
 

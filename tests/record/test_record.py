@@ -257,7 +257,7 @@ def test_log_shorter_than_its_checkpoint_is_refused_and_unchanged(tmp_path: Path
         run.save(snapshot(1, best=1))
     os.truncate(folder / "metrics.jsonl", 5)
     with (
-        pytest.raises(RecordError, match="has 0 complete lines, but the checkpoint was saved after 1"),
+        pytest.raises(RecordError, match="has 0 complete lines, but its checkpoint was saved after line 1"),
         record(folder) as run,
     ):
         run.resume()

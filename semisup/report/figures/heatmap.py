@@ -30,7 +30,7 @@ __all__ = ["Color", "color_of", "draw_heatmap", "draw_heatmaps", "is_dark", "leg
 
 
 def draw_heatmaps(comparisons: list[Comparison]) -> bytes:
-    """Draw a PNG, 1,400 pixels wide, with the charts of the data sets one below the other."""
+    """Draw the heat maps of all data sets, one below the other, as a PNG that is 1,400 pixels wide."""
     if len(comparisons) == 1:
         return draw_heatmap(comparisons[0])
     parts = [Image.open(io.BytesIO(draw_heatmap(comparison))).convert("RGB") for comparison in comparisons]
@@ -45,7 +45,7 @@ def draw_heatmaps(comparisons: list[Comparison]) -> bytes:
 
 
 def draw_heatmap(comparison: Comparison) -> bytes:
-    """Draw the chart of one data set as a PNG, 1,400 pixels wide."""
+    """Draw the heat maps of one data set as a PNG that is 1,400 pixels wide."""
     with figure_style():
         grid = make_grid(comparison)
         return render_png(ranking_figure(comparison) if grid is None else _heatmap_figure(comparison, grid))
@@ -75,7 +75,7 @@ def is_dark(color: Color) -> bool:
 
 
 def legend(comparison: Comparison, grid: Grid) -> list[str]:
-    """Write the two lines of the heat maps' legend: how to read the cells, and which reference runs are used."""
+    """Write the two-line legend of the heat maps: how to read the cells, and which reference runs are used."""
     notes = ["Framed: best on validation", f"± spread over {comparison.repeated_by}", "bold: 95 % interval above 0"]
     notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:

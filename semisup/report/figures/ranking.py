@@ -1,4 +1,4 @@
-"""Draw the rows of a comparison one below the other: their accuracy, control, baseline, and gain over the control."""
+"""Draw a chart with one line for each setting: accuracy, control, baseline, and gain over the control."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ WIDTH_INCHES = 14
 
 
 def ranking_figure(comparison: Comparison) -> Figure:
-    """Draw the accuracies and gains of at most MAX_ROWS rows, the best validation accuracy at the top.
+    """Draw the accuracies and gains of at most MAX_ROWS settings, the best validation accuracy at the top.
 
     If only one setting differs, the rows are in the order of its values.
     """

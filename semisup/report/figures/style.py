@@ -1,4 +1,4 @@
-"""Colors and style of all figures, which do not depend on the user's matplotlibrc."""
+"""Colors and style of all figures; the user's matplotlibrc has no effect on them."""
 
 import io
 import warnings
@@ -42,7 +42,7 @@ TRANSPARENT: Any = {"figure.facecolor": "none", "axes.facecolor": "none", "savef
 
 @contextmanager
 def figure_style(*, transparent: bool = False) -> Iterator[None]:
-    """Apply matplotlib's defaults and STYLE, instead of the user's settings, within this context.
+    """Within this context, use matplotlib's defaults and STYLE instead of the user's settings.
 
     Figures are drawn and rendered within the context.
 

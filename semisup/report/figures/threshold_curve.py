@@ -66,7 +66,7 @@ def threshold_figure(
 
 
 def _spaced(steps: Sequence[int]) -> set[int]:
-    """Choose at most MAX_EARLIER of the earlier labelings to draw, evenly spaced."""
+    """Choose which earlier labelings of the unlabeled set to draw: at most MAX_EARLIER, evenly spaced."""
     if len(steps) <= MAX_EARLIER:
         return set(steps)
     return {steps[number * len(steps) // MAX_EARLIER] for number in range(MAX_EARLIER)}
@@ -92,7 +92,7 @@ def _draw_threshold(axes: Axes, applied: Mapping[str, Any], tau: float | None) -
 
 
 def _scale_thresholds(axes: Axes) -> None:
-    """Set a log-like axis from 0 to 1, with more space near 1, where most confidences are."""
+    """Set a horizontal axis from 0 to 1 with more space near 1, where most confidences are."""
 
     def forward(tau: Any) -> Any:
         return -numpy.log10(1 - numpy.minimum(tau, 1) + NEAR_ONE)
@@ -109,7 +109,7 @@ def _scale_thresholds(axes: Axes) -> None:
 
 
 def _lowest_thresholds(summary: Mapping[str, Any]) -> str:
-    """Describe which thresholds reach an accuracy of 90, 95 and 99 % on the validation set.
+    """Describe the lowest thresholds that reach an accuracy of 90, 95 and 99 % on the validation set.
 
     The predictions are those of the selected model.
 

@@ -30,6 +30,6 @@ def render_page(template: str, **content: object) -> bytes:
 
 
 def chart_section(id_: str, title: str, figure: "Figure | None", caption: str) -> dict[str, Any]:
-    """Create a section of a page with a figure and its caption; if `figure` is None, with the caption alone."""
+    """Create a page section with a figure and its caption; without a figure, it has only the caption."""
     svg = Markup(render_svg(figure, f"{id_}-", f"{title}. {caption}")) if figure is not None else None
     return {"id": id_, "title": title, "svg": svg, "caption": caption}

@@ -103,7 +103,7 @@ def _sentence(run: Run) -> str:
 
 
 def _control(run: Run) -> Run | None:
-    """Read the control of a run from the folder beside it, if the control is finished."""
+    """Read the control of a run, which is in the same parent folder; None unless the control is finished."""
     if not run.control_id or "/" in run.control_id or not is_run(run.folder.resolve().parent / run.control_id):
         return None
     control = read_run(run.folder.resolve().parent / run.control_id)
@@ -111,7 +111,7 @@ def _control(run: Run) -> Run | None:
 
 
 def _facts(run: Run) -> list[tuple[str, str, str]]:
-    """List the facts at the top of a run's page: (name, value, relative URL)."""
+    """List the facts for the top of a run's page, such as status and accuracy: (name, value, relative URL)."""
     about = read_json(run.folder / "run.json") or {}
     options = {group: run.config.get(group) for group in ("method", "threshold", "augment", "model", "dataset")}
     names = [str(node.get("name")) for node in options.values() if isinstance(node, dict)]
