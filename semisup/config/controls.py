@@ -30,6 +30,8 @@ NO_AUGMENTATION = {"name": "none", "strength": 0.0}
 UNUSED_BY_PROBES: ConfigDict = {
     "method": SUPERVISED,
     "model": {"name": "linear", "scale": 1.0},
+    "loss": {"name": "cross_entropy"},
+    "debias": {"name": "none"},
     "augment": NO_AUGMENTATION,
     "weak": NO_AUGMENTATION,
     "precision": "float32",

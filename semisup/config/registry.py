@@ -18,7 +18,19 @@ from typing import cast
 
 from semisup.errors import check_choice
 
-GROUPS = ("dataset", "encoder", "model", "augment", "optimizer", "schedule", "threshold", "method", "tracking")
+GROUPS = (
+    "dataset",
+    "encoder",
+    "model",
+    "augment",
+    "optimizer",
+    "schedule",
+    "threshold",
+    "loss",
+    "debias",
+    "method",
+    "tracking",
+)
 
 
 def option_names(group: str) -> list[str]:

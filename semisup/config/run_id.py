@@ -22,8 +22,11 @@ MAX_LENGTH = 100
 
 IGNORED_ENCODER_KEYS = ("cache",)
 
+OPTIONS_WITHOUT_EFFECT = {"loss": "cross_entropy", "debias": "none"}
+"""Groups that were added later -> option with which a run is identical to one from before the group existed."""
+
 IGNORED_BY_PROBES = (
-    *("model", "augment", "weak", "optimizer", "schedule", "threshold", "method", "labeler"),
+    *("model", "augment", "weak", "optimizer", "schedule", "threshold", "loss", "debias", "method", "labeler"),
     *("precision", "channels_last", "compile"),
 )
 """Keys without effect if `probe.classifier` is given. Of the section `train`, only `select_by` has an effect then."""
@@ -34,9 +37,9 @@ def result_config(config: ConfigDict) -> ConfigDict:
 
     Of a path only the last name counts, so that a data set or a parent run (`from.run`) can be moved. Not counted are:
     the index of a device, `train.refit=false`, files that only diagnostics use (they count as null), and null for those
-    settings of a data set that count only when set. In a run that uses no unlabeled image, the threshold, the labeler
-    and the settings of the method without an effect do not count either: all runs of a sweep that differ only in these
-    share one control.
+    settings of a data set that count only when set. In a run that uses no unlabeled image, the threshold, the labeler,
+    debiasing and the settings of method and loss without an effect do not count either: all runs of a sweep that differ
+    only in these share one control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
@@ -61,13 +64,26 @@ def result_config(config: ConfigDict) -> ConfigDict:
     counted["model"] = _identified_weights(counted["model"])
     node = counted["method"]
     method: Any = registry.settings_class("method", node["name"])(**{key: node[key] for key in node if key != "name"})
+    for group, name in OPTIONS_WITHOUT_EFFECT.items():
+        if counted.get(group, {}).get("name") == name:
+            del counted[group]
     if not method.uses_unlabeled:
+        counted.pop("debias", None)
+        if "loss" in counted:
+            counted["loss"] = {
+                key: counted["loss"][key] for key in counted["loss"] if key not in _unused(counted["loss"])
+            }
         counted["method"] = {key: value for key, value in node.items() if key in ("name", *method.labels_only_settings)}
     return {
         key: value
         for key, value in counted.items()
         if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
     }
+
+
+def _unused(loss: ConfigDict) -> list[str]:
+    """List the settings of a loss that have no effect in a run without unlabeled images."""
+    return [*registry.settings_class("loss", loss["name"]).without_unlabeled]  # type: ignore[attr-defined]
 
 
 def _probe_config(counted: ConfigDict, probe: ConfigDict) -> ConfigDict:

@@ -24,6 +24,7 @@ from semisup.config.parent_run import identify_parent
 from semisup.config.precision import resolve_precision
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
+from semisup.config.unlabeled_loss import check_unlabeled_loss
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
 from semisup.encoder import Encoder, identify_encoder
@@ -136,11 +137,12 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     if groups["method"].needs_ema and sections["train"].ema_decay is None:
         name = plain["method"]["name"]
         raise SettingError("train.ema_decay", None, f"must be given with method={name}, such as 0.99")
-    for key, node in _ignored_nodes(groups["method"]).items():
+    for key, node in _ignored_nodes(groups["method"], plain).items():
         plain[key] = node
         (groups if key in groups else sections)[key] = _build_node(key, node)
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
     train, labeler, parent = (sections.pop(name) for name in ("train", "labeler", "from"))
+    check_unlabeled_loss(plain, groups["method"], groups["loss"], groups["debias"])
     if run.compile and getattr(groups["method"], "skip_rejected", False):
         raise SettingError(
             "compile", run.compile, "not supported with method.skip_rejected=true (the batch size varies at every step)"
@@ -223,8 +225,8 @@ def _takes_features(name: str) -> bool:
     return bool(getattr(registry.settings_class("model", name), "takes_features", False))
 
 
-def _ignored_nodes(method: Any) -> ConfigDict:
-    """Return fixed values for the config nodes that have no effect with `method=supervised`.
+def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
+    """Return fixed values for the settings that have no effect in a run without unlabeled images.
 
     Runs with different thresholds share one control. Its saved config has this content, so that it does not depend on
     the run for which the control was trained.
@@ -236,7 +238,9 @@ def _ignored_nodes(method: Any) -> ConfigDict:
         return {}
     select_nothing = {"name": "fixed", "tau": 1.0, "strict": True}
     weak = {} if method.uses_weak else {"weak": {"name": "none", "strength": 0.0}}
-    return {"threshold": select_nothing, "labeler": {"calibrate": False}} | weak
+    loss = config["loss"] | registry.settings_class("loss", config["loss"]["name"]).without_unlabeled  # type: ignore[attr-defined]
+    labels = {"threshold": select_nothing, "debias": {"name": "none"}, "labeler": {"calibrate": False}}
+    return {**labels, "loss": loss, **weak}
 
 
 def _check_hardware(run: RunSettings) -> None:

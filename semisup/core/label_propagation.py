@@ -4,10 +4,10 @@
     a_ij  = (z_i . z_j)^power if z_i . z_j > 0 and j is one of the k nearest neighbors of i, else 0
     S     = D^(-1/2) (A + A^T) D^(-1/2), D = diagonal matrix of the row sums of A + A^T
     F     = sum_t (alpha * S)^t Y, Y = one-hot rows of the labeled images       (n, K)
-    p_ic  = f_ic / sum_c f_ic with f_ic = F_ic / sum_i F_ic
+    p_ic  = f_ic / sum_c f_ic with f_ic = pi_c * F_ic / sum_i F_ic
 
-The columns of F are scaled to the same sum, because otherwise a class whose images are neighbors of many images would
-get too many of them.
+The columns of F are scaled to sums in the proportion of the prior pi, because otherwise a class whose images are
+neighbors of many images would get too many of them. Without a prior, f_ic = F_ic.
 """
 
 import math
@@ -22,12 +22,20 @@ from semisup.core.events import Event, Progress
 ELEMENTS = 2**24
 """Number of elements of the similarity matrix that are in memory at once: 64 MB of float32."""
 
+PRIORS = ("uniform", "labels", "none")
+
 PRECISION = 1e-6
 """The sum over t ends when alpha^t is at most this."""
 
 
 def propagate_labels(
-    features: Tensor, targets: Tensor, num_classes: int, neighbors: int, alpha: float, power: float
+    features: Tensor,
+    targets: Tensor,
+    num_classes: int,
+    neighbors: int,
+    alpha: float,
+    power: float,
+    prior: str,
 ) -> Generator[Event, None, Tensor]:
     """Compute class probabilities of all images from the labels of some images.
 
@@ -39,6 +47,7 @@ def propagate_labels(
         neighbors: k, at least 1.
         alpha: share of an image's label that comes from its neighbors, in [0, 1).
         power: exponent of the similarities, at least 0.
+        prior: pi; `uniform` = equal, `labels` = the class frequencies of the labeled images, `none` = no scaling.
 
     Returns:
         (n, K) float32 on the device of the features. The row of a labeled image is its one-hot label. If no label
@@ -54,7 +63,9 @@ def propagate_labels(
         term = alpha * torch.sparse.mm(graph, term)
         total += term
         yield Progress(0, 0, "propagating labels", done, products)
-    scaled = total / total.sum(dim=0).clamp(min=1e-300)
+    scaled = total if prior == "none" else total / total.sum(dim=0).clamp(min=1e-300)
+    if prior == "labels":
+        scaled = scaled * labels.sum(dim=0)
     mass = scaled.sum(dim=1, keepdim=True)
     probabilities = torch.where(mass > 0, scaled / mass.clamp(min=1e-300), 1 / num_classes)
     return torch.where(labeled[:, None], labels, probabilities).float().to(features.device)

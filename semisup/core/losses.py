@@ -1,7 +1,37 @@
-"""Compute the weighted cross-entropy, which stays finite if no image is selected."""
+"""Cross-entropy with terms for each class, and weighted cross-entropy, which stays finite if no image is selected."""
+
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+
+
+class ClassTerms(NamedTuple):
+    """What changes a cross-entropy class by class.
+
+    shift: (K,) float, added to the logits; None = nothing
+    weight: (K,) float, factor of the cross-entropy of each class; None = 1
+    """
+
+    shift: Tensor | None = None
+    weight: Tensor | None = None
+
+
+def mean_cross_entropy(logits: Tensor, targets: Tensor, terms: ClassTerms) -> Tensor:
+    """Compute the mean over n images of `image_cross_entropy`; the divisor is n, not the sum of the weights."""
+    if terms.weight is not None:
+        return image_cross_entropy(logits, targets, terms).mean()
+    return cross_entropy(_shifted(logits, terms.shift), targets)
+
+
+def image_cross_entropy(logits: Tensor, targets: Tensor, terms: ClassTerms) -> Tensor:
+    """Compute the cross-entropy of each image, -sum_k weight_k * target_k * log softmax(logits + shift)_k, (n,) float.
+
+    Args:
+        logits: (n, K) float.
+        targets: (n,) int64 in [0, K), or (n, K) probabilities.
+    """
+    return cross_entropy(_shifted(logits, terms.shift), targets, weight=terms.weight, reduction="none")
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor, count: int) -> Tensor:
@@ -17,3 +47,7 @@ def weighted_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor, coun
         count: number of all images, selected or not. This is n, unless images of weight 0 were left out of `logits`.
     """
     return (cross_entropy(logits.float(), targets, reduction="none") * weight).sum() / max(count, 1)
+
+
+def _shifted(logits: Tensor, shift: Tensor | None) -> Tensor:
+    return logits if shift is None else logits + shift

@@ -119,11 +119,13 @@ class PolicyContext(NamedTuple):
     progress: completed fraction of the training, in [0, 1]
     labeled: predictions for the labeled batch (online) or the labeled set (offline); None unless the policy uses them
     epoch: epochs completed before this step or labeling
+    class_shares: (K,) float in [0, 1], share of each class in the labeled images; None = unknown
     """
 
     progress: float
     labeled: LabeledPredictions | None = None
     epoch: int = 0
+    class_shares: Tensor | None = None
 
 
 class PolicyOutput(NamedTuple):

@@ -6,6 +6,7 @@ epoch, the loss of a step, and what happens after an evaluation.
 """
 
 from semisup.method._diagnostics import pool_labeled_event
+from semisup.method._losses import debias_shift
 from semisup.method._online import OnlineMethod, unlabeled_batch
 from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
@@ -21,6 +22,7 @@ from semisup.method._protocol import (
     labels_by_model,
     make_sums,
     seed_dropout,
+    unlabeled_cross_entropy,
     unlabeled_sums,
 )
 
@@ -35,11 +37,13 @@ __all__ = [
     "Prepares",
     "StepLoss",
     "TrainingContext",
+    "debias_shift",
     "labeled_sums",
     "labels_by_model",
     "make_sums",
     "pool_labeled_event",
     "seed_dropout",
     "unlabeled_batch",
+    "unlabeled_cross_entropy",
     "unlabeled_sums",
 ]

@@ -21,6 +21,7 @@ from semisup.core.sampling import gather_images, infinite_batch, num_batches
 from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, Prefetchable, PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._diagnostics import pool_labeled_event
+from semisup.method._losses import debias_logits, observe_selection
 from semisup.method._policy import apply_policy, initial_memory, observe_labeled_loss, policy_memory
 from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout, unlabeled_sums
 from semisup.method.supervised import labeled_step_loss
@@ -70,7 +71,7 @@ class OnlineMethod:
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
         """Compute the loss of a training step on labeled images only.
 
-        The loss is the mean cross-entropy of weak views, unless a method overrides this function.
+        The loss is the mean loss of weak views, unless a method overrides this function.
         """
         return labeled_step_loss(training, position, training.weak)
 
@@ -223,8 +224,9 @@ def select_and_record(
     if training.policy.uses_labeled:
         assert logits is not None
         labeled = LabeledPredictions(apply_temperature(logits.detach(), memory).softmax(dim=1), targets)
-    context = PolicyContext(position.progress, labeled, position.epoch)
+    context = PolicyContext(position.progress, labeled, position.epoch, training.class_shares)
     selection, memory = apply_policy(training, memory, labels, index, context)
+    memory = observe_selection(training, memory, selection)
     record = {
         "targets": selection.targets,
         "predicted": labels.targets,
@@ -241,7 +243,7 @@ class ForwardPass(NamedTuple):
     """Results of the forward passes of a training step; V unlabeled images contribute to the loss.
 
     labeled: (B or more, K) float logits with gradient, of all labeled views
-    weak: (V, K) float logits of the weak views, without gradient, calibrated by the temperature
+    weak: (V, K) float logits of the weak views, without gradient, calibrated by the temperature, debiased
     strong: (V, K) float logits of the strong views, with gradient
     targets, weight: (V,) pseudo-labels and weights of the policy
     """
@@ -282,14 +284,14 @@ def forward_weak_strong(
         strong = training.view(training.augment, batch.pixels, "strong", position.step)
         logits = training.student(torch.cat((images, weak, strong))).float()
         labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
-        weak_logits = apply_temperature(weak_logits.detach(), memory)
+        weak_logits, memory = debias_logits(training, memory, apply_temperature(weak_logits.detach(), memory))
         selection, memory = select_and_record(
             training, memory, position, predict(weak_logits), batch.index, labeled[: len(targets)], targets
         )
         return ForwardPass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
     compute_logits = ema_logits if ema_teacher else no_grad_logits
     labeled_logits, weak_logits = compute_logits(training, images[: len(targets)], weak)
-    weak_logits = apply_temperature(weak_logits, memory)
+    weak_logits, memory = debias_logits(training, memory, apply_temperature(weak_logits, memory))
     selection, memory = select_and_record(
         training, memory, position, predict(weak_logits), batch.index, labeled_logits, targets
     )

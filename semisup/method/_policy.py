@@ -7,6 +7,7 @@ from torch import Tensor
 
 from semisup.core.inference import initial_temperature
 from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
+from semisup.method._losses import initial_loss_memory
 from semisup.method._protocol import LOG_SUMS, Position, StepLoss, TrainingContext
 from semisup.threshold import aligns, starts_with_labels
 
@@ -14,8 +15,9 @@ POLICY_PREFIX = "policy/"
 
 
 def initial_memory(training: TrainingContext, size: int) -> StateDict:
-    """Create the initial memory of a method: that of the threshold policy, and the calibration temperature."""
-    return _add_prefix(training.policy.init(training.num_classes, size)) | initial_temperature()
+    """Create the initial memory of a method: that of policy, loss and debiasing, and the temperature."""
+    policy = _add_prefix(training.policy.init(training.num_classes, size))
+    return policy | initial_loss_memory(training) | initial_temperature()
 
 
 def policy_memory(memory: StateDict) -> StateDict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -11,9 +12,12 @@ from semisup.augment import Augment
 from semisup.core.device import to_device
 from semisup.core.events import Event
 from semisup.core.inference import apply_temperature, iter_logits, predict
+from semisup.core.losses import ClassTerms
 from semisup.core.rng import derive_seed, seed_global, torch_generator
 from semisup.core.sampling import epoch_batch, gather_images
 from semisup.core.types import Images, LabeledPredictions, PolicyContext, StateDict
+from semisup.debias import Debias
+from semisup.loss import Loss
 from semisup.runtime import distributed
 from semisup.threshold import Policy
 
@@ -55,9 +59,27 @@ class TrainingContext:
     augment: Augment
     weak: Augment
     policy: Policy
+    loss: Loss
+    debias: Debias
     seed: int
     batch_size: int
     eval_batch_size: int
+
+    @cached_property
+    def labeled_counts(self) -> Tensor:
+        """Number of labeled images of each class, (K,) float32 on the device."""
+        counts = self.labeled.targets.cpu().bincount(minlength=self.num_classes).float()
+        return counts.to(self.labeled.targets.device)
+
+    @cached_property
+    def class_shares(self) -> Tensor:
+        """Share of each class in the labeled images, (K,) float32 on the device."""
+        return self.labeled_counts / self.labeled_counts.sum().clamp(min=1)
+
+    @cached_property
+    def labeled_terms(self) -> ClassTerms:
+        """Terms of the labeled loss for each class."""
+        return self.loss.labeled(self.labeled_counts)
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
         """Augment (n, C, S, S) uint8 images; the result is float in [0, 1].
@@ -87,11 +109,11 @@ class TrainingContext:
         If the policy uses labeled images, the whole labeled set is predicted.
         """
         if not self.policy.uses_labeled:
-            return PolicyContext(position.progress, None, position.epoch)
+            return PolicyContext(position.progress, None, position.epoch, self.class_shares)
         batches = iter_logits(self.teacher, self.labeled.pixels, self.eval_batch_size)
         logits = apply_temperature(torch.cat(list(batches)), memory)
         labeled = LabeledPredictions(predict(logits).probabilities, self.labeled.targets)
-        return PolicyContext(position.progress, labeled, position.epoch)
+        return PolicyContext(position.progress, labeled, position.epoch, self.class_shares)
 
 
 def seed_dropout(seed: int, step: int) -> None:
@@ -207,6 +229,11 @@ class Method(Protocol):
 def labels_by_model(method: Method) -> bool:
     """Whether a method's pseudo-labels are predictions of the trained model; those of label propagation are not."""
     return bool(getattr(method, "labels_by_model", True))
+
+
+def unlabeled_cross_entropy(method: Method) -> bool:
+    """Whether a method's loss on pseudo-labels is a cross-entropy; mixmatch and mean_teacher compare probabilities."""
+    return bool(getattr(method, "unlabeled_cross_entropy", True))
 
 
 @runtime_checkable

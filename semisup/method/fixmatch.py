@@ -18,15 +18,14 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.device import to_device
-from semisup.core.losses import weighted_cross_entropy
 from semisup.core.ramp import RAMP_SHAPES
 from semisup.core.rng import torch_generator
 from semisup.core.types import StateDict
 from semisup.errors import check_choice
+from semisup.method._losses import labeled_cross_entropy, pseudo_label_cross_entropy
 from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
@@ -62,7 +61,7 @@ class FixMatch(OnlineMethod):
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
         images, targets = self._labeled_views(training, position)
         logits = training.student(images).float()
-        return self._labeled_step(logits, targets)
+        return self._labeled_step(training, logits, targets)
 
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
@@ -75,8 +74,10 @@ class FixMatch(OnlineMethod):
         logits = forward.labeled
         if self.logit_interpolation:
             logits = interpolate_logits(training, position, images, logits)
-        supervised = self._labeled_step(logits, targets)
-        unlabeled = weighted_cross_entropy(forward.strong, forward.targets, forward.weight, len(batch.index))
+        supervised = self._labeled_step(training, logits, targets)
+        unlabeled = pseudo_label_cross_entropy(
+            training, memory, forward.strong, forward.targets, forward.weight, len(batch.index)
+        )
         step = UnlabeledLoss(unlabeled, forward.strong, forward.weight, len(batch.index))
         return self.total_loss(training, memory, position, supervised, step), memory
 
@@ -93,12 +94,12 @@ class FixMatch(OnlineMethod):
             images = torch.cat((images, training.labeled_batch(position, training.augment, "labeled_strong")[0]))
         return images, targets
 
-    def _labeled_step(self, logits: Tensor, targets: Tensor) -> StepLoss:
-        """Compute the mean cross-entropy of all views of the labeled images.
+    def _labeled_step(self, training: TrainingContext, logits: Tensor, targets: Tensor) -> StepLoss:
+        """Compute the mean loss of all views of the labeled images.
 
         The accuracy in the log is that of the weak views only.
         """
-        loss = cross_entropy(logits, targets.repeat(len(logits) // len(targets)))
+        loss = labeled_cross_entropy(training, logits, targets.repeat(len(logits) // len(targets)))
         return StepLoss(loss, labeled_sums(loss, logits[: len(targets)], targets))
 
 

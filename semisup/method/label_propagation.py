@@ -9,6 +9,11 @@ the pixels. The threshold policy weights the propagated labels as it weights pre
 probability. With `skip_rejected`, strong views of weight 0 are left out; a step that selects no image is bit-identical
 to a step of the control, the same run with lambda_unlabeled=0.
 
+Assumption: with prior=uniform, the classes are equally frequent among labeled and unlabeled images, because the total
+of each class is scaled to the same value. With a long-tailed or reversed unlabeled set this gives the rare classes too
+many labels. prior=labels assumes the class frequencies of the labels; prior=none assumes nothing and leaves the totals
+that the graph gives, which favor classes whose images have many neighbors.
+
 The paper computes the graph again during the training, from the features of the network that is trained. Here it is
 computed once, because the features of a frozen encoder do not change.
 
@@ -21,21 +26,21 @@ when it continues, the propagation starts again. One float32 copy of the feature
 
 import hashlib
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
+from semisup.core.added_setting import added
 from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.events import Event, Progress
 from semisup.core.generators import returned_value
 from semisup.core.inference import plain_input
-from semisup.core.label_propagation import propagate_labels
-from semisup.core.losses import weighted_cross_entropy
+from semisup.core.label_propagation import PRIORS, propagate_labels
 from semisup.core.types import Images, PseudoLabels, StateDict
-from semisup.errors import check_range
+from semisup.errors import check_choice, check_range
+from semisup.method._losses import labeled_cross_entropy, pseudo_label_cross_entropy
 from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
@@ -67,6 +72,7 @@ class LabelPropagation(OnlineMethod):
     neighbor_share: fraction of a label that comes from the neighbors, in [0, 0.99]
     power: exponent of the similarities, at least 0
     skip_rejected: leave strong views of weight 0 out of the forward pass
+    prior: proportion of the totals of the classes: uniform, labels or none
     """
 
     ramp: float
@@ -74,6 +80,7 @@ class LabelPropagation(OnlineMethod):
     neighbor_share: float
     power: float
     skip_rejected: bool
+    prior: str = field(metadata=added("uniform"))
 
     needs_ema: ClassVar[bool] = False
     labels_by_model: ClassVar[bool] = False
@@ -84,6 +91,7 @@ class LabelPropagation(OnlineMethod):
         check_range("neighbors", self.neighbors, 1)
         check_range("neighbor_share", self.neighbor_share, 0, 0.99)
         check_range("power", self.power, 0, 100)
+        check_choice("prior", self.prior, PRIORS)
 
     def prepare(self, training: TrainingContext, memory: StateDict) -> Generator[Event, None, StateDict]:
         if PROPAGATED in memory or not self.uses_unlabeled or len(training.unlabeled) == 0:
@@ -112,8 +120,10 @@ class LabelPropagation(OnlineMethod):
         seed_dropout(training.seed, position.step)  # dropout draws as if there had been no pass for the policy
         labeled, logits = training.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
         weight = selection.weight[selected]
-        supervised = cross_entropy(labeled, targets)
-        unlabeled = weighted_cross_entropy(logits, selection.targets[selected], weight, len(batch.index))
+        supervised = labeled_cross_entropy(training, labeled, targets)
+        unlabeled = pseudo_label_cross_entropy(
+            training, memory, logits, selection.targets[selected], weight, len(batch.index)
+        )
         loss = StepLoss(supervised, labeled_sums(supervised, labeled, targets))
         step = UnlabeledLoss(unlabeled, logits, weight, len(batch.index))
         return self.total_loss(training, memory, position, loss, step), memory
@@ -125,7 +135,7 @@ class LabelPropagation(OnlineMethod):
         features = yield from _features((training.unlabeled, training.labeled), training.eval_batch_size)
         unknown = torch.full_like(training.unlabeled.targets, -1)  # even if the data set has the class
         targets = torch.cat((unknown, training.labeled.targets))
-        settings = training.num_classes, self.neighbors, self.neighbor_share, self.power
+        settings = training.num_classes, self.neighbors, self.neighbor_share, self.power, self.prior
         key = (_digest(features, targets), *settings, features.device, torch.get_num_threads())
         if key not in _last:
             _last.clear()

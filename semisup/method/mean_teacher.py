@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from semisup.core.inference import apply_temperature, predict
 from semisup.core.types import StateDict
+from semisup.method._losses import debias_logits, labeled_cross_entropy
 from semisup.method._online import OnlineMethod, UnlabeledLoss, select_and_record, unlabeled_batch
 from semisup.method._policy import align_probabilities
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
@@ -29,6 +29,7 @@ class MeanTeacher(OnlineMethod):
     skip_rejected: bool
 
     needs_ema: ClassVar[bool] = True
+    unlabeled_cross_entropy: ClassVar[bool] = False
 
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
@@ -38,7 +39,8 @@ class MeanTeacher(OnlineMethod):
         with torch.no_grad():
             teacher = training.teacher.eval()
             weak = training.view(training.weak, batch.pixels, "weak", position.step)
-            labels = predict(apply_temperature(teacher(weak), memory))
+            weak_logits, memory = debias_logits(training, memory, apply_temperature(teacher(weak), memory))
+            labels = predict(weak_logits)
             labeled_logits = teacher(images).float() if training.policy.uses_labeled else None
         selection, memory = select_and_record(training, memory, position, labels, batch.index, labeled_logits, targets)
         soft = align_probabilities(training, memory, labels.probabilities)
@@ -48,7 +50,7 @@ class MeanTeacher(OnlineMethod):
             weight, soft, pixels = weight[selected], soft[selected], pixels[selected]
         other = training.view(training.weak, pixels, "other_weak", position.step)
         labeled, logits = training.student(torch.cat((images, other))).float().split((len(images), len(other)))
-        supervised = cross_entropy(labeled, targets)
+        supervised = labeled_cross_entropy(training, labeled, targets)
         distance = (logits.softmax(dim=1) - soft).square().mean(dim=1)  # (V,)
         unlabeled = (distance * weight).sum() / len(batch.index)
         labeled_step = StepLoss(supervised, labeled_sums(supervised, labeled, targets))

@@ -18,7 +18,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.device import to_device
@@ -26,6 +25,7 @@ from semisup.core.inference import apply_temperature, predict
 from semisup.core.rng import numpy_generator, torch_generator
 from semisup.core.types import PseudoLabels, StateDict
 from semisup.errors import check_range
+from semisup.method._losses import debias_logits, labeled_cross_entropy
 from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
@@ -44,6 +44,7 @@ class MixMatch(OnlineMethod):
     alpha: float
 
     needs_ema: ClassVar[bool] = False
+    unlabeled_cross_entropy: ClassVar[bool] = False
     labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "alpha")
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class MixMatch(OnlineMethod):
         images, targets = training.labeled_batch(position, training.weak)
         mixed, soft = self._mix(training, position, images, one_hot(targets, training.num_classes))
         logits = training.student(mixed).float()
-        loss = cross_entropy(logits, soft)
+        loss = labeled_cross_entropy(training, logits, soft)
         return StepLoss(loss, labeled_sums(loss, logits, targets))
 
     def semi_supervised_loss(
@@ -66,8 +67,9 @@ class MixMatch(OnlineMethod):
         views = [training.view(training.weak, batch.pixels, name, position.step) for name in ("weak", "other_weak")]
         with torch.no_grad(), freeze_bn_stats(training.student):
             predictions = training.student(torch.cat((images, *views))).float()
-        labeled_logits, *view_logits = predictions.split((len(images), *map(len, views)))
-        mean = torch.stack([predict(apply_temperature(each, memory)).probabilities for each in view_logits]).mean(dim=0)
+        labeled_logits, view_logits = predictions.split((len(images), 2 * len(batch.index)))
+        view_logits, memory = debias_logits(training, memory, apply_temperature(view_logits, memory))
+        mean = torch.stack(predict(view_logits).probabilities.chunk(2)).mean(dim=0)
         labels = PseudoLabels(mean, *mean.max(dim=1))
         selection, memory = select_and_record(training, memory, position, labels, batch.index, labeled_logits, targets)
 
@@ -77,7 +79,7 @@ class MixMatch(OnlineMethod):
         logits = training.student(mixed).float()
 
         labeled, unlabeled_logits = logits[: len(images)], logits[len(images) :]
-        supervised = cross_entropy(labeled, soft[: len(images)])
+        supervised = labeled_cross_entropy(training, labeled, soft[: len(images)])
         distance = (unlabeled_logits.softmax(dim=1) - soft[len(images) :]).square().mean(dim=1)  # (2 U,)
         weight = selection.weight.repeat(2)
         unlabeled = (distance * weight).sum() / len(unlabeled_logits)

@@ -10,12 +10,10 @@ step. The pass of the unlabeled images leaves BatchNorm's running statistics unc
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.nn.functional import cross_entropy
-
 from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.inference import apply_temperature, predict
-from semisup.core.losses import weighted_cross_entropy
 from semisup.core.types import StateDict
+from semisup.method._losses import debias_logits, labeled_cross_entropy, pseudo_label_cross_entropy
 from semisup.method._online import (
     OnlineMethod,
     UnlabeledLoss,
@@ -41,10 +39,13 @@ class PseudoLabel(OnlineMethod):
         batch = unlabeled_batch(training, position, self.ratio)
         with freeze_bn_stats(training.student):
             logits = training.student(training.view(training.weak, batch.pixels, "weak", position.step)).float()
-        labels = predict(apply_temperature(logits.detach(), memory))
+        label_logits, memory = debias_logits(training, memory, apply_temperature(logits.detach(), memory))
+        labels = predict(label_logits)
         selection, memory = select_and_record(training, memory, position, labels, batch.index, labeled, targets)
-        supervised = cross_entropy(labeled, targets)
-        unlabeled = weighted_cross_entropy(logits, selection.targets, selection.weight, len(logits))
+        supervised = labeled_cross_entropy(training, labeled, targets)
+        unlabeled = pseudo_label_cross_entropy(
+            training, memory, logits, selection.targets, selection.weight, len(logits)
+        )
         labeled_step = StepLoss(supervised, labeled_sums(supervised, labeled, targets))
         step = UnlabeledLoss(unlabeled, logits, selection.weight, len(logits))
         return self.total_loss(training, memory, position, labeled_step, step), memory

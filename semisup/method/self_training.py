@@ -32,11 +32,11 @@ from torch import Tensor
 from semisup.core.device import to_device
 from semisup.core.events import Event, Progress
 from semisup.core.inference import apply_temperature, iter_logits, predict
-from semisup.core.losses import weighted_cross_entropy
 from semisup.core.sampling import gather_images, infinite_batch, num_batches
-from semisup.core.types import PseudoLabels, StateDict
+from semisup.core.types import StateDict
 from semisup.errors import DivergedError, check_range
 from semisup.method._diagnostics import pool_labeled_event
+from semisup.method._losses import debias_logits, observe_selection, pseudo_label_cross_entropy
 from semisup.method._policy import apply_policy, initial_memory
 from semisup.method._protocol import Position, StepLoss, TrainingContext, unlabeled_sums
 from semisup.method.supervised import labeled_step_loss
@@ -108,7 +108,7 @@ class SelfTraining:
         view = training.view(
             training.augment, gather_images(training.unlabeled, index), "pseudo_labeled", position.step
         )
-        loss = weighted_cross_entropy(training.student(view), targets, weight, len(index))
+        loss = pseudo_label_cross_entropy(training, memory, training.student(view), targets, weight, len(index))
         return StepLoss(self.lambda_unlabeled * loss, unlabeled_sums(loss, len(index)))
 
     def needs_evaluation(self, epoch: int) -> bool:
@@ -138,9 +138,12 @@ class SelfTraining:
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
         """Label the unlabeled set; images that the policy selects become the new pseudo-labeled set."""
-        labels = yield from predict_unlabeled(training, memory, position)
+        logits = yield from unlabeled_logits(training, memory, position)
+        logits, memory = debias_logits(training, memory, logits, whole=True)
+        labels = predict(logits)
         index = torch.arange(len(training.unlabeled), device=labels.targets.device)
         selection, memory = apply_policy(training, memory, labels, index, training.context(position, memory))
+        memory = observe_selection(training, memory, selection, whole=True)
         selected = selection.weight.nonzero().squeeze(1)
         memory = memory | {
             "index": selected,
@@ -152,10 +155,10 @@ class SelfTraining:
         return memory
 
 
-def predict_unlabeled(
+def unlabeled_logits(
     training: TrainingContext, memory: StateDict, position: Position
-) -> Generator[Event, None, PseudoLabels]:
-    """Predict the classes of the whole unlabeled set with the teacher model, without augmentation.
+) -> Generator[Event, None, Tensor]:
+    """Compute the calibrated logits (N, K) of the whole unlabeled set by the teacher model, without augmentation.
 
     The logits are written to one preallocated tensor, because a list of batches would fragment memory.
 
@@ -170,4 +173,4 @@ def predict_unlabeled(
         yield Progress(position.step, position.epoch, "scoring", done, len(pixels))
     if not bool(torch.isfinite(logits).all()):
         raise DivergedError(position.step)
-    return predict(apply_temperature(logits, memory))
+    return apply_temperature(logits, memory)

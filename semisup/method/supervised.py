@@ -1,15 +1,14 @@
-"""Supervised training: cross-entropy on shuffled passes over the augmented labeled images."""
+"""Supervised training: the labeled loss on shuffled passes over the augmented labeled images."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.nn.functional import cross_entropy
-
 from semisup.augment import Augment
 from semisup.core.events import Event
 from semisup.core.sampling import num_batches
 from semisup.core.types import StateDict
+from semisup.method._losses import labeled_cross_entropy
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
 
 
@@ -48,8 +47,8 @@ class Supervised:
 
 
 def labeled_step_loss(training: TrainingContext, position: Position, augment: Augment) -> StepLoss:
-    """Compute the mean cross-entropy of the labeled batch of a step, augmented by `augment`."""
+    """Compute the mean loss of the labeled batch of a step, augmented by `augment`."""
     images, targets = training.labeled_batch(position, augment)
     logits = training.student(images).float()
-    loss = cross_entropy(logits, targets)
+    loss = labeled_cross_entropy(training, logits, targets)
     return StepLoss(loss, labeled_sums(loss, logits, targets))

@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from semisup.core.losses import weighted_cross_entropy
 from semisup.core.types import StateDict
 from semisup.errors import check_choice, check_range
+from semisup.method._losses import (
+    labeled_cross_entropies,
+    labeled_cross_entropy,
+    pseudo_label_cross_entropy,
+)
 from semisup.method._online import OnlineMethod, UnlabeledLoss, forward_weak_strong, unlabeled_batch
 from semisup.method._policy import align_logits
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
@@ -58,7 +61,7 @@ class UDA(OnlineMethod):
 
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
         images, targets = training.labeled_batch(position, training.weak)
-        return self._labeled_step(training.student(images).float(), targets, position.progress)
+        return self._labeled_step(training, training.student(images).float(), targets, position.progress)
 
     def semi_supervised_loss(
         self, training: TrainingContext, memory: StateDict, position: Position
@@ -68,25 +71,25 @@ class UDA(OnlineMethod):
         forward, memory = forward_weak_strong(
             training, memory, position, images, targets, batch, self.skip_rejected, self.ema_teacher
         )
-        supervised = self._labeled_step(forward.labeled, targets, position.progress)
+        supervised = self._labeled_step(training, forward.labeled, targets, position.progress)
         soft = (align_logits(training, memory, forward.weak) / self.temperature).softmax(dim=1)
-        unlabeled = weighted_cross_entropy(forward.strong, soft, forward.weight, len(batch.index))
+        unlabeled = pseudo_label_cross_entropy(training, memory, forward.strong, soft, forward.weight, len(batch.index))
         step = UnlabeledLoss(unlabeled, forward.strong, forward.weight, len(batch.index))
         return self.total_loss(training, memory, position, supervised, step), memory
 
-    def _labeled_step(self, logits: Tensor, targets: Tensor, progress: float) -> StepLoss:
-        loss = self._annealed_loss(logits, targets, progress)
+    def _labeled_step(self, training: TrainingContext, logits: Tensor, targets: Tensor, progress: float) -> StepLoss:
+        loss = self._annealed_loss(training, logits, targets, progress)
         return StepLoss(loss, labeled_sums(loss, logits, targets))
 
-    def _annealed_loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """Compute the mean cross-entropy of the labeled images that training-signal annealing does not leave out.
+    def _annealed_loss(self, training: TrainingContext, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+        """Compute the mean loss of the labeled images that training-signal annealing does not leave out.
 
         The loss is 0 if all images are left out.
         """
         if self.tsa == "none":
-            return cross_entropy(logits, targets)
+            return labeled_cross_entropy(training, logits, targets)
         classes = logits.shape[1]
         eta = TSA_SCHEDULES[self.tsa](progress) * (1 - 1 / classes) + 1 / classes
         true = logits.detach().softmax(dim=1).gather(1, targets.unsqueeze(1)).squeeze(1)
         counts = (true <= eta).float()
-        return (cross_entropy(logits, targets, reduction="none") * counts).sum() / counts.sum().clamp(min=1)
+        return (labeled_cross_entropies(training, logits, targets) * counts).sum() / counts.sum().clamp(min=1)

@@ -110,6 +110,8 @@ ADDED_SECTIONS: ConfigDict = {
     "labeler": {"calibrate": False},
     "collapse": {"warn_below": None, "stop_below": None},
     "encoder": {"name": "none"},
+    "loss": {"name": "cross_entropy"},
+    "debias": {"name": "none"},
     "probe": {"classifier": None, "C": [], "k": []},
     "from": {"run": None, "checkpoint": None},
 }
@@ -145,6 +147,9 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ),
     ("train", (), {"head_first": 0.0, "max_grad_norm": None, "accumulate": 1}),
     ("model", ("timm",), {"train_blocks": None}),
+    ("threshold", ("adamatch",), {"prior": "predictions"}),
+    ("threshold", ("softmatch",), {"prior": "uniform"}),
+    ("method", ("label_propagation",), {"prior": "uniform"}),
     ("model", ("torchvision",), {"freeze": "none", "train_blocks": None, "norm": "learn"}),
 )
 """(section or group, options of the group; () = all, keys that were added after 0.1.0 with their values)."""

@@ -27,7 +27,7 @@ from semisup.text import escape
 
 MAX_VALUES = 24  # maximum number of values along an axis, in a PNG
 CONTROL = -1  # the row of controls
-IGNORED_BY_CONTROL = ("threshold.", "labeler.", "method.", "weak.")
+IGNORED_BY_CONTROL = ("threshold.", "debias.", "labeler.", "method.", "weak.")
 """Settings that usually do not change the control."""
 SEVERAL = "several"
 

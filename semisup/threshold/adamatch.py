@@ -1,6 +1,7 @@
 """AdaMatch (arXiv 2106.04732), section 3: alignment, and a threshold relative to the confidence on labeled images.
 
     p_target = m * p_target + (1 - m) * mean of the predictions of the labeled images; starts at 1 / K     (K,)
+               (`prior`: predictions); or the class frequencies of the labels (labels); or 1 / K (uniform)
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i                             (K,)
     p~_i     = norm(p_i * (p_target + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x                         (U, K)
     weight_i = 1 if max p~_i >= tau * (mean of the largest probabilities of the labeled images) else 0
@@ -9,6 +10,10 @@ Both running means are updated before they are used. The pseudo-label is argmax 
 use `PolicyOutput.targets`, and `align` for soft targets. `threshold` is the cutoff for p~, which is the same for every
 class. tau = 1 still accepts images: those that are more confident than the labeled images on average.
 
+Assumption: the classes have the frequencies of the labeled images in the unlabeled set, too (with prior=uniform: they
+are equally frequent). If the frequencies differ, as in a reversed long tail, alignment takes correct labels away from
+the classes that are frequent in the unlabeled set; use a policy without alignment.
+
     online     the labeled images are the labeled batch, as in the paper. m = 0.999 has a time constant of 1,000 steps;
                use 0.99 for short runs
     offline    the labeled images are the whole labeled set. A model that was trained on them is nearly certain, so the
@@ -16,16 +21,17 @@ class. tau = 1 still accepts images: those that are more confident than the labe
                (m = 0)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from semisup.core.added_setting import added
 from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
-from semisup.errors import check_range
+from semisup.errors import check_choice, check_range
 from semisup.threshold._running import pool_size_memory, update_rate
-from semisup.threshold.softmatch import align_distribution, running_mean
+from semisup.threshold.softmatch import PRIORS, align_distribution, prior_of, running_mean
 
 
 @dataclass(frozen=True)
@@ -34,18 +40,20 @@ class AdaMatch:
 
     tau: float
     momentum: float
+    prior: str = field(metadata=added("predictions"))
 
     uses_labeled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_range("tau", self.tau, 0, 1)
         check_range("momentum", self.momentum, 0, 1, below=True)
+        check_choice("prior", self.prior, ("predictions", *PRIORS))
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """Build the initial memory of the AdaMatch policy: running values that `select` updates.
 
         Returns:
-            p_target: (K,) float32, running mean of the probabilities of labeled images.
+            p_target: (K,) float32, the class distribution to which predictions are aligned.
             p_bar: (K,) float32, running mean of the probabilities of unlabeled images; all 0 = no update yet.
         """
         start = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
@@ -58,8 +66,9 @@ class AdaMatch:
         labeled = context.labeled.probabilities.float()
         if len(labels.confidence) > 0:
             rate = update_rate(self.momentum, len(labels.confidence), memory)
+            p_target = memory["p_target"].lerp(labeled.mean(dim=0), rate)
             memory = memory | {
-                "p_target": memory["p_target"].lerp(labeled.mean(dim=0), rate),
+                "p_target": p_target if self.prior == "predictions" else prior_of(self.prior, context, p_target),
                 "p_bar": running_mean(memory["p_bar"], labels.probabilities, rate),
             }
         confidence, targets = self.align(labels.probabilities, memory).max(dim=1)

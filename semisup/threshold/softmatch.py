@@ -1,12 +1,17 @@
 """SoftMatch (arXiv 2301.10921), section 3: weights that are Gaussian below the mean confidence, and 1 above it.
 
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i          (K,)
-    p'_i     = norm(p_i * (1/K + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x           with `uniform_alignment`
+    p'_i     = norm(p_i * (pi + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x            with `uniform_alignment`
     p'_i     = p_i                                                                      otherwise
     c_i      = max p'_i
     mu       = m * mu  + (1 - m) * mean_i c_i; starts at 1 / K                          ()
     var      = m * var + (1 - m) * (sum_i (c_i - mean c)^2 / (U - 1)); starts at 1      ()
     weight_i = exp(-min(c_i - mu, 0)^2 / (2 * var / n^2))
+
+pi is 1 / K, as in the paper (`prior`: uniform), or the class frequencies of the labels (labels).
+
+Assumption of the alignment: the unlabeled set has the class frequencies pi. If some classes are more frequent there,
+the weights of their correct labels are reduced; use uniform_alignment=false.
 
 All running values are updated before the weights are computed. Alignment changes only the weights: the pseudo-label is
 the argmax of p_i. If there is only one image, it has no variance, and var is unchanged. `threshold` is mu for every
@@ -17,15 +22,18 @@ class; the weight of more confident images is 1.
                the whole set is used, with weights
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from semisup.core.added_setting import added
 from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
-from semisup.errors import check_range
+from semisup.errors import SettingError, check_choice, check_range
 from semisup.threshold._running import pool_size_memory, update_rate
+
+PRIORS = ("labels", "uniform")
 
 
 @dataclass(frozen=True)
@@ -35,12 +43,18 @@ class SoftMatch:
     n_sigma: float
     momentum: float
     uniform_alignment: bool
+    prior: str = field(metadata=added("uniform"))
 
     uses_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_range("n_sigma", self.n_sigma, 0, above=True)
         check_range("momentum", self.momentum, 0, 1, below=True)
+        check_choice("prior", self.prior, PRIORS)
+        if self.prior != "uniform" and not self.uniform_alignment:
+            raise SettingError(
+                "prior", self.prior, "has no effect with threshold.uniform_alignment=false; leave it out"
+            )
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
         """Build the initial memory of the SoftMatch policy: running values that `select` updates.
@@ -60,8 +74,8 @@ class SoftMatch:
         rate = update_rate(self.momentum, len(confidence), memory)
         if self.uniform_alignment:
             p_bar = running_mean(p_bar, labels.probabilities, rate)
-            uniform = torch.full_like(p_bar, 1 / len(p_bar))
-            confidence = align_distribution(labels.probabilities, uniform, p_bar).amax(dim=1)
+            target = prior_of(self.prior, context, p_bar)
+            confidence = align_distribution(labels.probabilities, target, p_bar).amax(dim=1)
         if len(confidence) > 0:
             mu = mu.lerp(confidence.mean(), rate)
         if len(confidence) > 1:
@@ -70,6 +84,19 @@ class SoftMatch:
         weight = (-(below**2) / (2 * var / self.n_sigma**2).clamp(min=1e-12)).exp()
         selection = PolicyOutput(weight.to(labels.confidence.dtype), labels.targets, mu.expand(len(p_bar)))
         return selection, memory | {"mu": mu, "var": var, "p_bar": p_bar}
+
+
+def prior_of(name: str, context: PolicyContext, like: Tensor) -> Tensor:
+    """Return the class distribution to which predictions are aligned, (K,) float.
+
+    Args:
+        name: `uniform` or `labels`.
+        like: any (K,) tensor of the type and device of the result.
+    """
+    if name == "uniform":
+        return torch.full_like(like, 1 / len(like))
+    assert context.class_shares is not None, "the class frequencies of the labels are unknown"
+    return context.class_shares.to(like)
 
 
 def running_mean(p_bar: Tensor, probabilities: Tensor, rate: Tensor) -> Tensor:

@@ -59,9 +59,13 @@ class Evaluation(NamedTuple):
         _, confidence, predicted = predict(self.logits / temperature)
         return reliability(confidence, predicted == self.targets)
 
-    def what_if(self, temperature: float) -> ThresholdCurve:
-        """Compute the threshold curve of the predictions, with logits divided by `temperature`."""
-        _, confidence, predicted = predict(self.logits / temperature)
+    def what_if(self, temperature: float, shift: Tensor | None = None) -> ThresholdCurve:
+        """Compute the threshold curve of the predictions, as they would be as pseudo-labels.
+
+        The logits are divided by `temperature`; `shift` (K,) of debiasing is added to them.
+        """
+        logits = self.logits / temperature
+        _, confidence, predicted = predict(logits if shift is None else logits + shift)
         return threshold_curve(confidence, predicted, self.targets)
 
     def probabilities(self) -> Tensor:
@@ -108,7 +112,12 @@ def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int
 
 
 def finished_event(
-    end: tuple[int, int], summary: MetricsRow, splits: Mapping[str, tuple[Evaluation, Images]], *, calibrates: bool
+    end: tuple[int, int],
+    summary: MetricsRow,
+    splits: Mapping[str, tuple[Evaluation, Images]],
+    *,
+    calibrates: bool,
+    shift: Tensor | None = None,
 ) -> Finished:
     """Build the last event of a run from the evaluations of its best model.
 
@@ -117,11 +126,12 @@ def finished_event(
         summary: the other values of the summary.
         splits: `validation`, and `test` if there is a test set.
         calibrates: whether pseudo-labels use calibrated confidences; then the threshold curve does, too.
+        shift: (K,), what debiasing adds to the logits of pseudo-labels; the threshold curve includes it.
     """
     evaluations = {split: evaluation for split, (evaluation, _) in splits.items()}
     validation = evaluations["validation"]
     temperature = fit_temperature(validation.logits, validation.targets)
-    what_if = validation.what_if(temperature if calibrates else 1.0)
+    what_if = validation.what_if(temperature if calibrates else 1.0, shift)
     bins = {split: (each.reliability(1.0), each.reliability(temperature)) for split, each in evaluations.items()}
     summary = summary | _calibration("best/val", *bins["validation"])
     summary |= {"best/temperature": temperature} | summary_thresholds(what_if)

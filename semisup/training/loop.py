@@ -33,6 +33,7 @@ from semisup.method import (
     Position,
     Prepares,
     TrainingContext,
+    debias_shift,
     labels_by_model,
     seed_dropout,
 )
@@ -76,7 +77,7 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
         yield EpochEnd(state.step, state.epoch)
     if _not_labeled_yet(method, state):
         yield BurnInEnd(state.step, state.epoch)
-    yield from _finish(problem, settings, state)
+    yield from _finish(problem, settings, state, debias_shift(training, state.memory))
 
 
 def _epoch(
@@ -258,7 +259,7 @@ def _evaluate(
     if selects_best:
         state.last_eval_step = state.step
     comparable = settings.method.uses_unlabeled and labels_by_model(settings.method)
-    what_if = evaluation.what_if(temperature) if comparable else None
+    what_if = evaluation.what_if(temperature, debias_shift(training, state.memory)) if comparable else None
     yield EvalEnd(state.step, state.epoch, metrics, improved, what_if)
     return evaluation.accuracy
 
@@ -318,10 +319,15 @@ def _epoch_metrics(state: State) -> Metrics:
     }
 
 
-def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
+def _finish(
+    problem: TrainingData, settings: TrainingConfig, state: State, shift: torch.Tensor | None
+) -> Generator[Event, None, None]:
     """Evaluate the run's best model on the validation and test sets.
 
     The test set is used only here.
+
+    Args:
+        shift: (K,), what debiasing adds to the logits of pseudo-labels at the end of the training.
     """
     if settings.train.refit:
         state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))
@@ -348,7 +354,7 @@ def _finish(problem: TrainingData, settings: TrainingConfig, state: State) -> Ge
     finally:
         load_trained_state(model, end)  # the state of the last step
     splits = {split: (each, getattr(problem, split)) for split, each in evaluations.items()}
-    yield finished_event((state.step, state.epoch), summary, splits, calibrates=settings.calibrates)
+    yield finished_event((state.step, state.epoch), summary, splits, calibrates=settings.calibrates, shift=shift)
 
 
 def _run_evaluation(

@@ -20,7 +20,9 @@ from semisup.core.inference import LabelerSettings
 from semisup.core.partial_state import frozen_digest, load_trained_state, trained_state
 from semisup.core.rng import derive_seed, seed_global
 from semisup.core.types import Images, StateDict
+from semisup.debias import Debias
 from semisup.errors import DivergedError, SettingError, check_choice, check_range
+from semisup.loss import Loss
 from semisup.method import LOG_SUMS, Method, TrainingContext
 from semisup.model import ModelSettings
 from semisup.optimizer import OptimizerSettings
@@ -136,6 +138,8 @@ class TrainingConfig:
     optimizer: OptimizerSettings
     schedule: Schedule
     threshold: Policy
+    loss: Loss
+    debias: Debias
     method: Method
     labeler: LabelerSettings
     parent: ParentSettings
@@ -312,6 +316,8 @@ def make_context(problem: TrainingData, settings: TrainingConfig, state: State) 
         augment=settings.augment,
         weak=settings.weak,
         policy=settings.threshold,
+        loss=settings.loss,
+        debias=settings.debias,
         seed=settings.seed,
         batch_size=settings.train.batch_size,
         eval_batch_size=settings.train.eval_batch_size,

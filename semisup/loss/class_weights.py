@@ -1,0 +1,44 @@
+"""Weights of the classes by their effective number of samples (arXiv 1901.05555).
+
+    E_k    = (1 - beta^n_k) / (1 - beta)                            effective number; n_k labeled images of class k
+    w_k    = c / E_k, with c so that sum_k n_k * w_k = sum_k n_k    (K,)
+    loss   = mean_i w_(y_i) * CE(z_i, y_i)                          labeled images only
+
+beta = 0 gives equal weights, because then E_k = 1. beta = 1 is the limit E_k = n_k: the weights are inverse to the
+frequency of the class. With n_k < 1 / (1 - beta), E_k is close to n_k; so with few labels, 0.999 already is almost the
+inverse frequency. A class without labels counts as one with a single label.
+
+The authors' code scales the weights to sum_k w_k = K. Here the mean weight of a labeled image is 1, so that
+`method.lambda_unlabeled` has the same meaning as without weights; the ratios of the weights are the same. The loss on
+pseudo-labels is unchanged, as in the paper. For a soft target q (mixmatch), the loss is -sum_k w_k * q_k * log p_k.
+
+Assumption: at test time, all classes are equally important (train.select_by=balanced_accuracy selects accordingly).
+Nothing is assumed of the unlabeled set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from semisup.core.losses import ClassTerms
+from semisup.errors import check_range
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """Settings of class weights. Keys: `conf/loss/class_weights.yaml`."""
+
+    beta: float
+
+    without_unlabeled: ClassVar[Mapping[str, object]] = {}
+
+    def __post_init__(self) -> None:
+        check_range("beta", self.beta, 0, 1)
+
+    def labeled(self, counts: Tensor) -> ClassTerms:
+        images = counts.double().clamp(min=1)
+        effective = images if self.beta == 1 else (1 - self.beta**images) / (1 - self.beta)
+        weights = 1 / effective
+        return ClassTerms(weight=(weights * images.sum() / (weights * images).sum()).float())

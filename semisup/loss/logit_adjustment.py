@@ -1,0 +1,79 @@
+"""Logit adjustment (arXiv 2007.07314, equation 10): add tau * log(class prior) to the logits in the loss.
+
+    labeled      CE(z_i + tau * log pi, y_i),   pi_k = n_k / sum_j n_j, n_k labeled images of class k       (K,)
+    unlabeled    CE(z_i + tau * log pi', target_i), with pi' by the setting `unlabeled`:
+                   none      pi' is left out, as in the paper, which has no unlabeled images
+                   labels    pi' = pi
+                   estimate  pi' = m * pi' + (1 - m) * (shares of the selected pseudo-labels of the step, by weight);
+                             starts at 1 / K. With offline methods, pi' is the exact shares in the present
+                             pseudo-labeled set (m = 0).
+
+The model predicts by argmax z_i, without adjustment: with tau = 1 this minimizes the balanced error. A class without
+labels counts as one with a single label, and pi' is at least 1e-6, so that no loss is infinite. Pseudo-labels come from
+z_i without adjustment too, so they are less often of the frequent classes than those of a model that was trained by
+plain cross-entropy.
+
+Assumption: at test time, all classes are equally important, and the labels differ from that only in the frequency of
+the classes. `labels` assumes that the unlabeled set has the class frequencies of the labels. `estimate` assumes that
+the shares of the classes among the pseudo-labels are those of the unlabeled set; it corrects the loss for them, but
+cannot tell a frequent class from one that the model prefers.
+
+Methods whose unlabeled loss compares probabilities (mixmatch, mean_teacher) accept only unlabeled=none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from semisup.core.losses import ClassTerms
+from semisup.core.types import PolicyOutput, StateDict
+from semisup.errors import check_choice, check_range
+
+PRIORS = ("none", "labels", "estimate")
+SMALLEST_SHARE = 1e-6
+
+
+@dataclass(frozen=True)
+class LogitAdjustment:
+    """Settings of logit adjustment; m is `momentum`. Keys: `conf/loss/logit_adjustment.yaml`."""
+
+    tau: float
+    unlabeled: str
+    momentum: float
+
+    without_unlabeled: ClassVar[Mapping[str, object]] = {"unlabeled": "none", "momentum": 0.0}
+
+    def __post_init__(self) -> None:
+        check_range("tau", self.tau, 0)
+        check_choice("unlabeled", self.unlabeled, PRIORS)
+        check_range("momentum", self.momentum, 0, 1, below=True)
+
+    @property
+    def changes_unlabeled(self) -> bool:
+        return self.unlabeled != "none"
+
+    def labeled(self, counts: Tensor) -> ClassTerms:
+        return ClassTerms(shift=self._shift(counts.float().clamp(min=1)))
+
+    def init(self, num_classes: int) -> StateDict:
+        """Build the initial memory: `shares`, (K,) float32, the running shares of the pseudo-labels (`estimate`)."""
+        return {"shares": torch.full((num_classes,), 1 / num_classes)} if self.unlabeled == "estimate" else {}
+
+    def observe(self, selection: PolicyOutput, memory: StateDict, *, whole: bool) -> StateDict:
+        if self.unlabeled != "estimate":
+            return memory
+        sums = torch.zeros_like(memory["shares"]).index_add(0, selection.targets, selection.weight.float())
+        shares = sums / sums.sum().clamp(min=1e-12)
+        updated = memory["shares"].lerp(shares, 1.0 if whole else 1 - self.momentum)
+        return {"shares": torch.where(sums.sum() > 0, updated, memory["shares"])}
+
+    def unlabeled_shift(self, counts: Tensor, memory: StateDict) -> Tensor:
+        if self.unlabeled == "estimate":
+            return self._shift(memory["shares"].clamp(min=SMALLEST_SHARE))
+        return self._shift(counts.float().clamp(min=1))
+
+    def _shift(self, frequencies: Tensor) -> Tensor:
+        return self.tau * (frequencies / frequencies.sum()).log()
