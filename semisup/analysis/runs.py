@@ -133,7 +133,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """Read run directories, and the reference runs (controls and others) beside them in the same parent folders."""
+    """Read run directories, and the reference runs in the same parent folders."""
     runs = [read_run(folder) for folder in folders]
     ids, paths = {run.id for run in runs}, {os.path.realpath(folder) for folder in folders}
     beside: dict[str, Path] = {}
@@ -290,7 +290,10 @@ def _liveness(folder: Path) -> str:
 
 
 def _error_message(error: Exception) -> str:
-    """Return the message of the error on one line; for a KeyError, whose message is only the key, add `is missing`."""
+    """Return the message of the error on one line.
+
+    For a KeyError, whose message is only the key, add `is missing`.
+    """
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return " ".join(str(error).split()) or type(error).__name__

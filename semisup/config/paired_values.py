@@ -93,7 +93,7 @@ def _require_header(path: Path, keys: list[str]) -> None:
 
 
 def require_single_sources(words: Iterable[str]) -> None:
-    """Raise SettingError if a key with paired values is given a second time, because one of them would be dropped.
+    """Raise SettingError if a key with paired values is given twice; one of the values would be dropped.
 
     Args:
         words: the overrides of a command line, after `tagged` and `read_rows`.
@@ -115,7 +115,9 @@ def _bare(key: str) -> str:
 
 
 def axes(overrides: Iterable[Override]) -> list[Axis]:
-    """Combine overrides to the axes of a grid; all paired overrides form one axis, at the place of the first of them.
+    """Combine overrides to the axes of a grid.
+
+    All paired overrides form one axis, at the place of the first of them.
 
     Raises:
         SettingError: paired overrides have different numbers of values.

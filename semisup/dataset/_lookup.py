@@ -25,7 +25,9 @@ def image_files(info: DatasetInfo) -> dict[str, str]:
 
 
 def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:
-    """Read the images with these names: name -> (C, S, S) uint8; missing and undecodable images are left out.
+    """Read the images with these names: name -> (C, S, S) uint8.
+
+    Missing and undecodable images are left out.
 
     If the data set cannot read single images, all of it is read, provided that it is small enough. Its fingerprint is
     then compared with that of the run.
@@ -47,10 +49,8 @@ def _from_all(
 ) -> dict[str, Tensor]:
     count = sum(info.counts.values())
     if count * info.channels * info.size**2 > MAX_BYTES:
-        raise DataError(
-            f"{count} images of {info.size} x {info.size} pixels are too many to be read, "
-            "and single images cannot be read"
-        )
+        size = f"{info.size} x {info.size} pixels"
+        raise DataError(f"{count} images of {size} are too many to be read, and single images cannot be read")
     data = dataset.read(info, no_progress)
     if fingerprint is not None and data.fingerprint != fingerprint:
         raise DataError("the data set differs from that of the run: its files, their contents or the split changed")

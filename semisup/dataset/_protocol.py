@@ -81,13 +81,16 @@ class ReadsSome(Protocol):
     """Interface of a data set that can read some of its images without reading all of them."""
 
     def read_some(self, info: DatasetInfo, split: str, names: Sequence[str]) -> dict[str, Tensor]:
-        """Read the images with these names: name -> (C, S, S) uint8; missing and undecodable images are left out."""
+        """Read the images with these names: name -> (C, S, S) uint8.
+
+        Missing and undecodable images are left out.
+        """
         ...
 
 
 @runtime_checkable
 class ScansFolders(Protocol):
-    """Interface of a data set that uses every image in some folders, where the program must not write images."""
+    """Interface of a data set that uses all images in certain folders; the program must not write there."""
 
     def scanned_folders(self) -> Mapping[str, Path]:
         """Return the folders whose images are all used: key of the setting that names the folder -> its path."""

@@ -12,7 +12,9 @@ from semisup.features.encode import encoding_mode
 
 
 class Ensemble(nn.Module):
-    """Network that applies several models to the same images; models with equal encoders share the features.
+    """Network that applies several models to the same images.
+
+    Models with equal encoders share the features.
 
     Images are encoded in the same way as for the packs (files of stored features) of a run, so that their features are
     bit-identical to those in the run.
@@ -39,7 +41,7 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Set the settings of an encoder that do not affect features of unaugmented images to fixed values.
+    """Replace settings of an encoder that do not affect features of unaugmented images by fixed values.
 
     Encoders that differ only in these settings (cache, augmented views) then share their features of plain images.
     """

@@ -43,13 +43,15 @@ silence_decoders()
 REASONS = {
     "unreadable": "no longer a regular file, no permission, a disk error, or a closed Pillow image",
     "unidentified": "none of the formats that are read; see the table of formats",
-    HEIC_HINT: "HEIC with another format's suffix, and the extra that reads it is not installed",
+    HEIC_HINT: "a HEIC image with the suffix of another format, and the extra heic is not installed",
     "truncated": "the data end before the image does",
     "corrupt": "a checksum or the decoder rejects the data",
-    "too large": "more than max_pixels pixels, or more bytes, memory or pixels in a tile than such an image needs",
+    "too large": (
+        "more pixels than dataset.max_pixels, or more bytes, memory or pixels in a tile than such an image needs"
+    ),
     "too slow": "more scans than encoders write, or more CPU seconds than allowed for one image",
-    "crashed": "decoding it killed the process, twice",
-    "too narrow": "center_crop would first have to enlarge it to more than max_pixels",
+    "crashed": "decoding the file killed the process, twice",
+    "too narrow": "center_crop would first have to enlarge the image to more than dataset.max_pixels pixels",
     "unsupported mode": "no defined conversion to 8 bits: 12- or 32-bit integers, floats, LAB, inverted 16-bit gray",
 }
 """Every reason why a file gives no pixels -> what it means."""
@@ -163,7 +165,10 @@ def _to_pixels(image: Image.Image, settings: DecodeSettings) -> Pixels:
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
-    """Return the formats with which Pillow may try to open the data; pillow-heif is imported only for HEIF files."""
+    """Return the formats with which Pillow may try to open the data.
+
+    The package pillow-heif is imported only for HEIF files.
+    """
     if is_heif(data):
         if heif_version() is None:
             raise BadImageError(HEIC_HINT)
@@ -218,7 +223,10 @@ def _to_rgb(image: Image.Image, background: int) -> Image.Image:
 
 
 def _to_8bit(image: Image.Image, background: int) -> Image.Image:
-    """Convert 16-bit gray to RGB by the upper 8 bits; Pillow's own conversion makes all values above 255 white."""
+    """Convert 16-bit gray to RGB by the upper 8 bits.
+
+    Pillow's own conversion makes all values above 255 white.
+    """
     values = numpy.asarray(image)
     gray = (values >> 8).astype(numpy.uint8)
     if "transparency" in image.info:

@@ -21,7 +21,7 @@ _WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 
 
 def find_corruption(data: bytes) -> str | None:
-    """Return the reason why an image file cannot be decoded, a key of decode.REASONS; None if no damage is found."""
+    """Return why an image file cannot be decoded, as a key of decode.REASONS; None if no damage is found."""
     if data.startswith(PNG):
         return _png_corruption(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -47,7 +47,10 @@ def _png_corruption(data: bytes) -> str | None:
 
 
 def _count_scans(data: bytes) -> int:
-    """Count the scans of the first image in a JPEG file; data after it, which phones append, do not count."""
+    """Count the scans of the first image in a JPEG file.
+
+    Data after this image, which phones append, do not count.
+    """
     scans = 0
     match = _MARKER.search(data)
     while match is not None and data[match.end() - 1] != _END_OF_IMAGE:

@@ -72,7 +72,10 @@ def entropy_uncertainty(probabilities: Floats) -> Floats:
 
 
 def _spread(uncertainty: Floats, embeddings: Floats, labeled_embeddings: Floats, count: int) -> Integers:
-    """Choose images by the rule `spread`; more images than MAX_IMAGES are first reduced to a random sample."""
+    """Choose images by the rule `spread`.
+
+    More images than MAX_IMAGES are first reduced to a random sample.
+    """
     sample = numpy.arange(len(embeddings))
     size = max(MAX_IMAGES, count)
     if len(sample) > size:
@@ -95,7 +98,7 @@ def _similarity(points: Floats, others: Floats) -> Floats:
 
 
 def maximize_coverage(similarity: Floats, weights: Floats, covered: Floats, count: int) -> Integers:
-    """Choose columns S one by one, each with the largest gain of sum_i weights_i max(covered_i, max_{j in S} s_ij).
+    """Choose columns S greedily to maximize sum_i weights_i max(covered_i, max_{j in S} s_ij).
 
     A gain never grows when another column is chosen. So the gain of a column is computed again only while its last
     value is the largest one (lazy greedy algorithm).
