@@ -1,14 +1,14 @@
-"""Logit adjustment (arXiv 2007.07314, equation 10): add tau * log(class prior) to the logits in the loss.
+"""Logit adjustment (arXiv 2007.07314, equation 10): add scale * log(class prior) to the logits in the loss.
 
-    labeled      CE(z_i + tau * log pi, y_i),   pi_k = n_k / sum_j n_j, n_k labeled images of class k       (K,)
-    unlabeled    CE(z_i + tau * log pi', target_i), with pi' by the setting `unlabeled`:
+    labeled      CE(z_i + scale * log pi, y_i),   pi_k = n_k / sum_j n_j, n_k labeled images of class k       (K,)
+    unlabeled    CE(z_i + scale * log pi', target_i), with pi' by the setting `unlabeled`:
                    none      pi' is left out, as in the paper, which has no unlabeled images
                    labels    pi' = pi
                    estimate  pi' = m * pi' + (1 - m) * (shares of the selected pseudo-labels of the step, by weight);
                              starts at 1 / K. With offline methods, pi' is the exact shares in the present
                              pseudo-labeled set (m = 0).
 
-The model predicts by argmax z_i, without adjustment: with tau = 1 this minimizes the balanced error. A class without
+The model predicts by argmax z_i, without adjustment: with scale = 1 this minimizes the balanced error. A class without
 labels counts as one with a single label, and pi' is at least 1e-6, so that no loss is infinite. Pseudo-labels come from
 z_i without adjustment too, so they are less often of the frequent classes than those of a model that was trained by
 plain cross-entropy.
@@ -40,14 +40,14 @@ SMALLEST_SHARE = 1e-6
 class LogitAdjustment:
     """Settings of logit adjustment; m is `momentum`. Keys: `conf/loss/logit_adjustment.yaml`."""
 
-    tau: float
+    scale: float
     unlabeled: str
     momentum: float
 
     without_unlabeled: ClassVar[Mapping[str, object]] = {"unlabeled": "none", "momentum": 0.0}
 
     def __post_init__(self) -> None:
-        check_range("tau", self.tau, 0)
+        check_range("scale", self.scale, 0)
         check_choice("unlabeled", self.unlabeled, PRIORS)
         check_range("momentum", self.momentum, 0, 1, below=True)
 
@@ -76,4 +76,4 @@ class LogitAdjustment:
         return self._shift(counts.float().clamp(min=1))
 
     def _shift(self, frequencies: Tensor) -> Tensor:
-        return self.tau * (frequencies / frequencies.sum()).log()
+        return self.scale * (frequencies / frequencies.sum()).log()

@@ -51,18 +51,18 @@ def test_weighted_loss_is_divided_by_the_number_of_images() -> None:
 
 
 def test_logit_adjustment_gives_the_loss_of_the_published_code() -> None:
-    terms = LogitAdjustment(tau=1, unlabeled="none", momentum=0.9).labeled(COUNTS)
+    terms = LogitAdjustment(scale=1, unlabeled="none", momentum=0.9).labeled(COUNTS)
     assert mean_cross_entropy(LOGITS[:2], torch.tensor([2, 1]), terms).item() == pytest.approx(3.1189084, rel=1e-6)
 
 
 def test_logit_adjustment_remains_finite_if_a_class_has_no_labels() -> None:
-    terms = LogitAdjustment(tau=1, unlabeled="labels", momentum=0.9).labeled(torch.tensor([4.0, 0.0]))
+    terms = LogitAdjustment(scale=1, unlabeled="labels", momentum=0.9).labeled(torch.tensor([4.0, 0.0]))
     assert terms.shift is not None
     assert torch.isfinite(terms.shift).all()
 
 
 def test_estimate_follows_the_selected_pseudo_labels() -> None:
-    loss = LogitAdjustment(tau=1, unlabeled="estimate", momentum=0.5)
+    loss = LogitAdjustment(scale=1, unlabeled="estimate", momentum=0.5)
     memory = loss.init(2)
     assert loss.unlabeled_shift(COUNTS[:2], memory).tolist() == pytest.approx([-0.6931472] * 2)
     targets = torch.tensor([0, 0, 1, 1])
@@ -104,7 +104,7 @@ def differ(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 def test_loss_that_is_equal_for_all_classes_is_the_run_without_it() -> None:
     plain = weights_of("method=supervised")
-    assert not differ(weights_of("method=supervised", "loss=logit_adjustment", "loss.tau=0"), plain)
+    assert not differ(weights_of("method=supervised", "loss=logit_adjustment", "loss.scale=0"), plain)
     assert differ(weights_of("method=supervised", "loss=logit_adjustment"), plain)
     assert differ(weights_of("method=supervised", "loss=class_weights"), plain)
 
@@ -131,14 +131,14 @@ def test_unlabeled_adjustment_is_refused_without_a_cross_entropy(method: str) ->
 def test_references_have_the_loss_of_the_run_and_share_what_cannot_change_them() -> None:
     summary = {"steps": 10, "labeled_steps": 10}
     runs = [
-        checked("method=fixmatch", "loss=logit_adjustment", "loss.tau=2", f"loss.unlabeled={prior}")
+        checked("method=fixmatch", "loss=logit_adjustment", "loss.scale=2", f"loss.unlabeled={prior}")
         for prior in ("none", "labels", "estimate")
     ]
     assert len({run.id for run in runs}) == 3
     for kind in ("control", "baseline", "labels_only"):
         configs = [schema.validate(reference_configs(run.config, summary)[kind]).config for run in runs]
-        assert configs[0]["loss"] == {"name": "logit_adjustment", "tau": 2.0, "unlabeled": "none", "momentum": 0.0}
+        assert configs[0]["loss"] == {"name": "logit_adjustment", "scale": 2.0, "unlabeled": "none", "momentum": 0.0}
         assert len({run_id(config) for config in configs}) == 1
-    other = checked("method=fixmatch", "loss=logit_adjustment", "loss.tau=1").config
+    other = checked("method=fixmatch", "loss=logit_adjustment", "loss.scale=1").config
     control = reference_configs(other, summary)["control"]
     assert run_id(control) != run_id(reference_configs(runs[0].config, summary)["control"])

@@ -41,7 +41,9 @@ def test_pseudo_labels_are_the_propagated_labels_of_the_pixels() -> None:
     problem, _, state = trained("method.neighbors=3", "method.neighbor_share=0.7", "method.power=2")
     images = torch.cat((problem.unlabeled.pixels[:], problem.labeled.pixels[:])).flatten(1) / 255
     targets = torch.cat((torch.full((len(problem.unlabeled),), -1), problem.labeled.targets))
-    expected = value_of(propagate_labels(images, targets, problem.num_classes, neighbors=3, alpha=0.7, power=2))
+    expected = value_of(
+        propagate_labels(images, targets, problem.num_classes, neighbors=3, alpha=0.7, power=2, prior="uniform")
+    )
     torch.testing.assert_close(state.memory["propagated"], expected)
 
 

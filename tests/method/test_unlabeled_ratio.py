@@ -64,8 +64,8 @@ def test_targets_match_the_drawn_images(monkeypatch: pytest.MonkeyPatch) -> None
     method, _, memory, training = rounds("method.ratio=3")
     used_targets: list[torch.Tensor] = []
     monkeypatch.setattr(
-        "semisup.method.self_training.weighted_cross_entropy",
-        lambda logits, targets, weight, size: (used_targets.append(targets), logits.sum() * 0)[1],
+        "semisup.method.self_training.pseudo_label_cross_entropy",
+        lambda training, memory, logits, targets, weight, size: (used_targets.append(targets), logits.sum() * 0)[1],
     )
     indices = drawn_indices(method, training, memory, 1, monkeypatch)
     assert torch.cat(used_targets).tolist() == memory["targets"][indices].tolist()
