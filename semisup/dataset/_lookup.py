@@ -47,10 +47,8 @@ def _from_all(
 ) -> dict[str, Tensor]:
     count = sum(info.counts.values())
     if count * info.channels * info.size**2 > MAX_BYTES:
-        raise DataError(
-            f"{count} images of {info.size} x {info.size} pixels are too many to be read, "
-            "and single images cannot be read"
-        )
+        size = f"{info.size} x {info.size} pixels"
+        raise DataError(f"{count} images of {size} are too many to be read, and single images cannot be read")
     data = dataset.read(info, no_progress)
     if fingerprint is not None and data.fingerprint != fingerprint:
         raise DataError("the data set differs from that of the run: its files, their contents or the split changed")
