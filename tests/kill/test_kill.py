@@ -109,7 +109,7 @@ def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
     rows += [["**injected**", *(sum(counts.values()) for counts in totals.values())], ["**survived**", *survived]]
     text = """
 The test kills the program by SIGKILL before every operation on its files, in the middle of every write, and at every
-event of its training. Then it gives the same command again. The run survived if all of these hold: its metrics,
+event of its training. Then the test gives the same command again. The run survived if all of these hold: its metrics,
 pseudo-labels, tensors and summary are bit-identical to those of an uninterrupted run; no step that was saved before
 the kill is computed again; no temporary files remain. `python -m tests.kill FOLDER --whole` runs this test; `make
 check` tries some points of every kind.
