@@ -57,7 +57,9 @@ class FinishedRun(os.PathLike[str]):
 
 
 def train(overrides: Sequence[str] | Mapping[str, object] = ()) -> FinishedRun:
-    """Train one run, as `semisup train` does; reuse it if it is finished, continue it if it was interrupted.
+    """Train one run, as `semisup train` does.
+
+    A finished run is reused, and an interrupted run is continued.
 
     Ctrl-C, or the button that interrupts a notebook, stops the run after the current step and saves it.
 

@@ -115,7 +115,10 @@ class Row:
 
     @property
     def best_run(self) -> Run:
-        """The run with the best validation accuracy; if several runs are equal, the one with the lowest seed."""
+        """The run with the best validation accuracy.
+
+        Among equal runs, the one with the lowest seed.
+        """
         return max(self.runs, key=lambda run: (run.accuracy("validation") or 0, -(run.seed or 0)))
 
 
@@ -139,7 +142,10 @@ class ReferenceGroup:
 
     @property
     def accuracy(self) -> Spread | None:
-        """Mean and spread of the accuracy over seeds; runs of one seed with different lengths are averaged first."""
+        """Mean and spread of the accuracy over seeds.
+
+        Runs of one seed with different lengths are averaged first.
+        """
         return over_seeds(self.runs, self.split)
 
 
@@ -347,7 +353,10 @@ def canonical(value: Any) -> str:
 
 
 def settings_but_length(flat: FlatSettings) -> str:
-    """Convert settings to text without seed and number of steps; it is equal for runs that differ only in these."""
+    """Convert settings to text without seed and number of steps.
+
+    The text is equal for runs that differ only in seed and number of steps.
+    """
     return canonical({key: value for key, value in flat.items() if key not in LENGTHS})
 
 
@@ -394,7 +403,9 @@ def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
 
 
 def _varied(flats: list[FlatSettings]) -> list[str]:
-    """List the settings that differ between runs; settings of `threshold` come first, then those of `augment`.
+    """List the settings that differ between runs.
+
+    Settings of `threshold` come first, then those of `augment`.
 
     A run without a setting is ignored for that setting.
     """
@@ -489,7 +500,10 @@ def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
 
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
-    """Compute mean and spread of the accuracy over seeds; several runs with the same seed are averaged first."""
+    """Compute mean and spread of the accuracy over seeds.
+
+    Several runs with the same seed are averaged first.
+    """
     by_seed: dict[Replicate, list[float | None]] = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
         by_seed[run.replicate].append(run.accuracy(split))

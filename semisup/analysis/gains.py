@@ -32,7 +32,10 @@ class Evidence(StrEnum):
 
 
 class Pair(NamedTuple):
-    """A finished run and its finished reference run of the same seed; `points` is the gain in percentage points."""
+    """A finished run and its finished reference run of the same seed.
+
+    `points` is the gain in percentage points.
+    """
 
     run: Run
     other: Run

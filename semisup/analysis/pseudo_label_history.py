@@ -87,7 +87,10 @@ def read_label_history(folder: Path, count: int) -> LabelHistory:
 
 
 class _Reader:
-    """State of every unlabeled image while pseudo_labels.csv is read; arrays are indexed by the image's number."""
+    """State of every unlabeled image while pseudo_labels.csv is read.
+
+    Arrays are indexed by the image's number.
+    """
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}  # path -> number

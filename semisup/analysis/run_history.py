@@ -20,7 +20,10 @@ MAX_POSITION = 1e12
 
 
 class RoundPoint(NamedTuple):
-    """Coverage and accuracy of the pseudo-labels of one labeling; the accuracy is None if true classes are unknown."""
+    """Coverage and accuracy of the pseudo-labels of one labeling.
+
+    The accuracy is None if true classes are unknown.
+    """
 
     coverage: float
     pseudo_accuracy: float | None

@@ -290,7 +290,10 @@ def _liveness(folder: Path) -> str:
 
 
 def _error_message(error: Exception) -> str:
-    """Return the message of the error on one line; for a KeyError, whose message is only the key, add `is missing`."""
+    """Return the message of the error on one line.
+
+    For a KeyError, whose message is only the key, add `is missing`.
+    """
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return " ".join(str(error).split()) or type(error).__name__

@@ -69,7 +69,9 @@ def selection_stability(
 def _iter_draws(
     targets: NDArray[numpy.int64], sizes: Sequence[int], number: int
 ) -> Iterator[tuple[int, slice, NDArray[numpy.float32]]]:
-    """Draw smaller sets of images, with several numbers of images per class; smaller sets are subsets of larger ones.
+    """Draw smaller sets of images, with several numbers of images per class.
+
+    Smaller sets are subsets of larger ones.
 
     Args:
         targets: (n,) true classes.

@@ -93,7 +93,9 @@ def _open_missing_streams() -> None:
 
 
 def _flush_output(*, report: bool) -> None:
-    """Flush standard output and return an exit status; flushing fails if the disk is full or the terminal is closed.
+    """Flush standard output and return an exit status.
+
+    Flushing fails if the disk is full or the terminal is closed.
 
     Args:
         report: whether to print an error message about a failure; False if the command has already printed one.

@@ -183,6 +183,9 @@ def _check_slugs(*values: object) -> list[str]:
 
 
 def _unfinished(about: dict[str, Any]) -> str:
-    """Return the status of an unfinished run; `killed` if its record says `running` but no process trains it."""
+    """Return the status of an unfinished run.
+
+    The status is `killed` if the record says `running` but no process trains the run.
+    """
     status = about.get("status")
     return "killed" if status in (RunStatus.RUNNING, RunStatus.DONE, None) else str(status)

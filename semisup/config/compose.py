@@ -1,4 +1,7 @@
-"""Compose configs with Hydra as `semisup train` does, and translate Hydra's errors; this module imports no torch."""
+"""Compose configs with Hydra as `semisup train` does, and translate Hydra's errors.
+
+This module imports no torch.
+"""
 
 import re
 from pathlib import Path
@@ -98,7 +101,10 @@ def custom_choices(config: DictConfig) -> list[tuple[str, str, Path]]:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Copy a composed config without its `hydra` section; interpolations such as `${hydra:...}` still work."""
+    """Copy a composed config without its `hydra` section.
+
+    Interpolations such as `${hydra:...}` still work.
+    """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(own, DictConfig)
     return own
@@ -195,7 +201,10 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
 
 
 def _chosen_option(node: str, overrides: list[str]) -> str:
-    """Return the option that the overrides choose for a node; their settings, one of which is wrong, do not matter."""
+    """Return the option that the overrides choose for a node.
+
+    The settings of this option, one of which is wrong, do not matter.
+    """
     choices = [word for word in overrides if "." not in word.partition("=")[0] and _is_choice(word)]
     config = hydra.compose("train", overrides=choices)
     return str(config[node].name)

@@ -115,7 +115,9 @@ def _bare(key: str) -> str:
 
 
 def axes(overrides: Iterable[Override]) -> list[Axis]:
-    """Combine overrides to the axes of a grid; all paired overrides form one axis, at the place of the first of them.
+    """Combine overrides to the axes of a grid.
+
+    All paired overrides form one axis, at the place of the first of them.
 
     Raises:
         SettingError: paired overrides have different numbers of values.

@@ -1,4 +1,7 @@
-"""Choose float32 or bfloat16 for `precision=auto`; the choice depends on the device and the network."""
+"""Choose float32 or bfloat16 for `precision=auto`.
+
+The choice depends on the device and the network.
+"""
 
 from functools import partial
 

@@ -195,7 +195,10 @@ def _head(yaml: Path) -> tuple[str, ...]:
 
 
 def _first_sentence(head: tuple[str, ...]) -> str:
-    """Return the first sentence of a YAML file's summary; it ends before the first line such as `command: ...`."""
+    """Return the first sentence of a YAML file's summary.
+
+    The sentence ends before the first line such as `command: ...`.
+    """
     lines = [*head[:1], *itertools.takewhile(lambda line: not re.match(r"[a-z]+: ", line), head[1:])]
     sentence = re.match(r".*?[\w)]\.(?= [A-Z])", text := " ".join(lines))
     return sentence[0] if sentence else text

@@ -39,7 +39,10 @@ def option_names(group: str) -> list[str]:
 
 
 def added_options(group: str) -> dict[str, str]:
-    """Map the options of a group from other packages to their modules; they cannot replace built-in options."""
+    """Map the options of a group from other packages to their modules.
+
+    Options of other packages cannot replace built-in options.
+    """
     added = {entry.name: entry.value for entry in installed_entry_points().select(group=f"semisup.{group}")}
     if not added:
         return {}
@@ -71,7 +74,10 @@ def settings_class(group: str, name: str) -> type:
 
 
 def options_with(group: str, field: str) -> list[str]:
-    """List the options of a group that have a setting of this name, sorted; imports all modules of the group."""
+    """List the options of a group that have a setting of this name, sorted.
+
+    To find them, all modules of the group are imported.
+    """
     return [
         name
         for name in option_names(group)

@@ -43,7 +43,10 @@ def is_scalar_override(word: str, config: DictConfig) -> bool:
 
 @contextmanager
 def with_override(config: DictConfig, word: str) -> Iterator[DictConfig]:
-    """Change one value in `config` within a context; the old value is restored at the end of the context."""
+    """Change one value in `config` within a context.
+
+    The old value is restored at the end of the context.
+    """
     override = OverridesParser.create().parse_override(word)
     assert override.type == OverrideType.CHANGE
     parent, _, name = override.key_or_group.rpartition(".")

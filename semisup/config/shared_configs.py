@@ -1,4 +1,6 @@
-"""Hide YAML files with a leading underscore from lists of options; they contain keys that several options share.
+"""Hide YAML files with a leading underscore from lists of options.
+
+Such files contain keys that several options share.
 
 Without this module, Hydra lists every YAML of a group as an option: in `--help`, in error messages, in shell completion
 and in `glob(*)`.
@@ -15,7 +17,10 @@ def is_option(name: str) -> bool:
 
 
 def install() -> None:
-    """Make Hydra omit YAML files with a leading underscore from lists of options; other files can include them."""
+    """Make Hydra omit YAML files with a leading underscore from lists of options.
+
+    Other YAML files can still include such files.
+    """
     add_result = ConfigSource._list_add_result
 
     def add_option(source: Any, files: Any, file_path: Any, file_name: Any, results_filter: Any) -> None:

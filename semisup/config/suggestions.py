@@ -61,7 +61,10 @@ def _architecture(group: str, name: str) -> str:
 
 
 def _folder(group: str, name: str) -> str:
-    """Suggest `dataset=folder` for an unknown data set; if `name` is the path of a folder, suggest that as its root."""
+    """Suggest `dataset=folder` for an unknown data set.
+
+    If `name` is the path of a folder, suggest that as its root.
+    """
     if group != "dataset":
         return ""
     root = f"dataset.root={shell_quote(Path(name))}" if Path(name).expanduser().is_dir() else "dataset.root=PATH"

@@ -50,7 +50,10 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
 
 
 def _cell_to_override(word: str) -> str:
-    """Convert a cell of the CSV file `sweep.rows` to an override; a cell is one value even if it contains commas."""
+    """Convert a cell of the CSV file `sweep.rows` to an override.
+
+    A cell is one value even if it contains commas.
+    """
     converted = _to_override(word, sweep=False)
     if not OverridesParser.create().parse_override(converted).is_sweep_override():
         return converted
@@ -84,7 +87,10 @@ def _to_override(word: str, sweep: bool) -> str:
 
 
 def _ambiguous_comma(key: str, value: str) -> SettingError:
-    """Build the error about text with a comma in a sweep; it says what to type for several values and for one."""
+    """Build the error about text with a comma in a sweep.
+
+    The message says what to type for several values and for one.
+    """
     parts = ",".join(quote(part.strip()) for part in value.split(","))
     several, one = (_in_shell(f"{key}={quoted}") for quoted in (parts, quote(value)))
     return SettingError(key, value, f"text with a comma needs quotes with -m; type {several}, or as one value {one}")

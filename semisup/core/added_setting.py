@@ -14,7 +14,10 @@ ABSENT = "absent"
 
 
 def added(absent: object) -> Mapping[str, object]:
-    """Mark a dataclass field as a later addition; `absent` is the value with which the setting has no effect."""
+    """Mark a dataclass field as a later addition.
+
+    `absent` is the value with which the setting has no effect.
+    """
     return {ABSENT: absent}
 
 
@@ -25,6 +28,9 @@ def absent_values(settings: type) -> dict[str, object]:
 
 
 def without_absent(settings: type, node: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove later additions that have no effect from a config node; `settings` is the dataclass of the node."""
+    """Remove later additions that have no effect from a config node.
+
+    `settings` is the dataclass of the node.
+    """
     absent = absent_values(settings)
     return {key: value for key, value in node.items() if key not in absent or value != absent[key]}

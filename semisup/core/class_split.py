@@ -112,7 +112,10 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
 
 
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
-    """Shuffle the indices of the images of one class; the images are assigned to the sets in this order."""
+    """Shuffle the indices of the images of one class.
+
+    The images are assigned to the sets in this order.
+    """
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
@@ -195,7 +198,10 @@ def long_tail(head: int, imbalance: float, num_classes: int) -> list[int]:
 
 
 def _share(key: str, share: float, name: str, count: int) -> int:
-    """Round `share` of `count` images to a whole number; raise SettingError if a positive share rounds to 0."""
+    """Round `share` of `count` images to a whole number.
+
+    A positive share that rounds to 0 is a SettingError.
+    """
     number = round(share * count)
     if share > 0 and number == 0:
         raise SettingError(

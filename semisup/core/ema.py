@@ -25,7 +25,10 @@ def start_average(student: nn.Module) -> nn.Module:
 
 
 def decay_at(decay: float, update: int, *, warmup: bool) -> float:
-    """Compute the decay d_t of an update; updates are counted t = 1, 2, ... from the start of the average."""
+    """Compute the decay d_t of an update.
+
+    Updates are counted t = 1, 2, ... from the start of the average.
+    """
     return min(decay, update / (update + 9)) if warmup else decay
 
 

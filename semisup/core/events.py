@@ -1,4 +1,6 @@
-"""Events that the training loop yields; the caller can log them, display them, save the training state, or do nothing.
+"""Events that the training loop yields.
+
+The caller can log them, display them, save the training state, or do nothing.
 
 Each class is one kind of event. `row()` returns the metrics of an event for the log.
 """

@@ -31,7 +31,9 @@ class HeadFirst:
             ]
 
     def update(self, progress: float) -> None:
-        """Begin or end the phase according to the progress of the training, in [0, 1]; call this before every step.
+        """Begin or end the phase according to the progress of the training, in [0, 1].
+
+        This function must be called before every step.
 
         The model must be in training mode.
         """

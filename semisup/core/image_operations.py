@@ -257,12 +257,18 @@ def _values(like: Tensor) -> Tensor:
 
 
 def _blend(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Blend integral floats in [0, 255] from `start` (share 0) to `end` (share 1); round down, as Pillow's `blend`."""
+    """Blend integral floats in [0, 255] from `start` (share 0) to `end` (share 1).
+
+    The result is rounded down, as by Pillow's `blend`.
+    """
     return _bytes((end - start).mul(share).add_(start))
 
 
 def _bytes(values: Tensor) -> Tensor:
-    """Round floats in [0, 256) down to uint8; the conversion by way of int16 is four times as fast on a CPU."""
+    """Round floats in [0, 256) down to uint8.
+
+    The conversion by way of int16 is four times as fast on a CPU.
+    """
     return values.to(torch.int16).to(torch.uint8)
 
 

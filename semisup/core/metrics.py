@@ -76,7 +76,10 @@ def pseudo_accuracy(targets: Tensor, weight: Tensor, hidden_targets: Tensor) -> 
 
 
 def normalized_entropy(counts: Tensor) -> float | None:
-    """Compute the entropy of (K,) class counts, divided by its maximum; in [0, 1], or None if all counts are 0."""
+    """Compute the entropy of (K,) class counts, divided by its maximum.
+
+    The result is in [0, 1]; None if all counts are 0.
+    """
     total = int(counts.sum())
     if total == 0:
         return None

@@ -48,7 +48,10 @@ class Prefetchable(Protocol):
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Interface of images whose stored features replace the pixels; a batch consists of positions, (U,) int64."""
+    """Interface of images whose stored features replace the pixels.
+
+    A batch consists of positions, (U,) int64.
+    """
 
     def plain(self, batch: Tensor, /) -> Tensor:
         """Return the stored features of the images in a batch, computed from the images without augmentation."""

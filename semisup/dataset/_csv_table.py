@@ -73,7 +73,9 @@ class CsvTable:
         return ""
 
     def rows(self, columns: Sequence[int]) -> Iterator[list[str]]:
-        """Yield the cells of each row in the columns at these positions; rows without any text are skipped.
+        """Yield the cells of each row in the columns at these positions.
+
+        Rows without any text are skipped.
 
         Raises:
             DataError: a row has another number of cells than the first row, or is damaged.
@@ -138,7 +140,10 @@ def _encoding(file: BinaryIO, shown_path: str) -> str:
 
 
 def _split_header(line: str, separator: str | None) -> tuple[list[str], str]:
-    """Split the first row by the separator that gives the most cells; empty cells at its end are removed."""
+    """Split the first row by the separator that gives the most cells.
+
+    Empty cells at its end are removed.
+    """
     best: tuple[list[str], str] = ([], separator or SEPARATORS[0])
     for each in SEPARATORS if separator is None else (separator,):
         try:

@@ -25,7 +25,10 @@ def is_word(split: str, name: str) -> bool:
 
 
 def word_folders(source: Source, inside: str) -> list[str]:
-    """List the folders in `inside` that have the usual name of a set, such as `val`; these are never classes."""
+    """List the folders in `inside` that have the usual name of a set, such as `val`.
+
+    Such folders are never classes.
+    """
     return [each for each in source.folders(inside).values() if _is_any_word(each)]
 
 

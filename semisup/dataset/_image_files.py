@@ -124,7 +124,10 @@ def _read_splits(
 
 @contextmanager
 def _attach_report(report: dict[str, Any]) -> Iterator[None]:
-    """Context that attaches the data report to a DataError; the report lists all files, the message only some."""
+    """Context that attaches the data report to a DataError.
+
+    The report lists all files, the message only some.
+    """
     try:
         yield
     except DataError as error:
@@ -159,7 +162,10 @@ class _DecodedSplit(NamedTuple):
 def _assign_to_splits(
     index: FileIndex, numbers: Mapping[str, Any], lists: Mapping[str, DecodedImages], limit: float
 ) -> dict[str, _DecodedSplit]:
-    """Gather the images of each split from the decoded lists; a split of more than `limit` bytes stays on disk."""
+    """Gather the images of each split from the decoded lists.
+
+    A split of more than `limit` bytes stays on disk.
+    """
     sources = [images.pixels for images in lists.values()]
     digests = [digest for images in lists.values() for digest in images.digests]
     which = numpy.repeat(numpy.arange(len(lists), dtype=numpy.uint8), [len(each.digests) for each in lists.values()])

@@ -150,7 +150,10 @@ def _list_images(
 
 
 def _check_missing(missing: Mapping[int, str], rows: ImageRows, source: Source, names: SetNames) -> None:
-    """Count the rows without an image; raise DataError if they are more than `dataset.max_bad_fraction` allows."""
+    """Count the rows without an image.
+
+    Raise DataError if there are more such rows than `dataset.max_bad_fraction` allows.
+    """
     rows.ignored[MISSING] += len(missing)
     count = len(missing) + len(rows.files)
     share = len(missing) / count

@@ -119,7 +119,10 @@ ADVICE: Mapping[str, str] = {
 
 
 def _no_layout(source: Source, names: SetNames) -> DataError:
-    """Build the error for files that match no layout; it describes the files and the two most similar layouts."""
+    """Build the error for files that match no layout.
+
+    The message describes the files and the two most similar layouts.
+    """
     folders = [f"{shown(last_name(each))}/" for each in source.subfolders(".")]
     train = train_folder(source, names)
     flat = [source.scan(each, recursive=False).files for each in (".", *([train] if train else []))]

@@ -33,7 +33,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class SetNames:
-    """Settings of `dataset=folder` that name the folder of each set, relative to the root; null = there is no such set.
+    """Settings of `dataset=folder` that name the folder of each set, relative to the root.
+
+    A setting is null if there is no such set.
 
     unlabeled: one folder or more
     class_pattern: regular expression with a group `class`, for classes in file names

@@ -25,7 +25,9 @@ def image_files(info: DatasetInfo) -> dict[str, str]:
 
 
 def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:
-    """Read the images with these names: name -> (C, S, S) uint8; missing and undecodable images are left out.
+    """Read the images with these names: name -> (C, S, S) uint8.
+
+    Missing and undecodable images are left out.
 
     If the data set cannot read single images, all of it is read, provided that it is small enough. Its fingerprint is
     then compared with that of the run.

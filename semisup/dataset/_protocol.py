@@ -81,7 +81,10 @@ class ReadsSome(Protocol):
     """Interface of a data set that can read some of its images without reading all of them."""
 
     def read_some(self, info: DatasetInfo, split: str, names: Sequence[str]) -> dict[str, Tensor]:
-        """Read the images with these names: name -> (C, S, S) uint8; missing and undecodable images are left out."""
+        """Read the images with these names: name -> (C, S, S) uint8.
+
+        Missing and undecodable images are left out.
+        """
         ...
 
 

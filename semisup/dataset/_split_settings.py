@@ -30,7 +30,10 @@ class SplitSettings:
         self.fractions()
 
     def fractions(self) -> SplitFractions:
-        """Return the sizes of the splits of the training images; the official test images are not part of them."""
+        """Return the sizes of the splits of the training images.
+
+        The official test images are not part of them.
+        """
         return SplitFractions(
             0,
             self.validation_share,

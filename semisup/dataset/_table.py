@@ -41,7 +41,9 @@ def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None]
 def read_available(
     read: Callable[[Mapping[str, str | None]], Table], chosen: Mapping[str, str | None], absent: dict[str, SettingError]
 ) -> Table:
-    """Read a table in which columns named by the user may be missing; then columns with usual names are used.
+    """Read a table in which columns named by the user may be missing.
+
+    For a missing column, the column with a usual name is used.
 
     Args:
         read: function that reads the table, given the names of its columns.

@@ -59,7 +59,10 @@ class TorchvisionArrays(SplitSettings):
         self.check_split()
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings by which `semisup predict` decodes image files; transparent pixels become black."""
+        """Return the settings by which `semisup predict` decodes image files.
+
+        Transparent pixels become black.
+        """
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def inspect(self) -> DatasetInfo:

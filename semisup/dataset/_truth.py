@@ -28,7 +28,9 @@ def read_hidden_classes(
     files: Sequence[ImageFile],
     classes: Sequence[str],
 ) -> list[int]:
-    """Read the true class numbers of the unlabeled files from a table; UNKNOWN for a file that is not in it.
+    """Read the true class numbers of the unlabeled files from a table.
+
+    A file that is not in the table gets UNKNOWN.
 
     The table may contain further files. A class is given by its name or by its number.
 

@@ -12,7 +12,9 @@ from semisup.features.encode import encoding_mode
 
 
 class Ensemble(nn.Module):
-    """Network that applies several models to the same images; models with equal encoders share the features.
+    """Network that applies several models to the same images.
+
+    Models with equal encoders share the features.
 
     Images are encoded in the same way as for the packs (files of stored features) of a run, so that their features are
     bit-identical to those in the run.

@@ -31,7 +31,9 @@ So a process that is killed loses about a 16th of the work, and 10^7 rows are in
 
 
 class FeaturePack:
-    """The features that were stored so far for one recipe (encoder, views, versions); more can be added.
+    """The features that were stored so far for one recipe (encoder, views, versions).
+
+    More can be added.
 
     Args:
         cache: cache folder, which contains the packs of all recipes; None = rows stay in the memory of this process.
@@ -95,7 +97,9 @@ class FeaturePack:
         return max(1, min(max(LEAST_ROWS, len(self) // SHARE), MOST_BYTES // (2 * views * features)))
 
     def add(self, digests: list[bytes], rows: Any) -> None:
-        """Store the features of n images, (n, K, D) float16; if the cache cannot be written, keep them in memory.
+        """Store the features of n images, (n, K, D) float16.
+
+        If the cache cannot be written, keep them in memory.
 
         Args:
             digests: digest of the image of each row.
@@ -117,7 +121,9 @@ class FeaturePack:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Try to lock the pack for writing; yield True if this process may encode, False if another process does.
+        """Try to lock the pack for writing.
+
+        Yield True if this process may encode, False if another process does.
 
         The lock ends with the context, or with the process.
         """
@@ -145,7 +151,10 @@ class FeaturePack:
             os.close(descriptor)
 
     def digest(self, digests: Sequence[bytes]) -> str:
-        """Compute the sha256 of the stored features of these images, in this order; all images must have features."""
+        """Compute the sha256 of the stored features of these images, in this order.
+
+        All images must have features.
+        """
         total = hashlib.sha256()
         for digest in digests:
             number, row = self.places[digest]

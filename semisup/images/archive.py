@@ -142,7 +142,10 @@ def _is_hidden_part(name: str) -> bool:
 
 
 def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
-    """Read the first bytes of a file in an archive, and the last bytes of a TGA; b"" if they cannot be read."""
+    """Read the first bytes of a file in an archive, and the last bytes of a TGA.
+
+    If they cannot be read, the result is b"".
+    """
     try:
         if suffix == TGA_SUFFIX:
             data = read_file(member, MAX_TGA_BYTES)

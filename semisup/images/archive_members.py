@@ -59,7 +59,10 @@ class ParquetCell(ArchivedImage):
 
 
 def in_storage_order(files: Sequence[ImageFile]) -> list[ImageFile]:
-    """Sort images inside archives by their positions, in which reading them is fastest; other files are not sorted."""
+    """Sort images inside archives by their positions, in which reading them is fastest.
+
+    Other files are not sorted.
+    """
     archived, others = list[ArchivedImage](), list[ImageFile]()
     for file in files:
         if isinstance(file, ArchivedImage):

@@ -113,7 +113,10 @@ def read(
     *,
     on_disk: bool = False,
 ) -> DecodedImages:
-    """Read the pixels of one list of files from the cache; decode and cache missing ones (see `read_lists`)."""
+    """Read the pixels of one list of files from the cache.
+
+    Missing files are decoded and cached (see `read_lists`).
+    """
     return read_lists({"": files}, settings, cache, workers, watch, on_disk=on_disk)[""]
 
 

@@ -163,7 +163,10 @@ def _to_pixels(image: Image.Image, settings: DecodeSettings) -> Pixels:
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
-    """Return the formats with which Pillow may try to open the data; pillow-heif is imported only for HEIF files."""
+    """Return the formats with which Pillow may try to open the data.
+
+    The package pillow-heif is imported only for HEIF files.
+    """
     if is_heif(data):
         if heif_version() is None:
             raise BadImageError(HEIC_HINT)
@@ -218,7 +221,10 @@ def _to_rgb(image: Image.Image, background: int) -> Image.Image:
 
 
 def _to_8bit(image: Image.Image, background: int) -> Image.Image:
-    """Convert 16-bit gray to RGB by the upper 8 bits; Pillow's own conversion makes all values above 255 white."""
+    """Convert 16-bit gray to RGB by the upper 8 bits.
+
+    Pillow's own conversion makes all values above 255 white.
+    """
     values = numpy.asarray(image)
     gray = (values >> 8).astype(numpy.uint8)
     if "transparency" in image.info:

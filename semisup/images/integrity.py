@@ -47,7 +47,10 @@ def _png_corruption(data: bytes) -> str | None:
 
 
 def _count_scans(data: bytes) -> int:
-    """Count the scans of the first image in a JPEG file; data after it, which phones append, do not count."""
+    """Count the scans of the first image in a JPEG file.
+
+    Data after this image, which phones append, do not count.
+    """
     scans = 0
     match = _MARKER.search(data)
     while match is not None and data[match.end() - 1] != _END_OF_IMAGE:

@@ -100,14 +100,19 @@ def _retry_once(worker: "_Worker[R]", file: ImageFile) -> R:
 
 
 class _Worker(Generic[R]):
-    """Worker process that handles one file at a time; it is started when needed, and again after it died."""
+    """Worker process that handles one file at a time.
+
+    The process is started when needed, and again after it died.
+    """
 
     def __init__(self, act: Callable[[ImageFile], R], first: Callable[[], None]) -> None:
         self.act, self.first = act, first
         self.process: Any = None
 
     def run(self, file: ImageFile) -> R:
-        """Let the worker process handle a file and return the result; its exceptions are raised again here.
+        """Let the worker process handle a file and return the result.
+
+        Its exceptions are raised again here.
 
         Raises:
             WorkerDiedError: the process died.

@@ -209,7 +209,10 @@ def _init_pool_worker(settings: DecodeSettings, parquet: bool) -> None:
 
 
 def _prepare(settings: DecodeSettings, parquet: bool) -> None:
-    """Limit the memory of a decoding process; if Parquet is read, first load its library, which needs much memory."""
+    """Limit the memory of a decoding process.
+
+    If Parquet is read, first load its library, which needs much memory.
+    """
     if parquet:
         import semisup.images.parquet_cells  # noqa: F401
     limit_memory(settings)

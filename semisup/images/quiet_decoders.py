@@ -1,4 +1,6 @@
-"""Suppress warnings that image decoders write to the terminal; some contain text from the image file.
+"""Suppress warnings that image decoders write to the terminal.
+
+Some of these warnings contain text from the image file.
 
 No information is lost: for the same problems Pillow raises exceptions, which become a reason of decode.REASONS.
 """

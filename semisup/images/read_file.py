@@ -105,7 +105,10 @@ def _read_zip_member(descriptor: int, file: ZipMember, limit: int) -> bytes:
 
 
 def _data_start(descriptor: int, file: ZipMember) -> int:
-    """Find the first data byte of a file in a zip archive; the length of its local header must be read for that."""
+    """Find the first data byte of a file in a zip archive.
+
+    The length of its local header must be read for that.
+    """
     header = os.pread(descriptor, _LOCAL_HEADER.size, file.position)
     if len(header) < _LOCAL_HEADER.size:
         raise BadImageError("truncated")

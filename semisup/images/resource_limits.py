@@ -29,7 +29,10 @@ TOO_SLOW = -signal.SIGPROF
 
 
 def limit_memory(settings: DecodeSettings) -> None:
-    """Limit the memory of this process to the need of the largest accepted image; beyond it, MemoryError is raised."""
+    """Limit the memory of this process to the need of the largest accepted image.
+
+    If it needs more memory, MemoryError is raised.
+    """
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:

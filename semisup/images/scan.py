@@ -223,7 +223,10 @@ def _decode_path(path: Path | str) -> str:
 
 
 class _Ignored(Counter[str]):
-    """Numbers of ignored entries by reason; with `listed`, `entries` has the path and the reason of each."""
+    """Numbers of ignored entries by reason.
+
+    With `listed`, `entries` has the path and the reason of each.
+    """
 
     def __init__(self, listed: bool) -> None:
         super().__init__()

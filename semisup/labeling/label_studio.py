@@ -55,7 +55,10 @@ def _task(task: LabelingTask, model_version: str) -> dict[str, Any]:
 
 
 def labeling_config(classes: list[str]) -> bytes:
-    """Build Label Studio's labeling config; the keyboard keys 1 to 9 and 0 select the first ten classes."""
+    """Build Label Studio's labeling config.
+
+    The keyboard keys 1 to 9 and 0 select the first ten classes.
+    """
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${URL}")
     choices = ElementTree.SubElement(

@@ -46,7 +46,10 @@ def images_to_label(data: RunData, rows: Sequence[int], scores: Sequence[float])
 
 
 def labels_to_check(data: RunData, issues: LabelIssues) -> list[ReviewedImage]:
-    """List the labeled images whose class looks wrong; the score is 1 minus the probability of the given class."""
+    """List the labeled images whose class looks wrong.
+
+    The score is 1 minus the probability of the given class.
+    """
     rows = issues.rows.tolist()
     each = zip(rows, issues.suggested.tolist(), issues.confidence.tolist(), issues.quality.tolist(), strict=True)
     return [

@@ -72,7 +72,10 @@ def entropy_uncertainty(probabilities: Floats) -> Floats:
 
 
 def _spread(uncertainty: Floats, embeddings: Floats, labeled_embeddings: Floats, count: int) -> Integers:
-    """Choose images by the rule `spread`; more images than MAX_IMAGES are first reduced to a random sample."""
+    """Choose images by the rule `spread`.
+
+    More images than MAX_IMAGES are first reduced to a random sample.
+    """
     sample = numpy.arange(len(embeddings))
     size = max(MAX_IMAGES, count)
     if len(sample) > size:

@@ -10,7 +10,10 @@ from semisup.runtime.liveness import is_alive, is_local
 
 
 class Holder(NamedTuple):
-    """The process that holds a lock, as named in owner.json; `process` is {} if the file is empty or incomplete."""
+    """The process that holds a lock, as named in owner.json.
+
+    `process` is {} if the file is empty or incomplete.
+    """
 
     fingerprint: heartbeat.Fingerprint
     process: dict[str, Any]

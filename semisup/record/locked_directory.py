@@ -78,6 +78,9 @@ class LockedDirectory:
             write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write a JSON file of the run directory, replacing an existing one; raises the errors of `writing`."""
+        """Write a JSON file of the run directory, replacing an existing one.
+
+        The errors are those of `writing`.
+        """
         with self.writing():
             write_json(self.bound / name, value, confirm=self.lock.assert_held)

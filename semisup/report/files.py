@@ -1,4 +1,7 @@
-"""Render the files that `compare` and `show` write; a file that cannot be drawn only causes a warning."""
+"""Render the files that `compare` and `show` write.
+
+A file that cannot be drawn only causes a warning.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -232,7 +232,9 @@ def to_gray(pixels: Tensor) -> Tensor:
 
 
 def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iterator[ClassifiedBatch]:
-    """Yield the batches of predictions; with `unreadable="raise"`, raise DataError at the first unreadable image.
+    """Yield the batches of predictions.
+
+    With `unreadable="raise"`, raise DataError at the first unreadable image.
 
     Raises:
         SettingError: `unreadable` is neither `raise` nor `nan`.

@@ -73,7 +73,10 @@ def check_compatibility(
 
 
 def _no_unlabeled(dataset: Mapping[str, object], labels: int) -> str:
-    """Write the advice for a data set without unlabeled images; `labels` is the mean number of labels per class."""
+    """Write the advice for a data set without unlabeled images.
+
+    `labels` is the mean number of labels per class.
+    """
     ways = ["add some, or use method=supervised"]
     if "unlabeled" in dataset:
         ways.append("dataset.unlabeled=FOLDER names a folder of them")

@@ -1,4 +1,7 @@
-"""Read the data of a run and move them to its device; runs of a sweep with the same data read them once."""
+"""Read the data of a run and move them to its device.
+
+Runs of a sweep with the same data read them once.
+"""
 
 import numpy
 import torch

@@ -120,7 +120,10 @@ def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield each regular file below a folder and its bytes on disk; links are neither followed nor listed."""
+    """Yield each regular file below a folder and its bytes on disk.
+
+    Links are neither followed nor listed.
+    """
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:

@@ -71,7 +71,9 @@ _digests: dict[tuple[object, ...], dict[str, list[bytes]]] = {}
 
 
 def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: Bars) -> EncodedRun:
-    """Prepare a run for training on stored features instead of images; a run without encoder is unchanged.
+    """Prepare a run for training on stored features instead of images.
+
+    A run without encoder is unchanged.
 
     Raises:
         SettingError: the weights of the encoder are missing, or are not those that the config names.

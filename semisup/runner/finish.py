@@ -49,7 +49,10 @@ def finish_run(
 
 
 def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
-    """Close the tracker with the scalars of the summary; an empty summary means that the run did not finish."""
+    """Close the tracker with the scalars of the summary.
+
+    An empty summary means that the run did not finish.
+    """
     with _warn_on_error("the tracker was not closed"):
         scalars = {name: value for name, value in summary.items() if not isinstance(value, dict)}
         tracker.close(scalars, EXIT_STATUS[RunStatus.DONE if summary else RunStatus.FAILED])

@@ -33,7 +33,10 @@ STOP_SIGNALS = (
 
 
 class StopRequested(SystemExit):
-    """Exception for a stop by a signal; `by` is the name of the signal, `code` the exit status of the command."""
+    """Exception for a stop by a signal.
+
+    `by` is the name of the signal, `code` the exit status of the command.
+    """
 
     def __init__(self, code: int, by: str) -> None:
         super().__init__(code)
@@ -45,7 +48,9 @@ class StopRequested(SystemExit):
 
 
 class StopHandler:
-    """Context that catches stop signals; `asked` describes the signal that was received (None = no signal).
+    """Context that catches stop signals.
+
+    `asked` describes the signal that was received (None = no signal).
 
     At its end, the previous handlers are restored.
     """

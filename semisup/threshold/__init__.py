@@ -66,7 +66,9 @@ class AligningPolicy(Protocol):
     """
 
     def align(self, probabilities: Tensor, memory: StateDict) -> Tensor:
-        """Align (U, K) predicted probabilities with the target class distribution; rows of the result sum to 1.
+        """Align (U, K) predicted probabilities with the target class distribution.
+
+        Rows of the result sum to 1.
 
         Args:
             memory: memory that `select` returned for the same images.

@@ -24,7 +24,9 @@ class ParentSettings:
     checkpoint: str | None
 
     def load(self, model: nn.Module) -> None:
-        """Copy the weights of the parent run into a model; without a parent run, leave the model unchanged.
+        """Copy the weights of the parent run into a model.
+
+        Without a parent run, leave the model unchanged.
 
         Raises:
             RecordError: the checkpoint is missing or damaged.

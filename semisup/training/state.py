@@ -152,7 +152,9 @@ class TrainingConfig:
 
 @dataclass
 class Best:
-    """The model with the best validation metric of `train.select_by`; if several are equal, the first one.
+    """The model with the best validation metric of `train.select_by`.
+
+    If several models are equal, it is the first one.
 
     With `train.refit`, it is the last model, and its metrics are None.
     """
@@ -230,7 +232,10 @@ class State:
 
 
 def start(problem: TrainingData, settings: TrainingConfig) -> State:
-    """Create the state of a training before its first step; the initial weights depend only on the seed."""
+    """Create the state of a training before its first step.
+
+    The initial weights depend only on the seed.
+    """
     student = _build_model(problem, settings, 0)
     average = start_average(student) if settings.train.ema_decay is not None else None
     for model in (student, average):
@@ -258,7 +263,9 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
 
 
 def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
-    """Build a model with the initial weights for a round; with Noisy Student, each round has other ones.
+    """Build a model with the initial weights for a round.
+
+    With Noisy Student, each round has other initial weights.
 
     If the run starts from a parent run, every round starts from the weights of that run.
     """

@@ -80,7 +80,10 @@ def _draw(accuracy: Axes, coverage: Axes, curve: SplitCurve, label: str, **optio
 
 
 def _draw_threshold(axes: Axes, applied: Mapping[str, Any], tau: float | None) -> None:
-    """Mark the threshold of the last labeling in a chart; if classes have different thresholds, draw a band."""
+    """Mark the threshold of the last labeling in a chart.
+
+    If classes have different thresholds, draw a band.
+    """
     low, high = (as_number(applied.get(f"pseudo/threshold_{end}")) for end in ("min", "max"))
     if low is not None and high is not None:
         axes.axvspan(min(low, 1), min(high, 1), color=GRAY, alpha=0.15, linewidth=0, label="its range over classes")

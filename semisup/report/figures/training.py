@@ -15,7 +15,9 @@ MAX_MARKS = 40  # labelings that are marked one by one
 
 
 def training_figure(rows: Rows, start_accuracy: float | None, best_step: float | None) -> Figure | None:
-    """Draw accuracy and loss of a run by step; vertical lines mark labelings, a ring marks the best model.
+    """Draw accuracy and loss of a run by step.
+
+    Vertical lines mark labelings, a ring marks the best model.
 
     Args:
         rows: rows of metrics.jsonl.
