@@ -99,7 +99,7 @@ def bare_step(config: Any, shape: Shape, method: str, device: str = "cpu") -> Wo
 
 
 def resident(config: Any, pixels: Tensor) -> Tensor:
-    """Convert (n, C, S, S) pixels to float in [0, 1], in the memory layout of the run."""
+    """Convert (n, C, S, S) uint8 pixels to float in [0, 1], in the memory layout of the run."""
     layout = torch.channels_last if config.settings.channels_last else torch.contiguous_format
     return to_float(pixels).contiguous(memory_format=layout)
 

@@ -59,7 +59,7 @@ def _two_over_one(plan: Plan) -> Measured:
 
 
 def _shared_over_separate(plan: Plan) -> Measured:
-    """Measure the time of a sweep whose runs share their start, over the time of the same sweep without sharing.
+    """Compute the time of a sweep with shared starts, divided by the time of the same sweep without them.
 
     The unlabeled set is first labeled at 40 % of the steps, when the accuracy is above the gate. Until then an epoch is
     one pass over the labeled images, which is three steps.

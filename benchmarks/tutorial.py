@@ -92,7 +92,7 @@ class Labeled(Dataset[tuple[Tensor, int]]):
 
 
 class Unlabeled(Dataset[tuple[Tensor, numpy.ndarray]]):
-    """Data set of the unlabeled images; an item is (tensor for the model, original array)."""
+    """Data set of the unlabeled images; an item has the tensor for the model and the original array."""
 
     def __init__(self, images: numpy.ndarray) -> None:
         self.images = images

@@ -64,7 +64,7 @@ class InUseError(RecordError):
 
 
 class LockLostError(RecordError):
-    """The directory of a run was deleted, moved or taken over by another process while this process wrote to it."""
+    """The run directory was deleted, moved or taken over by another process during the run."""
 
 
 class FinishedError(RecordError):

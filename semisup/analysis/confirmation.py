@@ -77,7 +77,7 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
-    """Choose the cell (settings) with the best validation accuracy and store the plan of its confirmation.
+    """Choose the settings with the best validation accuracy, and store the plan of their confirmation.
 
     If a plan is already stored, return that plan.
 

@@ -64,7 +64,7 @@ def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
 
 
 def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> dict[int, float]:
-    """Collect the validation accuracies of the epochs after which the run could have labeled the unlabeled set.
+    """Collect the validation accuracies of the epochs after which the run could have labeled images.
 
     Returns:
         Epoch -> validation accuracy.

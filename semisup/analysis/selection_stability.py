@@ -24,7 +24,7 @@ MAX_KEYS = 4_000_000
 
 
 class SelectionStability(NamedTuple):
-    """Share in [0, 1] of smaller validation sets, with `per_class` images per class, that select the same cell."""
+    """Share of smaller validation sets, with `per_class` images per class, that select the same settings."""
 
     per_class: int
     share: float

@@ -133,7 +133,7 @@ def _mean_validation(runs: "list[Run]") -> float:
 
 
 def refit_command(run: "Run") -> str:
-    """Return the command that trains the setting of a run once more, on labeled and validation images together."""
+    """Return the command that repeats a run on labeled and validation images together (a refit)."""
     words = [word for word in recorded_words(run) if not _key(word).startswith(("sweep.", "train.refit"))]
     if not words:
         return "semisup train ... train.refit=true dataset.folds=null dataset.fold=null"

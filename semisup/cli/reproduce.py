@@ -201,7 +201,7 @@ def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], 
 
 
 def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "Bars") -> str | None:
-    """Describe how the stored features of the run's encoder differ from the record; None if they are equal.
+    """Describe how the stored features differ from those that the run used; None if they are equal.
 
     Features that are missing on this machine are encoded first.
     """

@@ -1,4 +1,4 @@
-"""Replace settings of a saved config that cannot change results (folders, tracking, ...) by the user's own values.
+"""Replace settings of a saved config that cannot change results, such as folders, by the user's values.
 
 Importing this module does not import torch; its functions do.
 """
@@ -17,7 +17,7 @@ CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.chec
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Replace settings that cannot change a result (folders, tracking, ...) in a saved config by the user's values.
+    """Replace settings of a saved config that cannot change results, such as folders, by the user's values.
 
     Args:
         config: the saved config.

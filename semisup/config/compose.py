@@ -149,7 +149,7 @@ def _check_option(word: str) -> None:
 
 
 def _parsed_value(word: str) -> object:
-    """Return the value of an override without quotes, as Hydra parses it, or as typed if Hydra cannot parse it."""
+    """Return the value of an override without quotes, or as typed if Hydra cannot parse it."""
     try:
         return OverridesParser.create().parse_override(word).value()
     except HydraException:

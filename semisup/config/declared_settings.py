@@ -74,7 +74,7 @@ def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared
 
 
 def section_classes(file: Path) -> dict[str, tuple[Path, str]]:
-    """Return the settings dataclass of each config section, as listed in the constant SECTIONS of the module `file`.
+    """Return the settings dataclass of each config section, from the constant SECTIONS of the module `file`.
 
     Returns:
         name of the section -> (file of the dataclass, its name).

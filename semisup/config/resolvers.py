@@ -16,7 +16,7 @@ NO_GPU = ("", "-1")
 
 
 def runs_per_machine(threads: int) -> int:
-    """Compute how many runs with `threads` threads each can run at once on this machine's CPU cores, at least 1.
+    """Compute how many runs with `threads` threads each fit on this machine's CPU cores, at least 1.
 
     Only the cores that this process may use count; in a container they can be fewer than those of the machine.
     """

@@ -80,7 +80,7 @@ def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
 
 
 def conv_bn_relu(channels_in: int, channels_out: int, *, halve: bool = False) -> list[nn.Module]:
-    """Build a 3x3 convolution that keeps the image size, BatchNorm, with `halve` 2x2 max pooling, and ReLU.
+    """Build a block of 3x3 convolution, BatchNorm, optional 2x2 max pooling (`halve`) and ReLU.
 
     ReLU comes after the pooling, where it has a quarter of the work. This is bit-identical in value and gradient,
     because max(relu(x)) = relu(max(x)).

@@ -23,7 +23,7 @@ class PartlyFrozen(Protocol):
 
 
 def frozen_digest(model: nn.Module) -> str | None:
-    """Return the sha256 of the file with the weights of a model's frozen layers; None if no layer is frozen."""
+    """Return the sha256 of the weights file of a model's frozen layers; None if no layer is frozen."""
     return model.weights_sha256 if isinstance(model, PartlyFrozen) and model.frozen_names else None
 
 

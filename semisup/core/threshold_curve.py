@@ -56,7 +56,7 @@ def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
 
 
 def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float, float] | None:
-    """Find the lowest threshold that reaches an accuracy; return it and its coverage, or None if none does."""
+    """Return the lowest threshold that reaches an accuracy, and its coverage; None if no threshold reaches it."""
     for tau, covered, share in zip(THRESHOLDS, curve.coverage, curve.accuracy, strict=True):
         if share is not None and share >= accuracy:
             return tau, covered
@@ -64,7 +64,7 @@ def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float,
 
 
 def summary_thresholds(curve: ThresholdCurve) -> dict[str, float | None]:
-    """Compute the entries of summary.json about the thresholds that reach an accuracy of 90, 95 and 99 %.
+    """Compute the entries of summary.json about the lowest thresholds with an accuracy of 90, 95 and 99 %.
 
     For an accuracy of 95 % the keys are `what_if/tau_for_95` (the lowest threshold that reaches it) and
     `what_if/coverage_for_95`; both values are None if no threshold reaches it.

@@ -1,4 +1,4 @@
-"""Refuse several archives (tar or zip files) whose names have a meaning that the layout does not read.
+"""Refuse a data set of several archives (tar or zip files) whose names would be misunderstood.
 
 Most layouts read only the names of the files inside an archive. For example, `test.zip` beside `train.zip` would be
 merged into the labeled images, or the names of the archives would become classes.
@@ -24,7 +24,9 @@ def refuse_collision(source: Source) -> None:
 
 
 def refuse_splits(source: Source) -> None:
-    """Refuse archives named after different splits, unless each has its images in a folder named after the same split.
+    """Refuse archives named after different splits, such as train.zip and test.zip.
+
+    They are allowed if the images of test.zip are in a folder test/.
 
     Raises:
         DataError: an archive such as test.zip is beside one such as train.zip, and has images outside a folder test/.

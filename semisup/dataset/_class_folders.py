@@ -69,7 +69,7 @@ def files_by_class(
 
 
 def note_beside(ignored: Counter[str]) -> list[str]:
-    """Describe in one line how many images lie next to the class folders and are not read; [] if there are none."""
+    """Describe how many images lie next to the class folders and are not read; [] if there are none."""
     count = ignored[BESIDE]
     images = f"{count} image{'s are' if count != 1 else ' is'} not read"
     return [f"{images}: beside the class folders, not in one of them"] if count else []

@@ -1,4 +1,4 @@
-"""Draw validation and test images from the labeled images, for data sets without validation or test images."""
+"""Draw validation and test images from the labeled images of a data set that has no such images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Divide images that have a class and a split each, as in a table or a WebDataset, into the sets of a data set."""
+"""Divide the images of a table or a WebDataset by their class and split into the sets of a data set."""
 
 import warnings
 from array import array
@@ -109,7 +109,7 @@ class ImageRows:
         self.origins = array("Q", (self.origins[row] for row in rows))
 
     def _resolve_splits(self, unit: str) -> str:
-        """Make the images without a class unlabeled ones, and describe how many these are; "" if there are none."""
+        """Turn images without a class into unlabeled images, and describe their number; "" if there are none."""
         changed: Counter[str] = Counter()
         with_class = {split for split, name in zip(self.splits, self.classes, strict=True) if name}
         for row, (split, name) in enumerate(zip(self.splits, self.classes, strict=True)):
@@ -130,7 +130,7 @@ class ImageRows:
         return f"; {counted(changed.total(), unit)} without a class {images}{of_test}"
 
     def _part(self, split: str, rows: list[int], numbers: dict[str, int]) -> FileSplit:
-        """List the images of a split by class, and in each class by name, as folders of classes are listed."""
+        """List the images of a split, sorted by class and then by name."""
         for row in rows:
             if self.classes[row] not in numbers:
                 near = closest_match(self.classes[row], numbers)

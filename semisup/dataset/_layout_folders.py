@@ -99,7 +99,7 @@ def _unread_test(source: Source, names: SetNames) -> list[str]:
 
 
 def _unread_words(source: Source, names: SetNames, words: list[str]) -> list[str]:
-    """Describe in one line the folders in the root with the usual name of a set, such as `val`, that are not read."""
+    """Describe the folders in the root that have the usual name of a set, such as `val`, but are not read."""
     validation = None if names.validation is None else find_folder(source, "validation", names.validation)
     places = {"unlabeled": names.unlabeled or (), "validation": [validation] if validation else []}
     unread = unread_folders(words, places | {"test": _test(source, names)})

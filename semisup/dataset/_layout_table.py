@@ -35,7 +35,7 @@ _TABLE_BITS = 40  # an origin is the number of the table, and in the lower bits 
 
 
 def matches(source: Source, names: SetNames) -> bool:
-    """Whether the root is a table, or has a table such as train.csv, whose name begins with a word for training."""
+    """Whether the root is a table, or contains a table such as train.csv."""
     return LABELED in _tables(source).values()
 
 
@@ -68,7 +68,7 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _tables(source: Source) -> dict[str, str]:
-    """Map the path of each table to its default split, which applies to rows without a split of their own.
+    """Map the path of each table to its default split, the split of rows that name no split.
 
     The default is that of labeled images if the root is one table, or if no table has a split in its name.
     """

@@ -143,7 +143,7 @@ def _no_layout(source: Source, names: SetNames) -> DataError:
 
 
 def _other_roots(source: Source, names: SetNames) -> list[str]:
-    """List folders in or above the root whose files match a layout, to suggest them in place of the root."""
+    """List folders in or above the root whose files match a layout, as suggestions for `dataset.root`."""
     roots = []
     for root, other in source.other_roots():
         try:

@@ -134,7 +134,7 @@ def _text(value: Any, class_names: Sequence[str]) -> str:
 
 
 def _class_names(schema: Any, column: str) -> list[str]:
-    """Read the names of the numbered classes from the metadata that the library `datasets` writes; [] without them."""
+    """Read the class names that the library `datasets` stores in a Parquet file; [] without names."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         names = features[column]["names"]

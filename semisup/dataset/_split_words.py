@@ -17,7 +17,7 @@ SPLIT_WORDS: Mapping[str, str] = {
 
 
 def split_of_name(name: str) -> str | None:
-    """Read the split from the first word of a file name, such as `train-00000-of-00002.parquet` or `trainLabels.csv`.
+    """Return the split that a file name begins with, such as `train` for `trainLabels.csv`.
 
     Returns:
         A name of `SPLITS`; None if the first word is another one.

@@ -131,7 +131,7 @@ class _ArrayLoader:
             self.by_digest[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
 
     def _report(self) -> dict[str, Any]:
-        """Report equal images, but not near duplicates, because that would compare every image with all others."""
+        """Report images with equal pixels. Near duplicates are not searched, because this would take too long."""
         if self.on_duplicate == IGNORE:
             return {}
         duplicates = equal_only(group for group in self.by_digest.values() if len(group) > 1)

@@ -76,7 +76,7 @@ def grayscale(reader: Any) -> Pixels:
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a torchvision data set whose reader has class names and selects its parts by train=True or False."""
+    """Describe a torchvision data set whose parts are selected by train=True and train=False."""
     return ReaderSpec(
         reader=reader,
         channels=channels,

@@ -72,7 +72,7 @@ def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
 
 
 def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> str | None:
-    """Find the folder to which the names in the table are relative; None if no folder has an image of the table.
+    """Find the folder to which the file names in the table are relative; None if no folder fits.
 
     The root is tried before the folders in it, or after `image_folder` if that is given.
     """

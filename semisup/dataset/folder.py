@@ -161,7 +161,7 @@ class Folder(ImageFiles):
         return DatasetInfo(tuple(classes), 3, self.size, counts, index, tuple(notes))
 
     def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
-        """Return the true class numbers of unlabeled files, by `truth` or as the layout read them; -1 = unknown."""
+        """Return the true class numbers of unlabeled files, from `truth` or from the layout; -1 = unknown."""
         if self.truth is not None:
             names = self._set_names()
             return read_hidden_classes(
@@ -173,7 +173,7 @@ class Folder(ImageFiles):
         return [known.get(file.name, -1) for file in unlabeled]
 
     def _shares(self, listing: Listing) -> tuple[float, float]:
-        """Return the shares of labeled images to draw as validation and as test images; 0 = the data have such a set.
+        """Return the shares of labeled images to draw for validation and test; 0 = the data have such a set.
 
         With folds, or if `validation` is null, no image is drawn for validation.
 

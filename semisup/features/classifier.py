@@ -41,7 +41,7 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Set the settings of an encoder that do not affect features of unaugmented images to fixed values.
+    """Replace settings of an encoder that do not affect features of unaugmented images by fixed values.
 
     Encoders that differ only in these settings (cache, augmented views) then share their features of plain images.
     """

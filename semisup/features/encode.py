@@ -68,7 +68,7 @@ class EncodingJob:
 
 
 def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
-    """Measure the seconds to compute one feature vector, with the first images that have no stored features."""
+    """Measure the seconds to compute one feature vector, on images that have no stored features."""
     recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
     batch, took = recipe.encoder.batch, []
     every = ((position, view) for position in positions for view in range(recipe.views))

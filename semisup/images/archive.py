@@ -44,7 +44,7 @@ _MAC_FOLDER = "__MACOSX"
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a tar or zip archive, also a compressed or damaged one, by its first bytes or its name."""
+    """Whether a file is a tar or zip archive (possibly compressed or damaged), by its first bytes or its name."""
     head = _head(path)
     if path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")):
         return True
@@ -201,7 +201,7 @@ def _repeated(archive: str, name: str) -> DataError:
 
 
 def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
-    """Refuse archives of the same name, because their files could not be told apart by the archive's name."""
+    """Refuse archives of the same file name, because it is used to distinguish their files."""
     seen: dict[str, Path] = {}
     for path in paths:
         other = seen.setdefault(escape_name(path.name), path)

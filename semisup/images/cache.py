@@ -228,7 +228,7 @@ def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, 
 def _decode_to_pack(
     results: Iterable[DecodeResult], files: Files, settings: DecodeSettings, cache: Path
 ) -> tuple[list[str], ImagePack]:
-    """Collect the decoded pixels as `_decode` does, but in a pack on disk, to which images are written one by one.
+    """Collect the decoded pixels in a pack (cache file), to which images are written one by one.
 
     Raises:
         DataError: the pack cannot be written.
@@ -307,7 +307,7 @@ def _has_packs(cache: Path) -> bool:
 
 
 def _read_index(path: Path) -> list[str] | None:
-    """Read the digest of every file, or the reason why it was not read, from an index; None without a valid index.
+    """Read an index: the digest of every file, or the reason why it was not read; None without a valid index.
 
     Only the key is verified: with a wrong digest no pack is found, and the image is decoded again.
     """

@@ -21,7 +21,7 @@ _WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 
 
 def find_corruption(data: bytes) -> str | None:
-    """Return the reason why an image file cannot be decoded, a key of decode.REASONS; None if no damage is found."""
+    """Return why an image file cannot be decoded, as a key of decode.REASONS; None if no damage is found."""
     if data.startswith(PNG):
         return _png_corruption(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":

@@ -63,7 +63,7 @@ def decode_isolated(
     first: Callable[[], None],
     died: Callable[[ImageFile, str], R],
 ) -> Iterator[R]:
-    """Process files one at a time in a separate process, which is restarted if a file kills it; yield the results.
+    """Process files one at a time in a separate process, which is restarted if a file kills it.
 
     Args:
         act: function of a file that runs in the process; its exceptions are raised again here.

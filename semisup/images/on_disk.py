@@ -1,4 +1,4 @@
-"""Read the images of each training step from a file or CPU memory, if all do not fit into the device's memory.
+"""Read the images of each training step from a file or CPU memory, if the device has too little memory.
 
 A training step reads the rows of its images, and the rows of the next step are read while the step computes. Rows are
 read with preadv and not memory-mapped. The pages of a memory map, many around each row, would count as memory of the

@@ -120,7 +120,7 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
 
 
 def _check_output(output: Path, data: RunData) -> None:
-    """Raise SettingError if the output folder is inside the data set, which would then include the output."""
+    """Raise SettingError if the output folder is inside the data set."""
     for key, scanned in data.scanned.items():
         if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(scanned)):
             allowed = f"must not be inside {key} ({escape(str(scanned))}), whose images are the data"

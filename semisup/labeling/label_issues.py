@@ -84,7 +84,7 @@ def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: 
 def cross_validated_probabilities(
     embeddings: NDArray[Any], targets: Integers, num_classes: int, seed: int = 0
 ) -> Floats:
-    """Compute class probabilities of each image, (n, num_classes), by a model that was fitted without its fold.
+    """Compute class probabilities, (n, num_classes), by cross-validation.
 
     Args:
         targets: (n,) classes in [0, num_classes), each with at least two images.

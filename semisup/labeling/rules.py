@@ -98,7 +98,7 @@ def _similarity(points: Floats, others: Floats) -> Floats:
 
 
 def maximize_coverage(similarity: Floats, weights: Floats, covered: Floats, count: int) -> Integers:
-    """Choose columns S one by one, each with the largest gain of sum_i weights_i max(covered_i, max_{j in S} s_ij).
+    """Choose columns S greedily to maximize sum_i weights_i max(covered_i, max_{j in S} s_ij).
 
     A gain never grows when another column is chosen. So the gain of a column is computed again only while its last
     value is the largest one (lazy greedy algorithm).

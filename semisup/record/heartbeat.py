@@ -38,7 +38,7 @@ _observations: dict[str, Observation] = {}
 
 
 def read_fingerprint(path: Path) -> Fingerprint | None:
-    """Read what identifies the state of a lock file, including its heartbeat counter; None if there is no file.
+    """Read the fingerprint of a lock file, which includes its heartbeat counter; None if there is no file.
 
     Raises:
         OSError: the file exists but cannot be read.
@@ -62,7 +62,9 @@ def observe(path: Path, fingerprint: Fingerprint) -> Observation:
 
 
 def observe_siblings(run_directory: Path) -> None:
-    """Observe the lock files of all runs in the same folder, so that waiting for several takes no longer."""
+    """Observe the lock files of all runs in the same folder.
+
+    So waiting for several stale runs takes no longer than waiting for one."""
     for pattern in ("*/owner.json", ".*/*/owner.json"):
         for path in run_directory.parent.glob(pattern):
             try:

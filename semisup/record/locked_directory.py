@@ -47,7 +47,7 @@ class LockedDirectory:
         return self.lock.directory.bound
 
     def public_path(self, path: str | Path) -> Path:
-        """Convert a path that goes through the open handle of the directory to the path that the user typed."""
+        """Convert a path through the open handle of the directory to the path that the user typed."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.public_path(path)
 

@@ -191,7 +191,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _reject_yaml_features(raw: bytes) -> None:
-    """Raise ValueError if a saved config uses YAML features that semisup never writes, before it is parsed.
+    """Raise ValueError if a saved config has YAML features that semisup never writes, such as aliases.
 
     Raises:
         ValueError: the text has something that a saved config never has; the message says what.

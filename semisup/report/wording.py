@@ -90,7 +90,7 @@ def row_name(row: Row, max_letters: int = 60) -> str:
 
 
 def format_number(value: float | None, unit: float = 1.0, digits: int = 0, missing: str = "") -> str:
-    """Format a number with `digits` decimals after multiplying it by `unit`; return `missing` for None."""
+    """Multiply a number by `unit` and format it with `digits` decimals; return `missing` for None."""
     return missing if value is None else f"{value * unit:.{digits}f}"
 
 
@@ -113,7 +113,7 @@ def format_mean_std(value: Spread | None, *, signed: bool = False, unit: float =
 
 
 def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
-    """Compute mean and spread of the gains of runs, in percentage points, without those that are unknown."""
+    """Compute mean and spread of the known gains of runs, in percentage points."""
     return summarize(pair.points for pair in pairs)
 
 

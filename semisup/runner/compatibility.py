@@ -220,7 +220,7 @@ def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> No
 
 
 def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError unless the method's copy of all training images fits into the memory of the device."""
+    """Raise SettingError if a method keeps a copy of all images that does not fit into the device's memory."""
     method = run_config.settings.method
     if isinstance(method, HoldsAllImages) and method.uses_unlabeled:
         size = run_config.dataset.size
@@ -231,7 +231,7 @@ def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> N
 
 
 def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple[int, int, int]:
-    """Return the numbers of channels and classes, and the side in pixels, for which the model is built.
+    """Return the number of channels, of classes and the image size with which the model is built.
 
     Features of an encoder are treated as images of one pixel.
     """

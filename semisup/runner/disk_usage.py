@@ -157,7 +157,7 @@ def _kind(path: Path, root: Path) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Within this context, hold the lock of a run, a shared start or stored features, to delete files of `folder`.
+    """Within this context, lock a run, a shared start or stored features, so that its files can be deleted.
 
     Yields whether files may be deleted: no other process uses the folder, and a run in it is still finished. (The
     user may have answered a question long after the disk usage was measured.)

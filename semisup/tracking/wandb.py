@@ -234,7 +234,7 @@ def _with_environment(settings: Wandb, defaults: Mapping[str, Any]) -> Wandb:
 
 
 def environment_info(run_info: RunInfo) -> RunInfo:
-    """Replace group, name and folder of a run by the values of the environment variables of wandb, where these are set.
+    """Replace group, name and folder of a run by the environment variables of wandb that are set.
 
     The comparison of a sweep keeps its own name.
     """

@@ -81,7 +81,7 @@ class Evaluation(NamedTuple):
 
 
 def improves(metric: str, evaluation: Evaluation, best: Best | None) -> bool:
-    """Whether an evaluation is better than that of the best model so far, by the metric `train.select_by`."""
+    """Whether an evaluation is better than the best one so far, by the metric `train.select_by`."""
     sign = -1 if metric == "loss" else 1
     return best is None or bool(sign * getattr(evaluation, metric) > sign * getattr(best, metric))
 
