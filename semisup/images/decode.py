@@ -43,13 +43,13 @@ silence_decoders()
 REASONS = {
     "unreadable": "no longer a regular file, no permission, a disk error, or a closed Pillow image",
     "unidentified": "none of the formats that are read; see the table of formats",
-    HEIC_HINT: "HEIC with another format's suffix, and the extra that reads it is not installed",
+    HEIC_HINT: "a HEIC image with the suffix of another format, and the extra heic is not installed",
     "truncated": "the data end before the image does",
     "corrupt": "a checksum or the decoder rejects the data",
-    "too large": "more than max_pixels pixels, or more bytes, memory or pixels in a tile than such an image needs",
+    "too large": "more pixels than dataset.max_pixels, or more bytes, memory or pixels in a tile than such an image needs",
     "too slow": "more scans than encoders write, or more CPU seconds than allowed for one image",
-    "crashed": "decoding it killed the process, twice",
-    "too narrow": "center_crop would first have to enlarge it to more than max_pixels",
+    "crashed": "decoding the file killed the process, twice",
+    "too narrow": "center_crop would first have to enlarge the image to more than dataset.max_pixels pixels",
     "unsupported mode": "no defined conversion to 8 bits: 12- or 32-bit integers, floats, LAB, inverted 16-bit gray",
 }
 """Every reason why a file gives no pixels -> what it means."""
