@@ -46,7 +46,9 @@ REASONS = {
     HEIC_HINT: "a HEIC image with the suffix of another format, and the extra heic is not installed",
     "truncated": "the data end before the image does",
     "corrupt": "a checksum or the decoder rejects the data",
-    "too large": "more pixels than dataset.max_pixels, or more bytes, memory or pixels in a tile than such an image needs",
+    "too large": (
+        "more pixels than dataset.max_pixels, or more bytes, memory or pixels in a tile than such an image needs"
+    ),
     "too slow": "more scans than encoders write, or more CPU seconds than allowed for one image",
     "crashed": "decoding the file killed the process, twice",
     "too narrow": "center_crop would first have to enlarge the image to more than dataset.max_pixels pixels",
