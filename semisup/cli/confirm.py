@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of a sweep: outputs/NAME")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="for the sweep, such as hydra/launcher=cores")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="hydra/launcher=NAME or tracking.KEY=VALUE")
     parser.add_argument("--seeds", type=int, default=10, help="number of new seeds (default 10)")
     parser.set_defaults(run_command=confirm_command)
 

@@ -20,7 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "List what runs, checkpoints, caches and W&B files occupy on disk."
     parser.epilog = EPILOG
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("outputs"), metavar="FOLDER", help="default: outputs"
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("outputs"),
+        metavar="FOLDER",
+        help="folder of runs; default: outputs",
     )
     parser.add_argument("--clean", action="store_true", help="delete what can be made again, after a question")
     parser.add_argument("--yes", action="store_true", help="with --clean: do not ask")

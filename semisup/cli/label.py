@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("run", type=Path, metavar="RUN", help="the directory of a finished run, outputs/NAME/RUN")
     parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="where the data are now: dataset.root, dataset.cache, ..."
+        "settings", nargs="*", metavar="KEY=VALUE", help="new paths of the data: dataset.root, dataset.cache, ..."
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="the new folder; default: RUN/labeling")
     parser.add_argument(

@@ -58,15 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the table to this file instead of standard output; .parquet = as Parquet (semisup[parquet])",
     )
     parser.add_argument(
-        "--top", type=int, default=1, metavar="N", help="also the next classes: columns class_2, confidence_2, ..."
+        "--top", type=int, default=1, metavar="N", help="number of classes per image: adds class_2, confidence_2, ..."
     )
     parser.add_argument(
-        "--probabilities", action="store_true", help="also the probability of every class: columns probability/CLASS"
+        "--probabilities", action="store_true", help="add the probability of every class: columns probability/CLASS"
     )
     parser.add_argument(
         "--embeddings",
         action="store_true",
-        help="also the features before the classifier layer: columns embedding/0, ...; in Parquet one column of lists",
+        help="add the features before the classifier layer: columns embedding/0, ...; in Parquet one column of lists",
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, or auto = cuda if there is one")
     parser.set_defaults(run_command=predict_command)
