@@ -12,11 +12,11 @@ from semisup.core.types import StateDict
 
 
 class Debias(Protocol):
-    """Interface of a correction of the logits of pseudo-labels."""
+    """Interface of the settings of a correction of the logits from which pseudo-labels are computed."""
 
     @property
     def corrects(self) -> bool:
-        """Whether any logit is changed; False only for `debias=none`."""
+        """Whether the option changes any logits; False only for `debias=none`."""
         ...
 
     @property
@@ -29,7 +29,7 @@ class Debias(Protocol):
         ...
 
     def observe(self, logits: Tensor, memory: StateDict, *, whole: bool) -> StateDict:
-        """Update the memory by predictions for unlabeled images.
+        """Update the memory with predictions for unlabeled images.
 
         Args:
             logits: (U, K) float, not corrected.
@@ -38,9 +38,9 @@ class Debias(Protocol):
         ...
 
     def shift(self, memory: StateDict) -> Tensor | None:
-        """Compute what is added to the logits from which pseudo-labels are computed, (K,) float; None = nothing."""
+        """Compute the shift of the logits from which pseudo-labels are computed, (K,) float; None = no shift."""
         ...
 
     def margin(self, memory: StateDict) -> Tensor | None:
-        """Compute what is added to the logits in the loss on pseudo-labels, (K,) float; None = nothing."""
+        """Compute the shift of the logits in the loss on pseudo-labels, (K,) float; None = no shift."""
         ...

@@ -1,4 +1,4 @@
-"""Losses: the cross-entropy of labeled images and pseudo-labels, changed class by class.
+"""Losses: variants of the cross-entropy that treat frequent and rare classes differently.
 
 A loss adds a shift (K,) to the logits before the cross-entropy, or multiplies the cross-entropy by a weight (K,) of the
 class. Both depend on the number of labeled images of each class. The labeled loss of every method uses them, and so
@@ -18,7 +18,7 @@ from semisup.core.types import PolicyOutput, StateDict
 
 
 class Loss(Protocol):
-    """Interface of a loss.
+    """Interface of the settings of a loss.
 
     without_unlabeled: settings that have no effect without unlabeled images -> value that the control has for them
     """
@@ -26,7 +26,7 @@ class Loss(Protocol):
     without_unlabeled: ClassVar[Mapping[str, object]]
 
     def labeled(self, counts: Tensor) -> ClassTerms:
-        """Compute the terms of the labeled loss from the number of labeled images of each class, (K,) float."""
+        """Compute the shift and the weight of each class from its number of labeled images, (K,) float."""
         ...
 
 
@@ -36,7 +36,7 @@ class PseudoLabelLoss(Protocol):
 
     @property
     def changes_unlabeled(self) -> bool:
-        """Whether the loss on pseudo-labels is changed with these settings."""
+        """Whether these settings change the loss on pseudo-labels."""
         ...
 
     def init(self, num_classes: int) -> StateDict:
@@ -52,7 +52,7 @@ class PseudoLabelLoss(Protocol):
         ...
 
     def unlabeled_shift(self, counts: Tensor, memory: StateDict) -> Tensor:
-        """Compute what is added to the logits in the cross-entropy on pseudo-labels, (K,) float.
+        """Compute the shift of the logits in the cross-entropy on pseudo-labels, (K,) float.
 
         Args:
             counts: (K,) float, number of labeled images of each class.
@@ -61,7 +61,7 @@ class PseudoLabelLoss(Protocol):
 
 
 def changes_unlabeled(loss: Loss) -> TypeGuard[PseudoLabelLoss]:
-    """Whether a loss changes the cross-entropy on pseudo-labels with its present settings."""
+    """Whether the settings of a loss change the cross-entropy on pseudo-labels."""
     return _implements(type(loss)) and bool(getattr(loss, "changes_unlabeled", False))
 
 

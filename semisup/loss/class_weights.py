@@ -1,4 +1,4 @@
-"""Weights of the classes by their effective number of samples (arXiv 1901.05555).
+"""Class weights: rare classes count more, by the effective number of samples (arXiv 1901.05555).
 
     E_k    = (1 - beta^n_k) / (1 - beta)                            effective number; n_k labeled images of class k
     w_k    = c / E_k, with c so that sum_k n_k * w_k = sum_k n_k    (K,)

@@ -1,4 +1,4 @@
-"""The mean cross-entropy, with equal weights of all images; every published method uses it."""
+"""The mean cross-entropy with equal weights of all images, which all published methods use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Compute the losses of a step by the option `loss`, and the logits of pseudo-labels by the option `debias`.
+"""Apply the options `loss` and `debias` to the losses and pseudo-labels of a training step.
 
 In the method's memory, the names of their tensors start with `loss/` and `debias/`. With loss=cross_entropy and
 debias=none there are no such tensors.
@@ -15,7 +15,7 @@ LOSS, DEBIAS = "loss/", "debias/"
 
 
 def initial_loss_memory(training: TrainingContext) -> StateDict:
-    """Create the initial memory of loss and debiasing."""
+    """Create the initial memory of the options `loss` and `debias`."""
     loss = training.loss.init(training.num_classes) if changes_unlabeled(training.loss) else {}
     return _prefixed(LOSS, loss) | _prefixed(DEBIAS, training.debias.init(training.num_classes))
 
@@ -64,14 +64,14 @@ def debias_logits(
 
 
 def debias_shift(training: TrainingContext, memory: StateDict) -> Tensor | None:
-    """Compute what is added to the logits of pseudo-labels now, (K,); None = nothing."""
+    """Compute the present shift of the logits of pseudo-labels, (K,); None = no shift."""
     return training.debias.shift(_part(DEBIAS, memory))
 
 
 def observe_selection(
     training: TrainingContext, memory: StateDict, selection: PolicyOutput, *, whole: bool = False
 ) -> StateDict:
-    """Update the memory of the loss after a selection of pseudo-labels."""
+    """Update the memory of the option `loss` after a selection of pseudo-labels."""
     if not changes_unlabeled(training.loss):
         return memory
     return memory | _prefixed(LOSS, training.loss.observe(selection, _part(LOSS, memory), whole=whole))
