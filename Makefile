@@ -5,9 +5,11 @@ SECONDS ?= 600
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
+NEXT := .venv-next
+NEXT_READY := $(NEXT)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo test reliability soak fuzz check lint types bench bench-quick clean
+.PHONY: help setup docs demo test test-next reliability soak fuzz check lint types bench bench-quick clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -34,6 +36,18 @@ demo: $(RUN_READY)  ## sweep threshold x strength on real digits, confirm the be
 
 test: setup  ## run all tests; writes only to outputs/
 	$(BIN)/python -m pytest
+
+$(NEXT_READY): constraints-next.txt $(DEV_READY)  # a layer over .venv with a few other packages
+	rm -rf $(NEXT)
+	$(BIN)/python -m venv --without-pip $(NEXT)
+	echo 'import site; site.addsitedir("$(abspath $(VENV))/lib/'"$$(ls $(NEXT)/lib)"'/site-packages")' \
+	    > $(NEXT)/lib/python*/site-packages/base.pth
+	$(BIN)/python -m pip --python $(NEXT)/bin/python install --quiet --disable-pip-version-check --no-deps \
+	    --requirement constraints-next.txt
+	@touch $@
+
+test-next: $(NEXT_READY)  ## run the tests of configs and sweeps with the next Hydra and OmegaConf (constraints-next.txt)
+	$(NEXT)/bin/python -m pytest tests/config tests/test_contracts.py tests/cli/test_train.py tests/sweep
 
 reliability: setup  ## run all tests and write their counts into docs/internals/reliability.md
 	SEMISUP_WRITE_RELIABILITY=1 $(BIN)/python -m pytest
@@ -67,4 +81,4 @@ bench-quick: setup  ## the same with smaller sizes (4 minutes)
 	$(BIN)/python -m benchmarks --quick
 
 clean:  ## remove .venv and caches; outputs/ is kept
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist site
+	rm -rf $(VENV) $(NEXT) .pytest_cache .mypy_cache .ruff_cache dist site

@@ -15,6 +15,7 @@ from PIL import Image
 
 from semisup.config import schema
 from semisup.config.compose import config_folder
+from semisup.config.hydra_versions import initialized
 from semisup.core.rng import torch_generator
 from semisup.core.types import Images
 from semisup.training.state import TrainingData
@@ -55,7 +56,7 @@ QUICK = {
 
 def checked(*words: str) -> Any:
     """Compose and validate the settings of the command `semisup train WORDS`."""
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         return schema.validate(hydra.compose("train", overrides=["tracking=none", "device=cpu", *words]))
 
 

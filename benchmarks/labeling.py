@@ -16,13 +16,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import hydra
 import numpy
 from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 
 from semisup.config import schema
 from semisup.config.compose import compose, config_folder, without_hydra
+from semisup.config.hydra_versions import initialized
 from semisup.labeling.label_issues import find_label_issues
 from semisup.labeling.rules import RULES, select_images
 from semisup.runner.data import load_data
@@ -65,7 +65,7 @@ def main() -> int:
 
 def load(words: list[str]) -> Features:
     """Read the images and compute their features, or read them from the cache."""
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         config = compose(["experiment=photographs", "tracking=none", *words])
     run_config = schema.validate(without_hydra(config))
     with Bars() as bars:

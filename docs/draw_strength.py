@@ -11,6 +11,7 @@ from PIL import Image
 
 from semisup.config import schema
 from semisup.config.compose import config_folder
+from semisup.config.hydra_versions import initialized
 from semisup.core.rng import torch_generator
 
 STRENGTHS, DRAWS, SIDE = (0.0, 0.25, 0.5, 0.75, 1.0), 3, 160
@@ -22,7 +23,7 @@ def main(photo: str, out: str, augment: str = "crop_rotate") -> None:
     figure = Figure(figsize=(10, 6.3), layout="constrained")
     grid = figure.subplots(DRAWS, len(STRENGTHS))
     for column, strength in enumerate(STRENGTHS):
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        with initialized(config_folder()):
             words = [f"augment={augment}", f"augment.strength={strength}", "tracking=none"]
             settings = schema.validate(hydra.compose("train", overrides=words)).settings.augment
         for row in range(DRAWS):

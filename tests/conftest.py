@@ -28,6 +28,7 @@ from selenium.webdriver.chrome.service import Service
 from semisup.__main__ import main
 from semisup.config import compose as compose_module
 from semisup.config import schema
+from semisup.config.hydra_versions import initialized
 from semisup.config.schema import RunConfig
 from semisup.core.types import Images, StateDict
 from semisup.method import Method, Prepares, TrainingContext
@@ -104,7 +105,7 @@ def _pickled(overrides: tuple[str, ...]) -> bytes:
     path = Path(os.environ[COMPOSED]) / hashlib.sha256(repr(overrides).encode()).hexdigest()
     if not path.exists():
         GlobalHydra.instance().clear()
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        with initialized(CONF):
             config = hydra.compose("train", overrides=list(overrides))
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_bytes(pickle.dumps(config))

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy
 import torch
 from torch import Tensor
 
 from semisup.config import schema
 from semisup.config.compose import compose, config_folder, without_hydra
+from semisup.config.hydra_versions import initialized
 from semisup.core.types import Images
 from semisup.features import EncodingJob, FeaturePack, FeatureTable, PackRecipe, encode_missing, image_digests
 from semisup.images.cache import no_progress
@@ -78,7 +78,7 @@ def encoder_of(kind: str, folder: Path) -> tuple[Any, int]:
 
 
 def validated(*words: str) -> Any:
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         return schema.validate(without_hydra(compose([*words, "model=linear", "tracking=none"])))
 
 

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from semisup.config import schema
+from semisup.config.hydra_versions import initialized
 from semisup.core.events import PoolLabeled
 from semisup.core.inference import iter_logits
 from semisup.core.types import Images
@@ -206,7 +207,7 @@ def settings_of(*words: str) -> Any:
         if "model=wide_resnet" not in words
         else ("tracking=none", "device=cpu")
     )
-    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialized(ROOT / "conf"):
         return schema.validate(hydra.compose("train", overrides=[*small, *words])).settings
 
 

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from semisup.config import added_options, custom_configs, registry, resolvers, shared_configs
+from semisup.config.hydra_versions import initialized
 from semisup.config.paired_values import is_empty_cell
 from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match, first_line
@@ -42,7 +43,7 @@ def check_names(overrides: list[str]) -> None:
         SettingError: a key or option does not exist. Hydra's own message would be less clear.
     """
     if overrides:
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        with initialized(config_folder()):
             compose([values[0] for _, values in map(expand_sweep, overrides) if values])
 
 
@@ -164,7 +165,7 @@ def defaults(options: list[str]) -> dict[str, Any]:
     Raises:
         SettingError: there is no such option.
     """
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         config: Any = OmegaConf.to_container(without_hydra(compose(options)), resolve=True)
     return {str(key): value for key, value in config.items()}
 

@@ -9,7 +9,9 @@ import os
 import warnings
 from itertools import takewhile
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+
+from semisup.config.hydra_versions import register_resolver
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 NO_GPU = ("", "-1")
@@ -60,5 +62,5 @@ def gpu_count() -> int:
 
 def register() -> None:
     """Register the functions that configs call as `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
-    OmegaConf.register_new_resolver("semisup.side_by_side", runs_per_machine, replace=True)
-    OmegaConf.register_new_resolver("semisup.gpus", gpu_count, replace=True)
+    register_resolver("semisup.side_by_side", runs_per_machine)
+    register_resolver("semisup.gpus", gpu_count)

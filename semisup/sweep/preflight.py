@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from semisup.config.compose import compose, config_folder, delete_keys, expand_sweep, split_deletions, without_hydra
+from semisup.config.hydra_versions import initialized
 from semisup.config.paired_values import axes, is_paired, require_equal_lengths
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import SettingError
@@ -58,7 +58,7 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
         SettingError: an override is not valid; the message names the most similar key or option, if there is one.
     """
     overrides, deleted = split_deletions(overrides)
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         choices = dict(expand_sweep(word) for word in overrides)
         config = compose([values[0] for values in choices.values() if values])
         if not asked and not is_sweep(config):
@@ -114,7 +114,7 @@ def validate_command(
         (key, value) for key, values in command.choices.items() for value in values[1:] if key not in command.paired
     ]
     rows = list(zip(*(command.choices[key] for key in command.paired), strict=True))[1:]
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         for key, value in others[:MAX_CHECKS]:
             if is_scalar_override(value, command.config):
                 with with_override(command.config, value) as config:

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 
 from semisup.config.compose import config_folder
+from semisup.config.hydra_versions import main
 from semisup.errors import DataError, SettingError, first_line
 from semisup.runtime.warning_lines import share_printed, short_warnings
 from semisup.sweep.job import JOB_NUMBER, job
@@ -73,7 +73,7 @@ def run_hydra(words: list[str]) -> None:
     """Run Hydra with these command-line words; Hydra composes the configs and calls `job` for each."""
     sys.argv = ["semisup train", *words]
     GlobalHydra.instance().clear()
-    hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
+    main(job, config_folder(), "train")
 
 
 def _read_request() -> WorkerRequest | None:

@@ -6,12 +6,13 @@ import hydra
 import pytest
 
 from semisup.config.compose import config_folder
+from semisup.config.hydra_versions import initialized
 from semisup.config.scalar_override import composition_key
 
 
 @pytest.fixture(scope="module")
 def config() -> Any:
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         return hydra.compose("train")
 
 

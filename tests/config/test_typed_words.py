@@ -3,13 +3,13 @@
 import shlex
 from pathlib import Path
 
-import hydra
 import numpy
 import pytest
 from PIL import Image
 
 from semisup.cli.train import train_command
 from semisup.config.compose import compose, config_folder, expand_sweep
+from semisup.config.hydra_versions import initialized
 from semisup.config.typed_words import to_overrides
 from semisup.errors import SettingError
 
@@ -28,7 +28,7 @@ from semisup.errors import SettingError
     ],
 )
 def test_text_without_a_meaning_in_the_grammar_is_the_value(value: str) -> None:
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialized(config_folder()):
         config = compose(to_overrides(["dataset=folder", f"dataset.root={value}"]))
     assert config.dataset.root == value
 
