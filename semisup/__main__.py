@@ -6,6 +6,7 @@
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 INTERRUPTED_STATUS = 128 + signal.SIGINT
@@ -56,11 +57,11 @@ def _is_program() -> bool:
 
 
 def _install(interrupt: _Interrupt) -> None:
-    """Install the SIGINT handler, unless the process was started with SIGINT ignored.
+    """Install the SIGINT handler, unless the process was started with SIGINT ignored or this is not the main thread.
 
     A script starts its background jobs in this way.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         return
     signal.signal(signal.SIGINT, interrupt)
     report = sys.unraisablehook

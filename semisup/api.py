@@ -30,6 +30,7 @@ from semisup.runner.resolve_auto import resolve_auto
 from semisup.runner.result import RunResult
 from semisup.runner.run import run as run_training
 from semisup.runtime.determinism import preserved_settings
+from semisup.runtime.missing_features import warn_missing_features
 from semisup.runtime.warning_lines import short_warnings
 from semisup.sweep.preflight import ComposedCommand, compose_command, validate_command
 
@@ -78,6 +79,7 @@ def train(overrides: Sequence[str] | Mapping[str, object] = ()) -> FinishedRun:
         command = _compose(words)
         check_output_root(str(command.config.output_root))
         validate_command(command)
+        warn_missing_features()
         with Bars() as bars:
             result = run_training(resolve_auto(without_hydra(command.config)), bars, in_sweep=False)
     if result.status != RunStatus.DONE:

@@ -1,4 +1,4 @@
-"""A CUDA device that is not there: what would run on it has shapes, types and a device, and no values.
+"""A CUDA or MPS device that is not there: what would run on it has shapes, types and a device, and no values.
 
 What is on the processor is computed there, as ever. What is put on the device is torch's FakeTensor, which raises where
 tensors of two devices meet. Besides it is noted where the processor would wait for the device, and which operations
@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("cuda", 0)
+MPS = torch.device("mps", 0)
 
 WAITING = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "bincount", "histc", "unique_dim"}
 WAITING |= {"_unique2", "unique_consecutive", "repeat_interleave"}
@@ -38,11 +39,12 @@ class FakeGpu(TorchDispatchMode):
     Args:
         kept: how many are not zero, wherever that is asked.
         said: what the processor is told where it asks for one number.
+        device: `DEVICE`, or `MPS`, on which float64 raises TypeError, as torch does.
     """
 
-    def __init__(self, kept: int, said: float) -> None:
+    def __init__(self, kept: int, said: float, device: torch.device = DEVICE) -> None:
         super().__init__()
-        self.fake, self.kept, self.said = _Mode(), kept, said
+        self.fake, self.kept, self.said, self.device = _Mode(), kept, said, device
         self.waits: list[str] = []
         self.unrepeatable: list[str] = []
 
@@ -56,11 +58,11 @@ class FakeGpu(TorchDispatchMode):
         self.unrepeatable += [name] * is_unrepeatable(name, args)
         if name == "_local_scalar_dense":
             return bool(self.said) if args[0].dtype == torch.bool else self.said
-        if name == "_to_copy" and kwargs.get("device", DEVICE).type == "cpu":
+        if name == "_to_copy" and torch.device(kwargs.get("device") or self.device).type == "cpu":
             with _disable_current_modes():
                 return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
         if name == "_fused_sgd_":  # torch does not know its shapes
-            assert {each.device for each in tree_leaves(args) if isinstance(each, Tensor)} == {DEVICE}
+            assert {each.device for each in tree_leaves(args) if isinstance(each, Tensor)} == {self.device}
             return None
         if name == "nonzero":
             return self._some(args[0].ndim)
@@ -68,11 +70,16 @@ class FakeGpu(TorchDispatchMode):
             args = (args[0], [self._some(1).squeeze(1) if _is_mask(each) else each for each in args[1]])
         args, kwargs = tree_map(self._as_fake, (args, kwargs))
         with self.fake:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+        if self.device == MPS:
+            wide = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.device.type == "mps"]
+            if any(each.dtype in (torch.float64, torch.complex128) for each in wide):
+                raise TypeError(f"{name}: Cannot convert a MPS Tensor to float64 dtype")
+        return result
 
     def _some(self, dimensions: int) -> Tensor:
         with self.fake:
-            return torch.zeros(self.kept, dimensions, dtype=torch.int64, device=DEVICE)
+            return torch.zeros(self.kept, dimensions, dtype=torch.int64, device=self.device)
 
     def _as_fake(self, value: Any) -> Any:
         real = isinstance(value, Tensor) and not isinstance(value, FakeTensor)
@@ -87,7 +94,7 @@ class _Mode(FakeTensorMode):
 
 
 def _is_there(value: Any) -> bool:
-    return isinstance(value, FakeTensor) or (isinstance(value, torch.device) and value.type == "cuda")
+    return isinstance(value, FakeTensor) or (isinstance(value, torch.device) and value.type in ("cuda", "mps"))
 
 
 def _is_mask(index: Any) -> bool:
@@ -120,33 +127,35 @@ def _pinned(values: Tensor) -> Tensor:
 
 
 @contextmanager
-def fake_gpu(monkeypatch: pytest.MonkeyPatch, kept: int = 2, said: float = -1) -> Iterator[FakeGpu]:
-    """In here `DEVICE` can be used."""
-    gpu = FakeGpu(kept, said)
+def fake_gpu(
+    monkeypatch: pytest.MonkeyPatch, kept: int = 2, said: float = -1, device: torch.device = DEVICE
+) -> Iterator[FakeGpu]:
+    """In here `device` can be used."""
+    gpu = FakeGpu(kept, said, device)
     monkeypatch.setattr(Tensor, "pin_memory", _pinned)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: device)
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: None)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    with _a_guard(), gpu.fake, gpu:
+    with _a_guard(13 if device == MPS else 1), gpu.fake, gpu:
         yield gpu
 
 
 @contextmanager
-def _a_guard() -> Iterator[None]:
+def _a_guard(number: int) -> Iterator[None]:
     """torch asks a device's guard which device is the current one. A build for processors has none for CUDA, and that
     of the device `meta`, which does nothing, will do."""
-    if torch.cuda._is_compiled():
+    if torch.cuda._is_compiled() if number == 1 else torch.backends.mps.is_built():
         yield
         return
     library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
-    cuda, meta = 1, 14  # of c10::DeviceType
+    meta = 14  # as `number`, of c10::DeviceType: 1 is CUDA, 13 is MPS
     try:
         guards = (ctypes.c_void_p * (meta + 1)).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
     except ValueError:
         pytest.skip(f"torch {torch.__version__} keeps its devices' guards elsewhere")
-    before, guards[cuda] = guards[cuda], guards[meta]
+    before, guards[number] = guards[number], guards[meta]
     try:
         yield
     finally:
-        guards[cuda] = before
+        guards[number] = before

@@ -8,7 +8,6 @@ import importlib
 import io
 import os
 import select
-import signal
 import sys
 
 from semisup import __version__
@@ -48,7 +47,7 @@ COMMANDS = {
 }
 """Name and description of each command; its module in semisup/cli/ has the same name."""
 
-BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
+BROKEN_PIPE_STATUS = 128 + 13  # SIGPIPE, which Windows lacks
 """The exit status if the reader of the output has closed the pipe, as in `semisup compare ... | head -1`."""
 
 
@@ -112,6 +111,8 @@ def _flush_output(*, report: bool) -> None:
 
 def _stdout_is_closed() -> bool:
     """Whether a "broken pipe" error concerns standard output, and not another pipe."""
+    if not hasattr(select, "poll"):  # on Windows, any broken pipe is taken for standard output
+        return True
     output = select.poll()
     output.register(1, 0)  # POLLERR is reported without being requested
     return any(event & select.POLLERR for _, event in output.poll(0))

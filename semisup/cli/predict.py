@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="add the features before the classifier layer: columns embedding/0, ...; in Parquet one column of lists",
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, or auto = cuda if there is one")
+    parser.add_argument("--device", default="auto", help="cpu, mps, cuda, cuda:N, or auto = cuda if there is one")
     parser.set_defaults(run_command=predict_command)
 
 

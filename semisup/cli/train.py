@@ -15,6 +15,7 @@ from semisup.errors import DataError, SettingError
 from semisup.record.status import RunStatus
 from semisup.report.console import safe_print
 from semisup.runner.output_root import check_output_root
+from semisup.runtime.missing_features import warn_missing_features
 from semisup.runtime.torchrun_env import is_rank_zero
 from semisup.runtime.warning_lines import short_warnings
 from semisup.sweep.preflight import compose_command, validate_command
@@ -66,6 +67,7 @@ def train_command(words: list[str]) -> int:
     except (SettingError, DataError) as error:
         return _print_error(str(error))
     if is_rank_zero():
+        warn_missing_features()
         for group, name, path in custom_choices(command.config):
             safe_print(f"{group}={name}: {shell_quote(path)}")
     return sweep(overrides, command) if command.several else _run_single(command.config)

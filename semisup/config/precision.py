@@ -18,7 +18,7 @@ def resolve_precision(device: str, model: ModelSettings, size: int) -> Precision
     """Choose the precision of a run with `precision=auto`.
 
     Args:
-        device: cpu, cuda or cuda:<number>.
+        device: cpu, mps, cuda or cuda:<number>.
         model: settings of the model.
         size: side of an image in pixels.
     """

@@ -4,8 +4,12 @@ import re
 from dataclasses import dataclass
 
 from semisup.errors import SettingError, check_choice, check_range
+from semisup.runtime.file_names import is_refused
 
 SLUG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
+DEVICES = r"cpu|mps|cuda(:\d+)?"
+"""Pattern of the devices that a run can have."""
+
 RESERVED = ("wandb",)  # W&B writes to outputs/wandb
 
 
@@ -73,8 +77,30 @@ class RunSettings:
                 self.name,
                 "must start with a letter, have at most 100 letters, digits, dots, - and _, and not be wandb",
             )
+        if is_refused(self.name):
+            raise SettingError("name", self.name, "is a name that Windows reserves or changes; use another name")
         check_range("seed", self.seed, 0, 2**32 - 1)
         check_range("threads", self.threads, 1, 1024)
         check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise SettingError("device", self.device, "must be auto, cpu, cuda or cuda:<number>")
+        if not re.fullmatch(DEVICES, self.device):
+            raise SettingError("device", self.device, "must be auto, cpu, mps, cuda or cuda:<number>")
+        if self.device == "mps":
+            self._check_mps()
+
+    def _check_mps(self) -> None:
+        """Check the settings of a run on the GPU of a Mac.
+
+        Raises:
+            SettingError: a setting is not supported there.
+        """
+        if self.precision == "bfloat16":
+            raise SettingError("precision", self.precision, "runs with device=mps use float32; use precision=float32")
+        if self.compile:
+            raise SettingError("compile", True, "is not supported with device=mps; use compile=false")
+        if self.deterministic:
+            raise SettingError(
+                "deterministic",
+                True,
+                "torch has operations on mps that differ from run to run, and does not report all of them; with "
+                "device=mps, use deterministic=false",
+            )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from semisup.core.device import exact
 from semisup.core.types import Reliability
 
 BINS = 15
@@ -27,11 +28,11 @@ def reliability(confidence: Tensor, correct: Tensor) -> Reliability:
         confidence: (n,) float in [0, 1].
         correct: (n,) bool.
     """
-    number = (confidence.double() * BINS).ceil().long().sub(1).clamp(0, BINS - 1)  # (n,)
+    number = (exact(confidence) * BINS).ceil().long().sub(1).clamp(0, BINS - 1)  # (n,)
     member = one_hot(number, BINS).double()  # (n, BINS)
     count = member.sum(dim=0)
     mean_confidence, accuracy = (
-        (member * values.double().unsqueeze(1)).sum(dim=0) / count.clamp(min=1) for values in (confidence, correct)
+        (member * exact(values).unsqueeze(1)).sum(dim=0) / count.clamp(min=1) for values in (confidence, correct)
     )
     return Reliability(count.long().tolist(), mean_confidence.tolist(), accuracy.tolist())
 
@@ -60,8 +61,10 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """
     if len(logits) == 0:
         return 1.0
-    logits = logits.detach().double()
-    margins = logits - logits.gather(1, targets.unsqueeze(1))  # the loss of an image is logsumexp(margins / T)
+    logits = exact(logits.detach())
+    margins = logits - logits.gather(
+        1, targets.to(logits.device).unsqueeze(1)
+    )  # the loss of an image is logsumexp(margins / T)
 
     def slope(beta: float) -> tuple[float, float]:
         """Compute the first and second derivative of the mean loss with respect to beta = 1 / T."""

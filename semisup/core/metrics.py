@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from semisup.core.device import exact
 from semisup.core.types import ClassCounts
 
 
@@ -85,7 +86,7 @@ def normalized_entropy(counts: Tensor) -> float | None:
         return None
     if len(counts) == 1:
         return 1.0
-    shares = counts.double() / total
+    shares = exact(counts) / total
     return min(1.0, float(torch.special.entr(shares).sum()) / math.log(len(counts)))
 
 
@@ -106,4 +107,4 @@ def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold
         return counts
 
     correct = known & (targets == hidden_targets)
-    return ClassCounts(count(targets >= 0), count(selected), count(known), count(correct), threshold.double().tolist())
+    return ClassCounts(count(targets >= 0), count(selected), count(known), count(correct), exact(threshold).tolist())

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from semisup.core.device import exact
 from semisup.core.types import ThresholdCurve
 
 THRESHOLDS = (*(number / 100 for number in range(100)), *(number / 1000 for number in range(991, 1000)), 0.9995, 0.9999)
@@ -36,8 +37,8 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
     below = torch.searchsorted(confidence, taus)  # (T,) number of images with confidence < tau
     selected = len(confidence) - below
     known_selected, correct_selected = _count_from(known, below), _count_from(correct, below)
-    accuracy = (correct_selected.double() / known_selected).tolist()
-    coverage = (selected.double() / max(len(confidence), 1)).tolist()
+    accuracy = (exact(correct_selected) / exact(known_selected)).tolist()
+    coverage = (exact(selected) / max(len(confidence), 1)).tolist()
     return ThresholdCurve(coverage, [None if math.isnan(share) else share for share in accuracy])  # 0 / 0
 
 

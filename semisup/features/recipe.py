@@ -25,6 +25,7 @@ import torch
 from semisup.augment import Augment
 from semisup.encoder import Encoder
 from semisup.record.environment import package_version
+from semisup.runtime.device_names import device_name, libraries
 
 FORMAT = 1
 """Increase this when the format of the files of a pack changes."""
@@ -99,8 +100,7 @@ def _device(device: torch.device) -> dict[str, Any]:
     cpu = {"instruction_set": torch.backends.cpu.get_cpu_capability()}
     if device.type == "cpu":
         return {"kind": "cpu", **cpu}
-    libraries = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-    return {"kind": torch.cuda.get_device_name(device), **libraries, **cpu}
+    return {"kind": device_name(str(device)), **libraries(device.type), **cpu}
 
 
 @cache

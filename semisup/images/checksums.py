@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from semisup.runtime.descriptors import read_into
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -72,7 +74,7 @@ def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int]
 def _fill(descriptor: int, offset: int, buffer: memoryview) -> bool:
     """Fill the buffer from a file, starting at `offset`; return False if the file ends before the buffer is full."""
     while len(buffer):
-        count = os.preadv(descriptor, (buffer,), offset)
+        count = read_into(descriptor, buffer, offset)
         if count == 0:
             return False
         buffer, offset = buffer[count:], offset + count

@@ -18,18 +18,23 @@ from typing import Any, Generic, TypeVar
 from semisup.errors import DataError
 from semisup.images.resource_limits import TOO_SLOW
 from semisup.images.scan import ImageFile
+from semisup.runtime.process_signals import blocked
 
 R = TypeVar("R")
 
 MAX_CONSECUTIVE_CRASHES = 16
 """After this many consecutive crashes the machine is assumed to be the cause, not the files."""
 
-SPAWNER = multiprocessing.get_context("forkserver")
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""Start method of decoding processes; Windows has only `spawn`, with which each process starts in 0.5 s."""
+
+SPAWNER: Any = multiprocessing.get_context(METHOD)
 """Context that starts processes without copying the threads and locks of this process.
 
-The first process starts in 0.5 s, every further one in 10 ms.
+With `forkserver`, the first process starts in 0.5 s, every further one in 10 ms.
 """
-SPAWNER.set_forkserver_preload(["semisup.images.pool"])
+if METHOD == "forkserver":
+    SPAWNER.set_forkserver_preload(["semisup.images.pool"])
 
 
 @contextlib.contextmanager
@@ -41,12 +46,11 @@ def starting_processes() -> Iterator[None]:
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with blocked(signal.SIGINT):
+            yield
     finally:
         sys.modules["__main__"] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 class WorkerDiedError(Exception):

@@ -20,6 +20,7 @@ from torch import Tensor
 from semisup.core.device import to_device
 from semisup.errors import DataError
 from semisup.images.decode import Pixels
+from semisup.runtime.descriptors import READ, read_into
 
 
 class PackedImages:
@@ -34,7 +35,7 @@ class PackedImages:
     def __init__(self, path: Path, shape: tuple[int, ...], offset: int) -> None:
         self.path, self.shape, self.offset = path, shape, offset
         self.bytes = int(numpy.prod(shape[1:]))
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.descriptor = os.open(path, READ)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -65,7 +66,7 @@ class PackedImages:
 
     def _read(self, part: memoryview, offset: int) -> int:
         try:
-            count = os.preadv(self.descriptor, (part,), offset)
+            count = read_into(self.descriptor, part, offset)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
         if count == 0:

@@ -25,6 +25,7 @@ from semisup.images.checksums import BlockChecksums, checksum_blocks, verify_blo
 from semisup.images.decode import Pixels
 from semisup.images.on_disk import PackedImages
 from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files, write_atomically
+from semisup.runtime.descriptors import read_at
 
 MAGIC, FORMAT = b"semisup\n", 3
 PREFIX = struct.Struct("<8sII32s")
@@ -100,7 +101,7 @@ def read_pack(path: Path, count: int, size: int, *, on_disk: bool) -> ImagePack 
             rest = os.fstat(file.fileno()).st_size - PREFIX.size - length
             if magic != MAGIC or version != FORMAT or rest < 0 or rest % (3 * size**2):
                 return None
-            header = os.pread(file.fileno(), length, PREFIX.size + rest)
+            header = read_at(file.fileno(), length, PREFIX.size + rest)
             if _signature(header) != signature:
                 return None
             fields = json.loads(header)  # intact, but the file may have been renamed

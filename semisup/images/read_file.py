@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from semisup.images.archive_members import ArchivedImage, ParquetCell, ZipMember
 from semisup.images.decode import BadImageError
 from semisup.images.scan import ImageFile
+from semisup.runtime.descriptors import NO_WAIT, READ, read_at
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
@@ -52,7 +53,7 @@ def read_head(file: ArchivedImage, count: int) -> bytes:
     try:
         with _open_regular(file.path) as (descriptor, _):
             if not isinstance(file, ZipMember):
-                return os.pread(descriptor, min(count, file.bytes_), file.position)
+                return read_at(descriptor, min(count, file.bytes_), file.position)
             packed = min(file.packed_bytes, _HEAD_PACKED if file.deflated else count)
             data = _read_range(descriptor, _data_start(descriptor, file), packed, packed)
             return _inflate(data, count)[:count] if file.deflated else data
@@ -62,7 +63,7 @@ def read_head(file: ArchivedImage, count: int) -> bytes:
 
 @contextmanager
 def _open_regular(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    descriptor = os.open(path, READ | NO_WAIT)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -85,8 +86,8 @@ def _read_whole(descriptor: int, size: int, limit: int) -> bytes:
 def _read_range(descriptor: int, position: int, length: int, limit: int) -> bytes:
     if length > limit:
         raise BadImageError("too large")
-    data = os.pread(descriptor, length, position)
-    while 0 < len(data) < length and (more := os.pread(descriptor, length - len(data), position + len(data))):
+    data = read_at(descriptor, length, position)
+    while 0 < len(data) < length and (more := read_at(descriptor, length - len(data), position + len(data))):
         data += more
     if len(data) < length:
         raise BadImageError("truncated")
@@ -109,7 +110,7 @@ def _data_start(descriptor: int, file: ZipMember) -> int:
 
     The length of its local header must be read for that.
     """
-    header = os.pread(descriptor, _LOCAL_HEADER.size, file.position)
+    header = read_at(descriptor, _LOCAL_HEADER.size, file.position)
     if len(header) < _LOCAL_HEADER.size:
         raise BadImageError("truncated")
     signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)

@@ -1,11 +1,11 @@
 """Set time and memory limits of a decoding process, so that a malicious file cannot stop the run.
 
-The kernel enforces the limits, because decoders are C code, which Python cannot interrupt.
+The kernel enforces the limits, because decoders are C code, which Python cannot interrupt. macOS limits only the time,
+Windows neither; `runtime/missing_features.py` says so at the start.
 """
 
 import contextlib
 import os
-import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ BYTES_PER_PIXEL, SPARE_BYTES = 48, 2**28
 They are for the image, its rotated copy, its copy with the background color, and the buffers of the decoder.
 """
 
-TOO_SLOW = -signal.SIGPROF
+TOO_SLOW = -getattr(signal, "SIGPROF", 27)
 """Exit code of a process that exceeded SECONDS."""
 
 
@@ -34,8 +34,10 @@ def limit_memory(settings: DecodeSettings) -> None:
     If it needs more memory, MemoryError is raised.
     """
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except OSError:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except (ImportError, OSError):
         return  # not Linux
     needed = pages * os.sysconf("SC_PAGE_SIZE") + BYTES_PER_PIXEL * settings.max_pixels + settings.max_bytes
     needed += SPARE_BYTES
@@ -47,6 +49,9 @@ def limit_memory(settings: DecodeSettings) -> None:
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
     """Context that kills this process by SIGPROF if it takes more than SECONDS of CPU time."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:

@@ -27,6 +27,7 @@ from semisup.images.formats import (
     is_heif,
     is_image_content,
 )
+from semisup.runtime.descriptors import NO_WAIT, READ, read_at
 from semisup.text import escape_name
 
 Folder = TypeVar("Folder")
@@ -109,11 +110,11 @@ def scan(
     _entries(folder)  # raises where `folder` is missing, a file, or unreadable
     ignored = _Ignored(ignored_names is not None)
     start, inside = os.path.join(folder, ""), os.path.join(folder.relative_to(root), "")
-    inside = "" if inside == "./" else inside
+    inside = "" if inside == os.path.join(".", "") else inside
     files = [
         ImageFile(
             path,
-            escape_name(_decode_path(inside + path.removeprefix(start))),
+            escape_name(_decode_path(_with_slashes(inside + path.removeprefix(start)))),
             status.st_size,
             status.st_mtime_ns,
             status.st_ctime_ns,
@@ -124,7 +125,7 @@ def scan(
     files.sort(key=lambda file: os.fsencode(file.path))
     for path, reason in ignored.entries:
         assert ignored_names is not None
-        ignored_names[escape_name(_decode_path(inside + path.removeprefix(start)))] = reason
+        ignored_names[escape_name(_decode_path(_with_slashes(inside + path.removeprefix(start))))] = reason
     return to_scan(files, ignored)
 
 
@@ -209,12 +210,17 @@ def by_class_name(named: Iterable[tuple[str, Folder]], shown_folder: str) -> dic
 
 def image_name(root: Path, path: Path) -> str:
     """Build the name of the image at `path` in the files of a run: its path relative to `root`, printable."""
-    return escape_name(_decode_path(path.relative_to(root)))
+    return escape_name(_decode_path(path.relative_to(root).as_posix()))
 
 
 def shown(path: Path | str) -> str:
     """Convert `path` to printable text for messages."""
     return escape_name(_decode_path(path))
+
+
+def _with_slashes(path: str) -> str:
+    """Write a path with slashes, so that the name of an image is the same on Windows."""
+    return path if os.sep == "/" else path.replace(os.sep, "/")
 
 
 def _decode_path(path: Path | str) -> str:
@@ -350,12 +356,12 @@ def with_ignored(message: str, counts: Mapping[str, int]) -> str:
 def _ends(path: str) -> tuple[bytes, bytes]:
     """Read the first and the last bytes of a regular file; b"" if it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, READ | NO_WAIT)
     except OSError:
         return b"", b""
     try:
         length, size = len(TGA_FOOTER), os.fstat(descriptor).st_size
-        return os.read(descriptor, SIGNATURE_BYTES), os.pread(descriptor, length, max(0, size - length))
+        return os.read(descriptor, SIGNATURE_BYTES), read_at(descriptor, length, max(0, size - length))
     except OSError:
         return b"", b""
     finally:

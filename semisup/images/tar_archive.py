@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from semisup.runtime.descriptors import read_at
+
 BLOCK = 512
 MAX_METADATA = 2**20
 """Largest size in bytes of a long name or of a pax header."""
@@ -57,7 +59,7 @@ def list_tar(descriptor: int) -> Iterator[TarEntry]:
     common: dict[bytes, bytes] = {}
     own: dict[bytes, bytes] = {}
     while position < end:
-        header = os.pread(descriptor, BLOCK, position)
+        header = read_at(descriptor, BLOCK, position)
         if header == _ZEROS:
             position, ended = position + BLOCK, True
             continue
@@ -127,7 +129,7 @@ def _name(header: bytes) -> bytes:
 def _metadata(descriptor: int, start: int, size: int) -> bytes:
     if size > MAX_METADATA:
         raise DamagedArchiveError(f"is damaged: a name at byte {start} has {size} bytes, more than {MAX_METADATA}")
-    return os.pread(descriptor, size, start)
+    return read_at(descriptor, size, start)
 
 
 def _pax_fields(data: bytes) -> dict[bytes, bytes]:

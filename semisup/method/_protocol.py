@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from semisup.augment import Augment
-from semisup.core.device import to_device
+from semisup.core.device import seed_mps, sum_dtype, to_device
 from semisup.core.events import Event
 from semisup.core.inference import apply_temperature, iter_logits, predict
 from semisup.core.losses import ClassTerms
@@ -122,7 +122,9 @@ def seed_dropout(seed: int, step: int) -> None:
     The draws differ between the processes of a run.
     """
     rank = (distributed.rank(),) if distributed.world_size() > 1 else ()
-    seed_global(derive_seed(seed, "forward", step, *rank))
+    drawn = derive_seed(seed, "forward", step, *rank)
+    seed_global(drawn)
+    seed_mps(drawn)
 
 
 class StepLoss(NamedTuple):
@@ -140,12 +142,14 @@ LOG_SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps"
 
 
 def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
-    """Collect the values that a step adds to the log, as a (len(LOG_SUMS),) float64 tensor on the device of `like`.
+    """Collect the values that a step adds to the log, as a (len(LOG_SUMS),) tensor on the device of `like`.
+
+    Its type is float64, on mps float32.
 
     Args:
         values: values by name, out of LOG_SUMS; all other entries are 0.
     """
-    sums = torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=like.device)
+    sums = torch.zeros(len(LOG_SUMS), dtype=sum_dtype(like.device), device=like.device)
     for name, value in values.items():
         sums[LOG_SUMS.index(name)].fill_(value)  # assignment by [] would wait for the GPU
     return sums

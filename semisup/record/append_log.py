@@ -75,13 +75,14 @@ class AppendLog:
             self.lines = 0
             return
         count = 0
-        with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as old, AtomicFile(self.path.parent) as new:
-            for line in old:
-                if count == lines or not line.endswith(b"\n"):
-                    break
-                new.write(line)
-                count += 1
-            if count == lines:
+        with AtomicFile(self.path.parent) as new:
+            with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as old:
+                for line in old:
+                    if count == lines or not line.endswith(b"\n"):
+                        break
+                    new.write(line)
+                    count += 1
+            if count == lines:  # after closing the old file, because Windows replaces no open file
                 new.commit(self.path)
         if count < lines:
             raise RecordError(

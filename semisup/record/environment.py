@@ -1,7 +1,5 @@
 """Record the environment of a run: everything besides the config on which its results depend."""
 
-import contextlib
-import ctypes
 import hashlib
 import os
 import platform
@@ -19,6 +17,7 @@ import torch
 from PIL import features
 
 from semisup.errors import RecordError
+from semisup.runtime.device_names import device_name, driver
 from semisup.runtime.secrets import redact
 
 RESULT_PACKAGES = (
@@ -52,7 +51,7 @@ def environment(device: str) -> dict[str, Any]:
     """Describe the environment of this process: package versions, CPU or GPU, code.
 
     Args:
-        device: cpu, cuda or cuda:N.
+        device: cpu, mps, cuda or cuda:N.
 
     Returns:
         plain data without secrets.
@@ -70,8 +69,8 @@ def _fixed_environment(device: str) -> dict[str, Any]:
         "processor": _processor(),
         "cpu": _cpu(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "device": None if device == "cpu" else torch.cuda.get_device_name(device),
-        "driver": None if device == "cpu" else _driver(),
+        "device": None if device == "cpu" else device_name(device),
+        "driver": None if device == "cpu" else driver(device),
         "libraries": {name: features.version(name) for name in DECODERS},
         "host": platform.node(),
         "git": _git(),
@@ -96,7 +95,7 @@ def git_diff() -> str | None:
         text = run_git(here, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") + "\n"
         names = run_git(here, "ls-files", "-z", "--others", "--exclude-standard", "semisup", "conf").split("\0")
         for name in filter(None, names):
-            added = (here / name).read_text(errors="replace")
+            added = (here / name).read_text(encoding="utf-8", errors="replace")
             text += f"diff: {name} is new\n" + "".join(f"+{line}\n" for line in added.splitlines())
     except (OSError, subprocess.SubprocessError):
         return None
@@ -166,21 +165,6 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
-def _driver() -> dict[str, Any]:
-    """Return the versions of CUDA and cuDNN, and the newest CUDA version that the GPU driver supports.
-
-    The version that the driver supports is a number, such as 12080 for 12.8; None if unknown.
-    """
-    number = ctypes.c_int(0)
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
-    return {
-        "cuda_of_driver": number.value or None,
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
-    }
-
-
 def package_version(package: str) -> str | None:
     """Return the version of an installed package; None if it is not installed."""
     try:
@@ -211,7 +195,7 @@ def _cpu() -> str | None:
 def _cpu_fields() -> dict[str, str]:
     """Read the description of the first CPU in /proc/cpuinfo; return {} on other systems."""
     try:
-        text = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
     except OSError:
         return {}
     pairs = (line.partition(":") for line in text.splitlines())

@@ -29,6 +29,7 @@ from semisup.record import heartbeat
 from semisup.record.lock_holder import Holder, read_holder
 from semisup.record.wait_notice import WaitNotice
 from semisup.runtime.atomic_files import create_exclusive, open_for_update, rename_away, restore
+from semisup.runtime.descriptors import read_at, write_at
 from semisup.runtime.directory_handle import DirectoryHandle
 from semisup.runtime.liveness import boot_id, is_alive, is_local, this_process
 
@@ -152,7 +153,7 @@ class RunLock:
         if not create_exclusive(path, json.dumps(content).encode()):
             raise InUseError(f"{self.folder}: in use by {read_holder(path) or 'another process'}")
         self._descriptor = open_for_update(path)
-        if self._nonce not in os.pread(self._descriptor, 4096, 0):
+        if self._nonce not in read_at(self._descriptor, 4096, 0):
             os.close(self._descriptor)
             raise InUseError(f"{self.folder}: in use by another process, which took over the lock")
 
@@ -169,7 +170,7 @@ class RunLock:
                 if not self.is_held():
                     self.lost = True
                     return
-                os.pwrite(self._descriptor, f"{count:0{COUNTER_DIGITS}d}".encode(), place)
+                write_at(self._descriptor, f"{count:0{COUNTER_DIGITS}d}".encode(), place)
                 os.fsync(self._descriptor)
 
     def is_held(self) -> bool:
@@ -203,6 +204,9 @@ class RunLock:
         self._released.set()
         if self._thread is not None:
             self._thread.join(JOIN_SECONDS)
+        ended = self._thread is None or not self._thread.is_alive()  # else it may still write to the descriptor
+        if ended:  # first, because Windows deletes no open file; there, filelock deletes owner.lock
+            os.close(self._descriptor)
         with contextlib.suppress(OSError):
             if self.is_held():
                 (self.directory.bound / "owner.json").unlink(missing_ok=True)
@@ -211,8 +215,7 @@ class RunLock:
         if self._file_lock is not None:
             with contextlib.suppress(OSError):
                 self._file_lock.release()
-        if self._thread is None or not self._thread.is_alive():  # else it may still write to the descriptor
-            os.close(self._descriptor)
+        if ended:
             self.directory.close()
         self.directory = self._file_lock = self._thread = None
 

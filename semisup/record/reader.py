@@ -18,6 +18,7 @@ import yaml
 
 from semisup.errors import RecordError
 from semisup.record.migrations import migrate
+from semisup.runtime.descriptors import NO_WAIT, READ
 from semisup.text import escape, shell_quote
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # same results; the C loader is ten times as fast
@@ -39,7 +40,7 @@ def open_regular_file(path: Path) -> IO[bytes]:
     Raises:
         OSError: the file does not exist or is not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, READ | NO_WAIT)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise FileNotFoundError(None, "is not a regular file", str(path))

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from semisup.config.sections import DEVICES
 from semisup.core.embeddings import classifier_layer, record_inputs
 from semisup.core.inference import iter_logits, predict
 from semisup.errors import DataError, RecordError, SettingError, check_choice
@@ -208,7 +209,7 @@ def load_classifier(*runs: str | os.PathLike[str], device: str = "auto") -> Clas
     """Load the best model of a run, or of several runs as an ensemble.
 
     Args:
-        device: cpu, cuda, cuda:N, or auto = cuda if there is one.
+        device: cpu, mps, cuda, cuda:N, or auto = cuda if there is one.
 
     Raises:
         RecordError: a directory is not that of a finished run, its model is damaged, or the runs differ in their
@@ -218,8 +219,8 @@ def load_classifier(*runs: str | os.PathLike[str], device: str = "auto") -> Clas
     if not runs:
         raise RecordError("semisup.load needs the directory of a run, such as outputs/NAME/RUN")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", chosen):
-        raise SettingError("device", device, "must be auto, cpu, cuda or cuda:<number>")
+    if not re.fullmatch(DEVICES, chosen):
+        raise SettingError("device", device, "must be auto, cpu, mps, cuda or cuda:<number>")
     require_device(chosen)
     place = torch.device(chosen)
     return Classifier([load_trained_model(Path(run), place) for run in runs], place)

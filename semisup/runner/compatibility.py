@@ -241,10 +241,10 @@ def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple
 
 
 def _device_memory(device: str) -> int:
-    """Return the memory of a device (CPU or GPU) in bytes."""
-    return (
-        memory_limit_bytes() if device == "cpu" else torch.cuda.get_device_properties(torch.device(device)).total_memory
-    )
+    """Return the memory of the CPU or of a GPU, in bytes."""
+    if device in ("cpu", "mps"):  # the GPU of a Mac uses the memory of the CPU
+        return memory_limit_bytes()
+    return int(torch.cuda.get_device_properties(torch.device(device)).total_memory)
 
 
 def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:

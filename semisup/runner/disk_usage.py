@@ -130,7 +130,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path))
         elif entry.is_file(follow_symlinks=False):
-            yield Path(entry.path), 512 * entry.stat(follow_symlinks=False).st_blocks
+            status = entry.stat(follow_symlinks=False)
+            yield Path(entry.path), 512 * getattr(status, "st_blocks", -(-status.st_size // 512))  # Windows: no blocks
 
 
 def _kind(path: Path, root: Path) -> str:

@@ -12,24 +12,16 @@ submitit queues the job again.
 
 import os
 import signal
-import threading
 import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from semisup.runtime.atomic_files import redirect_to_devnull
 from semisup.runtime.distributed import world_size
+from semisup.runtime.process_signals import HANGUP, handled_signals, install, restore
 
 TOGETHER_SECONDS = 0.5
 """Signals that arrive within this time count as one signal."""
-
-STOP_SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []),  # ignored under `nohup`
-)
 
 
 class StopRequested(SystemExit):
@@ -63,19 +55,18 @@ class StopHandler:
         self.terminals: list[int] = []
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self.before = {each: signal.signal(each, self._note) for each in STOP_SIGNALS}
+        self.before = install(self._note, handled_signals())
+        if self.before:
             self.terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for each, handler in self.before.items():
-            signal.signal(each, handler)
+        restore(self.before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGHUP:  # writing to the closed terminal would fail before the run is saved
+        if number == HANGUP:  # writing to the closed terminal would fail before the run is saved
             for descriptor in self.terminals:
                 redirect_to_devnull(descriptor)
         request = stop_error(number)

@@ -6,16 +6,18 @@ dead processes are removed by `remove_stale_temporary_files`.
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
+import socket
+import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from semisup.runtime.descriptors import READ, UPDATE, WRITE_NEW
 from semisup.runtime.liveness import pid_namespace, start_time
 
 _LIFE = os.urandom(4).hex()
@@ -27,9 +29,9 @@ _ABANDONED_SECONDS = 3600
 Whether a process of another namespace is alive cannot be seen from here.
 """
 
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_NO_LINKS = {errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 """Error numbers of a full disk, an exceeded quota and a file size limit."""
 
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
@@ -56,7 +58,7 @@ def write_atomically(
     try:
         _write_temporary(temporary, chunks, durable=durable)
         confirm()
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
@@ -71,8 +73,7 @@ def with_path(error: OSError, path: Path, need: int) -> OSError:
     if error.errno not in FULL:
         return OSError(error.errno, error.strerror, str(path))
     try:
-        free = os.statvfs(path.parent)
-        room = f"{need} bytes are needed, {free.f_bavail * free.f_frsize} are free"
+        room = f"{need} bytes are needed, {shutil.disk_usage(path.parent).free} are free"
     except OSError:
         room = f"{need} bytes are needed"
     return OSError(error.errno, f"{error.strerror} ({room})", str(path))
@@ -119,7 +120,8 @@ class AtomicFile:
             self.file.flush()
             if durable:
                 os.fsync(self.file.fileno())
-            os.replace(self.temporary, path)
+            self.file.close()  # Windows renames no open file
+            _replace(self.temporary, path)
         except OSError as error:
             raise with_path(error, path, self.size) from None
         if durable:
@@ -128,9 +130,9 @@ class AtomicFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.temporary.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # an error here would hide the first one
             self.file.close()
+        self.temporary.unlink(missing_ok=True)
 
 
 def _check_absent(path: Path) -> None:
@@ -235,7 +237,7 @@ def open_for_update(path: Path) -> int:
 
     Use it only for the heartbeat in a lock file.
     """
-    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    return os.open(path, UPDATE)
 
 
 def rename_away(path: Path) -> Path | None:
@@ -270,9 +272,28 @@ def restore(aside: Path, path: Path) -> None:
         _create_without_links(path, aside.read_bytes())
 
 
+_IN_USE = (5, 32)
+"""Error numbers of Windows for a file that another process has open: access denied, sharing violation."""
+
+_REPLACE_SECONDS = 2.0
+"""Time that a reader of a file, or a virus scanner, may have it open while this process replaces it."""
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename a file and replace the target; on Windows, wait until no other process has the target open."""
+    deadline = time.monotonic() + _REPLACE_SECONDS
+    while True:
+        try:
+            return os.replace(source, target)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def _temporary_path(path: Path) -> Path:
     mine = f"{pid_namespace()}.{os.getpid()}.{_started(os.getpid())}.{_LIFE}"
-    return path.with_name(f".{os.uname().nodename}.{mine}.{os.urandom(8).hex()}.tmp")
+    return path.with_name(f".{socket.gethostname()}.{mine}.{os.urandom(8).hex()}.tmp")
 
 
 @cache
@@ -286,7 +307,7 @@ def _create(path: Path, mode: int) -> int:
     Raises:
         FileExistsError: the file exists.
     """
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    return os.open(path, WRITE_NEW, mode)
 
 
 def _write_temporary(temporary: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
@@ -317,7 +338,7 @@ def remove_stale_temporary_files(folder: Path) -> int:
     Returns:
         the number of removed files; 0 if the directory is missing or not writable.
     """
-    name = re.compile(rf"\.{re.escape(os.uname().nodename)}\.(\d*)\.(\d+)\.(\w+)\.([0-9a-f]+)\.[0-9a-f]+\.tmp")
+    name = re.compile(rf"\.{re.escape(socket.gethostname())}\.(\d*)\.(\d+)\.(\w+)\.([0-9a-f]+)\.[0-9a-f]+\.tmp")
     removed = 0
     try:
         for path in folder.iterdir():
@@ -368,7 +389,9 @@ def redirect_to_devnull(descriptor: int) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make sure that file renames in `folder` survive a power loss, if the file system supports this."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+        return
+    descriptor = os.open(folder, READ | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -379,7 +402,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """Lock a file with flock, and create it if it is missing. The lock is valid on this machine only.
+    """Lock a file with the system's own lock, and create it if it is missing; it is valid on this machine only.
 
     Returns:
         a descriptor that holds the lock until it is closed or the process ends; None if another process holds the lock.
@@ -387,21 +410,27 @@ def try_lock(path: Path) -> int | None:
     Raises:
         OSError: the file cannot be created, or the file system does not support locks.
     """
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    from filelock import lock_descriptor  # takes 20 ms
+
+    descriptor = os.open(path, os.O_CREAT | UPDATE, 0o600)
+    locked = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            return None
-        raise
-    return descriptor
+        locked = lock_descriptor(descriptor, blocking=False)
+    finally:
+        if not locked:
+            os.close(descriptor)
+    return descriptor if locked else None
 
 
 def discard_writes(path: Path) -> None:
     """Replace a file by a link to /dev/null.
 
-    So everything that another library writes to the file is discarded.
+    So everything that another library writes to the file is discarded. On Windows, where a link needs a permission, the
+    library writes the file, and the caller deletes it.
     """
     path.unlink(missing_ok=True)
-    path.symlink_to(os.devnull)
+    try:
+        path.symlink_to(os.devnull)
+    except OSError:
+        if os.name != "nt":
+            raise

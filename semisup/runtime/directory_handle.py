@@ -8,6 +8,8 @@ renamed. Once the directory is deleted, creating a file through this path fails 
 import os
 from pathlib import Path
 
+from semisup.runtime.descriptors import READ
+
 
 class DirectoryHandle:
     """Open directory, to which files can be written even after it was renamed.
@@ -24,17 +26,23 @@ class DirectoryHandle:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._absolute = os.path.abspath(path)  # valid even if the working directory changes
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._descriptor = -1
+        if hasattr(os, "O_DIRECTORY"):
+            self._descriptor = os.open(path, READ | os.O_DIRECTORY)
+            status = os.fstat(self._descriptor)
+        else:  # Windows opens no directories
+            status = os.stat(path)
+        self._identity = status.st_dev, status.st_ino
         bound = Path(f"/proc/self/fd/{self._descriptor}")
         self.bound = bound if bound.is_dir() else path
 
     def is_current(self) -> bool:
         """Whether `path` still leads to the directory that was opened."""
         try:
-            here, there = os.fstat(self._descriptor), os.stat(self._absolute)
+            there = os.stat(self._absolute)
         except OSError:
             return False
-        return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+        return (there.st_dev, there.st_ino) == self._identity
 
     def public_path(self, path: str | Path) -> Path:
         """Convert a path inside the directory from the internal form (`bound`) to the user's form (`path`).

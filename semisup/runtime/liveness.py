@@ -2,7 +2,7 @@
 
 A process id is not enough: ids are reused, and two containers with the same host name have the same ids for different
 processes. So a process is identified by host, boot, PID namespace, id and start time. Whether it is alive can only be
-determined for a process in the PID namespace of this process.
+determined for a process in the PID namespace of this process. Linux tells this in /proc, other systems through psutil.
 """
 
 import os
@@ -43,7 +43,7 @@ def is_alive(other: dict[str, Any]) -> bool:
 def boot_id() -> str:
     """Return the id of the present boot of the kernel; "" if the system has none."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
@@ -59,22 +59,22 @@ def pid_namespace() -> str:
 def start_time(process: int) -> str | None:
     """Return the time at which a process of this PID namespace started, in clock ticks since boot.
 
-    Return None if the process does not exist or is a zombie.
+    Without /proc, it is in milliseconds since 1970. Return None if the process does not exist or is a zombie.
     """
     try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
-        return _alive_without_proc(process)
+        return None if Path("/proc/self").exists() else _start_time_without_proc(process)
     return None if fields[0] in "ZX" else fields[19]
 
 
-def _alive_without_proc(process: int) -> str | None:
-    if Path("/proc/self").exists():
-        return None
+def _start_time_without_proc(process: int) -> str | None:
+    import psutil
+
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        found = psutil.Process(process)
+        return None if found.status() == psutil.STATUS_ZOMBIE else str(round(found.create_time() * 1000))
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
         return None
-    except (PermissionError, OverflowError):
-        pass
-    return "running"
+    except psutil.AccessDenied:  # a process of another user
+        return "running"

@@ -24,8 +24,15 @@ def memory_limit_bytes(root: Path = Path("/")) -> int:
     Args:
         root: the directory that contains /proc and /sys.
     """
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([machine, *_limits(root)])
+    return min([_physical_memory(), *_limits(root)])
+
+
+def _physical_memory() -> int:
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    import psutil  # on Windows
+
+    return int(psutil.virtual_memory().total)
 
 
 def oom_kill_count(root: Path = Path("/")) -> int:

@@ -33,10 +33,12 @@ BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 def default_precision(device: str) -> str:
-    """Return the faster precision, float32 or bfloat16, on this machine's `cpu` or `cuda`.
+    """Return the faster precision, float32 or bfloat16, on this machine's `cpu` or `cuda`; float32 on `mps`.
 
     The faster precision is bfloat16 if the device has instructions for bfloat16.
     """
+    if device == "mps":
+        return "float32"
     if device == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return "bfloat16" if any(capabilities.get(name) for name in BFLOAT16_CAPABILITIES) else "float32"
@@ -58,12 +60,14 @@ class PrecisionChoice(NamedTuple):
 def choose_precision(device: str, depthwise: Callable[[], bool]) -> PrecisionChoice:
     """Choose the precision for `precision=auto` by a fixed rule, without timing.
 
-    The rule predicts in which precision the network trains fastest on `cpu` or `cuda`.
+    The rule predicts in which precision the network trains fastest on `cpu`, `mps` or `cuda`.
 
     Args:
         depthwise: returns `trains_depthwise` of the network; called only if the rule depends on it.
     """
     value = default_precision(device)
+    if device == "mps":
+        return PrecisionChoice(value, "runs on mps use float32")
     if value == "float32":
         return PrecisionChoice(value, f"{device} has no instructions for bfloat16")
     if device == "cpu" and depthwise():
@@ -104,6 +108,9 @@ def require_device(device: str) -> None:
     """
     if device == "cpu":
         return
+    if device == "mps":
+        _require_mps()
+        return
     if not torch.cuda.is_available():
         raise SettingError("device", device, "this machine has no CUDA device; use device=cpu")
     index, count = device.removeprefix("cuda:"), torch.cuda.device_count()
@@ -119,6 +126,17 @@ def require_device(device: str) -> None:
         )
     if device != "cuda" and int(index) >= count:
         raise SettingError("device", device, f"this machine has {count} CUDA devices; the first is cuda:0")
+
+
+def _require_mps() -> None:
+    if not torch.backends.mps.is_built():
+        raise SettingError("device", "mps", "this build of torch has no MPS, the GPU of a Mac; use device=cpu")
+    if not torch.backends.mps.is_available():
+        raise SettingError(
+            "device", "mps", "this Mac has no GPU that torch supports, or too old a macOS; use device=cpu"
+        )
+    if world_size() > 1:
+        raise SettingError("device", "mps", "supports one process; start the run without torchrun")
 
 
 def require_compiler(device: str) -> None:

@@ -31,9 +31,13 @@ def assign_gpu(device: str) -> None:
     """
     if device in UNASSIGNED_DEVICES and not _held_locks and len(visible := visible_gpus()) > 1:
         try:
-            os.environ[VISIBLE] = acquire_gpu(visible, Path(tempfile.gettempdir()) / f"semisup-{os.getuid()}")
+            os.environ[VISIBLE] = acquire_gpu(visible, Path(tempfile.gettempdir()) / f"semisup-{_user()}")
         except OSError as error:
             warnings.warn(f"cannot lock a GPU ({error}); using the first visible one", stacklevel=2)
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else "gpus"
 
 
 def acquire_gpu(visible: Sequence[str], folder: Path) -> str:
@@ -47,7 +51,11 @@ def acquire_gpu(visible: Sequence[str], folder: Path) -> str:
         OSError: the folder cannot be used, is a symbolic link, or belongs to another user.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    if (status := folder.lstat()).st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+    status = folder.lstat()
+    is_own = (
+        not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    )  # on Windows, the temporary folder is the user's own
+    if not is_own or not stat.S_ISDIR(status.st_mode):
         raise PermissionError(errno.EPERM, "is not a folder that belongs to this user", str(folder))
     holders = 0
     while True:

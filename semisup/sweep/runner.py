@@ -19,6 +19,7 @@ from semisup.errors import SettingError
 from semisup.record.status import RunStatus
 from semisup.report.console import safe_print
 from semisup.runtime.memory_limit import memory_limit_bytes, oom_kill_count
+from semisup.runtime.process_signals import KILLED
 from semisup.runtime.torchrun_env import is_rank_zero, world_size
 from semisup.runtime.warning_lines import printed_warnings
 from semisup.sweep.cost import announcement
@@ -159,7 +160,7 @@ def _attempt(request: WorkerRequest, store: JobStore) -> Attempt:
     stopped = end["stopped"] if end else None
     if forwarded is not None and stopped is None:
         stopped = 130 if forwarded == signal.SIGINT else 75
-    killed = code == -signal.SIGKILL or bool(end and end.get("killed")) or oom_kills > 0
+    killed = code == -KILLED or bool(end and end.get("killed")) or oom_kills > 0
     if end is not None:
         cause = "a worker of the launcher was killed by SIGKILL" if killed else "a worker of the launcher"
     else:

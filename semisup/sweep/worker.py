@@ -1,6 +1,5 @@
 """The worker process of a sweep, which validates the command, decodes the images and runs the jobs."""
 
-import contextlib
 import json
 import os
 import signal
@@ -18,11 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from semisup.config.compose import config_folder
 from semisup.config.hydra_versions import main
 from semisup.errors import DataError, SettingError, first_line
+from semisup.runtime.process_signals import STOP_SIGNALS, handled_signals, install, raise_in_main_thread, send, unblock
 from semisup.runtime.warning_lines import share_printed, short_warnings
 from semisup.sweep.job import JOB_NUMBER, job
 from semisup.sweep.job_store import STOPPED, TIME_UP, JobStore
 from semisup.sweep.preflight import compose_command, validate_command
-from semisup.sweep.worker_process import FORWARDED_SIGNALS
 from semisup.text import escape
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class WorkerRequest(NamedTuple):
 def run_worker() -> int:
     """Read a `WorkerRequest` from standard input and carry it out; return the exit status."""
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
+        unblock(*STOP_SIGNALS)
         request = _read_request()
         if request is None:
             return 1
@@ -94,7 +93,7 @@ def _stop_with_parent(pipe: int) -> None:
     """Wait until the parent process ends (its end of the pipe closes); then send SIGTERM to this process."""
     while os.read(pipe, 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    raise_in_main_thread(signal.SIGTERM)
 
 
 def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bool:
@@ -172,7 +171,7 @@ def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
 
     On a signal, `work` is stopped after all runs have saved their state.
     """
-    from semisup.runner.signals import STOP_SIGNALS, TOGETHER_SECONDS, StopRequested, stop_error
+    from semisup.runner.signals import TOGETHER_SECONDS, StopRequested, stop_error
 
     stopped, killed, first_signal = None, None, 0.0
 
@@ -183,14 +182,12 @@ def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
             return
         store.request_stop(STOPPED)
         for process in store.running_elsewhere().values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, number)
+            send(process, number)
         if not before:  # otherwise the first signal made them save, and they were waited for
             store.wait_for_others()
         raise KeyboardInterrupt if number == signal.SIGINT else stop_error(number)
 
-    for each in STOP_SIGNALS:
-        signal.signal(each, stop)
+    install(stop, handled_signals())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra turns every error of a launcher into exit status 1
     try:
         work()

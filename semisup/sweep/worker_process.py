@@ -7,13 +7,12 @@ has one worker process unless a job crashes it.
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 from typing import Any
 
-FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+from semisup.runtime.process_signals import STOP_SIGNALS, blocked, handled_signals, install, restore, send
+
 COMMAND = (sys.executable, "-m", "semisup", "_sweep-worker")
 """The command that starts the worker program; tests replace it by a program that fails on purpose."""
 
@@ -35,21 +34,15 @@ def run_in_subprocess(request: dict[str, Any]) -> tuple[int, int | None]:
 
     def forward(number: int, frame: object) -> None:
         forwarded.append(number)
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
-            os.kill(worker.pid, number)
+        send(worker.pid, number)
 
     sys.stdout.flush()
     sys.stderr.flush()
-    before = {each: signal.getsignal(each) for each in FORWARDED_SIGNALS}
-    handled = [each for each in before if each is not signal.SIGHUP or before[each] is not signal.SIG_IGN]  # nohup
-    # Blocked until both sides have handlers: the worker inherits the mask, and clears it when it is ready.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
-    try:
+    with blocked(
+        *STOP_SIGNALS
+    ):  # until both sides have handlers; the worker inherits this, and ends it when it is ready
         worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE)
-        for each in handled:
-            signal.signal(each, forward)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        before = install(forward, handled_signals())
     try:
         assert worker.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it ended before it read
@@ -60,5 +53,4 @@ def run_in_subprocess(request: dict[str, Any]) -> tuple[int, int | None]:
             worker.stdin.close()
         return code, forwarded[-1] if forwarded else None
     finally:
-        for each in handled:
-            signal.signal(each, before[each])
+        restore(before)

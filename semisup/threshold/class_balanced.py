@@ -23,6 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from semisup.core.device import exact
 from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
 from semisup.errors import check_range
 
@@ -62,8 +63,8 @@ class ClassBalanced:
         positions = torch.arange(len(order), device=order.device) - start[targets[order] + 1]
         rank = torch.zeros_like(order).scatter(0, order, positions)  # (N,) 0 = the most confident of its class
 
-        share = (len(targets) - counts[0]).double() * self.q / num_classes
-        k = (share - 1e-9).ceil().long()  # 1e-9: in floating point, 0.07 * 100 > 7
+        share = exact(len(targets) - counts[0]) * self.q / num_classes
+        k = (share - 1e-9).ceil().long().to(order.device)  # 1e-9: in floating point, 0.07 * 100 > 7
         selected = (rank[index] < k) & (labels.targets == targets[index])
         last = confidence[order[(start[1:] + k - 1).clamp(0, len(order) - 1)]]  # (K,) the k-th most confident
         threshold = torch.where(k > 0, torch.where(counts[1:] >= k, last, 0.0), 2.0)  # 2: above every confidence

@@ -63,7 +63,7 @@ class Dash:
         return epoch < self.warmup_epochs
 
     def observe_labeled_loss(self, loss_sum: Tensor, images: Tensor, epoch: int, memory: StateDict) -> StateDict:
-        same_epoch = (memory["warmup_epoch"] == epoch).double()
+        same_epoch = (memory["warmup_epoch"] == epoch).to(memory["warmup_loss"].dtype)
         return memory | {
             "warmup_epoch": torch.full_like(memory["warmup_epoch"], epoch),
             "warmup_loss": memory["warmup_loss"] * same_epoch + loss_sum,

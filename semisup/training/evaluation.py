@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from semisup.core.calibration import expected_calibration_error, fit_temperature, reliability
+from semisup.core.device import sum_dtype
 from semisup.core.events import Finished, MetricsRow
 from semisup.core.inference import iter_logits, predict
 from semisup.core.metrics import (
@@ -95,7 +96,7 @@ def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int
         the number of images done, after each batch.
     """
     device = images.pixels.device
-    loss = torch.zeros((), dtype=torch.float64, device=device)
+    loss = torch.zeros((), dtype=sum_dtype(device), device=device)
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
     all_logits, done = torch.empty(len(images), num_classes, device=device), 0
     batches = iter_logits(model, images.pixels, batch_size)

@@ -143,7 +143,7 @@ def unit_features(images: Images) -> Any:
     """
     pixels = images.pixels
     as_input = plain_input(pixels)
-    rows = [normalize(as_input(batch).flatten(1), dim=1).double().cpu().numpy() for batch in pixels.split(256)]
+    rows = [normalize(as_input(batch).flatten(1), dim=1).cpu().double().numpy() for batch in pixels.split(256)]
     return numpy.concatenate(rows)
 
 
@@ -198,7 +198,7 @@ class NearestNeighbors(nn.Module):
         self.classifier = classifier.fit(features, targets)
 
     def forward(self, images: Tensor) -> Tensor:
-        rows = normalize(images.flatten(1), dim=1).double().cpu().numpy()
+        rows = normalize(images.flatten(1), dim=1).cpu().double().numpy()
         shares = torch.zeros(len(rows), self.num_classes, dtype=torch.float64)
         with _one_thread():
             shares[:, self.classifier.classes_] = torch.from_numpy(self.classifier.predict_proba(rows))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from semisup.augment import Augment
 from semisup.core.added_setting import added
+from semisup.core.device import place, sum_dtype
 from semisup.core.ema import start_average
 from semisup.core.head_first import HeadFirst
 from semisup.core.inference import LabelerSettings
@@ -179,7 +180,7 @@ class State:
     average: nn.Module | None  # moving average of the student, with train.ema_decay
     optimizer: torch.optim.Optimizer
     memory: StateDict
-    running_sums: Tensor  # (6,) float64 on the device, since the last evaluation: method.LOG_SUMS
+    running_sums: Tensor  # (6,) `sum_dtype` on the device, since the last evaluation: method.LOG_SUMS
     head_first: HeadFirst  # of the student
     first_bad_step: Tensor  # () int64 on the device, first step whose loss or gradient was not finite; -1 = none
     step: int = 0
@@ -254,11 +255,11 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
         optimizer=settings.optimizer.build(student),
         head_first=HeadFirst(student, settings.train.head_first),
         memory={},
-        running_sums=torch.zeros(len(LOG_SUMS), dtype=torch.float64, device=problem.device),
+        running_sums=torch.zeros(len(LOG_SUMS), dtype=sum_dtype(problem.device), device=problem.device),
         first_bad_step=torch.tensor(-1, device=problem.device),
     )
     memory = settings.method.init(make_context(problem, settings, state))
-    state.memory = {name: value.to(problem.device) for name, value in memory.items()}
+    state.memory = {name: place(value, problem.device) for name, value in memory.items()}
     return state
 
 
@@ -301,8 +302,8 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
     if state.average is not None:
         load_trained_state(state.average, snapshot["average"])
     state.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
-    state.memory = {name: value.to(device) for name, value in copy.deepcopy(snapshot["memory"]).items()}
-    state.running_sums = snapshot["sums"].to(device, copy=True)
+    state.memory = {name: place(value, device) for name, value in copy.deepcopy(snapshot["memory"]).items()}
+    state.running_sums = place(snapshot["sums"].clone(), device)
     for key, name in COUNTERS.items():
         setattr(state, name, snapshot[key])
     state.pending_accuracy = snapshot.get("unheard")

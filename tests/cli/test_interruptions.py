@@ -124,7 +124,9 @@ def test_closed_terminal_saves_the_run_and_the_same_command_continues_it(tmp_pat
 
 
 def test_hangup_is_ignored_under_nohup() -> None:
-    code = "from semisup.runner.signals import STOP_SIGNALS; import signal; print(signal.SIGHUP in STOP_SIGNALS)"
+    code = (
+        "from semisup.runtime.process_signals import handled_signals as h; import signal; print(signal.SIGHUP in h())"
+    )
     start = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
     for prefix, expected in ((["nohup"], "False"), ([], "True")):
         command = [sys.executable, "-c", start, *prefix, sys.executable, "-c", code]

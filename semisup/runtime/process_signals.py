@@ -1,0 +1,85 @@
+"""Handle and send signals on systems that have only some of them.
+
+Windows has SIGINT (Ctrl-C), SIGBREAK and SIGTERM, cannot block signals, and cannot send one to another process: there,
+Ctrl-C reaches all processes of a console. Python handles signals in the main thread only, so nothing is installed in
+other threads, such as those of a notebook's widgets.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import Any
+
+STOP_NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGBREAK")
+
+STOP_SIGNALS = tuple(signal.Signals[name] for name in STOP_NAMES if hasattr(signal, name))
+"""The signals of this system that ask a process to stop."""
+
+HANGUP = getattr(signal, "SIGHUP", None)
+"""Signal that the terminal was closed; None if the system has none."""
+
+KILLED = 9
+"""Number of the signal that ends a process at once: SIGKILL, which the module `signal` lacks on Windows."""
+
+SENDS_SIGNALS = os.name != "nt"
+"""Whether a process can send a signal to another one."""
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+def is_main_thread() -> bool:
+    """Whether this is the thread in which Python handles signals."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def handled_signals() -> tuple[signal.Signals, ...]:
+    """List the stop signals to handle in this process: all but SIGHUP if it is ignored, as under `nohup`."""
+    return tuple(each for each in STOP_SIGNALS if each != HANGUP or signal.getsignal(each) is not signal.SIG_IGN)
+
+
+def install(handler: Handler, signals: Iterable[signal.Signals]) -> dict[signal.Signals, Any]:
+    """Install a handler and return the previous handlers; in a thread that is not the main one, do nothing."""
+    return {each: signal.signal(each, handler) for each in signals} if is_main_thread() else {}
+
+
+def restore(handlers: dict[signal.Signals, Any]) -> None:
+    """Install the handlers that `install` returned."""
+    for each, handler in handlers.items():
+        signal.signal(each, handler)
+
+
+@contextlib.contextmanager
+def blocked(*signals: int) -> Iterator[None]:
+    """Context in which signals wait until its end, also for processes that are started; without effect on Windows."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unblock(*signals: int) -> None:
+    """Receive signals that the parent process blocked."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+
+def send(process: int, number: int) -> None:
+    """Send a signal to a process that may have ended; without effect on Windows, where Ctrl-C reaches it anyway."""
+    if SENDS_SIGNALS:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def raise_in_main_thread(number: int) -> None:
+    """Send a signal to this process; its handler runs in the main thread."""
+    if SENDS_SIGNALS:
+        os.kill(os.getpid(), number)
+    else:
+        signal.raise_signal(number)
