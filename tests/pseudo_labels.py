@@ -25,4 +25,5 @@ def policy_context(classes: int = 3, progress: float = 0.5, epoch: int = 30) -> 
     probabilities = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
     if classes != 3:
         probabilities = torch.rand(2, classes, generator=torch_generator(classes, "labeled")).softmax(dim=1)
-    return PolicyContext(progress, LabeledPredictions(probabilities, torch.tensor([0, 1])), epoch)
+    shares = torch.arange(1.0, classes + 1) / (classes * (classes + 1) / 2)
+    return PolicyContext(progress, LabeledPredictions(probabilities, torch.tensor([0, 1])), epoch, shares)

@@ -1,5 +1,6 @@
 """Contracts of every option in conf/, policy and method; a new option is discovered and tested by its YAML."""
 
+import contextlib
 import dataclasses
 import math
 from functools import cache
@@ -14,7 +15,8 @@ from semisup.config import registry
 from semisup.core.events import EvalEnd, Finished, PoolLabeled
 from semisup.core.rng import torch_generator
 from semisup.core.sampling import infinite_batch
-from semisup.core.types import PseudoLabels
+from semisup.core.types import Images, PseudoLabels
+from semisup.errors import SettingError
 from semisup.method import LOG_SUMS, OnlineMethod, Position
 from semisup.runner import compatibility
 from semisup.training.loop import train
@@ -390,3 +392,65 @@ def test_every_setting_of_a_method_changes_a_run(method: str) -> None:
             for value in second_values(settings, field.name)
             for data, overrides, result in results
         ), field.name
+
+
+# Losses and debiasing -------------------------------------------------------------------------------------------------
+
+LOSSES = [name for name in options("loss") if name != "cross_entropy"]
+DEBIASES = [name for name in options("debias") if name != "none"]
+
+
+def uneven(problem: TrainingData) -> TrainingData:
+    """Leave 8 labeled images of class 0, 3 of class 1 and 1 of class 2, of a problem with 24 labeled images."""
+    index, labeled = torch.tensor([*range(0, 24, 3), 1, 4, 7, 2]), problem.labeled
+    paths = [labeled.paths[each] for each in index.tolist()]
+    few = Images(labeled.pixels[index], labeled.targets[index], paths)
+    return dataclasses.replace(problem, labeled=few)
+
+
+@cache
+def supervised_with(loss: str) -> tuple[list[Any], Any]:
+    """The supervised run with a loss, on uneven labels."""
+    return run(uneven(toy_problem(labeled=24)), "method=supervised", f"loss={loss}", "train.epochs=3")
+
+
+@pytest.mark.parametrize(("method", "loss"), combinations([name for name in SEMI if name != "mixmatch"], LOSSES))
+def test_lambda_0_and_selecting_none_are_the_supervised_run_with_every_loss(method: str, loss: str) -> None:
+    """Except mixmatch, which mixes labeled images, and noisy_student above its gate, where it restarts."""
+    problem, (_, expected) = uneven(toy_problem(labeled=24)), supervised_with(loss)
+    words = f"loss={loss}", "train.epochs=3"
+    _, control = run(problem, *choose("method", method, lambda_unlabeled=0, gate=1), *words)
+    none = [*eager(method, "quantile", skip_rejected=True), "threshold.q=0"]
+    _, selects_none = run(problem, *none, *words)
+    assert equal_weights(control, expected)
+    assert equal_weights(selects_none, expected)
+    assert not equal_weights(control, supervised_with("cross_entropy")[1]), "the loss has no effect"
+
+
+@pytest.mark.parametrize(("method", "debias"), combinations(SEMI, DEBIASES))
+def test_debiasing_changes_a_run_or_is_refused_with_a_reason(method: str, debias: str) -> None:
+    words, meaningful = [*eager(method, "fixed"), "train.epochs=4"], False
+    with contextlib.suppress(SettingError):
+        checked(*words, EMA, f"debias={debias}")
+        meaningful = True
+    if not meaningful:
+        with pytest.raises(SettingError, match=rf"^debias.*method={method}"):
+            checked(*words, EMA, f"debias={debias}")
+        return
+    _, state = run(toy_problem(), *words, f"debias={debias}")
+    _, plain = run(toy_problem(), *words)
+    assert not equal_weights(state, plain)
+    none = [*eager(method, "quantile", skip_rejected=True), "threshold.q=0", "train.epochs=4"]
+    assert equal_weights(run(toy_problem(), *none, f"debias={debias}")[1], run(toy_problem(), *none)[1])
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [("loss", name) for name in LOSSES] + [("debias", name) for name in DEBIASES]
+)
+def test_every_setting_of_a_loss_or_debiasing_changes_a_run(group: str, name: str) -> None:
+    words = [*eager("fixmatch", "fixed"), "train.epochs=3", *choose(group, name, unlabeled="estimate")]
+    problem = uneven(toy_problem(labeled=24))
+    settings, (rows, _) = getattr(checked(*words, EMA).settings, group), run(problem, *words)
+    for field in dataclasses.fields(settings):
+        values = second_values(settings, field.name)
+        assert any(run(problem, *words, f"{group}.{field.name}={value}")[0] != rows for value in values), field.name

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semisup.config import registry
-from semisup.core.added_setting import without_absent
+from semisup.core.added_setting import absent_values, without_absent
 from semisup.core.probe_grids import GRIDS
 from semisup.errors import SettingError
 
@@ -63,7 +63,8 @@ def result_config(config: ConfigDict) -> ConfigDict:
         return _probe_config(counted, probe)
     counted["model"] = _identified_weights(counted["model"])
     node = counted["method"]
-    method: Any = registry.settings_class("method", node["name"])(**{key: node[key] for key in node if key != "name"})
+    settings: Any = registry.settings_class("method", node["name"])
+    method = settings(**absent_values(settings) | {key: node[key] for key in node if key != "name"})
     for group, name in OPTIONS_WITHOUT_EFFECT.items():
         if counted.get(group, {}).get("name") == name:
             del counted[group]

@@ -15,8 +15,8 @@ from semisup.core.label_propagation import propagate_labels
 from tests.conftest import value_of
 
 
-def propagated(*arguments: Any, **settings: Any) -> Tensor:
-    result: Tensor = value_of(propagate_labels(*arguments, **settings))
+def propagated(*arguments: Any, prior: str = "uniform", **settings: Any) -> Tensor:
+    result: Tensor = value_of(propagate_labels(*arguments, prior=prior, **settings))
     return result
 
 
@@ -30,7 +30,10 @@ def two_moons(size: int) -> tuple[Tensor, Tensor]:
     return sphere, torch.arange(2).repeat_interleave(size)
 
 
-def dense_solution(features: Tensor, targets: Tensor, classes: int, k: int, alpha: float, power: float) -> Tensor:
+def dense_solution(
+    features: Tensor, targets: Tensor, classes: int, k: int, alpha: float, power: float, scales: Tensor | None = None
+) -> Tensor:
+    """Solve the linear system; `scales` (K,) are the totals of the classes, None = as the system gives them."""
     unit = normalize(features.double(), dim=1)
     points = normalize(unit - unit.mean(dim=0), dim=1)
     similarity = (points @ points.T).fill_diagonal_(-torch.inf)
@@ -41,16 +44,18 @@ def dense_solution(features: Tensor, targets: Tensor, classes: int, k: int, alph
     normalized = scale[:, None] * graph * scale
     labels = one_hot(targets.clamp(min=0), classes).double() * (targets >= 0)[:, None]
     total = torch.linalg.solve(torch.eye(len(features)) - alpha * normalized, labels)
-    shares = total / total.sum(dim=0)
+    shares = total if scales is None else total / total.sum(dim=0) * scales
     return torch.where((targets >= 0)[:, None], labels, shares / shares.sum(dim=1, keepdim=True))
 
 
-def test_probabilities_equal_the_dense_solution() -> None:
+@pytest.mark.parametrize("prior", label_propagation.PRIORS)
+def test_probabilities_equal_the_dense_solution(prior: str) -> None:
     features = torch.randn(1500, 8, generator=torch.Generator().manual_seed(0))
     targets = torch.full((1500,), -1)
-    targets[:60] = torch.arange(60) % 3
-    probabilities = propagated(features.clone(), targets, 3, neighbors=7, alpha=0.8, power=3)
-    expected = dense_solution(features, targets, 3, k=7, alpha=0.8, power=3)
+    targets[:60] = torch.tensor([0, 0, 0, 1, 1, 2]).repeat(10)
+    probabilities = propagated(features.clone(), targets, 3, neighbors=7, alpha=0.8, power=3, prior=prior)
+    scales = {"uniform": torch.ones(3), "labels": torch.tensor([30.0, 20, 10]), "none": None}[prior]
+    expected = dense_solution(features, targets, 3, k=7, alpha=0.8, power=3, scales=scales)
     torch.testing.assert_close(probabilities.double(), expected, atol=1e-5, rtol=1e-4)
 
 
@@ -93,7 +98,7 @@ def test_result_is_bit_identical_when_repeated() -> None:
 def test_every_block_and_every_product_can_be_stopped_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_propagation, "ELEMENTS", 3 * 10)
     targets = torch.tensor([0, 1, *[-1] * 8])
-    events = list(propagate_labels(torch.rand(10, 4), targets, 2, neighbors=3, alpha=0.1, power=1))
+    events = list(propagate_labels(torch.rand(10, 4), targets, 2, 3, alpha=0.1, power=1, prior="uniform"))
     assert events[:4] == [Progress(0, 0, "finding neighbors", done, 10) for done in (3, 6, 9, 10)]
     assert events[4:] == [Progress(0, 0, "propagating labels", done, 6) for done in range(1, 7)]
 
@@ -104,7 +109,7 @@ def test_one_copy_of_the_features_is_in_memory() -> None:
         "import resource, torch; from semisup.core.label_propagation import propagate_labels;"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
         "targets = torch.full((2000,), -1); targets[:2] = torch.arange(2);"
-        "propagate = lambda x: list(propagate_labels(x, targets, 2, neighbors=5, alpha=0.5, power=1));"
+        "propagate = lambda x: list(propagate_labels(x, targets, 2, 5, alpha=0.5, power=1, prior='uniform'));"
         "propagate(torch.rand(2000, 8)); features = torch.rand(2000, 20000); before = peak();"
         "propagate(features); print(peak() - before)"
     )

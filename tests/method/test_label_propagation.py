@@ -41,9 +41,8 @@ def test_pseudo_labels_are_the_propagated_labels_of_the_pixels() -> None:
     problem, _, state = trained("method.neighbors=3", "method.neighbor_share=0.7", "method.power=2")
     images = torch.cat((problem.unlabeled.pixels[:], problem.labeled.pixels[:])).flatten(1) / 255
     targets = torch.cat((torch.full((len(problem.unlabeled),), -1), problem.labeled.targets))
-    expected = value_of(
-        propagate_labels(images, targets, problem.num_classes, neighbors=3, alpha=0.7, power=2, prior="uniform")
-    )
+    settings = {"neighbors": 3, "alpha": 0.7, "power": 2, "prior": "uniform"}
+    expected = value_of(propagate_labels(images, targets, problem.num_classes, **settings))
     torch.testing.assert_close(state.memory["propagated"], expected)
 
 
@@ -134,7 +133,9 @@ def test_runs_that_differ_in_the_threshold_only_share_the_propagated_labels(monk
     assert len(calls) == 1
     assert torch.equal(*results)
     assert results[0] is not results[1]
-    for count, change in enumerate(("method.neighbors=3", "method.neighbor_share=0.5", "method.power=1"), start=2):
+    for count, change in enumerate(
+        ("method.neighbors=3", "method.neighbor_share=0.5", "method.power=1", "method.prior=none"), start=2
+    ):
         trained(change)
         assert len(calls) == count
     assert torch.equal(trained()[2].memory["propagated"], results[0])
@@ -143,4 +144,4 @@ def test_runs_that_differ_in_the_threshold_only_share_the_propagated_labels(monk
     other = dataclasses.replace(problem, unlabeled=dataclasses.replace(problem.unlabeled, pixels=pixels))
     for data in (other, toy_problem(labeled=15)):
         list(train(data, settings, start(data, settings)))
-    assert len(calls) == 7
+    assert len(calls) == 8

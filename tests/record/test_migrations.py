@@ -22,6 +22,7 @@ from semisup.record import checkpoint
 from semisup.record.migrations import RENAMED, migrate
 from semisup.record.reader import read_config
 from tests.conftest import CONF, checked
+from tests.second_values import second_values
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 OLD = FIXTURES / "run-0.1.0"
@@ -80,8 +81,10 @@ def test_added_setting_without_effect_is_what_an_old_config_gets_and_not_in_the_
     old = config | {node: {key: value for key, value in config[node].items() if key not in absent}}
     assert run_id(old) == run_id(config)
     assert {key: migrate(old)[node][key] for key in absent} == absent
+    values = settings(**{key: value for key, value in config[node].items() if key != "name"})
     for key in absent:
-        assert run_id(config | {node: config[node] | {key: 0.5}}) != run_id(config), key
+        other = next(second_values(values, key)) if isinstance(absent[key], str) else 0.5
+        assert run_id(config | {node: config[node] | {key: other}}) != run_id(config), key
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())

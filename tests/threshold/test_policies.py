@@ -152,7 +152,7 @@ def test_only_freematch_adds_to_the_loss() -> None:
 
 
 def test_softmatch_gives_the_published_numbers() -> None:
-    policy = SoftMatch(n_sigma=2, momentum=0.5, uniform_alignment=True)
+    policy = SoftMatch(n_sigma=2, momentum=0.5, uniform_alignment=True, prior="uniform")
     first, memory = ask(policy, labels_of(P1), policy.init(3, 50))
     assert near(memory["p_bar"], [0.484, 0.256, 0.26]), "the first update is the mean of the batch"
     assert near(memory["mu"], 0.5747578)
@@ -168,7 +168,7 @@ def test_softmatch_gives_the_published_numbers() -> None:
 
 
 def test_softmatch_without_alignment_weights_the_predicted_confidence() -> None:
-    policy = SoftMatch(n_sigma=2, momentum=0, uniform_alignment=False)
+    policy = SoftMatch(n_sigma=2, momentum=0, uniform_alignment=False, prior="uniform")
     labels = labels_of(P1)
     selection, memory = ask(policy, labels, policy.init(3, 50))
     mean, variance = labels.confidence.mean(), labels.confidence.var()
@@ -176,12 +176,12 @@ def test_softmatch_without_alignment_weights_the_predicted_confidence() -> None:
     assert near(memory["mu"], mean.item())
     assert near(memory["var"], variance.item())
     assert near(selection.weight, (-(below**2) * 4 / (2 * variance)).exp().tolist())
-    narrow = SoftMatch(n_sigma=4, momentum=0, uniform_alignment=False)
+    narrow = SoftMatch(n_sigma=4, momentum=0, uniform_alignment=False, prior="uniform")
     assert ask(narrow, labels, narrow.init(3, 50))[0].weight[2] < selection.weight[2]
 
 
 def test_adamatch_gives_the_published_numbers() -> None:
-    policy = AdaMatch(tau=0.95, momentum=0.9)
+    policy = AdaMatch(tau=0.95, momentum=0.9, prior="predictions")
     selection, memory = ask(policy, labels_of(P1), policy.init(3, 50))
     assert near(memory["p_target"], [0.355, 0.3375, 0.3075])
     assert near(memory["p_bar"], [0.484, 0.256, 0.26])
@@ -190,6 +190,27 @@ def test_adamatch_gives_the_published_numbers() -> None:
     assert selection.targets.tolist() == [0, 1, 1, 0, 2], "the aligned labels: the third image was class 0"
     _, memory = ask(policy, labels_of(P2), memory)
     assert near(memory["p_bar"], (0.9 * P1.mean(dim=0) + 0.1 * P2.mean(dim=0)).tolist())
+
+
+@pytest.mark.parametrize("prior", ["uniform", "labels"])
+def test_prior_is_the_distribution_that_predictions_are_aligned_with(prior: str) -> None:
+    shares = torch.tensor([0.6, 0.3, 0.1])
+    context = PolicyContext(0, LABELED, class_shares=shares)
+    target = shares if prior == "labels" else torch.full((3,), 1 / 3)
+    aligned = align_distribution(P1, target, P1.mean(dim=0))
+    ada = AdaMatch(tau=0.95, momentum=0.9, prior=prior)
+    selection, memory = ada.select(labels_of(P1), torch.arange(5), context, ada.init(3, 50))
+    assert torch.equal(memory["p_target"], target)
+    assert torch.equal(ada.align(P1, memory), aligned)
+    assert torch.equal(selection.targets, aligned.argmax(dim=1))
+    soft = SoftMatch(n_sigma=2, momentum=0, uniform_alignment=True, prior=prior)
+    _, memory = soft.select(labels_of(P1), torch.arange(5), context, soft.init(3, 50))
+    assert near(memory["mu"], aligned.amax(dim=1).mean().item())
+
+
+def test_prior_without_alignment_is_refused() -> None:
+    with pytest.raises(SettingError, match="has no effect with threshold"):
+        SoftMatch(n_sigma=2, momentum=0, uniform_alignment=False, prior="labels")
 
 
 def test_alignment_multiplies_by_target_and_divides_by_mean() -> None:
@@ -410,7 +431,7 @@ def test_degenerate_batches_give_finite_values(name: str, change: dict[str, floa
 
 
 def test_softmatch_weights_equally_confident_images_by_1() -> None:
-    policy = SoftMatch(n_sigma=2, momentum=0, uniform_alignment=True)
+    policy = SoftMatch(n_sigma=2, momentum=0, uniform_alignment=True, prior="uniform")
     selection, _ = ask(policy, labels_of(torch.tensor([[0.5, 0.3, 0.2]] * 4)), policy.init(3, 9))
     assert selection.weight.tolist() == [1] * 4
 
