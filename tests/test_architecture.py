@@ -17,7 +17,9 @@ LAYERS = {
     "text": 0,
     "errors": 1,
     "core": 2,
-    **dict.fromkeys(("threshold", "loss", "debias", "augment", "optimizer", "schedule", "tracking", "runtime"), 3),
+    **dict.fromkeys(
+        ("threshold", "reject", "loss", "debias", "augment", "optimizer", "schedule", "tracking", "runtime"), 3
+    ),
     **dict.fromkeys(("method", "model", "encoder", "record", "images"), 4),
     **dict.fromkeys(("dataset", "features", "training"), 5),
     "config": 6,

@@ -15,6 +15,7 @@ from pathlib import Path
 from semisup.analysis.run_history import MAX_POSITION
 from semisup.analysis.runs import PARSE_ERRORS
 from semisup.core.csv_cells import restore_cell
+from semisup.record.pseudo_labels import SCORE
 from semisup.record.reader import open_regular_file
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "kept")
@@ -46,12 +47,16 @@ class Round:
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """The last pseudo-label of an image, and the classes of its pseudo-labels over the rounds."""
+    """The last pseudo-label of an image, and the classes of its pseudo-labels over the rounds.
+
+    score: the score by which `reject` decides; None with `reject=none`
+    """
 
     path: str
     classes: tuple[str, ...]
     confidence: float
     selected: bool
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class LabelHistory:
         pseudo-label if no image is selected; no image is in both
     flipped: the images whose class changed most often, in descending order of the number of changes, then of the
         confidence
+    lowest_scores: the images that seem least to belong to a class, in ascending order of their score by `reject`;
+        empty with `reject=none`
     changed: number of images whose class changed at least once
     any_selected: whether an image was selected in the last round
     """
@@ -70,6 +77,7 @@ class LabelHistory:
     most_confident: list[ImageLabels]
     least_confident: list[ImageLabels]
     flipped: list[ImageLabels]
+    lowest_scores: list[ImageLabels]
     changed: int
     any_selected: bool
 
@@ -98,6 +106,7 @@ class _Reader:
         self.label, self.previous_label = array("i"), array("i")
         self.selected, self.previously_selected = bytearray(), bytearray()
         self.confidence = array("d")
+        self.scores: dict[int, float] = {}  # number -> score of `reject`
         self.changes = array("i")
         self.history: dict[int, list[int]] = {}  # number -> classes, for the images whose class changed
         self.rounds: list[Round] = []
@@ -106,6 +115,7 @@ class _Reader:
     def read(self, rows: Iterator[list[str]]) -> None:
         header: list[str] = next(rows, [])
         position, epoch, step, path, target, confidence, selected = (header.index(name) for name in COLUMNS)
+        score = header.index(SCORE) if SCORE in header else None
         last = None
         for row in rows:
             if row[position] != last:
@@ -116,7 +126,10 @@ class _Reader:
                     raise ValueError("the round, epoch or step is out of range")
                 self.rounds.append(Round(place[0], place[1], place[2]))
                 self.open = True
-            self._add(self._number(row[path]), restore_cell(row[target]), float(row[confidence]), row[selected] == "1")
+            number = self._number(row[path])
+            self._add(number, restore_cell(row[target]), float(row[confidence]), row[selected] == "1")
+            if score is not None:
+                self.scores[number] = float(row[score])
 
     def _number(self, path: str) -> int:
         number = self.numbers.setdefault(path, len(self.numbers))
@@ -166,7 +179,8 @@ class _Reader:
 
         def labels_of(number: int) -> ImageLabels:
             classes = tuple(names[label] for label in self.history.get(number, [self.previous_label[number]]))
-            return ImageLabels(paths[number], classes, self.confidence[number], bool(self.previously_selected[number]))
+            selected = bool(self.previously_selected[number])
+            return ImageLabels(paths[number], classes, self.confidence[number], selected, self.scores.get(number))
 
         order = sorted(candidates, key=lambda number: -self.confidence[number])
         flipped = sorted(self.history, key=lambda number: (-self.changes[number], -self.confidence[number]))
@@ -176,6 +190,7 @@ class _Reader:
             most_confident=[labels_of(number) for number in most],
             least_confident=[labels_of(number) for number in least],
             flipped=[labels_of(number) for number in flipped[:count]],
+            lowest_scores=[labels_of(number) for number in sorted(self.scores, key=self.scores.__getitem__)[:count]],
             changed=len(self.history),
             any_selected=bool(selected),
         )

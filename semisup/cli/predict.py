@@ -28,6 +28,7 @@ decides. Paths are relative to the folder if one folder is given. Examples:
   semisup predict outputs/runs/RUN a.jpg b.jpg --top=3 --probabilities
   semisup predict outputs/runs/RUN outputs/other/RUN images/
   semisup predict outputs/runs/RUN images/ --embeddings --output classes.parquet
+  semisup predict outputs/runs/RUN images/ --reject
 """
 
 PARQUET = (".parquet", ".pq")
@@ -68,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="add the features before the classifier layer: columns embedding/0, ...; in Parquet one column of lists",
     )
+    parser.add_argument(
+        "--reject",
+        action="store_true",
+        help="also whether an image seems to belong to no class, for a run with reject=energy or reject=max_logit: "
+        "columns score and rejected (1 = its score is below the limit of the run)",
+    )
     parser.add_argument("--device", default="auto", help="cpu, mps, cuda, cuda:N, or auto = cuda if there is one")
     parser.set_defaults(run_command=predict_command)
 
@@ -100,11 +107,13 @@ def predict_command(arguments: argparse.Namespace) -> int:
     classifier = load_classifier(*runs, device=arguments.device)
     embeddings = arguments.embeddings
     dimension = classifier.dimension if embeddings else None
-    columns = PredictionColumns(classifier.classes, arguments.top, arguments.probabilities, dimension)
+    limit = classifier.rejection.limit if arguments.reject else None
+    columns = PredictionColumns(classifier.classes, arguments.top, arguments.probabilities, dimension, limit)
     reasons = {name: f"ignored: {_describe(reason)}" for name, reason in ignored.items()}
     with Bars() as bars:
-        batches = classifier.batches(items, embeddings=embeddings, watch=bars.watch)
-        unread = [classifier.unread_batch(reasons, embeddings=embeddings)] if reasons else []
+        parts = {"embeddings": embeddings, "scores": arguments.reject}
+        batches = classifier.batches(items, **parts, watch=bars.watch)
+        unread = [classifier.unread_batch(reasons, **parts)] if reasons else []
         _write(columns, chain(batches, unread), output)
     if output is not None:
         print(f"{len(items)} images: {arguments.output}")

@@ -34,6 +34,7 @@ UNUSED_BY_PROBES: ConfigDict = {
     "debias": {"name": "none"},
     "augment": NO_AUGMENTATION,
     "weak": NO_AUGMENTATION,
+    "reject": {"name": "none"},
     "precision": "float32",
     "compile": False,
     "from": {"run": None, "checkpoint": None},

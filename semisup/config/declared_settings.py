@@ -23,6 +23,7 @@ TYPE_NAMES = {
     "list[float]": "a list of numbers",
     "list[str]": "a list of texts",
     "Folders": "text, a list of texts or null",
+    "ClassNames": "a list of texts or null",
     "None": "null",
 }
 """Annotation of a field -> the words in which users read it."""

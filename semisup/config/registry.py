@@ -26,6 +26,7 @@ GROUPS = (
     "optimizer",
     "schedule",
     "threshold",
+    "reject",
     "loss",
     "debias",
     "method",

@@ -22,11 +22,12 @@ MAX_LENGTH = 100
 
 IGNORED_ENCODER_KEYS = ("cache",)
 
-OPTIONS_WITHOUT_EFFECT = {"loss": "cross_entropy", "debias": "none"}
+OPTIONS_WITHOUT_EFFECT = {"loss": "cross_entropy", "debias": "none", "reject": "none"}
 """Groups that were added later -> option with which a run is identical to one from before the group existed."""
 
 IGNORED_BY_PROBES = (
-    *("model", "augment", "weak", "optimizer", "schedule", "threshold", "loss", "debias", "method", "labeler"),
+    *("model", "augment", "weak", "optimizer", "schedule", "threshold", "reject", "loss", "debias"),
+    *("method", "labeler"),
     *("precision", "channels_last", "compile"),
 )
 """Keys without effect if `probe.classifier` is given. Of the section `train`, only `select_by` has an effect then."""
@@ -37,9 +38,9 @@ def result_config(config: ConfigDict) -> ConfigDict:
 
     Of a path only the last name counts, so that a data set or a parent run (`from.run`) can be moved. Not counted are:
     the index of a device, `train.refit=false`, files that only diagnostics use (they count as null), and null for those
-    settings of a data set that count only when set. In a run that uses no unlabeled image, the threshold, the labeler,
-    debiasing and the settings of method and loss without an effect do not count either: all runs of a sweep that differ
-    only in these share one control.
+    settings of a data set that count only when set. In a run that uses no unlabeled image, the threshold, reject,
+    the labeler, debiasing and the settings of method and loss without an effect do not count either: all runs of a
+    sweep that differ only in these share one control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
@@ -78,7 +79,8 @@ def result_config(config: ConfigDict) -> ConfigDict:
     return {
         key: value
         for key, value in counted.items()
-        if (key not in ("threshold", "labeler") or method.uses_unlabeled) and (key != "weak" or method.uses_weak)
+        if (key not in ("threshold", "reject", "labeler") or method.uses_unlabeled)
+        and (key != "weak" or method.uses_weak)
     }
 
 
@@ -153,12 +155,12 @@ def run_id(config: ConfigDict) -> str:
     """Build the id of a run: readable parts and 8 hexadecimal digits of the hash of `result_config`.
 
     An id such as `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d` contains: method, threshold and its
-    settings, augmentation and strength, seed, fold if there is one, hash. All numeric settings of the threshold are
-    included: `tau` and `q` first and without their names, then all others with their names in alphabetical order
-    (`adamatch-0.9-momentum0.99`). The id depends on the saved config alone, so that it does not change with the
-    defaults in conf/. If the id would exceed 100 characters, the last settings of the threshold are left out; the hash
-    still covers them. The hash does not cover settings that were added later and have no effect in this run, so that a
-    run keeps the id that it had before these settings existed.
+    settings, `reject` and its settings unless it is none, augmentation and strength, seed, fold if there is one, hash.
+    All numeric settings of the threshold are included: `tau` and `q` first and without their names, then all others
+    with their names in alphabetical order (`adamatch-0.9-momentum0.99`). The id depends on the saved config alone, so
+    that it does not change with the defaults in conf/. If the id would exceed 100 characters, the last of these
+    settings are left out; the hash still covers them. The hash does not cover settings that were added later and have
+    no effect in this run, so that a run keeps the id that it had before these settings existed.
     """
     counted = result_config(config)
     hashed = {key: _without_absent(key, node) for key, node in counted.items()}
@@ -172,6 +174,8 @@ def run_id(config: ConfigDict) -> str:
     if "threshold" in counted:
         head.append(counted["threshold"]["name"])
         settings = _numbers(counted["threshold"])
+    if "reject" in counted:
+        settings += [counted["reject"]["name"], *_numbers(counted["reject"])]
     tail = [counted["augment"]["name"], f"{counted['augment']['strength']:g}", f"seed{counted['seed']}", digest]
     if (fold := fold_of(counted)) is not None:
         tail.insert(-1, f"fold{fold}")
@@ -181,12 +185,10 @@ def run_id(config: ConfigDict) -> str:
     return f"{readable[: MAX_LENGTH - len(digest) - 1]}-{digest}"
 
 
-def _numbers(threshold: ConfigDict) -> list[str]:
-    """Format the numeric settings of the threshold policy for a run id: `0.95`, `momentum0.99`, ..."""
+def _numbers(option: ConfigDict) -> list[str]:
+    """Format the numeric settings of an option for a run id: `0.95`, `momentum0.99`, ..."""
     numbers = {
-        key: value
-        for key, value in threshold.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        key: value for key, value in option.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
     bare = [f"{numbers[key]:g}" for key in ("tau", "q") if key in numbers]
     return bare + [f"{key}{numbers[key]:g}" for key in sorted(numbers) if key not in ("tau", "q")]

@@ -154,6 +154,13 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
             f"has no effect with method={plain['method']['name']}, whose pseudo-labels do not come from the model; "
             "use labeler.calibrate=false",
         )
+    if plain["reject"]["name"] != "none" and getattr(groups["method"], "mixes_unlabeled", False):
+        name = plain["method"]["name"]
+        raise SettingError(
+            "reject",
+            plain["reject"]["name"],
+            f"not supported with method={name}, which mixes each image with others, rejected or not; use reject=none",
+        )
     if train.refit:
         _check_refit(plain, groups["method"], dataset, labeler)
     how = {name: getattr(run, name) for name in ("seed", "precision", "channels_last", "compile")}
@@ -201,6 +208,12 @@ def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: Lab
             True,
             "needs validation images, but train.refit=true trains on them; use labeler.calibrate=false",
         )
+    if method.uses_unlabeled and config["reject"].get("keep") is not None:
+        raise SettingError(
+            "reject.keep",
+            config["reject"]["keep"],
+            "needs validation images, but train.refit=true trains on them; give the limit as a number, reject.limit=X",
+        )
     if method.uses_unlabeled and config["method"].get("gate"):
         raise SettingError(
             "method.gate",
@@ -239,7 +252,12 @@ def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
     select_nothing = {"name": "fixed", "tau": 1.0, "strict": True}
     weak = {} if method.uses_weak else {"weak": {"name": "none", "strength": 0.0}}
     loss = config["loss"] | registry.settings_class("loss", config["loss"]["name"]).without_unlabeled  # type: ignore[attr-defined]
-    labels = {"threshold": select_nothing, "debias": {"name": "none"}, "labeler": {"calibrate": False}}
+    labels = {
+        "threshold": select_nothing,
+        "reject": {"name": "none"},
+        "debias": {"name": "none"},
+        "labeler": {"calibrate": False},
+    }
     return {**labels, "loss": loss, **weak}
 
 
@@ -315,12 +333,16 @@ def refuse_interpolations(config: ConfigDict) -> None:
 def _normalize(config: ConfigDict) -> ConfigDict:
     """Convert a config to its normal form, so that equal runs have equal configs.
 
-    If `train.steps` is given, `train.epochs` becomes null. The root of a data set, files of weights and the directory
-    of a parent run get absolute paths. `device=auto` becomes the available device.
+    If `train.steps` is given, `train.epochs` becomes null; if `reject.limit` is given, `reject.keep` does. The root of
+    a data set, files of weights and the directory of a parent run get absolute paths. `device=auto` becomes the
+    available device.
     """
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         config = config | {"train": train | {"epochs": None}}
+    reject = config.get("reject")
+    if isinstance(reject, dict) and reject.get("limit") is not None:
+        config = config | {"reject": reject | {"keep": None}}
     dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
         config = config | {"dataset": dataset | {"root": os.path.abspath(os.path.expanduser(dataset["root"]))}}

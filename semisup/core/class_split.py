@@ -4,10 +4,12 @@ Each class is shuffled by its own random stream, and its images are assigned to 
 labels per class uses a subset of the labels of a run with 10, and adding a class moves no image of the other classes.
 
 The labeled and the unlabeled set can have a long tail: class c gets n_c = n_0 * imbalance^(-c / (K - 1)) images,
-rounded down; class 0 is the most frequent. References: DARP (arXiv:2007.08844) and CReST (arXiv:2102.09559), which call
+rounded down; class 0 is the most frequent. A negative imbalance of the unlabeled set reverses its order: class K - 1 is
+the most frequent. References: DARP (arXiv:2007.08844) and CReST (arXiv:2102.09559), which call
 the ratio gamma.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +36,8 @@ class SplitFractions:
     imbalance, imbalance_unlabeled: images of the most frequent class divided by those of the least frequent class, in
         the labeled and in the unlabeled set, >= 1; 1 = the data are not changed. Above 1, the most frequent labeled
         class has `labels_per_class` images. If that is null, and in the unlabeled set, the long tail is the largest
-        that every class has enough images for
+        that every class has enough images for. `imbalance_unlabeled` may also be <= -1, which reverses the order of
+        the classes in the unlabeled set
     validation_per_class: validation images of each class, at least 1. The remaining images of `validation_share` are
         not used, so that all other sets stay the same; null = all images of `validation_share`
     folds, fold: divide the labeled images into `folds` parts and hold out part `fold` for validation
@@ -59,7 +62,7 @@ class SplitFractions:
         check_range("validation_share", self.validation_share, 0, 1)
         check_range("validation_share", self.validation_share + self.test_share, 0, 0.9)
         check_range("imbalance", self.imbalance, 1)
-        check_range("imbalance_unlabeled", self.imbalance_unlabeled, 1)
+        check_imbalance("imbalance_unlabeled", self.imbalance_unlabeled)
         check_range("validation_per_class", self.validation_per_class, 1)
         check_folds(self.folds, self.fold)
         if self.folds is not None and self.validation_share > 0:
@@ -177,11 +180,21 @@ def labeled_counts(
     return counts
 
 
+def check_imbalance(key: str, imbalance: float) -> None:
+    """Raise SettingError unless the imbalance of the unlabeled set is at least 1, or at most -1 (reversed)."""
+    if not (math.isfinite(imbalance) and abs(imbalance) >= 1):
+        allowed = "must be at least 1 (images of the first class per image of the last one), or at most -1 (reversed)"
+        raise SettingError(key, imbalance, allowed)
+
+
 def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
     """Compute the number of unlabeled images of each class.
 
-    With an imbalance of 1 all are used; otherwise the largest long tail that every class has enough images for.
+    With an imbalance of 1 all are used; otherwise the largest long tail that every class has enough images for. With a
+    negative imbalance, the last class is the most frequent one.
     """
+    if imbalance < 0:
+        return unlabeled_counts(available[::-1], -imbalance)[::-1]
     if imbalance == 1:
         return list(available)
     tail = [imbalance ** (c / (len(available) - 1)) for c in range(len(available))]

@@ -84,6 +84,7 @@ class PoolLabeled(Event):
     metrics: name in the log -> value
     classes: counts per class
     what_if: threshold curve of the unlabeled set
+    scores: (N,) float32 scores of `reject` for the unlabeled set, on the CPU; None with `reject=none`
     """
 
     round: int
@@ -92,6 +93,7 @@ class PoolLabeled(Event):
     metrics: dict[str, float | int | None]
     classes: ClassCounts
     what_if: ThresholdCurve
+    scores: Tensor | None = None
 
     def row(self) -> MetricsRow:
         return {"step": self.step, "epoch": self.epoch, **self.metrics}

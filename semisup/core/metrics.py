@@ -67,7 +67,7 @@ def pseudo_accuracy(targets: Tensor, weight: Tensor, hidden_targets: Tensor) -> 
     Args:
         targets: (U,) int64 in [0, K), the pseudo-labels.
         weight: (U,) float, > 0 = selected.
-        hidden_targets: (U,) int64 in [0, K), the true classes; -1 = unknown.
+        hidden_targets: (U,) int64 in [0, K), the true classes; K = none of the classes, -1 = unknown.
 
     Returns:
         None without such images.
@@ -96,7 +96,7 @@ def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold
     Args:
         targets: (U,) int64 in [0, K), the pseudo-labels; -1 = not labeled.
         weight: (U,) float, > 0 = selected.
-        hidden_targets: (U,) int64 in [0, K), the true classes; -1 = unknown.
+        hidden_targets: (U,) int64 in [0, K), the true classes; K = none of the classes, -1 = unknown.
         threshold: (K,) float, the minimum confidence of each class.
     """
     selected = weight > 0
@@ -108,3 +108,37 @@ def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold
 
     correct = known & (targets == hidden_targets)
     return ClassCounts(count(targets >= 0), count(selected), count(known), count(correct), exact(threshold).tolist())
+
+
+def share_of_class(number: int, weight: Tensor, hidden_targets: Tensor) -> float | None:
+    """Compute the fraction of images of class `number` among the selected images whose true class is known.
+
+    Args:
+        weight: (U,) float, > 0 = selected.
+        hidden_targets: (U,) int64, the true classes; -1 = unknown.
+
+    Returns:
+        None without such images.
+    """
+    counted = (weight > 0) & (hidden_targets >= 0)
+    return float((hidden_targets[counted] == number).float().mean()) if bool(counted.any()) else None
+
+
+def auroc(scores: Tensor, positive: Tensor) -> float | None:
+    """Compute the area under the ROC curve, in [0, 1]; None unless there are positive and negative images.
+
+    It is the probability that a positive image has a higher score than a negative one; equal scores count as 1/2. The
+    value equals that of `sklearn.metrics.roc_auc_score`, whose import takes 2 s.
+
+    Args:
+        scores: (n,) float.
+        positive: (n,) bool.
+    """
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if positives == 0 or negatives == 0:
+        return None
+    order = scores.sort().values
+    first, last = torch.searchsorted(order, scores), torch.searchsorted(order, scores, right=True)
+    ranks = exact(first + last + 1) / 2  # mean rank of equal scores, from 1
+    return (float(ranks[positive].sum()) - positives * (positives + 1) / 2) / (positives * negatives)

@@ -35,7 +35,8 @@ class DatasetInfo:
 class Data:
     """The images of a data set.
 
-    hidden_targets: (N,) int64, true classes of the unlabeled images, used only for diagnostics; -1 = unknown
+    hidden_targets: (N,) int64, true classes of the unlabeled images, used only for diagnostics; K = none of
+        the classes, -1 = unknown
     fingerprint: text that changes when a list of files, the content of a file, a class or a split changes
     report: ignored files, quarantined (unusable) files and duplicates, as plain data for data_report.json
     """

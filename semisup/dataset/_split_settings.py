@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from semisup.core.class_split import SplitFractions
+from semisup.dataset._only_classes import ClassNames, class_names
 from semisup.dataset._roles import FOLD, MACHINE, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.errors import check_range
 
@@ -22,10 +23,12 @@ class SplitSettings:
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
     imbalance_unlabeled: float
+    only_classes: ClassNames = field(metadata=WHEN_SET)
     hflip: bool = field(metadata=NO_EFFECT)
 
     def check_split(self) -> None:
         """Raise SettingError if a setting of the split is out of range."""
+        object.__setattr__(self, "only_classes", class_names(self.only_classes))
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         self.fractions()
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from semisup.core.class_split import Index, split_by_class
 from semisup.core.types import SPLITS, Images
+from semisup.dataset._only_classes import keep_classes
 from semisup.dataset._protocol import Data, DatasetInfo
 from semisup.dataset._roles import NO_EFFECT
 from semisup.dataset._split_settings import SplitSettings
@@ -69,16 +70,19 @@ class TorchvisionArrays(SplitSettings):
         source = self.source
         labels = read_labels(source, Path(self.root).expanduser(), self.download)
         rows = split_by_class(labels.train, labels.classes, self.split_seed, self.fractions())
+        kept = keep_classes(labels.classes, self.only_classes)
+        rows, train = kept.assign(rows, labels.train), kept.renumber(labels.train)
+        tests = numpy.flatnonzero(kept.is_kept(labels.test))
         hidden = numpy.full(labels.own_unlabeled, -1, dtype=numpy.int64)
         pieces = {
-            "train": [_Piece(split, rows[split], labels.train[rows[split]]) for split in SPLITS[:3]],
+            "train": [_Piece(split, rows[split], train[rows[split]]) for split in SPLITS[:3]],
             "own_unlabeled": [_Piece("unlabeled", numpy.arange(len(hidden)), hidden)],
-            "test": [_Piece("test", numpy.arange(len(labels.test)), labels.test)],
+            "test": [_Piece("test", tests, kept.renumber(labels.test)[tests])],
         }
         counts = dict.fromkeys(SPLITS, 0)
         for piece in (piece for part in pieces.values() for piece in part):
             counts[piece.split] += len(piece.rows)
-        return DatasetInfo(labels.classes, source.channels, self.size, counts, pieces)
+        return DatasetInfo(kept.names, source.channels, self.size, counts, pieces)
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
         source, root = self.source, Path(self.root).expanduser()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from semisup.dataset._image_names import ImageNames
+from semisup.dataset._only_classes import OTHER
 from semisup.dataset._table import read_available, read_table
 from semisup.dataset._table_columns import CLASS, FILE
 from semisup.dataset._table_rows import Table
@@ -32,7 +33,8 @@ def read_hidden_classes(
 
     A file that is not in the table gets UNKNOWN.
 
-    The table may contain further files. A class is given by its name or by its number.
+    The table may contain further files. A class is given by its name or by its number; `other` means that the image
+    belongs to none of the K classes and has the number K, unless a class has this name.
 
     Args:
         root: folder to which `truth` is relative. The files in the table are relative to it too, or to a folder in it.
@@ -100,7 +102,8 @@ def _find_classes(
     classes: Sequence[str],
     setting: str,
 ) -> list[int]:
-    numbers = {str(number): number for number in range(len(classes))} | {name: n for n, name in enumerate(classes)}
+    numbers = {OTHER: len(classes)} | {str(number): number for number in range(len(classes))}
+    numbers |= {name: number for number, name in enumerate(classes)}
     position = {file.name: number for number, file in enumerate(files)}
     images = ImageNames(files, os.fspath(root))
     folder = _folder_of(table, images, image_folder)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS, Images
+from semisup.dataset._only_classes import ClassNames, class_names, keep_classes
 from semisup.dataset._protocol import Data, DatasetInfo
 from semisup.dataset._roles import FOLD, NO_EFFECT, SPLIT_SEED, WHEN_SET
 from semisup.errors import check_range
@@ -38,12 +39,14 @@ class Digits:
     folds: int | None = field(metadata=WHEN_SET)
     fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
+    only_classes: ClassNames = field(metadata=WHEN_SET)
     hflip: bool = field(metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         check_range("size", self.size, 8, 1024)
         check_range("test_share", self.test_share, 0, 1, above=True)
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        object.__setattr__(self, "only_classes", class_names(self.only_classes))
         self._fractions()
 
     def _fractions(self) -> SplitFractions:
@@ -65,10 +68,10 @@ class Digits:
     def inspect(self) -> DatasetInfo:
         images, targets = load_digits_csv()
         classes = tuple(str(name) for name in range(10))
-        parts = split_by_class(targets, classes, self.split_seed, self._fractions())
-        return DatasetInfo(
-            classes, 1, self.size, {split: len(parts[split]) for split in SPLITS}, (images, targets, parts)
-        )
+        kept = keep_classes(classes, self.only_classes)
+        parts = kept.assign(split_by_class(targets, classes, self.split_seed, self._fractions()), targets)
+        counts = {split: len(parts[split]) for split in SPLITS}
+        return DatasetInfo(kept.names, 1, self.size, counts, (images, kept.renumber(targets), parts))
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
         images, targets, parts = info.index

@@ -14,8 +14,9 @@ import numpy
 
 from semisup.core.class_split import SplitFractions, split_by_class
 from semisup.core.types import SPLITS
-from semisup.dataset._file_index import FileIndex
+from semisup.dataset._file_index import FileIndex, FileSplit
 from semisup.dataset._image_files import ImageFiles
+from semisup.dataset._only_classes import keep_classes
 from semisup.dataset._protocol import DatasetInfo
 from semisup.dataset._split_settings import SplitSettings
 from semisup.dataset._torchvision_files import list_files
@@ -53,9 +54,12 @@ class EuroSat(SplitSettings, ImageFiles):
         samples = [(Path(path), reader.classes[target]) for path, target in reader.samples]
         visible = [(path, classes.index(name)) for path, name in samples if name in classes and path.name[0] != "."]
         images = list_files(root, visible)
-        rows = split_by_class(numpy.array(images.targets), classes, self.split_seed, self.fractions())
+        targets = numpy.array(images.targets)
+        kept = keep_classes(classes, self.only_classes)
+        rows = kept.assign(split_by_class(targets, classes, self.split_seed, self.fractions()), targets)
+        images = FileSplit(images.files, kept.renumber(targets).tolist())
         parts = {split: images.rows(rows[split].tolist()) for split in SPLITS}
         hidden = parts["unlabeled"].targets
         parts["unlabeled"] = parts["unlabeled"].hidden()
         index = FileIndex(parts, hidden, {"images": images.files}, {"hidden": len(samples) - len(visible)})
-        return DatasetInfo(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, index)
+        return DatasetInfo(kept.names, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, index)

@@ -14,7 +14,7 @@ import numpy
 from numpy.typing import NDArray
 
 from semisup.core.added_setting import absent_values, added
-from semisup.core.class_split import labeled_counts, shuffled_by_class, take_validation
+from semisup.core.class_split import check_imbalance, labeled_counts, shuffled_by_class, take_validation
 from semisup.core.folds import check_folds, hold_out_fold, second_validation_set
 from semisup.dataset._class_folders import note_beside
 from semisup.dataset._drawn_sets import describe_drawn, draw_sets, joined, without
@@ -23,11 +23,13 @@ from semisup.dataset._folder_settings import Folders, check_pattern, folder_name
 from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._layouts import AUTO, LAYOUTS, find_layout
 from semisup.dataset._listing import Listing, SetNames
+from semisup.dataset._only_classes import ClassNames, class_names, keep_classes
 from semisup.dataset._open_source import open_folder, open_source, table_folder
 from semisup.dataset._protocol import DatasetInfo
 from semisup.dataset._roles import DIAGNOSTICS, FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.dataset._table_columns import CLASS, FILE, SPLIT
 from semisup.dataset._truth import read_hidden_classes
+from semisup.dataset._unlabeled_imbalance import select_long_tail
 from semisup.errors import SettingError, check_choice, check_range
 from semisup.images.archive_members import in_storage_order
 from semisup.images.decode_settings import DecodeSettings
@@ -61,6 +63,8 @@ class Folder(ImageFiles):
     fold: int | None = field(metadata=FOLD)
     split_seed: int = field(metadata=SPLIT_SEED)
     imbalance: float
+    imbalance_unlabeled: float = field(metadata=added(1.0))
+    only_classes: ClassNames = field(metadata=WHEN_SET)
     hflip: bool = field(metadata=NO_EFFECT)
     follow_symlinks: bool
     draft: bool
@@ -84,6 +88,8 @@ class Folder(ImageFiles):
             raise SettingError("validation_per_class", self.validation_per_class, allowed)
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         check_range("imbalance", self.imbalance, 1)
+        check_imbalance("imbalance_unlabeled", self.imbalance_unlabeled)
+        object.__setattr__(self, "only_classes", class_names(self.only_classes))
         super().__post_init__()
 
     def decode_settings(self) -> DecodeSettings:
@@ -141,24 +147,29 @@ class Folder(ImageFiles):
             validation = held_out if self.folds is not None else self._choose_validation(validation_files, classes)
         test = files.rows(joined(drawn.test)) if test_share else listing.test or FileSplit([], [])
         unlabeled = without(listing.unlabeled, [rest, held_out, files.rows(joined([*drawn.validation, *drawn.test]))])
+        kept = keep_classes(classes, self.only_classes)
+        others = kept.other_files(labeled)
+        files_left = unlabeled + rest.files + others.files
+        hidden = kept.renumber(self._hidden_classes(listing, unlabeled, root) + rest.targets).tolist() + others.targets
+        rows = select_long_tail(hidden, kept.names, self.imbalance_unlabeled, self.split_seed)
+        chosen_files = FileSplit(files_left, hidden).rows(rows)
         parts = {
-            "labeled": labeled,
-            "unlabeled": FileSplit(unlabeled + rest.files, [-1] * (len(unlabeled) + len(rest.files))),
-            "validation": validation,
-            "test": test,
+            "labeled": kept.files(labeled),
+            "unlabeled": chosen_files.hidden(),
+            "validation": kept.files(validation),
+            "test": kept.files(test),
         }
         if outputs := ignored[OUTPUT_FOLDER]:
             message = f"dataset.root={shown(root)}: {outputs} folder(s) of semisup's own output in it are not data"
             warnings.warn(f"{message}; move them elsewhere", stacklevel=3)
-        hidden = self._hidden_classes(listing, unlabeled, root) + rest.targets
         lists = {split: part.files for split, part in parts.items()}
         lists |= {"labeled": files.files, "unlabeled": listing.unlabeled, "validation": validation_files.files}
         lists |= {"test": listing.test.files if listing.test else []}
         lists = {name: in_storage_order(files) for name, files in lists.items()}
         counts = {split: len(part.files) for split, part in parts.items()}
         notes = [*listing.notes, *note_beside(ignored), *describe_drawn(drawn, validation_share, test_share)]
-        index = FileIndex(parts, hidden, lists, ignored)
-        return DatasetInfo(tuple(classes), 3, self.size, counts, index, tuple(notes))
+        index = FileIndex(parts, chosen_files.targets, lists, ignored)
+        return DatasetInfo(kept.names, 3, self.size, counts, index, tuple(notes))
 
     def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
         """Return the true class numbers of unlabeled files, from `truth` or from the layout; -1 = unknown."""

@@ -15,6 +15,7 @@ from semisup.core.class_split import split_by_class
 from semisup.core.types import SPLITS
 from semisup.dataset._file_index import FileIndex, FileSplit
 from semisup.dataset._image_files import ImageFiles
+from semisup.dataset._only_classes import keep_classes
 from semisup.dataset._protocol import DatasetInfo
 from semisup.dataset._split_settings import SplitSettings
 from semisup.dataset._torchvision_files import list_files
@@ -41,12 +42,15 @@ class Food101(SplitSettings, ImageFiles):
     def inspect(self) -> DatasetInfo:
         train, classes = self._part("train")
         test, _ = self._part("test")
-        rows = split_by_class(numpy.array(train.targets), classes, self.split_seed, self.fractions())
-        parts = {split: train.rows(rows[split].tolist()) for split in SPLITS} | {"test": test}
+        targets = numpy.array(train.targets)
+        kept = keep_classes(classes, self.only_classes)
+        rows = kept.assign(split_by_class(targets, classes, self.split_seed, self.fractions()), targets)
+        train = FileSplit(train.files, kept.renumber(targets).tolist())
+        parts = {split: train.rows(rows[split].tolist()) for split in SPLITS} | {"test": kept.files(test)}
         hidden = parts["unlabeled"].targets
         parts["unlabeled"] = parts["unlabeled"].hidden()
         index = FileIndex(parts, hidden, {"train": train.files, "test": test.files}, {})
-        return DatasetInfo(classes, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, index)
+        return DatasetInfo(kept.names, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, index)
 
     def _part(self, name: str) -> tuple[FileSplit, tuple[str, ...]]:
         """List the files of an official part, "train" or "test", and the class names."""

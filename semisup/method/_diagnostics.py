@@ -3,25 +3,33 @@
 from torch import Tensor
 
 from semisup.core.events import PoolLabeled
-from semisup.core.metrics import coverage, normalized_entropy, per_class, pseudo_accuracy
+from semisup.core.metrics import auroc, coverage, normalized_entropy, per_class, pseudo_accuracy, share_of_class
 from semisup.core.threshold_curve import threshold_curve
 from semisup.core.types import PolicyOutput, PseudoLabels
+from semisup.method._policy import Rejection
 from semisup.method._protocol import Position, TrainingContext
 
 
 def pool_labeled_event(
-    training: TrainingContext, position: Position, round_: int, labels: PseudoLabels, selection: PolicyOutput
+    training: TrainingContext,
+    position: Position,
+    round_: int,
+    labels: PseudoLabels,
+    selection: PolicyOutput,
+    rejected: Rejection | None = None,
 ) -> PoolLabeled:
     """Build the event that reports one labeling of the unlabeled set.
 
     The true classes (`training.hidden_targets`) are used only for `pseudo/accuracy`, for the counts `known` and `right`
-    of each class, and for the accuracy of the threshold curve.
+    of each class, for the accuracy of the threshold curve, and for `pseudo/other` and `pseudo/reject_auroc`. An image
+    of none of the classes has the true class K: its pseudo-label counts as incorrect.
 
     Args:
         round_: number of this labeling in the run, from 1.
         labels: pseudo-labels of N images; `confidence` and `targets` (N,) are read, `probabilities` are not. A target
             of -1 means that the image was not labeled this time; it is left out of every number.
         selection: the policy's output for the same N images; `threshold` is (K,).
+        rejected: the scores that rejected images; None with `reject=none`.
     """
     labels = PseudoLabels(*(values.cpu() for values in labels))
     selection = PolicyOutput(*(values.cpu() for values in selection))
@@ -39,9 +47,17 @@ def pool_labeled_event(
     lowest, highest = float(selection.threshold.min()), float(selection.threshold.max())
     if lowest < highest:
         metrics |= {"pseudo/threshold_min": lowest, "pseudo/threshold_max": highest}
+    if bool((training.hidden_targets == training.num_classes).any()):
+        metrics["pseudo/other"] = share_of_class(training.num_classes, weight, truth)
+    if rejected is not None:
+        score, known = rejected.score, training.hidden_targets >= 0
+        metrics["pseudo/reject_limit"] = rejected.limit
+        metrics["pseudo/rejected"] = _mean((score[labeled] < rejected.limit).float())
+        metrics["pseudo/reject_auroc"] = auroc(score[known], training.hidden_targets[known] < training.num_classes)
     classes = per_class(targets, weight, truth, selection.threshold)
     curve = threshold_curve(labels.confidence, labels.targets, training.hidden_targets)
-    return PoolLabeled(position.step, position.epoch, round_, labels, selection, metrics, classes, curve)
+    scores = None if rejected is None else rejected.score
+    return PoolLabeled(position.step, position.epoch, round_, labels, selection, metrics, classes, curve, scores)
 
 
 def _mean(values: Tensor) -> float:

@@ -22,7 +22,7 @@ from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, 
 from semisup.errors import check_range
 from semisup.method._diagnostics import pool_labeled_event
 from semisup.method._losses import debias_logits, observe_selection
-from semisup.method._policy import apply_policy, initial_memory, observe_labeled_loss, policy_memory
+from semisup.method._policy import apply_policy, initial_memory, observe_labeled_loss, policy_memory, rejection
 from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout, unlabeled_sums
 from semisup.method.supervised import labeled_step_loss
 from semisup.threshold import has_own_loss, starts_with_labels
@@ -127,7 +127,7 @@ class OnlineMethod:
         memory = memory | {"round": memory["round"] + 1}
         labels = PseudoLabels(torch.empty(size, 0), confidence, predicted)
         selection = PolicyOutput(weight, targets, memory["last/threshold"])
-        yield pool_labeled_event(training, position, int(memory["round"]), labels, selection)
+        yield pool_labeled_event(training, position, int(memory["round"]), labels, selection, rejection(memory))
         return memory | empty_label_memory(len(memory["last/targets"]), training.num_classes, targets.device)
 
 

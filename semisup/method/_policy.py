@@ -1,7 +1,10 @@
-"""Call the threshold policy on behalf of a method; the policy's memory is a part of the method's memory.
+"""Weight pseudo-labels by the threshold policy and by `reject`, whose memory is a part of the method's memory.
 
-In the method's memory, the names of the policy's tensors start with `policy/`.
+In the method's memory, the names of the policy's tensors start with `policy/`. `training/rejection.py` adds the scores
+of `reject`, which it computes for all unlabeled images at once.
 """
+
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -9,6 +12,7 @@ from semisup.core.inference import initial_temperature
 from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateDict
 from semisup.method._losses import initial_loss_memory
 from semisup.method._protocol import LOG_SUMS, Position, StepLoss, TrainingContext
+from semisup.reject import ACCEPTED, LIMIT, SCORE
 from semisup.threshold import aligns, starts_with_labels
 
 POLICY_PREFIX = "policy/"
@@ -28,9 +32,31 @@ def policy_memory(memory: StateDict) -> StateDict:
 def apply_policy(
     training: TrainingContext, memory: StateDict, labels: PseudoLabels, index: Tensor, context: PolicyContext
 ) -> tuple[PolicyOutput, StateDict]:
-    """Apply the threshold policy to pseudo-labels; return their weights and the updated memory of the method."""
+    """Apply the threshold policy to pseudo-labels; return their weights and the updated memory of the method.
+
+    The policy sees all images; then the weight of each rejected image becomes 0 (`semisup/reject`).
+    """
     selection, policy = training.policy.select(labels, index, context, policy_memory(memory))
+    if ACCEPTED in memory:
+        weight = selection.weight * memory[ACCEPTED].index_select(0, index).to(selection.weight.dtype)
+        selection = selection._replace(weight=weight)
     return selection, memory | _add_prefix(policy)
+
+
+class Rejection(NamedTuple):
+    """Scores of the N unlabeled images by `reject`, on the CPU, and the lowest score of an accepted image.
+
+    score: (N,) float32
+    limit: number
+    """
+
+    score: Tensor
+    limit: float
+
+
+def rejection(memory: StateDict) -> Rejection | None:
+    """Return the scores that decided which images are rejected; None with `reject=none`."""
+    return Rejection(memory[SCORE].cpu(), float(memory[LIMIT])) if SCORE in memory else None
 
 
 def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: StepLoss, position: Position) -> StateDict:

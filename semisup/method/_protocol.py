@@ -44,7 +44,8 @@ class TrainingContext:
     student: the model that is trained
     teacher: the model that offline methods label the unlabeled set with: the student, or the average of its weights
     restart: `restart(round)` reinitializes the student, its optimizer and its average
-    hidden_targets: (N,) int64 in [0, K), true classes of the unlabeled images or -1; for diagnostics only, on the CPU
+    hidden_targets: (N,) int64, true classes of the unlabeled images, on the CPU; K = none of the classes, -1 = unknown;
+        for diagnostics only
     augment: the training augmentation; online methods use it for the strong views
     weak: augmentation of the weak views
     """

@@ -45,6 +45,7 @@ class MixMatch(OnlineMethod):
 
     needs_ema: ClassVar[bool] = False
     unlabeled_cross_entropy: ClassVar[bool] = False
+    mixes_unlabeled: ClassVar[bool] = True
     labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "alpha")
 
     def __post_init__(self) -> None:

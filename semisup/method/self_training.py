@@ -37,7 +37,7 @@ from semisup.core.types import StateDict
 from semisup.errors import DivergedError, check_range
 from semisup.method._diagnostics import pool_labeled_event
 from semisup.method._losses import debias_logits, observe_selection, pseudo_label_cross_entropy
-from semisup.method._policy import apply_policy, initial_memory
+from semisup.method._policy import apply_policy, initial_memory, rejection
 from semisup.method._protocol import Position, StepLoss, TrainingContext, unlabeled_sums
 from semisup.method.supervised import labeled_step_loss
 
@@ -151,7 +151,7 @@ class SelfTraining:
             "weight": selection.weight[selected],
             "round": memory["round"] + 1,
         }
-        yield pool_labeled_event(training, position, int(memory["round"]), labels, selection)
+        yield pool_labeled_event(training, position, int(memory["round"]), labels, selection, rejection(memory))
         return memory
 
 

@@ -110,6 +110,7 @@ ADDED_SECTIONS: ConfigDict = {
     "labeler": {"calibrate": False},
     "collapse": {"warn_below": None, "stop_below": None},
     "encoder": {"name": "none"},
+    "reject": {"name": "none"},
     "loss": {"name": "cross_entropy"},
     "debias": {"name": "none"},
     "probe": {"classifier": None, "C": [], "k": []},
@@ -126,13 +127,14 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     (
         "dataset",
         ("folder", "digits", "eurosat", "food101", "cifar10", "cifar100", "fashion_mnist", "mnist", "stl10", "svhn"),
-        {"validation_per_class": None, "folds": None, "fold": None},
+        {"validation_per_class": None, "folds": None, "fold": None, "only_classes": None},
     ),
     (
         "dataset",
         ("folder",),
         {"layout": "auto", "class_pattern": "(?P<class>[^_]+)_.*", "validation_share": 0.2, "test_share": 0.0},
     ),
+    ("dataset", ("folder",), {"imbalance_unlabeled": 1.0}),
     ("dataset", ("folder",), {"file_column": None, "class_column": None, "split_column": None, "image_folder": None}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),

@@ -1,7 +1,7 @@
 """Write and read pseudo_labels.csv: the pseudo-labels of the unlabeled set in every labeling round.
 
-Its columns are round, epoch, step, path, class, confidence, weight, kept. Each image that was labeled in a round has
-one line for that round.
+Its columns are round, epoch, step, path, class, confidence, weight, kept, and `score` if images can be rejected
+(`reject`). Each image that was labeled in a round has one line for that round.
 """
 
 import csv
@@ -17,6 +17,8 @@ QUOTED = ',"\r\n'
 """Characters for which the csv module may quote a cell."""
 
 COLUMNS = ("round", "epoch", "step", "path", "class", "confidence", "weight", "kept")
+SCORE = "score"
+"""Last column, if images can be rejected: the score by which `reject` decides."""
 
 
 class PseudoLabelRow(NamedTuple):
@@ -42,6 +44,8 @@ def label_lines(event: PoolLabeled, paths: list[str], classes: list[str]) -> str
         paths: paths of all unlabeled images, each already formatted as a CSV cell.
         classes: names of the classes, each already formatted as a CSV cell.
     """
+    if event.scores is not None:
+        return _scored_lines(event, event.scores.tolist(), paths, classes)
     begin = f"{event.round},{event.epoch},{event.step}"
     labels, chosen = event.labels, event.selection
     each = zip(paths, chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), strict=True)
@@ -50,6 +54,22 @@ def label_lines(event: PoolLabeled, paths: list[str], classes: list[str]) -> str
         for path, target, sure, weight in each
         if target >= 0
     )
+
+
+def _scored_lines(event: PoolLabeled, scores: list[float], paths: list[str], classes: list[str]) -> str:
+    begin = f"{event.round},{event.epoch},{event.step}"
+    labels, chosen = event.labels, event.selection
+    columns = chosen.targets.tolist(), labels.confidence.tolist(), chosen.weight.tolist(), scores
+    return "".join(
+        f"{begin},{path},{classes[target]},{sure},{weight},{int(weight > 0)},{score}\n"
+        for path, target, sure, weight, score in zip(paths, *columns, strict=True)
+        if target >= 0
+    )
+
+
+def columns(event: PoolLabeled) -> tuple[str, ...]:
+    """Return the names of the columns of pseudo_labels.csv in a run with labelings such as `event`."""
+    return COLUMNS if event.scores is None else (*COLUMNS, SCORE)
 
 
 def csv_cell(text: str) -> str:

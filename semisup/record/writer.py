@@ -30,7 +30,7 @@ from semisup.record.curves import (
 )
 from semisup.record.environment import resume_environment
 from semisup.record.locked_directory import LockedDirectory
-from semisup.record.pseudo_labels import COLUMNS, PseudoLabelRow, csv_cell, label_lines, last_round
+from semisup.record.pseudo_labels import PseudoLabelRow, columns, csv_cell, label_lines, last_round
 from semisup.record.reader import read_json
 from semisup.record.shared_start import SharedStart, event_from_dict, event_to_dict
 from semisup.record.status import RunStatus, interruptions, now, status_of
@@ -312,7 +312,7 @@ class RunWriter:
     def _add_pseudo_labels(self, event: PoolLabeled) -> None:
         if self.cells is None:
             self.cells = [csv_cell(path) for path in self.paths], [csv_cell(name) for name in self.classes]
-        header = "" if self.pseudo_labels.path.exists() else csv_text([COLUMNS])
+        header = "" if self.pseudo_labels.path.exists() else csv_text([columns(event)])
         self.pseudo_labels.append(header + label_lines(event, *self.cells))
 
     def _add_diagnostics(self, event: PoolLabeled) -> None:

@@ -24,7 +24,8 @@ SCHEMA = 1
 LENGTHS = ("steps", "epochs", "labeled_steps", "best/epoch")
 SCORES = ("best/val/accuracy", "best/val/loss", "test/accuracy", "test/loss")
 LABELING = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
-
+OPEN_SET = ("pseudo/rejected", "pseudo/other", "pseudo/reject_auroc")
+"""Columns only of runs that have these values: images were rejected, or some are known to be of no class."""
 
 REFERENCES = {"control": CONTROL, "labels_only": LABELS_ONLY, "baseline": BASELINE}
 """Names in columns and keys -> kinds of reference runs."""
@@ -89,6 +90,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
         **({} if run.fold is None else {"fold": run.fold}),
         **{key: flat.get(key) for key in comparison.columns},
         **{name: run.number(name) for name in (*LENGTHS, *SCORES, *LABELING)},
+        **{name: value for name in OPEN_SET if (value := run.number(name)) is not None},
         "seconds": run.seconds,
         **_pair("control", run.control_id, references.get(CONTROL)),
         **_pair("labels_only", None, references.get(LABELS_ONLY)),

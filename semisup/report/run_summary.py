@@ -20,6 +20,12 @@ BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 WIDTH = 48  # letters of a curve
 MAX_ROUNDS = 12
 CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss")
+OPEN_SET = (
+    ("rejected", "pseudo/rejected"),
+    ("other", "pseudo/other"),
+    ("AUROC", "pseudo/reject_auroc"),
+)
+"""Columns of the table of rounds that only runs with these metrics have, with the metric of each."""
 IGNORED_SETTINGS = ("name", "output_root")
 
 
@@ -142,14 +148,17 @@ def _rounds(rows: list[dict[str, Any]]) -> list[str]:
     labelings = [row for row in rows if "pseudo/round" in row]
     if not labelings:
         return []
-    lines = [f"{'round':>6}{'epoch':>7}{'step':>8}{'coverage':>10}{'correct':>9}{'threshold':>11}"]
+    open_set = [(name, key) for name, key in OPEN_SET if any(as_number(row.get(key)) is not None for row in labelings)]
+    titles = "".join(f"{name:>10}" for name, _ in open_set)
+    lines = [f"{'round':>6}{'epoch':>7}{'step':>8}{'coverage':>10}{'correct':>9}{'threshold':>11}{titles}"]
     if len(labelings) > MAX_ROUNDS:
         lines.append(f"{'...':>6}")
     for row in labelings[-MAX_ROUNDS:]:
         shares = [format_percent(as_number(row.get(f"pseudo/{name}"))) for name in ("coverage", "accuracy")]
         places = [_whole(row.get(name)) for name in ("pseudo/round", "epoch", "step")]
         threshold = format_number(as_number(row.get("pseudo/threshold")), digits=3, missing="-")
-        lines.append(f"{places[0]:>6}{places[1]:>7}{places[2]:>8}{shares[0]:>10}{shares[1]:>9}{threshold:>11}")
+        more = "".join(f"{format_percent(as_number(row.get(key))):>10}" for _, key in open_set)
+        lines.append(f"{places[0]:>6}{places[1]:>7}{places[2]:>8}{shares[0]:>10}{shares[1]:>9}{threshold:>11}{more}")
     return lines
 
 

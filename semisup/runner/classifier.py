@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from semisup.analysis.runs import as_number
 from semisup.config.sections import DEVICES
 from semisup.core.embeddings import classifier_layer, record_inputs
 from semisup.core.inference import iter_logits, predict
@@ -30,6 +31,8 @@ from semisup.features.encode import encoding_mode
 from semisup.images.cache import ProgressCallback, no_progress
 from semisup.images.decode import REASONS
 from semisup.images.pool import DecodeResult
+from semisup.record.reader import read_json
+from semisup.reject import FeatureReject, LogitReject
 from semisup.runner.image_inputs import ImageInput, decode_images, list_images
 from semisup.runner.trained_model import TrainedModel, load_trained_model
 from semisup.runtime.precision import require_device
@@ -46,12 +49,21 @@ class ClassifiedBatch:
     reasons: why an image could not be read, a key of `images.decode.REASONS`; None if it was read
     probabilities: (n, K) float32 in [0, 1]; rows of NaN for images that could not be read
     embeddings: (n, D) float32, with rows of NaN; None unless they were requested
+    scores: (n,) float32 scores by the run's option of the group `reject`, with NaN; None unless they were requested
     """
 
     names: list[str]
     reasons: list[str | None]
     probabilities: Floats
     embeddings: Floats | None
+    scores: Floats | None = None
+
+
+class RunRejection(NamedTuple):
+    """Option of the group `reject` of a run, and the lowest score of an accepted image by its best model."""
+
+    reject: LogitReject
+    limit: float
 
 
 class Classifier:
@@ -137,6 +149,7 @@ class Classifier:
         images: ImageInput | Iterable[ImageInput],
         *,
         embeddings: bool = False,
+        scores: bool = False,
         watch: ProgressCallback = no_progress,
     ) -> Iterator[ClassifiedBatch]:
         """Yield predictions batch by batch, so that only few images are in memory at once.
@@ -145,14 +158,16 @@ class Classifier:
 
         Args:
             embeddings: compute the embeddings as well.
+            scores: compute the scores of `reject` as well; see `rejection`.
             watch: function that shows progress, such as `Bars.watch`.
         """
         dimension = self.dimension if embeddings else None
+        reject = self.rejection.reject if scores else None
         items = list_images(images)
         results = iter(watch(decode_images(items, self.decode_settings), "classifying", len(items)))
         size = self.models[0].run_config.settings.train.eval_batch_size
         while batch := list(islice(results, size)):
-            yield self._classify(batch, dimension)
+            yield self._classify(batch, dimension, reject)
 
     @cached_property
     def dimension(self) -> int:
@@ -163,31 +178,55 @@ class Classifier:
         """
         if len(self.models) > 1:
             raise RecordError(f"{self.models[1].run}: embeddings belong to one model; give one run")
-        _, vectors = self._compute(torch.zeros(1, 3, self.size, self.size, dtype=torch.uint8), embeddings=True)
+        _, vectors, _ = self._compute(torch.zeros(1, 3, self.size, self.size, dtype=torch.uint8), embeddings=True)
         assert vectors is not None
         return vectors.shape[1]
 
-    def unread_batch(self, reasons: Mapping[str, str], *, embeddings: bool) -> ClassifiedBatch:
+    @cached_property
+    def rejection(self) -> "RunRejection":
+        """The option of the group `reject` with which the run was trained, and its limit for the best model.
+
+        Raises:
+            RecordError: the classifier is an ensemble, or the run has no score that depends on the model only.
+        """
+        if len(self.models) > 1:
+            raise RecordError(f"{self.models[1].run}: scores for rejection belong to one model; give one run")
+        run, settings = self.models[0].run, self.models[0].run_config.settings
+        limit = as_number((read_json(run / "summary.json") or {}).get("best/reject_limit"))
+        if isinstance(settings.reject, FeatureReject):
+            allowed = "compares images with the labeled ones, whose features a run does not store"
+            raise RecordError(f"{run}: its reject option {allowed}; train with reject=energy or reject=max_logit")
+        if not isinstance(settings.reject, LogitReject) or limit is None:
+            raise RecordError(f"{run}: was trained without rejecting images; train with reject=energy to use --reject")
+        return RunRejection(settings.reject, limit)
+
+    def unread_batch(self, reasons: Mapping[str, str], *, embeddings: bool, scores: bool = False) -> ClassifiedBatch:
         """Build the predictions for files that were not read, all NaN; `reasons`: name -> reason."""
         features = self._nan(len(reasons), self.dimension) if embeddings else None
-        return ClassifiedBatch([*reasons], [*reasons.values()], self._nan(len(reasons), len(self.classes)), features)
+        values = self._nan(len(reasons), 1)[:, 0] if scores else None
+        probabilities = self._nan(len(reasons), len(self.classes))
+        return ClassifiedBatch([*reasons], [*reasons.values()], probabilities, features, values)
 
-    def _classify(self, results: list[DecodeResult], dimension: int | None) -> ClassifiedBatch:
+    def _classify(
+        self, results: list[DecodeResult], dimension: int | None, reject: LogitReject | None
+    ) -> ClassifiedBatch:
         read = [number for number, each in enumerate(results) if each.pixels is not None]
         probabilities = self._nan(len(results), len(self.classes))
         features = None if dimension is None else self._nan(len(results), dimension)
+        scores = None if reject is None else self._nan(len(results), 1)[:, 0]
         if read:
             pixels = torch.from_numpy(numpy.stack([each.pixels for each in results if each.pixels is not None]))
-            mean, vectors = self._compute(pixels, embeddings=features is not None)
+            mean, vectors, logits = self._compute(pixels, embeddings=features is not None)
             probabilities[read] = mean.cpu().numpy()
             if features is not None and vectors is not None:
                 features[read] = vectors.cpu().numpy()
-        return ClassifiedBatch(
-            [each.name for each in results], [each.reason for each in results], probabilities, features
-        )
+            if scores is not None and reject is not None:
+                scores[read] = reject.score_logits(logits[:, 0]).cpu().numpy()
+        names, reasons = [each.name for each in results], [each.reason for each in results]
+        return ClassifiedBatch(names, reasons, probabilities, features, scores)
 
-    def _compute(self, pixels: Tensor, *, embeddings: bool) -> tuple[Tensor, Tensor | None]:
-        """Compute the mean probabilities (n, K) and the embeddings (n, D) of (n, 3, S, S) uint8 RGB images."""
+    def _compute(self, pixels: Tensor, *, embeddings: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Compute mean probabilities (n, K), embeddings (n, D) and logits (n, M, K) of (n, 3, S, S) uint8 images."""
         first = self.models[0]
         pixels = to_gray(pixels) if first.channels == 1 else pixels
         layer = first.network if first.run_config.encoder is not None else classifier_layer(first.network)
@@ -198,7 +237,7 @@ class Classifier:
             torch.set_num_threads(first.run_config.run.threads)
             (logits,) = iter_logits(self._network, pixels.to(self.device), len(pixels))  # (n, M, K)
             mean = torch.stack([predict(each).probabilities for each in logits.unbind(dim=1)]).mean(dim=0)
-        return mean, torch.cat(inputs) if embeddings else None
+        return mean, torch.cat(inputs) if embeddings else None, logits
 
     @staticmethod
     def _nan(rows: int, columns: int) -> Floats:

@@ -14,6 +14,7 @@ from semisup.dataset import ScansFolders
 from semisup.errors import SettingError, first_line
 from semisup.method import HoldsAllImages, OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings, ResizesImages
+from semisup.reject import Reject
 from semisup.runner.parent import check_same_classes
 from semisup.runner.refit import refit_counts
 from semisup.runtime.memory_limit import memory_limit_bytes
@@ -47,6 +48,7 @@ def check_compatibility(
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
         raise SettingError("method", name, _no_unlabeled(run_config.config["dataset"], labeled // len(classes)))
+    _check_reject(run_config, labeled)
     check_same_classes(run_config, classes)
     name = run_config.config["model"]["name"]
     weights = weight_bytes(run_config, channels, len(classes))
@@ -70,6 +72,13 @@ def check_compatibility(
     _warn_recompilation(run_config)
     if sizes:
         _warn_large_validation(run_config, len(classes), counts)
+
+
+def _check_reject(run_config: RunConfig, labeled: int) -> None:
+    """Raise SettingError if `reject` needs more labeled images than there are."""
+    reject = run_config.settings.reject
+    if isinstance(reject, Reject) and reject.min_labeled > labeled:
+        raise SettingError("reject.k", reject.min_labeled, f"must be at most {labeled}, the number of labeled images")
 
 
 def _no_unlabeled(dataset: Mapping[str, object], labels: int) -> str:

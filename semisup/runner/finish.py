@@ -87,7 +87,8 @@ def _upload_thumbnails(data: Data, record: RunWriter, tracker: Tracker) -> None:
 
 
 def _last_labeling(rows: list[MetricsRow]) -> MetricsRow:
-    """Find round, coverage and accuracy of a run's last pseudo-labels in its metrics; {} if it had none."""
+    """Find the metrics of a run's last pseudo-labels that its summary contains; {} if it had none."""
     labelings = [row for row in rows if "pseudo/coverage" in row]
-    names = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
+    kinds = ("round", "coverage", "accuracy", "other", "rejected", "reject_limit", "reject_auroc")
+    names = [f"pseudo/{kind}" for kind in kinds]
     return {name: labelings[-1][name] for name in names if name in labelings[-1]} if labelings else {}

@@ -1,6 +1,7 @@
 """Write the results of a classifier as a table: CSV, or Parquet where the package pyarrow is installed.
 
     path, class, confidence, problem      of each image; `problem` says why it could not be read
+    score, rejected                       of each image, with `reject_limit`: score, and whether it is below the limit
     class_2, confidence_2, ...            the next classes by probability, up to `top`
     probability/CLASS                     of each class
     embedding/0, embedding/1, ...         in CSV; in Parquet one column `embedding` of lists
@@ -29,6 +30,7 @@ class PredictionColumns:
     top: number of classes per image, 1 to K
     probabilities: whether there is a column for each class
     dimension: D, the number of values of an embedding; None = no embeddings
+    reject_limit: lowest score of an accepted image; None = no scores
 
     Raises:
         SettingError: `top` is out of range.
@@ -38,10 +40,15 @@ class PredictionColumns:
     top: int = 1
     probabilities: bool = False
     dimension: int | None = None
+    reject_limit: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.top <= len(self.classes):
             raise SettingError("--top", self.top, f"must be from 1 to {len(self.classes)}, the number of classes")
+
+    def of_rejection(self) -> list[str]:
+        """Return the names of the columns about rejection."""
+        return [] if self.reject_limit is None else ["score", "rejected"]
 
     def ranked(self) -> list[str]:
         """Return the names of the columns for the second, third, ... most probable class."""
@@ -58,7 +65,7 @@ class PredictionColumns:
 
 def csv_parts(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]) -> Iterator[str]:
     """Yield the CSV of predictions in parts, one for each batch of images."""
-    names = ["path", "class", "confidence", "problem"]
+    names = ["path", "class", "confidence", "problem", *columns.of_rejection()]
     yield escape_line(csv_text([[*names, *columns.ranked(), *columns.of_classes(), *columns.of_embedding()]]))
     for batch in batches:
         yield escape_line(csv_text(_csv_rows(columns, batch)))
@@ -66,14 +73,20 @@ def csv_parts(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]) ->
 
 def _csv_rows(columns: PredictionColumns, batch: ClassifiedBatch) -> Iterator[list[object]]:
     order = _order(columns, batch)
-    width = len(columns.ranked()) + len(columns.of_classes()) + len(columns.of_embedding())
+    width = (
+        len(columns.of_rejection()) + len(columns.ranked()) + len(columns.of_classes()) + len(columns.of_embedding())
+    )
     for number, (name, reason) in enumerate(zip(batch.names, batch.reasons, strict=True)):
         if reason is not None:
             yield [name, "", "", reason, *[""] * width]
             continue
         values, places = batch.probabilities[number].tolist(), order[number].tolist()
         best = [(columns.classes[place], f"{values[place]:.6f}") for place in places]
-        row: list[object] = [name, *best[0], "", *(cell for pair in best[1:] for cell in pair)]
+        row: list[object] = [name, *best[0], ""]
+        if columns.reject_limit is not None and batch.scores is not None:
+            score = float(batch.scores[number])
+            row += [f"{score:.6f}", int(score < columns.reject_limit)]
+        row += [*(cell for pair in best[1:] for cell in pair)]
         row += [f"{value:.6f}" for value in values] if columns.probabilities else []
         row += [str(value) for value in batch.embeddings[number]] if batch.embeddings is not None else []
         yield row
@@ -116,6 +129,7 @@ def write_parquet(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]
 def _schema(arrow: Any, columns: PredictionColumns) -> Any:
     text, number = arrow.string(), arrow.float32()
     fields = [("path", text), ("class", text), ("confidence", number), ("problem", text)]
+    fields += [("score", number), ("rejected", arrow.bool_())] if columns.reject_limit is not None else []
     fields += [(name, text if name.startswith("class") else number) for name in columns.ranked()]
     fields += [(name, number) for name in columns.of_classes()]
     fields += [("embedding", arrow.list_(number, columns.dimension))] if columns.dimension is not None else []
@@ -130,6 +144,9 @@ def _arrow_columns(columns: PredictionColumns, batch: ClassifiedBatch) -> dict[s
         return [value if is_read else None for value, is_read in zip(values, read, strict=True)]
 
     table: dict[str, list[Any]] = {"path": [escape_line(name) for name in batch.names], "problem": list(batch.reasons)}
+    if columns.reject_limit is not None and batch.scores is not None:
+        table["score"] = where_read(batch.scores.tolist())
+        table["rejected"] = where_read((batch.scores < columns.reject_limit).tolist())
     for place in range(columns.top):
         suffix = f"_{place + 1}" if place else ""
         numbers = order[:, place].tolist()

@@ -28,12 +28,14 @@ from semisup.record.reader import read_json
 from semisup.record.status import RunStatus
 from semisup.record.weights_check import check_snapshot
 from semisup.record.writer import OTHER_DATA, RunWriter
+from semisup.reject import Reject
 from semisup.runner.collapse import CollapseWatch
 from semisup.runner.data import load_data
 from semisup.runner.distributed_run import SAFE_STOP_EVENTS, broadcast_start, run_follower, sync_stop
 from semisup.runner.encoding import check_same_features, encode_run
 from semisup.runner.finish import close_tracker, finish_run
 from semisup.runner.metadata import dataset_metadata, initial_metadata, job_type, wandb_info
+from semisup.runner.open_set import RejectWatch, warn_of_other_classes
 from semisup.runner.out_of_memory import saving, translate_oom
 from semisup.runner.output_root import check_output_root
 from semisup.runner.parent import warn_of_trained_images
@@ -178,6 +180,7 @@ def _train(
     ):
         problem, data = load_data(run_config, bars)
         warn_of_trained_images(run_config, data)
+        warn_of_other_classes(data, rejects=isinstance(run_config.settings.reject, Reject))
         run_config, problem, features = encode_run(run_config, problem, data, bars)
         began = time.monotonic()
         check_same_features((record.before.get("dataset") or {}).get("features"), features, folder)
@@ -241,6 +244,7 @@ def _train_and_record(
         tracker.row(row)
     bars.begin(run_config.id, settings.train)
     watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.judged_by)
+    reject_watch = RejectWatch(settings.reject, run_config.id)
     stop.wait = True
     events = train(problem, settings, state)
     for event in events:
@@ -249,6 +253,7 @@ def _train_and_record(
         if event.row() is not None:
             tracker.row(event.row() or {})
         watch.on_event(event)
+        reject_watch.on_event(event)
         sharing.on_event(event, state)
         if isinstance(event, Finished):
             _save(run_config, state, record)

@@ -39,6 +39,7 @@ from semisup.method import (
 )
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
 from semisup.training.evaluation import Evaluation, evaluate, finished_event, improves
+from semisup.training.rejection import score_unlabeled, scores_after_evaluation, scores_at_start, selected_limit
 from semisup.training.state import (
     SELECTION_METRICS,
     Best,
@@ -65,6 +66,8 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
     method, plan = settings.method, settings.train
     if isinstance(method, Prepares) and not _is_finished(plan, state):
         state.memory = yield from method.prepare(training, state.memory)
+    if scores_at_start(problem, settings, state) and not _is_finished(plan, state):
+        state.memory = state.memory | (yield from score_unlabeled(problem, settings, state))
     while not _is_finished(plan, state):
         steps = method.steps_in_epoch(training, state.memory)
         if state.pending_accuracy is None:  # otherwise resumed at a BurnInEnd, after the evaluation
@@ -92,7 +95,7 @@ def _epoch(
         if _eval_due_by_step(plan, state):
             before = state.epoch, state.position
             yield from _evaluate(problem, settings, training, state, before, selects_best=True)
-            state.memory = yield from method.report(training, state.memory, _current_position(plan, state, steps))
+            yield from _report(settings, training, state, _current_position(plan, state, steps))
             if _patience_exhausted(plan, state):
                 break
         training_step(training, settings, state, _current_position(plan, state, steps))
@@ -108,11 +111,19 @@ def _epoch(
     if due or method.needs_evaluation(state.epoch):
         accuracy = yield from _evaluate(problem, settings, training, state, last, selects_best=due)
         position = _current_position(plan, state, steps)
-        state.memory = yield from method.report(training, state.memory, position)
+        yield from _report(settings, training, state, position)
         if not _is_finished(plan, state):
             state.pending_accuracy = accuracy
             if _not_labeled_yet(method, state) and method.will_relabel(training, position, accuracy):
                 yield BurnInEnd(state.step, state.epoch)
+
+
+def _report(
+    settings: TrainingConfig, training: TrainingContext, state: State, position: Position
+) -> Generator[Event, None, None]:
+    """Report the pseudo-labels since the last evaluation; then the scores of this evaluation apply."""
+    state.memory = yield from settings.method.report(training, state.memory, position)
+    state.memory, state.rescored = state.memory | state.rescored, {}
 
 
 def _not_labeled_yet(method: Method, state: State) -> TypeGuard[OfflineMethod]:
@@ -230,13 +241,17 @@ def _evaluate(
     trained = time.monotonic()
     state.check()
     assert_replicas_equal(state.student)
-    if settings.train.refit:
-        return (yield from _log_refit(state, trained, selects_best=selects_best))
+    evaluation = None
     try:
-        evaluation = yield from _run_evaluation(problem, state, "validation", training.eval_batch_size)
+        if not settings.train.refit:
+            evaluation = yield from _run_evaluation(problem, state, "validation", training.eval_batch_size)
+        if scores_after_evaluation(problem, settings, training, state, evaluation.accuracy if evaluation else 1.0):
+            state.rescored = yield from score_unlabeled(problem, settings, state)
     except GeneratorExit:
         state.epoch, state.position = last
         raise
+    if evaluation is None:
+        return (yield from _log_refit(state, trained, selects_best=selects_best))
     if not math.isfinite(evaluation.loss):
         raise DivergedError(state.step)
     improved = selects_best and _select_best(settings.train, state, evaluation)
@@ -331,7 +346,7 @@ def _finish(
     """
     if settings.train.refit:
         state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))
-        yield Finished(state.step, state.epoch, _refit_summary(state))
+        yield Finished(state.step, state.epoch, _refit_summary(state) | selected_limit(problem, settings, state))
         return
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
@@ -351,6 +366,7 @@ def _finish(
         for split in ("validation", "test"):
             if bool((getattr(problem, split).targets >= 0).any()):
                 evaluations[split] = yield from _run_evaluation(problem, state, split, batch_size)
+        summary |= selected_limit(problem, settings, state)
     finally:
         load_trained_state(model, end)  # the state of the last step
     splits = {split: (each, getattr(problem, split)) for split, each in evaluations.items()}

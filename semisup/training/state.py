@@ -107,7 +107,8 @@ class TrainSettings:
 class TrainingData:
     """The data of a run, on its device.
 
-    hidden_targets: (N,) int64, true classes of the unlabeled images or -1, on the CPU; for diagnostics only
+    hidden_targets: (N,) int64, true classes of the unlabeled images, on the CPU; K = none of the classes, -1 = unknown;
+        for diagnostics only
     """
 
     labeled: Images
@@ -139,6 +140,7 @@ class TrainingConfig:
     optimizer: OptimizerSettings
     schedule: Schedule
     threshold: Policy
+    reject: object  # `semisup.reject.Reject`, except for reject=none
     loss: Loss
     debias: Debias
     method: Method
@@ -191,6 +193,7 @@ class State:
     pending_accuracy: float | None = None  # validation accuracy that the method has yet to act on
     evaluations_without_improvement: int = 0  # scheduled evaluations since the best one
     ema_updates: int = 0  # updates of the average since its start
+    rescored: StateDict = field(default_factory=dict)  # new scores of `reject`, until the last labels are reported
     best: Best | None = None
     epoch_started_at: float = field(default_factory=time.monotonic)  # seconds of time.monotonic()
 

@@ -18,6 +18,7 @@ SUBCLASSES = {
     "augment": ("crop_rotate", "CropRotate"),
     "optimizer": ("adamw", "AdamW"),
     "schedule": ("constant", "Constant"),
+    "reject": ("max_logit", "MaxLogit"),
     "method": ("self_training", "SelfTraining"),
     "tracking": ("none", "NoTracking"),
 }
@@ -86,7 +87,7 @@ def test_an_added_option_of_every_group_trains_and_reproduces(environment: dict[
     done = semisup(environment, "train", *choices, *settings, f"output_root={tmp_path}")
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
-    assert run.name.startswith("theirs-theirs-cutoff0.2-theirs-0.5-seed0-")
+    assert run.name.startswith("theirs-theirs-cutoff0.2-theirs-keep0.95-theirs-0.5-seed0-")
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert {config[group]["name"] for group in GROUPS} == {"theirs"}
     done = semisup(environment, "reproduce", str(run))

@@ -94,6 +94,7 @@ def test_largest_long_tail_that_every_class_has_images_for() -> None:
     assert unlabeled_counts([70, 42, 28], 1) == [70, 42, 28]
     assert unlabeled_counts([70, 42, 28], 4) == [70, 35, 17]
     assert unlabeled_counts([70, 10, 28], 4) == [20, 10, 5]
+    assert unlabeled_counts([70, 42, 28], -4) == [7, 14, 28], "reversed"
     assert labeled_counts([70, 10, 28], NAMES, None, 4) == [20, 10, 5]
     for ratio in (1.5, 2, 3, 7.7, 100):
         assert all(a <= b for a, b in zip(unlabeled_counts([700, 420, 280], ratio), [700, 420, 280], strict=True))

@@ -64,7 +64,7 @@ def _draw_thumbnail(axes: Axes, label: PseudoLabelRow, data: Data, name: str, ro
     extent = (column + 0.04, column + 0.96, top + 0.92, top)
     axes.imshow(image.squeeze(), cmap="gray" if image.shape[2] == 1 else None, extent=extent)
     truth = int(data.hidden_targets[label.number])
-    incorrect = truth >= 0 and data.classes[truth] != label.target
+    incorrect = truth >= 0 and (*data.classes, None)[truth] != label.target
     title = f"{name} {label.confidence:.2f}"
     color = "#c00000" if incorrect else "black"
     axes.text(column + 0.5, top - 0.03, title, fontsize=7, color=color, ha="center", va="bottom")

@@ -244,18 +244,19 @@ def _images(run: Run, labels: LabelHistory) -> dict[str, Any]:
         ("surest", f"Most confident {suffix}", labels.most_confident),
         ("least-sure", f"Least confident {suffix}", labels.least_confident),
         ("flipped", f"Class changed most often, of {labels.changed} images whose class ever changed", labels.flipped),
+        ("other", "Images that do not seem to belong to a class: the lowest scores of reject", labels.lowest_scores),
     ]
     paths = list(dict.fromkeys(image.path for _, _, images in groups for image in images))
     uris, message = thumbnails(run, "unlabeled", paths)
     shown = [
-        {"id": id_, "title": title, "shown": [_image(image, uris) for image in images]}
+        {"id": id_, "title": title, "shown": [_image(image, uris, scored=id_ == "other") for image in images]}
         for id_, title, images in groups
         if images
     ]
     return {"groups": shown, "message": printable(message, 600)}
 
 
-def _image(labels: ImageLabels, uris: dict[str, str]) -> dict[str, Any]:
+def _image(labels: ImageLabels, uris: dict[str, str], *, scored: bool) -> dict[str, Any]:
     classes = labels.classes
     if len(classes) > MAX_LABELS:
         classes = (classes[0], "…", *classes[2 - MAX_LABELS :])
@@ -266,4 +267,5 @@ def _image(labels: ImageLabels, uris: dict[str, str]) -> dict[str, Any]:
         "history": [printable(name, 60) for name in classes] if len(classes) > 1 else [],
         "confidence": f"{labels.confidence:.2f}",
         "selected": labels.selected,
+        "score": f"{labels.score:.3g}" if scored and labels.score is not None else "",
     }

@@ -1,0 +1,100 @@
+"""Keep only some classes of a data set (`dataset.only_classes`), so that its other classes are labeled nowhere.
+
+Training images of the other classes are unlabeled images, with or without a label in the data set. Their true class,
+for diagnostics, is `other`: it has the number K. Validation and test images of the other classes are left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.dataset._file_index import FileSplit
+from semisup.errors import SettingError, closest_match
+
+Index = NDArray[numpy.int64]
+
+ClassNames = Any
+"""Type of a setting that is a list of class names or null; a class 0 would be an error in OmegaConf's list of texts."""
+
+OTHER = "other"
+"""Name, in a table of true classes, of the class of an image that belongs to none of the K classes."""
+
+
+class ClassSubset(NamedTuple):
+    """The K classes that a data set keeps.
+
+    names: K names, in the order of the data set
+    numbers: class number in the data set -> class number in [0, K), or K for all other classes; the last entry is -1,
+        so that -1 (unknown) is mapped to itself
+    """
+
+    names: tuple[str, ...]
+    numbers: Index
+
+    def is_kept(self, targets: Sequence[int] | Index) -> NDArray[numpy.bool_]:
+        """Return for n class numbers of the data set whether they are none of the other classes, (n,) bool."""
+        return self.renumber(targets) < len(self.names)
+
+    def renumber(self, targets: Sequence[int] | Index) -> Index:
+        """Convert n class numbers of the data set to numbers in [0, K]; K = another class, -1 = unknown."""
+        return self.numbers[numpy.asarray(targets, dtype=numpy.int64)]
+
+    def assign(self, rows: Mapping[str, Index], targets: Index) -> dict[str, Index]:
+        """Adapt the rows of each split: other classes have no labeled and no validation image.
+
+        Args:
+            rows: split -> ascending rows of `targets`; labeled images of other classes become unlabeled.
+            targets: (n,) class numbers of the data set.
+        """
+        kept = {split: own[self.is_kept(targets[own])] for split, own in rows.items() if split != "unlabeled"}
+        others = rows["labeled"][~self.is_kept(targets[rows["labeled"]])]
+        return kept | {"unlabeled": numpy.sort(numpy.concatenate((rows["unlabeled"], others)))}
+
+    def files(self, part: FileSplit) -> FileSplit:
+        """Select the files of the K classes, with their new class numbers."""
+        rows = numpy.flatnonzero(self.is_kept(part.targets)).tolist()
+        return FileSplit([part.files[row] for row in rows], self.renumber(part.targets)[rows].tolist())
+
+    def other_files(self, part: FileSplit) -> FileSplit:
+        """Select the files of the other classes, with the class number K."""
+        rows = numpy.flatnonzero(~self.is_kept(part.targets)).tolist()
+        return FileSplit([part.files[row] for row in rows], [len(self.names)] * len(rows))
+
+
+def class_names(value: Any) -> tuple[str, ...] | None:
+    """Return the value of `only_classes` as a tuple of names; None = all classes. Numbers are names, too.
+
+    Raises:
+        SettingError: the value is no list of names, a name is given twice, or there are fewer than two.
+    """
+    if value is None:
+        return None
+    names = tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+    if len(names) < 2 or any(isinstance(each, list | dict | float | bool) for each in value):
+        raise SettingError("only_classes", value, "must be a list of two or more classes, as [apple,banana], or null")
+    if len(set(names)) < len(names):
+        raise SettingError("only_classes", list(names), "names a class twice")
+    return names
+
+
+def keep_classes(classes: Sequence[str], only: Sequence[str] | None) -> ClassSubset:
+    """Select the classes that `dataset.only_classes` names; all if it is null.
+
+    Args:
+        classes: names of the classes of the data set, in the order of their numbers.
+
+    Raises:
+        SettingError: a name is not a class of the data set, or every class is named.
+    """
+    for name in only or ():
+        if name not in classes:
+            allowed = f"{name} is not a class of the data; its classes are {', '.join(classes)}"
+            raise SettingError("dataset.only_classes", list(only or ()), allowed, closest_match(name, classes))
+    if only is not None and len(only) == len(classes):
+        allowed = "names every class, so that no unlabeled image is of another class; use dataset.only_classes=null"
+        raise SettingError("dataset.only_classes", list(only), allowed)
+    names = tuple(name for name in classes if only is None or name in only)
+    numbers = [names.index(name) if name in names else len(names) for name in classes]
+    return ClassSubset(names, numpy.array([*numbers, len(names), -1], dtype=numpy.int64))

@@ -1,0 +1,44 @@
+"""Give the unlabeled images a long tail, for experiments on data whose true classes are known."""
+
+from collections.abc import Sequence
+
+import numpy
+
+from semisup.core.class_split import shuffled_by_class, unlabeled_counts
+from semisup.errors import SettingError
+
+KEY = "dataset.imbalance_unlabeled"
+
+
+def select_long_tail(truth: Sequence[int], classes: Sequence[str], imbalance: float, seed: int) -> list[int]:
+    """Select unlabeled images so that the K classes have a long tail; return their ascending positions.
+
+    The tail is the largest that every class has enough images for. Images of other classes, and those whose class is
+    unknown, are all selected.
+
+    Args:
+        truth: true class numbers of the n unlabeled images, in [0, K]; K = another class, -1 = unknown.
+        classes: K names.
+        imbalance: images of the most frequent class per image of the least frequent one; below 0, the first class is
+            the least frequent. 1 = select all.
+        seed: seed of the selection.
+
+    Raises:
+        SettingError: the true classes are unknown, or a class has too few unlabeled images.
+    """
+    if imbalance == 1:
+        return list(range(len(truth)))
+    targets = numpy.asarray(truth, dtype=numpy.int64)
+    orders = [shuffled_by_class(targets, number, seed) for number in range(len(classes))]
+    if not any(map(len, orders)):
+        allowed = "selects unlabeled images by their true class, and none is known; type dataset.truth=FILE, or 1"
+        raise SettingError(KEY, imbalance, allowed)
+    counts = unlabeled_counts([len(order) for order in orders], imbalance)
+    for name, order, count in zip(classes, orders, counts, strict=True):
+        if count == 0:
+            allowed = f"leaves class {name}, of which {len(order)} unlabeled images are known, without an image"
+            raise SettingError(KEY, imbalance, f"{allowed}; use a smaller ratio, or 1")
+    selected = numpy.concatenate([order[:count] for order, count in zip(orders, counts, strict=True)])
+    others = numpy.flatnonzero((targets < 0) | (targets >= len(classes)))
+    rows: list[int] = numpy.sort(numpy.concatenate((selected, others))).tolist()
+    return rows

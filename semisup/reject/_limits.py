@@ -1,0 +1,23 @@
+"""Settings of the limit, which all options of the group except `none` have."""
+
+from dataclasses import dataclass
+
+from semisup.errors import SettingError, check_range
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Settings of the lowest score of an accepted image: a number, or a share of the validation images; abstract."""
+
+    limit: float | None
+    keep: float | None
+
+    def __post_init__(self) -> None:
+        check_range("keep", self.keep, 0, 1, above=True)
+        if (self.limit is None) == (self.keep is None):
+            allowed = "exactly one of reject.keep and reject.limit must have a value; set the other to null"
+            raise SettingError("limit", self.limit, allowed)
+
+    @property
+    def min_labeled(self) -> int:
+        return 0

@@ -1,0 +1,68 @@
+"""Warn about unlabeled images of none of the classes, and about a limit of `reject` that leaves no image."""
+
+import warnings
+
+from semisup.core.events import Event, PoolLabeled
+from semisup.dataset import Data
+from semisup.reject import Reject
+from semisup.text import listed, printable
+
+MOST_NAMED = 5
+
+
+class RejectWatch:
+    """Watch of a run: warns once if `reject` rejects every unlabeled image.
+
+    Args:
+        reject: the option of the group `reject`.
+        run: id of the run, for the warning.
+    """
+
+    def __init__(self, reject: object, run: str) -> None:
+        self.reject, self.run = reject, run
+        self.warned = False
+
+    def on_event(self, event: Event) -> None:
+        """Check the scores of a labeling of the unlabeled set."""
+        if self.warned or not isinstance(event, PoolLabeled) or event.scores is None or len(event.scores) == 0:
+            return
+        limit = float(event.metrics["pseudo/reject_limit"] or 0.0)
+        if bool((event.scores < limit).all()):
+            self.warned = True
+            low, high = float(event.scores.min()), float(event.scores.max())
+            assert isinstance(self.reject, Reject)
+            key = "limit" if self.reject.keep is None else "keep"
+            warnings.warn(
+                f"{self.run}: reject.{key}={getattr(self.reject, key):g} rejects all {len(event.scores)} unlabeled "
+                f"images at step {event.step}: their scores are between {low:.4g} and {high:.4g}, and the limit is "
+                f"{limit:.4g}; use a {'lower limit' if key == 'limit' else 'larger share'}",
+                stacklevel=2,
+            )
+
+
+def warn_of_other_classes(data: Data, *, rejects: bool) -> None:
+    """Warn if the true classes of the unlabeled images, where all are known, do not suit the run.
+
+    Args:
+        rejects: whether the run rejects images (`reject` is not none).
+    """
+    truth, count = data.hidden_targets, len(data.classes)
+    if len(truth) == 0 or bool((truth < 0).any()):
+        return
+    images = truth.bincount(minlength=count + 1).tolist()
+    if images[count] == len(truth):
+        warnings.warn(
+            f"all {len(truth)} unlabeled images are of none of the {count} classes, so every pseudo-label is wrong",
+            stacklevel=2,
+        )
+    elif missing := [
+        printable(name, 60) for name, number in zip(data.classes, images[:count], strict=True) if not number
+    ]:
+        names = listed(missing[:MOST_NAMED] + ["others"] * (len(missing) > MOST_NAMED), "and")
+        warnings.warn(f"no unlabeled image is of the class{'es' * (len(missing) > 1)} {names}", stacklevel=2)
+    if rejects and images[count] == 0:
+        warnings.warn(
+            f"all {len(truth)} unlabeled images are of the {count} classes, so that reject can only remove images of "
+            "these; use reject=none, or see dataset.only_classes",
+            stacklevel=2,
+        )

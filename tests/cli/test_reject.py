@@ -1,0 +1,82 @@
+"""Rejection of images from the command line: files of a run, `show`, the report, `compare` and `predict --reject`."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+
+from semisup.dataset.digits import load_digits_csv
+from tests.conftest import Program
+
+SMALL = ("model.widths=[8,16]", "train.epochs=6", "plots=false", "tracking=none", "method.gate=0", "threshold.tau=0.3")
+OPEN = ("dataset.only_classes=[0,1,2,3,4,5]", "reject=energy")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    pixels, targets = load_digits_csv()
+    (tmp_path / "images").mkdir()
+    for number in range(40):
+        image = Image.fromarray(numpy.rint(pixels[number] * (255 / 16)).astype(numpy.uint8))
+        image.save(tmp_path / f"images/{targets[number]}-{number:02d}.png")
+    (tmp_path / "images/notes.txt").write_text("text")
+    return tmp_path / "images"
+
+
+def test_run_that_rejects_images_has_scores_in_all_its_outputs(program: Program, tmp_path: Path, images: Path) -> None:
+    status, output = program("train", *SMALL, *OPEN)
+    assert status == 0, output
+    (run,) = (tmp_path / "outputs/runs").iterdir()
+    assert "-energy-keep0.95-temperature1-" in run.name
+    summary = json.loads((run / "summary.json").read_text())
+    with open(run / "pseudo_labels.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows = [row for row in rows if int(row["round"]) == summary["pseudo/round"]]
+    rejected = [row for row in rows if float(row["score"]) < summary["pseudo/reject_limit"]]
+    assert len(rejected) == pytest.approx(summary["pseudo/rejected"] * len(rows))
+    assert 0 < len(rejected) < len(rows)
+    assert {row["kept"] for row in rejected} == {"0"}
+    assert 0 < summary["pseudo/other"] < 1
+    assert 0.5 < summary["pseudo/reject_auroc"] <= 1
+
+    status, output = program("show", str(run))
+    assert status == 0, output
+    title = next(line for line in output.splitlines() if "threshold" in line and "round" in line)
+    assert title.split()[-3:] == ["rejected", "other", "AUROC"]
+    page = (run / "report.html").read_text()
+    assert "Images that do not seem to belong to a class" in page
+    lowest = min(rows, key=lambda row: float(row["score"]))
+    assert f"<small>score {float(lowest['score']):.3g}</small>" in page
+
+    status, output = program("predict", str(run), str(images), "--reject", "--output", "table.csv")
+    assert status == 0, output
+    with open("table.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert list(table[0]) == ["path", "class", "confidence", "problem", "score", "rejected"]
+    for row in table[:40]:
+        assert row["rejected"] == str(int(float(row["score"]) < summary["best/reject_limit"]))
+    assert (table[40]["score"], table[40]["rejected"]) == ("", "")
+
+    status, output = program("predict", str(run), str(run), str(images), "--reject")
+    assert status == 2
+    assert "scores for rejection belong to one model; give one run" in output
+
+
+def test_run_that_rejects_no_image_refuses_predict_reject(program: Program, images: Path) -> None:
+    run = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
+    status, output = program("predict", str(run), str(images), "--reject")
+    assert status == 2
+    assert "was trained without rejecting images; train with reject=energy to use --reject" in output
+
+
+def test_unsuitable_unlabeled_images_give_one_warning(program: Program) -> None:
+    words = [*SMALL, "train.epochs=1", "reject=max_logit"]
+    status, output = program("train", *words)
+    assert status == 0, output
+    assert "unlabeled images are of the 10 classes, so that reject can only remove images of these" in output
+    status, output = program("train", *words, "reject.limit=1e6")
+    assert status == 0, output
+    assert "reject.limit=1e+06 rejects all" in output

@@ -1,0 +1,47 @@
+"""Warnings about the true classes of unlabeled images."""
+
+import warnings
+
+import pytest
+import torch
+
+from semisup.core.types import Images
+from semisup.dataset import Data
+from semisup.runner.open_set import warn_of_other_classes
+
+ABC = ("ant", "bee", "cat")
+
+
+def messages(truth: list[int], *, rejects: bool) -> list[str]:
+    images = Images(torch.zeros(len(truth), 1, 2, 2), torch.tensor([-1] * len(truth)), [str(each) for each in truth])
+    data = Data(images, images, images, images, torch.tensor(truth, dtype=torch.int64), ABC, "")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_other_classes(data, rejects=rejects)
+    return [str(each.message) for each in caught]
+
+
+OF_CLASSES = (
+    "all 3 unlabeled images are of the 3 classes, so that reject can only remove images of these; use reject=none"
+)
+
+
+@pytest.mark.parametrize(
+    ("truth", "rejects", "expected"),
+    [
+        ([0, 1, 2, 3], True, []),
+        ([0, 1, 2], False, []),
+        ([0, 1, 2], True, [OF_CLASSES]),
+        ([3, 3], False, ["all 2 unlabeled images are of none of the 3 classes, so every pseudo-label is wrong"]),
+        ([0, 3], False, ["no unlabeled image is of the classes bee and cat"]),
+        ([0, 1, 3], True, ["no unlabeled image is of the class cat"]),
+        ([0, 0, -1], True, []),
+        ([], True, []),
+    ],
+)
+def test_unlabeled_images_that_do_not_suit_a_run_give_one_sentence(
+    truth: list[int], rejects: bool, expected: list[str]
+) -> None:
+    given = messages(truth, rejects=rejects)
+    assert len(given) == len(expected)
+    assert all(message.startswith(start) for message, start in zip(given, expected, strict=True))
