@@ -8,8 +8,10 @@
     InsufficientMemoryError   out of memory: names the batch size to try                       exit 1
     CollapsedError            pseudo-labels of few classes, if collapse.stop_below is set      exit 3
 
-All except InsufficientMemoryError are ValueErrors, so that a notebook can catch one class. Errors in the program itself
-are AssertionErrors.
+    StoppedAtRungError        no fault: halving has stopped the run; it can be continued       exit 0
+
+All except InsufficientMemoryError and StoppedAtRungError are ValueErrors, so that a notebook can catch one class.
+Errors in the program itself are AssertionErrors.
 """
 
 import difflib
@@ -88,6 +90,17 @@ class InsufficientMemoryError(RuntimeError):
 
 class CollapsedError(ValueError):
     """The selected pseudo-labels belong to few classes, and `collapse.stop_below` is set."""
+
+
+class StoppedAtRungError(Exception):
+    """Successive halving has stopped the run at a rung, after its state was saved."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"stopped by halving at step {self.step}"
 
 
 def first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from semisup.config.quoting import format_value
 from semisup.record.reader import read_json
-from semisup.record.status import RECORDED_STATUSES
+from semisup.record.status import RECORDED_STATUSES, RunStatus
 from semisup.text import counted, printable, shell_quote
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def hints(comparison: "Comparison") -> list[str]:
             "noisy_student restarts every method.refresh_every epochs; those of its control have labeled steps only, "
             "so that it restarts more often in as many steps (docs/methods.md)"
         )
-    if any(run.status in RECORDED_STATUSES for run in comparison.unfinished):
+    if any(run.status == RunStatus.STOPPED for run in comparison.unfinished):
+        lines.append("the same train command without hydra/sweeper=halving continues the runs that halving stopped")
+    if any(run.status in RECORDED_STATUSES and run.status != RunStatus.STOPPED for run in comparison.unfinished):
         from semisup.runner.reproduction import PREFIX
 
         reproductions = any(str(run.name).startswith(PREFIX) for run in comparison.unfinished)

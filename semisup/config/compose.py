@@ -18,8 +18,8 @@ from semisup.config.paired_values import is_empty_cell
 from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match, first_line
 
-PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray", "optuna": "optuna"}
-"""Hydra's launchers and sweepers that are separate packages -> the extra of semisup that installs each."""
+PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
+"""Hydra's launchers that are separate packages -> the extra of semisup that installs each."""
 
 DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 """Pattern of an override that deletes a setting from the config, such as `~threshold.momentum`."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from semisup.errors import CollapsedError, DivergedError
+from semisup.errors import CollapsedError, DivergedError, StoppedAtRungError
 
 
 class RunStatus(StrEnum):
@@ -19,6 +19,8 @@ class RunStatus(StrEnum):
     DIVERGED = "diverged"
     COLLAPSED = "collapsed"
     INTERRUPTED = "interrupted"
+    STOPPED = "stopped"
+    """Stopped at a rung by halving, after its state was saved; it can be continued."""
 
     REFUSED = "refused"
     """Not started: a setting, the data or a file of the run is not valid."""
@@ -37,13 +39,15 @@ RECORDED_STATUSES = (
     RunStatus.DIVERGED,
     RunStatus.COLLAPSED,
     RunStatus.INTERRUPTED,
+    RunStatus.STOPPED,
 )
 
 
 def interruptions(before: dict[str, Any]) -> dict[str, int]:
     """Count how often a run ended early, by cause.
 
-    A cause is the name of a signal, `killed` (the process could not record a cause), `failed` or another status.
+    A cause is the name of a signal, `halving`, `killed` (the process could not record a cause), `failed` or another
+    status.
 
     Args:
         before: run.json as the previous process left it; {} if there was none.
@@ -57,6 +61,7 @@ def interruptions(before: dict[str, Any]) -> dict[str, int]:
         causes = {
             RunStatus.RUNNING: "killed",
             RunStatus.DONE: "killed",
+            RunStatus.STOPPED: "halving",
             RunStatus.INTERRUPTED: str(error.get("message") or "SIGINT"),
         }
         name = next((cause for each, cause in causes.items() if each == status), status)
@@ -68,6 +73,8 @@ def status_of(error: BaseException) -> RunStatus:
     """Return the status of a run that ended with this exception."""
     if isinstance(error, CollapsedError):
         return RunStatus.COLLAPSED
+    if isinstance(error, StoppedAtRungError):
+        return RunStatus.STOPPED
     if isinstance(error, DivergedError):
         return RunStatus.DIVERGED
     stopped = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)

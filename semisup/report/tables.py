@@ -93,7 +93,7 @@ ENSEMBLE = Column("ensemble", "ensemble\ntest %", priority=1)
 
 STATUS_COLORS: dict[str, str] = {
     **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),
-    **dict.fromkeys((RunStatus.INTERRUPTED, RunStatus.RUNNING), "yellow"),
+    **dict.fromkeys((RunStatus.INTERRUPTED, RunStatus.RUNNING, RunStatus.STOPPED), "yellow"),
 }
 
 

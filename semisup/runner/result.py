@@ -11,6 +11,7 @@ from semisup.record.status import RunStatus
 
 EXIT_STATUS: dict[str, int] = {
     RunStatus.DONE: 0,
+    RunStatus.STOPPED: 0,
     RunStatus.RUNNING: 1,
     RunStatus.SKIPPED: 1,
     RunStatus.FAILED: 1,

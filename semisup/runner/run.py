@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.config.schema import RunConfig
-from semisup.core.events import Event, Finished, Progress, StepEnd
+from semisup.core.events import BurnInEnd, EpochEnd, Event, Finished, Progress, StepEnd
 from semisup.dataset import Data
 from semisup.errors import (
     CollapsedError,
@@ -20,11 +20,13 @@ from semisup.errors import (
     LockLostError,
     RecordError,
     SettingError,
+    StoppedAtRungError,
 )
 from semisup.record import is_finished
 from semisup.record.environment import git_diff
 from semisup.record.lock import RunLock
 from semisup.record.reader import read_json
+from semisup.record.rung import RungScore
 from semisup.record.status import RunStatus
 from semisup.record.weights_check import check_snapshot
 from semisup.record.writer import OTHER_DATA, RunWriter
@@ -56,8 +58,18 @@ from semisup.training.state import State, TrainingData, restore, start
 
 WAIT_SECONDS = 0.5
 
+RESUMABLE = (StepEnd, EpochEnd, BurnInEnd)
+"""Events after which the state can be saved and the training resumed."""
 
-def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, reproduces: Path | None = None) -> RunResult:
+
+def run(
+    run_config: RunConfig,
+    bars: Bars,
+    *,
+    in_sweep: bool,
+    reproduces: Path | None = None,
+    rung: RungScore | None = None,
+) -> RunResult:
     """Train one run, or reuse the run if it is finished.
 
     Errors are not raised: they are returned as a result, and in a sweep they are also written into the run directory.
@@ -65,9 +77,10 @@ def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, reproduces: Path |
     Args:
         in_sweep: whether the run is part of a sweep, so that it may share the start of its training with other runs.
         reproduces: the run directory or config that this run reproduces; None if the run is no reproduction.
+        rung: the rung of halving at which the run stops; None = train to the end.
     """
     stop = StopHandler()
-    result = _run_to_result(run_config, bars, stop, reproduces, in_sweep=in_sweep)
+    result = _run_to_result(run_config, bars, stop, reproduces, in_sweep=in_sweep, rung=rung)
     if in_sweep:
         result = replace(result, error=None)  # its traceback would keep the data of the run in memory
     if stop.asked is not None and not result.by:  # it came after the last step, or with a failure
@@ -76,7 +89,13 @@ def run(run_config: RunConfig, bars: Bars, *, in_sweep: bool, reproduces: Path |
 
 
 def _run_to_result(
-    run_config: RunConfig, bars: Bars, stop: StopHandler, reproduces: Path | None, *, in_sweep: bool
+    run_config: RunConfig,
+    bars: Bars,
+    stop: StopHandler,
+    reproduces: Path | None,
+    *,
+    in_sweep: bool,
+    rung: RungScore | None,
 ) -> RunResult:
     folder = run_folder(run_config)
     try:
@@ -89,7 +108,9 @@ def _run_to_result(
             if is_finished(folder):
                 return _reuse_finished(run_config, folder, bars)
             check_weights_unchanged(run_config, folder)
-            return _train(run_config, folder, bars, stop, team, reproduces, in_sweep=in_sweep)
+            return _train(run_config, folder, bars, stop, team, reproduces, in_sweep=in_sweep, rung=rung)
+    except StoppedAtRungError as error:
+        return RunResult(folder, RunStatus.STOPPED, message=str(error))
     except FinishedError:
         return RunResult(folder, RunStatus.DONE, read_json(folder / "summary.json"), kept=True)
     except LockLostError as error:  # the directory is another process's now: nothing may be written into it
@@ -126,12 +147,12 @@ def _run_to_result(
     return result
 
 
-def run_or_wait(run_config: RunConfig, bars: Bars) -> RunResult:
-    """Train a run of a sweep, or reuse it if it is finished.
+def run_or_wait(run_config: RunConfig, bars: Bars, rung: RungScore | None = None) -> RunResult:
+    """Train a run of a sweep, to its end or to a rung of halving, or reuse it if it is finished.
 
     If another job is training the same run, wait for that job and use its result.
     """
-    while (result := run(run_config, bars, in_sweep=True)).status == RunStatus.IN_USE:
+    while (result := run(run_config, bars, in_sweep=True, rung=rung)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)
         while _is_in_use(result.folder):  # `run` would read settings, data and the state of the checkout again
             time.sleep(WAIT_SECONDS)
@@ -171,6 +192,7 @@ def _train(
     reproduces: Path | None,
     *,
     in_sweep: bool,
+    rung: RungScore | None,
 ) -> RunResult:
     configure_torch(run_config.run.threads, deterministic=run_config.run.deterministic)
     keep_freed_memory()
@@ -198,7 +220,8 @@ def _train(
             state = sharing.initial_state(problem, state)
             tracker, summary = _open_tracker(run_config, folder, reproduces), {}
             try:
-                summary = _train_and_record(run_config, (problem, data, state), record, tracker, bars, stop, sharing)
+                of = problem, data, state
+                summary = _train_and_record(run_config, of, record, tracker, bars, stop, sharing, rung)
             finally:
                 close_tracker(tracker, summary)
                 bars.end()
@@ -233,15 +256,23 @@ def _train_and_record(
     bars: Bars,
     stop: StopHandler,
     sharing: SharedStartSession,
+    rung: RungScore | None,
 ) -> dict[str, Any]:
     """Train a run: write and display every event, and save checkpoints.
 
     Returns:
         The summary of the run.
+
+    Raises:
+        StoppedAtRungError: the run has reached the rung, and its state is saved.
     """
     settings, (problem, data, state) = run_config.settings, of
-    for row in record.read_metrics():
+    rows = record.read_metrics()
+    for row in rows:
         tracker.row(row)
+    if rung is not None and rung.add(rows).step is not None:  # in the start that the run shares with other runs
+        _save(run_config, state, record)
+        raise StoppedAtRungError(rung.step or state.step)
     bars.begin(run_config.id, settings.train)
     watch = CollapseWatch(run_config.collapse, run_config.id, data.classes, problem.judged_by)
     reject_watch = RejectWatch(settings.reject, run_config.id)
@@ -262,6 +293,8 @@ def _train_and_record(
         if isinstance(event, Progress) and stop.asked is not None:
             events.close()  # after which training can resume from the state
         _save_if_due(run_config, event, state, record, stop)
+        if rung is not None:
+            _stop_at_rung(run_config, event, state, record, rung)
     raise AssertionError("training must end with a Finished event")
 
 
@@ -275,6 +308,15 @@ def _save_if_due(run_config: RunConfig, event: Event, state: State, record: RunW
         _save(run_config, state, record)
     if stop.asked is not None:
         raise stop.asked
+
+
+def _stop_at_rung(run_config: RunConfig, event: Event, state: State, record: RunWriter, rung: RungScore) -> None:
+    """Save the state and raise StoppedAtRungError at the first event after the rung from which a run can resume."""
+    row = event.row()
+    rung.add([] if row is None else [row])
+    if rung.step is not None and isinstance(event, RESUMABLE):
+        _save(run_config, state, record)
+        raise StoppedAtRungError(rung.step)
 
 
 def _save(run_config: RunConfig, state: State, record: RunWriter) -> None:

@@ -15,11 +15,12 @@ from omegaconf import DictConfig
 from semisup.config.compose import delete_keys
 from semisup.config.controls import reference_configs, reference_kinds
 from semisup.config.resolvers import concurrent_runs
-from semisup.errors import SettingError
+from semisup.errors import SettingError, StoppedAtRungError
 from semisup.record.status import RunStatus
 from semisup.runtime.memory_limit import CONCURRENT_RUNS
 from semisup.sweep.cost import estimate
 from semisup.sweep.gpu_assignment import assign_gpu
+from semisup.sweep.halving import has_reached
 from semisup.sweep.job_store import FAIL_FAST, STOPPED, TIME_UP, JobStore
 from semisup.sweep.redacted_config import redact_saved_files
 
@@ -69,16 +70,18 @@ def job(config: DictConfig) -> float | None:
     if stop_reason is not None and status != RunStatus.DONE:
         store.write_entry(name, RunResult(folder, RunStatus.SKIPPED, message=f"not started: {stop_reason}"))
         return None
+    rung = store.rung() or {}
+    share: float | None = rung.get("share")
     with Bars() as bars:
         if status == RunStatus.DONE:  # by a process that died, or was queued again, during the reference runs
             result = RunResult(folder, RunStatus.DONE, read_json(folder / "summary.json"))
         else:
-            result = _run_and_store(store, name, run_config, bars)
+            result = _run_and_store(store, name, run_config, bars, share)
             safe_print(_line(result))
             if result.status == RunStatus.DONE and (reason := explain_unused(run_config, folder, result.summary or {})):
                 safe_print(f"{'':<12}{reason}")
             _stop_if_requested(store, result)
-        if result.status == RunStatus.DONE and _has_references(run_config):
+        if result.status == RunStatus.DONE and _has_references(run_config) and share is None:
             for kind, reference in reference_configs(run_config.config, result.summary or {}).items():
                 reference_name = f"{name}-{kind}"
                 stopped = store.stop_reason() not in (None, TIME_UP)  # a run without its references is of no use
@@ -89,7 +92,7 @@ def job(config: DictConfig) -> float | None:
                     _stop_if_requested(store, run)
                 except SettingError as error:
                     store.write_entry(reference_name, RunResult(Path(), RunStatus.REFUSED, message=str(error)))
-    if (jobs := len(store.plan() or [])) and (line := estimate(store.entries(), name, jobs, at_a_time)):
+    if not rung and (jobs := len(store.plan() or [])) and (line := estimate(store.entries(), name, jobs, at_a_time)):
         safe_print(line)
     return (result.summary or {}).get("best/val/accuracy")
 
@@ -104,16 +107,28 @@ def _has_references(run_config: "RunConfig") -> bool:
     return run_config.sweep.control and settings.method.uses_unlabeled and not settings.train.refit
 
 
-def _run_and_store(store: JobStore, name: str, run_config: "RunConfig", bars: "Bars") -> "RunResult":
-    """Train a run of the sweep or a reference run, and record its state before and after the training."""
+def _run_and_store(
+    store: JobStore, name: str, run_config: "RunConfig", bars: "Bars", share: float | None = None
+) -> "RunResult":
+    """Train a run of the sweep or a reference run, and record its state before and after the training.
+
+    Args:
+        share: position of the rung of halving at which the run stops; None = train to the end.
+    """
+    from semisup.record import is_finished
+    from semisup.record.rung import RungScore
     from semisup.runner.result import RunResult, run_folder
     from semisup.runner.run import run_or_wait
 
-    references = reference_kinds(run_config.config) if _has_references(run_config) else []
-    running = RunResult(run_folder(run_config), RunStatus.RUNNING, message="it is in progress")
-    store.write_entry(name, running, references=references)
-    result = run_or_wait(run_config, bars)
-    if run_config.sweep.fail_fast and result.status not in (RunStatus.DONE, RunStatus.INTERRUPTED):
+    references = reference_kinds(run_config.config) if _has_references(run_config) and share is None else []
+    folder, train = run_folder(run_config), run_config.config["train"]
+    store.write_entry(name, RunResult(folder, RunStatus.RUNNING, message="it is in progress"), references=references)
+    if share is not None and not is_finished(folder) and (reached := has_reached(folder, train, share)) is not None:
+        message = str(StoppedAtRungError(reached.step or 0))  # by an earlier sweep
+        result = RunResult(folder, RunStatus.STOPPED, message=message)
+    else:
+        result = run_or_wait(run_config, bars, None if share is None else RungScore(train, share))
+    if run_config.sweep.fail_fast and result.status not in (RunStatus.DONE, RunStatus.STOPPED, RunStatus.INTERRUPTED):
         store.request_stop(FAIL_FAST, job=name, status=result.status)
     store.write_entry(name, result, references=references)
     return result

@@ -4,6 +4,7 @@
 <folder>/jobs/00003.json     the state of job 3, written when the job starts and when it ends; the files
                              00003-control.json and 00003-baseline.json have the states of its reference runs
 <folder>/halt.json           the reason why no further run is started
+<folder>/halving.json        rungs of halving: the present one, with its jobs, and the decisions at earlier ones
 <folder>/warnings/           one empty file for each warning that was printed, so that no process repeats it
 <folder>/end.json            written by the worker process at its end; if it is missing, the worker process was killed
 
@@ -69,6 +70,8 @@ class JobStore:
         sweep: str,
         deleted_keys: Sequence[str] = (),
         deadline: float | None = None,
+        *,
+        is_open: bool = False,
     ) -> None:
         """Write the plan of a new sweep and delete the job files of an earlier sweep in the same folder.
 
@@ -77,17 +80,56 @@ class JobStore:
             sweep: name of the sweep, which no earlier sweep had.
             deleted_keys: keys that each job removes from its config, if they exist.
             deadline: value of time.time() after which no further job starts; None = no limit.
+            is_open: whether the sweeper chooses further jobs after it has seen the results of the first.
         """
         from semisup.runtime.atomic_files import make_folder
 
         make_folder(self.folder / "jobs")
         old_jobs = [path for path in (self.folder / "jobs").iterdir() if JOB_FILE.fullmatch(path.name)]
         old_warnings = self.printed_warnings.iterdir() if self.printed_warnings.is_dir() else ()
-        for old in (self.folder / "halt.json", self.folder / "end.json", *old_jobs, *old_warnings):
+        for old in (
+            *(self.folder / name for name in ("halt.json", "end.json", "halving.json")),
+            *old_jobs,
+            *old_warnings,
+        ):
             old.unlink(missing_ok=True)
-        self._write(
-            "plan.json", {"sweep": sweep, "jobs": plan, "deleted_keys": list(deleted_keys)} | {"deadline": deadline}
-        )
+        content = {"sweep": sweep, "jobs": plan, "deleted_keys": list(deleted_keys), "deadline": deadline}
+        self._write("plan.json", content | {"open": is_open})
+
+    def extend_plan(self, first: int, jobs: list[list[str]]) -> None:
+        """Add jobs to the plan, from number `first` on; they replace planned jobs with these and higher numbers."""
+        plan = self._read(self.folder / "plan.json") or {}
+        self._write("plan.json", plan | {"jobs": [*(plan.get("jobs") or [])[:first], *jobs]})
+
+    def close_plan(self) -> None:
+        """Record that the sweeper chooses no further jobs."""
+        self._write("plan.json", (self._read(self.folder / "plan.json") or {}) | {"open": False})
+
+    def is_open(self) -> bool:
+        """Whether the sweeper chooses further jobs after the present ones."""
+        return bool((self._read(self.folder / "plan.json") or {}).get("open"))
+
+    def begin_rung(self, rung: dict[str, Any]) -> None:
+        """Begin the next rung of halving: record it, and delete the entries of the jobs that are to be continued.
+
+        Entries are deleted first: if the process is killed in between, the jobs return to the rung before, which they
+        have reached.
+
+        Args:
+            rung: number, share of the training (None = to the end), numbers of the jobs, and earlier decisions.
+        """
+        continued = {RunStatus.STOPPED} if rung["share"] is not None else {RunStatus.STOPPED, RunStatus.DONE}
+        names = [f"{number:05d}" for number in rung["jobs"]]
+        self.delete_entries([name for name in names if (self.entry(name) or {}).get("status") in continued])
+        self._write("halving.json", rung)
+
+    def rung(self) -> dict[str, Any] | None:
+        """Read the present rung of halving; None before the first rung, and in other sweeps."""
+        return self._read(self.folder / "halving.json")
+
+    def progress(self) -> tuple[int, int]:
+        """Return a value that increases with every job that ends: the number of the rung, and that of the entries."""
+        return int((self.rung() or {}).get("number", 0)), len(self.entries())
 
     def belongs_to(self, sweep: str) -> bool:
         """Whether the recorded jobs in the folder are those of the sweep with this name, not of an earlier one."""

@@ -15,6 +15,7 @@ from semisup.config.paired_values import axes, is_paired, require_equal_lengths
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import SettingError
 from semisup.sweep.job_order import REPETITIONS, WITHOUT_PARAMS
+from semisup.sweep.sweepers import BASIC, GRIDS, sweeper_name
 from semisup.text import printable
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, li
     """
     keys = [each.get_key_element() for each in OverridesParser.create().parse_overrides(overrides) if is_paired(each)]
     require_equal_lengths({key: len(choices[key]) for key in keys})
-    if keys and config.hydra.runtime.choices["hydra/sweeper"] != "basic":
-        raise SettingError(keys[0], "zip(...)", "works only with the default sweeper; leave out hydra/sweeper")
+    if keys and sweeper_name(config) not in GRIDS:
+        raise SettingError(keys[0], "zip(...)", "works only with a grid; leave out hydra/sweeper, or use halving")
     return tuple(keys)
 
 
@@ -177,7 +178,7 @@ def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]]
     Raises:
         SettingError: a value, such as `interval(0, 1)`, is only allowed with a sweeper that searches.
     """
-    if command.config.hydra.runtime.choices["hydra/sweeper"] != "basic":
+    if sweeper_name(command.config) not in GRIDS:
         return None
     params = {} if WITHOUT_PARAMS in words else command.config.hydra.sweeper.get("params") or {}
     swept = [f"{key}={value}" for key, value in params.items()]
@@ -187,7 +188,7 @@ def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]]
         if each.is_sweep_override() and not each.is_discrete_sweep():
             raise SettingError(
                 each.get_key_element(),
-                each.get_value_element_as_str(),
+                str(each.input_line).partition("=")[2],
                 "is a range: add hydra/sweeper=search to search it, or list its values",
             )
     grid = itertools.product(*(axis.rows for axis in axes(own)))
@@ -254,7 +255,7 @@ def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> Non
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
     run_config = _check_one(config, infos, elsewhere=elsewhere)
-    if run_config.settings.train.refit and str(config.hydra.runtime.choices["hydra/sweeper"]) != "basic":
+    if run_config.settings.train.refit and sweeper_name(config) != BASIC:
         raise SettingError(
             "train.refit",
             True,

@@ -27,6 +27,7 @@ from semisup.sweep.job_order import REPETITIONS, ordered_words
 from semisup.sweep.job_store import FAIL_FAST, JobStore
 from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expected_jobs, job_overrides, require_launcher
 from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
+from semisup.sweep.sweepers import GRIDS, sweeper_name, sweeper_settings
 from semisup.sweep.worker import REFUSED, WorkerRequest
 from semisup.sweep.worker_process import run_in_subprocess
 from semisup.text import counted
@@ -48,6 +49,7 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
         store.require_ownership()
         require_launcher(command)
         for_hydra, plan = _plan(words, command)
+        sweeper = sweeper_settings(command, for_hydra, plan)
     except (SettingError, HydraException, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return REFUSED
@@ -57,8 +59,7 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     begin = {"plan": plan, "sweep": name, "deadline": deadline, "announcement": _announcement(command, plan)} | {
         "printed": printed_warnings()
     }
-    numbers = None if plan is None or _is_parallel(command) else [*range(len(plan))]
-    request = WorkerRequest(words, for_hydra, str(store.folder), numbers, begin)
+    request = WorkerRequest(words, for_hydra, str(store.folder), None, begin, sweeper, _is_parallel(command))
     attempt = _attempt(request, store)
     cause = ""
     if store.belongs_to(name):
@@ -66,7 +67,7 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     elif attempt.code == REFUSED:  # the worker has printed why
         return REFUSED
     else:  # the worker died before the first job
-        store.begin(plan, name, command.deleted_keys, deadline)
+        store.begin(plan, name, command.deleted_keys, deadline)  # closed: nothing can be chosen without a worker
         stopped, cause = attempt.stopped, attempt.cause
     summary = summarize(store, expected_jobs(command, plan), time.monotonic() - began, cause)
     write_summary(store.folder, summary)
@@ -87,7 +88,7 @@ def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[l
         SettingError: a value is only allowed with a sweeper that searches (see `job_overrides`).
     """
     for_hydra = bind_group_settings(split_deletions(words)[0])
-    if command.config.hydra.runtime.choices["hydra/sweeper"] == "basic":
+    if sweeper_name(command.config) in GRIDS:
         params = command.config.hydra.sweeper.get("params")
         for_hydra = ordered_words(for_hydra, params, coarse_first=_time_limit(command) is not None)
     return for_hydra, job_overrides(command, for_hydra)
@@ -192,7 +193,7 @@ def rerun_remaining(
     fail_fast = bool(command.config.sweep.fail_fast)
     at_a_time, cause = concurrent_runs(command.config.hydra.launcher) if parallel else 1, attempt.cause
     while attempt.stopped is None:
-        count = len(store.entries())
+        before = store.progress()
         fewer = attempt.killed and parallel and at_a_time > 1 and store.plan() is not None
         if fewer:
             at_a_time //= 2
@@ -212,12 +213,11 @@ def rerun_remaining(
                     store.request_stop(FAIL_FAST, job=attempt.dead[0], status=RunStatus.FAILED)
         elif attempt.dead and fail_fast:
             store.request_stop(FAIL_FAST, job=attempt.dead[0], status=RunStatus.FAILED)
-        remaining = store.missing_jobs()
-        if not remaining or store.stop_reason():
+        if not (store.missing_jobs() or store.is_open()) or store.stop_reason():
             return None, cause
-        attempt = _attempt(_next_request(request, parallel, at_a_time, remaining), store)
+        attempt = _attempt(_next_request(request, parallel, at_a_time), store)
         cause = attempt.cause or cause
-        if len(store.entries()) <= count and not (attempt.killed and at_a_time > 1):
+        if store.progress() <= before and not (attempt.killed and at_a_time > 1):
             return attempt.stopped, cause
     return attempt.stopped, cause
 
@@ -227,12 +227,12 @@ def _with_references(names: list[str]) -> list[str]:
     return sorted({*names, *(name.partition("-")[0] for name in names)})
 
 
-def _next_request(request: WorkerRequest, parallel: bool, at_a_time: int, remaining: list[int]) -> WorkerRequest:
+def _next_request(request: WorkerRequest, parallel: bool, at_a_time: int) -> WorkerRequest:
     """Create the request to a new worker process: run the remaining jobs, in parallel or one after another."""
     if not parallel:
-        return request._replace(numbers=remaining)
+        return request._replace(parallel=False)
     words = request.hydra_overrides
     if at_a_time > 1:  # a launcher of joblib's
         words = [word for word in words if not word.startswith("hydra.launcher.n_jobs=")]
         words = [*words, f"hydra.launcher.n_jobs={at_a_time}"]
-    return request._replace(numbers=None, hydra_overrides=words)
+    return request._replace(hydra_overrides=words)

@@ -50,6 +50,7 @@ def summarize(store: JobStore, expected: int | None, seconds: float, cause: str 
         "duplicates": sum(bool(job.get("duplicate_of")) for job in jobs.values()),
         "companions": len({entry["folder"] for entry in references.values()}),
         "companions_left": missing_references(entries),
+        "open": store.is_open(),
         "expected": expected,
         "shared": {
             "runs": len(shared),
@@ -64,13 +65,14 @@ def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
     """Choose the exit status of the command that ran a sweep.
 
     Returns:
-        0 if every job and every reference run is done, even if a signal arrived after the last one. The status of the
-        signal if a signal stopped the sweep, or if all jobs that are not done were stopped by a signal. Otherwise 1.
+        0 if every job and every reference run is done or was stopped by halving, even if a signal arrived after the
+        last one. The status of the signal if a signal stopped the sweep, or if all jobs that are not done were stopped
+        by a signal. Otherwise 1.
     """
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
-    undone = [each for each in everything if each["status"] != RunStatus.DONE]
+    undone = [each for each in everything if each["status"] not in (RunStatus.DONE, RunStatus.STOPPED)]
     interrupted = [int(each["code"]) for each in undone if each["status"] == RunStatus.INTERRUPTED]
-    complete = bool(everything) and not undone and not summary["companions_left"]
+    complete = bool(everything) and not undone and not summary["companions_left"] and not summary["open"]
     if complete and (stopped is None or summary["expected"] is not None):  # otherwise the sweeper may have had more
         return 0
     if stopped is not None or (interrupted and len(interrupted) == len(undone)):
@@ -96,9 +98,12 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         saved += f", {shared['saved_seconds']:.0f} s saved"
         lines.append(f"{counted(shared['runs'], 'run')} began from a shared start: {saved}")
     for name, job in {**summary["jobs"], **summary["companion_jobs"]}.items():
-        if job["status"] not in (RunStatus.DONE, NOT_STARTED):
+        if job["status"] not in (RunStatus.DONE, RunStatus.STOPPED, NOT_STARTED):
             lines.append(f"  {job['status']}: job {name}: {escape(job['message'])}")
             lines += [f"      {escape(line)}" for line in job.get("last_lines") or []]
+    stopped = [str(int(name)) for name, job in summary["jobs"].items() if job["status"] == RunStatus.STOPPED]
+    if stopped:
+        lines.append(f"  stopped by halving: jobs {_some(stopped)}; the same command without it continues them")
     left = {name: job["message"] for name, job in summary["jobs"].items() if job["status"] == NOT_STARTED}
     if left:
         reason = next((f" ({message})" for message in left.values() if message), "")

@@ -6,12 +6,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 
 from semisup.config.compose import config_folder
@@ -19,9 +18,11 @@ from semisup.config.hydra_versions import main
 from semisup.errors import DataError, SettingError, first_line
 from semisup.runtime.process_signals import STOP_SIGNALS, handled_signals, install, raise_in_main_thread, send, unblock
 from semisup.runtime.warning_lines import share_printed, short_warnings
+from semisup.sweep.batches import job_batches, launch_batches
 from semisup.sweep.job import JOB_NUMBER, job
 from semisup.sweep.job_store import STOPPED, TIME_UP, JobStore
 from semisup.sweep.preflight import compose_command, validate_command
+from semisup.sweep.sweepers import HALVING, SEARCH
 from semisup.text import escape
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ class WorkerRequest(NamedTuple):
     overrides: the overrides as the user typed them
     hydra_overrides: the overrides for Hydra; each setting of a swept group is a sweep of one value
     folder: folder of the sweep
-    numbers: numbers of the jobs of the plan to run one after another; None = run all jobs with the launcher
+    numbers: numbers of the jobs of the plan to run one after another; None = the jobs that the sweeper chooses
     begin: the plan to write after the command is validated and the images are decoded; None = the sweep has begun
+    sweeper: name and settings of the sweeper (`sweepers.py`); None = a sweeper of another package, which Hydra runs
+    parallel: whether Hydra's launcher runs the jobs
     """
 
     overrides: list[str]
@@ -46,6 +49,8 @@ class WorkerRequest(NamedTuple):
     folder: str
     numbers: list[int] | None
     begin: dict[str, Any] | None
+    sweeper: dict[str, Any] | None = None
+    parallel: bool = True
 
 
 def run_worker() -> int:
@@ -59,11 +64,7 @@ def run_worker() -> int:
         if request.begin is not None and not _begin(request, store, request.begin):
             return REFUSED
         share_printed(store.printed_warnings)
-        if request.numbers is None:
-            work = lambda: _run_with_launcher(request, store)  # noqa: E731
-        else:
-            work = lambda: _run_serially(request, store)  # noqa: E731
-        return run_with_stop_signals(work, store)
+        return run_with_stop_signals(lambda: _run_jobs(request, store), store)
     except KeyboardInterrupt:
         return 130
 
@@ -113,7 +114,8 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
         with Bars() as bars:  # the jobs only open the cache, and unreadable images are reported once
             for dataset, info in one_of_each_files(infos).items():
                 dataset.read(info, bars.watch)
-        store.begin(begin["plan"], begin["sweep"], command.deleted_keys, begin["deadline"])
+        is_open = (request.sweeper or {}).get("name") in (HALVING, SEARCH)
+        store.begin(begin["plan"], begin["sweep"], command.deleted_keys, begin["deadline"], is_open=is_open)
     except (SettingError, DataError, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
         return False
@@ -132,34 +134,52 @@ def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, Dat
     return {dataset: infos[dataset] for dataset in first.values()}
 
 
+def _run_jobs(request: WorkerRequest, store: JobStore) -> None:
+    """Run the jobs of the request, or those that the sweeper chooses."""
+    if request.numbers is not None:
+        _run_serially(request, store, [request.numbers])
+    elif request.sweeper is None:
+        _run_with_launcher(request, store)
+    elif request.parallel:
+        launch_batches(
+            [_with_number(number, store) for number in batch] for batch in job_batches(request.sweeper, store)
+        )
+        _run_with_launcher(request, store)
+    else:
+        _run_serially(request, store, job_batches(request.sweeper, store))
+
+
+def _with_number(number: int, store: JobStore) -> list[str]:
+    """Return the overrides of a job, with its number in the plan, which differs from its number in the launcher."""
+    return [*(store.plan() or [])[number], f"+hydra.job.env_set.{JOB_NUMBER}='{number}'"]
+
+
 def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
     """Run all jobs of the sweep with Hydra's launcher, and delete multirun.yaml, which can contain secrets."""
     from semisup.runtime.atomic_files import discard_writes
 
     multirun = store.folder / "multirun.yaml"
     discard_writes(multirun)
-    plan = store.plan()
-    if plan is not None:  # Hydra's sweeper would combine all values, also those that are paired
-        setattr(BasicSweeper, "split_arguments", staticmethod(lambda *_: [plan]))  # noqa: B010
     try:
         run_hydra(["--multirun", *request.hydra_overrides])
     finally:
         multirun.unlink(missing_ok=True)
 
 
-def _run_serially(request: WorkerRequest, store: JobStore) -> None:
+def _run_serially(request: WorkerRequest, store: JobStore, batches: Iterable[list[int]]) -> None:
     """Run jobs of the sweep one after another in this process.
 
     Hydra runs each job as a single run, so that it composes the config only once (84 ms).
     """
-    plan = store.plan() or []
     hydra_words = [word for word in request.hydra_overrides if word.lstrip("+~").startswith("hydra.")]
     hydra_words = [word for word in hydra_words if not word.lstrip("+~").startswith(PARALLEL_ONLY)]
-    for number in request.numbers or []:
-        if store.stop_reason() in (STOPPED, TIME_UP):
-            return
-        os.environ[JOB_NUMBER] = str(number)
-        run_hydra(["--run", *plan[number], *hydra_words])
+    for batch in batches:
+        plan = store.plan() or []
+        for number in batch:
+            if store.stop_reason() in (STOPPED, TIME_UP):
+                return
+            os.environ[JOB_NUMBER] = str(number)
+            run_hydra(["--run", *plan[number], *hydra_words])
 
 
 PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")

@@ -1,14 +1,25 @@
-"""Optuna's sweeper: it maximizes validation accuracy, and the same command continues the search."""
+"""Search with Optuna: it maximizes validation accuracy, and the same command continues the search."""
 
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from semisup.config.typed_words import to_overrides
+from semisup.errors import SettingError
+from semisup.sweep import sweepers
+from semisup.sweep.job_store import JobStore
+from semisup.sweep.preflight import compose_command, job_overrides
+from semisup.sweep.search import parse_space, search_batches
 from tests import preloaded
+from tests.preloaded import Preloaded
+
+pytest.importorskip("optuna", reason="no Optuna here (the extra `optuna` brings it)")
 
 TINY = (
     *("tracking=none", "plots=false", "model.widths=[4,8]", "train.steps=40", "train.evaluate_every_steps=20"),
@@ -17,28 +28,108 @@ TINY = (
 SPACE = ("threshold.tau=interval(0.6, 0.99)", "optimizer.lr=choice(0.001, 1e12)")
 
 
-def search(root: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "semisup", "train", "-m", *TINY, *SPACE, f"output_root={root}"]
-    return preloaded.run(command, capture_output=True, text=True, timeout=240)
+def command(root: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "semisup", "train", "-m", *TINY, *SPACE, f"output_root={root}", *words]
 
 
-def test_search_maximizes_validation_accuracy_survives_a_failure_and_continues(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="no Optuna here (the extra `optuna` brings it)")
-    done = search(tmp_path)
-    entries = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("runs/sweeps/*/jobs/*.json"))]
-    assert len(entries) == 3, done.stdout + done.stderr
-    statuses = [entry["status"] for entry in entries]
+def search(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return preloaded.run(command(root, *words), capture_output=True, text=True, timeout=240)
+
+
+def entries(root: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(root.glob("runs/sweeps/*/jobs/*.json"))]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    root = tmp_path_factory.mktemp("searched")
+    return root, search(root)
+
+
+def test_search_maximizes_validation_accuracy_survives_a_failure_and_continues(
+    searched: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    root, done = searched
+    recorded = entries(root)
+    assert len(recorded) == 3, done.stdout + done.stderr
+    statuses = [entry["status"] for entry in recorded]
     assert set(statuses) == {"done", "diverged"}, "a learning rate of 1e12 is among what is tried"
     assert done.returncode == 1, "which the exit status tells"
     accuracies = {
         entry["folder"]: json.loads((Path(entry["folder"]) / "summary.json").read_text())["best/val/accuracy"]
-        for entry in entries
+        for entry in recorded
         if entry["status"] == "done"
     }
-    (results,) = (yaml.safe_load(path.read_text()) for path in tmp_path.glob("runs/sweeps/*/optimization_results.yaml"))
+    (results,) = (yaml.safe_load(path.read_text()) for path in root.glob("runs/sweeps/*/optimization_results.yaml"))
     assert results["best_value"] == max(accuracies.values())
     best = yaml.safe_load((Path(max(accuracies, key=lambda each: accuracies[each])) / "config.yaml").read_text())
     assert best["threshold"]["tau"] == results["best_params"]["threshold.tau"]
-    again = search(tmp_path)
+    again = search(root)
     assert f"({len(accuracies)} reused)" in again.stdout
-    assert len(list(tmp_path.glob("runs/*/config.yaml"))) == 3, "it asks for the same settings"
+    assert len(list(root.glob("runs/*/config.yaml"))) == 3, "it asks for the same settings"
+
+
+def test_killed_search_continues_with_the_same_settings(
+    searched: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    process = Preloaded(command(tmp_path), stdout=subprocess.DEVNULL)
+    limit = time.monotonic() + 120
+    while not any(entry["status"] in ("done", "diverged") for entry in entries(tmp_path)):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    process.kill()
+    process.wait(timeout=30)
+    search(tmp_path)
+    names = [{path.parent.name for path in root.glob("runs/*/config.yaml")} for root in (searched[0], tmp_path)]
+    assert len(names[0]) == 3
+    assert names[0] == names[1]
+
+
+def test_search_proposes_the_same_settings_if_it_is_told_the_same_results(tmp_path: Path) -> None:
+    words = ["threshold.tau=tag(log,interval(0.1,0.9))", "augment.strength=range(0,0.5,0.1)", "seed=range(0,4)"]
+    words += ["threshold=fixed,flexmatch", "train.steps=40", "threshold.momentum=choice(0.9)"]
+    assert parse_space(words).fixed == ["train.steps=40", "threshold.momentum=0.9"]
+    plans = []
+    for name, batch in (("one", 1), ("again", 1), ("two", 2)):
+        store = JobStore(tmp_path / name)
+        store.begin(None, name, is_open=True)
+        for number, numbers in enumerate(search_batches(store, 14, batch, 0, words)):
+            assert numbers == [*range(number * batch, number * batch + batch)]
+            for each in numbers:
+                store._write(f"jobs/{each:05d}.json", finished(tmp_path / f"{each}", 0.1 * (each % 3)))
+        assert not store.is_open()
+        plans.append(store.plan() or [])
+    assert plans[0] == plans[1] != plans[2]
+    tried = [dict(word.split("=") for word in job) for job in plans[0]]
+    assert {each["seed"] for each in tried} <= {"0", "1", "2", "3"}
+    assert {round(float(each["augment.strength"]) * 10, 9) for each in tried} <= {0, 1, 2, 3, 4}
+    assert all(0.1 <= float(each["threshold.tau"]) <= 0.9 for each in tried)
+
+
+def finished(folder: Path, accuracy: float) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    (folder / "summary.json").write_text(json.dumps({"best/val/accuracy": accuracy}))
+    return {"status": "done", "folder": str(folder), "companions": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("hydra.sweeper.n_trials=0",), "hydra.sweeper.n_trials=0: must be an integer of at least 1"),
+        (("hydra.sweeper.n_jobs=x",), "hydra.sweeper.n_jobs=x: must be an integer of at least 1"),
+        (("hydra.sweeper.sampler.seed=-1",), "hydra.sweeper.sampler.seed=-1"),
+        (("threshold.tau=0.7", "optimizer.lr=0.1"), "has nothing to search"),
+        (("no optuna",), "needs Optuna; type pip install 'semisup.optuna.'"),
+    ],
+)
+def test_wrong_settings_of_a_search_are_refused(
+    words: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if words == ("no optuna",):
+        monkeypatch.setattr(sweepers, "find_spec", lambda _: None)
+        words = ()
+    typed = to_overrides([*TINY, *SPACE, *words], sweep=True)
+    typed = [*{word.partition("=")[0]: word for word in typed}.values()]
+    with pytest.raises(SettingError, match=message):
+        composed = compose_command(typed, True)
+        sweepers.sweeper_settings(composed, typed, job_overrides(composed, typed))

@@ -1,0 +1,122 @@
+"""Settings of the sweepers `halving` and `search` (conf/hydra/sweeper/), checked before the first run."""
+
+import math
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from semisup.errors import SettingError
+from semisup.sweep.halving import group_by_setting
+from semisup.sweep.search import parse_space
+from semisup.text import counted
+
+if TYPE_CHECKING:
+    from semisup.sweep.preflight import ComposedCommand
+
+BASIC, HALVING, SEARCH = "basic", "halving", "search"
+GRIDS = (BASIC, HALVING)
+"""Sweepers that run a grid of values; the jobs are known before the first run."""
+
+SweeperSettings = dict[str, Any]
+"""Name and settings of a sweeper, as plain data."""
+
+
+def sweeper_name(config: DictConfig) -> str:
+    """Return the name of the sweeper that the command uses."""
+    return str(config.hydra.runtime.choices["hydra/sweeper"])
+
+
+def sweeper_settings(
+    command: "ComposedCommand", words: list[str], plan: Sequence[Sequence[str]] | None
+) -> SweeperSettings | None:
+    """Read and check the settings of the sweeper.
+
+    Args:
+        words: overrides for Hydra.
+        plan: the overrides of each job; None if only the sweeper knows them.
+
+    Returns:
+        None for a sweeper of another package, which runs inside Hydra.
+
+    Raises:
+        SettingError: a setting is not valid, the sweeper's package is not installed, or the sweeper cannot be used with
+            the swept settings.
+    """
+    name = sweeper_name(command.config)
+    node = OmegaConf.to_container(command.config.hydra.sweeper)
+    assert isinstance(node, dict)
+    if name == BASIC:
+        return {"name": BASIC}
+    if name == HALVING:
+        return {"name": HALVING} | _halving_settings(command, node, plan or [])
+    if name == SEARCH:
+        return {"name": SEARCH} | _search_settings(command, node, words)
+    return None
+
+
+def _halving_settings(
+    command: "ComposedCommand", node: dict[Any, Any], plan: Sequence[Sequence[str]]
+) -> SweeperSettings:
+    rungs, eta = node.get("rungs"), cast("float", node.get("eta"))
+    shares = rungs if isinstance(rungs, list) and all(_is_number(each) and 0 < each < 1 for each in rungs) else []
+    if not shares or shares != sorted(set(shares)):
+        allowed = "must be a list of shares of the training in (0, 1), each larger than the one before, as [0.1,0.3]"
+        raise SettingError("hydra.sweeper.rungs", rungs, allowed)
+    if not _is_number(eta) or eta <= 1:
+        allowed = "must be above 1: at each rung, one of this many settings continues"
+        raise SettingError("hydra.sweeper.eta", eta, allowed)
+    if len(command.choices.get("train.select_by", [])) > 1:
+        allowed = "halving compares runs by this metric, so that it needs one value"
+        raise SettingError("train.select_by", "several values", allowed)
+    if len(group_by_setting(plan)) < 2:
+        allowed = "needs at least two settings to compare, and seed and dataset.fold only repeat a setting"
+        raise SettingError("hydra/sweeper", HALVING, allowed)
+    _require_separate_evaluations(command.config, shares)
+    return {"rungs": shares, "eta": eta}
+
+
+def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> None:
+    """Raise SettingError if two rungs, or a rung and the end of the training, have the same evaluation.
+
+    Where the number of steps between two evaluations depends on the data, nothing is checked.
+    """
+    train = config.train
+    if train.steps is not None and train.evaluate_every_steps is not None:
+        length, every, unit = train.steps, train.evaluate_every_steps, "step"
+    elif train.epochs is not None and train.evaluate_every_steps is None:
+        length, every, unit = train.epochs, train.evaluate_every, "epoch"
+    else:
+        return
+    if not all(isinstance(each, int) and each > 0 for each in (length, every)):
+        return  # the settings of the training are checked with those of the first run
+    stops = [*(min(math.ceil(share * length / every) * every, length) for share in shares), length]
+    for number, stop in enumerate(stops[:-1]):
+        if stop == stops[number + 1]:
+            other = "the end" if number + 1 == len(shares) else f"the rung {shares[number + 1]:g}"
+            allowed = f"the rung {shares[number]:g} and {other} have the same evaluation, after {counted(stop, unit)}"
+            key = "train.evaluate_every_steps" if unit == "step" else "train.evaluate_every"
+            raise SettingError("hydra.sweeper.rungs", shares, f"{allowed}; choose other rungs or a smaller {key}")
+
+
+def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: list[str]) -> SweeperSettings:
+    for key in ("n_trials", "n_jobs"):
+        value = node.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise SettingError(f"hydra.sweeper.{key}", value, "must be an integer of at least 1")
+    seed: Any = (node.get("sampler") or {}).get("seed")
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise SettingError("hydra.sweeper.sampler.seed", seed, "must be an integer in [0, 2^32)")
+    swept = [f"{key}={value}" for key, value in (node.get("params") or {}).items()]
+    own = [*swept, *(word for word in words if not word.lstrip("+~").startswith(("hydra.", "hydra/")))]
+    if not parse_space(own).swept:
+        allowed = "has nothing to search; give a setting several values, as 'threshold.tau=interval(0.6,0.99)'"
+        raise SettingError("hydra/sweeper", SEARCH, allowed)
+    if find_spec("optuna") is None:
+        raise SettingError("hydra/sweeper", SEARCH, "needs Optuna; type pip install 'semisup[optuna]'")
+    return {key: node[key] for key in ("n_trials", "n_jobs")} | {"seed": seed, "words": own}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
