@@ -31,7 +31,10 @@ def initialized(folder: Path) -> AbstractContextManager[None]:
 
 
 def main(task: Callable[[DictConfig], Any], folder: Path, name: str) -> None:
-    """Run Hydra with the words of `sys.argv`; it composes the config `name` and calls `task` for each job."""
+    """Run Hydra with the words of `sys.argv`.
+
+    It composes the config `name` and calls `task` for each job.
+    """
     hydra.main(config_path=str(folder), config_name=name, **VERSION_BASE)(task)()
 
 

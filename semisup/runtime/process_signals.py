@@ -41,7 +41,10 @@ def handled_signals() -> tuple[signal.Signals, ...]:
 
 
 def install(handler: Handler, signals: Iterable[signal.Signals]) -> dict[signal.Signals, Any]:
-    """Install a handler and return the previous handlers; in a thread that is not the main one, do nothing."""
+    """Install a handler and return the previous handlers.
+
+    In a thread that is not the main one, do nothing.
+    """
     return {each: signal.signal(each, handler) for each in signals} if is_main_thread() else {}
 
 
@@ -53,7 +56,10 @@ def restore(handlers: dict[signal.Signals, Any]) -> None:
 
 @contextlib.contextmanager
 def blocked(*signals: int) -> Iterator[None]:
-    """Context in which signals wait until its end, also for processes that are started; without effect on Windows."""
+    """Context in which signals wait until its end, also for processes that are started.
+
+    Without effect on Windows.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -71,7 +77,10 @@ def unblock(*signals: int) -> None:
 
 
 def send(process: int, number: int) -> None:
-    """Send a signal to a process that may have ended; without effect on Windows, where Ctrl-C reaches it anyway."""
+    """Send a signal to a process that may have ended.
+
+    Without effect on Windows, where Ctrl-C reaches it anyway.
+    """
     if SENDS_SIGNALS:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, number)
