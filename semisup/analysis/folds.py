@@ -16,7 +16,9 @@ def fold_count(run: Run) -> int | None:
 
 
 def overlap(runs: Sequence[Run]) -> float:
-    """Compute n_test / n_train of cross-validation folds; `analysis/intervals.py` widens intervals by it.
+    """Compute n_test / n_train of cross-validation folds.
+
+    `analysis/intervals.py` widens intervals by it.
 
     Returns:
         1 / (folds - 1); 0 if there are no folds, or if all runs hold out the same images.

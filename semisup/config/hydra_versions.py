@@ -1,4 +1,4 @@
-"""Call Hydra 1.3 and 1.4 and OmegaConf 2.3 and 2.4 without a deprecation warning of either version.
+"""Call Hydra 1.3 or 1.4 and OmegaConf 2.3 or 2.4 without deprecation warnings.
 
 Hydra 1.3 warns if `version_base` is missing, and Hydra 1.4 warns if it is given. OmegaConf 2.4 renamed
 `register_new_resolver` to `register_resolver`; in OmegaConf 2.3 the latter is an old function with other arguments.
@@ -31,7 +31,10 @@ def initialized(folder: Path) -> AbstractContextManager[None]:
 
 
 def main(task: Callable[[DictConfig], Any], folder: Path, name: str) -> None:
-    """Run Hydra with the words of `sys.argv`; it composes the config `name` and calls `task` for each job."""
+    """Run Hydra with the words of `sys.argv`.
+
+    Hydra composes the config `name` and calls `task` for each job.
+    """
     hydra.main(config_path=str(folder), config_name=name, **VERSION_BASE)(task)()
 
 

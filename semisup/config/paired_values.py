@@ -93,7 +93,9 @@ def _require_header(path: Path, keys: list[str]) -> None:
 
 
 def require_single_sources(words: Iterable[str]) -> None:
-    """Raise SettingError if a key with paired values is given twice; one of the values would be dropped.
+    """Raise SettingError if a key with paired values is given twice.
+
+    One of the values would be dropped.
 
     Args:
         words: the overrides of a command line, after `tagged` and `read_rows`.

@@ -101,6 +101,5 @@ class RunSettings:
             raise SettingError(
                 "deterministic",
                 True,
-                "torch has operations on mps that differ from run to run, and does not report all of them; with "
-                "device=mps, use deterministic=false",
+                "results of torch on mps differ from run to run; with device=mps, use deterministic=false",
             )

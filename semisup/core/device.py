@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """Copy `values` to `device`; a copy from CPU to a CUDA device is asynchronous, through pinned memory."""
+    """Copy `values` to `device`.
+
+    A copy from CPU to a CUDA device is asynchronous, through pinned memory.
+    """
     if device.type != "cuda" or values.device.type != "cpu":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)

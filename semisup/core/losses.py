@@ -18,7 +18,10 @@ class ClassTerms(NamedTuple):
 
 
 def mean_cross_entropy(logits: Tensor, targets: Tensor, terms: ClassTerms) -> Tensor:
-    """Compute the mean over n images of `image_cross_entropy`; the divisor is n, not the sum of the weights."""
+    """Compute the mean over n images of `image_cross_entropy`.
+
+    The divisor is n, not the sum of the weights.
+    """
     if terms.weight is not None:
         return image_cross_entropy(logits, targets, terms).mean()
     return cross_entropy(_shifted(logits, terms.shift), targets)

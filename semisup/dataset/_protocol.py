@@ -91,7 +91,10 @@ class ReadsSome(Protocol):
 
 @runtime_checkable
 class ScansFolders(Protocol):
-    """Interface of a data set that uses all images in certain folders; the program must not write there."""
+    """Interface of a data set that uses all images in certain folders.
+
+    The program must not write there.
+    """
 
     def scanned_folders(self) -> Mapping[str, Path]:
         """Return the folders whose images are all used: key of the setting that names the folder -> its path."""

@@ -1,4 +1,4 @@
-"""Build the event that reports the pseudo-labels of the unlabeled set, for offline and online methods."""
+"""Build the event that reports pseudo-labels of the unlabeled set, for all methods."""
 
 from torch import Tensor
 

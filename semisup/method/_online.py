@@ -1,4 +1,4 @@
-"""The base of online methods: unlabeled batches, calls of the policy, forward passes and the log.
+"""Base class of online methods: unlabeled batches, threshold policy, forward passes and metrics.
 
 Without unlabeled images, or with lambda_unlabeled=0, a step computes only `labeled_loss`: everything that the method
 does with labeled images. Then no unlabeled image is processed. The control of a run, its reference run without
@@ -30,7 +30,7 @@ from semisup.threshold import has_own_loss, starts_with_labels
 
 @dataclass(frozen=True)
 class OnlineMethod:
-    """Settings and steps that all online methods share; abstract.
+    """Base class with the settings and steps that all online methods share.
 
     The unlabeled set has N + L images: the N unlabeled images, followed by the L labeled ones. The weight of the
     unlabeled loss rises with r(t) = min(1, t / (ramp * T)) at step t of T.
@@ -115,7 +115,7 @@ class OnlineMethod:
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield the event that reports the pseudo-labels since the previous report.
+        """Yield the event that reports the pseudo-labels that were assigned since the previous report.
 
         The event contains the last pseudo-label of each unlabeled image that was labeled since then.
         """
@@ -132,7 +132,7 @@ class OnlineMethod:
 
 
 class UnlabeledLoss(NamedTuple):
-    """The unlabeled loss of a training step, with the logits and weights of the V unlabeled images in it.
+    """Unlabeled loss of a training step, with the logits and weights of its V unlabeled images.
 
     loss: (), mean over all unlabeled images of the step
     logits: (V, K) with gradient

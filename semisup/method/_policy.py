@@ -60,7 +60,7 @@ def rejection(memory: StateDict) -> Rejection | None:
 
 
 def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: StepLoss, position: Position) -> StateDict:
-    """Pass the labeled loss of a step to the threshold policy, if the policy uses it (Dash does, at the start)."""
+    """Pass the labeled loss of a step to the threshold policy, if the policy uses it, as Dash does."""
     assert starts_with_labels(training.policy)
     loss_sum, images = (loss.sums[LOG_SUMS.index(name)] for name in ("labeled_loss", "labeled_images"))
     policy = training.policy.observe_labeled_loss(loss_sum, images, position.epoch, policy_memory(memory))

@@ -1,4 +1,4 @@
-"""The interface of methods, and the values that the training loop passes to them."""
+"""Interface of methods, and the values that the training loop passes to them."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """Models, data and settings that every method works with.
+    """Models, data and settings that the training loop passes to every method.
 
     student: the model that is trained
     teacher: the model that offline methods label the unlabeled set with: the student, or the average of its weights
@@ -105,7 +105,7 @@ class TrainingContext:
         return self.view(augment, pixels, name, position.step), images.targets[index]
 
     def context(self, position: Position, memory: StateDict) -> PolicyContext:
-        """Build the policy's context for an offline labeling.
+        """Build the context that the threshold policy gets in an offline labeling.
 
         If the policy uses labeled images, the whole labeled set is predicted.
         """
@@ -129,7 +129,7 @@ def seed_dropout(seed: int, step: int) -> None:
 
 
 class StepLoss(NamedTuple):
-    """Loss of one training step, and sums for the log. Computing them does not wait for the GPU.
+    """Loss of one training step, and sums for the metrics of an epoch; neither waits for the GPU.
 
     total: () float with gradient
     sums: (len(LOG_SUMS),) float64, added up over an epoch
@@ -157,7 +157,7 @@ def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
 
 
 def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute the values that a step adds to the log for its n labeled images, with mean loss `loss` ()."""
+    """Compute the values that the labeled images of a step add to the log."""
     correct = (logits.argmax(dim=1) == targets).sum()
     count = len(targets)
     return make_sums(
@@ -166,7 +166,7 @@ def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
-    """Compute the values that a step adds to the log for its `count` unlabeled images, with mean loss `loss` ()."""
+    """Compute the values that the unlabeled images of a step add to the log."""
     return make_sums(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
@@ -196,7 +196,7 @@ class Method(Protocol):
         ...
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
-        """Return the number of optimizer steps of the next epoch, which depends on the number of pseudo-labels."""
+        """Return the number of optimizer steps of the next epoch; pseudo-labels can make it longer."""
         ...
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
@@ -213,7 +213,7 @@ class Method(Protocol):
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        """Label the unlabeled set after an evaluation, if the method does so now; yield events, return the new memory.
+        """Label the unlabeled set after an evaluation, if it is due; yield events, return the new memory.
 
         Args:
             position: `epoch` is the number of finished epochs, with the one that has just ended.
@@ -243,10 +243,10 @@ def unlabeled_cross_entropy(method: Method) -> bool:
 
 @runtime_checkable
 class Prepares(Protocol):
-    """A method that computes something once, before the first step."""
+    """Interface of a method that computes something once, before the first training step."""
 
     def prepare(self, training: TrainingContext, memory: StateDict) -> Generator[Event, None, StateDict]:
-        """Compute what all steps of the method need, such as propagated labels, and return it in the memory.
+        """Compute values that all steps need, such as propagated labels, and return them in the memory.
 
         It is called at every start of the training, before the first step. It yields Progress events, at which the
         training can be stopped. If the training continues, the memory may have the results already.
@@ -256,16 +256,16 @@ class Prepares(Protocol):
 
 @runtime_checkable
 class HoldsAllImages(Protocol):
-    """Interface of a method that keeps a float32 copy of all training images, or of their features, in memory."""
+    """Interface of a method that keeps a float32 copy of all training images (or features) in memory."""
 
     def memory_bytes(self, images: int, values: int) -> int:
-        """Return the size of this copy in bytes; each image has `values` pixels or features."""
+        """Return the size of the method's copy of all images in bytes; an image has `values` values."""
         ...
 
 
 @runtime_checkable
 class OfflineMethod(Protocol):
-    """Interface of an offline method, which trains on labels only until it first labels the unlabeled set.
+    """Interface of an offline method, which trains on labels only until its first labeling.
 
     Before that it does not call the policy, whose memory remains that of `init`. So runs that differ only in the policy
     are identical until then.
@@ -280,5 +280,5 @@ class OfflineMethod(Protocol):
         ...
 
     def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
-        """Whether `on_evaluation` would label the unlabeled set if it were called with these arguments."""
+        """Whether `on_evaluation` with these arguments would label the unlabeled set."""
         ...

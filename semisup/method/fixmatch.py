@@ -104,7 +104,7 @@ class FixMatch(OnlineMethod):
 
 
 def interpolate_logits(training: TrainingContext, position: Position, images: Tensor, logits: Tensor) -> Tensor:
-    """Mix the labeled images' logits of two forward passes at random (AdaMatch's logit interpolation).
+    """Mix the logits of labeled images from two forward passes at random, as AdaMatch does.
 
     The first pass has all images of the step. The second one, of the labeled images only, is computed here; it leaves
     BatchNorm's running statistics unchanged.

@@ -148,7 +148,7 @@ _last: dict[tuple[object, ...], Tensor] = {}
 
 
 def _digest(features: Tensor, targets: Tensor) -> str:
-    """Compute the sha256 of features and labels, in blocks, so that a GPU's tensors are not copied at once."""
+    """Compute the sha256 of features and labels in blocks, to save memory."""
     digest = hashlib.sha256(repr(tuple(features.shape)).encode())
     for block in (*features.split(BLOCK), targets):
         digest.update(block.cpu().contiguous().flatten().numpy().data)

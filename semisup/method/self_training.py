@@ -79,7 +79,7 @@ class SelfTraining:
         return labeled_steps + num_batches(size - joined, training.batch_size)
 
     def _pseudo_labeled_size(self, training: TrainingContext, memory: StateDict) -> int:
-        """Compute the number of pseudo-labeled images in an epoch."""
+        """Compute the number of pseudo-labeled images that an epoch uses."""
         selected = len(memory["index"])
         return selected if self.ratio is None else min(selected, self.ratio * len(training.labeled))
 

@@ -89,7 +89,7 @@ class Classifier:
         for other in models[1:]:
             for difference in first.input_differences(other):
                 raise RecordError(
-                    f"{other.run}: not the same {difference} as {first.run}; the runs of an ensemble must have the same"
+                    f"{other.run}: not the same {difference} as {first.run}; the runs of an ensemble must agree in this"
                 )
         self.classes, self.runs, self.models = first.classes, [each.run for each in models], list(models)
         self.decode_settings = first.run_config.dataset.decode_settings()

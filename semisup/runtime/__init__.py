@@ -1,1 +1,1 @@
-"""Functions for the machine: files, processes, memory, devices, threads and secrets."""
+"""Functions that depend on the machine: files, processes, memory, devices, threads and secrets."""

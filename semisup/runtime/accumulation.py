@@ -1,4 +1,4 @@
-"""Compute a batch in several parts, one after another, so that activations take less memory.
+"""Compute a training batch in several parts, one after another, to save memory for activations.
 
 The loss is computed on the logits of the whole batch, as without parts, so methods and policies need no code for it.
 The forward pass keeps the images of each part and discards the activations. The backward pass computes each part again

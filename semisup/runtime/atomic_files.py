@@ -69,7 +69,7 @@ def write_atomically(
 
 
 def with_path(error: OSError, path: Path, need: int) -> OSError:
-    """Add the path of the file to an OSError and, if the disk is full, the number of bytes needed and free."""
+    """Add the path of the file to an OSError; if the disk is full, also add the bytes needed and free."""
     if error.errno not in FULL:
         return OSError(error.errno, error.strerror, str(path))
     try:
@@ -80,7 +80,7 @@ def with_path(error: OSError, path: Path, need: int) -> OSError:
 
 
 class AtomicFile:
-    """A temporary file in `folder`, which `commit` renames to its final path.
+    """A temporary file that gets its final path by `commit`.
 
     Use it as a context; if `commit` was not called, the file is removed at the end.
 
@@ -109,7 +109,7 @@ class AtomicFile:
             raise with_path(error, self.folder, self.size) from None
 
     def commit(self, path: Path, start: bytes = b"", *, durable: bool = True) -> None:
-        """Give the temporary file its final path, after overwriting its first bytes by `start`.
+        """Overwrite the first bytes of the temporary file by `start`, and rename it to its final path.
 
         Args:
             durable: as in `write_atomically`.
@@ -255,7 +255,7 @@ def rename_away(path: Path) -> Path | None:
 
 
 def restore(aside: Path, path: Path) -> None:
-    """Undo `rename_away`: give a file its old name back, unless another file has that name now.
+    """Undo `rename_away`: give a file its old name back, unless the name is used again.
 
     The file keeps its inode. On a file system without hard links, a copy of the file is created instead.
 
@@ -280,7 +280,10 @@ _REPLACE_SECONDS = 2.0
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename a file and replace the target; on Windows, wait until no other process has the target open."""
+    """Rename a file and replace the target.
+
+    On Windows, wait until no other process has the target open.
+    """
     deadline = time.monotonic() + _REPLACE_SECONDS
     while True:
         try:
@@ -352,7 +355,7 @@ def remove_stale_temporary_files(folder: Path) -> int:
 
 
 def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
-    """Whether a process may still be writing a temporary file.
+    """Whether the process that created a temporary file may still be writing it.
 
     The arguments after `path` are the parts of the file's name, which identify the process.
     """
@@ -364,7 +367,7 @@ def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
 
 
 def _file_system_time(beside: Path) -> float:
-    """Return the present time of the clock of a file system, which can be that of a file server.
+    """Return the present time by the clock of a file system.
 
     On a network file system this is the clock of another machine.
     """
@@ -402,7 +405,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """Lock a file with the system's own lock, and create it if it is missing; it is valid on this machine only.
+    """Lock a file with the system's own lock, and create it if it is missing.
+
+    It is valid on this machine only.
 
     Returns:
         a descriptor that holds the lock until it is closed or the process ends; None if another process holds the lock.

@@ -1,4 +1,4 @@
-"""Use open files by their descriptor, also on systems that lack a flag or a function for it.
+"""Read and write open files by their descriptor, also on systems without `os.pread`.
 
 Windows has no `os.pread`, no flags for pipes and terminals, and translates line ends unless a file is opened as binary.
 macOS has no `os.preadv` before version 11. Where a function is missing, it is replaced by a seek and a read or a write,

@@ -1,4 +1,4 @@
-"""Configure deterministic algorithms and the memory allocator of this process."""
+"""Configure torch's deterministic algorithms and the memory allocator of this process."""
 
 import contextlib
 import ctypes
@@ -25,7 +25,7 @@ def use_deterministic_algorithms() -> None:
 
 @contextlib.contextmanager
 def preserved_settings() -> Iterator[None]:
-    """Restore the settings of torch that a run changes in this process, at the end of the context."""
+    """At the end of this context, restore the settings of torch that a run changes in this process."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     flags = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)

@@ -11,12 +11,12 @@ import torch
 
 
 def device_name(device: str) -> str:
-    """Return the name of a GPU: `cuda`, `cuda:N` or `mps`, whose GPU has no name but that of the chip."""
+    """Return the name of a GPU (`cuda`, `cuda:N` or `mps`); for `mps` it is the name of the chip."""
     return f"MPS, {_chip()}" if device == "mps" else torch.cuda.get_device_name(device)
 
 
 def libraries(device: str) -> dict[str, Any]:
-    """Return the versions of the libraries that compute on a GPU; kernels of mps are a part of macOS."""
+    """Return the versions of the libraries that compute on a GPU; for `mps` it is the version of macOS."""
     if device == "mps":
         return {"macos": platform.mac_ver()[0] or None}
     return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}

@@ -12,7 +12,7 @@ from semisup.runtime.descriptors import READ
 
 
 class DirectoryHandle:
-    """Open directory, to which files can be written even after it was renamed.
+    """An open directory, to which files can be written even after it was renamed.
 
     Attributes:
         path: path of the directory as the user gave it, for messages and for reading.

@@ -1,4 +1,4 @@
-"""Training of one run with several processes, one per GPU.
+"""Train one run with several processes, one for each GPU.
 
 The command is `torchrun --nproc-per-node 2 -m semisup train ...`.
 
@@ -48,7 +48,7 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the rank of this process: 0 for the leader, which writes files and prints."""
+    """Return the rank of this process; rank 0 is the leader, which writes files and prints."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -107,7 +107,7 @@ class Team:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Team]:
-    """Connect the processes that torchrun started.
+    """Within this context, connect the processes that torchrun started.
 
     If the leader leaves this context without having started a run, it tells the other processes to leave, too.
     """
@@ -188,7 +188,7 @@ def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _ends(rows: int) -> list[int]:
-    """Compute where each process's part of a batch begins and ends, as world_size + 1 row numbers.
+    """Compute the bounds of each process's part of a batch: world_size + 1 row numbers.
 
     Parts have equal sizes, except that the first ones may have one more row.
     """
@@ -245,7 +245,10 @@ def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
 
 
 def _convert_sync_batchnorm(model: nn.Module) -> None:
-    """Replace BatchNorm by SyncBatchNorm; keep the activation of timm's layers, which torch's conversion drops."""
+    """Replace BatchNorm by SyncBatchNorm.
+
+    Keep the activation of timm's layers, which torch's conversion drops.
+    """
     timm = sys.modules.get("timm.layers")  # imported where a network of timm was built
     convert = nn.SyncBatchNorm.convert_sync_batchnorm if timm is None else timm.convert_sync_batchnorm
     convert(model)

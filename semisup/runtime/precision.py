@@ -76,7 +76,7 @@ def choose_precision(device: str, depthwise: Callable[[], bool]) -> PrecisionCho
 
 
 def trains_depthwise(network: nn.Module) -> bool:
-    """Whether a network trains depthwise convolutions and has BatchNorm, as MobileNet and EfficientNet do.
+    """Whether a network trains depthwise convolutions and has BatchNorm, as MobileNet does.
 
     Networks with depthwise convolutions but without BatchNorm, such as ConvNeXt, are wide enough for bfloat16 to be
     faster. docs/encoders.md has the measurements.
@@ -101,7 +101,7 @@ def configure_torch(threads: int, *, deterministic: bool) -> None:
 
 
 def require_device(device: str) -> None:
-    """Check that the device exists on this machine, and that each process of torchrun has its own.
+    """Check that the device exists on this machine, and that each torchrun process has a GPU of its own.
 
     Raises:
         SettingError: a device is missing.
@@ -193,7 +193,7 @@ def wrap_forward(
 
 
 def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a forward function, so that images are converted to the memory layout channels_last once.
+    """Wrap a forward function, so that images are converted once to the memory layout channels_last.
 
     Otherwise, the first convolution would convert them in the forward pass and again in the backward pass.
     """

@@ -1,4 +1,4 @@
-"""Handle and send signals on systems that have only some of them.
+"""Handle and send signals, also on systems that have only some signals.
 
 Windows has SIGINT (Ctrl-C), SIGBREAK and SIGTERM, cannot block signals, and cannot send one to another process: there,
 Ctrl-C reaches all processes of a console. Python handles signals in the main thread only, so nothing is installed in
@@ -41,7 +41,10 @@ def handled_signals() -> tuple[signal.Signals, ...]:
 
 
 def install(handler: Handler, signals: Iterable[signal.Signals]) -> dict[signal.Signals, Any]:
-    """Install a handler and return the previous handlers; in a thread that is not the main one, do nothing."""
+    """Install a handler and return the previous handlers.
+
+    Outside the main thread, nothing is installed.
+    """
     return {each: signal.signal(each, handler) for each in signals} if is_main_thread() else {}
 
 
@@ -53,7 +56,10 @@ def restore(handlers: dict[signal.Signals, Any]) -> None:
 
 @contextlib.contextmanager
 def blocked(*signals: int) -> Iterator[None]:
-    """Context in which signals wait until its end, also for processes that are started; without effect on Windows."""
+    """Within this context, block signals, also in processes that are started.
+
+    The context has no effect on Windows.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -71,7 +77,10 @@ def unblock(*signals: int) -> None:
 
 
 def send(process: int, number: int) -> None:
-    """Send a signal to a process that may have ended; without effect on Windows, where Ctrl-C reaches it anyway."""
+    """Send a signal to a process that may have ended.
+
+    On Windows nothing is sent, because Ctrl-C reaches all processes of a console.
+    """
     if SENDS_SIGNALS:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, number)

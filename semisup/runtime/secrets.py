@@ -1,4 +1,4 @@
-"""Recognize secrets, such as API keys, and replace them in everything that is written.
+"""Recognize secrets, such as API keys, and replace them in all text that is written.
 
 Only this module defines what a secret is.
 
@@ -89,7 +89,7 @@ def secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def redact(text: str) -> str:
-    """Replace each secret in a text by the name of its variable in brackets, or by [hidden]."""
+    """Replace each secret in a text by the name of its environment variable in brackets, or by [hidden]."""
     return _redact(text, secrets())
 
 

@@ -137,7 +137,7 @@ def _hub_page(network: nn.Module) -> str | None:
 
 @cache
 def timm_meta_network(key: str, architecture: str) -> nn.Module:
-    """Build a network without its classifier on the meta device; a process builds each network only once.
+    """Build a timm network without classifier on the meta device, once per process.
 
     Raises:
         SettingError: `create_network` cannot build the network.

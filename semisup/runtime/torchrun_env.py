@@ -14,5 +14,5 @@ def local_world_size() -> int:
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is rank 0 of the processes that torchrun started; it writes files and prints."""
+    """Whether this process is rank 0 of torchrun's processes, the one that writes files and prints."""
     return world_size() == 1 or os.environ.get("RANK", "0") == "0"

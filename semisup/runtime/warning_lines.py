@@ -37,12 +37,12 @@ def short_warnings(printed: Iterable[str] = ()) -> None:
 
 
 def printed_warnings() -> list[str]:
-    """List the digests of the warnings that this process has printed."""
+    """List the digests of the warnings that this process has printed, by which they are recognized."""
     return sorted(_printed)
 
 
 def share_printed(folder: Path) -> None:
-    """Share the record of printed warnings with the processes that this process starts.
+    """Share the record of printed warnings with child processes, so that no warning is repeated.
 
     Args:
         folder: folder of the record, which is created; if this fails, each process prints its own warnings.
@@ -71,7 +71,7 @@ def _show(
 
 
 def _is_new(text: str) -> bool:
-    """Record a warning; return whether neither this process nor another process of the sweep has printed it."""
+    """Record a warning, and return whether no process of the sweep has printed it before."""
     digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
     if digest in _printed:
         return False

@@ -46,12 +46,12 @@ class WeightsInfo(NamedTuple):
 
 
 def is_file_name(weights: str) -> bool:
-    """Whether a value of the setting `weights` is the path of a file, not a name in a library's list of weights."""
+    """Whether the setting `weights` is the path of a file, and not a name in a library's list."""
     return "/" in weights or weights.startswith("~") or weights.lower().endswith(SUFFIXES)
 
 
 def file_state(key: str, path: Path, sha256: str | None = None) -> tuple[object, ...]:
-    """Return values by which a changed weights file is recognized: path, device, inode, size and times.
+    """Return path, device, inode, size and times of a weights file, by which changes are recognized.
 
     Args:
         key: the setting that names the file, for the error message.
@@ -166,7 +166,7 @@ def _check_archive(payload: bytes) -> None:
 
 
 def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
-    """Extract the named tensors from the content of a file, and check them.
+    """Extract the named tensors from the content of a weights file, and check them.
 
     The name prefix of torch's parallel wrappers (`module.`) is removed.
     """
@@ -228,7 +228,7 @@ def _below(name: str, layers: tuple[str, ...]) -> bool:
 
 
 def _some(names: Iterable[str]) -> str:
-    """Format a list of names for a message: the first five names and the number of further ones."""
+    """Format a list of names for a message: the first five names, and the number of other names."""
     listed = [escape(name) for name in names]
     shown = ", ".join(listed[:MAX_NAMES])
     return shown if len(listed) <= MAX_NAMES else f"{shown} and {len(listed) - MAX_NAMES} more"

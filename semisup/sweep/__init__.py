@@ -1,1 +1,1 @@
-"""Run sweeps: check the command first, run its jobs, and store and summarize their results."""
+"""Run sweeps: check the command, run its jobs, and store and summarize their results."""

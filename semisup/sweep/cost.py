@@ -1,4 +1,4 @@
-"""State the cost of a sweep: its number of runs before the first job, and its estimated time after the first job."""
+"""State the cost of a sweep: the number of runs and, after the first job, the estimated time."""
 
 from semisup.record.status import RunStatus
 from semisup.sweep.job_store import Entry, missing_references
@@ -6,7 +6,7 @@ from semisup.text import counted
 
 
 def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, minutes: float | None) -> str:
-    """Write the line about the number of runs of a sweep, printed before its first job.
+    """Write the line with the number of runs of a sweep, which is printed before the first job.
 
     Args:
         jobs: number of runs without reference runs; None if only the sweeper knows it.
@@ -27,7 +27,7 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
 
 
 def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) -> str | None:
-    """Write the estimate of the time for the remaining jobs, from the time of the first trained job.
+    """Estimate the time of the remaining jobs of a sweep from the time of the first trained job.
 
     Some jobs share their reference runs, so the estimate is a range: the lower limit assumes that no further reference
     run is needed, the upper limit that every job needs its own reference runs.

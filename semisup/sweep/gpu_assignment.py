@@ -1,4 +1,4 @@
-"""Assign a GPU to each of the runs of a sweep that run at the same time on one machine.
+"""Assign a GPU to each run of a sweep that trains at the same time on one machine.
 
 Each process that runs jobs takes one GPU until the process ends. It takes the GPU that the fewest other processes of
 this user have taken. To take a GPU, a process locks a file; the operating system releases the lock when the process

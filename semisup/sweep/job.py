@@ -34,7 +34,7 @@ JOB_NUMBER = "SEMISUP_JOB"
 
 
 def job(config: DictConfig) -> float | None:
-    """Run one job of a sweep; return the validation accuracy of its run in [0, 1], or None if it has none."""
+    """Run one job of a sweep; return the validation accuracy of its run in [0, 1], or None."""
     from semisup.analysis.diagnosis import explain_unused
     from semisup.record.reader import read_json
     from semisup.report.console import safe_print

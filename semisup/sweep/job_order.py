@@ -1,4 +1,4 @@
-"""Order the jobs of a grid: all settings with the first seed and fold run before the second.
+"""Order the jobs of a sweep: all settings are trained with the first seed and fold before the second.
 
 This order has two advantages. If a sweep is stopped, some seeds and folds have been run with all settings. And the
 jobs of one seed and fold, which often have their own labels, share the data in memory. If the sweep has a time limit,
@@ -18,7 +18,7 @@ WITHOUT_PARAMS = "hydra.sweeper.params=null"
 
 
 def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: bool) -> list[str]:
-    """Order the words of a sweep's command line, so that Hydra runs all settings with the first seed first.
+    """Order the words of a sweep's command line, so that Hydra first runs all settings with the first seed.
 
     Args:
         words: overrides for Hydra; they take precedence over `params`.

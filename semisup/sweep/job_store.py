@@ -1,4 +1,4 @@
-"""Read and write the files in which a sweep records its jobs.
+"""Read and write the files in a sweep's folder that record the state of its jobs.
 
 <folder>/plan.json           the overrides of each job (null if only the sweeper knows them); only a sweep writes it
 <folder>/jobs/00003.json     the state of job 3, written when the job starts and when it ends; the files
@@ -48,7 +48,7 @@ class JobStore:
         return self.folder / "warnings"
 
     def require_ownership(self) -> None:
-        """Check that the sweep may write to its folder: it is missing, is empty, or belongs to an earlier sweep.
+        """Check that the sweep's folder is missing, is empty, or belongs to an earlier sweep.
 
         Raises:
             SettingError: the folder contains files that no sweep wrote; the message names some of them.
@@ -132,7 +132,7 @@ class JobStore:
         return int((self.rung() or {}).get("number", 0)), len(self.entries())
 
     def belongs_to(self, sweep: str) -> bool:
-        """Whether the recorded jobs in the folder are those of the sweep with this name, not of an earlier one."""
+        """Whether the jobs recorded in the folder belong to the sweep with this name, not to an earlier sweep."""
         return (self._read(self.folder / "plan.json") or {}).get("sweep") == sweep
 
     def plan(self) -> list[list[str]] | None:
@@ -140,16 +140,16 @@ class JobStore:
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
     def deleted_keys(self) -> list[str]:
-        """Read the config keys that each job of the sweep removes (`~threshold.momentum`)."""
+        """Read the config keys that each job of the sweep removes, as given by `~threshold.momentum`."""
         return (self._read(self.folder / "plan.json") or {}).get("deleted_keys") or []
 
     def is_time_up(self) -> bool:
-        """Whether the time limit of the sweep is over; False before the first job, which always starts."""
+        """Whether the time limit of the sweep has passed; always False before the first job."""
         deadline = (self._read(self.folder / "plan.json") or {}).get("deadline")
         return deadline is not None and time.time() > deadline and bool(self.entries())
 
     def write_entry(self, name: str, result: "RunResult", *, references: Sequence[str] = ()) -> None:
-        """Record the state of a job and the process that runs it.
+        """Record the state of a job, and the process that runs it.
 
         Args:
             references: kinds of the reference runs that are trained for the run.
@@ -170,7 +170,7 @@ class JobStore:
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def missing_jobs(self) -> list[int]:
-        """List the numbers of the planned jobs that were not run yet, or whose reference runs were not."""
+        """List the numbers of planned jobs that were not run yet, or whose reference runs were not run yet."""
         entries = self.entries()
         incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
@@ -186,7 +186,7 @@ class JobStore:
         return None if value is None else str(value.get("why"))
 
     def write_end(self, stopped: int | None, killed: str | None = None) -> None:
-        """Record that the worker process of the sweep reached its end, and was not killed.
+        """Record that the worker process of the sweep ended by itself and was not killed.
 
         Args:
             stopped: exit status of the signal that stopped the worker process, or None.
@@ -195,7 +195,7 @@ class JobStore:
         self._write("end.json", {"stopped": stopped, "killed": killed})
 
     def pop_end(self) -> dict[str, Any] | None:
-        """Read and delete the record that the worker process writes when it ends; None if it was killed before."""
+        """Read and delete the record that the worker process writes at its end; None if it was killed."""
         value = self._read(self.folder / "end.json")
         (self.folder / "end.json").unlink(missing_ok=True)
         return value
@@ -244,7 +244,7 @@ class JobStore:
 
 
 def missing_references(entries: dict[str, Entry]) -> list[str]:
-    """List the names of the reference runs that finished jobs need and that were not recorded yet."""
+    """List the reference runs that finished jobs need and that were not recorded yet."""
     due = (
         f"{name}-{kind}"
         for name, job in entries.items()
@@ -271,7 +271,7 @@ def swept_runs(folder: Path) -> set[str]:
 
 
 def alive(entry: Entry) -> bool:
-    """Whether the process of a recorded job may still be running; True for a process of another host."""
+    """Whether the process of a recorded job may still be running; on another host, this is assumed."""
     return not is_local(entry) or is_alive(entry)
 
 

@@ -32,7 +32,7 @@ SLURM_LAUNCHERS = ("slurm", "submitit_slurm")
 
 
 class ComposedCommand(NamedTuple):
-    """Command line of `semisup train`, composed to a config, with the values that it sweeps.
+    """Command line of `semisup train` as a composed config, with the values to sweep.
 
     config: config with the first value of each swept setting, including Hydra's own settings
     choices: key -> list of overrides, one for each swept value; the list is empty if only a sweeper knows the values
@@ -78,7 +78,7 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
 
 
 def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, list[str]]) -> tuple[str, ...]:
-    """List the keys whose values are paired.
+    """List the keys of a sweep with paired values (`zip(...)`).
 
     Raises:
         SettingError: they have different numbers of values, or a sweeper searches, which tries all combinations.
@@ -151,13 +151,13 @@ def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) 
 
 
 def _composed_kind(command: ComposedCommand) -> frozenset[str]:
-    """Return the combination of options of `command.config`, which is composed already."""
+    """Return the combination of options (threshold, model, ...) in the composed config of a command."""
     words = [values[0] for key, values in command.choices.items() if values and not key.startswith("hydra")]
     return frozenset(composition_key(words, command.config))
 
 
 def _require_one_setting_to_refit(config: DictConfig, choices: dict[str, list[str]]) -> None:
-    """Raise SettingError for refits of several settings: refits have no accuracy by which to compare them."""
+    """Raise SettingError for refits of several settings, because refits have no accuracy to compare."""
     refit = choices.get("train.refit", [])
     if config.train.refit is not True or len(refit) > 1:
         return
@@ -278,7 +278,7 @@ def _require_single_values(overrides: list[str]) -> None:
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:
-    """Rewrite the settings of a swept group's options as sweeps of one value.
+    """Rewrite settings of a group whose options are swept as sweeps of one value.
 
     For example, in `threshold=freematch,softmatch threshold.momentum=0.99`, Hydra would apply the second word to the
     default option of the group `threshold`. If that option has no setting `momentum`, Hydra would raise an error.

@@ -1,4 +1,4 @@
-"""Run a sweep: a worker process runs the jobs, and this process starts new workers until no job is left.
+"""Run a sweep in worker processes, and start new workers until no job is left.
 
 If a job crashes its worker process, the next worker process runs the remaining jobs.
 """
@@ -80,7 +80,7 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
 
 
 def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[list[str]] | None]:
-    """Plan a sweep: return the command line for Hydra, and the overrides (KEY=VALUE) of each job.
+    """Plan a sweep: return the command line for Hydra and the overrides (KEY=VALUE) of each job.
 
     The overrides are None if only the sweeper knows them.
 
@@ -137,7 +137,7 @@ def _is_parallel(command: ComposedCommand) -> bool:
 
 
 class Attempt(NamedTuple):
-    """Result of one worker process of a sweep: how it ended, and which jobs were running.
+    """Result of one worker process of a sweep: how the process ended, and which jobs were running.
 
     code: exit status of the process, or the negative number of the signal that killed it
     stopped: the exit status for the signal that asked the sweep to stop, or None
@@ -173,7 +173,7 @@ def _attempt(request: WorkerRequest, store: JobStore) -> Attempt:
 
 
 def _memory_report(oom_kills: int) -> str:
-    """Describe for a message how many processes were killed because of which memory limit."""
+    """Describe how many processes were killed because of which memory limit, for a message."""
     limit = f"limit {memory_limit_bytes(SYSTEM_ROOT) / 1e9:.2f} GB"
     return f"out of memory, {limit}, {oom_kills} processes killed" if oom_kills > 0 else f"out of memory? {limit}"
 

@@ -91,7 +91,7 @@ def _read_request() -> WorkerRequest | None:
 
 
 def _stop_with_parent(pipe: int) -> None:
-    """Wait until the parent process ends (its end of the pipe closes); then send SIGTERM to this process."""
+    """Wait until the parent process ends, as seen by its closed pipe; then send SIGTERM to this process."""
     while os.read(pipe, 1):
         pass
     raise_in_main_thread(signal.SIGTERM)
@@ -123,7 +123,7 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
 
 
 def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, DatasetInfo]":
-    """Drop data sets with the same files as another one, which differ only in the split seed or the fold."""
+    """Drop all but one of the data sets that differ only in the split seed or the fold."""
     from semisup.dataset import KeyRole, keys_with_role
 
     first: dict[Any, Dataset] = {}
@@ -187,7 +187,7 @@ PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")
 
 
 def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
-    """Run the jobs of the sweep by calling `work`, handle stop signals, and return the exit status.
+    """Run the jobs of a sweep by calling `work`, handle stop signals, and return the exit status.
 
     On a signal, `work` is stopped after all runs have saved their state.
     """

@@ -1,4 +1,4 @@
-"""Start the worker process of a sweep, so that a job that crashes ends only the worker process.
+"""Start the worker process of a sweep, in which a crash of a job does not end the command.
 
 A new interpreter costs 1.4 s of CPU time more than a fork (median of 5 paired sweeps on a busy machine, range 1.0 to
 2.0). The time is spent on imports, a second composition of the config, and the teardown, which a fork skips. A sweep

@@ -85,5 +85,5 @@ def test_ensemble_of_unequal_runs_is_refused(tmp_path: Path, within: Within) -> 
     for run_, problem in ((larger, "image size or conversion"), (other, "classes")):
         done = within(tmp_path, "predict", str(one), str(run_), "images")
         assert done.returncode == 2
-        assert f"{run_}: not the same {problem} as {one}; the runs of an ensemble must have the same" in done.stderr
+        assert f"{run_}: not the same {problem} as {one}; the runs of an ensemble must agree in this" in done.stderr
         assert done.stdout == ""
