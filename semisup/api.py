@@ -10,6 +10,7 @@ them. They leave the settings of torch, of warnings and of signals as they were.
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import warnings
@@ -28,11 +29,12 @@ from semisup.runner.output_root import check_output_root
 from semisup.runner.progress import Bars
 from semisup.runner.resolve_auto import resolve_auto
 from semisup.runner.result import RunResult
-from semisup.runner.run import run as run_training
+from semisup.runner.run import run_to_end
 from semisup.runtime.determinism import preserved_settings
 from semisup.runtime.missing_features import warn_missing_features
 from semisup.runtime.warning_lines import short_warnings
-from semisup.sweep.preflight import ComposedCommand, compose_command, validate_command
+from semisup.sweep.labels_only import validate_or_train_on_labels
+from semisup.sweep.preflight import ComposedCommand, compose_command
 
 if TYPE_CHECKING:
     import pandas
@@ -78,10 +80,10 @@ def train(overrides: Sequence[str] | Mapping[str, object] = ()) -> FinishedRun:
     with _as_command("train", words), preserved_settings():
         command = _compose(words)
         check_output_root(str(command.config.output_root))
-        validate_command(command)
+        command = validate_or_train_on_labels(to_overrides(words), command)
         warn_missing_features()
         with Bars() as bars:
-            result = run_training(resolve_auto(without_hydra(command.config)), bars, in_sweep=False)
+            result = run_to_end(resolve_auto(without_hydra(command.config)), bars, in_sweep=False)
     if result.status != RunStatus.DONE:
         _raise_error(result)
     return FinishedRun(result.folder, result.summary or {}, result.kept)
@@ -133,8 +135,21 @@ def _to_words(overrides: Sequence[str] | Mapping[str, object]) -> list[str]:
             words += [f"{key}.{word}" for word in _to_words(value)]
         else:
             plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-            words.append(f"{key}={format_value([*plain] if isinstance(plain, tuple) else plain)}")
+            words.append(f"{key}={_format([*plain] if isinstance(plain, tuple) else plain)}")
     return words
+
+
+PLAIN_TEXT = re.compile(r"[A-Za-z][\w-]*([./][\w-]+)*", re.ASCII)
+"""Text that Hydra reads as text without quotes, unless it is one of NOT_TEXT."""
+
+NOT_TEXT = frozenset({"null", "true", "false", "nan", "inf", "yes", "no", "on", "off"})
+
+
+def _format(value: object) -> str:
+    """Format a value for the command line; names such as `fixmatch` without quotes, so that the command is readable."""
+    if isinstance(value, str) and PLAIN_TEXT.fullmatch(value) and value.lower() not in NOT_TEXT:
+        return value
+    return format_value(value)
 
 
 def _compose(words: list[str]) -> ComposedCommand:

@@ -38,6 +38,15 @@ class SettingError(ValueError):
         return SettingError(f"{group}.{self.key}", self.value, self.allowed, nearest)
 
 
+class NoUnlabeledError(SettingError):
+    """The method needs unlabeled images, and the data set has none.
+
+    `ignored`: the files that were not read, in words; "" if there are none.
+    """
+
+    ignored = ""
+
+
 class DataError(ValueError):
     """The images or folders of a data set are missing, damaged, or do not match the settings.
 

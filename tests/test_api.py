@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import semisup
+from semisup import api
 from semisup.errors import DataError, DivergedError, MissingPackageError, RecordError, SettingError
 from semisup.record.status import RunStatus
 from semisup.runner.result import RunResult
@@ -54,7 +55,7 @@ def test_train_returns_the_finished_run(
     assert json.loads((run.folder / "summary.json").read_text()) == run.summary
     assert not run.reused
     assert run.summary["test/accuracy"] > 0
-    words = "train.epochs=2 model.widths=[4,8] method='supervised' tracking='none' plots=false train.ema_decay=null"
+    words = "train.epochs=2 model.widths=[4,8] method=supervised tracking=none plots=false train.ema_decay=null"
     command = shlex.join(["semisup", "train", *words.split()])
     assert json.loads((run.folder / "run.json").read_text())["command"] == command
     again = semisup.train(words.split())
@@ -129,7 +130,7 @@ def test_failures_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         semisup.train({**QUICK, "optimizer": "sgd", "optimizer.lr": 1e30})
     with pytest.raises(DataError, match="there is no such folder"):
         semisup.compare("nowhere")
-    with pytest.raises(RecordError, match="not the directory of a finished run"):
+    with pytest.raises(RecordError, match="the directory of a run"):
         semisup.load("nowhere")
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingPackageError, match="type pip install pandas"):
@@ -141,7 +142,7 @@ def test_interrupted_run_raises_keyboard_interrupt(tmp_path: Path, monkeypatch: 
 
     monkeypatch.chdir(tmp_path)
     stopped = RunResult(Path("run"), RunStatus.INTERRUPTED, message="stopped", by="SIGUSR1")
-    monkeypatch.setattr(api, "run_training", lambda *_, **__: stopped)
+    monkeypatch.setattr(api, "run_to_end", lambda *_, **__: stopped)
     received: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: received.append(number))
     try:
@@ -180,3 +181,14 @@ def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [output for output in outputs if output["output_type"] == "error"]
     assert "((20, 10), (20, " in outputs[-1]["data"]["text/plain"]
     assert len(list((tmp_path / "outputs/notebook").glob("*/summary.json"))) == 2
+
+
+def test_recorded_command_quotes_only_what_needs_it() -> None:
+    settings = {
+        "method": "fixmatch",
+        "dataset": {"root": "my photos", "layout": "auto"},
+        "tracking.mode": "off",
+        "x": None,
+    }
+    words = ["method=fixmatch", "dataset.root='my photos'", "dataset.layout=auto", "tracking.mode='off'", "x=null"]
+    assert api._to_words(settings) == words

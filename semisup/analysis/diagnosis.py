@@ -4,9 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.run_history import first_selection, read_metric_rows
+from semisup.analysis.run_history import first_selection, read_metric_rows, read_threshold_curves
 from semisup.analysis.runs import Run, as_number
 from semisup.config.schema import RunConfig
+from semisup.record.curves import POOL
 
 
 def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
@@ -15,26 +16,28 @@ def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any])
     Returns:
         "" if the run used a pseudo-label, or its method uses none.
     """
-    reason = summary.get("unused_reason") or find_unused_reason(run_config, folder, summary)
+    reason = summary.get("unused_reason") or find_unused_reason(run_config, folder, summary, None)
     return f"no pseudo-label was used: {reason}" if reason else ""
 
 
-def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> str:
+def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, Any], chance: float | None) -> str:
     """Find the reason why the run in `folder` never used a pseudo-label, to store it in summary.json.
+
+    Args:
+        chance: validation accuracy that guessing may reach (`chance_limit`); None = unknown.
 
     Returns:
         "" if the run used a pseudo-label at any time, or its method uses none.
     """
     config = run_config.config
     if config["method"].get("lambda_unlabeled") == 0:  # then `uses_unlabeled` is False as well
-        return _reason(config, summary)
+        return _reason(config, summary, folder)
     if not run_config.settings.method.uses_unlabeled or summary.get("pseudo/coverage") or first_selection(folder):
         return ""
     if "pseudo/coverage" in summary or "gate" not in config["method"]:
-        return _reason(config, summary)
-    return _never_labeled(
-        config, _due_accuracies(run_config, folder, summary), as_number(summary.get("best/val/accuracy")) or 0.0
-    )
+        return _reason(config, summary, folder)
+    best = as_number(summary.get("best/val/accuracy")) or 0.0
+    return _never_labeled(config, _due_accuracies(run_config, folder, summary), best, chance)
 
 
 def unused_reason(run: Run) -> str:
@@ -47,19 +50,35 @@ def unused_reason(run: Run) -> str:
     stored = run.summary.get("unused_reason")
     if isinstance(stored, str):
         return stored
-    return "" if run.number("pseudo/coverage") or first_selection(run.folder) else _reason(run.config, run.summary)
+    return (
+        ""
+        if run.number("pseudo/coverage") or first_selection(run.folder)
+        else _reason(run.config, run.summary, run.folder)
+    )
 
 
-def _reason(config: dict[str, Any], summary: dict[str, Any]) -> str:
+def _reason(config: dict[str, Any], summary: dict[str, Any], folder: Path) -> str:
     method = config["method"]
     if method.get("lambda_unlabeled") == 0:
         return "method.lambda_unlabeled=0 leaves the unlabeled images out"
     if "pseudo/coverage" in summary:
-        return "no confidence reached the threshold; a lower threshold selects more (what_if.csv shows how many)"
+        return f"no confidence reached the threshold; {_lower_threshold(config, folder)}"
     start, best = method.get("gate"), as_number(summary.get("best/val/accuracy")) or 0
     return (
         f"validation accuracy never reached method.gate={start} when a labeling was due (its best was {best:.3f}); "
-        "a lower gate, or more steps, starts it"
+        f"{'more steps' if start == 'auto' else 'a lower gate, or more steps'}, can start it"
+    )
+
+
+def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
+    """Suggest the highest `threshold.tau` that would have selected a tenth of the unlabeled images last."""
+    curves = [curve for curve in read_threshold_curves(folder) if curve.split == POOL]
+    enough = [(tau, share) for tau, share in curves[-1].coverage if tau > 0 and share >= 0.1] if curves else []
+    if config["threshold"]["name"] != "fixed" or not enough:
+        return "a lower threshold selects more (what_if.csv shows how many)"
+    tau, share = max(enough)
+    return (
+        f"threshold.tau={tau:g} would have selected {share:.0%} of the unlabeled images (what_if.csv has other values)"
     )
 
 
@@ -80,22 +99,42 @@ def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]
     return due
 
 
-def _never_labeled(config: dict[str, Any], due: dict[int, float], best: float) -> str:
+def _never_labeled(config: dict[str, Any], due: dict[int, float], best: float, chance: float | None) -> str:
     gate, every = config["method"].get("gate"), config["method"].get("refresh_every")
     if not due:
         return (
             f"the unlabeled set was never due to be labeled (method.refresh_every={every}); train longer, or lower "
             "method.refresh_every"
         )
-    highest = max(due.values())
+    highest, limit = max(due.values()), chance if gate == "auto" else gate
     when = ", ".join(map(str, list(due)[:3])) + (", ..." if len(due) > 3 else "")
+    number = f" ({chance:.3f})" if gate == "auto" and chance is not None else ""
     reason = (
-        f"validation accuracy never exceeded method.gate={gate} when the unlabeled set was due to be labeled "
+        f"validation accuracy never exceeded method.gate={gate}{number} when the unlabeled set was due to be labeled "
         f"(after epoch {when}: at most {highest:.3f})"
     )
-    if best > gate >= highest:
-        return f"{reason}, only between (best {best:.3f}); lower method.gate or method.refresh_every"
-    return f"{reason}; train longer, or type method.gate={_below(highest):g}"
+    if limit is not None and best > limit >= highest:
+        lower = "method.refresh_every" if gate == "auto" else "method.gate or method.refresh_every"
+        return f"{reason}, only between (best {best:.3f}); lower {lower}"
+    if gate != "auto" and (chance is None or highest > chance):
+        below = _below(highest)
+        gate = "auto" if below <= (chance or 0) else format(below, "g")
+        return f"{reason}; train longer, or type method.gate={gate}{_encoder_hint(config)}"
+    guessing = "" if chance is None or gate == "auto" else f", and guessing may reach {chance:.3f}"
+    longer = _twice_as_long(config["train"])
+    return f"{reason}{guessing}; label more images, or train longer: {longer}{_encoder_hint(config)}"
+
+
+def _encoder_hint(config: dict[str, Any]) -> str:
+    """Suggest a pretrained encoder for the user's own images, of which few labels suffice then."""
+    if config["dataset"]["name"] != "folder" or config["encoder"]["name"] != "none":
+        return ""
+    return "; with few labels, experiment=photographs uses a pretrained encoder and is better"
+
+
+def _twice_as_long(train: dict[str, Any]) -> str:
+    key = "epochs" if train["steps"] is None else "steps"
+    return f"train.{key}={2 * train[key]}"
 
 
 def _below(accuracy: float) -> float:

@@ -15,11 +15,11 @@ from typing import Any
 from semisup.config.controls import reference_configs
 from semisup.config.nodes import GROUP_NODES, SECTIONS
 from semisup.config.run_id import fold_of, result_config, run_id
-from semisup.errors import DataError, RecordError
+from semisup.errors import DataError, RecordError, closest_match
 from semisup.record.lock_holder import HolderState, holder_state
 from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
 from semisup.record.status import RECORDED_STATUSES, RunStatus
-from semisup.text import escape
+from semisup.text import escape, shell_quote
 
 ConfigDict = dict[str, Any]
 
@@ -107,6 +107,16 @@ class Run:
         return int(sum(max(as_number(count) or 0, 0) for count in counts)) or None
 
 
+def _nearest_folder(folder: Path) -> str:
+    """Return the path of a folder that the user may have meant: in outputs/, or one with a similar name."""
+    if (Path("outputs") / folder).is_dir():
+        return shell_quote(Path("outputs") / folder)
+    parents = dict.fromkeys((folder.parent, Path("outputs")))
+    beside = {path.name: path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())}
+    near = closest_match(folder.name, (name for name, path in beside.items() if path.is_dir()))
+    return "outputs/NAME, the folder of an experiment" if near is None else shell_quote(beside[near])
+
+
 def find_runs(folders: list[Path]) -> list[Path]:
     """List the run directories in the folders, sorted within each folder, without repetition.
 
@@ -116,7 +126,7 @@ def find_runs(folders: list[Path]) -> list[Path]:
     by_path: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"{escape(folder)}: there is no such folder")
+            raise DataError(f"{shell_quote(folder)}: there is no such folder; type {_nearest_folder(folder)}")
         try:
             runs = sorted(_runs_below(folder, depth=2))
         except OSError as error:

@@ -131,6 +131,9 @@ def _run_command(words: list[str]) -> int:
         from semisup.sweep.worker import run_worker
 
         return run_worker()
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        print(f"semisup: {_unknown_command(words)}", file=sys.stderr)
+        return 2
     parser, arguments, rest = _parse(words)
     if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -140,6 +143,24 @@ def _run_command(words: list[str]) -> int:
     if rest:
         arguments.settings += rest  # settings after a flag: argparse collects only those before it
     return _report_user_errors(arguments)
+
+
+def _unknown_command(words: list[str]) -> str:
+    """Describe what to type for the name of a command that does not exist."""
+    import difflib
+    import shlex
+
+    from semisup.text import printable
+
+    name, rest = words[0], words[1:]
+    if "=" in name:
+        return (
+            f"{printable(name)}: no command is given; type {printable(shlex.join(['semisup', 'train', *words]), 2000)}"
+        )
+    nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.6)
+    if nearest:
+        return f"{printable(name)}: no such command; type {printable(shlex.join(['semisup', nearest[0], *rest]), 2000)}"
+    return f"{printable(name)}: no such command; type semisup with one of {', '.join(COMMANDS)}"
 
 
 def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:

@@ -14,6 +14,9 @@ or a file that semisup did not write. While a run is in progress, only states of
 """
 
 
+NOT_OURS = "not recognized as files of semisup, such as reports, sweeps' logs and your own files; never deleted"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments of `semisup disk`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -40,7 +43,7 @@ def disk_command(arguments: argparse.Namespace) -> int:
             without `--clean`.
     """
     from semisup.errors import DataError
-    from semisup.runner.disk_usage import KINDS, REMOVABLE, clean, measure
+    from semisup.runner.disk_usage import KINDS, OTHER, REMOVABLE, clean, measure
     from semisup.text import counted, shell_quote
 
     if arguments.yes and not arguments.clean:
@@ -48,7 +51,7 @@ def disk_command(arguments: argparse.Namespace) -> int:
     usage = measure(arguments.folder)
     for kind in KINDS:
         if usage.files[kind]:
-            note = "  can be deleted" if kind in REMOVABLE else ""
+            note = "  can be deleted" if kind in REMOVABLE else f"  {NOT_OURS}" if kind == OTHER else ""
             print(f"{_size(usage.size(kind)):>10}  {counted(len(usage.files[kind]), 'file'):>12}  {kind}{note}")
     print(f"{_size(sum(usage.sizes.values())):>10}  {counted(len(usage.sizes), 'file'):>12}  in total")
     removable = usage.removable()

@@ -77,12 +77,12 @@ def label_command(arguments: argparse.Namespace) -> int:
     """
     from semisup.config.caller_settings import merge_caller_settings
     from semisup.errors import check_range
-    from semisup.labeling.finished_run import check_finished
     from semisup.record.reader import read_config
+    from semisup.record.run_check import check_finished_run
 
     check_range("--threshold", arguments.threshold, 0, 1)
     check_range("--next", arguments.next, 1)
-    check_finished(arguments.run)
+    check_finished_run(arguments.run)
     config = merge_caller_settings(read_config(arguments.run / "config.yaml"), arguments.settings)
 
     from semisup.labeling.command import LabelingOptions, write_labeling_files

@@ -15,11 +15,13 @@ from semisup.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from semisup.runner.classifier import ClassifiedBatch
+    from semisup.runner.image_inputs import ImageItem
     from semisup.runner.prediction_table import PredictionColumns
 
 EPILOG = """\
 Images are read exactly as in the run: same size, same conversion. Files that cannot be read are rows with an
-empty class and the reason; files of a folder that are not images are the last rows, with the reason "ignored: ...".
+empty class and the reason; files of a folder or archive that are not images are the last rows, with the reason
+"ignored: ...". A table gives one row for each of its rows, in its order.
 A path or class that begins with = + - @ gets one ' in front, so that no spreadsheet executes it; remove that one '
 to get the name. Several runs, such as those of other seeds, form an ensemble: the mean of their class probabilities
 decides. Paths are relative to the folder if one folder is given. Examples:
@@ -49,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="RUN ... IMAGES",
-        help="a run directory, outputs/NAME/RUN (several = an ensemble); then image files, or folders or archives "
-        "(tar, zip) with images, also in folders inside them",
+        help="a run directory, outputs/NAME/RUN (several = an ensemble); then image files, folders or archives "
+        "(tar, zip) with images, also in folders inside them, or tables (CSV, TSV, Parquet) with a column of paths",
     )
     parser.add_argument(
         "--output",
@@ -58,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the table to this file instead of standard output; .parquet = as Parquet (semisup[parquet])",
     )
+    parser.add_argument(
+        "--file-column",
+        metavar="NAME",
+        help="column of the paths in a table; default: a usual name such as file or path",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file that --output names, if it exists")
     parser.add_argument(
         "--top", type=int, default=1, metavar="N", help="number of classes per image: adds class_2, confidence_2, ..."
     )
@@ -89,15 +97,17 @@ def predict_command(arguments: argparse.Namespace) -> int:
         SettingError: an option is not valid.
         MissingPackageError: Parquet is requested and pyarrow is not installed.
     """
-    from semisup.runner.image_inputs import list_images
+    from semisup.record.run_check import check_run
     from semisup.runner.prediction_table import import_pyarrow
 
     runs, images = _split_paths(arguments.paths)
-    output = None if arguments.output is None else _check_output(arguments.output)
+    output = None if arguments.output is None else _check_output(arguments.output, overwrite=arguments.overwrite)
     if output is not None and _is_parquet(arguments.output):
         import_pyarrow(f"--output {arguments.output}")
+    for run in runs:
+        check_run(run)
     ignored: dict[str, str] = {}
-    items = list_images(images[0] if len(images) == 1 else images, ignored)
+    items = _list_images(images, ignored, arguments.file_column)
     _print_ignored(ignored)
 
     from semisup.runner.classifier import load_classifier
@@ -118,6 +128,19 @@ def predict_command(arguments: argparse.Namespace) -> int:
     if output is not None:
         print(f"{len(items)} images: {arguments.output}")
     return 0
+
+
+def _list_images(paths: list[Path], ignored: dict[str, str], file_column: str | None) -> "list[ImageItem]":
+    """List the images that the arguments name, as `list_images`; errors about a table name `--file-column`."""
+    from semisup.errors import DataError, SettingError
+    from semisup.runner.image_inputs import list_images
+
+    try:
+        return list_images(paths[0] if len(paths) == 1 else paths, ignored, file_column)
+    except (DataError, SettingError) as error:
+        if "dataset.file_column" not in str(error):
+            raise
+        raise DataError(str(error).replace("dataset.file_column=", "--file-column=")) from None
 
 
 def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -161,11 +184,12 @@ def _best_run(folder: Path) -> Path | None:
     return best[0] if best else None
 
 
-def _check_output(path: Path) -> Path:
+def _check_output(path: Path, *, overwrite: bool) -> Path:
     """Return the file to which `--output` leads; if the path is a link, its target is written.
 
     Raises:
-        DataError: the folder does not exist, or the path is not a regular file.
+        DataError: the folder does not exist, the path is not a regular file, or the file exists and is not to be
+            replaced.
     """
     from semisup.errors import DataError
 
@@ -174,6 +198,10 @@ def _check_output(path: Path) -> Path:
         raise DataError(f"--output {path}: no such folder: {output.parent}")
     if output.exists() and not output.is_file():  # renaming would replace /dev/null by a file
         raise DataError(f"--output {path}: not a regular file; without --output the CSV goes to standard output")
+    if output.exists() and not overwrite:
+        raise DataError(
+            f"--output {path}: the file exists already; add --overwrite to replace it, or type another name"
+        )
     return output
 
 

@@ -68,14 +68,12 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
         SettingError: the config of RUN is not valid, or a setting after RUN is not allowed.
         DataError: the data set of RUN is missing or has changed.
     """
-    from semisup.errors import RecordError
     from semisup.record.reader import read_config, read_json
+    from semisup.record.run_check import check_run
 
     bare = not arguments.run.is_dir()
-    if not bare and not (arguments.run / "config.yaml").exists():
-        raise RecordError(
-            f"{arguments.run}: is not a run directory, because it has no config.yaml; give one of the folders inside it"
-        )
+    if not bare:
+        check_run(arguments.run)
     config = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup.config import schema
     from semisup.runner.output_root import check_output_root
@@ -119,13 +117,14 @@ def _run_again(run_config: "RunConfig", source: Path, bars: "Bars") -> "RunResul
     """Train the saved config of the run in `source` again, or continue an interrupted attempt to do so."""
     from semisup.config import schema
     from semisup.runner.reproduction import interrupted_name
-    from semisup.runner.run import run
+    from semisup.runner.run import run_to_end
 
     if (name := interrupted_name(run_config, source)) is not None:
-        result = run(schema.validate(run_config.config | {"name": name}), bars, in_sweep=False, reproduces=source)
+        named = schema.validate(run_config.config | {"name": name})
+        result = run_to_end(named, bars, in_sweep=False, reproduces=source)
         if result.status not in (RunStatus.IN_USE, RunStatus.REFUSED):
             return result
-    return run(run_config, bars, in_sweep=False, reproduces=source)
+    return run_to_end(run_config, bars, in_sweep=False, reproduces=source)
 
 
 def _report(result: "RunResult", source: Path | None, differences: list[str], tolerance: float | None) -> int:

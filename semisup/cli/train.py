@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from semisup.runner.output_root import check_output_root
 from semisup.runtime.missing_features import warn_missing_features
 from semisup.runtime.torchrun_env import is_rank_zero
 from semisup.runtime.warning_lines import short_warnings
-from semisup.sweep.preflight import compose_command, validate_command
+from semisup.sweep.labels_only import validate_or_train_on_labels
+from semisup.sweep.preflight import compose_command
 from semisup.sweep.runner import sweep
 from semisup.sweep.worker import run_hydra
 from semisup.text import printable, shell_quote
@@ -53,17 +55,15 @@ def train_command(words: list[str]) -> int:
         return _describe(overrides)
     if shown:
         return _print_with_hydra(words)
-    if any(flag not in ("-m", "--multirun") for flag in flags):
-        return _print_error(
-            f"{' '.join(flags)}: not a flag of semisup train; settings are written key=value, and -m starts a sweep"
-        )
+    if wrong := [flag for flag in flags if flag not in ("-m", "--multirun")]:
+        return _print_error(_wrong_flag(wrong[0], words))
     try:
         overrides = to_overrides(overrides, sweep=bool(flags))
         command = compose_command(overrides, bool(flags))
         check_output_root(str(command.config.output_root))
         if not command.several:
             short_warnings()
-            validate_command(command)
+            command = validate_or_train_on_labels(overrides, command)
     except (SettingError, DataError) as error:
         return _print_error(str(error))
     if is_rank_zero():
@@ -71,6 +71,17 @@ def train_command(words: list[str]) -> int:
         for group, name, path in custom_choices(command.config):
             safe_print(f"{group}={name}: {shell_quote(path)}")
     return sweep(overrides, command) if command.several else _run_single(command.config)
+
+
+def _wrong_flag(flag: str, words: list[str]) -> str:
+    """Describe what to type for a flag that does not exist, such as `--experiment photographs`."""
+    key, equals, value = flag.partition("=")
+    following = words[words.index(flag) + 1 :][:1]
+    if not equals and following and "=" not in following[0] and not following[0].startswith("-"):
+        flag, equals, value = f"{flag} {following[0]}", "=", following[0]
+    name = key.lstrip("-").replace("-", "_")
+    hint = f"type {shlex.quote(f'{name}={value}')}" if equals and name else "settings are written key=value"
+    return f"{flag}: not a flag of semisup train; {hint}" + ("" if equals else ", and -m starts a sweep")
 
 
 def _with_config_dir(words: list[str]) -> list[str]:
@@ -136,12 +147,12 @@ def _run_single(config: DictConfig) -> int:
     from semisup.cli.track import upload
     from semisup.runner.progress import Bars
     from semisup.runner.resolve_auto import resolve_auto
-    from semisup.runner.run import run
+    from semisup.runner.run import run_to_end
     from semisup.tracking.wandb import is_wandb_agent
 
     run_config = resolve_auto(without_hydra(config))
     with Bars() as bars:
-        result = run(run_config, bars, in_sweep=False)
+        result = run_to_end(run_config, bars, in_sweep=False)
     if not is_rank_zero():
         return result.exit_code
     if result.status != RunStatus.DONE:

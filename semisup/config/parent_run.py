@@ -1,14 +1,14 @@
 """Find and check the run from whose best model another run starts (`from.run`)."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from semisup.config.run_id import IGNORED_ENCODER_KEYS, ConfigDict
 from semisup.errors import RecordError, SettingError
-from semisup.record import checkpoint, is_finished
-from semisup.record.reader import example_run, read_config, read_section
+from semisup.record import checkpoint
+from semisup.record.reader import read_config, read_section
+from semisup.record.run_check import check_finished_run
 from semisup.text import escape
 from semisup.training.parent import ParentSettings
 
@@ -50,12 +50,7 @@ def _read_parent(run: Path) -> tuple[ConfigDict, list[str]]:
         RecordError: the directory is not that of a finished run that trained its model.
         OSError: the directory cannot be read.
     """
-    if not os.path.isdir(run):
-        raise RecordError("must be the directory of a finished run; there is no such directory")
-    if not (run / "config.yaml").is_file():
-        raise RecordError(f"must be the directory of a finished run{example_run(run, 'summary.json')}")
-    if not is_finished(run):
-        raise RecordError("the run is not finished; repeat the command that trained it, which continues it")
+    check_finished_run(run)
     config = read_config(run / "config.yaml")
     classifier = read_section(config, "probe").get("classifier")
     if classifier is not None:

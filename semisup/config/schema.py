@@ -214,7 +214,7 @@ def _check_refit(config: ConfigDict, method: Any, dataset: Dataset, labeler: Lab
             config["reject"]["keep"],
             "needs validation images, but train.refit=true trains on them; give the limit as a number, reject.limit=X",
         )
-    if method.uses_unlabeled and config["method"].get("gate"):
+    if method.uses_unlabeled and config["method"].get("gate") not in (None, 0, "auto"):
         raise SettingError(
             "method.gate",
             config["method"]["gate"],
@@ -319,7 +319,8 @@ def _resolve(config: DictConfig | ConfigDict) -> ConfigDict:
         refuse_interpolations(plain)
         missing = sorted(key for key, (value, _) in _leaves(plain, plain) if value == "???")
     if missing:
-        raise SettingError(missing[0], "???", "must be given")
+        value = "PATH" if missing[0].endswith("root") else "VALUE"
+        raise SettingError(missing[0], "???", f"must be given; type {missing[0]}={value}")
     return {str(key): value for key, value in plain.items()}
 
 
@@ -456,7 +457,7 @@ def _merge(cls: type, values: ConfigDict) -> Any:
     """Build an instance of the dataclass `cls` from `values`, without the cache of `_merge_strictly`."""
     schema = OmegaConf.structured(cls)
     try:
-        merged = OmegaConf.merge(schema, values)
+        merged = OmegaConf.merge(schema, _to_numbers_or_text(cls, values))
     except ConfigKeyError as error:
         key = error.full_key or str(error.key)
         fields = cls.__dataclass_fields__  # type: ignore[attr-defined]
@@ -472,6 +473,13 @@ def _merge(cls: type, values: ConfigDict) -> Any:
     for key, (before, after) in _leaves(values, container):
         _check_same_type(key, before, after)
     return cls(**container)
+
+
+def _to_numbers_or_text(cls: Any, values: ConfigDict) -> ConfigDict:
+    """Convert whole numbers to `float` in fields of type `float | str`, which OmegaConf does only for `float`."""
+    mixed = [key for key, field in cls.__dataclass_fields__.items() if field.type == float | str]
+    whole = {key: values[key] for key in mixed if type(values.get(key)) is int and abs(values[key]) < 2**53}
+    return values | {key: float(value) for key, value in whole.items()}
 
 
 def _describe_type(cls: Any, key: str) -> str:

@@ -19,6 +19,12 @@ from semisup.text import listed, printable
 
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
+KEY = re.compile(r"[+~]{0,2}[\w./@-]+=.*|-.*|~.*", re.ASCII | re.DOTALL)
+"""Pattern of a word that is not the value of the word before it."""
+
+SPACED = re.compile(r"([+]{0,2}[\w./@-]+)(?: += *| *= +)(\S.*)", re.ASCII | re.DOTALL)
+"""Pattern of a setting with spaces around `=` that was quoted for the shell."""
+
 FROM = "from="
 """Start of the short form of `from.run=RUN`."""
 
@@ -38,6 +44,7 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
         SettingError: a word is not of the form key=value, `glob` matches no option, text of a sweep that has no
             meaning in the grammar has a comma, or a key with paired values is given twice.
     """
+    _refuse_spaces(words)
     converted: list[str] = []
     for word in words:
         key, _, value = word.partition("=")
@@ -47,6 +54,32 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
             converted.append(_to_override(_long_form(word), sweep))
     require_single_sources(converted)
     return converted
+
+
+def _refuse_spaces(words: Sequence[str]) -> None:
+    """Raise SettingError if a setting was typed with spaces around `=`, so that the shell divided it."""
+    for number, word in enumerate(words):
+        before, after = words[:number][-1:], words[number + 1 :][:1]
+        if word.startswith("=") and before and "=" not in before[0]:
+            parts = [*before, word, *(after if word == "=" else [])]
+        elif word.endswith("=") and "=" not in word[:-1] and after and KEY.fullmatch(after[0]) is None:
+            parts = [word, *after]
+        elif spaced := SPACED.fullmatch(word):
+            parts = [spaced[1], "=", spaced[2]]
+        else:
+            continue
+        raise SettingError(
+            "override", " ".join(parts), f"type {shlex.quote(''.join(parts))}, without spaces around the ="
+        )
+
+
+def _refuse_range(key: str, value: str) -> None:
+    """Raise SettingError for `seed=0..2`, which no setting accepts."""
+    ends = re.fullmatch(r"(\d+)\.\.\.?(\d+)", value)
+    if ends is None or not 0 <= (count := int(ends[2]) - int(ends[1])) < 1000:
+        return
+    values = [*range(int(ends[1]), int(ends[2]) + 1)] if count < 10 else [f"range({ends[1]},{int(ends[2]) + 1})"]
+    raise SettingError(key, value, f"must be a list of values; type -m {key}={','.join(map(str, values))}")
 
 
 def _cell_to_override(word: str) -> str:
@@ -68,6 +101,7 @@ def _long_form(word: str) -> str:
 
 def _to_override(word: str, sweep: bool) -> str:
     word = tagged(word)
+    _refuse_range(*word.partition("=")[::2])
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:

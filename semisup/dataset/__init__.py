@@ -7,6 +7,7 @@ found without decoding is reported first.
 from semisup.core.types import SPLITS
 from semisup.dataset._image_files import resident_bytes
 from semisup.dataset._lookup import image_files, some_images
+from semisup.dataset._named_images import is_table, named_images
 from semisup.dataset._protocol import Data, Dataset, DatasetInfo, ScansFolders
 from semisup.dataset._roles import KeyRole, keys_with_role
 from semisup.dataset._table import read_table
@@ -21,7 +22,9 @@ __all__ = [
     "ScansFolders",
     "Table",
     "image_files",
+    "is_table",
     "keys_with_role",
+    "named_images",
     "read_table",
     "resident_bytes",
     "some_images",

@@ -39,13 +39,19 @@ class ArchiveSource:
             self.children.setdefault(folder.rpartition("/")[0], []).append(folder)
 
     @classmethod
-    def open(cls, root: Path, archives: Sequence[Path], inside: str = "") -> "ArchiveSource":
-        """Open archives as a source; `inside` is the folder in them that becomes the root of the source.
+    def open(
+        cls, root: Path, archives: Sequence[Path], inside: str = "", *, cache: Path | None = None
+    ) -> "ArchiveSource":
+        """Open archives as a source.
+
+        Args:
+            inside: the folder in them that becomes the root of the source.
+            cache: folder in which the listings of archives are stored; None = none.
 
         Raises:
             DataError: an archive is refused, or has no such folder.
         """
-        listing = list_archives(archives)
+        listing = list_archives(archives, cache=cache)
         if inside and inside not in listing.folders:
             tops = ", ".join(sorted(folder for folder in listing.folders if "/" not in folder)[:8]) or "none"
             raise DataError(f"{shown(root)}: the archive has no such folder; its folders are: {tops}")
@@ -86,6 +92,14 @@ class ArchiveSource:
     def other_roots(self) -> Iterator[tuple[str, "ArchiveSource"]]:
         for folder in self.subfolders(".")[:MOST_ROOTS]:
             yield shown(self.root / folder), ArchiveSource(self.root / folder, take_folder(self.listing, folder))
+
+    def only_folder(self) -> "ArchiveSource | None":
+        """Return the source below the folder that contains all members; None if there is no such folder."""
+        folders = self.subfolders(".")
+        outside = any("/" not in image.name for image in self.listing.images)
+        if len(folders) != 1 or outside or any("/" not in name for name in self.listing.attached):
+            return None
+        return ArchiveSource(self.root / folders[0], take_folder(self.listing, folders[0]))
 
     def tables(self) -> list[str]:
         attached = self.listing.attached

@@ -5,23 +5,16 @@ from pathlib import PurePosixPath
 
 from semisup.dataset._listing import SetNames
 from semisup.dataset._source import Source, last_name
+from semisup.dataset._split_words import FOLDER_WORDS
 from semisup.errors import SettingError, closest_match
 from semisup.text import listed
 
-WORDS: Mapping[str, tuple[str, ...]] = {
-    "labeled": ("train", "training", "labeled", "labelled"),
-    "unlabeled": ("unlabeled", "unlabelled"),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test", "testing", "evaluation"),
-}
-"""Set -> names of its folder."""
-
-ANY_WORD = frozenset(word for words in WORDS.values() for word in words)
+ANY_WORD = frozenset(word for words in FOLDER_WORDS.values() for word in words)
 
 
 def is_word(split: str, name: str) -> bool:
     """Whether `name` is a usual name for the folder of this set, such as `val` for validation."""
-    return name.casefold() in WORDS[split]
+    return name.casefold() in FOLDER_WORDS[split]
 
 
 def word_folders(source: Source, inside: str) -> list[str]:
@@ -29,15 +22,16 @@ def word_folders(source: Source, inside: str) -> list[str]:
 
     Such folders are never classes.
     """
-    return [each for each in source.folders(inside).values() if _is_any_word(each)]
+    return [each for each in source.folders(inside).values() if is_any_word(each)]
 
 
 def class_candidates(source: Source, inside: str) -> list[str]:
-    """List the folders in `inside` that can be classes: all without the usual name of a set, such as `val`."""
-    return [each for each in source.folders(inside).values() if not _is_any_word(each)]
+    """List the folders in `inside` that can be classes: those without a usual name of a set."""
+    return [each for each in source.folders(inside).values() if not is_any_word(each)]
 
 
-def _is_any_word(where: str) -> bool:
+def is_any_word(where: str) -> bool:
+    """Whether the name of a folder is a usual name of any set."""
     return last_name(where).casefold() in ANY_WORD
 
 

@@ -1,5 +1,6 @@
 """Find the image file for each file name in a table."""
 
+import itertools
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,17 @@ class ImageNames:
         some = [each for each in self.by_name if os.path.basename(each).casefold() == base.casefold()]
         return some[0] if some else closest_match(name, list(self.by_name)[:10_000]) or next(iter(self.by_name))
 
+    def matching_folders(self, names: Iterable[str], folders: Sequence[str]) -> tuple[str, list[str]]:
+        """Find the first of the names that is an image in some of the folders.
+
+        Returns:
+            The name, and the folders in which it is found; no folder if none of the names is found.
+        """
+        for name in names:
+            if matches := [folder for folder in folders if self.find(folder, name) is not None]:
+                return name, matches
+        return "", []
+
     def folder_of(self, table: str, shown_path: str, names: Iterable[str], folders: Sequence[str]) -> str:
         """Find the folder to which the names in a table are relative: the first in which an image is found.
 
@@ -56,22 +68,17 @@ class ImageNames:
         Raises:
             DataError: no image, or images in several folders are found.
         """
-        first = ""
-        for number, name in enumerate(names):
-            first = first or name
-            matches = [folder for folder in folders if self.find(folder, name) is not None]
-            if len(matches) > 1 and "." not in matches:
-                split = split_of_name(table)
-                own = [folder for folder in matches if split_of_name(os.path.basename(folder)) == split]
-                if len(own) != 1:
-                    places = " and ".join(f"{folder}/" for folder in matches[:3])
-                    choice = "choose one with dataset.image_folder"
-                    raise DataError(f"{shown_path}: {escape_name(name)} is in {places}; {choice}")
-                matches = own
-            if matches:
-                return "." if "." in matches else matches[0]
-            if number + 1 == MOST_TRIED:
-                break
+        tried = [*itertools.islice(names, MOST_TRIED)]
+        name, matches = self.matching_folders(tried, folders)
+        if len(matches) > 1 and "." not in matches:
+            split = split_of_name(table)
+            own = [folder for folder in matches if split_of_name(os.path.basename(folder)) == split]
+            if len(own) != 1:
+                raise DataError(f"{shown_path}: {several_folders(name, matches)}")
+            matches = own
+        if matches:
+            return "." if "." in matches else matches[0]
+        first = next(filter(None, tried), "")
         if not self.by_name:
             raise DataError(f"{shown_path}: there is no image in {self.root}; type dataset.image_folder=FOLDER")
         raise DataError(
@@ -91,3 +98,9 @@ class ImageNames:
                 stem = os.path.splitext(name)[0]
                 self._by_stem[stem] = None if stem in self._by_stem else file
         return self._by_stem
+
+
+def several_folders(name: str, folders: Sequence[str]) -> str:
+    """Describe that images in several folders have a name that a table has."""
+    places = " and ".join(f"{folder}/" for folder in folders[:3])
+    return f"{escape_name(name)} is in {places}; choose one with dataset.image_folder"

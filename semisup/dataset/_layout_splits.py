@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._describe import describe
 from semisup.dataset._find_folders import (
-    WORDS,
     class_candidates,
     other_places,
     train_folder,
@@ -23,6 +22,7 @@ from semisup.dataset._find_folders import (
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import read_test, read_validation, scan_unlabeled
 from semisup.dataset._source import Source
+from semisup.dataset._split_words import FOLDER_WORDS
 from semisup.errors import DataError
 from semisup.text import listed
 
@@ -41,7 +41,7 @@ def scanned(source: Source, names: SetNames) -> Mapping[str, list[str]]:
 def read(source: Source, names: SetNames) -> Listing:
     places, ignored = _places(source, names), Counter[str]()
     if not places["labeled"]:
-        words = listed([f"{word}/" for word in WORDS["labeled"]])
+        words = listed([f"{word}/" for word in FOLDER_WORDS["labeled"]])
         raise DataError(f"dataset.layout=splits: {source.shown('.')} has no folder {words}")
     (where,) = places["labeled"]
     insides = dict.fromkeys((where, where.partition("/")[0]))

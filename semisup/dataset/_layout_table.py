@@ -51,7 +51,7 @@ def read(source: Source, names: SetNames) -> Listing:
         )
     tables = _read_all(source, splits, names)
     rows = ImageRows(source.shown("."), lambda origin: _describe(list(tables.values()), origin))
-    images = _list_images(source, tables, names, rows.ignored)
+    images = list_images(source, tables, names.image_folder, rows.ignored)
     missing: dict[int, str] = {}
     for number, (where, table) in enumerate(tables.items()):
         for row, file in enumerate(images[where]):
@@ -90,17 +90,26 @@ def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str
     present: set[str] = set()
     for where in paths:
         lacking: dict[str, SettingError] = {}
-        tables[where] = read_available(functools.partial(_read, source, where), names.columns, lacking)
+        tables[where] = read_available(functools.partial(open_table, source, where), names.columns, lacking)
         absent = lacking | absent  # the first error about a column is kept
         present |= {f"dataset.{role}_column" for role, name in names.columns.items() if name is not None} - set(lacking)
     if missing := next((error for key, error in absent.items() if key not in present), None):
         raise missing
     if all(table.classes is None for table in tables.values()):
-        _read(source, next(iter(tables)), names.columns, (CLASS,))  # raises
+        open_table(source, next(iter(tables)), names.columns, (CLASS,))  # raises
     return tables
 
 
-def _read(source: Source, where: str, columns: Mapping[str, str | None], required: tuple[str, ...] = ()) -> Table:
+def open_table(source: Source, where: str, columns: Mapping[str, str | None], required: tuple[str, ...] = ()) -> Table:
+    """Read a table of image files in a source.
+
+    Args:
+        columns: FILE, CLASS or SPLIT -> name of the column that the user gave; None or missing = recognize it.
+        required: the columns besides FILE without which the table cannot be used.
+
+    Raises:
+        SettingError, DataError: see `read_table`; or the table cannot be read.
+    """
     try:
         with source.open_file(where) as file:
             return read_table(file, source.shown(where), columns, (FILE, *required))
@@ -120,10 +129,18 @@ def _split(table: Table, row: int, default: str) -> str:
     return split
 
 
-def _list_images(
-    source: Source, tables: Mapping[str, Table], names: SetNames, ignored: Counter[str]
+def list_images(
+    source: Source, tables: Mapping[str, Table], image_folder: str | None, ignored: Counter[str]
 ) -> dict[str, list[ImageFile | None]]:
-    """Find the image of each row of each table; None for a row without an image. Count the images without a row."""
+    """Find the image of each row of each table; None if there is none. Images that no row names are counted.
+
+    Args:
+        image_folder: folder to which the names in the tables are relative; None = it is found.
+        ignored: reason -> number of files, to which the files that are not read are added.
+
+    Raises:
+        DataError: no image is found, or images in several folders are.
+    """
     embedded = {where: table for where, table in tables.items() if table.cells is not None}
     images: dict[str, list[ImageFile | None]] = {}
     for where, cells in embedded_images(source, embedded).items():
@@ -131,14 +148,14 @@ def _list_images(
     named = {where: table for where, table in tables.items() if table.cells is None}
     if not named:
         return images
-    scan = source.scan(names.image_folder or ".")
+    scan = source.scan(image_folder or ".")
     counts = Counter({**scan.ignored, **scan.suffixes})
     del counts[OUTPUT_FOLDER]  # no table names its plots
-    if not names.image_folder:
+    if not image_folder:
         counts -= Counter(each for where in tables for each in (PurePosixPath(where).suffix.lower(), OTHER_SUFFIX))
     ignored.update(counts)
     files = ImageNames(scan.files, source.shown("."))
-    folders = [names.image_folder] if names.image_folder else [".", *source.subfolders(".")]
+    folders = [image_folder] if image_folder else [".", *source.subfolders(".")]
     used: set[str] = set()
     for where, table in named.items():
         folder = files.folder_of(where, table.shown_path, table.files, folders)

@@ -16,12 +16,12 @@ from semisup.dataset import (
 )
 from semisup.dataset._archive_names import refuse_collision, refuse_splits
 from semisup.dataset._describe import some
-from semisup.dataset._find_folders import is_word, train_folder
+from semisup.dataset._find_folders import class_candidates, is_word, train_folder
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._source import Source, last_name
 from semisup.errors import DataError, SettingError
 from semisup.images.scan import shown
-from semisup.text import listed
+from semisup.text import counted, listed
 
 AUTO = "auto"
 """Value of `dataset.layout` with which the layout is detected."""
@@ -102,7 +102,7 @@ def _matching_layout(source: Source, names: SetNames, setting: str) -> Layout:
     if not matches and source.is_dir(names.labeled):
         return LAYOUTS["folders"]
     if not matches:
-        raise _no_layout(source, names)
+        raise _one_class(source) or _no_layout(source, names)
     ways = listed([f"{name} ({LAYOUTS[name].expects})" for name in matches], "and")
     allowed = f"{source.shown('.')} matches {len(matches)} layouts, {ways}; type dataset.layout={matches[0]} or"
     raise SettingError("dataset.layout", AUTO, f"{allowed} dataset.layout={matches[1]}")
@@ -142,13 +142,37 @@ def _no_layout(source: Source, names: SetNames) -> DataError:
     return DataError(f"dataset.labeled={names.labeled}: {missing}; {contents}{hint}; {advice}")
 
 
+def _one_class(source: Source) -> DataError | None:
+    """Build the error about a root with a single class folder; None if the root is not such a folder."""
+    folders = class_candidates(source, ".")
+    images = source.scan(folders[0], recursive=False).files if len(folders) == 1 else ()
+    if not images or source.scan(".", recursive=False).files or source.tables():
+        return None
+    name = shown(last_name(folders[0]))
+    allowed = (
+        "there must be at least 2 classes; put the images that are not of this class into a folder beside it, such"
+    )
+    contents = f"has one class folder, {name}/ with {counted(len(images), 'image')}"
+    return DataError(f"{source.shown('.')}: {contents}; {allowed} as {source.shown('other')}/")
+
+
 def _other_roots(source: Source, names: SetNames) -> list[str]:
-    """List folders in or above the root whose files match a layout, as suggestions for `dataset.root`."""
+    """List the folders in the root, or above it, whose files have a layout.
+
+    A root without subfolders may be the folder of one class, beside those of other classes.
+    """
     roots = []
+    is_flat = not source.subfolders(".")
     for root, other in source.other_roots():
         try:
-            if LAYOUTS["splits"].matches(other, names):
+            if LAYOUTS["splits"].matches(other, names) or (is_flat and _has_only_classes(other)):
                 roots.append(root)
         except (SettingError, DataError):
             continue
     return roots
+
+
+def _has_only_classes(source: Source) -> bool:
+    """Whether there are two or more folders, each of which has images."""
+    folders = class_candidates(source, ".")
+    return len(folders) >= 2 and all(source.scan(each, recursive=False).files for each in folders)

@@ -7,9 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from semisup.dataset._archive_source import ArchiveSource
+from semisup.dataset._find_folders import is_any_word
+from semisup.dataset._listing import SetNames
 from semisup.dataset._source import FolderSource, Source, list_subfolders
 from semisup.errors import SettingError, closest_match
-from semisup.images.archive import ARCHIVE_SUFFIXES, is_archive
+from semisup.images.archive import ARCHIVE_SUFFIXES, COMPRESSED_SUFFIXES, is_archive
 from semisup.images.scan import is_hidden
 
 MOST_PATHS = 100_000
@@ -18,8 +20,11 @@ MOST_PATHS = 100_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
-def open_source(root: Path, *, follow_symlinks: bool) -> Source:
+def open_source(root: Path, *, follow_symlinks: bool, cache: Path | None = None) -> Source:
     """Open the root of a data set.
+
+    Args:
+        cache: folder in which the listings of archives are stored; None = none.
 
     Raises:
         SettingError: there is no such folder or file, or no file matches the pattern.
@@ -27,21 +32,37 @@ def open_source(root: Path, *, follow_symlinks: bool) -> Source:
     """
     if root.is_dir():
         archives = _archives_in(root)
-        return ArchiveSource.open(root, archives) if archives else FolderSource(root, follow_symlinks)
+        return ArchiveSource.open(root, archives, cache=cache) if archives else FolderSource(root, follow_symlinks)
     if root.is_file():
-        return _open_files(root, [root], follow_symlinks=follow_symlinks)
+        return _open_files(root, [root], follow_symlinks=follow_symlinks, cache=cache)
     for parent in root.parents:
         if parent.is_file() and is_archive(parent):
-            return ArchiveSource.open(root, [parent], root.relative_to(parent).as_posix())
+            return ArchiveSource.open(root, [parent], root.relative_to(parent).as_posix(), cache=cache)
     if re.search(r"[*?\[{]", str(root)):
         paths = sorted({Path(path) for each in _expand_braces(str(root)) for path in glob.glob(each)})
         if not paths:
             raise SettingError(
                 "dataset.root", str(root), "no file matches this pattern; type the path of a folder, archive or table"
             )
-        return _open_files(root, paths, follow_symlinks=follow_symlinks)
+        return _open_files(root, paths, follow_symlinks=follow_symlinks, cache=cache)
     near = closest_match(root.name, [Path(each).name for each in list_subfolders(root.parent)])
     raise SettingError("dataset.root", str(root), "there is no such folder", near and str(root.parent / near))
+
+
+def below_top_folder(source: Source, names: SetNames) -> Source:
+    """Open an archive below the folder that contains all of its members, as if the user had typed ARCHIVE/FOLDER.
+
+    An archive that was packed with the name of its folder (`zip -r photos.zip photos`) is read like the folder. A
+    folder with a usual name of a set, or without folders and tables in it, is part of the layout.
+    """
+    while isinstance(source, ArchiveSource) and (inner := source.only_folder()) is not None:
+        given = (names.labeled, *(names.unlabeled or ()), names.validation, names.test, names.image_folder)
+        if any(where is not None and source.is_dir(where) for where in given) or is_any_word(inner.root.name):
+            break
+        if not inner.subfolders(".") and not inner.tables():
+            break
+        source = inner
+    return source
 
 
 def open_folder(root: Path, *, follow_symlinks: bool) -> FolderSource | None:
@@ -54,10 +75,10 @@ def table_folder(root: Path) -> Path:
     return next((each for each in (root, *root.parents) if each.is_dir()), root)
 
 
-def _open_files(root: Path, paths: list[Path], *, follow_symlinks: bool) -> Source:
+def _open_files(root: Path, paths: list[Path], *, follow_symlinks: bool, cache: Path | None) -> Source:
     archives = [path for path in paths if is_archive(path)]
     if len(archives) == len(paths):
-        return ArchiveSource.open(root, paths)
+        return ArchiveSource.open(root, paths, cache=cache)
     if archives or len({path.parent for path in paths}) > 1:
         allowed = "must name archives (tar, zip), or tables (CSV, TSV, Parquet) in one folder"
         raise SettingError("dataset.root", str(root), allowed)
@@ -73,7 +94,8 @@ def _archives_in(folder: Path) -> list[Path]:
         entries = sorted(each for each in folder.iterdir() if not is_hidden(each.name))
     except OSError:
         return []
-    archives = [each for each in entries if each.suffix.lower() in ARCHIVE_SUFFIXES and each.is_file()]
+    suffixes = (*ARCHIVE_SUFFIXES, *COMPRESSED_SUFFIXES)
+    archives = [each for each in entries if each.name.lower().endswith(suffixes) and each.is_file()]
     if not archives or any(each.is_dir() for each in entries):
         return []
     source = FolderSource(folder, follow_symlinks=True)

@@ -7,11 +7,24 @@ from semisup.core.types import SPLITS
 
 LABELED, UNLABELED, VALIDATION, TEST = SPLITS
 
+FOLDER_WORDS: Mapping[str, tuple[str, ...]] = {
+    LABELED: ("train", "training", "labeled", "labelled"),
+    UNLABELED: ("unlabeled", "unlabelled"),
+    VALIDATION: ("val", "valid", "validation"),
+    TEST: ("test", "testing", "evaluation"),
+}
+"""Split -> usual names of its folder; a folder of such a name is never a class."""
+
+_OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
+    LABELED: ("trn", "fit"),
+    UNLABELED: ("unsupervised", "unsup", "pool", "extra"),
+    VALIDATION: ("validate", "dev"),
+    TEST: ("tst", "eval", "holdout"),
+}
+"""Split -> further words for it in tables and in the names of tables and archives; they can be names of classes."""
+
 SPLIT_WORDS: Mapping[str, str] = {
-    **dict.fromkeys(("train", "training", "trn", "fit", "labeled", "labelled"), LABELED),
-    **dict.fromkeys(("unlabeled", "unlabelled", "unsupervised", "unsup", "pool", "extra"), UNLABELED),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), VALIDATION),
-    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), TEST),
+    word: split for words in (FOLDER_WORDS, _OTHER_WORDS) for split in words for word in words[split]
 }
 """Word in lower case -> split."""
 

@@ -29,6 +29,17 @@ USUAL_NAMES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """Content of a column -> its usual names, in lower case and without separators; the first group has precedence."""
 
 
+class ColumnError(DataError):
+    """A column of a table cannot be found.
+
+    role: FILE, CLASS or SPLIT
+    """
+
+    def __init__(self, role: str, message: str) -> None:
+        super().__init__(message)
+        self.role = role
+
+
 def find_columns(
     shown_path: str, header: Sequence[str], chosen: Mapping[str, str | None], required: Sequence[str]
 ) -> dict[str, int]:
@@ -58,15 +69,17 @@ def find_columns(
         if len(matches) > 1:
             options = listed(f"{_quoted(header[position])}" for position in matches)
             choice = f"choose one with dataset.{role}_column"
-            raise DataError(f"{shown_path}: several columns can be the {role} of an image: {options}; {choice}")
+            message = f"{shown_path}: several columns can be the {role} of an image: {options}; {choice}"
+            raise ColumnError(role, message)
         if matches:
             positions[role] = matches[0]
         elif role in required:
             usual = listed(USUAL_NAMES[role][0][:4])
             near = next(filter(None, (_nearest(each, header) for each in USUAL_NAMES[role][0])), None) or "NAME"
-            raise DataError(
+            raise ColumnError(
+                role,
                 f"{shown_path}: no column is named {usual}; the first row has {_names(header)}; "
-                f"if one of these is the {role} of an image, type dataset.{role}_column={near}"
+                f"if one of these is the {role} of an image, type dataset.{role}_column={near}",
             )
     return positions
 

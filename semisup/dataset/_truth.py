@@ -5,10 +5,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from semisup.dataset._image_names import ImageNames
+from semisup.dataset._image_names import ImageNames, several_folders
 from semisup.dataset._only_classes import OTHER
 from semisup.dataset._table import read_available, read_table
-from semisup.dataset._table_columns import CLASS, FILE
+from semisup.dataset._table_columns import CLASS, FILE, ColumnError
 from semisup.dataset._table_rows import Table
 from semisup.errors import DataError, SettingError, closest_match
 from semisup.images.scan import ImageFile, shown
@@ -68,9 +68,8 @@ def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
 
     try:
         return read_available(read, {role: columns.get(role) for role in (FILE, CLASS)}, absent)
-    except DataError as error:
-        named = next((each for key, each in absent.items() if key in str(error)), None)
-        raise named or error from None
+    except ColumnError as error:
+        raise absent.get(f"dataset.{error.role}_column", error) from None
 
 
 def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> str | None:
@@ -78,20 +77,17 @@ def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> st
 
     The root is tried before the folders in it, or after `image_folder` if that is given.
     """
-    tops = dict.fromkeys(name.partition("/")[0] for name in images.by_name if "/" in name)
-    if image_folder is None and any(images.find(".", name) for name in table.files):
-        return "."
+    for folder in (*([] if image_folder is None else [image_folder]), "."):
+        if images.matching_folders(table.files, [folder])[1]:
+            return folder
     if image_folder is not None:
-        folders = [image_folder, "."]
-        return next((each for each in folders if any(images.find(each, name) for name in table.files)), None)
-    for name in table.files[: max(_MOST_LOOKUPS // max(len(tops), 1), 1)]:
-        folders = [folder for folder in tops if images.find(folder, name)]
-        if len(folders) > 1:
-            places = " and ".join(f"{folder}/" for folder in folders[:3])
-            raise DataError(f"{escape_name(name)} is in {places}; choose one with dataset.image_folder")
-        if folders:
-            return folders[0]
-    return None
+        return None
+    tops = [*dict.fromkeys(name.partition("/")[0] for name in images.by_name if "/" in name)]
+    tried = table.files[: max(_MOST_LOOKUPS // max(len(tops), 1), 1)]
+    name, folders = images.matching_folders(tried, tops)
+    if len(folders) > 1:
+        raise DataError(several_folders(name, folders))
+    return folders[0] if folders else None
 
 
 def _find_classes(

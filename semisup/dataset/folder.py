@@ -24,7 +24,7 @@ from semisup.dataset._image_files import ImageFiles
 from semisup.dataset._layouts import AUTO, LAYOUTS, find_layout
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._only_classes import ClassNames, class_names, keep_classes
-from semisup.dataset._open_source import open_folder, open_source, table_folder
+from semisup.dataset._open_source import below_top_folder, open_folder, open_source, table_folder
 from semisup.dataset._protocol import DatasetInfo
 from semisup.dataset._roles import DIAGNOSTICS, FOLD, NO_EFFECT, PATH, SPLIT_SEED, WHEN_SET
 from semisup.dataset._table_columns import CLASS, FILE, SPLIT
@@ -108,7 +108,8 @@ class Folder(ImageFiles):
 
     def inspect(self) -> DatasetInfo:
         root, names = Path(self.root).expanduser(), self._set_names()
-        source = open_source(root, follow_symlinks=self.follow_symlinks)
+        cache = Path(self.cache).expanduser() if self.cache else None
+        source = below_top_folder(open_source(root, follow_symlinks=self.follow_symlinks, cache=cache), names)
         listing = find_layout(source, names, self.layout).read(source, names)
         return self._divide(listing, root)
 

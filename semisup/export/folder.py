@@ -13,8 +13,8 @@ from semisup.export.formats import FORMATS, ExportFormat
 from semisup.export.model_card import CardContent, model_card
 from semisup.export.preprocessing import describe_preprocessing
 from semisup.export.standalone_model import StandaloneModel
-from semisup.record import is_finished
 from semisup.record.reader import read_json
+from semisup.record.run_check import check_finished_run
 from semisup.runner.trained_model import TrainedModel, load_trained_model
 from semisup.runtime.atomic_files import NewFolder
 from semisup.runtime.secrets import redact
@@ -39,9 +39,8 @@ def export_run(run: Path, name: str, output: Path) -> Path:
     """
     chosen = FORMATS[name]
     chosen.require_packages(name)
+    check_finished_run(run)
     trained = load_trained_model(run, torch.device("cpu"))
-    if not is_finished(run):
-        raise RecordError(f"{run}: is not finished; the same train command continues it")
     if os.path.lexists(output):
         raise RecordError(f"{shell_quote(output)}: exists already; give another --output, or delete it")
     with contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from semisup import __version__
@@ -53,7 +54,9 @@ class CardContent:
 
     @property
     def dataset(self) -> str:
-        return str(self.run_config.config["dataset"]["name"])
+        """Name of the data set; of a folder of images, the name of that folder."""
+        dataset = self.run_config.config["dataset"]
+        return Path(str(dataset["root"])).name if dataset["name"] == "folder" else str(dataset["name"])
 
 
 def model_card(content: CardContent) -> str:

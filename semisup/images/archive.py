@@ -15,6 +15,7 @@ from semisup.images.archive_listing import ArchiveListing, put_below, sample_nam
 from semisup.images.archive_members import ArchivedImage, TarMember, ZipMember
 from semisup.images.decode import BadImageError
 from semisup.images.formats import SIGNATURE_BYTES, TGA_FOOTER, TGA_SUFFIX
+from semisup.images.listing_cache import cached_listing
 from semisup.images.read_file import read_file, read_head
 from semisup.images.scan import is_hidden, reason_to_ignore, shown
 from semisup.images.tar_archive import (
@@ -28,7 +29,7 @@ from semisup.images.tar_archive import (
     list_tar,
 )
 from semisup.images.zip_archive import SIGNATURES, ZipEntry, list_zip
-from semisup.text import escape_name
+from semisup.text import escape_name, shell_quote
 
 ARCHIVE_SUFFIXES = frozenset({".tar", ".zip"})
 """Suffixes of the files that are found as archives in a folder. Any other file is one if its content says so."""
@@ -40,28 +41,41 @@ MAX_TGA_BYTES = 2**26
 """Largest size of a file named .tga whose footer is searched."""
 
 _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"(\xb5/\xfd": "unzstd"}
+"""First bytes of a compressed file -> the command that decompresses it."""
+
+COMPRESSED_SUFFIXES = (
+    *(".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst"),
+    *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst"),
+)
+"""Suffixes of compressed tar archives, which are refused with the command to type."""
 _MAC_FOLDER = "__MACOSX"
 
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a tar or zip archive (possibly compressed or damaged), by its first bytes or its name."""
     head = _head(path)
-    if path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")):
+    if path.name.lower().endswith(COMPRESSED_SUFFIXES):
         return True
     return path.suffix.lower() in ARCHIVE_SUFFIXES or head.startswith(SIGNATURES) or is_tar(head)
 
 
-def list_archives(paths: Sequence[Path]) -> ArchiveListing:
+def list_archives(paths: Sequence[Path], *, keep_names: bool = False, cache: Path | None = None) -> ArchiveListing:
     """List the images of archives as if all were unpacked in one folder.
 
     If several archives have a member of the same name, the name of each member begins with the name of its archive, and
     the listing says so in `collision`.
 
+    Args:
+        keep_names: whether to list the names of the members that are not read; only of a single archive.
+        cache: folder in which listings are stored and found again, without these names; None = none.
+
     Raises:
         DataError: an archive cannot be read, or is refused (the top of this module has the reasons), or several
             archives have a member of the same name and two of these archives have the same name too.
     """
-    listings = [_list_archive(path) for path in paths]
+    if keep_names and len(paths) == 1:
+        return _list_archive(paths[0], keep_names=True)
+    listings = [cached_listing(path, cache, _list_archive) for path in paths]
     merged = ArchiveListing(collision=_collision(paths, listings))
     if merged.collision:
         _check_archive_names(paths, merged.collision)
@@ -76,15 +90,14 @@ def list_archives(paths: Sequence[Path]) -> ArchiveListing:
     return merged
 
 
-def _list_archive(path: Path) -> ArchiveListing:
+def _list_archive(path: Path, *, keep_names: bool = False) -> ArchiveListing:
     listing, links = ArchiveListing(), list[tuple[str, str]]()
     try:
         with open(path, "rb") as file:
             status, head = os.fstat(file.fileno()), file.read(BLOCK)
             for start, command in _COMPRESSED.items():
                 if head.startswith(start):
-                    allowed = f"a compressed archive is not read in place; type {command} {shown(path.name)}"
-                    raise DataError(f"{shown(path)}: {allowed}")
+                    raise DataError(f"{shown(path)}: {_unpacking(path, command)}")
             is_zip = not is_tar(head) and (head.startswith(SIGNATURES) or path.suffix.lower() != ".tar")
             entries: Iterable[TarEntry | ZipEntry] = list_zip(file) if is_zip else list_tar(file.fileno())
             shared = status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
@@ -99,29 +112,44 @@ def _list_archive(path: Path) -> ArchiveListing:
                     if entry.kind == HARD_LINK:
                         links.append((name, _clean_name(entry.target, path)))
                         continue
-                _add(listing, member, entry.kind)
+                reason = _add(listing, member, entry.kind)
+                if reason and keep_names and entry.kind != FOLDER:
+                    listing.ignored_names[name] = reason
     except OSError as error:
         raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
     except DamagedArchiveError as error:
         raise DataError(f"{shown(path)}: {error}") from None
     listing.images.sort(key=lambda image: image.name)
-    _follow_hard_links(listing, links)
+    ignored = _follow_hard_links(listing, links)
+    listing.ignored_names |= ignored if keep_names else {}
     _check_names(listing)
     return listing
 
 
-def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> None:
-    """Add a file of an archive to the listed images, or count it as ignored."""
+def _unpacking(path: Path, command: str) -> str:
+    """Describe how to decompress a tar archive: the command, which keeps the archive, and the file that it writes."""
+    has_suffix = path.name.lower().endswith(COMPRESSED_SUFFIXES)
+    stem = path.name.removesuffix(path.suffix) if has_suffix else path.name
+    unpacked = path.with_name(stem if stem.lower().endswith(".tar") else f"{stem}.tar")
+    unpacked = path.with_name(f"{path.stem}-unpacked.tar") if unpacked == path else unpacked
+    typed = f"{command} -k {shell_quote(path)}"
+    if not has_suffix:  # the program would refuse the name
+        typed = f"{command} -c < {shell_quote(path)} > {shell_quote(unpacked)}"
+    return f"a compressed archive is not read in place; type {typed} and then use {shell_quote(unpacked)}"
+
+
+def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> str:
+    """Add a member of an archive to the listed images, or count and return the reason for ignoring it."""
     parts = member.name.split("/")
     if any(map(_is_hidden_part, parts)):
         listing.ignored["", "hidden"] += 1
-        return
+        return "hidden"
     folder = member.name if kind == FOLDER else "/".join(parts[:-1])
     while folder and folder not in listing.folders:
         listing.folders.add(folder)
         folder = folder.rpartition("/")[0]
     if kind == FOLDER:
-        return
+        return ""
     reason = "symlink" if kind == SYMLINK else "not a regular file"
     if kind == tar_archive.FILE:
         suffix = os.path.splitext(parts[-1])[1].lower()
@@ -132,9 +160,10 @@ def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> None:
         ignored = reason_to_ignore(suffix, lambda: _ends(member, suffix))
         if ignored is None:
             listing.images.append(member)
-            return
+            return ""
         reason = ignored
     listing.ignored["/".join(parts[:-1]), reason] += 1
+    return reason
 
 
 def _is_hidden_part(name: str) -> bool:
@@ -171,19 +200,26 @@ def _clean_name(raw: bytes, archive: Path) -> str:
     return escape_name("/".join(parts))
 
 
-def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]) -> None:
-    """Add the members that are hard links to images, which have no data of their own."""
+def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Add the members that are hard links to images, which have no data of their own.
+
+    Returns:
+        Name of each link that is not read -> reason.
+    """
+    broken: dict[str, str] = {}
     if not (pending := list(links)):
-        return
+        return broken
     images = {image.name: image for image in listing.images}
     for name, target in pending:
         image = images.get(target)
         if image is None:
-            listing.ignored[name.rpartition("/")[0], "broken symlink"] += 1
+            broken[name] = "broken symlink"
+            listing.ignored[name.rpartition("/")[0], broken[name]] += 1
             continue
         shared = image.mtime_ns, image.ctime_ns, image.inode, image.archive_bytes
         _add(listing, TarMember(image.path, name, image.bytes_, *shared, image.position), tar_archive.FILE)
     listing.images.sort(key=lambda each: each.name)
+    return broken
 
 
 def _check_names(listing: ArchiveListing) -> None:

@@ -17,6 +17,7 @@ class ArchiveListing:
     attached: name -> member with one of ATTACHED_SUFFIXES
     folders: paths of all folders
     ignored: (path of the folder, reason or suffix) -> number of members that are not read
+    ignored_names: name of each member that is not read -> reason or suffix; empty unless asked for
     collision: a name that members of two archives have, with these archives, for messages; "" = there is none. If there
         is one, the name of each member begins with the name of its archive
     """
@@ -25,6 +26,7 @@ class ArchiveListing:
     attached: dict[str, ArchivedImage] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ignored_names: dict[str, str] = field(default_factory=dict)
     collision: str = ""
 
 

@@ -83,10 +83,10 @@ def write_labeling_files(run: Path, config: ConfigDict, options: LabelingOptions
 def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes], list[PlacedImage], list[str]]:
     """Create the content of all files, the list of images in class folders, and the lines for the terminal."""
     unlabeled = data.unlabeled
-    labels = (
+    labels, problem = (
         selected_by_run(data.run, unlabeled.names)
         if options.threshold is None
-        else above_threshold(unlabeled.probabilities, data.classes, options.threshold)
+        else (above_threshold(unlabeled.probabilities, data.classes, options.threshold), "")
     )
     source = "selected by the run" if options.threshold is None else f"confidence at least {options.threshold:g}"
     count = min(DEFAULT_COUNT, len(unlabeled)) if options.count is None else options.count
@@ -95,12 +95,16 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
     )
     to_label = images_to_label(data, rows.tolist(), scores.tolist())
     to_check: list[ReviewedImage] = []
+    pseudo = f"{len(labels):,} of {len(unlabeled):,} unlabeled images, {source}"
+    if problem:
+        fix = "--threshold 0.9 uses the predictions of its best model instead"
+        pseudo = f"not written: the run {problem}; {fix}"
     lines = [
-        f"pseudo_labels.csv  {len(labels):,} of {len(unlabeled):,} unlabeled images, {source}",
+        f"pseudo_labels.csv  {pseudo}",
         f"next.csv           {len(to_label):,} images to label next, by {options.rule}",
     ]
-    files = {
-        "pseudo_labels.csv": pseudo_label_table(unlabeled.files, labels),
+    files = {} if problem else {"pseudo_labels.csv": pseudo_label_table(unlabeled.files, labels)}
+    files |= {
         "next.csv": review_table(to_label),
         "next_tasks.json": review_tasks(to_label, data, options.image_url),
         "label_studio.xml": labeling_config(data.classes),

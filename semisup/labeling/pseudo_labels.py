@@ -26,14 +26,17 @@ class PseudoLabel(NamedTuple):
     confidence: float
 
 
-def selected_by_run(run: Path, paths: list[str]) -> list[PseudoLabel]:
+def selected_by_run(run: Path, paths: list[str]) -> tuple[list[PseudoLabel], str]:
     """Read the pseudo-labels that a run selected in its last labeling of the unlabeled set.
 
     Args:
         paths: names of all unlabeled images.
 
+    Returns:
+        The pseudo-labels, and why there are none; "" if there are some.
+
     Raises:
-        RecordError: the run labeled no image or selected none, or its pseudo_labels.csv is damaged.
+        RecordError: pseudo_labels.csv of the run is damaged.
     """
     path = run / "pseudo_labels.csv"
     try:
@@ -43,10 +46,8 @@ def selected_by_run(run: Path, paths: list[str]) -> list[PseudoLabel]:
             f"{path}: is damaged, or belongs to another run; --threshold 0.9 uses the predictions of its best model"
         ) from None
     selected = [PseudoLabel(row.number, row.target, row.confidence) for row in rows if row.weight > 0]
-    if not selected:
-        problem = "selected no pseudo-label in its last round" if rows else "made no pseudo-labels"
-        raise RecordError(f"{run}: the run {problem}; --threshold 0.9 uses the predictions of its best model instead")
-    return selected
+    problem = "selected no pseudo-label in its last round" if rows else "made no pseudo-labels"
+    return selected, "" if selected else problem
 
 
 def above_threshold(probabilities: NDArray[numpy.float32], classes: list[str], threshold: float) -> list[PseudoLabel]:

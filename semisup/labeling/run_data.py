@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from semisup.config import schema
 from semisup.config.run_id import ConfigDict, run_id
-from semisup.core.embeddings import classifier_layer, record_inputs
+from semisup.core.embeddings import record_inputs
 from semisup.core.inference import iter_logits, predict
 from semisup.core.types import Images
 from semisup.dataset import ScansFolders, image_files
@@ -22,7 +22,7 @@ from semisup.record.reader import read_json, read_section
 from semisup.runner.data import load_data
 from semisup.runner.encoding import encode_run
 from semisup.runner.progress import Bars
-from semisup.runner.trained_model import load_trained_model
+from semisup.runner.trained_model import TrainedModel, load_trained_model
 from semisup.runner.weights import check_weights_present
 
 Floats = NDArray[numpy.float32]
@@ -104,12 +104,11 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     problem, data = load_data(run_config, bars)
     _check_same_images(run, data.fingerprint, data.classes, model.classes)
     _, encoded, _ = encode_run(run_config, problem, data, bars)
-    layer = model.network if run_config.encoder is not None else classifier_layer(model.network)
     batch_size = run_config.settings.train.eval_batch_size
     root = _root(files)
 
     def image_set(plain: Images, inputs: Images) -> ImageSet:
-        probabilities, embeddings = _apply(model.network, layer, inputs, batch_size, len(model.classes), bars)
+        probabilities, embeddings = _apply(model, inputs, batch_size, bars)
         paths = [files[name] for name in plain.paths]
         tables = [_table_name(path, root) for path in paths]
         targets = plain.targets.cpu().numpy()
@@ -147,16 +146,14 @@ def _check_same_images(run: Path, fingerprint: str, classes: tuple[str, ...], re
 
 
 @torch.no_grad()
-def _apply(
-    model: torch.nn.Module, layer: torch.nn.Module, images: Images, batch_size: int, num_classes: int, bars: Bars
-) -> tuple[Floats, Floats]:
+def _apply(model: TrainedModel, images: Images, batch_size: int, bars: Bars) -> tuple[Floats, Floats]:
     """Compute the probabilities (n, K) and the embeddings (n, D) of images."""
     batches = -(-len(images) // batch_size)
-    with record_inputs(layer) as inputs:
-        logits = bars.watch(iter_logits(model, images.pixels, batch_size), "classifying", batches)
+    with record_inputs(model.embedding_layer) as inputs:
+        logits = bars.watch(iter_logits(model.network, images.pixels, batch_size), "classifying", batches)
         rows = [predict(batch).probabilities.cpu().numpy() for batch in logits]
     if not rows:
-        return numpy.zeros((0, num_classes), numpy.float32), numpy.zeros((0, 0), numpy.float32)
+        return numpy.zeros((0, len(model.classes)), numpy.float32), numpy.zeros((0, 0), numpy.float32)
     return numpy.concatenate(rows), torch.cat([each.cpu() for each in inputs]).numpy()
 
 

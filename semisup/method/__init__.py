@@ -11,6 +11,7 @@ from semisup.method._online import OnlineMethod, unlabeled_batch
 from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
     LOG_SUMS,
+    Gated,
     HoldsAllImages,
     Method,
     OfflineMethod,
@@ -29,6 +30,7 @@ from semisup.method._protocol import (
 __all__ = [
     "LOG_SUMS",
     "POLICY_PREFIX",
+    "Gated",
     "HoldsAllImages",
     "Method",
     "OfflineMethod",

@@ -46,6 +46,7 @@ class TrainingContext:
     restart: `restart(round)` reinitializes the student, its optimizer and its average
     hidden_targets: (N,) int64, true classes of the unlabeled images, on the CPU; K = none of the classes, -1 = unknown;
         for diagnostics only
+    validation_targets: (V,) int64 in [0, K), true classes of the validation images; empty with `train.refit`
     augment: the training augmentation; online methods use it for the strong views
     weak: augmentation of the weak views
     """
@@ -56,6 +57,7 @@ class TrainingContext:
     labeled: Images
     unlabeled: Images
     hidden_targets: Tensor
+    validation_targets: Tensor
     num_classes: int
     augment: Augment
     weak: Augment
@@ -281,4 +283,13 @@ class OfflineMethod(Protocol):
 
     def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
         """Whether `on_evaluation` with these arguments would label the unlabeled set."""
+        ...
+
+
+@runtime_checkable
+class Gated(Protocol):
+    """Interface of an offline method that labels the unlabeled set only above a validation accuracy."""
+
+    def gate_accuracy(self, validation_targets: Tensor) -> float:
+        """Return this accuracy, for validation images with these classes; see `SelfTraining.gate_accuracy`."""
         ...

@@ -35,7 +35,7 @@ class NoisyStudent(SelfTraining):
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        if not self.needs_evaluation(position.epoch) or not accuracy > self.gate:  # NaN is not above it
+        if not self.needs_evaluation(position.epoch) or not self._is_above_gate(training, accuracy):
             return memory
         labels_only = not self.will_relabel(training, position, accuracy)
         if labels_only:

@@ -6,6 +6,8 @@ of epoch e = 0, 1, ... the whole unlabeled set is labeled again if
 
     e mod refresh_every = 0   and   validation accuracy > gate
 
+With gate=auto, the accuracy must be significantly above that of guessing the most frequent class (`core/chance.py`).
+
 The teacher labels it in eval mode, on images without augmentation. Images to which the threshold policy gives a weight
 above 0 become the new pseudo-labeled set, with hard labels. (BatchNorm cannot normalize one image, so a last batch of
 one image is joined to the batch before it.) If no image is selected, there is no pseudo-labeled set. If the accuracy
@@ -29,12 +31,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from semisup.core.chance import chance_limit
 from semisup.core.device import to_device
 from semisup.core.events import Event, Progress
 from semisup.core.inference import apply_temperature, iter_logits, predict
 from semisup.core.sampling import gather_images, infinite_batch, num_batches
 from semisup.core.types import StateDict
-from semisup.errors import DivergedError, check_range
+from semisup.errors import DivergedError, SettingError, check_range
 from semisup.method._diagnostics import pool_labeled_event
 from semisup.method._losses import debias_logits, observe_selection, pseudo_label_cross_entropy
 from semisup.method._policy import apply_policy, initial_memory, rejection
@@ -46,7 +49,7 @@ from semisup.method.supervised import labeled_step_loss
 class SelfTraining:
     """Settings of self-training. Keys: `conf/method/self_training.yaml`."""
 
-    gate: float
+    gate: float | str
     refresh_every: int
     ratio: int | None
     lambda_unlabeled: float
@@ -57,7 +60,10 @@ class SelfTraining:
     settings_after_labeling: ClassVar[tuple[str, ...]] = ("lambda_unlabeled",)
 
     def __post_init__(self) -> None:
-        check_range("gate", self.gate, 0, 1)
+        if isinstance(self.gate, str) and self.gate != "auto":
+            raise SettingError("gate", self.gate, "must be auto or a number in [0, 1]")
+        if not isinstance(self.gate, str):
+            check_range("gate", self.gate, 0, 1)
         check_range("refresh_every", self.refresh_every, 1)
         if self.ratio is not None:
             check_range("ratio", self.ratio, 1)
@@ -66,6 +72,14 @@ class SelfTraining:
     @property
     def uses_unlabeled(self) -> bool:
         return self.lambda_unlabeled > 0
+
+    def gate_accuracy(self, validation_targets: Tensor) -> float:
+        """Return the validation accuracy that must be exceeded before the unlabeled set is labeled.
+
+        Args:
+            validation_targets: (V,) int64, true classes of the validation images; with gate=auto they set the accuracy.
+        """
+        return chance_limit(validation_targets) if isinstance(self.gate, str) else self.gate
 
     def init(self, training: TrainingContext) -> StateDict:
         empty = torch.zeros(0, dtype=torch.int64)
@@ -118,8 +132,11 @@ class SelfTraining:
         return int(memory["round"]) > 0
 
     def will_relabel(self, training: TrainingContext, position: Position, accuracy: float) -> bool:
-        due = self.needs_evaluation(position.epoch) and accuracy > self.gate
+        due = self.needs_evaluation(position.epoch) and self._is_above_gate(training, accuracy)
         return due and self.uses_unlabeled and len(training.unlabeled) > 0
+
+    def _is_above_gate(self, training: TrainingContext, accuracy: float) -> bool:
+        return accuracy > self.gate_accuracy(training.validation_targets)  # NaN is not above it
 
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float

@@ -19,7 +19,7 @@ import yaml
 from semisup.errors import RecordError
 from semisup.record.migrations import migrate
 from semisup.runtime.descriptors import NO_WAIT, READ
-from semisup.text import escape, shell_quote
+from semisup.text import escape
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # same results; the C loader is ten times as fast
 NUMBER = re.compile(r"[-+]?[0-9a-fA-FxXoO_.:+-]*")
@@ -75,19 +75,6 @@ def parse_json(raw: bytes) -> Any:
         return json.loads(raw)
     except RecursionError:
         raise ValueError("the text is nested too deeply to be parsed") from None
-
-
-def example_run(folder: Path, file: str) -> str:
-    """Find a run directory below a folder, as an example for the error "not a run directory".
-
-    Args:
-        file: the file by which a run directory is recognized.
-
-    Returns:
-        "; give one of the runs in it, such as ..."; "" if there are none.
-    """
-    inside = sorted(each.parent for each in folder.glob(f"*/{file}"))
-    return f"; give one of the runs in it, such as {shell_quote(inside[0])}" if inside else ""
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -9,10 +9,9 @@ from rich.console import Console
 from semisup.analysis.comparison import canonical, flatten
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.run_history import chosen_before_selection, read_metric_rows
-from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, is_run, read_run
+from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, read_run
 from semisup.config.nodes import GROUP_NODES
-from semisup.errors import RecordError
-from semisup.record.reader import example_run
+from semisup.record.run_check import check_run
 from semisup.report.wording import format_number, format_percent
 from semisup.text import printable, shell_quote
 
@@ -38,11 +37,7 @@ def show_run(folder: Path, console: Console) -> Run:
     Raises:
         RecordError: the folder is not a run directory.
     """
-    if not is_run(folder):
-        example = example_run(folder, "config.yaml")
-        raise RecordError(
-            f"{shell_quote(folder)}: not a run directory (it has no config.yaml and no run.json){example}"
-        )
+    check_run(folder)
     run = read_run(folder)
     rows = list(read_metric_rows(folder))
     _print(console, f"{printable(run.id)}: {run.status}", run.reason, _duration(run))
@@ -52,7 +47,8 @@ def show_run(folder: Path, console: Console) -> Run:
             _print(console, "", title, *(f"  {line}" for line in lines))
     _print(console, "", *_results(run, rows))
     plots = sorted(path.name for path in (folder / "plots").glob("*.png"))
-    _print(console, f"plots: {shell_quote(folder / 'plots')} ({', '.join(map(printable, plots)) or 'none'})")
+    if plots:
+        _print(console, f"plots: {shell_quote(folder / 'plots')} ({', '.join(map(printable, plots))})")
     if run.identity:
         _print(console, f"again: semisup reproduce {shell_quote(folder)}")
     return run
@@ -170,12 +166,11 @@ def _results(run: Run, rows: list[dict[str, Any]]) -> list[str]:
     """Format the accuracies of the run's best model."""
     if not run.done:
         return []
-    best = f"step {_whole(run.summary.get('best/step'))}, epoch {_whole(run.summary.get('best/epoch'))}"
+    steps = f"step {_whole(run.summary.get('best/step'))} of {_whole(run.number('steps'))}"
+    best = f"{steps}, epoch {_whole(run.summary.get('best/epoch'))}"
     if run.refit:
         return [f"refit on labels and validation images: {NO_ACCURACY}; the model is that of {best}"]
-    lines = [
-        f"validation accuracy {format_percent(run.accuracy('validation'))}, at {best}, of {_whole(run.number('steps'))}"
-    ]
+    lines = [f"validation accuracy {format_percent(run.accuracy('validation'))}, at {best}"]
     if early := chosen_before_selection(run):
         lines.append(f"that is before its first pseudo-label was used (step {early[1]:.0f})")
     labeled = [step for row in rows if "pseudo/coverage" in row and (step := as_number(row.get("step"))) is not None]
@@ -184,5 +179,5 @@ def _results(run: Run, rows: list[dict[str, Any]]) -> list[str]:
     if run.accuracy("test") is not None:
         lines.append(f"test accuracy {format_percent(run.accuracy('test'))}")
     if reason := unused_reason(run):
-        lines.append(f"no pseudo-label was used: {printable(reason)}")
+        lines.append(f"no pseudo-label was used: {printable(reason, 2000)}")
     return lines

@@ -25,7 +25,7 @@ from semisup.analysis.runs import NO_ACCURACY, as_number
 from semisup.config.run_id import ConfigDict
 from semisup.core.probe_grids import NAMES
 from semisup.record.status import RunStatus
-from semisup.text import escape, listed
+from semisup.text import escape, listed, printable
 
 SMALL_SIDE = 32
 """Images of a named data set with at most this many pixels a side do not count as photographs."""
@@ -153,7 +153,7 @@ def _unlabeled_line(row: Row) -> str:
         return f"Unlabeled images: {missing_reason(row.controls, 'control')}, so their effect is unknown."
     if _is_unused(row):
         reasons = dict.fromkeys(reason for run in row.runs if (reason := unused_reason(run)))
-        tail = f": {escape(next(iter(reasons)))}." if reasons else " in the last labeling, and the gain is 0."
+        tail = f": {printable(next(iter(reasons)), 2000)}." if reasons else " in the last labeling, and the gain is 0."
         return f"Unlabeled images: no pseudo-label was used{tail}"
     name = f"the {control_name(row.runs)}"
     return f"Unlabeled images: {_gain_text(row, value, value.sweep_interval, name)}{_early_weights(row)}"
@@ -300,4 +300,6 @@ def _sampling_error(row: Row) -> str:
     if images is None or value is None:
         return ""
     error = 100 * math.sqrt(value.mean * (1 - value.mean) / images)
+    if error == 0:  # all images are correct, or none
+        return f", and one of the {images} {row.split} images is {100 / images:.1f} points"
     return f", and the standard error over {images} {row.split} images is {error:.1f} points"

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from semisup.analysis.runs import as_number
 from semisup.config.sections import DEVICES
-from semisup.core.embeddings import classifier_layer, record_inputs
+from semisup.core.embeddings import record_inputs
 from semisup.core.inference import iter_logits, predict
 from semisup.errors import DataError, RecordError, SettingError, check_choice
 from semisup.features import Ensemble
@@ -229,9 +229,8 @@ class Classifier:
         """Compute mean probabilities (n, K), embeddings (n, D) and logits (n, M, K) of (n, 3, S, S) uint8 images."""
         first = self.models[0]
         pixels = to_gray(pixels) if first.channels == 1 else pixels
-        layer = first.network if first.run_config.encoder is not None else classifier_layer(first.network)
         recorder: contextlib.AbstractContextManager[list[Tensor]] = (
-            record_inputs(layer) if embeddings else contextlib.nullcontext([])
+            record_inputs(first.embedding_layer) if embeddings else contextlib.nullcontext([])
         )
         with encoding_mode(), recorder as inputs:
             torch.set_num_threads(first.run_config.run.threads)

@@ -11,7 +11,7 @@ from torch import nn
 from semisup.config.schema import RunConfig
 from semisup.core.partial_state import trained_state
 from semisup.dataset import ScansFolders
-from semisup.errors import SettingError, first_line
+from semisup.errors import NoUnlabeledError, SettingError, first_line
 from semisup.method import HoldsAllImages, OfflineMethod, OnlineMethod
 from semisup.model import ModelSettings, ResizesImages
 from semisup.reject import Reject
@@ -47,7 +47,7 @@ def check_compatibility(
         )
     if run_config.settings.method.uses_unlabeled and counts["unlabeled"] == 0:
         name = run_config.config["method"]["name"]
-        raise SettingError("method", name, _no_unlabeled(run_config.config["dataset"], labeled // len(classes)))
+        raise NoUnlabeledError("method", name, _no_unlabeled(run_config.config["dataset"], labeled // len(classes)))
     _check_reject(run_config, labeled)
     check_same_classes(run_config, classes)
     name = run_config.config["model"]["name"]
@@ -86,13 +86,13 @@ def _no_unlabeled(dataset: Mapping[str, object], labels: int) -> str:
 
     `labels` is the mean number of labels per class.
     """
-    ways = ["add some, or use method=supervised"]
+    ways = []
     if "unlabeled" in dataset:
         ways.append("dataset.unlabeled=FOLDER names a folder of them")
     if labels > 1 and dataset.get("labels_per_class", labels) is None:
         few = labels // 2
         ways.append(f"dataset.labels_per_class={few} treats all but {few} labeled images of each class as unlabeled")
-    return f"needs unlabeled images, but the data set has none; {'; '.join(ways)}"
+    return "; ".join(["needs unlabeled images, but the data set has none", *ways])
 
 
 def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
@@ -123,7 +123,7 @@ def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapp
         return
     message = f"the validation set ({validation} images) is larger than the labeled set ({labeled} images)"
     if run_config.config["dataset"]["name"] == "folder":  # the user's own images
-        message += ": settings are selected more reliably; train.refit=true trains the selected one on both sets"
+        message += "; after the best setting is selected, train.refit=true trains it on both sets"
     elif "validation_per_class" in run_config.config["dataset"]:
         count = max(1, labeled // num_classes)
         message += f"; with about as many as there are labels: dataset.validation_per_class={count}"

@@ -21,10 +21,10 @@ from semisup.record.lock import RunLock
 from semisup.record.lock_holder import HolderState, holder_state
 from semisup.runner.shared_start import FOLDER as SHARED_STARTS
 from semisup.runtime.atomic_files import try_lock
-from semisup.text import escape
+from semisup.text import escape, shell_quote
 
 CACHE = ".cache"
-IMAGE_FILE = re.compile(r"((index|duplicates)/[0-9a-f]{64}\.json|packs/[0-9a-f]{64}\.pack)", re.ASCII)
+IMAGE_FILE = re.compile(r"((index|duplicates|listings)/[0-9a-f]{64}\.json|packs/[0-9a-f]{64}\.pack)", re.ASCII)
 FEATURE_FILE = re.compile(rf"features/[0-9a-f]{{32}}/[0-9a-f]{{32}}{re.escape(SUFFIX)}", re.ASCII)
 
 RECORDS, BEST, STATES_LIVE = "records of runs", "best models", "states of unfinished runs"
@@ -67,7 +67,7 @@ def measure(folder: Path) -> DiskUsage:
         DataError: the folder is missing, cannot be read, or holds nothing that semisup wrote.
     """
     if not folder.is_dir():
-        raise DataError(f"{escape(folder)}: there is no such folder")
+        raise DataError(f"{shell_quote(folder)}: there is no such folder; type outputs, outputs/NAME or a run")
     usage = DiskUsage({kind: [] for kind in KINDS}, {}, [], folder)
     try:
         for path, size in _walk(folder):
@@ -77,7 +77,7 @@ def measure(folder: Path) -> DiskUsage:
     except OSError as error:
         raise DataError(f"{escape(error.filename or folder)}: cannot be read: {error.strerror}") from None
     if not any(usage.files[kind] for kind in KINDS if kind != OTHER):
-        raise DataError(f"{escape(folder)}: holds nothing that semisup wrote; give outputs, outputs/NAME or a run")
+        raise DataError(f"{escape(folder)}: holds nothing that semisup wrote; type outputs, outputs/NAME or a run")
     runs = {path.parent for path in usage.files[RECORDS] if path.name == "run.json"}
     states = (HolderState.ALIVE, HolderState.UNKNOWN)
     usage.live.extend(sorted(run for run in runs if holder_state(run)[0] in states))

@@ -13,9 +13,11 @@ from typing import Any
 from semisup.analysis.diagnosis import find_unused_reason
 from semisup.analysis.runs import NO_ACCURACY
 from semisup.config.schema import RunConfig
+from semisup.core.chance import chance_limit
 from semisup.core.events import Finished, MetricsRow
 from semisup.dataset import Data
 from semisup.errors import LockLostError
+from semisup.method import Gated
 from semisup.record.status import RunStatus
 from semisup.record.writer import RunWriter
 from semisup.runner.result import EXIT_STATUS
@@ -39,7 +41,11 @@ def finish_run(
         plots = {path.stem: path for path in sorted((record.folder / "plots").glob("*.png"))}
     added: dict[str, Any] = {"refit": NO_ACCURACY} if run_config.settings.train.refit else {}
     added |= _last_labeling(record.read_metrics())
-    if reason := find_unused_reason(run_config, record.folder, event.summary | added):
+    method = run_config.settings.method
+    if method.uses_unlabeled and getattr(method, "gate", None) == "auto" and not run_config.settings.train.refit:
+        added["pseudo/gate"] = _gate(run_config, data)
+    chance = chance_limit(data.validation.targets)
+    if reason := find_unused_reason(run_config, record.folder, event.summary | added, chance):
         added["unused_reason"] = reason
     summary = record.finish(replace(event, summary=event.summary | added), sorted(plots))
     with _warn_on_error("the plots of the run were not all uploaded to the tracker"):
@@ -73,9 +79,14 @@ def _warn_on_error(consequence: str) -> Iterator[None]:
 def _draw(run_config: RunConfig, data: Data, record: RunWriter, event: Finished) -> None:
     from semisup.report.run_plots import draw_run  # imports matplotlib (0.4 s)
 
-    gate = run_config.config["method"].get("gate")  # of offline methods
     rows, last, curves = record.read_metrics(), record.read_last_round(), record.read_curves()
-    record.write_plots(lambda folder: draw_run(folder, rows, event, last, curves, data, gate))
+    record.write_plots(lambda folder: draw_run(folder, rows, event, last, curves, data, _gate(run_config, data)))
+
+
+def _gate(run_config: RunConfig, data: Data) -> float | None:
+    """Return the validation accuracy above which the run labels the unlabeled set; None for online methods."""
+    method = run_config.settings.method
+    return method.gate_accuracy(data.validation.targets) if isinstance(method, Gated) else None
 
 
 def _upload_thumbnails(data: Data, record: RunWriter, tracker: Tracker) -> None:

@@ -1,4 +1,4 @@
-"""List and decode the images that a trained model classifies: files, folders, archives, Pillow images, arrays."""
+"""The images that a trained model is applied to: files, folders, archives, tables, Pillow images and arrays."""
 
 import itertools
 import os
@@ -16,6 +16,7 @@ from semisup.errors import DataError
 from semisup.images.archive import is_archive, list_archives
 from semisup.images.decode import BadImageError, convert_image
 from semisup.images.decode_settings import DecodeSettings
+from semisup.images.formats import SUFFIXES
 from semisup.images.pool import DecodeResult, decode_files, max_workers
 from semisup.images.scan import ImageFile, image_file, scan, shown, with_ignored
 
@@ -32,28 +33,32 @@ ImageItem: TypeAlias = ImageFile | MemoryImage
 ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | ImageItem
 """One image, or a folder or archive of images.
 
-A path (of a file, or of a folder or a tar or zip archive that is searched for images), a Pillow image, a uint8 array of
-shape (H, W, 3), or an item that `list_images` listed.
+A path (of a file, of a folder or a tar or zip archive that is searched for images, or of a table that names images), a
+Pillow image, a uint8 array of shape (H, W, 3), or an item that `list_images` listed.
 """
 
 
 def list_images(
-    images: ImageInput | Iterable[ImageInput], ignored_names: dict[str, str] | None = None
+    images: ImageInput | Iterable[ImageInput],
+    ignored_names: dict[str, str] | None = None,
+    file_column: str | None = None,
 ) -> list[ImageItem]:
-    """List the images in files, folders, archives and memory, with the files of each folder sorted by name.
+    """List the images in files, folders, archives, tables and memory, with the files of each folder sorted by name.
 
-    The files of a single folder or archive are named relative to it, all other files by their path, and images in
-    memory by their position in `images`, from 0. An array of shape (n, H, W, 3) is n images.
+    The files of a single folder or archive are named relative to it, those of a single table as in the table and in its
+    order, all other files by their path, and images in memory by their position in `images`, from 0. An array of shape
+    (n, H, W, 3) is n images.
 
     Args:
-        ignored_names: is filled with the name of each file in a folder that is no image, and the reason, as in
-            `scan`.
+        ignored_names: is filled with the name of each file in a folder or archive that is no image, and the reason, as
+            in `scan`.
+        file_column: name of the column of image files in tables; None = recognize it.
 
     Raises:
         DataError: a file or folder does not exist, a folder contains no images, or a value is not an image.
     """
     if isinstance(images, str | os.PathLike):
-        return _listed(Path(images), "", ignored_names) or [image_file(Path(images))]
+        return _listed(Path(images), "", ignored_names, file_column) or [image_file(Path(images))]
     several: Iterable[object]
     if isinstance(images, Image.Image | ImageFile | MemoryImage):
         several = [images]
@@ -63,7 +68,9 @@ def list_images(
         several = images
     else:
         several = [images]
-    return [item for position, image in enumerate(several) for item in _items(image, position, ignored_names)]
+    return [
+        item for position, image in enumerate(several) for item in _items(image, position, ignored_names, file_column)
+    ]
 
 
 def decode_images(items: list[ImageItem], settings: DecodeSettings) -> Iterator[DecodeResult]:
@@ -76,11 +83,14 @@ def decode_images(items: list[ImageItem], settings: DecodeSettings) -> Iterator[
             yield from (_convert(item, settings) for item in group if isinstance(item, MemoryImage))
 
 
-def _items(image: object, position: int, ignored_names: dict[str, str] | None) -> list[ImageItem]:
+def _items(
+    image: object, position: int, ignored_names: dict[str, str] | None, file_column: str | None
+) -> list[ImageItem]:
     if isinstance(image, ImageFile | MemoryImage):
         return [image]
     if isinstance(image, str | os.PathLike):
-        return _listed(Path(image), f"{shown(Path(image))}/", ignored_names) or [image_file(Path(image))]
+        prefix = f"{shown(Path(image))}/"
+        return _listed(Path(image), prefix, ignored_names, file_column) or [image_file(Path(image))]
     if isinstance(image, Image.Image) and image.width and image.height:
         return [MemoryImage(str(position), image)]
     is_rgb = isinstance(image, numpy.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
@@ -96,16 +106,20 @@ def _items(image: object, position: int, ignored_names: dict[str, str] | None) -
     )
 
 
-def _listed(path: Path, prefix: str, ignored_names: dict[str, str] | None) -> list[ImageItem]:
-    """List the images in a folder or an archive; [] for any other path.
+def _listed(path: Path, prefix: str, ignored_names: dict[str, str] | None, file_column: str | None) -> list[ImageItem]:
+    """List the images in a folder, an archive or a table; [] for any other path.
 
     Args:
         prefix: text in front of the names, which are relative to the folder or to the root of the archive.
-        ignored_names: see `list_images`; members of archives are not listed there.
+        ignored_names, file_column: see `list_images`.
 
     Raises:
-        DataError: there are no images, or the archive is refused.
+        DataError: there are no images, or the archive or the table is refused.
     """
+    if path.suffix.lower() not in SUFFIXES and path.is_file() and not is_archive(path) and _is_table(path):
+        from semisup.dataset import named_images
+
+        return [replace(file, name=prefix + file.name) for file in named_images(path, {"file": file_column})]
     files: Sequence[ImageFile]
     ignored: Mapping[str, int]
     if path.is_dir():
@@ -115,7 +129,9 @@ def _listed(path: Path, prefix: str, ignored_names: dict[str, str] | None) -> li
         if ignored_names is not None and names is not None:
             ignored_names.update({prefix + name: names[name] for name in sorted(names)})
     elif path.is_file() and is_archive(path):
-        listing = list_archives([path])
+        listing = list_archives([path], keep_names=ignored_names is not None)
+        if ignored_names is not None:
+            ignored_names.update({prefix + name: reason for name, reason in sorted(listing.ignored_names.items())})
         counts = Counter[str]()
         for (_, reason), count in listing.ignored.items():
             counts[reason] += count
@@ -125,6 +141,12 @@ def _listed(path: Path, prefix: str, ignored_names: dict[str, str] | None) -> li
     if not files:
         raise DataError(with_ignored(f"{path}: holds no image files", ignored))
     return [*sorted((replace(file, name=prefix + file.name) for file in files), key=lambda file: file.name)]
+
+
+def _is_table(path: Path) -> bool:
+    from semisup.dataset import is_table  # imports torch, which takes seconds
+
+    return is_table(path)
 
 
 def _convert(item: MemoryImage, settings: DecodeSettings) -> DecodeResult:

@@ -24,6 +24,7 @@ from semisup.errors import (
 )
 from semisup.record import is_finished
 from semisup.record.environment import git_diff
+from semisup.record.finished_states import delete_finished_states
 from semisup.record.lock import RunLock
 from semisup.record.reader import read_json
 from semisup.record.rung import RungScore
@@ -147,12 +148,27 @@ def _run_to_result(
     return result
 
 
+def run_to_end(
+    run_config: RunConfig,
+    bars: Bars,
+    *,
+    in_sweep: bool,
+    reproduces: Path | None = None,
+    rung: RungScore | None = None,
+) -> RunResult:
+    """Train or reuse a run as `run` does, and delete its last training states if it is finished."""
+    result = run(run_config, bars, in_sweep=in_sweep, reproduces=reproduces, rung=rung)
+    if result.status == RunStatus.DONE and is_rank_zero():
+        delete_finished_states(result.folder)
+    return result
+
+
 def run_or_wait(run_config: RunConfig, bars: Bars, rung: RungScore | None = None) -> RunResult:
     """Train a run of a sweep, to its end or to a rung of halving, or reuse it if it is finished.
 
     If another job is training the same run, wait for that job and use its result.
     """
-    while (result := run(run_config, bars, in_sweep=True, rung=rung)).status == RunStatus.IN_USE:
+    while (result := run_to_end(run_config, bars, in_sweep=True, rung=rung)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)
         while _is_in_use(result.folder):  # `run` would read settings, data and the state of the checkout again
             time.sleep(WAIT_SECONDS)

@@ -8,15 +8,17 @@ from torch import nn
 
 from semisup.config import schema
 from semisup.config.schema import RunConfig
+from semisup.core.embeddings import classifier_layer
 from semisup.core.partial_state import load_trained_state
 from semisup.errors import RecordError, first_line
 from semisup.record import checkpoint
-from semisup.record.reader import example_run, read_config, read_json, read_section
+from semisup.record.reader import read_config, read_json, read_section
+from semisup.record.run_check import check_finished_run, check_run
 from semisup.record.weights_check import check_weights
 from semisup.runner import compatibility
 from semisup.runner.weights import check_weights_present
 from semisup.runtime.precision import wrap_forward
-from semisup.text import printable
+from semisup.text import printable, shell_quote
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class TrainedModel:
     network: nn.Module
     classes: list[str]
     channels: int
+
+    @property
+    def embedding_layer(self) -> nn.Module:
+        """The layer whose input is the embedding of an image; on an encoder's features, the whole network."""
+        return self.network if self.run_config.encoder is not None else classifier_layer(self.network)
 
     def input_differences(self, other: "TrainedModel") -> list[str]:
         """List the differences from another run in the classes, or in how images become the input of the model."""
@@ -57,12 +64,13 @@ def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
         RecordError: there is no best model, or its weights do not fit the config or are damaged.
         SettingError: pretrained weights of the encoder or of frozen layers are missing or are another file.
     """
+    check_run(run)
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
     if about is not None and not best:
         _refuse_probe_without_model(run)
     if about is None or not best:
-        needs = f"it must hold run.json and checkpoints/best-*.pt{example_run(run, 'summary.json')}"
-        raise RecordError(f"{run}: is not the directory of a finished run; {needs}")
+        check_finished_run(run)
+        raise RecordError(f"{shell_quote(run)}: the best model of the run is missing (run.json, checkpoints/best-*.pt)")
     run_config = schema.validate(read_config(run / "config.yaml") | {"device": "cpu", "compile": False}, weights=False)
     dataset, settings = read_section(about, "dataset"), run_config.settings
     classes, channels = dataset.get("classes"), dataset.get("channels")

@@ -1,6 +1,8 @@
 """Compose and validate the command line of `semisup train` and its swept values, before the first run."""
 
+import functools
 import itertools
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,7 +15,7 @@ from semisup.config.compose import compose, config_folder, delete_keys, expand_s
 from semisup.config.hydra_versions import initialized
 from semisup.config.paired_values import axes, is_paired, require_equal_lengths
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
-from semisup.errors import SettingError
+from semisup.errors import NoUnlabeledError, SettingError
 from semisup.sweep.job_order import REPETITIONS, WITHOUT_PARAMS
 from semisup.sweep.sweepers import BASIC, GRIDS, sweeper_name
 from semisup.text import printable
@@ -61,7 +63,10 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
     overrides, deleted = split_deletions(overrides)
     with initialized(config_folder()):
         choices = dict(expand_sweep(word) for word in overrides)
-        config = compose([values[0] for values in choices.values() if values])
+        try:
+            config = compose([values[0] for values in choices.values() if values])
+        except SettingError as error:
+            raise _with_typed_values(error, overrides, asked) from None
         if not asked and not is_sweep(config):
             _require_single_values(overrides)
         if is_sweep(config):
@@ -75,6 +80,21 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
     if not several and len(removed) < len(deleted):
         raise _nothing_to_delete(next(key for key in deleted if key not in removed))
     return ComposedCommand(config, choices, several, deleted, _paired_keys(overrides, config, choices))
+
+
+def _with_typed_values(error: SettingError, overrides: list[str], asked: bool) -> SettingError:
+    """Name all values of a swept key in an error about the first of them: `tau=0.5,0.9: type threshold.tau=0.5,0.9`."""
+    for word in overrides:
+        key, _, typed = word.partition("=")
+        values = expand_sweep(word)[1]
+        if key.lstrip("+~") != error.key or len(values) < 2:
+            continue
+        flag = "" if asked else "-m "
+        allowed = re.sub(
+            rf"type (\S+)={re.escape(str(error.value))}(?=$|[ ;,])", rf"type {flag}\1={typed}", error.allowed
+        )
+        return SettingError(error.key, typed, allowed, error.nearest)
+    return error
 
 
 def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, list[str]]) -> tuple[str, ...]:
@@ -91,7 +111,11 @@ def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, li
 
 
 def validate_command(
-    command: ComposedCommand, plan: Sequence[Sequence[str]] | None = None
+    command: ComposedCommand,
+    plan: Sequence[Sequence[str]] | None = None,
+    infos: "dict[Dataset, DatasetInfo] | None" = None,
+    *,
+    show_notes: bool = True,
 ) -> "dict[Dataset, DatasetInfo]":
     """Validate the settings, and list the images and classes of every data set that the settings name.
 
@@ -99,6 +123,8 @@ def validate_command(
 
     Args:
         plan: the overrides of every job of a sweep; one job for each combination of options is composed.
+        infos: surveys of data sets that are known already, to which those of others are added.
+        show_notes: whether to print how the files of a data set were read.
 
     Returns:
         The survey of each data set: its classes and numbers of images.
@@ -107,8 +133,8 @@ def validate_command(
         SettingError: a setting is not valid.
         DataError: the data do not fit the settings.
     """
-    infos: dict[Dataset, DatasetInfo] = {}
-    check = _check_swept if command.several else _check_one
+    infos = {} if infos is None else infos
+    check = functools.partial(_check_swept if command.several else _check_one, show_notes=show_notes)
     check(command.config, infos)
     first = {each: values[0] for each, values in command.choices.items() if values}
     others = [
@@ -218,12 +244,15 @@ def require_launcher(command: ComposedCommand) -> None:
         )
 
 
-def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsewhere: bool = False) -> "RunConfig":
+def _check_one(
+    config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool, elsewhere: bool = False
+) -> "RunConfig":
     """Validate the settings of one job, and check that its data set has the images and classes for them.
 
     No image is decoded, and the images and classes of each data set are listed only once.
     """
     from semisup.config import schema
+    from semisup.images.scan import describe_ignored
     from semisup.runner import compatibility
 
     run_config = schema.validate(without_hydra(config), elsewhere=elsewhere)
@@ -231,30 +260,34 @@ def _check_one(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, elsew
     compatibility.check_output_folders(run_config)
     is_first = not infos  # the sizes of the other seeds and folds are nearly equal
     if run_config.dataset not in infos:
-        infos[run_config.dataset] = _inspect(run_config.dataset, infos)
+        infos[run_config.dataset] = _inspect(run_config.dataset, infos, show_notes=show_notes)
     info = infos[run_config.dataset]
-    compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels, sizes=is_first)
+    try:
+        compatibility.check_compatibility(run_config, info.classes, info.counts, info.channels, sizes=is_first)
+    except NoUnlabeledError as error:
+        error.ignored = describe_ignored(getattr(info.index, "ignored", {}))
+        raise
     return run_config
 
 
-def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]") -> "DatasetInfo":
+def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool) -> "DatasetInfo":
     """List the images of a data set, and print how its files were read unless an earlier one was read in that way."""
     from semisup.runtime.torchrun_env import is_rank_zero
 
     info = dataset.inspect()
     printed = {note for other in infos.values() for note in other.notes}
     for note in info.notes:
-        if note not in printed and is_rank_zero():
+        if show_notes and note not in printed and is_rank_zero():
             print(f"semisup: {printable(note, 2000)}", file=sys.stderr)
     return info
 
 
-def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]") -> None:
+def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool) -> None:
     """Validate the settings of one job of a sweep, and check that its control can have equal learning rates."""
     from semisup.runner import compatibility
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
-    run_config = _check_one(config, infos, elsewhere=elsewhere)
+    run_config = _check_one(config, infos, show_notes=show_notes, elsewhere=elsewhere)
     if run_config.settings.train.refit and sweeper_name(config) != BASIC:
         raise SettingError(
             "train.refit",

@@ -25,19 +25,31 @@ from semisup.runtime.warning_lines import printed_warnings
 from semisup.sweep.cost import announcement
 from semisup.sweep.job_order import REPETITIONS, ordered_words
 from semisup.sweep.job_store import FAIL_FAST, JobStore
-from semisup.sweep.preflight import ComposedCommand, bind_group_settings, expected_jobs, job_overrides, require_launcher
+from semisup.sweep.labels_only import labels_only_words, print_note
+from semisup.sweep.preflight import (
+    ComposedCommand,
+    bind_group_settings,
+    compose_command,
+    expected_jobs,
+    job_overrides,
+    require_launcher,
+)
 from semisup.sweep.summary import exit_status, summarize, summary_lines, write_summary
 from semisup.sweep.sweepers import GRIDS, sweeper_name, sweeper_settings
-from semisup.sweep.worker import REFUSED, WorkerRequest
+from semisup.sweep.worker import NO_UNLABELED, REFUSED, WorkerRequest
 from semisup.sweep.worker_process import run_in_subprocess
-from semisup.text import counted
+from semisup.text import counted, shell_quote
 
 SYSTEM_ROOT = Path("/")
 """Folder that contains proc/ and sys/; tests replace it by a folder with their own control group."""
 
 
-def sweep(words: list[str], command: ComposedCommand) -> int:
-    """Run the sweep, summarize what its jobs recorded, and return the exit status."""
+def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) -> int:
+    """Run the sweep, summarize what its jobs recorded, and return the exit status.
+
+    Args:
+        noted: whether it was printed already how the files of the data set were read.
+    """
     if world_size() > 1:
         return _reject_torchrun()
     config = command.config
@@ -57,7 +69,8 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
     began, minutes = time.monotonic(), _time_limit(command)
     deadline = None if minutes is None else time.time() + 60 * minutes
     begin = {"plan": plan, "sweep": name, "deadline": deadline, "announcement": _announcement(command, plan)} | {
-        "printed": printed_warnings()
+        "printed": printed_warnings(),
+        "noted": noted,
     }
     request = WorkerRequest(words, for_hydra, str(store.folder), None, begin, sweeper, _is_parallel(command))
     attempt = _attempt(request, store)
@@ -66,17 +79,28 @@ def sweep(words: list[str], command: ComposedCommand) -> int:
         stopped, cause = rerun_remaining(attempt, request, command, store)
     elif attempt.code == REFUSED:  # the worker has printed why
         return REFUSED
+    elif attempt.code == NO_UNLABELED and (changed := labels_only_words(words, command)) is not None:
+        print_note(command)
+        return sweep(changed, compose_command(changed, asked=True), noted=True)
     else:  # the worker died before the first job
         store.begin(plan, name, command.deleted_keys, deadline)  # closed: nothing can be chosen without a worker
         stopped, cause = attempt.stopped, attempt.cause
     summary = summarize(store, expected_jobs(command, plan), time.monotonic() - began, cause)
     write_summary(store.folder, summary)
-    where = f"details: {store.folder / 'sweep_summary.md'}. Next: semisup compare {root}"
+    where = f"details: {store.folder / 'sweep_summary.md'}. Next: {_next_command(command, store, root)}"
     safe_print("", *summary_lines(summary), f"{summary['seconds']:.0f} s; {where}")
     status = exit_status(summary, stopped)
     if stopped is not None and status:
         safe_print("stopped; type the same command again to continue")
     return status
+
+
+def _next_command(command: ComposedCommand, store: JobStore, root: Path) -> str:
+    """Return the command to type after the sweep: refits have no accuracy to compare, and are used for predictions."""
+    done = sorted(str(entry["folder"]) for entry in store.entries().values() if entry["status"] == RunStatus.DONE)
+    if command.config.train.refit is True and done:
+        return f"semisup predict {' '.join(shell_quote(Path(folder)) for folder in done)} images/"
+    return f"semisup compare {shell_quote(root)}"
 
 
 def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[list[str]] | None]:

@@ -15,12 +15,13 @@ from hydra.core.global_hydra import GlobalHydra
 
 from semisup.config.compose import config_folder
 from semisup.config.hydra_versions import main
-from semisup.errors import DataError, SettingError, first_line
+from semisup.errors import DataError, NoUnlabeledError, SettingError, first_line
 from semisup.runtime.process_signals import STOP_SIGNALS, handled_signals, install, raise_in_main_thread, send, unblock
 from semisup.runtime.warning_lines import share_printed, short_warnings
 from semisup.sweep.batches import job_batches, launch_batches
 from semisup.sweep.job import JOB_NUMBER, job
 from semisup.sweep.job_store import STOPPED, TIME_UP, JobStore
+from semisup.sweep.labels_only import automatic_words
 from semisup.sweep.preflight import compose_command, validate_command
 from semisup.sweep.sweepers import HALVING, SEARCH
 from semisup.text import escape
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 REFUSED = 2
 """Exit status if the command is not valid; the worker has printed the reason."""
+
+NO_UNLABELED = 4
+"""Exit status if the data have no unlabeled images, and the sweep is to be started again on the labels alone."""
 
 
 class WorkerRequest(NamedTuple):
@@ -61,8 +65,8 @@ def run_worker() -> int:
         if request is None:
             return 1
         store = JobStore(Path(request.folder))
-        if request.begin is not None and not _begin(request, store, request.begin):
-            return REFUSED
+        if request.begin is not None and (refused := _begin(request, store, request.begin)):
+            return refused
         share_printed(store.printed_warnings)
         return run_with_stop_signals(lambda: _run_jobs(request, store), store)
     except KeyboardInterrupt:
@@ -97,11 +101,11 @@ def _stop_with_parent(pipe: int) -> None:
     raise_in_main_thread(signal.SIGTERM)
 
 
-def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bool:
+def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> int:
     """Prepare a sweep: validate its command, fill the image cache and write the plan of the jobs.
 
     Returns:
-        False if the command is not valid; then the reason is printed.
+        0, or the exit status REFUSED or NO_UNLABELED.
     """
     from semisup.report.console import safe_print
     from semisup.runner.progress import Bars
@@ -109,7 +113,11 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
     short_warnings(begin["printed"])
     try:
         command = compose_command(request.overrides, True)
-        infos = validate_command(command, begin["plan"])
+        try:
+            infos = validate_command(command, begin["plan"], show_notes=not begin["noted"])
+        except NoUnlabeledError as error:
+            automatic_words(error, request.overrides, command)
+            return NO_UNLABELED
         safe_print(begin["announcement"])
         with Bars() as bars:  # the jobs only open the cache, and unreadable images are reported once
             for dataset, info in one_of_each_files(infos).items():
@@ -118,8 +126,8 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> bo
         store.begin(begin["plan"], begin["sweep"], command.deleted_keys, begin["deadline"], is_open=is_open)
     except (SettingError, DataError, OSError) as error:
         print(f"semisup train: {error}", file=sys.stderr)
-        return False
-    return True
+        return REFUSED
+    return 0
 
 
 def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, DatasetInfo]":

@@ -323,6 +323,7 @@ def make_context(problem: TrainingData, settings: TrainingConfig, state: State) 
         labeled=problem.labeled,
         unlabeled=problem.unlabeled,
         hidden_targets=problem.hidden_targets,
+        validation_targets=problem.validation.targets,
         num_classes=problem.num_classes,
         augment=settings.augment,
         weak=settings.weak,

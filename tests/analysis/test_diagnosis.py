@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semisup.analysis.diagnosis import explain_unused
+from semisup.analysis.diagnosis import explain_unused, find_unused_reason
 from tests.conftest import checked
 from tests.report.run_maker import make, plain_of
 
@@ -18,7 +18,7 @@ BELOW_GATE = (
 @pytest.mark.parametrize(
     ("overrides", "coverages", "reason"),
     [
-        ([], [], BELOW_GATE),
+        (["method.gate=0.6"], [], BELOW_GATE),
         ([], [0.0, 0.0], "no confidence reached the threshold"),
         ([], [0.3, 0.0], ""),  # the summary has only the last labeling
         (["method.lambda_unlabeled=0"], [], "method.lambda_unlabeled=0 leaves the unlabeled images out"),
@@ -57,3 +57,31 @@ def test_accuracy_above_the_gate_between_two_due_epochs_is_stated(tmp_path: Path
 def test_run_of_one_epoch_was_never_due(tmp_path: Path) -> None:
     line = explain(tmp_path, [{"step": 10, "epoch": 1, "val/accuracy": 0.9}], steps=10)
     assert "the unlabeled set was never due to be labeled (method.refresh_every=20)" in line
+
+
+@pytest.mark.parametrize(
+    ("gate", "chance", "advice"),
+    [
+        ("0.6", 0.3, "; train longer, or type method.gate=0.45"),
+        ("0.6", 0.46, "; train longer, or type method.gate=auto"),
+        ("0.6", 0.5, ", and guessing may reach 0.500; label more images, or train longer: train.epochs=60"),
+        ("auto", 0.523, "; label more images, or train longer: train.epochs=60"),
+    ],
+)
+def test_suggested_gate_is_never_below_chance(tmp_path: Path, gate: str, chance: float, advice: str) -> None:
+    folder = make(tmp_path, plain_of(), val=0.5)
+    reason = find_unused_reason(checked(f"method.gate={gate}"), folder, {"best/val/accuracy": 0.5}, chance)
+    named = "auto (0.523)" if gate == "auto" else gate
+    due = "when the unlabeled set was due to be labeled (after epoch 1: at most 0.500)"
+    assert reason == f"validation accuracy never exceeded method.gate={named} {due}{advice}"
+
+
+def test_threshold_that_would_have_selected_a_tenth_is_suggested(tmp_path: Path) -> None:
+    folder = make(tmp_path, plain_of(), val=0.5, labelings=[(0.0, None)])
+    shares = {0.0: 1.0, 0.3: 0.4, 0.41: 0.12, 0.5: 0.05, 0.9: 0.0}
+    rows = "".join(f"10,1,pool,{tau},{share},\n" for tau, share in shares.items())
+    (folder / "what_if.csv").write_text(f"step,epoch,on,tau,coverage,accuracy\n{rows}")
+    summary = {"best/val/accuracy": 0.5, "pseudo/coverage": 0.0}
+    line = explain_unused(checked(), folder, summary)
+    assert "no confidence reached the threshold; threshold.tau=0.41 would have selected 12% of the unlabeled" in line
+    assert "a lower threshold" in explain_unused(checked("threshold=quantile"), folder, summary)

@@ -74,7 +74,7 @@ def test_usage_is_listed_by_kind_and_nothing_is_deleted(place: Place, capsys: py
     status, output = disk(capsys, place.root)
     assert status == 0
     for kind in ("records of runs", "best models", "states of unfinished runs", "W&B files", "other files"):
-        (line,) = [line for line in output.splitlines() if line.endswith(kind)]
+        (line,) = [line for line in output.splitlines() if f"  {kind}" in line]
         assert "can be deleted" not in line
     for kind in ("states of finished runs", "shared starts", "decoded images", "stored features"):
         assert f"{kind}  can be deleted" in output

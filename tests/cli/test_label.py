@@ -169,7 +169,9 @@ def test_what_cannot_be_done_is_one_line(labeled: Path) -> None:
     assert "must be at most 24" in refused(labeled, run, "--output", "new", "--next", "25")
     assert "--threshold=1.5: must be in [0, 1]" in refused(labeled, run, "--output", "new", "--threshold", "1.5")
     assert "dataset.unlabeled" in refused(labeled, run, "--output", "photos/training/unlabeled/new")
-    assert "is not a run directory" in refused(labeled, "outputs/runs", "--output", "new")
+    assert "is not the directory of a run; type one of the runs in it, such as outputs/runs/" in refused(
+        labeled, "outputs/runs", "--output", "new"
+    )
     assert "may not be set here" in refused(labeled, run, "--output", "new", "seed=3")
     assert "no such folder" in refused(labeled, run, "dataset.root=elsewhere", "--output", "new")
 
@@ -195,7 +197,11 @@ def test_unfinished_runs_and_damaged_records_are_refused(labeled: Path, tmp_path
     (run / "pseudo_labels.csv").write_text("round,path\n1,2\n")
     assert "is damaged, or belongs to another run" in refused(tmp_path, "run", root)
     (run / "pseudo_labels.csv").unlink()
-    assert "made no pseudo-labels; --threshold 0.9" in refused(tmp_path, "run", root)
+    done = semisup(tmp_path, "label", "run", root, "--no-check-labels")
+    assert done.returncode == 0, done.stderr
+    assert "pseudo_labels.csv  not written: the run made no pseudo-labels; --threshold 0.9 uses the" in done.stdout
+    assert not (run / "labeling/pseudo_labels.csv").exists()
+    assert rows_of(run / "labeling/next.csv")
     (run / "summary.json").unlink()
     assert "the run is not finished" in refused(tmp_path, "run", root)
 
@@ -208,7 +214,7 @@ def test_runs_without_image_files_or_unlabeled_images_are_refused(
     more = ("method=supervised", "train.epochs=1", "model.widths=[4,8]", "plots=false", "tracking=none")
     done: Any = semisup(tmp_path, "train", *words, *more)
     assert done.returncode == 0, done.stderr
-    problem = "its images are not files" if "dataset=digits" in words else "no unlabeled images"
+    problem = "its images are not separate files" if "dataset=digits" in words else "no unlabeled images"
     assert problem in refused(tmp_path, str(only_run(tmp_path)))
 
 

@@ -71,11 +71,44 @@ def test_files_and_folders_are_named_as_typed(images: Path, program: Program) ->
 def test_archive_is_read_like_a_folder(images: Path, program: Program) -> None:
     whole = {row["path"]: row for row in rows(program, str(RUN), str(images)) if row["problem"] not in IGNORED.values()}
     with zipfile.ZipFile("images.zip", "w") as archive:
-        for name in (*whole, "notes.txt"):
+        for name in (*whole, "notes.txt", "inner/README", ".hidden"):
             archive.write(images / name, name)
-    assert {row["path"]: row for row in rows(program, str(RUN), "images.zip")} == whole
+    table = {row["path"]: row for row in rows(program, str(RUN), "images.zip")}
+    ignored = [".hidden", "inner/README", "notes.txt"]
+    assert list(table) == [*whole, *ignored]
+    assert {name: table[name] for name in whole} == whole
+    assert {name: table[name]["problem"] for name in ignored} == {name: IGNORED[name] for name in ignored}
     several = rows(program, str(RUN), "images.zip", "images/a.png")
-    assert [row["path"] for row in several] == [*(f"images.zip/{name}" for name in whole), "images/a.png"]
+    names = [*(f"images.zip/{name}" for name in whole), "images/a.png", *(f"images.zip/{name}" for name in ignored)]
+    assert [row["path"] for row in several] == names
+
+
+def test_every_row_of_a_table_has_a_row_in_its_order(images: Path, program: Program) -> None:
+    whole = {row["path"]: row for row in rows(program, str(RUN), str(images))}
+    listed = ["inner\\c", "a.png", "missing.png", "damaged.png", "a.png"]
+    (images / "list.csv").write_text("id;photo\n" + "".join(f"{n};{name}\n" for n, name in enumerate(listed)))
+    table = rows(program, str(RUN), "images/list.csv")
+    assert [row["path"] for row in table] == ["inner/c", *listed[1:]]
+    assert [row["problem"] for row in table] == ["", "", "unreadable", "unidentified", ""]
+    assert [row["class"] for row in table[:2]] == [whole[name]["class"] for name in ("inner/c.png", "a.png")]
+    (images / "list.csv").write_text("my_column\nb.png\n")
+    status, output = program("predict", str(RUN), "images/list.csv")
+    assert status == 2
+    assert "type --file-column=" in output
+    (row,) = rows(program, str(RUN), "images/list.csv", "--file-column=my_column")
+    assert (row["path"], row["class"]) == ("b.png", whole["b.png"]["class"])
+
+
+def test_output_file_is_replaced_only_if_asked_for(images: Path, program: Program) -> None:
+    Path("labels.csv").write_text("the work of a week")
+    words = ("predict", str(RUN), "images/a.png", "--output", "labels.csv")
+    status, output = program(*words)
+    assert status == 2
+    refusal = "the file exists already; add --overwrite to replace it, or type another name"
+    assert output == f"semisup predict: --output labels.csv: {refusal}\n"
+    assert Path("labels.csv").read_text() == "the work of a week"
+    assert program(*words, "--overwrite")[0] == 0
+    assert Path("labels.csv").read_text().startswith("path,class,confidence,problem")
 
 
 def test_columns_of_top_probabilities_and_embeddings(images: Path, program: Program) -> None:

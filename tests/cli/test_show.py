@@ -64,7 +64,7 @@ def test_show_prints_curves_and_labelings(tmp_path: Path) -> None:
     assert blocks[-1] == "█"
     assert curve.endswith("0.000 first, 0.990 last")
     assert [line.split()[0] for line in text.splitlines() if "50.0 %" in line] == [str(at) for at in range(3, 15)]
-    assert "validation accuracy 80.0 %, at step 10, epoch 1, of 1200" in text
+    assert "validation accuracy 80.0 %, at step 10 of 1200, epoch 1" in text
     assert "test accuracy 75.0 %" in text
     assert "plots (curves.png)" in text
     assert f"semisup reproduce {folder}" in text
@@ -95,7 +95,7 @@ def test_unknown_option_of_another_version_is_reported(tmp_path: Path) -> None:
 
 
 def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="not a run directory"):
+    with pytest.raises(RecordError, match="is not the directory of a run"):
         shown(tmp_path)
 
 
@@ -108,4 +108,4 @@ def test_show_works_in_an_ascii_terminal(tmp_path: Path) -> None:
     assert "val/accuracy   ____ " in done.stdout
     again = preloaded.run([*command[:-1], str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 2
-    assert "not a run directory" in again.stderr
+    assert "is not the directory of a run" in again.stderr

@@ -116,3 +116,13 @@ def test_misspelled_key_is_reported_when_only_showing_the_config(
     output = capsys.readouterr()
     assert output.err == "semisup train: treshold.tau=0.9: no such key; type threshold.tau=0.9\n"
     assert output.out == ""
+
+
+def test_gate_is_auto_or_a_number_and_whole_numbers_are_stored_as_numbers_with_a_point() -> None:
+    assert checked("method.gate=auto").config["method"]["gate"] == "auto"
+    assert checked("method=noisy_student").config["method"]["gate"] == 0.6
+    gate = checked("method.gate=0").config["method"]["gate"]
+    assert (gate, type(gate)) == (0.0, float)
+    for value in ("atuo", "true", "null", "[1]"):
+        with pytest.raises(SettingError, match=r"method\.gate=.*: must be "):
+            checked(f"method.gate={value}")

@@ -213,6 +213,25 @@ def test_unknown_layout_is_refused_with_the_closest(tmp_path: Path, places: list
         inspect(tmp_path)
 
 
+def test_single_class_folder_is_refused_with_what_is_missing(tmp_path: Path) -> None:
+    fill(tmp_path, ["photos/cat"], 3)
+    with pytest.raises(DataError) as error:
+        inspect(tmp_path / "photos")
+    message = "has one class folder, cat/ with 3 images; there must be at least 2 classes; put the images that are not"
+    assert message in str(error.value)
+    assert str(error.value).endswith(f"such as {tmp_path}/photos/other/")
+    fill(tmp_path, ["photos/dog"], 3)
+    with pytest.raises(DataError, match=rf"\(did you mean dataset\.root={tmp_path}/photos\?\)"):
+        inspect(tmp_path / "photos" / "cat")
+
+
+def test_compressed_archive_in_a_folder_is_refused_with_the_command_to_type(tmp_path: Path) -> None:
+    (tmp_path / "photos.tgz").write_bytes(b"\x1f\x8b\x08")
+    command = f"gunzip -k {tmp_path}/photos.tgz and then use {tmp_path}/photos.tar"
+    with pytest.raises(DataError, match=rf"type {command}$"):
+        inspect(tmp_path)
+
+
 def test_empty_root_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="contains no folder and no image; for folders of sets"):
         inspect(tmp_path)
@@ -507,6 +526,7 @@ def test_how_the_files_were_read_is_printed_once(tmp_path: Path, program: Progra
     assert status == 0, output
     assert output.count("read as class folders") == 1
     assert output.count("no validation set was found") == 1
-    status, output = program("train", "dataset.root=photos", *short, "tracking=none", "dataset.labels_per_class=null")
-    assert status == 2
-    assert "dataset.labels_per_class=2 treats all but 2 labeled images of each class as unlabeled" in output
+    status, output = program("train", "dataset.root=photos", *short, *quiet[:2], "dataset.on_duplicate=ignore")
+    assert status == 0, output
+    assert output.count("read as class folders") == 1
+    assert "dataset.labels_per_class=N treats all but N images of each class as unlabeled" in output

@@ -348,8 +348,11 @@ def test_a_folder_inside_an_archive_can_be_the_root(tmp_path: Path) -> None:
     fill(tmp_path / "all" / "photos")
     archive = write_tar(tmp_path / "x.tar", tmp_path / "all", ["photos"])
     assert read(archive / "photos").fingerprint == read(tmp_path / "all/photos").fingerprint
-    with pytest.raises(DataError, match=rf"did you mean dataset.root={archive}/photos\?"):
-        inspect(archive)
+    assert read(archive).fingerprint == read(tmp_path / "all/photos").fingerprint
+    assert inspect(archive).notes == inspect(archive / "photos").notes
+    folders = {"labeled": "training/labeled", "unlabeled": "training/unlabeled", "validation": "validation"}
+    given = [f"dataset.{key}=photos/{folder}" for key, folder in folders.items()]
+    assert inspect(archive, *given, "dataset.test=photos/testing").counts == inspect(archive).counts
     with pytest.raises(DataError, match="no such folder; its folders are: photos"):
         inspect(archive / "fotos")
 

@@ -11,6 +11,7 @@ from PIL import Image
 from semisup.core.events import StepEnd
 from semisup.errors import SettingError
 from semisup.record import checkpoint
+from semisup.runner import run as run_module
 from semisup.runtime.timm_compat import TimmWeights, layer_groups
 from semisup.training.state import restore, start
 from tests.conftest import Program, checked, toy_problem
@@ -84,9 +85,12 @@ def test_state_holds_what_training_changes_and_resumes_bit_identically(more: tup
         restore(state, snapshot | {"frozen_sha256": "0"})
 
 
-def test_checkpoints_of_a_frozen_encoder_hold_the_head_and_name_the_weights(program: Program, tmp_path: Path) -> None:
+def test_checkpoints_of_a_frozen_encoder_hold_the_head_and_name_the_weights(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = toy_weights(tmp_path / "toy.pth")
     sizes = {}
+    monkeypatch.setattr(run_module, "delete_finished_states", lambda folder: None)
     for freeze in ("none", "encoder"):
         status, output = program(*run_words(tmp_path, file, f"model.freeze={freeze}", f"name={freeze}"))
         assert status == 0, output
@@ -117,7 +121,10 @@ def _refuses_to_download(run: Path, program: Program) -> None:
     config.write_text(content)
 
 
-def test_run_of_a_frozen_encoder_predicts_resumes_and_is_reproduced(program: Program, tmp_path: Path) -> None:
+def test_run_of_a_frozen_encoder_predicts_resumes_and_is_reproduced(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "delete_finished_states", lambda folder: None)
     file = toy_weights(tmp_path / "toy.pth")
     command = run_words(tmp_path, file, "model.freeze=encoder")
     status, output = program(*command)

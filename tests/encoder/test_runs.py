@@ -193,8 +193,9 @@ def test_reproduce_refuses_another_file_of_weights_with_both_digests(
 
 
 def test_unfinished_run_is_not_continued_with_another_file_of_weights(
-    images: Path, program: Program, tmp_path: Path
+    images: Path, program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run_module, "delete_finished_states", lambda folder: None)
     file = toy_weights(tmp_path / "mine.pth")
     words = [*toy_words(file, images), *FIXMATCH, "checkpoint.every_steps=1"]
     assert program("train", *words)[0] == 0

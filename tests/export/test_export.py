@@ -14,12 +14,13 @@ import torch
 import yaml
 from PIL import Image
 
-from semisup.export.model_card import decoding_code, wilson_interval
+from semisup.export.formats import FORMATS
+from semisup.export.model_card import CardContent, decoding_code, wilson_interval
 from semisup.images.decode import decode
 from semisup.images.decode_settings import DecodeSettings
 from semisup.runner.classifier import load_classifier
 from semisup.runtime.atomic_files import NewFolder
-from tests.conftest import SHARED, Program
+from tests.conftest import SHARED, Program, checked
 from tests.encoder.toy import toy_folder, toy_weights, toy_words
 
 RUN = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
@@ -164,7 +165,7 @@ def test_refusals_are_one_line_and_leave_nothing(
     assert "full: exists already; give another --output, or delete it" in refused("run", *options, "full")
     Path("file").write_text("")
     assert "file/model: cannot be created: File exists; give another folder" in refused("run", *options, "file/model")
-    assert "nowhere: is not the directory of a finished run" in refused("nowhere", *options, "model")
+    assert "nowhere: there is no such folder; type the directory of a run" in refused("nowhere", *options, "model")
 
     write = NewFolder.write
 
@@ -182,9 +183,16 @@ def test_refusals_are_one_line_and_leave_nothing(
         message = "--format onnx needs the package onnxscript; type pip install 'semisup[onnx]'"
         assert message in refused("run", "--output=model")
     Path("run/summary.json").unlink()
-    assert "run: is not finished; the same train command continues it" in refused("run", *options, "model")
+    assert "run: the run is not finished; repeat the command that trained it" in refused("run", *options, "model")
+    Path("run/summary.json").write_text("{}")
     about = yaml.safe_load(Path("run/config.yaml").read_text())
     Path("run/config.yaml").write_text(yaml.safe_dump(about | {"probe": {"classifier": "nearest_neighbors"}}))
     shutil.rmtree("run/checkpoints")
     assert "run: nearest neighbors store no model" in refused("run", *options, "model")
     assert not Path("model").exists()
+
+
+def test_card_names_a_folder_of_images_by_its_name() -> None:
+    config = checked("dataset=folder", "dataset.root=/data/my photos")
+    assert CardContent("run", [], config, {}, {}, FORMATS["onnx"]).dataset == "my photos"
+    assert CardContent("run", [], checked(), {}, {}, FORMATS["onnx"]).dataset == "digits"

@@ -18,7 +18,7 @@ import pytest
 from pyarrow import parquet
 
 from semisup.errors import DataError
-from semisup.images import parquet_cells
+from semisup.images import archive, listing_cache, parquet_cells
 from semisup.images.archive import is_archive, list_archives
 from semisup.images.archive_listing import ArchiveListing
 from semisup.images.archive_members import ArchivedImage, ParquetCell, ZipMember, in_storage_order
@@ -183,10 +183,11 @@ SOME = list(IMAGES.items())
         ("a.zip", zipped(SOME)[:100], "is truncated or damaged"),
         ("a.zip", b"", "is truncated or damaged"),
         ("a.zip", zipped(SOME, zipfile.ZIP_BZIP2), "is compressed by the method bzip2, which is not supported"),
-        ("a.tar.gz", b"\x1f\x8b\x08", "a compressed archive is not read in place; type gunzip a.tar.gz"),
-        ("a.tar", b"BZh91AY", "type bunzip2"),
+        ("a.tar.gz", b"\x1f\x8b\x08", "not read in place; type gunzip -k .*/a.tar.gz and then use .*/a.tar$"),
+        ("a.tbz2", b"BZh91AY", "type bunzip2 -k .*/a.tbz2 and then use .*/a.tar$"),
+        ("a.tar", b"\xfd7zXZ", "type unxz -c < .*/a.tar > .*/a-unpacked.tar and then use .*/a-unpacked.tar$"),
     ],
-    ids=range(16),  # the bytes contain the time, and two processes of tests must collect equal names
+    ids=range(17),  # the bytes contain the time, and two processes of tests must collect equal names
 )  # fmt: skip
 def test_a_bad_archive_is_refused_in_one_line(name: str, data: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
@@ -368,3 +369,34 @@ def test_the_cache_notices_a_changed_archive(tmp_path: Path) -> None:
 def test_members_are_sorted_by_their_positions(tmp_path: Path) -> None:
     images = listed(tmp_path, tar(reversed(IMAGES.items()))).images
     assert [image.name for image in in_storage_order(images)] == sorted(IMAGES, reverse=True)
+
+
+# Stored listings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.zip"])
+def test_stored_listing_is_the_listing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cache = tmp_path / name, tmp_path / "cache"
+    members = [*SOME, ("a/table.csv", b"file,class\n"), ("a/notes.txt", b"text"), ("__MACOSX/x", b"x")]
+    path.write_bytes(tar(members) if name == "a.tar" else zipped(members))
+    expected = list_archives([path])
+    assert list_archives([path], cache=cache) == expected
+    assert not cache.exists(), "an archive that is so new may change without other times"
+    monkeypatch.setattr(listing_cache, "MIN_AGE_SECONDS", -1)
+    assert list_archives([path], cache=cache) == expected
+    (stored,) = (cache / "listings").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "_list_archive", None)  # so that it cannot be called
+        assert list_archives([path], cache=cache) == expected
+    stored.write_bytes(stored.read_bytes()[:-1])
+    assert list_archives([path], cache=cache) == expected, "a damaged file is not used"
+    path.write_bytes(tar(SOME[:1]) if name == "a.tar" else zipped(SOME[:1]))
+    assert len(list_archives([path], cache=cache).images) == 1
+
+
+def test_cache_that_cannot_be_written_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing_cache, "MIN_AGE_SECONDS", -1)
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(SOME))
+    (tmp_path / "cache").write_bytes(b"a file")
+    assert list_archives([path], cache=tmp_path / "cache") == list_archives([path])

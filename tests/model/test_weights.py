@@ -19,6 +19,7 @@ from semisup.config.run_id import result_config, run_id
 from semisup.errors import SettingError
 from semisup.model import Pretrained, identify_weights
 from semisup.model.torchvision import TorchvisionClassifier
+from semisup.runner import run as run_module
 from semisup.runtime.torchvision_compat import torchvision
 from tests.conftest import Program, checked
 
@@ -269,7 +270,10 @@ def test_a_replaced_file_gives_another_run_and_reproduce_refuses_it(
     assert (status, "identical (" in output) == (0, True), output
 
 
-def test_an_unfinished_run_is_not_continued_from_another_file(program: Program, tmp_path: Path, hub_file: Path) -> None:
+def test_an_unfinished_run_is_not_continued_from_another_file(
+    program: Program, tmp_path: Path, hub_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "delete_finished_states", lambda folder: None)
     command = ("train", *MODEL, "model.weights=DEFAULT", *SHORT, "checkpoint.every_steps=1")
     assert program(*command)[0] == 0
     (run,) = runs_of(tmp_path)

@@ -980,7 +980,7 @@ def test_command_line(outputs: Path) -> None:
     assert "seconds" in done.stdout  # wide enough for all columns
     missing = preloaded.run([*command, str(outputs / "none")], **options | {"check": False})
     assert missing.returncode == 2
-    assert missing.stderr.endswith("none: there is no such folder\n")
+    assert missing.stderr.endswith("none: there is no such folder; type outputs/NAME, the folder of an experiment\n")
 
 
 def test_help_needs_no_torch() -> None:

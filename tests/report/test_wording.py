@@ -81,6 +81,20 @@ def test_first_lines_of_a_sweep(tmp_path: Path, seeds: int, gain: float, accurac
     assert lines(tmp_path / "mine") == [f"{best} {accuracy} % over {seeds} seeds.", expected, SAME]
 
 
+def test_standard_error_of_0_is_replaced_by_the_share_of_one_image(tmp_path: Path) -> None:
+    make_with_references(tmp_path / "mine", plain_of("method=self_training"), test=1.0, control=0.9, baseline=0.8)
+    unlabeled = lines(tmp_path / "mine")[1]
+    assert "standard error" not in unlabeled
+    assert "with one seed the difference may be chance, and one of the 200 test images is 0.5 points" in unlabeled
+
+
+def test_long_reason_for_no_pseudo_label_is_a_whole_sentence(tmp_path: Path) -> None:
+    run = make_with_references(tmp_path / "mine", plain_of("method=self_training"), test=0.8, control=0.8, baseline=0.8)
+    summary = json.loads((run / "summary.json").read_text()) | {"unused_reason": "the reason, " * 20 + "at length"}
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert lines(tmp_path / "mine")[1].endswith("the reason, at length.")
+
+
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     sweep(tmp_path / "mine", 1, 0.05)
     _, unlabeled, labels = lines(tmp_path / "mine")

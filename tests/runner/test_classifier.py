@@ -144,7 +144,7 @@ def test_no_images_give_no_rows() -> None:
 def test_refusals_name_the_run_or_the_device(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="embeddings belong to one model; give one run"):
         load_classifier(RUN, RUN).embeddings([])
-    with pytest.raises(RecordError, match="is not the directory of a finished run"):
+    with pytest.raises(RecordError, match="the directory of a run"):
         load_classifier(tmp_path)
     with pytest.raises(SettingError, match=r"device=gpu: must be auto, cpu, cuda or cuda:<number>"):
         load_classifier(RUN, device="gpu")

@@ -43,7 +43,7 @@ def training_figure(rows: Rows, start_accuracy: float | None, best_step: float |
     if best:
         left.plot(*zip(*best, strict=True), "o", color=BLUE, fillstyle="none", markersize=9)
     if start_accuracy is not None and 0 < start_accuracy < 1:
-        label = f"method.gate={start_accuracy:g}"
+        label = f"method.gate={start_accuracy:.3g}"
         left.axhline(start_accuracy, color=ORANGE, linestyle=":", linewidth=1.2, label=label)
     for axes in (left, right):
         if axes.get_legend_handles_labels()[0]:

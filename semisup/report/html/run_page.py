@@ -150,6 +150,7 @@ def _charts(run: Run, rows: list[dict[str, Any]], labels: LabelHistory) -> list[
     start, tau = (
         as_number((run.config.get(group) or {}).get(key)) for group, key in (("method", "gate"), ("threshold", "tau"))
     )
+    start = as_number(run.summary.get("pseudo/gate", start))
     best = as_number(run.summary.get("best/step"))
     tau = tau if run.uses_unlabeled else None
     with figure_style(transparent=True):
