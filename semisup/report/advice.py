@@ -49,7 +49,7 @@ def _labels_alone(finding: LabelsAlone) -> str:
     text = (
         f"{HEADLINES[finding.verdict]}: {_name(finding.row)} reaches {100 * finding.accuracy:.1f} % {finding.split} "
         f"accuracy, the best labels-only runs {100 * finding.alone:.1f} %. The gain is {interval.mean:+z.1f} points, "
-        f"95 % interval{labels} {interval.low:+z.1f} to {interval.high:+z.1f} {over}."
+        f"95 % interval {interval.low:+z.1f} to {interval.high:+z.1f}{labels} {over}."
     )
     if finding.split != "test":
         text += " It is measured on the validation images that selected the setting, so it is optimistic."

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ class Case:
     """Finished runs on the same data with the same number of labels per class.
 
     folder: the folder that contains the runs, as the user typed it
-    comparison: comparison of the runs; it has at least one row
+    comparison: comparison of the runs, with at least one row; only rows that use unlabeled images, if there are any
     fewer: finished runs on the same data with fewer labels per class
     label: name of the data set and the settings in which it differs from that of other cases
     alone: whether the folder contains no other case
@@ -64,7 +64,7 @@ def split_cases(runs: Sequence[Run], folder: Path) -> list[Case]:
     settings = [_data(by_labels[labels][0]) | {LABELS: labels} for by_labels, labels in groups]
     cases = []
     for (by_labels, labels), own in zip(groups, settings, strict=True):
-        comparison = compare_runs(by_labels[labels])
+        comparison = _with_short_names(compare_runs(by_labels[labels]))
         if comparison.rows:
             fewer = tuple(run for each in by_labels if _size(each) < _size(labels) for run in by_labels[each])
             label = " ".join([dataset_label(by_labels[labels][0]), *_differing(own, settings)])
@@ -78,6 +78,14 @@ def image_count(run: Run, split: str) -> int | None:
     counts = dataset.get("counts") if isinstance(dataset, dict) else None
     count = as_number(counts.get(split)) if isinstance(counts, dict) else None
     return int(count) if count is not None and count > 0 else None
+
+
+def _with_short_names(comparison: Comparison) -> Comparison:
+    """Keep in each row only the settings that differ between the rows among which the best is chosen."""
+    rows = [row for row in comparison.rows if row.controls] or comparison.rows
+    keys = [key for key in comparison.columns if len({canonical(row.settings.get(key)) for row in rows}) > 1]
+    short = [replace(row, settings={key: row.settings[key] for key in keys if key in row.settings}) for row in rows]
+    return replace(comparison, rows=short)
 
 
 def _data(run: Run) -> dict[str, Any]:
