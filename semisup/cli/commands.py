@@ -21,6 +21,7 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup train threshold.tau=0.9 augment.strength=0.5           one run on the built-in digits
   semisup train -m threshold.tau=0.8,0.95 seed=0,1,2             a sweep
   semisup compare outputs/runs                                   table, CSV, report.html
+  semisup advise outputs/runs                                    what the numbers support, and what to do
   semisup confirm outputs/runs                                   repeat the best setting with new seeds
   semisup show outputs/runs/RUN                                  settings and results of one run
   semisup reproduce outputs/runs/RUN                             run it again and compare every metric
@@ -36,6 +37,7 @@ TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc 
 COMMANDS = {
     "train": "train one run, or a sweep of runs (-m)",
     "compare": "compare the runs of one or several folders",
+    "advise": "print what the runs of a folder support, with numbers, and what to do",
     "confirm": "repeat the best setting of a sweep with new seeds",
     "show": "show the settings and results of one run",
     "reproduce": "run a saved config again and compare every metric",

@@ -111,6 +111,8 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     lines = [*dict.fromkeys(notes), *([""] if notes else [])]
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
     lines += [line for comparison in comparisons for line in next_commands(comparison)]
+    if len(folders) == 1 and any(comparison.best for comparison in comparisons):
+        lines.append(f"what the numbers support: semisup advise {shell_quote(folders[0])}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0

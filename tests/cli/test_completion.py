@@ -87,7 +87,19 @@ def test_query_of_the_installed_script_gives_candidates(
     for line, expected in (
         (
             "semisup ",
-            {"train", "compare", "confirm", "show", "reproduce", "label", "predict", "export", "track", "disk"},
+            {
+                "train",
+                "compare",
+                "advise",
+                "confirm",
+                "show",
+                "reproduce",
+                "label",
+                "predict",
+                "export",
+                "track",
+                "disk",
+            },
         ),
         ("semisup tra", {"train", "track"}),
         ("semisup train threshold=flexm", {"threshold=flexmatch"}),

@@ -29,7 +29,7 @@ SOURCES = [
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in NOT_COMMANDS),
     *sorted((ROOT / "semisup" / "cli").glob("*.py")),
 ]
-NAMES = "train|compare|show|reproduce|predict|track"
+NAMES = "train|compare|advise|show|reproduce|predict|track"
 COMMAND = re.compile(rf"(?:^|[\s`\"($])(?:\.venv/bin/)?semisup (?P<rest>(?:{NAMES})\b.*)")
 END = re.compile(r"\s{2,}|\s#|[;`]|,\s|\)\.|\\n|\"\"\"")
 PLACEHOLDERS = ("...", "KEY=", "GROUP=", "{", "OPTIONS", "$", " - ", " -sc", "treshold", "zip(", "sweep.rows", "=mine")
@@ -149,4 +149,4 @@ def _replaced(name: str, word: str, run: str) -> str:
 
 
 def test_commands_of_the_help_text_are_collected() -> None:
-    assert len(commands_in(commands.ABOUT)) == 7
+    assert len(commands_in(commands.ABOUT)) == 8

@@ -670,6 +670,11 @@ def test_next_command_names_the_best_run(sweep: Path) -> None:
     assert folder.name.startswith("self_training-fixed-0.95-crop_rotate-0.5-seed0-")
 
 
+@text_only
+def test_last_line_names_the_command_for_advice(sweep: Path) -> None:
+    assert printed(sweep).splitlines()[-1] == f"what the numbers support: semisup advise {sweep}"
+
+
 # Files ----------------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,185 @@
+"""Check whether more labels would help more than any setting that was tried.
+
+The learning curve has two points: labels-only runs with n labeled images, and the same runs with m < n of them. The
+error is assumed to fall as a power of the number of labels, which is the usual shape of learning curves (Hestness et
+al. 2017, arXiv 1712.00409):
+
+    error(n) = c * n^-b        so        gain of 50 labels = error(n) * (1 - (error(n) / error(m))^x)
+                               with      x = log((n + 50) / n) / log(n / m)
+
+It is compared with the gain of the setting that has the largest mean gain over the best labels-only runs; since this
+setting is chosen among all on the test images, its gain is overestimated, and the comparison favors the settings. Let w
+be the gain of 50 labels divided by error(m) - error(n). For the seed s, and likewise for each test image,
+
+    d_s = w * (accuracy(n) - accuracy(m)) - (accuracy of the setting - accuracy of the best labels-only run)
+
+There is a finding if the 95 % interval of the mean of d (as in `analysis/intervals.py`) is above 0.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from semisup.analysis.advice.case import LABELS, Case, NoFinding, image_count
+from semisup.analysis.comparison import LENGTHS, Row, canonical, flatten, split_of, summarize
+from semisup.analysis.gains import LABELS_ONLY, Pair, shared_image_means
+from semisup.analysis.intervals import Interval, paired_interval
+from semisup.analysis.runs import Run
+from semisup.config.run_id import dataset_keys
+from semisup.dataset import KeyRole
+
+NAME = "value of more labels"
+HALF = "labels-only runs with half of the labels"
+MORE = 50
+"""Number of further labels whose gain is predicted."""
+
+SMALLEST_PART = 0.25
+"""Runs with a smaller part of the labels are not used: the curve would be extrapolated from too far."""
+
+
+class MoreLabels(NamedTuple):
+    """More labels are expected to help more than the best setting that was tried.
+
+    labels, fewer: numbers of labeled images n and m, mean over the seeds
+    at_labels, at_fewer: mean accuracies in [0, 1] of the labels-only runs with n and with m labeled images
+    expected: predicted gain of MORE further labels, in percentage points
+    row: the setting with the largest gain over the best labels-only runs
+    gain: this gain, in percentage points
+    settings: number of settings among which it is the largest
+    advantage: interval of `expected - gain`, in percentage points
+    split: the images on which the accuracies are measured
+    """
+
+    labels: float
+    fewer: float
+    at_labels: float
+    at_fewer: float
+    expected: float
+    row: Row
+    gain: float
+    settings: int
+    advantage: Interval
+    split: str
+
+
+class Curve(NamedTuple):
+    """Labels-only runs of the same settings with n and with m < n labeled images, by seed and fold."""
+
+    labels: float
+    fewer: float
+    full: Mapping[tuple[int, int], Run]
+    part: Mapping[tuple[int, int], Run]
+
+
+def check_more_labels(case: Case) -> MoreLabels | NoFinding:
+    """Compare the predicted gain of more labels with the largest gain of a setting over labels alone."""
+    rows = [row for row in case.comparison.rows if LABELS_ONLY in row.gains]
+    if not rows:
+        return NoFinding(NAME, "a run that uses unlabeled images, and its labels-only runs")
+    curve = find_curve(case)
+    if curve is None:
+        return NoFinding(NAME, HALF)
+    row = max(rows, key=lambda each: each.gains[LABELS_ONLY].mean)
+    quadruples = [
+        (run, reference.finished, curve.full[run.replicate], curve.part[run.replicate])
+        for run, reference in zip(row.runs, row.labels_only, strict=True)
+        if run.replicate in curve.full and run.replicate in curve.part
+    ]
+    complete = [(run, alone, full, part) for run, alone, full, part in quadruples if alone is not None]
+    if len(complete) < 2:
+        return NoFinding(NAME, "two seeds with all labels and with half of them")
+    split = split_of([run for each in complete for run in each])
+    at_labels, at_fewer = (_mean([each[place] for each in complete], split) for place in (2, 3))
+    expected = 100 * expected_gain(at_labels, at_fewer, curve.labels, curve.fewer)
+    if expected <= 0:
+        return NoFinding(NAME)
+    weight = expected / (100 * (at_labels - at_fewer))
+    by_labels = [_points(full, part, split) for _, _, full, part in complete]
+    by_setting = [_points(run, alone, split) for run, alone, _, _ in complete]
+    differences = [weight * one - other for one, other in zip(by_labels, by_setting, strict=True)]
+    advantage = paired_interval(
+        differences, _image_means(case, complete, split, weight), row.gains[LABELS_ONLY].overlap
+    )
+    assert advantage is not None
+    if advantage.low <= 0:
+        return NoFinding(NAME)
+    gain = sum(by_setting) / len(by_setting)
+    return MoreLabels(curve.labels, curve.fewer, at_labels, at_fewer, expected, row, gain, len(rows), advantage, split)
+
+
+def expected_gain(at_labels: float, at_fewer: float, labels: float, fewer: float, more: int = MORE) -> float:
+    """Predict how much the accuracy rises with `more` further labels, from the accuracies with two numbers of labels.
+
+    Args:
+        at_labels, at_fewer: accuracies in [0, 1] with `labels` and with `fewer` labeled images.
+
+    Returns:
+        The rise in [0, 1]; 0 if the accuracy does not rise from `fewer` to `labels`.
+    """
+    error, error_fewer = 1 - at_labels, 1 - at_fewer
+    if error <= 0 or error >= error_fewer:
+        return 0.0
+    exponent = math.log((labels + more) / labels) / math.log(labels / fewer)
+    return error * (1 - math.pow(error / error_fewer, exponent))
+
+
+def find_curve(case: Case) -> Curve | None:
+    """Find labels-only runs of the same settings with all labels and with fewer labels.
+
+    Of several numbers of labels, the one closest to a half is used, then the setting with the most seeds and the best
+    validation accuracy.
+    """
+    full, parts = _by_settings(case.comparison.runs), _by_settings(case.fewer)
+    candidates: list[tuple[float, int, float, str, Curve]] = []
+    for settings, by_labels in parts.items():
+        for own in full.get(settings, {}).values():
+            for fewer in by_labels.values():
+                both = own.keys() & fewer.keys()
+                many, few = (_labels([runs[each] for each in sorted(both)]) for runs in (own, fewer))
+                if both and many and few and SMALLEST_PART <= few / many < 1:
+                    closeness = -abs(math.log(2 * few / many))
+                    accuracy = _mean([own[each] for each in both], "validation")
+                    candidates.append((closeness, len(both), accuracy, settings, Curve(many, few, own, fewer)))
+    return max(candidates, key=lambda each: each[:4])[-1] if candidates else None
+
+
+def _by_settings(runs: Sequence[Run]) -> dict[str, dict[str, dict[tuple[int, int], Run]]]:
+    """Group labels-only runs: settings without length, labels, seed and fold -> labels per class -> replicate -> run.
+
+    Of several runs of one replicate that differ in length, the longest is used.
+    """
+    groups: dict[str, dict[str, dict[tuple[int, int], Run]]] = defaultdict(lambda: defaultdict(dict))
+    for run in sorted(runs, key=lambda run: run.number("steps") or 0):
+        if run.done and not run.refit and not run.uses_unlabeled:
+            flat = flatten(run.identity)
+            keys = dataset_keys(run.identity["dataset"], KeyRole.SPLIT_SEED, KeyRole.FOLD)
+            ignored = {"seed", "train.patience", f"dataset.{LABELS}", *LENGTHS, *(f"dataset.{key}" for key in keys)}
+            settings = canonical({key: value for key, value in flat.items() if key not in ignored})
+            groups[settings][canonical(flat.get(f"dataset.{LABELS}"))][run.replicate] = run
+    return groups
+
+
+def _labels(runs: Sequence[Run]) -> float | None:
+    spread = summarize(image_count(run, "labeled") for run in runs)
+    return spread.mean if spread else None
+
+
+def _mean(runs: Sequence[Run], split: str) -> float:
+    spread = summarize(run.accuracy(split) for run in runs)
+    return spread.mean if spread else 0.0
+
+
+def _points(run: Run, other: Run, split: str) -> float:
+    return 100 * ((run.accuracy(split) or 0.0) - (other.accuracy(split) or 0.0))
+
+
+def _image_means(
+    case: Case, quadruples: Sequence[tuple[Run, Run, Run, Run]], split: str, weight: float
+) -> list[float] | None:
+    """Compute d for each image, averaged over the seeds; None if the seeds have different images."""
+    labels = shared_image_means([Pair(full, part, 0.0) for _, _, full, part in quadruples], split, case.stored)
+    setting = shared_image_means([Pair(run, alone, 0.0) for run, alone, _, _ in quadruples], split, case.stored)
+    if labels is None or setting is None or len(labels) != len(setting):
+        return None
+    return [weight * one - other for one, other in zip(labels, setting, strict=True)]

@@ -1,0 +1,167 @@
+"""Check whether the unlabeled set contains images that belong to none of the classes.
+
+A score separates images of the classes from other images only in part. Let v be the share of the validation images
+whose score reaches a limit, and u that of the unlabeled images. If a share p of the unlabeled images belong to no
+class, and the others have the same scores as the validation images, then u >= (1 - p) * v, so that
+
+    p >= share = 1 - u / v
+
+The standard error of log(u / v) is that of two independent samples, and of the mean over seeds:
+
+    se^2 = (1 - u) / (u * unlabeled images) + (1 - v) / (v * validation images) + variance over seeds / seeds
+
+There is a finding if the lower limit, 1 - (u / v) * exp(1.96 * se), exceeds a margin. The margin is what other
+proportions of the classes can cause. Two kinds of scores are used, the first one if it is recorded:
+
+    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v: what
+                classes cause that are at most twice as frequent among the unlabeled images as in the validation set
+    confidence  the threshold curves of offline methods, whose labelings and evaluations are predictions of the same
+                model; the limit is the threshold that about half of the validation images reach. The first labeling is
+                used at which the model has 80 % of its best accuracy: later, it has been trained to be confident about
+                the unlabeled images. The margin is 0.15 (docs/advice.md)
+
+The confidences of online methods are not used: each image was labeled at another step than the evaluation, by a model
+that was less confident.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from semisup.analysis.advice.case import Case, NoFinding, image_count
+from semisup.analysis.run_history import read_threshold_curves
+from semisup.analysis.runs import Run, as_number
+from semisup.config import registry
+from semisup.method import OnlineMethod
+from semisup.record.curves import POOL, VALIDATION
+
+NAME = "images of no class in the unlabeled set"
+Z = 1.96
+MARGIN = 0.15
+"""Smallest share that the confidences must show; other proportions of the classes cause less (docs/advice.md)."""
+
+ENOUGH_ACCURACY = 0.8
+"""Part of the best validation accuracy at which the confidences of a model are used."""
+
+HALF = (0.4, 0.6)
+"""Allowed share of the validation images that reach the threshold."""
+
+
+class Reached(NamedTuple):
+    """Shares of the validation and of the unlabeled images of one run whose score reaches a limit.
+
+    limit: the lowest confidence; None for the scores of `reject`
+    unlabeled_images, validation_images: numbers of images of which these are shares
+    """
+
+    limit: float | None
+    validation: float
+    unlabeled: float
+    validation_images: int
+    unlabeled_images: int
+
+
+class OutOfClass(NamedTuple):
+    """The unlabeled set seems to contain images that belong to none of the classes.
+
+    share, lowest: estimate of the share of these images, and its lower limit, in [0, 1]; the estimate itself is too low
+        if some of these images reach the limit
+    score: `reject`, or `confidence`
+    mean: mean values over the seeds
+    run: one of the runs
+    seeds: number of runs, of different seeds
+    """
+
+    share: float
+    lowest: float
+    score: str
+    mean: Reached
+    run: Run
+    seeds: int
+
+
+def check_out_of_class(case: Case) -> OutOfClass | NoFinding:
+    """Compare the scores of the unlabeled images with those of the validation images."""
+    for score, read in (("reject", _by_reject), ("confidence", _by_confidence)):
+        runs = _first_of_each_seed(case, read)
+        if runs:
+            values = [each for _, each in runs]
+            share, lowest, mean = estimate_share(values)
+            margin = min(MARGIN, (1 - mean.validation) / mean.validation) if score == "reject" else MARGIN
+            if lowest <= margin:
+                return NoFinding(NAME)
+            return OutOfClass(share, lowest, score, mean, runs[0][0], len(runs))
+    return NoFinding(NAME, "a run of self_training or noisy_student, or with reject.keep")
+
+
+def estimate_share(values: Sequence[Reached]) -> tuple[float, float, Reached]:
+    """Estimate the share of unlabeled images that belong to no class, from one run of each seed.
+
+    Returns:
+        The estimate, its lower limit, and the mean of `values`.
+    """
+    logs = [math.log(max(each.unlabeled, 0.5 / each.unlabeled_images) / each.validation) for each in values]
+    mean = Reached(
+        None if values[0].limit is None else statistics.fmean(each.limit or 0.0 for each in values),
+        statistics.fmean(each.validation for each in values),
+        statistics.fmean(each.unlabeled for each in values),
+        min(each.validation_images for each in values),
+        min(each.unlabeled_images for each in values),
+    )
+    variance = _relative_variance(mean.unlabeled, mean.unlabeled_images)
+    variance += _relative_variance(mean.validation, mean.validation_images)
+    variance += statistics.variance(logs) / len(logs) if len(logs) > 1 else 0.0
+    ratio = statistics.fmean(logs)
+    return 1 - math.exp(ratio), 1 - math.exp(ratio + Z * math.sqrt(variance)), mean
+
+
+def _relative_variance(share: float, images: int) -> float:
+    """Compute the variance of the logarithm of a share of `images` images."""
+    share = max(share, 0.5 / images)
+    return (1 - share) / (share * images)
+
+
+def _first_of_each_seed(case: Case, read: Callable[[Run], Reached | None]) -> list[tuple[Run, Reached]]:
+    """Read the scores of one run of each seed: of the setting with the best validation accuracy that has scores."""
+    values: dict[tuple[int, int], tuple[Run, Reached]] = {}
+    for row in case.comparison.rows:
+        for run in row.runs if row.controls else ():
+            if run.replicate not in values and (each := read(run)) is not None:
+                values[run.replicate] = run, each
+    return [values[replicate] for replicate in sorted(values)]
+
+
+def _by_reject(run: Run) -> Reached | None:
+    """Read from the last labeling the share of rejected unlabeled images, where validation images set the limit."""
+    node = run.config.get("reject")
+    keep = as_number(node.get("keep")) if isinstance(node, dict) else None
+    rejected = run.number("pseudo/rejected")
+    images = _image_counts(run)
+    if keep is None or rejected is None or images is None or not 0 < keep <= 1 or not 0 <= rejected <= 1:
+        return None
+    return Reached(None, keep, 1 - rejected, *images)
+
+
+def _by_confidence(run: Run) -> Reached | None:
+    """Read from what_if.csv the shares that reach a confidence, if one model predicted both sets of images."""
+    images, best = _image_counts(run), run.accuracy("validation")
+    method = registry.settings_class("method", run.config["method"]["name"])
+    if images is None or best is None or issubclass(method, OnlineMethod):
+        return None
+    curves = read_threshold_curves(run.folder)
+    validation = {curve.step: curve for curve in curves if curve.split == VALIDATION}
+    for curve in curves:
+        same = validation.get(curve.step)
+        if curve.split != POOL or same is None or not same.accuracy or same.accuracy[0][1] < ENOUGH_ACCURACY * best:
+            continue
+        unlabeled = dict(curve.coverage)
+        tau, share = min(same.coverage, key=lambda pair: abs(pair[1] - 0.5))
+        if HALF[0] <= share <= HALF[1] and tau in unlabeled:
+            return Reached(tau, share, unlabeled[tau], *images)
+    return None
+
+
+def _image_counts(run: Run) -> tuple[int, int] | None:
+    validation, unlabeled = image_count(run, "validation"), image_count(run, "unlabeled")
+    return None if validation is None or unlabeled is None else (validation, unlabeled)

@@ -1,0 +1,103 @@
+"""Check whether the validation set is large enough to distinguish the best setting from the second best.
+
+For each validation image, let d be the correctness of the best setting minus that of the second best (1, 0 or -1),
+averaged over the seeds that have this image. For n images that all seeds share
+
+    difference = mean of d          standard error = standard deviation of d / sqrt(n)
+
+If the seeds have different validation images, the difference is the mean over the sets of images, weighted by their
+number of seeds. There is a finding if the difference is smaller than 1.96 standard errors (Z). Then the number of
+images that would be needed for a difference of this size is n * (Z * standard error / difference)^2.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from semisup.analysis.advice.case import Case, NoFinding
+from semisup.analysis.comparison import Row
+from semisup.analysis.runs import Run
+from semisup.analysis.stored_predictions import StoredPredictions
+
+NAME = "size of the validation set"
+Z = 1.96
+
+
+class PairedDifference(NamedTuple):
+    """Difference between the accuracies of two settings on the same validation images, in [-1, 1].
+
+    images: number of different images
+    """
+
+    difference: float
+    standard_error: float
+    images: int
+
+    @property
+    def distinguished(self) -> bool:
+        """Whether the difference is larger than chance explains."""
+        return abs(self.difference) > Z * self.standard_error
+
+
+class ValidationSize(NamedTuple):
+    """The validation set does not distinguish the best two settings.
+
+    best, second: runs of the settings with the best and the second best validation accuracy
+    gap: difference between the two
+    needed: number of validation images that would be needed; None if the two are equally accurate
+    equal, others: of `others` settings besides the best, `equal` are not distinguished from it
+    """
+
+    best: Row
+    second: Row
+    gap: PairedDifference
+    needed: int | None
+    equal: int
+    others: int
+
+
+def check_validation_size(case: Case) -> ValidationSize | NoFinding:
+    """Compare the validation accuracy of the best setting with those of the others, image by image."""
+    rows = [row for row in case.comparison.rows if row.controls] or case.comparison.rows
+    if len(rows) < 2:
+        return NoFinding(NAME, "two settings")
+    best, *others = rows
+    gaps = [paired_difference(best.runs, row.runs, case.stored) for row in others]
+    gap = gaps[0]
+    if gap is None:
+        return NoFinding(NAME, "predictions on the same validation images for the best two settings")
+    if gap.distinguished:
+        return NoFinding(NAME)
+    needed = math.ceil(gap.images * (Z * gap.standard_error / gap.difference) ** 2) if gap.difference > 0 else None
+    equal = sum(each is not None and not each.distinguished for each in gaps)
+    return ValidationSize(best, others[0], gap, needed, equal, len(others))
+
+
+def paired_difference(best: Sequence[Run], second: Sequence[Run], stored: StoredPredictions) -> PairedDifference | None:
+    """Compute the difference between the validation accuracies of two settings, and its standard error over images.
+
+    Returns:
+        None if the settings do not have the same seeds, or if a pair of runs has no predictions on the same images.
+    """
+    partners = {run.replicate: run for run in second}
+    if {run.replicate for run in best} != set(partners):
+        return None
+    by_images: dict[int, list[NDArray[numpy.float64]]] = defaultdict(list)
+    for run in best:
+        one, other = (stored.of(each, "validation") for each in (run, partners[run.replicate]))
+        if one is None or other is None or one.images != other.images:
+            return None
+        by_images[one.images].append(one.correct.astype(float) - other.correct)
+    difference, variance, images = 0.0, 0.0, 0
+    for values in by_images.values():
+        of_image, weight = numpy.mean(values, axis=0), len(values) / len(best)
+        if len(of_image) < 2:
+            return None
+        difference += weight * float(of_image.mean())
+        variance += weight**2 * float(of_image.var(ddof=1)) / len(of_image)
+        images += len(of_image)
+    return PairedDifference(difference, math.sqrt(variance), images)

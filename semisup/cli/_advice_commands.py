@@ -1,0 +1,150 @@
+"""Write what to do about a finding of `semisup advise`: a short instruction, and a command where there is one."""
+
+import shlex
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from semisup.cli._next_commands import TRAIN, recorded_words
+from semisup.config.quoting import format_value
+from semisup.text import printable, shell_quote
+
+if TYPE_CHECKING:
+    from semisup.analysis.advice.case import Case
+    from semisup.analysis.advice.checks import Advice, Finding
+    from semisup.analysis.advice.concentration import Concentration
+    from semisup.analysis.advice.labels_alone import LabelsAlone
+    from semisup.analysis.comparison import Row
+    from semisup.analysis.runs import Run
+
+IMAGES = "images/"
+PER_CLASS_POLICIES = ("flexmatch", "freematch", "class_balanced")
+"""Threshold policies that have a separate threshold for each class."""
+
+COMMAND_LENGTH = 4000
+
+
+def commands_for(finding: "Finding", case: "Case") -> list[str]:
+    """List what to do about a finding, as instructions and commands on lines of their own."""
+    from semisup.analysis.advice.concentration import Concentration
+    from semisup.analysis.advice.labels_alone import LabelsAlone
+    from semisup.analysis.advice.more_labels import MORE, MoreLabels
+    from semisup.analysis.advice.out_of_class import OutOfClass
+
+    if isinstance(finding, LabelsAlone):
+        return _for_labels_alone(finding, case)
+    if isinstance(finding, OutOfClass):
+        return ["Look at the least confident of them, and remove what belongs to no class:", f"  {_show(finding.run)}"]
+    if isinstance(finding, Concentration):
+        return _for_concentration(finding)
+    if isinstance(finding, MoreLabels):
+        return ["Choose the images to label:", f"  {_label(finding.row.best_run, MORE)}"]
+    dataset = finding.best.runs[0].config["dataset"]
+    if dataset.get("validation_per_class") is not None:
+        command = _train_again(finding.best, {"dataset.validation_per_class": "null"})
+        return [*([f"Use all validation images:\n     {command}"] if command else [])]
+    return ["Treat these settings as equally good, or add labeled images to the validation set."]
+
+
+def halving_commands(advice: "Advice", case: "Case") -> list[str]:
+    """List the command that trains labels-only runs with half of the labels, if only these are missing for a check."""
+    from semisup.analysis.advice.case import LABELS, image_count
+    from semisup.analysis.advice.more_labels import HALF, NAME
+    from semisup.analysis.run_history import class_names
+
+    best = case.comparison.best
+    if best is None or not any(each.check == NAME and each.missing == HALF for each in advice.without):
+        return []
+    controls = [pair.finished for pair in best.controls]
+    run, control = best.runs[0], next((each for each in controls if each is not None), None)
+    labels, classes = image_count(run, "labeled"), len(class_names(run.folder))
+    if control is None or not labels or not classes or "lambda_unlabeled" not in run.config["method"]:
+        return []
+    per_class = labels // (2 * classes)
+    if per_class < 1 or LABELS not in run.config["dataset"]:
+        return []
+    changes = {"method.lambda_unlabeled": "0", f"dataset.{LABELS}": str(per_class)}
+    length = {key: control.config["train"][key] for key in ("epochs", "steps", "patience")}
+    if any(run.config["train"][key] != value for key, value in length.items()):
+        changes |= {f"train.{key}": "null" if value is None else str(value) for key, value in length.items()}
+    command = _train_again(best, changes)
+    if not command:
+        return []
+    return [f"To check the {NAME}, train labels alone with {per_class} per class, half of the labels:", f"  {command}"]
+
+
+def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
+    from semisup.analysis.advice.labels_alone import Verdict
+    from semisup.analysis.confirmation import FEWEST_SEEDS, MOST_SEEDS
+
+    confirm = f"semisup confirm {shell_quote(case.folder)}"
+    can_confirm = case.alone and not finding.confirmed and case.folder.resolve() not in _folders(finding.row.runs)
+    if finding.verdict is Verdict.HELP:
+        if can_confirm:
+            return ["Confirm it with new seeds:", f"  {confirm}"]
+        return ["Use it:", f"  {_predict([finding.row.best_run])}"]
+    needed = finding.seeds_needed
+    if finding.verdict is Verdict.UNDECIDED and needed is not None and needed <= MOST_SEEDS and can_confirm:
+        return ["Repeat it with more seeds:", f"  {confirm} --seeds {max(needed, FEWEST_SEEDS)}"]
+    best = max(finding.references, key=lambda run: run.accuracy("validation") or 0.0)
+    return ["Use labels alone:", f"  {_predict([best])}"]
+
+
+def _for_concentration(finding: "Concentration") -> list[str]:
+    run = finding.row.best_run
+    by_policy = finding.labeled is None or finding.selected - finding.labeled > finding.labeled - finding.validation
+    if by_policy and run.config["threshold"]["name"] not in PER_CLASS_POLICIES:
+        command = _train_again(finding.row, {"threshold": "flexmatch"})
+        if command:
+            return ["Lower the threshold of the classes that are selected less often:", f"  {command}"]
+    return ["If the unlabeled set does not have these proportions, label images of other classes:", f"  {_label(run)}"]
+
+
+def _folders(runs: "Iterable[Run]") -> set[object]:
+    return {run.folder.resolve() for run in runs}
+
+
+def _predict(runs: "Iterable[Run]") -> str:
+    return f"semisup predict {' '.join(shell_quote(run.folder) for run in runs)} {IMAGES}"
+
+
+def _show(run: "Run") -> str:
+    return f"semisup show {shell_quote(run.folder)}"
+
+
+def _label(run: "Run", count: int | None = None) -> str:
+    return f"semisup label {shell_quote(run.folder)}{'' if count is None else f' --next {count}'}"
+
+
+def _train_again(row: "Row", changes: dict[str, str]) -> str:
+    """Write the command that trains a setting again with other values of some keys; "" if no command is recorded.
+
+    The recorded command is that of the sweep, so the values that vary in the sweep are set to those of the setting.
+    """
+    words = recorded_words(row.runs[0])
+    if not words:
+        return ""
+    seeds = ",".join(map(str, sorted({run.seed or 0 for run in row.runs})))
+    folds = ",".join(map(str, sorted({run.fold for run in row.runs if run.fold is not None})))
+    own = dict(_override(key, value) for key, value in row.settings.items())
+    values = own | changes | {"seed": seeds} | ({"dataset.fold": folds} if folds else {})
+    kept = [word for word in words if _key(word) not in values]
+    command = [*kept, *(f"{key}={value}" for key, value in values.items())]
+    if "threshold" in changes:  # whose settings, except for tau, are those of another policy
+        command = [word for word in command if not _key(word).startswith("threshold.") or _key(word) == "threshold.tau"]
+    many = ["-m"] if "," in seeds or "," in folds else []
+    return printable(shlex.join([*TRAIN, *many, *command]), COMMAND_LENGTH)
+
+
+def _override(key: str, value: object) -> tuple[str, str]:
+    """Convert a setting of a run, such as `method.name`, to the key and the value of an override."""
+    from semisup.config.nodes import GROUP_NODES
+
+    node, _, inner = key.partition(".")
+    if inner != "name" or node not in GROUP_NODES:
+        return key, format_value(value)
+    group = GROUP_NODES[node]
+    return (group if group == node else f"{group}@{node}"), str(value)
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")

@@ -1,0 +1,143 @@
+"""Test `semisup advise` on the command line: sentences, commands to type, and wrong input."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from semisup.cli.train import train_command
+from tests.analysis.advice_maker import cell, two_cells, with_classes, with_half_of_the_labels
+from tests.conftest import Program
+from tests.report.run_maker import make, plain_of
+
+
+def with_command(run: Path, command: str) -> None:
+    """Record the train command of a run."""
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"command": command}))
+
+
+def line_after(text: str, start: str) -> str:
+    """The line after the one that starts with `start`, without leading spaces."""
+    lines = [line.strip() for line in text.splitlines()]
+    return lines[next(number for number, line in enumerate(lines) if line.startswith(start)) + 1]
+
+
+def test_helpful_pseudo_labels_are_to_be_confirmed(tmp_path: Path, program: Program) -> None:
+    for seed, gain in enumerate((2, 3, 4)):
+        cell(tmp_path / "mine", seed, gain)
+    status, text = program("advise", "mine")
+    assert status == 0
+    assert text.startswith("1. Pseudo-labels help: ")
+    assert line_after(text, "Confirm it") == "semisup confirm mine"
+    assert text.splitlines()[-1].startswith(
+        "Not checked: images of no class in the unlabeled set (needs a run of self_training"
+    )
+
+
+def test_labels_alone_are_to_be_used_where_pseudo_labels_harm(tmp_path: Path, program: Program) -> None:
+    for seed, gain in enumerate((-2, -3, -4)):
+        cell(tmp_path / "mine", seed, gain)
+    _, text = program("advise", "mine")
+    assert line_after(text, "Use labels alone").startswith("semisup predict mine/self_training-lambda0-")
+
+
+@pytest.mark.parametrize(("gains", "seeds"), [((-3, 1, 6), 92), ((-3, 0, 6), None)])
+def test_undecided_runs_are_repeated_if_a_hundred_seeds_would_suffice(
+    tmp_path: Path, program: Program, gains: tuple[int, ...], seeds: int | None
+) -> None:
+    for seed, gain in enumerate(gains):
+        cell(tmp_path / "mine", seed, gain)
+    _, text = program("advise", "mine")
+    if seeds is None:
+        assert "Use labels alone:" in text
+    else:
+        assert line_after(text, "Repeat it") == f"semisup confirm mine --seeds {seeds}"
+
+
+def test_concentrated_pseudo_labels_get_thresholds_by_class(tmp_path: Path, program: Program) -> None:
+    run = cell(tmp_path / "mine", 0, 3)
+    with_classes(run, (160, 20, 20), (40, 40, 20), (170, 130, 100))
+    with_command(run, "semisup train name=mine seed=0 threshold=fixed threshold.tau=0.9 threshold.strict=true")
+    _, text = program("advise", "mine")
+    expected = "semisup train name=mine threshold.tau=0.9 threshold=flexmatch seed=0"
+    assert line_after(text, "Lower the threshold") == expected
+    assert train_command([*expected.split()[2:], "--cfg", "job"]) == 0
+
+
+def test_command_of_a_sweep_gets_the_values_of_the_best_setting(tmp_path: Path, program: Program) -> None:
+    for tau, val, schedule in ((0.9, 0.9, "cosine"), (0.8, 0.7, "constant")):
+        run = cell(tmp_path / "mine", 0, 3, f"threshold.tau={tau}", f"schedule={schedule}", val=val)
+        with_classes(run, (160, 20, 20), (40, 40, 20), (170, 130, 100))
+        with_command(run, "semisup train -m name=mine threshold.tau=0.8,0.9 seed=0,1")
+    _, text = program("advise", "mine")
+    words = line_after(text, "Lower the threshold").split()
+    assert words[:3] == ["semisup", "train", "name=mine"]
+    assert {"threshold.tau=0.9", "schedule=cosine", "threshold=flexmatch", "seed=0"} <= set(words)
+    assert train_command([*words[2:], "--cfg", "job"]) == 0
+
+
+def test_concentrated_predictions_are_to_be_labeled(tmp_path: Path, program: Program) -> None:
+    run = cell(tmp_path / "mine", 0, 3)
+    with_classes(run, (160, 20, 20), (40, 40, 20), (320, 40, 40))
+    with_command(run, "semisup train name=mine seed=0")
+    _, text = program("advise", "mine")
+    assert line_after(text, "If the unlabeled set") == f"semisup label mine/{run.name}"
+
+
+def test_equal_settings_are_said_to_be_equal(tmp_path: Path, program: Program) -> None:
+    two_cells(tmp_path / "mine", better=9, worse=5, images=100)
+    _, text = program("advise", "mine")
+    assert line_after(text, "1. The validation set is too small") == (
+        "Treat these settings as equally good, or add labeled images to the validation set."
+    )
+
+
+def test_command_that_halves_the_labels_is_printed_if_these_runs_are_missing(tmp_path: Path, program: Program) -> None:
+    with_half_of_the_labels(tmp_path / "mine", (2, 3), (20, 20))
+    for run in (tmp_path / "mine").glob("self_training-fixed-*"):
+        with_command(run, "semisup train name=mine method=self_training dataset.labels_per_class=4 seed=0")
+    _, text = program("advise", "mine")
+    assert "To check the value of more labels" not in text
+    for run in (tmp_path / "mine").iterdir():
+        if "labels_per_class: 2" in (run / "config.yaml").read_text():
+            (run / "summary.json").unlink()
+    _, text = program("advise", "mine")
+    expected = (
+        "semisup train -m name=mine method=self_training method.lambda_unlabeled=0 dataset.labels_per_class=6 "
+        "train.epochs=null train.steps=1200 train.patience=null seed=0,1"
+    )
+    assert line_after(text, "To check the value of more labels") == expected
+    assert "Not used: 2 of 8 runs, which are not finished." in text
+    assert train_command([*expected.replace("-m ", "").replace("seed=0,1", "seed=0").split()[2:], "--cfg", "job"]) == 0
+
+
+def test_wrong_input_ends_with_one_line_and_status_2(tmp_path: Path, program: Program) -> None:
+    (tmp_path / "empty").mkdir()
+    make(tmp_path / "unfinished", plain_of(), status="running")
+    make(tmp_path / "unfinished", plain_of(seed=1), status="failed")
+    for folder, expected in (
+        ("missing", "missing: there is no such folder"),
+        ("empty", "empty: no runs here; give outputs/NAME, one run's folder or outputs"),
+        (
+            "unfinished",
+            "unfinished: no run with an accuracy is finished (1 failed, 1 running); type the train command again to "
+            "finish the runs",
+        ),
+    ):
+        assert program("advise", folder) == (2, f"semisup advise: {expected}\n")
+
+
+def test_files_of_runs_do_not_change(tmp_path: Path, program: Program) -> None:
+    for seed, gain in enumerate((2, 3, 4)):
+        cell(tmp_path / "mine", seed, gain)
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    program("advise", "mine")
+    assert {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()} == before
+
+
+def test_run_of_version_0_1_0_is_read(program: Program) -> None:
+    fixture = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
+    status, text = program("advise", str(fixture))
+    assert status == 0
+    assert "Not checked: pseudo-labels against labels alone (needs a finished run on labels only)" in text
