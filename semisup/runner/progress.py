@@ -1,5 +1,6 @@
-"""Show progress bars on standard error, if it is a terminal."""
+"""Show progress bars: on standard error if it is a terminal, and below the cell of a notebook."""
 
+import io
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -9,9 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from semisup.core.events import EpochEnd, EvalEnd, Event, StepEnd
 from semisup.core.events import Progress as ProgressEvent
+from semisup.runner.notebook_output import NotebookOutput
 from semisup.training.state import TrainSettings
 
 T = TypeVar("T")
+
+NOTEBOOK_WIDTH = 100
+"""Characters in a line of the progress bars of a notebook."""
 
 
 class Bars:
@@ -21,6 +26,7 @@ class Bars:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.notebook = NotebookOutput() if console.is_jupyter else None
         self.training: TaskID | None = None
         self.inner: TaskID | None = None
 
@@ -32,6 +38,14 @@ class Bars:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.progress.stop()
+        if self.notebook is not None:
+            self.notebook.clear()
+
+    def _show_in_notebook(self) -> None:
+        if self.notebook is not None and self.notebook.is_due():
+            page = Console(file=io.StringIO(), width=NOTEBOOK_WIDTH, force_jupyter=False, color_system=None)
+            page.print(self.progress.get_renderable())
+            self.notebook.show(page.file.getvalue())  # type: ignore[attr-defined]
 
     def watch(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
         """Yield the items, and show a progress bar until the last item."""
@@ -39,6 +53,7 @@ class Bars:
         for item in items:
             yield item
             self.progress.advance(task)
+            self._show_in_notebook()
         self.progress.remove_task(task)
 
     def begin(self, name: str, plan: TrainSettings) -> None:
@@ -67,6 +82,7 @@ class Bars:
             self.progress.update(self.training, description=f"epoch {event.epoch}, {result}")
         elif isinstance(event, ProgressEvent) and event.total:
             self._update_inner(event)
+        self._show_in_notebook()
 
     def _update_inner(self, event: ProgressEvent) -> None:
         if self.inner is None:

@@ -92,8 +92,11 @@ def job(config: DictConfig) -> float | None:
                     _stop_if_requested(store, run)
                 except SettingError as error:
                     store.write_entry(reference_name, RunResult(Path(), RunStatus.REFUSED, message=str(error)))
-    if not rung and (jobs := len(store.plan() or [])) and (line := estimate(store.entries(), name, jobs, at_a_time)):
-        safe_print(line)
+    trained = result.status == RunStatus.DONE and not result.kept
+    if trained and not rung and store.is_first_trained():  # only then, because reading all entries takes 33 us for each
+        jobs = len(store.plan() or [])
+        if jobs and (line := estimate(store.entries(), name, jobs, at_a_time)):
+            safe_print(line)
     return (result.summary or {}).get("best/val/accuracy")
 
 

@@ -6,6 +6,7 @@
 <folder>/halt.json           the reason why no further run is started
 <folder>/halving.json        rungs of halving: the present one, with its jobs, and the decisions at earlier ones
 <folder>/warnings/           one empty file for each warning that was printed, so that no process repeats it
+<folder>/estimated           written when the first job was trained, whose time gives the estimate for the others
 <folder>/end.json            written by the worker process at its end; if it is missing, the worker process was killed
 
 The results of jobs are read from these files and not from exit codes of launchers, because a worker process may be
@@ -88,7 +89,7 @@ class JobStore:
         old_jobs = [path for path in (self.folder / "jobs").iterdir() if JOB_FILE.fullmatch(path.name)]
         old_warnings = self.printed_warnings.iterdir() if self.printed_warnings.is_dir() else ()
         for old in (
-            *(self.folder / name for name in ("halt.json", "end.json", "halving.json")),
+            *(self.folder / name for name in ("halt.json", "end.json", "estimated", "halving.json")),
             *old_jobs,
             *old_warnings,
         ):
@@ -175,6 +176,12 @@ class JobStore:
         incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
         return [int(name) for name in names if name not in entries or name in incomplete]
+
+    def is_first_trained(self) -> bool:
+        """Whether no job was trained before the job that calls this at its end."""
+        from semisup.runtime.atomic_files import create_exclusive
+
+        return create_exclusive(self.folder / "estimated", b"")
 
     def request_stop(self, reason: str, **details: Any) -> None:
         """Ask all processes of the sweep to start no further run, and record the reason."""

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from semisup.sweep.cost import announcement, duration_range, estimate
 from semisup.sweep.job_order import WITHOUT_PARAMS, coarse_to_fine, ordered_words
+from semisup.sweep.job_store import JobStore
 from tests import preloaded
 
 TINY = ("train.steps=2", "plots=false", "tracking=none", "method=fixmatch", "method.ratio=1", "augment.strength=0.5")
@@ -76,6 +77,14 @@ def test_wrong_time_limit_is_refused(value: str, tmp_path: Path) -> None:
     status, output = semisup(tmp_path, "train", "-m", *TINY, "seed=0,1", f"sweep.minutes={value}")
     assert status == 2
     assert output.replace(".0:", ":").startswith(f"semisup train: sweep.minutes={value}: must be ")
+
+
+def test_only_the_first_trained_job_reads_the_states_of_all_jobs(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    store.begin([["seed=0"]], "one")
+    assert [store.is_first_trained() for _ in range(3)] == [True, False, False]
+    store.begin([["seed=0"]], "two")
+    assert store.is_first_trained()
 
 
 def test_cost_is_estimated_once_after_the_first_trained_job() -> None:
