@@ -47,6 +47,7 @@ class TrainingContext:
     hidden_targets: (N,) int64 in [0, K), true classes of the unlabeled images or -1; for diagnostics only, on the CPU
     augment: the training augmentation; online methods use it for the strong views
     weak: augmentation of the weak views
+    teachers: number of labelings whose mean is the pseudo-label; 1 = only the present one
     """
 
     student: nn.Module
@@ -61,6 +62,7 @@ class TrainingContext:
     policy: Policy
     loss: Loss
     debias: Debias
+    teachers: int
     seed: int
     batch_size: int
     eval_batch_size: int
