@@ -70,8 +70,9 @@ class TrainingContext:
     @cached_property
     def labeled_counts(self) -> Tensor:
         """Number of labeled images of each class, (K,) float32 on the device."""
-        counts = self.labeled.targets.cpu().bincount(minlength=self.num_classes).float()
-        return counts.to(self.labeled.targets.device)
+        targets = self.labeled.targets
+        counts = torch.zeros(self.num_classes, device=targets.device)
+        return counts.index_add(0, targets, torch.ones(len(targets), device=targets.device))  # bincount would wait
 
     @cached_property
     def class_shares(self) -> Tensor:
