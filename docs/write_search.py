@@ -97,7 +97,9 @@ def combinations() -> Iterator[Settings]:
 def rows() -> list[Settings]:
     """List the settings of every run, with the runs of one data setting and seed together."""
     every = list(combinations())
-    return [data | {"name": name, "seed": seed} | each for name, data in DATA.items() for seed in SEEDS for each in every]
+    return [
+        data | {"name": name, "seed": seed} | each for name, data in DATA.items() for seed in SEEDS for each in every
+    ]
 
 
 def main() -> None:

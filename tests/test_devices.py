@@ -99,6 +99,16 @@ def test_a_step_stays_on_its_device_and_waits_for_nothing(
     assert gpu.unrepeatable == []
 
 
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in ("loss", "debias") for name in options(group)])
+def test_step_with_every_loss_and_debiasing_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, group: str, name: str
+) -> None:
+    words = choose(group, name, unlabeled="estimate")
+    gpu = two_steps(monkeypatch, "method=fixmatch", "method.ratio=3", "method.skip_rejected=false", *words)
+    assert gpu.waits == []
+    assert gpu.unrepeatable == []
+
+
 @pytest.mark.parametrize("method", ["fixmatch", "uda", "mean_teacher"])
 def test_to_look_at_what_is_kept_a_step_waits_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     words = choose("method", method, ratio=3, skip_rejected=True, ema_teacher=True)

@@ -19,12 +19,12 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from semisup.config import registry
 from semisup.config.controls import fix_unused_by_probe
 from semisup.config.declared_settings import TYPE_NAMES, type_words
+from semisup.config.method_combinations import check_combinations
 from semisup.config.nodes import GROUP_NODES, SECTIONS
 from semisup.config.parent_run import identify_parent
 from semisup.config.precision import resolve_precision
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
-from semisup.config.unlabeled_loss import check_unlabeled_loss
 from semisup.core.inference import LabelerSettings
 from semisup.dataset import Dataset
 from semisup.encoder import Encoder, identify_encoder
@@ -142,7 +142,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
         (groups if key in groups else sections)[key] = _build_node(key, node)
     dataset, tracking = groups.pop("dataset"), groups.pop("tracking")
     train, labeler, parent = (sections.pop(name) for name in ("train", "labeler", "from"))
-    check_unlabeled_loss(plain, groups["method"], groups["loss"], groups["debias"])
+    check_combinations(plain, groups["method"], groups["loss"], groups["debias"], labeler)
     if run.compile and getattr(groups["method"], "skip_rejected", False):
         raise SettingError(
             "compile", run.compile, "not supported with method.skip_rejected=true (the batch size varies at every step)"
@@ -256,7 +256,7 @@ def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
         "threshold": select_nothing,
         "reject": {"name": "none"},
         "debias": {"name": "none"},
-        "labeler": {"calibrate": False},
+        "labeler": {"calibrate": False, "teachers": 1},
     }
     return {**labels, "loss": loss, **weak}
 

@@ -6,12 +6,14 @@ temperature is 1, unless `labeler.calibrate=true`: then it is fitted to the vali
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from semisup.core.added_setting import added
 from semisup.core.types import Encoded, Pixels, PseudoLabels, StateDict
+from semisup.errors import check_range
 
 TEMPERATURE = "labeler/temperature"
 """Key of the temperature, () float64, in the state of a method and in the log."""
@@ -25,6 +27,10 @@ class LabelerSettings:
     """Settings for the computation of pseudo-labels. Keys: `labeler` in `conf/train.yaml`."""
 
     calibrate: bool
+    teachers: int = field(metadata=added(1))
+
+    def __post_init__(self) -> None:
+        check_range("teachers", self.teachers, 1)
 
 
 def to_float(pixels: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from semisup.core.device import exact
 from semisup.core.losses import ClassTerms
 from semisup.errors import check_range
 
@@ -38,7 +39,7 @@ class ClassWeights:
         check_range("beta", self.beta, 0, 1)
 
     def labeled(self, counts: Tensor) -> ClassTerms:
-        images = counts.double().clamp(min=1)
+        images = exact(counts).clamp(min=1)
         effective = images if self.beta == 1 else (1 - self.beta**images) / (1 - self.beta)
         weights = 1 / effective
-        return ClassTerms(weight=(weights * images.sum() / (weights * images).sum()).float())
+        return ClassTerms(weight=(weights * images.sum() / (weights * images).sum()).float().to(counts.device))

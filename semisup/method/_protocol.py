@@ -49,6 +49,7 @@ class TrainingContext:
     validation_targets: (V,) int64 in [0, K), true classes of the validation images; empty with `train.refit`
     augment: the training augmentation; online methods use it for the strong views
     weak: augmentation of the weak views
+    teachers: number of labelings whose mean is the pseudo-label; 1 = only the present one
     """
 
     student: nn.Module
@@ -64,6 +65,7 @@ class TrainingContext:
     policy: Policy
     loss: Loss
     debias: Debias
+    teachers: int
     seed: int
     batch_size: int
     eval_batch_size: int
@@ -71,8 +73,9 @@ class TrainingContext:
     @cached_property
     def labeled_counts(self) -> Tensor:
         """Number of labeled images of each class, (K,) float32 on the device."""
-        counts = self.labeled.targets.cpu().bincount(minlength=self.num_classes).float()
-        return counts.to(self.labeled.targets.device)
+        targets = self.labeled.targets
+        counts = torch.zeros(self.num_classes, device=targets.device)
+        return counts.index_add(0, targets, torch.ones(len(targets), device=targets.device))  # bincount would wait
 
     @cached_property
     def class_shares(self) -> Tensor:

@@ -42,6 +42,7 @@ from semisup.method._diagnostics import pool_labeled_event
 from semisup.method._losses import debias_logits, observe_selection, pseudo_label_cross_entropy
 from semisup.method._policy import apply_policy, initial_memory, rejection
 from semisup.method._protocol import Position, StepLoss, TrainingContext, unlabeled_sums
+from semisup.method._teachers import initial_teachers, mean_of_teachers
 from semisup.method.supervised import labeled_step_loss
 
 
@@ -84,7 +85,7 @@ class SelfTraining:
     def init(self, training: TrainingContext) -> StateDict:
         empty = torch.zeros(0, dtype=torch.int64)
         start = {"index": empty, "targets": empty, "weight": torch.zeros(0), "round": torch.tensor(0)}
-        return start | initial_memory(training, len(training.unlabeled))
+        return start | initial_teachers(training) | initial_memory(training, len(training.unlabeled))
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
         size = self._pseudo_labeled_size(training, memory)
@@ -157,7 +158,7 @@ class SelfTraining:
         """Label the unlabeled set; images that the policy selects become the new pseudo-labeled set."""
         logits = yield from unlabeled_logits(training, memory, position)
         logits, memory = debias_logits(training, memory, logits, whole=True)
-        labels = predict(logits)
+        labels, memory = mean_of_teachers(training, memory, predict(logits))
         index = torch.arange(len(training.unlabeled), device=labels.targets.device)
         selection, memory = apply_policy(training, memory, labels, index, training.context(position, memory))
         memory = observe_selection(training, memory, selection, whole=True)

@@ -149,6 +149,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
     ),
     ("train", (), {"head_first": 0.0, "max_grad_norm": None, "accumulate": 1}),
     ("model", ("timm",), {"train_blocks": None}),
+    ("labeler", (), {"teachers": 1}),
     ("threshold", ("adamatch",), {"prior": "predictions"}),
     ("threshold", ("softmatch",), {"prior": "uniform"}),
     ("method", ("label_propagation",), {"prior": "uniform"}),

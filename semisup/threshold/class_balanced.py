@@ -17,6 +17,7 @@ not displace the other classes.
 An image that is twice in a batch counts with its more confident label; a copy with another label has weight 0.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,21 +55,38 @@ class ClassBalanced:
         if len(index) == 0:
             return PolicyOutput(labels.confidence, labels.targets, labels.confidence.new_zeros(num_classes)), memory
         memory = update_memory(memory, index, labels.confidence.float(), labels.targets)
-        confidence, targets = memory["confidence"], memory["targets"]
+        counts, rank, last = ranks_in_class(memory["confidence"], memory["targets"], num_classes)
+        share = exact(counts.sum()) * self.q / num_classes
+        k = (share - 1e-9).ceil().long().to(rank.device)  # 1e-9: in floating point, 0.07 * 100 > 7
+        selected = (rank[index] < k) & (labels.targets == memory["targets"][index])
+        return PolicyOutput(selected.to(labels.confidence.dtype), labels.targets, last(k.expand(num_classes))), memory
 
-        order = confidence.argsort(dim=0, descending=True, stable=True)
-        order = order[targets[order].argsort(dim=0, stable=True)]  # (N,) by class, -1 first; then by confidence
-        counts = targets.new_zeros(num_classes + 1).index_add(0, targets + 1, torch.ones_like(targets))
-        start = counts.cumsum(0) - counts  # (K + 1,) start of each class in `order`; [0] = never seen
-        positions = torch.arange(len(order), device=order.device) - start[targets[order] + 1]
-        rank = torch.zeros_like(order).scatter(0, order, positions)  # (N,) 0 = the most confident of its class
 
-        share = exact(len(targets) - counts[0]) * self.q / num_classes
-        k = (share - 1e-9).ceil().long().to(order.device)  # 1e-9: in floating point, 0.07 * 100 > 7
-        selected = (rank[index] < k) & (labels.targets == targets[index])
-        last = confidence[order[(start[1:] + k - 1).clamp(0, len(order) - 1)]]  # (K,) the k-th most confident
-        threshold = torch.where(k > 0, torch.where(counts[1:] >= k, last, 0.0), 2.0)  # 2: above every confidence
-        return PolicyOutput(selected.to(labels.confidence.dtype), labels.targets, threshold), memory
+def ranks_in_class(
+    confidence: Tensor, targets: Tensor, num_classes: int
+) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """Rank images by confidence among those with the same pseudo-label; ties are broken by the lower index.
+
+    Args:
+        confidence, targets: (N,) the last pseudo-label of each image; a target of -1 = never seen.
+
+    Returns:
+        (K,) int64, number of images of each class; (N,) int64, rank of each image in its class, 0 = most confident;
+        and a function from the numbers (K,) of selected images to the smallest selected confidences (K,): 0 if a class
+        has fewer images, and 2, above every confidence, if the number is 0.
+    """
+    order = confidence.argsort(dim=0, descending=True, stable=True)
+    order = order[targets[order].argsort(dim=0, stable=True)]  # (N,) by class, -1 first; then by confidence
+    counts = targets.new_zeros(num_classes + 1).index_add(0, targets + 1, torch.ones_like(targets))
+    start = counts.cumsum(0) - counts  # (K + 1,) start of each class in `order`; [0] = never seen
+    positions = torch.arange(len(order), device=order.device) - start[targets[order] + 1]
+    rank = torch.zeros_like(order).scatter(0, order, positions)
+
+    def smallest_selected(k: Tensor) -> Tensor:
+        last = confidence[order[(start[1:] + k - 1).clamp(0, len(order) - 1)]]
+        return torch.where(k > 0, torch.where(counts[1:] >= k, last, 0.0), 2.0)
+
+    return counts[1:], rank, smallest_selected
 
 
 def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
@@ -77,7 +95,7 @@ def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets:
     The result does not depend on the order of the batch.
 
     Args:
-        memory: memory of `ClassBalanced`.
+        memory: memory with `confidence` and `targets`, as that of `ClassBalanced`.
         index, confidence, targets: (U,), for the images of the batch; an image may be in it twice.
     """
     highest = torch.full_like(memory["confidence"], -1).scatter_reduce(0, index, confidence, "amax")

@@ -330,6 +330,7 @@ def make_context(problem: TrainingData, settings: TrainingConfig, state: State) 
         policy=settings.threshold,
         loss=settings.loss,
         debias=settings.debias,
+        teachers=settings.labeler.teachers,
         seed=settings.seed,
         batch_size=settings.train.batch_size,
         eval_batch_size=settings.train.eval_batch_size,

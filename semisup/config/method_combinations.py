@@ -1,20 +1,26 @@
-"""Check that loss and debiasing have a meaning with the method of a run."""
+"""Check that loss, debiasing and labeler have a meaning with the method of a run."""
 
 from semisup.config.run_id import ConfigDict
+from semisup.core.inference import LabelerSettings
 from semisup.debias import Debias
 from semisup.errors import SettingError
 from semisup.loss import Loss, changes_unlabeled
-from semisup.method import Method, labels_by_model, unlabeled_cross_entropy
+from semisup.method import Method, OfflineMethod, labels_by_model, unlabeled_cross_entropy
 
 
-def check_unlabeled_loss(config: ConfigDict, method: Method, loss: Loss, debias: Debias) -> None:
-    """Raise SettingError if `loss` or `debias` would have no meaning with the method.
+def check_combinations(
+    config: ConfigDict, method: Method, loss: Loss, debias: Debias, labeler: LabelerSettings
+) -> None:
+    """Raise SettingError if `loss`, `debias` or `labeler.teachers` would have no meaning with the method.
 
     Runs without unlabeled images pass: there, these settings have been set to values without effect.
     """
     if not method.uses_unlabeled:
         return
     name = config["method"]["name"]
+    if labeler.teachers > 1 and not isinstance(method, OfflineMethod):
+        reason = f"has no effect with method={name}, which labels batches, not the whole unlabeled set"
+        raise SettingError("labeler.teachers", labeler.teachers, f"{reason}; use labeler.teachers=1")
     if debias.corrects and not labels_by_model(method):
         reason = f"has no effect with method={name}, whose pseudo-labels do not come from the model"
         raise SettingError("debias", config["debias"]["name"], f"{reason}; use debias=none")
