@@ -1,4 +1,4 @@
-"""Write the rows of the search over methods, policies and remedies (docs/search.md): python docs/write_search.py > search.csv
+"""Write the rows of the search over methods, policies and remedies: python docs/write_search.py > search.csv
 
 Each line is one run on the features of a frozen encoder: 7 data settings x 3 seeds x the combinations below. An empty
 cell leaves the setting at its default.

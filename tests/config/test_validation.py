@@ -48,7 +48,7 @@ REFUSED = [
     (["compile=1"], r"compile=1: must be true or false"),
     (["compile=true", "method=fixmatch", "method.skip_rejected=true"], r"compile=true: not supported with method\.skip_rejected=true"),  # noqa: E501
     (["deterministic=null"], r"deterministic=null: must be true or false"),
-    (["device=tpu"], r"device=tpu: must be auto, cpu, cuda"),
+    (["device=tpu"], r"device=tpu: must be auto, cpu, mps, cuda"),
     (["optimizer.lr=0"], r"optimizer\.lr=0\.0: must be above 0"),
     (["optimizer.lr=-1"], r"optimizer\.lr=-1\.0: must be above 0"),
     (["optimizer=sgd", "optimizer.momentum=0"], r"optimizer\.momentum=0: must be above 0 with optimizer\.nesterov=true"),  # noqa: E501
