@@ -129,7 +129,7 @@ def test_wrong_input_ends_with_one_line_and_status_2(tmp_path: Path, program: Pr
     make(tmp_path / "unfinished", plain_of(), status="running")
     make(tmp_path / "unfinished", plain_of(seed=1), status="failed")
     for folder, expected in (
-        ("missing", "missing: there is no such folder"),
+        ("missing", "missing: there is no such folder; type outputs/NAME, the folder of an experiment"),
         ("empty", "empty: no runs here; give outputs/NAME, one run's folder or outputs"),
         (
             "unfinished",
