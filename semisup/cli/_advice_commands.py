@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from semisup.analysis.advice.checks import Advice, Finding
     from semisup.analysis.advice.concentration import Concentration
     from semisup.analysis.advice.labels_alone import LabelsAlone
+    from semisup.analysis.advice.out_of_class import OutOfClass
     from semisup.analysis.comparison import Row
     from semisup.analysis.runs import Run
 
@@ -33,7 +34,7 @@ def commands_for(finding: "Finding", case: "Case") -> list[str]:
     if isinstance(finding, LabelsAlone):
         return _for_labels_alone(finding, case)
     if isinstance(finding, OutOfClass):
-        return ["Look at the least confident of them, and remove what belongs to no class:", f"  {_show(finding.run)}"]
+        return _for_out_of_class(finding, case)
     if isinstance(finding, Concentration):
         return _for_concentration(finding)
     if isinstance(finding, MoreLabels):
@@ -87,6 +88,17 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
         return ["Repeat it with more seeds:", f"  {confirm} --seeds {max(needed, FEWEST_SEEDS)}"]
     best = max(finding.references, key=lambda run: run.accuracy("validation") or 0.0)
     return ["Use labels alone:", f"  {_predict([best])}"]
+
+
+def _for_out_of_class(finding: "OutOfClass", case: "Case") -> list[str]:
+    """Point to the report of a run with `reject`, which shows the images; for other runs, to a training with it."""
+    best = case.comparison.best
+    command = ""
+    if finding.score == "confidence" and best is not None and best.runs[0].config["method"]["name"] != "mixmatch":
+        command = _train_again(best, {"reject": "energy"})
+    if command:
+        return ["Leave out the images with the lowest scores (docs/open_set.md), and compare:", f"  {command}"]
+    return ["Look at the images in the report of the run:", f"  {_show(finding.run)}"]
 
 
 def _for_concentration(finding: "Concentration") -> list[str]:

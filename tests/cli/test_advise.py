@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from semisup.cli.train import train_command
-from tests.analysis.advice_maker import cell, two_cells, with_classes, with_half_of_the_labels
+from tests.analysis.advice_maker import cell, two_cells, with_classes, with_curves, with_half_of_the_labels
 from tests.conftest import Program
 from tests.report.run_maker import make, plain_of
 
@@ -53,6 +53,18 @@ def test_undecided_runs_are_repeated_if_a_hundred_seeds_would_suffice(
         assert "Use labels alone:" in text
     else:
         assert line_after(text, "Repeat it") == f"semisup confirm mine --seeds {seeds}"
+
+
+def test_images_of_no_class_are_to_be_left_out(tmp_path: Path, program: Program) -> None:
+    run = cell(tmp_path / "mine", 0, 3)
+    with_curves(run, unlabeled=0.3)
+    _, text = program("advise", "mine")
+    assert line_after(text, "Look at the images") == f"semisup show mine/{run.name}"
+    with_command(run, "semisup train name=mine seed=0")
+    _, text = program("advise", "mine")
+    expected = "semisup train name=mine reject=energy seed=0"
+    assert line_after(text, "Leave out the images") == expected
+    assert train_command([*expected.split()[2:], "--cfg", "job"]) == 0
 
 
 def test_concentrated_pseudo_labels_get_thresholds_by_class(tmp_path: Path, program: Program) -> None:
@@ -117,7 +129,7 @@ def test_wrong_input_ends_with_one_line_and_status_2(tmp_path: Path, program: Pr
     make(tmp_path / "unfinished", plain_of(), status="running")
     make(tmp_path / "unfinished", plain_of(seed=1), status="failed")
     for folder, expected in (
-        ("missing", "missing: there is no such folder"),
+        ("missing", "missing: there is no such folder; type outputs/NAME, the folder of an experiment"),
         ("empty", "empty: no runs here; give outputs/NAME, one run's folder or outputs"),
         (
             "unfinished",
