@@ -26,12 +26,12 @@ from semisup.sweep.halving import best_settings, group_by_setting
 
 TOLERANCE = 0.005
 PLAIN = ("tracking=none", "plots=false", "sweep.control=false")
-PLANS = (([0.1, 0.3], 3), ([0.3], 3), ([0.1, 0.2, 0.4], 2), ([0.3, 0.6], 2))
+PLANS = (([0.2, 0.5], 2), ([0.2, 0.5], 3), ([0.1, 0.3], 3), ([0.3], 3))
 """Rungs and eta of the simulated searches; the first is the default of hydra/sweeper=halving."""
 
 DIGITS = (
     *("experiment=threshold_by_strength", "threshold.tau=0.7,0.8,0.9,0.95", "augment.strength=0,0.1,0.25"),
-    *("train.evaluate_every_steps=30", "name=digits"),
+    *("train.steps=600", "train.evaluate_every_steps=30", "name=digits"),
 )
 GROCERY11 = (
     *("experiment=photographs", "method=fixmatch", "threshold.tau=0.5,0.7,0.8,0.9", "optimizer.lr=0.0005,0.002,0.008"),

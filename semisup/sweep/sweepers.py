@@ -62,7 +62,7 @@ def _halving_settings(
     rungs, eta = node.get("rungs"), cast("float", node.get("eta"))
     shares = rungs if isinstance(rungs, list) and all(_is_number(each) and 0 < each < 1 for each in rungs) else []
     if not shares or shares != sorted(set(shares)):
-        allowed = "must be a list of shares of the training in (0, 1), each larger than the one before, as [0.1,0.3]"
+        allowed = "must be a list of shares of the training in (0, 1), each larger than the one before, as [0.2,0.5]"
         raise SettingError("hydra.sweeper.rungs", rungs, allowed)
     if not _is_number(eta) or eta <= 1:
         allowed = "must be above 1: at each rung, one of this many settings continues"
