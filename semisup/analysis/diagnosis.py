@@ -60,7 +60,7 @@ def unused_reason(run: Run) -> str:
 def _reason(config: dict[str, Any], summary: dict[str, Any], folder: Path) -> str:
     method = config["method"]
     if method.get("lambda_unlabeled") == 0:
-        return "method.lambda_unlabeled=0 leaves the unlabeled images out"
+        return "method.lambda_unlabeled=0 trains on the labels alone"
     if "pseudo/coverage" in summary:
         return f"no confidence reached the threshold; {_lower_threshold(config, folder)}"
     start, best = method.get("gate"), as_number(summary.get("best/val/accuracy")) or 0

@@ -21,11 +21,11 @@ BELOW_GATE = (
         (["method.gate=0.6"], [], BELOW_GATE),
         ([], [0.0, 0.0], "no confidence reached the threshold"),
         ([], [0.3, 0.0], ""),  # the summary has only the last labeling
-        (["method.lambda_unlabeled=0"], [], "method.lambda_unlabeled=0 leaves the unlabeled images out"),
+        (["method.lambda_unlabeled=0"], [], "method.lambda_unlabeled=0 trains on the labels alone"),
         (
             ["method=fixmatch", "method.lambda_unlabeled=0"],
             [],
-            "method.lambda_unlabeled=0 leaves the unlabeled images out",
+            "method.lambda_unlabeled=0 trains on the labels alone",
         ),
         (["method=supervised"], [], ""),
     ],
