@@ -57,6 +57,7 @@ soak: setup  ## long tests: kills at every write, 200 crash loops, a sweep of 1,
 	SEMISUP_SOAK=1 $(BIN)/python -m pytest tests/test_contracts.py tests/training/test_loop.py tests/images/test_cache.py
 	SEMISUP_SOAK=1 $(BIN)/python -m pytest tests/cli/test_interruptions.py tests/runner/test_finish.py \
 	    tests/record/test_two_writers.py tests/runtime/test_secrets.py tests/analysis
+	SEMISUP_SOAK=1 $(BIN)/python -m pytest -n 0 tests/sweep/test_ray.py
 	SEMISUP_SOAK=1 SEMISUP_SWEEP_JOBS=1000 $(BIN)/python -m pytest -n 0 -s tests/sweep/test_sweep.py -k "accounted or signal"
 
 fuzz: setup  ## mutate images for SECONDS=600; failing files are kept and replayed by the tests

@@ -69,7 +69,7 @@ def _print_candidates(line: str, shell: str, commands: Iterable[str]) -> None:
 
 def _run_hydra(request: str) -> str:
     """Run Hydra's shell completion of `semisup train` and return what it prints."""
-    from semisup.sweep.worker import run_hydra
+    from semisup.sweep.hydra_run import run_hydra
 
     output = io.StringIO()
     with contextlib.redirect_stdout(output):

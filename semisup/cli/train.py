@@ -19,10 +19,10 @@ from semisup.runner.output_root import check_output_root
 from semisup.runtime.missing_features import warn_missing_features
 from semisup.runtime.torchrun_env import is_rank_zero
 from semisup.runtime.warning_lines import short_warnings
+from semisup.sweep.hydra_run import run_hydra
 from semisup.sweep.labels_only import validate_or_train_on_labels
 from semisup.sweep.preflight import compose_command
 from semisup.sweep.runner import sweep
-from semisup.sweep.worker import run_hydra
 from semisup.text import printable, shell_quote
 
 FLAGS_FOR_HYDRA = (

@@ -18,7 +18,7 @@ from semisup.config.paired_values import is_empty_cell
 from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match, first_line
 
-PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
+PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 """Hydra's launchers that are separate packages -> the extra of semisup that installs each."""
 
 DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)

@@ -209,15 +209,36 @@ class JobStore:
 
     def mark_dead(self, cause: str) -> list[str]:
         """Record the jobs whose process no longer exists as failed; return their names."""
-        dead = [
-            name for name, entry in self.entries().items() if entry["status"] == RunStatus.RUNNING and not alive(entry)
-        ]
+        dead = [name for name, entry in self.entries().items() if _is_running(entry) and not alive(entry)]
         for name in dead:
-            entry = self.entry(name) or {}
-            self._write(
-                f"jobs/{name}.json", entry | {"status": RunStatus.FAILED, "message": f"{DIED} ({cause})", "code": 1}
-            )
+            self._write_failure(name, f"{DIED} ({cause})")
         return dead
+
+    def record_loss(self, number: int, cause: str, *, fail_fast: bool) -> None:
+        """Record a job, or its reference run in progress, as failed because its launcher could not run it.
+
+        Args:
+            number: number of the job.
+            cause: the reason, for the message.
+            fail_fast: whether no further run of the sweep may start after a failure.
+        """
+        name = f"{number:05d}"
+        running = [each for each, entry in self.entries().items() if each.startswith(name) and _is_running(entry)]
+        failed = running[-1] if running else name
+        self._write_failure(failed, cause)
+        if fail_fast:
+            self.request_stop(FAIL_FAST, job=failed, status=RunStatus.FAILED)
+
+    def is_interrupted(self, number: int) -> bool:
+        """Whether a signal has stopped the run of a job, or one of its reference runs, after its state was saved."""
+        name = f"{number:05d}"
+        return any(
+            each.startswith(name) and entry["status"] == RunStatus.INTERRUPTED for each, entry in self.entries().items()
+        )
+
+    def _write_failure(self, name: str, message: str) -> None:
+        entry = self.entry(name) or {"folder": None, "companions": []} | this_process()
+        self._write(f"jobs/{name}.json", entry | {"status": RunStatus.FAILED, "message": message, "code": 1})
 
     def delete_entries(self, names: list[str]) -> None:
         """Delete the records of these jobs, so that the jobs are run again."""
@@ -282,7 +303,11 @@ def alive(entry: Entry) -> bool:
     return not is_local(entry) or is_alive(entry)
 
 
+def _is_running(entry: Entry) -> bool:
+    return bool(entry["status"] == RunStatus.RUNNING)
+
+
 def _runs_elsewhere(entry: Entry) -> bool:
     """Whether a recorded job is running in another process of this host."""
     other = is_local(entry) and entry["process"] != os.getpid()
-    return other and entry["status"] == RunStatus.RUNNING and is_alive(entry)
+    return other and _is_running(entry) and is_alive(entry)

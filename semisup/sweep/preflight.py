@@ -1,6 +1,7 @@
 """Compose and validate the command line of `semisup train` and its swept values, before the first run."""
 
 import functools
+import importlib.util
 import itertools
 import re
 import shutil
@@ -228,12 +229,14 @@ def expected_jobs(command: ComposedCommand, plan: list[list[str]] | None) -> int
 
 
 def require_launcher(command: ComposedCommand) -> None:
-    """Check that the programs that the launcher calls are installed.
+    """Check that the programs and packages that the launcher needs are installed.
 
     Raises:
-        SettingError: a program is missing; the message names it.
+        SettingError: a program or package is missing; the message names it.
     """
     launcher = str(command.config.hydra.runtime.choices["hydra/launcher"])
+    if "ray" in command.config.hydra.launcher and importlib.util.find_spec("ray") is None:
+        raise SettingError("hydra/launcher", launcher, "needs Ray; type pip install 'semisup[ray]'")
     missing = [each for each in ("srun", "sbatch") if shutil.which(each) is None]
     if launcher in SLURM_LAUNCHERS and missing:
         raise SettingError(

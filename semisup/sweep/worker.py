@@ -11,15 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from hydra.core.global_hydra import GlobalHydra
-
-from semisup.config.compose import config_folder
-from semisup.config.hydra_versions import main
 from semisup.errors import DataError, NoUnlabeledError, SettingError, first_line
 from semisup.runtime.process_signals import STOP_SIGNALS, handled_signals, install, raise_in_main_thread, send, unblock
 from semisup.runtime.warning_lines import share_printed, short_warnings
+from semisup.sweep import ray_launcher
 from semisup.sweep.batches import job_batches, launch_batches
-from semisup.sweep.job import JOB_NUMBER, job
+from semisup.sweep.hydra_run import NUMBER_WORD, run_hydra, run_job, single_run_words
 from semisup.sweep.job_store import STOPPED, TIME_UP, JobStore
 from semisup.sweep.labels_only import automatic_words
 from semisup.sweep.preflight import compose_command, validate_command
@@ -71,13 +68,6 @@ def run_worker() -> int:
         return run_with_stop_signals(lambda: _run_jobs(request, store), store)
     except KeyboardInterrupt:
         return 130
-
-
-def run_hydra(words: list[str]) -> None:
-    """Run Hydra with these command-line words; Hydra composes the configs and calls `job` for each."""
-    sys.argv = ["semisup train", *words]
-    GlobalHydra.instance().clear()
-    main(job, config_folder(), "train")
 
 
 def _read_request() -> WorkerRequest | None:
@@ -159,7 +149,7 @@ def _run_jobs(request: WorkerRequest, store: JobStore) -> None:
 
 def _with_number(number: int, store: JobStore) -> list[str]:
     """Return the overrides of a job, with its number in the plan, which differs from its number in the launcher."""
-    return [*(store.plan() or [])[number], f"+hydra.job.env_set.{JOB_NUMBER}='{number}'"]
+    return [*(store.plan() or [])[number], f"{NUMBER_WORD}'{number}'"]
 
 
 def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
@@ -168,6 +158,7 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
 
     multirun = store.folder / "multirun.yaml"
     discard_writes(multirun)
+    ray_launcher.install()
     try:
         run_hydra(["--multirun", *request.hydra_overrides])
     finally:
@@ -175,23 +166,14 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
 
 
 def _run_serially(request: WorkerRequest, store: JobStore, batches: Iterable[list[int]]) -> None:
-    """Run jobs of the sweep one after another in this process.
-
-    Hydra runs each job as a single run, so that it composes the config only once (84 ms).
-    """
-    hydra_words = [word for word in request.hydra_overrides if word.lstrip("+~").startswith("hydra.")]
-    hydra_words = [word for word in hydra_words if not word.lstrip("+~").startswith(PARALLEL_ONLY)]
+    """Run jobs of the sweep one after another in this process."""
+    hydra_words = single_run_words(request.hydra_overrides)
     for batch in batches:
         plan = store.plan() or []
         for number in batch:
             if store.stop_reason() in (STOPPED, TIME_UP):
                 return
-            os.environ[JOB_NUMBER] = str(number)
-            run_hydra(["--run", *plan[number], *hydra_words])
-
-
-PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")
-"""Prefixes of Hydra's overrides that have no meaning for a single run."""
+            run_job(number, plan[number], hydra_words)
 
 
 def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:

@@ -1,4 +1,4 @@
-"""The launcher presets: parallel runs on this machine, submitit, a SLURM cluster, Ray.
+"""The launcher presets: parallel runs on this machine, submitit, a SLURM cluster.
 
 SLURM is replaced by submitit's local executor and by stand-ins for its programs on PATH (fake_slurm.py); the plugin,
 submitit and the program are the real ones.
@@ -170,12 +170,4 @@ def test_sigterm_to_a_submitit_job_saves_it_and_the_same_sweep_continues(tmp_pat
     assert about(tmp_path)["status"] == "interrupted"
     assert train_command(["-m", *LONG, EPOCHS, f"output_root={tmp_path}"]) == 0
     assert about(tmp_path)["interruptions"] == {"SIGTERM": 1}
-    assert difference(the_run(tmp_path), alone) == []
-
-
-def test_ray_run_is_bit_identical(tmp_path: Path, alone: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="no Ray here (the extra `ray` brings it)")
-    with sweep(tmp_path, *LONG, EPOCHS, "hydra/launcher=ray_cores") as process:
-        output, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, output + errors
     assert difference(the_run(tmp_path), alone) == []

@@ -309,7 +309,7 @@ def test_requeued_job_trains_its_missing_reference_runs(tmp_path: Path) -> None:
 REQUEUED = """
 import sys
 import tests.sweep.stand_in
-from semisup.sweep.worker import run_hydra
+from semisup.sweep.hydra_run import run_hydra
 run_hydra(sys.argv[1:])
 """
 

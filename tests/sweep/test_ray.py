@@ -1,0 +1,164 @@
+"""The launcher `ray_cores`: a killed worker, a stopped sweep, and two Ray nodes of which one is killed."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from semisup.cli.train import train_command
+from semisup.errors import SettingError
+from semisup.sweep.job_store import JobStore
+from semisup.sweep.preflight import compose_command, require_launcher
+from tests.conftest import SOAK
+from tests.sweep.test_launchers import EPOCHS, LINES, LONG, difference, sweep, wait_for
+
+with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no Ray here (the extra `ray` brings it)")
+soak_only = pytest.mark.skipif(not SOAK, reason="`make soak`: each of these starts Ray, which takes 20 s")
+SEEDS = "seed=0,1,2"
+HEAD = "127.0.0.2"  # Ray replaces 127.0.0.1 by the address of the host name
+OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The runs of the same sweep with the basic launcher: name -> folder."""
+    root = tmp_path_factory.mktemp("alone")
+    assert train_command(["-m", *LONG, EPOCHS, SEEDS, f"output_root={root}"]) == 0
+    return runs(root)
+
+
+def runs(root: Path) -> dict[str, Path]:
+    return {path.parent.name: path.parent for path in root.glob("runs/*/config.yaml")}
+
+
+def running_jobs(root: Path) -> Iterator[int]:
+    """Processes of the jobs that are some way into their runs."""
+    for path in root.glob("runs/sweeps/*/jobs/*.json"):
+        with contextlib.suppress(ValueError):
+            entry = json.loads(path.read_text())
+            metrics = Path(entry["folder"] or "") / "metrics.jsonl"
+            if entry["status"] == "running" and metrics.is_file() and metrics.read_bytes().count(b"\n") >= LINES:
+                yield entry["process"]
+
+
+def test_launcher_without_ray_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingError, match=r"needs Ray; type pip install 'semisup\[ray\]'"):
+        require_launcher(compose_command(["hydra/launcher=ray_cores", "seed=0,1"], asked=True))
+
+
+@with_ray
+@soak_only
+def test_job_of_a_killed_worker_continues_and_is_bit_identical(tmp_path: Path, alone: dict[str, Path]) -> None:
+    with sweep(tmp_path, *LONG, EPOCHS, SEEDS, "hydra/launcher=ray_cores") as process:
+        wait_for(lambda: any(running_jobs(tmp_path)), process)
+        os.kill(next(running_jobs(tmp_path)), signal.SIGKILL)
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output + errors
+    assert "3 runs: 3 done" in output
+    assert_same_runs(tmp_path, alone)
+
+
+@with_ray
+@soak_only
+def test_signal_to_the_sweep_lets_its_runs_save(tmp_path: Path, alone: dict[str, Path]) -> None:
+    with sweep(tmp_path, *LONG, EPOCHS, SEEDS, "hydra/launcher=ray_cores") as process:
+        wait_for(lambda: any(running_jobs(tmp_path)), process)
+        os.kill(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, output + errors
+    assert "type the same command again" in output
+    assert train_command(["-m", *LONG, EPOCHS, SEEDS, f"output_root={tmp_path}"]) == 0
+    assert_same_runs(tmp_path, alone)
+
+
+@with_ray
+def test_jobs_of_a_killed_node_continue_on_another_node(tmp_path: Path, alone: dict[str, Path]) -> None:
+    with cluster() as (address, second):
+        there = f"hydra.launcher.ray.init.address={address}"
+        words = (*LONG, EPOCHS, SEEDS, "hydra/launcher=ray_cores", there)
+        with sweep(tmp_path, *words, environment=os.environ | OF_RAY) as process:
+            wait_for(lambda: any(job in tree(second) for job in running_jobs(tmp_path)), process)
+            kill(tree(second))
+            output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output + errors
+    assert "3 runs: 3 done" in output
+    assert_same_runs(tmp_path, alone)
+
+
+def assert_same_runs(root: Path, alone: dict[str, Path]) -> None:
+    assert runs(root).keys() == alone.keys()
+    for name, folder in runs(root).items():
+        assert difference(folder, alone[name]) == [], name
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[tuple[str, int]]:
+    """Start two Ray nodes with one CPU each; yield their address and the process of the second node."""
+    with socket.create_server((HEAD, 0)) as free:
+        port = free.getsockname()[1]
+    head = (f"--port={port}", "--head", f"--node-ip-address={HEAD}", "--include-dashboard=false")
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # a short path: it contains sockets
+        nodes: list[subprocess.Popen[bytes]] = []
+        try:
+            nodes.append(start_node(*head, f"--temp-dir={folder}"))
+            wait_for_port(port, nodes[0])
+            nodes.append(start_node(f"--address={HEAD}:{port}", "--node-ip-address=127.0.0.3"))
+            yield f"{HEAD}:{port}", nodes[1].pid
+        finally:
+            for node in nodes:
+                kill(tree(node.pid))
+                node.wait()
+
+
+def start_node(*words: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", *words]
+    environment = os.environ | OF_RAY | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_port(port: int, node: "subprocess.Popen[bytes]") -> None:
+    limit = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((HEAD, port)):
+            return
+        assert node.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def tree(process: int) -> list[int]:
+    """The process and all of its descendants."""
+    try:
+        top = psutil.Process(process)
+        return [process, *(each.pid for each in top.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(processes: list[int]) -> None:
+    for each in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
+def test_lost_job_is_recorded_as_failed(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    store.begin([["seed=0"], ["seed=1"]], "one")
+    store.record_loss(1, "its Ray worker crashed twice", fail_fast=True)
+    entry = store.entry("00001")
+    assert entry is not None
+    assert (entry["status"], entry["code"]) == ("failed", 1)
+    assert store.missing_jobs() == [0]
+    assert store.stop_reason() == "sweep.fail_fast"
