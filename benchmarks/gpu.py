@@ -1,19 +1,24 @@
-"""Benchmarks on a CUDA device: images per second, idle time, location of the images, compilation, bfloat16.
+"""Benchmarks on a CUDA device: images per second, idle time, location of the images, bfloat16, compilation, encoding.
 
-All of them train WRN-28-2 at 32 pixels by FixMatch's recipe, with 64 labeled and 448 unlabeled images per step.
+All of them but the last train WRN-28-2 at 32 pixels by FixMatch's recipe, with 64 labeled and 448 unlabeled images per
+step. `python -m benchmarks.gpu_day` measures them on a borrowed GPU.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.clock import Measured, Plan, Work, in_turn, ratio, single
-from benchmarks.inputs import Shape, problem, settings
+from benchmarks.clock import Measured, Plan, Times, Work, in_turn, ratio, single
+from benchmarks.inputs import Shape, checked, images, problem, settings
 from benchmarks.steps import bare_step, our_step
 from semisup.core.types import Images
+from semisup.features import EncodingJob, FeaturePack, PackRecipe, encode_missing, image_digests
+from semisup.images.cache import no_progress
 from semisup.images.on_disk import LazyImages
 from semisup.training.state import TrainingData
 
@@ -29,6 +34,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+ENCODER = ("encoder=lite0", "model=linear")
+
+
 def why_not() -> str | None:
     return None if torch.cuda.is_available() else "there is no CUDA device here"
 
@@ -40,22 +48,84 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def measured(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    """Measure all GPU benchmark entries on the device `DEVICE`, without checking that it is a GPU."""
-    recipe = (*RECIPE, f"method.ratio={SHAPE.ratio}", f"device={DEVICE}")
-    configs = {name: settings(SHAPE, *recipe, *words) for name, words in KINDS.items()}
-    data = problem(SHAPE, POOL, DEVICE)
-    works = {name: _whole(our_step(each, data)) for name, each in configs.items()}
-    works["bare"] = _whole(bare_step(configs["bfloat16"], SHAPE, "fixmatch", DEVICE))
-    works["host"] = _whole(our_step(configs["bfloat16"], _in_host_memory(data)))
+    """Measure all GPU benchmark entries on the device `DEVICE`, without checking that it is a GPU.
+
+    The most valuable entries come first, and each is measured when it is asked for.
+    """
+    for part in PARTS.values():
+        yield from part(plan)
+
+
+def _config(kind: str) -> Any:
+    return settings(SHAPE, *RECIPE, f"method.ratio={SHAPE.ratio}", f"device={DEVICE}", *KINDS[kind])
+
+
+def _step(kind: str, data: TrainingData | None = None) -> Work:
+    return _whole(our_step(_config(kind), problem(SHAPE, POOL, DEVICE) if data is None else data))
+
+
+def _images_per_second(times: Times) -> Measured:
+    return single([SHAPE.batch * (1 + SHAPE.ratio) / each for each in times.wall], seconds={"step": times.seconds})
+
+
+def _idle_share(plan: Plan, work: Work) -> Measured:
+    return single([idle_share(kernels(work)) for _ in range(plan.rounds)])
+
+
+def _resident(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    works = {"bfloat16": _step("bfloat16"), "bare": _whole(bare_step(_config("bfloat16"), SHAPE, "fixmatch", DEVICE))}
     times = in_turn(plan.rounds, works, plan.shortest)
-    images = SHAPE.batch * (1 + SHAPE.ratio)
-    for name in ("float32", "bfloat16"):
-        yield f"gpu.images_per_second.{name}", single([images / each for each in times[name].wall])
+    yield "gpu.images_per_second.bfloat16", _images_per_second(times["bfloat16"])
     yield "gpu.step_over_bare.wrn_32.fixmatch", ratio(times, "bfloat16", "bare", own_work=False)
+    yield "gpu.idle_share", _idle_share(plan, works["bfloat16"])
+
+
+def _host(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    data = problem(SHAPE, POOL, DEVICE)
+    works = {"bfloat16": _step("bfloat16", data), "host": _step("bfloat16", _in_host_memory(data))}
+    yield (
+        "gpu.host_over_resident",
+        ratio(in_turn(plan.rounds, works, plan.shortest), "host", "bfloat16", own_work=False),
+    )
+    yield "gpu.idle_share.host", _idle_share(plan, works["host"])
+
+
+def _float32(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    times = in_turn(plan.rounds, {kind: _step(kind) for kind in ("bfloat16", "float32")}, plan.shortest)
+    yield "gpu.images_per_second.float32", _images_per_second(times["float32"])
     yield "gpu.bfloat16_over_float32", ratio(times, "bfloat16", "float32", own_work=False)
-    yield "gpu.host_over_resident", ratio(times, "host", "bfloat16", own_work=False)
+
+
+def _compiled(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    times = in_turn(plan.rounds, {kind: _step(kind) for kind in ("one_pass", "compiled")}, plan.shortest)
     yield "gpu.compiled_over_eager", ratio(times, "compiled", "one_pass", own_work=False)
-    yield "gpu.idle_share", single([idle_share(kernels(works["bfloat16"])) for _ in range(plan.rounds)])
+
+
+def _encoding(plan: Plan) -> Iterator[tuple[str, Measured]]:
+    """Encode new images into features in memory, as a run with `encoder=lite0` does."""
+    encoder: Any = checked(*ENCODER, f"device={DEVICE}").encoder
+    network, numbers = encoder.build().to(DEVICE), itertools.count()
+    pictures = images((1 if plan.quick else 8) * encoder.batch, encoder.input_size, 0)
+    recipe = PackRecipe(encoder, None, (3, encoder.input_size, encoder.input_size), torch.device(DEVICE))
+
+    def encode() -> None:
+        pictures.pixels[:, 0, 0, 0] = next(numbers) % 256  # new images in each call: no stored features are reused
+        job = EncodingJob(FeaturePack(None, recipe), [pictures], image_digests(pictures))
+        encode_missing(lambda: network, job, no_progress)
+
+    times = in_turn(plan.rounds, {"encode": encode}, plan.shortest)["encode"]
+    rates = [len(pictures) / each for each in times.wall]
+    yield "gpu.encoded_images_per_second", single(rates, seconds={"call": times.seconds})
+
+
+PARTS: Mapping[str, Callable[[Plan], Iterator[tuple[str, Measured]]]] = {
+    "resident": _resident,
+    "host": _host,
+    "float32": _float32,
+    "compiled": _compiled,
+    "encoding": _encoding,
+}
+"""Groups of entries that are measured together, the most valuable first."""
 
 
 def _whole(step: Work) -> Work:

@@ -167,6 +167,34 @@ def test_import_of_semisup_does_not_import_torch() -> None:
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "python.ipynb"
 
 
+IN_A_NOTEBOOK = """
+import threading, numpy, semisup
+from pathlib import Path
+from PIL import Image
+from semisup.runner.notebook_output import NotebookOutput
+
+for part, count in (("training/labeled", 12), ("training/unlabeled", 30), ("validation", 6)):
+    for number in range(count):
+        place = Path("photos") / part / str(number % 2)
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = numpy.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=numpy.uint8)
+        Image.fromarray(pixels).save(place / f"{number}.png")
+shown, show = [], NotebookOutput.show
+NotebookOutput.show = lambda self, text: (shown.append(text), show(self, text))
+words = ["dataset=folder", "dataset.root=photos", "dataset.size=8", "dataset.workers=2", "model.widths=[4,8]"]
+words += ["train.epochs=4", "tracking=none", "plots=false", "name=photos", "device=cpu", "method=supervised"]
+runs = []
+thread = threading.Thread(target=lambda: runs.append(semisup.train(words)))
+thread.start()
+thread.join()
+runs.append(semisup.train([*words, "seed=1"]))
+NotebookOutput.show = show
+done = all((run.folder / "summary.json").exists() for run in runs) and len(runs) == 2
+print("done", done, any("/4" in text and "\u2501" in text for text in shown))
+"""
+"""A cell that trains in a thread and then in the main thread, on images that other processes decode."""
+
+
 def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -174,11 +202,13 @@ def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOK.parents[1]))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not [cell for cell in notebook.cells if cell.get("outputs")], "it is stored without outputs"
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(IN_A_NOTEBOOK))
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output["output_type"] == "error"]
+    assert next(output["text"] for output in outputs if output["output_type"] == "stream") == "done True True\n"
     assert "((20, 10), (20, " in outputs[-1]["data"]["text/plain"]
     assert len(list((tmp_path / "outputs/notebook").glob("*/summary.json"))) == 2
 

@@ -43,6 +43,15 @@ def test_a_step_uses_no_float64(monkeypatch: pytest.MonkeyPatch, method: str, po
         assert state.running_sums.dtype == torch.float32
 
 
+@pytest.mark.parametrize("augment", [each for each in options("augment") if each != "none"])
+def test_an_augmentation_uses_no_float64(monkeypatch: pytest.MonkeyPatch, augment: str) -> None:
+    monkeypatch.setattr(test_devices, "DEVICE", MPS)
+    with fake_gpu(monkeypatch, device=MPS):
+        problem = test_devices.there(toy_problem(unlabeled=90, channels=3))
+        settings, state, context = test_devices.begun(monkeypatch, problem, "method=fixmatch", f"augment={augment}")
+        training_step(context, settings, state, test_devices.FIRST)
+
+
 def test_an_evaluation_and_a_labeling_use_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_devices, "DEVICE", MPS)
     with fake_gpu(monkeypatch, kept=24, said=1, device=MPS) as gpu:

@@ -146,8 +146,8 @@ def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
     `factor` (m,) in [0, 1]: 0 = the mean gray value, 1 = the image.
     """
     size = pixels.shape[-2] * pixels.shape[-1]
-    total = _gray(pixels).sum(3).double().sum(2)  # the sum of a row is below 2^24
-    mean = (2 * total + size).div_(2 * size).floor_().float()  # rounded to nearest, (m, 1)
+    total = _gray(pixels).sum(3).long().sum(2)  # the sum of a row is below 2^24; mps has no float64
+    mean = (2 * total + size).div(2 * size, rounding_mode="floor").float()  # rounded to nearest, (m, 1)
     return _blend(mean.unsqueeze(2), _values(pixels), factor.view(-1, 1, 1))
 
 
