@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_a_dry_run_of_the_gpu_day_writes_every_part(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(module, name, getattr(module, name))  # restored at the end
     monkeypatch.setattr(gpu, "kernels", gpu.kernels)
     monkeypatch.setattr(torch.cuda, "synchronize", torch.cuda.synchronize)
-    monkeypatch.setattr(gpu_day.subprocess, "run", preloaded.run)
+    monkeypatch.setattr(gpu_day, "subprocess", SimpleNamespace(run=preloaded.run))
     assert gpu_day.main(["--dry-run", "--minutes", "3", "--output", "results.jsonl"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert [row for row in rows if "error" in row or "skipped" in row] == []
