@@ -1,9 +1,9 @@
-"""Declare settings that were added in later versions, so that run ids of older runs stay the same.
+"""Mark settings that did not exist in earlier versions, so that the run ids of old runs stay the same.
 
     head_lr: float | None = field(metadata=added(None))
 
-This field declares that `head_lr=None` has no effect: a run with this value has bit-identical results to a run from
-before the setting existed. Therefore the run id does not include the setting if it has the declared value.
+This field is a setting that was added later. With the value None it has no effect: the results are bit-identical to
+those of a version without the setting. The run id includes the setting only if it has another value.
 """
 
 import dataclasses
@@ -14,23 +14,30 @@ ABSENT = "absent"
 
 
 def added(absent: object) -> Mapping[str, object]:
-    """Mark a dataclass field as a later addition.
+    """Build the metadata of a dataclass field for a setting that did not exist in earlier versions.
 
-    `absent` is the value with which the setting has no effect.
+    Args:
+        absent: the value with which the setting has no effect.
     """
     return {ABSENT: absent}
 
 
 def absent_values(settings: type) -> dict[str, object]:
-    """Map each setting that was added in a later version to the value with which it has no effect."""
+    """Map each setting that did not exist in earlier versions to the value with which it has no effect.
+
+    Args:
+        settings: a dataclass; its fields are the settings.
+    """
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
     return {field.name: field.metadata[ABSENT] for field in fields if ABSENT in field.metadata}
 
 
 def without_absent(settings: type, node: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove later additions that have no effect from a config node.
+    """Remove the settings that did not exist in earlier versions and have no effect from a section of a config.
 
-    `settings` is the dataclass of the node.
+    Args:
+        settings: the dataclass of the section.
+        node: the section, setting -> value.
     """
     absent = absent_values(settings)
     return {key: value for key, value in node.items() if key not in absent or value != absent[key]}

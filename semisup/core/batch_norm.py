@@ -23,11 +23,12 @@ def freeze_bn_stats(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def repeat_forward(model: nn.Module) -> Iterator[None]:
-    """Within this context, repeat a forward pass without updating BatchNorm's running statistics a second time.
+    """Within this context, a forward pass can be repeated without a second update of BatchNorm's running statistics.
 
-    Unlike in `freeze_bn_stats`, autograd saves the same tensors as in the first pass.
+    BatchNorm normalizes by the statistics of the batch, so the repeated pass computes the same values.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    # a momentum of 0 instead of `freeze_bn_stats`: autograd must save the same tensors as in the first pass
     momenta = [norm.momentum for norm in norms]
     counts = [None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone() for norm in norms]
     for norm in norms:

@@ -1,12 +1,10 @@
 """Measure calibration (the gap between confidence and accuracy) and fit a temperature (arXiv 1706.04599).
 
     ECE = sum_b (|B_b| / n) * |accuracy(B_b) - confidence(B_b)|     over 15 bins of equal width, (b / 15, (b + 1) / 15]
-    T   = argmin_T (1 / n) * sum_i -log softmax(z_i / T)[y_i]       one number, which changes no prediction
+    T   = argmin_T (1 / n) * sum_i -log softmax(z_i / T)[y_i]       z_i = logits, y_i = true class of image i
 
-The mean loss is convex in 1 / T. Its minimum is found to the last digits of float64 by Newton's method on the
-derivative, inside a bracket; if a Newton step leaves the bracket or the steps shrink too slowly, the bracket is halved
-instead. The search is limited to T in [1/20, 20]. A model without errors on these images has no minimum and gets
-T = 1/20; a model that is always wrong gets T = 20.
+The mean loss is convex in 1 / T. Its minimum is found by Newton's method on the derivative, inside a bracket that is
+halved if a Newton step leaves it. T is limited to [1/20, 20].
 """
 
 import torch
@@ -38,7 +36,7 @@ def reliability(confidence: Tensor, correct: Tensor) -> Reliability:
 
 
 def expected_calibration_error(bins: Reliability) -> float:
-    """Compute the expected calibration error (ECE) in [0, 1]; NaN without predictions."""
+    """Compute the expected calibration error (ECE) in [0, 1] from a reliability diagram; NaN without predictions."""
     total = sum(bins.images)
     gaps = (
         count * abs(confidence - accuracy)
@@ -50,14 +48,12 @@ def expected_calibration_error(bins: Reliability) -> float:
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """Find the temperature T that minimizes the mean cross-entropy of logits / T.
 
-    The search synchronizes the device a few times.
-
     Args:
         logits: (n, K) float.
         targets: (n,) int64 in [0, K).
 
     Returns:
-        T in [1/20, 20]; 1 if there are no images.
+        T in [1/20, 20]; 1 if there are no images, 1/20 if every image is classified correctly.
     """
     if len(logits) == 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""Compute the accuracy from which a classifier is significantly better than guessing."""
+"""Compute the accuracy above which a classifier is significantly better than guessing."""
 
 import numpy
 from scipy import special  # scipy.stats takes four times as long to import
@@ -9,18 +9,16 @@ SIGNIFICANCE = 0.01
 
 
 def chance_limit(targets: Tensor) -> float:
-    """Compute the accuracy that must be exceeded for a classifier to be significantly better than guessing.
+    """Compute the accuracy above which a classifier is significantly better than guessing (p <= 0.01).
 
-    The best guess without looking at an image is always the most frequent class, whose share is p. On n images it is
-    correct for B(n, p) of them. By the one-sided binomial test, more than c correct images are significant, where c is
-    the smallest number with P(B(n, p) > c) <= 0.01. If all images must be correct for that, or if even this is not
-    significant, c = n - 1.
+    A classifier that always guesses the most frequent class, whose share is p, is correct for B(n, p) of n images, a
+    binomial random number. Let c be the smallest number with P(B(n, p) > c) <= 0.01, but at most n - 1.
 
     Args:
         targets: (n,) int64, true classes of the images.
 
     Returns:
-        (c + 1/2) / n, which lies between two possible accuracies, so that rounding has no effect; 0 without images.
+        (c + 1/2) / n; 0 without images. An accuracy is a multiple of 1 / n, so it never equals this limit.
     """
     n = len(targets)
     if n == 0:

@@ -1,12 +1,11 @@
 """Split the images of each class into test, validation, labeled and unlabeled sets, by seed.
 
-Each class is shuffled by its own random stream, and its images are assigned to the sets in that order. So a run with 4
-labels per class uses a subset of the labels of a run with 10, and adding a class moves no image of the other classes.
+The images of each class are shuffled by a random stream of this class and assigned to the sets in the shuffled order.
+So a run with 4 labels per class uses a subset of the labels of a run with 10.
 
-The labeled and the unlabeled set can have a long tail: class c gets n_c = n_0 * imbalance^(-c / (K - 1)) images,
-rounded down; class 0 is the most frequent. A negative imbalance of the unlabeled set reverses its order: class K - 1 is
-the most frequent. References: DARP (arXiv:2007.08844) and CReST (arXiv:2102.09559), which call
-the ratio gamma.
+The labeled and the unlabeled set can have a long tail (DARP, arXiv:2007.08844; CReST, arXiv:2102.09559): class c of K
+classes gets n_c = n_0 * imbalance^(-c / (K - 1)) images, rounded down. With a negative imbalance, which only the
+unlabeled set can have, the order of the classes is reversed.
 """
 
 import math
@@ -30,18 +29,16 @@ ROUNDING = 1e-9
 class SplitFractions:
     """Settings that determine the sizes of the labeled, unlabeled, validation and test sets.
 
-    test_share, validation_share: fractions of each class; their sum is in [0, 0.9]; `validation_share` 0 = no
-        validation set
-    labels_per_class: labeled images of the most frequent class, at least 1; null = all images that remain
-    imbalance, imbalance_unlabeled: images of the most frequent class divided by those of the least frequent class, in
-        the labeled and in the unlabeled set, >= 1; 1 = the data are not changed. Above 1, the most frequent labeled
-        class has `labels_per_class` images. If that is null, and in the unlabeled set, the long tail is the largest
-        that every class has enough images for. `imbalance_unlabeled` may also be <= -1, which reverses the order of
-        the classes in the unlabeled set
-    validation_per_class: validation images of each class, at least 1. The remaining images of `validation_share` are
-        not used, so that all other sets stay the same; null = all images of `validation_share`
-    folds, fold: divide the labeled images into `folds` parts and hold out part `fold` for validation
-        (`core/folds.py`); null = no folds
+    test_share, validation_share: fractions of each class, in [0, 0.9], also their sum; 0 = no such set
+    labels_per_class: labeled images of the most frequent class, at least 1; null = all images that are not in the test
+        or validation set, or the largest possible long tail of them
+    imbalance: labeled images of the most frequent class divided by those of the least frequent class, at least 1; 1 =
+        no long tail
+    imbalance_unlabeled: the same for the unlabeled set; a value of at most -1 reverses the order of the classes
+    validation_per_class: number of validation images of each class, at least 1; the other images of `validation_share`
+        are not used in any set. null = all images of `validation_share`
+    folds, fold: divide the labeled images into `folds` parts, and use part number `fold` for validation; null = no
+        folds
 
     Raises:
         SettingError: a setting is out of range; the message names its key, without the group.
@@ -115,19 +112,21 @@ def split_by_class(targets: Index, classes: Sequence[str], seed: int, fractions:
 
 
 def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
-    """Shuffle the indices of the images of one class.
+    """Return the indices of the images of one class in random order.
 
-    The images are assigned to the sets in this order.
+    Args:
+        targets: (n,) int64 in [0, K), the classes of all images.
+        number: the class, in [0, K).
+        seed: seed of the split.
     """
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
 
 
 def take_validation(order: Index, name: str, validation_per_class: int | None) -> Index:
-    """Return the first `validation_per_class` validation images of a class, or all if that is None.
+    """Return the first `validation_per_class` validation images of a class; all of them if it is None.
 
     Args:
-        order: the validation images of the class, in the order of `shuffled_by_class`, so that a smaller
-            `validation_per_class` selects a subset of a larger one.
+        order: indices of the validation images of the class, in random order.
         name: name of the class, for the error message.
 
     Raises:
@@ -148,7 +147,10 @@ def labeled_counts(
     """Compute the number of labeled images of each class.
 
     Args:
-        available: images of each class that are left for training.
+        available: number of images of each class that are in neither the test nor the validation set.
+        classes: names of the classes, for error messages.
+        labels_per_class: number of labeled images of the most frequent class; None = as many as possible.
+        imbalance: ratio of the most frequent to the least frequent class, at least 1.
 
     Raises:
         SettingError: a class has fewer images than it needs, or would have no labeled image.
@@ -188,10 +190,12 @@ def check_imbalance(key: str, imbalance: float) -> None:
 
 
 def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
-    """Compute the number of unlabeled images of each class.
+    """Compute the number of unlabeled images of each class, in a long tail as large as the available images allow.
 
-    With an imbalance of 1 all are used; otherwise the largest long tail that every class has enough images for. With a
-    negative imbalance, the last class is the most frequent one.
+    Args:
+        available: number of available images of each class.
+        imbalance: ratio of the first class to the last class; 1 = use all images. -10 = the last class has 10 times as
+            many images as the first one.
     """
     if imbalance < 0:
         return unlabeled_counts(available[::-1], -imbalance)[::-1]
@@ -203,17 +207,23 @@ def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
 
 
 def long_tail(head: int, imbalance: float, num_classes: int) -> list[int]:
-    """Compute the number of images of each class c in a long tail.
+    """Compute the number of images n_c of each of K classes in a long tail.
 
     n_c = head * imbalance^(-c / (K - 1)), rounded down.
+
+    Args:
+        head: number of images of class 0.
+        imbalance: n_0 / n_(K - 1), at least 1.
+        num_classes: K.
     """
     return [int(head * imbalance ** (-c / (num_classes - 1)) + ROUNDING) for c in range(num_classes)]
 
 
 def _share(key: str, share: float, name: str, count: int) -> int:
-    """Round `share` of `count` images to a whole number.
+    """Round the fraction `share` of `count` images to a whole number.
 
-    A positive share that rounds to 0 is a SettingError.
+    Raises:
+        SettingError: `share` is positive, but rounds to no image. The message names `key` and the class `name`.
     """
     number = round(share * count)
     if share > 0 and number == 0:

@@ -1,9 +1,8 @@
 """Write cells of CSV files so that a spreadsheet shows them as text and never executes them as formulas.
 
-A spreadsheet takes a text cell that begins with =, +, -, @, a tab or a carriage return for a formula (OWASP, "CSV
-injection"). Such a text is written with one ' in front. A text that begins with one or more ' and then one of these
-characters gets one more ' too, so that the original can be restored: `restore_cell` removes one leading ' if one of
-these characters follows the leading quotes. Numbers are not changed.
+A spreadsheet executes a cell as a formula if its text begins with =, +, -, @, a tab or a carriage return (OWASP, "CSV
+injection"). Therefore the character ' is added before such a text, and before a text that has one or more ' before
+such a character. `restore_cell` removes one ' again. Numbers are not changed.
 """
 
 import csv
@@ -14,7 +13,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def protect_cell(value: object) -> object:
-    """Convert a value for a CSV cell, so that a spreadsheet does not execute text as a formula."""
+    """Add ' before a text that a spreadsheet would execute as a formula; return all other values unchanged."""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS) else value
 
 
@@ -24,7 +23,7 @@ def restore_cell(text: str) -> str:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Format rows as the text of a CSV file, with protected text cells."""
+    """Format rows as the text of a CSV file; each cell is protected by `protect_cell`."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows([protect_cell(value) for value in row] for row in rows)
     return buffer.getvalue()

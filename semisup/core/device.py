@@ -1,7 +1,7 @@
-"""Transfer tensors to the device of a run, and choose the precision of sums on it.
+"""Transfer tensors to a device, and choose the precision of sums on the device.
 
-`mps`, the GPU of a Mac, has no float64. Sums over an epoch are float32 there, and values of which every digit counts
-are computed on the CPU.
+The device `mps` (the GPU of a Mac) has no float64. There, sums over an epoch are float32, and values that need full
+precision are computed on the CPU.
 """
 
 import torch
@@ -24,18 +24,18 @@ def sum_dtype(device: torch.device) -> torch.dtype:
 
 
 def place(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a value of the state of a run to `device`; on mps, float64 becomes float32."""
+    """Copy a tensor to `device`; float64 becomes float32 on mps, which has no float64."""
     if values.dtype == torch.float64:
         values = values.to(sum_dtype(device))
     return values.to(device)
 
 
 def exact(values: Tensor) -> Tensor:
-    """Convert to float64, on the device of `values` or, if that is mps, on the CPU."""
+    """Convert a tensor to float64: on the CPU if `values` is on mps, else on the device of `values`."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def seed_mps(seed: int) -> None:
-    """Seed the generator of mps, where there is one; `core/rng.py` seeds those of the other devices."""
+    """Seed the random generator of mps (the GPU of a Mac); do nothing on other machines."""
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)

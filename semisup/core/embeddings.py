@@ -1,8 +1,8 @@
 """Embeddings: the features of an image from which the classifier layer of a network computes the logits.
 
-The classifier layer is the layer that the network names itself (`NamesClassifier`), or else its last linear layer or
-convolution in the order of declaration, which is the order of the forward pass in torchvision's models and in the
-models of this program. The embedding is the input of that layer; values at several positions of an image are averaged.
+The embedding of an image is the input of the classifier layer, averaged over all positions of the image. The classifier
+layer is the last linear layer or convolution in the order of declaration, unless the network implements
+`NamesClassifier`.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class NamesClassifier(Protocol):
-    """Interface of a network that returns its own classifier layers."""
+    """Interface of a network with a method that returns its classifier layers."""
 
     def classifier_layers(self) -> list[nn.Module]:
-        """Return the classifier layers; several if the network has several heads."""
+        """Return the layers that compute the logits; a network with several heads has one for each head."""
         ...
 
 
@@ -32,8 +32,9 @@ def classifier_layer(model: nn.Module) -> nn.Module:
 def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
     """Record the input of a layer in every forward pass inside the context.
 
-    Returns:
-        a list that gets the input of each pass, as (n, D) float32 on the device of the model.
+    Yields:
+        a list. Each forward pass appends its input, averaged over positions, as (n, D) float32 on the device of the
+        model.
     """
     inputs: list[Tensor] = []
 
@@ -48,7 +49,15 @@ def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _mean_over_positions(layer: nn.Module, values: Tensor) -> Tensor:
-    """Average feature maps (n, D, H, W), or tokens (n, ..., D) before a linear layer, over positions to (n, D)."""
+    """Average the input of a layer over the positions of the image.
+
+    Args:
+        layer: the layer.
+        values: (n, D, H, W) feature maps, (n, ..., D) tokens for a linear layer, or (n, D).
+
+    Returns:
+        (n, D).
+    """
     if values.ndim == 4 and not isinstance(layer, nn.Linear):
         return values.mean(dim=(2, 3))
     return values.mean(dim=tuple(range(1, values.ndim - 1))) if values.ndim > 2 else values

@@ -1,8 +1,6 @@
-"""Events that the training loop yields.
+"""Events that the training loop yields, such as the end of an evaluation.
 
-The caller can log them, display them, save the training state, or do nothing.
-
-Each class is one kind of event. `row()` returns the metrics of an event for the log.
+The caller of the training loop can log them, display them, or save the training state.
 """
 
 from dataclasses import dataclass, field
@@ -46,16 +44,16 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class StepEnd(Event):
-    """The end of an optimizer update. A state saved here can be resumed."""
+    """The end of an optimizer update. The state of the training can be saved here and resumed later."""
 
 
 @dataclass(frozen=True)
 class EvalEnd(Event):
     """The end of an evaluation on the validation set.
 
-    metrics: name in the log -> value
-    improved: whether the validation metric of `train.select_by` is better than in all earlier evaluations
-    what_if: threshold curve of the validation images; None unless the model gives the pseudo-labels
+    metrics: name in metrics.jsonl -> value
+    improved: whether the metric named by `train.select_by` is better than in all earlier evaluations
+    what_if: threshold curve of the validation images; None if the pseudo-labels do not come from the evaluated model
     """
 
     metrics: dict[str, float | int | None]
@@ -68,23 +66,24 @@ class EvalEnd(Event):
 
 @dataclass(frozen=True)
 class BurnInEnd(Event):
-    """The end of the first part of the training, which the threshold policy cannot affect.
+    """The end of the first part of the training, which is the same for all threshold policies.
 
-    Next, the unlabeled set is labeled for the first time, or training ends without that. Offline methods yield this
-    event once. A state saved here can be resumed.
+    Next, the unlabeled set is labeled for the first time, or the training ends. Only methods with offline
+    pseudo-labeling yield this event, once. The state of the training can be saved here and resumed later.
     """
 
 
 @dataclass(frozen=True)
 class PoolLabeled(Event):
-    """The end of a labeling of the unlabeled set. Images with target -1 got no pseudo-label in this round.
+    """The end of a round, in which the unlabeled set was labeled.
 
-    round: number of the round in this run: 1, 2, ...
-    labels, selection: pseudo-labels and selection of the unlabeled set, in its order, on the CPU
-    metrics: name in the log -> value
+    round: number of the round: 1, 2, ...
+    labels, selection: pseudo-labels and their weights, in the order of the unlabeled set, on the CPU; target -1 = no
+        pseudo-label
+    metrics: name in metrics.jsonl -> value
     classes: counts per class
     what_if: threshold curve of the unlabeled set
-    scores: (N,) float32 scores of `reject` for the unlabeled set, on the CPU; None with `reject=none`
+    scores: (N,) float32 on the CPU, the scores by which images are rejected; None with `reject=none`
     """
 
     round: int
@@ -101,22 +100,24 @@ class PoolLabeled(Event):
 
 @dataclass(frozen=True)
 class EpochEnd(Event):
-    """The end of an epoch, after its evaluation and labeling. A state saved here can be resumed."""
+    """The end of an epoch, after its evaluation and labeling.
+
+    The state of the training can be saved here and resumed later.
+    """
 
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The end of training, with the results of the model with the best validation metric.
-
-    The setting `train.select_by` selects the metric.
+    """The end of training, with the results of the model with the best value of the metric `train.select_by`.
 
     summary: name -> metric, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)
-    reliability: split -> bins of the uncalibrated model, and bins with logits divided by `best/temperature`
+    reliability: split -> two reliability diagrams: of the model, and of the model with logits divided by
+        `best/temperature`
     what_if: threshold curve of the validation images
     predictions: split -> predictions for each image
     recall: split -> recall of each of the K classes, in the order of the classes; None for a class without images
-    probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; == of events ignores this field
+    probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; ignored by ==
     """
 
     summary: dict[str, float | int | None]

@@ -1,9 +1,7 @@
 """Cross-validation folds: hold out one part of the labeled images, for data sets without a validation set.
 
-The images of each class are in the order that the split seed gives. The images of all classes, one class after another,
-are assigned to the folds in turn: 0, 1, ..., 0, 1, ... So the numbers of images of a class in two folds differ by at
-most one, and so do the sizes of two folds. Fold k is the validation set of a run with `fold=k`, and all other folds are
-the labeled set of this run.
+The labeled images, one class after another, are assigned to the folds 0, 1, ..., 0, 1, ... in turn. So the numbers of
+images of a class in two folds differ by at most one. A run with `fold=k` validates on fold k and trains on the others.
 """
 
 from collections.abc import Sequence
@@ -18,11 +16,10 @@ Index = NDArray[numpy.int64]
 
 
 def check_folds(folds: int | None, fold: int | None) -> None:
-    """Check that `dataset.folds` and `dataset.fold` are valid together.
+    """Check the settings `dataset.folds` and `dataset.fold`.
 
     Raises:
-        SettingError: one of them is wrong; the message names the key without its group, the allowed values and what to
-            type.
+        SettingError: one of them is wrong; the message names its key without the group.
     """
     if folds is None:
         if fold is not None:
@@ -47,8 +44,9 @@ def second_validation_set(folds: int, key: str, value: object, unused: str) -> S
     """Build the error for `dataset.folds` with a data set that already has a validation set.
 
     Args:
-        key, value: the setting that gives the validation set; the key is without its group.
-        unused: the value of this setting with which the validation set is not used.
+        folds: the value of `dataset.folds`.
+        key, value: the setting that creates the validation set, such as `validation_share`, and its value.
+        unused: the value of this setting that creates no validation set.
     """
     return SettingError(
         "folds",
@@ -62,14 +60,13 @@ def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, 
     """Choose the images of one fold.
 
     Args:
-        labeled: the labeled images of each of the K classes, in the order that the split seed gives.
+        labeled: the labeled images of each of the K classes, in random order.
         classes: K names, for the error message.
         folds: number of folds, at least 2.
         fold: number of the fold to hold out, in [0, folds).
 
     Returns:
-        For each class, the ascending positions of the images of this fold in the array of the class; never all
-        positions.
+        for each class, the ascending positions of the chosen images in its array.
 
     Raises:
         SettingError: a class has fewer labeled images than there are folds.

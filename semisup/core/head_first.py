@@ -1,9 +1,7 @@
 """Train the head of a network first, then the whole network (linear probing, then fine-tuning: arXiv 2202.10054).
 
-In the first `share` of the training, only the classifier layers (the head) are trained. BatchNorm outside the head
-normalizes by its running statistics in this phase, as in evaluation. Without this phase, the gradient of a head with
-random weights would damage the pretrained layers. Whether a step belongs to this phase depends only on the position of
-the step in the training.
+In a first phase, only the classifier layers (the head) are trained, because the gradient of a head with random weights
+would damage the pretrained layers. In this phase, BatchNorm outside the head uses its running statistics.
 """
 
 from torch import nn
@@ -16,7 +14,7 @@ class HeadFirst:
     """First phase of a training, in which only the classifier layers (the head) of a model are trained.
 
     Args:
-        share: length of the phase as a share of the training, in [0, 1]; 0 = no such phase.
+        share: length of the phase divided by the length of the training, in [0, 1]; 0 = no such phase.
     """
 
     def __init__(self, model: nn.Module, share: float) -> None:
@@ -31,11 +29,10 @@ class HeadFirst:
             ]
 
     def update(self, progress: float) -> None:
-        """Begin or end the phase according to the progress of the training, in [0, 1].
+        """Begin or end the phase; to be called before every step, with the model in training mode.
 
-        This function must be called before every step.
-
-        The model must be in training mode.
+        Args:
+            progress: completed fraction of the training, in [0, 1].
         """
         if self.share == 0:
             return
@@ -45,7 +42,7 @@ class HeadFirst:
             norm.training = False  # an evaluation since the last step has set the mode of every layer
 
     def end(self) -> None:
-        """Make all layers trainable again, except those that were frozen before the first step."""
+        """End the phase: make all layers trainable again that were trainable before the first step."""
         if self.active:
             self._set_active(False)
 

@@ -1,16 +1,10 @@
 """Apply RandAugment's 14 operations (arXiv 1909.13719, with FixMatch's ranges, 2001.07685) to a batch.
 
-Every image of the batch has its own operation and magnitude. An operation is a lookup table of 256 entries per channel,
-a blend of pixels, or a warp. The batch is sorted by operation; then one call does all lookups, one call does all warps,
-and the original order is restored. There is no loop over images, and operations that no image has are not computed.
+Every image has its own operation and magnitude. The batch is sorted by operation, so that there is no loop over images.
 
-Sums, products and quotients are computed in float32 and rounded down explicitly. Integers below 2^24 are exact in
-float32, and CPUs have their fastest vector instructions for this type.
-
-Values are integers after every operation, as in Pillow, with which FixMatch was trained. Results are bit-identical to
-those of Pillow with two exceptions: AutoContrast, which is exact here and may be 1/255 lower in Pillow, and the few
-pixels of a rotation or a shear whose source position is on the border of two pixels. The results of torchvision's
-uint8 operations differ by 1/255, because torchvision rounds gray values down and Pillow rounds them to nearest.
+Pixel values are rounded to integers after every operation. Results are bit-identical to those of Pillow, which FixMatch
+used, with two exceptions: AutoContrast may be 1/255 higher than in Pillow, and a rotation or shear may choose the other
+of two pixels where the source position is on their border.
 """
 
 from collections.abc import Callable
@@ -47,11 +41,12 @@ def magnitudes(kind: Tensor, uniform: Tensor, strength: float) -> Tensor:
 
         neutral + strength * (low + uniform * (high - low) - neutral)
 
-    RANGES has neutral, low and high of each operation.
+    RANGES has neutral, low and high of each operation; with the magnitude `neutral`, the image does not change.
 
     Args:
         kind: int64, indices into OPERATIONS.
-        uniform: float32 of the same shape.
+        uniform: float32 of the same shape, the random numbers.
+        strength: in [0, 1].
 
     Returns:
         float32 of the same shape.
@@ -65,12 +60,13 @@ def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 
     Args:
         pixels: (n, C, S, S) uint8, C 1 or 3, on any device.
-        kind: (n,) int64 on the CPU, indices into OPERATIONS; on the CPU, so that counting them does not wait for a GPU.
-        amount: (n,) float32 on the CPU, the magnitudes; each operation documents the unit of its magnitude.
+        kind: (n,) int64 on the CPU, indices into OPERATIONS.
+        amount: (n,) float32 on the CPU, the magnitude of each operation, such as degrees for `rotate`.
 
     Returns:
         a new tensor, (n, C, S, S) uint8.
     """
+    # `kind` is on the CPU, so that counting the operations does not wait for a GPU
     order = kind.argsort(stable=True)
     counts = torch.bincount(kind, minlength=len(OPERATIONS)).tolist()
     tabled, warped = sum(counts[: len(_TABLES)]), sum(counts[: len(_TABLES) + len(_MATRICES)])
@@ -99,7 +95,9 @@ def apply_operations(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
     """Build (m, C, 256) uint8 lookup tables that stretch the values of each channel to 0 ... 255.
 
-    The result is blended with the image by `share` (m,) in [0, 1]; 0 = the image.
+    Args:
+        pixels: (m, C, S, S) uint8.
+        share: (m,) in [0, 1], strength of the effect; 0 = no change, 1 = the full range.
     """
     values = _values(pixels)
     low, high = (each.unsqueeze(2).float() for each in (pixels.amin((2, 3)), pixels.amax((2, 3))))
@@ -109,13 +107,17 @@ def autocontrast(pixels: Tensor, share: Tensor) -> Tensor:
 
 
 def equalize(pixels: Tensor, share: Tensor) -> Tensor:
-    """Build (m, C, 256) uint8 lookup tables that equalize the histogram of each channel.
+    """Build (m, C, 256) uint8 lookup tables that equalize the histogram of each channel, as in Pillow.
 
-    The result is blended with the image by `share` (m,) in [0, 1]; 0 = the image. As in Pillow, value v becomes
+    With the full effect, value v becomes
 
         ((number of pixels below v) + step // 2) // step,    step = (number of pixels below the largest value) // 255
 
-    If step is 0, the channel does not change; this is always so in images smaller than 16 x 16 pixels.
+    If step is 0, as in all images smaller than 16 x 16 pixels, the channel does not change.
+
+    Args:
+        pixels: (m, C, S, S) uint8.
+        share: (m,) in [0, 1], strength of the effect; 0 = no change, 1 = the full effect.
     """
     m, channels, height, width = pixels.shape
     values = _values(pixels)
@@ -178,11 +180,11 @@ def color(pixels: Tensor, factor: Tensor) -> Tensor:
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
     """Reduce the sharpness of (m, C, S, S) uint8 images by `factor` (m,) in [0, 1].
 
-    0 = the image smoothed by the 3x3 mean with center weight 5, 1 = the image. The outermost pixels do not change. All
-    pixels are processed as one long row, for the longest vector operations: only outermost pixels have wrong neighbors
-    in this row, and the values computed for them are not used.
+    0 = the image smoothed by a weighted 3x3 mean (weight of the center 5, of the neighbors 1), 1 = the image. The
+    outermost pixels do not change.
     """
     width = pixels.shape[-1]
+    # all pixels as one long row, for the longest vector operations: only outermost pixels have wrong neighbors in it
     row = pixels.flatten().float()
     three = row[:-2] + row[1:-1]
     three += row[2:]  # sums of three neighbors in a row
@@ -247,28 +249,35 @@ assert (*_TABLES, *_MATRICES, *_CHANGES, "identity") == OPERATIONS, "apply_opera
 
 
 def _runs(values: Tensor, counts: list[int]) -> dict[str, Tensor]:
-    """Divide values that are sorted by operation into one slice for each operation."""
+    """Divide a tensor whose rows are sorted by operation into one part for each operation.
+
+    Args:
+        counts: number of rows of each operation, in the order of OPERATIONS.
+
+    Returns:
+        operation -> its rows.
+    """
     return dict(zip(OPERATIONS, values.split(counts), strict=True))
 
 
 def _values(like: Tensor) -> Tensor:
-    """Return all possible values of a pixel, 0 to 255: (256,) float32."""
+    """Return the values 0, 1, ..., 255 of a pixel as (256,) float32, on the device of `like`."""
     return torch.arange(256, dtype=torch.float32, device=like.device)
 
 
 def _blend(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Blend integral floats in [0, 255] from `start` (share 0) to `end` (share 1).
+    """Compute start + share * (end - start), rounded down to uint8, as Pillow's `blend` does.
 
-    The result is rounded down, as by Pillow's `blend`.
+    Args:
+        start, end: whole numbers in [0, 255], float.
+        share: in [0, 1].
     """
     return _bytes((end - start).mul(share).add_(start))
 
 
 def _bytes(values: Tensor) -> Tensor:
-    """Round floats in [0, 256) down to uint8.
-
-    The conversion by way of int16 is four times as fast on a CPU.
-    """
+    """Round floats in [0, 256) down to uint8."""
+    # by way of int16: four times as fast on a CPU
     return values.to(torch.int16).to(torch.uint8)
 
 

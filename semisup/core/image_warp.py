@@ -74,9 +74,8 @@ def warp_nearest(pixels: Tensor, matrix: Tensor) -> Tensor:
 def flip_and_translate(pixels: Tensor, flipped: Tensor, shift: Tensor, max_shift: int) -> Tensor:
     """Flip images horizontally, then translate them by whole pixels with reflect padding.
 
-    The translation equals torchvision's RandomCrop(S, padding=max_shift, padding_mode="reflect") with the corner of
-    the crop at max_shift + shift. Each output row is a contiguous part of a padded row of the image or of its mirror
-    image, so whole rows are copied.
+    The translation equals torchvision's RandomCrop(S, padding=max_shift, padding_mode="reflect") with the corner of the
+    crop at max_shift + shift.
 
     Args:
         pixels: (n, C, S, S), n at least 1.
@@ -102,5 +101,5 @@ def flip_and_translate(pixels: Tensor, flipped: Tensor, shift: Tensor, max_shift
 
 
 def _centers(count: int, like: Tensor) -> Tensor:
-    """Return the centers of `count` pixels in [-1, 1], (count,)."""
+    """Return the centers of `count` pixels in a row as coordinates in [-1, 1], (count,)."""
     return (torch.arange(count, device=like.device, dtype=like.dtype) * 2 + 1) / count - 1

@@ -1,8 +1,7 @@
 """Inference: compute logits from images, and probabilities, classes and confidence from logits.
 
-Before logits become pseudo-labels, they are divided by a temperature, which is part of the state of a method. The
-temperature is 1, unless `labeler.calibrate=true`: then it is fitted to the validation set at every evaluation (arXiv
-1706.04599, section 4.2).
+To compute pseudo-labels, the logits are divided by a temperature. It is 1, unless `labeler.calibrate=true`: then it is
+fitted to the validation set at every evaluation (arXiv 1706.04599, section 4.2).
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +23,11 @@ MAX_PIXELS_PER_PASS = 2**20
 
 @dataclass(frozen=True)
 class LabelerSettings:
-    """Settings for the computation of pseudo-labels. Keys: `labeler` in `conf/train.yaml`."""
+    """Settings of the section `labeler` of the config: how pseudo-labels are computed.
+
+    calibrate: fit the temperature to the validation set
+    teachers: number of the last rounds whose mean probabilities become the pseudo-labels, at least 1
+    """
 
     calibrate: bool
     teachers: int = field(metadata=added(1))
@@ -39,20 +42,17 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def initial_temperature() -> StateDict:
-    """Return the initial temperature by which logits are divided for pseudo-labels: 1."""
+    """Return the initial value of the temperature by which logits are divided, 1, as a state of a method."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 
 def apply_temperature(logits: Tensor, memory: StateDict) -> Tensor:
-    """Divide (U, K) logits, in float32, by the temperature that `memory` contains.
-
-    A temperature of 1 leaves float32 logits bit-identical.
-    """
+    """Divide (U, K) logits by the temperature in `memory`, the state of the method."""
     return logits.float() / memory[TEMPERATURE]
 
 
 def predict(logits: Tensor) -> PseudoLabels:
-    """Compute pseudo-labels from (U, K) logits by a softmax over the classes, in float32, without gradient."""
+    """Compute pseudo-labels from (U, K) logits by a softmax over the classes, in float32 and without gradient."""
     probabilities = logits.detach().float().softmax(dim=1)
     confidence, targets = probabilities.max(dim=1)
     return PseudoLabels(probabilities, confidence, targets)
@@ -61,7 +61,7 @@ def predict(logits: Tensor) -> PseudoLabels:
 def plain_input(pixels: Pixels) -> Callable[[Tensor], Tensor]:
     """Return a function that converts a batch of `pixels` to the input of a model, without augmentation.
 
-    The function looks up stored features, or converts the pixels to floats in [0, 1].
+    The input is the stored features of the images, if `pixels` has some, else the pixels as floats in [0, 1].
     """
     return pixels.plain if isinstance(pixels, Encoded) else to_float
 
@@ -70,7 +70,7 @@ def plain_input(pixels: Pixels) -> Callable[[Tensor], Tensor]:
 def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[Tensor]:
     """Yield the logits of (n, C, S, S) uint8 images, batch by batch.
 
-    The model is in eval mode meanwhile; its previous mode is restored at the end.
+    The model is switched to eval mode; its previous mode is restored at the end.
     """
     was_training = model.training
     as_input = plain_input(pixels)
@@ -84,13 +84,13 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
 
 
 def _micro_batches(batch: Tensor) -> int:
-    """Compute the number of forward passes into which a large batch is divided on a CPU.
+    """Compute the number of forward passes into which a batch is divided to limit the memory for activations.
 
-    The division limits the memory for activations, which is most of the memory of a run. A batch of 256 images needs 1
-    pass up to 64 x 64 pixels and 13 passes at 224 x 224. Nearly equal sizes avoid a last pass with a single image,
-    whose logits could differ slightly (rounding).
+    It is 1 on a GPU, and for features.
     """
     if batch.device.type != "cpu" or batch.ndim < 4:
         return 1
+    # 256 images: 1 pass up to 64 x 64 pixels, 13 passes at 224 x 224; `tensor_split` makes nearly equal sizes, because
+    # a last pass with a single image could have other logits (rounding)
     most = max(1, MAX_PIXELS_PER_PASS // (batch.shape[2] * batch.shape[3]))
     return max(1, -(-len(batch) // most))

@@ -4,10 +4,9 @@
     a_ij  = (z_i . z_j)^power if z_i . z_j > 0 and j is one of the k nearest neighbors of i, else 0
     S     = D^(-1/2) (A + A^T) D^(-1/2), D = diagonal matrix of the row sums of A + A^T
     F     = sum_t (alpha * S)^t Y, Y = one-hot rows of the labeled images       (n, K)
-    p_ic  = f_ic / sum_c f_ic with f_ic = pi_c * F_ic / sum_i F_ic
+    p_ic  = f_ic / sum_c f_ic with f_ic = pi_c * F_ic / sum_i F_ic; without a prior pi, f_ic = F_ic
 
-The columns of F are scaled to sums in the proportion of the prior pi, because otherwise a class whose images are
-neighbors of many images would get too many of them. Without a prior, f_ic = F_ic.
+The prior prevents that a class gets too many images because its labeled images are neighbors of many images.
 """
 
 import math
@@ -37,21 +36,23 @@ def propagate_labels(
     power: float,
     prior: str,
 ) -> Generator[Event, None, Tensor]:
-    """Compute class probabilities of all images from the labels of some images.
-
-    Yields a Progress event after each block of rows of the similarity matrix, and after each product of the sum over t.
+    """Compute class probabilities of all images from the labels of some images, by the formulas of this module.
 
     Args:
-        features: (n, D) float32; overwritten by z, so that one copy is in memory.
+        features: (n, D) float32; this function overwrites them.
         targets: (n,) int64 in [0, K); -1 = unlabeled.
+        num_classes: K.
         neighbors: k, at least 1.
         alpha: share of an image's label that comes from its neighbors, in [0, 1).
         power: exponent of the similarities, at least 0.
-        prior: pi; `uniform` = equal, `labels` = the class frequencies of the labeled images, `none` = no scaling.
+        prior: pi; `uniform` = equal, `labels` = the class frequencies of the labeled images, `none` = no prior.
+
+    Yields:
+        Progress events.
 
     Returns:
-        (n, K) float32 on the device of the features. The row of a labeled image is its one-hot label. If no label
-        reaches an image, its row is 1 / K for each class.
+        (n, K) float32 on the device of the features. The row of a labeled image is its one-hot label. The row of an
+        image that is not connected to a labeled image is 1 / K for each class.
     """
     _center_(features)
     graph = yield from _normalized_graph(features, neighbors, power)
@@ -79,9 +80,15 @@ def _center_(features: Tensor) -> None:
 
 
 def _normalized_graph(points: Tensor, neighbors: int, power: float) -> Generator[Event, None, Tensor]:
-    """Build the matrix S, (n, n) sparse float64 on the CPU, from (n, D) points of unit length.
+    """Build the normalized similarity matrix S of this module's formulas, (n, n) sparse float64 on the CPU.
 
-    Yields a Progress event after each block of rows.
+    Args:
+        points: (n, D) features of unit length.
+        neighbors: number of neighbors of each image.
+        power: exponent of the similarities.
+
+    Yields:
+        Progress events.
     """
     size = len(points)
     count = min(neighbors, size - 1)

@@ -1,16 +1,13 @@
 """Compute the depth of each parameter of a network: 0 in the first block, 1 in the second, and so on.
 
-Modules are visited in the order in which they are declared. In torchvision's models and in the models of this program,
-this is the order in which the forward pass uses them. A module is one of:
+Modules are visited in the order of their declaration. A module is one of:
 
-    entered     a container (Sequential, ModuleList, ModuleDict), or a module outside containers with more than half of
-                all parameters: the network itself, a wrapped network, the encoder of a vision transformer. The modules
-                inside it are visited.
-    a block     every other module, such as a residual or transformer block, a convolution or a linear layer
-    no block    a separate normalization layer (no parameter with two dimensions). Like a single parameter (class token,
-                position embedding), it has the depth of the block before it, or 0 if there is none.
+    a container   Sequential, ModuleList, ModuleDict, or a module outside these with more than half of all parameters.
+                  Its children are visited.
+    a block       every other module, such as a residual or transformer block, a convolution or a linear layer
 
-A model for which these rules are wrong implements `LayeredModel`.
+A separate normalization layer and a parameter outside the blocks have the depth of the block before them, or 0 if there
+is none. A model for which these rules are wrong implements `LayeredModel`.
 """
 
 from collections.abc import Iterator
@@ -24,10 +21,10 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @runtime_checkable
 class LayeredModel(Protocol):
-    """Interface of a network that declares the order of its blocks, and its classifier layers (head)."""
+    """Interface of a network with methods that return the depth of its parameters, and its classifier layers (head)."""
 
     def layer_depths(self) -> dict[Parameter, int] | None:
-        """Return the depth of every parameter, 0 nearest to the input; None if the blocks have no order."""
+        """Return the depth of every parameter, 0 in the first block; None if the blocks have no order."""
         ...
 
     def head_parameters(self) -> list[Parameter]:
@@ -36,7 +33,10 @@ class LayeredModel(Protocol):
 
 
 def head_parameters(model: nn.Module) -> list[Parameter]:
-    """Return the parameters of a model's classifier layers: those that the model names, or those of its last block."""
+    """Return the parameters of a model's classifier layers.
+
+    They are those that `LayeredModel.head_parameters` returns, or, in other models, those of the last block.
+    """
     if isinstance(model, LayeredModel):
         return model.head_parameters()
     depths = _visit_blocks(model)
@@ -45,7 +45,7 @@ def head_parameters(model: nn.Module) -> list[Parameter]:
 
 
 def layer_depths(model: nn.Module) -> dict[Parameter, int] | None:
-    """Compute the depth of every parameter, 0 at the input; None if the model declares that it has no depths."""
+    """Compute the depth of every parameter, 0 in the first block; None if the blocks have no order."""
     return model.layer_depths() if isinstance(model, LayeredModel) else _visit_blocks(model)
 
 
@@ -65,8 +65,8 @@ def _iter_blocks(module: nn.Module, half: float, *, entry: bool) -> Iterator[tup
     """Yield the parameters of each part of a module, in order, and whether the part is a block.
 
     Args:
-        half: half the number of parameters of the network.
-        entry: whether the module is directly inside a container.
+        half: half the number of parameters of the whole network.
+        entry: whether the module is a direct child of a container.
     """
     container = isinstance(module, CONTAINERS)
     trunk = not entry and any(True for _ in module.children()) and _size(module) > half

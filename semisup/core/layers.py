@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class FusedSequential(nn.Sequential):
-    """`nn.Sequential` that computes a convolution and the BatchNorm after it in one operation at inference."""
+    """`nn.Sequential` that computes each convolution and the BatchNorm after it in one operation at inference."""
 
     def forward(self, images: Tensor) -> Tensor:
         values, convolution = images, None
@@ -44,10 +44,10 @@ class NormalizedNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def normalized(self, images: Tensor) -> Tensor:
-        """Resize and normalize images as the network expects them.
+        """Convert images to the input of the network: three channels, resized and normalized.
 
         Args:
-            images: (n, C, S, S) float in [0, 1], gray or RGB.
+            images: (n, C, S, S) float in [0, 1], C 1 or 3.
 
         Returns:
             (n, 3, size, size) float.
@@ -61,8 +61,7 @@ class NormalizedNetwork(nn.Module):
 def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
     """Compute a convolution followed by BatchNorm.
 
-    At inference the running mean and variance of BatchNorm are folded into the weights, which saves a pass over all
-    activations. With s = gamma / sqrt(variance + eps):
+    At inference, BatchNorm is folded into the weights of the convolution. With s = gamma / sqrt(variance + eps):
 
         gamma * (W * x + b - mean) / sqrt(variance + eps) + beta = (s * W) * x + s * (b - mean) + beta
     """
@@ -80,11 +79,8 @@ def conv_bn(convolution: nn.Conv2d, norm: _BatchNorm, images: Tensor) -> Tensor:
 
 
 def conv_bn_relu(channels_in: int, channels_out: int, *, halve: bool = False) -> list[nn.Module]:
-    """Build a block of 3x3 convolution, BatchNorm, optional 2x2 max pooling (`halve`) and ReLU.
-
-    ReLU comes after the pooling, where it has a quarter of the work. This is bit-identical in value and gradient,
-    because max(relu(x)) = relu(max(x)).
-    """
+    """Build a block of 3x3 convolution, BatchNorm, 2x2 max pooling (if `halve`) and ReLU."""
+    # ReLU after the pooling has a quarter of the work, and max(relu(x)) = relu(max(x)), also in the gradient
     pool = [nn.MaxPool2d(2)] if halve else []
     convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1)
     return [convolution, nn.BatchNorm2d(channels_out), *pool, nn.ReLU(inplace=True)]

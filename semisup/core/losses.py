@@ -1,4 +1,4 @@
-"""Cross-entropy with terms for each class, and weighted cross-entropy, which stays finite if no image is selected."""
+"""Cross-entropy with a shift and a weight for each class, and cross-entropy with a weight for each image."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 
 class ClassTerms(NamedTuple):
-    """What changes a cross-entropy class by class.
+    """Changes of a cross-entropy for each class.
 
     shift: (K,) float, added to the logits; None = nothing
     weight: (K,) float, factor of the cross-entropy of each class; None = 1
@@ -18,10 +18,7 @@ class ClassTerms(NamedTuple):
 
 
 def mean_cross_entropy(logits: Tensor, targets: Tensor, terms: ClassTerms) -> Tensor:
-    """Compute the mean over n images of `image_cross_entropy`.
-
-    The divisor is n, not the sum of the weights.
-    """
+    """Compute the mean cross-entropy of n images: the sum of `image_cross_entropy` divided by n."""
     if terms.weight is not None:
         return image_cross_entropy(logits, targets, terms).mean()
     return cross_entropy(_shifted(logits, terms.shift), targets)
@@ -40,15 +37,15 @@ def image_cross_entropy(logits: Tensor, targets: Tensor, terms: ClassTerms) -> T
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor, count: int) -> Tensor:
     """Compute the weighted cross-entropy sum_i weight_i * CE(logits_i, targets_i) / count.
 
-    If all weights are 0, the loss and its gradient are exactly 0. Therefore the divisor is the number of all images,
-    selected or not: the mean over an empty selection would be NaN.
+    If all weights are 0, the loss and its gradient are exactly 0.
 
     Args:
         logits: (n, K) float.
         targets: (n,) int64 in [0, K), or (n, K) probabilities.
-        weight: (n,) float in [0, 1].
-        count: number of all images, selected or not. This is n, unless images of weight 0 were left out of `logits`.
+        weight: (n,) float in [0, 1]; 0 = the image is not selected.
+        count: number of images, including those of weight 0 that are not in `logits`.
     """
+    # divided by the number of all images, because the mean over an empty selection would be NaN
     return (cross_entropy(logits.float(), targets, reduction="none") * weight).sum() / max(count, 1)
 
 

@@ -1,4 +1,4 @@
-"""Compute metrics of predictions and of pseudo-labels, mostly from counts that can be added over batches."""
+"""Compute metrics of predictions and of pseudo-labels, such as accuracy, coverage and AUROC."""
 
 import math
 
@@ -37,8 +37,7 @@ def recall_per_class(confusion: Tensor) -> list[float | None]:
 def balanced_accuracy(confusion: Tensor) -> float | None:
     """Compute the mean recall, in [0, 1], over the classes that have images; None without images.
 
-    The value equals that of `sklearn.metrics.balanced_accuracy_score`: a class without images does not count, even if
-    the model predicts it.
+    The value equals that of `sklearn.metrics.balanced_accuracy_score`.
     """
     recalls = [recall for recall in recall_per_class(confusion) if recall is not None]
     return sum(recalls) / len(recalls) if recalls else None
@@ -47,8 +46,8 @@ def balanced_accuracy(confusion: Tensor) -> float | None:
 def macro_f1(confusion: Tensor) -> float | None:
     """Compute the mean over classes of F1 = 2 * TP / (images + predictions), in [0, 1]; None without images.
 
-    The value equals that of `sklearn.metrics.f1_score(average="macro")`. A class with only images or only predictions
-    counts with F1 = 0; a class with neither does not count.
+    Classes with neither images nor predictions are left out. The value equals that of
+    `sklearn.metrics.f1_score(average="macro")`.
     """
     correct = confusion.diagonal().tolist()
     totals = (confusion.sum(dim=0) + confusion.sum(dim=1)).tolist()
@@ -67,20 +66,17 @@ def pseudo_accuracy(targets: Tensor, weight: Tensor, hidden_targets: Tensor) -> 
     Args:
         targets: (U,) int64 in [0, K), the pseudo-labels.
         weight: (U,) float, > 0 = selected.
-        hidden_targets: (U,) int64 in [0, K), the true classes; K = none of the classes, -1 = unknown.
+        hidden_targets: (U,) int64, the true classes in [0, K); K = an image of another class, -1 = unknown.
 
     Returns:
-        None without such images.
+        the fraction in [0, 1]; None if there are no such images.
     """
     counted = (weight > 0) & (hidden_targets >= 0)
     return float((targets == hidden_targets)[counted].float().mean()) if bool(counted.any()) else None
 
 
 def normalized_entropy(counts: Tensor) -> float | None:
-    """Compute the entropy of (K,) class counts, divided by its maximum.
-
-    The result is in [0, 1]; None if all counts are 0.
-    """
+    """Compute the entropy of (K,) class counts, divided by the maximum log K: in [0, 1]; None if all counts are 0."""
     total = int(counts.sum())
     if total == 0:
         return None
@@ -96,7 +92,7 @@ def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold
     Args:
         targets: (U,) int64 in [0, K), the pseudo-labels; -1 = not labeled.
         weight: (U,) float, > 0 = selected.
-        hidden_targets: (U,) int64 in [0, K), the true classes; K = none of the classes, -1 = unknown.
+        hidden_targets: (U,) int64, the true classes in [0, K); K = an image of another class, -1 = unknown.
         threshold: (K,) float, the minimum confidence of each class.
     """
     selected = weight > 0
@@ -118,17 +114,17 @@ def share_of_class(number: int, weight: Tensor, hidden_targets: Tensor) -> float
         hidden_targets: (U,) int64, the true classes; -1 = unknown.
 
     Returns:
-        None without such images.
+        the fraction in [0, 1]; None if there are no selected images of known class.
     """
     counted = (weight > 0) & (hidden_targets >= 0)
     return float((hidden_targets[counted] == number).float().mean()) if bool(counted.any()) else None
 
 
 def auroc(scores: Tensor, positive: Tensor) -> float | None:
-    """Compute the area under the ROC curve, in [0, 1]; None unless there are positive and negative images.
+    """Compute the area under the ROC curve, in [0, 1]; None if all images are positive or all are negative.
 
     It is the probability that a positive image has a higher score than a negative one; equal scores count as 1/2. The
-    value equals that of `sklearn.metrics.roc_auc_score`, whose import takes 2 s.
+    value equals that of `sklearn.metrics.roc_auc_score`.
 
     Args:
         scores: (n,) float.
@@ -138,6 +134,7 @@ def auroc(scores: Tensor, positive: Tensor) -> float | None:
     negatives = len(positive) - positives
     if positives == 0 or negatives == 0:
         return None
+    # not sklearn's function, whose import takes 2 s
     order = scores.sort().values
     first, last = torch.searchsorted(order, scores), torch.searchsorted(order, scores, right=True)
     ranks = exact(first + last + 1) / 2  # mean rank of equal scores, from 1

@@ -1,7 +1,7 @@
 """Save and load the part of a model's state that training can change.
 
-Training never changes the layers of a frozen encoder: they always equal those in its file of weights. Therefore a
-checkpoint contains only the other layers, and the digest of that file.
+Training does not change the layers of a frozen encoder. Therefore a checkpoint contains only the other layers, and the
+sha256 digest of the weights file of the encoder.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class PartlyFrozen(Protocol):
     """Interface of a network with frozen layers, which training does not change.
 
-    frozen_names: names in its state dict whose values always equal those in the file of weights; empty without a file
-    weights_sha256: digest of the file of weights
+    frozen_names: names in its state dict of the tensors that come from the weights file; empty without a weights file
+    weights_sha256: sha256 digest of the weights file; None without a weights file
     """
 
     frozen_names: frozenset[str]

@@ -1,4 +1,4 @@
-"""Functions that increase from 0 to 1 during the training: linearly or along a cosine."""
+"""Functions that increase from 0 to 1, linearly or along a cosine, for weights that grow during the training."""
 
 import math
 from collections.abc import Callable

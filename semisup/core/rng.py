@@ -1,7 +1,7 @@
 """Named random streams: every random number depends only on the seed and on the name of its stream.
 
-The name says what the numbers are for. A new stream changes the numbers of no other stream, and a run that resumes at
-step k needs no saved generator state: torch_generator(seed, "augment", "weak", k) does not depend on earlier steps.
+A stream is named by its purpose and, if needed, the step, such as torch_generator(seed, "augment", "weak", step). So a
+new stream changes the numbers of no other stream, and a resumed run needs no saved state of the generators.
 """
 
 import hashlib
@@ -17,24 +17,19 @@ def derive_seed(seed: int, *name: str | int) -> int:
 
 
 def torch_generator(seed: int, *name: str | int) -> torch.Generator:
-    """Create the torch generator of a named random stream, on the CPU.
-
-    Callers draw on the CPU and move the result to the device, so that all devices get the same numbers.
-    """
+    """Create the torch generator of a named random stream, on the CPU."""
     return torch.Generator().manual_seed(derive_seed(seed, *name))
 
 
 def seed_global(seed: int) -> None:
-    """Seed the global generators of all devices.
-
-    Dropout, stochastic depth and weight initialization use these generators. `torch.manual_seed` has the same effect,
-    but formats a traceback at each call if CUDA is available and not initialized, which takes 2 to 5 % of a small step.
-    """
+    """Seed torch's global generators, which dropout, stochastic depth and weight initialization use."""
+    # not `torch.manual_seed`: it formats a traceback at each call if CUDA is available and not initialized, which
+    # takes 2 to 5 % of a small step
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
 
 
 def numpy_generator(seed: int, *name: str | int) -> numpy.random.Generator:
-    """Create the numpy generator of a named random stream; data splits use it."""
+    """Create the numpy generator of a named random stream."""
     return numpy.random.Generator(numpy.random.Philox(derive_seed(seed, *name)))

@@ -1,7 +1,6 @@
 """Select the images of each training step as a function of the seed and the number of the step.
 
-There is no state between steps, so a run that resumes in the middle of an epoch gets the same images as without the
-interruption.
+Therefore a run that resumes in the middle of an epoch gets the same images as an uninterrupted run.
 """
 
 from functools import lru_cache
@@ -22,11 +21,16 @@ def num_batches(images: int, batch_size: int) -> int:
 def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
     """Compute the image indices of one batch of an epoch, in which each image occurs once.
 
-    If `batch_size` exceeds the number of images, an epoch is a single full batch, in which images are repeated: batch
-    number `epoch` of `infinite_batch`.
+    If `batch_size` exceeds the number of images, the epoch is one full batch, in which images occur more than once.
+
+    Args:
+        seed, name: seed of the run and name of the random stream.
+        epoch: number of the epoch, from 0.
+        images: number of images.
+        position: number of the batch in the epoch, from 0.
 
     Returns:
-        at most (batch_size,) int64.
+        (batch_size,) int64; the last batch may be smaller.
     """
     if batch_size > images:
         return infinite_batch(seed, name, images, batch_size, epoch)

@@ -43,7 +43,7 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
 
 
 def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
-    """Count, for each position, the flags that are set at this position or later.
+    """Count the flags that are set at or after each of T positions.
 
     Args:
         flags: (n,) bool.
@@ -57,7 +57,7 @@ def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
 
 
 def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float, float] | None:
-    """Return the lowest threshold that reaches an accuracy, and its coverage; None if no threshold reaches it."""
+    """Return the lowest threshold with at least this accuracy, and its coverage; None if there is no such threshold."""
     for tau, covered, share in zip(THRESHOLDS, curve.coverage, curve.accuracy, strict=True):
         if share is not None and share >= accuracy:
             return tau, covered
@@ -67,8 +67,9 @@ def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float,
 def summary_thresholds(curve: ThresholdCurve) -> dict[str, float | None]:
     """Compute the entries of summary.json about the lowest thresholds with an accuracy of 90, 95 and 99 %.
 
-    For an accuracy of 95 % the keys are `what_if/tau_for_95` (the lowest threshold that reaches it) and
-    `what_if/coverage_for_95`; both values are None if no threshold reaches it.
+    Returns:
+        For 95 %, `what_if/tau_for_95` (the lowest threshold with this accuracy) and `what_if/coverage_for_95`; both are
+        None if no threshold has this accuracy. The names for 90 and 99 % are formed alike.
     """
     summary: dict[str, float | None] = {}
     for goal in TARGET_ACCURACIES:

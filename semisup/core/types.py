@@ -20,7 +20,7 @@ StateDict = dict[str, Tensor]
 
 
 class Pixels(Protocol):
-    """Images, (n, C, S, S) uint8: a tensor, or an object with the same methods that reads images from disk."""
+    """Images, (n, C, S, S) uint8: a tensor, or an object with these methods of a tensor that reads images from disk."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -39,7 +39,7 @@ class Pixels(Protocol):
 
 @runtime_checkable
 class Prefetchable(Protocol):
-    """Interface of stored images that can be read in the background before they are needed."""
+    """Interface of a set of images that can read images in the background before they are needed."""
 
     def ahead(self, index: Tensor) -> None:
         """Start to read the images at these indices in the background."""
@@ -48,13 +48,13 @@ class Prefetchable(Protocol):
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Interface of images whose stored features replace the pixels.
+    """Interface of a set of images with stored features, which replace the pixels.
 
-    A batch consists of positions, (U,) int64.
+    A batch of images is given by their indices in the set, (U,) int64.
     """
 
     def plain(self, batch: Tensor, /) -> Tensor:
-        """Return the stored features of the images in a batch, computed from the images without augmentation."""
+        """Return the stored features of the images in a batch, which were computed without augmentation."""
         ...
 
 
@@ -117,12 +117,12 @@ class Predictions(NamedTuple):
 
 
 class PolicyContext(NamedTuple):
-    """Input of a threshold policy in addition to the pseudo-labels: progress of training, labeled predictions, epoch.
+    """Input of a threshold policy in addition to the pseudo-labels.
 
     progress: completed fraction of the training, in [0, 1]
-    labeled: predictions for the labeled batch (online) or the labeled set (offline); None unless the policy uses them
-    epoch: epochs completed before this step or labeling
-    class_shares: (K,) float in [0, 1], share of each class in the labeled images; None = unknown
+    labeled: predictions for the labeled batch (online) or the labeled set (offline); None if the policy needs none
+    epoch: number of completed epochs
+    class_shares: (K,) float in [0, 1], fraction of the labeled images in each class; None = unknown
     """
 
     progress: float
@@ -132,10 +132,11 @@ class PolicyContext(NamedTuple):
 
 
 class PolicyOutput(NamedTuple):
-    """Result of a threshold policy: which pseudo-labels to use.
+    """Result of a threshold policy: the pseudo-labels to use and their weights.
 
     weight: (U,) float in [0, 1]; 0 = not selected
-    targets: (U,) int64 in [0, K), the pseudo-labels to use; only policies that align distributions change them
+    targets: (U,) int64 in [0, K), the pseudo-labels; they differ from those of the model only with distribution
+        alignment
     threshold: (K,) float, the minimum confidence for each class
     """
 
@@ -145,11 +146,11 @@ class PolicyOutput(NamedTuple):
 
 
 class ThresholdCurve(NamedTuple):
-    """Coverage and accuracy of pseudo-labels for each of the T thresholds in `threshold_curve.THRESHOLDS`.
+    """Coverage and accuracy of pseudo-labels for each of the thresholds in `threshold_curve.THRESHOLDS`.
 
-    coverage: T numbers in [0, 1], the fraction of selected images
-    accuracy: T numbers in [0, 1], the fraction of correct pseudo-labels among the selected images whose true class is
-        known; None without such images
+    coverage: for each threshold, the fraction of selected images, in [0, 1]
+    accuracy: for each threshold, the fraction of correct pseudo-labels among the selected images whose true class is
+        known, in [0, 1]; None without such images
     """
 
     coverage: list[float]
@@ -157,10 +158,10 @@ class ThresholdCurve(NamedTuple):
 
 
 class ClassCounts(NamedTuple):
-    """Counts of the pseudo-labels of one labeling of the unlabeled set. Each field has one number for each class.
+    """Counts of the pseudo-labels of one round. Each field has one number for each class.
 
-    labeled: number of images with this pseudo-label
-    kept: number of them that are selected (weight > 0)
+    labeled: number of images with this class as pseudo-label
+    kept: number of these images that are selected (weight > 0)
     known: number of selected images whose true class is known
     right: number of selected images whose true class is known and equals the pseudo-label
     threshold: the minimum confidence

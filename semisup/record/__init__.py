@@ -25,9 +25,12 @@ from semisup.runtime.secrets import redact_values
 
 
 def write_json(path: Path, value: Mapping[str, Any], confirm: Callable[[], None] = lambda: None) -> None:
-    """Write a JSON file atomically: after a crash it has its old or its new content.
+    """Write a JSON file atomically: after a crash the file has its old or its new content.
 
-    NaN and infinity become null, and secrets are replaced.
+    NaN and infinity become null. Secrets, such as passwords in URLs, are replaced.
+
+    Args:
+        confirm: called right before the file gets its final name; it raises if this process may no longer write.
     """
     text = json.dumps(finite(redact_values(value)), indent=2, ensure_ascii=True, allow_nan=False)
     write_atomically(path, text.encode() + b"\n", confirm=confirm)
@@ -45,5 +48,5 @@ def finite(value: Any) -> Any:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` is finished: its summary.json exists."""
+    """Whether the run in `folder` is finished, which means that its summary.json exists."""
     return (folder / "summary.json").is_file()

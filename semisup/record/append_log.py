@@ -1,8 +1,7 @@
-"""Log files to which only whole lines are appended.
+"""Log files to which whole lines are appended.
 
-A checkpoint records the number of lines of each file; resuming from a checkpoint deletes all later lines. Lines are
-counted instead of bytes: lines hold timings, whose digits differ from run to run, but equal states must give equal
-checkpoints.
+A checkpoint of a run has the number of lines of each log. A run that resumes from the checkpoint deletes all later
+lines.
 """
 
 import contextlib
@@ -18,26 +17,26 @@ from semisup.text import escape_line
 class AppendLog:
     """A log file to which whole lines are appended.
 
-    The file is opened once, at the first line, and then written through its descriptor. If a process has lost its run
-    to another one, it continues to append to the old file, which no process reads: `truncate` and `overwrite` of the
-    new lock holder have replaced it by a new file.
-
     Args:
-        path: path that the file is written to.
+        path: path for writing; it can lead through an open handle of the directory.
         public_path: path of the file in messages; None = `path`.
     """
 
     def __init__(self, path: Path, public_path: Path | None = None) -> None:
         self.path = path
         self.public_path = public_path or path
+        # lines, not bytes: lines hold timings, whose digits differ from run to run, but equal states must give equal
+        # checkpoints
         self.lines = 0
+        # opened once: a process that lost its run appends to the old file, which no process reads, because `truncate`
+        # and `overwrite` of the new lock holder replace the file
         self._file: IO[bytes] | None = None
 
     def append(self, text: str) -> None:
         """Append `text`, which must end with a newline.
 
         Raises:
-            OSError: the log cannot be written, for example because the disk is full; metrics must not be lost silently.
+            OSError: the log cannot be written, for example because the disk is full.
         """
         data = escape_line(text).encode()
         try:
@@ -53,7 +52,7 @@ class AppendLog:
     def sync(self) -> int:
         """Flush the log to disk and return its number of lines.
 
-        The lines survive a power loss once the directory is synced, too.
+        The directory must be flushed, too, so that a new file survives a power loss.
         """
         if self._file is not None:
             try:
@@ -66,7 +65,7 @@ class AppendLog:
         """Delete all lines after the first `lines` lines, by replacing the file; 0 deletes the file.
 
         Raises:
-            RecordError: the file has fewer complete lines, because another program has changed it.
+            RecordError: the file has fewer than `lines` complete lines.
             OSError: the log cannot be written, for example because the disk is full.
         """
         self.close()

@@ -1,12 +1,11 @@
 """Save and load checkpoints: torch files of tensors and plain data, named by kind, step and digest.
 
-    best-00000120-9f86d081884c7d65.pt      {"step", "epoch", the validation metrics, "weights"}
+    best-00000120-9f86d081884c7d65.pt      best model: {"step", "epoch", the validation metrics, "weights"}
     last-00000150-2c26b46b68ffc68f.pt      state of the training, number of lines of each log, name of the best file
-    shared_start-00000065-60303ae22b998861.pt   a shared start (record/shared_start.py), in a directory of its own
+    shared_start-00000065-60303ae22b998861.pt   first part of a training that several runs share (shared_start.py)
 
-The digest in the name reveals damage, even of one bit, before anything is loaded. Loading never runs code
-(`weights_only`). It takes no more memory than the file has bytes, because compressed files are refused. A new file is
-durable before an old one is deleted. Equal content gives equal bytes, whether the run was interrupted or not.
+A file whose content does not match the digest in its name is rejected as damaged. Loading executes no code and takes no
+more memory than the size of the file. Equal content gives equal bytes.
 """
 
 import hashlib
@@ -38,7 +37,11 @@ def save(
     """Write a checkpoint file and return its path.
 
     Args:
-        confirm: called right before the file gets its final name; raises if this process may no longer write.
+        folder: directory of the checkpoints.
+        kind: `best`, `last` or `shared_start`.
+        step: number of optimizer updates.
+        content: tensors and plain data.
+        confirm: called right before the file gets its final name; it raises if this process may no longer write.
     """
     buffer = io.BytesIO()
     torch.save(_normalize_storage(content), buffer)
@@ -50,7 +53,7 @@ def save(
 
 
 def _normalize_storage(value: Any) -> Any:
-    """Copy objects and tensor storage that are shared, so that equal content is saved as equal bytes."""
+    """Copy shared objects and shared tensor storage in nested data, so that equal content is saved as equal bytes."""
     if isinstance(value, torch.Tensor):
         value = value.cpu()  # the file names the device of each tensor
         return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
@@ -66,11 +69,14 @@ def _normalize_storage(value: Any) -> Any:
 
 
 def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """Load one checkpoint of at most `max_bytes` bytes onto the CPU.
+    """Load a checkpoint file onto the CPU.
+
+    Args:
+        path: the file; its name has the digest of the content.
+        max_bytes: largest allowed size of the file.
 
     Raises:
-        RecordError: the file is damaged, larger, not a checkpoint of semisup, or holds more than tensors and plain
-            data.
+        RecordError: the file is damaged, has more than `max_bytes` bytes, or does not have the format of `save`.
     """
     match = NAME.fullmatch(path.name)
     if match is None:
@@ -100,14 +106,13 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
 
 
 def _reject_foreign_zip(payload: bytes) -> None:
-    """Reject zip archives that torch.save does not write.
-
-    From a compressed archive of 200 kB, torch would unpack 200 MB.
+    """Check that a zip archive has the form that torch.save writes.
 
     Raises:
-        ValueError, BadZipFile: the archive is compressed or damaged, or its parts have names that lead out of it.
+        ValueError, BadZipFile: the archive is compressed or damaged, or the name of a part leads to another folder.
     """
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        # from a compressed archive of 200 kB, torch would unpack 200 MB
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
             raise ValueError("the file is a zip archive with compressed parts, and torch.save compresses none")
@@ -120,7 +125,7 @@ def _reject_foreign_zip(payload: bytes) -> None:
 
 
 def newest(folder: Path, kind: str) -> list[Path]:
-    """List the checkpoint files of one kind (`best`, `last`, ...), newest first by the step in their names."""
+    """List the checkpoint files of one kind (`best`, `last` or `shared_start`), in descending order of their steps."""
     matches = [(int(match[2]), path) for path in folder.glob(f"{kind}-*.pt") if (match := NAME.fullmatch(path.name))]
     return [path for _, path in sorted(matches, reverse=True)]
 
@@ -128,15 +133,15 @@ def newest(folder: Path, kind: str) -> list[Path]:
 def save_state(
     folder: Path, snapshot: dict[str, Any], lines: dict[str, int], confirm: Callable[[], None] = lambda: None
 ) -> None:
-    """Save the best model (if it is new) and the last state, then delete old files.
+    """Save the state of a training and the best model, then delete old files.
 
-    The last two states and the best models that belong to them are kept.
+    The last two states remain, with their best models.
 
     Args:
         folder: directory of the checkpoints.
         snapshot: the state of the training.
         lines: name of each log -> its number of lines.
-        confirm: called before every change of the folder; raises if this process may no longer write.
+        confirm: called before every change of the folder; it raises if this process may no longer write.
     """
     best = snapshot["best"]
     best_name = save(folder, "best", best["step"], best, confirm).name if best else None
@@ -149,10 +154,7 @@ def save_state(
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all training states except the `keep` newest ones.
-
-    Best models that none of the remaining states refers to are deleted, too.
-    """
+    """Delete all training states except the `keep` newest ones, and the best models that no remaining state needs."""
     lasts = newest(folder, "last")
     for path in lasts[keep:]:
         path.unlink(missing_ok=True)
@@ -169,10 +171,10 @@ def _step(path: Path) -> int:
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
-    """Load the newest undamaged training state, and the number of lines that each log had when it was saved.
+    """Load the newest undamaged training state of a run.
 
     Returns:
-        (state, name of each log -> its number of lines); None if there are no checkpoints.
+        (state, name of each log -> its number of lines when the state was saved); None if there are no checkpoints.
 
     Raises:
         RecordError: there are checkpoints, but none of them is usable.

@@ -1,12 +1,10 @@
 """Write and read what_if.csv (accuracy by threshold) and classes.csv (counts by class) of a run.
 
-what_if.csv      step, epoch, on, tau, coverage, accuracy: what each threshold would select. `on` is the set of images:
-                 `validation`, or `pool` for the unlabeled set. Each labeling gives two curves: one on the unlabeled set
-                 and one on the validation set, from the evaluation before the labeling. The selected model gives one
-                 more on the validation set, at `best/step`
-classes.csv      round, epoch, step, class, labeled, kept, coverage, accuracy, threshold: one line per class
+what_if.csv      step, epoch, on, tau, coverage, accuracy: the pseudo-labels that each threshold tau would select, one
+                 line per threshold. `on` is the set of images: `validation`, or `pool` for the unlabeled set
+classes.csv      round, epoch, step, class, labeled, kept, coverage, accuracy, threshold: one line per round and class
 
-Accuracy is empty if no selected image has a known true class.
+`accuracy` is empty if no selected image has a known true class.
 """
 
 import csv
@@ -24,7 +22,10 @@ CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "ac
 
 
 class EvalThresholdCurve(NamedTuple):
-    """Threshold curve (coverage and accuracy by threshold), with its step, epoch and set of images."""
+    """Threshold curve (coverage and accuracy by threshold), with its step, epoch and set of images.
+
+    on: `validation`, or `pool` for the unlabeled set
+    """
 
     step: int
     epoch: int

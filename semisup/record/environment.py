@@ -1,4 +1,4 @@
-"""Record the environment of a run: everything besides the config on which its results depend."""
+"""Record the environment of a run (package versions, CPU or GPU, code), on which its results may depend."""
 
 import hashlib
 import os
@@ -78,7 +78,7 @@ def _fixed_environment(device: str) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """Return the command line of this process as a shell reads it, without secrets."""
+    """Return the command line of this process, quoted for a shell and without secrets."""
     return redact(shlex.join(["semisup", *sys.argv[1:]]))
 
 
@@ -86,7 +86,8 @@ def command_line() -> str:
 def git_diff() -> str | None:
     """Return the uncommitted changes of this program's code and config, without secrets; None if there are none.
 
-    The text is that of `git diff HEAD`, followed by files that are not yet tracked.
+    Returns:
+        the text of `git diff HEAD`, followed by the files that git does not track.
     """
     here = Path(__file__).resolve().parents[2]
     if not (_git() or {}).get("dirty"):
@@ -119,7 +120,7 @@ def diff_environments(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict
     """Compare two recorded environments and list the differences that may affect results.
 
     Returns:
-        name -> "1.0 then, 2.0 now", for each difference.
+        name -> text such as "1.0 then, 2.0 now", for each difference.
     """
     matters = ("python", "system", "processor", "cpu", "instruction_set", "device", "driver", "threads")
     pairs = {key: (before.get(key), now.get(key)) for key in matters if key in before or key not in OPTIONAL_KEYS}
@@ -145,10 +146,14 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Build the environment entries of run.json for a run that is resumed, perhaps on another machine.
 
-    Another CPU, as on another node of a cluster, may change results slightly (rounding): a warning says so.
+    A difference that may change results slightly (rounding), such as another CPU, causes a warning.
+
+    Args:
+        before: recorded environment at the start of the run.
+        now: environment of this process; {} = not compared.
 
     Raises:
-        RecordError: a package that computes results has another version.
+        RecordError: the versions of packages on which the results depend differ, such as torch.
     """
     differences = diff_environments(before, now) if now else {}
     others = [f"{name} {differences[name]}" for name in RESULT_PACKAGES if name in differences]
@@ -178,11 +183,9 @@ def _processor() -> str:
 
 
 def _cpu() -> str | None:
-    """Identify the kind of CPU; return None if the system does not say.
-
-    The name of the model does not suffice: a virtual machine can call two generations of CPUs "Intel(R) Xeon(R)
-    Processor". Their kernels, which are chosen by instructions and cache sizes, round differently.
-    """
+    """Return a text that identifies the type of CPU: family, model, cache size, instructions; None if unknown."""
+    # the model name does not suffice: a virtual machine can call two generations "Intel(R) Xeon(R) Processor", and
+    # their kernels, chosen by instructions and cache sizes, round differently
     fields = _cpu_fields()
     if "flags" not in fields:
         return None
@@ -193,7 +196,7 @@ def _cpu() -> str | None:
 
 @cache
 def _cpu_fields() -> dict[str, str]:
-    """Read the description of the first CPU in /proc/cpuinfo; return {} on other systems."""
+    """Read the description of the first CPU in /proc/cpuinfo; return {} if there is no such file."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
     except OSError:
@@ -206,7 +209,8 @@ def _cpu_fields() -> dict[str, str]:
 def _git() -> dict[str, Any] | None:
     """Return the git commit of this program, and whether there are uncommitted changes.
 
-    Return None if this program does not run from a git checkout.
+    Returns:
+        {"commit": ..., "dirty": ...}; None if this program does not run from a git checkout.
     """
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():

@@ -1,4 +1,4 @@
-"""Delete the training states of a finished run, from which nothing resumes any more."""
+"""Delete the saved training states of a finished run, which are no longer needed."""
 
 import contextlib
 from pathlib import Path
@@ -10,11 +10,11 @@ from semisup.record.lock import RunLock
 
 
 def delete_finished_states(folder: Path) -> None:
-    """Delete the last states of a run, if it is finished and no other process uses its directory.
+    """Delete the saved training states of a run, if it is finished and no other process uses its directory.
 
-    A run is finished when summary.json is durable, which is written after everything else. So no loss of power can
-    leave a run without both. States that cannot be deleted stay; `semisup disk --clean` deletes them.
+    Files that cannot be deleted are left; `semisup disk --clean` deletes them.
     """
+    # summary.json is durable and written after everything else, so no power loss can leave a run without both
     states = newest(folder / "checkpoints", "last") if is_finished(folder) else []
     if not states:
         return

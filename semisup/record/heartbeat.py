@@ -1,8 +1,7 @@
-"""Detect whether the holder of a lock is alive by its heartbeat: a counter in the lock file that the holder increments.
+"""Detect whether the process that holds a lock is alive by its heartbeat, a counter in the lock file.
 
-Clocks of two machines may differ by hours, so no times of different machines are compared. Instead, a lock is stale if
-an observer has seen the same counter for `STALE_SECONDS` of its own monotonic clock. The observations of a process are
-kept in one table, so that waiting for several stale runs takes no longer than waiting for one.
+The process increments the counter at regular intervals. A lock is stale if another process has seen the same counter
+for `STALE_SECONDS`, measured by its own clock, because the clocks of two machines may differ.
 """
 
 import os
@@ -18,11 +17,11 @@ Fingerprint = tuple[int, int, bytes]
 
 
 class Observation(NamedTuple):
-    """What this process has observed of the heartbeat in a lock file.
+    """Result of observing a lock file repeatedly.
 
     fingerprint: fingerprint of the file when this process last read it
     since: monotonic seconds at which this process first read this fingerprint
-    moved: whether the fingerprint has changed since this process first read the file, while the inode was the same
+    moved: whether the same file (same inode) had another fingerprint before, so the heartbeat advances
     """
 
     fingerprint: Fingerprint
@@ -38,7 +37,7 @@ _observations: dict[str, Observation] = {}
 
 
 def read_fingerprint(path: Path) -> Fingerprint | None:
-    """Read the fingerprint of a lock file, which includes its heartbeat counter; None if there is no file.
+    """Read the inode, modification time and content of a lock file; None if there is no file.
 
     Raises:
         OSError: the file exists but cannot be read.
@@ -52,7 +51,11 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
 
 
 def observe(path: Path, fingerprint: Fingerprint) -> Observation:
-    """Record the present state of a lock file; return the time since which it has not changed."""
+    """Record the present fingerprint of a lock file.
+
+    Returns:
+        the observation, with the time since which the fingerprint has not changed.
+    """
     key = os.path.abspath(path)
     before = _observations.get(key)
     if before is None or before.fingerprint != fingerprint:
@@ -64,7 +67,8 @@ def observe(path: Path, fingerprint: Fingerprint) -> Observation:
 def observe_siblings(run_directory: Path) -> None:
     """Observe the lock files of all runs in the same folder.
 
-    So waiting for several stale runs takes no longer than waiting for one."""
+    Then waiting for several stale locks takes no longer than waiting for one.
+    """
     for pattern in ("*/owner.json", ".*/*/owner.json"):
         for path in run_directory.parent.glob(pattern):
             try:

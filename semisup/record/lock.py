@@ -1,18 +1,14 @@
 """A lock by which only one process at a time writes to a run directory.
 
-owner.json    names the lock holder and holds its heartbeat, a counter. The file is created complete, by a hard link,
-              which is atomic on local disks and on NFS
-owner.lock    locked with flock, by the package `filelock`, if the file system supports that. This is an additional
-              check; the lock works without it
+owner.json    names the process that holds the lock, and has its heartbeat, a counter. The file is created atomically,
+              by a hard link
+owner.lock    locked with flock (package `filelock`) as an additional check, if the file system supports that
 
 Another process may take the lock over
 
-- from a holder on this host and in this PID namespace: as soon as the holder's process has ended;
-- from a holder in another PID namespace of this kernel that held owner.lock: as soon as owner.lock is free;
-- from any other holder: when its heartbeat has not changed for `heartbeat.STALE_SECONDS` of the observer's clock.
-
-The holder writes through open handles of its directory, its logs and its heartbeat, so it never writes to a file or
-directory that another process has created under the same name.
+- from a process on this host and in this PID namespace: as soon as the process has ended;
+- from a process in another PID namespace of this kernel that had locked owner.lock: as soon as owner.lock is free;
+- from any other process: when its heartbeat has not changed for `heartbeat.STALE_SECONDS`.
 """
 
 import contextlib
@@ -58,10 +54,11 @@ class RunLock:
     def acquire(self) -> None:
         """Acquire the lock of the run directory.
 
-        If only the heartbeat can show whether the holder is alive, show a countdown and wait.
+        If it is not known whether the process that holds the lock is alive, show a countdown and wait for its
+        heartbeat.
 
         Raises:
-            InUseError: the holder is alive.
+            InUseError: a running process holds the lock.
             OSError: the directory cannot be written.
         """
         with WaitNotice() as notice:
@@ -80,8 +77,8 @@ class RunLock:
         """Acquire the lock of the run directory, without waiting.
 
         Raises:
-            InUseError: another process holds the lock. `stale_in_seconds` is the time after which the lock will be
-                stale if its heartbeat does not change; None if the holder is known to be alive.
+            InUseError: another process holds the lock. Its attribute `stale_in_seconds` is the number of seconds until
+                the lock is stale if the heartbeat does not change; None if the other process is alive.
             OSError: the directory cannot be written.
         """
         directory = DirectoryHandle(self.folder)
@@ -103,8 +100,12 @@ class RunLock:
     def _take_over_if_stale(self, directory: DirectoryHandle, *, locked_inode: int | None, contended: bool) -> None:
         """Remove the lock file owner.json if the process that holds the lock has ended.
 
+        Args:
+            locked_inode: inode of owner.lock if this process has locked it, else None.
+            contended: whether another process has locked owner.lock.
+
         Raises:
-            InUseError: the holder is alive, or cannot be shown to be gone.
+            InUseError: the process is alive, or it is not known whether it is.
         """
         path = directory.bound / "owner.json"
         holder = read_holder(path)
@@ -144,6 +145,9 @@ class RunLock:
     def _create(self, directory: DirectoryHandle, *, locked_inode: int | None) -> None:
         """Create the lock file owner.json and keep it open.
 
+        Args:
+            locked_inode: inode of owner.lock if this process has locked it, else None.
+
         Raises:
             InUseError: another process created the file first.
         """
@@ -160,7 +164,7 @@ class RunLock:
     def _beat(self) -> None:
         """Increment the heartbeat counter in the lock file at regular intervals, until the lock is released or lost.
 
-        This function runs in a thread, so the heartbeat continues during loading, evaluation and compilation.
+        This method runs in a thread.
         """
         count = 0
         place = os.fstat(self._descriptor).st_size - COUNTER_DIGITS - len('"}')
@@ -174,9 +178,7 @@ class RunLock:
                 os.fsync(self._descriptor)
 
     def is_held(self) -> bool:
-        """Whether this process still holds the lock of the run directory.
-
-        The lock is lost if the directory was replaced, or if another process has written owner.json.
+        """Whether this process holds the lock: owner.json is its own, and the directory was not replaced.
 
         Raises:
             OSError: the file system does not answer.
@@ -187,7 +189,10 @@ class RunLock:
         return fingerprint is not None and self._nonce in fingerprint[2]
 
     def assert_held(self) -> None:
-        """Raise LockLostError if the lock was taken over or its directory deleted, moved or replaced."""
+        """Raise LockLostError if this process no longer holds the lock.
+
+        The lock is lost if another process took it over, or if the directory was deleted, moved or replaced.
+        """
         with contextlib.suppress(OSError):  # the next write reports what is wrong with the disk
             self.lost = not self.is_held()
         if self.lost:
@@ -222,7 +227,7 @@ class RunLock:
     def check(self) -> None:
         """Raise InUseError if a running process holds the lock of the run directory.
 
-        If only the heartbeat can show whether the holder is alive, wait as `acquire` does.
+        If it is not known whether the process is alive, show a countdown and wait for its heartbeat.
         """
         with WaitNotice() as notice:
             while (holder := read_holder(self.path)) is not None:
@@ -237,10 +242,10 @@ class RunLock:
 
 
 def _lock_file(path: Path) -> tuple[FileLock | None, bool]:
-    """Lock a file with flock.
+    """Try to lock a file with flock.
 
     Returns:
-        (lock, False) if the file is now locked, (None, True) if another process has locked it, or (None, False) if the
+        (lock, False) if the file is now locked, (None, True) if another process has locked it, (None, False) if the
         file system does not support locks.
     """
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)

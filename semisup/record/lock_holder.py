@@ -10,9 +10,10 @@ from semisup.runtime.liveness import is_alive, is_local
 
 
 class Holder(NamedTuple):
-    """The process that holds a lock, as named in owner.json.
+    """The process that holds a lock, as recorded in owner.json.
 
-    `process` is {} if the file is empty or incomplete.
+    fingerprint: inode, modification time and content of owner.json
+    process: process number, host and so on; {} if the file is empty or incomplete
     """
 
     fingerprint: heartbeat.Fingerprint
@@ -25,7 +26,7 @@ class Holder(NamedTuple):
 
 
 class HolderState(StrEnum):
-    """Whether the process that holds a lock is alive, as far as this is known without waiting."""
+    """State of the process that holds a lock: alive, gone, unknown, or none if there is no lock."""
 
     NONE = "none"
     ALIVE = "alive"
@@ -35,7 +36,7 @@ class HolderState(StrEnum):
 
 
 def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:
-    """Determine the state and the holder of the lock of a run directory, without waiting."""
+    """Return the process that holds the lock of a run directory, and its state, without waiting."""
     try:
         holder = read_holder(folder / "owner.json")
     except OSError:
@@ -48,7 +49,7 @@ def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Read who holds the lock file `path`; return None if there is no such file.
+    """Read from a lock file which process holds the lock; None if there is no such file.
 
     Raises:
         OSError: the file cannot be read.

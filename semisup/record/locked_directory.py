@@ -13,18 +13,19 @@ from semisup.runtime.atomic_files import make_folder, write_atomically
 
 
 class LockedDirectory:
-    """A run directory, which this process locks from `acquire` to `release`."""
+    """A run directory that this process locks by `acquire` and unlocks by `release`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lock = RunLock(folder)
 
     def acquire(self, *inner: str) -> None:
-        """Create the directory and its subdirectories `inner`, and lock the directory.
+        """Create the run directory and its subdirectories `inner`, and lock it.
 
         Raises:
             InUseError: another process holds the lock.
-            RecordError: the directory cannot be written, or is a link that leads out of the output root.
+            RecordError: the directory cannot be written, or is a link to a folder outside the output root
+                (`output_root`).
         """
         root = self.folder.parent.parent
         if not self.folder.resolve().is_relative_to(root.resolve()):
@@ -42,25 +43,24 @@ class LockedDirectory:
 
     @property
     def bound(self) -> Path:
-        """Path for writing that leads to the locked directory, even if the directory was moved or replaced."""
+        """Path for writing: it leads to the locked directory even if the directory was moved or replaced."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.bound
 
     def public_path(self, path: str | Path) -> Path:
-        """Convert a path through the open handle of the directory to the path that the user typed."""
+        """Convert a path below `bound` to the path by which the user knows the file."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.public_path(path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Context for a write in the run directory: check first that this process still holds the lock.
+        """Return a context for writing in the run directory, which checks that this process still holds the lock.
 
-        Every write in the directory must be made in this context. Errors name the path of the directory as the user
-        typed it, not the path through the open handle.
+        Every write in the directory must be made in this context.
 
         Raises:
             LockLostError: this process no longer holds the lock.
-            OSError: raised in the context; its path is the one that the user knows.
+            OSError: the block raised it; the path in its message is the one that the user knows.
         """
         self.lock.assert_held()
         try:
@@ -73,14 +73,21 @@ class LockedDirectory:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the run directory, replacing an existing one; raises the errors of `writing`."""
+        """Write a file of the run directory, replacing an existing one.
+
+        Raises:
+            LockLostError: this process no longer holds the lock.
+            OSError: the file cannot be written.
+        """
         with self.writing():
             write_atomically(self.bound / name, content, confirm=self.lock.assert_held)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file of the run directory, replacing an existing one.
 
-        The errors are those of `writing`.
+        Raises:
+            LockLostError: this process no longer holds the lock.
+            OSError: the file cannot be written.
         """
         with self.writing():
             write_json(self.bound / name, value, confirm=self.lock.assert_held)

@@ -1,12 +1,10 @@
 """Convert configs that earlier versions saved: rename keys, and add keys that did not exist.
 
-An added key gets the value that leaves every number of an old run unchanged; this value may differ from today's
-default. So an old run is read, compared and reproduced with its original meaning. `tests/record/test_migrations.py`
-requires an entry here for every key of `conf/` that version 0.1.0 did not have.
+An added key gets the value with which the results of an old run are unchanged, which may differ from today's default.
 
-`DEFINITIONS` is increased whenever the meaning of settings changes, such as what a control is or how a policy computes
-its threshold. Every config stores the number of the version that created it. If a later change affects the numbers of
-a run, the run is still read and compared, but not trained again (`changes_since`).
+`DEFINITIONS` is the version of the meaning of settings. It is increased whenever a setting changes the way in which it
+acts. A run whose config is affected by such a change can be read and compared, but not trained again
+(`changes_since`).
 """
 
 from typing import Any, NamedTuple
@@ -22,8 +20,8 @@ class Change(NamedTuple):
 
     version: value of `DEFINITIONS` from which the change applies
     affected: dotted key -> values; a config is affected if each of these keys has one of its values
-    sentence: what changed, for the error message
-    after: versions of semisup with definitions `version` that did not have the change yet, or not from their start
+    sentence: description of the change, for the error message
+    after: versions of semisup that have `DEFINITIONS` equal to `version`, but may not have this change
     """
 
     version: int
@@ -161,7 +159,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
 def migrate(config: ConfigDict) -> ConfigDict:
     """Convert a saved config to the present version: rename old keys, and add missing ones.
 
-    Data that is not the config of a run is returned unchanged.
+    A dictionary without a section `method` is not the config of a run and is returned unchanged.
     """
     if not isinstance(config.get("method"), dict):
         return config
@@ -180,13 +178,15 @@ def migrate(config: ConfigDict) -> ConfigDict:
 
 
 def changes_since(config: ConfigDict, version: object = None) -> list[str]:
-    """List the changes in the meaning of settings since a config was saved that affect this config.
-
-    Only changes that are later than the config's `definitions` are listed, or than the version of semisup that trained
-    the run.
+    """List the changes in the meaning of settings that affect a config and were made after it was saved.
 
     Args:
+        config: a saved config; its setting `definitions` is the version of the meaning of settings when it was saved.
+            Without `definitions`, the list is empty.
         version: version of semisup that trained a run with this config; None = unknown.
+
+    Returns:
+        one sentence for each change.
     """
     made = config.get("definitions")
     return [

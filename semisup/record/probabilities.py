@@ -1,8 +1,7 @@
-"""Write and read predictions.npz: class probabilities of each image in predictions.csv, by a run's best model.
+"""Write and read predictions.npz: the class probabilities of each image in predictions.csv, by the best model of a run.
 
 The file has one array, `probabilities`: (n, K) float32 in [0, 1], rows in the order of predictions.csv, columns in the
-order of the classes in run.json. `numpy.load(path)["probabilities"]` also reads it. Equal probabilities give equal
-bytes.
+order of the classes in run.json. Equal probabilities give equal bytes.
 """
 
 import io
@@ -38,7 +37,7 @@ def encode_probabilities(probabilities: Probabilities) -> bytes:
 def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabilities | None:
     """Read predictions.npz of a run directory, which may come from an untrusted source.
 
-    No code runs and nothing is decompressed; the memory used is bounded by the size of the file.
+    No code is executed, and the memory used is bounded by the size of the file.
 
     Args:
         rows: number of rows of predictions.csv.
@@ -72,7 +71,8 @@ def read_probabilities(folder: Path, rows: int, num_classes: int) -> Probabiliti
 def _decode(payload: bytes) -> Probabilities:
     """Decode the array of an npz file.
 
-    The header of the array is parsed here, because numpy would allocate any size that a header states.
+    Raises:
+        ValueError, BadZipFile: the file was not written by `encode_probabilities`.
     """
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         (part,) = archive.infolist()
@@ -82,6 +82,7 @@ def _decode(payload: bytes) -> Probabilities:
     file = io.BytesIO(content)
     if file.read(len(MAGIC)) != MAGIC:
         raise ValueError("another format or version")
+    # parsed here, because numpy would allocate any size that a header states
     header = HEADER.fullmatch(file.read(int.from_bytes(file.read(2), "little")))
     if header is None:
         raise ValueError("another header")

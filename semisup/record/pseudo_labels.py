@@ -1,7 +1,7 @@
 """Write and read pseudo_labels.csv: the pseudo-labels of the unlabeled set in every labeling round.
 
-Its columns are round, epoch, step, path, class, confidence, weight, kept, and `score` if images can be rejected
-(`reject`). Each image that was labeled in a round has one line for that round.
+The columns are round, epoch, step, path, class, confidence, weight, kept (1 if the weight is positive), and, if images
+can be rejected, `score`. The file has one line for each image and each round in which the image got a pseudo-label.
 """
 
 import csv
@@ -24,7 +24,7 @@ SCORE = "score"
 class PseudoLabelRow(NamedTuple):
     """The pseudo-label of one unlabeled image.
 
-    number: index of the image
+    number: index of the image in the unlabeled set
     target: name of the class
     confidence, weight: in [0, 1]
     """
@@ -38,12 +38,11 @@ class PseudoLabelRow(NamedTuple):
 def label_lines(event: PoolLabeled, paths: list[str], classes: list[str]) -> str:
     """Format the lines of pseudo_labels.csv for one labeling of the unlabeled set.
 
-    The csv module took four times as long, and is not used: a run on features has 20,000 lines per labeling.
-
     Args:
         paths: paths of all unlabeled images, each already formatted as a CSV cell.
         classes: names of the classes, each already formatted as a CSV cell.
     """
+    # not the csv module, which took four times as long: a run on features has 20,000 lines per labeling
     if event.scores is not None:
         return _scored_lines(event, event.scores.tolist(), paths, classes)
     begin = f"{event.round},{event.epoch},{event.step}"
@@ -68,15 +67,12 @@ def _scored_lines(event: PoolLabeled, scores: list[float], paths: list[str], cla
 
 
 def columns(event: PoolLabeled) -> tuple[str, ...]:
-    """Return the names of the columns of pseudo_labels.csv in a run with labelings such as `event`."""
+    """Return the names of the columns of pseudo_labels.csv: with `score` if `event` has scores."""
     return COLUMNS if event.scores is None else (*COLUMNS, SCORE)
 
 
 def csv_cell(text: str) -> str:
-    """Format a text as a CSV cell.
-
-    The cell is protected from being run as a spreadsheet formula, and quoted where the csv module would quote it.
-    """
+    """Format a text as a CSV cell that a spreadsheet does not execute as a formula."""
     cell = str(protect_cell(text))
     if not any(character in cell for character in QUOTED):
         return cell
@@ -86,7 +82,12 @@ def csv_cell(text: str) -> str:
 
 
 def last_round(path: Path, paths: list[str]) -> list[PseudoLabelRow]:
-    """Read the pseudo-labels of the last labeling round from pseudo_labels.csv; [] if there was no round."""
+    """Read the pseudo-labels of the last labeling round from pseudo_labels.csv; [] if there was no round.
+
+    Args:
+        path: the file.
+        paths: paths of all unlabeled images, in the order of the unlabeled set.
+    """
     if not path.exists():
         return []
     numbers = {escape_line(each): number for number, each in enumerate(paths)}

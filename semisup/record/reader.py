@@ -1,8 +1,6 @@
 """Read the files of a run directory, which may come from an untrusted source, as plain data.
 
-Nothing in the files is executed, and no file can exhaust memory: a file is read only if it is a regular file and not
-larger than a file of its kind can be. Content that would take more memory or time than any record of semisup is refused
-before it is parsed.
+Nothing in the files is executed. Files that are too large or would take too much memory are rejected.
 """
 
 import json
@@ -33,9 +31,7 @@ MAX_LINE_BYTES = 2**20  # of a log; lines of semisup have 500
 
 
 def open_regular_file(path: Path) -> IO[bytes]:
-    """Open a regular file for reading.
-
-    Pipes and devices are refused, because reading them may never end.
+    """Open a regular file for reading; pipes and devices are rejected, because reading them may never end.
 
     Raises:
         OSError: the file does not exist or is not a regular file.
@@ -52,7 +48,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
     Raises:
         OSError: the file does not exist, is not a regular file, or cannot be read.
-        ValueError: the file is larger.
+        ValueError: the file has more than `max_bytes` bytes.
     """
     with open_regular_file(path) as file:
         if os.fstat(file.fileno()).st_size > max_bytes:
@@ -61,7 +57,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Parse the JSON of a file of a run, unless it would need more memory than MAX_JSON_MEMORY.
+    """Parse the JSON text of a file of a run.
 
     Raises:
         ValueError: the text is not JSON, or would take more memory than MAX_JSON_MEMORY.
@@ -92,7 +88,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_section(about: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the JSON object at the key `name`; {} if it is missing or not an object."""
+    """Return the JSON object at the key `name` of `about`; {} if it is missing or not an object."""
     value = about.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -100,10 +96,10 @@ def read_section(about: dict[str, Any], name: str) -> dict[str, Any]:
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the complete lines of a run's metrics.jsonl as dictionaries.
 
-    A process that was killed may have left an incomplete last line, which is skipped.
+    An incomplete last line, which a killed process may have left, is skipped.
 
     Raises:
-        RecordError: the file cannot be read, a line is too long, or a line is not a JSON object with a step.
+        RecordError: the file cannot be read, or a line is too long or not a JSON object with an integer `step`.
     """
     try:
         with open_regular_file(path) as file:
@@ -126,15 +122,11 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 def check_steps(path: Path) -> dict[str, Any]:
     """Check that the steps of metrics.jsonl never decrease and that no step has the same metric twice.
 
-    A run with one writer always meets these conditions. An evaluation and a labeling may have the same step, because
-    their metrics have different names.
-
     Returns:
-        the row of the last labeling; {} if there is none.
+        the row of the last labeling of the unlabeled set; {} if there is none.
 
     Raises:
-        RecordError: the steps violate the conditions (the message names the file, the line and the steps), or the file
-            cannot be read.
+        RecordError: the file cannot be read or its steps are wrong, as after two processes wrote to the run.
     """
     last, names = -1, set[str]()
     labeling: dict[str, Any] = {}
@@ -157,13 +149,12 @@ def check_steps(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a saved config as plain data and migrate it to the present version.
+    """Read a saved config as plain data and convert it to the present version (`migrate`).
 
-    Nothing in the config is executed or resolved. Only the plain YAML that semisup writes is accepted. Anchors, aliases
-    (a few of which can expand to gigabytes), tags, merge keys and repeated keys are refused.
+    Nothing in the config is executed or resolved.
 
     Raises:
-        RecordError: the file is missing, or is not a single mapping of plain YAML.
+        RecordError: the file is missing, or is not a single mapping in the plain YAML that semisup writes.
     """
     try:
         raw = read_bytes(path, MAX_CONFIG_BYTES)
@@ -179,10 +170,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _reject_yaml_features(raw: bytes) -> None:
-    """Raise ValueError if a saved config has YAML features that semisup never writes, such as aliases.
+    """Check that a saved config has no YAML features that semisup never writes, such as aliases and tags.
 
     Raises:
-        ValueError: the text has something that a saved config never has; the message says what.
+        ValueError: the text has such a feature; the message names it.
     """
     open_: list[
         tuple[set[str], bool] | None
@@ -213,7 +204,11 @@ def _reject_yaml_features(raw: bytes) -> None:
 
 
 def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
-    """Check that the next key of a YAML mapping is plain text and not repeated.
+    """Check the next key of a YAML mapping, and add it to the keys of the mapping.
+
+    Args:
+        open_: for each open mapping, its keys and whether a key comes next; None for an open list.
+        event: the YAML event of the next key or value.
 
     Raises:
         ValueError: the key is repeated, or is not plain text.
@@ -231,10 +226,10 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
 
 
 def parse_value(text: str) -> Any:
-    """Parse one YAML value, such as the part after `=` of an override: `0.5`, `null`, `photos`.
+    """Parse one YAML value, such as `0.5`, `null` or `photos`.
 
     Raises:
-        RecordError: the text is not YAML, or looks like a date or number but is not a valid one.
+        RecordError: the text is not valid YAML, or looks like a date or number but is none.
     """
     try:
         return yaml.load(text, Loader=LOADER)

@@ -1,4 +1,4 @@
-"""Check that a directory that the user names is that of a run; all commands refuse others with the same words."""
+"""Check that a directory that the user has typed is the directory of a run."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ RUN_FILES = ("config.yaml", "run.json")
 
 
 def check_run(folder: Path) -> None:
-    """Raise RecordError unless `folder` is the directory of a run."""
+    """Raise RecordError unless `folder` is the directory of a run (with config.yaml or run.json)."""
     try:
         exists = folder.is_dir()
         is_run = any((folder / name).is_file() for name in RUN_FILES)

@@ -1,8 +1,7 @@
-"""Rungs of successive halving: points of a training at which runs are compared by their metrics.jsonl.
+"""Rungs: points of a training at which successive halving compares runs and stops the worse ones.
 
-A rung is a share of the full training, such as 0.1. A run has reached it with its first evaluation at or after this
-share. The training is the full-length one, stopped at the rung, because the schedules of the learning rate and of the
-labels depend on its length.
+A rung is a fraction of the full training, such as 0.1. The value of a run at the rung is the best evaluation in its
+metrics.jsonl, up to the first evaluation at or after this fraction of its steps or epochs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,11 +11,11 @@ Row = Mapping[str, Any]
 
 
 class RungScore:
-    """Read the evaluations of a run up to a rung, one row of metrics.jsonl after another.
+    """Reader of the evaluations of a run up to a rung, the point of the training at which runs are compared.
 
     Args:
         train: the section `train` of the run's config.
-        share: position of the rung, as a share of the training in (0, 1).
+        share: position of the rung as a fraction of the training, in (0, 1).
     """
 
     def __init__(self, train: Mapping[str, Any], share: float) -> None:
@@ -34,11 +33,17 @@ class RungScore:
 
     @property
     def score(self) -> float | None:
-        """The best value of the metric, with the sign with which a higher value is better."""
+        """The best value so far of the metric `train.select_by`, negative for the loss, so that higher is better."""
         return None if self.best is None else self.best if self.metric != "val/loss" else -self.best
 
     def add(self, rows: Iterable[Row]) -> "RungScore":
-        """Read further rows; rows after the rung change nothing."""
+        """Read further rows of metrics.jsonl.
+
+        Rows after the first evaluation at or after the rung are ignored.
+
+        Returns:
+            this object.
+        """
         for row in rows:
             value = row.get(self.metric)
             if self.reached or value is None:

@@ -1,12 +1,10 @@
-"""Store the shared start of a sweep: the state of a run right before it first labels the unlabeled set.
+"""Store the first part of a training, which several runs of a sweep share, until the unlabeled set is first labeled.
 
-Runs that are identical up to that point compute the state once and all continue from it.
+<folder>/shared_start-00000123-<digest>.pt    a checkpoint: state of the training, logs, settings and data (the key)
+<folder>/owner.json                           the lock of the process that trains this part
 
-<folder>/shared_start-00000123-<digest>.pt    one checkpoint: the state, the logs so far, and its key
-<folder>/owner.json                      the lock of the process that computes the state
-
-One of several runs computes the state while the others wait; if that run dies or fails, the next one computes it. A
-file that is damaged or has another key is skipped with a warning, and the state is computed again.
+One run trains this part while the others wait; if it fails, another run trains it. A file that is damaged or has
+another key is ignored with a warning.
 """
 
 import json
@@ -31,9 +29,9 @@ class SharedStart(NamedTuple):
 
     snapshot: the state of the training
     logs: name of each log file -> its text so far
-    evaluated: the last evaluation, which decides whether the unlabeled set is labeled next; None if there was none
-    run: id of the run that computed the state
-    seconds: time that this run took for training and evaluation
+    evaluated: the last evaluation before the state was stored; None if there was none
+    run: id of the run that trained this part
+    seconds: time that the run spent on training and evaluation
     """
 
     snapshot: dict[str, Any]
@@ -43,20 +41,20 @@ class SharedStart(NamedTuple):
     seconds: float
 
     def metadata(self) -> dict[str, Any]:
-        """Describe the shared start for run.json of a run that continues from it.
+        """Return the entry in run.json of a run that continues from this shared start.
 
-        The description has the id of the run that computed it, and the steps, epochs and seconds that are saved.
+        It names the run that trained the shared start, and its steps, epochs and seconds, which are not repeated.
         """
         done = {"steps": self.snapshot["step"], "epochs": self.snapshot["epoch"]}
         return {"from": self.run, **done, "saved_seconds": self.seconds}
 
 
 class SharedStartCache:
-    """Directory in which the runs of a sweep store and find their shared start, with its lock.
+    """Directory in which the runs of a sweep store their shared start, with a lock.
 
     Args:
-        folder: created when it is needed.
-        of: the key: plain data of everything that the shared start depends on.
+        folder: the directory; created when it is needed.
+        of: plain data of everything on which the shared start depends: settings, data, package versions.
     """
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:
@@ -65,12 +63,12 @@ class SharedStartCache:
         self.owned = False
 
     def wait(self) -> SharedStart | None:
-        """Wait for the shared start and return it; return None if the caller must compute it.
+        """Wait for the shared start and return it; return None if the caller must train it.
 
         After None, this process holds the lock, and the caller must call `save` or `release`.
 
         Raises:
-            OSError: the file cannot be written, for example because the disk is full.
+            OSError: the directory cannot be written, for example because the disk is full.
         """
         make_folder(self.folder)
         while True:
@@ -92,7 +90,7 @@ class SharedStartCache:
 
         Raises:
             OSError: the file cannot be written, for example because the disk is full.
-            LockLostError: another process took over.
+            LockLostError: another process took over the lock.
         """
         evaluated = None if shared_start.evaluated is None else event_to_dict(shared_start.evaluated)
         content = shared_start._asdict() | {"of": self.of, "evaluated": evaluated}
@@ -131,16 +129,16 @@ def _read(content: dict[str, Any], of: str, path: Path) -> SharedStart:
 
 
 def event_to_dict(event: EvalEnd) -> dict[str, Any]:
-    """Convert an evaluation to tensors and plain data, for a checkpoint."""
+    """Convert an evaluation event to tensors and plain data, for a checkpoint."""
     curve = None if event.what_if is None else event.what_if._asdict()
     return {**vars(event), "what_if": curve}
 
 
 def event_from_dict(content: dict[str, Any]) -> EvalEnd:
-    """Convert the result of `event_to_dict` back to an evaluation.
+    """Convert the dictionary that `event_to_dict` returned back to an evaluation event.
 
     Raises:
-        TypeError, KeyError, AttributeError: `content` is not an evaluation.
+        TypeError, KeyError, AttributeError: `content` is not such a dictionary.
     """
     curve = content["what_if"]
     return EvalEnd(**content | {"what_if": None if curve is None else ThresholdCurve(**curve)})

@@ -1,4 +1,4 @@
-"""Statuses of a run, such as `done` and `failed`, and the causes that ended it early."""
+"""Statuses of a run, such as `done` and `failed`, and the causes of interruptions."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ from semisup.errors import CollapsedError, DivergedError, StoppedAtRungError
 class RunStatus(StrEnum):
     """Status of a run: running, done, failed, ...
 
-    run.json may only hold those in `RECORDED_STATUSES`.
+    run.json contains only the statuses in `RECORDED_STATUSES`.
     """
 
     RUNNING = "running"
@@ -44,13 +44,13 @@ RECORDED_STATUSES = (
 
 
 def interruptions(before: dict[str, Any]) -> dict[str, int]:
-    """Count how often a run ended early, by cause.
+    """Count how often a run ended before it was finished, by cause.
 
-    A cause is the name of a signal, `halving`, `killed` (the process could not record a cause), `failed` or another
-    status.
+    A cause is the name of a signal, `halving`, `killed` (the process ended without recording a cause) or a status such
+    as `failed`.
 
     Args:
-        before: run.json as the previous process left it; {} if there was none.
+        before: content of run.json before this process started; {} if there was none.
 
     Returns:
         cause -> number of times.
@@ -82,5 +82,5 @@ def status_of(error: BaseException) -> RunStatus:
 
 
 def now() -> str:
-    """Return the time in UTC, to the second, in ISO format."""
+    """Return the present time in UTC, to the second, in ISO format."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,6 +1,6 @@
-"""Show on the terminal how long this process will wait for the lock of a run.
+"""Show on standard error how long this process will wait for the lock of a run.
 
-On a terminal it is one line that is updated, elsewhere a few plain lines.
+On a terminal, one line is updated; elsewhere, a line is written every 30 s.
 """
 
 import sys
@@ -12,7 +12,7 @@ PLAIN_INTERVAL_SECONDS = 30.0
 
 
 class WaitNotice:
-    """Context that shows a countdown on standard error; on a terminal, its line is erased at the end."""
+    """Context that shows a countdown on standard error; on a terminal, the countdown is erased at the end."""
 
     def __init__(self) -> None:
         self.width = 0
@@ -22,7 +22,7 @@ class WaitNotice:
         return self
 
     def show(self, message: str, seconds: float) -> None:
-        """Show `message` and the longest time left, in seconds."""
+        """Show `message` and the maximum number of seconds that are left."""
         text = f"{message}; waiting up to {max(seconds, 0):.0f} s for its heartbeat"
         if sys.stderr.isatty():
             sys.stderr.write("\r" + text.ljust(self.width))

@@ -1,7 +1,4 @@
-"""Check the tensors of a checkpoint before a model loads them.
-
-A file can be undamaged, with tensors of the right shapes, and still hold weights with which every prediction is NaN.
-"""
+"""Check the tensors of a checkpoint before a model loads them, for example for NaN."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +15,15 @@ VARIANCE = "running_var"
 
 
 def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None:
-    """Check that the weights of a checkpoint are usable: finite, of the right type, without negative variances.
+    """Check that the weights of a checkpoint are finite, of the right type and without negative variances.
 
-    Names and shapes are not checked here, but by `load_state_dict`.
+    Args:
+        path: path of the checkpoint, for messages.
+        weights: name -> tensor, as loaded.
+        model: the state dict of the model.
 
     Raises:
-        RecordError: a tensor has NaN, infinity, a negative variance, or another dtype than the model's; the message
-            names the tensor.
+        RecordError: a tensor is not usable; the message names it.
     """
     if not isinstance(weights, Mapping):
         raise RecordError(f"{path}: holds no weights")
@@ -34,10 +33,15 @@ def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None
 
 
 def check_snapshot(path: Path, snapshot: Mapping[str, Any], model: Mapping[str, Tensor]) -> None:
-    """Check all weights in a saved training state: student, average of the weights, and best model.
+    """Check all weights in a saved training state: student, EMA model, and best model.
+
+    Args:
+        path: path of the checkpoint, for messages.
+        snapshot: the training state, as loaded.
+        model: the state dict of the model.
 
     Raises:
-        RecordError: a tensor is not usable; see `check_weights`.
+        RecordError: a tensor is not usable; the message names it.
     """
     best = snapshot.get("best")
     for weights in (snapshot.get("student"), snapshot.get("average") or {}, best["weights"] if best else {}):

@@ -44,15 +44,15 @@ PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
 class RunWriter:
-    """Writer of a run directory during training. At the end of this context, the run's status is recorded.
+    """Context in which the files of a run directory are written during training.
 
-    All writes go through open handles of the locked directory. If the directory was deleted, moved or taken over, the
-    process raises LockLostError and changes nothing in a new directory of the same name.
+    The directory is locked in this context, and the status of the run is recorded at the end. If another process took
+    over the lock, or the directory was deleted or moved, LockLostError is raised and nothing more is written.
 
     Args:
-        folder: the run directory; created if missing, and locked until the end of the context.
+        folder: the run directory; created if missing.
         config: all settings, as plain data.
-        about: the content of run.json besides status and times: id, name, environment.
+        about: entries of run.json besides status and times: id, name, environment.
         uncommitted: the diff of uncommitted code, for git.diff; None if there is none.
     """
 
@@ -130,7 +130,7 @@ class RunWriter:
         self._write_status(status_of(error), {"kind": type(error).__name__, "message": redact(str(error))[:2000]})
 
     def set_dataset(self, dataset: dict[str, Any], report: dict[str, Any], paths: list[str]) -> None:
-        """Record the data set of the run in its files, after it has been read.
+        """Record the data set of the run in its files.
 
         Args:
             dataset: fingerprint, classes and counts, for run.json.
@@ -149,7 +149,10 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
-        """Prepare to continue an interrupted run: load its newest state, and delete later lines of its logs.
+        """Prepare to continue an interrupted run: load its newest state, and delete the later lines of its logs.
+
+        Returns:
+            the state of the training; None if there are no checkpoints.
 
         Raises:
             RecordError: there are checkpoints but none is usable, or they belong to another run, other data or other
@@ -175,7 +178,11 @@ class RunWriter:
         return found[0] if found else None
 
     def export_start(self, snapshot: dict[str, Any]) -> SharedStart:
-        """Build a shared start, from which other runs can continue, from this run's state and logs."""
+        """Build a shared start, from which other runs can continue, from the state and the logs of this run.
+
+        Args:
+            snapshot: the state of the training.
+        """
         logs = {log.path.name: log.path.read_text(encoding="utf-8") for log in self.logs if log.path.exists()}
         spent = [row.get(name) for row in self.read_metrics() for name in ("train_seconds", "val_seconds")]
         return SharedStart(
@@ -183,7 +190,7 @@ class RunWriter:
         )
 
     def adopt_shared_start(self, found: SharedStart) -> None:
-        """Continue this run from a shared start: copy its logs, and record its origin in run.json."""
+        """Continue this run from a shared start: copy the logs in it, and record its origin in run.json."""
         with self.directory.writing():
             for log in self.logs:
                 log.overwrite(found.logs.get(log.path.name))
@@ -197,7 +204,7 @@ class RunWriter:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def read_last_round(self) -> list[PseudoLabelRow]:
-        """Read this run's pseudo-labels of its last labeling round; [] if there was none."""
+        """Read the pseudo-labels of the last labeling round of this run; [] if there was none."""
         return last_round(self.pseudo_labels.path, self.paths)
 
     def write_event(self, event: Event) -> None:
@@ -228,7 +235,7 @@ class RunWriter:
         return read_curves(self.what_if.path)
 
     def save(self, snapshot: dict[str, Any]) -> None:
-        """Save the state of the training and the number of lines of each log."""
+        """Save the state of the training as a checkpoint, with the number of lines of each log."""
         if "unheard" in snapshot and self.evaluated is not None:
             snapshot = snapshot | {"led_to_labeling": event_to_dict(self.evaluated)}
         with self.directory.writing():
@@ -239,7 +246,7 @@ class RunWriter:
         self.saved = time.monotonic()
 
     def _identity(self) -> dict[str, str | None]:
-        """Return the ids of the run and of its data set, by which its checkpoints are recognized."""
+        """Return the id of the run and the fingerprint of its data set, which every checkpoint of the run contains."""
         return {"run": self.about.get("id"), "data": (self.about.get("dataset") or {}).get("fingerprint")}
 
     def seconds_since_save(self) -> float:
@@ -247,7 +254,10 @@ class RunWriter:
         return time.monotonic() - self.saved
 
     def write_plots(self, draw: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
-        """Let `draw` save the plots of the run in the folder `plots/`.
+        """Call `draw` to save the plots of the run.
+
+        Args:
+            draw: function from the run directory to name -> path of each plot.
 
         Returns:
             name of each plot -> its path as the user knows it.
@@ -257,7 +267,15 @@ class RunWriter:
         return {name: self.directory.public_path(path) for name, path in files.items()}
 
     def finish(self, event: Finished, plots: list[str]) -> dict[str, Any]:
-        """Write the last files of the run: predictions, status and, at the end, summary.json; return the summary."""
+        """Write the last files of the run: predictions, status, and finally summary.json.
+
+        Args:
+            event: the results.
+            plots: names of the plots.
+
+        Returns:
+            the content of summary.json.
+        """
         with self.directory.writing():
             checkpoint.prune(self.directory.bound / "checkpoints", keep=1)
         bins = {split: [each._asdict() for each in pair] for split, pair in event.reliability.items()}
@@ -284,9 +302,9 @@ class RunWriter:
         return (before if isinstance(before, float) else 0.0) + time.monotonic() - self.started
 
     def _now(self) -> str:
-        """Return the present time in ISO format: clock time at the start of this record plus monotonic time since then.
+        """Return the present time in ISO format: the start time plus the monotonic time since then.
 
-        So the times are consistent even if the system clock is set during the run.
+        The result does not depend on changes of the system clock during the run.
         """
         return (datetime.fromisoformat(self.started_at) + timedelta(seconds=time.monotonic() - self.started)).isoformat(
             timespec="seconds"
@@ -323,10 +341,7 @@ class RunWriter:
         _add_rows(self.per_class, CLASSES, class_rows(event, self.classes))
 
     def _add_selected(self, event: Finished, what_if: ThresholdCurve) -> None:
-        """Append the threshold curve of the run's best model to what_if.csv.
-
-        It is already there if the unlabeled set was labeled right after the evaluation of this model.
-        """
+        """Append the threshold curve of the best model to what_if.csv, unless the file has this curve already."""
         step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
         if (step, VALIDATION) not in {(each.step, each.on) for each in self.read_curves()}:
             self._add_curve(EvalThresholdCurve(step, epoch, VALIDATION, what_if))
