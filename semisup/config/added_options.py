@@ -1,9 +1,9 @@
 """Load the YAML files of options that other installed packages add by an entry point.
 
-The entry point `theirs = their_package.policy` in the group `semisup.threshold` adds the option `threshold=theirs`. The
-YAML of this option is `policy.yaml` in the folder of `policy.py`. This module stores the YAML in Hydra's ConfigStore.
-Then the command line, `--help` and error messages list the option like those of `conf/`. No code of the other package
-is imported to do so.
+An example: the entry point `theirs = their_package.policy` in the group `semisup.threshold` adds the option
+    `threshold=theirs`. Its YAML file is `policy.yaml`, in the same folder as `policy.py`. This module stores the YAML
+    in Hydra's ConfigStore, so that Hydra accepts the option and lists it. The code of the other package is not
+    imported.
 """
 
 import importlib.util
@@ -27,7 +27,10 @@ def register() -> None:
 
 
 def option_file(module: str) -> Path | None:
-    """Return the path where the YAML file of an option's module must be; None if the module does not exist."""
+    """Return the path of the YAML file for an option's module; None if the module does not exist.
+
+    The YAML file itself may be missing.
+    """
     spec = _find_spec(module)
     if spec is None or spec.origin is None:
         return None
@@ -35,7 +38,7 @@ def option_file(module: str) -> Path | None:
 
 
 def _find_spec(module: str) -> ModuleSpec | None:
-    """Locate a module without importing its parent packages, which `importlib.util.find_spec` would import."""
+    """Locate a module without importing its parent packages, unlike `importlib.util.find_spec`."""
     top, *parts = module.split(".")
     try:
         spec = importlib.util.find_spec(top)

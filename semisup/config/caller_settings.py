@@ -1,4 +1,4 @@
-"""Replace settings of a saved config that cannot change results, such as folders, by the user's values.
+"""Replace the settings of a saved config that cannot change results (such as folders) by the user's values.
 
 Importing this module does not import torch; its functions do.
 """
@@ -7,21 +7,25 @@ from typing import Any
 
 CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
 SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights", "encoder.weights", "encoder.cache", "from.run")
-"""Settings that may follow RUN on the command line.
+"""Settings that the user may give after RUN, as in `semisup reproduce RUN output_root=PATH`.
 
-Further ones are tracking.* and the settings of where the data are and how this machine reads them (`KeyRole`).
+Also allowed are `tracking.KEY` and the settings of a data set with the role PATH, DIAGNOSTICS or MACHINE (`KeyRole`).
 """
 
 CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.checkpoint", "model")}
-"""Path that may be set -> the setting that identifies its content, and the noun for that content."""
+"""Setting with a path -> (setting with the checksum or name of its content, noun for the content in messages)."""
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Replace settings of a saved config that cannot change results, such as folders, by the user's values.
+    """Replace the settings of a saved config that cannot change results (such as folders) by the user's values.
 
     Args:
         config: the saved config.
-        settings: KEY=VALUE words of the command line; settings that are not among them get the user's defaults.
+        settings: KEY=VALUE words of the command line.
+
+    Returns:
+        The config with the values from `settings`. If `settings` has no value for a key in CALLER_KEYS, for
+        `encoder.cache`, or for how this machine reads the data, the user's default is used.
 
     Raises:
         SettingError: a word is not KEY=VALUE, or its key is not allowed.
@@ -69,9 +73,11 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """List the overrides (KEY=VALUE) with which Hydra composes the user's default settings.
+    """List the overrides (KEY=VALUE) from which Hydra composes the user's default settings.
 
-    The saved config is not trusted: only its names of options that exist are used.
+    Args:
+        config: the saved config. It may be damaged, so an option that does not exist is ignored.
+        given: the user's settings, as key -> value.
     """
     from semisup.config.compose import option_files
     from semisup.config.quoting import format_value

@@ -1,4 +1,4 @@
-"""Compose configs with Hydra as `semisup train` does, and translate Hydra's errors.
+"""Compose configs with Hydra as `semisup train` does, and convert Hydra's errors to SettingError.
 
 This module imports no torch.
 """
@@ -19,7 +19,7 @@ from semisup.config.suggestions import options_with_key, unknown_option
 from semisup.errors import SettingError, closest_match, first_line
 
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm"}
-"""Hydra's launchers that are separate packages -> the extra of semisup that installs each."""
+"""Launcher of Hydra that needs another package -> the extra of semisup that installs this package."""
 
 DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 """Pattern of an override that deletes a setting from the config, such as `~threshold.momentum`."""
@@ -39,8 +39,10 @@ def config_folder() -> Path:
 def check_names(overrides: list[str]) -> None:
     """Check that Hydra can compose a config from the overrides (KEY=VALUE words).
 
+    Of an override with several values, the first value is checked.
+
     Raises:
-        SettingError: a key or option does not exist. Hydra's own message would be less clear.
+        SettingError: a key or option does not exist.
     """
     if overrides:
         with initialized(config_folder()):
@@ -48,9 +50,14 @@ def check_names(overrides: list[str]) -> None:
 
 
 def expand_sweep(word: str) -> tuple[str, list[str]]:
-    """Expand an override to its key and one override per swept value: `a=1,2` -> a, [a=1, a=2].
+    """Split an override with several values: `a=1,2` becomes the key `a` and the overrides `a=1` and `a=2`.
 
-    The list is empty if only a sweeper can choose the values, such as those of `interval(0, 1)`.
+    Returns:
+        The key and the list of overrides. The list is empty if the values are not a finite list, as in `a=interval(0,
+        1)`.
+
+    Raises:
+        SettingError: Hydra cannot parse the override.
     """
     key = word.partition("=")[0]
     try:
@@ -67,11 +74,10 @@ def expand_sweep(word: str) -> tuple[str, list[str]]:
 def split_deletions(overrides: list[str]) -> tuple[list[str], list[str]]:
     """Separate deletions such as `~threshold.momentum` from all other overrides.
 
-    Hydra refuses to delete a key that does not exist, but in a sweep over options only some options may have the key.
-
     Returns:
-        the other overrides, and the dotted keys to delete.
+        The other overrides, and the dotted keys to delete, for `delete_keys`.
     """
+    # Hydra cannot delete a key that does not exist, and in a sweep only some of the options may have the key
     keys = [match[1] for match in map(DELETION.fullmatch, overrides) if match]
     return [word for word in overrides if not DELETION.fullmatch(word)], keys
 
@@ -90,7 +96,14 @@ def delete_keys(config: DictConfig, keys: list[str]) -> list[str]:
 
 
 def custom_choices(config: DictConfig) -> list[tuple[str, str, Path]]:
-    """List (group, option, YAML) of the chosen options that the user's own YAMLs define; `config` includes `hydra`."""
+    """List the chosen options that are defined by the user's own YAML files.
+
+    Args:
+        config: a composed config with Hydra's section `hydra`.
+
+    Returns:
+        (config group, option, path of the YAML file) for each of these options.
+    """
     chosen = {str(group).partition("@")[0]: str(name) for group, name in config.hydra.runtime.choices.items()}
     paths = {group: custom_configs.custom_option(group, name) for group, name in chosen.items()}
     own = config_folder()
@@ -102,9 +115,9 @@ def custom_choices(config: DictConfig) -> list[tuple[str, str, Path]]:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Copy a composed config without its `hydra` section.
+    """Copy a composed config without its section `hydra`.
 
-    Interpolations such as `${hydra:...}` still work.
+    Interpolations such as `${hydra:...}` still work in the copy.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(own, DictConfig)
@@ -119,7 +132,7 @@ def option_files(group: str) -> list[str]:
 
 
 def compose(overrides: list[str]) -> DictConfig:
-    """Compose the config of a run, including Hydra's `hydra` section. The caller must have initialized Hydra.
+    """Compose the config of a run, including Hydra's section `hydra`. The caller must have initialized Hydra.
 
     Raises:
         SettingError: a key or option does not exist; the message suggests the most similar name.
@@ -134,7 +147,10 @@ def compose(overrides: list[str]) -> DictConfig:
 
 
 def _check_option(word: str) -> None:
-    """Raise SettingError if an override gives a number, a path or a shared YAML as the option of a config group."""
+    """Raise SettingError if the value of a config group cannot be an option.
+
+    Such values are numbers, null, paths, and YAML names with a leading underscore.
+    """
     group, equals, typed = word.partition("=")
     plain_group = group.partition("@")[0]
     names = option_files(plain_group)
@@ -150,7 +166,7 @@ def _check_option(word: str) -> None:
 
 
 def _parsed_value(word: str) -> object:
-    """Return the value of an override without quotes, or as typed if Hydra cannot parse it."""
+    """Parse the value of an override with Hydra; if Hydra cannot parse it, return the text after `=`."""
     try:
         return OverridesParser.create().parse_override(word).value()
     except HydraException:
@@ -171,7 +187,7 @@ def defaults(options: list[str]) -> dict[str, Any]:
 
 
 def _friendly_error(message: str, overrides: list[str]) -> SettingError:
-    """Translate an error message of Hydra into a SettingError that suggests the most similar name."""
+    """Convert an error message of Hydra to a SettingError that says what to type instead."""
     unknown = re.search(r"Could not override '([^']+)'", message) or re.search(
         r"Key '([^']+)' is not in struct", message
     )

@@ -1,15 +1,15 @@
-"""Derive the configs of reference runs, with which a run is compared. Reference runs are trained on labels only.
+"""Derive the configs of reference runs: runs on labeled images only, with which a run is compared.
 
-    control       the same run with lambda_unlabeled=0 and as many optimizer steps as the run: the difference is the
-                  effect of the unlabeled images
-    baseline      supervised, without augmentation, and only as many steps as the run spent on labeled images
-    labels only   two supervised runs with as many steps as the run: one on the view (weak view or augmentation) that
-                  the control does not train on, one without augmentation
-    probes        only with an encoder: logistic regression and nearest neighbors, fitted to the features of the images
-                  without augmentation; no network is trained
+    control           the run with lambda_unlabeled=0 and the same number of optimizer steps; the difference in
+                      accuracy is the effect of the unlabeled images
+    baseline          supervised training without augmentation, for the number of steps that the run spent on labels
+    labels_only       supervised training for as many steps as the run, on the view (weak view or augmentation) that
+                      the control does not use
+    labels_only_none  supervised training for as many steps as the run, without augmentation
+    probes            logistic regression and nearest neighbors on the features of an encoder; no network is trained
 
-The best labels-only run is, by validation, the best of the control, the two labels-only runs and the probes. A run with
-lambda_unlabeled=0 is its own control.
+The best labels-only run is the one with the best validation accuracy among the control, the two labels-only runs and
+the probes. A run with lambda_unlabeled=0 is its own control.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ REFERENCE_KINDS = ("control", "baseline", "labels_only", "labels_only_none")
 """Kinds of reference runs of every run that uses unlabeled images."""
 
 PROBE_KINDS = tuple(GRIDS)
-"""Further kinds of reference runs of a run that is trained on the features of an encoder."""
+"""Further kinds of reference runs, for runs on the features of an encoder."""
 
 SUPERVISED = {"name": "supervised"}
 NO_AUGMENTATION = {"name": "none", "strength": 0.0}
@@ -39,19 +39,21 @@ UNUSED_BY_PROBES: ConfigDict = {
     "compile": False,
     "from": {"run": None, "checkpoint": None},
 }
-"""Fixed values of the settings that a probe ignores. Logistic regression is saved as `model=linear` with scale 1.0."""
+"""Fixed values for the settings that have no effect on a probe (a classifier fitted to an encoder's features)."""
 
 
 def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
-    """Build the config of the control: the run with lambda_unlabeled=0, and as many optimizer steps as the run took.
+    """Build the config of the control: the run with lambda_unlabeled=0 and the same number of optimizer steps.
 
-    All other settings stay, and every part of the method that needs no unlabeled image stays active. For configs of
-    version 0.1.0 (definitions 1) the control keeps the meaning that it had then: supervised training with the
-    augmentation of the run, called "strongly augmented control".
+    All other settings are those of the run. For a run of semisup 0.1.0 (`definitions` is 1), the control is supervised
+    training with the augmentation of the run.
 
     Args:
         config: config of the finished run.
         summary: summary of the finished run; only `steps` is read.
+
+    Returns:
+        `config` itself if the run uses no unlabeled images.
     """
     if not uses_unlabeled(config):
         return config
@@ -62,16 +64,20 @@ def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict
 
 
 def baseline_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
-    """Build the config of the baseline: supervised, without augmentation.
+    """Build the config of the baseline: supervised training without augmentation.
 
-    The baseline takes as many optimizer steps as the run spent on labeled images (`labeled_steps` of its summary).
+    The number of optimizer steps is the number that the run spent on labeled images (`labeled_steps` of its summary).
     """
     steps = _train_for(config, summary["labeled_steps"])
     return config | {"method": SUPERVISED, "augment": NO_AUGMENTATION, "train": steps}
 
 
 def reference_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of all reference runs of a finished run. The keys are the kinds: `control`, `baseline`, ..."""
+    """Build the configs of all reference runs of a finished run.
+
+    Returns:
+        Kind of reference run (`control`, `baseline`, ...) -> config.
+    """
     references = {"control": control_config(config, summary), "baseline": baseline_config(config, summary)}
     return references | labels_only_configs(config, summary) | probe_configs(config)
 
@@ -82,10 +88,12 @@ def reference_kinds(config: ConfigDict) -> list[str]:
 
 
 def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """Build the configs of the probes (simple classifiers on the encoder's features) that a run is compared with.
+    """Build the configs of the probes (classifiers on the encoder's features) with which a run is compared.
 
-    The keys are the kinds of probes; {} for a run without encoder. A probe depends only on the data, the labels, the
-    encoder and the seed, so that all sweeps share the same probes.
+    A probe depends only on the data, the labels, the encoder and the seed.
+
+    Returns:
+        Kind of probe -> config; {} for a run without an encoder.
     """
     if config["encoder"]["name"] == "none":
         return {}
@@ -94,7 +102,11 @@ def probe_configs(config: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
-    """Set the settings that a probe ignores to fixed values; return configs without `probe.classifier` unchanged."""
+    """Set the settings that have no effect on a probe to fixed values.
+
+    Returns:
+        The new config; `config` itself if it is not the config of a probe (`probe.classifier` is null).
+    """
     probe, encoder = config.get("probe"), config.get("encoder")
     if not isinstance(probe, dict) or probe.get("classifier") is None:
         return config
@@ -105,14 +117,10 @@ def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
 
 
 def labels_only_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of the two labels-only runs, which are candidates for the best labels-only run.
-
-    Both are supervised and take as many optimizer steps as the run. They depend on no setting of method, threshold and
-    labeler, so that the runs of a sweep over these settings share them.
+    """Build the configs of the two labels-only runs: supervised training for as many optimizer steps as the run.
 
     Returns:
-        `labels_only`: trained on the view that the control does not train on (the weak view, or the run's
-            augmentation).
+        `labels_only`: trained on the weak view or the run's augmentation, whichever the control does not use.
         `labels_only_none`: trained without augmentation.
     """
     steps = _train_for(config, summary["steps"])

@@ -1,7 +1,7 @@
 """Find the user's own YAML files: in `--config-dir DIR`, and in `semisup/` or `conf/` of the current folder.
 
-A folder of the current folder is searched only if it has a folder `experiment/`. The YAMLs of semisup come first, so
-that a YAML of the user never replaces one of them.
+The last two are searched only if they contain a folder `experiment/`. If a YAML file of the user has the same name as a
+built-in one, the built-in one is used.
 """
 
 import os
@@ -12,7 +12,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 VARIABLE = "SEMISUP_CONFIG_DIR"
-"""Environment variable with the folder of `--config-dir`, for the processes of a sweep."""
+"""Environment variable that passes the folder of `--config-dir` to the processes of a sweep."""
 
 OWN_CONF = Path(__file__).resolve().parents[2] / "conf"
 

@@ -1,9 +1,8 @@
-"""Read the types and ranges of settings from the source of their dataclasses, without importing them.
+"""Read the types and ranges of settings from the source code of their dataclasses, without importing them.
 
-Importing an option imports torch, and `semisup train --help` must not wait for that. The type of a key is the
-annotation of its field. The range of a key comes from the first call of `check_range` or `check_choice` with the name
-of the key, or from the first `raise SettingError` with the name of the key and a literal text. The call is searched for
-in the class, in its bases, and in the classes and functions that the class uses.
+`semisup train --help` uses this module, because importing a dataclass would import torch. The type of a setting is the
+annotation of its field. Its range is taken from the first check of the field: a call of `check_range` or
+`check_choice`, or `raise SettingError`. This check is in the dataclass, in its bases, or in the code that they use.
 """
 
 import ast
@@ -26,10 +25,10 @@ TYPE_NAMES = {
     "ClassNames": "a list of texts or null",
     "None": "null",
 }
-"""Annotation of a field -> the words in which users read it."""
+"""Annotation of a field -> description of the type for users."""
 
 INTERNAL = "semisup."
-"""Prefix of the modules whose imports are followed: only those of this program."""
+"""Prefix of the modules whose imports are followed: the modules of semisup."""
 
 
 class Declared(NamedTuple):
@@ -51,16 +50,19 @@ class _Definition(NamedTuple):
 
 
 def type_words(annotation: str) -> str:
-    """Describe the annotation of a field in words: `int | None` -> `a whole number or null`."""
+    """Describe the annotation of a field in words: `int | None` becomes `a whole number or null`."""
     return listed(TYPE_NAMES.get(part.strip(), part.strip()) for part in annotation.split("|"))
 
 
 def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared]:
-    """Read type and range of each setting from the source of a settings dataclass. Inherited settings come first.
+    """Read the type and range of each setting from the source code of a settings dataclass.
 
     Args:
         file: the Python file that defines the dataclass.
-        name: name of the dataclass; None = the only public dataclass of the file (the file of an option has only one).
+        name: name of the dataclass; None = the only public dataclass of the file.
+
+    Returns:
+        Name of the setting -> type and range. Inherited settings come first.
     """
     classes = [node for node in _parse(file).body if isinstance(node, ast.ClassDef)]
     (own,) = [each for each in classes if (each.name == name if name else _is_public_dataclass(each))]
@@ -75,10 +77,13 @@ def declared_settings(file: Path, name: str | None = None) -> dict[str, Declared
 
 
 def section_classes(file: Path) -> dict[str, tuple[Path, str]]:
-    """Return the settings dataclass of each config section, from the constant SECTIONS of the module `file`.
+    """Return the settings dataclass of each config section.
+
+    Args:
+        file: the Python file with the constant SECTIONS, which maps sections to dataclasses.
 
     Returns:
-        name of the section -> (file of the dataclass, its name).
+        Name of the section -> (file of the dataclass, its name).
     """
     value = next(value for target, value in _assignments(_parse(file).body) if ast.unparse(target) == "SECTIONS")
     assert isinstance(value, ast.Dict)
@@ -113,7 +118,15 @@ def _annotations(definition: _Definition) -> dict[str, str]:
 
 
 def _ranges(start: _Definition, annotations: Mapping[str, str]) -> dict[str, str]:
-    """Find the range of each setting: in its dataclass, then breadth-first in the code that the dataclass uses."""
+    """Find the range of each setting: first in its dataclass, then in the code that the dataclass uses.
+
+    Args:
+        start: the dataclass.
+        annotations: name of each setting -> annotation.
+
+    Returns:
+        Name of the setting -> range in words, for the settings that have a check.
+    """
     found: dict[str, str] = {}
     queue, seen = [start], {(start.file, start.node.name)}
     while queue and len(found) < len(annotations):
@@ -149,7 +162,11 @@ def _checks(definition: _Definition) -> Iterator[tuple[str, str]]:
 
 
 def _text(node: ast.expr, within: ast.AST) -> str:
-    """Return the value of a string literal, or of a local variable with such a value; "" for other expressions."""
+    """Return the text of a string literal, or of a local variable that is assigned one; else "".
+
+    Args:
+        within: the class or function in which the variable is assigned.
+    """
     if isinstance(node, ast.Name):
         values = (
             each for each in ast.walk(within) if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
@@ -175,7 +192,7 @@ def _interval(call: ast.Call, file: Path) -> str:
 
 
 def _value(node: ast.expr, file: Path) -> Any:
-    """Evaluate an expression in the source code that gives a bound of a range or a list of choices."""
+    """Evaluate the source expression of a bound or of a list of choices; constants are looked up in `file`."""
     if isinstance(node, ast.Name):
         return _constant(node.id, file)
     if isinstance(node, ast.Tuple | ast.List):
@@ -217,7 +234,7 @@ def _assignments(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _resolve(name: str, file: Path) -> _Definition | None:
-    """Find the definition of the class or function to which a name in a module refers.
+    """Find the definition of the class or function with this name in a module.
 
     Returns:
         None if the name is neither a class nor a function, or belongs to another package.
@@ -231,7 +248,7 @@ def _resolve(name: str, file: Path) -> _Definition | None:
 
 @cache
 def _imports(file: Path) -> dict[str, Path]:
-    """Map each name that a module imports from this program (`from ... import`) to the file that defines it."""
+    """Map each name that a module imports from semisup (`from ... import`) to the file that defines it."""
     names: dict[str, Path] = {}
     for node in _parse(file).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(INTERNAL):
@@ -242,7 +259,7 @@ def _imports(file: Path) -> dict[str, Path]:
 
 @cache
 def _source(module: str) -> Path | None:
-    """Find the file of a module of this program without importing the module or its package."""
+    """Find the file of a module of semisup without importing the module or its package."""
     path = Path(__file__).resolve().parents[1].joinpath(*module.split(".")[1:])
     candidates = (path.with_suffix(".py"), path / "__init__.py")
     return next((each for each in candidates if each.is_file()), None)

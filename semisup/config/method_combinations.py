@@ -1,4 +1,4 @@
-"""Check that loss, debiasing and labeler have a meaning with the method of a run."""
+"""Check that the loss, debiasing and labeler of a run have an effect with its method."""
 
 from semisup.config.run_id import ConfigDict
 from semisup.core.inference import LabelerSettings
@@ -11,9 +11,9 @@ from semisup.method import Method, OfflineMethod, labels_by_model, unlabeled_cro
 def check_combinations(
     config: ConfigDict, method: Method, loss: Loss, debias: Debias, labeler: LabelerSettings
 ) -> None:
-    """Raise SettingError if `loss`, `debias` or `labeler.teachers` would have no meaning with the method.
+    """Raise SettingError if `loss`, `debias` or `labeler.teachers` has no effect with the method.
 
-    Runs without unlabeled images pass: there, these settings have been set to values without effect.
+    Runs without unlabeled images are not checked.
     """
     if not method.uses_unlabeled:
         return

@@ -1,4 +1,4 @@
-"""Nodes of a config (its nested dictionaries): options of a group, and sections that belong to no group."""
+"""Names of the nodes (nested dictionaries) of a config: options of a config group, and sections outside groups."""
 
 from semisup.config import registry
 from semisup.config.sections import CheckpointSettings, CollapseSettings, SweepSettings
@@ -8,7 +8,7 @@ from semisup.training.probe import ProbeSettings
 from semisup.training.state import TrainSettings
 
 GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
-"""Node of a config that names an option -> the group of the option."""
+"""Node that holds an option of a config group -> the group."""
 
 SECTIONS = {
     "train": TrainSettings,

@@ -1,4 +1,4 @@
-"""Convert a saved config to the words of a command line that composes the same config again."""
+"""Convert a saved config to command-line words from which Hydra composes the same config."""
 
 from semisup.config.nodes import GROUP_NODES
 from semisup.config.quoting import format_value
@@ -13,7 +13,8 @@ def config_overrides(config: ConfigDict, *, follow_seed: bool = False) -> list[s
 
     Args:
         config: saved config of a run.
-        follow_seed: write a split seed that equals the seed as `${seed}`, so that another seed also draws other labels.
+        follow_seed: if the seed of the data split equals the seed of the run, write it as `${seed}`. Another seed then
+            also gives another split.
 
     Returns:
         KEY=VALUE words as Hydra parses them, without name, seed, output_root and definitions.

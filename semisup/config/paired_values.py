@@ -1,9 +1,9 @@
-"""Parse paired values of a sweep, which give rows of settings instead of all combinations.
+"""Parse paired values of a sweep: settings whose values change together, not in all combinations.
 
     threshold.tau=zip(0.7,0.9) augment.strength=zip(0.2,0.4)    two jobs: 0.7 with 0.2, and 0.9 with 0.4
     sweep.rows=FILE.csv                                         one job for each line; the header has the keys
 
-Both are rewritten in Hydra's own grammar, as `threshold.tau=tag(zip,choice(0.7,0.9))`. This module imports no torch.
+Both forms are rewritten in Hydra's grammar, as `threshold.tau=tag(zip,choice(0.7,0.9))`. This module imports no torch.
 """
 
 import csv
@@ -21,17 +21,20 @@ TAG = "zip"
 WORD = re.compile(r"(?P<key>[\w./@-]+)=zip\((?P<values>.*)\)", re.ASCII | re.DOTALL)
 ROWS = "sweep.rows"
 EMPTY_CELL = "__empty_cell__"
-"""The value of a key in the jobs that do not set this key, because its cell in the CSV file is empty."""
+"""Value that stands for an empty cell of the CSV file. The job of this line does not set the key of this column."""
 
 
 class Axis(NamedTuple):
-    """One dimension of a sweep's grid: for each position, the overrides of the keys that vary along it."""
+    """One dimension of a sweep's grid.
+
+    rows: for each value along this dimension, the overrides (KEY=VALUE) of the jobs that have it
+    """
 
     rows: list[tuple[str, ...]]
 
 
 def is_empty_cell(word: str) -> bool:
-    """Whether an override stands for an empty cell, so that its job does not set the key."""
+    """Whether an override stands for an empty cell of the CSV file; a job ignores such an override."""
     return word.partition("=")[2] == EMPTY_CELL
 
 
@@ -48,15 +51,16 @@ def is_paired(override: Override) -> bool:
 
 
 def read_rows(path: Path, convert: Callable[[str], str]) -> list[str]:
-    """Read a CSV file with one line for each job as paired overrides, one for each column.
+    """Read a CSV file with one line for each job; return one paired override for each column.
 
     Args:
-        path: the file; its header has the keys, and its cells have values as a user types them. A job does not set the
-            key of an empty cell.
-        convert: function that converts a word as typed to an override of one value.
+        path: the file. Its header has the keys. Its cells have values as a user types them; a job does not set the key
+            of an empty cell.
+        convert: function that converts a typed word KEY=VALUE to an override with a single value.
 
     Raises:
-        DataError: the file cannot be read, or has no lines, or lines with other numbers of cells than the header.
+        DataError: the file cannot be read, has no lines below the header, or has a line of another length than the
+            header.
         SettingError: the header has an empty or a repeated key, or a cell is not a value.
     """
     try:
@@ -93,12 +97,10 @@ def _require_header(path: Path, keys: list[str]) -> None:
 
 
 def require_single_sources(words: Iterable[str]) -> None:
-    """Raise SettingError if a key with paired values is given twice.
-
-    One of the values would be dropped.
+    """Raise SettingError if a key with paired values is given more than once.
 
     Args:
-        words: the overrides of a command line, after `tagged` and `read_rows`.
+        words: the overrides of a command line, after `tagged` and `read_rows` have converted them.
     """
     paired: dict[str, bool] = {}
     for word in words:
@@ -117,9 +119,10 @@ def _bare(key: str) -> str:
 
 
 def axes(overrides: Iterable[Override]) -> list[Axis]:
-    """Combine overrides to the axes of a grid.
+    """Build the dimensions of a sweep's grid from its overrides.
 
-    All paired overrides form one axis, at the place of the first of them.
+    All paired overrides together are one dimension, in place of the first of them. Each other override is one
+    dimension.
 
     Raises:
         SettingError: paired overrides have different numbers of values.

@@ -1,4 +1,4 @@
-"""Find and check the run from whose best model another run starts (`from.run`)."""
+"""Check the parent run: the finished run from whose best model another run starts (`from.run`)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +13,22 @@ from semisup.text import escape
 from semisup.training.parent import ParentSettings
 
 UNCOMPARED = {"model": ("weights",), "encoder": ("weights", "views", "view_seed", *IGNORED_ENCODER_KEYS)}
-"""Settings in which the runs may differ: the paths of files, which their digests identify, and how views are stored."""
+"""Section -> settings that may differ between a run and its parent run."""
 
 
 def identify_parent(parent: ParentSettings, config: ConfigDict) -> ParentSettings:
-    """Return the settings of the parent run with `checkpoint`, the name of its best model, filled in.
+    """Check the parent run, and set `checkpoint` to the file name of its best model.
 
     Args:
-        config: config of the run that starts from the parent run, with the digests of its weights.
+        parent: the settings `from.run` and `from.checkpoint`.
+        config: config of the run that starts from the parent run, with the checksums of its weights.
+
+    Returns:
+        The settings with `checkpoint`; `parent` itself if there is no parent run.
 
     Raises:
-        SettingError: the directory is not that of a finished run that trained its model, its best model is another one
-            than `checkpoint` names, or the models or encoders of both runs differ.
+        SettingError: the parent run is not finished, trained no network, has another best model than `checkpoint`, or
+            has another model or encoder than this run.
     """
     if parent.run is None:
         if parent.checkpoint is not None:
@@ -44,10 +48,10 @@ def identify_parent(parent: ParentSettings, config: ConfigDict) -> ParentSetting
 
 
 def _read_parent(run: Path) -> tuple[ConfigDict, list[str]]:
-    """Read the config of a finished run and the names of its best models, newest first.
+    """Read the config of a finished run and the file names of its best models, newest first.
 
     Raises:
-        RecordError: the directory is not that of a finished run that trained its model.
+        RecordError: the directory is not that of a finished run that trained a network, or its best model is missing.
         OSError: the directory cannot be read.
     """
     check_finished_run(run)
@@ -62,7 +66,13 @@ def _read_parent(run: Path) -> tuple[ConfigDict, list[str]]:
 
 
 def _check_same_model(run: str, before: ConfigDict, config: ConfigDict) -> None:
-    """Raise SettingError if the parent run, whose config is `before`, has another model or encoder than this run."""
+    """Raise SettingError if the parent run has another model or encoder than this run.
+
+    Args:
+        run: directory of the parent run.
+        before: config of the parent run.
+        config: config of this run.
+    """
     for section, keys in UNCOMPARED.items():
         then, now = (_without(read_section(each, section), keys) for each in (before, config))
         for key in sorted(then.keys() | now.keys(), key=lambda key: (key != "name", str(key))):

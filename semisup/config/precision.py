@@ -11,7 +11,7 @@ from semisup.runtime.meta_network import meta_network
 from semisup.runtime.precision import PrecisionChoice, choose_precision, trains_depthwise
 
 _depthwise: dict[str, bool] = {}
-"""Settings of a model as text -> result of `_trains_depthwise`; most runs of a sweep have the same model."""
+"""Cache: settings of a model as text -> result of `_trains_depthwise`."""
 
 
 def resolve_precision(device: str, model: ModelSettings, size: int) -> PrecisionChoice:

@@ -19,8 +19,8 @@ def format_value(value: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """Quote text for the command line of Hydra, so that only interpolations such as `${seed}` are interpreted.
+    """Quote text for the command line of Hydra. Interpolations such as `${seed}` are still interpreted.
 
-    Only backslashes before a quote and at the end are doubled, because Hydra unescapes no others.
+    Hydra interprets backslashes before a quote and at the end of the text, so these are doubled.
     """
     return "'" + re.sub(r"\\+(?='|\Z)", lambda backslashes: 2 * backslashes[0], text).replace("'", "\\'") + "'"

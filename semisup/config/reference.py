@@ -1,8 +1,8 @@
 """Describe every setting: key, type, default, range and meaning. This module imports no torch.
 
-The meaning of a key is the comment after the key in `conf/`, and is written nowhere else. The type and the range come
-from the settings dataclass (`declared_settings.py`). `semisup train --help GROUP=NAME` prints these descriptions, and
-the settings reference of the documentation is generated from them.
+The meaning of a setting is the comment after its key in `conf/`. The type and range come from the settings dataclass
+(`declared_settings.py`). `semisup train --help GROUP=NAME` and the settings reference of the documentation show these
+descriptions.
 """
 
 import itertools
@@ -21,19 +21,20 @@ from semisup.errors import SettingError, closest_match
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^ #].*?|\"#.*?))??(?: +# (?P<comment>.*))?$")
 PACKAGE = Path(__file__).resolve().parents[1]
 SECTION_CLASSES = section_classes(PACKAGE / "config" / "nodes.py")
-"""Section of train.yaml -> file and name of its dataclass, read from the source because nodes.py imports torch."""
+"""Section of train.yaml -> (file, name) of its dataclass, read from the source because nodes.py imports torch."""
 
 RUN = "run"
-"""Name under which `--help` describes the top-level keys of train.yaml, which are in no section."""
+"""Name with which `--help` describes the keys at the top level of train.yaml."""
 
 OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
-"""Groups whose YAMLs only set keys of other groups: `--help` shows these YAMLs unchanged."""
+"""Groups whose YAML files only set keys of other groups. `--help` prints these files unchanged."""
 
 
 class Setting(NamedTuple):
     """Description of one setting (key of the config).
 
     default: as written in YAML; `???` = the user must give a value
+    range: in words, such as `in [0, 1]`; empty if every value of the type is allowed
     meaning: empty = not documented
     """
 
@@ -47,7 +48,8 @@ class Setting(NamedTuple):
 class Option(NamedTuple):
     """Description of an option of a group, or of a section.
 
-    summary: the comment at the top of the option's YAML, one entry per line
+    title: such as `threshold=fixed` or `train`
+    summary: the lines of the comment at the top of the option's YAML file
     """
 
     title: str
@@ -66,7 +68,9 @@ def describe_option(group: str, name: str, node: str | None = None) -> Option:
     """Describe an option of a config group, such as `threshold=fixed`, with all its settings.
 
     Args:
-        node: the node of the config that holds the option, if its name differs from the group: the node `weak` holds
+        group: such as `threshold`.
+        name: such as `fixed`.
+        node: key of the config that holds the option; None = the name of the group. For example, the key `weak` holds
             an option of the group `augment`.
 
     Raises:
@@ -88,7 +92,7 @@ def describe_option(group: str, name: str, node: str | None = None) -> Option:
 
 
 def describe_section(section: str) -> Option:
-    """Describe a section of the config, such as `train`. The name `run` stands for the keys outside sections."""
+    """Describe a section of the config, such as `train`. `run` stands for the keys at the top level."""
     file, name = SECTION_CLASSES.get(section, (PACKAGE / "config" / "sections.py", "RunSettings"))
     declared = declared_settings(file, name)
     inside, prefix = ("", "") if section == RUN else (section, f"{section}.")
@@ -140,7 +144,7 @@ def _setting(prefix: str, line: _Line, declared: dict[str, Declared]) -> Setting
 
 
 def _option_file(group: str, name: str) -> Path:
-    """Find the YAML file of an option: in `conf/`, or beside the Python file of an option from another package."""
+    """Find the YAML file of an option, which may be from another package, from `conf/`, or the user's own."""
     module = registry.added_options(group).get(name) if group in registry.GROUPS else None
     path = added_options.option_file(module) if module is not None else None
     own = config_folder() / group / f"{name}.yaml"
@@ -151,7 +155,7 @@ def _option_file(group: str, name: str) -> Path:
 def _lines(yaml: Path) -> tuple[_Line, ...]:
     """Read the keys of a config file and of the files that it includes, with their values and comments.
 
-    A key without a comment gets the comment of the same key in an included YAML.
+    A key without a comment gets the comment of the same key in an included file.
     """
     own = list(_own_lines(yaml))
     included = [line for name in _included(yaml) for line in _lines(yaml.parent / f"{name}.yaml")]
@@ -195,9 +199,9 @@ def _head(yaml: Path) -> tuple[str, ...]:
 
 
 def _first_sentence(head: tuple[str, ...]) -> str:
-    """Return the first sentence of a YAML file's summary.
+    """Return the first sentence of the comment at the top of a YAML file.
 
-    The sentence ends before the first line such as `command: ...`.
+    Lines from the first one that starts with a word and a colon (`command: ...`) are ignored.
     """
     lines = [*head[:1], *itertools.takewhile(lambda line: not re.match(r"[a-z]+: ", line), head[1:])]
     sentence = re.match(r".*?[\w)]\.(?= [A-Z])", text := " ".join(lines))

@@ -1,10 +1,8 @@
 """Look up the options of each config group by name.
 
-The config `threshold: {name: fixed, tau: 0.9}` selects the only public frozen dataclass of the module
-`semisup/threshold/fixed.py`. To define this class is to register the option, and its fields (types, no defaults) are
-the schema. A module whose name starts with an underscore is not an option. Other packages add thresholds by entry
-points of the group `semisup.threshold` whose value is such a module, and options of the other groups likewise. The YAML
-is next to the module (`config/added_options.py`).
+The config `threshold: {name: fixed, tau: 0.9}` selects the module `semisup/threshold/fixed.py`. This module defines one
+public frozen dataclass, whose fields are the settings of the option. A module whose name starts with an underscore is
+not an option. Other packages add options by entry points (`config/added_options.py`).
 """
 
 import dataclasses
@@ -40,9 +38,9 @@ def option_names(group: str) -> list[str]:
 
 
 def added_options(group: str) -> dict[str, str]:
-    """Map the options of a group from other packages to their modules.
+    """Return the options that other packages add to a group, as name -> module.
 
-    Options of other packages cannot replace built-in options.
+    A name of a built-in option is left out, because built-in options cannot be replaced.
     """
     added = {entry.name: entry.value for entry in installed_entry_points().select(group=f"semisup.{group}")}
     if not added:
@@ -75,9 +73,9 @@ def settings_class(group: str, name: str) -> type:
 
 
 def options_with(group: str, field: str) -> list[str]:
-    """List the options of a group that have a setting of this name, sorted.
+    """List the options of a group that have a setting named `field`, sorted.
 
-    To find them, all modules of the group are imported.
+    All modules of the group are imported.
     """
     return [
         name

@@ -1,7 +1,6 @@
 """Compute the number of parallel runs on a machine, for the launcher presets in conf/hydra/launcher/.
 
-A run uses exactly `threads` threads, because with another number its results may differ slightly (rounding). Therefore
-the number of parallel runs is adapted to the number of cores, and the number of threads per run is not.
+The number of threads of a run is the setting `threads` on every machine, because it affects the rounding of results.
 """
 
 import functools
@@ -20,7 +19,7 @@ NO_GPU = ("", "-1")
 def runs_per_machine(threads: int) -> int:
     """Compute how many runs with `threads` threads each fit on this machine's CPU cores, at least 1.
 
-    Only the cores that this process may use count; in a container they can be fewer than those of the machine.
+    Only the cores that this process may use are counted, for example those of a container.
     """
     import joblib
 
@@ -29,7 +28,11 @@ def runs_per_machine(threads: int) -> int:
 
 
 def concurrent_runs(launcher: DictConfig) -> int:
-    """Compute how many runs a sweep executes at a time on this machine with joblib; 1 with another launcher."""
+    """Compute how many runs a sweep executes at a time on this machine.
+
+    Returns:
+        The number of joblib's processes (`n_jobs`); 1 with a launcher that has no such setting.
+    """
     jobs = launcher.get("n_jobs") or 1
     if jobs > 0:
         return int(jobs)
@@ -39,10 +42,10 @@ def concurrent_runs(launcher: DictConfig) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """List the GPUs that this process can use, by their names in the environment variable CUDA_VISIBLE_DEVICES.
+    """List the GPUs that this process can use, as in the environment variable CUDA_VISIBLE_DEVICES.
 
-    An invalid entry ends the list, as in CUDA. Without the variable, all GPUs are listed by number. CUDA is not
-    initialized.
+    The list ends before the first entry that is empty or -1, as in CUDA. If the variable is not set, the result is the
+    numbers of all GPUs. CUDA is not initialized.
     """
     if (visible := os.environ.get(VISIBLE)) is not None:
         return list(takewhile(lambda each: each not in NO_GPU, (each.strip() for each in visible.split(","))))
@@ -61,6 +64,6 @@ def gpu_count() -> int:
 
 
 def register() -> None:
-    """Register the functions that configs call as `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
+    """Register the functions that YAML files call as `${semisup.side_by_side:${threads}}` and `${semisup.gpus:}`."""
     register_resolver("semisup.side_by_side", runs_per_machine)
     register_resolver("semisup.gpus", gpu_count)

@@ -23,24 +23,26 @@ MAX_LENGTH = 100
 IGNORED_ENCODER_KEYS = ("cache",)
 
 OPTIONS_WITHOUT_EFFECT = {"loss": "cross_entropy", "debias": "none", "reject": "none"}
-"""Groups that were added later -> option with which a run is identical to one from before the group existed."""
+"""Group that was added in a later version -> the option with which a run is the same as without the group."""
 
 IGNORED_BY_PROBES = (
     *("model", "augment", "weak", "optimizer", "schedule", "threshold", "reject", "loss", "debias"),
     *("method", "labeler"),
     *("precision", "channels_last", "compile"),
 )
-"""Keys without effect if `probe.classifier` is given. Of the section `train`, only `select_by` has an effect then."""
+"""Keys without effect on a probe (a run with `probe.classifier`). Of the section `train`, `select_by` has an effect."""
 
 
 def result_config(config: ConfigDict) -> ConfigDict:
-    """Select the part of a config that can change a result; the run id contains the hash of this part.
+    """Select the part of a config that can change the results of a run. The run id contains the hash of this part.
 
-    Of a path only the last name counts, so that a data set or a parent run (`from.run`) can be moved. Not counted are:
-    the index of a device, `train.refit=false`, files that only diagnostics use (they count as null), and null for those
-    settings of a data set that count only when set. In a run that uses no unlabeled image, the threshold, reject,
-    the labeler, debiasing and the settings of method and loss without an effect do not count either: all runs of a
-    sweep that differ only in these share one control.
+    - Paths are reduced to their last name, so that a data set or a parent run can be moved.
+    - Paths of files that only diagnostics use become null.
+    - The index of a GPU is left out, and so are settings that do not affect results, such as the name of the
+      experiment.
+    - Settings that were added in later versions are left out if they have no effect.
+    - In a run without unlabeled images, the settings that concern only unlabeled images are left out. Runs that differ
+      only in these settings therefore have the same control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
@@ -98,17 +100,23 @@ def _probe_config(counted: ConfigDict, probe: ConfigDict) -> ConfigDict:
 
 
 def _identified_weights(model: ConfigDict) -> ConfigDict:
-    """Identify pretrained weights by the digest and the name of their file, not by the folder of the file.
+    """Reduce the path of pretrained weights to the file name; the setting `sha256` identifies the content.
 
-    Without weights the key `sha256` is removed, so that a run keeps the id that it had before this key existed.
+    Without weights, the setting `sha256` is left out.
     """
     if model.get("weights") is not None:
         return model | {"weights": Path(model["weights"]).name}
+    # so that a run keeps the id that it had before this key existed
     return {key: value for key, value in model.items() if key != "sha256"}
 
 
 def _without_absent(key: str, node: Any) -> Any:
-    """Remove settings of later versions that have no effect from a config node (see `core/added_setting.py`)."""
+    """Remove the settings of a config node that were added in later versions and have no effect in this run.
+
+    Args:
+        key: name of the node, such as `threshold`.
+        node: content of the node.
+    """
     if not isinstance(node, dict):
         return node
     settings = _settings_class(key, node)
@@ -116,7 +124,7 @@ def _without_absent(key: str, node: Any) -> Any:
 
 
 def _settings_class(key: str, node: ConfigDict) -> type | None:
-    """Import the settings dataclass of a node or section; None if its option is not installed here."""
+    """Import the settings dataclass of a config group's option or of a section; None if it is not installed."""
     from semisup.config.nodes import GROUP_NODES, SECTIONS  # which import torch
 
     try:
@@ -126,7 +134,7 @@ def _settings_class(key: str, node: ConfigDict) -> type | None:
 
 
 def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
-    """List the settings of a data set that have one of these roles, such as "path" or "only for this machine".
+    """List the settings of a data set that have one of these roles.
 
     Raises:
         SettingError: the config names a data set that does not exist.
@@ -137,14 +145,14 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
 
 
 def _unset_keys(dataset: ConfigDict) -> list[str]:
-    """List the null settings of a data set that are part of the run id only if they have a value."""
+    """List the settings of a data set that are null, and are part of the run id only if they are not null."""
     from semisup.dataset import KeyRole
 
     return [key for key in dataset_keys(dataset, KeyRole.WHEN_SET, KeyRole.FOLD) if dataset.get(key) is None]
 
 
 def fold_of(config: ConfigDict) -> int | None:
-    """Read from a config the cross-validation fold that the run holds out for validation; None without folds."""
+    """Return the number of the cross-validation fold that a run uses for validation; None without folds."""
     from semisup.dataset import KeyRole
 
     values = [config["dataset"].get(key) for key in dataset_keys(config["dataset"], KeyRole.FOLD)]
@@ -152,15 +160,18 @@ def fold_of(config: ConfigDict) -> int | None:
 
 
 def run_id(config: ConfigDict) -> str:
-    """Build the id of a run: readable parts and 8 hexadecimal digits of the hash of `result_config`.
+    """Build the id of a run: its main settings in readable form, and 8 hexadecimal digits of a hash.
 
-    An id such as `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d` contains: method, threshold and its
-    settings, `reject` and its settings unless it is none, augmentation and strength, seed, fold if there is one, hash.
-    All numeric settings of the threshold are included: `tau` and `q` first and without their names, then all others
-    with their names in alphabetical order (`adamatch-0.9-momentum0.99`). The id depends on the saved config alone, so
-    that it does not change with the defaults in conf/. If the id would exceed 100 characters, the last of these
-    settings are left out; the hash still covers them. The hash does not cover settings that were added later and have
-    no effect in this run, so that a run keeps the id that it had before these settings existed.
+    An id such as `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d` has these parts: method, threshold and its
+    numbers, `reject` and its numbers (unless it is none), augmentation and strength, seed, fold (if there is one),
+    hash.
+
+    The settings `tau` and `q` of the threshold come first and without their names. The others follow with their names,
+    in alphabetical order (`adamatch-0.9-momentum0.99`). If the id would exceed 100 characters, the last numbers are
+    left out.
+
+    The hash is computed from `result_config(config)`, without settings that were added in later versions and have no
+    effect.
     """
     counted = result_config(config)
     hashed = {key: _without_absent(key, node) for key, node in counted.items()}

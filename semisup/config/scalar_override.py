@@ -1,8 +1,8 @@
 """Change the values of settings in a composed config, without composing the config again.
 
-Hydra composes a config in 0.08 s. Which keys exist, and whether the options can be combined, depends on the options and
-the keys of the overrides, not on numbers. Therefore the jobs of a sweep that differ only in numbers are validated with
-one composed config, in which each job's numbers are set; 64 swept values are validated 5 s sooner.
+Composing a config with Hydra takes 0.08 s. Jobs of a sweep that differ only in scalar values (numbers, names, true or
+false) have the same keys. So one config is composed for all of them, and the values of each job are set in it. This
+saves 5 s for 64 jobs.
 """
 
 import re
@@ -21,15 +21,20 @@ SCALAR = re.compile(r"[\w.+-]+", re.ASCII)
 
 
 def composition_key(words: Sequence[str], config: DictConfig) -> tuple[str, ...]:
-    """Compute a key that is equal for overrides that differ only in the values of numbers and other scalars.
+    """Compute a cache key for the overrides of a job. Jobs with equal keys differ only in scalar values.
 
-    Overrides with equal results compose to configs with the same keys and options.
+    Args:
+        words: the overrides (KEY=VALUE) of the job.
+        config: a composed config, which shows whether a key is a setting or a group.
+
+    Returns:
+        The overrides; an override of a scalar setting is reduced to its key.
     """
     return tuple(word.partition("=")[0] if is_scalar_override(word, config) else word for word in words)
 
 
 def is_scalar_override(word: str, config: DictConfig) -> bool:
-    """Whether an override (KEY=VALUE) only changes the value of an existing setting, such as a number."""
+    """Whether an override (KEY=VALUE) only changes the value of an existing scalar setting, such as a number."""
     key, _, value = word.partition("=")
     if not SCALAR.fullmatch(value) or not re.fullmatch(r"\w+(\.\w+)*", key, re.ASCII):
         return False
@@ -43,7 +48,7 @@ def is_scalar_override(word: str, config: DictConfig) -> bool:
 
 @contextmanager
 def with_override(config: DictConfig, word: str) -> Iterator[DictConfig]:
-    """Change one value in `config` within a context.
+    """Return a context in which one value of `config` is changed.
 
     The old value is restored at the end of the context.
     """

@@ -1,8 +1,7 @@
 """Validate a composed or saved config and build the settings objects of a run.
 
-The command line, `reproduce`, `predict` and the tests all call `validate`. OmegaConf checks the types, by merging the
-config onto the settings dataclasses; the dataclasses check the ranges. Every mistake raises a SettingError that names
-the key as a user types it.
+OmegaConf checks the types of the values, and the settings dataclasses check the ranges. Every mistake raises a
+SettingError that names the key as a user types it.
 """
 
 import json
@@ -50,7 +49,7 @@ class RunConfig:
 
     config: the content of config.yaml as plain data, with all interpolations resolved
     encoder: None = the model is trained on the images themselves
-    elsewhere: the run is for another machine; devices and memory of this machine are not checked
+    elsewhere: the run is for another machine; the devices and memory of this machine are not checked
     precision_reason: why `precision=auto` became the value in `config`; None if the user gave the value
     """
 
@@ -78,13 +77,12 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
     Args:
         elsewhere: the run is for another machine, such as a node of a cluster; the hardware of this machine is not
             checked, and `weights` has no effect.
-        weights: download pretrained weights if missing, check them, and fill in `model.sha256` and `encoder.sha256`;
-            also check the parent run, and fill in `from.checkpoint`. False = the caller needs no file of weights (for
-            example, prediction).
+        weights: check the pretrained weights and the parent run, and fill in `model.sha256`, `encoder.sha256` and
+            `from.checkpoint`. Missing weights are downloaded. False = the caller needs no weights, for example for
+            prediction.
 
     Raises:
-        SettingError: a setting is wrong; the message names the key, its value, the allowed values and, for an unknown
-            name, the most similar one.
+        SettingError: a setting is wrong. The message names the key, its value and the allowed values.
     """
     try:
         return _build(config, elsewhere=elsewhere, weights=weights and not elsewhere)
@@ -93,7 +91,11 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
 
 
 def suggest_new_name(error: SettingError) -> SettingError:
-    """Add the new name to an error about a key that was renamed after version 0.1.0."""
+    """If the key of an error was renamed after version 0.1.0, name the new key in the message.
+
+    Returns:
+        The new error; any other error is returned unchanged.
+    """
     if error.key not in RENAMED or not error.allowed.startswith("no such key"):
         return error
     new = RENAMED[error.key]
@@ -241,11 +243,10 @@ def _takes_features(name: str) -> bool:
 def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
     """Return fixed values for the settings that have no effect in a run without unlabeled images.
 
-    Runs with different thresholds share one control. Its saved config has this content, so that it does not depend on
-    the run for which the control was trained.
+    With these values, the saved config of a control does not depend on the run for which it was trained.
 
     Returns:
-        Node -> content; {} for any other method.
+        Name of the config node -> content; {} if the method uses unlabeled images.
     """
     if method.uses_unlabeled:
         return {}
@@ -269,7 +270,7 @@ def _check_hardware(run: RunSettings) -> None:
 
 
 def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
-    """Raise SettingError if a config is from a newer version, or if the meaning of its settings has changed."""
+    """Raise SettingError if a newer version saved the config, or if the meaning of its settings has changed."""
     if not 1 <= run.definitions <= DEFINITIONS:
         raise SettingError(
             "definitions",
@@ -280,7 +281,7 @@ def _check_definitions(run: RunSettings, config: ConfigDict) -> None:
 
 
 def check_meaning(config: ConfigDict, version: object = None) -> None:
-    """Raise SettingError if the meaning of a setting has changed since a saved config was made.
+    """Raise SettingError if the meaning of a setting has changed since a config was saved.
 
     Args:
         version: version of semisup that trained a run with this config; None = unknown.
@@ -334,9 +335,9 @@ def refuse_interpolations(config: ConfigDict) -> None:
 def _normalize(config: ConfigDict) -> ConfigDict:
     """Convert a config to its normal form, so that equal runs have equal configs.
 
-    If `train.steps` is given, `train.epochs` becomes null; if `reject.limit` is given, `reject.keep` does. The root of
-    a data set, files of weights and the directory of a parent run get absolute paths. `device=auto` becomes the
-    available device.
+    - `train.epochs` becomes null if `train.steps` is given, and `reject.keep` becomes null if `reject.limit` is given.
+    - The root of a data set, files of weights and the directory of a parent run get absolute paths.
+    - `device=auto` becomes the available device.
     """
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
@@ -379,7 +380,11 @@ def _build_node(key: str, node: ConfigDict) -> Any:
 
 
 def build_option(key: str, node: ConfigDict) -> Any:
-    """Build the settings object of one part of a saved config, such as its data set, without reading the rest.
+    """Build the settings object of one node of a saved config, such as `dataset`; other nodes are not needed.
+
+    Args:
+        key: name of the node.
+        node: content of the node.
 
     Raises:
         SettingError: a setting of the node is wrong, as in `validate`.
@@ -403,9 +408,14 @@ def _build_group(key: str, node: ConfigDict) -> Any:
 
 
 def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingError:
-    """Extend an error about an unknown key: name the options of the group that have the key, and how to delete it.
+    """Extend an error about an unknown key: list the options of the group that have this key.
 
-    The error occurs, for example, if an experiment sets a key of one threshold and the user chooses another threshold.
+    Args:
+        key: name of the config node, such as `threshold`.
+        name: the option of the group that was chosen, such as `fixed`.
+
+    Returns:
+        The new error; any other error is returned unchanged.
     """
     if not error.allowed.startswith("no such key"):
         return error
@@ -429,8 +439,7 @@ def _build_section(name: str, cls: type, node: ConfigDict) -> Any:
 
 
 _merged: dict[tuple[type, str], Any] = {}
-"""Cache: dataclass and its values as text -> settings object. To merge all sections of a config takes 30 ms, and the
-runs of a sweep and their reference runs differ only in a few sections."""
+"""Cache: (dataclass, its values as text) -> settings object. Building all sections of a config takes 30 ms."""
 
 MOST_MERGED = 1000
 
@@ -476,7 +485,10 @@ def _merge(cls: type, values: ConfigDict) -> Any:
 
 
 def _to_numbers_or_text(cls: Any, values: ConfigDict) -> ConfigDict:
-    """Convert whole numbers to `float` in fields of type `float | str`, which OmegaConf does only for `float`."""
+    """Convert whole numbers to float in fields of type `float | str`.
+
+    OmegaConf does this conversion only in fields of type `float`.
+    """
     mixed = [key for key, field in cls.__dataclass_fields__.items() if field.type == float | str]
     whole = {key: values[key] for key in mixed if type(values.get(key)) is int and abs(values[key]) < 2**53}
     return values | {key: float(value) for key, value in whole.items()}
@@ -492,9 +504,11 @@ def _describe_type(cls: Any, key: str) -> str:
 
 
 def _check_same_type(key: str, before: Any, after: Any) -> None:
-    """Raise SettingError for a non-finite number, or a value whose type OmegaConf changed.
+    """Raise SettingError for a number that is not finite, or a value whose type OmegaConf has changed.
 
-    Examples of such changes are 1e3 to the text '1000.0' and 'nan' to a number. A change of 1 to 1.0 is allowed.
+    Args:
+        before: the value before OmegaConf converted it, such as the text 'nan' or the integer 1.
+        after: the value after the conversion. The conversion of 1 to 1.0 is allowed.
     """
     same = type(before) is type(after) or (type(before) is int and type(after) is float)
     if not same:
@@ -516,7 +530,7 @@ def _leaves(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, tu
 
 
 def _value_at(values: Any, key: str) -> Any:
-    """Return the value at a key such as `widths[1]`, or the nearest existing value above it."""
+    """Return the value at a key such as `widths[1]`; if it does not exist, the value of its nearest parent."""
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(values, dict) and part in values:
             values = values[part]

@@ -8,7 +8,7 @@ from semisup.runtime.file_names import is_refused
 
 SLUG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 DEVICES = r"cpu|mps|cuda(:\d+)?"
-"""Pattern of the devices that a run can have."""
+"""Regular expression of the allowed values of the setting `device`."""
 
 RESERVED = ("wandb",)  # W&B writes to outputs/wandb
 
@@ -42,8 +42,11 @@ class SweepSettings:
 class CollapseSettings:
     """Settings of the check whether pseudo-labels collapse to few classes. Keys: `collapse` in `conf/train.yaml`.
 
-    Both limits are in [0, 1]; null = never. They are compared with a ratio of entropies: that of the classes of the
-    selected pseudo-labels, divided by that of the classes of the validation set.
+    The checked value is a ratio of entropies. Its numerator is the entropy of the classes of the selected
+    pseudo-labels, and its denominator is the entropy of the classes of the validation set.
+
+    warn_below: a lower ratio causes a warning; in [0, 1], null = never
+    stop_below: a lower ratio stops the run; in [0, 1], null = never
     """
 
     warn_below: float | None
@@ -88,10 +91,10 @@ class RunSettings:
             self._check_mps()
 
     def _check_mps(self) -> None:
-        """Check the settings of a run on the GPU of a Mac.
+        """Check the settings of a run with `device=mps`, the GPU of a Mac.
 
         Raises:
-            SettingError: a setting is not supported there.
+            SettingError: a setting is not supported with this device.
         """
         if self.precision == "bfloat16":
             raise SettingError("precision", self.precision, "runs with device=mps use float32; use precision=float32")

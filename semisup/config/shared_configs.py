@@ -1,9 +1,7 @@
-"""Hide YAML files with a leading underscore from lists of options.
+"""Hide YAML files with a leading underscore from Hydra's lists of options.
 
-Such files contain keys that several options share.
-
-Without this module, Hydra lists every YAML of a group as an option: in `--help`, in error messages, in shell completion
-and in `glob(*)`.
+Such files contain keys that several options share. Hydra would list them as options in `--help`, in error messages, in
+shell completion and in `glob(*)`.
 """
 
 from typing import Any
@@ -19,7 +17,7 @@ def is_option(name: str) -> bool:
 def install() -> None:
     """Make Hydra omit YAML files with a leading underscore from lists of options.
 
-    Other YAML files can still include such files.
+    Other YAML files can still include them.
     """
     add_result = ConfigSource._list_add_result
 

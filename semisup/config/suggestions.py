@@ -9,18 +9,18 @@ from semisup.errors import SettingError, closest_match
 from semisup.text import listed, shell_quote
 
 GROUP_OF_NODE = {**{group: group for group in registry.GROUPS}, "weak": "augment"}
-"""Node of the config that holds an option -> the group of the option (`GROUP_NODES`, which imports torch)."""
+"""Node of a config that holds an option -> the group of the option. Same as `GROUP_NODES`, without importing torch."""
 
 NUMERIC_SETTING = {
     "threshold": ("fixed", "tau"),
     "augment": ("crop_rotate", "strength"),
     "optimizer": ("adamw", "lr"),
 }
-"""Group -> the option and setting that a user probably means who types a number in place of an option."""
+"""Group -> (option, setting) to suggest if the user gives a number as the option, as in `threshold=0.9`."""
 
 
 def unknown_option(group: str, name: str, names: list[str]) -> SettingError:
-    """Build the error for an option that does not exist; it says what is allowed and what to type.
+    """Build the error for an option that does not exist; the message lists the options and says what to type.
 
     Args:
         group: the group, such as `model` or `augment@weak`.
@@ -36,7 +36,7 @@ def unknown_option(group: str, name: str, names: list[str]) -> SettingError:
 
 
 def _number(group: str, name: str) -> str:
-    """Suggest what to type if the user gave a number instead of an option: `threshold=0.9` -> `threshold.tau=0.9`."""
+    """Suggest what to type if the user gave a number as an option: `threshold=0.9` -> `threshold.tau=0.9`."""
     plain_group, _, package = group.partition("@")
     try:
         is_finite = math.isfinite(float(name))
@@ -49,7 +49,7 @@ def _number(group: str, name: str) -> str:
 
 
 def _architecture(group: str, name: str) -> str:
-    """Suggest the option `torchvision` or `timm` for the name of a network of that library."""
+    """If the user gave the name of a torchvision or timm network as an option, suggest the option of this library."""
     if group not in ("model", "encoder"):
         return ""
     from semisup.runtime.timm_compat import is_architecture
@@ -61,10 +61,7 @@ def _architecture(group: str, name: str) -> str:
 
 
 def _folder(group: str, name: str) -> str:
-    """Suggest `dataset=folder` for an unknown data set.
-
-    If `name` is the path of a folder, suggest that as its root.
-    """
+    """Suggest `dataset=folder` for an unknown data set; if `name` is the path of a folder, also suggest its root."""
     if group != "dataset":
         return ""
     root = f"dataset.root={shell_quote(Path(name))}" if Path(name).expanduser().is_dir() else "dataset.root=PATH"
@@ -72,12 +69,15 @@ def _folder(group: str, name: str) -> str:
 
 
 def options_with_key(key: str, value: str, chosen: Callable[[str], str]) -> str:
-    """Describe the existing settings that a user could mean by an unknown key; "" if there are none.
+    """Suggest the settings that a user could mean by an unknown key, for the end of an error message.
 
     Args:
         key: the key as typed, such as `tau` or `dataset.root`.
         value: the value as typed.
-        chosen: node of a group, such as `threshold` or `weak` -> the option that the command chooses.
+        chosen: function that returns the chosen option of a config node such as `threshold` or `weak`.
+
+    Returns:
+        "" if no setting has this key.
     """
     node, _, inner = key.partition(".")
     if not inner:

@@ -20,7 +20,7 @@ from semisup.text import listed, printable
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
 KEY = re.compile(r"[+~]{0,2}[\w./@-]+=.*|-.*|~.*", re.ASCII | re.DOTALL)
-"""Pattern of a word that is not the value of the word before it."""
+"""Pattern of a word that is a setting, an option (`-m`) or a deletion (`~KEY`), not a value."""
 
 SPACED = re.compile(r"([+]{0,2}[\w./@-]+)(?: += *| *= +)(\S.*)", re.ASCII | re.DOTALL)
 """Pattern of a setting with spaces around `=` that was quoted for the shell."""
@@ -32,17 +32,18 @@ FROM = "from="
 def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
     """Convert typed KEY=VALUE words to overrides that Hydra can parse.
 
-    A value that Hydra's grammar does not accept is taken as text: `dataset.root=~/photos (2026)` needs no quotes for
-    Hydra. `threshold=glob(f*)` becomes the list of the options that match. Values of `zip(...)` and of the CSV file
-    `sweep.rows` are paired (`paired_values.py`). `from=RUN` is short for `from.run=RUN`.
+    - A value that Hydra cannot parse becomes quoted text, so `dataset.root=~/photos (2026)` needs no quotes for Hydra.
+    - `threshold=glob(f*)` becomes the list of the options that match.
+    - `zip(...)` and the CSV file `sweep.rows` become paired values (`paired_values.py`).
+    - `from=RUN` is short for `from.run=RUN`.
 
     Args:
         words: as typed.
-        sweep: -m was given, so that a comma separates values.
+        sweep: whether -m was given; a comma then separates values.
 
     Raises:
-        SettingError: a word is not of the form key=value, `glob` matches no option, text of a sweep that has no
-            meaning in the grammar has a comma, or a key with paired values is given twice.
+        SettingError: a word is not of the form key=value; `glob` matches no option; a comma in a text of a sweep is
+            ambiguous; or a key with paired values is given twice.
     """
     _refuse_spaces(words)
     converted: list[str] = []
@@ -57,7 +58,7 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
 
 
 def _refuse_spaces(words: Sequence[str]) -> None:
-    """Raise SettingError if a setting was typed with spaces around `=`, so that the shell divided it."""
+    """Raise SettingError if a setting was typed with spaces around `=`."""
     for number, word in enumerate(words):
         before, after = words[:number][-1:], words[number + 1 :][:1]
         if word.startswith("=") and before and "=" not in before[0]:
@@ -74,7 +75,7 @@ def _refuse_spaces(words: Sequence[str]) -> None:
 
 
 def _refuse_range(key: str, value: str) -> None:
-    """Raise SettingError for `seed=0..2`, which no setting accepts."""
+    """Raise SettingError for a value such as `0..2`, and suggest a list of values."""
     ends = re.fullmatch(r"(\d+)\.\.\.?(\d+)", value)
     if ends is None or not 0 <= (count := int(ends[2]) - int(ends[1])) < 1000:
         return
@@ -83,9 +84,9 @@ def _refuse_range(key: str, value: str) -> None:
 
 
 def _cell_to_override(word: str) -> str:
-    """Convert a cell of the CSV file `sweep.rows` to an override.
+    """Convert a cell of the CSV file `sweep.rows` to an override with one value.
 
-    A cell is one value even if it contains commas.
+    Commas in the cell are part of the value.
     """
     converted = _to_override(word, sweep=False)
     if not OverridesParser.create().parse_override(converted).is_sweep_override():
@@ -123,7 +124,7 @@ def _to_override(word: str, sweep: bool) -> str:
 def _ambiguous_comma(key: str, value: str) -> SettingError:
     """Build the error about text with a comma in a sweep.
 
-    The message says what to type for several values and for one.
+    The message says what to type for several values, and what to type for one.
     """
     parts = ",".join(quote(part.strip()) for part in value.split(","))
     several, one = (_in_shell(f"{key}={quoted}") for quoted in (parts, quote(value)))
@@ -131,7 +132,7 @@ def _ambiguous_comma(key: str, value: str) -> SettingError:
 
 
 def _in_shell(word: str) -> str:
-    """Quote a word for the shell, in double quotes if possible, because these are easier to read."""
+    """Quote a word for the shell; double quotes are used if possible, because they are easier to read."""
     text = shlex.quote(word) if re.search(r'["$`\\!]', word) else f'"{word}"'
     return printable(text, max_length=10 * len(text))
 
@@ -146,7 +147,7 @@ def _expand_glob(override: Override, pattern: Glob) -> str:
 
 
 def parse_settings(words: Iterable[str], allowed: Sequence[str] = ()) -> dict[str, Any]:
-    """Parse the KEY=VALUE words of a command other than `train`, which does not use Hydra.
+    """Parse KEY=VALUE words without Hydra, for commands other than `train`.
 
     Args:
         allowed: allowed keys; every `tracking.KEY` is allowed too.
