@@ -1,8 +1,7 @@
-"""List the images in tar and zip archives. Nothing is unpacked: an image is found by its position in the archive.
+"""List the images in tar and zip archives, without unpacking them.
 
-A member counts as an image, or is ignored, by the same rules as a file in a folder (`scan.py`). An archive is refused
-as a whole if it is damaged or truncated, if a name in it leads outside (`/a.jpg`, `../a.jpg`), or if two members have
-one name: which images such an archive should have is not known.
+The same files count as images as in a folder (`scan.py`). An archive is rejected as a whole if it is damaged, if the
+name of a file in it leads outside the archive (`/a.jpg`, `../a.jpg`), or if two files have the same name.
 """
 
 import os
@@ -52,7 +51,10 @@ _MAC_FOLDER = "__MACOSX"
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a tar or zip archive (possibly compressed or damaged), by its first bytes or its name."""
+    """Whether a file is a tar or zip archive, by its first bytes or its name.
+
+    The archive may be compressed or damaged.
+    """
     head = _head(path)
     if path.name.lower().endswith(COMPRESSED_SUFFIXES):
         return True
@@ -62,16 +64,16 @@ def is_archive(path: Path) -> bool:
 def list_archives(paths: Sequence[Path], *, keep_names: bool = False, cache: Path | None = None) -> ArchiveListing:
     """List the images of archives as if all were unpacked in one folder.
 
-    If several archives have a member of the same name, the name of each member begins with the name of its archive, and
-    the listing says so in `collision`.
+    If several archives have a file of the same name, the name of its archive is put before the name of every file, and
+    `collision` in the result is set.
 
     Args:
-        keep_names: whether to list the names of the members that are not read; only of a single archive.
-        cache: folder in which listings are stored and found again, without these names; None = none.
+        keep_names: list the names of the files that are not read, too; only for a single archive.
+        cache: folder in which listings are stored; None = no cache. Not used with `keep_names`.
 
     Raises:
-        DataError: an archive cannot be read, or is refused (the top of this module has the reasons), or several
-            archives have a member of the same name and two of these archives have the same name too.
+        DataError: an archive cannot be read or is rejected, or two archives with the same file name have a file of the
+            same name.
     """
     if keep_names and len(paths) == 1:
         return _list_archive(paths[0], keep_names=True)
@@ -127,7 +129,7 @@ def _list_archive(path: Path, *, keep_names: bool = False) -> ArchiveListing:
 
 
 def _unpacking(path: Path, command: str) -> str:
-    """Describe how to decompress a tar archive: the command, which keeps the archive, and the file that it writes."""
+    """Describe how to decompress a tar archive: the command to type and the file that it writes."""
     has_suffix = path.name.lower().endswith(COMPRESSED_SUFFIXES)
     stem = path.name.removesuffix(path.suffix) if has_suffix else path.name
     unpacked = path.with_name(stem if stem.lower().endswith(".tar") else f"{stem}.tar")
@@ -139,7 +141,11 @@ def _unpacking(path: Path, command: str) -> str:
 
 
 def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> str:
-    """Add a member of an archive to the listed images, or count and return the reason for ignoring it."""
+    """Add a file of an archive to the listing, as an image or as an ignored file.
+
+    Returns:
+        the reason why the file is ignored; "" if it is not ignored.
+    """
     parts = member.name.split("/")
     if any(map(_is_hidden_part, parts)):
         listing.ignored["", "hidden"] += 1
@@ -171,10 +177,7 @@ def _is_hidden_part(name: str) -> bool:
 
 
 def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
-    """Read the first bytes of a file in an archive, and the last bytes of a TGA.
-
-    If they cannot be read, the result is b"".
-    """
+    """Read the first bytes of a file in an archive, and the last bytes if it is a TGA; b"" if they cannot be read."""
     try:
         if suffix == TGA_SUFFIX:
             data = read_file(member, MAX_TGA_BYTES)
@@ -201,10 +204,13 @@ def _clean_name(raw: bytes, archive: Path) -> str:
 
 
 def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Add the members that are hard links to images, which have no data of their own.
+    """Add the hard links in a tar archive that lead to images; they are read as further images.
+
+    Args:
+        links: name and target of each hard link.
 
     Returns:
-        Name of each link that is not read -> reason.
+        name of each link that leads to no image -> reason for ignoring it.
     """
     broken: dict[str, str] = {}
     if not (pending := list(links)):
@@ -237,7 +243,11 @@ def _repeated(archive: str, name: str) -> DataError:
 
 
 def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
-    """Refuse archives of the same file name, because it is used to distinguish their files."""
+    """Raise DataError if two archives have the same file name, because it must distinguish their files.
+
+    Args:
+        collision: description of the files with the same name, for the message.
+    """
     seen: dict[str, Path] = {}
     for path in paths:
         other = seen.setdefault(escape_name(path.name), path)
@@ -247,9 +257,9 @@ def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
 
 
 def _collision(paths: Sequence[Path], listings: Sequence[ArchiveListing]) -> str:
-    """Describe the first file path that two archives have in common; "" if there is none.
+    """Describe the first name that two archives have in common, of an image or table; "" if there is none.
 
-    JSON files are compared only if their name is that of an image up to the suffix: others are not read.
+    A JSON file counts only if an image in the archives has the same name with another suffix.
     """
     seen: dict[str, Path] = {}
     if len(listings) < 2:

@@ -1,4 +1,4 @@
-"""List of the files in one or several archives (their members), and of the folders in their paths."""
+"""List of the files (members) and folders in one or several archives."""
 
 import dataclasses
 from bisect import bisect_left
@@ -14,12 +14,12 @@ class ArchiveListing:
     """The files in one or several archives.
 
     images: sorted by name
-    attached: name -> member with one of ATTACHED_SUFFIXES
+    attached: name -> file with one of ATTACHED_SUFFIXES: tables, and files with the class of an image
     folders: paths of all folders
-    ignored: (path of the folder, reason or suffix) -> number of members that are not read
-    ignored_names: name of each member that is not read -> reason or suffix; empty unless asked for
-    collision: a name that members of two archives have, with these archives, for messages; "" = there is none. If there
-        is one, the name of each member begins with the name of its archive
+    ignored: (path of the folder, reason or suffix) -> number of files that are not read
+    ignored_names: name of each file that is not read -> reason or suffix; empty if not requested
+    collision: text for messages about a file name that two archives have in common; "" = there is none. If there is
+        one, the name of its archive is put before the name of each file
     """
 
     images: list[ArchivedImage] = field(default_factory=list)
@@ -31,13 +31,13 @@ class ArchiveListing:
 
 
 def sample_name(name: str) -> str:
-    """Return the name of the WebDataset sample to which a member belongs: its path up to the first dot of its name."""
+    """Return the path of a file up to the first dot in its name: the name of its sample in WebDataset."""
     folder, _, base = name.rpartition("/")
     return f"{folder}/{base.partition('.')[0]}"
 
 
 def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
-    """Return the listing with the name of a folder before the path of each file."""
+    """Return the listing with `folder` and a slash before the path of each file."""
     moved = [dataclasses.replace(image, name=f"{folder}/{image.name}") for image in listing.images]
     attached = {
         f"{folder}/{name}": dataclasses.replace(each, name=f"{folder}/{name}")
@@ -51,7 +51,7 @@ def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
 
 
 def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
-    """Return start and end positions of the images inside a folder, in a list sorted by name."""
+    """Return the start and end positions of the images inside a folder in the sorted list `images`."""
     begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
     return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
 

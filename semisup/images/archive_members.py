@@ -1,7 +1,4 @@
-"""Positions of images inside archives, so that they are read in place and nothing is unpacked.
-
-The fields that `ImageFile` has for a file are here those of the archive, except the name and the size of the image.
-"""
+"""Positions of images inside archives, by which they are read without unpacking the archive."""
 
 import json
 import operator
@@ -13,7 +10,7 @@ from semisup.images.scan import ImageFile
 
 @dataclass(frozen=True, slots=True)
 class ArchivedImage(ImageFile):
-    """An image inside an archive.
+    """An image inside an archive; the inherited fields `path`, times and `inode` are those of the archive.
 
     archive_bytes: size of the archive
     position: offset or row of the image in the archive
@@ -35,8 +32,8 @@ class TarMember(ArchivedImage):
 class ZipMember(ArchivedImage):
     """An image in a zip archive; `position` is the offset of its local header.
 
-    packed_bytes: size of its data in the archive
-    deflated: whether the data are compressed
+    packed_bytes: size of the compressed image in the archive
+    deflated: whether the image is compressed
     crc: CRC-32 of the image
     """
 
@@ -49,7 +46,7 @@ class ZipMember(ArchivedImage):
 class ParquetCell(ArchivedImage):
     """An image in a row of a Parquet file; `position` is the number of the row, from 0; `bytes_` is an estimate.
 
-    column: path of the column of the bytes, such as `image.bytes`
+    column: path of the column with the bytes of the images, such as `image.bytes`
     """
 
     column: str
@@ -59,9 +56,9 @@ class ParquetCell(ArchivedImage):
 
 
 def in_storage_order(files: Sequence[ImageFile]) -> list[ImageFile]:
-    """Sort images inside archives by their positions, in which reading them is fastest.
+    """Sort images inside archives by archive and position, so that they can be read fast.
 
-    Other files are not sorted.
+    Images that are files come first, in their original order.
     """
     archived, others = list[ArchivedImage](), list[ImageFile]()
     for file in files:

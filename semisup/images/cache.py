@@ -1,17 +1,12 @@
 """Cache decoded pixels: a second start with the same files and settings decodes nothing.
 
-    index/KEY.json   the digest of every file's content, so that the files need not be read;
+    index/KEY.json   the digest of the content of every file;
                      KEY = hash of name, size, times and inode of every file
-    packs/KEY.pack   a pack: the decoded pixels of all files, and a header;
+    packs/KEY.pack   a pack: the decoded pixels of all files;
                      KEY = hash of the decode settings and of the digests of all files
 
-Files that were only touched, copied or moved have no index under their new key. They are hashed, and the hashes lead to
-their existing pack. Everything read from the cache is verified, and damaged entries are built again. Locks are not
-necessary: processes that write the same key at the same time write the same bytes, and a rename publishes the file.
-Nothing is removed except temporary files of processes that died.
-
-A general cache (joblib.Memory, diskcache) was not used: neither verifies what it reads, and neither can read single
-rows of a file that is larger than memory.
+Files that were only copied or moved are hashed again, and their hashes lead to the existing pack. Everything that is
+read from the cache is verified; damaged files of the cache are written again. Several processes can share a cache.
 """
 
 import functools
@@ -53,16 +48,16 @@ It may change again without a visible change of its modification time, whose res
 
 
 class ProgressCallback(Protocol):
-    """Function that wraps an iterable to show progress, as tqdm does.
+    """Function that yields the items of an iterable and shows the progress, as tqdm does.
 
-    Arguments: the items, a description, the number of items.
+    Its arguments are the items, a description, and the number of items.
     """
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]: ...
 
 
 def no_progress(items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-    """Return the items unchanged: a `ProgressCallback` that shows nothing."""
+    """Return the items unchanged, without showing progress."""
     return items
 
 
@@ -70,13 +65,12 @@ def no_progress(items: Iterable[T], description: str, total: int, /) -> Iterable
 class DecodedImages:
     """Pixels of a list of files.
 
-    pixels: (n, 3, S, S) uint8, one row per usable file: a contiguous array owned by the caller, or rows of a pack on
-        disk
-    names: n names, the file of each row
-    decoded: n ascending positions in the list of files, the file of each row
+    pixels: (n, 3, S, S) uint8, one row per usable file: an array, or rows of a cache file on disk
+    names: name of the file of each row
+    decoded: position in the list of the file of each row, ascending
     digests: sha256 of the content of each file of the list, in hexadecimal digits; "" for a file that was not read
     quarantined: name and reason (a key of decode.REASONS) of each file without a row
-    animated: number of rows whose file has several frames or pages; the row is the first of them
+    animated: number of rows whose file has several frames or pages; only the first frame is decoded
     source: "cache" if nothing was decoded, "files" otherwise
     """
 
@@ -92,10 +86,10 @@ class DecodedImages:
 class _CacheEntry(NamedTuple):
     """Content of the cache for one list of files.
 
-    path: path of the index; None without a cache
-    indexed: digest, or reason why there is none, of every file, from the index; None without an index
-    digests: like `indexed`, but from the index or from hashing; None if the decoder will compute them
-    pack: pixels from the cache; None if the cache has no intact pack for these files
+    path: path of the index file; None without a cache
+    indexed: digest of every file, or the reason why it was not read, from the index file; None without an index file
+    digests: the same, from the index file or by hashing the files; None if it will be computed by decoding
+    pack: pixels from the cache; None if the cache has none for these files
     """
 
     path: Path | None
@@ -113,9 +107,9 @@ def read(
     *,
     on_disk: bool = False,
 ) -> DecodedImages:
-    """Read the pixels of one list of files from the cache.
+    """Read the pixels of one list of files from the cache; decode and cache missing ones.
 
-    Missing files are decoded and cached (see `read_lists`).
+    The arguments and errors are those of `read_lists`.
     """
     return read_lists({"": files}, settings, cache, workers, watch, on_disk=on_disk)[""]
 
@@ -131,20 +125,22 @@ def read_lists(
 ) -> dict[str, DecodedImages]:
     """Read the pixels of several lists of files from the cache; decode and cache missing ones.
 
-    If the cache cannot be written, there is only a warning; if it cannot be read, it counts as empty.
-
     Args:
-        file_lists: name of the list -> files, as scanned; each list has its own cache entry.
+        file_lists: name of the list -> files.
         settings: how the files are decoded.
-        cache: directory, created if necessary, that any number of processes can share; None = no cache.
-        workers: number of processes that decode and of threads that hash; the pixels do not depend on it.
+        cache: directory of the cache, created if necessary; None = no cache. If it cannot be written, there is a
+            warning.
+        workers: number of processes that decode, and of threads that hash.
         watch: shows progress; called with the description "hashing" or "decoding".
-        on_disk: write the decoded pixels to a pack and leave them there, so that memory never has all of them.
+        on_disk: leave the decoded pixels in cache files instead of memory; needs a cache.
+
+    Returns:
+        name of the list -> pixels.
 
     Raises:
         SettingError: `workers` is below 1.
-        DataError: decoding processes died whatever the file was, memory ran out, or `on_disk` is true and the cache
-            cannot be written.
+        DataError: decoding processes died repeatedly, memory ran out, or `on_disk` is true and the cache cannot be
+            written.
     """
     check_range("workers", workers, 1)
     assert cache is not None or not on_disk
@@ -214,8 +210,8 @@ def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, 
     """Yield the pixels of each usable file, and whether the file has several frames.
 
     Args:
-        digests: gets the digest of every file, or the reason why it was not read.
-        bad: gets position -> reason of each unusable file.
+        digests: this function appends the digest of every file, or the reason why it was not read.
+        bad: this function adds position -> reason for each unusable file.
     """
     for position, result in enumerate(results):
         digests.append(result.sha256 or str(result.reason))
@@ -228,7 +224,10 @@ def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, 
 def _decode_to_pack(
     results: Iterable[DecodeResult], files: Files, settings: DecodeSettings, cache: Path
 ) -> tuple[list[str], ImagePack]:
-    """Collect the decoded pixels in a pack (cache file), to which images are written one by one.
+    """Write the decoded pixels to a pack (cache file), one image at a time.
+
+    Returns:
+        the digest of every file, or the reason why it was not read; and the pack.
 
     Raises:
         DataError: the pack cannot be written.
@@ -248,7 +247,7 @@ def _decode_to_pack(
 
 
 def _hash_files(files: Files, settings: DecodeSettings, workers: int) -> Iterator[str]:
-    """Yield the digest of every file, or the reason why it was not read, without decoding."""
+    """Yield the sha256 of every file, or the reason why the file cannot be read."""
     with ThreadPoolExecutor(1 if has_parquet(files) else workers) as pool:  # rows of Parquet are read in order
         for start in range(0, len(files), HASH_CHUNK):
             chunk = files[start : start + HASH_CHUNK]
@@ -279,16 +278,16 @@ def _decoded_images(
 
 
 def _timestamps_stable(files: Files, digests: Sequence[str], started: int) -> bool:
-    """Whether an index of these files can be trusted later.
+    """Whether files whose size and times stay the same are sure to have the same content.
 
-    It cannot if a file was modified just before it was read (see RACY_NS), or if a file was temporarily unreadable.
+    This is not sure if a file was modified less than RACY_NS before it was read, or was unreadable.
     """
     latest = max((max(file.mtime_ns, file.ctime_ns) for file in files), default=0)
     return latest < started - RACY_NS and "unreadable" not in digests
 
 
 def _key(parts: Iterable[str]) -> str:
-    """Hash lines of text one by one, without having all of them in memory."""
+    """Compute the sha256 of lines of text, in hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\n")
@@ -307,9 +306,10 @@ def _has_packs(cache: Path) -> bool:
 
 
 def _read_index(path: Path) -> list[str] | None:
-    """Read an index: the digest of every file, or the reason why it was not read; None without a valid index.
+    """Read an index file: the digest of every file, or the reason why it was not read.
 
-    Only the key is verified: with a wrong digest no pack is found, and the image is decoded again.
+    Returns:
+        None if there is no valid index file.
     """
     try:
         entry = json.loads(path.read_bytes())
@@ -319,7 +319,7 @@ def _read_index(path: Path) -> list[str] | None:
 
 
 def _write_index(path: Path, digests: Sequence[str]) -> None:
-    """Write an index in pieces, without fsync: if a power cut damages the index, reading it returns None."""
+    """Write an index file, without waiting until it is on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_temporary_files(path.parent)
     with AtomicFile(path.parent) as file:

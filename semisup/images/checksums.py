@@ -1,9 +1,4 @@
-"""Compute and verify a checksum for each block of the pixels in a file.
-
-With one checksum per block, several threads can verify a file at once. CRC-32 detects every error of a single bit and
-misses one in 4 billion larger errors. It is twice as fast as the fastest digest of hashlib. A digest protects the
-checksums themselves (packs.py).
-"""
+"""Compute and verify a CRC-32 checksum for each block of the pixels in a file, in several threads."""
 
 import os
 import zlib
@@ -23,14 +18,14 @@ MAX_THREADS = 8
 
 
 class BlockChecksums:
-    """Block checksums of data that arrive in chunks of any size."""
+    """Checksums of the blocks of data that are added in chunks of any size."""
 
     def __init__(self) -> None:
         self.full: list[int] = []
         self.sum, self.bytes = 0, 0
 
     def add(self, chunk: memoryview) -> None:
-        """Add the next bytes to the data that are checksummed."""
+        """Add the next bytes of the data."""
         while len(chunk):
             part = chunk[: BLOCK - self.bytes]
             self.sum, self.bytes = zlib.crc32(part, self.sum), self.bytes + len(part)
@@ -50,11 +45,11 @@ def checksum_blocks(content: memoryview) -> list[int]:
 
 
 def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int], into: memoryview | None) -> bool:
-    """Whether `length` bytes of a file, starting at `offset`, match the block checksums.
+    """Whether `length` bytes of a file, starting at `offset`, match the block checksums `sums`.
 
     Args:
         descriptor: file descriptor of the open file.
-        into: buffer of `length` bytes to read the bytes into; None = only verify them.
+        into: buffer of `length` bytes for the bytes that are read; None = only verify them.
 
     Raises:
         OSError: the file cannot be read.

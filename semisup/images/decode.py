@@ -1,8 +1,7 @@
-"""Decode the bytes of one file into pixels, or give the reason why that is impossible.
+"""Decode the bytes of one file into pixels, or return the reason why that is impossible.
 
-Damaged files are rejected, not decoded to wrong pixels: Pillow's LOAD_TRUNCATED_IMAGES, which fills missing parts with
-gray, stays off. The content decides the format: a PNG named .jpg is decoded as a PNG. Formats whose decoders start
-another program (EPS and PDF start Ghostscript) are never tried.
+Damaged files are rejected, not decoded to wrong pixels. The content decides the format: a PNG named .jpg is decoded as
+a PNG.
 """
 
 import io
@@ -72,7 +71,11 @@ Pixels = NDArray[numpy.uint8]
 
 
 class BadImageError(ValueError):
-    """Error for a file that cannot be decoded. `reason` is a key of REASONS."""
+    """Error for a file that cannot be decoded.
+
+    Args:
+        reason: a key of REASONS.
+    """
 
     def __init__(self, reason: str) -> None:
         assert reason in REASONS, reason
@@ -94,11 +97,14 @@ class Decoded(NamedTuple):
 def decode(data: bytes, settings: DecodeSettings) -> Decoded:
     """Decode an image, apply its EXIF orientation, blend transparency with the background, and resize.
 
-    Of 16-bit gray values the upper 8 bits are kept. Pillow converts 1-bit, gray, palette and CMYK images to RGB. This
-    function is not thread-safe, because it changes the filter of warnings for its duration.
+    16-bit gray values are reduced to their upper 8 bits; all other modes are converted to RGB by Pillow. This function
+    is not thread-safe, because it changes the warning filters.
+
+    Args:
+        data: content of the file.
 
     Raises:
-        BadImageError: the image cannot be decoded; `reason` is one of REASONS. All other errors of Pillow become this.
+        BadImageError: the image cannot be decoded.
         MemoryError: memory ran out.
     """
     with warnings.catch_warnings():
@@ -131,12 +137,12 @@ def _decode(data: bytes, settings: DecodeSettings) -> Decoded:
 
 
 def convert_image(image: Image.Image, settings: DecodeSettings) -> Pixels:
-    """Convert an image in memory to (3, S, S) uint8 pixels, in the same way as the image of a file.
+    """Convert an open Pillow image to (3, S, S) uint8 pixels, in the same way as `decode` converts a file.
 
-    `draft` has no effect, because it belongs to the decoder of JPEG files.
+    The setting `draft` has no effect.
 
     Raises:
-        BadImageError: the image cannot be converted; `reason` is one of REASONS.
+        BadImageError: the image cannot be converted.
         MemoryError: memory ran out.
     """
     if image.width * image.height > settings.max_pixels:
@@ -165,13 +171,15 @@ def _to_pixels(image: Image.Image, settings: DecodeSettings) -> Pixels:
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
-    """Return the formats with which Pillow may try to open the data.
+    """Return Pillow's names of the formats that the data may have.
 
-    The package pillow-heif is imported only for HEIF files.
+    Raises:
+        BadImageError: the data are a HEIC image, and the package pillow-heif is not installed.
     """
     if is_heif(data):
         if heif_version() is None:
             raise BadImageError(HEIC_HINT)
+        # imported for HEIF files only
         import pillow_heif
 
         pillow_heif.register_heif_opener()
@@ -180,31 +188,25 @@ def _formats(data: bytes) -> tuple[str, ...]:
 
 
 def _tile_pixels(image: Image.Image) -> int:
-    """Compute the number of pixels in a tile of a TIFF; for all other files the result is 0.
-
-    A tile is decoded as a whole and may be larger than the image.
-    """
+    """Compute the number of pixels in a tile of a TIFF file; 0 for other files."""
+    # a tile is decoded as a whole and may be larger than the image
     sides = (getattr(image, "tag_v2", {}).get(tag, 0) for tag in _TIFF_TILE)
     return math.prod(side if isinstance(side, int) else 0 for side in sides)
 
 
 def _is_convertible(image: Image.Image) -> bool:
-    """Whether the values of an image have a defined conversion to 8 bits.
-
-    The tags of TIFF files are read, because Pillow opens 12-bit and inverted TIFF files as 16-bit gray too.
-    """
+    """Whether the values of an image have a defined conversion to 8 bits."""
     if image.mode.startswith("I;16"):
+        # Pillow opens 12-bit and inverted TIFF files as 16-bit gray, too
         tags = getattr(image, "tag_v2", {_TIFF_BITS: (16,), _TIFF_PHOTOMETRIC: 1})
         return tags.get(_TIFF_BITS) == (16,) and tags.get(_TIFF_PHOTOMETRIC) == 1
     return image.mode in _MODES
 
 
 def _apply_exif_orientation(image: Image.Image) -> Image.Image:
-    """Rotate or mirror an image as its EXIF orientation says.
-
-    ImageOps.exif_transpose is not used: it also rewrites the EXIF data, which fails if they are damaged.
-    """
+    """Rotate or mirror an image as its EXIF orientation requires."""
     try:
+        # not ImageOps.exif_transpose: it also rewrites the EXIF data, which fails if they are damaged
         method = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # unreadable EXIF; the pixels may be intact
         return image
@@ -223,10 +225,8 @@ def _to_rgb(image: Image.Image, background: int) -> Image.Image:
 
 
 def _to_8bit(image: Image.Image, background: int) -> Image.Image:
-    """Convert 16-bit gray to RGB by the upper 8 bits.
-
-    Pillow's own conversion makes all values above 255 white.
-    """
+    """Convert 16-bit gray to RGB by the upper 8 bits; transparent pixels get the value `background`."""
+    # Pillow's own conversion makes all values above 255 white
     values = numpy.asarray(image)
     gray = (values >> 8).astype(numpy.uint8)
     if "transparency" in image.info:
@@ -242,8 +242,10 @@ def _stretch(image: Image.Image, settings: DecodeSettings) -> Image.Image:
 def _center_crop(image: Image.Image, settings: DecodeSettings) -> Image.Image:
     """Resize the short side to S and crop the center, as torchvision's Resize(S) and CenterCrop(S) do.
 
-    The argument `box` of Pillow's `resize` would be faster, but it rounds the box to float32.
+    Raises:
+        BadImageError: the resized image would have more than `max_pixels` pixels.
     """
+    # not `resize` with the argument `box`, which would be faster, but rounds the box to float32
     size, (width, height) = settings.size, image.size
     long_side = int(size * max(width, height) / min(width, height))
     if size * long_side > settings.max_pixels:

@@ -1,8 +1,6 @@
 """Settings by which an image is decoded to S x S pixels, and the fingerprint of these settings.
 
-The fingerprint contains everything, besides the file, that the pixels depend on, and nothing else. Equal fingerprints
-and equal files give equal pixels, so the key of the cache includes the fingerprint. It contains the versions of the
-decoders, because another libjpeg gives other pixels.
+Equal fingerprints and equal files give equal pixels, so the cache uses the fingerprint as part of its key.
 """
 
 import dataclasses
@@ -33,10 +31,10 @@ class DecodeSettings:
     size: S, the side of the result in pixels, 1 to 4096
     resize: "stretch" = resize both sides to S, whatever the aspect ratio; "center_crop" = resize the short side to S,
         then crop the center
-    draft: let the JPEG decoder first reduce the image by 2, 4 or 8, but not below 2 * S. This is faster for large
-        photographs and gives slightly different pixels
+    draft: let the JPEG decoder first reduce the image by 2, 4 or 8, but not below 2 * S; faster, with slightly
+        different pixels
     background: gray value that replaces transparent pixels, 0 (black) to 255 (white)
-    max_pixels: images with more pixels are refused after their header is read, before memory is allocated
+    max_pixels: images with more pixels are rejected
 
     Raises:
         SettingError: a setting is out of range.
@@ -56,14 +54,11 @@ class DecodeSettings:
 
     @property
     def max_bytes(self) -> int:
-        """Largest size of a file in bytes; larger files are refused without reading them.
-
-        The limit allows an uncompressed 16-bit RGBA image of max_pixels pixels and 16 MiB of metadata.
-        """
+        """Largest allowed size of a file in bytes: 16-bit RGBA without compression, and 16 MiB of metadata."""
         return 8 * self.max_pixels + 2**24
 
     def fingerprint(self) -> str:
-        """Return as text everything on which the pixels depend besides the file: settings and library versions.
+        """Return as text everything besides the file on which the pixels depend.
 
         These are the settings, VERSION and the versions of the decoders.
         """

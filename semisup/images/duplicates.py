@@ -4,12 +4,9 @@
     near     at most 4 of the 64 bits of the dHash differ, and the means over a 16 x 16 grid differ by at most 4 of 255
              gray levels on average: for example, an image that was encoded again, slightly resized, or cropped by a row
 
-The dHash of an image has 8 x 8 bits, one for each pair of horizontal neighbors in a reduced image: whether the right
-pixel is brighter (N. Krawetz, hackerfactor.com, 2013). If the bits are written as +1 and -1, at most 4 bits differ
-exactly if the dot product is at least 56, so a matrix product compares all pairs of images. The means are compared too,
-because different objects on a plain background often have the same dHash.
-
-The `imagehash` package was not used: it hashes one image at a time and has no search over all pairs.
+The dHash of an image (N. Krawetz, hackerfactor.com, 2013) has one bit for each pair of horizontal neighbors in the
+image reduced to 9 x 8 pixels: whether the right pixel is brighter. With the bits written as +1 and -1, at most 4 bits
+differ exactly if the dot product is at least 56, so a matrix product compares all pairs of images.
 """
 
 import contextlib
@@ -60,6 +57,8 @@ _TRAINED_ON = frozenset({"labeled", "unlabeled"})
 class DuplicateImage(NamedTuple):
     """An image in a group of duplicate images.
 
+    split: labeled, unlabeled, validation or test
+    name: name of the image in the data set
     target: class number; -1 = unknown
     """
 
@@ -71,12 +70,12 @@ class DuplicateImage(NamedTuple):
 class Duplicates(NamedTuple):
     """Groups of duplicate images, by kind.
 
-    counts: kind -> number of groups; the fields below contain only the first groups of each kind
-    leaks: equal images in several splits, one of which is validation or test
+    counts: kind -> number of groups; the other fields contain only the first groups of each kind
+    leaks: equal images in several splits, at least one of which is validation or test
     two_classes: equal images with different known classes
-    repeats: all other equal images, which do no harm: in one split, or in labeled and unlabeled
-    near: pairs of near duplicates that would be `leaks` or `two_classes` if they were equal; at most MOST_PAIRS are
-        counted
+    repeats: all other equal images
+    near: pairs of near duplicates in two splits or with two classes, as in `leaks` and `two_classes`; at most
+        MOST_PAIRS are counted
     """
 
     counts: dict[str, int]
@@ -89,7 +88,7 @@ class Duplicates(NamedTuple):
 def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
     """Search for equal images and near duplicates among all images.
 
-    Pairs of two unlabeled images are compared only for equality.
+    Two unlabeled images are not compared as near duplicates.
 
     Args:
         images: split -> images; the pixels of all images have the same shape.
@@ -113,7 +112,7 @@ def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
 
 
 def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
-    """Divide groups of equal images into harmful and harmless ones; near duplicates are not searched."""
+    """Sort groups of equal images into the kinds `leaks`, `two_classes` and `repeats`, without near duplicates."""
     groups_of: dict[str, list[list[DuplicateImage]]] = {"leaks": [], "two_classes": [], "repeats": []}
     counts = dict.fromkeys(groups_of, 0)
     for group in groups:
@@ -143,7 +142,7 @@ class _AllImages:
         self.is_evaluation = torch.tensor([split not in _TRAINED_ON for split in splits])
 
     def place(self, row: int) -> tuple[int, int]:
-        """Return the split of the image with this row, and its position in the split."""
+        """Return the number of the split that contains an image, and the position of the image in the split."""
         number = bisect_right(self.ends, row)
         return number, row - (self.ends[number - 1] if number else 0)
 
@@ -152,7 +151,12 @@ class _AllImages:
         return DuplicateImage(self.splits[number], self.images[number].paths[own], int(self.targets[row]))
 
     def members(self, rows: Sequence[int], is_repeat: Tensor) -> Iterator[DuplicateImage]:
-        """Yield the images of a group of duplicates; mark all except the first in `is_repeat`, (n,) bool."""
+        """Yield the images of a group of duplicates.
+
+        Args:
+            rows: numbers of the images.
+            is_repeat: (n,) bool; this function sets it for all images of the group except the first.
+        """
         for row in rows:
             is_repeat[row] = row != rows[0]
             yield self.member(row)
@@ -163,10 +167,10 @@ class _AllImages:
         return hashlib.sha256(self.images[number].pixels[own].numpy().tobytes()).digest()
 
     def harmful(self, pairs: Tensor) -> Tensor:
-        """Find the pairs of images that would be harmful as duplicates (in two splits or two classes).
+        """Find the pairs of images that are in two classes, or in two splits of which one is validation or test.
 
         Args:
-            pairs: (2, m) rows.
+            pairs: (2, m) numbers of images.
 
         Returns:
             (m,) bool.
@@ -177,11 +181,10 @@ class _AllImages:
 
 
 def cached(cache: Path | None, key: str, search: Callable[[], Duplicates]) -> Duplicates:
-    """Return the duplicates from the cache, or search for them and store the result in the cache.
+    """Return the duplicates from the cache, or call `search` and store the result in the cache.
 
     Args:
-        cache: cache directory, in whose folder `duplicates` results are stored; None = no cache. Errors when writing
-            are ignored.
+        cache: cache directory; None = no cache. If it cannot be written, nothing is stored.
         key: text that changes when the images change.
     """
     if cache is None:
@@ -213,10 +216,10 @@ def _differ(targets: Sequence[int]) -> bool:
 
 
 def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
-    """Compute the descriptors by which images are compared: gray means and dHash.
+    """Compute the gray means and the dHash of images, by which they are compared.
 
     Returns:
-        (n, 256) uint8, the 16 x 16 gray means; and (n, 64) int8, the bits of the dHash as +1 and -1.
+        (n, 256) uint8, the means over a 16 x 16 grid; and (n, 64) int8, the bits of the dHash as +1 and -1.
     """
     count, row = sum(map(len, images)), 0
     means, bits = torch.empty(count, _GRID**2, dtype=torch.uint8), torch.empty(count, _BITS, dtype=torch.int8)
@@ -231,7 +234,13 @@ def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
 
 
 def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
-    """Yield groups of images with equal pixels; only images with equal gray means are hashed."""
+    """Yield groups of images with equal pixels, as the numbers of the images.
+
+    Only images with equal gray means are compared, by the sha256 of their pixels.
+
+    Args:
+        means: (n, 256) uint8, gray means of all images.
+    """
     factors = numpy.random.default_rng(0).integers(0, 2**63, _GRID**2 // 8, dtype=numpy.uint64) | numpy.uint64(1)
     sums = means.numpy().view(numpy.uint64) @ factors  # equal for equal means
     order = numpy.argsort(sums, kind="stable")
@@ -246,11 +255,15 @@ def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
 
 
 def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
-    """Yield pairs of near duplicates as (2, m) rows; nearly uniform images are skipped (see FLAT).
+    """Yield pairs of near duplicates as (2, m) numbers of images; nearly uniform images are skipped (see FLAT).
 
-    At least one row of each pair is below `first`.
+    Args:
+        bits: (n, 64) int8, dHash of all images.
+        means: (n, 256) uint8, gray means of all images.
+        first: at least one image of each pair has a number below this.
     """
     is_varied = means.amax(1) - means.amin(1) >= FLAT if len(means) else torch.zeros(0, dtype=torch.bool)
+    # the means are compared too, because different objects on a plain background often have the same dHash
     varied = torch.nonzero(is_varied).squeeze(1)
     for start in range(0, int((varied < first).sum()), _BLOCK):
         ones = varied[start : start + _BLOCK]
@@ -280,10 +293,13 @@ def _member_report(member: DuplicateImage, classes: Sequence[str]) -> dict[str, 
 
 
 def report_duplicates(duplicates: Duplicates, classes: tuple[str, ...], on_duplicate: str) -> None:
-    """Warn about harmful duplicate images, or raise an error.
+    """Warn about duplicate images that are in several splits or in two classes, or raise an error.
+
+    Args:
+        on_duplicate: the setting of this name: "error" or "warn".
 
     Raises:
-        DataError: `on_duplicate` is "error" and there are leaks or equal images in two classes.
+        DataError: `on_duplicate` is "error", and there are equal images in several splits or in two classes.
     """
     messages, counts = [], duplicates.counts
     if duplicates.leaks:
@@ -301,6 +317,6 @@ def report_duplicates(duplicates: Duplicates, classes: tuple[str, ...], on_dupli
 
 
 def _some(groups: Sequence[Sequence[DuplicateImage]]) -> str:
-    """Format the first three groups in the form `training/a/1.jpg = testing/a/9.jpg`."""
+    """Format the first three groups, such as `training/a/1.jpg = testing/a/9.jpg; ...`."""
     first = [" = ".join(member.name for member in group[:3]) for group in groups[:3]]
     return "; ".join(first) + ("; ..." if len(groups) > 3 else "")

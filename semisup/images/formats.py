@@ -1,7 +1,7 @@
-"""Detect the image formats that are read, by suffix and first bytes. This module does not import Pillow.
+"""Detect the image formats that are read, by suffix and first bytes.
 
-A file with one of the suffixes counts as an image; of any other file the first bytes decide whether it is an image. The
-content alone decides the format. Formats whose decoders start another program (EPS, PDF) are never read.
+A file with one of the suffixes counts as an image; for all other files, the first bytes decide. This module does not
+import Pillow.
 """
 
 import importlib.metadata
@@ -52,12 +52,12 @@ def is_image_content(head: bytes) -> bool:
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is a HEIF image (usually HEIC), and not AVIF."""
+    """Whether a file that begins with these bytes is a HEIF image, such as HEIC; AVIF images do not count."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and not is_avif(head)
 
 
 def is_avif(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is an AVIF image, by its main brand or its other brands."""
+    """Whether a file that begins with these bytes is an AVIF image."""
     if head[4:8] != b"ftyp":
         return False
     end = min(int.from_bytes(head[:4]), SIGNATURE_BYTES)

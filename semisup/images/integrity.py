@@ -1,8 +1,4 @@
-"""Check an image file before decoding: truncation, wrong checksums, and too much work for the decoder.
-
-These checks are needed because Pillow opens some truncated files without an error, and decodes all scans of a JPEG
-however many there are.
-"""
+"""Check an image file before decoding: truncation, wrong checksums, and too much work for the decoder."""
 
 import re
 import zlib
@@ -21,7 +17,11 @@ _WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 
 
 def find_corruption(data: bytes) -> str | None:
-    """Return why an image file cannot be decoded, as a key of decode.REASONS; None if no damage is found."""
+    """Check an image file for damage that Pillow does not detect.
+
+    Returns:
+        the reason why the file must not be decoded, a key of decode.REASONS; None if no damage is found.
+    """
     if data.startswith(PNG):
         return _png_corruption(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -32,7 +32,7 @@ def find_corruption(data: bytes) -> str | None:
 
 
 def _png_corruption(data: bytes) -> str | None:
-    """Check the length and the CRC-32 of every chunk of a PNG; return "truncated", "corrupt" or None."""
+    """Check the length and the CRC-32 of every chunk of a PNG file; return "truncated", "corrupt" or None."""
     view, start = memoryview(data), len(PNG)
     while start + CHUNK_OVERHEAD <= len(data):
         end = start + CHUNK_OVERHEAD + int.from_bytes(view[start : start + 4], "big")
@@ -47,10 +47,8 @@ def _png_corruption(data: bytes) -> str | None:
 
 
 def _count_scans(data: bytes) -> int:
-    """Count the scans of the first image in a JPEG file.
-
-    Data after this image, which phones append, do not count.
-    """
+    """Count the scans of the first image in a JPEG file."""
+    # data after the first image, which phones append, do not count
     scans = 0
     match = _MARKER.search(data)
     while match is not None and data[match.end() - 1] != _END_OF_IMAGE:

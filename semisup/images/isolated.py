@@ -1,8 +1,4 @@
-"""Decode one file at a time in a separate process, to find out which file kills the process.
-
-This is used for few files, and for the files that were in progress when a worker of the process pool died: a
-`ProcessPoolExecutor` does not tell which task killed its worker, and all pending tasks fail.
-"""
+"""Decode one file at a time in a separate process, to find out which file kills the process."""
 
 import contextlib
 import multiprocessing
@@ -39,11 +35,11 @@ if METHOD == "forkserver":
 
 @contextlib.contextmanager
 def starting_processes() -> Iterator[None]:
-    """Context in which processes are started.
+    """Context in which worker processes are started.
 
-    `__main__` is hidden, so that they do not import the user's script again. Ctrl-C is blocked, also in the processes:
-    otherwise one that is still importing its modules would print a traceback.
+    They do not import the user's script (`__main__`), and ignore Ctrl-C while they start.
     """
+    # Ctrl-C is blocked in the new processes too: one that is still importing its modules would print a traceback
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
@@ -54,7 +50,11 @@ def starting_processes() -> Iterator[None]:
 
 
 class WorkerDiedError(Exception):
-    """Error for a worker process that died. `reason` is "too slow" or "crashed"."""
+    """Error for a worker process that died.
+
+    Args:
+        reason: "too slow" (it exceeded the time limit) or "crashed".
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -67,13 +67,15 @@ def decode_isolated(
     first: Callable[[], None],
     died: Callable[[ImageFile, str], R],
 ) -> Iterator[R]:
-    """Process files one at a time in a separate process, which is restarted if a file kills it.
+    """Process files one at a time in a separate process, and yield one result for each file.
+
+    If the process dies, it is restarted, and the file is tried once more, unless the time limit was exceeded.
 
     Args:
-        act: function of a file that runs in the process; its exceptions are raised again here.
-        first: function that runs in the process at its start.
-        died: function of a file and a reason that gives the result for a file that killed the process twice
-            ("crashed"), or exceeded the time limit once ("too slow").
+        act: function from a file to its result; it is called in the process.
+        first: function that is called once when the process starts.
+        died: function from a file and a reason ("crashed" or "too slow") to the result for a file that killed the
+            process.
 
     Raises:
         DataError: MAX_CONSECUTIVE_CRASHES files in a row killed the process.
@@ -104,22 +106,18 @@ def _retry_once(worker: "_Worker[R]", file: ImageFile) -> R:
 
 
 class _Worker(Generic[R]):
-    """Worker process that handles one file at a time.
-
-    The process is started when needed, and again after it died.
-    """
+    """Worker process that handles one file at a time; it is started at the first file, and again after it died."""
 
     def __init__(self, act: Callable[[ImageFile], R], first: Callable[[], None]) -> None:
         self.act, self.first = act, first
         self.process: Any = None
 
     def run(self, file: ImageFile) -> R:
-        """Let the worker process handle a file and return the result.
-
-        Its exceptions are raised again here.
+        """Send a file to the worker process and return the result.
 
         Raises:
             WorkerDiedError: the process died.
+            Exception: the exception that `act` raised in the process.
         """
         if self.process is None:
             self.pipe, theirs = SPAWNER.Pipe()
@@ -157,7 +155,7 @@ def _serve(pipe: Any, act: Callable[[Any], Any], first: Callable[[], None]) -> N
 
 
 def init_worker() -> None:
-    """Initialize a worker process: it ignores Ctrl-C, and exits when its parent dies, even if the parent is killed."""
+    """Initialize a worker process: it ignores Ctrl-C, and exits when its parent process ends or is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

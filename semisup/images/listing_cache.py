@@ -1,7 +1,7 @@
-"""Store the listings of archives, so that the jobs of a sweep need not read the headers of all members again.
+"""Store the listings of archives, so that an unchanged archive is not listed again.
 
-A listing is one JSON file in the folder `listings` of the cache, after a line with its digest. Its name is the digest
-of the path, size, times and inode of the archive.
+Each listing has its own file in the folder `listings` of the cache: a digest in the first line, then the listing as
+JSON. The name of the file is the digest of path, size, times and inode of the archive.
 """
 
 import contextlib
@@ -33,7 +33,9 @@ def cached_listing(path: Path, cache: Path | None, read: Callable[[Path], Archiv
     """Load the listing of an archive from the cache, or call `read` and store its result.
 
     Args:
-        cache: folder of the cache; None = none. A cache that cannot be written is not used.
+        path: the archive.
+        cache: folder of the cache; None = no cache. If it cannot be written, nothing is stored.
+        read: function that lists an archive.
     """
     if cache is None:
         return read(path)
@@ -69,7 +71,7 @@ def _encode(listing: ArchiveListing) -> bytes:
 
 
 def _columns(members: list[ArchivedImage]) -> dict[str, list[Any]]:
-    """Convert the members of one archive to a list for each of their fields that differ."""
+    """Convert the files of an archive to one list of values for each field, such as name and position."""
     names = ["name", "bytes_", "position", *(_ZIP_FIELDS if members and isinstance(members[0], ZipMember) else ())]
     return {name: [getattr(member, name) for member in members] for name in names}
 

@@ -1,9 +1,6 @@
-"""Read the images of each training step from a file or CPU memory, if the device has too little memory.
+"""Read the images of each training step from a file or from CPU memory, if the device has too little memory.
 
-A training step reads the rows of its images, and the rows of the next step are read while the step computes. Rows are
-read with preadv and not memory-mapped. The pages of a memory map, many around each row, would count as memory of the
-process. To release them takes 24 ms per step, and to read the rows takes 0.8 ms (448 images of 32 x 32,
-docs/internals/scaling.md).
+The images of the next step are read while the present step is computed.
 """
 
 import os
@@ -26,7 +23,7 @@ from semisup.runtime.descriptors import READ, read_into
 class PackedImages:
     """Images in a file: (n, C, S, S) uint8, stored one after another from the byte `offset` on.
 
-    The file is opened once, so the images can still be read after the file was deleted.
+    The file is opened once, so it may be deleted while the images are used.
 
     Raises:
         OSError: the file cannot be opened.
@@ -53,6 +50,8 @@ class PackedImages:
         Raises:
             DataError: the file has become shorter, or cannot be read.
         """
+        # preadv, not a memory map: the pages of a map would count as memory of the process, and to release them takes
+        # 24 ms per step (448 images of 32 x 32; reading takes 0.8 ms; docs/internals/scaling.md)
         images = numpy.empty((len(rows), *self.shape[1:]), numpy.uint8)
         buffer = images.reshape(-1).data
         begins = numpy.flatnonzero(numpy.diff(rows, prepend=-2) != 1).tolist()
@@ -75,12 +74,12 @@ class PackedImages:
 
 
 class LazyImages:
-    """Images, (n, C, S, S) uint8, that are read when they are indexed, like elements of a tensor.
+    """Images, (n, C, S, S) uint8, that are read when they are indexed, like a tensor.
 
     Args:
         sources: arrays of images, (m, C, S, S) each, in files or in memory.
-        which: (n,) integers, the number of the source of each image.
-        row: (n,) integers, the row of each image in its source.
+        which: (n,) integers, the position in `sources` of the array that contains each image.
+        row: (n,) integers, the row of each image in this array.
         device: device to which the images are moved when they are indexed.
     """
 
@@ -94,11 +93,11 @@ class LazyImages:
         return len(self.row)
 
     def to(self, device: torch.device) -> "LazyImages":
-        """Return a copy that moves images to another device when they are read; no image is read now."""
+        """Return an object for the same images that moves them to another device when they are indexed."""
         return LazyImages(self.sources, self.which, self.row, device)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Read images to the device: (U, C, S, S) for (U,) integers, (C, S, S) for a single integer."""
+        """Read images and move them to the device: (U, C, S, S) for (U,) integers, (C, S, S) for a single integer."""
         if isinstance(index, int):
             return self[[index]][0]
         numbers = _as_array(index)
@@ -109,7 +108,7 @@ class LazyImages:
         return to_device(images, self.device)
 
     def ahead(self, index: Tensor) -> None:
-        """Start to read, in a thread, the images that the next training step will index."""
+        """Start to read in a thread the images at `index`, which the next training step will need."""
         if self.reader is None:
             self.reader = ThreadPoolExecutor(1, "semisup-reader")
         numbers = _as_array(index)
@@ -132,7 +131,7 @@ class LazyImages:
 
 
 def concatenate(parts: Sequence[Tensor | LazyImages]) -> Tensor | LazyImages:
-    """Concatenate images on the CPU: in a new tensor, or as `LazyImages` if one of the parts is on disk."""
+    """Concatenate images on the CPU: as a tensor if all parts are tensors, else as `LazyImages`."""
     if all(isinstance(part, Tensor) for part in parts):
         return torch.cat([part for part in parts if isinstance(part, Tensor)])
     sources: list[PackedImages | Pixels] = []

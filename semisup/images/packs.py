@@ -1,14 +1,12 @@
-"""Read and write packs: files of cached pixels, which are verified by checksums before any pixel is used.
+"""Read and write packs: cache files with decoded pixels.
 
 A pack contains, in this order:
 
     prefix: magic bytes, version of the format, length of the header, sha256 of the header and its length
     pixels: (n, 3, S, S) uint8
-    header: JSON with the pack's key, the files without pixels and their reasons, and the block checksums
+    header: JSON with the pack's key, the files without pixels and the reasons, and the checksums of the pixels
 
-The header is at the end, because its content is known only after the pixels are written. A pack is written without
-fsync: damage by a power cut is detected when the pack is read, like any other damage, and the pack is built again. (A
-.npy file has no checksums.)
+The checksums are verified before any pixel is used.
 """
 
 import hashlib
@@ -32,11 +30,11 @@ PREFIX = struct.Struct("<8sII32s")
 
 
 class ImagePack(NamedTuple):
-    """Content of a pack, a cache file with the pixels of many images.
+    """Content of a pack, a cache file with the pixels of a list of image files.
 
     pixels: (n, 3, S, S) uint8
-    bad: position in the list of files -> reason, for each file without a row
-    animated: number of rows whose file has several frames; the row is the first of them
+    bad: position in the list of files -> reason, for each file without pixels
+    animated: number of images whose file has several frames; only the first frame is decoded
     """
 
     pixels: Pixels | PackedImages
@@ -45,7 +43,7 @@ class ImagePack(NamedTuple):
 
 
 def write_pack(path: Path, pack: ImagePack) -> None:
-    """Write the pixels of many images, which are in memory, to a pack (cache file), atomically.
+    """Write the pixels of a pack from memory to a file, atomically.
 
     Raises:
         OSError: the file cannot be written; for example, the disk is full or read-only.
@@ -54,11 +52,12 @@ def write_pack(path: Path, pack: ImagePack) -> None:
     pixels = pack.pixels.reshape(-1).data
     header = _header(path, pack.bad, pack.animated, checksum_blocks(pixels))
     _prepare_folder(path.parent)
+    # without fsync: damage by a power cut is detected when the pack is read
     write_atomically(path, _prefix(header), pixels, header, durable=False)
 
 
 class PackWriter:
-    """Context manager that writes a pack (cache file of pixels) image by image, without having all in memory."""
+    """Context manager that writes a pack (cache file of pixels) image by image."""
 
     def __init__(self, folder: Path) -> None:
         _prepare_folder(folder)
@@ -77,7 +76,13 @@ class PackWriter:
         self.count += 1
 
     def finish(self, path: Path, bad: Mapping[int, str], animated: int, size: int) -> ImagePack:
-        """Write the header, rename the file to `path`, and return the pack; its pixels stay on disk."""
+        """Write the header, rename the file to `path`, and return the pack, without reading the pixels into memory.
+
+        Args:
+            bad: position in the list of files -> reason, for each file without pixels.
+            animated: number of images whose file has several frames.
+            size: S, the side of the images.
+        """
         header = _header(path, bad, animated, self.sums.all())
         self.file.write(header)
         self.file.commit(path, _prefix(header), durable=False)
@@ -88,10 +93,10 @@ class PackWriter:
 
 
 def read_pack(path: Path, count: int, size: int, *, on_disk: bool) -> ImagePack | None:
-    """Read a pack (cache file of pixels); None if it is missing, damaged, or belongs to other files or settings.
+    """Read a pack (cache file of pixels); None if it is missing or damaged, or does not fit `count` and `size`.
 
     Args:
-        count: number of files in the list that the pack belongs to, with and without pixels.
+        count: number of image files for which the pack was written, including those without pixels.
         size: S, the side of the images.
         on_disk: True = only verify the pixels and leave them in the file; False = read them into memory.
     """

@@ -1,11 +1,8 @@
 """Read images from rows of Parquet files, a few rows at a time.
 
-The rows of a file are stored in groups, and a group can only be read from its begin. A group of moderate size is kept
-in memory, so that its rows can be read in any order; of a larger one, some rows are, and reading in order is fast.
-
-A cell that is stored once can fill many rows, so a group of 1 MB can expand to terabytes. Therefore a group is read in
-batches, and one that exceeds the limit is not kept. The rows of a batch are so few that together they stay below the
-limit even if each had all bytes of the group.
+The rows of a Parquet file are stored in groups, which can only be read from their beginning. A group of at most
+MAX_GROUP_BYTES is kept in memory, so that its rows can be read in any order. Of a larger group, a few rows are in
+memory at a time, so its rows should be read in order.
 """
 
 import os
@@ -36,6 +33,9 @@ _open: OrderedDict[tuple[str, int, int, str], "_Column"] = OrderedDict()
 
 def read_cell(file: ParquetCell, limit: int) -> bytes:
     """Read the bytes of one image from its row in a Parquet file.
+
+    Args:
+        limit: largest allowed size of the image in bytes.
 
     Raises:
         BadImageError: the file was replaced since the scan or has no bytes in this row ("unreadable"), the image has
@@ -106,18 +106,20 @@ class _Column:
         return pyarrow.concat_arrays(batches) if batches else []
 
     def _batches(self, group: int) -> Iterator[Any]:
+        # a cell that is stored once can fill many rows: a group of 1 MB can expand to terabytes. A batch stays below
+        # the limit even if each of its rows has all bytes of the group
         rows = min(_STREAM_ROWS, max(1, MAX_GROUP_BYTES // max(1, self._bytes(group))))
         batches = self.file.iter_batches(rows, row_groups=[group], columns=[self.column], use_threads=False)
         return (_bytes_of(batch.column(0)) for batch in batches)
 
     def _bytes(self, group: int) -> int:
-        """Return the uncompressed size of the images of a row group, as declared in the file."""
+        """Return the uncompressed size in bytes of the images of a row group, as stated in the file."""
         row_group = self.file.metadata.row_group(group)
         columns = map(row_group.column, range(row_group.num_columns))
         return sum(each.total_uncompressed_size for each in columns if each.path_in_schema == self.column)
 
     def _streamed_value(self, group: int, row: int) -> Any:
-        """Return one value of a large row group; the rows since the last call are skipped."""
+        """Return the value in a row of a large row group; reading rows in ascending order is fast."""
         if self.streamed is None or self.streamed[0] != group or row < self.streamed[1]:
             self.streamed = group, 0, [], self._batches(group)
         _, start, values, batches = self.streamed

@@ -1,8 +1,6 @@
 """Decode many files in several processes, in order.
 
-The result does not depend on which process decodes a file. A file that cannot be decoded, kills its process or exceeds
-the time limit gets no pixels. The other files are still decoded: when a process dies, the files in progress are tried
-again one by one (isolated.py). With a plain `ProcessPoolExecutor` the whole run would fail because of such a file.
+If a file kills a process or exceeds the time limit, it gets no pixels, and the other files are still decoded.
 """
 
 import functools
@@ -38,8 +36,8 @@ class DecodeResult(NamedTuple):
     """Result of decoding one file.
 
     name: name of the file, as in ImageFile
-    sha256: digest of the file's content in hexadecimal digits; "" if it is not known, for example because the file was
-        "unreadable" or "too large"
+    sha256: digest of the file's content in hexadecimal digits; "" if unknown, for example because the file is
+        unreadable
     pixels: (3, S, S) uint8; None if the file cannot be decoded
     animated: whether the file has several frames; only the first is decoded
     reason: why there are no pixels, a key of decode.REASONS; None if there are pixels
@@ -55,13 +53,13 @@ class DecodeResult(NamedTuple):
 def decode_files(files: Sequence[ImageFile], settings: DecodeSettings, workers: int) -> Iterator[DecodeResult]:
     """Decode `files` and yield one result for each, in order.
 
-    The results do not depend on `workers`, the number of processes. With one worker, this process itself decodes the
-    files, and a file could kill it. At most four chunks per worker (32 files or 4 MiB of pixels each) are in memory at
-    once.
+    Args:
+        workers: number of decoding processes, at least 1; the results do not depend on it. With 1, this process
+            decodes, so a file that crashes the decoder crashes the program.
 
     Raises:
         SettingError: `workers` is below 1.
-        DataError: decoding processes died whatever the file was, or memory ran out in this process.
+        DataError: decoding processes died repeatedly, or memory ran out in this process.
     """
     check_range("workers", workers, 1)
     if workers == 1 or not files or not _may_have_children():
@@ -72,12 +70,12 @@ def decode_files(files: Sequence[ImageFile], settings: DecodeSettings, workers: 
 
 
 def max_workers() -> int:
-    """Compute the default number of workers: one per core, and at least 2, so that this process does not decode."""
+    """Return the default number of decoding processes: one per CPU core, but at least 2."""
     return max(os.cpu_count() or 1, 2)
 
 
 def _may_have_children() -> bool:
-    """Whether this process can start processes: it is no daemon and no worker of joblib (start method `loky`)."""
+    """Whether this process can start other processes; daemons and workers of joblib cannot."""
     method = multiprocessing.get_start_method(allow_none=True)
     is_known = method is None or method in multiprocessing.get_all_start_methods()
     return is_known and not multiprocessing.current_process().daemon
@@ -109,10 +107,7 @@ def _decode_one(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
 
 
 def _decode_limited(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
-    """Decode a file as `decode_file` does, but with a time limit.
-
-    If memory runs out, the file counts as "too large", because this process decodes no other file meanwhile.
-    """
+    """Decode a file with a time limit; if memory runs out, the reason in the result is "too large"."""
     try:
         with time_limit():
             return _decode_one(file, settings)
@@ -145,7 +140,7 @@ def _decode_in_pool(files: Sequence[ImageFile], settings: DecodeSettings, worker
 def _run_pool(
     chunks: deque[Sequence[ImageFile]], settings: DecodeSettings, workers: int, parquet: bool
 ) -> Iterator[DecodeResult]:
-    """Decode chunks of files and remove them from `chunks`, until all are done or a worker process died."""
+    """Decode chunks of files in order and remove them from `chunks`, until none is left or a worker process died."""
     pool = ProcessPoolExecutor(workers, mp_context=SPAWNER, initializer=_init_pool_worker, initargs=(settings, parquet))
     pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]] = deque()
     broken = False
@@ -180,8 +175,12 @@ def _unfinished(
 ) -> list[ImageFile]:
     """Collect the files to decode again one by one after a worker process died.
 
-    These are the files of the failed chunk `first` and of the failed chunks directly after it. Files of further chunks
-    are added if needed, so that there are enough files to tell whether every file crashes.
+    These are the files of all chunks that failed, and at least MAX_CONSECUTIVE_CRASHES files if there are so many.
+
+    Args:
+        first: the first chunk that failed.
+        pending: the chunks after it that were submitted, with their results; the failed ones are removed.
+        chunks: the chunks that were not submitted yet; those that are used are removed.
     """
     files = list(first)
     while pending and not _succeeded(pending[0][1]):
@@ -209,10 +208,8 @@ def _init_pool_worker(settings: DecodeSettings, parquet: bool) -> None:
 
 
 def _prepare(settings: DecodeSettings, parquet: bool) -> None:
-    """Limit the memory of a decoding process.
-
-    If Parquet is read, first load its library, which needs much memory.
-    """
+    """Limit the memory of this decoding process, after loading pyarrow if Parquet files are read."""
     if parquet:
+        # before the limit, because pyarrow needs much memory
         import semisup.images.parquet_cells  # noqa: F401
     limit_memory(settings)

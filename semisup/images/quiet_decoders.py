@@ -1,9 +1,4 @@
-"""Suppress warnings that image decoders write to the terminal.
-
-Some of these warnings contain text from the image file.
-
-No information is lost: for the same problems Pillow raises exceptions, which become a reason of decode.REASONS.
-"""
+"""Suppress warnings that image decoders write to the terminal; they can contain text from the image file."""
 
 import contextlib
 import ctypes
@@ -13,7 +8,7 @@ from PIL import _imaging
 
 
 def silence_decoders() -> None:
-    """Silence the warnings of image decoders in this process, except libtiff if Pillow loads it separately."""
+    """Suppress the warnings of Pillow and, if it is part of Pillow's binary, of libtiff in this process."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(_imaging.__file__)

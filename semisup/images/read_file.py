@@ -1,4 +1,4 @@
-"""Read the bytes of one image: a file, or an image inside an archive, within a limit of size."""
+"""Read the bytes of one image: a file, or an image inside an archive."""
 
 import os
 import stat
@@ -21,7 +21,8 @@ _HEAD_PACKED = 4096  # bytes of compressed data that give the first bytes of a f
 def read_file(file: ImageFile, limit: int) -> bytes:
     """Read the bytes of one image.
 
-    A file that became a FIFO or a device since the scan is refused without waiting for data.
+    Args:
+        limit: largest allowed size in bytes.
 
     Raises:
         BadImageError: the image cannot be read or the archive was replaced since the scan ("unreadable"), has more than
@@ -45,10 +46,10 @@ def read_file(file: ImageFile, limit: int) -> bytes:
 
 
 def read_head(file: ArchivedImage, count: int) -> bytes:
-    """Read the first bytes of an image inside an archive; fewer if it is shorter.
+    """Read the first `count` bytes of an image inside an archive; fewer if the image is shorter.
 
     Raises:
-        BadImageError: as `read_file`.
+        BadImageError: the image cannot be read ("unreadable"), or its data are damaged ("truncated", "corrupt").
     """
     try:
         with _open_regular(file.path) as (descriptor, _):
@@ -106,10 +107,7 @@ def _read_zip_member(descriptor: int, file: ZipMember, limit: int) -> bytes:
 
 
 def _data_start(descriptor: int, file: ZipMember) -> int:
-    """Find the first data byte of a file in a zip archive.
-
-    The length of its local header must be read for that.
-    """
+    """Find the offset of the first data byte of an image in a zip archive, after its local header."""
     header = read_at(descriptor, _LOCAL_HEADER.size, file.position)
     if len(header) < _LOCAL_HEADER.size:
         raise BadImageError("truncated")
@@ -120,7 +118,7 @@ def _data_start(descriptor: int, file: ZipMember) -> int:
 
 
 def _inflate(data: bytes, length: int) -> bytes:
-    """Decompress data, but to at most `length` + 1 bytes, so that damaged data cannot fill the memory."""
+    """Decompress at most `length` + 1 bytes of data, so that damaged data cannot fill the memory."""
     try:
         return zlib.decompressobj(_RAW_DEFLATE).decompress(data, length + 1)
     except zlib.error as error:

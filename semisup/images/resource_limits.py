@@ -1,7 +1,6 @@
 """Set time and memory limits of a decoding process, so that a malicious file cannot stop the run.
 
-The kernel enforces the limits, because decoders are C code, which Python cannot interrupt. macOS limits only the time,
-Windows neither; `runtime/missing_features.py` says so at the start.
+The operating system enforces the limits: Linux both, macOS only the time limit, Windows neither.
 """
 
 import contextlib
@@ -29,9 +28,9 @@ TOO_SLOW = -getattr(signal, "SIGPROF", 27)
 
 
 def limit_memory(settings: DecodeSettings) -> None:
-    """Limit the memory of this process to the need of the largest accepted image.
+    """Limit the memory of this process to the need of the largest accepted image; beyond it, MemoryError is raised.
 
-    If it needs more memory, MemoryError is raised.
+    This function has no effect on systems other than Linux.
     """
     try:
         import resource

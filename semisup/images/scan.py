@@ -1,7 +1,7 @@
 """Find the image files in a folder, in an order that is the same on every machine.
 
-A file with an image suffix counts as an image here; decode.py checks its content later. Of files with another suffix
-the first and the last bytes are read, to find out whether they are images.
+A file with the suffix of an image format counts as an image. Of all other files, the first and last bytes are read to
+find out whether they are images.
 """
 
 import errno
@@ -47,11 +47,10 @@ COMPARISON_PLOT, COMPARISON = "comparison.png", "comparison.json"
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file, as it was at the time of the scan. Paths are text and not Path objects, to save memory.
+    """An image file, as it was at the time of the scan.
 
     path: path of the file
-    name: POSIX path relative to the root of the data set, printable (see `text.escape_name`); this is the name of the
-        image in the files of a run
+    name: path relative to the root of the data set, with slashes and printable; the files of a run have this name
     bytes_: size of the file
     mtime_ns, ctime_ns, inode: one of these or the size changes when the content changes
     """
@@ -74,8 +73,8 @@ class Scan:
 
     files: image files, sorted by the bytes of their path
     ignored: reason -> number of ignored entries. The reasons are "hidden" (a hidden folder counts once), "other
-        suffix", "symlink" (links are not followed), "broken symlink", "seen already" (a link to a file or folder found
-        before, such as a loop), "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan),
+        suffix", "symlink" (links are not followed), "broken symlink", "seen already" (a link to a file or folder that
+        the scan has visited), "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan),
         OUTPUT_FOLDER and HEIC_HINT
     suffixes: suffix, with its dot -> number of files ignored as "other suffix"; "." = files without a suffix
     """
@@ -98,11 +97,11 @@ def scan(
     Args:
         root: the folder to which names are relative; `folder` is `root` or below it.
         folder: the folder to search.
-        follow_symlinks: include the targets of links. Each file and folder is included once, and under its own name
-            instead of a link's name if it is inside `folder`.
+        follow_symlinks: include the targets of links. Each file and folder is included once; if it can be reached with
+            and without a link, its name is the path without a link.
         recursive: search the subfolders; if not, they are not counted as ignored.
-        ignored_names: gets the name of each ignored entry and the reason, as in `Scan.ignored`; the reason for another
-            suffix is the suffix. None = the names are not collected.
+        ignored_names: this function adds the name of each ignored entry -> reason, or suffix if the reason is "other
+            suffix". None = the names are not collected.
 
     Raises:
         DataError: a folder is missing or unreadable.
@@ -144,12 +143,12 @@ def to_scan(files: Iterable[ImageFile], ignored: Counter[str]) -> Scan:
 
 
 def has_run_files(folder: Path) -> bool:
-    """Whether a folder is a run directory, judged by the files in it."""
+    """Whether a folder contains the files of a run (RUN_FILES)."""
     return all((folder / name).is_file() for name in RUN_FILES)
 
 
 def image_file(path: Path | str, name: str | None = None) -> ImageFile:
-    """Describe a file that is read as an image, regardless of its suffix.
+    """Build the ImageFile of a file that is to be read as an image, whatever its suffix is.
 
     Args:
         name: printable name of the image; None = its path.
@@ -173,8 +172,7 @@ def image_file(path: Path | str, name: str | None = None) -> ImageFile:
 def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
     """List the subfolders that are not hidden: class name -> folder, sorted by the bytes of the names.
 
-    Names are printable and in the Unicode normalization form NFC, so that the classes of a data set stay the same if it
-    was copied to a Mac and back.
+    The names are printable and in the Unicode normalization form NFC, so that they are the same on all systems.
 
     Raises:
         DataError: two folders have the same name in NFC, or `folder` is missing or unreadable.
@@ -188,10 +186,10 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
 
 
 def by_class_name(named: Iterable[tuple[str, Folder]], shown_folder: str) -> dict[str, Folder]:
-    """Map class names in the form NFC to their folders, sorted by the bytes of the names.
+    """Map class names to their folders, sorted by the bytes of the names.
 
     Args:
-        named: the names and folders.
+        named: class name in the Unicode normalization form NFC, and folder, of each class.
         shown_folder: path of the folder that contains them, for the message.
 
     Raises:
@@ -209,7 +207,7 @@ def by_class_name(named: Iterable[tuple[str, Folder]], shown_folder: str) -> dic
 
 
 def image_name(root: Path, path: Path) -> str:
-    """Build the name of the image at `path` in the files of a run: its path relative to `root`, printable."""
+    """Build the name of an image in the files of a run: its path relative to `root`, with slashes and printable."""
     return escape_name(_decode_path(path.relative_to(root).as_posix()))
 
 
@@ -219,19 +217,20 @@ def shown(path: Path | str) -> str:
 
 
 def _with_slashes(path: str) -> str:
-    """Write a path with slashes, so that the name of an image is the same on Windows."""
+    """Replace the separators of a path by slashes."""
     return path if os.sep == "/" else path.replace(os.sep, "/")
 
 
 def _decode_path(path: Path | str) -> str:
-    """Decode a path as UTF-8 whatever the locale is; bytes that are not UTF-8 become surrogates."""
+    """Decode a path as UTF-8; bytes that are not UTF-8 become surrogates."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 class _Ignored(Counter[str]):
-    """Numbers of ignored entries by reason.
+    """Counter of ignored entries by reason.
 
-    With `listed`, `entries` has the path and the reason of each.
+    Args:
+        listed: also store the path and the reason of each entry, in `entries`.
     """
 
     def __init__(self, listed: bool) -> None:
@@ -248,10 +247,8 @@ class _Ignored(Counter[str]):
 def _walk(
     folder: str, follow_symlinks: bool, recursive: bool, ignored: _Ignored
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the image files of a folder in any order; count all other entries in `ignored`, by reason.
-
-    Links come last, so that a file is found under its own name before it is found under the name of a link.
-    """
+    """Yield path and status of the image files of a folder, in any order; count all other entries in `ignored`."""
+    # links come last, so that a file is found under its own name before it is found under the name of a link
     pending, links, seen = [folder], deque[str](), set[tuple[int, int]]()
     while pending or links:
         path = pending.pop() if pending else links.popleft()
@@ -288,18 +285,23 @@ def _walk(
 
 
 def _is_output_folder(name: str, names: Iterable[str]) -> bool:
-    """Whether a folder with these entries was written by this program or by W&B."""
+    """Whether a folder was written by this program or by W&B.
+
+    Args:
+        name: name of the folder.
+        names: names of its entries.
+    """
     if name == "wandb":
         return any(each.startswith(("run-", "offline-run-")) for each in names)
     return set(names) >= RUN_FILES
 
 
 def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | None, ignored: _Ignored) -> bool:
-    """Whether a directory entry other than a folder is an image file; if not, count it in `ignored`.
+    """Whether a directory entry that is not a folder is an image file; if not, count it in `ignored`.
 
     Args:
-        seen: device and inode of the files found so far, which are not counted as images again; the file is added.
-            None = do not check.
+        seen: device and inode of the image files found so far. An entry with one of these is ignored; a new image file
+            is added. None = do not check.
     """
     if seen is not None and (status.st_dev, status.st_ino) in seen:
         ignored.note(path, "seen already")
@@ -316,13 +318,14 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
 
 
 def reason_to_ignore(suffix: str, ends: Callable[[], tuple[bytes, bytes]]) -> str | None:
-    """Find the reason why a regular file is not read as an image; None if it is read.
-
-    For a file of another kind, the reason is its suffix with the dot, or "." without a suffix.
+    """Return the reason why a regular file is not read as an image; None if it is read.
 
     Args:
         suffix: suffix of its name, in lower case and with the dot.
-        ends: reads the first bytes of the file, and the last ones; called only if the suffix does not suffice.
+        ends: function that returns the first and the last bytes of the file.
+
+    Returns:
+        HEIC_HINT, or for a file that is no image its suffix ("." without a suffix); None if the file is read.
     """
     if suffix in SUFFIXES:
         return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(ends()[0]) else None
@@ -338,7 +341,7 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
     """Describe the files that are not read, such as "ignored 150 files: 120 .txt, 30 .csv"; "" if there are none.
 
     Args:
-        counts: suffix or reason -> number of files. Only suffixes and HEIC_HINT are described.
+        counts: suffix or reason -> number of files. Reasons other than HEIC_HINT are left out.
     """
     listed = {key: count for key, count in counts.items() if key.startswith(".") or key == HEIC_HINT}
     parts = sorted(listed.items(), key=lambda item: (-item[1], item[0]))
@@ -349,7 +352,11 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
 
 
 def with_ignored(message: str, counts: Mapping[str, int]) -> str:
-    """The message, with the description of the ignored files after it if there are any."""
+    """Return the message, followed by a description of the ignored files if there are any.
+
+    Args:
+        counts: suffix or reason -> number of files.
+    """
     return "; ".join(filter(None, (message, describe_ignored(counts))))
 
 
@@ -369,7 +376,7 @@ def _ends(path: str) -> tuple[bytes, bytes]:
 
 
 def _is_new(path: str, status: os.stat_result, seen: set[tuple[int, int]], ignored: _Ignored) -> bool:
-    """Whether a folder was not found before. If so, add it to `seen`; otherwise count it in `ignored`."""
+    """Whether a folder is not in `seen`; if so, add it to `seen`, otherwise count it in `ignored`."""
     if (status.st_dev, status.st_ino) in seen:
         ignored.note(path, "seen already")
         return False
@@ -387,7 +394,7 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """Read the status of `path`, following links; None if the target does not exist, or if links form a loop."""
+    """Read the status of a file, following links; None if it does not exist, or if links form a loop."""
     try:
         return os.stat(path)
     except OSError as error:
@@ -401,8 +408,6 @@ def _unreadable(path: Path | str, error: OSError) -> DataError:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is that of a hidden file, or of a file that systems create next to images.
-
-    Examples are .DS_Store, ._a.jpg, .ipynb_checkpoints, .nfs0001 and Thumbs.db.
-    """
+    """Whether a name is that of a hidden file or of Windows' Thumbs.db."""
+    # such as .DS_Store, ._a.jpg, .ipynb_checkpoints and .nfs0001
     return name.startswith(".") or name.lower() == "thumbs.db"

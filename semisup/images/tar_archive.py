@@ -1,8 +1,4 @@
-"""List the members of a tar archive, in the formats ustar, GNU and pax, without reading their data.
-
-`tarfile` was not used. It takes a damaged header inside an archive for its end, so that the members after it would be
-missing without an error, and it keeps 1 kB per member.
-"""
+"""List the files (members) of a tar archive in the formats ustar, GNU and pax, without reading their data."""
 
 import os
 from collections.abc import Iterator
@@ -30,8 +26,8 @@ class TarEntry(NamedTuple):
 
     name: bytes as in the archive
     kind: FILE, FOLDER, HARD_LINK, SYMLINK or OTHER (devices, sparse files)
-    position, size: the data in the archive
-    target: name of the member to which a hard link leads
+    position, size: offset and size of the data in the archive, in bytes
+    target: name of the member to which a link leads
     """
 
     name: bytes
@@ -47,13 +43,13 @@ def is_tar(head: bytes) -> bool:
 
 
 def list_tar(descriptor: int) -> Iterator[TarEntry]:
-    """Yield the members of the archive in an open file.
-
-    Archives that were appended to each other are read as one.
+    """Yield the members of the tar archive in an open file, or of several archives that were joined to one file.
 
     Raises:
         DamagedArchiveError: a header is damaged, or the archive is truncated.
     """
+    # not `tarfile`: it takes a damaged header for the end of the archive, so that members would be missing without an
+    # error, and keeps 1 kB per member
     end = os.fstat(descriptor).st_size
     position, ended = 0, False
     common: dict[bytes, bytes] = {}
@@ -106,7 +102,11 @@ def _has_checksum(header: bytes) -> bool:
 
 
 def _number(field: bytes, base: int) -> int:
-    """Read a number from a tar header: decimal or octal digits, or the binary form of GNU tar for large numbers."""
+    """Read a number from a tar header: digits in the given base, or the binary form of GNU tar for large numbers.
+
+    Raises:
+        DamagedArchiveError: the field has no number.
+    """
     if field[:1] == b"\x80":
         return int.from_bytes(field[1:])
     digits = field.split(b"\0")[0].strip()
@@ -133,7 +133,13 @@ def _metadata(descriptor: int, start: int, size: int) -> bytes:
 
 
 def _pax_fields(data: bytes) -> dict[bytes, bytes]:
-    """Read the records of a pax header, `LENGTH KEY=VALUE` and a newline each, where LENGTH counts the whole record."""
+    """Read the records of a pax header.
+
+    A record is `LENGTH KEY=VALUE` and a newline, where LENGTH is the length of the whole record.
+
+    Raises:
+        DamagedArchiveError: a record does not have this form.
+    """
     fields, position = {}, 0
     while position < len(data) and data[position : position + 1] != b"\0":
         digits, space, _ = data[position : position + 20].partition(b" ")

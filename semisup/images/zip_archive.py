@@ -1,4 +1,4 @@
-"""List the members of a zip archive by its central directory, without reading their data."""
+"""List the files (members) of a zip archive by its central directory, without reading their data."""
 
 import stat
 import struct
@@ -20,8 +20,8 @@ class ZipEntry(NamedTuple):
 
     name: bytes, in UTF-8
     kind: FILE, FOLDER, SYMLINK or OTHER
-    position: offset of the local header
-    size, packed: size of the file, and of its data in the archive
+    position: offset of the local header in the archive, in bytes
+    size, packed: size of the file, and of its data in the archive, in bytes
     deflated: whether the data are compressed
     crc: CRC-32 of the file
     """
@@ -36,10 +36,11 @@ class ZipEntry(NamedTuple):
 
 
 def list_zip(file: BinaryIO) -> Iterator[ZipEntry]:
-    """Yield the members of the archive in an open file.
+    """Yield the members of the zip archive in an open file.
 
     Raises:
-        DamagedArchiveError: the archive is damaged, truncated, encrypted or compressed by a method that is not read.
+        DamagedArchiveError: the archive is damaged, truncated, encrypted or compressed by a method that is not
+            supported.
     """
     try:
         members = zipfile.ZipFile(file).infolist()
@@ -75,10 +76,8 @@ def _kind(info: zipfile.ZipInfo) -> str:
 
 
 def _name(info: zipfile.ZipInfo) -> bytes:
-    """Return the name of a member in UTF-8, with slashes; some archivers on Windows write backslashes.
-
-    Archivers on a Mac write UTF-8 without saying so; otherwise the encoding is cp437.
-    """
+    """Return the name of a member in UTF-8, with slashes."""
+    # some archivers on Windows write backslashes; archivers on a Mac write UTF-8 without the flag
     name = info.orig_filename
     if info.create_system == _WINDOWS and "/" not in name:
         name = name.replace("\\", "/")
